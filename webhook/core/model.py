@@ -1,0 +1,118 @@
+"""The values that decisions are made of: the configuration, and the reasons a decision can have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from webhook.core.labels import EVERYTHING, Selector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DEFAULT_OPT_IN_LABEL = "pullsecrets.webhook/inject"
+DEFAULT_OPT_IN_VALUE = "enabled"
+OPT_OUT_VALUE = "disabled"
+"""The value of the opt-in label by which a single Pod or ServiceAccount opts out."""
+
+DEFAULT_EXCLUDED_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
+
+
+class PodPolicy(StrEnum):
+    """Which Pods of a selected namespace reference a pull secret (``pods`` in the configuration)."""
+
+    ALWAYS = "Always"
+    WHEN_IMAGE_MATCHES = "WhenImageMatches"
+    NEVER = "Never"
+
+
+class Reason(StrEnum):
+    """The stable ids of why a decision came out as it did; logs, metrics, audit annotations and ``plan`` use them.
+
+    The order is the order of the gates: when several pull secrets stop one object at different gates, the object's
+    reason is the last of them, the one that came closest to a patch.
+    """
+
+    OPERATION_IGNORED = "operation-ignored"
+    RESOURCE_IGNORED = "resource-ignored"
+    OBJECT_ABSENT = "object-absent"
+    OBJECT_UNREADABLE = "object-unreadable"
+    NAMESPACE_EXCLUDED = "namespace-excluded"
+    NAMESPACE_TERMINATING = "namespace-terminating"
+    NAMESPACE_NOT_OPTED_IN = "namespace-not-opted-in"
+    OBJECT_DISABLED = "object-disabled"
+    MIRROR_POD = "mirror-pod"
+    NOTHING_CONFIGURED = "nothing-configured"
+    NAMESPACE_UNKNOWN = "namespace-unknown"
+    NAMESPACE_NOT_SELECTED = "namespace-not-selected"
+    PODS_NEVER = "pods-never"
+    SERVICE_ACCOUNT_NOT_INCLUDED = "service-account-not-included"
+    IMAGE_NOT_MATCHED = "image-not-matched"
+    ALREADY_PRESENT = "already-present"
+    INJECTED = "injected"
+
+
+@dataclass(frozen=True, slots=True)
+class OptIn:
+    """The label by which a namespace asks for pull secrets."""
+
+    label: str = DEFAULT_OPT_IN_LABEL
+    value: str = DEFAULT_OPT_IN_VALUE
+
+
+@dataclass(frozen=True, slots=True)
+class NameFilter:
+    """Shell-style patterns of names: included by one of ``include`` and by none of ``exclude``."""
+
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+
+    def matches(self, name: str) -> bool:
+        return _matches_any(name, self.include) and not _matches_any(name, self.exclude)
+
+
+def _matches_any(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+@dataclass(frozen=True, slots=True)
+class PullSecret:
+    """One entry of ``pullSecrets``: a name, its sources, and where it applies."""
+
+    name: str
+    sources: tuple[str, ...]
+    namespace_selector: Selector = EVERYTHING
+    service_accounts: NameFilter = NameFilter()
+    pods: PodPolicy = PodPolicy.ALWAYS
+    registries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A validated configuration document; immutable, so that one decision reads one snapshot."""
+
+    pull_secrets: tuple[PullSecret, ...]
+    opt_in: OptIn = OptIn()
+    excluded_namespaces: frozenset[str] = frozenset(DEFAULT_EXCLUDED_NAMESPACES)
+    retired: tuple[str, ...] = ()
+
+    def excluding(self, namespace: str) -> Configuration:
+        """Return this configuration with one more excluded namespace: the release namespace, always."""
+        return replace(self, excluded_namespaces=self.excluded_namespaces | {namespace})
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """The names of all sources, each once, in the order of the document."""
+        return tuple(dict.fromkeys(source for entry in self.pull_secrets for source in entry.sources))
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """The names that copies have or once had: configured first, then retired."""
+        return (*(entry.name for entry in self.pull_secrets), *self.retired)
+
+    @property
+    def needs_namespace_labels(self) -> bool:
+        """Whether a decision at admission depends on more of the namespace than the API server has matched."""
+        return any(entry.namespace_selector != EVERYTHING for entry in self.pull_secrets)

@@ -1,0 +1,231 @@
+"""What has to be written so that one namespace is as the configuration wants it.
+
+The plan is pure: the sync loop carries it out, ``pullsecrets plan`` prints it. Applied to the state it was made from, it
+leads to a state whose plan is empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from webhook.core.inject import Subject, decide
+from webhook.core.model import Reason
+from webhook.core.selection import Namespace, namespace_stop, selected_pull_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from webhook.core.inject import References
+    from webhook.core.model import Configuration
+
+COPY_TYPE = "kubernetes.io/dockerconfigjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A Secret that has the name of a copy; ``ours`` when it carries this release's labels."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    ours: bool
+    content_hash: str
+    type: str = COPY_TYPE
+    immutable: bool = False
+    terminating: bool = False
+
+    @property
+    def replaceable_only(self) -> bool:
+        """Whether no update can make it right: the API server refuses to change a type or an immutable Secret."""
+        return self.immutable or self.type != COPY_TYPE
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccount:
+    """What the plan reads of a ServiceAccount; ``references`` is None when the list cannot be read."""
+
+    namespace: str
+    name: str
+    resource_version: str
+    labels: Mapping[str, str]
+    references: References | None
+    terminating: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceState:
+    """One namespace as it is: itself, the Secrets that have a copy's name, and its ServiceAccounts."""
+
+    namespace: Namespace
+    copies: Mapping[str, Copy] = field(default_factory=dict)
+    service_accounts: Sequence[ServiceAccount] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyCopy:
+    """Write the copy ``name``; ``replaces`` is a Secret of ours that must be deleted first."""
+
+    name: str
+    replaces: Copy | None = None
+    creates: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AddReferences:
+    """Add ``names`` to a ServiceAccount's imagePullSecrets."""
+
+    service_account: ServiceAccount
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveReferences:
+    """Take every entry that names one of ``names`` out of a ServiceAccount's imagePullSecrets."""
+
+    service_account: ServiceAccount
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteCopy:
+    """Delete exactly this Secret of ours."""
+
+    copy: Copy
+
+
+class FindingReason(StrEnum):
+    """The stable ids of what a person must know about a copy; Events carry them in CamelCase."""
+
+    COPY_CONFLICT = "copy-conflict"
+    SOURCE_UNAVAILABLE = "source-unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that the plan leaves as it is, and why."""
+
+    reason: FindingReason
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamespacePlan:
+    """The writes for one namespace, in the order in which they are made.
+
+    Copies before the references to them, and on the way out references before the copies: at no moment does a
+    ServiceAccount name a Secret that is not there.
+    """
+
+    copies: tuple[ApplyCopy, ...] = ()
+    additions: tuple[AddReferences, ...] = ()
+    removals: tuple[RemoveReferences, ...] = ()
+    deletions: tuple[DeleteCopy, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.copies or self.additions or self.removals or self.deletions)
+
+
+EMPTY = NamespacePlan()
+
+
+def plan_namespace(
+    state: NamespaceState, configuration: Configuration, hashes: Mapping[str, str | None]
+) -> NamespacePlan:
+    """Return the writes that make a namespace right.
+
+    ``hashes`` gives for each configured pull secret the content hash that its copies must have; None while its sources
+    are missing or invalid: then existing copies stay as they are (fail static), and no new ones are made.
+    """
+    if state.namespace.terminating:
+        return EMPTY
+    wanted = [entry.name for entry in selected_pull_secrets(configuration, state.namespace)]
+    copies, findings, usable = _plan_copies(state, wanted, hashes)
+    leaving = _leaving(state, configuration, wanted)
+    return NamespacePlan(
+        copies=tuple(copies),
+        additions=tuple(_additions(state, configuration, usable)),
+        removals=tuple(_removals(state.service_accounts, [copy.name for copy in leaving])),
+        deletions=tuple(DeleteCopy(copy) for copy in leaving),
+        findings=tuple(findings),
+    )
+
+
+def _plan_copies(
+    state: NamespaceState, wanted: Iterable[str], hashes: Mapping[str, str | None]
+) -> tuple[list[ApplyCopy], list[Finding], set[str]]:
+    """Return the copies to write, what is left alone, and the names that may be referenced afterwards."""
+    writes: list[ApplyCopy] = []
+    findings: list[Finding] = []
+    usable: set[str] = set()
+    for name in wanted:
+        copy, content_hash = state.copies.get(name), hashes.get(name)
+        if copy is not None and not copy.ours:
+            findings.append(Finding(FindingReason.COPY_CONFLICT, name))
+            continue
+        if content_hash is None:
+            findings.append(Finding(FindingReason.SOURCE_UNAVAILABLE, name))
+        elif copy is None:
+            writes.append(ApplyCopy(name))
+        elif copy.replaceable_only:
+            writes.append(ApplyCopy(name, replaces=copy))
+        elif copy.content_hash != content_hash and not copy.terminating:
+            writes.append(ApplyCopy(name, creates=False))
+        if copy is not None or content_hash is not None:
+            usable.add(name)
+    return writes, findings, usable
+
+
+def _additions(state: NamespaceState, configuration: Configuration, usable: set[str]) -> Iterable[AddReferences]:
+    for account in state.service_accounts:
+        if account.references is None or account.terminating:
+            continue
+        subject = Subject(
+            kind="ServiceAccount",
+            name=account.name,
+            namespace=account.namespace,
+            labels=account.labels,
+            annotations={},
+            references=account.references,
+        )
+        decision = decide(subject, configuration, state.namespace.labels)
+        names = tuple(name for name in decision.added if name in usable)
+        if names:
+            yield AddReferences(account, names)
+
+
+def _leaving(state: NamespaceState, configuration: Configuration, wanted: Sequence[str]) -> list[Copy]:
+    """Return our copies that have no place here: opted out, no longer selected, or retired.
+
+    The release namespace and the other excluded ones are no exception: a copy of ours there dates from before.
+    """
+    known = set(configuration.secret_names)
+    return [
+        copy
+        for copy in state.copies.values()
+        if copy.ours and copy.name in known and copy.name not in wanted and not copy.terminating
+    ]
+
+
+def _removals(accounts: Iterable[ServiceAccount], leaving: Sequence[str]) -> Iterable[RemoveReferences]:
+    for account in accounts:
+        if account.references is None or account.terminating:
+            continue
+        names = tuple(name for name in leaving if name in account.references.names)
+        if names:
+            yield RemoveReferences(account, names)
+
+
+def describe_namespace(configuration: Configuration, namespace: Namespace) -> Reason:
+    """Return the reason id for a namespace as a whole: selected (``injected``), or why not."""
+    stop = namespace_stop(configuration, namespace)
+    if stop is not None:
+        return stop
+    if not configuration.pull_secrets:
+        return Reason.NOTHING_CONFIGURED
+    return Reason.INJECTED if selected_pull_secrets(configuration, namespace) else Reason.NAMESPACE_NOT_SELECTED

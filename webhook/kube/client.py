@@ -1,0 +1,284 @@
+"""A client of the API server: bytes in, bytes out, errors of our own.
+
+The ``kubernetes`` package gives what is hard to get right: kubeconfig files, exec plugins, in-cluster tokens that rotate,
+proxies, TLS. Its typed models are left alone: they cost tens of megabytes, lose fields newer than the client, and print
+Secret data in their ``repr``. Requests go through its urllib3 pool, never retried there: a repeated write is decided by
+who asked for it.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import msgspec
+import urllib3
+from kubernetes import config as kubernetes_config
+from kubernetes.client import ApiClient, Configuration
+from kubernetes.config.config_exception import ConfigException
+from urllib3.exceptions import HTTPError
+
+from webhook.errors import ApiUnavailable, Conflict, Invalid, UsageError
+from webhook.kube.status import error_from_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+    from typing import TypeAlias
+
+    from webhook.kube.resources import Resource
+
+    Observer: TypeAlias = Callable[[str, int, float], None]
+
+REQUEST_TIMEOUT = 15.0
+"""Seconds for one request from the first byte sent to the last received: above the API server's own slow writes, well
+below the lease's renew deadline times two."""
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds for a TCP connection and its TLS handshake."""
+
+POOL_SIZE = 64
+"""Idle connections kept: the watches (one for each name) and the workers, so that none is thrown away and dialled again."""
+
+def connect(kubeconfig: Path | None = None, context: str | None = None, *, observer: Observer | None = None) -> Client:
+    """Return a client for a kubeconfig file, else for the Pod's own ServiceAccount, else for the default kubeconfig.
+
+    ``observer(method, status, seconds)`` is told of every answer; status 0 stands for none.
+
+    Raises:
+        UsageError: there is no usable configuration.
+    """
+    configuration = Configuration()
+    configuration.connection_pool_maxsize = POOL_SIZE
+    configuration.keep_alive = True
+    try:
+        if kubeconfig is None and context is None:
+            try:
+                kubernetes_config.load_incluster_config(configuration)
+            except ConfigException:
+                kubernetes_config.load_kube_config(client_configuration=configuration)
+        else:
+            file = None if kubeconfig is None else str(kubeconfig)
+            kubernetes_config.load_kube_config(file, context, client_configuration=configuration, persist_config=False)
+        return Client(ApiClient(configuration), observer)
+    except ConfigException as error:
+        where = f"kubeconfig {kubeconfig}" if kubeconfig else "the cluster's credentials"
+        raise UsageError(f"{where} cannot be used: {error}; give a readable file with --kubeconfig") from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        # Broken YAML, a folder, a list at the top, an unreadable certificate: the loader lets each escape as it is.
+        problem = " ".join(str(error).split()) or type(error).__name__
+        where = f"kubeconfig {kubeconfig}" if kubeconfig else "the default kubeconfig"
+        raise UsageError(f"{where} cannot be read: {problem}") from None
+
+
+class Client:
+    """Speaks to one API server with one identity; safe for any number of threads."""
+
+    def __init__(self, api_client: ApiClient, observer: Observer | None = None) -> None:
+        self._api_client = api_client
+        self._configuration: Configuration = api_client.configuration
+        self._pool: urllib3.PoolManager = api_client.rest_client.pool_manager
+        self._observer = observer
+        self._user_agent = "pull-secret-webhook"
+
+    @property
+    def host(self) -> str:
+        """The URL of the API server."""
+        return str(self._configuration.host)
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self._pool.clear()
+
+    def get(self, resource: Resource, name: str, namespace: str | None = None) -> bytes:
+        """Return one object as JSON."""
+        return self.request("GET", resource.path(namespace, name))
+
+    def apply(
+        self, resource: Resource, body: Mapping[str, Any], *, field_manager: str, force: bool, dry_run: bool = False
+    ) -> bytes:
+        """Create or update an object by server-side apply and return what is stored.
+
+        Authorized as ``patch``, and where the object is absent also as ``create``, both with its name: so RBAC can grant
+        it by ``resourceNames`` (k8s.io/apiserver, pkg/endpoints/handlers/patch.go).
+
+        Raises:
+            Conflict: another field manager owns a field and ``force`` is false, or the resourceVersion given is not current.
+        """
+        metadata = body["metadata"]
+        query = {"fieldManager": field_manager, "force": "true" if force else "false"}
+        if dry_run:
+            query["dryRun"] = "All"
+        path = resource.path(metadata.get("namespace"), metadata["name"])
+        full = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
+        return self.request("PATCH", path, query=query, body=full, content_type="application/apply-patch+yaml")
+
+    def json_patch(
+        self, resource: Resource, name: str, operations: list[Any], namespace: str | None = None, *, field_manager: str
+    ) -> bytes:
+        """Apply an RFC 6902 patch, which should begin with a ``test``, and return the object.
+
+        Raises:
+            Conflict: a ``test`` did not hold (the API server answers 422), or the object changed meanwhile.
+        """
+        path = resource.path(namespace, name)
+        query = {"fieldManager": field_manager}
+        try:
+            return self.request("PATCH", path, query=query, body=operations, content_type="application/json-patch+json")
+        except Invalid as error:
+            if error.status != 422:  # noqa: PLR2004
+                raise
+            raise Conflict(str(error), status=error.status, reason=error.reason) from None
+
+    def merge_patch(
+        self, resource: Resource, name: str, body: Mapping[str, Any], namespace: str | None = None, *, field_manager: str
+    ) -> bytes:
+        """Apply an RFC 7386 merge patch and return the object; a ``metadata.resourceVersion`` in it makes it conditional.
+
+        Raises:
+            Conflict: the resourceVersion given is not current.
+        """
+        path = resource.path(namespace, name)
+        query = {"fieldManager": field_manager}
+        return self.request("PATCH", path, query=query, body=body, content_type="application/merge-patch+json")
+
+    def create(self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None) -> bytes:
+        """Create an object by POST and return what is stored."""
+        full = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
+        return self.request("POST", resource.path(namespace), body=full, content_type="application/json")
+
+    def delete(self, resource: Resource, name: str, namespace: str | None, *, uid: str, resource_version: str) -> None:
+        """Delete exactly the object that was seen.
+
+        Raises:
+            Conflict: there is another of that name by now, or it has changed.
+        """
+        body = {"preconditions": {"uid": uid, "resourceVersion": resource_version}}
+        self.request("DELETE", resource.path(namespace, name), body=body, content_type="application/json")
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        content_type: str = "",
+        timeout: float = REQUEST_TIMEOUT,
+    ) -> bytes:
+        """Send one request and return the body of a 2xx answer.
+
+        Raises:
+            ApiError: one of its kinds, for every other outcome.
+        """
+        headers = self._headers(content_type)
+        payload = None if body is None else msgspec.json.encode(body)
+        deadline = urllib3.Timeout(connect=CONNECT_TIMEOUT, total=timeout)
+        started = time.monotonic()
+        status = 0
+        try:
+            response = self._pool.request(
+                method, self._url(path, query), body=payload, headers=headers, timeout=deadline, retries=False
+            )
+            status = response.status
+            data = response.data
+        except (HTTPError, OSError) as error:
+            raise _unavailable(method, path, error) from None
+        finally:
+            self._observe(method, status, started)
+        if not 200 <= status < 300:  # noqa: PLR2004
+            raise error_from_response(method, path, status, response.headers, data)
+        return data
+
+    @contextmanager
+    def stream(self, path: str, query: Mapping[str, str], *, inactivity: float) -> Iterator[Stream]:
+        """Open a watch; the context ends it. ``inactivity`` is how many silent seconds mean that the peer is gone.
+
+        Raises:
+            ApiError: the server did not begin to stream.
+        """
+        deadline = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=inactivity)
+        started = time.monotonic()
+        status = 0
+        try:
+            response = self._pool.request(
+                "GET",
+                self._url(path, query),
+                headers=self._headers(""),
+                timeout=deadline,
+                retries=False,
+                preload_content=False,
+            )
+            status = response.status
+            data = b"" if status == 200 else response.data  # noqa: PLR2004
+        except (HTTPError, OSError) as error:
+            raise _unavailable("WATCH", path, error) from None
+        finally:
+            self._observe("WATCH", status, started)
+        if status != 200:  # noqa: PLR2004
+            raise error_from_response("WATCH", path, status, response.headers, data)
+        try:
+            yield Stream(response, path)
+        finally:
+            # Not release_conn: what is unread on the connection belongs to this watch.
+            response.close()
+
+    def _headers(self, content_type: str) -> dict[str, str]:
+        headers = {"Accept": "application/json", "User-Agent": self._user_agent}
+        if content_type:
+            headers["Content-Type"] = content_type
+        # Calls the hook that re-reads a rotated token.
+        authorization = self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        if authorization:
+            headers["Authorization"] = authorization
+        return headers
+
+    def _url(self, path: str, query: Mapping[str, str] | None) -> str:
+        return f"{self.host}{path}?{urlencode(query)}" if query else f"{self.host}{path}"
+
+    def _observe(self, method: str, status: int, started: float) -> None:
+        if self._observer is not None:
+            self._observer(method, status, time.monotonic() - started)
+
+
+class Stream:
+    """The lines of one watch."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, path: str) -> None:
+        self._response = response
+        self._path = path
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield each complete line as it arrives; ends when the server ends the watch.
+
+        Raises:
+            ApiUnavailable: the connection broke, or was silent for too long.
+        """
+        # A list of parts, joined once a line: one event may be a megabyte, and arrives in many chunks.
+        parts: list[bytes] = []
+        try:
+            for chunk in self._response.stream(65536, decode_content=False):
+                head, *rest = chunk.split(b"\n")
+                parts.append(head)
+                for tail in rest:
+                    line = b"".join(parts)
+                    parts = [tail]
+                    if line:
+                        yield line
+        except (HTTPError, OSError) as error:
+            raise _unavailable("WATCH", self._path, error) from None
+
+    def shutdown(self) -> None:
+        """Wake the thread that reads the lines, from any other thread; its iteration ends."""
+        try:
+            self._response.shutdown()
+        except (ValueError, RuntimeError, OSError):
+            # Already closed by its own thread: nothing left to wake.
+            return
+
+
+def _unavailable(method: str, path: str, error: Exception) -> ApiUnavailable:
+    # urllib3's texts carry addresses and object ids, never bodies or headers; the class name alone says what happened.
+    return ApiUnavailable(f"{method} {path}: no answer from the API server ({type(error).__name__})")

@@ -1,0 +1,203 @@
+"""Leader election by a Lease: at most one process writes at a time.
+
+The holder renews its Lease; the others watch the renewals by their own clock and take over when one has not come for the
+whole lease duration. Nobody compares clocks across machines. A holder that could not renew within the renew deadline stops
+calling itself the leader before anybody else may: :meth:`LeaseElection.is_leading` asks the clock each time, so a process
+that was suspended past its lease knows it at once when it resumes.
+
+Source: k8s.io/client-go/tools/leaderelection/leaderelection.go; its durations are the defaults here.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from webhook.errors import ApiError, Conflict, NotFound
+from webhook.kube.resources import LEASES
+from webhook.kube.wire import ObjectMeta, decoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from webhook.kube.client import Client
+
+log = structlog.get_logger(__name__)
+
+
+def boot_time() -> float:
+    """Return seconds of a clock that never jumps, and that also runs while the machine is suspended, where there is one."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The durations of an election in seconds; duration > renew deadline > retry period."""
+
+    duration: float = 15.0
+    renew_deadline: float = 10.0
+    retry_period: float = 2.0
+
+
+class LeaseSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """The part of ``coordination.k8s.io/v1`` LeaseSpec that an election needs."""
+
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
+    acquire_time: str | None = None
+    renew_time: str | None = None
+    lease_transitions: int | None = None
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A ``coordination.k8s.io/v1`` Lease."""
+
+    metadata: ObjectMeta
+    spec: LeaseSpec
+
+
+_decode: Callable[[bytes], Lease] = decoder(Lease)
+
+
+class LeaseElection:
+    """Competes for one Lease, in a thread of its own, until stopped.
+
+    ``on_change(leading)`` is called from that thread when leadership is gained or lost.
+    """
+
+    def __init__(  # noqa: PLR0913 (the seams that tests need: clock and timing)
+        self,
+        client: Client,
+        namespace: str,
+        name: str,
+        identity: str,
+        on_change: Callable[[bool], None],
+        *,
+        timing: Timing = Timing(),  # noqa: B008 (immutable)
+        clock: Callable[[], float] = boot_time,
+    ) -> None:
+        self.identity = identity
+        self._client = client
+        self._namespace = namespace
+        self._name = name
+        self._on_change = on_change
+        self._timing = timing
+        self._clock = clock
+        self._observed: Lease | None = None
+        self._observed_at = 0.0
+        self._leading_until = 0.0
+        self._announced = False
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"lease {name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to compete."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop competing; a held Lease is released, so that another takes over at once."""
+        self._stopping.set()
+        self._thread.join(self._timing.renew_deadline)
+
+    def is_leading(self) -> bool:
+        """Whether this process may write now. Ask before every batch of writes."""
+        return self._clock() < self._leading_until
+
+    @property
+    def holder(self) -> str:
+        """The identity that was last seen in the Lease; empty when there was none."""
+        return (self._observed.spec.holder_identity or "") if self._observed else ""
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._try_once()
+            except ApiError as error:
+                log.info("lease not renewed", lease=self._name, cause=str(error))
+            except Exception:
+                # A dead election thread would leave the cluster without a leader: report and go on.
+                log.exception("lease failed", lease=self._name)
+            self._announce()
+            # Jitter keeps the candidates from asking in step; a leader wakes early enough to see its own deadline pass.
+            self._stopping.wait(self._timing.retry_period * random.uniform(0.8, 1.0))  # noqa: S311
+        self._release()
+        self._announce()
+
+    def _announce(self) -> None:
+        leading = self.is_leading()
+        if leading != self._announced:
+            self._announced = leading
+            log.info("leadership gained" if leading else "leadership lost", lease=self._name, identity=self.identity)
+            self._on_change(leading)
+
+    def _try_once(self) -> None:
+        # The term is counted from before the request: the others count theirs from when they see its effect.
+        now = self._clock()
+        self._observe(self._read(), now)
+        lease = self._observed
+        if lease is not None and not self._may_take(lease, now):
+            self._leading_until = 0.0
+            return
+        written = self._create(self._spec(None)) if lease is None else self._update(lease, self._spec(lease))
+        self._observe(written, now)
+        self._leading_until = now + self._timing.renew_deadline
+
+    def _read(self) -> Lease | None:
+        try:
+            return _decode(self._client.get(LEASES, self._name, self._namespace))
+        except NotFound:
+            return None
+
+    def _observe(self, lease: Lease | None, now: float) -> None:
+        """Note when the record last changed, by our own clock: expiry is counted from there, not from its timestamps."""
+        if lease is None or self._observed is None or lease.spec != self._observed.spec:
+            self._observed_at = now
+        self._observed = lease
+
+    def _may_take(self, lease: Lease, now: float) -> bool:
+        if lease.spec.holder_identity in (None, "", self.identity):
+            return True
+        duration = lease.spec.lease_duration_seconds or self._timing.duration
+        return now >= self._observed_at + duration
+
+    def _spec(self, previous: Lease | None) -> LeaseSpec:
+        stamp = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        transitions = (previous.spec.lease_transitions or 0) if previous else 0
+        acquired: str | None = stamp
+        if previous is not None and previous.spec.holder_identity == self.identity:
+            acquired = previous.spec.acquire_time
+        elif previous is not None:
+            transitions += 1
+        return LeaseSpec(self.identity, int(self._timing.duration), acquired, stamp, transitions)
+
+    def _create(self, spec: LeaseSpec) -> Lease:
+        # Server-side apply, because RBAC can limit it to this name. A field manager of its own and no force: of several
+        # candidates that all saw no Lease, one creates it and the others meet a conflict.
+        body = {"metadata": {"namespace": self._namespace, "name": self._name}, "spec": msgspec.to_builtins(spec)}
+        return _decode(self._client.apply(LEASES, body, field_manager=self.identity[-128:], force=False))
+
+    def _update(self, lease: Lease, spec: LeaseSpec) -> Lease:
+        body = {"metadata": {"resourceVersion": lease.metadata.resource_version}, "spec": msgspec.to_builtins(spec)}
+        return _decode(
+            self._client.merge_patch(LEASES, self._name, body, self._namespace, field_manager=self.identity[-128:])
+        )
+
+    def _release(self) -> None:
+        lease = self._observed
+        if lease is None or not self.is_leading():
+            return
+        self._leading_until = 0.0
+        try:
+            self._update(lease, LeaseSpec("", 1, lease.spec.acquire_time, lease.spec.renew_time, lease.spec.lease_transitions))
+        except Conflict:
+            log.info("lease taken meanwhile", lease=self._name)
+        except ApiError as error:
+            log.info("lease not released", lease=self._name, cause=str(error))

@@ -1,0 +1,285 @@
+"""A reflector: tells a handler of every object of a collection, and goes on telling.
+
+List, then watch from the list's resourceVersion; or one WatchList stream where the server offers it. Errors back off
+with jitter; 410 Gone lists again; bookmarks keep the resourceVersion fresh; a silent peer is given up after an inactivity
+deadline, because a half-open TCP connection is silent for ever.
+
+Sources: k8s.io/client-go/tools/cache/reflector.go; KEP-956 (bookmarks), KEP-3157 (WatchList), KEP-365 (paged lists).
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
+
+import structlog
+
+from webhook.core.backoff import delay
+from webhook.errors import ApiError, ApiUnavailable, Forbidden, Gone, Invalid
+from webhook.kube.status import decode_status, error_from_status
+from webhook.kube.wire import EventType, Object, ObjectList, WatchEvent, decode_bookmark, decode_event, decoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from webhook.kube.client import Client, Stream
+    from webhook.kube.resources import Resource
+
+log = structlog.get_logger(__name__)
+
+PAGE_LIMIT = 500
+"""Objects in one page of a list, as client-go's pager: bounds the memory of both sides."""
+
+WATCH_SECONDS = 300
+"""How long one watch is asked to last, before jitter, as client-go's minimum."""
+
+INACTIVITY_SECONDS = 90.0
+"""Silence after which the peer is taken for gone: the API server sends a bookmark about once a minute."""
+
+BACKOFF_BASE = 0.2
+BACKOFF_CAP = 2.0
+"""Seconds between attempts. The cap is low because it bounds how long after an outage the loop is blind; a request every
+two seconds is nothing to an API server that has just come back."""
+
+STEADY_SECONDS = 30.0
+"""A watch that lived this long has shown that the server is well: the backoff begins anew."""
+
+SHORT_WATCH_SECONDS = 1.0
+"""A watch that ends sooner, without an event, counts as a failure (as in client-go): else the loop would spin."""
+
+W = TypeVar("W", bound=Object)
+V = TypeVar("V")
+V_contra = TypeVar("V_contra", contravariant=True)
+
+_Pending: TypeAlias = dict[tuple[str, str], V]
+
+
+class Handler(Protocol[V_contra]):
+    """Is told of the objects of one collection, from one thread, in order."""
+
+    def replace(self, objects: Iterable[V_contra]) -> None:
+        """Take these objects for all there are; what is known and not among them is gone."""
+
+    def upsert(self, obj: V_contra) -> None:
+        """Take an object that is new or has changed."""
+
+    def remove(self, obj: V_contra) -> None:
+        """Take an object that has been deleted, in its last state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What to reflect: a resource in one namespace or in all, optionally one name."""
+
+    resource: Resource
+    namespace: str | None = None
+    name: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The URL path of the collection."""
+        return self.resource.path(self.namespace)
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """The query by which the API server authorizes list and watch with the name, also across namespaces."""
+        return {} if self.name is None else {"fieldSelector": f"metadata.name={self.name}"}
+
+    def __str__(self) -> str:
+        where = f" in {self.namespace}" if self.namespace else ""
+        return f"{self.resource.plural}{where}" + (f" named {self.name}" if self.name else "")
+
+
+class Reflector(Generic[W, V]):
+    """Reflects one collection into one handler, in a thread of its own.
+
+    ``shape`` is the msgspec struct that objects are decoded into, and ``convert`` makes of it the value that the handler
+    gets, object by object: so what a value does not keep (the content of a Secret) is never held for a whole list.
+    ``on_restart(collection, cause)`` is told why a watch ended otherwise than by its own time.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        collection: Collection,
+        shape: type[W],
+        convert: Callable[[W], V],
+        handler: Handler[V],
+        *,
+        on_restart: Callable[[Collection, str], None] | None = None,
+        inactivity: float = INACTIVITY_SECONDS,
+    ) -> None:
+        self.collection = collection
+        self._client = client
+        self._convert = convert
+        self._handler = handler
+        self._decode_list: Callable[[bytes], ObjectList[W]] = decoder(ObjectList[shape])  # type: ignore[valid-type]
+        self._decode_object = decoder(shape)
+        self._on_restart = on_restart
+        self._inactivity = inactivity
+        self._stopping = threading.Event()
+        self._synced = threading.Event()
+        self._connected = False
+        self._stream: Stream | None = None
+        self._resource_version = ""
+        self._watch_list_offered = True
+        self._thread = threading.Thread(target=self._run, name=f"reflector {collection}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to reflect."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to end, without waiting; see :meth:`join`."""
+        self._stopping.set()
+        stream = self._stream
+        if stream is not None:
+            stream.shutdown()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread to end: the handler is not called after that."""
+        self._thread.join(timeout)
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether the handler has been told of everything at least once."""
+        return self._synced.is_set()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a watch is open now; while none is, what the handler knows grows stale."""
+        return self._connected
+
+    def wait_synced(self, timeout: float) -> bool:
+        """Wait until :attr:`has_synced`; false when ``timeout`` seconds were not enough."""
+        return self._synced.wait(timeout)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            try:
+                self._list_and_watch()
+            except Exception as error:  # noqa: BLE001
+                # Whatever it was, a reflector that ends in silence is the worst outcome: report, list again, go on.
+                if self._stopping.is_set():
+                    return
+                steady = time.monotonic() - started >= STEADY_SECONDS
+                failures = 1 if steady else failures + 1
+                self._recover(error, failures)
+
+    def _recover(self, error: Exception, failures: int) -> None:
+        seconds = delay(failures, random.random(), base=BACKOFF_BASE, cap=BACKOFF_CAP)  # noqa: S311 (jitter)
+        where = {"collection": str(self.collection), "retry_in": round(seconds, 2)}
+        if isinstance(error, ApiError):
+            seconds = max(seconds, error.retry_after or 0.0)
+            level = log.warning if isinstance(error, Forbidden) else log.info
+            level("watch interrupted", cause=str(error), **where)
+        else:
+            log.error("watch failed", exc_info=error, **where)
+        if isinstance(error, Gone) or not isinstance(error, ApiError):
+            self._resource_version = ""
+        if self._on_restart is not None:
+            self._on_restart(self.collection, type(error).__name__)
+        self._stopping.wait(seconds)
+
+    def _list_and_watch(self) -> None:
+        if not self._resource_version:
+            if self._watch_list_offered and self._watch_list():
+                return
+            self._list()
+        self._watch({"resourceVersion": self._resource_version}, pending=None)
+
+    def _watch_list(self) -> bool:
+        """Stream the initial objects, then the changes; false where the server does not offer that."""
+        query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "resourceVersion": ""}
+        try:
+            self._watch(query, pending={})
+        except ApiError as error:
+            if self._resource_version or not _says_not_offered(error):
+                raise
+            log.info("watch list not offered", collection=str(self.collection), cause=str(error))
+            self._watch_list_offered = False
+            return False
+        return True
+
+    def _list(self) -> None:
+        # Without a resourceVersion the read is consistent: a state older than what was seen must not come back.
+        objects: list[V] = []
+        query = {"limit": str(PAGE_LIMIT), **self.collection.selector}
+        while True:
+            page = self._decode_list(self._client.request("GET", self.collection.path, query=query))
+            objects.extend(map(self._convert, page.items))
+            if not page.metadata.continue_:
+                break
+            query["continue"] = page.metadata.continue_
+        self._replace(objects, page.metadata.resource_version)
+
+    def _replace(self, objects: Iterable[V], resource_version: str) -> None:
+        self._handler.replace(objects)
+        self._resource_version = resource_version
+        self._synced.set()
+
+    def _watch(self, position: dict[str, str], pending: _Pending[V] | None) -> None:
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            # Jitter, lest many watches that began together all reconnect together.
+            "timeoutSeconds": str(int(WATCH_SECONDS * (1 + random.random()))),  # noqa: S311
+            **position,
+            **self.collection.selector,
+        }
+        started, events = time.monotonic(), 0
+        with self._client.stream(self.collection.path, query, inactivity=self._inactivity) as stream:
+            self._stream = stream
+            self._connected = True
+            try:
+                if self._stopping.is_set():
+                    return
+                for line in stream.lines():
+                    pending = self._take(decode_event(line), pending)
+                    events += 1
+            finally:
+                self._connected = False
+                self._stream = None
+        if pending is not None or (not events and time.monotonic() - started < SHORT_WATCH_SECONDS):
+            raise ApiUnavailable(f"WATCH {self.collection.path}: the server ended the watch at once")
+
+    def _take(self, event: WatchEvent, pending: _Pending[V] | None) -> _Pending[V] | None:
+        """Handle one event; ``pending`` gathers the initial objects of a WatchList until their end is announced."""
+        if event.type is EventType.ERROR:
+            status = decode_status(event.object)
+            raise error_from_status("WATCH", self.collection.path, status, status.code)
+        if event.type is EventType.BOOKMARK:
+            bookmark = decode_bookmark(event.object)
+            if pending is None:
+                self._resource_version = bookmark.metadata.resource_version
+            elif bookmark.ends_initial_events:
+                self._replace(pending.values(), bookmark.metadata.resource_version)
+                return None
+            return pending
+        obj: W = self._decode_object(event.object)
+        if pending is not None:
+            self._gather(pending, event.type, obj)
+            return pending
+        if event.type is EventType.DELETED:
+            self._handler.remove(self._convert(obj))
+        else:
+            self._handler.upsert(self._convert(obj))
+        self._resource_version = obj.metadata.resource_version
+        return None
+
+    def _gather(self, pending: _Pending[V], event: EventType, obj: W) -> None:
+        key = (obj.metadata.namespace, obj.metadata.name)
+        if event is EventType.DELETED:
+            pending.pop(key, None)
+        else:
+            pending[key] = self._convert(obj)
+
+
+def _says_not_offered(error: ApiError) -> bool:
+    """Whether WatchList is not to be had here: the feature is off (400, 422), or etcd is too old for it (500)."""
+    return isinstance(error, Invalid) or (error.status == 500 and "RequestWatchProgress" in str(error))  # noqa: PLR2004

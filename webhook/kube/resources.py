@@ -1,0 +1,41 @@
+"""The kinds of objects that this project reads or writes, and where the API server serves them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind of object at the API server; ``prefix`` is ``/api/v1`` or ``/apis/<group>/<version>``."""
+
+    prefix: str
+    kind: str
+    plural: str
+
+    @property
+    def api_version(self) -> str:
+        """The ``apiVersion`` of the kind's objects."""
+        return self.prefix.removeprefix("/apis/").removeprefix("/api/")
+
+    def path(self, namespace: str | None = None, name: str | None = None) -> str:
+        """Return the URL path of the collection, or of one object; without a namespace, across all of them."""
+        parts = [self.prefix]
+        if namespace is not None:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts.append(self.plural)
+        if name is not None:
+            parts.append(quote(name, safe=""))
+        return "/".join(parts)
+
+
+NAMESPACES = Resource("/api/v1", "Namespace", "namespaces")
+PODS = Resource("/api/v1", "Pod", "pods")
+SECRETS = Resource("/api/v1", "Secret", "secrets")
+SERVICE_ACCOUNTS = Resource("/api/v1", "ServiceAccount", "serviceaccounts")
+EVENTS = Resource("/api/v1", "Event", "events")
+LEASES = Resource("/apis/coordination.k8s.io/v1", "Lease", "leases")
+MUTATING_WEBHOOK_CONFIGURATIONS = Resource(
+    "/apis/admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations"
+)

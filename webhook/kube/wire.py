@@ -1,0 +1,108 @@
+"""The JSON shapes that watches and lists have in common; only the fields that are read."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from webhook.errors import ApiUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+"""The annotation of the bookmark that ends the initial objects of a WatchList (KEP-3157)."""
+
+
+class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
+    """The part of ``metav1.ObjectMeta`` that decisions and preconditions need."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    deletion_timestamp: str | None = None
+
+
+class Object(Protocol):
+    """What every reflected shape has."""
+
+    @property
+    def metadata(self) -> ObjectMeta:
+        """The object's metadata."""
+
+
+class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
+    """The part of ``metav1.ListMeta`` that paging needs."""
+
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class ObjectList(msgspec.Struct, Generic[T], frozen=True):
+    """One page of a list."""
+
+    metadata: ListMeta
+    items: list[T]
+
+
+class EventType(StrEnum):
+    """The types of a watch event."""
+
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+    BOOKMARK = "BOOKMARK"
+    ERROR = "ERROR"
+
+
+class WatchEvent(msgspec.Struct, frozen=True):
+    """One line of a watch; the object is decoded when its type is known."""
+
+    type: EventType
+    object: msgspec.Raw
+
+
+class BookmarkMeta(msgspec.Struct, frozen=True, rename="camel"):
+    """The metadata of a bookmark."""
+
+    resource_version: str
+    annotations: dict[str, str] | None = None
+
+
+class Bookmark(msgspec.Struct, frozen=True):
+    """The object of a BOOKMARK event: a resourceVersion up to which everything has been sent."""
+
+    metadata: BookmarkMeta
+
+    @property
+    def ends_initial_events(self) -> bool:
+        """Whether the initial objects of a WatchList are complete with this bookmark."""
+        return (self.metadata.annotations or {}).get(INITIAL_EVENTS_END) == "true"
+
+
+def decoder(shape: Any) -> Callable[[bytes | msgspec.Raw], Any]:  # noqa: ANN401 (a runtime generic alias has no better type)
+    """Return a function that decodes JSON into ``shape``.
+
+    What it raises is :class:`ApiUnavailable`: an answer that is not the object asked for comes from a broken
+    connection or from something that is not an API server, and passes as they do. The content is never quoted.
+    """
+    decode = msgspec.json.Decoder(shape).decode
+
+    def decode_or_unavailable(data: bytes | msgspec.Raw) -> Any:  # noqa: ANN401
+        try:
+            return decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise ApiUnavailable("the API server's answer is not the JSON that was asked for") from None
+
+    return decode_or_unavailable
+
+
+decode_bookmark: Callable[[bytes | msgspec.Raw], Bookmark] = decoder(Bookmark)
+decode_event: Callable[[bytes | msgspec.Raw], WatchEvent] = decoder(WatchEvent)
