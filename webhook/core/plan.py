@@ -1,7 +1,7 @@
 """What has to be written so that one namespace is as the configuration wants it.
 
-The plan is pure: the sync loop carries it out, ``pullsecrets plan`` prints it. Applied to the state it was made from, it
-leads to a state whose plan is empty.
+The plan is pure: the sync loop carries it out, ``pullsecrets plan`` prints it. Applied to the state it was made from,
+it leads to a state whose plan is empty.
 """
 
 from __future__ import annotations
@@ -66,11 +66,14 @@ class NamespaceState:
 
 @dataclass(frozen=True, slots=True)
 class ApplyCopy:
-    """Write the copy ``name``; ``replaces`` is a Secret of ours that must be deleted first."""
+    """Write the copy ``name``: over the Secret of ours that it ``updates``, or anew.
+
+    ``replaces`` is a Secret of ours that must be deleted first, because no update can make it right.
+    """
 
     name: str
+    updates: Copy | None = None
     replaces: Copy | None = None
-    creates: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +178,7 @@ def _plan_copies(
         elif copy.replaceable_only:
             writes.append(ApplyCopy(name, replaces=copy))
         elif copy.content_hash != content_hash and not copy.terminating:
-            writes.append(ApplyCopy(name, creates=False))
+            writes.append(ApplyCopy(name, updates=copy))
         if copy is not None or content_hash is not None:
             usable.add(name)
     return writes, findings, usable

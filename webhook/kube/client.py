@@ -1,9 +1,9 @@
 """A client of the API server: bytes in, bytes out, errors of our own.
 
-The ``kubernetes`` package gives what is hard to get right: kubeconfig files, exec plugins, in-cluster tokens that rotate,
-proxies, TLS. Its typed models are left alone: they cost tens of megabytes, lose fields newer than the client, and print
-Secret data in their ``repr``. Requests go through its urllib3 pool, never retried there: a repeated write is decided by
-who asked for it.
+The ``kubernetes`` package gives what is hard to get right: kubeconfig files, exec plugins, in-cluster tokens that
+rotate, proxies, TLS. Its typed models are left alone: they cost tens of megabytes, lose fields newer than the client,
+and print Secret data in their ``repr``. Requests go through its urllib3 pool, never retried there: a repeated write is
+decided by who asked for it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from kubernetes.client import ApiClient, Configuration
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
+from webhook import __version__
 from webhook.errors import ApiUnavailable, Conflict, Invalid, UsageError
 from webhook.kube.status import error_from_response
 
@@ -40,12 +41,22 @@ CONNECT_TIMEOUT = 5.0
 """Seconds for a TCP connection and its TLS handshake."""
 
 POOL_SIZE = 64
-"""Idle connections kept: the watches (one for each name) and the workers, so that none is thrown away and dialled again."""
+"""Idle connections kept: for the watches (one for each name) and the workers, so that none is dialled again."""
 
-def connect(kubeconfig: Path | None = None, context: str | None = None, *, observer: Observer | None = None) -> Client:
+USER_AGENT = f"pull-secret-webhook/{__version__}"
+
+
+def connect(
+    kubeconfig: Path | None = None,
+    context: str | None = None,
+    *,
+    observer: Observer | None = None,
+    request_timeout: float = REQUEST_TIMEOUT,
+) -> Client:
     """Return a client for a kubeconfig file, else for the Pod's own ServiceAccount, else for the default kubeconfig.
 
-    ``observer(method, status, seconds)`` is told of every answer; status 0 stands for none.
+    ``observer(method, status, seconds)`` is told of every answer; status 0 stands for none. ``request_timeout`` in
+    seconds bounds each request but a watch.
 
     Raises:
         UsageError: there is no usable configuration.
@@ -62,7 +73,7 @@ def connect(kubeconfig: Path | None = None, context: str | None = None, *, obser
         else:
             file = None if kubeconfig is None else str(kubeconfig)
             kubernetes_config.load_kube_config(file, context, client_configuration=configuration, persist_config=False)
-        return Client(ApiClient(configuration), observer)
+        return Client(ApiClient(configuration), observer, request_timeout)
     except ConfigException as error:
         where = f"kubeconfig {kubeconfig}" if kubeconfig else "the cluster's credentials"
         raise UsageError(f"{where} cannot be used: {error}; give a readable file with --kubeconfig") from None
@@ -76,12 +87,12 @@ def connect(kubeconfig: Path | None = None, context: str | None = None, *, obser
 class Client:
     """Speaks to one API server with one identity; safe for any number of threads."""
 
-    def __init__(self, api_client: ApiClient, observer: Observer | None = None) -> None:
+    def __init__(self, api_client: ApiClient, observer: Observer | None, request_timeout: float) -> None:
         self._api_client = api_client
         self._configuration: Configuration = api_client.configuration
         self._pool: urllib3.PoolManager = api_client.rest_client.pool_manager
         self._observer = observer
-        self._user_agent = "pull-secret-webhook"
+        self._request_timeout = request_timeout
 
     @property
     def host(self) -> str:
@@ -96,21 +107,18 @@ class Client:
         """Return one object as JSON."""
         return self.request("GET", resource.path(namespace, name))
 
-    def apply(
-        self, resource: Resource, body: Mapping[str, Any], *, field_manager: str, force: bool, dry_run: bool = False
-    ) -> bytes:
+    def apply(self, resource: Resource, body: Mapping[str, Any], *, field_manager: str, force: bool) -> bytes:
         """Create or update an object by server-side apply and return what is stored.
 
-        Authorized as ``patch``, and where the object is absent also as ``create``, both with its name: so RBAC can grant
-        it by ``resourceNames`` (k8s.io/apiserver, pkg/endpoints/handlers/patch.go).
+        Authorized as ``patch``, and where the object is absent also as ``create``, both with its name: so RBAC can
+        grant it by ``resourceNames`` (k8s.io/apiserver, pkg/endpoints/handlers/patch.go).
 
         Raises:
-            Conflict: another field manager owns a field and ``force`` is false, or the resourceVersion given is not current.
+            Conflict: another field manager owns a field and ``force`` is false, or the resourceVersion in ``body`` is
+                not the current one.
         """
         metadata = body["metadata"]
         query = {"fieldManager": field_manager, "force": "true" if force else "false"}
-        if dry_run:
-            query["dryRun"] = "All"
         path = resource.path(metadata.get("namespace"), metadata["name"])
         full = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
         return self.request("PATCH", path, query=query, body=full, content_type="application/apply-patch+yaml")
@@ -133,9 +141,15 @@ class Client:
             raise Conflict(str(error), status=error.status, reason=error.reason) from None
 
     def merge_patch(
-        self, resource: Resource, name: str, body: Mapping[str, Any], namespace: str | None = None, *, field_manager: str
+        self,
+        resource: Resource,
+        name: str,
+        body: Mapping[str, Any],
+        namespace: str | None = None,
+        *,
+        field_manager: str,
     ) -> bytes:
-        """Apply an RFC 7386 merge patch and return the object; a ``metadata.resourceVersion`` in it makes it conditional.
+        """Apply an RFC 7386 merge patch, conditional on a ``metadata.resourceVersion`` in it, and return the object.
 
         Raises:
             Conflict: the resourceVersion given is not current.
@@ -166,7 +180,6 @@ class Client:
         query: Mapping[str, str] | None = None,
         body: object = None,
         content_type: str = "",
-        timeout: float = REQUEST_TIMEOUT,
     ) -> bytes:
         """Send one request and return the body of a 2xx answer.
 
@@ -175,7 +188,7 @@ class Client:
         """
         headers = self._headers(content_type)
         payload = None if body is None else msgspec.json.encode(body)
-        deadline = urllib3.Timeout(connect=CONNECT_TIMEOUT, total=timeout)
+        deadline = urllib3.Timeout(connect=CONNECT_TIMEOUT, total=self._request_timeout)
         started = time.monotonic()
         status = 0
         try:
@@ -226,7 +239,7 @@ class Client:
             response.close()
 
     def _headers(self, content_type: str) -> dict[str, str]:
-        headers = {"Accept": "application/json", "User-Agent": self._user_agent}
+        headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
         if content_type:
             headers["Content-Type"] = content_type
         # Calls the hook that re-reads a rotated token.

@@ -1,7 +1,7 @@
 """Events: what a person must know, where ``kubectl describe`` and ``kubectl get events`` show it.
 
-Recording never waits and never fails its caller: a bounded queue and one thread. The same thing said again counts up the
-Event that is there, at most once a minute, so that a lasting fault does not fill etcd.
+Recording never waits and never fails its caller: a bounded queue and one thread. The same thing said again counts up
+the Event that is there, at most once a minute, so that a lasting fault does not fill etcd.
 
 Source: k8s.io/client-go/tools/record (EventCorrelator); the object is core/v1 Event.
 """
@@ -63,7 +63,7 @@ class Notice:
     @property
     def event_name(self) -> str:
         """The name of the Event object: the same for the same notice, so that a restart counts up too."""
-        text = "\0".join((self.regarding.kind, self.regarding.uid, self.reason, self.message))
+        text = f"{self.regarding.kind}\0{self.regarding.uid}\0{self.reason}\0{self.message}"
         return f"{self.regarding.name[:200]}.{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 

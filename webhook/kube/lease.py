@@ -1,9 +1,9 @@
 """Leader election by a Lease: at most one process writes at a time.
 
-The holder renews its Lease; the others watch the renewals by their own clock and take over when one has not come for the
-whole lease duration. Nobody compares clocks across machines. A holder that could not renew within the renew deadline stops
-calling itself the leader before anybody else may: :meth:`LeaseElection.is_leading` asks the clock each time, so a process
-that was suspended past its lease knows it at once when it resumes.
+The holder renews its Lease; the others watch the renewals by their own clock and take over when one has not come for
+the whole lease duration. Nobody compares clocks across machines. A holder that could not renew within the renew
+deadline stops calling itself the leader before anybody else may: :meth:`LeaseElection.is_leading` asks the clock each
+time, so a process that was suspended past its lease knows it at once when it resumes.
 
 Source: k8s.io/client-go/tools/leaderelection/leaderelection.go; its durations are the defaults here.
 """
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 def boot_time() -> float:
-    """Return seconds of a clock that never jumps, and that also runs while the machine is suspended, where there is one."""
+    """Return seconds of a clock that never jumps, and where there is one, that runs while the machine is suspended."""
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime(clock)
 
@@ -73,7 +73,7 @@ class LeaseElection:
     ``on_change(leading)`` is called from that thread when leadership is gained or lost.
     """
 
-    def __init__(  # noqa: PLR0913 (the seams that tests need: clock and timing)
+    def __init__(
         self,
         client: Client,
         namespace: str,
@@ -81,7 +81,7 @@ class LeaseElection:
         identity: str,
         on_change: Callable[[bool], None],
         *,
-        timing: Timing = Timing(),  # noqa: B008 (immutable)
+        timing: Timing = Timing(),
         clock: Callable[[], float] = boot_time,
     ) -> None:
         self.identity = identity
@@ -157,7 +157,7 @@ class LeaseElection:
             return None
 
     def _observe(self, lease: Lease | None, now: float) -> None:
-        """Note when the record last changed, by our own clock: expiry is counted from there, not from its timestamps."""
+        """Note when the record last changed by our own clock: expiry is counted from there, not from its timestamps."""
         if lease is None or self._observed is None or lease.spec != self._observed.spec:
             self._observed_at = now
         self._observed = lease
@@ -196,7 +196,9 @@ class LeaseElection:
             return
         self._leading_until = 0.0
         try:
-            self._update(lease, LeaseSpec("", 1, lease.spec.acquire_time, lease.spec.renew_time, lease.spec.lease_transitions))
+            self._update(
+                lease, LeaseSpec("", 1, lease.spec.acquire_time, lease.spec.renew_time, lease.spec.lease_transitions)
+            )
         except Conflict:
             log.info("lease taken meanwhile", lease=self._name)
         except ApiError as error:

@@ -1,8 +1,8 @@
 """A reflector: tells a handler of every object of a collection, and goes on telling.
 
 List, then watch from the list's resourceVersion; or one WatchList stream where the server offers it. Errors back off
-with jitter; 410 Gone lists again; bookmarks keep the resourceVersion fresh; a silent peer is given up after an inactivity
-deadline, because a half-open TCP connection is silent for ever.
+with jitter; 410 Gone lists again; bookmarks keep the resourceVersion fresh; a silent peer is given up after an
+inactivity deadline, because a half-open TCP connection is silent for ever.
 
 Sources: k8s.io/client-go/tools/cache/reflector.go; KEP-956 (bookmarks), KEP-3157 (WatchList), KEP-365 (paged lists).
 """
@@ -41,8 +41,8 @@ INACTIVITY_SECONDS = 90.0
 
 BACKOFF_BASE = 0.2
 BACKOFF_CAP = 2.0
-"""Seconds between attempts. The cap is low because it bounds how long after an outage the loop is blind; a request every
-two seconds is nothing to an API server that has just come back."""
+"""Seconds between attempts. The cap is low because it bounds how long after an outage the loop is blind; a request
+every two seconds is nothing to an API server that has just come back."""
 
 STEADY_SECONDS = 30.0
 """A watch that lived this long has shown that the server is well: the backoff begins anew."""
@@ -96,9 +96,10 @@ class Collection:
 class Reflector(Generic[W, V]):
     """Reflects one collection into one handler, in a thread of its own.
 
-    ``shape`` is the msgspec struct that objects are decoded into, and ``convert`` makes of it the value that the handler
-    gets, object by object: so what a value does not keep (the content of a Secret) is never held for a whole list.
-    ``on_restart(collection, cause)`` is told why a watch ended otherwise than by its own time.
+    ``shape`` is the msgspec struct that objects are decoded into, and ``convert`` makes of it the value that the
+    handler gets, object by object: so what a value does not keep (the content of a Secret) is never held for a whole
+    list. ``on_restart(collection, cause)`` is told why a watch ended otherwise than by its own time, ``on_synced()``
+    that :attr:`has_synced` has become true.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class Reflector(Generic[W, V]):
         handler: Handler[V],
         *,
         on_restart: Callable[[Collection, str], None] | None = None,
+        on_synced: Callable[[], None] | None = None,
         inactivity: float = INACTIVITY_SECONDS,
     ) -> None:
         self.collection = collection
@@ -119,6 +121,7 @@ class Reflector(Generic[W, V]):
         self._decode_list: Callable[[bytes], ObjectList[W]] = decoder(ObjectList[shape])  # type: ignore[valid-type]
         self._decode_object = decoder(shape)
         self._on_restart = on_restart
+        self._on_synced = on_synced
         self._inactivity = inactivity
         self._stopping = threading.Event()
         self._synced = threading.Event()
@@ -221,7 +224,10 @@ class Reflector(Generic[W, V]):
     def _replace(self, objects: Iterable[V], resource_version: str) -> None:
         self._handler.replace(objects)
         self._resource_version = resource_version
-        self._synced.set()
+        if not self._synced.is_set():
+            self._synced.set()
+            if self._on_synced is not None:
+                self._on_synced()
 
     def _watch(self, position: dict[str, str], pending: _Pending[V] | None) -> None:
         query = {

@@ -60,9 +60,7 @@ def error_from_response(method: str, path: str, code: int, headers: Mapping[str,
     return error_from_status(method, path, status, code, retry_after)
 
 
-def error_from_status(
-    method: str, path: str, status: Status, code: int, retry_after: float | None = None
-) -> ApiError:
+def error_from_status(method: str, path: str, status: Status, code: int, retry_after: float | None = None) -> ApiError:
     """Return the exception for a Status, be it the body of an answer or an ERROR event of a watch."""
     if retry_after is None and status.details is not None and status.details.retry_after > 0:
         retry_after = status.details.retry_after

@@ -1,0 +1,117 @@
+"""The admission decision: the bytes of a review in, the bytes of the answer out.
+
+Pure apart from two things it is given: the configuration in force, of which one decision reads one snapshot, and the
+labels of a namespace, where they are known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from webhook.admission.review import AdmissionRequest, GroupVersionKind, RequestHead, parse, render
+from webhook.core.inject import Decision, Subject, decide
+from webhook.core.jsonpatch import POD_PATH, SERVICE_ACCOUNT_PATH, additions
+from webhook.core.model import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from webhook.core.model import Configuration
+
+PODS = "pods"
+SERVICE_ACCOUNTS = "serviceaccounts"
+
+_KINDS = {PODS: "Pod", SERVICE_ACCOUNTS: "ServiceAccount"}
+_PATHS = {PODS: POD_PATH, SERVICE_ACCOUNTS: SERVICE_ACCOUNT_PATH}
+_OPERATIONS = {PODS: frozenset({"CREATE"}), SERVICE_ACCOUNTS: frozenset({"CREATE", "UPDATE"})}
+
+KNOWN_OPERATIONS = frozenset({"CREATE", "UPDATE", "DELETE", "CONNECT"})
+OTHER = "other"
+"""What metrics call a resource or operation that is none of ours: a client cannot invent new time series."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to one request: its body, and what logs and metrics say about it."""
+
+    body: bytes
+    resource: str
+    operation: str
+    reason: Reason
+    added: tuple[str, ...] = ()
+
+    @property
+    def decision(self) -> str:
+        """``patched`` or ``unchanged``."""
+        return "patched" if self.added else "unchanged"
+
+
+class Handler:
+    """Answers admission reviews; ``labels_of(namespace)`` returns None for a namespace that is not known."""
+
+    def __init__(
+        self,
+        configuration: Callable[[], Configuration],
+        labels_of: Callable[[str], Mapping[str, str] | None],
+    ) -> None:
+        self._configuration = configuration
+        self._labels_of = labels_of
+
+    def handle(self, body: bytes) -> Answer:
+        """Return the answer to the review in ``body``; BadReview when it is none."""
+        request = parse(body)
+        resource = _resource(request)
+        subject = _subject(request, resource)
+        decision = Decision(subject) if isinstance(subject, Reason) else self._decide(subject)
+        patch = additions(_PATHS[resource], subject.references, decision.added) if isinstance(subject, Subject) else []
+        return Answer(
+            body=render(request.uid, decision.reason, decision.added, patch),
+            resource=resource,
+            operation=request.operation if request.operation in KNOWN_OPERATIONS else OTHER,
+            reason=decision.reason,
+            added=decision.added,
+        )
+
+    def _decide(self, subject: Subject) -> Decision:
+        configuration = self._configuration()
+        labels = self._labels_of(subject.namespace) if configuration.needs_namespace_labels else None
+        if labels is not None and labels.get(configuration.opt_in.label) != configuration.opt_in.value:
+            # The API server asks about opted-in namespaces only, so what we know of this one is of before it opted in.
+            labels = None
+        return decide(subject, configuration, labels)
+
+
+def _resource(request: RequestHead) -> str:
+    """Return ``pods`` or ``serviceaccounts`` of the core API, ``other`` for anything else and for subresources."""
+    resource = request.resource
+    if resource is None or resource.group or resource.version != "v1" or request.sub_resource:
+        return OTHER
+    return resource.resource if resource.resource in _KINDS else OTHER
+
+
+def _subject(request: RequestHead, resource: str) -> Subject | Reason:
+    """Return what a decision can be made about, or the reason why there is nothing to decide."""
+    if not isinstance(request, AdmissionRequest):
+        return Reason.OBJECT_UNREADABLE
+    if resource == OTHER:
+        return Reason.RESOURCE_IGNORED
+    if request.operation not in _OPERATIONS[resource]:
+        return Reason.OPERATION_IGNORED
+    admitted = request.object
+    if admitted is None:
+        return Reason.OBJECT_ABSENT
+    if not _is_kind(request.kind, admitted.kind, _KINDS[resource]):
+        return Reason.RESOURCE_IGNORED
+    # The namespace is the request's: the object's own may still be empty, or not what the API server will make it.
+    namespace = request.namespace or ""
+    if resource == SERVICE_ACCOUNTS:
+        return admitted.as_service_account(namespace)
+    return admitted.as_pod(namespace) or Reason.OBJECT_UNREADABLE
+
+
+def _is_kind(requested: GroupVersionKind | None, stated: str | None, kind: str) -> bool:
+    """Whether the request and the object agree on a kind of the core API, as far as either states one."""
+    if requested is not None and (requested.group or requested.version != "v1" or requested.kind != kind):
+        return False
+    return not stated or stated == kind

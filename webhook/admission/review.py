@@ -1,0 +1,147 @@
+"""The AdmissionReview on the wire: reading a request, and writing the response to it.
+
+Source: k8s.io/api/admission/v1/types.go. Only the fields that a decision reads are decoded. What is JSON and has a
+``uid`` is a request, whatever the rest of it looks like: an injector must answer that it is allowed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+
+from webhook.admission.strictness import check_strictly
+from webhook.core.subject import AdmittedObject  # noqa: TC001 - msgspec evaluates the annotation
+from webhook.errors import PullSecretsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from webhook.core.jsonpatch import PatchOperation
+    from webhook.core.model import Reason
+
+API_VERSION = "admission.k8s.io/v1"
+KIND = "AdmissionReview"
+
+
+class BadReview(PullSecretsError):
+    """A body that is no AdmissionReview; the message is for the client, and holds nothing of the body."""
+
+    status = 400
+
+
+class GroupVersionKind(msgspec.Struct, gc=False):
+    """What the object of a request is."""
+
+    group: str | None = None
+    version: str | None = None
+    kind: str | None = None
+
+
+class GroupVersionResource(msgspec.Struct, gc=False):
+    """The resource that a request goes to."""
+
+    group: str | None = None
+    version: str | None = None
+    resource: str | None = None
+
+
+class _Identity(msgspec.Struct, gc=False):
+    uid: Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class RequestHead(_Identity, rename="camel", gc=False):
+    """A request without its object: all that could be read where a field has a wrong type."""
+
+    kind: GroupVersionKind | None = None
+    resource: GroupVersionResource | None = None
+    sub_resource: str | None = None
+    operation: str | None = None
+    namespace: str | None = None
+
+
+class AdmissionRequest(RequestHead, rename="camel", gc=False):
+    """A request of which everything that a decision reads could be read."""
+
+    object: AdmittedObject | None = None
+
+
+class _Envelope(msgspec.Struct, rename="camel", gc=False):
+    api_version: Literal["admission.k8s.io/v1"]
+    kind: Literal["AdmissionReview"]
+
+
+class _Review(_Envelope, gc=False):
+    request: AdmissionRequest
+
+
+class _HeadReview(_Envelope, gc=False):
+    request: RequestHead
+
+
+class _IdentityReview(_Envelope, gc=False):
+    request: _Identity
+
+
+_review = msgspec.json.Decoder(_Review)
+_head_review = msgspec.json.Decoder(_HeadReview)
+_identity_review = msgspec.json.Decoder(_IdentityReview)
+
+
+def parse(body: bytes) -> RequestHead:
+    """Return the request in ``body``: an AdmissionRequest, or only its head where a type is wrong.
+
+    Raises BadReview for what is not one strict JSON document in UTF-8, not an AdmissionReview, or has no uid.
+    """
+    try:
+        check_strictly(body)
+        return _parse_as_far_as_possible(body)
+    except msgspec.ValidationError:
+        message = f"not an {KIND} of {API_VERSION} with a request that has a uid"
+    except (msgspec.DecodeError, ValueError):
+        message = "not a JSON document"
+    except RecursionError:
+        message = "nested too deeply"
+    raise BadReview(message)
+
+
+def _parse_as_far_as_possible(body: bytes) -> RequestHead:
+    try:
+        return _review.decode(body).request
+    except msgspec.ValidationError:
+        pass  # a field has a wrong type; its value plays no part from here on
+    try:
+        return _head_review.decode(body).request
+    except msgspec.ValidationError:
+        return RequestHead(uid=_identity_review.decode(body).request.uid)
+
+
+class _Response(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
+    uid: str
+    allowed: Literal[True]
+    audit_annotations: dict[str, str]
+    patch_type: Literal["JSONPatch"] | None = None
+    patch: bytes | None = None
+
+
+class _ResponseReview(msgspec.Struct, rename="camel", gc=False):
+    api_version: str
+    kind: str
+    response: _Response
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def render(uid: str, reason: Reason, names: Sequence[str], patch: Sequence[PatchOperation]) -> bytes:
+    """Return the body of the response that allows request ``uid``, with ``patch`` unless that is empty.
+
+    ``reason`` and the ``names`` that the patch adds go into the audit annotations. The API server prefixes their keys
+    with the webhook's name.
+    """
+    response = _Response(uid=uid, allowed=True, audit_annotations={"reason": reason.value})
+    if patch:
+        response.audit_annotations["names"] = ",".join(names)
+        response.patch_type = "JSONPatch"
+        response.patch = _encoder.encode(patch)
+    return _encoder.encode(_ResponseReview(API_VERSION, KIND, response))

@@ -1,0 +1,158 @@
+"""uvicorn on the admission port: TLS that can be renewed, deadlines, and a shutdown that loses no request."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from webhook.observe.listener import BACKLOG, Listener
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp
+
+log = structlog.get_logger(__name__)
+
+DRAIN_SECONDS = 8.0
+"""From SIGTERM to the end of serving: as long as a load balancer may take to learn that this replica is leaving."""
+
+SWEEP_TICKS = 10
+"""Of uvicorn's main loop, a tenth of a second each, between two looks for overdue connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds that a client has for each part of a request."""
+
+    handshake: float = 10.0
+    header: float = 10.0
+    body: float = 15.0
+    idle: float = 120.0
+    """More than the 90 s for which the API server keeps an idle connection: else it may use one that is just being
+    closed, and it never repeats a POST. That also holds for a connection which has not yet said anything: Go's client
+    dials ahead, and keeps in its pool what it does not need at once."""
+
+    farewell: float = 2.0
+    """For the client's answer to our close of the TLS session."""
+
+
+class AdmissionProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 protocol, with a time by which the part of a request that is due must have come."""
+
+    deadlines: Deadlines
+    due = math.inf
+    """On the event loop's clock. One attribute and a periodic look cost less than setting timers for each request."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.due = self.loop.time() + self.deadlines.idle
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.due = self.loop.time() + self.deadlines.header
+
+    def on_headers_complete(self) -> None:
+        self.due = self.loop.time() + self.deadlines.body
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self.due = math.inf
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self.due = self.loop.time() + self.deadlines.idle
+
+
+class AdmissionListener(Listener):
+    """Serves the admission application over TLS, by a context whose certificate may be replaced at any time."""
+
+    def __init__(
+        self, app: ASGIApp, bound: socket.socket, context: ssl.SSLContext, deadlines: Deadlines | None = None
+    ) -> None:
+        super().__init__(app, bound, http=AdmissionProtocol)
+        self._context = context
+        self._deadlines = deadlines or Deadlines()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections; uvicorn's own has no way to bound the TLS handshake."""
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                self._protocol,
+                sock=bound,
+                backlog=BACKLOG,
+                ssl=self._context,
+                ssl_handshake_timeout=self._deadlines.handshake,
+                ssl_shutdown_timeout=self._deadlines.farewell,
+            )
+            for bound in sockets or ()
+        ]
+        self.started = True
+
+    def _protocol(self) -> AdmissionProtocol:
+        protocol = AdmissionProtocol(config=self.config, server_state=self.server_state, app_state={})
+        protocol.deadlines = self._deadlines
+        protocol.timeout_keep_alive = math.ceil(self._deadlines.idle)
+        return protocol
+
+    async def on_tick(self, counter: int) -> bool:
+        """Close the connections that are overdue, once per second."""
+        if counter % SWEEP_TICKS == 0:
+            self._close_overdue(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
+    def _close_overdue(self, now: float) -> None:
+        for connection in tuple(self.server_state.connections):
+            if isinstance(connection, AdmissionProtocol) and connection.due < now:
+                connection.transport.abort()
+
+
+async def serve_until_signalled(
+    admission: Listener, ops: Listener, begin_drain: Callable[[], None], drain_seconds: float = DRAIN_SECONDS
+) -> None:
+    """Serve on both ports until SIGTERM or SIGINT.
+
+    SIGTERM calls ``begin_drain``, and requests are still served for ``drain_seconds``: the API server may hold
+    connections to a replica that has left the Service. A second SIGTERM, or SIGINT at any time, ends that at once.
+    """
+    leaving, at_once = asyncio.Event(), asyncio.Event()
+
+    def terminate() -> None:
+        (at_once if leaving.is_set() else leaving).set()
+
+    def interrupt() -> None:
+        leaving.set()
+        at_once.set()
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    async with asyncio.TaskGroup() as listeners:
+        serving = listeners.create_task(admission.listen())
+        listeners.create_task(ops.listen())
+        await leaving.wait()
+        begin_drain()
+        log.info("draining", seconds=drain_seconds)
+        await _wait(at_once, drain_seconds)
+        admission.should_exit, admission.force_exit = True, at_once.is_set()
+        await serving
+        ops.should_exit = True
+    log.info("stopped")
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,223 @@
+"""The configuration document: text in, a :class:`Configuration` out, or every problem in it at once.
+
+Reading is strict: unknown fields, wrong types and contradictions are problems, each with its path. Defaults come from
+webhook.core.model. See docs/configuration.md for the document itself.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeVar
+
+from webhook.core.imageref import parse_registry
+from webhook.core.labels import Operator, Requirement, Selector
+from webhook.core.model import (
+    DEFAULT_EXCLUDED_NAMESPACES,
+    DEFAULT_OPT_IN_LABEL,
+    DEFAULT_OPT_IN_VALUE,
+    OPT_OUT_VALUE,
+    Configuration,
+    NameFilter,
+    OptIn,
+    PodPolicy,
+    PullSecret,
+)
+from webhook.core.names import (
+    problem_of_label_key,
+    problem_of_label_value,
+    problem_of_namespace,
+    problem_of_subdomain,
+)
+from webhook.document import Node
+from webhook.errors import ConfigurationInvalid, Problem
+from webhook.strictyaml import DocumentError, load, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+API_VERSION = "pullsecrets.webhook/v1alpha1"
+KIND = "Configuration"
+
+MOST_PROBLEMS = 100
+"""Problems that one message lists: a wrong file can have one in each of its lines."""
+
+_FIELDS = ("apiVersion", "kind", "optIn", "excludedNamespaces", "pullSecrets", "retired")
+_PULL_SECRET_FIELDS = ("name", "sources", "namespaceSelector", "serviceAccounts", "pods", "registries")
+_NAME_PATTERN = re.compile(r"[a-z0-9.*?\[\]!-]+")
+
+
+def parse(text: str, origin: str) -> Configuration:
+    """Return the configuration that ``text`` holds; ConfigurationInvalid with every problem in it.
+
+    ``origin`` names the document in the message: a file path, or ``standard input``.
+    """
+    problems: list[Problem] = []
+    try:
+        document = Node(load(text, problems), "", problems)
+    except DocumentError as error:
+        raise ConfigurationInvalid(origin, [Problem("", str(error))]) from None
+    configuration = _configuration(document)
+    if len(problems) > MOST_PROBLEMS:
+        problems[MOST_PROBLEMS:] = [Problem("", f"and {len(problems) - MOST_PROBLEMS} more")]
+    if problems:
+        raise ConfigurationInvalid(origin, problems)
+    return configuration
+
+
+def _configuration(document: Node) -> Configuration:
+    if document.absent:
+        document.report("the document is empty")
+        return Configuration(())
+    fields = document.fields(_FIELDS)
+    _must_be(fields["apiVersion"], API_VERSION)
+    _must_be(fields["kind"], KIND)
+    opt_in = _opt_in(fields["optIn"])
+    excluded = _checked_items(fields["excludedNamespaces"], problem_of_namespace)
+    entries = fields["pullSecrets"].mappings(_PULL_SECRET_FIELDS)
+    pull_secrets = tuple(_pull_secret(entry) for entry in entries)
+    _report_repeats(entry["name"] for entry in entries)
+    return Configuration(
+        pull_secrets=pull_secrets,
+        opt_in=opt_in,
+        excluded_namespaces=frozenset(DEFAULT_EXCLUDED_NAMESPACES if fields["excludedNamespaces"].absent else excluded),
+        retired=_retired(fields["retired"], {entry.name for entry in pull_secrets}),
+    )
+
+
+def _must_be(node: Node, expected: str) -> None:
+    text = node.text()
+    if text is not None and text != expected:
+        node.report(f"must be {expected}, not {quoted(text)}")
+
+
+def _opt_in(node: Node) -> OptIn:
+    fields = node.fields(("label", "value"))
+    label = _checked(fields["label"], problem_of_label_key, DEFAULT_OPT_IN_LABEL)
+    value = _checked(fields["value"], problem_of_label_value, DEFAULT_OPT_IN_VALUE)
+    if value == OPT_OUT_VALUE:
+        fields["value"].report(f'"{OPT_OUT_VALUE}" is what opts a Pod or ServiceAccount out: choose another value')
+    elif isinstance(fields["value"].value, str) and not value.strip():
+        fields["value"].report("must not be empty")
+    return OptIn(label, value)
+
+
+def _pull_secret(fields: Mapping[str, Node]) -> PullSecret:
+    pods = _choice(fields["pods"], PodPolicy, PodPolicy.ALWAYS)
+    return PullSecret(
+        name=_checked(fields["name"], problem_of_subdomain),
+        sources=_sources(fields["sources"]),
+        namespace_selector=_selector(fields["namespaceSelector"]),
+        service_accounts=_name_filter(fields["serviceAccounts"]),
+        pods=pods or PodPolicy.ALWAYS,
+        registries=_registries(fields["registries"], pods),
+    )
+
+
+def _sources(node: Node) -> tuple[str, ...]:
+    names = [fields["secretName"] for fields in node.mappings(("secretName",))]
+    if node.value in (None, []):
+        node.report("is required: name at least one Secret of the release namespace")
+    _report_repeats(names)
+    return tuple(_checked(name, problem_of_subdomain) for name in names)
+
+
+def _selector(node: Node) -> Selector:
+    fields = node.fields(("matchLabels", "matchExpressions"))
+    labels = sorted(fields["matchLabels"].entries().items())
+    exact = [Requirement(_label_key(key, value), Operator.IN, (_label_value(value),)) for key, value in labels]
+    expressions = fields["matchExpressions"].mappings(("key", "operator", "values"))
+    return Selector((*exact, *(_requirement(expression) for expression in expressions)))
+
+
+def _label_key(key: str, node: Node) -> str:
+    if problem := problem_of_label_key(key):
+        node.report(f"{quoted(key)} {problem}")
+    return key
+
+
+def _label_value(node: Node) -> str:
+    return _checked(node, problem_of_label_value)
+
+
+def _requirement(fields: Mapping[str, Node]) -> Requirement:
+    key = _checked(fields["key"], problem_of_label_key)
+    operator = _choice(fields["operator"], Operator)
+    values = _checked_items(fields["values"], problem_of_label_value)
+    if operator in (Operator.IN, Operator.NOT_IN) and fields["values"].value in (None, []):
+        fields["values"].report(f"is required with operator {operator}")
+    if operator in (Operator.EXISTS, Operator.DOES_NOT_EXIST) and values:
+        fields["values"].report(f"is not allowed with operator {operator}")
+    return Requirement(key, operator or Operator.EXISTS, values)
+
+
+def _name_filter(node: Node) -> NameFilter:
+    fields = node.fields(("include", "exclude"))
+    include = _checked_items(fields["include"], _problem_of_pattern)
+    if fields["include"].value == []:
+        fields["include"].report("is empty and so matches nothing: leave it out to match every ServiceAccount")
+    exclude = _checked_items(fields["exclude"], _problem_of_pattern)
+    return NameFilter(NameFilter().include if fields["include"].absent else include, exclude)
+
+
+def _problem_of_pattern(text: str) -> str | None:
+    return None if _NAME_PATTERN.fullmatch(text) else "is not a pattern that a ServiceAccount name can match"
+
+
+def _registries(node: Node, pods: PodPolicy | None) -> tuple[str, ...]:
+    registries = _checked_items(node, _problem_of_registry)
+    if pods is PodPolicy.WHEN_IMAGE_MATCHES and node.value in (None, []):
+        node.report(f"is required with pods: {pods}")
+    if pods in (PodPolicy.ALWAYS, PodPolicy.NEVER) and registries:
+        node.report(f"has no effect with pods: {pods}, only with pods: {PodPolicy.WHEN_IMAGE_MATCHES}")
+    return registries
+
+
+def _problem_of_registry(text: str) -> str | None:
+    try:
+        parse_registry(text)
+    except ValueError as error:
+        return f"is {error}{', without a scheme' if '://' in text else ''}"
+    return None
+
+
+def _retired(node: Node, configured: set[str]) -> tuple[str, ...]:
+    nodes = node.items()
+    names = tuple(_checked(item, problem_of_subdomain) for item in nodes)
+    _report_repeats(nodes)
+    for name, item in zip(names, nodes, strict=True):
+        if name and name in configured:
+            item.report(f"{quoted(name)} is also in pullSecrets: it is either configured or retired")
+    return names
+
+
+def _checked(node: Node, problem_of: Callable[[str], str | None], default: str | None = None) -> str:
+    """Return the text of ``node``; what is no text at all stands in as the empty string."""
+    text = node.text(default)
+    if text is not None and (problem := problem_of(text)):
+        node.report(f"{quoted(text)} {problem}")
+    return text or ""
+
+
+def _checked_items(node: Node, problem_of: Callable[[str], str | None]) -> tuple[str, ...]:
+    return tuple(_checked(item, problem_of) for item in node.items())
+
+
+def _choice(node: Node, kind: type[_Choice], default: _Choice | None = None) -> _Choice | None:
+    text = node.text(default)
+    members = {str(member): member for member in kind}
+    if text is not None and text not in members:
+        close = get_close_matches(text, members, n=1)
+        hint = f", did you mean {close[0]}?" if close else ""
+        node.report(f"{quoted(text)} is not one of {', '.join(members)}{hint}")
+    return members.get(text or "")
+
+
+def _report_repeats(nodes: Iterable[Node]) -> None:
+    first: dict[str, Node] = {}
+    for node in nodes:
+        if isinstance(node.value, str) and first.setdefault(node.value, node) is not node:
+            node.report(f"{quoted(node.value)} is already at {first[node.value].path}")

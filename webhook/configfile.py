@@ -1,0 +1,115 @@
+"""The configuration file: read once at the start, and again whenever its content changes.
+
+A mounted ConfigMap changes by the swap of its ``..data`` symlink, an editor writes in place or renames a new file over
+the old. None of them needs telling apart: the file is small, so each look opens it once, by its path, and compares what
+is in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from webhook.config import parse
+from webhook.errors import ConfigurationInvalid, Problem, UsageError
+from webhook.strictyaml import LARGEST_DOCUMENT
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from webhook.core.model import Configuration
+
+LOOK_SECONDS = 1.0
+"""Between two looks at the file; the kubelet takes up to a minute to refresh a mount, so more often gains nothing."""
+
+LOOKS_BEFORE_ABSENT = 2
+"""Looks in a row that must fail before the file counts as gone: a rename in between is no loss."""
+
+
+class ConfigurationFile:
+    """A configuration document on disk; the release namespace is always excluded from what it selects.
+
+    Not thread-safe: ``load`` first, then ``watch`` in one thread.
+    """
+
+    def __init__(self, path: Path, release_namespace: str) -> None:
+        self.path = path
+        self._release_namespace = release_namespace
+        self._digest = b""
+        self._current: Configuration | None = None
+        self._failed_looks = 0
+
+    def load(self) -> Configuration:
+        """Return the configuration; UsageError when the file cannot be read or its document is not valid."""
+        content = self._read()
+        self._digest = _digest(content)
+        self._current = self._parse(content)
+        return self._current
+
+    def watch(
+        self,
+        on_change: Callable[[Configuration], None],
+        on_invalid: Callable[[UsageError], None],
+        stop: threading.Event,
+        interval: float = LOOK_SECONDS,
+    ) -> None:
+        """Look at the file every ``interval`` seconds until ``stop`` is set; call back in this thread.
+
+        ``on_change`` gets each valid document that differs from the last one, and also the old one when it comes back
+        after an invalid one; a change of comments alone is none. ``on_invalid`` is called once for each distinct
+        content that is not valid, and once when the file is gone.
+        """
+        while not stop.wait(interval):
+            self._look(on_change, on_invalid)
+
+    def _look(self, on_change: Callable[[Configuration], None], on_invalid: Callable[[UsageError], None]) -> None:
+        try:
+            content = self._read()
+        except UsageError as error:
+            self._failed_looks += 1
+            if self._failed_looks == LOOKS_BEFORE_ABSENT:
+                self._digest, self._current = b"", None
+                on_invalid(error)
+            return
+        self._failed_looks = 0
+        if _digest(content) == self._digest:
+            return
+        self._digest = _digest(content)
+        try:
+            configuration = self._parse(content)
+        except UsageError as error:
+            self._current = None
+            on_invalid(error)
+            return
+        if configuration != self._current:
+            self._current = configuration
+            on_change(configuration)
+
+    def _read(self) -> bytes:
+        try:
+            with self.path.open("rb") as file:
+                return file.read(LARGEST_DOCUMENT + 1)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+        message = f"the configuration file {self.path} cannot be read ({reason}): give its path with --config"
+        raise UsageError(message)
+
+    def _parse(self, content: bytes) -> Configuration:
+        text = _text(content)
+        if text is None:
+            raise ConfigurationInvalid(str(self.path), [Problem("", "the document is not UTF-8 text")])
+        configuration = parse(text, str(self.path))
+        return configuration.excluding(self._release_namespace) if self._release_namespace else configuration
+
+
+def _text(content: bytes) -> str | None:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()

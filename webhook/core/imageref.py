@@ -1,0 +1,148 @@
+"""Image references, and the registries that they belong to.
+
+The grammar is that of github.com/distribution/reference v0.6 (regexp.go, normalize.go): ``nginx`` is
+``docker.io/library/nginx``, ``index.docker.io`` is ``docker.io``. A registry is ``host[:port][/path]`` and is matched
+as the kubelet's keyring does it (k8s.io/kubernetes, pkg/credentialprovider/keyring.go, URLsMatch): ``*``
+stands for characters within one label of the host (``?`` does not: the keyring reads it as the query of a URL), the
+number of labels and the port must agree, case counts. One deliberate difference: the path matches by whole segments,
+so ``registry.example.com/team`` does not cover ``registry.example.com/teams``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DOCKER_HUB = "docker.io"
+DOCKER_HUB_ALIASES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+OFFICIAL_IMAGES = "library/"
+
+LONGEST_PATH = 255
+"""Characters of the path; the limit of distribution/reference."""
+
+LONGEST_HOST = 253
+"""Characters; the limit of DNS."""
+
+LONGEST_REFERENCE = 1024
+"""Characters; a host of 253, the longest path, tag and digest together stay below. Bounds the cache too."""
+
+DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
+
+_HOST_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_IPV6 = r"\[[a-fA-F0-9:]+\]"
+_PATH_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_PATH = rf"{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*"
+_DOMAIN = rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|{_IPV6})(?::[0-9]+)?"
+_NAME = re.compile(rf"(?P<path>{_PATH})(?::(?P<tag>\w[\w.-]{{0,127}}))?(?:@(?P<digest>[a-z0-9]+:[a-f0-9]+))?", re.ASCII)
+_DOMAIN_ONLY = re.compile(_DOMAIN)
+_IDENTIFIER = re.compile(r"[a-f0-9]{64}")
+
+_GLOB_LABEL = r"[a-z0-9*](?:[a-z0-9*-]*[a-z0-9*])?"
+_REGISTRY = re.compile(
+    rf"(?P<host>{_GLOB_LABEL}(?:\.{_GLOB_LABEL})*|{_IPV6.replace('A-F', '')})(?P<port>:[0-9]+)?(?P<path>(?:/{_PATH})?)",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """A parsed image reference; ``tag`` and ``digest`` are empty where the reference has none."""
+
+    domain: str
+    path: str
+    tag: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A registry as credentials and ``registries`` name it: a host that may have wildcards, a port, a path."""
+
+    host: str
+    port: str = ""
+    path: str = ""
+
+    @property
+    def is_docker_hub(self) -> bool:
+        """Whether this is Docker Hub under any of the names it goes by."""
+        return self.host in DOCKER_HUB_ALIASES and not self.port
+
+    def __str__(self) -> str:
+        return f"{self.host}{self.port}{self.path}"
+
+
+def parse(reference: str) -> ImageReference:
+    """Return the parts of ``reference``, with the name spelled out in full; ValueError when it is not one."""
+    if len(reference) > LONGEST_REFERENCE:
+        message = "the image reference is too long"
+        raise ValueError(message)
+    if _IDENTIFIER.fullmatch(reference):
+        message = "a bare image identifier names no repository"
+        raise ValueError(message)
+    domain, remainder = _split_domain(reference)
+    name = _NAME.fullmatch(remainder)
+    if name is None or not _DOMAIN_ONLY.fullmatch(domain) or len(name["path"]) > LONGEST_PATH:
+        message = "not an image reference"
+        raise ValueError(message)
+    return ImageReference(domain, name["path"], name["tag"] or "", _checked_digest(name["digest"] or ""))
+
+
+def _split_domain(reference: str) -> tuple[str, str]:
+    first, slash, rest = reference.partition("/")
+    if not slash:
+        return DOCKER_HUB, OFFICIAL_IMAGES + reference
+    if first == "index.docker.io":
+        first = DOCKER_HUB
+    elif first != "localhost" and "." not in first and ":" not in first and first.lower() == first:
+        return DOCKER_HUB, reference
+    if first == DOCKER_HUB and "/" not in rest:
+        rest = OFFICIAL_IMAGES + rest
+    return first, rest
+
+
+def _checked_digest(digest: str) -> str:
+    algorithm, _, encoded = digest.partition(":")
+    if digest and DIGEST_LENGTHS.get(algorithm) != len(encoded):
+        message = "the digest is not of a known algorithm and length"
+        raise ValueError(message)
+    return digest
+
+
+def parse_registry(text: str) -> Registry:
+    """Return the parts of ``host[:port][/path]``; ValueError for a scheme, upper case, a trailing slash."""
+    match = _REGISTRY.fullmatch(text)
+    if match is None or len(match["host"]) > LONGEST_HOST:
+        message = "not of the form host[:port][/path] in lower case"
+        raise ValueError(message)
+    return Registry(match["host"], match["port"] or "", match["path"])
+
+
+def matches(image: str, registries: Sequence[str]) -> bool:
+    """Return whether ``image`` belongs to one of ``registries``; never for an image that does not parse."""
+    if len(image) > LONGEST_REFERENCE:
+        return False
+    name = _name(image)
+    return name is not None and any(_pattern(registry).match(name) is not None for registry in registries)
+
+
+@lru_cache(maxsize=1024)
+def _name(image: str) -> str | None:
+    try:
+        reference = parse(image)
+    except ValueError:
+        return None
+    return f"{reference.domain}/{reference.path}"
+
+
+@lru_cache(maxsize=1024)
+def _pattern(text: str) -> re.Pattern[str]:
+    registry = parse_registry(text)
+    if registry.is_docker_hub:
+        registry = Registry(DOCKER_HUB, "", registry.path)
+    host = re.escape(registry.host).replace(r"\*", "[^.:/]*")
+    return re.compile(rf"{host}{registry.port}{re.escape(registry.path)}(?:/|\Z)")

@@ -1,0 +1,144 @@
+"""Which pull secrets one Pod or ServiceAccount must reference, and why.
+
+Everything that decides about injection calls :func:`decide`: the admission webhook, the backfill of existing
+ServiceAccounts, ``plan`` and ``explain``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from webhook.core.imageref import matches
+from webhook.core.model import OPT_OUT_VALUE, PodPolicy, Reason
+from webhook.core.selection import Namespace, namespace_stop
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from webhook.core.model import Configuration, PullSecret
+
+MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+"""On the API object of a static Pod; the API server refuses such a Pod if it references any Secret."""
+
+DEFAULT_SERVICE_ACCOUNT = "default"
+
+_GATE_ORDER = {reason: position for position, reason in enumerate(Reason)}
+
+
+class LocalObjectReference(msgspec.Struct, gc=False):
+    """One entry of ``imagePullSecrets``, as the API has it; a missing or null name is an empty one."""
+
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """The ``imagePullSecrets`` of an object: whether the list is there at all, and the names in it, in order."""
+
+    present: bool = False
+    names: tuple[str, ...] = ()
+
+
+def references_of(entries: Sequence[LocalObjectReference | None] | None) -> References:
+    """Return the references in a decoded list; null entries count as entries with an empty name."""
+    if entries is None:
+        return References()
+    return References(present=True, names=tuple((entry.name or "") if entry else "" for entry in entries))
+
+
+def read_references(value: object) -> References | None:
+    """Return the references in an ``imagePullSecrets`` of parsed JSON; None for a value of a wrong type."""
+    try:
+        return references_of(msgspec.convert(value, list[LocalObjectReference | None] | None))
+    except msgspec.ValidationError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a decision reads of a Pod or a ServiceAccount."""
+
+    kind: Literal["Pod", "ServiceAccount"]
+    name: str
+    namespace: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    references: References
+    service_account: str = ""
+    images: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done with one object: the names to add, and why it came out so.
+
+    ``gates`` holds for each pull secret, in the order of the configuration, its name and its own reason. It is empty
+    when the object was stopped before any pull secret was looked at.
+    """
+
+    reason: Reason
+    added: tuple[str, ...] = ()
+    gates: tuple[tuple[str, Reason], ...] = ()
+
+
+def decide(subject: Subject, configuration: Configuration, namespace_labels: Mapping[str, str] | None) -> Decision:
+    """Return what is to be done with ``subject``.
+
+    ``namespace_labels`` is None when they are not known: at admission the API server has matched the opt-in label
+    already, and only pull secrets with a ``namespaceSelector`` depend on more.
+    """
+    stop = _stop(subject, configuration, namespace_labels)
+    if stop is not None:
+        return Decision(stop)
+    gates = tuple((entry.name, _gate(entry, subject, namespace_labels)) for entry in configuration.pull_secrets)
+    reason = max((reason for _, reason in gates), key=_GATE_ORDER.__getitem__)
+    return Decision(reason, tuple(name for name, reason in gates if reason is Reason.INJECTED), gates)
+
+
+def _stop(subject: Subject, configuration: Configuration, namespace_labels: Mapping[str, str] | None) -> Reason | None:
+    """Return why the object as a whole is left alone, or None."""
+    if subject.namespace in configuration.excluded_namespaces:
+        return Reason.NAMESPACE_EXCLUDED
+    if namespace_labels is not None:
+        stop = namespace_stop(configuration, Namespace(subject.namespace, namespace_labels))
+        if stop is not None:
+            return stop
+    if subject.labels.get(configuration.opt_in.label) == OPT_OUT_VALUE:
+        return Reason.OBJECT_DISABLED
+    if subject.kind == "Pod" and MIRROR_ANNOTATION in subject.annotations:
+        return Reason.MIRROR_POD
+    return None if configuration.pull_secrets else Reason.NOTHING_CONFIGURED
+
+
+def _gate(entry: PullSecret, subject: Subject, namespace_labels: Mapping[str, str] | None) -> Reason:
+    """Return the gate at which one pull secret stops, ``INJECTED`` when it passes all of them."""
+    if namespace_labels is not None:
+        if not entry.namespace_selector.matches(namespace_labels):
+            return Reason.NAMESPACE_NOT_SELECTED
+    elif entry.namespace_selector.requirements and subject.kind == "ServiceAccount":
+        # A Pod goes on: a reference to a Secret that is not there is harmless, a Pod without one never heals.
+        return Reason.NAMESPACE_UNKNOWN
+    stop = _pod_gate(entry, subject) if subject.kind == "Pod" else _service_account_gate(entry, subject.name)
+    if stop is not None:
+        return stop
+    return Reason.ALREADY_PRESENT if entry.name in subject.references.names else Reason.INJECTED
+
+
+def _pod_gate(entry: PullSecret, subject: Subject) -> Reason | None:
+    if entry.pods is PodPolicy.NEVER:
+        return Reason.PODS_NEVER
+    stop = _service_account_gate(entry, subject.service_account or DEFAULT_SERVICE_ACCOUNT)
+    if stop is not None:
+        return stop
+    if entry.pods is PodPolicy.WHEN_IMAGE_MATCHES and not any(
+        matches(image, entry.registries) for image in subject.images
+    ):
+        return Reason.IMAGE_NOT_MATCHED
+    return None
+
+
+def _service_account_gate(entry: PullSecret, name: str) -> Reason | None:
+    return None if entry.service_accounts.matches(name) else Reason.SERVICE_ACCOUNT_NOT_INCLUDED

@@ -1,0 +1,54 @@
+"""What Kubernetes accepts as a name: k8s.io/apimachinery, pkg/util/validation/validation.go, as sentences."""
+
+from __future__ import annotations
+
+import re
+
+LONGEST_SUBDOMAIN = 253
+LONGEST_LABEL = 63
+
+_DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_LABEL = re.compile(_DNS_LABEL)
+_SUBDOMAIN = re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
+_QUALIFIED = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
+
+
+def problem_of_subdomain(text: str) -> str | None:
+    """Return what is wrong with ``text`` as the name of a Secret (RFC 1123 subdomain), None when nothing."""
+    if len(text) > LONGEST_SUBDOMAIN:
+        return f"is longer than {LONGEST_SUBDOMAIN} characters"
+    if not _SUBDOMAIN.fullmatch(text):
+        return "is not a valid name: lower case letters, digits, - and ., beginning and ending with a letter or digit"
+    return None
+
+
+def problem_of_namespace(text: str) -> str | None:
+    """Return what is wrong with ``text`` as the name of a Namespace (RFC 1123 label), None when nothing."""
+    if len(text) > LONGEST_LABEL:
+        return f"is longer than {LONGEST_LABEL} characters"
+    if not _LABEL.fullmatch(text):
+        return "is not a valid namespace name: lower case letters, digits and -, beginning and ending without -"
+    return None
+
+
+def problem_of_label_key(text: str) -> str | None:
+    """Return what is wrong with ``text`` as a label key (``prefix/name`` or ``name``), None when nothing."""
+    prefix, slash, name = text.rpartition("/")
+    if slash and problem_of_subdomain(prefix) is not None:
+        return "is not a valid label key: the part before / must be a DNS name"
+    if len(name) > LONGEST_LABEL or not _QUALIFIED.fullmatch(name):
+        return (
+            f"is not a valid label key: up to {LONGEST_LABEL} letters, digits, -, _ and ., beginning and ending with"
+            " a letter or digit"
+        )
+    return None
+
+
+def problem_of_label_value(text: str) -> str | None:
+    """Return what is wrong with ``text`` as a label value, None when nothing."""
+    if len(text) > LONGEST_LABEL or not (text == "" or _QUALIFIED.fullmatch(text)):
+        return (
+            f"is not a valid label value: up to {LONGEST_LABEL} letters, digits, -, _ and ., beginning and ending with"
+            " a letter or digit"
+        )
+    return None

@@ -1,0 +1,95 @@
+"""A value of a document and where it stands, to be read with every problem noted and none raised.
+
+Reading goes on after a problem, with a value that stands in for the wrong one: a person sees all of them at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from webhook.errors import Problem
+from webhook.strictyaml import Unquoted, Value, child_path, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value, its path in the document, and the list that its problems go to; null counts as absent."""
+
+    value: Value
+    path: str
+    problems: list[Problem]
+
+    @property
+    def absent(self) -> bool:
+        """Whether the field is not there, or null as an empty line in YAML is."""
+        return self.value is None
+
+    def report(self, message: str) -> None:
+        """Note a problem with this value."""
+        self.problems.append(Problem(self.path, message))
+
+    def fields(self, known: Sequence[str]) -> Mapping[str, Node]:
+        """Return a node for each of the ``known`` fields; report any other, and a value that is no mapping."""
+        value = self.value if isinstance(self.value, dict) else {}
+        if not isinstance(self.value, dict) and not self.absent:
+            self.report(f"must be a mapping, not {self._kind}")
+        for name in (name for name in value if name not in known):
+            close = get_close_matches(name, known, n=1)
+            self._child(name, None).report(f"unknown field{f', did you mean {close[0]}?' if close else ''}")
+        return {name: self._child(name, value.get(name)) for name in known}
+
+    def entries(self) -> Mapping[str, Node]:
+        """Return a node for each entry of a mapping with free keys."""
+        value = self.value if isinstance(self.value, dict) else {}
+        if not isinstance(self.value, dict) and not self.absent:
+            self.report(f"must be a mapping, not {self._kind}")
+        return {name: self._child(name, item) for name, item in value.items()}
+
+    def items(self) -> Sequence[Node]:
+        """Return a node for each item of a list; report a value that is no list."""
+        value = self.value if isinstance(self.value, list) else []
+        if not isinstance(self.value, list) and not self.absent:
+            self.report(f"must be a list, not {self._kind}")
+        return [self._child(index, item) for index, item in enumerate(value)]
+
+    def mappings(self, known: Sequence[str]) -> Sequence[Mapping[str, Node]]:
+        """Return the fields of each item of a list of mappings; items of another type are reported and left out."""
+        read = [(item, item.fields(known)) for item in self.items()]
+        for item, _ in read:
+            if item.absent:
+                item.report("must be a mapping, not empty")
+        return [fields for item, fields in read if isinstance(item.value, dict)]
+
+    def text(self, default: str | None = None) -> str | None:
+        """Return the text, or ``default`` when absent; None, and a problem, when required or of another type."""
+        if isinstance(self.value, str):
+            return self.value
+        if self.absent:
+            if default is None:
+                self.report("is required")
+            return default
+        if isinstance(self.value, Unquoted):
+            self.report(f"{quoted(self.value.text)} is read by YAML as {self.value.kind}: quote it")
+        else:
+            self.report(f"must be text, not {self._kind}")
+        return None
+
+    @property
+    def _kind(self) -> str:
+        match self.value:
+            case dict():
+                return "a mapping"
+            case list():
+                return "a list"
+            case Unquoted(kind=kind):
+                return kind
+            case _:
+                return "text"
+
+    def _child(self, key: str | int, value: Value) -> Node:
+        return Node(value, child_path(self.path, key), self.problems)

@@ -1,0 +1,50 @@
+"""Readiness, as a set of named checks; both roles use it.
+
+Whoever is responsible for something that must hold before the process is of use takes a check by name, and keeps it up
+to date. The process is ready when all of them pass.
+"""
+
+from __future__ import annotations
+
+STARTING = "starting"
+
+
+class Check:
+    """One named condition; it fails, as ``starting``, until it is told otherwise. Safe to use from any thread."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.problem: str | None = STARTING
+
+    def passes(self) -> None:
+        self.problem = None
+
+    def fails(self, problem: str) -> None:
+        """Fail, with a short description that anyone who can reach the health port may read."""
+        self.problem = problem
+
+    @property
+    def line(self) -> str:
+        """The check in one line, as Kubernetes' own components print it with ``?verbose``."""
+        return f"[+]{self.name} ok" if self.problem is None else f"[-]{self.name} failed: {self.problem}"
+
+
+class Health:
+    """The checks of one process."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, Check] = {}
+
+    def check(self, name: str) -> Check:
+        """Return the check of this name, which from now on is a condition of readiness."""
+        return self._checks.setdefault(name, Check(name))
+
+    @property
+    def ready(self) -> bool:
+        """Whether all checks pass."""
+        return all(check.problem is None for check in self._checks.values())
+
+    def report(self) -> str:
+        """Return one line for each check, and the verdict."""
+        lines = [check.line for check in tuple(self._checks.values())]
+        return "\n".join([*lines, f"readyz check {'passed' if self.ready else 'failed'}"]) + "\n"

@@ -1,0 +1,87 @@
+"""Logging: structlog to standard error, JSON lines in a cluster, readable lines on a terminal.
+
+Messages are constant and variables are keys. What third-party packages log through the standard library goes the same
+way. No access log: metrics count requests, and the API server's audit log names them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+
+class LogFormat(StrEnum):
+    """How a line looks."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+class LogLevel(StrEnum):
+    """The least severe level that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+REDACTED = "[redacted]"
+
+SENSITIVE_WORDS = frozenset({"auth", "body", "data", "passwd", "password", "pem", "token"})
+"""A key that has one of these as a word of its name never shows its value; nobody should log one in the first place."""
+
+_QUIET = ("uvicorn.error", "urllib3", "kubernetes", "asyncio")
+"""Loggers whose INFO and DEBUG tell of their own mechanics, and at DEBUG of headers and bodies."""
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Hide the values of sensitive keys: the last line of defence."""
+    for key in event:
+        if not SENSITIVE_WORDS.isdisjoint(key.lower().replace("-", "_").split("_")):
+            event[key] = REDACTED
+    return event
+
+
+def configure(log_format: LogFormat, level: LogLevel) -> None:
+    """Set up the logging of this process, once, before anything logs."""
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        redact,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(log_format)],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(threshold)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+
+
+def _renderers(log_format: LogFormat) -> list[Processor]:
+    if log_format is LogFormat.JSON:
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(sort_keys=True)]
+    plain = structlog.dev.plain_traceback  # never one that shows local variables
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]

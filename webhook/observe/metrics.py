@@ -1,0 +1,118 @@
+"""Metrics, on Prometheus' conventions; each process has one registry, made and passed on by its command."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+
+from webhook import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+_DURATION_BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""Seconds. A review takes a fraction of a millisecond; the API server gives up after some seconds."""
+
+
+class ProcessMetrics:
+    """What every role has: its build, its process, the configuration in force and the serving certificate."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        build = Info("pullsecrets_build", "The version that is running.", registry=self.registry)
+        build.info({"version": __version__, "python": platform.python_version()})
+        self._generation = Gauge(
+            "pullsecrets_config_generation",
+            "How many configurations have come into force since the start.",
+            registry=self.registry,
+        )
+        self._reload_successful = Gauge(
+            "pullsecrets_config_last_reload_successful",
+            "1 while the configuration file is what is in force, 0 when it is not valid and an older one stays.",
+            registry=self.registry,
+        )
+        self._expiry = Gauge(
+            "pullsecrets_certificate_expiry_timestamp_seconds",
+            "When the serving certificate ends to be valid, in Unix time; 0 before there is one.",
+            registry=self.registry,
+        )
+        self._certificate_successful = Gauge(
+            "pullsecrets_certificate_last_reload_successful",
+            "1 while the certificate at its source is the one in use, 0 when it is not usable and an older one stays.",
+            registry=self.registry,
+        )
+
+    def configuration_accepted(self) -> None:
+        self._generation.inc()
+        self._reload_successful.set(1)
+
+    def configuration_refused(self) -> None:
+        self._reload_successful.set(0)
+
+    def certificate_accepted(self, not_after: datetime) -> None:
+        self._expiry.set(not_after.timestamp())
+        self._certificate_successful.set(1)
+
+    def certificate_refused(self) -> None:
+        self._certificate_successful.set(0)
+
+
+class AdmissionMetrics(ProcessMetrics):
+    """What ``serve`` has on top: its requests."""
+
+    def __init__(self, in_flight: Callable[[], int]) -> None:
+        super().__init__()
+        self._requests = Counter(
+            "pullsecrets_admission_requests",
+            "Admission reviews answered, by what they were about and what was decided.",
+            ("resource", "operation", "decision", "reason"),
+            registry=self.registry,
+        )
+        self._refused = Counter(
+            "pullsecrets_admission_refused",
+            "HTTP requests to the admission endpoint that were no admission review, by status code.",
+            ("code",),
+            registry=self.registry,
+        )
+        self._duration = Histogram(
+            "pullsecrets_admission_duration_seconds",
+            "From the last byte of an admission review to its answer.",
+            buckets=_DURATION_BUCKETS,
+            registry=self.registry,
+        )
+        Gauge(
+            "pullsecrets_admission_in_flight_requests",
+            "Admission requests that are being read or answered.",
+            registry=self.registry,
+        ).set_function(in_flight)
+        self._series: dict[tuple[str, str, str, str], Counter] = {}
+
+    def answered(self, answer: Answered, seconds: float) -> None:
+        """Count an answered review."""
+        key = (answer.resource, answer.operation, answer.decision, answer.reason)
+        series = self._series.get(key)
+        if series is None:  # looking a series up by its labels costs more than counting
+            series = self._series[key] = self._requests.labels(*key)
+        series.inc()
+        self._duration.observe(seconds)
+
+    def refused(self, status: int) -> None:
+        """Count a request that was answered with a 4xx."""
+        self._refused.labels(str(status)).inc()
+
+
+class Answered(Protocol):
+    """What is counted of an answer."""
+
+    @property
+    def resource(self) -> str: ...
+    @property
+    def operation(self) -> str: ...
+    @property
+    def decision(self) -> str: ...
+    @property
+    def reason(self) -> str: ...

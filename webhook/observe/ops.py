@@ -1,0 +1,37 @@
+"""The application of the plain-HTTP port, for operators and the kubelet; both roles serve it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+if TYPE_CHECKING:
+    from webhook.observe.health import Health
+
+
+def ops_app(health: Health, registry: CollectorRegistry) -> FastAPI:
+    """Return an application with ``/livez``, ``/readyz`` and ``/metrics``.
+
+    ``/livez`` answers as long as the process can answer at all. ``/readyz`` is 200 or 503, with a line for each check
+    when one fails or with ``?verbose``.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+
+    @app.get("/livez")
+    async def livez() -> PlainTextResponse:
+        return PlainTextResponse("ok\n")
+
+    @app.get("/readyz")
+    async def readyz(verbose: str | None = None) -> PlainTextResponse:
+        if not health.ready:
+            return PlainTextResponse(health.report(), status_code=503)
+        return PlainTextResponse("ok\n" if verbose is None else health.report())
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app

@@ -1,0 +1,127 @@
+"""YAML that leaves nothing to guess: one document, text in it, each key once.
+
+YAML reads ``no``, ``1.10`` and ``2024-01-01`` as a boolean, a number and a date. Nothing in a configuration document is
+any of these, so such a value is kept as :class:`Unquoted`, with what was written, and whoever expected text can say so.
+No object is ever constructed from a tag, and nothing can be repeated by an alias.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import yaml
+
+from webhook.errors import Problem
+
+LARGEST_DOCUMENT = 1024 * 1024
+"""Bytes; what a ConfigMap can hold."""
+
+DEEPEST_NESTING = 32
+"""Levels; the configuration needs seven. The composer recurses, so the limit also keeps it off the stack's end."""
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAGS = "tag:yaml.org,2002:"
+_KINDS = {"bool": "a boolean", "int": "a number", "float": "a number", "timestamp": "a date"}
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+class DocumentError(ValueError):
+    """The text is not one YAML document within the bounds; the message is a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unquoted:
+    """A scalar that YAML does not read as text: ``text`` as written, ``kind`` as YAML takes it (``a boolean``)."""
+
+    text: str
+    kind: str
+
+
+Value: TypeAlias = "dict[str, Value] | list[Value] | str | Unquoted | None"
+
+
+def load(text: str, problems: list[Problem]) -> Value:
+    """Return the one document in ``text``; what is wrong inside it is appended to ``problems``.
+
+    DocumentError when there is no telling what is in it: too large, not YAML, not exactly one document, an alias.
+    """
+    try:
+        if len(text.encode()) > LARGEST_DOCUMENT:
+            message = f"the document is larger than {LARGEST_DOCUMENT} bytes"
+            raise DocumentError(message)
+        _check_events(text)
+        node = yaml.compose(text, Loader=_LOADER)
+    except (yaml.YAMLError, UnicodeEncodeError) as error:
+        message = f"the document is not valid YAML: {_explained(error)}"
+        raise DocumentError(message) from None
+    if node is None:
+        message = "the document is empty"
+        raise DocumentError(message)
+    return _value(node, "", problems)
+
+
+def child_path(path: str, key: str | int) -> str:
+    """Return the path of an item or field: ``pullSecrets[1]``, ``optIn.label``, ``matchLabels["example.com/team"]``."""
+    if isinstance(key, int):
+        return f"{path}[{key}]"
+    if not _PLAIN_KEY.fullmatch(key):
+        return f'{path}["{key[:80]}"]'
+    return f"{path}.{key}" if path else key
+
+
+def _explained(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"{error.problem} (line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1})"
+    return "it holds a character that YAML does not allow"
+
+
+def _check_events(text: str) -> None:
+    documents = depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        documents += isinstance(event, yaml.DocumentStartEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            message = f"the alias *{event.anchor} is not allowed: write the value out"
+            raise DocumentError(message)
+        if depth > DEEPEST_NESTING:
+            message = f"the document is nested more than {DEEPEST_NESTING} levels deep"
+            raise DocumentError(message)
+        if documents > 1:
+            message = "there is more than one document"
+            raise DocumentError(message)
+
+
+def _value(node: yaml.Node, path: str, problems: list[Problem]) -> Value:
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, path, problems)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item, child_path(path, index), problems) for index, item in enumerate(node.value)]
+    kind = str(node.tag).removeprefix(_TAGS)
+    text = str(node.value)
+    if kind == "null":
+        return None
+    return text if kind == "str" else Unquoted(text, _KINDS.get(kind, "a value of a special type"))
+
+
+def _mapping(node: yaml.MappingNode, path: str, problems: list[Problem]) -> dict[str, Value]:
+    result: dict[str, Value] = {}
+    for key_node, value_node in node.value:
+        key = _value(key_node, path, [])
+        if isinstance(key, Unquoted):
+            problems.append(Problem(path, f"the key {quoted(key.text)} is read by YAML as {key.kind}: quote it"))
+            key = key.text
+        if not isinstance(key, str):
+            problems.append(Problem(path, "a key must be text"))
+            continue
+        if key in result:
+            problems.append(Problem(child_path(path, key), "the key is there twice"))
+        result[key] = _value(value_node, child_path(path, key), problems)
+    return result
+
+
+def quoted(text: str) -> str:
+    """Return ``text`` in quotes, on one line and cut to a length that a message can carry."""
+    shown = text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004
+    return '"' + "".join(character if character.isprintable() else "?" for character in shown) + '"'

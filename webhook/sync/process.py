@@ -1,0 +1,172 @@
+"""The ``sync`` process: everything wired together, from start to the release of the lease."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from webhook.configfile import ConfigurationFile
+from webhook.errors import ApiError, UsageError
+from webhook.kube.client import connect
+from webhook.kube.events import EventRecorder
+from webhook.kube.lease import LeaseElection
+from webhook.observe.health import Health
+from webhook.observe.listener import Listener, bind
+from webhook.observe.ops import ops_app
+from webhook.observe.sync_metrics import SyncMetrics
+from webhook.sync.certificates import CertificateKeeper
+from webhook.sync.loop import SyncLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from webhook.core.model import Configuration
+    from webhook.kube.client import Client
+    from webhook.sync.certificates import CertificateNames
+    from webhook.sync.release import Release
+
+log = structlog.get_logger(__name__)
+
+LEASE_REQUEST_SECONDS = 4.0
+"""A renewal that hangs must fail while there is time for another before the renew deadline of 10 s."""
+
+STOP_SECONDS = 10.0
+"""How long the workers may take to finish the write they are at."""
+
+HEALTH_SECONDS = 0.5
+"""Between two looks at what readiness depends on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line says."""
+
+    config: Path
+    kubeconfig: Path | None
+    release: Release
+    bind_address: str
+    metrics_port: int
+    workers: int
+    lease_name: str | None
+    """None runs without an election: this process is the only one."""
+    certificates: CertificateNames | None
+    """None leaves the certificate and the caBundle to somebody else."""
+
+
+def run(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        UsageError: something the operator gave cannot be used: found out before anything is written.
+    """
+    file = ConfigurationFile(settings.config, settings.release.namespace)
+    configuration = file.load()
+    bound = bind(settings.bind_address, settings.metrics_port, "--metrics-port")
+    metrics = SyncMetrics()
+    client = connect(settings.kubeconfig, observer=metrics.requested)
+    _probe(client)
+    process = _Process(settings, configuration, client, metrics)
+    ops = Listener(ops_app(process.health, metrics.registry), bound)
+    with ops.in_background():
+        log.info("started", api_server=client.host, metrics_port=ops.port, workers=settings.workers)
+        process.run_until_signalled(file)
+    log.info("stopped")
+
+
+def _probe(client: Client) -> None:
+    """Ask the API server for its version: a wrong address or an expired credential should be said at once."""
+    try:
+        client.request("GET", "/version")
+    except ApiError as error:
+        if error.status in (401, 403):
+            message = f"the API server at {client.host} refuses the credentials ({error.status}): check --kubeconfig"
+            raise UsageError(message) from None
+        # Not there yet is no mistake: the loop waits for it.
+        log.warning("api server not reached", api_server=client.host, cause=str(error))
+
+
+class _Process:
+    def __init__(self, settings: Settings, configuration: Configuration, client: Client, metrics: SyncMetrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self.health = Health()
+        self._stopping = threading.Event()
+        self._recorder = EventRecorder(client)
+        self._election = self._make_election(settings)
+        self._loop = SyncLoop(client, settings.release, configuration, self._recorder, metrics, self._may_write)
+        self._certificates = (
+            None
+            if settings.certificates is None
+            else CertificateKeeper(client, settings.release.namespace, settings.certificates, self._may_write)
+        )
+        metrics.configuration_accepted()
+
+    def run_until_signalled(self, file: ConfigurationFile) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopping.set())
+        self._recorder.start()
+        self._loop.start(self._settings.workers)
+        if self._certificates is not None:
+            self._certificates.start()
+        _in_background(lambda: file.watch(self._accept, self._refuse, self._stopping), "configuration")
+        if self._election is None:
+            self._lead(leading=True)
+        else:
+            self._election.start()
+        self._watch_health()
+        self._stop()
+
+    def _stop(self) -> None:
+        # Writing ends before the lease is given up: at no moment do two processes write.
+        self._loop.stop(STOP_SECONDS)
+        if self._certificates is not None:
+            self._certificates.stop(STOP_SECONDS)
+        if self._election is not None:
+            self._election.stop()
+        self._recorder.stop(STOP_SECONDS)
+
+    def _make_election(self, settings: Settings) -> LeaseElection | None:
+        if settings.lease_name is None:
+            return None
+        client = connect(settings.kubeconfig, observer=self._metrics.requested, request_timeout=LEASE_REQUEST_SECONDS)
+        identity = f"{socket.gethostname()}_{uuid.uuid4()}"
+        return LeaseElection(client, settings.release.namespace, settings.lease_name, identity, self._lead)
+
+    def _may_write(self) -> bool:
+        return self._election is None or self._election.is_leading()
+
+    def _lead(self, leading: bool) -> None:
+        self._metrics.leading(leading)
+        self._loop.lead(leading)
+        if self._certificates is not None:
+            self._certificates.lead(leading)
+
+    def _accept(self, configuration: Configuration) -> None:
+        log.info("configuration accepted", pull_secrets=[entry.name for entry in configuration.pull_secrets])
+        self._metrics.configuration_accepted()
+        self._loop.reconfigure(configuration)
+
+    def _refuse(self, error: UsageError) -> None:
+        log.error("configuration refused", cause=str(error))
+        self._metrics.configuration_refused()
+
+    def _watch_health(self) -> None:
+        check = self.health.check("caches")
+        while not self._stopping.is_set():
+            unsynced = self._loop.caches.unsynced()
+            if self._loop.caches.has_synced:
+                check.passes()
+            else:
+                check.fails(f"not read yet: {', '.join(unsynced)}")
+            self._stopping.wait(HEALTH_SECONDS)
+
+
+def _in_background(target: Callable[[], None], name: str) -> None:
+    threading.Thread(target=target, name=name, daemon=True).start()

@@ -1,0 +1,143 @@
+"""The sources, and the content that copies must have because of them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from webhook.core.credential import SourceReason
+from webhook.core.dockerconfig import Credentials, content_hash, merge, parse_source, render
+from webhook.errors import SourceInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from webhook.core.dockerconfig import Clash
+    from webhook.core.model import Configuration, PullSecret
+    from webhook.sync.shapes import SecretObject
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is known of a source Secret: its credentials, or why it has none that may be copied."""
+
+    name: str
+    resource_version: str = ""
+    uid: str = ""
+    credentials: Credentials | None = None
+    problem: SourceInvalid | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What every copy of one pull secret must hold; the payload is never shown."""
+
+    payload: bytes = field(repr=False)
+    hash: str
+    clashes: tuple[Clash, ...] = ()
+
+
+def read_source(secret: SecretObject) -> Source:
+    """Return what a source Secret holds, valid or not."""
+    metadata = secret.metadata
+    credentials = problem = None
+    try:
+        if metadata.deletion_timestamp is not None:
+            message = f'source Secret "{metadata.name}" is being deleted'
+            raise SourceInvalid(SourceReason.TERMINATING, message)  # noqa: TRY301 (one place turns it into a problem)
+        credentials = parse_source(metadata.name, secret.type, secret.data or {}, metadata.labels or {})
+    except SourceInvalid as error:
+        problem = error
+    return Source(metadata.name, metadata.resource_version, metadata.uid, credentials, problem)
+
+
+def absent_source(name: str) -> Source:
+    """Return what is known of a source Secret that does not exist."""
+    message = f'source Secret "{name}" does not exist in the release namespace: create it'
+    return Source(name, problem=SourceInvalid(SourceReason.ABSENT, message))
+
+
+class SourceBook:
+    """The sources as they are, and the content made of them; ``changed()`` is called when a content changes.
+
+    Fail static: while any source of a pull secret is absent or invalid, there is no content, and copies that exist
+    are left as they are.
+    """
+
+    def __init__(self, changed: Callable[[], None], told: Callable[[Source], None]) -> None:
+        self._changed = changed
+        self._told = told
+        self._lock = threading.Lock()
+        self._sources: dict[str, Source] = {}
+        self._pull_secrets: tuple[PullSecret, ...] = ()
+        self._contents: Mapping[str, Content] = {}
+        self._problems: Mapping[str, SourceInvalid] = {}
+
+    def configure(self, configuration: Configuration) -> None:
+        """Take the pull secrets of a new configuration."""
+        with self._lock:
+            self._pull_secrets = configuration.pull_secrets
+            self._recompute()
+        self._changed()
+
+    def take(self, source: Source) -> None:
+        """Take a source in a new state; ``told`` hears of it when it differs from the state before."""
+        with self._lock:
+            known = self._sources.get(source.name)
+            self._sources[source.name] = source
+            before = self._contents
+            self._recompute()
+            changed = _hashes(before) != _hashes(self._contents)
+        if known is None or _state(known) != _state(source):
+            self._told(source)
+        if changed:
+            self._changed()
+
+    def contents(self) -> Mapping[str, Content]:
+        """Return the content by pull secret; one whose sources are not all usable has none."""
+        return self._contents
+
+    def problems(self) -> Mapping[str, SourceInvalid]:
+        """Return by pull secret why it has no content."""
+        return self._problems
+
+    def knows(self, names: Iterable[str]) -> bool:
+        """Whether every one of these sources has been looked at, be it there or not."""
+        return all(name in self._sources for name in names)
+
+    def source(self, name: str) -> Source | None:
+        """Return what is known of a source, None before its first list."""
+        return self._sources.get(name)
+
+    def _recompute(self) -> None:
+        contents: dict[str, Content] = {}
+        problems: dict[str, SourceInvalid] = {}
+        for entry in self._pull_secrets:
+            if not self.knows(entry.sources):
+                continue
+            try:
+                contents[entry.name] = _content([self._sources[name] for name in entry.sources])
+            except SourceInvalid as error:
+                problems[entry.name] = error
+        self._contents, self._problems = contents, problems
+
+
+def _content(sources: list[Source]) -> Content:
+    valid: list[tuple[str, Credentials]] = []
+    for source in sources:
+        if source.credentials is None:
+            assert source.problem is not None  # noqa: S101 (a source is one or the other)
+            raise source.problem
+        valid.append((source.name, source.credentials))
+    merged = merge(valid)
+    payload = render(merged.credentials)
+    return Content(payload, content_hash(payload), merged.clashes)
+
+
+def _hashes(contents: Mapping[str, Content]) -> dict[str, str]:
+    return {name: content.hash for name, content in contents.items()}
+
+
+def _state(source: Source) -> tuple[str, str]:
+    return (source.resource_version, str(source.problem) if source.problem else "")

@@ -1,0 +1,131 @@
+"""A cache of one collection: by namespace and name, filled by a reflector and by the answers to our own writes."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from webhook.core.selection import Namespace
+
+
+class Row(Protocol):
+    """A cached object of a namespace."""
+
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def resource_version(self) -> str: ...
+
+
+R = TypeVar("R", bound=Row)
+
+
+class Table(Generic[R]):
+    """Objects of a collection; ``changed(namespace)`` is called when one of them matters anew.
+
+    ``same(old, new)`` says whether a change is none to the plan (a renewed annotation, our own write coming back).
+    """
+
+    def __init__(self, same: Callable[[R, R], bool], changed: Callable[[str], None]) -> None:
+        self._same = same
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._rows: dict[str, dict[str, R]] = {}
+
+    def of_namespace(self, namespace: str) -> Mapping[str, R]:
+        """Return the objects of a namespace by name: a copy, for a decision on one state."""
+        with self._lock:
+            return dict(self._rows.get(namespace, ()))
+
+    def namespaces(self) -> list[str]:
+        """Return the namespaces that hold at least one object."""
+        with self._lock:
+            return list(self._rows)
+
+    def __len__(self) -> int:
+        with self._lock:
+            return sum(map(len, self._rows.values()))
+
+    def replace(self, objects: Iterable[R]) -> None:
+        """Take these objects for all there are."""
+        rows: dict[str, dict[str, R]] = {}
+        for obj in objects:
+            rows.setdefault(obj.namespace, {})[obj.name] = obj
+        with self._lock:
+            before, self._rows = self._rows, rows
+        for namespace in before.keys() | rows.keys():
+            if not self._equal(before.get(namespace, {}), rows.get(namespace, {})):
+                self._changed(namespace)
+
+    def upsert(self, obj: R) -> None:
+        """Take an object that is new or has changed; after our own write, an older event may still be on its way."""
+        with self._lock:
+            row = self._rows.setdefault(obj.namespace, {})
+            known = row.get(obj.name)
+            if known is not None and _older(obj.resource_version, known.resource_version):
+                return
+            row[obj.name] = obj
+        if known is None or not self._same(known, obj):
+            self._changed(obj.namespace)
+
+    def remove(self, obj: R) -> None:
+        """Take an object that is gone."""
+        if self.discard(obj.namespace, obj.name):
+            self._changed(obj.namespace)
+
+    def discard(self, namespace: str, name: str) -> bool:
+        """Forget an object that we have deleted ourselves, before the watch tells of it; whether it was known."""
+        with self._lock:
+            row = self._rows.get(namespace)
+            if row is None or row.pop(name, None) is None:
+                return False
+            if not row:
+                del self._rows[namespace]
+            return True
+
+    def _equal(self, before: Mapping[str, R], now: Mapping[str, R]) -> bool:
+        return before.keys() == now.keys() and all(self._same(before[name], now[name]) for name in now)
+
+
+class NamespaceTable:
+    """The namespaces; ``changed(name)`` is called when one's labels or its end matter anew."""
+
+    def __init__(self, changed: Callable[[str], None]) -> None:
+        self._changed = changed
+        self._namespaces: dict[str, Namespace] = {}
+
+    def get(self, name: str) -> Namespace | None:
+        """Return a namespace, or None when there is none."""
+        return self._namespaces.get(name)
+
+    def names(self) -> list[str]:
+        """Return the names of all namespaces."""
+        return list(self._namespaces)
+
+    def replace(self, objects: Iterable[Namespace]) -> None:
+        """Take these namespaces for all there are."""
+        before, self._namespaces = self._namespaces, {obj.name: obj for obj in objects}
+        for name, obj in self._namespaces.items():
+            if before.get(name) != obj:
+                self._changed(name)
+
+    def upsert(self, obj: Namespace) -> None:
+        """Take a namespace that is new or has changed."""
+        known = self._namespaces.get(obj.name)
+        self._namespaces[obj.name] = obj
+        if known != obj:
+            self._changed(obj.name)
+
+    def remove(self, obj: Namespace) -> None:
+        """Take a namespace that is gone: nothing is left in it to be done."""
+        self._namespaces.pop(obj.name, None)
+
+
+def _older(candidate: str, known: str) -> bool:
+    """Whether a resourceVersion is older than another of the same object (comparable as integers: KEP-5504)."""
+    return candidate.isdigit() and known.isdigit() and int(candidate) < int(known)
