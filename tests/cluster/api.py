@@ -1,0 +1,73 @@
+"""A few requests to a server on loopback, over TLS, with the standard library: what the cluster itself needs.
+
+The project's own client is not used: what is tested must not be part of the judge.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from tests.cluster.errors import ClusterFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cluster.pki import Pair
+
+TIMEOUT_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response: its status and its body as text."""
+
+    status: int
+    text: str
+
+    def json(self) -> dict[str, Any]:
+        """Return the body as an object."""
+        document: dict[str, Any] = json.loads(self.text)
+        return document
+
+
+class Api:
+    """Requests with one client certificate; thread-safe, one connection a request."""
+
+    def __init__(self, url: str, ca: Path, client: Pair) -> None:
+        address = urlsplit(url)
+        self._host, self._port = address.hostname or "", address.port
+        self._context = ssl.create_default_context(cafile=str(ca))
+        self._context.load_cert_chain(client.certificate, client.key)
+
+    def request(self, method: str, path: str, body: object = None, timeout: float = TIMEOUT_SECONDS) -> Answer:
+        """Send one request with a JSON body, if any, and return the answer whatever its status; OSError if none."""
+        connection = http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._context)
+        try:
+            content = None if body is None else json.dumps(body).encode()
+            connection.request(method, path, content, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            return Answer(response.status, response.read().decode())
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"{method} {path}: {error!r}") from error
+        finally:
+            connection.close()
+
+    def call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """Send one request and return the object that came back; anything but 2xx is an error."""
+        answer = self.request(method, path, body)
+        if not 200 <= answer.status < 300:  # noqa: PLR2004 (the success range of HTTP)
+            message = answer.json().get("message", "") if answer.text.startswith("{") else answer.text[:200]
+            raise ClusterFailed(f"{method} {path}: {answer.status} {message}")
+        return answer.json()
+
+    def answers(self, path: str) -> bool:
+        """Whether a GET of that path is answered with 200."""
+        try:
+            return self.request("GET", path).status == http.HTTPStatus.OK
+        except OSError:
+            return False

@@ -1,0 +1,109 @@
+"""The programs of the control plane: found, or built once for this user.
+
+In this order, each program for itself: the folder that ``KUBEBUILDER_ASSETS`` names (the envtest layout), the user's
+cache, a build. The cache is keyed by the version of Kubernetes and by what the build is made of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.cluster import build, programs
+from tests.cluster.errors import ClusterFailed
+from tests.cluster.progress import tell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROGRAMS = (programs.ETCD, programs.API_SERVER, programs.CONTROLLER_MANAGER, programs.KUBECTL)
+_SOURCES = ("go.mod", "go.sum", "main.go")
+
+
+@dataclass(frozen=True, slots=True)
+class Binaries:
+    """Where each program is."""
+
+    paths: dict[str, Path]
+
+    def path(self, program: str) -> Path:
+        """Return the path of one program."""
+        return self.paths[program]
+
+
+def find() -> Binaries:
+    """Return every program, after a build where one is missing; the build tells on standard error what it does."""
+    assets = _assets()
+    paths = {name: assets / name for name in PROGRAMS if assets and (assets / name).is_file()}
+    missing = [name for name in PROGRAMS if name not in paths]
+    if missing:
+        if assets:
+            tell(f"KUBEBUILDER_ASSETS ({assets}) has no {', '.join(missing)}: taken from the cache or a build")
+        folder = cached()
+        paths |= {name: folder / name for name in missing}
+    return Binaries(paths)
+
+
+def cached() -> Path:
+    """Return the folder of the user's cache that holds all programs, after building them if they are not there yet."""
+    folder = cache_root() / f"{kubernetes_version()}-{_sources_hash()}"
+    if not folder.exists():
+        with _lock(cache_root() / "build.lock"):
+            # Whoever held the lock before us may have built just this.
+            if not folder.exists():
+                build.into(folder, kubernetes_version(), PROGRAMS)
+    return folder
+
+
+def kubernetes_version() -> str:
+    """Return the version of Kubernetes that go.mod asks for, as ``v1.37.2``."""
+    found = re.search(r"^\s+k8s\.io/kubernetes (v\S+)$", (build.SOURCES / "go.mod").read_text(), re.MULTILINE)
+    if not found:
+        raise ClusterFailed(f"{build.SOURCES / 'go.mod'} requires no k8s.io/kubernetes")
+    return found[1]
+
+
+def cache_root() -> Path:
+    """Return the folder that outlives runs; everything in it may be deleted at any time."""
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "pull-secret-webhook" / "cluster"
+
+
+def _assets() -> Path | None:
+    named = os.environ.get("KUBEBUILDER_ASSETS")
+    if not named:
+        return None
+    folder = Path(named)
+    if not folder.is_dir():
+        raise ClusterFailed(f"KUBEBUILDER_ASSETS names {named}, which is no folder: unset it to build the programs")
+    return folder
+
+
+def _sources_hash() -> str:
+    digest = hashlib.sha256()
+    for name in _SOURCES:
+        digest.update((build.SOURCES / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold a lock that the death of its holder releases."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell("waiting for the build of the local cluster that another process has begun")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

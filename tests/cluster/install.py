@@ -1,0 +1,171 @@
+"""The project's chart on a local cluster, with its processes outside the cluster.
+
+Everything comes from ``helm template``: the configuration, the rights, the webhook configuration. The processes run with
+tokens of the chart's own ServiceAccounts, never as cluster-admin: the rights that are tested are the rights that ship.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tests.cluster import helm, processes
+from tests.cluster.mounted import MountedConfigMap
+from tests.cluster.ports import free_port
+from tests.cluster.programs import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from tests.cluster.cluster import Cluster
+    from tests.cluster.processes import PullSecrets
+
+RELEASE = "psw"
+NAMESPACE = "pull-secret-webhook"
+CONFIGURATION_KEY = "config.yaml"
+_HOOK = "helm.sh/hook"
+
+
+class Installation:
+    """One release of the chart; ended by `uninstall` or by leaving the ``with`` block."""
+
+    def __init__(self, cluster: Cluster, release: str, namespace: str, values: Mapping[str, Any]) -> None:
+        self.cluster = cluster
+        self.release = release
+        self.namespace = namespace
+        self.webhook_port = free_port()
+        self._values = dict(values)
+        self._processes: dict[str, PullSecrets] = {}
+        self._objects = self._render()
+        self._apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, *self._objects])
+        self.fullname: str = self._only("MutatingWebhookConfiguration")["metadata"]["name"]
+        self.configuration = MountedConfigMap(cluster.directory / f"{release}-configuration", self._document())
+        self.webhook_kubeconfig = cluster.kubeconfig_for(f"{self.fullname}-webhook", namespace)
+        self.sync_kubeconfig = cluster.kubeconfig_for(f"{self.fullname}-sync", namespace)
+
+    @property
+    def configuration_file(self) -> Path:
+        """The configuration document, where a Pod of the chart would find it."""
+        return self.configuration.directory / CONFIGURATION_KEY
+
+    @property
+    def webhook_configuration(self) -> str:
+        return self.fullname
+
+    @property
+    def tls_secret(self) -> str:
+        return f"{self.fullname}-tls"
+
+    @property
+    def ca_secret(self) -> str:
+        return f"{self.fullname}-ca"
+
+    @property
+    def lease(self) -> str:
+        return f"{self.fullname}-sync"
+
+    def serve_command(self) -> list[str]:
+        """Return the arguments of ``pullsecrets`` for the webhook, all but its plain port."""
+        return [
+            "serve",
+            f"--config={self.configuration_file}",
+            f"--kubeconfig={self.webhook_kubeconfig}",
+            f"--namespace={self.namespace}",
+            f"--tls-secret={self.namespace}/{self.tls_secret}",
+            f"--secure-port={self.webhook_port}",
+        ]
+
+    def sync_command(self) -> list[str]:
+        """Return the arguments of ``pullsecrets`` for the sync loop, all but its plain port."""
+        return [
+            "sync",
+            f"--config={self.configuration_file}",
+            f"--kubeconfig={self.sync_kubeconfig}",
+            f"--namespace={self.namespace}",
+            f"--release={self.release}",
+            f"--lease-name={self.lease}",
+            f"--webhook-configuration={self.webhook_configuration}",
+            f"--tls-secret={self.tls_secret}",
+            f"--ca-secret={self.ca_secret}",
+            f"--tls-san={LOOPBACK}",
+        ]
+
+    def start_serve(self, *flags: str, name: str = "serve") -> PullSecrets:
+        """Start the webhook with further flags, if any; several need several names and secure ports."""
+        return self._start(name, [*self.serve_command(), *flags])
+
+    def start_sync(self, *flags: str, name: str = "sync") -> PullSecrets:
+        """Start the sync loop with further flags, if any; several need several names."""
+        return self._start(name, [*self.sync_command(), *flags])
+
+    def set_configuration(self, **values: Any) -> None:  # noqa: ANN401 (Helm values are any JSON)
+        """Upgrade the release to these values on top of those it has, and swap the mounted document."""
+        self._values |= values
+        before, self._objects = self._objects, self._render()
+        self._apply(self._objects)
+        kept = {_identity(item) for item in self._objects}
+        self._delete(item for item in before if _identity(item) not in kept)
+        self.configuration.publish(self._document())
+
+    def uninstall(self) -> None:
+        """Stop what was started and delete what was installed, the namespace last."""
+        for process in self._processes.values():
+            process.kill()
+        self._delete(self._objects)
+        self._delete([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}])
+
+    def _start(self, name: str, arguments: list[str]) -> PullSecrets:
+        self._processes[name] = processes.start(self.cluster.keeper, f"{self.release}-{name}", arguments)
+        return self._processes[name]
+
+    def _render(self) -> list[dict[str, Any]]:
+        values = {
+            **self._values,
+            "deployments": {"enabled": False},
+            "webhook": {**self._values.get("webhook", {}), "url": f"https://{LOOPBACK}:{self.webhook_port}"},
+        }
+        rendered = helm.template(self.release, self.namespace, values)
+        return [item for item in rendered if _HOOK not in item["metadata"].get("annotations", {})]
+
+    def _only(self, kind: str) -> dict[str, Any]:
+        found, *others = (item for item in self._objects if item["kind"] == kind)
+        if others:
+            raise ValueError(f"the chart renders more than one {kind}")
+        return found
+
+    def _document(self) -> dict[str, str]:
+        data: dict[str, str] = self._only("ConfigMap")["data"]
+        return data
+
+    def _apply(self, items: Iterable[dict[str, Any]]) -> None:
+        options = ["--server-side", "--force-conflicts", "--field-manager=helm", f"--namespace={self.namespace}"]
+        self.cluster.kubectl("apply", *options, "-f", "-", input=_list(items))
+
+    def _delete(self, items: Iterable[dict[str, Any]]) -> None:
+        if found := list(items):
+            options = ["--ignore-not-found", "--wait=false", f"--namespace={self.namespace}"]
+            self.cluster.kubectl("delete", *options, "-f", "-", input=_list(found))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.uninstall()
+
+
+def install(
+    cluster: Cluster, release: str = RELEASE, namespace: str = NAMESPACE, values: Mapping[str, Any] | None = None
+) -> Installation:
+    """Install the chart; no process runs yet."""
+    return Installation(cluster, release, namespace, values or {})
+
+
+def _list(items: Iterable[dict[str, Any]]) -> str:
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(items)})
+
+
+def _identity(item: Mapping[str, Any]) -> tuple[str, str, str]:
+    return item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"]

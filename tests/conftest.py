@@ -1,0 +1,54 @@
+"""Fixtures for every test that wants a real API server: one cluster a worker, started when the first test asks."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster import binaries
+from tests.cluster.cluster import Cluster
+from tests.cluster.errors import ClusterFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(scope="session")
+def control_plane(request: pytest.FixtureRequest) -> binaries.Binaries:
+    """The programs of a cluster; where they cannot be had, the test fails: a skipped test would prove nothing."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    # The first time this is a build of several minutes: its progress must be seen.
+    with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+        try:
+            return binaries.find()
+        except ClusterFailed as error:
+            pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def cluster(control_plane: binaries.Binaries) -> Iterator[Cluster]:  # noqa: ARG001 (built before it is started)
+    """One running control plane for the tests of this worker; a test that breaks it must start its own."""
+    try:
+        running = Cluster.start()
+    except ClusterFailed as error:
+        pytest.fail(str(error), pytrace=False)
+    with running:
+        yield running
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace of the test's own, without labels; deleted after it, without waiting for the end of that."""
+    name = f"test-{uuid.uuid4().hex[:10]}"
+    cluster.create_namespace(name)
+    yield name
+    cluster.delete_namespace(name)
+
+
+@pytest.fixture
+def kubectl(cluster: Cluster) -> Callable[..., str]:
+    """Run kubectl as cluster-admin; see `Cluster.kubectl`."""
+    return cluster.kubectl

@@ -1,0 +1,185 @@
+"""The local cluster itself: what every other test on a real API server stands on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster import programs
+from tests.cluster.cluster import Cluster
+from tests.cluster.errors import ClusterFailed
+from tests.cluster.supervise import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.cluster.binaries import Binaries
+
+ROOT = Path(__file__).parents[2]
+OWNER = """
+import sys, time
+from tests.cluster.cluster import Cluster
+cluster = Cluster.start()
+print(cluster.directory, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def own_cluster(control_plane: Binaries) -> Iterator[Cluster]:  # noqa: ARG001 (built before it is started)
+    """A cluster that a test may break."""
+    with Cluster.start() as started:
+        yield started
+
+
+def processes_that_mention(text: Path) -> list[str]:
+    listed = subprocess.run(["ps", "-Ao", "args"], capture_output=True, text=True, check=True).stdout  # noqa: S607
+    return [line for line in listed.splitlines() if str(text) in line]
+
+
+def test_a_pod_can_be_created_as_soon_as_the_namespace_is_there(
+    cluster: Cluster, namespace: str, kubectl: Callable[..., str]
+) -> None:
+    kubectl("run", "web", "--image=nginx", "--namespace", namespace)
+    pod = cluster.api.call("GET", f"/api/v1/namespaces/{namespace}/pods/web")
+    assert pod["spec"]["serviceAccountName"] == "default"
+
+
+def test_the_controllers_make_pods_of_a_deployment(
+    cluster: Cluster, namespace: str, kubectl: Callable[..., str]
+) -> None:
+    kubectl("create", "deployment", "web", "--image=nginx", "--replicas=2", "--namespace", namespace)
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    assert wait_until(lambda: len(cluster.api.call("GET", pods)["items"]) == 2, 10)
+
+
+def test_a_namespace_goes_away_when_it_is_deleted(cluster: Cluster) -> None:
+    cluster.create_namespace("short-lived", labels={"team": "a"})
+    cluster.delete_namespace("short-lived")
+    assert wait_until(lambda: not cluster.api.answers("/api/v1/namespaces/short-lived"), 20)
+
+
+def test_a_token_kubeconfig_has_its_own_identity_and_no_other_right(cluster: Cluster, namespace: str) -> None:
+    kubeconfig = cluster.kubeconfig_for("default", namespace)
+    as_account = ("--kubeconfig", str(kubeconfig))
+    name = cluster.kubectl(*as_account, "auth", "whoami", "--output=jsonpath={.status.userInfo.username}")
+    assert name == f"system:serviceaccount:{namespace}:default"
+    with pytest.raises(ClusterFailed, match="Forbidden"):
+        cluster.kubectl(*as_account, "get", "secrets", "--namespace", namespace)
+    assert kubeconfig.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_client_certificate_kubeconfig_has_its_user_and_groups(cluster: Cluster) -> None:
+    kubeconfig = cluster.kubeconfig_with_client_certificate("jane", groups=["team-a", "team-b"])
+    template = "--output=jsonpath={.status.userInfo.username} {.status.userInfo.groups}"
+    answer = cluster.kubectl("--kubeconfig", str(kubeconfig), "auth", "whoami", template)
+    assert answer == 'jane ["team-a","team-b","system:authenticated"]'
+
+
+def test_the_audit_log_tells_who_did_what_and_no_secret_content(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl(
+        "create", "secret", "generic", "marked", "--from-literal=key=marked-credential", "--namespace", namespace
+    )
+    events = [event for event in cluster.audit_events() if event.get("objectRef", {}).get("name") == "marked"]
+    assert [(event["verb"], event["user"]["username"]) for event in events] == [("create", "admin")]
+    assert "marked-credential" not in str(events)
+
+
+def test_kubectl_leaves_the_home_folder_alone(cluster: Cluster) -> None:
+    assert cluster.kubectl("config", "current-context").strip() == "pull-secret-webhook-tests"
+    assert (cluster.directory / ".kube").is_dir()
+
+
+def test_everything_listens_on_loopback_only(cluster: Cluster) -> None:
+    flags = [line for line in processes_that_mention(cluster.directory) if "--bind-address" in line]
+    assert len(flags) == 1
+    assert "--bind-address=127.0.0.1" in flags[0]
+    assert cluster.url.startswith("https://127.0.0.1:")
+
+
+def test_etcd_refuses_a_client_of_the_cluster_and_one_without_a_certificate(cluster: Cluster) -> None:
+    etcd = next(line for line in processes_that_mention(cluster.directory) if "--listen-client-urls" in line)
+    url = next(flag.split("=")[1] for flag in etcd.split() if flag.startswith("--listen-client-urls="))
+    ca, pair = cluster.directory / "etcd-ca.crt", cluster.directory / "admin"
+    for certificate in ([], ["--cert", f"{pair}.crt", "--key", f"{pair}.key"]):
+        request = ["curl", "--silent", "--show-error", "--cacert", str(ca), *certificate, f"{url}/version"]
+        refused = subprocess.run(request, capture_output=True, text=True, check=False)  # noqa: S603
+        assert refused.returncode != 0
+        assert "certificate" in refused.stderr
+
+
+def test_clusters_started_at_the_same_time_do_not_disturb_each_other(own_cluster: Cluster) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: Cluster.start(), range(2))
+    with first, second:
+        assert len({own_cluster.url, first.url, second.url}) == 3
+        first.create_namespace("only-here")
+        assert first.api.answers("/api/v1/namespaces/only-here")
+        assert not second.api.answers("/api/v1/namespaces/only-here")
+        assert not own_cluster.api.answers("/api/v1/namespaces/only-here")
+    assert not first.directory.exists()
+    assert not processes_that_mention(second.directory)
+
+
+def test_a_restarted_api_server_still_knows_everything(own_cluster: Cluster) -> None:
+    own_cluster.create_namespace("kept")
+    uid = own_cluster.api.call("GET", "/api/v1/namespaces/kept")["metadata"]["uid"]
+    own_cluster.stop_program(programs.API_SERVER)
+    assert not own_cluster.api.answers("/readyz")
+    own_cluster.start_program(programs.API_SERVER)
+    own_cluster.wait_ready()
+    assert own_cluster.api.call("GET", "/api/v1/namespaces/kept")["metadata"]["uid"] == uid
+
+
+def test_a_stopped_api_server_is_silent_and_a_continued_one_answers(own_cluster: Cluster) -> None:
+    own_cluster.signal_program(programs.API_SERVER, signal.SIGSTOP)
+    with pytest.raises(TimeoutError):
+        own_cluster.api.request("GET", "/readyz", timeout=0.5)
+    own_cluster.signal_program(programs.API_SERVER, signal.SIGCONT)
+    own_cluster.wait_ready()
+
+
+def test_a_compacted_resource_version_is_gone_after_a_restart(own_cluster: Cluster) -> None:
+    old = own_cluster.api.call("GET", "/api/v1/namespaces")["metadata"]["resourceVersion"]
+    own_cluster.create_namespace("newer")
+    own_cluster.stop_program(programs.API_SERVER)
+    own_cluster.compact()
+    own_cluster.start_program(programs.API_SERVER)
+    own_cluster.wait_ready()
+    watch = own_cluster.api.request("GET", f"/api/v1/namespaces?watch=true&timeoutSeconds=1&resourceVersion={old}")
+    assert '"code":410' in watch.text
+
+
+def test_a_program_that_does_not_start_shows_the_end_of_its_log(own_cluster: Cluster) -> None:
+    broken = own_cluster.keeper.start("broken", [str(own_cluster.kubectl_path), "no-such-command"])
+    with pytest.raises(ClusterFailed, match='broken ended with code 1:\n  .*unknown command "no-such-command"'):
+        broken.wait_ready(lambda: False, 10)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_death_of_its_owner_leaves_no_process_and_no_file(control_plane: Binaries, number: signal.Signals) -> None:
+    assert control_plane
+    with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True, cwd=ROOT) as owner:  # noqa: S603
+        assert owner.stdout is not None
+        directory = Path(owner.stdout.readline().strip())
+        assert len(processes_that_mention(directory)) == 4
+        owner.send_signal(number)
+    assert wait_until(lambda: not processes_that_mention(directory) and not directory.exists(), 10)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a program whose keeper is killed")
+def test_the_death_of_the_keeper_takes_its_programs_along(control_plane: Binaries) -> None:
+    assert control_plane
+    with Cluster.start() as doomed:
+        os.kill(doomed.keeper.pid, signal.SIGKILL)
+        assert wait_until(lambda: not processes_that_mention(doomed.directory), 10)
+        with pytest.raises(ClusterFailed, match="the keeper has ended unexpectedly"):
+            doomed.stop_program(programs.ETCD)
+    assert not doomed.directory.exists()
