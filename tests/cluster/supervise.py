@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -51,13 +52,16 @@ class Keeper:
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="pull-secret-webhook-"))
         self._lock = threading.Lock()
-        self._process = subprocess.Popen(  # noqa: S603
+        self._process = subprocess.Popen(
             # -S and -E: no site-packages, no PYTHON* variables; it needs neither and is up sooner.
             [sys.executable, "-S", "-E", keeper.__file__, str(self.directory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._commands, self._answers = self._process.stdin, self._process.stdout
 
     @property
     def pid(self) -> int:
@@ -82,21 +86,21 @@ class Keeper:
     def close(self) -> None:
         """Kill every program and remove the directory; harmless when done twice."""
         with self._lock:
-            if self._process.stdin and not self._process.stdin.closed:
-                self._process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # it was killed
+                self._commands.close()
+            self._answers.close()
             self._process.wait()
         # The keeper has done this already, unless it was killed.
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
-            process = self._process
-            if process.stdin is None or process.stdout is None or process.stdin.closed:
+            if self._commands.closed:
                 raise ClusterFailed(f"cannot {command['do']} {command['name']}: the keeper has been closed")
             try:
-                process.stdin.write(json.dumps(command).encode() + b"\n")
-                process.stdin.flush()
-                line = process.stdout.readline()
+                self._commands.write(json.dumps(command).encode() + b"\n")
+                self._commands.flush()
+                line = self._answers.readline()
             except BrokenPipeError:
                 line = b""
         answer: dict[str, Any] = json.loads(line) if line else {"error": "the keeper has ended unexpectedly"}
@@ -154,7 +158,7 @@ class Program:
         if not wait_until(lambda: self.exit_code is not None, seconds):
             raise ClusterFailed(f"{self.name} still runs after {seconds:g} s:{last_lines(self.log)}")
         code = self.exit_code
-        assert code is not None  # noqa: S101 (for the type checker)
+        assert code is not None
         return code
 
     def wait_ready(self, ready: Callable[[], bool], seconds: float) -> None:

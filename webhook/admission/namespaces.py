@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from webhook.kube.wire import Object
+    from webhook.core.selection import Namespace
 
 
 class NamespaceLabels:
     """A reflector's handler that answers what labels a namespace has.
 
-    The reflector's thread writes, the event loop reads: each write is one assignment to a dictionary, which is atomic.
+    The reflector's thread writes, the event loop reads: each write is one operation on a dictionary, which is atomic.
     """
 
     def __init__(self) -> None:
@@ -23,14 +23,11 @@ class NamespaceLabels:
         """Return the labels of ``namespace``, or None when it is not known."""
         return self._labels.get(namespace)
 
-    def replace(self, objects: Iterable[Object]) -> None:
-        """Take these namespaces for all there are."""
-        self._labels = {obj.metadata.name: obj.metadata.labels or {} for obj in objects}
+    def replace(self, objects: Iterable[Namespace]) -> None:
+        self._labels = {namespace.name: namespace.labels for namespace in objects}
 
-    def upsert(self, obj: Object) -> None:
-        """Take a namespace that is new or has changed."""
-        self._labels[obj.metadata.name] = obj.metadata.labels or {}
+    def upsert(self, obj: Namespace) -> None:
+        self._labels[obj.name] = obj.labels
 
-    def remove(self, obj: Object) -> None:
-        """Forget a namespace that has been deleted."""
-        self._labels.pop(obj.metadata.name, None)
+    def remove(self, obj: Namespace) -> None:
+        self._labels.pop(obj.name, None)

@@ -29,7 +29,7 @@ def bind(address: str, port: int, flag: str) -> socket.socket:
     try:
         return socket.create_server((address, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = (error.strerror or type(error).__name__).partition(" (")[0]  # socket appends the address
     raise UsageError(f"cannot listen on {address} port {port} ({reason}): change --bind-address or {flag}")
 
 

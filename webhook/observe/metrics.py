@@ -5,7 +5,15 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from webhook import __version__
 
@@ -21,6 +29,7 @@ class ProcessMetrics:
     """What every role has: its build, its process, the configuration in force and the serving certificate."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # one more series for each, that nobody asked for
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         build = Info("pullsecrets_build", "The version that is running.", registry=self.registry)

@@ -1,0 +1,55 @@
+# Every target prepares what it needs. UV may name a uv of your own; else one is taken from PATH, else from PyPI.
+UV := $(or $(shell command -v uv 2>/dev/null),.venv/bin/uv)
+PYTHON ?= python3
+RUN := .venv/bin
+WORKERS ?= 2
+HELM = $(or $(shell command -v helm 2>/dev/null),$(RUN)/helm)
+READY := .venv/.ready
+PYTEST := $(RUN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help run test unit check fix bench e2e cluster clean
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: $(READY) ## the main job on a real API server; ONCE=1 exits with the verdict
+	@$(RUN)/python -m tests.demo $(if $(ONCE),--once)
+
+test: $(READY) ## unit, chart and integration tests, in parallel (WORKERS=2)
+	$(RUN)/python -m tests.cluster build >/dev/null
+	$(PYTEST) -n $(WORKERS) --dist loadgroup tests/unit tests/chart tests/integration
+
+unit: $(READY) ## unit tests alone, without a cluster
+	$(PYTEST) -n $(WORKERS) tests/unit
+
+check: $(READY) ## format, lint, types, import contracts, chart: changes no file
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check --no-fix .
+	$(RUN)/mypy
+	$(RUN)/lint-imports --no-cache
+	$(RUN)/yamllint --strict .
+	$(HELM) lint --strict --quiet charts/pull-secret-webhook
+	cd tests/cluster/binary && test -z "$$(gofmt -l . 2>/dev/null)"
+
+fix: $(READY) ## format, and mend what ruff can mend
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+bench: $(READY) ## measure; writes JSON into tests/bench/results (NAMESPACES=500)
+	$(UV) sync --quiet --frozen --inexact --group bench
+	$(RUN)/python -m tests.bench.sync
+
+e2e: $(READY) ## the whole way once, on a real API server
+	@$(RUN)/python -m tests.demo --once
+
+cluster: $(READY) ## a local control plane to play with, until Ctrl-C
+	@$(RUN)/python -m tests.cluster up
+
+clean: ## remove what was built here; the cluster's binary stays in the user's cache
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+
+$(READY): pyproject.toml uv.lock
+	@test -x "$(UV)" || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet uv; }
+	$(UV) sync --quiet --frozen --inexact
+	@touch $@

@@ -1,0 +1,36 @@
+{{/* The configuration document, as the programs read it. */}}
+{{- define "pull-secret-webhook.configuration" -}}
+apiVersion: pullsecrets.webhook/v1alpha1
+kind: Configuration
+optIn:
+  label: {{ .Values.optIn.label | quote }}
+  value: {{ .Values.optIn.value | quote }}
+excludedNamespaces: {{ .Values.excludedNamespaces | toJson }}
+pullSecrets:
+  {{- toYaml .Values.pullSecrets | nindent 2 }}
+retired: {{ .Values.retired | toJson }}
+{{- end -}}
+
+{{/*
+Names for resourceNames, as JSON. A rule with an empty resourceNames is a rule about every object: whoever includes one
+of these leaves the whole rule out when the list is "[]".
+*/}}
+{{- define "pull-secret-webhook.copyNames" -}}
+{{- $names := list -}}
+{{- range .Values.pullSecrets }}{{ $names = append $names .name }}{{ end -}}
+{{- concat $names .Values.retired | uniq | toJson -}}
+{{- end -}}
+
+{{- define "pull-secret-webhook.sourceNames" -}}
+{{- $names := list -}}
+{{- range .Values.pullSecrets }}{{ range .sources }}{{ $names = append $names .secretName }}{{ end }}{{ end -}}
+{{- $names | uniq | toJson -}}
+{{- end -}}
+
+{{/* "true" when a decision at admission needs more of a namespace than the API server has matched already. */}}
+{{- define "pull-secret-webhook.needsNamespaceLabels" -}}
+{{- range .Values.pullSecrets -}}
+{{- $selector := .namespaceSelector | default dict -}}
+{{- if or $selector.matchLabels $selector.matchExpressions }}true{{ end -}}
+{{- end -}}
+{{- end -}}

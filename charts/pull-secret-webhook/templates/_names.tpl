@@ -1,0 +1,42 @@
+{{- define "pull-secret-webhook.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 55 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* 55, not Helm's usual 63: the Service's name is this and "-webhook", and a Service's name is a DNS label. */}}
+{{- define "pull-secret-webhook.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 55 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 55 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 55 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "pull-secret-webhook.webhookName" -}}{{ include "pull-secret-webhook.fullname" . }}-webhook{{- end -}}
+{{- define "pull-secret-webhook.syncName" -}}{{ include "pull-secret-webhook.fullname" . }}-sync{{- end -}}
+{{- define "pull-secret-webhook.cleanupName" -}}{{ include "pull-secret-webhook.fullname" . }}-cleanup{{- end -}}
+{{- define "pull-secret-webhook.tlsSecret" -}}{{ include "pull-secret-webhook.fullname" . }}-tls{{- end -}}
+{{- define "pull-secret-webhook.caSecret" -}}{{ include "pull-secret-webhook.fullname" . }}-ca{{- end -}}
+
+{{/* The name, or IP address, that the API server expects in the serving certificate. */}}
+{{- define "pull-secret-webhook.servingName" -}}
+{{- if .Values.webhook.url -}}
+{{- (urlParse .Values.webhook.url).hostname -}}
+{{- else -}}
+{{- include "pull-secret-webhook.webhookName" . }}.{{ .Release.Namespace }}.svc
+{{- end -}}
+{{- end -}}
+
+{{- define "pull-secret-webhook.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "pull-secret-webhook.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- define "pull-secret-webhook.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "pull-secret-webhook.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end -}}

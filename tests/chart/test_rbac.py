@@ -1,0 +1,120 @@
+"""The rights that the chart grants, exactly: security is a feature here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.chart.rendered import FULLNAME, NAMESPACE, SAMPLE, render
+
+READ = ["get", "list", "watch"]
+COPIES = ["registry-credentials", "vendor-credentials", "old-credentials"]
+OWN_CONFIGURATION = {
+    "apiGroups": ["admissionregistration.k8s.io"],
+    "resources": ["mutatingwebhookconfigurations"],
+    "resourceNames": [FULLNAME],
+}
+PROVIDED_CERTIFICATE = {"caBundle": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"}
+ALL_KINDS_OF_VALUES: list[dict[str, Any]] = [
+    {},
+    dict(SAMPLE),
+    {"retired": ["old-credentials"]},
+    {"pullSecrets": SAMPLE["pullSecrets"]},
+    {**SAMPLE, "webhook": PROVIDED_CERTIFICATE},
+    {**SAMPLE, "deployments": {"enabled": False}, "webhook": {"url": "https://127.0.0.1:9443"}},
+]
+
+
+def core(resource: str, verbs: list[str], names: list[str] | None = None) -> dict[str, Any]:
+    named = {} if names is None else {"resourceNames": names}
+    return {"apiGroups": [""], "resources": [resource], **named, "verbs": verbs}
+
+
+def unordered(rights: list[tuple[str | None, dict[str, Any]]]) -> list[tuple[str | None, dict[str, Any]]]:
+    return sorted(rights, key=repr)
+
+
+def test_sync_has_exactly_the_rights_of_its_work() -> None:
+    lease = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [f"{FULLNAME}-sync"]}
+    assert render(SAMPLE).rights("sync") == unordered(
+        [
+            (None, core("namespaces", READ)),
+            (None, core("serviceaccounts", [*READ, "patch"])),
+            (None, core("events", ["create", "patch"])),
+            (None, core("secrets", [*READ, "create", "patch", "delete"], COPIES)),
+            (None, {**OWN_CONFIGURATION, "verbs": [*READ, "patch"]}),
+            (NAMESPACE, {**lease, "verbs": ["get", "create", "patch"]}),
+            (NAMESPACE, core("secrets", READ, ["harbor", "ghcr"])),
+            (NAMESPACE, core("secrets", [*READ, "create", "patch"], [f"{FULLNAME}-tls", f"{FULLNAME}-ca"])),
+        ]
+    )
+
+
+def test_the_webhook_reads_its_own_certificate_and_namespaces_and_no_more() -> None:
+    assert render(SAMPLE).rights("webhook") == unordered(
+        [
+            (NAMESPACE, core("secrets", READ, [f"{FULLNAME}-tls"])),
+            (None, core("namespaces", READ)),
+        ]
+    )
+
+
+@pytest.mark.parametrize("selector", [None, {}, {"matchLabels": {}}, {"matchExpressions": []}], ids=repr)
+def test_the_webhook_does_not_read_namespaces_when_no_pull_secret_selects_any(selector: dict[str, Any] | None) -> None:
+    given = {} if selector is None else {"namespaceSelector": selector}
+    rendered = render({"pullSecrets": [{"name": "x", "sources": [{"secretName": "y"}], **given}]})
+    assert rendered.rights("webhook") == [(NAMESPACE, core("secrets", READ, [f"{FULLNAME}-tls"]))]
+
+
+def test_a_selector_by_expressions_alone_lets_the_webhook_read_namespaces() -> None:
+    selector = {"matchExpressions": [{"key": "department", "operator": "Exists"}]}
+    entry = {"name": "x", "sources": [{"secretName": "y"}], "namespaceSelector": selector}
+    assert (None, core("namespaces", READ)) in render({"pullSecrets": [entry]}).rights("webhook")
+
+
+def test_cleanup_takes_away_and_never_makes() -> None:
+    assert render(SAMPLE).rights("cleanup") == unordered(
+        [
+            (None, {**OWN_CONFIGURATION, "verbs": ["delete"]}),
+            (None, core("namespaces", ["list"])),
+            (None, core("serviceaccounts", ["list", "patch"])),
+            (None, core("secrets", ["get", "list", "delete"], COPIES)),
+        ]
+    )
+
+
+def test_without_names_there_is_no_rule_about_copies_or_sources() -> None:
+    """An empty resourceNames means every object: the rule must not be there at all."""
+    rendered = render({"pullSecrets": [], "retired": []})
+    assert [rule for _, rule in rendered.rights("cleanup") if "secrets" in rule["resources"]] == []
+    secrets = [rule for _, rule in rendered.rights("sync") if "secrets" in rule["resources"]]
+    assert [rule["resourceNames"] for rule in secrets] == [[f"{FULLNAME}-tls", f"{FULLNAME}-ca"]]
+
+
+def test_where_the_certificate_is_provided_sync_has_no_right_to_it() -> None:
+    rights = render({**SAMPLE, "webhook": PROVIDED_CERTIFICATE}).rights("sync")
+    names = {name for _, rule in rights for name in rule.get("resourceNames", ())}
+    assert names == {*COPIES, "harbor", "ghcr", f"{FULLNAME}-sync"}
+
+
+@pytest.mark.parametrize("values", ALL_KINDS_OF_VALUES)
+def test_no_right_is_wider_than_a_name(values: dict[str, Any]) -> None:
+    for grant in render(values).grants():
+        for rule in grant.rules:
+            assert rule.get("resourceNames") != []
+            assert "*" not in (*rule["apiGroups"], *rule["resources"], *rule["verbs"], *rule.get("resourceNames", ()))
+            assert not {"update", "deletecollection", "bind", "escalate", "impersonate"}.intersection(rule["verbs"])
+            if not {"namespaces", "serviceaccounts", "events"}.issuperset(rule["resources"]):
+                assert rule["resourceNames"]
+
+
+@pytest.mark.parametrize("values", ALL_KINDS_OF_VALUES)
+def test_each_role_is_bound_to_one_of_the_three_identities(values: dict[str, Any]) -> None:
+    rendered = render(values)
+    identities = {item["metadata"]["name"] for item in rendered.of_kind("ServiceAccount")}
+    assert identities == {f"{FULLNAME}-webhook", f"{FULLNAME}-sync", f"{FULLNAME}-cleanup"}
+    for grant in rendered.grants():
+        (subject,) = grant.subjects
+        assert subject["name"] in identities
+        assert subject["namespace"] == NAMESPACE

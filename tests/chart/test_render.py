@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.chart.rendered import FULLNAME, SAMPLE, render
+from tests.cluster import helm
+
+
+def test_helm_lint_finds_nothing() -> None:
+    helm.run(["lint", "--strict", str(helm.CHART)])
+
+
+@pytest.mark.parametrize("values", [{}, SAMPLE], ids=["defaults", "sample"])
+def test_two_renders_are_equal(values: dict[str, object]) -> None:
+    assert render(values) == render(values)
+
+
+def test_the_defaults_install_the_whole_house() -> None:
+    names = sorted((item["kind"], item["metadata"]["name"].removeprefix(FULLNAME)) for item in render().objects)
+    assert names == [
+        ("ClusterRole", "-cleanup"),
+        ("ClusterRole", "-sync"),
+        ("ClusterRoleBinding", "-cleanup"),
+        ("ClusterRoleBinding", "-sync"),
+        ("ConfigMap", ""),
+        ("Deployment", "-sync"),
+        ("Deployment", "-webhook"),
+        ("MutatingWebhookConfiguration", ""),
+        ("Role", "-sync"),
+        ("Role", "-webhook"),
+        ("RoleBinding", "-sync"),
+        ("RoleBinding", "-webhook"),
+        ("Service", "-webhook"),
+        ("ServiceAccount", "-cleanup"),
+        ("ServiceAccount", "-sync"),
+        ("ServiceAccount", "-webhook"),
+    ]
+
+
+def test_every_object_says_which_release_it_belongs_to() -> None:
+    for item in render().objects:
+        labels = item["metadata"]["labels"]
+        assert labels["app.kubernetes.io/instance"] == "psw"
+        assert labels["app.kubernetes.io/managed-by"] == "Helm"
+
+
+def test_a_release_named_like_the_chart_does_not_repeat_it() -> None:
+    objects = helm.template("pull-secret-webhook", "default")
+    assert "pull-secret-webhook" in {item["metadata"]["name"] for item in objects}
+
+
+def test_the_longest_release_name_still_makes_a_service_name() -> None:
+    objects = helm.template("r" * 53, "default")
+    (service,) = (item for item in objects if item["kind"] == "Service")
+    assert len(service["metadata"]["name"]) <= 63
+
+
+def test_names_that_yaml_takes_for_something_else_stay_names() -> None:
+    objects = helm.template("123", "456", {"fullnameOverride": "789"})
+    assert all(item["metadata"].get("namespace", "456") == "456" for item in objects)
+    assert all(item["metadata"]["labels"]["app.kubernetes.io/instance"] == "123" for item in objects)
+    assert "789" in {item["metadata"]["name"] for item in objects}

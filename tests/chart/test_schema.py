@@ -1,0 +1,155 @@
+"""What Helm refuses before anything is installed, and with which words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.chart.rendered import FULLNAME, render
+from tests.cluster.helm import HelmFailed
+from webhook.config import API_VERSION, KIND, parse
+from webhook.errors import ConfigurationInvalid
+
+LONG = "a" * 254
+MATCHING = {"pods": "WhenImageMatches"}
+
+
+def entry(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 (the wrong types are the point)
+    return {"pullSecrets": [{"name": "x", "sources": [{"secretName": "y"}], **fields}]}
+
+
+def expression(**fields: Any) -> dict[str, Any]:  # noqa: ANN401
+    return entry(namespaceSelector={"matchExpressions": [{"key": "department", **fields}]})
+
+
+GOOD_CONFIGURATIONS = [
+    entry(),
+    entry(name="a.b-c.0", sources=[{"secretName": "b"}, {"secretName": "a"}]),
+    entry(name="a" * 253),
+    entry(namespaceSelector={}),
+    entry(namespaceSelector={"matchLabels": {"example.com/department": "payments", "empty": ""}}),
+    expression(operator="In", values=["a"]),
+    expression(operator="DoesNotExist"),
+    entry(serviceAccounts={"include": ["*", "ci-?", "[a-c]*", "[!d]*"], "exclude": []}),
+    entry(pods="Never", registries=[]),
+    entry(
+        **MATCHING, registries=["docker.io", "*.example.com", "localhost:5000", "ghcr.io/our-org/a__b", "[::1]:5000"]
+    ),
+    {"retired": ["gone"], "excludedNamespaces": []},
+    {"optIn": {"label": "inject", "value": "Yes_1.0"}},
+]
+
+BAD_CONFIGURATIONS = [
+    ({"pullSecret": []}, "pullSecret"),
+    ({"optIn": {"lable": "x"}}, "optIn lable"),
+    ({"optIn": {"label": "-/x"}}, "optIn.label"),
+    ({"optIn": {"value": ""}}, "optIn.value"),
+    ({"excludedNamespaces": ["a.b"]}, "excludedNamespaces.0"),
+    ({"retired": ["Upper"]}, "retired.0"),
+    ({"retired": [7]}, "retired.0 string"),
+    ({"pullSecrets": {}}, "pullSecrets array"),
+    ({"pullSecrets": [{"sources": [{"secretName": "y"}]}]}, "pullSecrets.0 name"),
+    ({"pullSecrets": [{"name": "x"}]}, "pullSecrets.0 sources"),
+    (entry(name="Upper"), "pullSecrets.0.name"),
+    (entry(name=LONG), "pullSecrets.0.name 253"),
+    (entry(name=1), "pullSecrets.0.name string"),
+    (entry(sources=[]), "pullSecrets.0.sources 1"),
+    (entry(sources=["y"]), "pullSecrets.0.sources.0 object"),
+    (entry(sources=[{"name": "y"}]), "pullSecrets.0.sources.0 secretName name"),
+    (entry(sources=[{"secretName": "y"}, {"secretName": "y"}]), "pullSecrets.0.sources 0 1"),
+    (entry(pods="always"), "pullSecrets.0.pods Always WhenImageMatches Never"),
+    (entry(**MATCHING), "pullSecrets.0 registries"),
+    (entry(**MATCHING, registries=[]), "pullSecrets.0.registries 1"),
+    (entry(**MATCHING, registries=["https://ghcr.io"]), "pullSecrets.0.registries.0"),
+    (entry(**MATCHING, registries=["ghcr.io/"]), "pullSecrets.0.registries.0"),
+    (entry(registries=["ghcr.io"]), "pullSecrets.0.registries 0"),
+    (entry(namespaceSelector={"labels": {}}), "pullSecrets.0.namespaceSelector labels"),
+    (entry(namespaceSelector={"matchLabels": {"a": "b c"}}), "matchLabels.a"),
+    (expression(operator="Equals"), "matchExpressions.0.operator In NotIn Exists DoesNotExist"),
+    (expression(operator="In"), "matchExpressions.0 values"),
+    (expression(operator="Exists", values=["a"]), "matchExpressions.0.values 0"),
+    (entry(serviceAccounts={"include": []}), "serviceAccounts.include 1"),
+    (entry(serviceAccounts={"exclude": ["A"]}), "serviceAccounts.exclude.0"),
+]
+"""Values, and words that Helm's message has: its sentences differ from version to version."""
+
+BAD_VALUES = [
+    ({"image": {"pullPolicy": "Sometimes"}}, "image.pullPolicy Always IfNotPresent Never"),
+    ({"image": {"repository": ""}}, "image.repository"),
+    ({"image": {"digest": "sha256:1"}}, "image.digest"),
+    ({"log": {"level": "loud"}}, "log.level debug info warning error"),
+    ({"webhook": {"replicas": 0}}, "webhook.replicas 1"),
+    ({"webhook": {"replicas": "2"}}, "webhook.replicas integer"),
+    ({"webhook": {"timeoutSeconds": 31}}, "webhook.timeoutSeconds 30"),
+    ({"webhook": {"failurePolicy": "Ignore"}}, "webhook.failurePolicy object"),
+    ({"webhook": {"url": "http://127.0.0.1"}}, "webhook.url"),
+    ({"webhook": {"url": "https://user@127.0.0.1"}}, "webhook.url"),
+    ({"webhook": {"url": "https://127.0.0.1/mutate?x=1"}}, "webhook.url"),
+    ({"webhook": {"caBundle": "bm90IHBlbQ=="}}, "webhook.caBundle"),
+    ({"sync": {"workers": 0}}, "sync.workers 1"),
+    ({"fullnameOverride": "a" * 56}, "fullnameOverride 55"),
+]
+
+CONTRADICTIONS = [
+    ({"optIn": {"value": "disabled"}}, 'optIn.value: "disabled" is the value by which a single object opts out'),
+    ({"pullSecrets": entry()["pullSecrets"] * 2}, 'pullSecrets[1].name: "x" is there already'),
+    ({**entry(), "retired": ["x"]}, 'pullSecrets[0].name: "x" is also in retired'),
+    ({"deployments": {"enabled": False}}, "webhook.url: needed when deployments.enabled is false"),
+    (entry(name=f"{FULLNAME}-tls"), f'"{FULLNAME}-tls" is the name of a Secret that holds the webhook\'s certificate'),
+    (entry(sources=[{"secretName": f"{FULLNAME}-ca"}]), "holds the webhook's certificate"),
+]
+
+
+def document(values: dict[str, Any]) -> str:
+    return json.dumps({"apiVersion": API_VERSION, "kind": KIND, **values})
+
+
+@pytest.mark.parametrize("values", GOOD_CONFIGURATIONS, ids=json.dumps)
+def test_what_the_program_accepts_helm_accepts(values: dict[str, Any]) -> None:
+    expected = parse(document(values), "values")
+    rendered = render(values).one("ConfigMap")["data"]["config.yaml"]
+    assert parse(rendered, "config.yaml") == expected
+
+
+def refusal(values: dict[str, Any]) -> str:
+    """Return Helm's message, with paths as ``a.0.b`` whichever way this Helm writes them."""
+    with pytest.raises(HelmFailed) as refused:
+        render(values)
+    return str(refused.value).replace("/", ".")
+
+
+@pytest.mark.parametrize(("values", "words"), BAD_CONFIGURATIONS, ids=lambda value: json.dumps(value)[:80])
+def test_what_the_program_refuses_helm_refuses_first(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationInvalid):
+        parse(document(values), "values")
+    message = refusal(values)
+    assert [word for word in words.split() if word not in message] == []
+
+
+@pytest.mark.parametrize(("values", "words"), BAD_VALUES, ids=lambda value: json.dumps(value)[:80])
+def test_wrong_values_are_refused_by_name(values: dict[str, Any], words: str) -> None:
+    message = refusal(values)
+    assert [word for word in words.split() if word not in message] == []
+
+
+@pytest.mark.parametrize(("values", "sentence"), CONTRADICTIONS, ids=lambda value: json.dumps(value)[:80])
+def test_contradictions_are_refused_with_the_way_out(values: dict[str, Any], sentence: str) -> None:
+    assert sentence in refusal(values)
+
+
+def test_every_mistake_is_reported_at_once() -> None:
+    message = refusal(
+        {**entry(name="Upper", pods="always"), "log": {"level": "loud"}, "webhook": {"replicas": 0}},
+    )
+    for path in ("pullSecrets.0.name", "pullSecrets.0.pods", "log.level", "webhook.replicas"):
+        assert path in message
+
+
+def test_a_private_key_in_the_bundle_is_refused_and_not_repeated() -> None:
+    certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    key = "-----BEGIN EC PRIVATE KEY-----\nc2VjcmV0\n-----END EC PRIVATE KEY-----\n"
+    with pytest.raises(HelmFailed, match=r"webhook\.caBundle: a private key is in it") as refused:
+        render({"webhook": {"caBundle": certificate + key}})
+    assert "c2VjcmV0" not in str(refused.value)

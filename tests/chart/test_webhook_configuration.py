@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from tests.chart.rendered import FULLNAME, NAMESPACE, render
+
+EXCLUDED = ["kube-system", "kube-public", "kube-node-lease"]
+
+
+@pytest.mark.parametrize(
+    ("resource", "operations"), [("pods", ["CREATE"]), ("serviceaccounts", ["CREATE", "UPDATE"])], ids=str
+)
+def test_each_webhook_is_called_for_its_own_resource_only(resource: str, operations: list[str]) -> None:
+    assert render().webhook(resource) == {
+        "name": f"{resource}.pullsecrets.webhook",
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "matchPolicy": "Equivalent",
+        "reinvocationPolicy": "IfNeeded",
+        "timeoutSeconds": 5,
+        "failurePolicy": "Ignore",
+        "rules": [
+            {
+                "apiGroups": [""],
+                "apiVersions": ["v1"],
+                "resources": [resource],
+                "operations": operations,
+                "scope": "Namespaced",
+            }
+        ],
+        "clientConfig": {
+            "service": {"name": f"{FULLNAME}-webhook", "namespace": NAMESPACE, "path": "/mutate", "port": 443}
+        },
+        "namespaceSelector": {
+            "matchExpressions": [
+                {"key": "pullsecrets.webhook/inject", "operator": "In", "values": ["enabled"]},
+                {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [*EXCLUDED, NAMESPACE]},
+            ]
+        },
+        "objectSelector": {
+            "matchExpressions": [{"key": "pullsecrets.webhook/inject", "operator": "NotIn", "values": ["disabled"]}]
+        },
+    }
+
+
+def test_there_are_no_other_webhooks() -> None:
+    names = [webhook["name"] for webhook in render().one("MutatingWebhookConfiguration")["webhooks"]]
+    assert names == ["pods.pullsecrets.webhook", "serviceaccounts.pullsecrets.webhook"]
+
+
+def test_the_opt_in_label_and_the_excluded_namespaces_come_from_the_values() -> None:
+    values = {"optIn": {"label": "example.com/pull", "value": "yes"}, "excludedNamespaces": ["infra", NAMESPACE]}
+    webhook = render(values).webhook("pods")
+    opt_in, names = webhook["namespaceSelector"]["matchExpressions"]
+    assert opt_in == {"key": "example.com/pull", "operator": "In", "values": ["yes"]}
+    assert names["values"] == ["infra", NAMESPACE]
+    assert webhook["objectSelector"]["matchExpressions"][0]["key"] == "example.com/pull"
+
+
+def test_each_webhook_has_a_failure_policy_of_its_own() -> None:
+    rendered = render({"webhook": {"failurePolicy": {"pods": "Fail"}, "timeoutSeconds": 2}})
+    assert rendered.webhook("pods")["failurePolicy"] == "Fail"
+    assert rendered.webhook("serviceaccounts")["failurePolicy"] == "Ignore"
+    assert rendered.webhook("pods")["timeoutSeconds"] == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://127.0.0.1:9443", "https://127.0.0.1:9443/mutate"),
+        ("https://webhook.example.com/", "https://webhook.example.com/mutate"),
+        ("https://[::1]:9443", "https://[::1]:9443/mutate"),
+        ("https://gateway.example.com/psw/mutate", "https://gateway.example.com/psw/mutate"),
+    ],
+)
+def test_with_a_url_the_api_server_goes_there_and_not_to_a_service(url: str, expected: str) -> None:
+    rendered = render({"webhook": {"url": url}})
+    for resource in ("pods", "serviceaccounts"):
+        assert rendered.webhook(resource)["clientConfig"] == {"url": expected}
+
+
+def test_a_provided_bundle_is_set_and_sync_leaves_it_alone() -> None:
+    pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    rendered = render({"webhook": {"caBundle": pem}})
+    bundle = rendered.webhook("pods")["clientConfig"]["caBundle"]
+    assert base64.b64decode(bundle, validate=True).decode() == pem
+    arguments: list[Any] = rendered.container("sync")["args"]
+    assert not [argument for argument in arguments if argument.startswith(("--tls", "--ca", "--webhook"))]

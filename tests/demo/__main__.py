@@ -1,0 +1,66 @@
+"""``python -m tests.demo [--once]``: a cluster, the chart, both processes, and what a tenant sees of it.
+
+With ``--once`` the exit code tells whether everything was as promised; without, it all stays up until Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.errors import ClusterFailed, HelmFailed
+from tests.cluster.install import install
+from tests.demo.observations import Observations
+from tests.demo.scenario import VALUES, Scenario
+
+
+def main() -> int:
+    """Run the demonstration; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.demo", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="exit after the table; 0 only if all of it is true")
+    once = parser.parse_args().once
+    try:
+        return run(once=once)
+    except (ClusterFailed, HelmFailed) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def run(*, once: bool) -> int:
+    """Show everything; return 0 if it was as promised, else 1."""
+    started = time.monotonic()
+    seen = Observations()
+    with Cluster.start() as cluster:
+        print(f"Kubernetes API server at {cluster.url}, {time.monotonic() - started:.1f} s")
+        installation = install(cluster, values=VALUES)
+        sync, serve = installation.start_sync(), installation.start_serve()
+        sync.wait_ready()
+        serve.wait_ready()
+        print(f"pullsecrets sync and serve are ready, {time.monotonic() - started:.1f} s\n")
+        Scenario(cluster, installation, seen).play()
+        seen.show()
+        if not once:
+            stay(cluster)
+    print("\nAll of it is as promised." if seen.all_hold else "\nNot all of it is as promised.")
+    return 0 if seen.all_hold else 1
+
+
+def stay(cluster: Cluster) -> None:
+    """Say how to play with the cluster, and wait for Ctrl-C."""
+    print("\nIt stays up until Ctrl-C. In another shell:\n")
+    print(f"  export KUBECONFIG={cluster.kubeconfig}")
+    print(f"  alias kubectl={cluster.kubectl_path}")
+    print("  kubectl label namespace team-b pullsecrets.webhook/inject=enabled")
+    print("  kubectl -n team-b run web --image=registry.example.com/team/app:1 -o yaml", flush=True)
+    end = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, end)
+    signal.sigwait(end)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certs.files import CertificateFiles
+from webhook.errors import CertificateInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DEADLINE = 5.0
+INTERVAL = 0.005
+
+
+def swap(directory: Path, generation: str) -> None:
+    (directory / f"..{generation}").mkdir()
+    (directory / f"..{generation}" / "tls.crt").write_text(f"certificate {generation}")
+    (directory / f"..{generation}" / "tls.key").write_text(f"key {generation}")
+    (directory / "..tmp").symlink_to(f"..{generation}")
+    (directory / "..tmp").replace(directory / "..data")
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Path:
+    """A Secret as the kubelet mounts it: tls.crt → ..data/tls.crt, ..data → ..0."""
+    swap(tmp_path, "0")
+    for name in ("tls.crt", "tls.key"):
+        (tmp_path / name).symlink_to(f"..data/{name}")
+    return tmp_path
+
+
+def files(directory: Path) -> CertificateFiles:
+    return CertificateFiles(directory / "tls.crt", directory / "tls.key")
+
+
+@contextmanager
+def watching(watched: CertificateFiles) -> Iterator[SimpleQueue[str]]:
+    """A watch in a thread; yields what it served, and what it found invalid, in order. ``bad`` is not served."""
+    calls: SimpleQueue[str] = SimpleQueue()
+    stop = threading.Event()
+
+    def serve(certificate: bytes, key: bytes) -> None:
+        if certificate == b"bad":
+            raise CertificateInvalid("not servable")
+        calls.put(f"{certificate.decode()}, {key.decode()}")
+
+    def on_invalid(error: CertificateInvalid) -> None:
+        calls.put(str(error))
+
+    thread = threading.Thread(target=watched.watch, args=(serve, on_invalid, stop, INTERVAL))
+    thread.start()
+    try:
+        yield calls
+    finally:
+        stop.set()
+        thread.join(DEADLINE)
+    assert calls.empty()
+
+
+def load(watched: CertificateFiles) -> None:
+    watched.load(lambda _certificate, _key: None)
+
+
+def test_both_files_are_read(mounted: Path) -> None:
+    assert files(mounted).read() == (b"certificate 0", b"key 0")
+
+
+def test_a_file_that_cannot_be_read_is_named(mounted: Path) -> None:
+    (mounted / "tls.key").unlink()
+
+    with pytest.raises(CertificateInvalid, match=f"{mounted}/tls.key cannot be read"):
+        files(mounted).read()
+
+
+def test_a_pair_is_never_of_two_swaps(mounted: Path) -> None:
+    stop = threading.Event()
+
+    def keep_swapping() -> None:
+        generation = 0
+        while not stop.wait(0.0005):
+            generation += 1
+            swap(mounted, str(generation))
+
+    swapping = threading.Thread(target=keep_swapping)
+    swapping.start()
+    try:
+        for _ in range(500):
+            certificate, key = files(mounted).read()
+            assert certificate.split()[1] == key.split()[1]
+    finally:
+        stop.set()
+        swapping.join(DEADLINE)
+
+
+def test_a_swap_is_served(mounted: Path) -> None:
+    watched = files(mounted)
+    load(watched)
+    with watching(watched) as calls:
+        swap(mounted, "1")
+        assert calls.get(timeout=DEADLINE) == "certificate 1, key 1"
+
+
+def test_what_cannot_be_served_is_reported_once_and_the_next_good_pair_served(mounted: Path) -> None:
+    watched = files(mounted)
+    load(watched)
+    with watching(watched) as calls:
+        (mounted / "tls.crt").unlink()
+        (mounted / "tls.crt").write_text("bad")
+        messages = [calls.get(timeout=DEADLINE)]
+        if "cannot be read" in messages[0]:  # the look fell between the two writes
+            messages.append(calls.get(timeout=DEADLINE))
+        assert messages[-1] == "not servable"
+        (mounted / "tls.crt").with_suffix(".new").write_text("good")
+        (mounted / "tls.crt").with_suffix(".new").replace(mounted / "tls.crt")
+        assert calls.get(timeout=DEADLINE) == "good, key 0"

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certs import reload
+from certs.authority import Leaf, issue_authority, issue_leaf
+from certs.reload import ServingCertificate
+from webhook.errors import CertificateInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOW = datetime.now(UTC)
+AUTHORITY = issue_authority(NOW - timedelta(days=5), timedelta(days=10))
+DEADLINE = 10.0
+
+
+def leaf(*, lifetime: timedelta = timedelta(days=1), now: datetime = NOW) -> Leaf:
+    return issue_leaf(AUTHORITY, ("localhost", "127.0.0.1"), now, lifetime)
+
+
+FIRST, SECOND = leaf(), leaf()
+
+
+def serve(serving: ServingCertificate, pair: Leaf) -> None:
+    serving.load(pair.certificate_pem, pair.private_key_pem)
+
+
+@contextmanager
+def server(serving: ServingCertificate) -> Iterator[int]:
+    """A TLS server on loopback that shakes hands, says ``ok`` and hangs up; yields its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_accept, args=(listener, serving.context))
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(DEADLINE)
+    assert not thread.is_alive()
+
+
+def _accept(listener: socket.socket, context: ssl.SSLContext) -> None:
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        connection.settimeout(DEADLINE)
+        try:
+            with context.wrap_socket(connection, server_side=True) as tls:
+                tls.sendall(b"ok")
+        except OSError:
+            connection.close()
+
+
+def handshake(port: int, *, name: str | None = "localhost", version: ssl.TLSVersion | None = None) -> bytes:
+    """Shake hands as a client that verifies; return the certificate it was shown, in DER."""
+    context = ssl.create_default_context(cadata=AUTHORITY.certificate_pem.decode())
+    context.check_hostname = name is not None
+    if version is not None:
+        context.maximum_version = version
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection,
+        context.wrap_socket(connection, server_hostname=name) as tls,
+    ):
+        assert tls.recv(2) == b"ok"
+        return tls.getpeercert(binary_form=True) or b""
+
+
+def der(pair: Leaf) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(pair.certificate_pem.decode())
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("name", ["localhost", None])
+def test_new_handshakes_get_the_new_certificate(version: ssl.TLSVersion, name: str | None) -> None:
+    serving = ServingCertificate()
+    serve(serving, FIRST)
+    with server(serving) as port:
+        assert handshake(port, name=name, version=version) == der(FIRST)
+        serve(serving, SECOND)
+        assert handshake(port, name=name, version=version) == der(SECOND)
+
+
+def test_before_the_first_certificate_nothing_is_loaded_and_a_handshake_fails() -> None:
+    serving = ServingCertificate()
+
+    assert (serving.loaded, serving.not_after) == (False, None)
+    with server(serving) as port:
+        with pytest.raises(OSError, match=r"(?i)alert|reset|eof"):
+            handshake(port)
+        serve(serving, FIRST)
+        assert handshake(port) == der(FIRST)
+    assert (serving.loaded, serving.not_after) == (True, (NOW + timedelta(days=1)).replace(microsecond=0))
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key"),
+    [
+        (SECOND.certificate_pem, FIRST.private_key_pem),
+        (SECOND.certificate_pem[:300], SECOND.private_key_pem),
+        (SECOND.certificate_pem, SECOND.private_key_pem[:100]),
+        (b"", b""),
+        (b"\xff" * 100, SECOND.private_key_pem),
+        (leaf(now=NOW - timedelta(days=2)).certificate_pem, SECOND.private_key_pem),
+    ],
+    ids=["mismatched", "truncated-certificate", "truncated-key", "empty", "random", "another-key"],
+)
+def test_a_pair_that_cannot_be_served_leaves_the_old_one_in_service(certificate: bytes, key: bytes) -> None:
+    serving = ServingCertificate()
+    serve(serving, FIRST)
+    with server(serving) as port:
+        with pytest.raises(CertificateInvalid):
+            serving.load(certificate, key)
+        assert handshake(port) == der(FIRST)
+
+
+def test_an_expired_pair_is_refused() -> None:
+    expired = leaf(now=NOW - timedelta(days=2))
+
+    with pytest.raises(CertificateInvalid, match="expired"):
+        serve(ServingCertificate(), expired)
+
+
+def test_old_protocols_and_weak_ciphers_are_refused(tmp_path: Path) -> None:
+    serving = ServingCertificate()
+    serve(serving, FIRST)
+    with server(serving) as port:
+        for arguments in (["-tls1_1"], ["-tls1_2", "-cipher", "AES128-SHA:ECDHE-ECDSA-AES128-SHA@SECLEVEL=0"]):
+            command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *arguments]
+            result = subprocess.run(command, cwd=tmp_path, input=b"", capture_output=True, check=False)
+            assert result.returncode != 0
+
+
+def test_openssl_negotiates_http_1_1_without_compression_or_renegotiation(tmp_path: Path) -> None:
+    serving = ServingCertificate()
+    serve(serving, FIRST)
+    (tmp_path / "ca.pem").write_bytes(AUTHORITY.certificate_pem)
+    with server(serving) as port:
+        command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-tls1_2", "-alpn", "h2,http/1.1"]
+        verify = ["-CAfile", "ca.pem", "-verify_return_error", "-verify_hostname", "localhost"]
+        result = subprocess.run([*command, *verify], cwd=tmp_path, input=b"R\n", capture_output=True, check=False)
+    output = result.stdout.decode()
+    assert "Verification: OK" in output
+    assert "ALPN protocol: http/1.1" in output
+    assert "Compression: NONE" in output
+
+
+def test_rotation_in_another_thread_loses_no_handshake() -> None:
+    serving = ServingCertificate()
+    serve(serving, FIRST)
+    stop = threading.Event()
+
+    def rotate() -> None:
+        while not stop.is_set():
+            serve(serving, SECOND)
+            serve(serving, FIRST)
+
+    with server(serving) as port:
+        rotating = threading.Thread(target=rotate)
+        rotating.start()
+        try:
+            seen = {handshake(port) for _ in range(300)}
+        finally:
+            stop.set()
+            rotating.join(DEADLINE)
+    assert seen == {der(FIRST), der(SECOND)}
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_key_material_is_readable_by_us_alone_and_gone_afterwards(
+    *, in_memory: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    if in_memory and not hasattr(os, "memfd_create"):
+        in_memory = False
+    if not in_memory:
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+
+    with reload._as_file(b"content") as path:
+        assert Path(path).read_bytes() == b"content"
+        on_disk = list(tmp_path.iterdir())
+        assert len(on_disk) == (0 if in_memory else 1)
+        assert all(file.stat().st_mode & 0o777 == 0o600 for file in on_disk)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,91 @@
+"""The serving certificate: taken into use from wherever it comes, and kept when what comes is no good."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from webhook.errors import CertificateInvalid
+from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from certs.reload import ServingCertificate
+    from webhook.observe.health import Check
+    from webhook.observe.metrics import ProcessMetrics
+
+log = structlog.get_logger(__name__)
+
+CERTIFICATE = "tls.crt"
+KEY = "tls.key"
+
+
+class CertificateIntake:
+    """Takes each new pair into use, or leaves the old one in place and says why. Safe to call from any thread."""
+
+    def __init__(self, serving: ServingCertificate, check: Check, metrics: ProcessMetrics) -> None:
+        self._serving = serving
+        self._check = check
+        self._metrics = metrics
+
+    def take(self, certificate_pem: bytes, key_pem: bytes) -> None:
+        """Serve with this pair from the next handshake on; CertificateInvalid leaves everything as it was."""
+        self._serving.load(certificate_pem, key_pem)
+        not_after = self._serving.not_after
+        if not_after is not None:
+            self._metrics.certificate_accepted(not_after)
+            log.info("certificate in use", not_after=not_after.isoformat())
+        self._check.passes()
+
+    def refuse(self, error: CertificateInvalid) -> None:
+        """Say why a certificate is not taken into use."""
+        self._metrics.certificate_refused()
+        if not self._serving.loaded:
+            self._check.fails("no usable certificate yet")
+        log.warning("certificate refused", cause=str(error), old_one_stays=self._serving.loaded)
+
+
+class TlsSecret(msgspec.Struct, frozen=True):
+    """The part of a ``kubernetes.io/tls`` Secret that is read; its ``repr`` shows no data."""
+
+    metadata: ObjectMeta
+    data: dict[str, str] | None = None
+
+    def __repr__(self) -> str:
+        return f"Secret {self.metadata.namespace}/{self.metadata.name}"
+
+    def pair(self) -> tuple[bytes, bytes]:
+        """Return certificate and key in PEM; CertificateInvalid when they are not there."""
+        data = self.data or {}
+        try:
+            certificate, key = (base64.b64decode(data.get(name, ""), validate=True) for name in (CERTIFICATE, KEY))
+        except binascii.Error:
+            raise CertificateInvalid(f"{self!r} holds something that is not base64") from None
+        if not certificate or not key:
+            raise CertificateInvalid(f"{self!r} does not hold {CERTIFICATE} and {KEY}")
+        return certificate, key
+
+
+class TlsSecretHandler:
+    """A reflector's handler that passes on the pair in one Secret; a Secret that is gone changes nothing."""
+
+    def __init__(self, intake: CertificateIntake) -> None:
+        self._intake = intake
+
+    def replace(self, objects: Iterable[TlsSecret]) -> None:
+        for secret in objects:
+            self.upsert(secret)
+
+    def upsert(self, obj: TlsSecret) -> None:
+        try:
+            self._intake.take(*obj.pair())
+        except CertificateInvalid as error:
+            self._intake.refuse(error)
+
+    def remove(self, obj: TlsSecret) -> None:
+        self._intake.refuse(CertificateInvalid(f"{obj!r} has been deleted"))

@@ -1,0 +1,145 @@
+"""``pullsecrets serve`` as a whole: its parts, put together, started and stopped."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+import uvloop
+
+from certs.files import CertificateFiles
+from certs.reload import ServingCertificate
+from webhook.admission.app import AdmissionApp
+from webhook.admission.certificate import CertificateIntake
+from webhook.admission.cluster import ClusterWatches
+from webhook.admission.endpoint import MutateEndpoint
+from webhook.admission.handler import Handler
+from webhook.admission.namespaces import NamespaceLabels
+from webhook.admission.server import AdmissionListener, serve_until_signalled
+from webhook.configfile import ConfigurationFile
+from webhook.errors import UsageError
+from webhook.observe.health import Health
+from webhook.observe.listener import Listener, bind
+from webhook.observe.metrics import AdmissionMetrics
+from webhook.observe.ops import ops_app
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from webhook.core.model import Configuration
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateSecret:
+    """The serving certificate is in a Secret, which is watched by its name."""
+
+    namespace: str
+    name: str
+
+
+CertificateSource = CertificateFiles | CertificateSecret
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What the flags of ``serve`` say."""
+
+    config: Path
+    kubeconfig: Path | None
+    namespace: str
+    bind_address: str
+    secure_port: int
+    metrics_port: int
+    certificate: CertificateSource
+
+
+def run(options: ServeOptions) -> None:
+    """Serve until a signal ends it; UsageError for whatever keeps it from starting."""
+    file = ConfigurationFile(options.config, options.namespace)
+    process = _Process(options, file.load())
+    admission, ops = process.listeners()
+    stop = threading.Event()
+    process.take_certificate(stop)
+    process.watch_namespaces_if_needed()
+    threading.Thread(
+        target=file.watch,
+        args=(process.on_configuration, process.on_invalid_configuration, stop),
+        name="configuration",
+        daemon=True,
+    ).start()
+    log.info("serving", secure_port=admission.port, metrics_port=ops.port)
+    try:
+        uvloop.run(serve_until_signalled(admission, ops, process.begin_drain))
+    finally:
+        stop.set()
+        process.watches.stop()
+
+
+class _Process:
+    """The parts of one process, and what happens to them while it runs."""
+
+    def __init__(self, options: ServeOptions, configuration: Configuration) -> None:
+        self._options = options
+        self._configuration = configuration
+        self._health = Health()
+        self._leaving = self._health.check("shutdown")
+        self._leaving.passes()
+        self._serving_certificate = ServingCertificate()
+        self._labels = NamespaceLabels()
+        self._labels_watched = False
+        handler = Handler(lambda: self._configuration, self._labels.labels_of)
+        self._metrics = AdmissionMetrics(lambda: self._endpoint.in_flight)
+        self._metrics.configuration_accepted()
+        self._endpoint = MutateEndpoint(handler.handle, self._metrics)
+        self.watches = ClusterWatches(options.kubeconfig)
+
+    def listeners(self) -> tuple[AdmissionListener, Listener]:
+        """Return the servers of both ports, their sockets bound."""
+        address = self._options.bind_address
+        secure = bind(address, self._options.secure_port, "--secure-port")
+        plain = bind(address, self._options.metrics_port, "--metrics-port")
+        admission = AdmissionListener(AdmissionApp(self._endpoint), secure, self._serving_certificate.context)
+        return admission, Listener(ops_app(self._health, self._metrics.registry), plain)
+
+    def take_certificate(self, stop: threading.Event) -> None:
+        """Take the certificate into use, and each that follows it."""
+        intake = CertificateIntake(self._serving_certificate, self._health.check("certificate"), self._metrics)
+        source = self._options.certificate
+        if isinstance(source, CertificateSecret):
+            self.watches.watch_certificate(source.namespace, source.name, intake)
+            return
+        source.load(intake.take)
+        threading.Thread(
+            target=source.watch, args=(intake.take, intake.refuse, stop), name="certificate", daemon=True
+        ).start()
+
+    def watch_namespaces_if_needed(self) -> None:
+        """Begin to watch namespaces once a configuration depends on their labels; UsageError as for the watch."""
+        if self._configuration.needs_namespace_labels and not self._labels_watched:
+            synced = self._health.check("namespaces")
+            self.watches.watch_namespaces(self._labels, synced.passes)
+            self._labels_watched = True
+
+    def on_configuration(self, configuration: Configuration) -> None:
+        """Put another configuration into force."""
+        self._configuration = configuration
+        self._metrics.configuration_accepted()
+        log.info("configuration in force", pull_secrets=[entry.name for entry in configuration.pull_secrets])
+        try:
+            self.watch_namespaces_if_needed()
+        except UsageError as error:
+            log.error("namespaces cannot be watched", cause=str(error))  # noqa: TRY400 - a sentence, no bug
+
+    def on_invalid_configuration(self, error: UsageError) -> None:
+        """Keep the configuration in force, and say what is wrong with the new one."""
+        self._metrics.configuration_refused()
+        log.warning("configuration refused", cause=str(error))
+
+    def begin_drain(self) -> None:
+        """Be no longer ready, and have each client look for another replica after its next answer."""
+        self._leaving.fails("draining")
+        self._endpoint.draining = True

@@ -1,0 +1,74 @@
+"""The command line ``pullsecrets``, also ``kubectl pullsecrets``: one module a command.
+
+Exit codes: 0 done; 2 what was asked for cannot be had, told in one sentence without a traceback; 3 a bug, with a
+traceback. 1 is left to commands that mean something by it: for ``plan``, that there are changes.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from webhook import __version__
+from webhook.cli.serve import serve
+from webhook.cli.sync import sync
+from webhook.errors import PullSecretsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_USAGE = 2
+EXIT_BUG = 3
+
+app = typer.Typer(
+    name="pullsecrets",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(serve)
+app.command()(sync)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pullsecrets {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def pullsecrets(
+    *, _version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_print_version)] = False
+) -> None:
+    """Give every Pod and ServiceAccount of an opted-in namespace its imagePullSecrets."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code; the entry point of the installed commands."""
+    sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments) or ["--help"]))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        code: Any = app(arguments, standalone_mode=False)
+    except TyperException as error:
+        typer.echo(f"error: {_usage_error(error)}", err=True)
+        return EXIT_USAGE
+    except PullSecretsError as error:
+        typer.echo(f"error: {error}", err=True)
+        return EXIT_USAGE
+    except Exception:  # noqa: BLE001 - the last resort: nothing above it would know better
+        traceback.print_exc()
+        return EXIT_BUG
+    return code or 0
+
+
+def _usage_error(error: TyperException) -> str:
+    message = error.format_message().rstrip(".").replace("\n", " ")
+    context = getattr(error, "ctx", None)
+    return f"{message}; see {context.command_path} --help" if context else message

@@ -1,0 +1,96 @@
+"""The flags that several commands have, each declared once. Each is also an environment variable."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from webhook.observe.logs import LogFormat, LogLevel
+
+ENVIRONMENT_PREFIX = "PULLSECRETS_"
+
+SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""Where the kubelet tells a Pod its namespace."""
+
+_HIGHEST_PORT = 65535
+
+
+def default_log_format() -> LogFormat:
+    """Return json in a Pod, where programs read the logs, and text elsewhere."""
+    return LogFormat.JSON if "KUBERNETES_SERVICE_HOST" in os.environ else LogFormat.TEXT
+
+
+def in_cluster_namespace() -> str:
+    """Return the namespace of the Pod that this process runs in, or an empty string."""
+    try:
+        return SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
+    except OSError:
+        return ""
+
+
+Config = Annotated[
+    Path,
+    typer.Option("--config", envvar="PULLSECRETS_CONFIG", metavar="FILE", help="The configuration document."),
+]
+Kubeconfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        envvar="PULLSECRETS_KUBECONFIG",
+        metavar="FILE",
+        help="How to reach the cluster; in a Pod, its ServiceAccount if not given.",
+    ),
+]
+Namespace = Annotated[
+    str,
+    typer.Option(
+        "--namespace",
+        envvar="PULLSECRETS_NAMESPACE",
+        metavar="NAME",
+        help="The release namespace: it holds the sources, and is excluded; in a Pod, its own if not given.",
+        default_factory=in_cluster_namespace,
+        show_default=False,
+    ),
+]
+BindAddress = Annotated[
+    str,
+    typer.Option(
+        "--bind-address", envvar="PULLSECRETS_BIND_ADDRESS", metavar="IP", help="The address to listen on, both ports."
+    ),
+]
+MetricsPort = Annotated[
+    int,
+    typer.Option(
+        "--metrics-port",
+        envvar="PULLSECRETS_METRICS_PORT",
+        min=0,
+        max=_HIGHEST_PORT,
+        help="The plain-HTTP port of /livez, /readyz and /metrics.",
+    ),
+]
+SecurePort = Annotated[
+    int,
+    typer.Option(
+        "--secure-port",
+        envvar="PULLSECRETS_SECURE_PORT",
+        min=0,
+        max=_HIGHEST_PORT,
+        help="The HTTPS port of /mutate.",
+    ),
+]
+LogFormatOption = Annotated[
+    LogFormat,
+    typer.Option(
+        "--log-format",
+        envvar="PULLSECRETS_LOG_FORMAT",
+        help="json is the default in a cluster, text elsewhere.",
+        default_factory=default_log_format,
+        show_default=False,
+    ),
+]
+LogLevelOption = Annotated[
+    LogLevel, typer.Option("--log-level", envvar="PULLSECRETS_LOG_LEVEL", help="The least severe level to log.")
+]

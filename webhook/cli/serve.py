@@ -1,0 +1,89 @@
+"""``pullsecrets serve``: the admission webhook."""
+# ruff: noqa: TC001, TC003 - typer evaluates the annotations
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from webhook.cli import options
+from webhook.errors import UsageError
+from webhook.observe.logs import LogLevel, configure
+
+if TYPE_CHECKING:
+    from webhook.admission.process import CertificateSource
+
+
+def serve(  # noqa: PLR0913 - one parameter is one flag
+    config: options.Config,
+    kubeconfig: options.Kubeconfig = None,
+    *,
+    namespace: options.Namespace,
+    bind_address: options.BindAddress = "0.0.0.0",  # noqa: S104 - the API server comes from another host
+    secure_port: options.SecurePort = 8443,
+    metrics_port: options.MetricsPort = 8080,
+    tls_cert_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-cert-file", envvar="PULLSECRETS_TLS_CERT_FILE", metavar="FILE", help="The certificate chain, PEM."
+        ),
+    ] = None,
+    tls_private_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-private-key-file",
+            envvar="PULLSECRETS_TLS_PRIVATE_KEY_FILE",
+            metavar="FILE",
+            help="The private key of the certificate, PEM.",
+        ),
+    ] = None,
+    tls_secret: Annotated[
+        str,
+        typer.Option(
+            "--tls-secret",
+            envvar="PULLSECRETS_TLS_SECRET",
+            metavar="NAMESPACE/NAME",
+            help="The Secret that holds certificate and key, instead of files.",
+        ),
+    ] = "",
+    log_format: options.LogFormatOption,
+    log_level: options.LogLevelOption = LogLevel.INFO,
+) -> None:
+    """Answer the API server's admission reviews over HTTPS."""
+    from webhook.admission.process import ServeOptions, run  # noqa: PLC0415 - --help is quick without the server
+
+    configure(log_format, log_level)
+    run(
+        ServeOptions(
+            config=config,
+            kubeconfig=kubeconfig,
+            namespace=namespace,
+            bind_address=bind_address,
+            secure_port=secure_port,
+            metrics_port=metrics_port,
+            certificate=_certificate_source(tls_cert_file, tls_private_key_file, tls_secret),
+        )
+    )
+
+
+def _certificate_source(cert_file: Path | None, key_file: Path | None, secret: str) -> CertificateSource:
+    """Return where the certificate comes from; UsageError unless the flags name exactly one place."""
+    from certs.files import CertificateFiles  # noqa: PLC0415 - as above
+    from webhook.admission.process import CertificateSecret  # noqa: PLC0415
+
+    if secret and (cert_file or key_file):
+        raise UsageError("--tls-secret and --tls-cert-file exclude each other: give one of them")
+    if secret:
+        namespace, slash, name = secret.partition("/")
+        if not (namespace and slash and name) or "/" in name:
+            raise UsageError(f"--tls-secret {secret} is not of the form NAMESPACE/NAME")
+        return CertificateSecret(namespace, name)
+    if cert_file is None and key_file is None:
+        raise UsageError(
+            "no certificate to serve with: give --tls-cert-file and --tls-private-key-file, or --tls-secret"
+        )
+    if cert_file is None or key_file is None:
+        raise UsageError("--tls-cert-file and --tls-private-key-file belong together: give both")
+    return CertificateFiles(cert_file, key_file)

@@ -1,0 +1,129 @@
+"""``pullsecrets sync``: the loop behind the webhook."""
+# ruff: noqa: TC001 - typer evaluates the annotations
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from webhook.cli import options
+from webhook.core.names import problem_of_subdomain
+from webhook.errors import UsageError
+from webhook.observe.logs import LogLevel, configure
+
+if TYPE_CHECKING:
+    from webhook.sync.certificates import CertificateNames
+
+
+def sync(  # noqa: PLR0913 - one parameter is one flag
+    config: options.Config,
+    kubeconfig: options.Kubeconfig = None,
+    *,
+    namespace: options.Namespace,
+    release: Annotated[
+        str,
+        typer.Option(
+            "--release",
+            envvar="PULLSECRETS_RELEASE",
+            metavar="NAME",
+            help="The name of the Helm release; copies carry it, and only copies that do are ever changed.",
+        ),
+    ] = "pull-secret-webhook",
+    bind_address: options.BindAddress = "0.0.0.0",  # noqa: S104 - the kubelet comes from another network
+    metrics_port: options.MetricsPort = 8080,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", envvar="PULLSECRETS_WORKERS", min=1, max=64, help="Namespaces brought up to date at a time."
+        ),
+    ] = 4,
+    leader_elect: Annotated[
+        bool,
+        typer.Option(
+            "--leader-elect/--no-leader-elect",
+            envvar="PULLSECRETS_LEADER_ELECT",
+            help="Write only while holding the lease; without, this must be the only process.",
+        ),
+    ] = True,
+    lease_name: Annotated[
+        str,
+        typer.Option("--lease-name", envvar="PULLSECRETS_LEASE_NAME", metavar="NAME", help="The Lease to hold."),
+    ] = "pull-secret-webhook-sync",
+    webhook_configuration: Annotated[
+        str,
+        typer.Option(
+            "--webhook-configuration",
+            envvar="PULLSECRETS_WEBHOOK_CONFIGURATION",
+            metavar="NAME",
+            help="The MutatingWebhookConfiguration whose caBundle is kept.",
+        ),
+    ] = "pull-secret-webhook",
+    tls_secret: Annotated[
+        str,
+        typer.Option(
+            "--tls-secret",
+            envvar="PULLSECRETS_TLS_SECRET",
+            metavar="NAME",
+            help="Issue the serving certificate into this Secret of the release namespace; without, none is issued.",
+        ),
+    ] = "",
+    ca_secret: Annotated[
+        str,
+        typer.Option("--ca-secret", envvar="PULLSECRETS_CA_SECRET", metavar="NAME", help="The Secret of its CA."),
+    ] = "pull-secret-webhook-ca",  # noqa: S107 - the name of a Secret
+    tls_san: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tls-san",
+            envvar="PULLSECRETS_TLS_SAN",
+            metavar="NAME",
+            help="A DNS name or IP address by which the API server calls the webhook; may be given several times.",
+        ),
+    ] = None,
+    log_format: options.LogFormatOption,
+    log_level: options.LogLevelOption = LogLevel.INFO,
+) -> None:
+    """Keep copies, existing ServiceAccounts, the certificate and the caBundle as they should be."""
+    if not namespace:
+        raise UsageError("the release namespace is not known outside a Pod: give it with --namespace")
+    certificates = _certificates(tls_secret, ca_secret, webhook_configuration, tuple(tls_san or ()))
+    from webhook.sync.process import Settings, run  # noqa: PLC0415 - --help is quick without it
+    from webhook.sync.release import Release  # noqa: PLC0415 - as above
+
+    configure(log_format, log_level)
+    run(
+        Settings(
+            config=config,
+            kubeconfig=kubeconfig,
+            release=Release(release, namespace),
+            bind_address=bind_address,
+            metrics_port=metrics_port,
+            workers=workers,
+            lease_name=lease_name if leader_elect else None,
+            certificates=certificates,
+        )
+    )
+
+
+def _certificates(leaf: str, authority: str, configuration: str, sans: tuple[str, ...]) -> CertificateNames | None:
+    """Return what to issue; UsageError when a name that the certificate needs is missing or is none."""
+    from webhook.sync.certificates import CertificateNames  # noqa: PLC0415 - --help is quick without cryptography
+
+    if not leaf:
+        return None
+    if not sans:
+        raise UsageError("--tls-secret needs the names the certificate is for: give at least one --tls-san")
+    for san in sans:
+        if not (_is_ip_address(san) or problem_of_subdomain(san) is None):
+            raise UsageError(f"--tls-san {san} is neither a DNS name nor an IP address")
+    return CertificateNames(leaf, authority, configuration, sans)
+
+
+def _is_ip_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,176 @@
+"""Kubernetes objects from files, folders and standard input.
+
+YAML streams, JSON, and lists of objects (``kubectl get -o yaml`` prints one) are read; whatever else is among them is an
+error that names the file and the document, so that nothing is passed over in silence.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from webhook.core.manifest import Manifest
+from webhook.errors import UsageError
+from webhook.manifestyaml import StreamError, read_stream
+from webhook.strictyaml import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+STANDARD_INPUT = "-"
+SUFFIXES = (".yaml", ".yml", ".json")
+DEFAULT_NAMESPACE = "default"
+_LIST = "List"
+
+
+def read_manifests(filenames: Sequence[str], default_namespace: str = DEFAULT_NAMESPACE) -> list[Manifest]:
+    """Return the objects of all ``filenames`` in their order; UsageError for the first thing that is none.
+
+    A folder stands for each file in and below it that ends as manifests do, by name; hidden ones are left out. ``-`` is
+    standard input. Objects without a namespace get ``default_namespace``.
+    """
+    return [
+        manifest
+        for origin, text in _texts(filenames)
+        for number, document in _documents(text, origin)
+        for manifest in _objects(document, f"{origin}, document {number}", default_namespace)
+    ]
+
+
+def repeated(manifests: Iterable[Manifest]) -> list[tuple[Manifest, Manifest]]:
+    """Return each object that is there more than once, with the one before it."""
+    seen: dict[tuple[str, str, str, str], Manifest] = {}
+    pairs: list[tuple[Manifest, Manifest]] = []
+    for manifest in manifests:
+        if manifest.generated:
+            continue
+        if manifest.identity in seen:
+            pairs.append((manifest, seen[manifest.identity]))
+        seen[manifest.identity] = manifest
+    return pairs
+
+
+def _texts(filenames: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for filename in dict.fromkeys(filenames):
+        if filename == STANDARD_INPUT:
+            yield "standard input", _decoded(sys.stdin.buffer.read(), "standard input")
+            continue
+        path = Path(filename)
+        for file in _files_below(path) if path.is_dir() else (path,):
+            yield str(file), _decoded(_content(file), str(file))
+
+
+def _files_below(folder: Path) -> list[Path]:
+    files: list[Path] = []
+    for where, folders, names in os.walk(folder, onerror=_refuse_folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files += [Path(where, name) for name in sorted(names) if name.endswith(SUFFIXES) and not name.startswith(".")]
+    if not files:
+        raise UsageError(f"the folder {folder} holds no file that ends in {', '.join(SUFFIXES)}: name another with -f")
+    return files
+
+
+def _refuse_folder(error: OSError) -> NoReturn:
+    raise UsageError(f"the folder {error.filename} cannot be read ({error.strerror}): name another with -f") from None
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    raise UsageError(f"the file {file} cannot be read ({reason}): name a file, a folder or - with -f")
+
+
+def _decoded(content: bytes, origin: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Its own message quotes the content, which may be a Secret's.
+        pass
+    raise UsageError(f"{origin} is not UTF-8 text: save it as UTF-8")
+
+
+def _documents(text: str, origin: str) -> Iterator[tuple[int, object]]:
+    if text.lstrip().startswith("{"):
+        found = _json_stream(text)
+        if found is not None:
+            yield from enumerate(found, start=1)
+            return
+    try:
+        yield from read_stream(text)
+    except StreamError as error:
+        hint = "; a template must be rendered first, as helm template does" if "{{" in text else ""
+        raise UsageError(f"{origin}, document {error.document} {error}{hint}") from None
+
+
+def _json_stream(text: str) -> list[object] | None:
+    """Return the JSON values that follow each other in ``text``; None where it is something else, perhaps YAML."""
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unrepeated)
+    values: list[object] = []
+    position = 0
+    try:
+        while position < len(text):
+            value, position = decoder.raw_decode(text, position)
+            values.append(value)
+            position += len(text[position:]) - len(text[position:].lstrip())
+    except (ValueError, RecursionError):
+        return None
+    return values
+
+
+def _refuse_constant(_constant: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def _unrepeated(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key is there twice")
+    return result
+
+
+def _objects(document: object, origin: str, default_namespace: str) -> Iterator[Manifest]:
+    if document is None:
+        return
+    if not isinstance(document, dict):
+        raise UsageError(f"{origin} is not a Kubernetes object: it is not a mapping with apiVersion and kind")
+    kind = _identifying(document, "kind", origin)
+    api_version = _identifying(document, "apiVersion", origin)
+    items = document.get("items")
+    if kind.endswith(_LIST) and isinstance(items, list):
+        defaults = {} if kind == _LIST else {"apiVersion": api_version, "kind": kind.removesuffix(_LIST)}
+        for position, item in enumerate(items, start=1):
+            named = {**defaults, **item} if isinstance(item, dict) else item
+            yield from _objects(named, f"{origin}, item {position}", default_namespace)
+        return
+    yield _manifest(document, api_version, kind, origin, default_namespace)
+
+
+def _identifying(fields: Mapping[str, object], field: str, origin: str, parent: str = "") -> str:
+    value = fields.get(field)
+    if value is None or value == "":
+        raise UsageError(f"{origin} is not a Kubernetes object: it has no {parent}{field}")
+    # What is printed in a table must not be able to drive a terminal.
+    if not isinstance(value, str) or not value.isprintable():
+        raise UsageError(f"{origin} is not a Kubernetes object: its {parent}{field} is not printable text")
+    return value
+
+
+def _manifest(
+    document: Mapping[str, object], api_version: str, kind: str, origin: str, default_namespace: str
+) -> Manifest:
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict):
+        raise UsageError(f"{origin} is not a Kubernetes object: {quoted(kind)} without a mapping metadata")
+    generated = not metadata.get("name") and bool(metadata.get("generateName"))
+    name = _identifying(metadata, "generateName" if generated else "name", origin, "metadata.")
+    namespace = default_namespace
+    if metadata.get("namespace"):
+        namespace = _identifying(metadata, "namespace", origin, "metadata.")
+    if kind == "Namespace" and api_version == "v1":
+        namespace = name
+    return Manifest(api_version, kind, namespace, name, document, origin, generated)

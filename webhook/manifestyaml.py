@@ -1,0 +1,207 @@
+"""YAML streams as Kubernetes reads them, built from the parser's events.
+
+What kubectl does decides here (sigs.k8s.io/yaml, which is go-yaml v2 and then JSON): ``y`` and ``on`` are booleans,
+``1e3`` is a number, ``2024-01-01`` is text, ``<<`` merges, an alias repeats a value, a key that is there twice is an
+error. Nothing recurses, so no nesting exhausts the stack, and no object is ever constructed from a tag. An alias shares
+the value it names: whoever changes a document must copy what they change.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import yaml
+
+from webhook.strictyaml import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEEPEST_NESTING = 100
+"""Levels; a CustomResourceDefinition with a deep schema needs some forty."""
+
+LARGEST_EXPANSION = 1_000_000
+"""Values that one document may have once its aliases are written out; far more than an API server accepts."""
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAGS = "tag:yaml.org,2002:"
+_MERGE_KEY = "<<"
+_BOOLEANS = {
+    spelling: value
+    for value, words in ((True, ("y", "yes", "true", "on")), (False, ("n", "no", "false", "off")))
+    for word in words
+    for spelling in (word, word.capitalize(), word.upper())
+}
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_INTEGER = re.compile(r"[-+]?(?:0b[01][01_]*|0o?[0-7][0-7_]*|0x[0-9a-fA-F][0-9a-fA-F_]*|[1-9][0-9_]*|0)")
+_OLD_OCTAL = re.compile(r"([-+]?)0([0-7]+)")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NO_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_LONGEST_NUMBER = 1000
+"""Characters; Python refuses to read an integer of more than 4,300 digits."""
+
+
+class StreamError(ValueError):
+    """A document of the stream cannot be read; ``document`` counts from one, the message is the rest of a sentence."""
+
+    def __init__(self, document: int, message: str) -> None:
+        self.document = document
+        super().__init__(message)
+
+
+class _Anchored(NamedTuple):
+    value: object
+    size: int
+
+
+class _Open:
+    """A list or mapping whose end has not come yet; ``size`` counts the values in it, aliases written out."""
+
+    __slots__ = ("anchor", "key", "merges", "size", "value")
+
+    def __init__(self, value: dict[str, object] | list[object], anchor: str | None) -> None:
+        self.value = value
+        self.anchor = anchor
+        self.key: str | None = None
+        self.merges: list[object] = []
+        self.size = 1
+
+
+def read_stream(text: str) -> Iterator[tuple[int, object]]:
+    """Yield the number and the value of each document of ``text``; StreamError at the first that cannot be read."""
+    document = _Document(1)
+    number = 0
+    try:
+        for event in yaml.parse(text, Loader=_LOADER):
+            if isinstance(event, yaml.ScalarEvent):
+                document.scalar(event)
+            elif isinstance(event, yaml.MappingStartEvent):
+                document.open({}, event.anchor)
+            elif isinstance(event, yaml.SequenceStartEvent):
+                document.open([], event.anchor)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                document.close()
+            elif isinstance(event, yaml.AliasEvent):
+                document.alias(event.anchor)
+            elif isinstance(event, yaml.DocumentStartEvent):
+                number += 1
+                document = _Document(number)
+            elif isinstance(event, yaml.DocumentEndEvent):
+                yield number, document.value
+    except yaml.YAMLError as error:
+        raise StreamError(max(number, 1), f"is not valid YAML: {_explained(error)}") from None
+
+
+def _explained(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"{error.problem} (line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1})"
+    return "it holds a character that YAML does not allow"
+
+
+class _Document:
+    """One document in the making."""
+
+    def __init__(self, number: int) -> None:
+        self.value: object = None
+        self._number = number
+        self._stack: list[_Open] = []
+        self._anchors: dict[str, _Anchored] = {}
+
+    def scalar(self, event: yaml.ScalarEvent) -> None:
+        top = self._stack[-1] if self._stack else None
+        if top is not None and top.key is None and isinstance(top.value, dict):
+            self._put_key(top, event.value)
+            return
+        value = event.value if event.style and not event.tag else self._resolved(event)
+        if event.anchor:
+            self._anchors[event.anchor] = _Anchored(value, 1)
+        self._put(value, 1)
+
+    def open(self, value: dict[str, object] | list[object], anchor: str | None) -> None:
+        top = self._stack[-1] if self._stack else None
+        if top is not None and top.key is None and isinstance(top.value, dict):
+            self._refuse("has a key that is a list or a mapping: a key must be text")
+        if len(self._stack) >= DEEPEST_NESTING:
+            self._refuse(f"is nested more than {DEEPEST_NESTING} levels deep")
+        self._stack.append(_Open(value, anchor))
+
+    def close(self) -> None:
+        done = self._stack.pop()
+        for merged in done.merges:
+            done.value = self._merged(done.value, merged)
+        if done.anchor:
+            self._anchors[done.anchor] = _Anchored(done.value, done.size)
+        self._put(done.value, done.size)
+
+    def alias(self, anchor: str) -> None:
+        top = self._stack[-1] if self._stack else None
+        if top is not None and top.key is None and isinstance(top.value, dict):
+            self._refuse(f"has the alias *{anchor} for a key: write the key out")
+        if anchor not in self._anchors:
+            self._refuse(f"has the alias *{anchor} for something that is not there before it")
+        self._put(*self._anchors[anchor])
+
+    def _put_key(self, top: _Open, key: str) -> None:
+        # A key that is a number or a boolean to YAML becomes text in JSON too: what was written is the best of both.
+        if key in top.value:
+            self._refuse(f"has the key {quoted(key)} twice in one mapping")
+        top.key = key
+
+    def _put(self, value: object, size: int) -> None:
+        if not self._stack:
+            self.value = value
+            return
+        top = self._stack[-1]
+        top.size += size
+        if top.size > LARGEST_EXPANSION:
+            self._refuse(f"has more than {LARGEST_EXPANSION} values once its aliases are written out")
+        if isinstance(top.value, list):
+            top.value.append(value)
+        elif top.key == _MERGE_KEY:
+            top.merges.append(value)
+            top.key = None
+        elif top.key is not None:
+            top.value[top.key] = value
+            top.key = None
+
+    def _merged(self, value: object, merged: object) -> dict[str, object]:
+        """Return ``value`` over what its ``<<`` names: a mapping, or a list of them of which the first wins."""
+        result: dict[str, object] = {}
+        for mapping in reversed(merged) if isinstance(merged, list) else (merged,):
+            if not isinstance(mapping, dict):
+                self._refuse(f"has a {_MERGE_KEY} that does not name a mapping")
+            result |= mapping
+        return result | value if isinstance(value, dict) else result
+
+    def _resolved(self, event: yaml.ScalarEvent) -> object:
+        text = event.value
+        tag = (event.tag or "").removeprefix(_TAGS)
+        if tag in ("str", "!"):
+            return text
+        if tag not in ("", "int", "float", "bool", "null"):
+            self._refuse(f"has a value with the tag {quoted(event.tag)}, which no Kubernetes object can hold")
+        if text in _NULLS:
+            return None
+        if text in _BOOLEANS:
+            return _BOOLEANS[text]
+        if text[0] not in "+-.0123456789":
+            return text
+        if _NO_JSON.fullmatch(text):
+            self._refuse(f"has the value {quoted(text)}, which no Kubernetes object can hold")
+        return _number(text)
+
+    def _refuse(self, message: str) -> None:
+        raise StreamError(self._number, message)
+
+
+def _number(text: str) -> object:
+    if len(text) > _LONGEST_NUMBER:
+        return text
+    if _INTEGER.fullmatch(text):
+        digits = text.replace("_", "")
+        octal = _OLD_OCTAL.fullmatch(digits)
+        return int(f"{octal[1]}0o{octal[2]}" if octal else digits, 0)
+    number = float(text) if _FLOAT.fullmatch(text) else math.nan
+    return number if math.isfinite(number) else text
