@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cluster.install import Installation, install
+from tests.integration.playground import Playground
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.cluster.cluster import Cluster
 
+FIRST_PASSWORD = "first"  # noqa: S105 (invented)
+
+
+@pytest.fixture(scope="module")
+def shared(cluster: Cluster) -> Iterator[Playground]:
+    """An installation with running processes and a valid source, for the tests of one module that leave it as it is."""
+    with Playground.make(cluster) as playground:
+        playground.set_source(FIRST_PASSWORD)
+        playground.start()
+        yield playground
+
 
 @pytest.fixture
-def installer(cluster: Cluster) -> Iterator[Callable[..., Installation]]:
-    """Install the chart with the values given as keywords, under a name of the test's own; uninstalled after it."""
+def playground(cluster: Cluster) -> Iterator[Callable[..., Playground]]:
+    """Install the chart with the values given as keywords, for one test that changes the installation itself."""
     with contextlib.ExitStack() as installed:
 
-        def make(**values: Any) -> Installation:  # noqa: ANN401 (Helm values are any JSON)
-            release = f"psw-{uuid.uuid4().hex[:8]}"
-            return installed.enter_context(install(cluster, release, f"{release}-system", values))
+        def make(**values: Any) -> Playground:  # noqa: ANN401 (Helm values are any JSON)
+            return installed.enter_context(Playground.make(cluster, **values))
 
         yield make

@@ -43,7 +43,7 @@ def own_cluster(control_plane: Binaries) -> Iterator[Cluster]:  # noqa: ARG001 (
 
 
 def processes_that_mention(text: Path) -> list[str]:
-    listed = subprocess.run(["ps", "-Aww", "-o", "args"], capture_output=True, text=True, check=True).stdout  # noqa: S607
+    listed = subprocess.run(["ps", "-Aww", "-o", "args"], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if str(text) in line]
 
 
@@ -140,9 +140,11 @@ def test_a_restarted_api_server_still_knows_everything(own_cluster: Cluster) -> 
 
 def test_a_stopped_api_server_is_silent_and_a_continued_one_answers(own_cluster: Cluster) -> None:
     own_cluster.signal_program(programs.API_SERVER, signal.SIGSTOP)
-    with pytest.raises(TimeoutError):
-        own_cluster.api.request("GET", "/readyz", timeout=0.5)
-    own_cluster.signal_program(programs.API_SERVER, signal.SIGCONT)
+    try:
+        with pytest.raises(TimeoutError):
+            own_cluster.api.request("GET", "/readyz", timeout=0.5)
+    finally:
+        own_cluster.signal_program(programs.API_SERVER, signal.SIGCONT)
     own_cluster.wait_ready()
 
 
@@ -159,14 +161,14 @@ def test_a_compacted_resource_version_is_gone_after_a_restart(own_cluster: Clust
 
 def test_a_program_that_does_not_start_shows_the_end_of_its_log(own_cluster: Cluster) -> None:
     broken = own_cluster.keeper.start("broken", [str(own_cluster.kubectl_path), "no-such-command"])
-    with pytest.raises(ClusterFailed, match='broken ended with code 1:\n  .*unknown command "no-such-command"'):
+    with pytest.raises(ClusterFailed, match=r'broken ended with code 1:\n  .*unknown command "no-such-command"'):
         broken.wait_ready(lambda: False, 10)
 
 
+@pytest.mark.usefixtures("control_plane")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_the_death_of_its_owner_leaves_no_process_and_no_file(control_plane: Binaries, number: signal.Signals) -> None:
-    assert control_plane
-    with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True, cwd=ROOT) as owner:  # noqa: S603
+def test_the_death_of_its_owner_leaves_no_process_and_no_file(number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True, cwd=ROOT) as owner:
         assert owner.stdout is not None
         directory = Path(owner.stdout.readline().strip())
         running = processes_that_mention(directory)
@@ -175,9 +177,9 @@ def test_the_death_of_its_owner_leaves_no_process_and_no_file(control_plane: Bin
     assert wait_until(lambda: not processes_that_mention(directory) and not directory.exists(), 10)
 
 
+@pytest.mark.usefixtures("control_plane")
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a program whose keeper is killed")
-def test_the_death_of_the_keeper_takes_its_programs_along(control_plane: Binaries) -> None:
-    assert control_plane
+def test_the_death_of_the_keeper_takes_its_programs_along() -> None:
     with Cluster.start() as doomed:
         os.kill(doomed.keeper.pid, signal.SIGKILL)
         assert wait_until(lambda: not processes_that_mention(doomed.directory), 10)

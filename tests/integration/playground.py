@@ -1,0 +1,163 @@
+"""An installation with running processes, and the few words that tests of it are written in."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.cluster.install import Installation, install
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from types import TracebackType
+    from typing import Self, TypeVar
+
+    from tests.cluster.cluster import Cluster
+
+    T = TypeVar("T")
+
+DEADLINE_SECONDS = 20.0
+POLL_SECONDS = 0.01
+
+REGISTRY = "registry.example.com"
+COPY = "registry-credentials"
+SOURCE = "harbor"
+
+
+def dockerconfigjson(password: str, registry: str = REGISTRY) -> dict[str, Any]:
+    """Return the ``data`` of a docker-registry Secret."""
+    entry = {"username": "robot", "password": password, "auth": b64encode(f"robot:{password}".encode()).decode()}
+    return {".dockerconfigjson": b64encode(json.dumps({"auths": {registry: entry}}).encode()).decode()}
+
+
+def eventually(look: Callable[[], T], holds: Callable[[T], bool] = bool) -> T:
+    """Look until what is seen ``holds``, and return it; the last sight is in the failure."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        seen = look()
+        if holds(seen):
+            return seen
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not seen within {DEADLINE_SECONDS:.0f} s; last: {seen!r}")
+        time.sleep(POLL_SECONDS)
+
+
+@dataclass(slots=True)
+class Playground:
+    """One release on a cluster, with an opt-in label of its own: several side by side leave each other alone."""
+
+    cluster: Cluster
+    installation: Installation
+    label: str
+
+    @classmethod
+    def make(cls, cluster: Cluster, **values: Any) -> Playground:  # noqa: ANN401 (Helm values are any JSON)
+        """Install the chart; nothing runs yet."""
+        release = f"psw-{uuid.uuid4().hex[:8]}"
+        label = f"{release}.example.com/inject"
+        pull_secrets = [{"name": COPY, "sources": [{"secretName": SOURCE}]}]
+        chosen = {"optIn": {"label": label}, "pullSecrets": pull_secrets, **values}
+        return cls(cluster, install(cluster, release, f"{release}-system", chosen), label)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.installation.uninstall()
+
+    def start(self) -> None:
+        """Start sync and serve, and wait until both are ready."""
+        sync, serve = self.installation.start_sync(), self.installation.start_serve()
+        sync.wait_ready()
+        serve.wait_ready()
+
+    def set_source(self, password: str, name: str = SOURCE) -> None:
+        """Create or change a source."""
+        body = {"type": "kubernetes.io/dockerconfigjson", "data": dockerconfigjson(password)}
+        self.apply(self.installation.namespace, "Secret", name, body)
+
+    def apply(self, namespace: str, kind: str, name: str, body: Mapping[str, Any]) -> None:
+        """Write an object as another tool than ours would."""
+        whole = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}, **body}
+        self.cluster.kubectl(
+            "apply", "--server-side", "--force-conflicts", "--field-manager=test", "-f", "-", input=json.dumps(whole)
+        )
+
+    def namespace(self, *, selected: bool, labels: Mapping[str, str] | None = None) -> str:
+        """Create a namespace, opted in or not, and wait for its default ServiceAccount."""
+        name = f"t-{uuid.uuid4().hex[:8]}"
+        self.cluster.create_namespace(name, {**({self.label: "enabled"} if selected else {}), **(labels or {})})
+        return name
+
+    def opt(self, namespace: str, value: str | None) -> None:
+        """Set the opt-in label of a namespace, or take it away."""
+        body = {"metadata": {"labels": {self.label: value}}}
+        self.cluster.api.call("PATCH", f"/api/v1/namespaces/{namespace}", body, "application/merge-patch+json")
+
+    def create(self, namespace: str, resource: str, body: Mapping[str, Any], query: str = "") -> dict[str, Any]:
+        """Create an object and return the answer to the very call."""
+        return self.cluster.api.call("POST", f"/api/v1/namespaces/{namespace}/{resource}{query}", body)
+
+    def get(self, namespace: str, resource: str, name: str) -> dict[str, Any] | None:
+        """Return an object, None when there is none."""
+        answer = self.cluster.api.request("GET", f"/api/v1/namespaces/{namespace}/{resource}/{name}")
+        return answer.json() if answer.status == 200 else None
+
+    def delete(self, namespace: str, resource: str, name: str) -> None:
+        """Delete an object."""
+        self.cluster.api.call("DELETE", f"/api/v1/namespaces/{namespace}/{resource}/{name}")
+
+    def password_in_copy(self, namespace: str, name: str = COPY) -> str | None:
+        """Return the password that the copy holds, None when there is no copy."""
+        secret = self.get(namespace, "secrets", name)
+        if secret is None:
+            return None
+        document = json.loads(b64decode(secret["data"].get(".dockerconfigjson", "e30=")))
+        password: str | None = document.get("auths", {}).get(REGISTRY, {}).get("password")
+        return password
+
+    def references(self, namespace: str, service_account: str = "default") -> list[str] | None:
+        """Return the names in a ServiceAccount's imagePullSecrets, None when it does not exist."""
+        account = self.get(namespace, "serviceaccounts", service_account)
+        return None if account is None else names(account)
+
+    def events(self, namespace: str) -> Iterator[tuple[str, str]]:
+        """Yield reason and message of the Events in a namespace."""
+        for event in self.cluster.api.call("GET", f"/api/v1/namespaces/{namespace}/events")["items"]:
+            yield event["reason"], event["message"]
+
+    def await_selected(self, namespace: str, password: str) -> None:
+        """Wait until a namespace has the copy, and its default ServiceAccount the reference."""
+        eventually(lambda: self.password_in_copy(namespace), lambda seen: seen == password)
+        eventually(lambda: self.references(namespace), lambda seen: bool(seen) and COPY in seen)
+
+    def await_left(self, namespace: str) -> None:
+        """Wait until nothing of ours is left in a namespace."""
+        eventually(lambda: self.references(namespace), lambda seen: seen is not None and COPY not in seen)
+        eventually(lambda: self.get(namespace, "secrets", COPY), lambda seen: seen is None)
+
+
+def pod(name: str, image: str = f"{REGISTRY}/app:1", **spec: Any) -> dict[str, Any]:  # noqa: ANN401 (any JSON)
+    """Return a Pod to create."""
+    containers = [{"name": "app", "image": image}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {"containers": containers, **spec},
+    }
+
+
+def service_account(name: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 (any JSON)
+    """Return a ServiceAccount to create."""
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}, **fields}
+
+
+def names(holder: Mapping[str, Any]) -> list[str]:
+    """Return the names in the imagePullSecrets of a ServiceAccount or of a Pod's spec."""
+    entries: Iterable[Mapping[str, str]] = holder.get("imagePullSecrets") or ()
+    return [entry["name"] for entry in entries]

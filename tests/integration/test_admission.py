@@ -1,0 +1,91 @@
+"""What a tenant sees: the references are in the very answer of the API server to the create call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.playground import COPY, Playground, eventually, names, pod, service_account
+
+if TYPE_CHECKING:
+    from tests.integration.playground import Playground as _Playground
+
+
+@pytest.fixture(scope="module")
+def selected(shared: _Playground) -> str:
+    """A namespace that has opted in before anything is created in it."""
+    namespace = shared.namespace(selected=True)
+    shared.await_selected(namespace, "first")
+    return namespace
+
+
+def test_a_pod_of_a_labelled_namespace_carries_the_reference(shared: Playground, selected: str) -> None:
+    assert names(shared.create(selected, "pods", pod("plain"))["spec"]) == [COPY]
+
+
+def test_a_service_account_of_a_labelled_namespace_carries_the_reference(shared: Playground, selected: str) -> None:
+    assert names(shared.create(selected, "serviceaccounts", service_account("builder"))) == [COPY]
+
+
+def test_objects_of_an_unlabelled_namespace_are_untouched(shared: Playground) -> None:
+    namespace = shared.namespace(selected=False)
+    assert names(shared.create(namespace, "pods", pod("plain"))["spec"]) == []
+    assert names(shared.create(namespace, "serviceaccounts", service_account("builder"))) == []
+
+
+def test_entries_that_are_there_stay_and_keep_their_order(shared: Playground, selected: str) -> None:
+    theirs = [{"name": "one"}, {"name": "two"}]
+    created = shared.create(selected, "pods", pod("with-theirs", imagePullSecrets=theirs))
+    assert names(created["spec"]) == ["one", "two", COPY]
+    account = shared.create(selected, "serviceaccounts", service_account("with-theirs", imagePullSecrets=theirs))
+    assert names(account) == ["one", "two", COPY]
+
+
+def test_a_pod_that_references_the_secret_already_is_left_as_it_is(shared: Playground, selected: str) -> None:
+    created = shared.create(selected, "pods", pod("has-it", imagePullSecrets=[{"name": COPY}, {"name": "one"}]))
+    assert names(created["spec"]) == [COPY, "one"]
+
+
+def test_a_dry_run_is_answered_alike_and_leaves_nothing_behind(shared: Playground, selected: str) -> None:
+    account = shared.create(selected, "serviceaccounts", service_account("rehearsal"), "?dryRun=All")
+    assert names(account) == [COPY]
+    assert names(shared.create(selected, "pods", pod("rehearsal"), "?dryRun=All")["spec"]) == [COPY]
+    assert shared.get(selected, "serviceaccounts", "rehearsal") is None
+    assert shared.get(selected, "pods", "rehearsal") is None
+
+
+def test_an_object_with_the_label_disabled_opts_out_alone(shared: Playground, selected: str) -> None:
+    account = service_account("hands-off")
+    account["metadata"]["labels"] = {shared.label: "disabled"}
+    assert names(shared.create(selected, "serviceaccounts", account)) == []
+
+
+def test_an_updated_service_account_that_lost_the_reference_gets_it_back_in_the_answer(
+    shared: Playground, selected: str
+) -> None:
+    shared.create(selected, "serviceaccounts", service_account("updated"))
+    path = f"/api/v1/namespaces/{selected}/serviceaccounts/updated"
+    emptied = shared.cluster.api.json_patch(path, [{"op": "remove", "path": "/imagePullSecrets"}])
+    assert names(emptied) == [COPY]
+
+
+def test_the_audit_log_tells_the_reason_and_the_names_and_no_call_failed_open(
+    shared: Playground, selected: str
+) -> None:
+    shared.create(selected, "pods", pod("audited"))
+    webhook = "pods.pullsecrets.webhook"
+
+    def annotations() -> list[dict[str, str]]:
+        return [
+            event.get("annotations", {})
+            for event in shared.cluster.audit_events()
+            if (about := event.get("objectRef", {})).get("resource") == "pods" and about.get("namespace") == selected
+        ]
+
+    found = eventually(
+        annotations,
+        lambda seen: any(each.get(f"{webhook}/reason") == "injected" for each in seen),
+    )
+    assert any(each.get(f"{webhook}/names") == COPY for each in found)
+    assert not any(key.startswith("failed-open") for each in found for key in each)

@@ -1,0 +1,251 @@
+"""What the loop keeps true, on a real API server, whatever anybody does to it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually, service_account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Maker = Callable[..., Playground]
+
+
+@pytest.fixture
+def selected(shared: Playground) -> str:
+    """A namespace that has the copy and the reference."""
+    namespace = shared.namespace(selected=True)
+    shared.await_selected(namespace, "first")
+    return namespace
+
+
+def test_a_namespace_that_is_labelled_later_gets_copy_and_references(shared: Playground) -> None:
+    namespace = shared.namespace(selected=False)
+    shared.create(namespace, "serviceaccounts", service_account("builder", imagePullSecrets=[{"name": "theirs"}]))
+    shared.opt(namespace, "enabled")
+    shared.await_selected(namespace, "first")
+    expected = ["theirs", COPY]
+    eventually(lambda: shared.references(namespace, "builder"), lambda seen: seen == expected)
+
+
+def test_a_namespace_that_opts_out_loses_what_is_ours_and_nothing_else(shared: Playground, selected: str) -> None:
+    entries = [{"name": "theirs"}, {"name": COPY}, {"name": "more"}]
+    shared.create(selected, "serviceaccounts", service_account("builder", imagePullSecrets=entries))
+    shared.apply(selected, "Secret", "theirs", {"stringData": {"a": "b"}})
+    shared.opt(selected, None)
+    shared.await_left(selected)
+    assert shared.references(selected, "builder") == ["theirs", "more"]
+    assert shared.get(selected, "secrets", "theirs") is not None
+
+
+def test_opting_out_and_in_again_at_once_ends_selected(shared: Playground, selected: str) -> None:
+    for _ in range(5):
+        shared.opt(selected, None)
+        shared.opt(selected, "enabled")
+    shared.await_selected(selected, "first")
+    shared.opt(selected, None)
+    shared.await_left(selected)
+
+
+def test_a_deleted_copy_comes_back(shared: Playground, selected: str) -> None:
+    shared.delete(selected, "secrets", COPY)
+    shared.await_selected(selected, "first")
+
+
+def test_an_edited_copy_is_put_right_in_place(shared: Playground, selected: str) -> None:
+    before = shared.get(selected, "secrets", COPY)
+    shared.apply(selected, "Secret", COPY, {"type": "kubernetes.io/dockerconfigjson", "data": dockerconfigjson("bad")})
+    shared.await_selected(selected, "first")
+    after = shared.get(selected, "secrets", COPY)
+    assert before is not None
+    assert after is not None
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+
+
+def test_an_immutable_copy_is_replaced_when_the_source_rotates(playground: Maker) -> None:
+    ours = playground()
+    ours.set_source("first")
+    ours.installation.start_sync().wait_ready()
+    namespace = ours.namespace(selected=True)
+    ours.await_selected(namespace, "first")
+    path = f"/api/v1/namespaces/{namespace}/secrets/{COPY}"
+    ours.cluster.api.json_patch(path, [{"op": "add", "path": "/immutable", "value": True}])
+    ours.set_source("second")
+    ours.await_selected(namespace, "second")
+
+
+def test_a_foreign_secret_of_the_copys_name_is_left_alone_and_reported(shared: Playground) -> None:
+    namespace = shared.namespace(selected=False)
+    shared.apply(namespace, "Secret", COPY, {"stringData": {"theirs": "value"}})
+    before = shared.get(namespace, "secrets", COPY)
+    shared.opt(namespace, "enabled")
+    eventually(lambda: dict(shared.events(namespace)), lambda seen: "CopyConflict" in seen)
+    assert shared.get(namespace, "secrets", COPY) == before
+    other = shared.namespace(selected=True)
+    shared.await_selected(other, "first")
+
+
+def test_a_secret_with_the_labels_of_another_release_is_foreign(shared: Playground) -> None:
+    namespace = shared.namespace(selected=False)
+    labels = {
+        "app.kubernetes.io/managed-by": "pull-secret-webhook",
+        "pullsecrets.webhook/release": "another",
+        "pullsecrets.webhook/release-namespace": shared.installation.namespace,
+    }
+    metadata = {"name": COPY, "namespace": namespace, "labels": labels}
+    shared.apply(namespace, "Secret", COPY, {"metadata": metadata, "stringData": {"theirs": "value"}})
+    before = shared.get(namespace, "secrets", COPY)
+    shared.opt(namespace, "enabled")
+    eventually(lambda: dict(shared.events(namespace)), lambda seen: "CopyConflict" in seen)
+    assert shared.get(namespace, "secrets", COPY) == before
+
+
+def test_rotation_reaches_every_copy_in_place(playground: Maker) -> None:
+    ours = playground()
+    ours.set_source("first")
+    ours.installation.start_sync().wait_ready()
+    namespaces = [ours.namespace(selected=True) for _ in range(3)]
+    for namespace in namespaces:
+        ours.await_selected(namespace, "first")
+    before = [ours.get(namespace, "secrets", COPY) for namespace in namespaces]
+    ours.set_source("second")
+    for namespace, copy in zip(namespaces, before, strict=True):
+        ours.await_selected(namespace, "second")
+        now = ours.get(namespace, "secrets", COPY)
+        assert now is not None
+        assert copy is not None
+        assert now["metadata"]["uid"] == copy["metadata"]["uid"]
+    documents = [(ours.get(namespace, "secrets", COPY) or {})["data"] for namespace in namespaces]
+    assert documents == [documents[0]] * 3
+
+
+def test_a_source_that_is_deleted_or_broken_changes_no_copy(playground: Maker) -> None:
+    ours = playground()
+    ours.set_source("first")
+    ours.installation.start_sync().wait_ready()
+    namespace = ours.namespace(selected=True)
+    ours.await_selected(namespace, "first")
+    before = ours.get(namespace, "secrets", COPY)
+    ours.delete(ours.installation.namespace, "secrets", SOURCE)
+    release = ours.installation.namespace
+    eventually(lambda: dict(ours.events(release)), lambda seen: "SourceMissing" in seen)
+    broken = {"type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": '{"auths": {}}'}}
+    ours.apply(release, "Secret", SOURCE, broken)
+    eventually(lambda: dict(ours.events(release)), lambda seen: "SourceInvalid" in seen)
+    assert ours.get(namespace, "secrets", COPY) == before
+    ours.set_source("second")
+    ours.await_selected(namespace, "second")
+
+
+def test_a_retired_pull_secret_is_taken_away(playground: Maker) -> None:
+    ours = playground()
+    ours.set_source("first")
+    ours.installation.start_sync().wait_ready()
+    namespace = ours.namespace(selected=True)
+    ours.await_selected(namespace, "first")
+    replacement = [{"name": "new-name", "sources": [{"secretName": SOURCE}]}]
+    ours.installation.set_configuration(pullSecrets=replacement, retired=[COPY])
+    ours.await_left(namespace)
+    eventually(lambda: ours.password_in_copy(namespace, "new-name"), lambda seen: seen == "first")
+    eventually(lambda: ours.references(namespace), lambda seen: seen == ["new-name"])
+
+
+def test_service_accounts_that_are_not_included_are_left_alone(playground: Maker) -> None:
+    accounts = {"include": ["default", "app-*"], "exclude": ["app-legacy"]}
+    ours = playground(pullSecrets=[{"name": COPY, "sources": [{"secretName": SOURCE}], "serviceAccounts": accounts}])
+    ours.set_source("first")
+    namespace = ours.namespace(selected=True)
+    for name in ("app-web", "app-legacy", "other"):
+        ours.create(namespace, "serviceaccounts", service_account(name))
+    ours.installation.start_sync().wait_ready()
+    ours.await_selected(namespace, "first")
+    eventually(lambda: ours.references(namespace, "app-web"), lambda seen: seen == [COPY])
+    assert ours.references(namespace, "app-legacy") == []
+    assert ours.references(namespace, "other") == []
+
+
+def test_a_namespace_that_denies_the_write_does_not_delay_the_others(shared: Playground) -> None:
+    full = shared.namespace(selected=False)
+    shared.apply(full, "ResourceQuota", "no-secrets", {"spec": {"hard": {"count/secrets": "0"}}})
+    quota = f"/api/v1/namespaces/{full}/resourcequotas/no-secrets"
+    eventually(lambda: shared.cluster.api.call("GET", quota).get("status", {}).get("hard"))
+    shared.opt(full, "enabled")
+    eventually(lambda: dict(shared.events(full)), lambda seen: "CopyDenied" in seen)
+    other = shared.namespace(selected=True)
+    shared.await_selected(other, "first")
+    assert shared.references(full) == []
+
+
+def test_killing_sync_and_starting_it_again_changes_nothing(playground: Maker) -> None:
+    ours = playground()
+    ours.set_source("first")
+    process = ours.installation.start_sync()
+    process.wait_ready()
+    namespaces = [ours.namespace(selected=True) for _ in range(3)]
+    for namespace in namespaces:
+        ours.await_selected(namespace, "first")
+    process.kill()
+    before = [_versions(ours, namespace) for namespace in namespaces]
+    again = ours.installation.start_sync("--no-leader-elect")
+    again.wait_ready()
+    # A namespace made now is served after a pass over those that were there.
+    probe = ours.namespace(selected=True)
+    ours.await_selected(probe, "first")
+    eventually(again.metrics, lambda text: _handled(text) >= len(namespaces) + 1)
+    assert [_versions(ours, namespace) for namespace in namespaces] == before
+
+
+def test_a_second_process_stands_by_and_takes_over_when_the_first_ends(playground: Maker) -> None:
+    ours = playground()
+    ours.set_source("first")
+    first = ours.installation.start_sync(name="sync-1")
+    first.wait_ready()
+    eventually(first.metrics, lambda text: "leader_election_master_status 1.0" in text)
+    second = ours.installation.start_sync(name="sync-2")
+    second.wait_ready()
+    assert "leader_election_master_status 0.0" in second.metrics()
+    assert first.stop() == 0
+    eventually(second.metrics, lambda text: "leader_election_master_status 1.0" in text)
+    namespace = ours.namespace(selected=True)
+    ours.await_selected(namespace, "first")
+
+
+def _versions(ours: Playground, namespace: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for resource in ("secrets", "serviceaccounts"):
+        listed: dict[str, Any] = ours.cluster.api.call("GET", f"/api/v1/namespaces/{namespace}/{resource}")
+        for item in listed["items"]:
+            found[f"{resource}/{item['metadata']['name']}"] = item["metadata"]["resourceVersion"]
+    return found
+
+
+def _handled(metrics: str) -> float:
+    match = re.search(r"^workqueue_work_duration_seconds_count (\S+)$", metrics, re.MULTILINE)
+    return float(match[1]) if match else 0.0
+
+
+def test_no_word_of_a_credential_is_in_any_log(playground: Maker) -> None:
+    ours = playground()
+    marker = "marker-5d3c0f-credential"
+    ours.set_source(marker)
+    sync = ours.installation.start_sync("--log-level=debug")
+    serve = ours.installation.start_serve("--log-level=debug")
+    sync.wait_ready()
+    serve.wait_ready()
+    namespace = ours.namespace(selected=True)
+    ours.await_selected(namespace, marker)
+    broken = {"type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": json.dumps({"auths": {"h": marker}})}}
+    ours.apply(ours.installation.namespace, "Secret", SOURCE, broken)
+    eventually(lambda: dict(ours.events(ours.installation.namespace)), lambda seen: "SourceInvalid" in seen)
+    logged = sync.program.log.read_text() + serve.program.log.read_text()
+    told = " ".join(message for _, message in ours.events(ours.installation.namespace))
+    encoded = dockerconfigjson(marker)[".dockerconfigjson"]
+    for secret in (marker, encoded[8:40]):
+        assert secret not in logged
+        assert secret not in told
+        assert secret not in sync.metrics() + serve.metrics()
