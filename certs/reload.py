@@ -1,7 +1,7 @@
 """The serving certificate of the running process: replaced while it serves, and never by a pair that does not work.
 
-``load_cert_chain`` on a context in use is not enough: it sets the certificate before the key, so that a handshake in
-between, or every one after a mismatch, fails. So each pair gets a context of its own, and the live context hands every
+``load_cert_chain`` on a context in use will not do: after a mismatched pair every handshake fails, and while another
+thread shakes hands it may crash the process. So each pair gets a context of its own, and the live context hands every
 handshake over to the newest by its server name callback: one assignment, safe from any thread.
 """
 

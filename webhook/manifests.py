@@ -1,20 +1,21 @@
 """Kubernetes objects from files, folders and standard input.
 
-YAML streams, JSON, and lists of objects (``kubectl get -o yaml`` prints one) are read; whatever else is among them is an
-error that names the file and the document, so that nothing is passed over in silence.
+YAML streams, JSON, and lists of objects (``kubectl get -o yaml`` prints one) are read; whatever else is among them is
+an error that names the file and the document, so that nothing is passed over in silence.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from webhook.core.manifest import Manifest
 from webhook.errors import UsageError
-from webhook.manifestyaml import StreamError, read_stream
+from webhook.manifestyaml import DEEPEST_NESTING, StreamError, read_stream
 from webhook.strictyaml import quoted
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ STANDARD_INPUT = "-"
 SUFFIXES = (".yaml", ".yml", ".json")
 DEFAULT_NAMESPACE = "default"
 _LIST = "List"
+_SPACE = re.compile(r"\s*")
 
 
 def read_manifests(filenames: Sequence[str], default_namespace: str = DEFAULT_NAMESPACE) -> list[Manifest]:
@@ -111,15 +113,28 @@ def _json_stream(text: str) -> list[object] | None:
     """Return the JSON values that follow each other in ``text``; None where it is something else, perhaps YAML."""
     decoder = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unrepeated)
     values: list[object] = []
-    position = 0
+    position = _after_space(text, 0)
     try:
         while position < len(text):
-            value, position = decoder.raw_decode(text, position)
+            value, end = decoder.raw_decode(text, position)
             values.append(value)
-            position += len(text[position:]) - len(text[position:].lstrip())
+            position = _after_space(text, end)
     except (ValueError, RecursionError):
         return None
-    return values
+    return values if _is_shallow(values) else None
+
+
+def _after_space(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    return match.end() if match else position
+
+
+def _is_shallow(values: list[object]) -> bool:
+    level: list[dict[str, object] | list[object]] = [values]
+    for _ in range(DEEPEST_NESTING + 1):
+        children = (child for value in level for child in (value.values() if isinstance(value, dict) else value))
+        level = [child for child in children if isinstance(child, dict | list)]
+    return not level
 
 
 def _refuse_constant(_constant: str) -> NoReturn:

@@ -3,8 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import typer.main
 
 from tests.chart.rendered import FULLNAME, NAMESPACE, render
+from webhook.cli import app
 
 COMMON = [
     "--config=/etc/pullsecrets/config.yaml",
@@ -48,10 +50,22 @@ def test_the_sync_loop_runs_sync_with_its_flags_spelled_out() -> None:
     ]
 
 
+@both
+@pytest.mark.parametrize("bundle", ["", "-----BEGIN CERTIFICATE-----\n"], ids=["self-managed", "provided"])
+def test_the_command_line_knows_every_flag(component: str, bundle: str) -> None:
+    values = {"webhook": {"caBundle": bundle}, "log": {"format": "text", "level": "warning"}, "sync": {"workers": 64}}
+    command, *flags = render(values).container(component)["args"]
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    context = group.commands[command].make_context(command, list(flags))
+    assert context.params["namespace"] == NAMESPACE
+
+
 @pytest.mark.parametrize(
     ("url", "name"),
     [
         ("https://webhook.example.com:9443/mutate", "webhook.example.com"),
+        ("https://Webhook.Example.com", "webhook.example.com"),
         ("https://127.0.0.1:9443", "127.0.0.1"),
         ("https://[::1]:9443", "::1"),
     ],
@@ -82,6 +96,11 @@ def test_pods_run_as_their_own_identity_and_have_time_to_drain(component: str) -
     spec = pod(component)
     assert spec["serviceAccountName"] == f"{FULLNAME}-{component}"
     assert spec["terminationGracePeriodSeconds"] == 30
+
+
+@both
+def test_the_variables_of_other_services_are_kept_out(component: str) -> None:
+    assert pod(component)["enableServiceLinks"] is False
 
 
 @both

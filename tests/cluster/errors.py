@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ClusterFailed(Exception):
-    """The local cluster, or a program on it, did not do what was asked; the message says why and shows the log's end."""
+    """The local cluster, or a program on it, did not do what was asked; the message says why."""
 
 
 class PortTaken(ClusterFailed):

@@ -1,7 +1,7 @@
 """The project's chart on a local cluster, with its processes outside the cluster.
 
-Everything comes from ``helm template``: the configuration, the rights, the webhook configuration. The processes run with
-tokens of the chart's own ServiceAccounts, never as cluster-admin: the rights that are tested are the rights that ship.
+Everything comes from ``helm template``: the configuration, the rights, the webhook configuration. The processes run
+with tokens of the chart's own ServiceAccounts, never as cluster-admin: the rights that are tested are those that ship.
 """
 
 from __future__ import annotations

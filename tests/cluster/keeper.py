@@ -1,7 +1,7 @@
 """A process that owns other processes: it outlives its owner just long enough to leave nothing behind.
 
-It reads commands as JSON lines on standard input and answers each with one JSON line. When its owner closes the pipe, or
-dies in whatever way, SIGKILL included, it kills its programs and removes the directory named on its command line.
+It reads commands as JSON lines on standard input and answers each with one JSON line. When its owner closes the pipe,
+or dies in whatever way, SIGKILL included, it kills its programs and removes the directory named on its command line.
 
 It imports the standard library only, and runs as a script, so that it is up within milliseconds::
 
@@ -77,11 +77,10 @@ class Programs:
 
     def obey(self, line: bytes) -> dict[str, Any]:
         command = json.loads(line)
-        action: Callable[..., dict[str, Any]] = {"start": self.start, "signal": self.signal, "poll": self.poll}[
-            command.pop("do")
-        ]
+        actions: dict[str, Callable[..., dict[str, Any]]]
+        actions = {"start": self.start, "signal": self.signal, "poll": self.poll}
         try:
-            return action(**command)
+            return actions[command.pop("do")](**command)
         except KeyError as error:
             return {"error": f"no program {error} was started"}
 

@@ -1,7 +1,7 @@
 """A folder that looks and changes like a mounted ConfigMap.
 
-Source: pkg/volume/util/atomic_writer.go of Kubernetes: the files are links through ``..data``, itself a link to a folder
-with a timestamp for a name; an update writes a new such folder and swaps the one link.
+Source: pkg/volume/util/atomic_writer.go of Kubernetes: the files are links through ``..data``, itself a link to a
+folder with a timestamp for a name; an update writes a new such folder and swaps the one link.
 """
 
 from __future__ import annotations

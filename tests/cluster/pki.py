@@ -6,7 +6,7 @@ for a test opens the API server and never the store behind it. Keys are readable
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-LIFETIME = datetime.timedelta(days=365)
-BACKDATED = datetime.timedelta(minutes=5)
+LIFETIME = dt.timedelta(days=365)
+BACKDATED = dt.timedelta(minutes=5)
 """How far ``notBefore`` lies in the past, for clocks that are set back a little while a cluster runs."""
 
 SERVING_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost")
@@ -120,7 +120,7 @@ def _name(common_name: str, groups: Sequence[str] = ()) -> x509.Name:
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return x509.CertificateBuilder(
         issuer_name=issuer,
         subject_name=subject,

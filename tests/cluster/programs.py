@@ -1,7 +1,7 @@
 """What each program of the control plane is started with.
 
-A further program (kube-scheduler, kubelet, kube-proxy) is one more line in ``binary/main.go``, one more function here and
-one more step in ``Cluster.start``.
+A further program (kube-scheduler, kubelet, kube-proxy) is one more line in ``binary/main.go``, one more function here
+and one more step in ``Cluster.start``.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@
 {{/* The name, or IP address, that the API server expects in the serving certificate. */}}
 {{- define "pull-secret-webhook.servingName" -}}
 {{- if .Values.webhook.url -}}
-{{- (urlParse .Values.webhook.url).hostname -}}
+{{- (urlParse .Values.webhook.url).hostname | lower -}}
 {{- else -}}
 {{- include "pull-secret-webhook.webhookName" . }}.{{ .Release.Namespace }}.svc
 {{- end -}}

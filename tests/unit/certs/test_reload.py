@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from certs import reload
 from certs.authority import Leaf, issue_authority, issue_leaf
@@ -125,6 +128,19 @@ def test_a_pair_that_cannot_be_served_leaves_the_old_one_in_service(certificate:
         with pytest.raises(CertificateInvalid):
             serving.load(certificate, key)
         assert handshake(port) == der(FIRST)
+
+
+def test_a_pair_that_tls_itself_refuses_is_one_sentence() -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 (weak on purpose)
+    name = x509.Name.from_rfc4514_string("CN=weak")
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW, NOW + timedelta(days=1))
+    certificate_pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    key_pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+    with pytest.raises(CertificateInvalid, match="TLS refuses it"):
+        ServingCertificate().load(certificate_pem, key_pem)
 
 
 def test_an_expired_pair_is_refused() -> None:

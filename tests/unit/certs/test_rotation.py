@@ -77,6 +77,11 @@ def test_from_nothing_the_authority_is_trusted_before_its_leaf_is_stored() -> No
     assert NOW + 19 * DAY < until < NOW + 21 * DAY
 
 
+def test_an_authority_that_is_absent_or_junk_is_published_nowhere() -> None:
+    assert not is_published(EMPTY)
+    assert not is_published(replace(EMPTY, authority=b"junk"))
+
+
 def test_nothing_is_done_to_what_is_good(settled: CertificateState) -> None:
     assert converge(settled, NOW + DAY)[1] == []
 

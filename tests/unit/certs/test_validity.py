@@ -3,7 +3,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +15,7 @@ from webhook.errors import CertificateInvalid
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
+PEM_ENCODING = serialization.Encoding.PEM
 NAMES = ("psw-webhook.pull-secrets.svc", "127.0.0.1")
 AUTHORITY = issue_authority(NOW, 365 * DAY)
 LEAF = issue_leaf(AUTHORITY, NAMES, NOW, 90 * DAY)
@@ -71,6 +74,19 @@ def test_an_authority_among_others_and_a_broken_block_is_found() -> None:
         (LEAF.certificate_pem, LEAF.private_key_pem, OTHER.authority_pem, NAMES, NOW, "not signed by an authority"),
         (LEAF.certificate_pem, LEAF.private_key_pem, b"", NAMES, NOW, "not signed by an authority"),
     ],
+    ids=[
+        "empty",
+        "truncated",
+        "no-key",
+        "truncated-key",
+        "encrypted",
+        "mismatched",
+        "early",
+        "expired",
+        "names",
+        "foreign",
+        "no-bundle",
+    ],
 )
 def test_a_bad_pair_is_refused_with_one_sentence(
     certificate: bytes, key: bytes, bundle: bytes | None, names: tuple[str, ...], at: datetime, words: str
@@ -105,3 +121,23 @@ def test_any_bytes_are_a_certificate_or_are_refused(content: bytes) -> None:
     except CertificateInvalid:
         return
     assert certificates
+
+
+def signed(subject: str, issuer: str, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey) -> bytes:
+    subject_name, issuer_name = (x509.Name.from_rfc4514_string(f"CN={name}") for name in (subject, issuer))
+    builder = x509.CertificateBuilder(issuer_name, subject_name, key.public_key(), 1, NOW, NOW + DAY)
+    names = x509.SubjectAlternativeName([x509.DNSName("*.pull-secrets.svc")])
+    return builder.add_extension(names, critical=False).sign(signer, hashes.SHA256()).public_bytes(PEM_ENCODING)
+
+
+def test_a_provided_chain_with_an_intermediate_and_a_wildcard_is_trusted_by_its_root() -> None:
+    root, middle, end = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+    key_pem = end.private_bytes(PEM_ENCODING, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    root_pem = signed("root", "root", root, root)
+    chain = signed("leaf", "middle", end, middle) + signed("middle", "root", middle, root)
+
+    check_pair(chain, key_pem, root_pem, ("psw-webhook.pull-secrets.svc",), NOW)
+    with pytest.raises(CertificateInvalid, match="not signed by an authority"):
+        check_pair(signed("leaf", "middle", end, middle), key_pem, root_pem, (), NOW)
+    with pytest.raises(CertificateInvalid, match=r"not valid for a\.b\.pull-secrets\.svc"):
+        check_pair(chain, key_pem, root_pem, ("a.b.pull-secrets.svc",), NOW)

@@ -1,0 +1,1 @@
+"""What is measured, never asserted: ``make bench``. Compare ratios within one run, not figures of two machines."""

@@ -1,0 +1,117 @@
+"""Where the programs of the local cluster come from; the Go toolchain is a small program that acts as one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import binaries
+from tests.cluster.errors import ClusterFailed
+
+ROOT = Path(__file__).parents[3]
+
+GO = """#!/bin/sh
+case "$1" in
+    env) echo go1.99.0 ;;
+    list) echo "go: downloading example.com/module v1.0.0"; echo example.com/one; echo example.com/two ;;
+    build)
+        echo built >> "$BUILDS"
+        [ -z "$BROKEN" ] || { echo "main.go:1: this is broken"; exit 1; }
+        while [ "$1" != -o ]; do shift; done
+        printf '#!/bin/sh\\necho "$0"\\n' > "$2"; chmod +x "$2"
+        echo "$CGO_ENABLED $GOTOOLCHAIN" > "$(dirname "$BUILDS")/environment" ;;
+esac
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user with an empty cache and a Go that is new enough."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "go").write_text(GO)
+    (tools / "go").chmod(0o755)
+    for name in ("XDG_CACHE_HOME", "KUBEBUILDER_ASSETS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("BUILDS", str(tmp_path / "builds"))
+    return tmp_path
+
+
+def builds(home: Path) -> int:
+    record = home / "builds"
+    return len(record.read_text().splitlines()) if record.exists() else 0
+
+
+def test_what_is_missing_is_built_once_and_found_afterwards(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = binaries.find()
+    told = capsys.readouterr().err
+    assert binaries.find() == first
+    assert builds(home) == 1
+    assert "minutes on two cores" in told
+    assert "of at most 2 packages compiled" in told
+    assert not capsys.readouterr().err
+
+
+def test_every_program_is_a_link_to_the_one_binary(home: Path) -> None:
+    for name, path in binaries.find().paths.items():
+        assert path.is_symlink()
+        assert subprocess.run([path], capture_output=True, text=True, check=True).stdout.strip().endswith(f"/{name}")
+    assert (home / "environment").read_text().split() == ["0", "local"]
+
+
+def test_the_cache_key_names_the_version_of_kubernetes() -> None:
+    folder = binaries.find().path("kubectl").parent
+    assert folder.parent == binaries.cache_root()
+    assert folder.name.startswith(f"{binaries.kubernetes_version()}-")
+
+
+def test_a_failed_build_shows_why_and_leaves_nothing_to_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKEN", "yes")
+    with pytest.raises(ClusterFailed, match=r"(?s)go build -v failed with code 1.*main\.go:1: this is broken"):
+        binaries.find()
+    assert [path.name for path in binaries.cache_root().iterdir()] == ["build.lock"]
+    monkeypatch.delenv("BROKEN")
+    assert binaries.find().path("etcd").exists()
+
+
+def test_processes_that_start_together_build_once(home: Path) -> None:
+    code = "from tests.cluster import binaries; print(binaries.find().path('etcd'))"
+    command = [sys.executable, "-c", code]
+    together = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(3)]
+    found = {process.communicate()[0] for process in together}
+    assert len(found) == 1
+    assert builds(home) == 1
+
+
+def test_kubebuilder_assets_come_first_and_the_rest_is_built(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assets = home / "assets"
+    assets.mkdir()
+    for name in ("etcd", "kube-apiserver", "kubectl"):
+        (assets / name).touch()
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(assets))
+    found = binaries.find()
+    assert {path.parent for name, path in found.paths.items() if name != "kube-controller-manager"} == {assets}
+    assert found.path("kube-controller-manager").parent.parent == binaries.cache_root()
+    assert "has no kube-controller-manager" in capsys.readouterr().err
+
+
+def test_complete_kubebuilder_assets_need_no_build(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in binaries.PROGRAMS:
+        (home / name).touch()
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(home))
+    assert {path.parent for path in binaries.find().paths.values()} == {home}
+    assert builds(home) == 0
+
+
+def test_kubebuilder_assets_that_are_no_folder_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", "/no/such/folder")
+    with pytest.raises(ClusterFailed, match="KUBEBUILDER_ASSETS names /no/such/folder, which is no folder"):
+        binaries.find()

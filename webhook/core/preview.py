@@ -1,0 +1,159 @@
+"""What would happen to manifests in a cluster that has a configuration, decided by what decides there.
+
+Pods and ServiceAccounts as at admission, as if they were created now; copies, and what is left of retired ones, as the
+sync loop plans them. Only the manifests are known: what depends on a namespace that is not among them is undecided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from webhook.core.inject import Decision, decide
+from webhook.core.jsonpatch import POD_PATH, SERVICE_ACCOUNT_PATH, additions, removals
+from webhook.core.jsonpatch_apply import apply
+from webhook.core.model import Reason
+from webhook.core.plan import describe_namespace
+from webhook.core.preview_copies import copy_rows
+from webhook.core.preview_objects import is_subject, is_workload, read_namespace, read_subject
+from webhook.core.preview_row import Effect, PreviewReason, Row
+from webhook.core.preview_world import World, is_source, survey
+from webhook.core.selection import namespace_stop, selected_pull_secrets
+from webhook.core.sentences import listed, namespace_sentence, sentence
+from webhook.errors import SourceInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from webhook.core.inject import Subject
+    from webhook.core.manifest import Manifest
+    from webhook.core.model import Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The rows, in the order of the manifests, and each manifest with its body as it would be stored.
+
+    A copy has its row after that of its namespace. ``not_looked_at`` counts the objects of kinds that nothing here
+    touches. The bodies hold Secrets as they came.
+    """
+
+    rows: tuple[Row, ...]
+    patched: tuple[tuple[Manifest, Mapping[str, object]], ...]
+    not_looked_at: int
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether anything would be written."""
+        return any(row.effect.is_change for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    rows: tuple[Row, ...]
+    body: Mapping[str, object]
+
+
+def preview(manifests: Sequence[Manifest], configuration: Configuration, release_namespace: str) -> Preview:
+    """Return what would happen to ``manifests``; sources are looked for in ``release_namespace``, if it is known."""
+    world = survey(manifests, configuration, release_namespace)
+    last = {manifest.identity: manifest for manifest in manifests}
+    outcomes = [_outcome(manifest, world, counts=last[manifest.identity] is manifest) for manifest in manifests]
+    return Preview(
+        rows=tuple(row for outcome in outcomes for row in outcome.rows),
+        patched=tuple((manifest, outcome.body) for manifest, outcome in zip(manifests, outcomes, strict=True)),
+        not_looked_at=sum(1 for outcome in outcomes if not outcome.rows),
+    )
+
+
+def _outcome(manifest: Manifest, world: World, *, counts: bool) -> _Outcome:
+    """Return what becomes of one manifest; copies belong to the Namespace that ``counts``, the last of its name."""
+    if manifest.is_core("Namespace"):
+        copies = _copies(manifest.name, world) if counts else ()
+        return _Outcome((_namespace_row(manifest, world), *copies), manifest.body)
+    if is_subject(manifest):
+        return _subject_outcome(manifest, world)
+    if is_source(manifest, world.configuration, world.release_namespace):
+        return _Outcome((_source_row(manifest, world),), manifest.body)
+    return _Outcome((), manifest.body)
+
+
+def _row(manifest: Manifest, effect: Effect, reason: str, why: str) -> Row:
+    return Row(manifest.namespace, manifest.title, effect, reason, why, origin=manifest.origin)
+
+
+def _namespace_row(manifest: Manifest, world: World) -> Row:
+    namespace = read_namespace(manifest)
+    if namespace is None:
+        return _row(manifest, Effect.PROBLEM, Reason.OBJECT_UNREADABLE, "its labels are not text: quote them")
+    reason = describe_namespace(world.configuration, namespace)
+    if reason is Reason.INJECTED:
+        names = [entry.name for entry in selected_pull_secrets(world.configuration, namespace)]
+        applies = "applies" if len(names) == 1 else "apply"
+        return _row(manifest, Effect.NONE, PreviewReason.NAMESPACE_SELECTED, f"it opts in: {listed(names)} {applies}")
+    return _row(manifest, Effect.NONE, reason, namespace_sentence(reason, manifest.name, world.configuration))
+
+
+def _copies(namespace: str, world: World) -> Iterable[Row]:
+    if namespace not in world.states:
+        return ()
+    return copy_rows(world.states[namespace], world.plans[namespace], world.configuration, world.expected)
+
+
+def _source_row(manifest: Manifest, world: World) -> Row:
+    source = world.sources.read[manifest.name]
+    if isinstance(source, SourceInvalid):
+        return _row(manifest, Effect.PROBLEM, source.reason, str(source))
+    why = f"it holds what can be copied, for {listed(sorted(source))}"
+    return _row(manifest, Effect.NONE, PreviewReason.SOURCE_VALID, why)
+
+
+def _subject_outcome(manifest: Manifest, world: World) -> _Outcome:
+    subject = read_subject(manifest)
+    if subject is None:
+        why = namespace_sentence(Reason.OBJECT_UNREADABLE, manifest.namespace, world.configuration)
+        return _Outcome((_row(manifest, Effect.PROBLEM, Reason.OBJECT_UNREADABLE, why),), manifest.body)
+    decision = _decide(subject, world)
+    removed = world.removed(subject)
+    row = Row(
+        namespace=manifest.namespace,
+        title=manifest.title,
+        effect=_effect(decision, removed),
+        reason=decision.reason,
+        why=_why(subject, decision, removed, world.configuration),
+        added=decision.added,
+        removed=removed,
+        gates=decision.gates,
+        origin=manifest.origin,
+    )
+    return _Outcome((row,), manifest.body if is_workload(manifest) else _patched(manifest, subject, row))
+
+
+def _decide(subject: Subject, world: World) -> Decision:
+    namespace = world.namespace(subject.namespace)
+    if namespace is not None:
+        if namespace_stop(world.configuration, namespace) is Reason.NAMESPACE_TERMINATING:
+            return Decision(Reason.NAMESPACE_TERMINATING)
+        return decide(subject, world.configuration, namespace.labels)
+    decision = decide(subject, world.configuration, None)
+    # Without labels everything is assumed that a label could allow: what is stopped even so is stopped for certain.
+    if decision.added or any(gate is Reason.NAMESPACE_UNKNOWN for _, gate in decision.gates):
+        return Decision(Reason.NAMESPACE_UNKNOWN)
+    return decision
+
+
+def _effect(decision: Decision, removed: tuple[str, ...]) -> Effect:
+    if decision.reason is Reason.NAMESPACE_UNKNOWN:
+        return Effect.UNDECIDED
+    return Effect.REFERENCES if decision.added or removed else Effect.NONE
+
+
+def _why(subject: Subject, decision: Decision, removed: tuple[str, ...], configuration: Configuration) -> str:
+    why = sentence(decision.reason, subject, configuration, decision)
+    return f"{why}; {listed(removed)} would be deleted here" if removed else why
+
+
+def _patched(manifest: Manifest, subject: Subject, row: Row) -> Mapping[str, object]:
+    path = POD_PATH if subject.kind == "Pod" else SERVICE_ACCOUNT_PATH
+    patch = [*additions(path, subject.references, row.added), *removals(path, subject.references, row.removed)]
+    return apply(manifest.body, patch) if patch else manifest.body

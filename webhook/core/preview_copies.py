@@ -1,0 +1,73 @@
+"""The copies of one namespace, as rows of a preview."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from webhook.core.plan import FindingReason
+from webhook.core.preview_row import Effect, PreviewReason, Row
+from webhook.core.selection import selected_pull_secrets
+from webhook.core.sentences import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from webhook.core.model import Configuration, PullSecret
+    from webhook.core.plan import Copy, NamespacePlan, NamespaceState
+    from webhook.core.preview_secrets import Expected
+
+HASH_OF_UNSEEN = "unseen"
+"""Stands for a content that is not known, where there is no copy to compare it with."""
+
+
+def hashes_for(expected: Mapping[str, Expected], copies: Mapping[str, Copy]) -> dict[str, str | None]:
+    """Return the content hashes to plan one namespace with.
+
+    A content that is not known counts as what the copy has already: whether it would change cannot be told.
+    """
+    return {
+        name: (copies[name].content_hash if name in copies else HASH_OF_UNSEEN) if content.unseen else content.hash
+        for name, content in expected.items()
+    }
+
+
+def copy_rows(
+    state: NamespaceState, plan: NamespacePlan, configuration: Configuration, expected: Mapping[str, Expected]
+) -> Iterator[Row]:
+    """Yield a row for each copy that the namespace should have, then one for each that would go."""
+    for entry in selected_pull_secrets(configuration, state.namespace):
+        effect, reason, why = _outcome(entry, plan, expected[entry.name])
+        yield Row(state.namespace.name, f"Secret/{entry.name}", effect, reason, why)
+    for deletion in plan.deletions:
+        name = deletion.copy.name
+        why = "it is retired" if name in configuration.retired else "the namespace is not selected for it"
+        yield Row(
+            state.namespace.name,
+            f"Secret/{name}",
+            Effect.DELETE,
+            PreviewReason.COPY_NOT_WANTED,
+            f"{why}: references to it are taken out, then it is deleted",
+        )
+
+
+def _outcome(entry: PullSecret, plan: NamespacePlan, expected: Expected) -> tuple[Effect, str, str]:
+    finding = next((finding.reason for finding in plan.findings if finding.secret == entry.name), None)
+    if finding is FindingReason.COPY_CONFLICT:
+        why = "a Secret of this name is there that pull-secret-webhook did not make: it is left alone, rename it"
+        return Effect.PROBLEM, finding, why
+    if finding is FindingReason.SOURCE_UNAVAILABLE:
+        return Effect.PROBLEM, finding, f"nothing is copied: {expected.problem}"
+    write = next((write for write in plan.copies if write.name == entry.name), None)
+    if write is None:
+        effect, reason = Effect.NONE, PreviewReason.COPY_CURRENT
+    else:
+        effect = Effect.UPDATE if write.updates or write.replaces else Effect.CREATE
+        reason = PreviewReason.COPY_DUE
+    if expected.unseen:
+        return effect, PreviewReason.SOURCE_NOT_SEEN, _unseen(expected.unseen)
+    again = "anew, because its type or immutability forbids an update, " if write and write.replaces else ""
+    return effect, reason, f"made {again}from {listed(entry.sources)}{f'; {expected.note}' if expected.note else ''}"
+
+
+def _unseen(names: tuple[str, ...]) -> str:
+    return f"made from its sources; {listed(names)} {'was' if len(names) == 1 else 'were'} not looked at"

@@ -1,0 +1,139 @@
+"""What the Secrets among some manifests mean for the copies: sources that can be read, and copies that are there."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from webhook.core.credential import SourceReason, decode_base64
+from webhook.core.dockerconfig import COPY_KEY, Credentials, content_hash, merge, parse_source, render
+from webhook.core.model import Reason
+from webhook.core.ownership import RELEASE_NAMESPACE_LABEL, is_a_copy
+from webhook.core.plan import Copy
+from webhook.errors import SourceInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from webhook.core.manifest import Manifest
+    from webhook.core.model import PullSecret
+
+_DEFAULT_TYPE = "Opaque"
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    labels: dict[str, str] | None = None
+    deletion_timestamp: str | None = None
+
+
+class _Secret(msgspec.Struct, rename="camel"):
+    """A Secret as a person writes it: ``stringData`` goes over ``data``. Never shown."""
+
+    metadata: _Metadata
+    type: str | None = None
+    data: dict[str, str | None] | None = None
+    string_data: dict[str, str | None] | None = None
+    immutable: bool | None = None
+
+    def __repr__(self) -> str:
+        return "_Secret(…)"
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return self.metadata.labels or {}
+
+    def content(self) -> dict[str, str]:
+        """Return what the API server would store under ``data``."""
+        encoded = {
+            key: b64encode((value or "").encode()).decode("ascii") for key, value in (self.string_data or {}).items()
+        }
+        return {key: value or "" for key, value in (self.data or {}).items()} | encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the copies of one pull secret must hold, as far as the manifests tell.
+
+    ``hash`` is None while ``problem`` says why nothing may be copied, and also while the ``unseen`` sources are not
+    among the manifests. ``note`` is what a person should know of a content that is fine.
+    """
+
+    hash: str | None = None
+    problem: str = ""
+    unseen: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The sources among the manifests, each by its name: its credentials, or why it has none that may be copied."""
+
+    read: Mapping[str, Credentials | SourceInvalid] = field(default_factory=dict)
+
+    def expected(self, entry: PullSecret) -> Expected:
+        """Return what the copies of ``entry`` must hold."""
+        found = [(name, self.read[name]) for name in entry.sources if name in self.read]
+        problems = [str(source) for _, source in found if isinstance(source, SourceInvalid)]
+        if problems:
+            return Expected(problem="; ".join(problems))
+        unseen = tuple(name for name in entry.sources if name not in self.read)
+        if unseen:
+            return Expected(unseen=unseen)
+        merged = merge([(name, source) for name, source in found if isinstance(source, Credentials)])
+        note = "; ".join(f"{clash.registry} is there more than once: {clash.winner} wins" for clash in merged.clashes)
+        try:
+            return Expected(hash=content_hash(render(merged.credentials)), note=note)
+        except SourceInvalid as error:
+            return Expected(problem=str(error))
+
+
+def read_source(manifest: Manifest) -> Credentials | SourceInvalid:
+    """Return the credentials of a source, or why it has none that may be copied."""
+    secret = _read(manifest)
+    try:
+        if secret is None:
+            message = f'source Secret "{manifest.name}" is not a Secret that the API server would accept'
+            raise SourceInvalid(Reason.OBJECT_UNREADABLE, message)  # noqa: TRY301 - one place hands it back
+        if secret.metadata.deletion_timestamp is not None:
+            message = f'source Secret "{manifest.name}" is being deleted'
+            raise SourceInvalid(SourceReason.TERMINATING, message)  # noqa: TRY301 - as above
+        return parse_source(manifest.name, secret.type or _DEFAULT_TYPE, secret.content(), secret.labels)
+    except SourceInvalid as error:
+        return error
+
+
+def read_copy(manifest: Manifest, release_namespace: str) -> Copy:
+    """Return a Secret that has a copy's name, with a hash in place of its content.
+
+    The name of the release is not known here: a copy is ours when a release in ``release_namespace`` made it, or any
+    release while that is not known either.
+    """
+    secret = _read(manifest)
+    labels = secret.labels if secret is not None else {}
+    ours = is_a_copy(labels) and release_namespace in ("", labels.get(RELEASE_NAMESPACE_LABEL))
+    return Copy(
+        namespace=manifest.namespace,
+        name=manifest.name,
+        uid="",
+        resource_version="",
+        ours=ours,
+        content_hash=_hash(secret) if secret is not None and ours else "",
+        type=(secret.type if secret is not None else None) or _DEFAULT_TYPE,
+        immutable=secret is not None and secret.immutable is True,
+        terminating=secret is not None and secret.metadata.deletion_timestamp is not None,
+    )
+
+
+def _hash(secret: _Secret) -> str:
+    payload = decode_base64(secret.content().get(COPY_KEY, ""))
+    return "" if payload is None else content_hash(payload)
+
+
+def _read(manifest: Manifest) -> _Secret | None:
+    try:
+        return msgspec.convert(manifest.body, _Secret)
+    except msgspec.ValidationError:
+        return None

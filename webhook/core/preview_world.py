@@ -1,0 +1,91 @@
+"""The cluster as some manifests describe it: its namespaces, what the sync loop plans for each, and the sources."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from webhook.core.plan import NamespaceState, ServiceAccount, plan_namespace
+from webhook.core.preview_copies import hashes_for
+from webhook.core.preview_objects import read_namespace, read_subject
+from webhook.core.preview_secrets import Expected, Sources, read_copy, read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from webhook.core.inject import Subject
+    from webhook.core.manifest import Manifest
+    from webhook.core.model import Configuration
+    from webhook.core.plan import Copy, NamespacePlan
+    from webhook.core.selection import Namespace
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What is known of the cluster; of an object that is there more than once, the last one counts."""
+
+    configuration: Configuration
+    release_namespace: str
+    states: Mapping[str, NamespaceState]
+    plans: Mapping[str, NamespacePlan]
+    expected: Mapping[str, Expected]
+    sources: Sources
+    removals: Mapping[tuple[str, str], tuple[str, ...]]
+
+    def namespace(self, name: str) -> Namespace | None:
+        """Return a namespace, None when it is not among the manifests or cannot be read."""
+        state = self.states.get(name)
+        return None if state is None else state.namespace
+
+    def removed(self, subject: Subject) -> tuple[str, ...]:
+        """Return the references that the sync loop would take out of a ServiceAccount."""
+        return self.removals.get((subject.namespace, subject.name), ()) if subject.kind == "ServiceAccount" else ()
+
+
+def is_source(manifest: Manifest, configuration: Configuration, release_namespace: str) -> bool:
+    """Whether this is a Secret that the configuration names as a source."""
+    return (
+        manifest.is_core("Secret")
+        and bool(release_namespace)
+        and manifest.namespace == release_namespace
+        and manifest.name in configuration.source_names
+    )
+
+
+def survey(manifests: Sequence[Manifest], configuration: Configuration, release_namespace: str) -> World:
+    """Return the cluster that ``manifests`` describe."""
+    sources = Sources(
+        {each.name: read_source(each) for each in manifests if is_source(each, configuration, release_namespace)}
+    )
+    expected = {entry.name: sources.expected(entry) for entry in configuration.pull_secrets}
+    states = _states(manifests, configuration, release_namespace)
+    plans = {
+        name: plan_namespace(state, configuration, hashes_for(expected, state.copies)) for name, state in states.items()
+    }
+    removals = {(name, each.service_account.name): each.names for name in plans for each in plans[name].removals}
+    return World(configuration, release_namespace, states, plans, expected, sources, removals)
+
+
+def _states(
+    manifests: Sequence[Manifest], configuration: Configuration, release_namespace: str
+) -> dict[str, NamespaceState]:
+    namespaces = {each.name: read_namespace(each) for each in manifests if each.is_core("Namespace")}
+    copies: dict[str, dict[str, Copy]] = defaultdict(dict)
+    accounts: dict[str, list[ServiceAccount]] = defaultdict(list)
+    known = frozenset(configuration.secret_names)
+    for manifest in manifests:
+        if manifest.is_core("Secret") and manifest.name in known:
+            copies[manifest.namespace][manifest.name] = read_copy(manifest, release_namespace)
+        elif manifest.is_core("ServiceAccount"):
+            accounts[manifest.namespace] += _accounts(read_subject(manifest))
+    return {
+        name: NamespaceState(namespace, copies[name], accounts[name])
+        for name, namespace in namespaces.items()
+        if namespace is not None
+    }
+
+
+def _accounts(subject: Subject | None) -> Iterable[ServiceAccount]:
+    if subject is not None:
+        yield ServiceAccount(subject.namespace, subject.name, "", subject.labels, subject.references)
