@@ -14,7 +14,7 @@ import structlog
 from webhook.configfile import ConfigurationFile
 from webhook.errors import ApiError, UsageError
 from webhook.kube.client import connect
-from webhook.kube.events import EventRecorder
+from webhook.kube.events import EventRecorder, Notice, Reference
 from webhook.kube.lease import LeaseElection
 from webhook.observe.health import Health
 from webhook.observe.listener import Listener, bind
@@ -156,6 +156,9 @@ class _Process:
     def _refuse(self, error: UsageError) -> None:
         log.error("configuration refused", cause=str(error))
         self._metrics.configuration_refused()
+        namespace = self._settings.release.namespace
+        regarding = Reference("v1", "Namespace", namespace, namespace)
+        self._recorder.record(Notice(regarding, "ConfigurationInvalid", f"{error}; the one before stays in force"))
 
     def _watch_health(self) -> None:
         check = self.health.check("caches")
