@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NoReturn
 from webhook.core.manifest import Manifest
 from webhook.errors import UsageError
 from webhook.manifestyaml import DEEPEST_NESTING, StreamError, read_stream
-from webhook.strictyaml import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -180,7 +179,7 @@ def _manifest(
 ) -> Manifest:
     metadata = document.get("metadata")
     if not isinstance(metadata, dict):
-        raise UsageError(f"{origin} is not a Kubernetes object: {quoted(kind)} without a mapping metadata")
+        raise UsageError(f"{origin} is not a Kubernetes object: it has no metadata")
     generated = not metadata.get("name") and bool(metadata.get("generateName"))
     name = _identifying(metadata, "generateName" if generated else "name", origin, "metadata.")
     namespace = default_namespace

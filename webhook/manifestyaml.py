@@ -3,18 +3,17 @@
 What kubectl does decides here (sigs.k8s.io/yaml, which is go-yaml v2 and then JSON): ``y`` and ``on`` are booleans,
 ``1e3`` is a number, ``2024-01-01`` is text, ``<<`` merges, an alias repeats a value, a key that is there twice is an
 error. Nothing recurses, so no nesting exhausts the stack, and no object is ever constructed from a tag. An alias shares
-the value it names: whoever changes a document must copy what they change.
+the value it names: whoever changes a document must copy what they change. A document may be a Secret, so a message
+gives the line and never what is written there.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import yaml
-
-from webhook.strictyaml import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +74,7 @@ def read_stream(text: str) -> Iterator[tuple[int, object]]:
     number = 0
     try:
         for event in yaml.parse(text, Loader=_LOADER):
+            document.line = event.start_mark.line + 1
             if isinstance(event, yaml.ScalarEvent):
                 document.scalar(event)
             elif isinstance(event, yaml.MappingStartEvent):
@@ -105,6 +105,7 @@ class _Document:
 
     def __init__(self, number: int) -> None:
         self.value: object = None
+        self.line = 1
         self._number = number
         self._stack: list[_Open] = []
         self._anchors: dict[str, _Anchored] = {}
@@ -138,15 +139,15 @@ class _Document:
     def alias(self, anchor: str) -> None:
         top = self._stack[-1] if self._stack else None
         if top is not None and top.key is None and isinstance(top.value, dict):
-            self._refuse(f"has the alias *{anchor} for a key: write the key out")
+            self._refuse("has an alias for a key: write the key out")
         if anchor not in self._anchors:
-            self._refuse(f"has the alias *{anchor} for something that is not there before it")
+            self._refuse("has an alias that names nothing before it: quote a text that begins with *")
         self._put(*self._anchors[anchor])
 
     def _put_key(self, top: _Open, key: str) -> None:
         # A key that is a number or a boolean to YAML becomes text in JSON too: what was written is the best of both.
         if key in top.value:
-            self._refuse(f"has the key {quoted(key)} twice in one mapping")
+            self._refuse("has a key that is there already in the same mapping")
         top.key = key
 
     def _put(self, value: object, size: int) -> None:
@@ -181,7 +182,7 @@ class _Document:
         if tag in ("str", "!"):
             return text
         if tag not in ("", "int", "float", "bool", "null"):
-            self._refuse(f"has a value with the tag {quoted(event.tag)}, which no Kubernetes object can hold")
+            self._refuse("has a value with a tag that no Kubernetes object can hold")
         if text in _NULLS:
             return None
         if text in _BOOLEANS:
@@ -189,11 +190,11 @@ class _Document:
         if text[0] not in "+-.0123456789":
             return text
         if _NO_JSON.fullmatch(text):
-            self._refuse(f"has the value {quoted(text)}, which no Kubernetes object can hold")
+            self._refuse("has an infinite number, or none, which no Kubernetes object can hold")
         return _number(text)
 
-    def _refuse(self, message: str) -> None:
-        raise StreamError(self._number, message)
+    def _refuse(self, message: str) -> NoReturn:
+        raise StreamError(self._number, f"{message} (line {self.line})")
 
 
 def _number(text: str) -> object:

@@ -95,9 +95,13 @@ def test_the_audit_log_tells_who_did_what_and_no_secret_content(cluster: Cluster
     assert "marked-credential" not in str(events)
 
 
-def test_kubectl_leaves_the_home_folder_alone(cluster: Cluster) -> None:
-    assert cluster.kubectl("config", "current-context").strip() == "pull-secret-webhook-tests"
-    assert (cluster.directory / ".kube").is_dir()
+def test_kubectl_leaves_the_home_folder_alone(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert "kube-system" in cluster.kubectl("get", "namespaces")
+    assert list(tmp_path.iterdir()) == []
+    assert (cluster.directory / ".kube" / "cache").is_dir()
 
 
 def test_everything_listens_on_loopback_only(cluster: Cluster) -> None:

@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from webhook import __version__
+from webhook.cli.plan import plan
 from webhook.cli.serve import serve
 from webhook.cli.sync import sync
 from webhook.errors import PullSecretsError
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(sync)
+app.command()(plan)
 
 
 def _print_version(wanted: bool) -> None:

@@ -115,12 +115,13 @@ def _subject_outcome(manifest: Manifest, world: World) -> _Outcome:
         return _Outcome((_row(manifest, Effect.PROBLEM, Reason.OBJECT_UNREADABLE, why),), manifest.body)
     decision = _decide(subject, world)
     removed = world.removed(subject)
+    why = _why(subject, decision, removed, world.configuration)
     row = Row(
         namespace=manifest.namespace,
         title=manifest.title,
         effect=_effect(decision, removed),
         reason=decision.reason,
-        why=_why(subject, decision, removed, world.configuration),
+        why=f"each Pod of it: {why}" if is_workload(manifest) else why,
         added=decision.added,
         removed=removed,
         gates=decision.gates,
@@ -150,7 +151,7 @@ def _effect(decision: Decision, removed: tuple[str, ...]) -> Effect:
 
 def _why(subject: Subject, decision: Decision, removed: tuple[str, ...], configuration: Configuration) -> str:
     why = sentence(decision.reason, subject, configuration, decision)
-    return f"{why}; {listed(removed)} would be deleted here" if removed else why
+    return f"{why}; the copy of {listed(removed)} goes" if removed else why
 
 
 def _patched(manifest: Manifest, subject: Subject, row: Row) -> Mapping[str, object]:

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import msgspec
 import urllib3
+import yaml
 from kubernetes import config as kubernetes_config
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.config.config_exception import ConfigException
@@ -77,7 +78,7 @@ def connect(
     except ConfigException as error:
         where = f"kubeconfig {kubeconfig}" if kubeconfig else "the cluster's credentials"
         raise UsageError(f"{where} cannot be used: {error}; give a readable file with --kubeconfig") from None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         # Broken YAML, a folder, a list at the top, an unreadable certificate: the loader lets each escape as it is.
         problem = " ".join(str(error).split()) or type(error).__name__
         where = f"kubeconfig {kubeconfig}" if kubeconfig else "the default kubeconfig"

@@ -68,15 +68,15 @@ def run(settings: Settings) -> None:
     """
     file = ConfigurationFile(settings.config, settings.release.namespace)
     configuration = file.load()
-    bound = bind(settings.bind_address, settings.metrics_port, "--metrics-port")
     metrics = SyncMetrics()
-    client = connect(settings.kubeconfig, observer=metrics.requested)
-    _probe(client)
-    process = _Process(settings, configuration, client, metrics)
-    ops = Listener(ops_app(process.health, metrics.registry), bound)
-    with ops.in_background():
-        log.info("started", api_server=client.host, metrics_port=ops.port, workers=settings.workers)
-        process.run_until_signalled(file)
+    with bind(settings.bind_address, settings.metrics_port, "--metrics-port") as bound:
+        client = connect(settings.kubeconfig, observer=metrics.requested)
+        _probe(client)
+        process = _Process(settings, configuration, client, metrics)
+        ops = Listener(ops_app(process.health, metrics.registry), bound)
+        with ops.in_background():
+            log.info("started", api_server=client.host, metrics_port=ops.port, workers=settings.workers)
+            process.run_until_signalled(file)
     log.info("stopped")
 
 

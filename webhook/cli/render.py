@@ -1,0 +1,174 @@
+"""Printing a preview: as a table, as JSON or YAML, or as the manifests that it leads to."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+from webhook.core.preview_row import Effect
+from webhook.manifestdump import dump
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TextIO
+
+    from webhook.core.preview import Preview
+    from webhook.core.preview_row import Row
+
+HEADER = ("NAMESPACE", "OBJECT", "RESULT", "REASON", "WHY")
+
+GAP = 2
+"""Characters between two columns."""
+
+NARROWEST_WHY = 28
+"""Characters; on a terminal that leaves less for the last column, what belongs together is stacked."""
+
+_Cells: TypeAlias = "tuple[str, str, str, str, str]"
+
+_RESULTS = {
+    Effect.NONE: "=",
+    Effect.CREATE: "+ copy",
+    Effect.UPDATE: "~ copy",
+    Effect.DELETE: "- copy",
+    Effect.PROBLEM: "!",
+    Effect.UNDECIDED: "?",
+}
+_COLOURS = {
+    Effect.REFERENCES: "green",
+    Effect.CREATE: "green",
+    Effect.UPDATE: "yellow",
+    Effect.DELETE: "red",
+    Effect.PROBLEM: "bold red",
+    Effect.UNDECIDED: "yellow",
+}
+
+
+class Output(StrEnum):
+    """The forms of ``--output``."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    MANIFESTS = "manifests"
+
+
+def render(preview: Preview, output: Output, file: TextIO) -> None:
+    """Write ``preview`` to ``file``; UsageError for manifests that cannot be written as YAML."""
+    writers: Mapping[Output, Callable[[Preview, TextIO], None]] = {
+        Output.TABLE: _write_table,
+        Output.JSON: _write_json,
+        Output.YAML: lambda preview, file: dump([_document(preview)], file),
+        Output.MANIFESTS: _write_manifests,
+    }
+    writers[output](preview, file)
+
+
+def summary(preview: Preview) -> str:
+    """Return how many objects and copies would change, as one line."""
+    objects = [row for row in preview.rows if not row.is_copy]
+    copies = [row for row in preview.rows if row.is_copy]
+    parts = [f"{_changes(objects)} of {_count(len(objects), 'object')} would change"]
+    if written := sum(row.effect in (Effect.CREATE, Effect.UPDATE) for row in copies):
+        parts.append(f"{_count(written, 'copy', 'copies')} would be written")
+    if deleted := sum(row.effect is Effect.DELETE for row in copies):
+        parts.append(f"{_count(deleted, 'copy', 'copies')} would be deleted")
+    if undecided := sum(row.effect is Effect.UNDECIDED for row in objects):
+        parts.append(f"{undecided} undecided")
+    if problems := sum(row.effect is Effect.PROBLEM for row in preview.rows):
+        parts.append(_count(problems, "problem"))
+    if preview.not_looked_at:
+        parts.append(f"{preview.not_looked_at} of other kinds not looked at")
+    return ", ".join(parts)
+
+
+def _changes(rows: Sequence[Row]) -> int:
+    return sum(row.effect.is_change for row in rows)
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def _result(row: Row) -> str:
+    if row.effect is not Effect.REFERENCES:
+        return _RESULTS[row.effect]
+    signed = (("+", row.added), ("-", row.removed))
+    return " ".join(f"{sign} {', '.join(names)}" for sign, names in signed if names)
+
+
+def _write_table(preview: Preview, file: TextIO) -> None:
+    if not preview.rows:
+        return
+    cells: list[_Cells] = [(row.namespace, row.title, _result(row), row.reason, row.why) for row in preview.rows]
+    if file.isatty():
+        _write_to_terminal(cells, [_COLOURS.get(row.effect, "") for row in preview.rows], file)
+        return
+    # Where nobody looks, nothing may be cut or folded: lines are for grep and awk.
+    widths = [max(map(len, column)) for column in zip(HEADER, *cells, strict=True)]
+    for line in (HEADER, *cells):
+        padded = (" " * GAP).join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        file.write(f"{padded.rstrip()}\n")
+
+
+def _write_to_terminal(cells: Sequence[_Cells], colours: Sequence[str], file: TextIO) -> None:
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and only needed on a terminal
+    from rich.table import Table  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    console = Console(file=file)
+    before_why = sum(max(map(len, column)) + GAP for column in list(zip(HEADER, *cells, strict=True))[:-1])
+    is_narrow = before_why + NARROWEST_WHY > console.width
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, int(is_narrow), 0), header_style="bold")
+    for header in _stacked(HEADER) if is_narrow else HEADER:
+        table.add_column(header, overflow="fold")
+    for line, colour in zip(cells, colours, strict=True):
+        if is_narrow:
+            identity, outcome = _stacked(line)
+            table.add_row(Text(identity), Text(outcome))
+        else:
+            table.add_row(*(Text(cell, colour if cell is line[2] else "") for cell in line))
+    console.print(table)
+
+
+def _stacked(line: _Cells) -> tuple[str, str]:
+    """Return what is decided about, and what was decided, each with its parts below each other."""
+    namespace, title, result, reason, why = line
+    return f"{namespace}\n{title}", f"{result}\n{reason}\n{why}"
+
+
+def _document(preview: Preview) -> dict[str, object]:
+    return {
+        "rows": [_fields(row) for row in preview.rows],
+        "summary": {
+            "objects": sum(not row.is_copy for row in preview.rows),
+            "copies": sum(row.is_copy for row in preview.rows),
+            "changes": _changes(preview.rows),
+            "undecided": sum(row.effect is Effect.UNDECIDED for row in preview.rows),
+            "problems": sum(row.effect is Effect.PROBLEM for row in preview.rows),
+            "notLookedAt": preview.not_looked_at,
+        },
+    }
+
+
+def _fields(row: Row) -> dict[str, object]:
+    return {
+        "namespace": row.namespace,
+        "object": row.title,
+        "effect": str(row.effect),
+        "added": list(row.added),
+        "removed": list(row.removed),
+        "reason": str(row.reason),
+        "why": row.why,
+        "pullSecrets": [{"name": name, "reason": str(reason)} for name, reason in row.gates],
+        "origin": row.origin or None,
+    }
+
+
+def _write_json(preview: Preview, file: TextIO) -> None:
+    json.dump(_document(preview), file, indent=2, ensure_ascii=False)
+    file.write("\n")
+
+
+def _write_manifests(preview: Preview, file: TextIO) -> None:
+    dump((body for manifest, body in preview.patched if not manifest.is_core("Secret")), file)
