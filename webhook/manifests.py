@@ -28,17 +28,21 @@ _SPACE = re.compile(r"\s*")
 
 
 def read_manifests(filenames: Sequence[str], default_namespace: str = DEFAULT_NAMESPACE) -> list[Manifest]:
-    """Return the objects of all ``filenames`` in their order; UsageError for the first thing that is none.
+    """Return the objects of all ``filenames`` in their order; UsageError for what is none, or when there is none.
 
     A folder stands for each file in and below it that ends as manifests do, by name; hidden ones are left out. ``-`` is
     standard input. Objects without a namespace get ``default_namespace``.
     """
-    return [
+    manifests = [
         manifest
         for origin, text in _texts(filenames)
         for number, document in _documents(text, origin)
         for manifest in _objects(document, f"{origin}, document {number}", default_namespace)
     ]
+    if not manifests:
+        where = " and ".join("standard input" if name == STANDARD_INPUT else name for name in filenames)
+        raise UsageError(f"there is no object in {where}: name manifests with -f")
+    return manifests
 
 
 def repeated(manifests: Iterable[Manifest]) -> list[tuple[Manifest, Manifest]]:

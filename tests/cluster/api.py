@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.cluster.pki import Pair
 
 TIMEOUT_SECONDS = 15.0
+PROBE_SECONDS = 3.0
+"""For a question that is asked again: who listens on the port may not be the one that was started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,6 @@ class Api:
     def answers(self, path: str) -> bool:
         """Whether a GET of that path is answered with 200."""
         try:
-            return self.request("GET", path).status == http.HTTPStatus.OK
+            return self.request("GET", path, timeout=PROBE_SECONDS).status == http.HTTPStatus.OK
         except OSError:
             return False

@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 
 SOURCES = Path(__file__).parent / "binary"
 _BINARY = "cluster"
+_SCRATCH = ".build-"
 _EXPECTATION = "6 to 9 minutes on two cores, 4.5 GB of disk for Go's module and build caches"
 
 
 def into(folder: Path, version: str, names: Sequence[str]) -> None:
-    """Build the binary and its links into ``folder``, which appears only when it is complete."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".build-", dir=folder.parent) as scratch:
+    """Build the binary and its links into ``folder``, which appears only when it is complete; one caller at a time."""
+    for stale in folder.parent.glob(f"{_SCRATCH}*"):  # of a build that was killed: the caller holds the lock
+        shutil.rmtree(stale)
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder.parent) as scratch:
         go, caches = _toolchain(folder.parent, Path(scratch))
         tell(f"building {', '.join(names)} {version} for the local cluster, once for this user: {_EXPECTATION}")
         tell(f"with {_version(go)} from {go}, into {folder}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -13,11 +15,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cluster import cluster as module
 from tests.cluster import programs
 from tests.cluster.api import Api
 from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterFailed
 from tests.cluster.pki import Pair
+from tests.cluster.ports import free_port
 from tests.cluster.supervise import wait_until
 
 if TYPE_CHECKING:
@@ -130,6 +134,18 @@ def test_clusters_started_at_the_same_time_do_not_disturb_each_other(own_cluster
         assert not own_cluster.api.answers("/api/v1/namespaces/only-here")
     assert not first.directory.exists()
     assert not processes_that_mention(second.directory)
+
+
+@pytest.mark.usefixtures("control_plane")
+@pytest.mark.parametrize("program", [programs.ETCD, programs.API_SERVER])
+def test_a_port_that_somebody_else_takes_first_is_replaced(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as somebody:
+        taken = somebody.getsockname()[1]
+        first = [taken, free_port()] if program == programs.ETCD else [free_port(), taken]
+        ports = itertools.chain(first, iter(free_port, None))
+        monkeypatch.setattr(module, "free_port", lambda: next(ports))
+        with Cluster.start() as cluster:
+            assert cluster.api.answers("/readyz")
 
 
 def test_a_restarted_api_server_still_knows_everything(own_cluster: Cluster) -> None:

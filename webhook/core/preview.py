@@ -17,7 +17,7 @@ from webhook.core.plan import describe_namespace
 from webhook.core.preview_copies import copy_rows
 from webhook.core.preview_objects import is_subject, is_workload, read_namespace, read_subject
 from webhook.core.preview_row import Effect, PreviewReason, Row
-from webhook.core.preview_world import World, is_source, survey
+from webhook.core.preview_world import World, is_source, may_be_a_copy, survey
 from webhook.core.selection import namespace_stop, selected_pull_secrets
 from webhook.core.sentences import listed, namespace_sentence, sentence
 from webhook.errors import SourceInvalid
@@ -62,7 +62,10 @@ def preview(manifests: Sequence[Manifest], configuration: Configuration, release
     return Preview(
         rows=tuple(row for outcome in outcomes for row in outcome.rows),
         patched=tuple((manifest, outcome.body) for manifest, outcome in zip(manifests, outcomes, strict=True)),
-        not_looked_at=sum(1 for outcome in outcomes if not outcome.rows),
+        not_looked_at=sum(
+            not outcome.rows and not may_be_a_copy(manifest, configuration)
+            for manifest, outcome in zip(manifests, outcomes, strict=True)
+        ),
     )
 
 

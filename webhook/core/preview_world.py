@@ -53,6 +53,11 @@ def is_source(manifest: Manifest, configuration: Configuration, release_namespac
     )
 
 
+def may_be_a_copy(manifest: Manifest, configuration: Configuration) -> bool:
+    """Whether this is a Secret that has the name of a copy, present or retired."""
+    return manifest.is_core("Secret") and manifest.name in configuration.secret_names
+
+
 def survey(manifests: Sequence[Manifest], configuration: Configuration, release_namespace: str) -> World:
     """Return the cluster that ``manifests`` describe."""
     sources = Sources(
@@ -73,9 +78,8 @@ def _states(
     namespaces = {each.name: read_namespace(each) for each in manifests if each.is_core("Namespace")}
     copies: dict[str, dict[str, Copy]] = defaultdict(dict)
     accounts: dict[str, list[ServiceAccount]] = defaultdict(list)
-    known = frozenset(configuration.secret_names)
     for manifest in manifests:
-        if manifest.is_core("Secret") and manifest.name in known:
+        if may_be_a_copy(manifest, configuration):
             copies[manifest.namespace][manifest.name] = read_copy(manifest, release_namespace)
         elif manifest.is_core("ServiceAccount"):
             accounts[manifest.namespace] += _accounts(read_subject(manifest))

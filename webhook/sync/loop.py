@@ -88,6 +88,12 @@ class SyncLoop:
 
     def reconfigure(self, configuration: Configuration) -> None:
         """Take a new configuration into force."""
+        forgotten = set(self._configuration.secret_names) - set(configuration.secret_names)
+        if forgotten:
+            # With the name the right to the copies is gone too: only a person can put this right.
+            log.warning(
+                "pull secrets forgotten: list them under retired to have their copies removed", names=sorted(forgotten)
+            )
         self._configuration = configuration
         self.sources.configure(configuration)
         self.caches.configure(configuration)

@@ -80,6 +80,13 @@ def test_a_failed_build_shows_why_and_leaves_nothing_to_find(monkeypatch: pytest
     assert binaries.find().path("etcd").exists()
 
 
+def test_the_remains_of_a_killed_build_are_removed() -> None:
+    remains = binaries.cache_root() / ".build-killed"
+    remains.mkdir(parents=True)
+    binaries.find()
+    assert not remains.exists()
+
+
 def test_processes_that_start_together_build_once(home: Path) -> None:
     code = "from tests.cluster import binaries; print(binaries.find().path('etcd'))"
     command = [sys.executable, "-c", code]
