@@ -8,10 +8,10 @@ READY := .venv/.ready
 PYTEST := $(RUN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit check fix bench e2e cluster clean
+.PHONY: help run test unit check fix bench bench-admission bench-sync e2e cluster clean
 
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 run: $(READY) ## the main job on a real API server; ONCE=1 exits with the verdict
 	@$(RUN)/python -m tests.demo $(if $(ONCE),--once)
@@ -36,8 +36,13 @@ fix: $(READY) ## format, and mend what ruff can mend
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
 
-bench: $(READY) ## measure; writes JSON into tests/bench/results (NAMESPACES=500)
-	$(UV) sync --quiet --frozen --inexact --group bench
+bench: bench-admission bench-sync ## measure everything; writes JSON into tests/bench/results
+
+bench-admission: $(READY) ## reviews and Pods a second, beside two webhooks in Go (needs Go and wrk)
+	$(RUN)/python -m tests.bench.load
+	$(RUN)/python -m tests.bench.creates
+
+bench-sync: $(READY) ## the sync loop at NAMESPACES=500 namespaces, or several numbers by commas
 	$(RUN)/python -m tests.bench.sync
 
 e2e: $(READY) ## the whole way once, on a real API server

@@ -74,7 +74,7 @@ def read_stream(text: str) -> Iterator[tuple[int, object]]:
     number = 0
     try:
         for event in yaml.parse(text, Loader=_LOADER):
-            document.line = event.start_mark.line + 1
+            document.line = event.start_mark.line + 1 if event.start_mark else 0
             if isinstance(event, yaml.ScalarEvent):
                 document.scalar(event)
             elif isinstance(event, yaml.MappingStartEvent):
@@ -84,7 +84,7 @@ def read_stream(text: str) -> Iterator[tuple[int, object]]:
             elif isinstance(event, yaml.CollectionEndEvent):
                 document.close()
             elif isinstance(event, yaml.AliasEvent):
-                document.alias(event.anchor)
+                document.alias(event.anchor or "")
             elif isinstance(event, yaml.DocumentStartEvent):
                 number += 1
                 document = _Document(number)

@@ -133,7 +133,7 @@ class Playground:
     def await_selected(self, namespace: str, password: str) -> None:
         """Wait until a namespace has the copy, and its default ServiceAccount the reference."""
         eventually(lambda: self.password_in_copy(namespace), lambda seen: seen == password)
-        eventually(lambda: self.references(namespace), lambda seen: bool(seen) and COPY in seen)
+        eventually(lambda: self.references(namespace), lambda seen: seen is not None and COPY in seen)
 
     def await_left(self, namespace: str) -> None:
         """Wait until nothing of ours is left in a namespace."""

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from webhook.core.manifest import Manifest
 from webhook.errors import UsageError
 from webhook.manifests import read_manifests, repeated
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from webhook.core.manifest import Manifest
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: migrate, namespace: team-a}\n"
 ACCOUNT = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: api}\n"
@@ -37,7 +38,11 @@ def test_each_document_of_a_stream_is_an_object(tmp_path: Path) -> None:
 
     assert titles(manifests) == ["team-a Pod/migrate", "default ServiceAccount/api"]
     assert [manifest.origin.rpartition(", ")[2] for manifest in manifests] == ["document 2", "document 4"]
-    assert manifests[0].body == {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "migrate", "namespace": "team-a"}}
+    assert manifests[0].body == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "migrate", "namespace": "team-a"},
+    }
 
 
 def test_an_object_without_a_namespace_gets_the_default_one(tmp_path: Path) -> None:
@@ -140,8 +145,10 @@ def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             "kind: Pod\nmetadata: {{ .Values.a }}\n",
-            "/a.yaml, document 1 has a key that is a list or a mapping: a key must be text (line 2);"
-            " a template must be rendered first, as helm template does",
+            (
+                "/a.yaml, document 1 has a key that is a list or a mapping: a key must be text (line 2); "
+                "a template must be rendered first, as helm template does"
+            ),
         ),
         ("# nothing\n", "there is no object in /a.yaml: name manifests with -f"),
     ],

@@ -61,7 +61,7 @@ def test_a_scalar_is_read_as_kubernetes_reads_it(scalar: str, expected: object) 
     read = value(f"a: {scalar}\n")
 
     assert read == {"a": expected}
-    assert type(read["a"]) is type(expected)  # type: ignore[index]
+    assert type(read["a"]) is type(expected)
 
 
 def test_documents_are_counted_and_empty_ones_are_null() -> None:
@@ -116,7 +116,12 @@ def test_what_cannot_be_read_is_told_with_its_document_and_line(text: str, messa
 
 @pytest.mark.parametrize(
     "text",
-    ["data: *marker-hunter2", "data: !marker-hunter2 x", "marker-hunter2: 1\nmarker-hunter2: 2", "a: marker-hunter2: b"],
+    [
+        "data: *marker-hunter2",
+        "data: !marker-hunter2 x",
+        "marker-hunter2: 1\nmarker-hunter2: 2",
+        "a: marker-hunter2: b",
+    ],
 )
 def test_no_message_quotes_the_document_which_may_be_a_secret(text: str) -> None:
     assert "hunter2" not in refusal(text)
@@ -138,7 +143,9 @@ def test_what_is_written_is_read_again(document: object) -> None:
     assert list(read_stream(file.getvalue())) == [(1, document)] or document == {"<<": None}
 
 
-@pytest.mark.parametrize("text", ["y", "n", "on", "No", "1e3", "0o7", "2024-01-01", "null", "~", "1_0", "1:30", "=", ""])
+@pytest.mark.parametrize(
+    "text", ["y", "n", "on", "No", "1e3", "0o7", "2024-01-01", "null", "~", "1_0", "1:30", "=", ""]
+)
 def test_text_that_some_reader_takes_for_something_else_is_quoted(text: str) -> None:
     file = StringIO()
 

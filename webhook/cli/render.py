@@ -124,8 +124,9 @@ def _write_to_terminal(cells: Sequence[_Cells], colours: Sequence[str], file: Te
         table.add_column(header, overflow="fold")
     for line, colour in zip(cells, colours, strict=True):
         if is_narrow:
-            identity, outcome = _stacked(line)
-            table.add_row(Text(identity), Text(outcome))
+            identity, outcome = map(Text, _stacked(line))
+            outcome.stylize(colour, 0, len(line[2]))
+            table.add_row(identity, outcome)
         else:
             table.add_row(*(Text(cell, colour if cell is line[2] else "") for cell in line))
     console.print(table)
@@ -171,4 +172,4 @@ def _write_json(preview: Preview, file: TextIO) -> None:
 
 
 def _write_manifests(preview: Preview, file: TextIO) -> None:
-    dump((body for manifest, body in preview.patched if not manifest.is_core("Secret")), file)
+    dump((manifest.body for manifest in preview.patched if not manifest.is_core("Secret")), file)

@@ -6,7 +6,7 @@ sync loop plans them. Only the manifests are known: what depends on a namespace 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from webhook.core.inject import Decision, decide
@@ -23,7 +23,7 @@ from webhook.core.sentences import listed, namespace_sentence, sentence
 from webhook.errors import SourceInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from webhook.core.inject import Subject
     from webhook.core.manifest import Manifest
@@ -32,14 +32,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The rows, in the order of the manifests, and each manifest with its body as it would be stored.
+    """The rows, in the order of the manifests, and each manifest as it would be stored; Secrets are as they came.
 
-    A copy has its row after that of its namespace. ``not_looked_at`` counts the objects of kinds that nothing here
-    touches. The bodies hold Secrets as they came.
+    A copy has its row after that of its namespace. ``not_looked_at`` counts the objects that nothing here touches.
     """
 
     rows: tuple[Row, ...]
-    patched: tuple[tuple[Manifest, Mapping[str, object]], ...]
+    patched: tuple[Manifest, ...]
     not_looked_at: int
 
     @property
@@ -51,7 +50,7 @@ class Preview:
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     rows: tuple[Row, ...]
-    body: Mapping[str, object]
+    patched: Manifest
 
 
 def preview(manifests: Sequence[Manifest], configuration: Configuration, release_namespace: str) -> Preview:
@@ -61,10 +60,9 @@ def preview(manifests: Sequence[Manifest], configuration: Configuration, release
     outcomes = [_outcome(manifest, world, counts=last[manifest.identity] is manifest) for manifest in manifests]
     return Preview(
         rows=tuple(row for outcome in outcomes for row in outcome.rows),
-        patched=tuple((manifest, outcome.body) for manifest, outcome in zip(manifests, outcomes, strict=True)),
+        patched=tuple(outcome.patched for outcome in outcomes),
         not_looked_at=sum(
-            not outcome.rows and not may_be_a_copy(manifest, configuration)
-            for manifest, outcome in zip(manifests, outcomes, strict=True)
+            not outcome.rows and not may_be_a_copy(outcome.patched, configuration) for outcome in outcomes
         ),
     )
 
@@ -73,12 +71,12 @@ def _outcome(manifest: Manifest, world: World, *, counts: bool) -> _Outcome:
     """Return what becomes of one manifest; copies belong to the Namespace that ``counts``, the last of its name."""
     if manifest.is_core("Namespace"):
         copies = _copies(manifest.name, world) if counts else ()
-        return _Outcome((_namespace_row(manifest, world), *copies), manifest.body)
+        return _Outcome((_namespace_row(manifest, world), *copies), manifest)
     if is_subject(manifest):
         return _subject_outcome(manifest, world)
     if is_source(manifest, world.configuration, world.release_namespace):
-        return _Outcome((_source_row(manifest, world),), manifest.body)
-    return _Outcome((), manifest.body)
+        return _Outcome((_source_row(manifest, world),), manifest)
+    return _Outcome((), manifest)
 
 
 def _row(manifest: Manifest, effect: Effect, reason: str, why: str) -> Row:
@@ -115,7 +113,7 @@ def _subject_outcome(manifest: Manifest, world: World) -> _Outcome:
     subject = read_subject(manifest)
     if subject is None:
         why = namespace_sentence(Reason.OBJECT_UNREADABLE, manifest.namespace, world.configuration)
-        return _Outcome((_row(manifest, Effect.PROBLEM, Reason.OBJECT_UNREADABLE, why),), manifest.body)
+        return _Outcome((_row(manifest, Effect.PROBLEM, Reason.OBJECT_UNREADABLE, why),), manifest)
     decision = _decide(subject, world)
     removed = world.removed(subject)
     why = _why(subject, decision, removed, world.configuration)
@@ -130,7 +128,7 @@ def _subject_outcome(manifest: Manifest, world: World) -> _Outcome:
         gates=decision.gates,
         origin=manifest.origin,
     )
-    return _Outcome((row,), manifest.body if is_workload(manifest) else _patched(manifest, subject, row))
+    return _Outcome((row,), manifest if is_workload(manifest) else _patched(manifest, subject, row))
 
 
 def _decide(subject: Subject, world: World) -> Decision:
@@ -157,7 +155,7 @@ def _why(subject: Subject, decision: Decision, removed: tuple[str, ...], configu
     return f"{why}; the copy of {listed(removed)} goes" if removed else why
 
 
-def _patched(manifest: Manifest, subject: Subject, row: Row) -> Mapping[str, object]:
+def _patched(manifest: Manifest, subject: Subject, row: Row) -> Manifest:
     path = POD_PATH if subject.kind == "Pod" else SERVICE_ACCOUNT_PATH
     patch = [*additions(path, subject.references, row.added), *removals(path, subject.references, row.removed)]
-    return apply(manifest.body, patch) if patch else manifest.body
+    return replace(manifest, body=apply(manifest.body, patch)) if patch else manifest

@@ -20,19 +20,23 @@ from webhook.core.jsonpatch import (
 from webhook.core.jsonpatch_apply import apply
 
 NAMES = st.sampled_from(["a", "b", "c", "registry-credentials", ""])
-ENTRIES = st.one_of(NAMES.map(lambda name: {"name": name}), st.just({}), st.just({"name": None}), st.none())
+ENTRIES: st.SearchStrategy[Any] = st.one_of(
+    NAMES.map(lambda name: {"name": name}), st.just({}), st.just({"name": None}), st.none()
+)
 LISTS = st.one_of(st.none(), st.lists(ENTRIES, max_size=6))
 
 
 @given(LISTS, st.booleans(), st.lists(NAMES, max_size=4), st.lists(NAMES, max_size=3), st.booleans())
 def test_a_patch_of_ours_does_what_rfc_6902_says(
     entries: list[Any] | None,
-    there: bool,  # noqa: FBT001 - drawn by hypothesis
+    there: bool,
     added: list[str],
     removed: list[str],
-    is_pod: bool,  # noqa: FBT001 - drawn by hypothesis
+    is_pod: bool,
 ) -> None:
-    holder: dict[str, Any] = {"imagePullSecrets": entries, "other": [1]} if there or entries is not None else {"other": [1]}
+    holder: dict[str, Any] = (
+        {"imagePullSecrets": entries, "other": [1]} if there or entries is not None else {"other": [1]}
+    )
     document = {"kind": "Pod", "spec": holder} if is_pod else holder
     path = POD_PATH if is_pod else SERVICE_ACCOUNT_PATH
     references = read_references(entries)

@@ -1,0 +1,204 @@
+"""``python -m tests.bench.creates``: Pods a second through a real API server, by dry run, with different injectors.
+
+Without any webhook, with each of the webhooks, and with an in-process MutatingAdmissionPolicy that does the same by
+``patchType: JSONPatch``, in alternating rounds. Everything shares the machine: compare within one run only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from base64 import b64encode
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import contestants, wrk
+from tests.cluster.cluster import Cluster
+from tests.cluster.supervise import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RESULTS = Path(__file__).parent / "results"
+ROUNDS = 3
+SECONDS = int(os.environ.get("SECONDS_EACH", "4"))
+CONNECTIONS = 8
+NAMESPACE = "bench"
+NONE = "no webhook"
+POLICY = "MutatingAdmissionPolicy"
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The rounds of one way to inject: the median and each of them, in Pods a second."""
+
+    injector: str
+    pods_per_second: float
+    rounds: tuple[float, ...]
+    p50_ms: float
+    p99_ms: float
+
+
+def main() -> None:
+    """Measure, print a table, and write ``results/creates.json``."""
+    rows = measure()
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "creates.json").write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    show(rows)
+
+
+def measure() -> list[Row]:
+    """Return a row for each injector."""
+    binaries = contestants.build()
+    with Cluster.start() as cluster:
+        cluster.create_namespace(NAMESPACE)
+        request = _request(cluster)
+        files = contestants.certificate(cluster.directory)
+        authority = files.authority.read_bytes()
+        running = [contestants.start(name, cluster.keeper, files, binaries, None) for name in contestants.ALL]
+        injectors: dict[str, Callable[[], None]] = {NONE: lambda: None, POLICY: lambda: _create_policy(cluster)}
+        injectors |= {each.name: lambda each=each: _create_webhook(cluster, each.url, authority) for each in running}  # type: ignore[misc]
+        loads: dict[str, list[wrk.Load]] = {name: [] for name in injectors}
+        for _ in range(ROUNDS):
+            for name, install in injectors.items():
+                install()
+                _await_injection(cluster, expected=name != NONE)
+                loads[name].append(wrk.run(request, CONNECTIONS, SECONDS, None, cluster.directory))
+                _remove(cluster)
+                _await_injection(cluster, expected=False)
+    return [_row(name, rounds) for name, rounds in loads.items()]
+
+
+def _row(name: str, loads: list[wrk.Load]) -> Row:
+    return Row(
+        injector=name,
+        pods_per_second=statistics.median(load.per_second for load in loads),
+        rounds=tuple(load.per_second for load in loads),
+        p50_ms=statistics.median(load.p50_ms for load in loads),
+        p99_ms=statistics.median(load.p99_ms for load in loads),
+    )
+
+
+def _pod() -> dict[str, Any]:
+    containers = [{"name": "app", "image": "registry.example.com/team/app:1"}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"generateName": "web-", "labels": {"app": "web"}},
+        "spec": {"containers": containers},
+    }
+
+
+def _request(cluster: Cluster) -> wrk.Request:
+    """Return the creation of a Pod, by dry run, with a token that may do just that."""
+    account = {"kind": "ServiceAccount", "name": "default", "namespace": NAMESPACE}
+    cluster.api.call(
+        "POST",
+        f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/rolebindings",
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "bench"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+            "subjects": [account],
+        },
+    )
+    token = cluster.api.call(
+        "POST",
+        f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/default/token",
+        {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}},
+    )["status"]["token"]
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods?dryRun=All"
+    return wrk.Request(cluster.url, path, json.dumps(_pod()).encode(), headers)
+
+
+def _create_webhook(cluster: Cluster, url: str, authority: bytes) -> None:
+    webhook = {
+        "name": "pods.pullsecrets.webhook",
+        "clientConfig": {"url": f"{url}/mutate", "caBundle": b64encode(authority).decode()},
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}},
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    _create(cluster, "MutatingWebhookConfiguration", {"webhooks": [webhook]})
+
+
+def _create_policy(cluster: Cluster) -> None:
+    """Create the policy that does the same inside the API server (KEP-3962)."""
+    entry = 'Object.spec.imagePullSecrets{name: "registry-credentials"}'
+    expression = (
+        "has(object.spec.imagePullSecrets) "
+        f'? [JSONPatch{{op: "add", path: "/spec/imagePullSecrets/-", value: {entry}}}] '
+        f': [JSONPatch{{op: "add", path: "/spec/imagePullSecrets", value: [{entry}]}}]'
+    )
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}
+    policy = {
+        "matchConstraints": {
+            "resourceRules": [rule],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}},
+        },
+        "matchConditions": [
+            {
+                "name": "not-referenced",
+                "expression": "!has(object.spec.imagePullSecrets) || "
+                '!object.spec.imagePullSecrets.exists(each, each.name == "registry-credentials")',
+            }
+        ],
+        "failurePolicy": "Fail",
+        "reinvocationPolicy": "IfNeeded",
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}],
+    }
+    _create(cluster, "MutatingAdmissionPolicy", {"spec": policy})
+    _create(cluster, "MutatingAdmissionPolicyBinding", {"spec": {"policyName": "bench"}})
+
+
+_PLURALS = {
+    "MutatingWebhookConfiguration": "mutatingwebhookconfigurations",
+    "MutatingAdmissionPolicy": "mutatingadmissionpolicies",
+    "MutatingAdmissionPolicyBinding": "mutatingadmissionpolicybindings",
+}
+
+
+def _create(cluster: Cluster, kind: str, fields: dict[str, Any]) -> None:
+    body = {"apiVersion": ADMISSION.removeprefix("/apis/"), "kind": kind, "metadata": {"name": "bench"}, **fields}
+    cluster.api.call("POST", f"{ADMISSION}/{_PLURALS[kind]}", body)
+
+
+def _remove(cluster: Cluster) -> None:
+    for plural in _PLURALS.values():
+        cluster.api.request("DELETE", f"{ADMISSION}/{plural}/bench")
+
+
+def _await_injection(cluster: Cluster, *, expected: bool) -> None:
+    """Wait until the API server has learnt of a webhook or policy, or of its end."""
+
+    def injected() -> bool:
+        answer = cluster.api.request("POST", f"/api/v1/namespaces/{NAMESPACE}/pods?dryRun=All", _pod())
+        return answer.status < 300 and bool(answer.json()["spec"].get("imagePullSecrets")) is expected
+
+    if not wait_until(injected, contestants.READY_SECONDS):
+        raise wrk.WrkFailed("the API server does not inject" if expected else "the API server goes on injecting")
+
+
+def show(rows: list[Row]) -> None:
+    """Print the rows, each with its ratio to ours."""
+    ours = next(row for row in rows if row.injector == contestants.OURS)
+    table = Table("injector", "Pods/s", "ours is", "p50 ms", "p99 ms", "rounds", box=None, pad_edge=False)
+    for row in rows:
+        ratio = "" if row is ours else f"{ours.pods_per_second / row.pods_per_second:.2f} x"
+        rounds = ", ".join(f"{each:.0f}" for each in row.rounds)
+        table.add_row(row.injector, f"{row.pods_per_second:.0f}", ratio, f"{row.p50_ms}", f"{row.p99_ms}", rounds)
+    Console(highlight=False, width=140).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,319 @@
+"""The real ``pullsecrets serve`` over TLS, without any cluster."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.processes import clean_environment
+from tests.integration.serving import (
+    CONFIGURATION,
+    DEADLINE,
+    LOOPBACK,
+    Files,
+    Serving,
+    exchange,
+    is_closed,
+    new_leaf,
+    post,
+    serving,
+    until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+REVIEW = json.dumps(
+    {
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "705ab4f5",
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "namespace": "team-a",
+            "operation": "CREATE",
+            "object": {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "web-"}, "spec": {}},
+        },
+    }
+).encode()
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """One process for the tests that leave it as it is."""
+    with serving(tmp_path_factory.mktemp("serve")) as process:
+        yield process
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Serving]:
+    """A process for one test."""
+    with serving(tmp_path) as process:
+        yield process
+
+
+def names_added(body: bytes) -> list[str]:
+    response = json.loads(body)["response"]
+    assert response["allowed"] is True
+    patch = json.loads(base64.b64decode(response["patch"]))
+    return [entry["name"] for entry in patch[0]["value"]]
+
+
+def test_a_pod_is_injected_and_the_connection_stays_open(running: Serving) -> None:
+    with running.connected() as connection:
+        for _ in range(3):
+            response = exchange(connection, post(REVIEW))
+            assert response.status == 200
+            assert response.headers["content-type"] == "application/json"
+            assert "connection" not in response.headers
+            assert names_added(response.body) == ["registry"]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "HEAD", "DELETE"])
+def test_only_post_is_answered(running: Serving, method: str) -> None:
+    with running.connected() as connection:
+        response = exchange(connection, f"{method} /mutate HTTP/1.1\r\nHost: x\r\n\r\n".encode(), method)
+        assert (response.status, response.headers["connection"]) == (405, "close")
+        assert is_closed(connection)
+
+
+@pytest.mark.parametrize("path", ["/", "/mutate/", "//mutate", "/mutatex", "/docs"])
+def test_another_path_is_not_found(running: Serving, path: str) -> None:
+    assert running.post(REVIEW, path=path).status == 404
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ("Content-Type: text/plain", 415),
+        ("Content-Type: application/vnd.kubernetes.protobuf", 415),
+        ("Content-Type: Application/JSON; charset=UTF-8", 200),
+        ("Content-Encoding: gzip", 415),
+    ],
+)
+def test_only_plain_json_is_taken(running: Serving, header: str, status: int) -> None:
+    assert running.post(REVIEW, header).status == status
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        REVIEW + b"x",
+        REVIEW + REVIEW,
+        REVIEW.decode().encode("utf-16"),
+        b"\xef\xbb\xbf" + REVIEW,
+        REVIEW.replace(b'"web-"', b'"\xff"'),
+        REVIEW.replace(b'"web-"', b'"\\ud800"'),
+        REVIEW.replace(b'"web-"', b"NaN"),
+        REVIEW.replace(b'"spec": {}', b'"spec": {"x": 1e999}'),
+        REVIEW.replace(b'"spec": {}', b'"spec": {"x": %s}' % (b"1" * 5000)),
+        REVIEW.replace(b'"spec": {}', b'"spec": {"x": %s}' % (b"[" * 100_000 + b"]" * 100_000)),
+        REVIEW.replace(b'"705ab4f5"', b'""'),
+    ],
+    ids=[
+        "empty",
+        "null",
+        "trailing",
+        "twice",
+        "utf-16",
+        "bom",
+        "utf-8",
+        "surrogate",
+        "nan",
+        "1e999",
+        "digits",
+        "depth",
+        "uid",
+    ],
+)
+def test_what_does_not_parse_is_400_and_the_connection_closed(running: Serving, body: bytes) -> None:
+    with running.connected() as connection:
+        response = exchange(connection, post(body))
+        assert (response.status, response.headers["connection"]) == (400, "close")
+        assert len(response.body) < 200
+        assert is_closed(connection)
+
+
+def test_a_body_that_is_announced_as_too_large_is_refused_unread(running: Serving) -> None:
+    for length in (7 * MIB + 1, 10 * 1024 * MIB):
+        assert running.post(b"", f"Content-Length: {length}").status == 413
+
+
+def test_a_chunked_body_is_refused_as_soon_as_it_is_too_large(running: Serving) -> None:
+    with running.connected() as connection:
+        connection.sendall(post(b"", "Transfer-Encoding: chunked"))
+        piece = b"%x\r\n%s\r\n" % (MIB, b" " * MIB)
+        for _ in range(7):
+            connection.sendall(piece)
+        response = exchange(connection, b"1\r\n \r\n")
+        assert response.status == 413
+        assert is_closed(connection)
+
+
+def test_a_chunked_body_within_the_limit_is_answered(running: Serving) -> None:
+    half = len(REVIEW) // 2
+    pieces = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (REVIEW[:half], REVIEW[half:], b""))
+    assert running.post(pieces, "Transfer-Encoding: chunked").status == 200
+
+
+def test_a_review_of_three_megabytes_is_answered_within_a_second(running: Serving) -> None:
+    body = REVIEW.replace(b'"web-"', b'"web-", "annotations": {"a": "%s"}' % (b"x" * 3 * MIB))
+    started = time.monotonic()
+    assert names_added(running.post(body).body) == ["registry"]
+    assert time.monotonic() - started < 1
+
+
+def test_expecting_100_continue_is_served(running: Serving) -> None:
+    with running.connected() as connection:
+        connection.sendall(post(REVIEW, "Expect: 100-continue")[: -len(REVIEW)])
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        assert exchange(connection, REVIEW).status == 200
+
+
+def test_slow_clients_do_not_delay_others(running: Serving) -> None:
+    with running.connected() as slow, socket.create_connection((LOOPBACK, running.secure_port)):
+        slow.sendall(post(REVIEW)[:-1])
+        assert running.post(REVIEW).status == 200
+        assert exchange(slow, REVIEW[-1:]).status == 200
+
+
+def test_the_plain_port_tells_of_health_and_of_requests(running: Serving) -> None:
+    running.post(REVIEW)
+    assert running.plain("/livez").body == b"ok\n"
+    report = running.plain("/readyz?verbose").body.decode()
+    assert report.splitlines() == ["[+]shutdown ok", "[+]certificate ok", "readyz check passed"]
+    labels = 'decision="patched",operation="CREATE",reason="injected",resource="pods"'
+    assert running.metric(f"pullsecrets_admission_requests_total{{{labels}}}") >= 1
+    assert running.metric("pullsecrets_certificate_expiry_timestamp_seconds") > time.time()
+
+
+def test_another_configuration_comes_into_force_without_a_restart(own: Serving) -> None:
+    own.files.configure(CONFIGURATION.replace("NAME", "other"))
+    until(lambda: own.metric("pullsecrets_config_generation") == 2, "the new configuration")
+    assert names_added(own.post(REVIEW).body) == ["other"]
+
+
+def test_a_configuration_that_is_not_valid_leaves_the_old_one_in_force(own: Serving) -> None:
+    own.files.configure("kind: Nonsense")
+    until(lambda: own.metric("pullsecrets_config_last_reload_successful") == 0, "the refusal")
+    assert names_added(own.post(REVIEW).body) == ["registry"]
+    assert own.plain("/readyz").status == 200
+
+
+def test_another_certificate_is_served_without_a_restart_or_a_broken_connection(own: Serving) -> None:
+    def served() -> bytes | None:
+        with own.connected() as connection:
+            return connection.getpeercert(binary_form=True)
+
+    leaf = new_leaf()
+    wanted = ssl.PEM_cert_to_DER_cert(leaf.certificate_pem.decode())
+    with own.connected() as old:
+        own.files.certify(leaf)
+        until(lambda: served() == wanted, "the new certificate")
+        assert exchange(old, post(REVIEW)).status == 200
+
+
+def test_a_key_that_does_not_fit_leaves_the_old_certificate_in_service(own: Serving) -> None:
+    (own.files.folder / "tls.key").write_bytes(new_leaf().private_key_pem)
+    until(lambda: own.metric("pullsecrets_certificate_last_reload_successful") == 0, "the refusal")
+    assert own.post(REVIEW).status == 200
+
+
+def test_after_sigterm_requests_are_answered_and_connections_closed_until_the_drain_is_over(own: Serving) -> None:
+    with own.connected() as idle:
+        own.process.send_signal(signal.SIGTERM)
+        until(lambda: own.plain("/readyz").status == 503, "no longer ready")
+        assert "[-]shutdown failed: draining" in own.plain("/readyz").body.decode()
+        for response in (exchange(idle, post(REVIEW)), own.post(REVIEW)):
+            assert (response.status, response.headers["connection"]) == (200, "close")
+        assert is_closed(idle)
+    assert own.process.wait(DEADLINE) == 0
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGTERM, signal.SIGTERM], [signal.SIGINT]])
+def test_a_second_sigterm_or_an_interrupt_stops_at_once(own: Serving, signals: list[signal.Signals]) -> None:
+    started = time.monotonic()
+    for number in signals:
+        own.process.send_signal(number)
+        log = own.files.folder / "log"
+        until(lambda: '"draining"' in log.read_text(), "draining")
+    assert own.process.wait(DEADLINE) == 0
+    assert time.monotonic() - started < 6
+
+
+def refused(arguments: list[str]) -> str:
+    """Run a command that must not start, and return what it says."""
+    result = subprocess.run(
+        arguments, capture_output=True, text=True, timeout=DEADLINE, check=False, env=clean_environment()
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    """What ``serve`` reads, all in order."""
+    files = Files(tmp_path)
+    files.configure(CONFIGURATION.replace("NAME", "registry"))
+    files.certify(new_leaf())
+    return files
+
+
+def test_a_port_in_use_is_one_sentence(files: Files) -> None:
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        port = taken.getsockname()[1]
+        assert refused(files.arguments(secure_port=port)) == (
+            f"error: cannot listen on {LOOPBACK} port {port} (Address already in use): "
+            "change --bind-address or --secure-port\n"
+        )
+        assert "--metrics-port" in refused(files.arguments(metrics_port=port))
+
+
+def test_five_errors_in_the_configuration_are_five_lines(files: Files) -> None:
+    files.configure(
+        "apiVersion: pullsecrets.webhook/v1\nkind: Configuration\nsurprise: 1\n"
+        "pullSecrets:\n  - name: UPPER\n    sources: []\n    pods: Sometimes\n"
+    )
+    lines = refused(files.arguments()).splitlines()
+    assert lines[0] == f"error: {files.configuration}: the configuration has 5 problems:"
+    assert len(lines) == 6
+
+
+@pytest.mark.parametrize("absent", ["config.yaml", "tls.crt", "tls.key"])
+def test_a_missing_file_is_one_sentence(files: Files, absent: str) -> None:
+    (files.folder / absent).unlink()
+    message = refused(files.arguments())
+    assert message.startswith("error: ")
+    assert str(files.folder / absent) in message
+    assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["--secure-port=70000", "--log-level=loud", "--colour", "--tls-secret=a/b", "--bind-address=300.0.0.1", "surplus"],
+)
+def test_a_wrong_flag_is_one_sentence(files: Files, flag: str) -> None:
+    message = refused([*files.arguments(), flag])
+    assert message.startswith("error: ")
+    assert message.count("\n") == 1
+
+
+def test_without_need_of_a_cluster_its_client_is_not_even_imported() -> None:
+    code = "import sys, webhook.admission.process; sys.exit('kubernetes' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=DEADLINE).returncode == 0

@@ -1,0 +1,311 @@
+"""``pullsecrets plan`` as a person sees it: exact output, exit codes, and never a credential."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+import typer
+import yaml
+
+from webhook.cli import app, main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[3]
+EXAMPLES = ROOT / "examples"
+MARKER = "marker-hunter2"
+
+SOURCE = f"""\
+apiVersion: v1
+kind: Secret
+metadata: {{name: harbor, namespace: pull-secrets}}
+type: kubernetes.io/dockerconfigjson
+stringData: {{.dockerconfigjson: '{{"auths":{{"h.example":{{"username":"u","password":"{MARKER}"}}}}}}'}}
+"""
+ACCOUNT = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: api, namespace: team-a}\n"
+NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {name: team-a, labels: {pullsecrets.webhook/inject: enabled}}\n"
+CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: team-a}\ndata: {n: 'no', e: '1e3'}\n"
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def plan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run ``pullsecrets plan`` with the example configuration, in the folder of the project."""
+    monkeypatch.chdir(ROOT)
+
+    def run(*arguments: str, stdin: str = "") -> Result:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        with pytest.raises(SystemExit) as caught:
+            main(["plan", "--config", "examples/configuration.yaml", *arguments])
+        return Result(int(caught.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+def test_the_table_in_the_documentation_is_what_is_printed(plan: Callable[..., Result]) -> None:
+    page = (ROOT / "docs" / "plan.md").read_text()
+    documented = re.search(r"^\$ pullsecrets plan (-f .*?)\n(.*?)\$ echo \$\?\n(\d)", page, re.MULTILINE | re.DOTALL)
+    assert documented is not None
+    arguments = documented[1].replace(" --config examples/configuration.yaml", "").split()
+
+    result = plan(*arguments)
+
+    assert result.out + result.err == documented[2]
+    assert result.code == int(documented[3])
+
+
+def test_nothing_to_do_is_exit_code_0(plan: Callable[..., Result]) -> None:
+    assert plan("-f", "-", stdin=(EXAMPLES / "unlabelled.yaml").read_text()) == Result(
+        0,
+        "NAMESPACE  OBJECT              RESULT  REASON                  WHY\n"
+        + "".join(
+            f"team-b     {title}  =       namespace-not-opted-in  "
+            'namespace "team-b" does not have the label pullsecrets.webhook/inject=enabled\n'
+            for title in ("Namespace/team-b  ", "ServiceAccount/api", "Pod/migrate       ")
+        ),
+        "0 of 3 objects would change\n",
+    )
+
+
+def test_json_has_each_row_with_the_reason_of_each_pull_secret(plan: Callable[..., Result]) -> None:
+    result = plan("-f", "-", "-o", "json", stdin=f"{NAMESPACE}---\n{ACCOUNT}")
+
+    document = json.loads(result.out)
+    assert document["rows"][2] == {
+        "namespace": "team-a",
+        "object": "ServiceAccount/api",
+        "effect": "references",
+        "added": ["registry-credentials"],
+        "removed": [],
+        "reason": "injected",
+        "why": "registry-credentials is due here and not yet referenced",
+        "pullSecrets": [
+            {"name": "registry-credentials", "reason": "injected"},
+            {"name": "vendor-credentials", "reason": "namespace-not-selected"},
+        ],
+        "origin": "standard input, document 2",
+    }
+    assert document["rows"][1]["origin"] is None
+    assert document["summary"] == {
+        "objects": 2,
+        "copies": 1,
+        "changes": 2,
+        "undecided": 0,
+        "problems": 0,
+        "notLookedAt": 0,
+    }
+
+
+def test_yaml_says_the_same_as_json(plan: Callable[..., Result]) -> None:
+    stdin = f"{NAMESPACE}---\n{ACCOUNT}"
+
+    assert yaml.safe_load(plan("-f", "-", "-o", "yaml", stdin=stdin).out) == json.loads(
+        plan("-f", "-", "-o", "json", stdin=stdin).out
+    )
+
+
+def test_manifests_are_printed_as_they_would_be_stored_but_for_secrets(plan: Callable[..., Result]) -> None:
+    result = plan("-f", "-", "-o", "manifests", stdin=f"{SOURCE}---\n{NAMESPACE}---\n{ACCOUNT}---\n{CONFIG_MAP}")
+
+    assert result == Result(
+        1,
+        """\
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: team-a
+  labels:
+    pullsecrets.webhook/inject: enabled
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: api
+  namespace: team-a
+imagePullSecrets:
+- name: registry-credentials
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: a
+  namespace: team-a
+data:
+  "n": "no"
+  e: "1e3"
+""",
+        "# 1 Secret left out: no credential is printed\n"
+        "1 of 2 objects would change, 1 copy would be written, 2 of other kinds not looked at\n",
+    )
+
+
+def test_the_printed_manifests_change_nothing_more(plan: Callable[..., Result]) -> None:
+    stored = plan("-f", "examples/team-a.yaml", "-o", "manifests").out
+
+    rows = json.loads(plan("-f", "-", "-o", "json", stdin=stored).out)["rows"]
+
+    assert [row["reason"] for row in rows if row["object"] in ("ServiceAccount/api", "Pod/migrate")] == [
+        "already-present",
+        "already-present",
+    ]
+
+
+@pytest.mark.parametrize("output", ["table", "json", "yaml", "manifests"])
+def test_no_output_holds_a_credential(plan: Callable[..., Result], output: str) -> None:
+    broken = SOURCE.replace("harbor", "ghcr").replace('"username":"u",', "")
+
+    result = plan(
+        "-f", "-", "--namespace", "pull-secrets", "-o", output, stdin=f"{SOURCE}---\n{broken}---\n{NAMESPACE}"
+    )
+
+    assert "1 of other kinds" not in result.err
+    assert MARKER not in result.out + result.err
+
+
+def test_sources_are_checked_in_the_release_namespace(plan: Callable[..., Result]) -> None:
+    result = plan("-f", "-", "--namespace", "pull-secrets", stdin=f"{SOURCE}---\n{NAMESPACE}")
+
+    assert [re.split(" {2,}", line) for line in result.out.splitlines()[1:]] == [
+        ["pull-secrets", "Secret/harbor", "=", "source-valid", "it holds what can be copied, for h.example"],
+        ["team-a", "Namespace/team-a", "=", "namespace-selected", "it opts in: registry-credentials applies"],
+        [
+            *("team-a", "Secret/registry-credentials", "+ copy"),
+            *("source-not-seen", "made from its sources; ghcr was not looked at"),
+        ],
+    ]
+
+
+def test_undecided_objects_and_problems_are_counted(plan: Callable[..., Result]) -> None:
+    broken = SOURCE.replace("dockerconfigjson\n", "dockercfg\n")
+
+    result = plan("-f", "-", "--namespace", "pull-secrets", stdin=f"{broken}---\n{ACCOUNT}")
+
+    assert (result.code, result.err) == (0, "0 of 2 objects would change, 1 undecided, 1 problem\n")
+
+
+def test_objects_that_are_there_twice_are_reported(plan: Callable[..., Result]) -> None:
+    result = plan("-f", "-", stdin=f"{ACCOUNT}---\n{ACCOUNT}")
+
+    assert result.err.splitlines()[0] == (
+        "warning: ServiceAccount/api in namespace team-a is there twice, the last one counts:"
+        " standard input, document 1, and standard input, document 2"
+    )
+
+
+def test_manifests_without_a_namespace_are_in_the_default_one(plan: Callable[..., Result]) -> None:
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {}\n"
+
+    assert plan("-f", "-", stdin=pod).out.splitlines()[1].startswith("default ")
+    assert plan("-f", "-", "--default-namespace", "team-a", stdin=pod).out.splitlines()[1].startswith("team-a ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "message"),
+    [
+        (
+            ["-f", "no.yaml"],
+            "",
+            "the file no.yaml cannot be read (No such file or directory): name a file, a folder or -",
+        ),
+        (["-f", "-"], "", "there is no object in standard input: name manifests with -f"),
+        (["-f", "-"], "a: 1\n", "standard input, document 1 is not a Kubernetes object: it has no kind"),
+        (["-f", "-"], "a: {", "standard input, document 1 is not valid YAML: "),
+        ([], "", "Missing option '--filename' / '-f'; see "),
+        (["-f", "-", "-o", "wide"], ACCOUNT, "Invalid value for '--output' / '-o'"),
+        (["-f", "-", "--config", "no.yaml"], ACCOUNT, "the configuration file no.yaml cannot be read"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_with_exit_code_2(
+    plan: Callable[..., Result], arguments: list[str], stdin: str, message: str
+) -> None:
+    code, out, err = plan(*arguments, stdin=stdin)
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"error: {message}")
+
+
+def test_every_flag_is_documented() -> None:
+    command = typer.main.get_command(app).commands["plan"]  # type: ignore[attr-defined]
+    page = (ROOT / "docs" / "plan.md").read_text()
+
+    flags = {flag for parameter in command.params for flag in parameter.opts} - {"--help", "-h"}
+
+    assert {flag for flag in flags if f"`{flag}`" not in page} == set()
+    assert {
+        parameter.envvar for parameter in command.params if parameter.envvar and parameter.envvar not in page
+    } == set()
+
+
+@pytest.mark.parametrize(("columns", "first"), [(80, "RESULT"), (200, "NAMESPACE  OBJECT")])
+def test_a_table_on_a_terminal_fits_it_and_cuts_nothing(columns: int, first: str) -> None:
+    text = _on_a_terminal(columns, "-f", "examples/team-a.yaml", "--config", "examples/configuration.yaml")
+
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()]
+    assert max(map(len, lines)) <= columns
+    assert lines[0].lstrip().startswith(first)
+    assert "…" not in text
+    for word in ("ServiceAccount/api", "+ registry-credentials", "namespace-selected"):
+        assert word in text
+    assert "\x1b[32m+ registry-credentials" in text
+
+
+def _on_a_terminal(columns: int, *arguments: str) -> str:
+    ours, theirs = pty.openpty()
+    with open(ours, "rb", buffering=0) as terminal:  # noqa: PTH123 - a descriptor has no path
+        environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from webhook.cli import main; main()", "plan", *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdout=theirs,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(theirs)
+        text = b""
+        try:
+            while chunk := terminal.read(65536):
+                text += chunk
+        except OSError:
+            pass  # how Linux tells that nobody has the other end open any more
+        assert process.wait() == 1
+    return text.decode()
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    many = "---\n".join(ACCOUNT.replace("name: api", f"name: api-{number}") for number in range(2000))
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", "from webhook.cli import main; main()"),
+            *("plan", "-f", "-", "--config", "examples/configuration.yaml", "-o", "json"),
+        ],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process:
+        process.stdin.write(many)
+        process.stdin.close()
+        error = process.stderr.read()
+
+    assert (process.returncode, error) == (0, "0 of 2000 objects would change, 2000 undecided\n")
