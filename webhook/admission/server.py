@@ -41,8 +41,8 @@ class Deadlines:
     closed, and it never repeats a POST. That also holds for a connection which has not yet said anything: Go's client
     dials ahead, and keeps in its pool what it does not need at once."""
 
-    farewell: float = 2.0
-    """For the client's answer to our close of the TLS session."""
+    farewell: float = 1.0
+    """For the client's answer to our close of the TLS session; what else still comes until then is thrown away."""
 
 
 class AdmissionProtocol(HttpToolsProtocol):

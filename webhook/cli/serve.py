@@ -54,18 +54,17 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
     """Answer the API server's admission reviews over HTTPS."""
     from webhook.admission.process import ServeOptions, run  # noqa: PLC0415 - --help is quick without the server
 
-    configure(log_format, log_level)
-    run(
-        ServeOptions(
-            config=config,
-            kubeconfig=kubeconfig,
-            namespace=namespace,
-            bind_address=bind_address,
-            secure_port=secure_port,
-            metrics_port=metrics_port,
-            certificate=_certificate_source(tls_cert_file, tls_private_key_file, tls_secret),
-        )
+    serve_options = ServeOptions(
+        config=config,
+        kubeconfig=kubeconfig,
+        namespace=namespace,
+        bind_address=bind_address,
+        secure_port=secure_port,
+        metrics_port=metrics_port,
+        certificate=_certificate_source(tls_cert_file, tls_private_key_file, tls_secret),
     )
+    configure(log_format, log_level)
+    run(serve_options)
 
 
 def _certificate_source(cert_file: Path | None, key_file: Path | None, secret: str) -> CertificateSource:

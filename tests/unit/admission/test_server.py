@@ -1,0 +1,107 @@
+"""The deadlines of the admission port, on real sockets."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certs.authority import issue_authority, issue_leaf
+from certs.reload import ServingCertificate
+from webhook.admission.app import AdmissionApp
+from webhook.admission.endpoint import MutateEndpoint
+from webhook.admission.handler import Answer
+from webhook.admission.server import AdmissionListener, Deadlines
+from webhook.core.model import Reason
+from webhook.observe.listener import bind
+from webhook.observe.metrics import AdmissionMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DAY = timedelta(days=1)
+AUTHORITY = issue_authority(datetime.now(UTC), DAY)
+LEAF = issue_leaf(AUTHORITY, ["127.0.0.1"], datetime.now(UTC), DAY)
+
+SHORT, LONG = 0.2, 60.0
+PATIENCE = 20.0
+
+HEAD = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
+
+
+@contextmanager
+def listening(deadlines: Deadlines) -> Iterator[int]:
+    """An admission port that answers whatever it gets; gives its number."""
+    serving = ServingCertificate()
+    serving.load(LEAF.certificate_pem, LEAF.private_key_pem)
+    endpoint = MutateEndpoint(
+        lambda body: Answer(body, "pods", "CREATE", Reason.ALREADY_PRESENT), AdmissionMetrics(lambda: 0)
+    )
+    bound = bind("127.0.0.1", 0, "--secure-port")
+    listener = AdmissionListener(AdmissionApp(endpoint), bound, serving.context, deadlines)
+    with listener.in_background():
+        yield listener.port
+
+
+@contextmanager
+def connected(port: int) -> Iterator[ssl.SSLSocket]:
+    context = ssl.create_default_context(cadata=AUTHORITY.certificate_pem.decode())
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as raw,
+        context.wrap_socket(raw, server_hostname="127.0.0.1") as connection,
+    ):
+        yield connection
+
+
+def closes(connection: socket.socket) -> bool:
+    """Whether the server ends the connection, in whatever way, without a word."""
+    try:
+        return connection.recv(1) == b""
+    except (ConnectionResetError, ssl.SSLEOFError):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("deadlines", "sent"),
+    [
+        (Deadlines(header=SHORT, body=LONG, idle=LONG), HEAD[:20]),
+        (Deadlines(header=LONG, body=SHORT, idle=LONG), HEAD),
+        (Deadlines(header=LONG, body=SHORT, idle=LONG), HEAD + b"x"),
+        (Deadlines(header=LONG, body=LONG, idle=SHORT), b""),
+        (Deadlines(header=LONG, body=LONG, idle=SHORT), b"\r\n"),
+    ],
+    ids=["slow headers", "no body", "slow body", "silence", "almost silence"],
+)
+def test_a_connection_that_does_not_get_on_with_it_is_closed(deadlines: Deadlines, sent: bytes) -> None:
+    with listening(deadlines) as port, connected(port) as connection:
+        connection.sendall(sent)
+        started = time.monotonic()
+        assert closes(connection)
+        assert SHORT / 2 < time.monotonic() - started < PATIENCE
+
+
+def test_a_connection_without_a_tls_handshake_is_closed() -> None:
+    with (
+        listening(Deadlines(handshake=SHORT)) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as silent,
+    ):
+        assert closes(silent)
+
+
+def test_a_slow_header_on_a_connection_that_was_used_before_is_closed_too() -> None:
+    with listening(Deadlines(header=SHORT, idle=LONG)) as port, connected(port) as connection:
+        connection.sendall(HEAD + b"{}")
+        answer = b""
+        while not answer.endswith(b"{}"):
+            answer += connection.recv(1000)
+        connection.sendall(HEAD[:5])
+        assert closes(connection)
+
+
+def test_idle_connections_outlive_those_of_the_api_server() -> None:
+    assert Deadlines().idle > 90

@@ -1,0 +1,51 @@
+"""Fixtures for the tests that talk HTTP to an API server which has faults to switch on."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.fake_apiserver.server import FakeApiServer
+from webhook.kube.client import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from webhook.kube.client import Client
+
+TOKEN = "a-token-that-nobody-may-see"
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApiServer]:
+    """A fake API server of the test's own, empty."""
+    server = FakeApiServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def kubeconfig(api: FakeApiServer, tmp_path: Path) -> Path:
+    """A kubeconfig file for `api`, with a bearer token."""
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "fake", "cluster": {"server": api.url}}],
+        "users": [{"name": "someone", "user": {"token": TOKEN}}],
+        "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "someone"}}],
+        "current-context": "fake",
+    }
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(document))
+    return path
+
+
+@pytest.fixture
+def client(kubeconfig: Path) -> Iterator[Client]:
+    """A client of `api`; a request may take a second."""
+    client = connect(kubeconfig, request_timeout=1.0)
+    yield client
+    client.close()
