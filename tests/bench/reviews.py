@@ -42,7 +42,9 @@ def _review(containers: list[dict[str, Any]]) -> bytes:
 
 
 def _pod(containers: list[dict[str, Any]]) -> dict[str, Any]:
-    names: dict[str, Any] = {f'k:{{"name":"{container["name"]}"}}': {".": {}, "f:image": {}, "f:env": {}} for container in containers}
+    names: dict[str, Any] = {
+        f'k:{{"name":"{container["name"]}"}}': {".": {}, "f:image": {}, "f:env": {}} for container in containers
+    }
     return {
         "kind": "Pod",
         "apiVersion": "v1",

@@ -239,7 +239,10 @@ def test_no_word_of_a_credential_is_in_any_log(playground: Maker) -> None:
     serve.wait_ready()
     namespace = ours.namespace(selected=True)
     ours.await_selected(namespace, marker)
-    broken = {"type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": json.dumps({"auths": {"h": marker}})}}
+    broken = {
+        "type": "kubernetes.io/dockerconfigjson",
+        "stringData": {".dockerconfigjson": json.dumps({"auths": {"h": marker}})},
+    }
     ours.apply(ours.installation.namespace, "Secret", SOURCE, broken)
     eventually(lambda: dict(ours.events(ours.installation.namespace)), lambda seen: "SourceInvalid" in seen)
     logged = sync.program.log.read_text() + serve.program.log.read_text()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from webhook.kube.client import Client
 
-TOKEN = "a-token-that-nobody-may-see"
+TOKEN = "a-token-that-nobody-may-see"  # noqa: S105
 
 
 @pytest.fixture

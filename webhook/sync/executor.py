@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-class Deposed(Exception):  # noqa: N818 (not an error: this process is no longer the one that writes)
+class Deposed(Exception):
     """The lease is no longer ours: nothing more is written."""
 
 

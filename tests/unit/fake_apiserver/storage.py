@@ -25,7 +25,7 @@ _UNOWNED = {("apiVersion",), ("kind",)} | {
 }
 
 
-class Refused(Exception):  # noqa: N818 (an answer, not an error of this program)
+class Refused(Exception):
     """An answer that is not 2xx: what the API server says in a Status."""
 
     def __init__(self, code: int, reason: str, message: str) -> None:
