@@ -52,6 +52,17 @@ def test_opting_out_and_in_again_at_once_ends_selected(shared: Playground, selec
     shared.await_left(selected)
 
 
+def test_no_reference_outlives_its_copy_although_the_webhook_may_still_put_it_back(shared: Playground) -> None:
+    # The API server matches the webhook's namespaceSelector against a cache that lags behind the label.
+    namespaces = [shared.namespace(selected=True) for _ in range(10)]
+    for namespace in namespaces:
+        shared.await_selected(namespace, "first")
+    for namespace in namespaces:
+        shared.opt(namespace, None)
+    for namespace in namespaces:
+        shared.await_left(namespace)
+
+
 def test_a_deleted_copy_comes_back(shared: Playground, selected: str) -> None:
     shared.delete(selected, "secrets", COPY)
     shared.await_selected(selected, "first")

@@ -6,8 +6,9 @@ labels of a namespace, where they are known.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.admission.review import AdmissionRequest, GroupVersionKind, RequestHead, parse, render
 from webhook.core.inject import Decision, Subject, decide
@@ -31,8 +32,7 @@ OTHER = "other"
 """What metrics call a resource or operation that is none of ours: a client cannot invent new time series."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """The answer to one request: its body, and what logs and metrics say about it."""
 
     body: bytes

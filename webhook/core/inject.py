@@ -6,7 +6,6 @@ ServiceAccounts, ``plan`` and ``explain``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -34,8 +33,7 @@ class LocalObjectReference(msgspec.Struct, gc=False):
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class References:
+class References(msgspec.Struct, frozen=True, gc=False):
     """The ``imagePullSecrets`` of an object: whether the list is there at all, and the names in it, in order."""
 
     present: bool = False
@@ -57,9 +55,11 @@ def read_references(value: object) -> References | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What a decision reads of a Pod or a ServiceAccount."""
+class Subject(msgspec.Struct, frozen=True):
+    """What a decision reads of a Pod or a ServiceAccount.
+
+    A struct like its neighbours, because each review makes one of each: a frozen dataclass takes four times as long.
+    """
 
     kind: Literal["Pod", "ServiceAccount"]
     name: str
@@ -71,8 +71,7 @@ class Subject:
     images: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """What is to be done with one object: the names to add, and why it came out so.
 
     ``gates`` holds for each pull secret, in the order of the configuration, its name and its own reason. It is empty

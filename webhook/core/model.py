@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from webhook.core.labels import EVERYTHING, Selector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
 DEFAULT_OPT_IN_LABEL = "pullsecrets.webhook/inject"
 DEFAULT_OPT_IN_VALUE = "enabled"
@@ -73,8 +73,8 @@ class NameFilter:
         return _matches_any(name, self.include) and not _matches_any(name, self.exclude)
 
 
-def _matches_any(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+def _matches_any(name: str, patterns: Collection[str]) -> bool:
+    return bool(patterns) and ("*" in patterns or any(fnmatchcase(name, pattern) for pattern in patterns))
 
 
 @dataclass(frozen=True, slots=True)

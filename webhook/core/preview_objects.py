@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -65,4 +64,4 @@ def read_subject(manifest: Manifest) -> Subject | None:
     for field in _TEMPLATES[manifest.group, manifest.kind]:
         template = template.get(field) if isinstance(template, Mapping) else None
     subject = pod_subject(template, manifest.namespace) if isinstance(template, Mapping) else None
-    return None if subject is None else replace(subject, name=manifest.name)
+    return None if subject is None else msgspec.structs.replace(subject, name=manifest.name)

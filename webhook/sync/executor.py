@@ -80,8 +80,7 @@ class Executor:
             raise next((failure for failure in failures if isinstance(failure, Conflict)), failures[0])
 
     def _try(self, failures: list[ApiError], write: Callable[..., None], *arguments: Any) -> bool:  # noqa: ANN401
-        if not self._may_write():
-            raise Deposed
+        self._ensure_leading()
         try:
             write(*arguments)
         except ApiError as error:
@@ -89,9 +88,14 @@ class Executor:
             return False
         return True
 
+    def _ensure_leading(self) -> None:
+        if not self._may_write():
+            raise Deposed
+
     def _apply_copy(self, namespace: str, action: ApplyCopy, contents: Mapping[str, Content]) -> None:
         if action.replaces is not None:
             self._delete_copy(action.replaces, "copy replaced")
+            self._ensure_leading()
         content = contents[action.name]
         metadata: dict[str, Any] = {
             "namespace": namespace,
@@ -123,7 +127,9 @@ class Executor:
         if account.references is None:
             return
         operations = additions(SERVICE_ACCOUNT_PATH, account.references, names)
-        self._patch(account, [expect_resource_version(account.resource_version), *operations])
+        stored = self._patch(account, [expect_resource_version(account.resource_version), *operations])
+        if stored is not None and not stored.issuperset(names):
+            raise _undone(account)
         self._wrote("references added")
         log.info("references added", namespace=account.namespace, service_account=account.name, secrets=list(names))
 
@@ -132,7 +138,9 @@ class Executor:
         if account.references is None:
             return
         operations = removals(SERVICE_ACCOUNT_PATH, account.references, action.names)
-        self._patch(account, [expect_resource_version(account.resource_version), *operations])
+        stored = self._patch(account, [expect_resource_version(account.resource_version), *operations])
+        if stored is not None and not stored.isdisjoint(action.names):
+            raise _undone(account)
         self._wrote("references removed")
         log.info(
             "references removed",
@@ -141,18 +149,21 @@ class Executor:
             secrets=list(action.names),
         )
 
-    def _patch(self, account: ServiceAccount, operations: list[Any]) -> None:
+    def _patch(self, account: ServiceAccount, operations: list[Any]) -> frozenset[str] | None:
+        """Return the names that the stored ServiceAccount references; None when it is gone."""
         namespace, name = account.namespace, account.name
         try:
-            stored = self._client.json_patch(SERVICE_ACCOUNTS, name, operations, namespace, field_manager=FIELD_MANAGER)
+            answer = self._client.json_patch(SERVICE_ACCOUNTS, name, operations, namespace, field_manager=FIELD_MANAGER)
         except Conflict:
             # Another writer was first. The watch will tell, but a busy list would be changed again by then.
             self._refresh(namespace, name)
             raise
         except NotFound:
             self._caches.service_accounts.discard(namespace, name)
-            return
-        self._caches.service_accounts.upsert(to_service_account(decode_service_account(stored)))
+            return None
+        stored = to_service_account(decode_service_account(answer))
+        self._caches.service_accounts.upsert(stored)
+        return frozenset(stored.references.names if stored.references else ())
 
     def _refresh(self, namespace: str, name: str) -> None:
         try:
@@ -174,3 +185,14 @@ class Executor:
             table.discard(copy.namespace, copy.name)
         self._wrote(action)
         log.info(action, namespace=copy.namespace, secret=copy.name)
+
+
+def _undone(account: ServiceAccount) -> Conflict:
+    """Return the conflict with whoever changes at admission what we write.
+
+    That may be our own webhook: after an opt-out, the API server's namespaceSelector lags by milliseconds, and puts
+    back what is being taken away. Were it not noticed, the copy would go and the reference stay.
+    """
+    return Conflict(
+        f"ServiceAccount {account.namespace}/{account.name}: a webhook undid the change of imagePullSecrets"
+    )

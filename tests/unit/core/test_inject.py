@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from webhook.core.inject import MIRROR_ANNOTATION, Decision, References, Subject, decide, read_references
@@ -15,7 +16,7 @@ FOR_TEAM_A = replace(PLAIN, namespace_selector=Selector((Requirement("team", Ope
 
 def pod(**changes: object) -> Subject:
     subject = Subject("Pod", "web", "team-a", labels={}, annotations={}, references=References())
-    return replace(subject, **changes)  # type: ignore[arg-type]
+    return msgspec.structs.replace(subject, **changes)
 
 
 def service_account(**changes: object) -> Subject:
