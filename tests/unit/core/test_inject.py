@@ -56,13 +56,13 @@ def test_pods_never_does_not_stop_a_service_account() -> None:
 
 @pytest.mark.parametrize("subject", [pod(), service_account()])
 def test_an_excluded_namespace_is_left_alone(subject: Subject) -> None:
-    assert reason(replace(subject, namespace="kube-system"), PLAIN) is Reason.NAMESPACE_EXCLUDED
+    assert reason(msgspec.structs.replace(subject, namespace="kube-system"), PLAIN) is Reason.NAMESPACE_EXCLUDED
 
 
 @pytest.mark.parametrize("subject", [pod(), service_account()])
 def test_an_object_labelled_disabled_is_left_alone(subject: Subject) -> None:
     labels = {"pullsecrets.webhook/inject": "disabled"}
-    assert reason(replace(subject, labels=labels), PLAIN) is Reason.OBJECT_DISABLED
+    assert reason(msgspec.structs.replace(subject, labels=labels), PLAIN) is Reason.OBJECT_DISABLED
 
 
 def test_a_mirror_pod_is_left_alone_whatever_the_value_of_its_annotation() -> None:
