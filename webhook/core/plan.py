@@ -154,7 +154,7 @@ def plan_namespace(
         copies=tuple(copies),
         additions=tuple(_additions(state, configuration, usable)),
         removals=tuple(_removals(state.service_accounts, [copy.name for copy in leaving])),
-        deletions=tuple(DeleteCopy(copy) for copy in leaving),
+        deletions=tuple(DeleteCopy(copy) for copy in leaving if not copy.terminating),
         findings=tuple(findings),
     )
 
@@ -175,9 +175,11 @@ def _plan_copies(
             findings.append(Finding(FindingReason.SOURCE_UNAVAILABLE, name))
         elif copy is None:
             writes.append(ApplyCopy(name))
+        elif copy.terminating:
+            pass  # when it is gone, the watch tells, and it is written anew
         elif copy.replaceable_only:
             writes.append(ApplyCopy(name, replaces=copy))
-        elif copy.content_hash != content_hash and not copy.terminating:
+        elif copy.content_hash != content_hash:
             writes.append(ApplyCopy(name, updates=copy))
         if copy is not None or content_hash is not None:
             usable.add(name)
@@ -208,11 +210,7 @@ def _leaving(state: NamespaceState, configuration: Configuration, wanted: Sequen
     The release namespace and the other excluded ones are no exception: a copy of ours there dates from before.
     """
     known = set(configuration.secret_names)
-    return [
-        copy
-        for copy in state.copies.values()
-        if copy.ours and copy.name in known and copy.name not in wanted and not copy.terminating
-    ]
+    return [copy for copy in state.copies.values() if copy.ours and copy.name in known and copy.name not in wanted]
 
 
 def _removals(accounts: Iterable[ServiceAccount], leaving: Sequence[str]) -> Iterable[RemoveReferences]:

@@ -8,6 +8,7 @@ decided by who asked for it.
 
 from __future__ import annotations
 
+import ssl
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
 from webhook import __version__
-from webhook.errors import ApiUnavailable, Conflict, Invalid, UsageError
+from webhook.errors import ApiUnavailable, Conflict, Forbidden, Invalid, UsageError
 from webhook.kube.status import error_from_response
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def connect(
         else:
             file = None if kubeconfig is None else str(kubeconfig)
             kubernetes_config.load_kube_config(file, context, client_configuration=configuration, persist_config=False)
+        _check_certificates(configuration)
         return Client(ApiClient(configuration), observer, request_timeout)
     except ConfigException as error:
         where = f"kubeconfig {kubeconfig}" if kubeconfig else "the cluster's credentials"
@@ -83,6 +85,16 @@ def connect(
         problem = " ".join(str(error).split()) or type(error).__name__
         where = f"kubeconfig {kubeconfig}" if kubeconfig else "the default kubeconfig"
         raise UsageError(f"{where} cannot be read: {problem}") from None
+
+
+def _check_certificates(configuration: Configuration) -> None:
+    # Else it is found at the first request, and looks like an API server that does not answer.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if configuration.ssl_ca_cert:
+        context.load_verify_locations(configuration.ssl_ca_cert)
+    if configuration.cert_file:
+        # A password, though empty, lest an encrypted key be asked for on the terminal.
+        context.load_cert_chain(configuration.cert_file, configuration.key_file, password="")
 
 
 class Client:
@@ -210,10 +222,12 @@ class Client:
     def stream(self, path: str, query: Mapping[str, str], *, inactivity: float) -> Iterator[Stream]:
         """Open a watch; the context ends it. ``inactivity`` is how many silent seconds mean that the peer is gone.
 
+        Until it begins it is a request like others: the API server answers a watch at once, and is silent only then.
+
         Raises:
             ApiError: the server did not begin to stream.
         """
-        deadline = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=inactivity)
+        deadline = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=self._request_timeout)
         started = time.monotonic()
         status = 0
         try:
@@ -234,6 +248,7 @@ class Client:
         if status != 200:  # noqa: PLR2004
             raise error_from_response("WATCH", path, status, response.headers, data)
         try:
+            _be_patient(response, inactivity)
             yield Stream(response, path)
         finally:
             # Not release_conn: what is unread on the connection belongs to this watch.
@@ -243,11 +258,23 @@ class Client:
         headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
         if content_type:
             headers["Content-Type"] = content_type
-        # Calls the hook that re-reads a rotated token.
-        authorization = self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        authorization = self._authorization()
         if authorization:
             headers["Authorization"] = authorization
         return headers
+
+    def _authorization(self) -> str:
+        try:
+            # Calls the hook that reads a rotated token again.
+            value = self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        except (ConfigException, OSError, ValueError) as error:
+            raise ApiUnavailable(f"the credentials cannot be read again ({type(error).__name__})") from None
+        # A token file that a person wrote ends in a line break; client-go strips it too.
+        authorization = (value or "").strip()
+        if not (authorization.isascii() and authorization.isprintable()):
+            # http.client would refuse it as well, but with the token in its message.
+            raise Forbidden("the bearer token has a character that no HTTP header may have", status=401)
+        return authorization
 
     def _url(self, path: str, query: Mapping[str, str] | None) -> str:
         return f"{self.host}{path}?{urlencode(query)}" if query else f"{self.host}{path}"
@@ -285,12 +312,19 @@ class Stream:
             raise _unavailable("WATCH", self._path, error) from None
 
     def shutdown(self) -> None:
-        """Wake the thread that reads the lines, from any other thread; its iteration ends."""
+        """Wake the thread that reads the lines, from any other thread: for it, the connection breaks."""
         try:
             self._response.shutdown()
         except (ValueError, RuntimeError, OSError):
             # Already closed by its own thread: nothing left to wake.
             return
+
+
+def _be_patient(response: urllib3.BaseHTTPResponse, seconds: float) -> None:
+    """Set how long the connection of an answer that has begun may be silent."""
+    connection = getattr(response, "connection", None)
+    if connection is not None and connection.sock is not None:
+        connection.sock.settimeout(seconds)
 
 
 def _unavailable(method: str, path: str, error: Exception) -> ApiUnavailable:

@@ -70,7 +70,6 @@ class Notice:
 @dataclass(slots=True)
 class _Said:
     count: int
-    first: str
     written_at: float
 
 
@@ -130,15 +129,16 @@ class EventRecorder:
             self._create(notice, now)
 
     def _create(self, notice: Notice, now: float) -> None:
-        stamp = _now()
-        while len(self._said) >= MEMORY_LIMIT:
-            del self._said[next(iter(self._said))]
-        self._said[notice.event_name] = _Said(1, stamp, now)
+        said = _Said(1, now)
         try:
-            self._client.create(EVENTS, _event(notice, stamp), notice.regarding.namespace)
+            self._client.create(EVENTS, _event(notice), notice.regarding.namespace)
         except Conflict:
             # An earlier process has said it; its count is not known here, and not worth a right to read Events.
-            self._count_up(notice, self._said[notice.event_name])
+            self._count_up(notice, said)
+        # Only what has been written is counted up later; what could not be is said anew the next time.
+        while len(self._said) >= MEMORY_LIMIT:
+            del self._said[next(iter(self._said))]
+        self._said[notice.event_name] = said
 
     def _count_up(self, notice: Notice, said: _Said) -> None:
         body = {"count": said.count, "lastTimestamp": _now()}
@@ -146,8 +146,8 @@ class EventRecorder:
         self._client.merge_patch(EVENTS, notice.event_name, body, namespace, field_manager=COMPONENT)
 
 
-def _event(notice: Notice, stamp: str) -> dict[str, Any]:
-    regarding = notice.regarding
+def _event(notice: Notice) -> dict[str, Any]:
+    regarding, stamp = notice.regarding, _now()
     return {
         "metadata": {"name": notice.event_name, "namespace": regarding.namespace},
         "involvedObject": {

@@ -139,15 +139,15 @@ class LeaseElection:
             self._on_change(leading)
 
     def _try_once(self) -> None:
-        # The term is counted from before the request: the others count theirs from when they see its effect.
+        # The term is counted from before the request, the others count theirs from after they have seen its effect.
         now = self._clock()
-        self._observe(self._read(), now)
+        self._observe(self._read())
         lease = self._observed
         if lease is not None and not self._may_take(lease, now):
             self._leading_until = 0.0
             return
         written = self._create(self._spec(None)) if lease is None else self._update(lease, self._spec(lease))
-        self._observe(written, now)
+        self._observe(written)
         self._leading_until = now + self._timing.renew_deadline
 
     def _read(self) -> Lease | None:
@@ -156,10 +156,10 @@ class LeaseElection:
         except NotFound:
             return None
 
-    def _observe(self, lease: Lease | None, now: float) -> None:
+    def _observe(self, lease: Lease | None) -> None:
         """Note when the record last changed by our own clock: expiry is counted from there, not from its timestamps."""
         if lease is None or self._observed is None or lease.spec != self._observed.spec:
-            self._observed_at = now
+            self._observed_at = self._clock()
         self._observed = lease
 
     def _may_take(self, lease: Lease, now: float) -> bool:

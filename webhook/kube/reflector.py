@@ -48,7 +48,8 @@ STEADY_SECONDS = 30.0
 """A watch that lived this long has shown that the server is well: the backoff begins anew."""
 
 SHORT_WATCH_SECONDS = 1.0
-"""A watch that ends sooner, without an event, counts as a failure (as in client-go): else the loop would spin."""
+"""A watch that ends sooner counts as a failure, be there events or not: else the loop would spin on a server, or a
+proxy before it, that says one thing and hangs up."""
 
 W = TypeVar("W", bound=Object)
 V = TypeVar("V")
@@ -166,6 +167,7 @@ class Reflector(Generic[W, V]):
             started = time.monotonic()
             try:
                 self._list_and_watch()
+                failures = 0
             except Exception as error:  # noqa: BLE001
                 # Whatever it was, a reflector that ends in silence is the worst outcome: report, list again, go on.
                 if self._stopping.is_set():
@@ -238,7 +240,7 @@ class Reflector(Generic[W, V]):
             **position,
             **self.collection.selector,
         }
-        started, events = time.monotonic(), 0
+        started = time.monotonic()
         with self._client.stream(self.collection.path, query, inactivity=self._inactivity) as stream:
             self._stream = stream
             self._connected = True
@@ -247,11 +249,10 @@ class Reflector(Generic[W, V]):
                     return
                 for line in stream.lines():
                     pending = self._take(decode_event(line), pending)
-                    events += 1
             finally:
                 self._connected = False
                 self._stream = None
-        if pending is not None or (not events and time.monotonic() - started < SHORT_WATCH_SECONDS):
+        if pending is not None or time.monotonic() - started < SHORT_WATCH_SECONDS:
             raise ApiUnavailable(f"WATCH {self.collection.path}: the server ended the watch at once")
 
     def _take(self, event: WatchEvent, pending: _Pending[V] | None) -> _Pending[V] | None:
@@ -267,7 +268,7 @@ class Reflector(Generic[W, V]):
                 self._replace(pending.values(), bookmark.metadata.resource_version)
                 return None
             return pending
-        obj: W = self._decode_object(event.object)
+        obj = self._decode(event)
         if pending is not None:
             self._gather(pending, event.type, obj)
             return pending
@@ -277,6 +278,15 @@ class Reflector(Generic[W, V]):
             self._handler.upsert(self._convert(obj))
         self._resource_version = obj.metadata.resource_version
         return None
+
+    def _decode(self, event: WatchEvent) -> W:
+        try:
+            obj: W = self._decode_object(event.object)
+        except ApiUnavailable:
+            # From here the same event would come again and again; a list has only what is there by now.
+            self._resource_version = ""
+            raise
+        return obj
 
     def _gather(self, pending: _Pending[V], event: EventType, obj: W) -> None:
         key = (obj.metadata.namespace, obj.metadata.name)

@@ -5,6 +5,7 @@ Source of the shape: metav1.Status; of what each code means: k8s.io/apimachinery
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,6 +26,18 @@ if TYPE_CHECKING:
 
 MESSAGE_LIMIT = 400
 """Characters of the server's own message that are kept: policies and quotas explain themselves in less."""
+
+RETRY_AFTER_LIMIT = 30.0
+"""Seconds: whoever asks for more is asked again all the same, lest one strange header blind this process for a day."""
+
+_WHO_REFUSED = re.compile(
+    r'admission webhook "[^"]*" denied the request'
+    r"|ValidatingAdmissionPolicy '[^']*' with binding '[^']*' denied request"
+    r'|failed calling webhook "[^"]*"'
+)
+
+_NEVER_QUOTED = frozenset({401, 403, 404, 409, 429})
+"""The codes whose message the API server writes itself, of names alone: rights, quotas, conflicts."""
 
 
 class StatusDetails(msgspec.Struct, frozen=True):
@@ -65,11 +78,24 @@ def error_from_status(method: str, path: str, status: Status, code: int, retry_a
     if retry_after is None and status.details is not None and status.details.retry_after > 0:
         retry_after = status.details.retry_after
     message = f"{method} {path}: {code} {status.reason}".rstrip()
-    if status.message and not (code == 400 and "/secrets" in path):  # noqa: PLR2004
-        # A 400 may quote what it could not decode, and for a Secret that is a credential.
-        message = f"{message}: {status.message[:MESSAGE_LIMIT]}"
+    told = _tellable(method, path, code, status.message)
+    if told:
+        message = f"{message}: {told[:MESSAGE_LIMIT]}"
+    if retry_after is not None:
+        retry_after = min(retry_after, RETRY_AFTER_LIMIT)
     kind = _kind(code, has_retry_after=retry_after is not None)
     return kind(message, status=code, reason=status.reason, retry_after=retry_after)
+
+
+def _tellable(method: str, path: str, code: int, message: str) -> str:
+    """Return what may be shown of a message: about the write of a Secret, nothing that may quote what was sent."""
+    if method in ("GET", "WATCH") or "/secrets" not in path:
+        return message
+    # What a webhook or a policy has to say follows its name, and may be the very object that it refused.
+    refuser = _WHO_REFUSED.search(message)
+    if refuser is not None:
+        return refuser.group(0)
+    return message if code in _NEVER_QUOTED else ""
 
 
 def _kind(code: int, *, has_retry_after: bool) -> type[ApiError]:
@@ -94,4 +120,4 @@ def _kind(code: int, *, has_retry_after: bool) -> type[ApiError]:
 
 def _seconds(value: str | None) -> float | None:
     # The HTTP date form is legal, but the API server and its proxies send seconds.
-    return float(value) if value is not None and value.isdigit() else None
+    return float(value) if value is not None and value.isascii() and value.isdigit() else None

@@ -78,6 +78,8 @@ class SourceBook:
         """Take the pull secrets of a new configuration."""
         with self._lock:
             self._pull_secrets = configuration.pull_secrets
+            # What is no longer watched grows stale: named again later, it must be read again first.
+            self._sources = {name: self._sources[name] for name in configuration.source_names if name in self._sources}
             self._recompute()
         self._changed()
 

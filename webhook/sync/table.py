@@ -74,16 +74,21 @@ class Table(Generic[R]):
             self._changed(obj.namespace)
 
     def remove(self, obj: R) -> None:
-        """Take an object that is gone."""
-        if self.discard(obj.namespace, obj.name):
+        """Take an object that is gone; after our own write, another of its name may be there already."""
+        if self._take_out(obj.namespace, obj.name, obj.resource_version):
             self._changed(obj.namespace)
 
     def discard(self, namespace: str, name: str) -> bool:
         """Forget an object that we have deleted ourselves, before the watch tells of it; whether it was known."""
+        return self._take_out(namespace, name)
+
+    def _take_out(self, namespace: str, name: str, gone_at: str = "") -> bool:
         with self._lock:
-            row = self._rows.get(namespace)
-            if row is None or row.pop(name, None) is None:
+            row = self._rows.get(namespace, {})
+            known = row.get(name)
+            if known is None or _older(gone_at, known.resource_version):
                 return False
+            del row[name]
             if not row:
                 del self._rows[namespace]
             return True

@@ -45,11 +45,15 @@ Action: TypeAlias = Answer | Hang | Cut | Lines
 
 @dataclass(slots=True)
 class Fault:
-    """An action for the next ``times`` requests that it fits, for ever when None; `lift` ends it before."""
+    """An action for the next ``times`` requests that it fits, for ever when None; `lift` ends it before.
+
+    An empty ``plural`` or ``name`` fits any; the name of a list or watch is that of its field selector.
+    """
 
     action: Action
     verbs: frozenset[str]
     plural: str
+    name: str
     times: int | None
     lifted: threading.Event = field(default_factory=threading.Event)
     met: int = 0
@@ -70,17 +74,13 @@ class Faults:
         with self._lock:
             self._faults.append(fault)
 
-    def take(self, verb: str, plural: str) -> Fault | None:
+    def take(self, verb: str, plural: str, name: str) -> Fault | None:
         """Return the first fault that fits a request, and count it."""
         with self._lock:
             for fault in self._faults:
-                spent = fault.times is not None and fault.met >= fault.times
-                if not spent and not fault.lifted.is_set() and verb in fault.verbs and fault.plural in ("", plural):
+                over = fault.lifted.is_set() or (fault.times is not None and fault.met >= fault.times)
+                fits = verb in fault.verbs and fault.plural in ("", plural) and fault.name in ("", name)
+                if fits and not over:
                     fault.met += 1
                     return fault
             return None
-
-    def lift_all(self) -> None:
-        with self._lock:
-            for fault in self._faults:
-                fault.lift()

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.unit.fake_apiserver.faults import Answer, Cut, Hang, Lines
+from tests.unit.fake_apiserver.faults import Answer, Cut, Fault, Hang, Lines
 from tests.unit.fake_apiserver.storage import Object, Refused, Target
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     at: float
+
+    @property
+    def name(self) -> str:
+        """The name that is asked for, be it by the path or by a field selector."""
+        return self.target.name or self.query.get("fieldSelector", "").removeprefix("metadata.name=")
 
 
 class Listener(Protocol):
@@ -84,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
             case Hang():
                 assert fault is not None
-                fault.lifted.wait()
+                self._fall_silent(fault)
                 raise _Broken
             case Lines(lines, silent):
                 assert fault is not None
@@ -92,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
                 for line in lines:
                     self._send_line(line)
                 if silent:
-                    fault.lifted.wait()
+                    self._fall_silent(fault)
                 self._end_stream()
                 return
             case Cut(after):
@@ -105,6 +110,10 @@ class Handler(BaseHTTPRequestHandler):
             self._give(Answer(refused.code, json.dumps(refused.status).encode()))
 
     do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815 (the names that http.server looks for)
+
+    def _fall_silent(self, fault: Fault) -> None:
+        while not fault.lifted.wait(0.01) and not self.server.ending:
+            pass
 
     def _read_request(self) -> Request:
         url = urlsplit(self.path)
@@ -127,10 +136,10 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(request.body) if request.body else {}
         match request.verb:
             case "watch":
-                self._watch(target, query)
+                self._watch(request)
                 return
             case "list":
-                answer = self._list(target, query)
+                answer = self._list(request)
             case "get":
                 answer = storage.get(target)
             case "create":
@@ -157,13 +166,13 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _list(self, target: Target, query: Mapping[str, str]) -> Object:
-        fake = self.server.fake
+    def _list(self, request: Request) -> Object:
+        fake, query = self.server.fake, request.query
         with fake.storage.changed:
             token = query.get("continue", "")
             if token and token not in fake.pages:
                 raise Refused(410, "Expired", "The provided continue parameter is too old")
-            items = fake.pages.pop(token) if token else fake.storage.select(target, _name(query))
+            items = fake.pages.pop(token) if token else fake.storage.select(request.target, request.name)
             limit = int(query.get("limit") or 0) or len(items)
             metadata = {"resourceVersion": str(fake.storage.revision)}
             if items[limit:]:
@@ -171,8 +180,8 @@ class Handler(BaseHTTPRequestHandler):
                 fake.pages[metadata["continue"]] = items[limit:]
             return {"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items[:limit]}
 
-    def _watch(self, target: Target, query: Mapping[str, str]) -> None:
-        fake, storage, name = self.server.fake, self.server.fake.storage, _name(query)
+    def _watch(self, request: Request) -> None:
+        fake, storage, query = self.server.fake, self.server.fake.storage, request.query
         initial = query.get("sendInitialEvents") == "true"
         if initial and not fake.watch_list:
             message = "sendInitialEvents: Forbidden: forbidden for watch unless the WatchList feature gate is enabled"
@@ -180,7 +189,7 @@ class Handler(BaseHTTPRequestHandler):
         with storage.changed:
             revision = storage.revision if initial else int(query.get("resourceVersion") or 0)
             position = len(storage.history) if initial else 0
-            present = storage.select(target, name) if initial else []
+            present = storage.select(request.target, request.name) if initial else []
         self._begin_stream()
         if revision < storage.compacted and not initial:
             self._send("ERROR", Refused(410, "Expired", "too old resource version").status)
@@ -191,20 +200,21 @@ class Handler(BaseHTTPRequestHandler):
                 self._send("ADDED", obj)
             metadata = {"resourceVersion": str(revision), "annotations": INITIAL_EVENTS_END}
             self._send("BOOKMARK", {"metadata": metadata})
-        self._follow(target, name, revision, position, time.monotonic() + int(query.get("timeoutSeconds", "300")))
+        self._follow(request, revision, position)
+        self._end_stream()
 
-    def _follow(self, target: Target, name: str, revision: int, position: int, deadline: float) -> None:
-        storage = self.server.fake.storage
+    def _follow(self, request: Request, revision: int, position: int) -> None:
+        storage, target = self.server.fake.storage, request.target
+        deadline = time.monotonic() + int(request.query.get("timeoutSeconds", "300"))
         while not self.server.ending and time.monotonic() < deadline:
             with storage.changed:
                 if position == len(storage.history) and not self.server.ending:
                     storage.changed.wait(deadline - time.monotonic())
                 changes, position = storage.history[position:], len(storage.history)
             for change in changes:
-                fits = change.collection == target.collection and target.holds(change.object, name)
+                fits = change.collection == target.collection and target.holds(change.object, request.name)
                 if change.revision > revision and (change.type == "BOOKMARK" or fits):
                     self._send(change.type, change.object)
-        self._end_stream()
 
     def _begin_stream(self) -> None:
         self.send_response(200)
@@ -220,10 +230,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def _end_stream(self) -> None:
         self.wfile.write(b"0\r\n\r\n")
-
-
-def _name(query: Mapping[str, str]) -> str:
-    return query.get("fieldSelector", "").removeprefix("metadata.name=")
 
 
 def cut(connection: socket.socket) -> None:

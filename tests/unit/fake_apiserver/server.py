@@ -33,15 +33,15 @@ class FakeApiServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
-    def inject(self, action: Action, *verbs: str, plural: str = "", times: int | None = 1) -> Fault:
+    def inject(self, action: Action, *verbs: str, plural: str = "", name: str = "", times: int | None = 1) -> Fault:
         """Let the next ``times`` requests of those verbs (all, when none is given) meet a fault."""
-        fault = Fault(action, frozenset(verbs) or READS | WRITES, plural, times)
+        fault = Fault(action, frozenset(verbs) or READS | WRITES, plural, name, times)
         self._faults.add(fault)
         return fault
 
     def take_fault(self, request: Request) -> Fault | None:
         self.requests.append(request)
-        return self._faults.take(request.verb, request.target.plural)
+        return self._faults.take(request.verb, request.target.plural, request.name)
 
     def seen(self, *verbs: str, plural: str = "") -> list[Request]:
         """Return the requests of those verbs, in the order in which they came."""
@@ -73,7 +73,6 @@ class FakeApiServer:
     def go_away(self) -> None:
         """Break every connection and refuse new ones."""
         if self._listener is not None:
-            self._faults.lift_all()
             self._listener.end()
             self._listener = None
 

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from webhook.core.labels import Operator, Requirement, Selector
+from webhook.core.model import Configuration, OptIn, PullSecret, Reason
+from webhook.core.plan import describe_namespace
+from webhook.core.selection import Namespace, namespace_stop, selected_pull_secrets
+
+LABEL = "pullsecrets.webhook/inject"
+GOLD = Selector((Requirement("tier", Operator.IN, ("gold",)),))
+EVERYWHERE = PullSecret("everywhere", ("harbor",))
+GOLD_ONLY = PullSecret("gold-only", ("ghcr",), GOLD)
+CONFIGURATION = Configuration((EVERYWHERE, GOLD_ONLY)).excluding("pull-secret-webhook")
+
+
+def namespace(name: str = "team-a", value: str = "enabled", *, terminating: bool = False, **labels: str) -> Namespace:
+    return Namespace(name, {LABEL: value, **labels}, terminating)
+
+
+@pytest.mark.parametrize(
+    ("subject", "reason"),
+    [
+        (namespace(), None),
+        (namespace("kube-system"), Reason.NAMESPACE_EXCLUDED),
+        (namespace("pull-secret-webhook"), Reason.NAMESPACE_EXCLUDED),
+        (namespace("kube-system", terminating=True), Reason.NAMESPACE_EXCLUDED),
+        (namespace(terminating=True), Reason.NAMESPACE_TERMINATING),
+        (namespace(value="disabled"), Reason.NAMESPACE_NOT_OPTED_IN),
+        (namespace(value="Enabled"), Reason.NAMESPACE_NOT_OPTED_IN),
+        (namespace(value=""), Reason.NAMESPACE_NOT_OPTED_IN),
+        (Namespace("team-a"), Reason.NAMESPACE_NOT_OPTED_IN),
+    ],
+)
+def test_a_namespace_takes_part_only_when_nothing_stops_it(subject: Namespace, reason: Reason | None) -> None:
+    assert namespace_stop(CONFIGURATION, subject) is reason
+
+
+def test_the_opt_in_label_is_the_configured_one() -> None:
+    configuration = Configuration((EVERYWHERE,), OptIn("example.com/registry", "yes"))
+
+    assert namespace_stop(configuration, Namespace("a", {"example.com/registry": "yes"})) is None
+    assert namespace_stop(configuration, namespace()) is Reason.NAMESPACE_NOT_OPTED_IN
+
+
+def test_each_pull_secret_selects_for_itself_and_the_order_is_kept() -> None:
+    assert selected_pull_secrets(CONFIGURATION, namespace()) == (EVERYWHERE,)
+    assert selected_pull_secrets(CONFIGURATION, namespace(tier="gold")) == (EVERYWHERE, GOLD_ONLY)
+    assert selected_pull_secrets(CONFIGURATION, namespace(value="off", tier="gold")) == ()
+    assert selected_pull_secrets(CONFIGURATION, namespace(terminating=True)) == ()
+
+
+@pytest.mark.parametrize(
+    ("configuration", "subject", "reason"),
+    [
+        (CONFIGURATION, namespace(), Reason.INJECTED),
+        (CONFIGURATION, namespace("kube-public"), Reason.NAMESPACE_EXCLUDED),
+        (Configuration(()), namespace(), Reason.NOTHING_CONFIGURED),
+        (Configuration((GOLD_ONLY,)), namespace(), Reason.NAMESPACE_NOT_SELECTED),
+    ],
+)
+def test_a_namespace_as_a_whole_has_one_reason(
+    configuration: Configuration, subject: Namespace, reason: Reason
+) -> None:
+    assert describe_namespace(configuration, subject) is reason

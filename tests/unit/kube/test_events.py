@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.fake_apiserver.faults import Answer, Cut, Hang
+from tests.unit.polling import until
+from webhook.kube import events
+from webhook.kube.events import EventRecorder, Notice, Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.unit.fake_apiserver.server import FakeApiServer
+    from webhook.kube.client import Client
+
+NAMESPACE = Reference("v1", "Namespace", "team-a", "team-a", "uid-1")
+NOTICE = Notice(NAMESPACE, "CopyConflict", "it is not ours")
+
+
+class Clock:
+    """A clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def recorder(client: Client, clock: Clock) -> Iterator[EventRecorder]:
+    recorder = EventRecorder(client, clock=clock)
+    recorder.start()
+    yield recorder
+    recorder.stop(5.0)
+
+
+def stored(api: FakeApiServer, notice: Notice = NOTICE) -> dict[str, Any] | None:
+    return api.read(f"/api/v1/namespaces/{notice.regarding.namespace}/events/{notice.event_name}")
+
+
+def say(api: FakeApiServer, recorder: EventRecorder, notice: Notice = NOTICE) -> None:
+    """Record a notice and wait until it has been dealt with."""
+    done = Notice(Reference("v1", "Namespace", "done", "done"), "Done", str(time.monotonic()))
+    recorder.record(notice)
+    recorder.record(done)
+    until(lambda: stored(api, done))
+
+
+def test_a_notice_becomes_an_event_about_its_object(api: FakeApiServer, recorder: EventRecorder) -> None:
+    say(api, recorder)
+
+    event = stored(api) or {}
+    assert event["involvedObject"] == {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "namespace": "team-a",
+        "name": "team-a",
+        "uid": "uid-1",
+    }
+    assert (event["type"], event["reason"], event["message"]) == ("Warning", "CopyConflict", "it is not ours")
+    assert (event["count"], event["source"]) == (1, {"component": "pull-secret-webhook"})
+    assert event["firstTimestamp"] == event["lastTimestamp"]
+
+
+def test_the_same_notice_counts_up_once_a_minute(api: FakeApiServer, recorder: EventRecorder, clock: Clock) -> None:
+    for _ in range(5):
+        say(api, recorder)
+    clock.now += events.REPEAT_SECONDS
+    say(api, recorder)
+
+    assert (stored(api) or {})["count"] == 6
+    about_us = [request for request in api.seen() if request.target.namespace == "team-a"]
+    assert [request.verb for request in about_us] == ["create", "patch"]
+
+
+def test_other_words_about_the_same_object_are_another_event(api: FakeApiServer, recorder: EventRecorder) -> None:
+    other = Notice(NAMESPACE, "CopyConflict", "it is somebody's")
+    say(api, recorder)
+    say(api, recorder, other)
+
+    assert stored(api)
+    assert stored(api, other)
+
+
+def test_an_event_that_has_expired_is_written_anew(api: FakeApiServer, recorder: EventRecorder, clock: Clock) -> None:
+    say(api, recorder)
+    api.remove(f"/api/v1/namespaces/team-a/events/{NOTICE.event_name}")
+    clock.now += events.REPEAT_SECONDS
+
+    say(api, recorder)
+
+    assert (stored(api) or {})["count"] == 1
+
+
+def test_an_event_of_an_earlier_process_is_refreshed(api: FakeApiServer, recorder: EventRecorder) -> None:
+    path = f"/api/v1/namespaces/team-a/events/{NOTICE.event_name}"
+    api.put(path, {"count": 1, "lastTimestamp": "2026-01-01T00:00:00Z"})
+
+    say(api, recorder)
+
+    assert (stored(api) or {})["lastTimestamp"] > "2026-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("fault", [Answer(403), Answer(500, b"<html>"), Answer(429), Cut(0)], ids=str)
+def test_an_event_that_could_not_be_written_is_written_when_it_is_said_again(
+    api: FakeApiServer,
+    recorder: EventRecorder,
+    fault: Any,  # noqa: ANN401
+) -> None:
+    api.inject(fault, "create")
+    say(api, recorder)
+
+    say(api, recorder)
+
+    assert stored(api)
+
+
+def test_recording_waits_for_nobody(
+    api: FakeApiServer, client: Client, recorder: EventRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client._request_timeout = 0.2
+    monkeypatch.setattr(recorder._queue, "maxsize", 10)
+    hanging = api.inject(Hang(), times=None)
+    started = time.monotonic()
+
+    for number in range(1000):
+        recorder.record(Notice(NAMESPACE, "Reason", str(number)))
+
+    assert time.monotonic() - started < 0.2
+    hanging.lift()
+
+
+def test_what_waits_is_written_before_the_end(api: FakeApiServer, client: Client) -> None:
+    recorder = EventRecorder(client)
+    for number in range(20):
+        recorder.record(Notice(NAMESPACE, "Reason", str(number)))
+    recorder.start()
+
+    recorder.stop(5.0)
+
+    assert len(api.seen("create")) == 20
+
+
+def test_the_end_waits_no_longer_than_it_was_told_to(api: FakeApiServer, client: Client) -> None:
+    hanging = api.inject(Hang(), times=None)
+    recorder = EventRecorder(client)
+    recorder.start()
+    recorder.record(NOTICE)
+    started = time.monotonic()
+
+    recorder.stop(0.1)
+
+    assert time.monotonic() - started < 0.8
+    hanging.lift()
+    recorder._thread.join()
+
+
+def test_what_is_remembered_is_bounded(
+    api: FakeApiServer, recorder: EventRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MEMORY_LIMIT", 3)
+    for number in range(10):
+        say(api, recorder, Notice(NAMESPACE, "Reason", str(number)))
+
+    assert len(recorder._said) == 3
+
+
+def test_the_name_of_an_event_is_a_valid_name() -> None:
+    notice = Notice(Reference("v1", "Namespace", "a", "n" * 253), "Reason", "ü" * 5000)
+
+    assert len(notice.event_name) <= 253
+
+
+def test_a_message_is_no_longer_than_the_api_server_takes(api: FakeApiServer, recorder: EventRecorder) -> None:
+    long = Notice(NAMESPACE, "Reason", "x" * 5000)
+    say(api, recorder, long)
+
+    assert len(json.dumps((stored(api, long) or {})["message"])) <= 1026

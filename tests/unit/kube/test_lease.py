@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.fake_apiserver.faults import Answer, Hang
+from tests.unit.polling import until
+from webhook.errors import ApiUnavailable, Conflict
+from webhook.kube.lease import LeaseElection, Timing, boot_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.unit.fake_apiserver.server import FakeApiServer
+    from webhook.kube.client import Client
+
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/system/leases/sync"
+TIMING = Timing(duration=15.0, renew_deadline=10.0, retry_period=2.0)
+QUICK = Timing(duration=1.0, renew_deadline=0.6, retry_period=0.02)
+
+
+class Clock:
+    """A clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Candidate:
+    """One competitor, whose attempts the test makes by hand, or a thread in earnest."""
+
+    def __init__(self, client: Client, identity: str, clock: Callable[[], float], timing: Timing = TIMING) -> None:
+        self.changes: list[bool] = []
+        self.election = LeaseElection(
+            client, "system", "sync", identity, self.changes.append, timing=timing, clock=clock
+        )
+
+    def attempt(self) -> bool:
+        self.election._try_once()
+        return self.leads
+
+    @property
+    def leads(self) -> bool:
+        return self.election.is_leading()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def candidates(client: Client) -> Iterator[Callable[..., Candidate]]:
+    """Candidates with threads of their own, stopped with the test."""
+    started: list[Candidate] = []
+
+    def start(identity: str) -> Candidate:
+        started.append(Candidate(client, identity, boot_time, QUICK))
+        started[-1].election.start()
+        return started[-1]
+
+    yield start
+    for candidate in started:
+        candidate.election.stop()
+
+
+def spec(api: FakeApiServer) -> dict[str, Any]:
+    found: dict[str, Any] = (api.read(LEASE) or {})["spec"]
+    return found
+
+
+def test_the_first_to_come_creates_the_lease_and_leads(api: FakeApiServer, client: Client, clock: Clock) -> None:
+    first, second = Candidate(client, "one", clock), Candidate(client, "two", clock)
+
+    assert first.attempt()
+    assert not second.attempt()
+
+    assert second.election.holder == "one"
+    found = spec(api)
+    assert (found["holderIdentity"], found["leaseDurationSeconds"], found["leaseTransitions"]) == ("one", 15, 0)
+
+
+def test_a_leader_renews_without_a_transition(api: FakeApiServer, client: Client, clock: Clock) -> None:
+    leader = Candidate(client, "one", clock)
+    leader.attempt()
+    before = spec(api)
+    clock.now += 2.0
+
+    assert leader.attempt()
+
+    after = spec(api)
+    assert after["renewTime"] > before["renewTime"]
+    assert (after["acquireTime"], after["leaseTransitions"]) == (before["acquireTime"], 0)
+
+
+def test_a_lease_that_is_renewed_is_never_taken(client: Client, clock: Clock) -> None:
+    leader, other = Candidate(client, "one", clock), Candidate(client, "two", clock)
+    leader.attempt()
+
+    for _ in range(20):
+        clock.now += 2.0
+        assert leader.attempt()
+        assert not other.attempt()
+
+
+def test_a_lease_is_taken_when_it_has_not_been_renewed_for_its_duration(
+    api: FakeApiServer, client: Client, clock: Clock
+) -> None:
+    leader, other = Candidate(client, "one", clock), Candidate(client, "two", clock)
+    leader.attempt()
+    other.attempt()
+
+    clock.now += 14.9
+    assert not other.attempt()
+    clock.now += 0.2
+    assert other.attempt()
+
+    assert not leader.leads
+    found = spec(api)
+    assert (found["holderIdentity"], found["leaseTransitions"]) == ("two", 1)
+
+
+def test_expiry_is_counted_from_when_the_lease_was_first_seen(client: Client, clock: Clock) -> None:
+    """The timestamps in it are another machine's, and may be of any year."""
+    Candidate(client, "one", clock).attempt()
+    clock.now += 3600.0
+    late = Candidate(client, "two", clock)
+
+    assert not late.attempt()
+    clock.now += 14.9
+    assert not late.attempt()
+    clock.now += 0.2
+    assert late.attempt()
+
+
+def test_a_renewal_that_was_seen_late_counts_from_when_it_was_seen(
+    api: FakeApiServer, client: Client, clock: Clock
+) -> None:
+    leader, other = Candidate(client, "one", clock), Candidate(client, "two", clock)
+    leader.attempt()
+    reading = other.election._read
+
+    def slow_read() -> Any:  # noqa: ANN401
+        # The request takes so long that the renewal it sees is younger than itself.
+        clock.now += 6.0
+        leader.attempt()
+        return reading()
+
+    other.election._read = slow_read  # type: ignore[method-assign]
+    other.attempt()
+    other.election._read = reading  # type: ignore[method-assign]
+
+    clock.now += 9.9
+    assert leader.election.is_leading()
+    assert not other.attempt()
+    clock.now += 5.0
+    assert not leader.election.is_leading()
+    assert not other.attempt()
+    clock.now += 0.2
+    assert other.attempt()
+    assert spec(api)["holderIdentity"] == "two"
+
+
+def test_a_leader_that_cannot_renew_stops_leading_before_another_may(
+    api: FakeApiServer, client: Client, clock: Clock
+) -> None:
+    leader, other = Candidate(client, "one", clock), Candidate(client, "two", clock)
+    leader.attempt()
+    other.attempt()
+    api.inject(Answer(500), "get", times=5)
+
+    for _ in range(5):
+        clock.now += 2.1
+        with pytest.raises(ApiUnavailable):
+            leader.attempt()
+
+    assert not leader.leads
+    assert not other.attempt()
+
+
+def test_a_process_that_was_suspended_past_its_lease_knows_it_at_once(client: Client, clock: Clock) -> None:
+    leader = Candidate(client, "one", clock)
+    assert leader.attempt()
+
+    clock.now += 10.0
+
+    assert not leader.leads
+
+
+def test_a_leader_that_sees_another_in_the_lease_stops_at_once(
+    api: FakeApiServer, client: Client, clock: Clock
+) -> None:
+    leader = Candidate(client, "one", clock)
+    leader.attempt()
+    api.storage.merge_patch(
+        api.seen("apply")[0].target, {"spec": {"holderIdentity": "usurper", "leaseDurationSeconds": 60}}, "kubectl"
+    )
+
+    assert not leader.attempt()
+    clock.now += 59.0
+    assert not leader.attempt()
+    clock.now += 1.1
+    assert leader.attempt()
+
+
+def test_of_two_who_take_an_expired_lease_at_once_one_meets_a_conflict(client: Client, clock: Clock) -> None:
+    for identity in ("gone", "one", "two"):
+        Candidate(client, identity, clock).attempt()
+    one, two = Candidate(client, "one", clock), Candidate(client, "two", clock)
+    one.attempt()
+    two.attempt()
+    clock.now += 15.1
+    read = two.election._read()
+    assert one.attempt()
+    two.election._read = lambda: read  # type: ignore[method-assign]
+
+    with pytest.raises(Conflict):
+        two.attempt()
+
+    assert (one.leads, two.leads) == (True, False)
+
+
+def test_a_lease_that_was_deleted_is_created_again(api: FakeApiServer, client: Client, clock: Clock) -> None:
+    leader = Candidate(client, "one", clock)
+    leader.attempt()
+    api.remove(LEASE)
+
+    assert leader.attempt()
+    assert spec(api)["holderIdentity"] == "one"
+
+
+def test_of_fifty_who_create_the_lease_at_once_one_leads(api: FakeApiServer, client: Client, clock: Clock) -> None:
+    candidates = [Candidate(client, f"candidate-{number}", clock) for number in range(50)]
+    conflicts: list[Conflict] = []
+    start = threading.Barrier(len(candidates))
+
+    def compete(candidate: Candidate) -> None:
+        # All of them have read that there is no lease.
+        assert candidate.election._read() is None
+        candidate.election._read = lambda: None  # type: ignore[method-assign]
+        start.wait(10.0)
+        try:
+            candidate.attempt()
+        except Conflict as conflict:
+            conflicts.append(conflict)
+
+    threads = [threading.Thread(target=compete, args=(candidate,)) for candidate in candidates]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    leaders = [candidate.election.identity for candidate in candidates if candidate.leads]
+    assert leaders == [spec(api)["holderIdentity"]]
+    assert len(conflicts) == 49
+
+
+def test_a_leader_that_stops_gives_the_lease_away(api: FakeApiServer, candidates: Callable[[str], Candidate]) -> None:
+    leader = candidates("one")
+    until(lambda: leader.changes == [True])
+    other = candidates("two")
+    until(lambda: other.election.holder == "one")
+    started = time.monotonic()
+
+    leader.election.stop()
+    until(lambda: other.changes == [True])
+
+    assert time.monotonic() - started < 0.9  # less than the lease's duration
+    assert leader.changes == [True, False]
+    assert not leader.leads
+    assert spec(api)["holderIdentity"] == "two"
+
+
+def test_one_who_only_stood_by_gives_nothing_away(api: FakeApiServer, candidates: Callable[[str], Candidate]) -> None:
+    leader = candidates("one")
+    until(lambda: leader.leads)
+    other = candidates("two")
+    until(lambda: other.election.holder == "one")
+
+    other.election.stop()
+
+    assert other.changes == []
+    assert spec(api)["holderIdentity"] == "one"
+
+
+def test_losing_the_api_server_is_announced_and_so_is_its_return(
+    api: FakeApiServer, candidates: Callable[[str], Candidate]
+) -> None:
+    leader = candidates("one")
+    until(lambda: leader.changes == [True])
+
+    outage = api.inject(Answer(503), times=None)
+    until(lambda: leader.changes == [True, False])
+    outage.lift()
+
+    until(lambda: leader.changes == [True, False, True])
+
+
+def test_a_renewal_that_hangs_ends_the_leadership_in_time(
+    api: FakeApiServer, client: Client, candidates: Callable[[str], Candidate]
+) -> None:
+    client._request_timeout = 0.2
+    leader = candidates("one")
+    until(lambda: leader.leads)
+
+    hanging = api.inject(Hang(), times=None)
+    until(lambda: not leader.leads, timeout=2.0)
+    hanging.lift()
+
+    until(lambda: leader.leads)
+
+
+def test_whatever_goes_wrong_the_election_goes_on(api: FakeApiServer, candidates: Callable[[str], Candidate]) -> None:
+    for answer in (Answer(200, b"<html>"), Answer(200, b"null"), Answer(500), Answer(403), Answer(401), Answer(429)):
+        api.inject(answer, "get")
+    api.inject(Answer(409), "apply")
+
+    leader = candidates("one")
+
+    until(lambda: leader.leads)
+
+
+def test_the_clock_of_an_election_never_goes_back() -> None:
+    assert boot_time() <= boot_time()

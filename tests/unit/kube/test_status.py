@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from webhook.errors import (
+    ApiError,
+    ApiUnavailable,
+    Conflict,
+    Forbidden,
+    Gone,
+    Invalid,
+    NotFound,
+    Throttled,
+)
+from webhook.kube.status import MESSAGE_LIMIT, RETRY_AFTER_LIMIT, Status, decode_status, error_from_response
+
+ACCOUNT = "/api/v1/namespaces/a/serviceaccounts/default"
+SECRET = "/api/v1/namespaces/a/secrets/harbor"  # noqa: S105
+MARKER = "hunter2-marker"
+
+
+def answered(code: int, message: str = "", *, path: str = ACCOUNT, method: str = "PATCH", **headers: str) -> ApiError:
+    body = json.dumps({"kind": "Status", "message": message, "reason": "Because", "code": code}).encode()
+    return error_from_response(method, path, code, headers, body)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (302, ApiError),
+        (400, Invalid),
+        (401, Forbidden),
+        (403, Forbidden),
+        (404, NotFound),
+        (409, Conflict),
+        (410, Gone),
+        (413, Invalid),
+        (418, ApiError),
+        (422, Invalid),
+        (429, Throttled),
+        (500, ApiUnavailable),
+        (503, ApiUnavailable),
+        (504, ApiUnavailable),
+    ],
+)
+def test_each_code_has_its_exception(code: int, kind: type[ApiError]) -> None:
+    error = answered(code)
+
+    assert type(error) is kind
+    assert (error.status, error.reason) == (code, "Because")
+
+
+def test_a_message_names_the_request_and_what_the_server_said() -> None:
+    assert str(answered(403, "not for you")) == f"PATCH {ACCOUNT}: 403 Because: not for you"
+
+
+def test_a_5xx_that_says_when_to_come_back_is_no_outage() -> None:
+    error = error_from_response("GET", ACCOUNT, 503, {"Retry-After": "3"}, b"")
+
+    assert isinstance(error, Throttled)
+    assert error.retry_after == 3.0
+
+
+def test_the_pause_may_stand_in_the_status_alone() -> None:
+    body = b'{"kind":"Status","code":429,"details":{"retryAfterSeconds":2}}'
+
+    assert error_from_response("GET", ACCOUNT, 429, {}, body).retry_after == 2.0
+
+
+@pytest.mark.parametrize("value", ["86400", "9" * 400, "1" + "0" * 5000])
+def test_nobody_may_send_us_away_for_long(value: str) -> None:
+    assert error_from_response("GET", ACCOUNT, 429, {"Retry-After": value}, b"").retry_after == RETRY_AFTER_LIMIT
+
+
+@pytest.mark.parametrize("value", ["", "-1", "1.5", "soon", "²", "Fri, 31 Dec 1999 23:59:59 GMT"])
+def test_a_pause_that_is_no_number_of_seconds_is_none(value: str) -> None:
+    error = error_from_response("GET", ACCOUNT, 429, {"Retry-After": value}, b"")
+
+    assert isinstance(error, Throttled)
+    assert error.retry_after is None
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>502 Bad Gateway</html>", b"null", b"[]", b"\xff\xfe", b'{"message": 5, "code": {}}']
+)
+def test_a_body_that_is_no_status_says_nothing(body: bytes) -> None:
+    assert decode_status(body) == Status()
+
+
+def test_a_long_message_is_cut() -> None:
+    assert len(str(answered(403, "x" * 100_000))) < MESSAGE_LIMIT + 100
+
+
+@pytest.mark.parametrize("code", [400, 413, 422, 500, 503, 418])
+@pytest.mark.parametrize("method", ["PATCH", "POST", "DELETE"])
+def test_what_may_quote_a_secret_that_was_sent_is_not_shown(code: int, method: str) -> None:
+    error = answered(code, f'Invalid value: "{MARKER}"', path=SECRET, method=method)
+
+    assert MARKER not in str(error)
+    assert f"{method} {SECRET}: {code} Because" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "shown"),
+    [
+        (403, 'admission webhook "x.example.com" denied the request: ', 'admission webhook "x.example.com" denied'),
+        (
+            422,
+            "secrets \"harbor\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: ",
+            "ValidatingAdmissionPolicy 'p' with binding 'b' denied request",
+        ),
+        (500, 'Internal error occurred: failed calling webhook "vault": ', 'failed calling webhook "vault"'),
+    ],
+)
+def test_who_refused_a_secret_is_named_but_not_quoted(code: int, said: str, shown: str) -> None:
+    error = answered(code, f"{said}the password {MARKER} is weak", path=SECRET)
+
+    assert shown in str(error)
+    assert MARKER not in str(error)
+
+
+def test_a_quota_explains_itself() -> None:
+    said = 'secrets "harbor" is forbidden: exceeded quota: small, requested: secrets=1, used: secrets=9'
+
+    assert said in str(answered(403, said, path=SECRET))
+
+
+def test_reading_a_secret_quotes_nothing_and_is_told_in_full() -> None:
+    said = "required storage feature RequestWatchProgress is disabled"
+
+    assert said in str(answered(500, said, path=SECRET, method="WATCH"))

@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.fake_apiserver.faults import Answer, Cut
+from tests.unit.polling import until
+from tests.unit.sync.world import (
+    CONFIGURATION,
+    OURS,
+    RELEASE,
+    copy_in,
+    docker_config,
+    edit_copy,
+    password_in,
+    put_account,
+    put_namespace,
+    put_source,
+    references_in,
+    secret_path,
+)
+from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
+from webhook.core.plan import plan_namespace
+from webhook.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Invalid
+from webhook.sync.caches import Caches
+from webhook.sync.executor import Deposed, Executor
+from webhook.sync.sources import SourceBook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.unit.fake_apiserver.server import FakeApiServer
+    from webhook.core.plan import NamespacePlan
+    from webhook.kube.client import Client
+
+
+class Hands:
+    """An executor on caches that follow the API server, and a lease that can be lost."""
+
+    def __init__(self, client: Client) -> None:
+        self.leads: Callable[[], bool] = lambda: True
+        self.wrote: list[str] = []
+        self.sources = SourceBook(lambda: None, lambda _: None)
+        self.caches = Caches(client, RELEASE, self.sources, lambda _: None, lambda: None)
+        self.executor = Executor(client, RELEASE, self.caches, self._may_write, self.wrote.append)
+        self.sources.configure(CONFIGURATION)
+        self.caches.configure(CONFIGURATION)
+        until(lambda: not self.caches.unsynced())
+
+    def _may_write(self) -> bool:
+        return self.leads()
+
+    def plan(self) -> NamespacePlan:
+        namespace = self.caches.namespaces.get("a")
+        assert namespace is not None
+        hashes = {name: content.hash for name, content in self.sources.contents().items()}
+        return plan_namespace(self.caches.state_of(namespace), CONFIGURATION, hashes)
+
+    def act(self, plan: NamespacePlan | None = None) -> None:
+        self.executor.carry_out("a", plan or self.plan(), self.sources.contents())
+
+    def stop(self) -> None:
+        self.caches.stop()
+        for reflector in self.caches._reflectors.values():
+            reflector.join(5.0)
+
+
+@pytest.fixture
+def opted_in(api: FakeApiServer) -> FakeApiServer:
+    """An API server with one selected namespace that nothing has been done in yet."""
+    put_namespace(api, RELEASE.namespace, "")
+    put_source(api, "first")
+    put_namespace(api, "a")
+    put_account(api, "a", "mine")
+    return api
+
+
+@pytest.fixture
+def hands(opted_in: FakeApiServer, client: Client) -> Iterator[Hands]:  # noqa: ARG001 (the objects come before the caches)
+    hands = Hands(client)
+    yield hands
+    hands.stop()
+
+
+@pytest.fixture
+def settled(api: FakeApiServer, hands: Hands) -> Hands:
+    """Everything is as it should be."""
+    hands.act()
+    api.requests.clear()
+    hands.wrote.clear()
+    return hands
+
+
+def opt_out(api: FakeApiServer, hands: Hands) -> NamespacePlan:
+    put_namespace(api, "a", "no")
+    until(lambda: hands.plan().deletions)
+    return hands.plan()
+
+
+def writes(api: FakeApiServer) -> list[tuple[str, str]]:
+    return [(request.verb, request.target.plural) for request in api.seen("apply", "patch", "delete", "create")]
+
+
+def put_copy(api: FakeApiServer, **changes: Any) -> None:  # noqa: ANN401
+    body = {"type": COPY_TYPE, "data": {COPY_KEY: docker_config("old")}, "metadata": {"labels": OURS}}
+    api.put(secret_path("a"), {**body, **changes})
+
+
+def test_the_copy_is_written_before_the_reference_to_it(api: FakeApiServer, hands: Hands) -> None:
+    hands.act()
+
+    assert writes(api) == [("apply", "secrets"), ("patch", "serviceaccounts")]
+    assert references_in(api, "a") == ["mine", "pull"]
+    copy = copy_in(api, "a") or {}
+    assert (copy["type"], copy["metadata"]["labels"], password_in(copy)) == (COPY_TYPE, OURS, "first")
+    assert hands.wrote == ["copy created", "references added"]
+
+
+def test_what_was_written_is_known_before_the_watch_tells_of_it(hands: Hands) -> None:
+    hands.act()
+
+    assert hands.plan().is_empty
+
+
+def test_a_reference_is_withheld_while_its_copy_cannot_be_written(api: FakeApiServer, hands: Hands) -> None:
+    api.inject(Answer(403), "apply")
+
+    with pytest.raises(Forbidden):
+        hands.act()
+
+    assert writes(api) == [("apply", "secrets")]
+    assert references_in(api, "a") == ["mine"]
+
+
+def test_references_go_before_the_copy_they_name(api: FakeApiServer, settled: Hands) -> None:
+    settled.act(opt_out(api, settled))
+
+    assert writes(api) == [("patch", "serviceaccounts"), ("delete", "secrets")]
+    assert references_in(api, "a") == ["mine"]
+    assert copy_in(api, "a") is None
+    assert settled.wrote == ["references removed", "copy deleted"]
+
+
+def test_a_copy_stays_while_a_reference_to_it_cannot_be_removed(api: FakeApiServer, settled: Hands) -> None:
+    plan = opt_out(api, settled)
+    api.inject(Answer(500), "patch")
+
+    with pytest.raises(ApiUnavailable):
+        settled.act(plan)
+
+    assert writes(api) == [("patch", "serviceaccounts")]
+    assert copy_in(api, "a") is not None
+    settled.act()
+    assert copy_in(api, "a") is None
+
+
+def test_the_failure_of_one_service_account_does_not_delay_another(api: FakeApiServer, hands: Hands) -> None:
+    put_account(api, "a", account="other")
+    until(lambda: len(hands.plan().additions) == 2)
+    api.inject(Answer(500), "patch")
+
+    with pytest.raises(ApiUnavailable):
+        hands.act()
+
+    assert [references_in(api, "a"), references_in(api, "a", "other")].count(["mine"]) <= 1
+    assert [request.verb for request in api.seen("patch")] == ["patch", "patch"]
+    hands.act()
+    assert hands.plan().is_empty
+
+
+def test_a_conflict_is_what_is_raised_because_it_is_worth_another_look(api: FakeApiServer, hands: Hands) -> None:
+    put_account(api, "a", account="other")
+    until(lambda: len(hands.plan().additions) == 2)
+    api.inject(Answer(500), "patch")
+    api.inject(Answer(409), "patch")
+
+    with pytest.raises(Conflict):
+        hands.act()
+
+
+def test_a_foreign_secret_that_the_caches_do_not_know_yet_wins(api: FakeApiServer, hands: Hands) -> None:
+    plan = hands.plan()
+    api.put(secret_path("a"), {"type": COPY_TYPE, "data": {COPY_KEY: docker_config("theirs")}})
+
+    with pytest.raises(Conflict):
+        hands.act(plan)
+
+    assert password_in(copy_in(api, "a")) == "theirs"
+    assert references_in(api, "a") == ["mine"]
+
+
+def test_a_copy_that_was_replaced_since_it_was_seen_is_not_written_over(api: FakeApiServer, settled: Hands) -> None:
+    put_source(api, "second")
+    until(lambda: settled.plan().copies)
+    plan = settled.plan()
+    api.remove(secret_path("a"))
+    api.put(secret_path("a"), {"type": COPY_TYPE, "data": {COPY_KEY: docker_config("theirs")}})
+
+    with pytest.raises(Conflict):
+        settled.act(plan)
+
+    assert password_in(copy_in(api, "a")) == "theirs"
+
+
+def test_what_others_edited_in_a_copy_is_taken_back(api: FakeApiServer, settled: Hands) -> None:
+    before = (copy_in(api, "a") or {})["metadata"]["uid"]
+    edit_copy(api, "a")
+    until(lambda: settled.plan().copies)
+
+    settled.act()
+
+    after = copy_in(api, "a") or {}
+    assert (password_in(after), after["metadata"]["uid"]) == ("first", before)
+
+
+@pytest.mark.parametrize("wrong", [{"type": "Opaque"}, {"immutable": True}])
+def test_a_copy_that_no_update_can_make_right_is_deleted_and_written_anew(
+    api: FakeApiServer, hands: Hands, wrong: dict[str, object]
+) -> None:
+    put_copy(api, **wrong)
+    until(lambda: hands.plan().copies[0].replaces)
+
+    hands.act()
+
+    assert writes(api) == [("delete", "secrets"), ("apply", "secrets"), ("patch", "serviceaccounts")]
+    assert password_in(copy_in(api, "a")) == "first"
+
+
+def test_a_copy_that_is_gone_already_needs_no_deletion(api: FakeApiServer, settled: Hands) -> None:
+    plan = opt_out(api, settled)
+    api.remove(secret_path("a"))
+
+    settled.act(plan)
+
+    until(lambda: settled.plan().is_empty)
+
+
+def test_a_service_account_that_is_gone_is_forgotten(api: FakeApiServer, hands: Hands) -> None:
+    plan = hands.plan()
+    api.remove("/api/v1/namespaces/a/serviceaccounts/default")
+
+    hands.act(plan)
+
+    until(lambda: hands.plan().is_empty)
+
+
+def test_a_service_account_that_changed_is_read_again_and_nothing_of_it_is_lost(
+    api: FakeApiServer, hands: Hands
+) -> None:
+    plan = hands.plan()
+    put_account(api, "a", "mine", "another")
+
+    with pytest.raises(Conflict):
+        hands.act(plan)
+    assert references_in(api, "a") == ["mine", "another"]
+
+    hands.act()
+    assert references_in(api, "a") == ["mine", "another", "pull"]
+
+
+def test_a_deposed_leader_writes_nothing(api: FakeApiServer, hands: Hands) -> None:
+    hands.leads = lambda: False
+
+    with pytest.raises(Deposed):
+        hands.act()
+
+    assert writes(api) == []
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_the_lease_is_asked_about_before_each_write(api: FakeApiServer, hands: Hands, after: int) -> None:
+    put_copy(api, type="Opaque")
+    until(lambda: hands.plan().copies[0].replaces)
+    hands.leads = lambda: len(writes(api)) < after
+
+    with pytest.raises(Deposed):
+        hands.act()
+
+    assert len(writes(api)) == after
+
+
+@pytest.mark.parametrize("fault", [Answer(422), Answer(400), Answer(429), Answer(200, b"<html>"), Cut(0)], ids=str)
+def test_whatever_answers_a_write_is_an_error_of_the_api(
+    api: FakeApiServer,
+    hands: Hands,
+    fault: Any,  # noqa: ANN401
+) -> None:
+    api.inject(fault, "apply")
+
+    with pytest.raises(ApiError) as caught:
+        hands.act()
+
+    assert not isinstance(caught.value, Conflict)
+    assert isinstance(caught.value, Invalid) == (getattr(fault, "status", 0) in (400, 422))
+    hands.act()
+    assert hands.plan().is_empty
+
+
+def test_secrets_are_asked_for_by_their_configured_names_only(api: FakeApiServer, hands: Hands) -> None:
+    hands.act()
+
+    asked = [(one.target.namespace, one.query["fieldSelector"]) for one in api.seen("list", "watch", plural="secrets")]
+    assert sorted(asked) == [("", "metadata.name=pull"), (RELEASE.namespace, "metadata.name=harbor")]
+    assert api.seen("get") == []

@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.fake_apiserver.faults import Answer, Hang
+from tests.unit.polling import until
+from tests.unit.sync.world import (
+    CONFIGURATION,
+    OURS,
+    RELEASE,
+    copy_in,
+    docker_config,
+    edit_copy,
+    password_in,
+    put_account,
+    put_namespace,
+    put_source,
+    references_in,
+    secret_path,
+)
+from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
+from webhook.core.model import PullSecret
+from webhook.kube.events import EventRecorder
+from webhook.observe.sync_metrics import SyncMetrics
+from webhook.sync.loop import SyncLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.unit.fake_apiserver.server import FakeApiServer
+    from webhook.kube.client import Client
+
+WRITES = ("apply", "patch", "delete", "create")
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webhook.kube.reflector.BACKOFF_BASE", 0.02)
+    monkeypatch.setattr("webhook.sync.queue.RETRY_BASE", 0.02)
+
+
+class Running:
+    """A loop with all that belongs to it but the election."""
+
+    def __init__(self, client: Client) -> None:
+        self.leads = True
+        self.metrics = SyncMetrics()
+        self.recorder = EventRecorder(client)
+        self.loop = SyncLoop(client, RELEASE, CONFIGURATION, self.recorder, self.metrics, lambda: self.leads)
+
+    def start(self, *, leading: bool = True) -> None:
+        self.recorder.start()
+        self.loop.start(workers=2)
+        self.leads = leading
+        self.loop.lead(leading)
+
+    def stop(self) -> None:
+        self.loop.stop(5.0)
+        for reflector in self.loop.caches._reflectors.values():
+            reflector.join(5.0)
+        self.recorder.stop(5.0)
+
+    def settle(self) -> None:
+        """Wait until all is known and nothing is left to be done."""
+        until(lambda: not self.loop.caches.unsynced() and self.loop.queue.is_idle)
+
+
+@pytest.fixture
+def running(api: FakeApiServer, client: Client) -> Iterator[Running]:
+    """A loop that leads, a usable source and no namespace to look after."""
+    put_namespace(api, RELEASE.namespace, "")
+    put_source(api, "first")
+    running = Running(client)
+    running.start()
+    yield running
+    running.stop()
+
+
+def opt_in(api: FakeApiServer, name: str = "a") -> None:
+    put_account(api, name, "mine")
+    put_namespace(api, name)
+
+
+def is_right(api: FakeApiServer, name: str = "a", password: str = "first") -> bool:  # noqa: S107
+    return password_in(copy_in(api, name)) == password and references_in(api, name) == ["mine", "pull"]
+
+
+def is_clean(api: FakeApiServer, name: str = "a") -> bool:
+    return copy_in(api, name) is None and references_in(api, name) == ["mine"]
+
+
+def reasons(api: FakeApiServer) -> set[str]:
+    """What Events have been written."""
+    return {change.object["reason"] for change in list(api.storage.history) if change.collection == "api/v1/events"}
+
+
+def put_foreign(api: FakeApiServer) -> None:
+    api.put(secret_path("a"), {"type": COPY_TYPE, "data": {COPY_KEY: docker_config("theirs")}})
+
+
+def writes(api: FakeApiServer) -> int:
+    return len([request for request in api.seen(*WRITES) if request.target.plural != "events"])
+
+
+@pytest.mark.usefixtures("running")
+def test_a_label_brings_the_copy_and_the_references(api: FakeApiServer) -> None:
+    opt_in(api)
+
+    until(lambda: is_right(api))
+
+    assert copy_in(api, RELEASE.namespace) is None
+
+
+def test_what_was_there_before_the_start_is_taken_care_of_with_no_write_too_many(
+    api: FakeApiServer, client: Client
+) -> None:
+    put_source(api, "first")
+    for number in range(20):
+        opt_in(api, f"a-{number}")
+    running = Running(client)
+    running.start()
+
+    until(lambda: all(is_right(api, f"a-{number}") for number in range(20)))
+    running.settle()
+
+    assert writes(api) == 40
+    running.stop()
+
+
+def test_starting_again_changes_nothing(api: FakeApiServer, client: Client, running: Running) -> None:
+    opt_in(api)
+    until(lambda: is_right(api))
+    running.stop()
+    revision = api.storage.revision
+
+    again = Running(client)
+    again.start()
+    again.settle()
+    again.stop()
+
+    assert api.storage.revision == revision
+
+
+@pytest.mark.usefixtures("running")
+def test_a_new_credential_is_brought_to_every_copy_in_place(api: FakeApiServer) -> None:
+    for name in ("a", "b"):
+        opt_in(api, name)
+        until(lambda name=name: is_right(api, name))  # type: ignore[misc]
+    uids = [(copy_in(api, name) or {})["metadata"]["uid"] for name in ("a", "b")]
+
+    put_source(api, "second")
+
+    until(lambda: is_right(api, "a", "second") and is_right(api, "b", "second"))
+    assert [(copy_in(api, name) or {})["metadata"]["uid"] for name in ("a", "b")] == uids
+
+
+@pytest.mark.usefixtures("running")
+def test_opting_out_takes_away_only_what_is_ours(api: FakeApiServer) -> None:
+    opt_in(api)
+    until(lambda: is_right(api))
+
+    put_namespace(api, "a", "no")
+
+    until(lambda: is_clean(api))
+
+
+def test_opting_out_and_in_again_ends_selected(api: FakeApiServer, running: Running) -> None:
+    opt_in(api)
+    for _ in range(10):
+        put_namespace(api, "a", "no")
+        put_namespace(api, "a")
+
+    running.settle()
+    until(lambda: is_right(api))
+
+
+@pytest.mark.usefixtures("running")
+def test_a_foreign_secret_is_left_alone_and_reported_and_the_others_go_on(api: FakeApiServer) -> None:
+    put_foreign(api)
+    opt_in(api)
+    opt_in(api, "b")
+
+    until(lambda: is_right(api, "b") and "CopyConflict" in reasons(api))
+
+    assert password_in(copy_in(api, "a")) == "theirs"
+    assert references_in(api, "a") == ["mine"]
+
+
+@pytest.mark.usefixtures("running")
+def test_when_a_foreign_secret_is_gone_the_copy_takes_its_place(api: FakeApiServer) -> None:
+    put_foreign(api)
+    opt_in(api)
+    until(lambda: "CopyConflict" in reasons(api))
+
+    api.remove(secret_path("a"))
+
+    until(lambda: is_right(api))
+
+
+@pytest.mark.usefixtures("running")
+def test_a_copy_that_is_deleted_or_edited_is_back(api: FakeApiServer) -> None:
+    opt_in(api)
+    until(lambda: is_right(api))
+
+    edit_copy(api, "a")
+    until(lambda: is_right(api))
+    api.remove(secret_path("a"))
+    until(lambda: is_right(api))
+
+
+@pytest.mark.usefixtures("running")
+def test_a_reference_that_is_taken_away_is_back_and_nothing_else_is_lost(api: FakeApiServer) -> None:
+    opt_in(api)
+    until(lambda: is_right(api))
+
+    put_account(api, "a", "another")
+
+    until(lambda: references_in(api, "a") == ["another", "pull"])
+
+
+@pytest.mark.usefixtures("running")
+def test_a_source_that_goes_leaves_the_copies_and_one_that_returns_updates_them(api: FakeApiServer) -> None:
+    opt_in(api)
+    until(lambda: is_right(api))
+
+    api.remove(secret_path(RELEASE.namespace, "harbor"))
+    until(lambda: "SourceMissing" in reasons(api))
+    assert is_right(api)
+    put_source(api, "second")
+
+    until(lambda: is_right(api, "a", "second"))
+
+
+@pytest.mark.usefixtures("running")
+def test_a_namespace_that_refuses_writes_backs_off_alone_and_heals(api: FakeApiServer) -> None:
+    refusal = api.inject(Answer(403), "apply", plural="secrets", times=None)
+    opt_in(api)
+    until(lambda: "CopyDenied" in reasons(api))
+    refusal.lift()
+    opt_in(api, "b")
+
+    until(lambda: is_right(api, "b") and is_right(api))
+
+
+@pytest.mark.usefixtures("running")
+def test_a_configured_name_that_is_retired_is_taken_away(api: FakeApiServer, running: Running) -> None:
+    opt_in(api)
+    until(lambda: is_right(api))
+
+    running.loop.reconfigure(replace(CONFIGURATION, pull_secrets=(), retired=("pull",)))
+
+    until(lambda: is_clean(api))
+
+
+def test_a_new_pull_secret_is_brought_everywhere(api: FakeApiServer, running: Running) -> None:
+    opt_in(api)
+    put_source(api, "other", "ghcr")
+    until(lambda: is_right(api))
+
+    second = PullSecret("second", ("ghcr",))
+    running.loop.reconfigure(replace(CONFIGURATION, pull_secrets=(*CONFIGURATION.pull_secrets, second)))
+
+    until(lambda: references_in(api, "a") == ["mine", "pull", "second"])
+    assert password_in(copy_in(api, "a", "second")) == "other"
+
+
+def test_a_name_that_may_not_be_read_delays_only_itself(api: FakeApiServer, running: Running) -> None:
+    refusal = api.inject(Answer(403), "list", "watch", name="second", times=None)
+    second = PullSecret("second", ("harbor",))
+    running.loop.reconfigure(replace(CONFIGURATION, pull_secrets=(second, *CONFIGURATION.pull_secrets)))
+    opt_in(api)
+
+    until(lambda: is_right(api) and refusal.met)
+    assert copy_in(api, "a", "second") is None
+    refusal.lift()
+
+    until(lambda: references_in(api, "a") == ["mine", "pull", "second"])
+
+
+def test_who_stands_by_writes_nothing_and_begins_at_once(api: FakeApiServer, client: Client) -> None:
+    put_source(api, "first")
+    opt_in(api)
+    running = Running(client)
+    running.start(leading=False)
+    until(lambda: not running.loop.caches.unsynced())
+    assert writes(api) == 0
+    lists = len(api.seen("list", "watch"))
+
+    running.leads = True
+    running.loop.lead(leading=True)
+
+    until(lambda: is_right(api))
+    assert len(api.seen("list", "watch")) == lists
+    running.stop()
+
+
+def test_a_leader_that_has_lost_its_lease_writes_nothing_and_loses_no_work(
+    api: FakeApiServer, running: Running
+) -> None:
+    running.settle()
+    running.leads = False
+    opt_in(api)
+    until(lambda: len(running.loop.queue._failures))
+    assert writes(api) == 0
+
+    running.leads = True
+
+    until(lambda: is_right(api))
+
+
+def test_after_an_outage_all_is_as_it_should_be(api: FakeApiServer, running: Running) -> None:
+    opt_in(api)
+    until(lambda: is_right(api))
+    api.go_away()
+    until(lambda: len(running.loop.caches.disconnected()) == 4)
+    put_source(api, "second")
+    put_account(api, "a", "mine")
+    api.come_back()
+
+    until(lambda: is_right(api, "a", "second"))
+
+
+def test_a_write_that_hangs_in_one_namespace_does_not_hold_up_another(api: FakeApiServer, running: Running) -> None:
+    running.settle()
+    hanging = api.inject(Hang(), "apply", plural="secrets")
+    opt_in(api)
+    until(lambda: hanging.met)
+    opt_in(api, "b")
+
+    until(lambda: is_right(api, "b"))
+    assert not is_right(api)
+    hanging.lift()
+    until(lambda: is_right(api))
+
+
+@pytest.mark.usefixtures("running")
+def test_another_release_of_the_project_is_somebody_else(api: FakeApiServer) -> None:
+    labels = {**OURS, "pullsecrets.webhook/release": "another"}
+    api.put(secret_path("a"), {"metadata": {"labels": labels}, "type": COPY_TYPE, "data": {COPY_KEY: "e30="}})
+    opt_in(api)
+
+    until(lambda: "CopyConflict" in reasons(api))
+
+    assert (copy_in(api, "a") or {})["metadata"]["labels"] == labels

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tests.unit.polling import until
+from webhook.sync.queue import RETRY_BASE, RETRY_CAP, WorkQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Clock:
+    """A clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def queue(clock: Clock) -> WorkQueue:
+    return WorkQueue(clock=clock)
+
+
+def take_all(queue: WorkQueue) -> list[str | None]:
+    taken = []
+    while len(queue):
+        name = queue.get()
+        assert name is not None
+        queue.done(name)
+        taken.append(name)
+    return list(taken)
+
+
+def test_names_come_out_in_the_order_in_which_they_went_in_each_once(queue: WorkQueue) -> None:
+    queue.add("b", "a", "b")
+    queue.add_all(["c", "a"])
+
+    assert take_all(queue) == ["b", "a", "c"]
+
+
+def test_a_name_added_while_it_is_handled_waits_until_it_is_given_back(queue: WorkQueue) -> None:
+    queue.add("a")
+    assert queue.get() == "a"
+    queue.add("a", "a")
+    assert len(queue) == 0
+
+    queue.done("a")
+
+    assert take_all(queue) == ["a"]
+    assert queue.is_idle
+
+
+def test_a_name_that_failed_comes_back_after_its_pause(queue: WorkQueue, clock: Clock) -> None:
+    pause = queue.retry("a")
+    assert RETRY_BASE / 2 <= pause <= RETRY_BASE
+
+    clock.now += pause
+    assert queue.get() == "a"
+
+
+def test_the_pauses_of_a_name_grow_up_to_a_bound(queue: WorkQueue) -> None:
+    pauses = [queue.retry("a") for _ in range(2000)]
+
+    assert pauses[5] > pauses[0] * 4
+    assert max(pauses) <= RETRY_CAP
+
+
+def test_a_name_backs_off_alone(queue: WorkQueue) -> None:
+    for _ in range(10):
+        queue.retry("a")
+
+    assert queue.retry("b") <= RETRY_BASE
+
+
+def test_a_name_that_is_well_again_begins_anew(queue: WorkQueue) -> None:
+    for _ in range(10):
+        queue.retry("a")
+    queue.forget("a")
+
+    assert queue.retry("a") <= RETRY_BASE
+
+
+def test_a_pause_is_no_shorter_than_the_server_asked_for(queue: WorkQueue) -> None:
+    assert queue.retry("a", at_least=7.0) == 7.0
+
+
+def test_of_two_retries_the_earlier_counts_and_only_once(queue: WorkQueue, clock: Clock) -> None:
+    queue.retry("a", at_least=5.0)
+    queue.retry("a", at_least=1.0)
+    queue.retry("a", at_least=9.0)
+
+    clock.now += 1.0
+    assert queue.get() == "a"
+    queue.done("a")
+    clock.now += 100.0
+    queue.add("b")
+    assert take_all(queue) == ["b"]
+
+
+def test_a_change_does_not_wait_for_the_backoff(queue: WorkQueue) -> None:
+    queue.retry("a", at_least=60.0)
+    queue.add("a")
+
+    assert take_all(queue) == ["a"]
+
+
+def test_a_retry_that_is_due_while_its_name_is_handled_waits_like_an_addition(queue: WorkQueue, clock: Clock) -> None:
+    queue.add("a")
+    queue.get()
+    clock.now += queue.retry("a")
+    queue.add("b")
+    assert queue.get() == "b"
+    assert len(queue) == 0
+
+    queue.done("a")
+
+    assert take_all(queue) == ["a"]
+
+
+def test_the_oldest_wait_is_that_of_the_head(queue: WorkQueue, clock: Clock) -> None:
+    assert queue.oldest_wait() == 0.0
+    queue.add("a")
+    clock.now += 3.0
+    queue.add("a", "b")
+
+    assert queue.oldest_wait() == 3.0
+
+
+def test_a_waiting_worker_is_woken_by_a_name_and_by_the_end() -> None:
+    queue = WorkQueue()
+    taken: list[str | None] = []
+    worker = threading.Thread(target=lambda: taken.extend([queue.get(), queue.get()]))
+    worker.start()
+
+    queue.add("a")
+    until(lambda: taken or not len(queue))
+    queue.close()
+    worker.join(5.0)
+
+    assert taken == ["a", None]
+
+
+def test_a_closed_queue_hands_out_nothing(queue: WorkQueue) -> None:
+    queue.add("a")
+    queue.close()
+
+    assert queue.get() is None
+
+
+def test_names_that_fall_due_together_do_not_wait_for_one_worker() -> None:
+    queue = WorkQueue()
+    both = threading.Barrier(2)
+    met: list[str | None] = []
+
+    def work() -> None:
+        name = queue.get()
+        # Each waits for the other: with one worker alone neither would go on.
+        both.wait(5.0)
+        met.append(name)
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    queue.retry("a")
+    queue.retry("b")
+    for worker in workers:
+        worker.join(6.0)
+
+    assert sorted(map(str, met)) == ["a", "b"]
+
+
+def stress(queue: WorkQueue, workers: int, names: int, handle: Callable[[str], None]) -> None:
+    def work() -> None:
+        while (name := queue.get()) is not None:
+            handle(name)
+            queue.done(name)
+
+    threads = [threading.Thread(target=work) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for round_ in range(50):
+        queue.add(*(f"n{(round_ * 7 + number) % names}" for number in range(names)))
+    until(lambda: queue.is_idle)
+    queue.close()
+    for thread in threads:
+        thread.join(5.0)
+
+
+def test_under_stress_no_name_is_with_two_workers_and_no_change_is_lost() -> None:
+    queue = WorkQueue()
+    lock = threading.Lock()
+    busy: Counter[str] = Counter()
+    overlaps: list[str] = []
+    handled: Counter[str] = Counter()
+
+    def handle(name: str) -> None:
+        with lock:
+            busy[name] += 1
+            if busy[name] > 1:
+                overlaps.append(name)
+            again = handled[name] % 3 == 0
+            handled[name] += 1
+        if again:
+            queue.add(name)
+        time.sleep(0)  # let another worker in
+        with lock:
+            busy[name] -= 1
+
+    stress(queue, workers=8, names=20, handle=handle)
+
+    assert overlaps == []
+    assert set(handled) == {f"n{number}" for number in range(20)}
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Any sequence of calls: what is added is handed out afterwards, and never to two workers at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.queue = WorkQueue(clock=self.clock)
+        self.wanted: set[str] = set()  # changed since it was last handed out
+        self.held: set[str] = set()
+
+    @rule(name=st.sampled_from("abc"))
+    def add(self, name: str) -> None:
+        self.queue.add(name)
+        self.wanted.add(name)
+
+    @rule(name=st.sampled_from("abc"), pause=st.sampled_from([0.0, 5.0]))
+    def retry(self, name: str, pause: float) -> None:
+        self.clock.now += self.queue.retry(name, pause)
+        self.wanted.add(name)
+
+    @precondition(lambda self: self.wanted - self.held)
+    @rule()
+    def get(self) -> None:
+        name = self.queue.get()
+        assert name in self.wanted - self.held
+        self.wanted.discard(name)
+        self.held.add(name)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def done(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.held)))
+        self.held.discard(name)
+        self.queue.done(name)
+
+    @invariant()
+    def nothing_waits_that_is_held(self) -> None:
+        assert not self.held & set(self.queue._ready)
+
+
+TestAnySequenceOfCalls = QueueMachine.TestCase
+TestAnySequenceOfCalls.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

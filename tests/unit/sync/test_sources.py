@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from tests.unit.sync.world import docker_config
+from webhook.core.credential import SourceReason
+from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE, Clash
+from webhook.core.model import Configuration, PullSecret
+from webhook.core.ownership import labels_for
+from webhook.kube.wire import ObjectMeta
+from webhook.sync.shapes import SecretObject
+from webhook.sync.sources import Source, SourceBook, absent_source, read_source
+
+CONFIGURATION = Configuration((PullSecret("pull", ("harbor", "ghcr")), PullSecret("alone", ("harbor",))))
+
+
+class Book:
+    """A source book, and what it told."""
+
+    def __init__(self, configuration: Configuration = CONFIGURATION) -> None:
+        self.changes = 0
+        self.told: list[str] = []
+        self.book = SourceBook(self._changed, lambda source: self.told.append(source.name))
+        self.book.configure(configuration)
+        self.changes = 0
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def contents(self) -> dict[str, bytes]:
+        return {name: content.payload for name, content in self.book.contents().items()}
+
+
+@pytest.fixture
+def book() -> Book:
+    return Book()
+
+
+def secret(name: str, password: str, version: int = 1, registry: str | None = None, **changes: object) -> SecretObject:
+    config = docker_config(password, registry or f"{name}.example.com")
+    metadata = ObjectMeta(name=name, namespace="psw-system", uid=f"uid-{name}", resource_version=str(version))
+    return msgspec.structs.replace(SecretObject(metadata, COPY_TYPE, {COPY_KEY: config}), **changes)
+
+
+def source(name: str, password: str = "1", version: int = 1, registry: str | None = None) -> Source:  # noqa: S107
+    return read_source(secret(name, password, version, registry))
+
+
+def invalid(name: str, version: int = 1) -> Source:
+    return read_source(secret(name, "1", version, type="Opaque"))
+
+
+def test_there_is_no_content_before_every_source_has_been_looked_at(book: Book) -> None:
+    book.book.take(source("ghcr"))
+    assert book.contents() == {}
+    assert not book.book.knows(("harbor", "ghcr"))
+
+    book.book.take(source("harbor"))
+
+    assert book.contents().keys() == {"pull", "alone"}
+    assert book.book.knows(("harbor", "ghcr"))
+    assert book.changes == 1
+
+
+def test_sources_are_merged_and_equal_credentials_give_equal_bytes(book: Book) -> None:
+    for name in ("harbor", "ghcr"):
+        book.book.take(source(name))
+    before = book.contents()
+    assert b"harbor.example.com" in before["pull"]
+    assert b"ghcr.example.com" in before["pull"]
+
+    book.book.take(source("harbor", version=2))
+
+    assert book.contents() == before
+    assert book.changes == 2
+
+
+def test_a_new_credential_is_a_change(book: Book) -> None:
+    for name in ("harbor", "ghcr"):
+        book.book.take(source(name))
+    before = book.book.contents()["pull"].hash
+
+    book.book.take(source("harbor", "2", version=2))
+
+    assert book.book.contents()["pull"].hash != before
+    assert book.changes == 3
+
+
+@pytest.mark.parametrize("problem", [absent_source("harbor"), invalid("harbor", 2)])
+def test_a_source_that_fails_takes_the_content_away_and_says_why(book: Book, problem: Source) -> None:
+    """No content means that copies stay as they are: there is nothing to write over them."""
+    for name in ("harbor", "ghcr"):
+        book.book.take(source(name))
+
+    book.book.take(problem)
+
+    assert book.contents() == {}
+    assert book.book.problems() == {"pull": problem.problem, "alone": problem.problem}
+
+
+def test_a_source_that_is_back_brings_the_new_content(book: Book) -> None:
+    book.book.take(source("ghcr"))
+    book.book.take(source("harbor", "old"))
+    book.book.take(absent_source("harbor"))
+    changes = book.changes
+
+    book.book.take(source("harbor", "new", version=9))
+
+    assert b'"password":"new"' in book.contents()["alone"]
+    assert book.book.problems() == {}
+    assert book.changes == changes + 1
+
+
+def test_one_bad_source_is_a_matter_of_its_own_pull_secrets(book: Book) -> None:
+    book.book.take(source("harbor"))
+    book.book.take(invalid("ghcr"))
+
+    assert book.contents().keys() == {"alone"}
+    assert book.book.problems().keys() == {"pull"}
+
+
+def test_the_first_source_to_name_a_registry_wins_and_the_clash_is_kept(book: Book) -> None:
+    book.book.take(source("harbor", "first", registry="quay.io"))
+    book.book.take(source("ghcr", "second", registry="quay.io"))
+
+    content = book.book.contents()["pull"]
+    assert b"first" in content.payload
+    assert b"second" not in content.payload
+    assert content.clashes == (Clash("quay.io", "harbor", ("ghcr",)),)
+
+
+def test_a_source_is_told_of_when_it_differs_only(book: Book) -> None:
+    book.book.take(source("harbor"))
+    book.book.take(source("harbor"))
+    book.book.take(absent_source("harbor"))
+    book.book.take(absent_source("harbor"))
+
+    assert book.told == ["harbor", "harbor"]
+
+
+def test_a_new_configuration_is_made_of_what_is_known(book: Book) -> None:
+    book.book.take(source("harbor"))
+
+    book.book.configure(Configuration((PullSecret("other", ("harbor",)),)))
+
+    assert book.contents().keys() == {"other"}
+    assert book.changes == 2
+
+
+def test_a_source_that_was_not_watched_for_a_while_must_be_read_again(book: Book) -> None:
+    book.book.take(source("harbor", "stale"))
+    book.book.configure(Configuration((PullSecret("other", ("ghcr",)),)))
+
+    book.book.configure(CONFIGURATION)
+
+    assert not book.book.knows(("harbor",))
+    assert book.contents() == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"type": "Opaque"}, SourceReason.TYPE_UNSUPPORTED),
+        ({"data": None}, SourceReason.KEY_ABSENT),
+        ({"data": {COPY_KEY: b64encode(b"{").decode()}}, SourceReason.JSON_INVALID),
+        ({"metadata": ObjectMeta("harbor", labels=labels_for("another", "x"))}, SourceReason.IS_A_COPY),
+        ({"metadata": ObjectMeta("harbor", deletion_timestamp="2026-01-01T00:00:00Z")}, SourceReason.TERMINATING),
+    ],
+)
+def test_a_source_that_must_not_be_copied_has_a_reason_and_no_credentials(
+    changes: dict[str, object], reason: SourceReason
+) -> None:
+    found = read_source(secret("harbor", "1", **changes))  # type: ignore[arg-type]
+
+    assert found.credentials is None
+    assert found.problem is not None
+    assert found.problem.reason == reason
+
+
+def test_sources_that_are_too_large_together_are_a_problem_of_the_pull_secret() -> None:
+    halves = [source(name, name[0] * 600_000) for name in ("harbor", "ghcr")]
+    book = Book(replace(CONFIGURATION, pull_secrets=CONFIGURATION.pull_secrets[:1]))
+    for half in halves:
+        book.book.take(half)
+
+    assert book.contents() == {}
+    assert book.book.problems()["pull"].reason == SourceReason.COPY_TOO_LARGE
+
+
+def test_no_content_is_shown(book: Book) -> None:
+    book.book.take(source("harbor", "hunter2"))
+
+    assert "hunter2" not in repr(book.book.contents()) + repr(book.book.source("harbor"))
