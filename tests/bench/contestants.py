@@ -111,7 +111,7 @@ def start(name: str, keeper: Keeper, files: Certificate, binaries: dict[str, Pat
     if name == OURS:
         configuration = files.certificate.with_name("configuration.yaml")
         configuration.write_text(CONFIGURATION)
-        argv = [str(COMMAND), "serve", f"--config={configuration}", "--namespace=bench", "--log-level=info"]
+        argv = [str(COMMAND), "serve", f"--config={configuration}", "--namespace=bench-release", "--log-level=info"]
         argv += [f"--bind-address={LOOPBACK}", f"--secure-port={port}", f"--metrics-port={free_port()}", *tls]
     else:
         argv = [str(binaries[name]), f"--address={LOOPBACK}:{port}", *tls]

@@ -59,7 +59,9 @@ def measure() -> list[Row]:
     with Cluster.start() as cluster:
         cluster.create_namespace(NAMESPACE)
         request = _request(cluster)
-        files = contestants.certificate(cluster.directory)
+        folder = cluster.directory / "bench"
+        folder.mkdir()
+        files = contestants.certificate(folder)
         authority = files.authority.read_bytes()
         running = [contestants.start(name, cluster.keeper, files, binaries, None) for name in contestants.ALL]
         injectors: dict[str, Callable[[], None]] = {NONE: lambda: None, POLICY: lambda: _create_policy(cluster)}
@@ -181,12 +183,16 @@ def _remove(cluster: Cluster) -> None:
 def _await_injection(cluster: Cluster, *, expected: bool) -> None:
     """Wait until the API server has learnt of a webhook or policy, or of its end."""
 
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods?dryRun=All"
+    answer = cluster.api.request("POST", path, _pod())
+
     def injected() -> bool:
-        answer = cluster.api.request("POST", f"/api/v1/namespaces/{NAMESPACE}/pods?dryRun=All", _pod())
+        nonlocal answer
+        answer = cluster.api.request("POST", path, _pod())
         return answer.status < 300 and bool(answer.json()["spec"].get("imagePullSecrets")) is expected
 
     if not wait_until(injected, contestants.READY_SECONDS):
-        raise wrk.WrkFailed("the API server does not inject" if expected else "the API server goes on injecting")
+        raise wrk.WrkFailed(f"the API server does {'not' if expected else 'still'} inject: {answer.text[:500]}")
 
 
 def show(rows: list[Row]) -> None:

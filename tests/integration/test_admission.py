@@ -73,7 +73,8 @@ def test_an_updated_service_account_that_lost_the_reference_gets_it_back_in_the_
 def test_the_audit_log_tells_the_reason_and_the_names_and_no_call_failed_open(
     shared: Playground, selected: str
 ) -> None:
-    shared.create(selected, "pods", pod("audited"))
+    # A Pod without a list gets its ServiceAccount's before any webhook is asked: nothing would be left to inject.
+    shared.create(selected, "pods", pod("audited", imagePullSecrets=[{"name": "theirs"}]))
     webhook = "pods.pullsecrets.webhook"
 
     def annotations() -> list[dict[str, str]]:

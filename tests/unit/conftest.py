@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from tests.unit.fake_apiserver.server import FakeApiServer
 from webhook.kube.client import connect
@@ -17,6 +19,16 @@ if TYPE_CHECKING:
     from webhook.kube.client import Client
 
 TOKEN = "a-token-that-nobody-may-see"  # noqa: S105
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Whatever a test makes of the process's logging ends with it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import yaml
 from webhook.cli import app, main
 from webhook.config import API_VERSION, KIND, parse
 from webhook.observe.metrics import AdmissionMetrics, ProcessMetrics
-from webhook.observe.sync_metrics import SyncMetrics
+from webhook.observe.sync_metrics import SyncMetrics, SyncState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,10 @@ def metrics_of(metrics: ProcessMetrics) -> dict[str, tuple[str, frozenset[str]]]
     return {
         family.name + suffixes.get(family.type, ""): (
             family.type,
-            frozenset(labels.get(family.name, ()) if family.type != "info" else family.samples[0].labels),
+            # A state that is collected anew for each scrape, and the build, say their labels only by their samples.
+            frozenset(
+                labels.get(family.name) or (family.samples[0].labels if family.type in {"gauge", "info"} else ())
+            ),
         )
         for family in metrics.registry.collect()
         if not family.name.startswith("process_")
@@ -89,6 +92,7 @@ def documented_metrics(heading: str) -> dict[str, tuple[str, frozenset[str]]]:
 def sync_metrics() -> SyncMetrics:
     metrics = SyncMetrics()
     metrics.follow_queue(lambda: 0, lambda: 0)
+    metrics.follow_state(lambda: SyncState({"harbor": True}, {"registry": True}, {"registry": 0}, 0))
     return metrics
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from certs.reload import ServingCertificate
     from webhook.observe.health import Check
-    from webhook.observe.metrics import ProcessMetrics
+    from webhook.observe.metrics import AdmissionMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +28,7 @@ KEY = "tls.key"
 class CertificateIntake:
     """Takes each new pair into use, or leaves the old one in place and says why. Safe to call from any thread."""
 
-    def __init__(self, serving: ServingCertificate, check: Check, metrics: ProcessMetrics) -> None:
+    def __init__(self, serving: ServingCertificate, check: Check, metrics: AdmissionMetrics) -> None:
         self._serving = serving
         self._check = check
         self._metrics = metrics

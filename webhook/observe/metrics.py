@@ -26,7 +26,7 @@ _DURATION_BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0
 
 
 class ProcessMetrics:
-    """What every role has: its build, its process, the configuration in force and the serving certificate."""
+    """What every role has: its build, its process and the configuration in force."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each, that nobody asked for
@@ -44,16 +44,6 @@ class ProcessMetrics:
             "1 while the configuration file is what is in force, 0 when it is not valid and an older one stays.",
             registry=self.registry,
         )
-        self._expiry = Gauge(
-            "pullsecrets_certificate_expiry_timestamp_seconds",
-            "When the serving certificate ends to be valid, in Unix time; 0 before there is one.",
-            registry=self.registry,
-        )
-        self._certificate_successful = Gauge(
-            "pullsecrets_certificate_last_reload_successful",
-            "1 while the certificate at its source is the one in use, 0 when it is not usable and an older one stays.",
-            registry=self.registry,
-        )
 
     def configuration_accepted(self) -> None:
         self._generation.inc()
@@ -62,16 +52,9 @@ class ProcessMetrics:
     def configuration_refused(self) -> None:
         self._reload_successful.set(0)
 
-    def certificate_accepted(self, not_after: datetime) -> None:
-        self._expiry.set(not_after.timestamp())
-        self._certificate_successful.set(1)
-
-    def certificate_refused(self) -> None:
-        self._certificate_successful.set(0)
-
 
 class AdmissionMetrics(ProcessMetrics):
-    """What ``serve`` has on top: its requests."""
+    """What ``serve`` has on top: its requests and its certificate."""
 
     def __init__(self, in_flight: Callable[[], int]) -> None:
         super().__init__()
@@ -99,6 +82,23 @@ class AdmissionMetrics(ProcessMetrics):
             registry=self.registry,
         ).set_function(in_flight)
         self._series: dict[tuple[str, str, str, str], Counter] = {}
+        self._expiry = Gauge(
+            "pullsecrets_certificate_expiry_timestamp_seconds",
+            "When the serving certificate ends to be valid, in Unix time; 0 before there is one.",
+            registry=self.registry,
+        )
+        self._certificate_successful = Gauge(
+            "pullsecrets_certificate_last_reload_successful",
+            "1 while the certificate at its source is the one in use, 0 when it is not usable and an older one stays.",
+            registry=self.registry,
+        )
+
+    def certificate_accepted(self, not_after: datetime) -> None:
+        self._expiry.set(not_after.timestamp())
+        self._certificate_successful.set(1)
+
+    def certificate_refused(self) -> None:
+        self._certificate_successful.set(0)
 
     def answered(self, answer: Answered, seconds: float) -> None:
         """Count an answered review."""

@@ -125,7 +125,6 @@ class CertificateKeeper:
         self._lifetimes = lifetimes or Lifetimes()
         self._wake = threading.Event()
         self._stopping = threading.Event()
-        self._settled = False
         self._published: tuple[bytes, datetime] | None = None
         self._authority: _Slot[SecretObject] = _Slot(self._wake.set)
         self._leaf: _Slot[SecretObject] = _Slot(self._wake.set)
@@ -164,11 +163,6 @@ class CertificateKeeper:
         if leading:
             self._wake.set()
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether at the last look there was nothing left to be done now."""
-        return self._settled
-
     def _run(self) -> None:
         pause = 0.0
         while not self._stopping.is_set():
@@ -192,9 +186,7 @@ class CertificateKeeper:
             now = datetime.now(UTC)
             step = next_step(self._state(now), now, self._lifetimes)
             if isinstance(step, Nothing):
-                self._settled = True
                 return min(max(0.0, (step.until - now).total_seconds()), LOOK_SECONDS)
-            self._settled = False
             if not self._may_write():
                 return LOOK_SECONDS
             self._take(step)

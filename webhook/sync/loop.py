@@ -9,6 +9,7 @@ import structlog
 
 from webhook.core.plan import EMPTY, plan_namespace
 from webhook.errors import ApiError, Conflict
+from webhook.observe.sync_metrics import SyncState
 from webhook.sync.caches import Caches
 from webhook.sync.executor import Deposed, Executor
 from webhook.sync.notices import Notices
@@ -54,7 +55,7 @@ class SyncLoop:
         self._metrics = metrics
         self._notices = Notices(recorder, release)
         self.queue = WorkQueue()
-        self.sources = SourceBook(self.look_at_everything, self._notices.source_changed)
+        self.sources = SourceBook(self.look_at_everything, self._notices.source_changed, self._notices.clashed)
         self.caches = Caches(
             client,
             release,
@@ -64,6 +65,7 @@ class SyncLoop:
             lambda collection, cause: metrics.watch_restarted(collection.resource.plural, cause),
         )
         metrics.follow_queue(self.queue.__len__, self.queue.oldest_wait)
+        metrics.follow_state(self._state)
         self._executor = Executor(client, release, self.caches, may_write, metrics.wrote)
         self._leading = threading.Event()
         self._stopping = threading.Event()
@@ -110,6 +112,16 @@ class SyncLoop:
     def look_at_everything(self) -> None:
         """Put every namespace into the queue."""
         self.queue.add_all(self.caches.namespaces.names())
+
+    def _state(self) -> SyncState:
+        problems = self.sources.problems()
+        names = [entry.name for entry in self._configuration.pull_secrets]
+        return SyncState(
+            sources={source.name: source.problem is None for source in self.sources.sources()},
+            pull_secrets={name: name not in problems for name in names},
+            conflicts=self._notices.conflicts(names),
+            watches_down=len(self.caches.disconnected()),
+        )
 
     def _start_thread(self, target: Callable[[], None], name: str) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.core.plan import FindingReason
+from webhook.core.plan import Finding, FindingReason
 from webhook.errors import Conflict, Forbidden, Invalid
 from webhook.kube.events import Notice, Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Sequence
 
-    from webhook.core.plan import Finding
+    from webhook.core.dockerconfig import Clash
     from webhook.errors import ApiError
     from webhook.kube.events import EventRecorder
     from webhook.sync.release import Release
@@ -32,10 +32,11 @@ class Notices:
         self._lock = threading.Lock()
         self._findings: dict[str, frozenset[Finding]] = {}
 
-    def findings(self) -> Mapping[str, frozenset[Finding]]:
-        """Return the findings by namespace, only of namespaces that have some."""
+    def conflicts(self, secrets: Iterable[str]) -> dict[str, int]:
+        """Return for each of these pull secrets in how many namespaces a foreign Secret has its name."""
         with self._lock:
-            return dict(self._findings)
+            found = [finding for findings in self._findings.values() for finding in findings]
+        return {name: found.count(Finding(FindingReason.COPY_CONFLICT, name)) for name in secrets}
 
     def found(self, namespace: str, findings: Iterable[Finding]) -> None:
         """Take the findings of a namespace for all it has."""
@@ -70,6 +71,17 @@ class Notices:
         regarding = Reference("v1", "Secret", self._release.namespace, source.name, source.uid)
         reason = "SourceMissing" if not source.uid else "SourceInvalid"
         self._recorder.record(Notice(regarding, reason, f"{source.problem}; copies stay as they are"))
+
+    def clashed(self, secret: str, clashes: Sequence[Clash]) -> None:
+        """Record which registries several sources of a pull secret name, and whose credentials are taken."""
+        for clash in clashes:
+            losers = ", ".join(clash.losers)
+            log.warning("sources clash", secret=secret, registry=clash.registry, taken=clash.winner, passed_over=losers)
+            message = (
+                f'pull secret "{secret}": {clash.registry} is named more than once; the credential of {clash.winner} '
+                f"is taken, not that of {losers}"
+            )
+            self._record(self._release.namespace, "SourcesClash", message)
 
     def _record(self, namespace: str, reason: str, message: str) -> None:
         regarding = Reference("v1", "Namespace", namespace, namespace)

@@ -11,7 +11,7 @@ from webhook.core.dockerconfig import Credentials, content_hash, merge, parse_so
 from webhook.errors import SourceInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from webhook.core.dockerconfig import Clash
     from webhook.core.model import Configuration, PullSecret
@@ -59,15 +59,24 @@ def absent_source(name: str) -> Source:
 
 
 class SourceBook:
-    """The sources as they are, and the content made of them; ``changed()`` is called when a content changes.
+    """The sources as they are, and the content made of them.
+
+    ``changed()`` is called when a content changes, ``told(source)`` when a source does, and
+    ``clashed(secret, clashes)`` when other registries than before are named more than once.
 
     Fail static: while any source of a pull secret is absent or invalid, there is no content, and copies that exist
     are left as they are.
     """
 
-    def __init__(self, changed: Callable[[], None], told: Callable[[Source], None]) -> None:
+    def __init__(
+        self,
+        changed: Callable[[], None],
+        told: Callable[[Source], None],
+        clashed: Callable[[str, Sequence[Clash]], None],
+    ) -> None:
         self._changed = changed
         self._told = told
+        self._clashed = clashed
         self._lock = threading.Lock()
         self._sources: dict[str, Source] = {}
         self._pull_secrets: tuple[PullSecret, ...] = ()
@@ -80,7 +89,10 @@ class SourceBook:
             self._pull_secrets = configuration.pull_secrets
             # What is no longer watched grows stale: named again later, it must be read again first.
             self._sources = {name: self._sources[name] for name in configuration.source_names if name in self._sources}
+            before = self._contents
             self._recompute()
+            now = self._contents
+        self._tell_clashes(before, now)
         self._changed()
 
     def take(self, source: Source) -> None:
@@ -90,10 +102,11 @@ class SourceBook:
             self._sources[source.name] = source
             before = self._contents
             self._recompute()
-            changed = _hashes(before) != _hashes(self._contents)
+            now = self._contents
+        self._tell_clashes(before, now)
         if known is None or _state(known) != _state(source):
             self._told(source)
-        if changed:
+        if _hashes(before) != _hashes(now):
             self._changed()
 
     def contents(self) -> Mapping[str, Content]:
@@ -111,6 +124,15 @@ class SourceBook:
     def source(self, name: str) -> Source | None:
         """Return what is known of a source, None before its first list."""
         return self._sources.get(name)
+
+    def sources(self) -> Sequence[Source]:
+        """Return every source that has been looked at."""
+        return tuple(self._sources.values())
+
+    def _tell_clashes(self, before: Mapping[str, Content], now: Mapping[str, Content]) -> None:
+        for name, content in now.items():
+            if content.clashes and (name not in before or before[name].clashes != content.clashes):
+                self._clashed(name, content.clashes)
 
     def _recompute(self) -> None:
         contents: dict[str, Content] = {}

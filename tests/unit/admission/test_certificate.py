@@ -10,7 +10,7 @@ from certs.reload import ServingCertificate
 from webhook.admission.certificate import CertificateIntake, TlsSecret, TlsSecretHandler
 from webhook.kube.wire import ObjectMeta
 from webhook.observe.health import Health
-from webhook.observe.metrics import ProcessMetrics
+from webhook.observe.metrics import AdmissionMetrics
 
 DAY = timedelta(days=1)
 LEAF = issue_leaf(issue_authority(datetime.now(UTC), DAY), ["localhost"], datetime.now(UTC), DAY)
@@ -28,7 +28,7 @@ class Replica:
     """What a replica has of its certificate."""
 
     def __init__(self) -> None:
-        self.serving, self.health, self.metrics = ServingCertificate(), Health(), ProcessMetrics()
+        self.serving, self.health, self.metrics = ServingCertificate(), Health(), AdmissionMetrics(lambda: 0)
         intake = CertificateIntake(self.serving, self.health.check("certificate"), self.metrics)
         self.handler = TlsSecretHandler(intake)
 

@@ -249,7 +249,7 @@ def carried_out(before: NamespaceState, plan: NamespacePlan, hashes: dict[str, s
     return NamespaceState(before.namespace, found, tuple(current.values()))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(states, contents)
 def test_the_state_that_a_plan_leads_to_needs_no_other(before: NamespaceState, hashes: dict[str, str | None]) -> None:
     plan = plan_namespace(before, CONFIGURED, hashes)
@@ -258,7 +258,7 @@ def test_the_state_that_a_plan_leads_to_needs_no_other(before: NamespaceState, h
     assert plan_namespace(after, CONFIGURED, hashes).is_empty
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(states, contents)
 def test_no_plan_touches_what_is_not_ours(before: NamespaceState, hashes: dict[str, str | None]) -> None:
     plan = plan_namespace(before, CONFIGURED, hashes)
@@ -279,7 +279,7 @@ def others(account: ServiceAccount, before: NamespaceState) -> list[str]:
     return [name for name in names if name not in ours]
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(states, contents)
 def test_no_service_account_comes_to_name_a_copy_that_is_not_there(
     before: NamespaceState, hashes: dict[str, str | None]

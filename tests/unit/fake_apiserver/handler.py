@@ -134,6 +134,9 @@ class Handler(BaseHTTPRequestHandler):
         storage, target, query = self.server.fake.storage, request.target, request.query
         manager = query.get("fieldManager", "unknown")
         body = json.loads(request.body) if request.body else {}
+        if not target.plural:
+            self._give(Answer(200, b'{"gitVersion": "v0.0.0-fake"}'))
+            return
         match request.verb:
             case "watch":
                 self._watch(request)

@@ -59,7 +59,7 @@ class Target:
         size = 2 if parts[0] == "api" else 3
         prefix, rest = "/".join(parts[:size]), parts[size:]
         namespace = rest[1] if rest[:1] == ["namespaces"] and len(rest) > 2 else ""
-        plural, *names = rest[2:] if namespace else rest
+        plural, *names = (rest[2:] if namespace else rest) or [""]
         return cls(f"{prefix}/{plural}", plural, namespace, names[0] if names else "")
 
     def holds(self, obj: Object, name: str) -> bool:

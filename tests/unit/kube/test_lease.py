@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/system/leases/sync"
 TIMING = Timing(duration=15.0, renew_deadline=10.0, retry_period=2.0)
-QUICK = Timing(duration=1.0, renew_deadline=0.6, retry_period=0.02)
+QUICK = Timing(duration=1.0, renew_deadline=0.3, retry_period=0.02)
 
 
 class Clock:
@@ -305,7 +305,7 @@ def test_losing_the_api_server_is_announced_and_so_is_its_return(
 def test_a_renewal_that_hangs_ends_the_leadership_in_time(
     api: FakeApiServer, client: Client, candidates: Callable[[str], Candidate]
 ) -> None:
-    client._request_timeout = 0.2
+    client._request_timeout = 0.1
     leader = candidates("one")
     until(lambda: leader.leads)
 

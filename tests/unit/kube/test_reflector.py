@@ -23,8 +23,8 @@ HTML = b"<html>It works!</html>"
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tenth of the pauses there are, so that many outages fit into a second."""
-    monkeypatch.setattr("webhook.kube.reflector.BACKOFF_BASE", 0.02)
+    """A twentieth of the pauses there are, so that many outages fit into a second."""
+    monkeypatch.setattr("webhook.kube.reflector.BACKOFF_BASE", 0.01)
 
 
 class Seen:
@@ -294,7 +294,7 @@ def test_whatever_is_wrong_with_an_answer_the_next_one_is_taken(
     fault: Any,  # noqa: ANN401
     verb: str,
 ) -> None:
-    client._request_timeout = 0.1
+    client._request_timeout = 0.05
     api.watch_list = verb == "watch"
     put(api, "old")
     injected = api.inject(fault, verb)
@@ -342,8 +342,8 @@ def test_a_server_that_stays_broken_is_asked_seldom(
     until(lambda: len(api.seen()) >= 4)
 
     first, *_, last = api.seen()
-    # The pauses are at least 0.01, 0.02 and 0.04 s.
-    assert last.at - first.at >= 0.07
+    # The pauses are at least 0.005, 0.01 and 0.02 s.
+    assert last.at - first.at >= 0.035
 
 
 def test_a_server_that_hangs_up_after_each_event_is_asked_seldom(
@@ -360,18 +360,18 @@ def test_a_server_that_hangs_up_after_each_event_is_asked_seldom(
     until(lambda: len(api.seen()) >= before + 4)
 
     first, *_, last = api.seen()[before:]
-    assert last.at - first.at >= 0.07
+    assert last.at - first.at >= 0.035
 
 
 def test_a_server_that_asks_for_a_pause_gets_it(api: FakeApiServer, reflect: Callable[..., Running]) -> None:
-    status = {"kind": "Status", "code": 429, "details": {"retryAfterSeconds": 0.3}}
+    status = {"kind": "Status", "code": 429, "details": {"retryAfterSeconds": 0.2}}
     api.inject(Answer(429, json.dumps(status).encode()))
     running = reflect()
 
     assert running.reflector.wait_synced(5.0)
 
     first, second = api.seen()[:2]
-    assert second.at - first.at >= 0.3
+    assert second.at - first.at >= 0.2
 
 
 def test_a_handler_that_raises_is_told_everything_again(api: FakeApiServer, reflect: Callable[..., Running]) -> None:

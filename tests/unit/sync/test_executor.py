@@ -41,7 +41,7 @@ class Hands:
     def __init__(self, client: Client) -> None:
         self.leads: Callable[[], bool] = lambda: True
         self.wrote: list[str] = []
-        self.sources = SourceBook(lambda: None, lambda _: None)
+        self.sources = SourceBook(lambda: None, lambda _: None, lambda *_: None)
         self.caches = Caches(client, RELEASE, self.sources, lambda _: None, lambda: None)
         self.executor = Executor(client, RELEASE, self.caches, self._may_write, self.wrote.append)
         self.sources.configure(CONFIGURATION)

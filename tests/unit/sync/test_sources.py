@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -15,6 +16,9 @@ from webhook.kube.wire import ObjectMeta
 from webhook.sync.shapes import SecretObject
 from webhook.sync.sources import Source, SourceBook, absent_source, read_source
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 CONFIGURATION = Configuration((PullSecret("pull", ("harbor", "ghcr")), PullSecret("alone", ("harbor",))))
 
 
@@ -24,12 +28,16 @@ class Book:
     def __init__(self, configuration: Configuration = CONFIGURATION) -> None:
         self.changes = 0
         self.told: list[str] = []
-        self.book = SourceBook(self._changed, lambda source: self.told.append(source.name))
+        self.clashes: list[str] = []
+        self.book = SourceBook(self._changed, lambda source: self.told.append(source.name), self._clashed)
         self.book.configure(configuration)
         self.changes = 0
 
     def _changed(self) -> None:
         self.changes += 1
+
+    def _clashed(self, secret: str, clashes: Sequence[Clash]) -> None:
+        self.clashes += [f"{secret}: {clash.registry} of {clash.winner}" for clash in clashes]
 
     def contents(self) -> dict[str, bytes]:
         return {name: content.payload for name, content in self.book.contents().items()}
@@ -195,3 +203,10 @@ def test_no_content_is_shown(book: Book) -> None:
     book.book.take(source("harbor", "hunter2"))
 
     assert "hunter2" not in repr(book.book.contents()) + repr(book.book.source("harbor"))
+
+
+def test_a_registry_in_two_sources_is_told_once_with_the_source_that_wins(book: Book) -> None:
+    book.book.take(source("harbor", registry="r.example.com"))
+    book.book.take(source("ghcr", registry="r.example.com"))
+    book.book.take(source("ghcr", password="2", version=2, registry="r.example.com"))  # noqa: S106
+    assert book.clashes == ["pull: r.example.com of harbor"]
