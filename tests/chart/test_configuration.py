@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.chart.rendered import SAMPLE, render
-from webhook.config import parse
+from webhook.config.document import parse
 from webhook.core.model import Configuration
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.chart.rendered import FULLNAME, NAMESPACE, SAMPLE, render
 from tests.cluster.helm import CHART
-from webhook.config import parse
+from webhook.config.document import parse
 from webhook.errors import ConfigurationInvalid
 
 if TYPE_CHECKING:

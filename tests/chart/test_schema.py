@@ -9,7 +9,7 @@ import pytest
 
 from tests.chart.rendered import FULLNAME, render
 from tests.cluster.helm import HelmFailed
-from webhook.config import API_VERSION, KIND, parse
+from webhook.config.document import API_VERSION, KIND, parse
 from webhook.errors import ConfigurationInvalid
 
 LONG = "a" * 254

@@ -13,7 +13,7 @@ import typer.main
 import yaml
 
 from webhook.cli import app, main
-from webhook.config import API_VERSION, KIND, parse
+from webhook.config.document import API_VERSION, KIND, parse
 from webhook.observe.metrics import AdmissionMetrics, ProcessMetrics
 from webhook.observe.sync_metrics import SyncMetrics, SyncState
 

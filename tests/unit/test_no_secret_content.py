@@ -33,7 +33,7 @@ from tests.unit.sync.world import (
     put_namespace,
     secret_path,
 )
-from webhook.config import parse
+from webhook.config.document import parse
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE, LEGACY_KEY, LEGACY_TYPE, merge, parse_source
 from webhook.core.ownership import labels_for
 from webhook.errors import PullSecretsError, SourceInvalid, UsageError

@@ -19,7 +19,7 @@ from webhook.admission.endpoint import MutateEndpoint
 from webhook.admission.handler import Handler
 from webhook.admission.namespaces import NamespaceLabels
 from webhook.admission.server import AdmissionListener, serve_until_signalled
-from webhook.configfile import ConfigurationFile
+from webhook.config.file import ConfigurationFile
 from webhook.errors import UsageError
 from webhook.observe.health import Health
 from webhook.observe.listener import Listener, bind

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 DRAIN_SECONDS = 8.0
 """From SIGTERM to the end of serving: as long as a load balancer may take to learn that this replica is leaving."""
 
-SWEEP_TICKS = 10
+SWEEP_TICKS = 2
 """Of uvicorn's main loop, a tenth of a second each, between two looks for overdue connections."""
 
 
@@ -106,7 +106,7 @@ class AdmissionListener(Listener):
         return protocol
 
     async def on_tick(self, counter: int) -> bool:
-        """Close the connections that are overdue, once per second."""
+        """Close the connections that are overdue, several times a second."""
         if counter % SWEEP_TICKS == 0:
             self._close_overdue(asyncio.get_running_loop().time())
         return await super().on_tick(counter)

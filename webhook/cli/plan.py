@@ -15,7 +15,7 @@ from webhook.cli.render import Output
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from webhook.core.manifest import Manifest
+    from webhook.core.preview.manifest import Manifest
 
 EXIT_CHANGES = 1
 
@@ -45,9 +45,9 @@ def plan(
 ) -> None:
     """Tell what would happen to manifests, and why, without a cluster; exit 0: nothing, 1: changes, 2: an error."""
     from webhook.cli.render import render, summary  # noqa: PLC0415 - --help is quick without what decides
-    from webhook.configfile import ConfigurationFile  # noqa: PLC0415 - as above
-    from webhook.core.preview import preview  # noqa: PLC0415 - as above
-    from webhook.manifests import read_manifests  # noqa: PLC0415 - as above
+    from webhook.config.file import ConfigurationFile  # noqa: PLC0415 - as above
+    from webhook.core.preview.outcome import preview  # noqa: PLC0415 - as above
+    from webhook.manifests.reader import read_manifests  # noqa: PLC0415 - as above
 
     configuration = ConfigurationFile(config, namespace).load()
     manifests = read_manifests(filename, default_namespace)
@@ -70,7 +70,7 @@ def _print(write: Callable[[], None]) -> None:
 
 def _tell(manifests: Sequence[Manifest], output: Output) -> None:
     """Print to standard error what a person must know of the files, beside the result."""
-    from webhook.manifests import repeated  # noqa: PLC0415 - as above
+    from webhook.manifests.reader import repeated  # noqa: PLC0415 - as above
 
     for manifest, before in repeated(manifests):
         typer.echo(

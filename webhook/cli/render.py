@@ -6,15 +6,15 @@ import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
-from webhook.core.preview_row import Effect
-from webhook.manifestdump import dump
+from webhook.core.preview.row import Effect
+from webhook.manifests.yamlwriter import dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import TextIO
 
-    from webhook.core.preview import Preview
-    from webhook.core.preview_row import Row
+    from webhook.core.preview.outcome import Preview
+    from webhook.core.preview.row import Row
 
 HEADER = ("NAMESPACE", "OBJECT", "RESULT", "REASON", "WHY")
 

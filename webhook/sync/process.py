@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.configfile import ConfigurationFile
+from webhook.config.file import ConfigurationFile
 from webhook.errors import ApiError, UsageError
 from webhook.kube.client import connect
 from webhook.kube.events import EventRecorder, Notice, Reference

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from webhook.config import parse
-from webhook.core.manifest import Manifest
-from webhook.core.preview import Preview, preview
+from webhook.config.document import parse
+from webhook.core.preview.manifest import Manifest
+from webhook.core.preview.outcome import Preview, preview
 
 CONFIGURATION = parse(
     """

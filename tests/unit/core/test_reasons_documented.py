@@ -6,7 +6,7 @@ from pathlib import Path
 from webhook.core.credential import SourceReason
 from webhook.core.model import Reason
 from webhook.core.plan import FindingReason
-from webhook.core.preview_row import PreviewReason
+from webhook.core.preview.row import PreviewReason
 
 PAGE = Path(__file__).parents[3] / "docs" / "reasons.md"
 ROW = re.compile(r"^\| `([a-z0-9-]+)` \| [^|]+ \| [^|]+ \|$", re.MULTILINE)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webhook.core.plan import FindingReason
-from webhook.core.preview_row import Effect, PreviewReason, Row
+from webhook.core.preview.row import Effect, PreviewReason, Row
+from webhook.core.preview.sentences import listed
 from webhook.core.selection import selected_pull_secrets
-from webhook.core.sentences import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from webhook.core.model import Configuration, PullSecret
     from webhook.core.plan import Copy, NamespacePlan, NamespaceState
-    from webhook.core.preview_secrets import Expected
+    from webhook.core.preview.secrets import Expected
 
 HASH_OF_UNSEEN = "unseen"
 """Stands for a content that is not known, where there is no copy to compare it with."""

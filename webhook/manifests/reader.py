@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from webhook.core.manifest import Manifest
+from webhook.core.preview.manifest import Manifest
 from webhook.errors import UsageError
-from webhook.manifestyaml import DEEPEST_NESTING, StreamError, read_stream
+from webhook.manifests.yamlreader import DEEPEST_NESTING, StreamError, read_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from webhook.config.strictyaml import Unquoted, Value, child_path, quoted
 from webhook.errors import Problem
-from webhook.strictyaml import Unquoted, Value, child_path, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from webhook.core.plan import NamespaceState, ServiceAccount, plan_namespace
-from webhook.core.preview_copies import hashes_for
-from webhook.core.preview_objects import read_namespace, read_subject
-from webhook.core.preview_secrets import Expected, Sources, read_copy, read_source
+from webhook.core.preview.copies import hashes_for
+from webhook.core.preview.objects import read_namespace, read_subject
+from webhook.core.preview.secrets import Expected, Sources, read_copy, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from webhook.core.inject import Subject
-    from webhook.core.manifest import Manifest
     from webhook.core.model import Configuration
     from webhook.core.plan import Copy, NamespacePlan
+    from webhook.core.preview.manifest import Manifest
     from webhook.core.selection import Namespace
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.errors import UsageError
-from webhook.manifestdump import dump
-from webhook.manifestyaml import DEEPEST_NESTING, StreamError, read_stream
+from webhook.manifests.yamlreader import DEEPEST_NESTING, StreamError, read_stream
+from webhook.manifests.yamlwriter import dump
 
 
 def value(text: str) -> object:

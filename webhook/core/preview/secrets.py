@@ -18,8 +18,8 @@ from webhook.errors import SourceInvalid
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from webhook.core.manifest import Manifest
     from webhook.core.model import PullSecret
+    from webhook.core.preview.manifest import Manifest
 
 _DEFAULT_TYPE = "Opaque"
 

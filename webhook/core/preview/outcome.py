@@ -14,20 +14,20 @@ from webhook.core.jsonpatch import POD_PATH, SERVICE_ACCOUNT_PATH, additions, re
 from webhook.core.jsonpatch_apply import apply
 from webhook.core.model import Reason
 from webhook.core.plan import describe_namespace
-from webhook.core.preview_copies import copy_rows
-from webhook.core.preview_objects import is_subject, is_workload, read_namespace, read_subject
-from webhook.core.preview_row import Effect, PreviewReason, Row
-from webhook.core.preview_world import World, is_source, may_be_a_copy, survey
+from webhook.core.preview.copies import copy_rows
+from webhook.core.preview.objects import is_subject, is_workload, read_namespace, read_subject
+from webhook.core.preview.row import Effect, PreviewReason, Row
+from webhook.core.preview.sentences import listed, namespace_sentence, sentence
+from webhook.core.preview.world import World, is_source, may_be_a_copy, survey
 from webhook.core.selection import namespace_stop, selected_pull_secrets
-from webhook.core.sentences import listed, namespace_sentence, sentence
 from webhook.errors import SourceInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from webhook.core.inject import Subject
-    from webhook.core.manifest import Manifest
     from webhook.core.model import Configuration
+    from webhook.core.preview.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)

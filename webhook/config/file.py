@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from webhook.config import parse
+from webhook.config.document import parse
+from webhook.config.strictyaml import LARGEST_DOCUMENT
 from webhook.errors import ConfigurationInvalid, Problem, UsageError
-from webhook.strictyaml import LARGEST_DOCUMENT
 
 if TYPE_CHECKING:
     import threading

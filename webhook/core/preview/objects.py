@@ -12,7 +12,7 @@ from webhook.core.subject import pod_subject, service_account_subject
 
 if TYPE_CHECKING:
     from webhook.core.inject import Subject
-    from webhook.core.manifest import Manifest
+    from webhook.core.preview.manifest import Manifest
 
 _TEMPLATES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("apps", "Deployment"): ("spec", "template"),

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from webhook.errors import UsageError
-from webhook.manifests import read_manifests, repeated
+from webhook.manifests.reader import read_manifests, repeated
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from webhook.core.manifest import Manifest
+    from webhook.core.preview.manifest import Manifest
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: migrate, namespace: team-a}\n"
 ACCOUNT = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: api}\n"

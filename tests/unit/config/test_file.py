@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from webhook.configfile import ConfigurationFile
+from webhook.config.file import ConfigurationFile
 from webhook.errors import ConfigurationInvalid, UsageError
 
 if TYPE_CHECKING:

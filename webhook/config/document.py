@@ -11,6 +11,8 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
+from webhook.config.fields import Node
+from webhook.config.strictyaml import DocumentError, load, quoted
 from webhook.core.imageref import parse_registry
 from webhook.core.labels import Operator, Requirement, Selector
 from webhook.core.model import (
@@ -30,9 +32,7 @@ from webhook.core.names import (
     problem_of_namespace,
     problem_of_subdomain,
 )
-from webhook.document import Node
 from webhook.errors import ConfigurationInvalid, Problem
-from webhook.strictyaml import DocumentError, load, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

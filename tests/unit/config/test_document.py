@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.config import MOST_PROBLEMS, parse
+from webhook.config.document import MOST_PROBLEMS, parse
 from webhook.core.labels import EVERYTHING, Operator, Requirement, Selector
 from webhook.core.model import Configuration, NameFilter, OptIn, PodPolicy, PullSecret
 from webhook.errors import ConfigurationInvalid, Problem

@@ -1,0 +1,1 @@
+"""The configuration document: strict YAML, read with every problem at once, from a file that may change."""

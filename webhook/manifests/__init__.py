@@ -1,0 +1,1 @@
+"""Kubernetes manifests as people keep them: files, folders, standard input; read as kubectl does, and written back."""
