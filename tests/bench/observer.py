@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from webhook.kube.client import connect
-from webhook.kube.reflector import Collection, Reflector
-from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
+from webhook.kube.reflector import Reflector
+from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.sync.shapes import SecretObject, ServiceAccountObject
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import msgspec
 
 from webhook.admission.certificate import TlsSecret, TlsSecretHandler
 from webhook.core.selection import Namespace
-from webhook.kube.reflector import Collection, Reflector
-from webhook.kube.resources import NAMESPACES, SECRETS
+from webhook.kube.reflector import Reflector
+from webhook.kube.resources import NAMESPACES, SECRETS, Collection
 from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
 
 if TYPE_CHECKING:

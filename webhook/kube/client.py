@@ -25,6 +25,7 @@ from urllib3.exceptions import HTTPError
 from webhook import __version__
 from webhook.errors import ApiUnavailable, Conflict, Forbidden, Invalid, UsageError
 from webhook.kube.status import error_from_response
+from webhook.kube.stream import Stream, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -63,6 +64,10 @@ def connect(
     Raises:
         UsageError: there is no usable configuration.
     """
+    if kubeconfig is not None and not kubeconfig.exists():
+        raise UsageError(
+            f"kubeconfig {kubeconfig} cannot be read: it does not exist; give a readable file with --kubeconfig"
+        )
     configuration = Configuration()
     configuration.connection_pool_maxsize = POOL_SIZE
     configuration.keep_alive = True
@@ -79,7 +84,9 @@ def connect(
         return Client(ApiClient(configuration), observer, request_timeout)
     except ConfigException as error:
         where = f"kubeconfig {kubeconfig}" if kubeconfig else "the cluster's credentials"
-        raise UsageError(f"{where} cannot be used: {error}; give a readable file with --kubeconfig") from None
+        raise UsageError(
+            f"{where} cannot be used: {str(error).rstrip('.')}; give a readable file with --kubeconfig"
+        ) from None
     except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         # Broken YAML, a folder, a list at the top, an unreadable certificate: the loader lets each escape as it is.
         problem = " ".join(str(error).split()) or type(error).__name__
@@ -211,7 +218,7 @@ class Client:
             status = response.status
             data = response.data
         except (HTTPError, OSError) as error:
-            raise _unavailable(method, path, error) from None
+            raise unavailable(method, path, error) from None
         finally:
             self._observe(method, status, started)
         if not 200 <= status < 300:  # noqa: PLR2004
@@ -242,14 +249,13 @@ class Client:
             status = response.status
             data = b"" if status == 200 else response.data  # noqa: PLR2004
         except (HTTPError, OSError) as error:
-            raise _unavailable("WATCH", path, error) from None
+            raise unavailable("WATCH", path, error) from None
         finally:
             self._observe("WATCH", status, started)
         if status != 200:  # noqa: PLR2004
             raise error_from_response("WATCH", path, status, response.headers, data)
         try:
-            _be_patient(response, inactivity)
-            yield Stream(response, path)
+            yield Stream(response, path, inactivity)
         finally:
             # Not release_conn: what is unread on the connection belongs to this watch.
             response.close()
@@ -282,51 +288,3 @@ class Client:
     def _observe(self, method: str, status: int, started: float) -> None:
         if self._observer is not None:
             self._observer(method, status, time.monotonic() - started)
-
-
-class Stream:
-    """The lines of one watch."""
-
-    def __init__(self, response: urllib3.BaseHTTPResponse, path: str) -> None:
-        self._response = response
-        self._path = path
-
-    def lines(self) -> Iterator[bytes]:
-        """Yield each complete line as it arrives; ends when the server ends the watch.
-
-        Raises:
-            ApiUnavailable: the connection broke, or was silent for too long.
-        """
-        # A list of parts, joined once a line: one event may be a megabyte, and arrives in many chunks.
-        parts: list[bytes] = []
-        try:
-            for chunk in self._response.stream(65536, decode_content=False):
-                head, *rest = chunk.split(b"\n")
-                parts.append(head)
-                for tail in rest:
-                    line = b"".join(parts)
-                    parts = [tail]
-                    if line:
-                        yield line
-        except (HTTPError, OSError) as error:
-            raise _unavailable("WATCH", self._path, error) from None
-
-    def shutdown(self) -> None:
-        """Wake the thread that reads the lines, from any other thread: for it, the connection breaks."""
-        try:
-            self._response.shutdown()
-        except (ValueError, RuntimeError, OSError):
-            # Already closed by its own thread: nothing left to wake.
-            return
-
-
-def _be_patient(response: urllib3.BaseHTTPResponse, seconds: float) -> None:
-    """Set how long the connection of an answer that has begun may be silent."""
-    connection = getattr(response, "connection", None)
-    if connection is not None and connection.sock is not None:
-        connection.sock.settimeout(seconds)
-
-
-def _unavailable(method: str, path: str, error: Exception) -> ApiUnavailable:
-    # urllib3's texts carry addresses and object ids, never bodies or headers; the class name alone says what happened.
-    return ApiUnavailable(f"{method} {path}: no answer from the API server ({type(error).__name__})")

@@ -12,7 +12,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
 
 import structlog
@@ -25,8 +24,9 @@ from webhook.kube.wire import EventType, Object, ObjectList, WatchEvent, decode_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from webhook.kube.client import Client, Stream
-    from webhook.kube.resources import Resource
+    from webhook.kube.client import Client
+    from webhook.kube.resources import Collection
+    from webhook.kube.stream import Stream
 
 log = structlog.get_logger(__name__)
 
@@ -69,29 +69,6 @@ class Handler(Protocol[V_contra]):
 
     def remove(self, obj: V_contra) -> None:
         """Take an object that has been deleted, in its last state."""
-
-
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """What to reflect: a resource in one namespace or in all, optionally one name."""
-
-    resource: Resource
-    namespace: str | None = None
-    name: str | None = None
-
-    @property
-    def path(self) -> str:
-        """The URL path of the collection."""
-        return self.resource.path(self.namespace)
-
-    @property
-    def selector(self) -> dict[str, str]:
-        """The query by which the API server authorizes list and watch with the name, also across namespaces."""
-        return {} if self.name is None else {"fieldSelector": f"metadata.name={self.name}"}
-
-    def __str__(self) -> str:
-        where = f" in {self.namespace}" if self.namespace else ""
-        return f"{self.resource.plural}{where}" + (f" named {self.name}" if self.name else "")
 
 
 class Reflector(Generic[W, V]):

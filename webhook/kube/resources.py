@@ -30,6 +30,29 @@ class Resource:
         return "/".join(parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What to reflect: a resource in one namespace or in all, optionally one name."""
+
+    resource: Resource
+    namespace: str | None = None
+    name: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The URL path of the collection."""
+        return self.resource.path(self.namespace)
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """The query by which the API server authorizes list and watch with the name, also across namespaces."""
+        return {} if self.name is None else {"fieldSelector": f"metadata.name={self.name}"}
+
+    def __str__(self) -> str:
+        where = f" in {self.namespace}" if self.namespace else ""
+        return f"{self.resource.plural}{where}" + (f" named {self.name}" if self.name else "")
+
+
 NAMESPACES = Resource("/api/v1", "Namespace", "namespaces")
 PODS = Resource("/api/v1", "Pod", "pods")
 SECRETS = Resource("/api/v1", "Secret", "secrets")

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from webhook.core.plan import NamespaceState
-from webhook.kube.reflector import Collection, Reflector
-from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
+from webhook.kube.reflector import Reflector
+from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.sync.shapes import (
     NamespaceObject,
     SecretObject,

@@ -28,8 +28,8 @@ from certs.rotation import (
 )
 from webhook.core.ownership import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL
 from webhook.errors import ApiError, Conflict
-from webhook.kube.reflector import Collection, Reflector
-from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS
+from webhook.kube.reflector import Reflector
+from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, Collection
 from webhook.kube.wire import Object, ObjectMeta, decoder
 from webhook.sync.shapes import SecretObject, decode_secret
 

@@ -87,7 +87,7 @@ def test_a_port_in_use(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        pytest.param(None, "cannot be used", id="absent"),
+        pytest.param(None, "does not exist", id="absent"),
         pytest.param("", "cannot be", id="empty"),
         pytest.param("{", "cannot be read", id="broken YAML"),
         pytest.param("- a\n- b\n", "cannot be", id="a list"),

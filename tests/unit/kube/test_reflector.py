@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.fake_apiserver.faults import Answer, Cut, Hang, Lines
 from tests.unit.polling import until
-from webhook.kube.reflector import PAGE_LIMIT, Collection, Reflector
-from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
+from webhook.kube.reflector import PAGE_LIMIT, Reflector
+from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.sync.shapes import ServiceAccountObject
 
 if TYPE_CHECKING:

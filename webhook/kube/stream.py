@@ -1,0 +1,64 @@
+"""The body of a watch: one JSON document a line, for as long as it lasts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from urllib3.exceptions import HTTPError
+
+from webhook.errors import ApiUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from urllib3 import BaseHTTPResponse
+
+
+class Stream:
+    """The lines of one watch; ``inactivity`` is how many silent seconds mean that the peer is gone."""
+
+    def __init__(self, response: BaseHTTPResponse, path: str, inactivity: float) -> None:
+        self._response = response
+        self._path = path
+        _be_patient(response, inactivity)
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield each complete line as it arrives; ends when the server ends the watch.
+
+        Raises:
+            ApiUnavailable: the connection broke, or was silent for too long.
+        """
+        # A list of parts, joined once a line: one event may be a megabyte, and arrives in many chunks.
+        parts: list[bytes] = []
+        try:
+            for chunk in self._response.stream(65536, decode_content=False):
+                head, *rest = chunk.split(b"\n")
+                parts.append(head)
+                for tail in rest:
+                    line = b"".join(parts)
+                    parts = [tail]
+                    if line:
+                        yield line
+        except (HTTPError, OSError) as error:
+            raise unavailable("WATCH", self._path, error) from None
+
+    def shutdown(self) -> None:
+        """Wake the thread that reads the lines, from any other thread: for it, the connection breaks."""
+        try:
+            self._response.shutdown()
+        except (ValueError, RuntimeError, OSError):
+            # Already closed by its own thread: nothing left to wake.
+            return
+
+
+def unavailable(method: str, path: str, error: Exception) -> ApiUnavailable:
+    """Return the exception for a request that got no answer, or not all of it."""
+    # urllib3's texts carry addresses and object ids, never bodies or headers; the class name alone says what happened.
+    return ApiUnavailable(f"{method} {path}: no answer from the API server ({type(error).__name__})")
+
+
+def _be_patient(response: BaseHTTPResponse, seconds: float) -> None:
+    """Set how long the connection of an answer that has begun may be silent."""
+    connection = getattr(response, "connection", None)
+    if connection is not None and connection.sock is not None:
+        connection.sock.settimeout(seconds)
