@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     Observer: TypeAlias = Callable[[str, int, float], None]
 
 REQUEST_TIMEOUT = 15.0
-"""Seconds for one request from the first byte sent to the last received: above the API server's own slow writes, well
-below the lease's renew deadline times two."""
+"""Seconds that the API server may be silent while a request is answered: above its own slow writes."""
 
 CONNECT_TIMEOUT = 5.0
 """Seconds for a TCP connection and its TLS handshake."""
@@ -59,7 +58,7 @@ def connect(
     """Return a client for a kubeconfig file, else for the Pod's own ServiceAccount, else for the default kubeconfig.
 
     ``observer(method, status, seconds)`` is told of every answer; status 0 stands for none. ``request_timeout`` in
-    seconds bounds each request but a watch.
+    seconds bounds the silence in each request but a watch.
 
     Raises:
         UsageError: there is no usable configuration.

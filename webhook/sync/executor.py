@@ -180,11 +180,12 @@ class Executor:
             )
         except NotFound:
             log.debug("copy was gone", namespace=copy.namespace, secret=copy.name)
+        else:
+            self._wrote(action)
+            log.info(action, namespace=copy.namespace, secret=copy.name)
         table = self._caches.copies(copy.name)
         if table is not None:
             table.discard(copy.namespace, copy.name)
-        self._wrote(action)
-        log.info(action, namespace=copy.namespace, secret=copy.name)
 
 
 def _undone(account: ServiceAccount) -> Conflict:

@@ -98,6 +98,8 @@ class SourceBook:
     def take(self, source: Source) -> None:
         """Take a source in a new state; ``told`` hears of it when it differs from the state before."""
         with self._lock:
+            if all(source.name not in entry.sources for entry in self._pull_secrets):
+                return  # the last word of a watch that is being stopped
             known = self._sources.get(source.name)
             self._sources[source.name] = source
             before = self._contents
