@@ -26,12 +26,12 @@ class AdmissionApp(FastAPI):
     def __init__(self, mutate: MutateEndpoint) -> None:
         super().__init__(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
         self.add_exception_handler(404, _not_found)
-        self._mutate = mutate
+        self.mutate = mutate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         if scope["type"] == "http" and scope["path"] == MUTATE_PATH:
-            await self._mutate(scope, receive, send)
+            await self.mutate(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 

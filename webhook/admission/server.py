@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 import signal
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from webhook.admission.protocol import AdmissionProtocol, Deadlines
 from webhook.observe.listener import BACKLOG, Listener
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from starlette.types import ASGIApp
+    from webhook.admission.app import AdmissionApp
 
 log = structlog.get_logger(__name__)
 
@@ -29,57 +28,14 @@ SWEEP_TICKS = 2
 """Of uvicorn's main loop, a tenth of a second each, between two looks for overdue connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """Seconds that a client has for each part of a request."""
-
-    handshake: float = 10.0
-    header: float = 10.0
-    body: float = 15.0
-    idle: float = 120.0
-    """More than the 90 s for which the API server keeps an idle connection: else it may use one that is just being
-    closed, and it never repeats a POST. That also holds for a connection which has not yet said anything: Go's client
-    dials ahead, and keeps in its pool what it does not need at once."""
-
-    farewell: float = 1.0
-    """For the client's answer to our close of the TLS session; what else still comes until then is thrown away."""
-
-
-class AdmissionProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 protocol, with a time by which the part of a request that is due must have come."""
-
-    deadlines: Deadlines
-    due = math.inf
-    """On the event loop's clock. One attribute and a periodic look cost less than setting timers for each request."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.due = self.loop.time() + self.deadlines.idle
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.due = self.loop.time() + self.deadlines.header
-
-    def on_headers_complete(self) -> None:
-        self.due = self.loop.time() + self.deadlines.body
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        self.due = math.inf
-        super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self.due = self.loop.time() + self.deadlines.idle
-
-
 class AdmissionListener(Listener):
     """Serves the admission application over TLS, by a context whose certificate may be replaced at any time."""
 
     def __init__(
-        self, app: ASGIApp, bound: socket.socket, context: ssl.SSLContext, deadlines: Deadlines | None = None
+        self, app: AdmissionApp, bound: socket.socket, context: ssl.SSLContext, deadlines: Deadlines | None = None
     ) -> None:
         super().__init__(app, bound, http=AdmissionProtocol)
+        self._mutate = app.mutate
         self._context = context
         self._deadlines = deadlines or Deadlines()
 
@@ -101,6 +57,7 @@ class AdmissionListener(Listener):
 
     def _protocol(self) -> AdmissionProtocol:
         protocol = AdmissionProtocol(config=self.config, server_state=self.server_state, app_state={})
+        protocol.mutate = self._mutate
         protocol.deadlines = self._deadlines
         protocol.timeout_keep_alive = math.ceil(self._deadlines.idle)
         return protocol

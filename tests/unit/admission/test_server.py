@@ -5,57 +5,15 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
-from certs.authority import issue_authority, issue_leaf
-from certs.reload import ServingCertificate
-from webhook.admission.app import AdmissionApp
-from webhook.admission.endpoint import MutateEndpoint
-from webhook.admission.handler import Answer
-from webhook.admission.server import AdmissionListener, Deadlines
-from webhook.core.model import Reason
-from webhook.observe.listener import bind
-from webhook.observe.metrics import AdmissionMetrics
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-DAY = timedelta(days=1)
-AUTHORITY = issue_authority(datetime.now(UTC), DAY)
-LEAF = issue_leaf(AUTHORITY, ["127.0.0.1"], datetime.now(UTC), DAY)
+from tests.unit.admission.port import PATIENCE, connected, listening
+from webhook.admission.protocol import Deadlines
 
 SHORT, LONG = 0.2, 60.0
-PATIENCE = 20.0
 
 HEAD = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
-
-
-@contextmanager
-def listening(deadlines: Deadlines) -> Iterator[int]:
-    """An admission port that answers whatever it gets; gives its number."""
-    serving = ServingCertificate()
-    serving.load(LEAF.certificate_pem, LEAF.private_key_pem)
-    endpoint = MutateEndpoint(
-        lambda body: Answer(body, "pods", "CREATE", Reason.ALREADY_PRESENT), AdmissionMetrics(lambda: 0)
-    )
-    bound = bind("127.0.0.1", 0, "--secure-port")
-    listener = AdmissionListener(AdmissionApp(endpoint), bound, serving.context, deadlines)
-    with listener.in_background():
-        yield listener.port
-
-
-@contextmanager
-def connected(port: int) -> Iterator[ssl.SSLSocket]:
-    context = ssl.create_default_context(cadata=AUTHORITY.certificate_pem.decode())
-    with (
-        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as raw,
-        context.wrap_socket(raw, server_hostname="127.0.0.1") as connection,
-    ):
-        yield connection
 
 
 def closes(connection: socket.socket) -> bool:

@@ -1,0 +1,63 @@
+"""An admission port on loopback, in this process, with a handler of the test's own."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from certs.authority import issue_authority, issue_leaf
+from certs.reload import ServingCertificate
+from webhook.admission.app import AdmissionApp
+from webhook.admission.endpoint import MutateEndpoint
+from webhook.admission.handler import Answer
+from webhook.admission.server import AdmissionListener
+from webhook.core.model import Reason
+from webhook.observe.listener import bind
+from webhook.observe.metrics import AdmissionMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from webhook.admission.protocol import Deadlines
+
+DAY = timedelta(days=1)
+AUTHORITY = issue_authority(datetime.now(UTC), DAY)
+LEAF = issue_leaf(AUTHORITY, ["127.0.0.1"], datetime.now(UTC), DAY)
+PATIENCE = 20.0
+
+
+def echo(body: bytes) -> Answer:
+    """Answer with the body that came in."""
+    return Answer(body, "pods", "CREATE", Reason.ALREADY_PRESENT)
+
+
+@contextmanager
+def listening(deadlines: Deadlines | None = None, handle: Callable[[bytes], Answer] = echo) -> Iterator[int]:
+    """An admission port that answers by ``handle``; gives its number."""
+    with serving(MutateEndpoint(handle, AdmissionMetrics(lambda: 0)), deadlines) as port:
+        yield port
+
+
+@contextmanager
+def serving(endpoint: MutateEndpoint, deadlines: Deadlines | None = None) -> Iterator[int]:
+    """An admission port with this endpoint; gives its number."""
+    certificate = ServingCertificate()
+    certificate.load(LEAF.certificate_pem, LEAF.private_key_pem)
+    bound = bind("127.0.0.1", 0, "--secure-port")
+    listener = AdmissionListener(AdmissionApp(endpoint), bound, certificate.context, deadlines)
+    with listener.in_background():
+        yield listener.port
+
+
+@contextmanager
+def connected(port: int) -> Iterator[ssl.SSLSocket]:
+    """A TLS connection to it."""
+    context = ssl.create_default_context(cadata=AUTHORITY.certificate_pem.decode())
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as raw,
+        context.wrap_socket(raw, server_hostname="127.0.0.1") as connection,
+    ):
+        yield connection

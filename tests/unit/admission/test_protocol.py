@@ -1,0 +1,91 @@
+"""The short way to the hot path keeps what HTTP/1.1 promises, on real sockets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.admission.port import connected, echo, listening, serving
+from tests.unit.polling import until
+from webhook.admission.endpoint import MutateEndpoint
+from webhook.observe.metrics import AdmissionMetrics
+
+if TYPE_CHECKING:
+    from webhook.admission.handler import Answer
+
+
+def request(body: bytes, *headers: str, version: str = "1.1") -> bytes:
+    lines = [
+        f"POST /mutate?timeout=5s HTTP/{version}",
+        "Host: x",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        *headers,
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def read_to_the_end(port: int, sent: bytes) -> bytes:
+    """Send bytes and return all that comes until the server closes."""
+    received = b""
+    with connected(port) as connection:
+        connection.sendall(sent)
+        while piece := connection.recv(65536):
+            received += piece
+    return received
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    with listening() as port:
+        received = read_to_the_end(port, request(b"one") + request(b"two") + request(b"three", "Connection: close"))
+    answers = [answer.rpartition(b"\r\n\r\n")[2] for answer in received.split(b"HTTP/1.1 200 OK")[1:]]
+    assert answers == [b"one", b"two", b"three"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "version"), [(("Connection: close",), "1.1"), ((), "1.0")], ids=["asked to close", "HTTP/1.0"]
+)
+def test_a_connection_that_is_not_kept_alive_is_closed_after_the_answer(headers: tuple[str, ...], version: str) -> None:
+    with listening() as port:
+        received = read_to_the_end(port, request(b"last", *headers, version=version))
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert received.endswith(b"\r\n\r\nlast")
+    assert b"connection: close\r\n" in received
+
+
+def test_a_body_in_many_pieces_arrives_whole() -> None:
+    body = bytes(range(32, 127)) * 20_000
+    with listening() as port, connected(port) as connection:
+        whole = request(body, "Connection: close")
+        for start in range(0, len(whole), 50_000):
+            connection.sendall(whole[start : start + 50_000])
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    assert received.partition(b"\r\n\r\n")[2] == body
+
+
+def test_a_client_that_goes_away_within_its_request_leaves_nothing_behind() -> None:
+    endpoint = MutateEndpoint(echo, AdmissionMetrics(lambda: 0))
+    with serving(endpoint) as port:
+        with connected(port) as connection:
+            connection.sendall(request(b"x" * 100)[:-50])
+            until(lambda: endpoint.in_flight == 1)
+        until(lambda: endpoint.in_flight == 0)
+        assert read_to_the_end(port, request(b"next", "Connection: close")).endswith(b"next")
+
+
+def test_a_defect_in_one_request_costs_its_connection_and_no_other() -> None:
+    def handle(body: bytes) -> Answer:
+        if body == b"bad":
+            raise ZeroDivisionError
+        return echo(body)
+
+    with listening(handle=handle) as port, connected(port) as other:
+        assert read_to_the_end(port, request(b"bad")) == b""
+        other.sendall(request(b"good", "Connection: close"))
+        received = b""
+        while piece := other.recv(65536):
+            received += piece
+    assert received.endswith(b"good")
