@@ -12,7 +12,7 @@ import msgspec
 
 from webhook.admission.review import AdmissionRequest, GroupVersionKind, RequestHead, parse, render
 from webhook.core.inject import Decision, Subject, decide
-from webhook.core.jsonpatch import POD_PATH, SERVICE_ACCOUNT_PATH, additions
+from webhook.core.jsonpatch import POD_PATH, SERVICE_ACCOUNT_PATH
 from webhook.core.model import Reason
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 PODS = "pods"
 SERVICE_ACCOUNTS = "serviceaccounts"
+OTHER = "other"
+"""What metrics call a resource or operation that is none of ours: a client cannot invent new time series."""
 
 _KINDS = {PODS: "Pod", SERVICE_ACCOUNTS: "ServiceAccount"}
-_PATHS = {PODS: POD_PATH, SERVICE_ACCOUNTS: SERVICE_ACCOUNT_PATH}
+_PATHS = {PODS: POD_PATH, SERVICE_ACCOUNTS: SERVICE_ACCOUNT_PATH, OTHER: ""}
 _OPERATIONS = {PODS: frozenset({"CREATE"}), SERVICE_ACCOUNTS: frozenset({"CREATE", "UPDATE"})}
 
 KNOWN_OPERATIONS = frozenset({"CREATE", "UPDATE", "DELETE", "CONNECT"})
-OTHER = "other"
-"""What metrics call a resource or operation that is none of ours: a client cannot invent new time series."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -64,9 +64,9 @@ class Handler:
         resource = _resource(request)
         subject = _subject(request, resource)
         decision = Decision(subject) if isinstance(subject, Reason) else self._decide(subject)
-        patch = additions(_PATHS[resource], subject.references, decision.added) if isinstance(subject, Subject) else []
+        present = isinstance(subject, Subject) and subject.references.present
         return Answer(
-            body=render(request.uid, decision.reason, decision.added, patch),
+            body=render(request.uid, decision.reason, decision.added, _PATHS[resource], present=present),
             resource=resource,
             operation=request.operation if request.operation in KNOWN_OPERATIONS else OTHER,
             reason=decision.reason,

@@ -92,9 +92,10 @@ def decide(subject: Subject, configuration: Configuration, namespace_labels: Map
     stop = _stop(subject, configuration, namespace_labels)
     if stop is not None:
         return Decision(stop)
-    gates = tuple((entry.name, _gate(entry, subject, namespace_labels)) for entry in configuration.pull_secrets)
-    reason = max((reason for _, reason in gates), key=_GATE_ORDER.__getitem__)
-    return Decision(reason, tuple(name for name, reason in gates if reason is Reason.INJECTED), gates)
+    gates = tuple([(entry.name, _gate(entry, subject, namespace_labels)) for entry in configuration.pull_secrets])
+    added = tuple([name for name, reason in gates if reason is Reason.INJECTED])
+    reason = Reason.INJECTED if added else max([reason for _, reason in gates], key=_GATE_ORDER.__getitem__)
+    return Decision(reason, added, gates)
 
 
 def _stop(subject: Subject, configuration: Configuration, namespace_labels: Mapping[str, str] | None) -> Reason | None:

@@ -13,7 +13,7 @@ import msgspec
 from webhook.core.inject import MIRROR_ANNOTATION, LocalObjectReference, Subject, references_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 
 class _Annotations(msgspec.Struct, gc=False):
@@ -46,14 +46,12 @@ class _PodSpec(msgspec.Struct, rename="camel", gc=False):
     ephemeral_containers: list[_Container | None] | None = None
     volumes: list[_Volume | None] | None = None
 
-    def images(self) -> Iterable[str]:
-        for containers in (self.containers, self.init_containers, self.ephemeral_containers):
-            for container in containers or ():
-                if container is not None and container.image:
-                    yield container.image
-        for volume in self.volumes or ():
-            if volume is not None and volume.image is not None and volume.image.reference:
-                yield volume.image.reference
+    def images(self) -> tuple[str, ...]:
+        lists = (self.containers, self.init_containers, self.ephemeral_containers)
+        found = [each.image for containers in lists if containers for each in containers if each and each.image]
+        if self.volumes:
+            found += [each.image.reference for each in self.volumes if each and each.image and each.image.reference]
+        return tuple(found)
 
 
 class AdmittedObject(msgspec.Struct, rename="camel", gc=False):
@@ -77,7 +75,7 @@ class AdmittedObject(msgspec.Struct, rename="camel", gc=False):
             annotations=_decisive_annotations(metadata.annotations),
             references=references_of(self.spec.image_pull_secrets),
             service_account=self.spec.service_account_name or "",
-            images=tuple(self.spec.images()),
+            images=self.spec.images(),
         )
 
     def as_service_account(self, namespace: str) -> Subject:

@@ -110,19 +110,21 @@ def test_no_bytes_raise_anything_else(body: bytes) -> None:
 @given(st.text(min_size=1, alphabet=st.characters(exclude_categories=["Cs"])))
 def test_any_uid_comes_back_as_it_was(uid: str) -> None:
     request = parse(review(b'{"uid":%s}' % json.dumps(uid).encode()))
-    assert json.loads(render(request.uid, Reason.INJECTED, (), []))["response"]["uid"] == uid
+    assert json.loads(render(request.uid, Reason.INJECTED))["response"]["uid"] == uid
 
 
 def test_an_answer_without_a_patch_has_neither_patch_nor_patch_type() -> None:
-    assert render("u", Reason.ALREADY_PRESENT, (), []) == (
+    assert render("u", Reason.ALREADY_PRESENT) == (
         b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":'
         b'{"uid":"u","allowed":true,"auditAnnotations":{"reason":"already-present"}}}'
     )
 
 
 def test_an_answer_with_a_patch_carries_it_in_base64_and_names_what_it_adds() -> None:
-    body = render("u", Reason.INJECTED, ("a", "b"), [{"op": "add", "path": "/x", "value": 1}])
-    patch = base64.b64encode(b'[{"op":"add","path":"/x","value":1}]')
+    body = render("u", Reason.INJECTED, ("a", "b"), "/x", present=True)
+    patch = base64.b64encode(
+        b'[{"op":"add","path":"/x/-","value":{"name":"a"}},{"op":"add","path":"/x/-","value":{"name":"b"}}]'
+    )
     assert body == (
         b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"u","allowed":true,'
         b'"auditAnnotations":{"reason":"injected","names":"a,b"},"patchType":"JSONPatch","patch":"%s"}}' % patch
