@@ -198,7 +198,7 @@ def test_the_running_program_shows_no_credential(api: FakeApiServer, kubeconfig:
 
     with sync_process(kubeconfig, output):
         until(lambda: password_in(copy_in(api, "team-a")) == MARKER, timeout=30.0)
-        until(lambda: len(sources_told(api)) == len(INVALID_SOURCES) and len(private_keys(api)) == 2)
+        until(lambda: len(sources_told(api)) == len(INVALID_SOURCES) and len(private_keys(api)) == 2, timeout=30.0)
         port = next(line["metrics_port"] for line in lines(output) if line["event"] == "started")
         with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
             metrics = answer.read().decode()
