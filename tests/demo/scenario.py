@@ -24,7 +24,7 @@ PULL_SECRET = "registry-credentials"  # noqa: S105 (the name of one)
 SOURCE = "harbor"
 REGISTRY = "registry.example.com"
 LABEL = "pullsecrets.webhook/inject=enabled"
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.002
 
 VALUES = {"pullSecrets": [{"name": PULL_SECRET, "sources": [{"secretName": SOURCE}]}]}
@@ -149,7 +149,7 @@ def await_(look: Callable[[], Any]) -> Any:  # noqa: ANN401 (whatever the look r
     """Look until there is something to see, and return it.
 
     Raises:
-        ClusterFailed: there was nothing for 20 seconds.
+        ClusterFailed: there was nothing for a minute.
     """
     deadline = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline:

