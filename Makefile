@@ -36,7 +36,9 @@ fix: $(READY) ## format, and mend what ruff can mend
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
 
-bench: bench-admission bench-sync ## measure everything; writes JSON into tests/bench/results
+bench: bench-admission bench-sync ## measure everything; writes JSON and plots into tests/bench/results
+	$(UV) sync --quiet --frozen --inexact --group bench
+	$(RUN)/python -m tests.bench.plots
 
 bench-admission: $(READY) ## reviews and Pods a second, beside two webhooks in Go (needs Go and wrk)
 	$(RUN)/python -m tests.bench.load

@@ -1,0 +1,72 @@
+"""``python -m tests.bench.plots``: the JSON of the benches as pictures beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")  # no screen is needed
+
+from matplotlib import pyplot as plt
+
+RESULTS = Path(__file__).parent / "results"
+INCHES = (8.0, 4.0)
+
+
+def main() -> None:
+    """Draw what has been measured; a bench that has not run is left out."""
+    for name, draw in (("load", draw_load), ("creates", draw_creates), ("sync", draw_sync)):
+        file = RESULTS / f"{name}.json"
+        if file.exists():
+            figure, axes = plt.subplots(figsize=INCHES, layout="constrained")
+            draw(axes, json.loads(file.read_text()))
+            figure.savefig(file.with_suffix(".png"), dpi=120)
+            plt.close(figure)
+            print(f"drawn: {file.with_suffix('.png').name}")
+
+
+def draw_load(axes: Any, rows: list[dict[str, Any]]) -> None:  # noqa: ANN401 (matplotlib has no types)
+    """Draw reviews a second, a group of bars for each size and number of connections."""
+    groups = list(dict.fromkeys((row["review_bytes"], row["connections"]) for row in rows))
+    webhooks = list(dict.fromkeys(row["webhook"] for row in rows))
+    width = 0.8 / len(webhooks)
+    for number, webhook in enumerate(webhooks):
+        values = [row["per_second"] for group in groups for row in rows if _is(row, webhook, group)]
+        positions = [index + number * width for index in range(len(groups))]
+        axes.bar(positions, values, width, label=webhook)
+    labels = [f"{size / 1000:.0f} kB\n{connections} conn." for size, connections in groups]
+    axes.set_xticks([index + 0.4 - width / 2 for index in range(len(groups))], labels)
+    axes.set_ylabel("reviews a second, one core")
+    axes.legend()
+
+
+def _is(row: dict[str, Any], webhook: str, group: tuple[int, int]) -> bool:
+    return row["webhook"] == webhook and (row["review_bytes"], row["connections"]) == group
+
+
+def draw_creates(axes: Any, rows: list[dict[str, Any]]) -> None:  # noqa: ANN401
+    """Draw Pods a second: the median as a bar, the rounds as points."""
+    for number, row in enumerate(rows):
+        axes.barh(number, row["pods_per_second"], color="C0")
+        axes.plot(row["rounds"], [number] * len(row["rounds"]), "k.", markersize=5)
+    axes.set_yticks(range(len(rows)), [row["injector"] for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("Pods a second through the API server, by dry run")
+
+
+def draw_sync(axes: Any, rows: list[dict[str, Any]]) -> None:  # noqa: ANN401
+    """Draw cold start and rotation by the number of namespaces."""
+    sizes = [row["namespaces"] for row in rows]
+    axes.plot(sizes, [row["cold_start_s"] for row in rows], "o-", label="cold start")
+    axes.plot(sizes, [row["rotation_s"] for row in rows], "o-", label="rotation")
+    axes.set_xlabel("namespaces")
+    axes.set_ylabel("seconds to the last copy and reference")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+
+
+if __name__ == "__main__":
+    main()
