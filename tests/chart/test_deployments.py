@@ -30,6 +30,7 @@ def test_the_webhook_runs_serve_with_its_flags_spelled_out() -> None:
         *COMMON,
         "--secure-port=8443",
         f"--tls-secret={NAMESPACE}/{FULLNAME}-tls",
+        "--drain-seconds=8",
     ]
 
 
@@ -96,6 +97,13 @@ def test_pods_run_as_their_own_identity_and_have_time_to_drain(component: str) -
     spec = pod(component)
     assert spec["serviceAccountName"] == f"{FULLNAME}-{component}"
     assert spec["terminationGracePeriodSeconds"] == 30
+
+
+def test_the_grace_period_is_longer_than_the_drain() -> None:
+    rendered = render({"webhook": {"drainSeconds": 120}})
+    assert "--drain-seconds=120" in rendered.container("webhook")["args"]
+    spec = rendered.one("Deployment", "-webhook")["spec"]["template"]["spec"]
+    assert spec["terminationGracePeriodSeconds"] == 142
 
 
 @both

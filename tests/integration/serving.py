@@ -160,14 +160,14 @@ def is_closed(connection: ssl.SSLSocket) -> bool:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Serving]:
-    """Start ``serve`` in a folder of its own, wait until it serves, and end it."""
+def serving(folder: Path, *flags: str) -> Iterator[Serving]:
+    """Start ``serve`` in a folder of its own, with more flags if need be, wait until it serves, and end it."""
     files = Files(folder)
     files.configure(CONFIGURATION.replace("NAME", "registry"))
     files.certify(new_leaf())
     with (
         (folder / "log").open("w") as log,
-        subprocess.Popen(files.arguments(), stderr=log, text=True, env=clean_environment()) as process,
+        subprocess.Popen([*files.arguments(), *flags], stderr=log, text=True, env=clean_environment()) as process,
     ):
         try:
             yield _wait(process, files)

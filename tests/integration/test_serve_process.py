@@ -245,6 +245,14 @@ def test_after_sigterm_requests_are_answered_and_connections_closed_until_the_dr
     assert own.process.wait(DEADLINE) == 0
 
 
+def test_the_drain_takes_as_long_as_the_flag_says(tmp_path: Path) -> None:
+    with serving(tmp_path, "--drain-seconds=0") as process:
+        started = time.monotonic()
+        process.process.send_signal(signal.SIGTERM)
+        assert process.process.wait(DEADLINE) == 0
+        assert time.monotonic() - started < 6
+
+
 @pytest.mark.parametrize("signals", [[signal.SIGTERM, signal.SIGTERM], [signal.SIGINT]])
 def test_a_second_sigterm_or_an_interrupt_stops_at_once(own: Serving, signals: list[signal.Signals]) -> None:
     started = time.monotonic()

@@ -16,6 +16,7 @@ from webhook.cli import app, main
 from webhook.config.document import API_VERSION, KIND, parse
 from webhook.observe.metrics import AdmissionMetrics, ProcessMetrics
 from webhook.observe.sync_metrics import SyncMetrics, SyncState
+from webhook.observe.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +99,7 @@ def sync_metrics() -> SyncMetrics:
 
 @pytest.mark.parametrize(
     ("role", "metrics"),
-    [pytest.param("serve", AdmissionMetrics(lambda: 0), id="serve"), pytest.param("sync", sync_metrics(), id="sync")],
+    [pytest.param("serve", AdmissionMetrics(Traffic()), id="serve"), pytest.param("sync", sync_metrics(), id="sync")],
 )
 def test_the_documented_metrics_are_those_of_the_role(role: str, metrics: ProcessMetrics) -> None:
     assert documented_metrics("Both roles") | documented_metrics(role) == metrics_of(metrics)

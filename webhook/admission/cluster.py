@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from webhook.admission.certificate import CertificateIntake
-    from webhook.admission.namespaces import NamespaceLabels
+    from webhook.admission.namespaces import NamespaceLabels, WatchState
     from webhook.kube.client import Client
 
 
@@ -33,11 +33,18 @@ class ClusterWatches:
         self._client: Client | None = None
         self._reflectors: list[Reflector[Any, Any]] = []
 
-    def watch_namespaces(self, labels: NamespaceLabels, on_synced: Callable[[], None]) -> None:
-        """Keep ``labels`` up to date; UsageError where there is no usable kubeconfig."""
+    def watch_namespaces(self, labels: NamespaceLabels, state: WatchState, on_synced: Callable[[], None]) -> None:
+        """Keep ``labels`` and ``state`` up to date; UsageError where there is no usable kubeconfig."""
         self._start(
             Reflector(
-                self._connected(), Collection(NAMESPACES), _NamespaceObject, _namespace, labels, on_synced=on_synced
+                self._connected(),
+                Collection(NAMESPACES),
+                _NamespaceObject,
+                _namespace,
+                labels,
+                on_connected=state.opened,
+                on_restart=lambda _, cause: state.lost(cause),
+                on_synced=on_synced,
             )
         )
 

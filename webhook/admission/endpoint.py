@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from webhook.admission.handler import Answer
+    from webhook.observe.traffic import Traffic
 
     Header = tuple[bytes, bytes]
 
@@ -27,12 +28,23 @@ LARGEST_BODY = 7 * 1024 * 1024
 """Bytes. As controller-runtime's bound: the API server's request limit of 3 MiB, twice for object and oldObject, and
 room for the rest (sigs.k8s.io/controller-runtime, pkg/webhook/admission/http.go)."""
 
+MOST_HELD_BYTES = 32 * 1024 * 1024
+"""Of bodies of all requests at once; beyond it, what is not complete is refused with 429. With that the API server asks
+again after the seconds that we name, as long as its own timeout allows."""
+
+MOST_HELD_BY_LARGE = MOST_HELD_BYTES * 3 // 4
+SMALL_BODY = 64 * 1024
+"""Bytes. Larger ones have to leave the last quarter to these: most reviews are a tenth of that, and a flood of large
+bodies shall not keep them out."""
+
 _JSON = b"application/json"
 _JSON_HEADER = (b"content-type", _JSON)
 _TEXT_HEADER = (b"content-type", b"text/plain; charset=utf-8")
 CLOSE_HEADER = (b"connection", b"close")
 
 _TOO_LARGE = f"the body is larger than {LARGEST_BODY} bytes"
+_TOO_MUCH = "too many requests are being read"
+_RETRY_AFTER = (b"retry-after", b"1")
 
 
 class Observer(Protocol):
@@ -64,15 +76,15 @@ class MutateEndpoint:
     While :attr:`draining`, each answer closes its connection, so that clients come back to another replica.
     """
 
-    def __init__(self, handle: Callable[[bytes], Answer], observer: Observer) -> None:
+    def __init__(self, handle: Callable[[bytes], Answer], observer: Observer, traffic: Traffic) -> None:
         self._handle = handle
         self._observer = observer
+        self.traffic = traffic
         self.draining = False
-        self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        self.in_flight += 1
+        self.traffic.requests += 1
         try:
             await self._answer(scope, receive, send)
         except Refusal as refusal:
@@ -82,13 +94,20 @@ class MutateEndpoint:
         except ClientGone:
             return
         finally:
-            self.in_flight -= 1
+            self.traffic.requests -= 1
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        _check_head(scope)
-        body = await _read_body(receive)
+        _check_head(scope, self.traffic)
+        body = await _read_body(receive, self.traffic)
         started = perf_counter()
-        answer = self._handle(body)
+        try:
+            answer = self._handle(body)
+        except BadReview:
+            raise
+        except Exception:
+            # A defect before there was a uid to answer to. What is not answered here would become a 5xx.
+            log.exception("admission review not read")
+            raise Refusal(400, "the review could not be read") from None
         headers = [_JSON_HEADER, (b"content-length", b"%d" % len(answer.body))]
         if self.draining:
             headers.append(CLOSE_HEADER)
@@ -108,7 +127,7 @@ class MutateEndpoint:
         await send({"type": "http.response.body", "body": body})
 
 
-def _check_head(scope: Scope) -> None:
+def _check_head(scope: Scope, traffic: Traffic) -> None:
     """Raise Refusal for a request whose body need not be looked at."""
     if scope["method"] != "POST":
         raise Refusal(405, "only POST is answered here", (b"allow", b"POST"))
@@ -124,12 +143,19 @@ def _check_head(scope: Scope) -> None:
         raise Refusal(415, "the Content-Type must be application/json")
     if encoding and encoding.strip().lower() != b"identity":
         raise Refusal(415, "a Content-Encoding is not accepted")
+    if length > SMALL_BODY:
+        _check_length(length, traffic)
+
+
+def _check_length(length: int, traffic: Traffic) -> None:
     if length > LARGEST_BODY:
         raise Refusal(413, _TOO_LARGE)
+    if traffic.held_bytes + length > MOST_HELD_BY_LARGE:
+        raise Refusal(429, _TOO_MUCH, _RETRY_AFTER)
 
 
-async def _read_body(receive: Receive) -> bytes:
-    """Return the whole body; Refusal as soon as it is too large, ClientGone when it does not come to its end."""
+async def _read_body(receive: Receive, traffic: Traffic) -> bytes:
+    """Return the whole body; Refusal as soon as it is too much, ClientGone when it does not come to its end."""
     message = await receive()
     chunks: list[bytes] = []
     size = 0
@@ -141,5 +167,7 @@ async def _read_body(receive: Receive) -> bytes:
         chunks.append(chunk)
         if not message["more_body"]:
             return chunk if len(chunks) == 1 else b"".join(chunks)
+        if traffic.held_bytes > (MOST_HELD_BYTES if size <= SMALL_BODY else MOST_HELD_BY_LARGE):
+            raise Refusal(429, _TOO_MUCH, _RETRY_AFTER)
         message = await receive()
     raise ClientGone

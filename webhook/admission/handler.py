@@ -1,7 +1,7 @@
 """The admission decision: the bytes of a review in, the bytes of the answer out.
 
 Pure apart from two things it is given: the configuration in force, of which one decision reads one snapshot, and the
-labels of a namespace, where they are known.
+labels of a namespace, where they are known. Only a defect is logged here.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 
 from webhook.admission.review import AdmissionRequest, GroupVersionKind, RequestHead, parse, render
 from webhook.core.inject import Decision, Subject, decide
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from webhook.core.model import Configuration
+
+log = structlog.get_logger(__name__)
 
 PODS = "pods"
 SERVICE_ACCOUNTS = "serviceaccounts"
@@ -40,6 +43,10 @@ class Answer(msgspec.Struct, frozen=True):
     operation: str
     reason: Reason
     added: tuple[str, ...] = ()
+    uid: str = ""
+    namespace: str = ""
+    name: str = ""
+    """Of the object; empty where the API server will generate it."""
 
     @property
     def decision(self) -> str:
@@ -61,6 +68,15 @@ class Handler:
     def handle(self, body: bytes) -> Answer:
         """Return the answer to the review in ``body``; BadReview when it is none."""
         request = parse(body)
+        try:
+            return self._answer(request)
+        except Exception:
+            # A defect of ours must not keep an object from being admitted, whatever the failure policy.
+            log.exception("admission decision failed", uid=request.uid, namespace=request.namespace)
+            unchanged = render(request.uid, Reason.INTERNAL_ERROR)
+            return Answer(unchanged, OTHER, OTHER, Reason.INTERNAL_ERROR, uid=request.uid)
+
+    def _answer(self, request: RequestHead) -> Answer:
         resource = _resource(request)
         subject = _subject(request, resource)
         decision = Decision(subject) if isinstance(subject, Reason) else self._decide(subject)
@@ -71,6 +87,9 @@ class Handler:
             operation=request.operation if request.operation in KNOWN_OPERATIONS else OTHER,
             reason=decision.reason,
             added=decision.added,
+            uid=request.uid,
+            namespace=request.namespace or "",
+            name=subject.name if isinstance(subject, Subject) else "",
         )
 
     def _decide(self, subject: Subject) -> Decision:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+import structlog
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from webhook.core.selection import Namespace
+    from webhook.observe.health import Check
+
+log = structlog.get_logger(__name__)
 
 
 class NamespaceLabels:
@@ -31,3 +37,35 @@ class NamespaceLabels:
 
     def remove(self, obj: Namespace) -> None:
         self._labels.pop(obj.name, None)
+
+
+class WatchState:
+    """Knows for how long the watch has been down, and says so in the log and in the detail of a readiness check.
+
+    The check goes on to pass: old labels decide most reviews rightly, and no replica has newer ones. The reflector's
+    thread writes, any thread reads.
+    """
+
+    def __init__(self, check: Check, clock: Callable[[], float] = time.monotonic) -> None:
+        self._check = check
+        self._clock = clock
+        self._lost_at: float | None = None
+
+    @property
+    def stale_seconds(self) -> float:
+        """Since the watch was lost; 0 while it is open."""
+        lost_at = self._lost_at
+        return 0.0 if lost_at is None else self._clock() - lost_at
+
+    def opened(self) -> None:
+        if self._lost_at is not None:
+            log.info("namespaces are watched again", after=round(self.stale_seconds, 1))
+            self._lost_at = None
+            self._check.note = ""
+
+    def lost(self, cause: str) -> None:
+        """Take note that the watch broke or could not be opened."""
+        if self._lost_at is None:
+            self._lost_at = self._clock()
+            self._check.note = "the watch is down, labels are as last known"
+            log.warning("namespaces are not watched", cause=cause, effect="their labels are as last known")

@@ -15,9 +15,10 @@ from certs.reload import ServingCertificate
 from webhook.admission.app import AdmissionApp
 from webhook.admission.certificate import CertificateIntake
 from webhook.admission.cluster import ClusterWatches
+from webhook.admission.decisions import DecisionLog
 from webhook.admission.endpoint import MutateEndpoint
 from webhook.admission.handler import Handler
-from webhook.admission.namespaces import NamespaceLabels
+from webhook.admission.namespaces import NamespaceLabels, WatchState
 from webhook.admission.server import AdmissionListener, serve_until_signalled
 from webhook.config.file import ConfigurationFile
 from webhook.errors import UsageError
@@ -25,10 +26,12 @@ from webhook.observe.health import Health
 from webhook.observe.listener import Listener, bind
 from webhook.observe.metrics import AdmissionMetrics
 from webhook.observe.ops import ops_app
+from webhook.observe.traffic import Traffic
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from webhook.admission.handler import Answer
     from webhook.core.model import Configuration
 
 log = structlog.get_logger(__name__)
@@ -56,6 +59,7 @@ class ServeOptions:
     secure_port: int
     metrics_port: int
     certificate: CertificateSource
+    drain_seconds: float
 
 
 def run(options: ServeOptions) -> None:
@@ -77,10 +81,25 @@ def run(options: ServeOptions) -> None:
     gc.freeze()
     log.info("serving", secure_port=admission.port, metrics_port=ops.port)
     try:
-        uvloop.run(serve_until_signalled(admission, ops, process.begin_drain))
+        uvloop.run(serve_until_signalled(admission, ops, process.begin_drain, options.drain_seconds))
     finally:
         stop.set()
         process.watches.stop()
+
+
+class _Observers:
+    """Tells metrics and log of each request."""
+
+    __slots__ = ("_count", "_write", "refused")
+
+    def __init__(self, metrics: AdmissionMetrics, decisions: DecisionLog) -> None:
+        self._count = metrics.answered
+        self._write = decisions.answered
+        self.refused = metrics.refused
+
+    def answered(self, answer: Answer, seconds: float) -> None:
+        self._count(answer, seconds)
+        self._write(answer)
 
 
 class _Process:
@@ -96,9 +115,10 @@ class _Process:
         self._labels = NamespaceLabels()
         self._labels_watched = False
         handler = Handler(lambda: self._configuration, self._labels.labels_of)
-        self._metrics = AdmissionMetrics(lambda: self._endpoint.in_flight)
+        traffic = Traffic()
+        self._metrics = AdmissionMetrics(traffic)
         self._metrics.configuration_accepted()
-        self._endpoint = MutateEndpoint(handler.handle, self._metrics)
+        self._endpoint = MutateEndpoint(handler.handle, _Observers(self._metrics, DecisionLog()), traffic)
         self.watches = ClusterWatches(options.kubeconfig)
 
     def listeners(self) -> tuple[AdmissionListener, Listener]:
@@ -124,8 +144,10 @@ class _Process:
     def watch_namespaces_if_needed(self) -> None:
         """Begin to watch namespaces once a configuration depends on their labels; UsageError as for the watch."""
         if self._configuration.needs_namespace_labels and not self._labels_watched:
-            synced = self._health.check("namespaces")
-            self.watches.watch_namespaces(self._labels, synced.passes)
+            check = self._health.check("namespaces")
+            state = WatchState(check)
+            self._metrics.follow_staleness(lambda: state.stale_seconds)
+            self.watches.watch_namespaces(self._labels, state, check.passes)
             self._labels_watched = True
 
     def on_configuration(self, configuration: Configuration) -> None:

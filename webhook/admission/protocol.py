@@ -17,7 +17,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from webhook.admission.app import MUTATE_PATH
-from webhook.admission.endpoint import LARGEST_BODY
+from webhook.admission.endpoint import LARGEST_BODY, MOST_HELD_BY_LARGE
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message
 
+    from webhook.observe.traffic import Traffic
+
 log = structlog.get_logger(__name__)
 
 _URL = MUTATE_PATH.encode()
 _URL_WITH_QUERY = _URL + b"?"
 
 RESUME_BYTES = 256 * 1024
-"""Of a body, after which the endpoint looks at it although it is not complete, as it does once it is too large."""
+"""Of a body, after which the endpoint looks at it although it is not complete, as it does once it, or all bodies that
+are held, are too large."""
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
@@ -49,7 +52,7 @@ class Deadlines:
     dials ahead, and keeps in its pool what it does not need at once."""
 
     farewell: float = 1.0
-    """For the client's answer to our close of the TLS session; what else still comes until then is thrown away."""
+    """For the client's answer to our close of the TLS session, or to read why its request was refused."""
 
 
 class _Pause:
@@ -108,7 +111,11 @@ class DirectCycle:
         self._chunks.append(chunk)
         self._held += len(chunk)
         self._received += len(chunk)
-        if self._held > RESUME_BYTES or self._received > LARGEST_BODY:
+        if (
+            self._held > RESUME_BYTES
+            or self._received > LARGEST_BODY
+            or self._protocol.traffic.held_bytes > MOST_HELD_BY_LARGE
+        ):
             self._resume()
 
     def finish(self) -> None:
@@ -136,7 +143,10 @@ class DirectCycle:
         self.response_complete = True
         self._protocol.on_direct_response()
         if not self.keep_alive:
-            self._protocol.transport.close()
+            if self._complete:
+                self._protocol.transport.close()
+            else:
+                self._protocol.linger()
 
     def _render_head(self, message: Message) -> bytes:
         lines = [_STATUS_LINES[message["status"]]]
@@ -167,6 +177,13 @@ class AdmissionProtocol(HttpToolsProtocol):
 
     mutate: ASGIApp
     deadlines: Deadlines
+    traffic: Traffic
+    held = 0
+    """Bytes of the body of the request in progress."""
+
+    refused = False
+    """Whether a request was answered before all of it had come; what still comes is not looked at."""
+
     direct: DirectCycle | None = None
     """The request on the short way, as long as it is the latest of its connection."""
 
@@ -177,11 +194,33 @@ class AdmissionProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.due = self.loop.time() + self.deadlines.idle
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._release()
+        self.traffic.connections -= 1
+
+    def linger(self) -> None:
+        """Give the client time to read why it was refused; then the sweep over connections cuts it off.
+
+        Nothing is read meanwhile: a close of the TLS session would have to, for as long as the client sends.
+        """
+        self.refused = True
+        self.transport.pause_reading()
+        self.due = self.loop.time() + self.deadlines.farewell
+
+    def _release(self) -> None:
+        self.traffic.held_bytes -= self.held
+        self.held = 0
+
     def on_message_begin(self) -> None:
+        if self.refused:
+            return
         super().on_message_begin()
         self.due = self.loop.time() + self.deadlines.header
 
     def on_headers_complete(self) -> None:
+        if self.refused:
+            return
         self.due = self.loop.time() + self.deadlines.body
         if not self._goes_the_short_way():
             self.direct = None
@@ -202,12 +241,23 @@ class AdmissionProtocol(HttpToolsProtocol):
         )
 
     def on_body(self, body: bytes) -> None:
+        if self.cycle.response_complete:
+            return
+        size = len(body)
+        traffic = self.traffic
+        self.held += size
+        traffic.held_bytes += size
+        traffic.received_bytes += size
         if self.direct is None:
             super().on_body(body)
-        elif not self.direct.response_complete:
+        else:
             self.direct.feed(body)
 
     def on_message_complete(self) -> None:
+        if self.refused:
+            # All of it was on its way already: an orderly close will not have to wait.
+            self.transport.close()
+            return
         self.due = math.inf
         if self.direct is None:
             super().on_message_complete()
@@ -216,9 +266,16 @@ class AdmissionProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._release()
         self.due = self.loop.time() + self.deadlines.idle
+        if self.transport.is_closing() and self.cycle.more_body:
+            # It is being closed, and what still comes is thrown away: until the next sweep at the latest.
+            self.refused = True
+            self.due = self.loop.time()
 
     def on_direct_response(self) -> None:
         """Note that a response has gone out the short way; the sweep over idle connections stands in for a timer."""
         self.server_state.total_requests += 1
+        self.traffic.held_bytes -= self.held
+        self.held = 0
         self.due = self.loop.time() + self.deadlines.idle

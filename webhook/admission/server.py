@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from webhook.admission.acceptor import Acceptor, most_connections
 from webhook.admission.protocol import AdmissionProtocol, Deadlines
-from webhook.observe.listener import BACKLOG, Listener
+from webhook.observe.listener import Listener
 
 if TYPE_CHECKING:
     import socket
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-DRAIN_SECONDS = 8.0
-"""From SIGTERM to the end of serving: as long as a load balancer may take to learn that this replica is leaving."""
-
 SWEEP_TICKS = 2
 """Of uvicorn's main loop, a tenth of a second each, between two looks for overdue connections."""
 
@@ -32,32 +30,40 @@ class AdmissionListener(Listener):
     """Serves the admission application over TLS, by a context whose certificate may be replaced at any time."""
 
     def __init__(
-        self, app: AdmissionApp, bound: socket.socket, context: ssl.SSLContext, deadlines: Deadlines | None = None
+        self,
+        app: AdmissionApp,
+        bound: socket.socket,
+        context: ssl.SSLContext,
+        deadlines: Deadlines | None = None,
+        most: int | None = None,
     ) -> None:
         super().__init__(app, bound, http=AdmissionProtocol)
         self._mutate = app.mutate
         self._context = context
         self._deadlines = deadlines or Deadlines()
+        self._most = most or most_connections()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept connections; uvicorn's own has no way to bound the TLS handshake."""
-        loop = asyncio.get_running_loop()
-        self.servers = [
-            await loop.create_server(
-                self._protocol,
-                sock=bound,
-                backlog=BACKLOG,
-                ssl=self._context,
-                ssl_handshake_timeout=self._deadlines.handshake,
-                ssl_shutdown_timeout=self._deadlines.farewell,
-            )
-            for bound in sockets or ()
-        ]
+        """Begin to accept connections; uvicorn's own bounds neither their number nor the TLS handshake."""
+        acceptors = [Acceptor(bound, self._connect, self._mutate.traffic, self._most) for bound in sockets or ()]
+        for acceptor in acceptors:
+            acceptor.start()
+        self.servers = acceptors  # type: ignore[assignment]  # has what uvicorn needs: close and wait_closed
         self.started = True
+
+    async def _connect(self, connection: socket.socket) -> None:
+        await asyncio.get_running_loop().connect_accepted_socket(
+            self._protocol,
+            connection,
+            ssl=self._context,
+            ssl_handshake_timeout=self._deadlines.handshake,
+            ssl_shutdown_timeout=self._deadlines.farewell,
+        )
 
     def _protocol(self) -> AdmissionProtocol:
         protocol = AdmissionProtocol(config=self.config, server_state=self.server_state, app_state={})
         protocol.mutate = self._mutate
+        protocol.traffic = self._mutate.traffic
         protocol.deadlines = self._deadlines
         protocol.timeout_keep_alive = math.ceil(self._deadlines.idle)
         return protocol
@@ -75,7 +81,7 @@ class AdmissionListener(Listener):
 
 
 async def serve_until_signalled(
-    admission: Listener, ops: Listener, begin_drain: Callable[[], None], drain_seconds: float = DRAIN_SECONDS
+    admission: Listener, ops: Listener, begin_drain: Callable[[], None], drain_seconds: float
 ) -> None:
     """Serve on both ports until SIGTERM or SIGINT.
 

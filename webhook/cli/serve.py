@@ -48,6 +48,16 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
             help="The Secret that holds certificate and key, instead of files.",
         ),
     ] = "",
+    drain_seconds: Annotated[
+        int,
+        typer.Option(
+            "--drain-seconds",
+            envvar="PULLSECRETS_DRAIN_SECONDS",
+            min=0,
+            max=3600,
+            help="How long requests are still answered after SIGTERM.",
+        ),
+    ] = 8,
     log_format: options.LogFormatOption,
     log_level: options.LogLevelOption = LogLevel.INFO,
 ) -> None:
@@ -62,6 +72,7 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
         secure_port=secure_port,
         metrics_port=metrics_port,
         certificate=_certificate_source(tls_cert_file, tls_private_key_file, tls_secret),
+        drain_seconds=drain_seconds,
     )
     configure(log_format, log_level)
     run(serve_options)

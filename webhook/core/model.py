@@ -35,6 +35,7 @@ class Reason(StrEnum):
     reason is the last of them, the one that came closest to a patch.
     """
 
+    INTERNAL_ERROR = "internal-error"
     OPERATION_IGNORED = "operation-ignored"
     RESOURCE_IGNORED = "resource-ignored"
     OBJECT_ABSENT = "object-absent"

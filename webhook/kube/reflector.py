@@ -76,11 +76,11 @@ class Reflector(Generic[W, V]):
 
     ``shape`` is the msgspec struct that objects are decoded into, and ``convert`` makes of it the value that the
     handler gets, object by object: so what a value does not keep (the content of a Secret) is never held for a whole
-    list. ``on_restart(collection, cause)`` is told why a watch ended otherwise than by its own time, ``on_synced()``
-    that :attr:`has_synced` has become true.
+    list. ``on_connected()`` is told that a watch is open, ``on_restart(collection, cause)`` why one could not be opened
+    or ended otherwise than by its own time, ``on_synced()`` that :attr:`has_synced` has become true.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is observed, and who is told
         self,
         client: Client,
         collection: Collection,
@@ -88,6 +88,7 @@ class Reflector(Generic[W, V]):
         convert: Callable[[W], V],
         handler: Handler[V],
         *,
+        on_connected: Callable[[], None] | None = None,
         on_restart: Callable[[Collection, str], None] | None = None,
         on_synced: Callable[[], None] | None = None,
         inactivity: float = INACTIVITY_SECONDS,
@@ -98,6 +99,7 @@ class Reflector(Generic[W, V]):
         self._handler = handler
         self._decode_list: Callable[[bytes], ObjectList[W]] = decoder(ObjectList[shape])  # type: ignore[valid-type]
         self._decode_object = decoder(shape)
+        self._on_connected = on_connected
         self._on_restart = on_restart
         self._on_synced = on_synced
         self._inactivity = inactivity
@@ -224,6 +226,8 @@ class Reflector(Generic[W, V]):
             try:
                 if self._stopping.is_set():
                     return
+                if self._on_connected is not None:
+                    self._on_connected()
                 for line in stream.lines():
                     pending = self._take(decode_event(line), pending)
             finally:

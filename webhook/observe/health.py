@@ -15,6 +15,8 @@ class Check:
     def __init__(self, name: str) -> None:
         self.name = name
         self.problem: str | None = STARTING
+        self.note = ""
+        """What is worth knowing although the check passes."""
 
     def passes(self) -> None:
         self.problem = None
@@ -26,7 +28,9 @@ class Check:
     @property
     def line(self) -> str:
         """The check in one line, as Kubernetes' own components print it with ``?verbose``."""
-        return f"[+]{self.name} ok" if self.problem is None else f"[-]{self.name} failed: {self.problem}"
+        if self.problem is not None:
+            return f"[-]{self.name} failed: {self.problem}"
+        return f"[+]{self.name} ok: {self.note}" if self.note else f"[+]{self.name} ok"
 
 
 class Health:

@@ -14,12 +14,18 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from webhook import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
+
+    from prometheus_client import Metric
+
+    from webhook.observe.traffic import Traffic
 
 _DURATION_BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Seconds. A review takes a fraction of a millisecond; the API server gives up after some seconds."""
@@ -54,9 +60,9 @@ class ProcessMetrics:
 
 
 class AdmissionMetrics(ProcessMetrics):
-    """What ``serve`` has on top: its requests and its certificate."""
+    """What ``serve`` has on top: its traffic, its answers, its certificate and its watch."""
 
-    def __init__(self, in_flight: Callable[[], int]) -> None:
+    def __init__(self, traffic: Traffic) -> None:
         super().__init__()
         self._requests = Counter(
             "pullsecrets_admission_requests",
@@ -76,11 +82,12 @@ class AdmissionMetrics(ProcessMetrics):
             buckets=_DURATION_BUCKETS,
             registry=self.registry,
         )
-        Gauge(
-            "pullsecrets_admission_in_flight_requests",
-            "Admission requests that are being read or answered.",
+        self.registry.register(_TrafficCollector(traffic))
+        self._stale = Gauge(
+            "pullsecrets_namespaces_stale_seconds",
+            "For how long the watch of namespaces has been down; 0 while it is open, or none is needed.",
             registry=self.registry,
-        ).set_function(in_flight)
+        )
         self._series: dict[tuple[str, str, str, str], Counter] = {}
         self._expiry = Gauge(
             "pullsecrets_certificate_expiry_timestamp_seconds",
@@ -92,6 +99,10 @@ class AdmissionMetrics(ProcessMetrics):
             "1 while the certificate at its source is the one in use, 0 when it is not usable and an older one stays.",
             registry=self.registry,
         )
+
+    def follow_staleness(self, seconds: Callable[[], float]) -> None:
+        """Export for how long the watch of namespaces has been down."""
+        self._stale.set_function(seconds)
 
     def certificate_accepted(self, not_after: datetime) -> None:
         self._expiry.set(not_after.timestamp())
@@ -112,6 +123,28 @@ class AdmissionMetrics(ProcessMetrics):
     def refused(self, status: int) -> None:
         """Count a request that was answered with a 4xx."""
         self._refused.labels(str(status)).inc()
+
+
+class _TrafficCollector(Collector):
+    """Reads the numbers of the admission port when somebody asks."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+
+    def collect(self) -> Iterable[Metric]:
+        now = self._traffic
+        for name, text, value in (
+            ("in_flight_requests", "Admission requests that are being read or answered.", now.requests),
+            ("in_flight_bytes", "Bytes of their bodies that are held.", now.held_bytes),
+            ("connections", "Connections that are open, also those in their TLS handshake.", now.connections),
+        ):
+            yield GaugeMetricFamily(f"pullsecrets_admission_{name}", text, value=value)
+        for name, text, value in (
+            ("request_bytes", "Bytes of request bodies that have been received.", now.received_bytes),
+            ("connections_refused", "Connections closed at once, being too many.", now.refused_connections),
+            ("tls_handshake_failures", "TLS handshakes that failed or took too long.", now.failed_handshakes),
+        ):
+            yield CounterMetricFamily(f"pullsecrets_admission_{name}", text, value=value)
 
 
 class Answered(Protocol):

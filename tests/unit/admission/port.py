@@ -17,6 +17,7 @@ from webhook.admission.server import AdmissionListener
 from webhook.core.model import Reason
 from webhook.observe.listener import bind
 from webhook.observe.metrics import AdmissionMetrics
+from webhook.observe.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,17 +38,18 @@ def echo(body: bytes) -> Answer:
 @contextmanager
 def listening(deadlines: Deadlines | None = None, handle: Callable[[bytes], Answer] = echo) -> Iterator[int]:
     """An admission port that answers by ``handle``; gives its number."""
-    with serving(MutateEndpoint(handle, AdmissionMetrics(lambda: 0)), deadlines) as port:
+    traffic = Traffic()
+    with serving(MutateEndpoint(handle, AdmissionMetrics(traffic), traffic), deadlines) as port:
         yield port
 
 
 @contextmanager
-def serving(endpoint: MutateEndpoint, deadlines: Deadlines | None = None) -> Iterator[int]:
-    """An admission port with this endpoint; gives its number."""
+def serving(endpoint: MutateEndpoint, deadlines: Deadlines | None = None, most: int | None = None) -> Iterator[int]:
+    """An admission port with this endpoint, for ``most`` connections; gives its number."""
     certificate = ServingCertificate()
     certificate.load(LEAF.certificate_pem, LEAF.private_key_pem)
     bound = bind("127.0.0.1", 0, "--secure-port")
-    listener = AdmissionListener(AdmissionApp(endpoint), bound, certificate.context, deadlines)
+    listener = AdmissionListener(AdmissionApp(endpoint), bound, certificate.context, deadlines, most)
     with listener.in_background():
         yield listener.port
 

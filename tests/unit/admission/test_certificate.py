@@ -11,6 +11,7 @@ from webhook.admission.certificate import CertificateIntake, TlsSecret, TlsSecre
 from webhook.kube.wire import ObjectMeta
 from webhook.observe.health import Health
 from webhook.observe.metrics import AdmissionMetrics
+from webhook.observe.traffic import Traffic
 
 DAY = timedelta(days=1)
 LEAF = issue_leaf(issue_authority(datetime.now(UTC), DAY), ["localhost"], datetime.now(UTC), DAY)
@@ -28,7 +29,7 @@ class Replica:
     """What a replica has of its certificate."""
 
     def __init__(self) -> None:
-        self.serving, self.health, self.metrics = ServingCertificate(), Health(), AdmissionMetrics(lambda: 0)
+        self.serving, self.health, self.metrics = ServingCertificate(), Health(), AdmissionMetrics(Traffic())
         intake = CertificateIntake(self.serving, self.health.check("certificate"), self.metrics)
         self.handler = TlsSecretHandler(intake)
 

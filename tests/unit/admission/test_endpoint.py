@@ -11,6 +11,7 @@ from webhook.admission.endpoint import LARGEST_BODY, MutateEndpoint
 from webhook.admission.handler import Answer
 from webhook.admission.review import BadReview
 from webhook.core.model import Reason
+from webhook.observe.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping, Sequence
@@ -86,7 +87,7 @@ def counts() -> Counts:
 
 @pytest.fixture
 def endpoint(counts: Counts) -> MutateEndpoint:
-    return MutateEndpoint(echo, counts)
+    return MutateEndpoint(echo, counts, Traffic())
 
 
 def test_a_body_in_one_piece_or_in_many_is_answered(endpoint: MutateEndpoint, counts: Counts) -> None:
@@ -127,7 +128,7 @@ def test_a_refusal_is_short_closes_the_connection_and_reads_no_further(
     assert exchange.answer_headers[b"connection"] == b"close"
     assert int(exchange.answer_headers[b"content-length"]) == len(exchange.body) < 100
     assert counts.refusals == [status]
-    assert endpoint.in_flight == 0
+    assert endpoint.traffic.requests == 0
 
 
 def test_a_body_of_exactly_the_limit_is_accepted(endpoint: MutateEndpoint) -> None:
@@ -144,7 +145,7 @@ def test_any_other_path_is_not_found_and_never_a_redirect(endpoint: MutateEndpoi
 
 def test_a_client_that_goes_away_gets_no_answer(endpoint: MutateEndpoint, counts: Counts) -> None:
     exchange = Exchange([b"a"], complete=False).run(endpoint)
-    assert (exchange.status, counts.answers, counts.refusals, endpoint.in_flight) == (0, [], [], 0)
+    assert (exchange.status, counts.answers, counts.refusals, endpoint.traffic.requests) == (0, [], [], 0)
 
 
 def test_while_draining_each_answer_closes_its_connection(endpoint: MutateEndpoint) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog.testing
 
 from webhook.admission.handler import Handler
 from webhook.core.labels import Operator, Requirement, Selector
@@ -168,3 +169,19 @@ def test_a_large_object_is_answered_well_within_the_timeout() -> None:
     fields: dict[str, Any] = {f"f:key{number}": {"f:value": {}} for number in range(40_000)}
     object_ = {**POD, "metadata": {"managedFields": [{"fieldsV1": fields}], "annotations": {"big": "x" * 2_000_000}}}
     assert ask(request(object_)).reason is Reason.INJECTED
+
+
+def test_a_defect_of_ours_keeps_no_object_from_being_admitted() -> None:
+    def broken() -> Configuration:
+        raise ZeroDivisionError
+
+    with structlog.testing.capture_logs() as logged:
+        answer = ask(request(POD), Handler(broken, lambda _: None))
+    assert patch_in(answer) is None
+    assert (answer.reason, answer.uid) == (Reason.INTERNAL_ERROR, "u1")
+    assert [(line["event"], line["uid"]) for line in logged] == [("admission decision failed", "u1")]
+
+
+def test_an_answer_names_its_request_for_the_log() -> None:
+    answer = ask(request({**POD, "metadata": {"name": "web"}}))
+    assert (answer.uid, answer.namespace, answer.name) == ("u1", "team-a", "web")

@@ -10,6 +10,7 @@ from tests.unit.admission.port import connected, echo, listening, serving
 from tests.unit.polling import until
 from webhook.admission.endpoint import MutateEndpoint
 from webhook.observe.metrics import AdmissionMetrics
+from webhook.observe.traffic import Traffic
 
 if TYPE_CHECKING:
     from webhook.admission.handler import Answer
@@ -67,23 +68,24 @@ def test_a_body_in_many_pieces_arrives_whole() -> None:
 
 
 def test_a_client_that_goes_away_within_its_request_leaves_nothing_behind() -> None:
-    endpoint = MutateEndpoint(echo, AdmissionMetrics(lambda: 0))
+    endpoint = MutateEndpoint(echo, AdmissionMetrics(Traffic()), Traffic())
     with serving(endpoint) as port:
         with connected(port) as connection:
             connection.sendall(request(b"x" * 100)[:-50])
-            until(lambda: endpoint.in_flight == 1)
-        until(lambda: endpoint.in_flight == 0)
+            until(lambda: endpoint.traffic.requests == 1)
+        until(lambda: endpoint.traffic.requests == 0)
         assert read_to_the_end(port, request(b"next", "Connection: close")).endswith(b"next")
 
 
-def test_a_defect_in_one_request_costs_its_connection_and_no_other() -> None:
+def test_a_defect_in_one_request_is_a_400_and_costs_no_other_connection() -> None:
     def handle(body: bytes) -> Answer:
         if body == b"bad":
             raise ZeroDivisionError
         return echo(body)
 
     with listening(handle=handle) as port, connected(port) as other:
-        assert read_to_the_end(port, request(b"bad")) == b""
+        for headers in ((), ("Expect: 100-continue",)):
+            assert b"HTTP/1.1 400 Bad Request" in read_to_the_end(port, request(b"bad", *headers))
         other.sendall(request(b"good", "Connection: close"))
         received = b""
         while piece := other.recv(65536):

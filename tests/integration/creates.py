@@ -1,0 +1,101 @@
+"""Steady creates of Pods by dry run through the API server, each answer of which is looked at."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import threading
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tests.integration.playground import COPY, names, pod
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from tests.cluster.api import Api
+    from tests.cluster.cluster import Cluster
+
+WEBHOOK = "pods.pullsecrets.webhook"
+THEIRS = "theirs"
+# With a list of its own: a Pod without one gets its ServiceAccount's before any webhook is asked.
+POD = json.dumps(pod("steady", imagePullSecrets=[{"name": THEIRS}])).encode()
+
+_THREADS = 4
+_SECONDS_BETWEEN = _THREADS / 160
+"""For each thread: 160 creates a second, where the machine has room for them."""
+
+
+class SteadyCreates:
+    """Creates Pods while its ``with`` block lasts, and keeps count of what came back."""
+
+    def __init__(self, api: Api, namespace: str) -> None:
+        address = urlsplit(api.url)
+        self._host, self._port, self._context = address.hostname or "", address.port, api._context
+        self._path = f"/api/v1/namespaces/{namespace}/pods?dryRun=All"
+        self._ending = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._create_until_the_end) for _ in range(_THREADS)]
+        self.patched = 0
+        self.failures: list[str] = []
+        self.started = self.ended = 0.0
+
+    @property
+    def per_second(self) -> float:
+        """Creates a second, once the block is over."""
+        return self.patched / (self.ended - self.started)
+
+    def _create_until_the_end(self) -> None:
+        connection = http.client.HTTPSConnection(self._host, self._port, timeout=30, context=self._context)
+        due = time.monotonic()
+        while not self._ending.wait(max(0.0, due - time.monotonic())):
+            due = max(due + _SECONDS_BETWEEN, time.monotonic() - 1)
+            failure = self._create(connection)
+            with self._lock:
+                if failure:
+                    self.failures.append(failure)
+                else:
+                    self.patched += 1
+        connection.close()
+
+    def _create(self, connection: http.client.HTTPSConnection) -> str | None:
+        """Create one Pod; return what is wrong with the answer, if anything."""
+        connection.request("POST", self._path, POD, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        body = response.read()
+        if response.status != http.HTTPStatus.CREATED:
+            return f"{response.status} {body[:200]!r}"
+        found = names(json.loads(body)["spec"])
+        return None if found == [THEIRS, COPY] else f"imagePullSecrets {found}"
+
+    def __enter__(self) -> Self:
+        self.started = time.monotonic()
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._ending.set()
+        for thread in self._threads:
+            thread.join()
+        self.ended = time.monotonic()
+
+
+def failed_open(cluster: Cluster) -> int:
+    """Return how many calls of the webhook for Pods the API server has given up and let pass."""
+    return _count(cluster, "apiserver_admission_webhook_fail_open_count")
+
+
+def calls(cluster: Cluster) -> int:
+    """Return how many calls of the webhook for Pods the API server has counted."""
+    return _count(cluster, "apiserver_admission_webhook_request_total")
+
+
+def _count(cluster: Cluster, metric: str) -> int:
+    lines = re.findall(
+        rf'^{metric}\{{[^}}]*name="{re.escape(WEBHOOK)}"[^}}]*\}} (\S+)$', cluster.metrics(), re.MULTILINE
+    )
+    return sum(int(float(value)) for value in lines)

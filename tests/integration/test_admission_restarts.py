@@ -1,0 +1,146 @@
+"""Replicas come and go behind a balancer that learns of it late, and the API server loses not one admission.
+
+``RESTARTS=20`` makes the long run of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.ports import free_port
+from tests.cluster.supervise import wait_until
+from tests.integration.balancer import Balancer
+from tests.integration.creates import SteadyCreates, calls, failed_open
+from tests.integration.playground import Playground
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.cluster import Cluster
+    from tests.cluster.processes import PullSecrets
+
+ROLLING_RESTARTS = int(os.environ.get("RESTARTS", "3"))
+SINGLE_RESTARTS = int(os.environ.get("RESTARTS", "1"))
+LATEST_SECONDS = 5.0
+"""After which the balancer has learned that an endpoint has come or gone."""
+
+END_SECONDS = 30.0
+"""The grace period of the chart."""
+
+LEAST_PER_SECOND = 100 if "RESTARTS" in os.environ else 30
+"""Fewer where other tests share the machine: the short run is about what is lost, the long one about load as well."""
+
+
+class Replicas:
+    """Two replicas of ``serve`` behind a balancer, where the API server expects the webhook."""
+
+    def __init__(self, playground: Playground, balancer: Balancer) -> None:
+        self._installation = playground.installation
+        self._balancer = balancer
+        self._numbers = itertools.count()
+        self._delays = random.Random(1)  # noqa: S311 (when the balancer learns is no secret)
+        self._running: dict[int, PullSecrets] = {}
+        self._leaving: list[PullSecrets] = []
+
+    def start(self) -> int:
+        """Start a replica, wait until it is ready, and return its port."""
+        port = free_port()
+        replica = self._installation.start_serve(f"--secure-port={port}", name=f"serve-{next(self._numbers)}")
+        replica.wait_ready()
+        self._running[port] = replica
+        return port
+
+    def terminate(self, port: int) -> None:
+        """Begin to end a replica, as the kubelet does: at the same moment as its endpoint is being taken away."""
+        replica = self._running.pop(port)
+        replica.program.signal(signal.SIGTERM)
+        self._leaving.append(replica)
+
+    def tell(self, after: float | None = None) -> None:
+        """Let the balancer learn of the replicas that there are, after some time."""
+        delay = self._delays.uniform(0, LATEST_SECONDS) if after is None else after
+        self._balancer.tell(list(self._running), delay)
+
+    def ports(self) -> list[int]:
+        """Return the ports of those that are to stay, oldest first."""
+        return list(self._running)
+
+    def await_leaving(self) -> None:
+        """Wait until those that were ended are gone; each must have ended of itself, and well."""
+        for replica in self._leaving:
+            assert wait_until(lambda replica=replica: replica.program.exit_code is not None, END_SECONDS)  # type: ignore[misc]
+            assert replica.program.exit_code == 0
+        self._leaving.clear()
+
+    def restart_all(self) -> None:
+        """Replace each replica as a Deployment does: the next one is ready before the old one is told to end."""
+        for port in self.ports():
+            self.start()
+            self.terminate(port)
+            self.tell()
+
+    def restart_one(self) -> None:
+        """End one of two, and start another only when it is gone."""
+        self.terminate(self.ports()[0])
+        self.tell(LATEST_SECONDS)
+        self.await_leaving()
+        self.start()
+        self.tell()
+
+
+@pytest.fixture(scope="module")
+def replicas(shared_chart: Playground) -> Iterator[Replicas]:
+    with Balancer(shared_chart.installation.webhook_port) as balancer:
+        replicas = Replicas(shared_chart, balancer)
+        replicas.start()
+        replicas.start()
+        replicas.tell(after=0)
+        yield replicas
+        replicas.await_leaving()
+
+
+@pytest.fixture(scope="module")
+def shared_chart(cluster: Cluster) -> Iterator[Playground]:
+    """An installation whose sync loop runs; the replicas of ``serve`` are for the tests to start."""
+    with Playground.make(cluster) as playground:
+        playground.set_source("first")
+        playground.installation.start_sync().wait_ready()
+        yield playground
+
+
+@contextmanager
+def no_admission_lost(playground: Playground) -> Iterator[SteadyCreates]:
+    """Create Pods all the while; at the end each must have been patched, and no call given up."""
+    namespace = playground.namespace(selected=True)
+    playground.await_selected(namespace, "first")
+    cluster = playground.cluster
+    opened, called = failed_open(cluster), calls(cluster)
+    with SteadyCreates(cluster.api, namespace) as creates:
+        yield creates
+    opened, called = failed_open(cluster) - opened, calls(cluster) - called
+    print(f"{creates.patched} Pods, {creates.per_second:.0f} a second; {called} calls, {opened} failed open")
+    assert creates.failures == []
+    assert opened == 0
+    assert called >= creates.patched
+    assert creates.per_second >= LEAST_PER_SECOND
+
+
+def test_rolling_restarts_lose_no_admission(shared_chart: Playground, replicas: Replicas) -> None:
+    with no_admission_lost(shared_chart):
+        for _ in range(ROLLING_RESTARTS):
+            replicas.restart_all()
+        replicas.await_leaving()
+
+
+def test_the_end_of_one_of_two_replicas_loses_no_admission(shared_chart: Playground, replicas: Replicas) -> None:
+    with no_admission_lost(shared_chart):
+        for _ in range(SINGLE_RESTARTS):
+            replicas.restart_one()
+        replicas.await_leaving()

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.polling import until
+from webhook.admission.cluster import ClusterWatches
+from webhook.admission.namespaces import NamespaceLabels, WatchState
+from webhook.observe.health import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.unit.fake_apiserver.server import FakeApiServer
+
+
+@pytest.fixture
+def watches(kubeconfig: Path) -> Iterator[ClusterWatches]:
+    watches = ClusterWatches(kubeconfig)
+    yield watches
+    watches.stop()
+
+
+def test_labels_stay_as_last_known_and_say_so_while_the_watch_is_down(
+    api: FakeApiServer, watches: ClusterWatches
+) -> None:
+    labels, check = NamespaceLabels(), Check("namespaces")
+    state = WatchState(check)
+    api.put("/api/v1/namespaces/a", {"metadata": {"labels": {"team": "a"}}})
+    watches.watch_namespaces(labels, state, check.passes)
+    until(lambda: check.line == "[+]namespaces ok")
+
+    api.go_away()
+    until(lambda: state.stale_seconds > 0)
+    assert check.line == "[+]namespaces ok: the watch is down, labels are as last known"
+    assert (labels.labels_of("a") or {})["team"] == "a"
+
+    api.come_back()
+    until(lambda: state.stale_seconds == 0)
+    assert check.line == "[+]namespaces ok"
+    api.put("/api/v1/namespaces/b", {"metadata": {"labels": {"team": "b"}}})
+    until(lambda: labels.labels_of("b"))
+
+
+def test_not_ready_before_all_namespaces_are_known(api: FakeApiServer, watches: ClusterWatches) -> None:
+    api.go_away()
+    check = Check("namespaces")
+    state = WatchState(check)
+    watches.watch_namespaces(NamespaceLabels(), state, check.passes)
+    until(lambda: state.stale_seconds > 0)
+    assert check.line == "[-]namespaces failed: starting"
+    api.come_back()
+    until(lambda: check.line == "[+]namespaces ok")

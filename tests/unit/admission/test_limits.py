@@ -1,0 +1,154 @@
+"""What one replica bounds: bytes of bodies, connections, and the time that a refused client is listened to."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.admission.port import PATIENCE, connected, echo, serving
+from tests.unit.polling import until
+from webhook.admission.endpoint import LARGEST_BODY, MOST_HELD_BY_LARGE, MOST_HELD_BYTES, SMALL_BODY, MutateEndpoint
+from webhook.admission.protocol import Deadlines
+from webhook.observe.metrics import AdmissionMetrics
+from webhook.observe.traffic import Traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LARGE = SMALL_BODY + 1
+
+
+@dataclass
+class Port:
+    """An admission port, and its numbers."""
+
+    number: int
+    traffic: Traffic
+
+    def ask(self, *pieces: bytes) -> bytes:
+        """Send pieces and return all that comes until the server ends the connection."""
+        received = b""
+        with connected(self.number) as connection:
+            for piece in pieces:
+                connection.sendall(piece)
+            try:
+                while more := connection.recv(65536):
+                    received += more
+            except (ConnectionResetError, ssl.SSLEOFError):
+                pass
+        return received
+
+
+@contextmanager
+def port(deadlines: Deadlines | None = None, most: int | None = None) -> Iterator[Port]:
+    traffic = Traffic()
+    with serving(MutateEndpoint(echo, AdmissionMetrics(traffic), traffic), deadlines, most) as number:
+        yield Port(number, traffic)
+
+
+def head(length: int, *headers: str, path: str = "/mutate") -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: x", "Content-Type: application/json", f"Content-Length: {length}"]
+    return "\r\n".join([*lines, *headers, "", ""]).encode()
+
+
+def test_bytes_are_held_while_a_body_comes_and_given_back_after_it() -> None:
+    with port() as admission, connected(admission.number) as connection:
+        connection.sendall(head(10, "Connection: close") + b"12345")
+        until(lambda: admission.traffic.held_bytes == 5)
+        connection.sendall(b"67890")
+        assert connection.recv(1000).endswith(b"1234567890")
+        assert (admission.traffic.held_bytes, admission.traffic.received_bytes) == (0, 10)
+
+
+@pytest.mark.parametrize("headers", [(), ("Expect: 100-continue",)], ids=["short way", "uvicorn's way"])
+def test_bytes_are_given_back_when_the_client_goes_away(headers: tuple[str, ...]) -> None:
+    with port() as admission:
+        with connected(admission.number) as connection:
+            connection.sendall(head(10, *headers) + b"12345")
+            until(lambda: admission.traffic.held_bytes == 5)
+        until(lambda: admission.traffic == Traffic(received_bytes=5))
+
+
+@pytest.mark.parametrize(
+    ("held", "length", "status"),
+    [
+        (MOST_HELD_BY_LARGE - LARGE, LARGE, b"200"),
+        (MOST_HELD_BY_LARGE, LARGE, b"429"),
+        (MOST_HELD_BY_LARGE, SMALL_BODY, b"200"),
+    ],
+    ids=["there is room", "the share of large ones is used up", "a small one"],
+)
+def test_a_body_is_refused_by_its_announced_length(held: int, length: int, status: bytes) -> None:
+    with port() as admission:
+        admission.traffic.held_bytes = held
+        answer = admission.ask(head(length, "Connection: close") + b"x" * length)
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert (b"retry-after: 1\r\n" in answer) == (status == b"429")
+
+
+@pytest.mark.parametrize(
+    ("held", "size"), [(MOST_HELD_BYTES, 100), (MOST_HELD_BY_LARGE, LARGE)], ids=["a small one", "a large one"]
+)
+def test_a_body_is_refused_while_it_comes(held: int, size: int) -> None:
+    announced = "Transfer-Encoding: chunked"
+    start = head(0).replace(b"Content-Length: 0", announced.encode())
+    with port(Deadlines(farewell=0.2)) as admission:
+        admission.traffic.held_bytes = held
+        answer = admission.ask(start + b"%x\r\n%s\r\n" % (size, b"x" * size))
+        assert answer.startswith(b"HTTP/1.1 429 ")
+        assert b"connection: close\r\n" in answer
+        until(lambda: admission.traffic.held_bytes == held)
+
+
+@pytest.mark.parametrize("path", ["/mutate", "/other"], ids=["short way", "uvicorn's way"])
+def test_a_refused_client_that_goes_on_sending_gets_its_answer_and_is_cut_off(path: str) -> None:
+    start = head(LARGEST_BODY + 1, path=path)
+    with port(Deadlines(farewell=0.2, body=PATIENCE)) as admission, connected(admission.number) as connection:
+        connection.sendall(start)
+        assert connection.recv(12) in {b"HTTP/1.1 413", b"HTTP/1.1 404"}
+        started = time.monotonic()
+        with pytest.raises(OSError, match=r"."):  # noqa: PT012 - which of the sends fails is a matter of buffers
+            while time.monotonic() < started + PATIENCE:
+                connection.sendall(b"x" * 65536)
+        assert time.monotonic() - started < PATIENCE / 2
+        assert admission.traffic.received_bytes == 0
+
+
+def test_connections_beyond_the_limit_are_closed_at_once_and_counted() -> None:
+    with port(most=2) as admission:
+        with connected(admission.number), connected(admission.number):
+            for _ in range(3):
+                with socket.create_connection(("127.0.0.1", admission.number), timeout=PATIENCE) as surplus:
+                    assert surplus.recv(1) == b""
+            assert (admission.traffic.connections, admission.traffic.refused_connections) == (2, 3)
+        until(lambda: admission.traffic.connections == 0)
+        assert admission.ask(head(2, "Connection: close") + b"{}").endswith(b"{}")
+
+
+def test_handshakes_that_fail_are_counted_and_hold_no_place() -> None:
+    with port(Deadlines(handshake=0.2), most=1) as admission:
+        for number, words in enumerate((b"GET / HTTP/1.1\r\n\r\n", b""), 1):
+            with socket.create_connection(("127.0.0.1", admission.number), timeout=PATIENCE) as other:
+                other.sendall(words)
+                until(lambda count=number: admission.traffic.failed_handshakes == count)  # type: ignore[misc]
+        assert admission.traffic.connections == 0
+        assert admission.ask(head(2, "Connection: close") + b"{}").endswith(b"{}")
+
+
+def test_the_numbers_are_exported() -> None:
+    traffic = Traffic(1, 2, 3, 4, 5, 6)
+    values = {
+        sample.name: sample.value
+        for family in AdmissionMetrics(traffic).registry.collect()
+        for sample in family.samples
+        if not sample.labels
+    }
+    names = ("in_flight_requests", "in_flight_bytes", "request_bytes_total", "connections")
+    counters = ("connections_refused_total", "tls_handshake_failures_total")
+    assert [values[f"pullsecrets_admission_{name}"] for name in (*names, *counters)] == [1, 2, 3, 4, 5, 6]

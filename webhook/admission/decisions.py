@@ -1,0 +1,55 @@
+"""The log of decisions: one line for each at debug, and some of those with a patch at info."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from webhook.observe.ratelimit import TokenBucket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from webhook.admission.handler import Answer
+
+LINES_PER_SECOND = 5
+LINES_AT_ONCE = 20
+"""Of patches at info. A line costs a third of a review; those left out are counted, and metrics count all patches."""
+
+
+class DecisionLog:
+    """Writes what was decided. To be made after logging is configured: it looks up the level only once."""
+
+    __slots__ = ("_bucket", "_every_decision", "_log", "_some_patches", "_suppressed")
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._log = structlog.get_logger(__name__)
+        self._every_decision = self._log.is_enabled_for(logging.DEBUG)
+        self._some_patches = self._log.is_enabled_for(logging.INFO)
+        self._bucket = TokenBucket(LINES_PER_SECOND, LINES_AT_ONCE, clock)
+        self._suppressed = 0
+
+    def answered(self, answer: Answer) -> None:
+        """Write the line of one answer, if it is due one."""
+        if answer.added and self._some_patches:
+            if self._bucket.take():
+                self._log.info("references added", names=answer.added, suppressed=self._suppressed, **_about(answer))
+                self._suppressed = 0
+                return
+            self._suppressed += not self._every_decision
+        if self._every_decision:
+            self._log.debug("admission decided", names=answer.added, **_about(answer))
+
+
+def _about(answer: Answer) -> dict[str, str]:
+    return {
+        "uid": answer.uid,
+        "namespace": answer.namespace,
+        "resource": answer.resource,
+        "object": answer.name,
+        "operation": answer.operation,
+        "reason": answer.reason.value,
+    }

@@ -1,0 +1,28 @@
+"""What goes on at the admission port, in plain numbers.
+
+The hot path counts in attributes of one object, at the price of an addition; metrics read them when somebody asks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Traffic:
+    """The numbers of one admission port; only its event loop writes them."""
+
+    requests: int = 0
+    """Being read or answered."""
+
+    held_bytes: int = 0
+    """Of bodies that have come, of requests that have not been answered."""
+
+    received_bytes: int = 0
+    """Of bodies, since the start."""
+
+    connections: int = 0
+    """Open, with those whose TLS handshake is not over yet."""
+
+    refused_connections: int = 0
+    failed_handshakes: int = 0
