@@ -208,6 +208,13 @@ class AdmissionProtocol(HttpToolsProtocol):
         self.transport.pause_reading()
         self.due = self.loop.time() + self.deadlines.farewell
 
+    def send_400_response(self, msg: str) -> None:
+        if self.refused:
+            # It has had its answer; that the rest of it is no HTTP changes nothing.
+            self.transport.close()
+        else:
+            super().send_400_response(msg)
+
     def _release(self) -> None:
         self.traffic.held_bytes -= self.held
         self.held = 0

@@ -91,3 +91,13 @@ def test_a_defect_in_one_request_is_a_400_and_costs_no_other_connection() -> Non
         while piece := other.recv(65536):
             received += piece
     assert received.endswith(b"good")
+
+
+def test_a_refused_request_whose_rest_is_no_http_gets_one_answer() -> None:
+    refused = (
+        b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+    )
+    with listening() as port:
+        received = read_to_the_end(port, refused)
+    assert received.startswith(b"HTTP/1.1 415 ")
+    assert received.count(b"HTTP/1.1") == 1
