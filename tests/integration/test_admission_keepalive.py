@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from tests.unit.admission.port import connected, listening
+from tests.integration.port import connected, listening
 from webhook.admission.protocol import Deadlines
 
 if TYPE_CHECKING:

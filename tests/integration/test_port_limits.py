@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.admission.port import PATIENCE, connected, echo, serving
+from tests.integration.port import PATIENCE, connected, echo, serving
 from tests.unit.polling import until
 from webhook.admission.endpoint import LARGEST_BODY, MOST_HELD_BY_LARGE, MOST_HELD_BYTES, SMALL_BODY, MutateEndpoint
 from webhook.admission.protocol import Deadlines

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.unit.admission.port import PATIENCE, connected, listening
+from tests.integration.port import PATIENCE, connected, listening
 from webhook.admission.protocol import Deadlines
 
 SHORT, LONG = 0.2, 60.0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.admission.port import connected, echo, listening, serving
+from tests.integration.port import connected, echo, listening, serving
 from tests.unit.polling import until
 from webhook.admission.endpoint import MutateEndpoint
 from webhook.observe.metrics import AdmissionMetrics
