@@ -130,9 +130,9 @@ def echo(status: int) -> Answer:
 def switch_on_faults(api: FakeApiServer) -> None:
     quoting = json.dumps({"items": [{"metadata": {"name": 1}, "data": {"x": MARKER}}], "metadata": {}}).encode()
     for status in (400, 422, 500, 503):
-        api.inject(echo(status), "apply", plural="secrets")
-    api.inject(Answer(200, f"<html>{MARKER}</html>".encode()), "apply", plural="secrets")
-    api.inject(Answer(200, quoting), "apply", plural="secrets")
+        api.inject(echo(status), "apply", plural="secrets", name="pull")
+    api.inject(Answer(200, f"<html>{MARKER}</html>".encode()), "apply", plural="secrets", name="pull")
+    api.inject(Answer(200, quoting), "apply", plural="secrets", name="pull")
     for line in (MARKER.encode(), json.dumps({"type": "ADDED", "object": {"data": MARKER}}).encode()):
         api.inject(Lines((line,)), "watch", plural="secrets", times=3)
     api.inject(Answer(200, quoting), "list", "watch", plural="secrets", times=3)
@@ -195,16 +195,18 @@ def test_the_running_program_shows_no_credential(api: FakeApiServer, kubeconfig:
     api.put(path, {"webhooks": [{"name": "pods", "clientConfig": {}}]})
     switch_on_faults(api)
     output = tmp_path / "output"
-    expected = {"copy applied", "source refused", "namespace failed", "watch interrupted"}
 
     with sync_process(kubeconfig, output):
         until(lambda: password_in(copy_in(api, "team-a")) == MARKER, timeout=30.0)
-        until(lambda: expected <= {line["event"] for line in lines(output)}, timeout=30.0)
+        until(lambda: len(sources_told(api)) == len(INVALID_SOURCES) and len(private_keys(api)) == 2, timeout=30.0)
         port = next(line["metrics_port"] for line in lines(output) if line["event"] == "started")
         with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
             metrics = answer.read().decode()
 
     text = output.read_text()
+    assert {"copy applied", "source refused", "namespace failed", "watch interrupted"} <= {
+        line["event"] for line in lines(output)
+    }
     assert shown_in(text) == []
     assert shown_in(metrics) == []
     written = [one.body.decode() for one in api.seen("create", "apply", "patch") if one.target.plural != "secrets"]
@@ -216,6 +218,11 @@ def test_the_running_program_shows_no_credential(api: FakeApiServer, kubeconfig:
 def lines(output: Path) -> list[dict[str, Any]]:
     complete, _, _ = output.read_text().rpartition("\n")
     return [json.loads(line) for line in complete.splitlines()]
+
+
+def sources_told(api: FakeApiServer) -> set[str]:
+    history = [change.object for change in list(api.storage.history) if change.collection == "api/v1/events"]
+    return {event["involvedObject"]["name"] for event in history if event["reason"] == "SourceInvalid"}
 
 
 @pytest.fixture
