@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from webhook.admission.acceptor import Acceptor, most_connections
+from webhook.admission.heads import KnownHeads
 from webhook.admission.protocol import AdmissionProtocol, Deadlines
 from webhook.observe.listener import Listener
 
@@ -39,6 +40,7 @@ class AdmissionListener(Listener):
     ) -> None:
         super().__init__(app, bound, http=AdmissionProtocol)
         self._mutate = app.mutate
+        self._heads = KnownHeads()
         self._context = context
         self._deadlines = deadlines or Deadlines()
         self._most = most or most_connections()
@@ -63,6 +65,7 @@ class AdmissionListener(Listener):
     def _protocol(self) -> AdmissionProtocol:
         protocol = AdmissionProtocol(config=self.config, server_state=self.server_state, app_state={})
         protocol.mutate = self._mutate
+        protocol.heads = self._heads
         protocol.traffic = self._mutate.traffic
         protocol.deadlines = self._deadlines
         protocol.timeout_keep_alive = math.ceil(self._deadlines.idle)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -34,6 +34,8 @@ class Reason(StrEnum):
     The order is the order of the gates: when several pull secrets stop one object at different gates, the object's
     reason is the last of them, the one that came closest to a patch.
     """
+
+    __hash__ = str.__hash__  # Enum's own is not in C, and each review looks some up
 
     INTERNAL_ERROR = "internal-error"
     OPERATION_IGNORED = "operation-ignored"
@@ -98,6 +100,13 @@ class Configuration:
     opt_in: OptIn = OptIn()
     excluded_namespaces: frozenset[str] = frozenset(DEFAULT_EXCLUDED_NAMESPACES)
     retired: tuple[str, ...] = ()
+    needs_namespace_labels: bool = field(init=False, repr=False, compare=False)
+    """Whether a decision at admission depends on more of the namespace than the API server has matched."""
+
+    def __post_init__(self) -> None:
+        # Worked out once: each review asks.
+        needed = any(entry.namespace_selector != EVERYTHING for entry in self.pull_secrets)
+        object.__setattr__(self, "needs_namespace_labels", needed)
 
     def excluding(self, namespace: str) -> Configuration:
         """Return this configuration with one more excluded namespace: the release namespace, always."""
@@ -112,8 +121,3 @@ class Configuration:
     def secret_names(self) -> tuple[str, ...]:
         """The names that copies have or once had: configured first, then retired."""
         return (*(entry.name for entry in self.pull_secrets), *self.retired)
-
-    @property
-    def needs_namespace_labels(self) -> bool:
-        """Whether a decision at admission depends on more of the namespace than the API server has matched."""
-        return any(entry.namespace_selector != EVERYTHING for entry in self.pull_secrets)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     Info,
     ProcessCollector,
     disable_created_metrics,
@@ -18,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from webhook import __version__
+from webhook.observe.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from webhook.observe.traffic import Traffic
-
-_DURATION_BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
-"""Seconds. A review takes a fraction of a millisecond; the API server gives up after some seconds."""
 
 
 class ProcessMetrics:
@@ -64,22 +61,13 @@ class AdmissionMetrics(ProcessMetrics):
 
     def __init__(self, traffic: Traffic) -> None:
         super().__init__()
-        self._requests = Counter(
-            "pullsecrets_admission_requests",
-            "Admission reviews answered, by what they were about and what was decided.",
-            ("resource", "operation", "decision", "reason"),
-            registry=self.registry,
-        )
+        self._tally = Tally()
+        self.registry.register(self._tally)
+        self.answered = self._tally.answered
         self._refused = Counter(
             "pullsecrets_admission_refused",
             "HTTP requests to the admission endpoint that were no admission review, by status code.",
             ("code",),
-            registry=self.registry,
-        )
-        self._duration = Histogram(
-            "pullsecrets_admission_duration_seconds",
-            "From the last byte of an admission review to its answer.",
-            buckets=_DURATION_BUCKETS,
             registry=self.registry,
         )
         self.registry.register(_TrafficCollector(traffic))
@@ -88,7 +76,6 @@ class AdmissionMetrics(ProcessMetrics):
             "For how long the watch of namespaces has been down; 0 while it is open, or none is needed.",
             registry=self.registry,
         )
-        self._series: dict[tuple[str, str, str, str], Counter] = {}
         self._expiry = Gauge(
             "pullsecrets_certificate_expiry_timestamp_seconds",
             "When the serving certificate ends to be valid, in Unix time; 0 before there is one.",
@@ -110,15 +97,6 @@ class AdmissionMetrics(ProcessMetrics):
 
     def certificate_refused(self) -> None:
         self._certificate_successful.set(0)
-
-    def answered(self, answer: Answered, seconds: float) -> None:
-        """Count an answered review."""
-        key = (answer.resource, answer.operation, answer.decision, answer.reason)
-        series = self._series.get(key)
-        if series is None:  # looking a series up by its labels costs more than counting
-            series = self._series[key] = self._requests.labels(*key)
-        series.inc()
-        self._duration.observe(seconds)
 
     def refused(self, status: int) -> None:
         """Count a request that was answered with a 4xx."""
@@ -145,16 +123,3 @@ class _TrafficCollector(Collector):
             ("tls_handshake_failures", "TLS handshakes that failed or took too long.", now.failed_handshakes),
         ):
             yield CounterMetricFamily(f"pullsecrets_admission_{name}", text, value=value)
-
-
-class Answered(Protocol):
-    """What is counted of an answer."""
-
-    @property
-    def resource(self) -> str: ...
-    @property
-    def operation(self) -> str: ...
-    @property
-    def decision(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
