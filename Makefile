@@ -43,6 +43,7 @@ bench: bench-admission bench-sync ## measure everything; writes JSON and plots i
 bench-admission: $(READY) ## reviews and Pods a second, beside two webhooks in Go (needs Go and wrk)
 	$(RUN)/python -m tests.bench.load
 	$(RUN)/python -m tests.bench.creates
+	$(RUN)/python -m tests.bench.flood
 
 bench-sync: $(READY) ## the sync loop at NAMESPACES=500 namespaces, or several numbers by commas
 	$(RUN)/python -m tests.bench.sync

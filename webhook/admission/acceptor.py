@@ -33,6 +33,16 @@ _PAUSE_SECONDS = 0.5
 """After the system has refused to accept: the cause, such as no free file descriptor, will not be gone at once."""
 
 
+def allow_files() -> None:
+    """Raise the limit of open files to what all connections take, as far as the system lets us: the usual is 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def most_connections() -> int:
     """Return how many connections this process can have at once."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

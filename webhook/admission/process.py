@@ -12,6 +12,7 @@ import uvloop
 
 from certs.files import CertificateFiles
 from certs.reload import ServingCertificate
+from webhook.admission.acceptor import allow_files
 from webhook.admission.app import AdmissionApp
 from webhook.admission.certificate import CertificateIntake
 from webhook.admission.cluster import ClusterWatches
@@ -64,6 +65,7 @@ class ServeOptions:
 
 def run(options: ServeOptions) -> None:
     """Serve until a signal ends it; UsageError for whatever keeps it from starting."""
+    allow_files()
     file = ConfigurationFile(options.config, options.namespace)
     process = _Process(options, file.load())
     admission, ops = process.listeners()

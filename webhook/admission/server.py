@@ -11,6 +11,7 @@ import structlog
 
 from webhook.admission.acceptor import Acceptor, most_connections
 from webhook.admission.heads import KnownHeads
+from webhook.admission.memory import MemoryKeeper
 from webhook.admission.protocol import AdmissionProtocol, Deadlines
 from webhook.observe.listener import Listener
 
@@ -41,6 +42,7 @@ class AdmissionListener(Listener):
         super().__init__(app, bound, http=AdmissionProtocol)
         self._mutate = app.mutate
         self._heads = KnownHeads()
+        self._memory = MemoryKeeper(app.mutate.traffic)
         self._context = context
         self._deadlines = deadlines or Deadlines()
         self._most = most or most_connections()
@@ -72,8 +74,9 @@ class AdmissionListener(Listener):
         return protocol
 
     async def on_tick(self, counter: int) -> bool:
-        """Close the connections that are overdue, several times a second."""
+        """Close the connections that are overdue, and look at the memory, several times a second."""
         if counter % SWEEP_TICKS == 0:
+            self._memory.look()
             self._close_overdue(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
