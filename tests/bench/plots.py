@@ -48,12 +48,18 @@ def _is(row: dict[str, Any], webhook: str, group: tuple[int, int]) -> bool:
 
 
 def draw_creates(axes: Any, rows: list[dict[str, Any]]) -> None:  # noqa: ANN401
-    """Draw Pods a second: the median as a bar, the rounds as points."""
+    """Draw Pods a second: the median as a bar, the rounds as points; one colour for each situation."""
+    colors = {
+        situation: f"C{number}" for number, situation in enumerate(dict.fromkeys(row["situation"] for row in rows))
+    }
+    for situation, color in colors.items():
+        axes.barh(0, 0, color=color, label=situation)
     for number, row in enumerate(rows):
-        axes.barh(number, row["pods_per_second"], color="C0")
+        axes.barh(number, row["pods_per_second"], color=colors[row["situation"]])
         axes.plot(row["rounds"], [number] * len(row["rounds"]), "k.", markersize=5)
     axes.set_yticks(range(len(rows)), [row["injector"] for row in rows])
     axes.invert_yaxis()
+    axes.legend()
     axes.set_xlabel("Pods a second through the API server, by dry run")
 
 

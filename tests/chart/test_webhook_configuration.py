@@ -5,16 +5,24 @@ from typing import Any
 
 import pytest
 
-from tests.chart.rendered import FULLNAME, NAMESPACE, render
+from tests.chart.rendered import FULLNAME, NAMESPACE, SAMPLE, render
 
 EXCLUDED = ["kube-system", "kube-public", "kube-node-lease"]
+
+
+PATHS = {"pods": "object.spec.imagePullSecrets", "serviceaccounts": "object.imagePullSecrets"}
+
+
+def condition(resource: str, names: str) -> str:
+    path = PATHS[resource]
+    return f"!has({path}) || !{names}.all(name, {path}.exists(entry, has(entry.name) && entry.name == name))"
 
 
 @pytest.mark.parametrize(
     ("resource", "operations"), [("pods", ["CREATE"]), ("serviceaccounts", ["CREATE", "UPDATE"])], ids=str
 )
 def test_each_webhook_is_called_for_its_own_resource_only(resource: str, operations: list[str]) -> None:
-    assert render().webhook(resource) == {
+    assert render(SAMPLE).webhook(resource) == {
         "name": f"{resource}.pullsecrets.webhook",
         "admissionReviewVersions": ["v1"],
         "sideEffects": "None",
@@ -31,6 +39,12 @@ def test_each_webhook_is_called_for_its_own_resource_only(resource: str, operati
                 "scope": "Namespaced",
             }
         ],
+        "matchConditions": [
+            {
+                "name": "a-reference-is-missing",
+                "expression": condition(resource, '["registry-credentials","vendor-credentials"]'),
+            }
+        ],
         "clientConfig": {
             "service": {"name": f"{FULLNAME}-webhook", "namespace": NAMESPACE, "path": "/mutate", "port": 443}
         },
@@ -44,6 +58,25 @@ def test_each_webhook_is_called_for_its_own_resource_only(resource: str, operati
             "matchExpressions": [{"key": "pullsecrets.webhook/inject", "operator": "NotIn", "values": ["disabled"]}]
         },
     }
+
+
+@pytest.mark.parametrize("resource", PATHS)
+def test_without_a_pull_secret_the_webhook_is_never_called(resource: str) -> None:
+    (only,) = render({"pullSecrets": []}).webhook(resource)["matchConditions"]
+    assert only["expression"] == "false"
+
+
+def test_a_pull_secret_that_no_pod_gets_asks_about_service_accounts_only() -> None:
+    never = {"name": "never", "sources": [{"secretName": "harbor"}], "pods": "Never"}
+    always = {"name": "always", "sources": [{"secretName": "harbor"}]}
+    rendered = render({"pullSecrets": [never, always]})
+    found = {resource: rendered.webhook(resource)["matchConditions"][0]["expression"] for resource in PATHS}
+    assert found == {
+        "pods": condition("pods", '["always"]'),
+        "serviceaccounts": condition("serviceaccounts", '["never","always"]'),
+    }
+    (only,) = render({"pullSecrets": [never]}).webhook("pods")["matchConditions"]
+    assert only["expression"] == "false"
 
 
 def test_there_are_no_other_webhooks() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -90,3 +90,15 @@ def test_the_audit_log_tells_the_reason_and_the_names_and_no_call_failed_open(
     )
     assert any(each.get(f"{webhook}/names") == COPY for each in found)
     assert not any(key.startswith("failed-open") for each in found for key in each)
+
+
+def test_the_webhook_is_not_asked_about_an_object_that_has_every_reference(shared: Playground, selected: str) -> None:
+    eventually(lambda: names(shared.get(selected, "serviceaccounts", "default") or {}), lambda seen: seen == [COPY])
+    shared.create(selected, "pods", pod("complete"))
+
+    def events() -> list[dict[str, Any]]:
+        about = ({**event.get("objectRef", {}), **event} for event in shared.cluster.audit_events())
+        return [event for event in about if (event.get("namespace"), event.get("name")) == (selected, "complete")]
+
+    (event, *_) = eventually(events, bool)
+    assert not any(key.startswith("pods.pullsecrets.webhook") for key in event.get("annotations", {}))

@@ -34,3 +34,23 @@ of these leaves the whole rule out when the list is "[]".
 {{- if or $selector.matchLabels $selector.matchExpressions }}true{{ end -}}
 {{- end -}}
 {{- end -}}
+
+{{/*
+The condition (CEL) under which the API server asks the webhook about an object: one of the names that may be due is not
+in the list at the path given. In the steady state it then asks about no Pod at all, because each gets its references
+from its ServiceAccount before.
+*/}}
+{{- define "pull-secret-webhook.matchConditions" -}}
+{{- $names := list -}}
+{{- range .pullSecrets }}
+{{- if not (and $.ofPods (eq (.pods | default "Always") "Never")) }}{{ $names = append $names .name }}{{ end -}}
+{{- end -}}
+- name: a-reference-is-missing
+  {{- if $names }}
+  expression: >-
+    !has({{ .path }}) ||
+    !{{ $names | toJson }}.all(name, {{ .path }}.exists(entry, has(entry.name) && entry.name == name))
+  {{- else }}
+  expression: "false"
+  {{- end }}
+{{- end -}}
