@@ -42,6 +42,7 @@ def test_the_sync_loop_runs_sync_with_its_flags_spelled_out() -> None:
         *COMMON,
         "--release=psw",
         "--workers=4",
+        "--writes-per-second=1000",
         "--leader-elect",
         f"--lease-name={FULLNAME}-sync",
         f"--webhook-configuration={FULLNAME}",
@@ -54,7 +55,11 @@ def test_the_sync_loop_runs_sync_with_its_flags_spelled_out() -> None:
 @both
 @pytest.mark.parametrize("bundle", ["", "-----BEGIN CERTIFICATE-----\n"], ids=["self-managed", "provided"])
 def test_the_command_line_knows_every_flag(component: str, bundle: str) -> None:
-    values = {"webhook": {"caBundle": bundle}, "log": {"format": "text", "level": "warning"}, "sync": {"workers": 64}}
+    values = {
+        "webhook": {"caBundle": bundle},
+        "log": {"format": "text", "level": "warning"},
+        "sync": {"workers": 64, "writesPerSecond": 1},
+    }
     command, *flags = render(values).container(component)["args"]
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)

@@ -89,6 +89,7 @@ BAD_VALUES = [
     ({"webhook": {"url": "https://127.0.0.1/mutate?x=1"}}, "webhook.url"),
     ({"webhook": {"caBundle": "bm90IHBlbQ=="}}, "webhook.caBundle"),
     ({"sync": {"workers": 0}}, "sync.workers 1"),
+    ({"sync": {"writesPerSecond": 0}}, "sync.writesPerSecond 1"),
     ({"fullnameOverride": "a" * 56}, "fullnameOverride 55"),
 ]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.observe.ratelimit import TokenBucket
+from webhook.core.ratelimit import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -39,6 +39,16 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             "--workers", envvar="PULLSECRETS_WORKERS", min=1, max=64, help="Namespaces brought up to date at a time."
         ),
     ] = 4,
+    writes_per_second: Annotated[
+        int,
+        typer.Option(
+            "--writes-per-second",
+            envvar="PULLSECRETS_WRITES_PER_SECOND",
+            min=1,
+            max=10000,
+            help="The most that is written to the API server in a second, by all workers together.",
+        ),
+    ] = 1000,
     leader_elect: Annotated[
         bool,
         typer.Option(
@@ -101,6 +111,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             bind_address=bind_address,
             metrics_port=metrics_port,
             workers=workers,
+            writes_per_second=writes_per_second,
             lease_name=lease_name if leader_elect else None,
             certificates=certificates,
         )

@@ -53,12 +53,14 @@ def connect(
     context: str | None = None,
     *,
     observer: Observer | None = None,
+    on_throttled: Callable[[float], None] | None = None,
     request_timeout: float = REQUEST_TIMEOUT,
 ) -> Client:
     """Return a client for a kubeconfig file, else for the Pod's own ServiceAccount, else for the default kubeconfig.
 
-    ``observer(method, status, seconds)`` is told of every answer; status 0 stands for none. ``request_timeout`` in
-    seconds bounds the silence in each request but a watch.
+    ``observer(method, status, seconds)`` is told of every answer; status 0 stands for none. ``on_throttled(seconds)``
+    is told of every 429 that says when to come back. ``request_timeout`` in seconds bounds the silence in each request
+    but a watch.
 
     Raises:
         UsageError: there is no usable configuration.
@@ -80,7 +82,7 @@ def connect(
             file = None if kubeconfig is None else str(kubeconfig)
             kubernetes_config.load_kube_config(file, context, client_configuration=configuration, persist_config=False)
         _check_certificates(configuration)
-        return Client(ApiClient(configuration), observer, request_timeout)
+        return Client(ApiClient(configuration), observer, on_throttled, request_timeout)
     except ConfigException as error:
         where = f"kubeconfig {kubeconfig}" if kubeconfig else "the cluster's credentials"
         raise UsageError(
@@ -106,11 +108,18 @@ def _check_certificates(configuration: Configuration) -> None:
 class Client:
     """Speaks to one API server with one identity; safe for any number of threads."""
 
-    def __init__(self, api_client: ApiClient, observer: Observer | None, request_timeout: float) -> None:
+    def __init__(
+        self,
+        api_client: ApiClient,
+        observer: Observer | None,
+        on_throttled: Callable[[float], None] | None,
+        request_timeout: float,
+    ) -> None:
         self._api_client = api_client
         self._configuration: Configuration = api_client.configuration
         self._pool: urllib3.PoolManager = api_client.rest_client.pool_manager
         self._observer = observer
+        self._on_throttled = on_throttled
         self._request_timeout = request_timeout
 
     @property
@@ -221,7 +230,10 @@ class Client:
         finally:
             self._observe(method, status, started)
         if not 200 <= status < 300:  # noqa: PLR2004
-            raise error_from_response(method, path, status, response.headers, data)
+            refusal = error_from_response(method, path, status, response.headers, data)
+            if self._on_throttled is not None and status == 429 and refusal.retry_after:  # noqa: PLR2004
+                self._on_throttled(refusal.retry_after)
+            raise refusal
         return data
 
     @contextmanager

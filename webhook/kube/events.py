@@ -74,10 +74,17 @@ class _Said:
 
 
 class EventRecorder:
-    """Writes notices as Events, in a thread of its own."""
+    """Writes notices as Events, in a thread of its own. ``pace()`` is called before each write, and may wait."""
 
-    def __init__(self, client: Client, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        pace: Callable[[], object] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
+        self._pace = pace
         self._clock = clock
         self._queue: queue.Queue[Notice | None] = queue.Queue(QUEUE_LIMIT)
         self._said: dict[str, _Said] = {}
@@ -131,6 +138,7 @@ class EventRecorder:
     def _create(self, notice: Notice, now: float) -> None:
         said = _Said(1, now)
         try:
+            self._pace()
             self._client.create(EVENTS, _event(notice), notice.regarding.namespace)
         except Conflict:
             # An earlier process has said it; its count is not known here, and not worth a right to read Events.
@@ -143,6 +151,7 @@ class EventRecorder:
     def _count_up(self, notice: Notice, said: _Said) -> None:
         body = {"count": said.count, "lastTimestamp": _now()}
         namespace = notice.regarding.namespace
+        self._pace()
         self._client.merge_patch(EVENTS, notice.event_name, body, namespace, field_manager=COMPONENT)
 
 

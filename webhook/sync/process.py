@@ -22,6 +22,7 @@ from webhook.observe.ops import ops_app
 from webhook.observe.sync_metrics import SyncMetrics
 from webhook.sync.certificates import CertificateKeeper
 from webhook.sync.loop import SyncLoop
+from webhook.sync.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,7 @@ class Settings:
     bind_address: str
     metrics_port: int
     workers: int
+    writes_per_second: int
     lease_name: str | None
     """None runs without an election: this process is the only one."""
     certificates: CertificateNames | None
@@ -70,9 +72,10 @@ def run(settings: Settings) -> None:
     configuration = file.load()
     metrics = SyncMetrics()
     with bind(settings.bind_address, settings.metrics_port, "--metrics-port") as bound:
-        client = connect(settings.kubeconfig, observer=metrics.requested)
+        pace = Pace(settings.writes_per_second)
+        client = connect(settings.kubeconfig, observer=metrics.requested, on_throttled=pace.throttled)
         _probe(client)
-        process = _Process(settings, configuration, client, metrics)
+        process = _Process(settings, configuration, client, metrics, pace)
         ops = Listener(ops_app(process.health, metrics.registry), bound)
         with ops.in_background():
             log.info("started", api_server=client.host, metrics_port=ops.port, workers=settings.workers)
@@ -93,12 +96,15 @@ def _probe(client: Client) -> None:
 
 
 class _Process:
-    def __init__(self, settings: Settings, configuration: Configuration, client: Client, metrics: SyncMetrics) -> None:
+    def __init__(
+        self, settings: Settings, configuration: Configuration, client: Client, metrics: SyncMetrics, pace: Pace
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._pace = pace
         self.health = Health()
         self._stopping = threading.Event()
-        self._recorder = EventRecorder(client)
+        self._recorder = EventRecorder(client, pace=pace.wait)
         self._election = self._make_election(settings)
         self._loop = SyncLoop(client, settings.release, configuration, self._recorder, metrics, self._may_write)
         self._certificates = (
@@ -125,6 +131,7 @@ class _Process:
 
     def _stop(self) -> None:
         # Writing ends before the lease is given up: at no moment do two processes write.
+        self._pace.close()
         self._loop.stop(STOP_SECONDS)
         if self._certificates is not None:
             self._certificates.stop(STOP_SECONDS)
@@ -140,6 +147,9 @@ class _Process:
         return LeaseElection(client, settings.release.namespace, settings.lease_name, identity, self._lead)
 
     def _may_write(self) -> bool:
+        return self._pace.may_write(self._leads)
+
+    def _leads(self) -> bool:
         return self._election is None or self._election.is_leading()
 
     def _lead(self, leading: bool) -> None:

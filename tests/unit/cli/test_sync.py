@@ -56,8 +56,9 @@ def test_a_flag_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--kubeconfg" in answer(capsys, "--config=x", "--kubeconfg=y")
 
 
-def test_a_value_out_of_range(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--workers" in answer(capsys, "--config=x", "--workers=0")
+@pytest.mark.parametrize("flag", ["--workers=0", "--writes-per-second=0", "--writes-per-second=10001"])
+def test_a_value_out_of_range(capsys: pytest.CaptureFixture[str], flag: str) -> None:
+    assert flag.partition("=")[0] in answer(capsys, "--config=x", flag)
 
 
 def test_no_namespace_outside_a_pod(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -167,6 +167,22 @@ def test_a_refused_write_is_not_repeated(api: FakeApiServer, client: Client, sta
     assert (caught.value.status, len(api.seen())) == (status, 1)
 
 
+def test_an_answer_429_that_says_when_to_come_back_is_told(api: FakeApiServer, kubeconfig: Path) -> None:
+    told: list[float] = []
+    client = connect(kubeconfig, on_throttled=told.append)
+    for answer in (
+        Answer(429, retry_after="7"),
+        Answer(429),
+        Answer(429, retry_after="0"),
+        Answer(503, retry_after="9"),
+    ):
+        api.inject(answer)
+        with pytest.raises(ApiError):
+            client.get(SERVICE_ACCOUNTS, "default", "a")
+
+    assert told == [7.0]
+
+
 def test_a_server_that_never_answers_is_given_up(api: FakeApiServer, impatient: Client) -> None:
     api.inject(Hang())
     started = time.monotonic()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from webhook.observe.ratelimit import TokenBucket
+from webhook.core.ratelimit import TokenBucket
 
 
 class Clock:
@@ -40,3 +40,22 @@ def test_events_that_do_not_pass_take_nothing() -> None:
         assert not bucket.take()
     clock.now += 0.25
     assert bucket.take()
+
+
+def test_what_has_no_token_yet_is_told_when_it_will() -> None:
+    clock = Clock()
+    bucket = TokenBucket(2, 2, clock)
+    assert [bucket.reserve() for _ in range(5)] == [0.0, 0.0, 0.5, 1.0, 1.5]
+    clock.now += 1.0
+    assert bucket.reserve() == 1.0
+
+
+def test_over_any_time_no_more_is_reserved_than_the_rate_and_the_burst_allow() -> None:
+    clock = Clock()
+    bucket = TokenBucket(10, 5, clock)
+    passes: list[float] = []
+    while clock.now < 110.0:
+        passes.append(clock.now + bucket.reserve())
+        clock.now += 0.07
+    assert sum(moment < 110.0 for moment in passes) <= 10 * 10 + 5
+    assert all(sum(start <= moment < start + 1.0 for moment in passes) <= 10 + 5 for start in range(100, 110))
