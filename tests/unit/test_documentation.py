@@ -7,18 +7,23 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 import typer.core
 import typer.main
 import yaml
 
+from tests.unit.observe.statuses import STATUS
 from webhook.admission.handler import Answer
 from webhook.cli import app, main
 from webhook.config.document import API_VERSION, KIND, parse
 from webhook.core.model import Reason
+from webhook.core.standing import CopyState
 from webhook.observe.metrics import AdmissionMetrics, ProcessMetrics
-from webhook.observe.sync_metrics import SyncMetrics, SyncState
+from webhook.observe.sync_metrics import SyncMetrics
+from webhook.observe.sync_status import SyncStatus
 from webhook.observe.traffic import Traffic
+from webhook.sync.outcome import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,8 +103,7 @@ def serve_metrics() -> AdmissionMetrics:
 
 def sync_metrics() -> SyncMetrics:
     metrics = SyncMetrics()
-    metrics.follow_queue(lambda: 0, lambda: 0)
-    metrics.follow_state(lambda: SyncState({"harbor": True}, {"registry": True}, {"registry": 0}, 0))
+    metrics.follow_state(lambda: STATUS)
     return metrics
 
 
@@ -125,8 +129,49 @@ def test_the_metrics_of_the_process_are_documented_where_there_are_any() -> None
 def test_the_documented_actions_are_those_that_the_executor_counts() -> None:
     (meaning,) = (cells[3] for cells in rows(section(DOCS / "metrics.md", "sync")) if "sync_writes" in cells[0])
     words = {"copy", "references"}
-    counted = {text for text in _texts(ROOT / "webhook/sync/executor.py") if re.fullmatch(r"\w+ \w+ed", text)}
+    counted = {text for text in _texts(ROOT / "webhook/sync/writes.py") if re.fullmatch(r"\w+ \w+ed", text)}
     assert {name for name in names(meaning) if name.split()[0] in words} == counted - {"copy applied"}
+
+
+# Status
+
+
+def shape_of(kind: Any, path: str = "") -> dict[str, str]:  # noqa: ANN401 - msgspec's own types
+    """Return the JSON type of each field of a msgspec type, by its path as ``pullSecrets[].name``."""
+    match kind:
+        case msgspec.inspect.StructType():
+            found = {} if not path else {path: "object"}
+            for field in kind.fields:
+                found |= shape_of(field.type, f"{path}.{field.encode_name}" if path else field.encode_name)
+            return found
+        case msgspec.inspect.VarTupleType(item_type=item):
+            return {path: "list"} | {
+                name: what for name, what in shape_of(item, f"{path}[]").items() if name != f"{path}[]"
+            }
+        case msgspec.inspect.UnionType(types=types):
+            (only,) = (each for each in types if not isinstance(each, msgspec.inspect.NoneType))
+            found = shape_of(only, path)
+            return found | {path: f"{found[path]} or null"}
+        case msgspec.inspect.DictType():
+            return {path: "object"}
+        case msgspec.inspect.StrType() | msgspec.inspect.EnumType():
+            return {path: "text"}
+        case msgspec.inspect.BoolType():
+            return {path: "boolean"}
+    return {path: "number"}
+
+
+def test_the_documented_fields_of_the_status_are_those_that_it_has() -> None:
+    documented = {cells[0].strip("`"): cells[1] for cells in rows(section(DOCS / "status.md", "Fields"))}
+    assert documented == shape_of(msgspec.inspect.type_info(SyncStatus))
+
+
+def test_the_documented_states_of_a_copy_are_those_that_there_are() -> None:
+    assert [cells[0].strip("`") for cells in rows(section(DOCS / "status.md", "States"))] == list(CopyState)
+
+
+def test_the_documented_results_of_a_write_are_those_that_there_are() -> None:
+    assert [cells[0].strip("`") for cells in rows(section(DOCS / "metrics.md", "Results of a write"))] == list(Result)
 
 
 # Commands

@@ -7,10 +7,18 @@ it leads to a state whose plan is empty.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from webhook.core.inject import Subject, decide
+from webhook.core.actions import (
+    EMPTY,
+    ApplyCopy,
+    DeleteCopy,
+    Finding,
+    FindingReason,
+    NamespacePlan,
+    RemoveReferences,
+)
+from webhook.core.backfill import additions_after_copies, required_additions, withheld_references
 from webhook.core.model import Reason
 from webhook.core.selection import Namespace, namespace_stop, selected_pull_secrets
 
@@ -53,6 +61,8 @@ class ServiceAccount:
     labels: Mapping[str, str]
     references: References | None
     terminating: bool = False
+    enforces: bool = False
+    """Whether its Pods may reference only what it references itself; see :mod:`webhook.core.backfill`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,98 +74,31 @@ class NamespaceState:
     service_accounts: Sequence[ServiceAccount] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ApplyCopy:
-    """Write the copy ``name``: over the Secret of ours that it ``updates``, or anew.
-
-    ``replaces`` is a Secret of ours that must be deleted first, because no update can make it right.
-    """
-
-    name: str
-    updates: Copy | None = None
-    replaces: Copy | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AddReferences:
-    """Add ``names`` to a ServiceAccount's imagePullSecrets."""
-
-    service_account: ServiceAccount
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveReferences:
-    """Take every entry that names one of ``names`` out of a ServiceAccount's imagePullSecrets."""
-
-    service_account: ServiceAccount
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteCopy:
-    """Delete exactly this Secret of ours."""
-
-    copy: Copy
-
-
-class FindingReason(StrEnum):
-    """The stable ids of what a person must know about a copy; Events carry them in CamelCase."""
-
-    COPY_CONFLICT = "copy-conflict"
-    SOURCE_UNAVAILABLE = "source-unavailable"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that the plan leaves as it is, and why."""
-
-    reason: FindingReason
-    secret: str
-
-
-@dataclass(frozen=True, slots=True)
-class NamespacePlan:
-    """The writes for one namespace, in the order in which they are made.
-
-    Copies before the references to them, and on the way out references before the copies: at no moment does a
-    ServiceAccount name a Secret that is not there.
-    """
-
-    copies: tuple[ApplyCopy, ...] = ()
-    additions: tuple[AddReferences, ...] = ()
-    removals: tuple[RemoveReferences, ...] = ()
-    deletions: tuple[DeleteCopy, ...] = ()
-    findings: tuple[Finding, ...] = ()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to write."""
-        return not (self.copies or self.additions or self.removals or self.deletions)
-
-
-EMPTY = NamespacePlan()
-
-
 def plan_namespace(
-    state: NamespaceState, configuration: Configuration, hashes: Mapping[str, str | None]
+    state: NamespaceState,
+    configuration: Configuration,
+    hashes: Mapping[str, str | None],
+    injected: Configuration | None = None,
 ) -> NamespacePlan:
     """Return the writes that make a namespace right.
 
     ``hashes`` gives for each configured pull secret the content hash that its copies must have; None while its sources
     are missing or invalid: then existing copies stay as they are (fail static), and no new ones are made.
+    ``configuration`` may be the part that can be judged yet of what is ``injected`` at admission already.
     """
     if state.namespace.terminating:
         return EMPTY
     wanted = [entry.name for entry in selected_pull_secrets(configuration, state.namespace)]
     copies, findings, usable = _plan_copies(state, wanted, hashes)
-    leaving = _leaving(state, configuration, wanted)
+    injected = injected or configuration
+    leaving = leaving_copies(state, configuration)
     return NamespacePlan(
+        required=tuple(required_additions(state, injected, usable)),
         copies=tuple(copies),
-        additions=tuple(_additions(state, configuration, usable)),
+        additions=tuple(additions_after_copies(state, configuration, usable)),
         removals=tuple(_removals(state.service_accounts, [copy.name for copy in leaving])),
         deletions=tuple(DeleteCopy(copy) for copy in leaving if not copy.terminating),
-        findings=tuple(findings),
+        findings=(*findings, *withheld_references(state, injected)),
     )
 
 
@@ -186,30 +129,13 @@ def _plan_copies(
     return writes, findings, usable
 
 
-def _additions(state: NamespaceState, configuration: Configuration, usable: set[str]) -> Iterable[AddReferences]:
-    for account in state.service_accounts:
-        if account.references is None or account.terminating:
-            continue
-        subject = Subject(
-            kind="ServiceAccount",
-            name=account.name,
-            namespace=account.namespace,
-            labels=account.labels,
-            annotations={},
-            references=account.references,
-        )
-        decision = decide(subject, configuration, state.namespace.labels)
-        names = tuple(name for name in decision.added if name in usable)
-        if names:
-            yield AddReferences(account, names)
-
-
-def _leaving(state: NamespaceState, configuration: Configuration, wanted: Sequence[str]) -> list[Copy]:
+def leaving_copies(state: NamespaceState, configuration: Configuration) -> list[Copy]:
     """Return our copies that have no place here: opted out, no longer selected, or retired.
 
     The release namespace and the other excluded ones are no exception: a copy of ours there dates from before.
     """
     known = set(configuration.secret_names)
+    wanted = {entry.name for entry in selected_pull_secrets(configuration, state.namespace)}
     return [copy for copy in state.copies.values() if copy.ours and copy.name in known and copy.name not in wanted]
 
 

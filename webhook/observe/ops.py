@@ -9,14 +9,16 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from webhook.observe.health import Health
 
 
-def ops_app(health: Health, registry: CollectorRegistry) -> FastAPI:
-    """Return an application with ``/livez``, ``/readyz`` and ``/metrics``.
+def ops_app(health: Health, registry: CollectorRegistry, status: Callable[[], bytes] | None = None) -> FastAPI:
+    """Return an application with ``/livez``, ``/readyz`` and ``/metrics``, and with ``/status`` where there is one.
 
     ``/livez`` answers as long as the process can answer at all. ``/readyz`` is 200 or 503, with a line for each check
-    when one fails or with ``?verbose``.
+    when one fails or with ``?verbose``. ``status()`` returns a JSON document.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 
@@ -33,5 +35,11 @@ def ops_app(health: Health, registry: CollectorRegistry) -> FastAPI:
     @app.get("/metrics")
     async def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    if status is not None:
+
+        @app.get("/status")
+        def state() -> Response:
+            return Response(status(), media_type="application/json")
 
     return app

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from webhook.observe.metrics import ProcessMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from prometheus_client import Metric
 
+    from webhook.observe.sync_status import SyncStatus
+
+QUEUE = "namespaces"
+"""The name of the one work queue, as the label ``name`` of its metrics."""
+
 _WORK_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0)
+_WAIT_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0)
 _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0)
 """Seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class SyncState:
-    """What the loop knows at one moment, as far as metrics show it."""
-
-    sources: Mapping[str, bool]
-    """By source whether it is there and valid."""
-    pull_secrets: Mapping[str, bool]
-    """By pull secret whether there is a content for its copies."""
-    conflicts: Mapping[str, int]
-    """By pull secret the number of namespaces where a foreign Secret has its name."""
-    watches_down: int
-
-
 class SyncMetrics(ProcessMetrics):
-    """What ``sync`` has on top: its queue, its requests, its writes and its watches."""
+    """What ``sync`` has on top: what it counts as it happens, and its state when somebody asks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,20 +40,34 @@ class SyncMetrics(ProcessMetrics):
         self._request_seconds = Histogram(
             "rest_client_request_duration_seconds",
             "How long requests to the API server took; for a watch, until it began.",
-            ("method",),
+            ("verb",),
             buckets=_REQUEST_BUCKETS,
             registry=self.registry,
         )
+        self._paced = Histogram(
+            "rest_client_rate_limiter_duration_seconds",
+            "How long writes were held back before they were sent, by our own limit or by a 429.",
+            buckets=_WAIT_BUCKETS,
+            registry=self.registry,
+        )
+        self._wait = Histogram(
+            "workqueue_queue_duration_seconds",
+            "How long namespaces waited for a worker.",
+            ("name",),
+            buckets=_WAIT_BUCKETS,
+            registry=self.registry,
+        ).labels(QUEUE)
         self._work = Histogram(
             "workqueue_work_duration_seconds",
             "How long it took to bring one namespace up to date.",
+            ("name",),
             buckets=_WORK_BUCKETS,
             registry=self.registry,
-        )
+        ).labels(QUEUE)
         self._writes = Counter(
             "pullsecrets_sync_writes",
-            "Copies and ServiceAccounts written, by what was done.",
-            ("action",),
+            "Writes of copies and ServiceAccounts, by what was to be done and how it went.",
+            ("action", "result"),
             registry=self.registry,
         )
         self._watch_restarts = Counter(
@@ -71,80 +76,130 @@ class SyncMetrics(ProcessMetrics):
             ("resource", "cause"),
             registry=self.registry,
         )
-        self._leader = Gauge(
-            "leader_election_master_status",
-            "1 while this process holds the lease, 0 while it stands by.",
-            registry=self.registry,
-        )
 
-    def follow_queue(self, depth: Callable[[], float], oldest: Callable[[], float]) -> None:
-        """Export the number of waiting names and the wait of the one at the head."""
-        for name, text, value in (
-            ("workqueue_depth", "Namespaces that wait for a worker.", depth),
-            ("workqueue_oldest_wait_seconds", "How long the namespace at the head of the queue has waited.", oldest),
-        ):
-            Gauge(name, text, registry=self.registry).set_function(value)
-
-    def follow_state(self, look: Callable[[], SyncState]) -> None:
+    def follow_state(self, look: Callable[[], SyncStatus]) -> None:
         """Export the state of the loop as it is when somebody asks."""
         self.registry.register(_StateCollector(look))
-
-    def leading(self, leading: bool) -> None:
-        self._leader.set(1 if leading else 0)
 
     def requested(self, method: str, status: int, seconds: float) -> None:
         """Count a request to the API server."""
         self._requests.labels(method, str(status)).inc()
         self._request_seconds.labels(method).observe(seconds)
 
-    def wrote(self, action: str) -> None:
+    def paced(self, seconds: float) -> None:
+        """Count how long a write was held back."""
+        self._paced.observe(seconds)
+
+    def waited(self, seconds: float) -> None:
+        """Count how long a namespace waited for a worker."""
+        self._wait.observe(seconds)
+
+    def worked(self, seconds: float) -> None:
+        """Count how long a worker was at a namespace."""
+        self._work.observe(seconds)
+
+    def wrote(self, action: str, result: str) -> None:
         """Count a write."""
-        self._writes.labels(action).inc()
+        self._writes.labels(action, result).inc()
 
     def watch_restarted(self, resource: str, cause: str) -> None:
         """Count a broken watch."""
         self._watch_restarts.labels(resource, cause).inc()
 
-    @contextmanager
-    def reconciling(self) -> Iterator[None]:
-        """Time the work on one namespace."""
-        with self._work.time():
-            yield
-
 
 class _StateCollector(Collector):
     """Makes the metrics of the state anew for each scrape: what is no longer configured leaves no series behind."""
 
-    def __init__(self, look: Callable[[], SyncState]) -> None:
+    def __init__(self, look: Callable[[], SyncStatus]) -> None:
         self._look = look
 
     def collect(self) -> Iterable[Metric]:
-        state = self._look()
-        yield _family(
-            "pullsecrets_sync_source_valid",
-            "1 while the source is there and valid, 0 otherwise.",
-            "source",
-            state.sources,
-        )
-        yield _family(
-            "pullsecrets_sync_pull_secret_ready",
-            "1 while there is a content for new copies, 0 while a source is missing or invalid.",
-            "pull_secret",
-            state.pull_secrets,
-        )
-        yield _family(
-            "pullsecrets_sync_copy_conflicts",
-            "Namespaces where a Secret that is not ours has the name of the copy.",
-            "pull_secret",
-            state.conflicts,
-        )
-        down = GaugeMetricFamily("pullsecrets_sync_watches_down", "Watches that are not open at this moment.")
-        down.add_metric([], state.watches_down)
-        yield down
+        status = self._look()
+        yield from _of_secrets(status)
+        yield from _of_the_queue(status)
+        yield from _of_the_process(status)
 
 
-def _family(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, text, labels=[label])
-    for key, value in sorted(values.items()):
-        family.add_metric([key], value)
-    return family
+def _of_secrets(status: SyncStatus) -> Iterator[Metric]:
+    valid = GaugeMetricFamily(
+        "pullsecrets_sync_source_valid", "1 while the source is there and valid, 0 otherwise.", labels=["source"]
+    )
+    for source in status.sources:
+        if source.valid is not None:
+            valid.add_metric([source.name], source.valid)
+    ready = GaugeMetricFamily(
+        "pullsecrets_sync_pull_secret_ready",
+        "1 while there is a content for new copies, 0 while a source is missing or invalid.",
+        labels=["pull_secret"],
+    )
+    copies = GaugeMetricFamily(
+        "pullsecrets_sync_copies",
+        "Copies by state, as the process that leads sees them; 0 on one that stands by.",
+        labels=["pull_secret", "state"],
+    )
+    for secret in status.pull_secrets:
+        if not secret.retired:
+            ready.add_metric([secret.name], secret.ready)
+        for state, number in secret.copies.items():
+            copies.add_metric([secret.name, state], number)
+    yield from (valid, ready, copies)
+
+
+def _of_the_queue(status: SyncStatus) -> Iterator[Metric]:
+    queue = status.queue
+    for name, text, value in (
+        ("depth", "Namespaces that wait for a worker.", queue.waiting),
+        (
+            "unfinished_work_seconds",
+            "How long all the work has been going on that has not ended.",
+            queue.unfinished_seconds,
+        ),
+        ("longest_running_processor_seconds", "How long the longest of it has been.", queue.longest_seconds),
+    ):
+        gauge = GaugeMetricFamily(f"workqueue_{name}", text, labels=["name"])
+        gauge.add_metric([QUEUE], value)
+        yield gauge
+    for name, text, value in (
+        ("adds", "How often a namespace was put into the queue.", queue.added),
+        ("retries", "How often one was put back because it had failed.", queue.retried),
+    ):
+        counter = CounterMetricFamily(f"workqueue_{name}", text, labels=["name"])
+        counter.add_metric([QUEUE], value)
+        yield counter
+
+
+def _of_the_process(status: SyncStatus) -> Iterator[Metric]:
+    leader = GaugeMetricFamily(
+        "leader_election_master_status", "1 while this process writes, 0 while it stands by.", labels=["name"]
+    )
+    leader.add_metric([status.leader.lease], status.leader.leading)
+    contended = GaugeMetricFamily(
+        "pullsecrets_sync_contended_objects",
+        "Objects that somebody keeps changing back, so that they are written only once in a while.",
+        labels=["kind"],
+    )
+    for kind, number in sorted(status.contended_objects.items()):
+        contended.add_metric([kind], number)
+    yield from (leader, contended)
+    yield CounterMetricFamily(
+        "pullsecrets_sync_undone_writes",
+        "Writes made again because somebody had undone them.",
+        value=status.undone_writes,
+    )
+    oldest = status.oldest_unreconciled
+    for name, text, value in (
+        ("watches_down", "Watches that are not open at this moment.", status.watches_down),
+        (
+            "failing_namespaces",
+            "Namespaces where a write fails.",
+            status.failing_namespaces,
+        ),
+        (
+            "oldest_unreconciled_seconds",
+            "For how long the namespace has been waiting that has been waiting longest, failing or not.",
+            oldest.seconds if oldest else 0.0,
+        ),
+        ("last_full_pass_seconds", "Seconds since every namespace had been looked at.", status.last_full_pass_seconds),
+        ("paused_seconds", "For how long writes are still paused, because of a 429.", status.paused_seconds),
+    ):
+        yield GaugeMetricFamily(f"pullsecrets_sync_{name}", text, value=value)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from webhook.core.plan import NamespaceState
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Collection
+from webhook.observe.sync_status import WatchStatus
 from webhook.sync.shapes import (
     NamespaceObject,
     SecretObject,
@@ -82,7 +83,9 @@ class Caches:
             for reflector in gone:
                 reflector.join(STOP_SECONDS)
             self._copies = {
-                name: self._copies.get(name) or Table(_same_copy, self._changed) for name in configuration.secret_names
+                # Not "or": a table is false while it is empty, and its reflector goes on filling the one that it has.
+                name: self._copies[name] if name in self._copies else Table(_same_copy, self._changed)
+                for name in configuration.secret_names
             }
             for name in configuration.secret_names:
                 self._reflect(self._copy_collection(name), SecretObject, self._to_copy, self._copies[name])
@@ -141,6 +144,13 @@ class Caches:
         with self._lock:
             return [str(collection) for collection, reflector in self._reflectors.items() if not reflector.is_connected]
 
+    def watches(self) -> tuple[WatchStatus, ...]:
+        """Return how each watch is; takes no lock, because a change of configuration holds it for seconds."""
+        return tuple(
+            WatchStatus(str(collection), reflector.has_synced, reflector.is_connected)
+            for collection, reflector in list(self._reflectors.items())
+        )
+
     def _has_synced(self, collection: Collection) -> bool:
         reflector = self._reflectors.get(collection)
         return reflector is not None and reflector.has_synced
@@ -183,7 +193,12 @@ class _SourceWatch:
 
 
 def _same_service_account(old: ServiceAccount, new: ServiceAccount) -> bool:
-    return (old.labels, old.references, old.terminating) == (new.labels, new.references, new.terminating)
+    return (old.labels, old.references, old.terminating, old.enforces) == (
+        new.labels,
+        new.references,
+        new.terminating,
+        new.enforces,
+    )
 
 
 def _same_copy(old: Copy, new: Copy) -> bool:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.core.plan import EMPTY, plan_namespace
 from webhook.errors import ApiError, Conflict
-from webhook.observe.sync_metrics import SyncState
 from webhook.sync.caches import Caches
-from webhook.sync.executor import Deposed, Executor
+from webhook.sync.contention import Contention
+from webhook.sync.executor import Executor
+from webhook.sync.fullpass import FullPass
+from webhook.sync.grace import Grace
+from webhook.sync.ledger import Ledger
 from webhook.sync.notices import Notices
-from webhook.sync.queue import WorkQueue
+from webhook.sync.outcome import Result, result_of
+from webhook.sync.planner import Planner
+from webhook.sync.queue import Lane, WorkQueue
 from webhook.sync.sources import SourceBook
+from webhook.sync.writes import Deposed, Writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from webhook.core.model import Configuration
-    from webhook.core.plan import NamespacePlan
     from webhook.kube.client import Client
     from webhook.kube.events import EventRecorder
+    from webhook.kube.resources import Collection
     from webhook.observe.sync_metrics import SyncMetrics
     from webhook.sync.release import Release
 
@@ -51,30 +57,27 @@ class SyncLoop:
         metrics: SyncMetrics,
         may_write: Callable[[], bool],
     ) -> None:
-        self._configuration = configuration
-        self._metrics = metrics
+        self.configuration = configuration
         self._notices = Notices(recorder, release)
-        self.queue = WorkQueue()
-        self.sources = SourceBook(self.look_at_everything, self._notices.source_changed, self._notices.clashed)
-        self.caches = Caches(
-            client,
-            release,
-            self.sources,
-            self.queue.add,
-            self.look_at_everything,
-            lambda collection, cause: metrics.watch_restarted(collection.resource.plural, cause),
+        self.queue = WorkQueue(waited=metrics.waited, worked=metrics.worked)
+        self._metrics = metrics
+        self.sources = SourceBook(
+            self.look_at_everything, self._notices.source_changed, self._notices.clashed, self._notices.refused
         )
-        metrics.follow_queue(self.queue.__len__, self.queue.oldest_wait)
-        metrics.follow_state(self._state)
-        self._executor = Executor(client, release, self.caches, may_write, metrics.wrote)
+        self.caches = Caches(client, release, self.sources, self.queue.add, self.look_at_everything, self._watch_broke)
+        self.ledger, self.contention, self.full_pass = Ledger(), Contention(self._notices.undone), FullPass()
+        self._planner = Planner(self.caches, self.contention, Grace(), self.ledger, self._notices)
+        writes = Writes(client, release, self.caches, self.contention, may_write, metrics.wrote)
+        self._executor = Executor(writes, self._copy_failed)
         self._leading = threading.Event()
+        self._leading_since = 0.0
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self, workers: int) -> None:
         """Begin to watch, and have ``workers`` threads wait for leadership."""
-        self.sources.configure(self._configuration)
-        self.caches.configure(self._configuration)
+        self.sources.configure(self.configuration)
+        self.caches.configure(self.configuration)
         for number in range(workers):
             self._start_thread(self._work, f"worker {number}")
         self._start_thread(self._pass_regularly, "full pass")
@@ -90,38 +93,48 @@ class SyncLoop:
 
     def reconfigure(self, configuration: Configuration) -> None:
         """Take a new configuration into force."""
-        forgotten = set(self._configuration.secret_names) - set(configuration.secret_names)
+        forgotten = set(self.configuration.secret_names) - set(configuration.secret_names)
         if forgotten:
-            # With the name the right to the copies is gone too: only a person can put this right.
-            log.warning(
-                "pull secrets forgotten: list them under retired to have their copies removed", names=sorted(forgotten)
-            )
-        self._configuration = configuration
+            self._notices.forgotten(sorted(forgotten))
+        self.configuration = configuration
         self.sources.configure(configuration)
         self.caches.configure(configuration)
         self.look_at_everything()
 
     def lead(self, leading: bool) -> None:
         """Begin to write, or stop: told by the election."""
+        self._notices.lead(leading)
         if leading:
+            self.ledger.clear()
+            self.full_pass.restart()
+            self._leading_since = time.monotonic()
             self._leading.set()
+            self.sources.tell_again()
             self.look_at_everything()
         else:
             self._leading.clear()
 
-    def look_at_everything(self) -> None:
-        """Put every namespace into the queue."""
-        self.queue.add_all(self.caches.namespaces.names())
+    @property
+    def leading_for(self) -> float | None:
+        """For how many seconds this process has been the one that writes; None when it is not."""
+        return time.monotonic() - self._leading_since if self._leading.is_set() else None
 
-    def _state(self) -> SyncState:
-        problems = self.sources.problems()
-        names = [entry.name for entry in self._configuration.pull_secrets]
-        return SyncState(
-            sources={source.name: source.problem is None for source in self.sources.sources()},
-            pull_secrets={name: name not in problems for name in names},
-            conflicts=self._notices.conflicts(names),
-            watches_down=len(self.caches.disconnected()),
-        )
+    def look_at_everything(self) -> None:
+        """Put every namespace into the queue; first those where Pods may be refused until it is looked at."""
+        names = self.caches.namespaces.names()
+        self.full_pass.begin(names)
+        self.queue.add(*filter(self._enforces, names), lane=Lane.URGENT)
+        self.queue.add_all(names)
+
+    def _enforces(self, namespace: str) -> bool:
+        return any(account.enforces for account in self.caches.service_accounts.of_namespace(namespace).values())
+
+    def _watch_broke(self, collection: Collection, cause: str) -> None:
+        self._metrics.watch_restarted(collection.resource.plural, cause)
+        self._notices.watch_broke(collection, cause)
+
+    def _copy_failed(self, namespace: str, secret: str, error: ApiError) -> None:
+        self.ledger.copy_failed(namespace, secret, result_of(error))
 
     def _start_thread(self, target: Callable[[], None], name: str) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)
@@ -142,30 +155,37 @@ class SyncLoop:
                 self._handle(name)
             finally:
                 self.queue.done(name)
+                self.full_pass.looked_at(name)
 
     def _handle(self, name: str) -> None:
         try:
-            with self._metrics.reconciling():
-                self._reconcile(name)
+            self._reconcile(name)
         except Deposed:
             # Whoever leads now has the name in its own queue; should that be us again, it must not be lost here.
             self.queue.retry(name)
             return
         except ApiError as error:
             self._notices.failed(name, error)
+            self.ledger.namespace_failed(name, result_of(error))
             seconds = self.queue.retry(name, error.retry_after or 0.0)
             log.warning("namespace failed", namespace=name, cause=str(error), retry_in=round(seconds, 2))
             return
         except Exception:
+            self.ledger.namespace_failed(name, Result.ERROR)
             seconds = self.queue.retry(name)
             log.exception("namespace failed", namespace=name, retry_in=round(seconds, 2))
             return
+        self._notices.done(name)
+        self.ledger.namespace_done(name)
         self.queue.forget(name)
 
     def _reconcile(self, name: str) -> None:
         for attempt in range(1, CONFLICT_ATTEMPTS + 1):
             contents = self.sources.contents()
-            plan = self._plan(name, {secret: content.hash for secret, content in contents.items()})
+            hashes = {secret: content.hash for secret, content in contents.items()}
+            plan, again = self._planner.plan(name, self.configuration, hashes)
+            if again:
+                self.queue.add_later(name, again)
             if plan.is_empty:
                 return
             try:
@@ -175,13 +195,3 @@ class SyncLoop:
                     raise
             else:
                 return
-
-    def _plan(self, name: str, hashes: dict[str, str | None]) -> NamespacePlan:
-        namespace = self.caches.namespaces.get(name)
-        if namespace is None or not self.caches.has_synced:
-            self._notices.found(name, ())
-            return EMPTY
-        configuration = self.caches.known_part(self._configuration)
-        plan = plan_namespace(self.caches.state_of(namespace), configuration, hashes)
-        self._notices.found(name, plan.findings)
-        return plan

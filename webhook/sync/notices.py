@@ -1,4 +1,7 @@
-"""What the loop tells people, by Events: each finding once when it appears, not at every pass."""
+"""What the loop tells people, by Events: each thing once when it appears, not at every look.
+
+Only the process that leads writes Events; whoever takes over says again what is wrong with the sources.
+"""
 
 from __future__ import annotations
 
@@ -7,70 +10,121 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.core.plan import Finding, FindingReason
-from webhook.errors import Conflict, Forbidden, Invalid
+from webhook.core.actions import Finding, FindingReason
+from webhook.errors import ApiError, Conflict, Forbidden, Invalid
 from webhook.kube.events import Notice, Reference
+from webhook.kube.resources import SERVICE_ACCOUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Literal
 
     from webhook.core.dockerconfig import Clash
-    from webhook.errors import ApiError
+    from webhook.errors import SourceInvalid
     from webhook.kube.events import EventRecorder
+    from webhook.kube.resources import Collection
+    from webhook.sync.contention import Contended
     from webhook.sync.release import Release
     from webhook.sync.sources import Source
 
 log = structlog.get_logger(__name__)
 
+_OF_A_NAMESPACE = frozenset({FindingReason.COPY_CONFLICT, FindingReason.REFERENCE_REQUIRED})
+"""Findings that are told in the namespace. That a source is missing is said on the source itself, once."""
+
 
 class Notices:
-    """Remembers the findings of each namespace and records the new ones."""
+    """Remembers what has been told of each namespace, pull secret and source, and records what is new."""
 
     def __init__(self, recorder: EventRecorder, release: Release) -> None:
         self._recorder = recorder
         self._release = release
         self._lock = threading.Lock()
+        self._leading = False
+        self._refused: set[str] = set()
         self._findings: dict[str, frozenset[Finding]] = {}
+        self._denied: dict[str, tuple[tuple[int, str], str]] = {}
 
-    def conflicts(self, secrets: Iterable[str]) -> dict[str, int]:
-        """Return for each of these pull secrets in how many namespaces a foreign Secret has its name."""
-        with self._lock:
-            found = [finding for findings in self._findings.values() for finding in findings]
-        return {name: found.count(Finding(FindingReason.COPY_CONFLICT, name)) for name in secrets}
+    def lead(self, leading: bool) -> None:
+        """Begin to write Events, or stop."""
+        self._leading = leading
 
     def found(self, namespace: str, findings: Iterable[Finding]) -> None:
         """Take the findings of a namespace for all it has."""
-        now = frozenset(findings)
+        now = frozenset(finding for finding in findings if finding.reason in _OF_A_NAMESPACE)
         with self._lock:
-            before = self._findings.get(namespace, frozenset())
+            before = self._findings.pop(namespace, frozenset())
             if now:
                 self._findings[namespace] = now
-            else:
-                self._findings.pop(namespace, None)
         for finding in now - before:
-            # That a source is missing is said on the source itself, once, not in each of its namespaces.
             if finding.reason is FindingReason.COPY_CONFLICT:
-                log.warning("copy conflict", namespace=namespace, secret=finding.secret)
-                message = (
-                    f'Secret "{finding.secret}" was not made by release {self._release.namespace}/{self._release.name} '
-                    f"and is left alone: delete or rename it to get the copy"
-                )
-                self._record(namespace, "CopyConflict", message)
+                self._conflict(namespace, finding)
+            else:
+                self._reference_required(namespace, finding)
+
+    def _conflict(self, namespace: str, finding: Finding) -> None:
+        log.warning("copy conflict", namespace=namespace, secret=finding.secret)
+        message = (
+            f'Secret "{finding.secret}" was not made by release {self._release.namespace}/{self._release.name} '
+            f"and is left alone: delete or rename it to get the copy"
+        )
+        self._tell(_namespace(namespace), "CopyConflict", message)
+
+    def _reference_required(self, namespace: str, finding: Finding) -> None:
+        account = finding.service_account
+        log.warning("reference required", namespace=namespace, service_account=account, secret=finding.secret)
+        message = (
+            f'ServiceAccount "{account}" enforces its references, is labelled disabled and does not reference '
+            f'"{finding.secret}": the API server refuses its Pods that get this reference at admission. Take the label '
+            f"away, or exclude the ServiceAccount by serviceAccounts.exclude"
+        )
+        self._tell(_namespace(namespace), "ReferenceRequired", message)
 
     def failed(self, namespace: str, error: ApiError) -> None:
         """Record that a namespace refuses a write, where a person has to act."""
-        if isinstance(error, Forbidden | Invalid) and not isinstance(error, Conflict):
-            self._record(namespace, "CopyDenied", f"the API server refused a write: {error}")
+        if not isinstance(error, Forbidden | Invalid) or isinstance(error, Conflict):
+            return
+        kind = (error.status, error.reason)
+        known = self._denied.get(namespace)
+        if known is None or known[0] != kind:
+            # The first message stands for all of its kind: one that counts what is used would be new each time.
+            known = self._denied[namespace] = (kind, f"the API server refused a write: {error}")
+        self._tell(_namespace(namespace), "CopyDenied", known[1])
+
+    def done(self, namespace: str) -> None:
+        """Take it that nothing is refused in a namespace any more."""
+        self._denied.pop(namespace, None)
+
+    def undone(self, contended: Contended) -> None:
+        """Record that somebody keeps changing back what is written."""
+        kind, name, pause = contended.kind, contended.name, contended.pause
+        log.warning("write undone", namespace=contended.namespace, kind=kind, object=name, pause=pause)
+        how_often = f"it is put right once in {pause:.0f} s at most"
+        if kind == SERVICE_ACCOUNTS.kind:
+            what = ", ".join(sorted(contended.what))
+            message = (
+                f'somebody keeps taking {what} out of the imagePullSecrets of ServiceAccount "{name}": {how_often}. '
+                f"Its managedFields say who; if it is meant, exclude the ServiceAccount by serviceAccounts.exclude"
+            )
+            self._tell(_namespace(contended.namespace), "ReferenceRemovedRepeatedly", message)
+        else:
+            message = f'somebody keeps changing or deleting Secret "{name}": {how_often}. Its managedFields may say who'
+            self._tell(_namespace(contended.namespace), "CopyChangedRepeatedly", message)
 
     def source_changed(self, source: Source) -> None:
-        """Record that a source cannot be used, or that it can."""
+        """Record that a source cannot be used, or that it can again."""
+        about = Reference("v1", "Secret", self._release.namespace, source.name, source.uid)
         if source.problem is None:
             log.info("source read", source=source.name, registries=sorted(source.credentials or ()))
+            if source.name in self._refused:
+                self._refused.discard(source.name)
+                message = f'source Secret "{source.name}" can be used again: copies follow it'
+                self._tell(about, "SourceRecovered", message, "Normal")
             return
+        self._refused.add(source.name)
         log.warning("source refused", source=source.name, reason=source.problem.reason, cause=str(source.problem))
-        regarding = Reference("v1", "Secret", self._release.namespace, source.name, source.uid)
-        reason = "SourceMissing" if not source.uid else "SourceInvalid"
-        self._recorder.record(Notice(regarding, reason, f"{source.problem}; copies stay as they are"))
+        reason = "SourceInvalid" if source.uid else "SourceMissing"
+        self._tell(about, reason, f"{source.problem}; copies stay as they are")
 
     def clashed(self, secret: str, clashes: Sequence[Clash]) -> None:
         """Record which registries several sources of a pull secret name, and whose credentials are taken."""
@@ -81,8 +135,35 @@ class Notices:
                 f'pull secret "{secret}": {clash.registry} is named more than once; the credential of {clash.winner} '
                 f"is taken, not that of {losers}"
             )
-            self._record(self._release.namespace, "SourcesClash", message)
+            self._tell(_namespace(self._release.namespace), "SourcesClash", message)
 
-    def _record(self, namespace: str, reason: str, message: str) -> None:
-        regarding = Reference("v1", "Namespace", namespace, namespace)
-        self._recorder.record(Notice(regarding, reason, message))
+    def refused(self, secret: str, problem: SourceInvalid) -> None:
+        """Record that no copy can be made of sources that can each be used."""
+        log.warning("copy refused", secret=secret, reason=problem.reason, cause=str(problem))
+        message = f'pull secret "{secret}": {problem}; copies stay as they are'
+        self._tell(_namespace(self._release.namespace), "CopyRefused", message)
+
+    def forgotten(self, names: Sequence[str]) -> None:
+        """Record that names are gone from the configuration without having been retired."""
+        # With the name the right to the copies is gone too: only a person can put this right.
+        log.warning("pull secrets forgotten: list them under retired to have their copies removed", names=list(names))
+        message = (
+            f"{', '.join(names)}: gone from pullSecrets, so the copies stay; list them under retired to remove them"
+        )
+        self._tell(_namespace(self._release.namespace), "PullSecretForgotten", message)
+
+    def watch_broke(self, collection: Collection, cause: str) -> None:
+        """Record that something may not be watched; that a watch breaks otherwise is no news."""
+        if cause == Forbidden.__name__:
+            message = f"the API server does not let {collection} be watched: check the rights of the sync loop"
+            self._tell(_namespace(self._release.namespace), "WatchForbidden", message)
+
+    def _tell(
+        self, regarding: Reference, reason: str, message: str, kind: Literal["Normal", "Warning"] = "Warning"
+    ) -> None:
+        if self._leading:
+            self._recorder.record(Notice(regarding, reason, message, kind))
+
+
+def _namespace(name: str) -> Reference:
+    return Reference("v1", "Namespace", name, name)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
+from msgspec.json import encode
 
 from webhook.config.file import ConfigurationFile
 from webhook.errors import ApiError, UsageError
@@ -20,9 +21,11 @@ from webhook.observe.health import Health
 from webhook.observe.listener import Listener, bind
 from webhook.observe.ops import ops_app
 from webhook.observe.sync_metrics import SyncMetrics
+from webhook.observe.sync_status import LeaderStatus
 from webhook.sync.certificates import CertificateKeeper
 from webhook.sync.loop import SyncLoop
 from webhook.sync.pace import Pace
+from webhook.sync.status import EXAMPLES, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     from webhook.core.model import Configuration
     from webhook.kube.client import Client
+    from webhook.observe.sync_status import SyncStatus
     from webhook.sync.certificates import CertificateNames
     from webhook.sync.release import Release
 
@@ -72,11 +76,11 @@ def run(settings: Settings) -> None:
     configuration = file.load()
     metrics = SyncMetrics()
     with bind(settings.bind_address, settings.metrics_port, "--metrics-port") as bound:
-        pace = Pace(settings.writes_per_second)
+        pace = Pace(settings.writes_per_second, waited=metrics.paced)
         client = connect(settings.kubeconfig, observer=metrics.requested, on_throttled=pace.throttled)
         _probe(client)
         process = _Process(settings, configuration, client, metrics, pace)
-        ops = Listener(ops_app(process.health, metrics.registry), bound)
+        ops = Listener(ops_app(process.health, metrics.registry, lambda: encode(process.status())), bound)
         with ops.in_background():
             log.info("started", api_server=client.host, metrics_port=ops.port, workers=settings.workers)
             process.run_until_signalled(file)
@@ -113,6 +117,18 @@ class _Process:
             else CertificateKeeper(client, settings.release.namespace, settings.certificates, self._may_write)
         )
         metrics.configuration_accepted()
+        metrics.follow_state(lambda: self.status(examples=0))
+
+    def status(self, examples: int = EXAMPLES) -> SyncStatus:
+        """Return how this process is, with up to so many examples of what there may be many of."""
+        election = self._election
+        leader = LeaderStatus(
+            leading=self._loop.leading_for is not None,
+            lease=self._settings.lease_name or "",
+            identity=election.identity if election else "",
+            holder=election.holder if election else "",
+        )
+        return look(self._loop, self._settings.release, leader, self._pace.paused_seconds, examples)
 
     def run_until_signalled(self, file: ConfigurationFile) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -153,7 +169,6 @@ class _Process:
         return self._election is None or self._election.is_leading()
 
     def _lead(self, leading: bool) -> None:
-        self._metrics.leading(leading)
         self._loop.lead(leading)
         if self._certificates is not None:
             self._certificates.lead(leading)

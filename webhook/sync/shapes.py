@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from webhook.core.backfill import enforces_references
 from webhook.core.dockerconfig import COPY_KEY, content_hash
 from webhook.core.inject import LocalObjectReference, references_of
 from webhook.core.ownership import is_ours
@@ -65,6 +66,7 @@ def to_service_account(obj: ServiceAccountObject) -> ServiceAccount:
         labels=metadata.labels or {},
         references=references_of(obj.image_pull_secrets),
         terminating=metadata.deletion_timestamp is not None,
+        enforces=enforces_references(metadata.annotations or {}),
     )
 
 

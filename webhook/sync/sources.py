@@ -61,8 +61,9 @@ def absent_source(name: str) -> Source:
 class SourceBook:
     """The sources as they are, and the content made of them.
 
-    ``changed()`` is called when a content changes, ``told(source)`` when a source does, and
-    ``clashed(secret, clashes)`` when other registries than before are named more than once.
+    ``changed()`` is called when a content changes, ``told(source)`` when a source does, ``clashed(secret, clashes)``
+    when other registries than before are named more than once, and ``refused(secret, problem)`` when sources that can
+    each be used make no copy together.
 
     Fail static: while any source of a pull secret is absent or invalid, there is no content, and copies that exist
     are left as they are.
@@ -73,15 +74,16 @@ class SourceBook:
         changed: Callable[[], None],
         told: Callable[[Source], None],
         clashed: Callable[[str, Sequence[Clash]], None],
+        refused: Callable[[str, SourceInvalid], None] = lambda *_: None,
     ) -> None:
         self._changed = changed
         self._told = told
         self._clashed = clashed
+        self._refused = refused
         self._lock = threading.Lock()
         self._sources: dict[str, Source] = {}
         self._pull_secrets: tuple[PullSecret, ...] = ()
-        self._contents: Mapping[str, Content] = {}
-        self._problems: Mapping[str, SourceInvalid] = {}
+        self._made = _Made({}, {}, {})
 
     def configure(self, configuration: Configuration) -> None:
         """Take the pull secrets of a new configuration."""
@@ -89,10 +91,8 @@ class SourceBook:
             self._pull_secrets = configuration.pull_secrets
             # What is no longer watched grows stale: named again later, it must be read again first.
             self._sources = {name: self._sources[name] for name in configuration.source_names if name in self._sources}
-            before = self._contents
-            self._recompute()
-            now = self._contents
-        self._tell_clashes(before, now)
+            before, self._made = self._made, self._make()
+        self._tell(before)
         self._changed()
 
     def take(self, source: Source) -> None:
@@ -102,22 +102,27 @@ class SourceBook:
                 return  # the last word of a watch that is being stopped
             known = self._sources.get(source.name)
             self._sources[source.name] = source
-            before = self._contents
-            self._recompute()
-            now = self._contents
-        self._tell_clashes(before, now)
+            before, self._made = self._made, self._make()
+        self._tell(before)
         if known is None or _state(known) != _state(source):
             self._told(source)
-        if _hashes(before) != _hashes(now):
+        if before.hashes != self._made.hashes:
             self._changed()
+
+    def tell_again(self) -> None:
+        """Tell once more what is wrong with sources and what is made of them."""
+        for source in self.sources():
+            if source.problem is not None:
+                self._told(source)
+        self._tell(_Made({}, {}, {}))
 
     def contents(self) -> Mapping[str, Content]:
         """Return the content by pull secret; one whose sources are not all usable has none."""
-        return self._contents
+        return self._made.contents
 
     def problems(self) -> Mapping[str, SourceInvalid]:
         """Return by pull secret why it has no content."""
-        return self._problems
+        return self._made.problems
 
     def knows(self, names: Iterable[str]) -> bool:
         """Whether every one of these sources has been looked at, be it there or not."""
@@ -131,38 +136,48 @@ class SourceBook:
         """Return every source that has been looked at."""
         return tuple(self._sources.values())
 
-    def _tell_clashes(self, before: Mapping[str, Content], now: Mapping[str, Content]) -> None:
-        for name, content in now.items():
-            if content.clashes and (name not in before or before[name].clashes != content.clashes):
+    def _tell(self, before: _Made) -> None:
+        for name, content in self._made.contents.items():
+            if content.clashes and (name not in before.contents or before.contents[name].clashes != content.clashes):
                 self._clashed(name, content.clashes)
+        for name, refusal in self._made.refusals.items():
+            if str(refusal) != str(before.refusals.get(name)):
+                self._refused(name, refusal)
 
-    def _recompute(self) -> None:
-        contents: dict[str, Content] = {}
-        problems: dict[str, SourceInvalid] = {}
+    def _make(self) -> _Made:
+        made = _Made({}, {}, {})
         for entry in self._pull_secrets:
             if not self.knows(entry.sources):
                 continue
+            sources = [self._sources[name] for name in entry.sources]
+            problem = next((source.problem for source in sources if source.problem is not None), None)
+            if problem is not None:
+                made.problems[entry.name] = problem
+                continue
             try:
-                contents[entry.name] = _content([self._sources[name] for name in entry.sources])
+                made.contents[entry.name] = _content(sources)
             except SourceInvalid as error:
-                problems[entry.name] = error
-        self._contents, self._problems = contents, problems
+                made.problems[entry.name] = made.refusals[entry.name] = error
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What the sources make, by pull secret: its content, or why it has none; ``refusals`` are not of one source."""
+
+    contents: dict[str, Content]
+    problems: dict[str, SourceInvalid]
+    refusals: dict[str, SourceInvalid]
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        return {name: content.hash for name, content in self.contents.items()}
 
 
 def _content(sources: list[Source]) -> Content:
-    valid: list[tuple[str, Credentials]] = []
-    for source in sources:
-        if source.credentials is None:
-            assert source.problem is not None  # noqa: S101 (a source is one or the other)
-            raise source.problem
-        valid.append((source.name, source.credentials))
-    merged = merge(valid)
+    merged = merge([(source.name, source.credentials) for source in sources if source.credentials is not None])
     payload = render(merged.credentials)
     return Content(payload, content_hash(payload), merged.clashes)
-
-
-def _hashes(contents: Mapping[str, Content]) -> dict[str, str]:
-    return {name: content.hash for name, content in contents.items()}
 
 
 def _state(source: Source) -> tuple[str, str]:

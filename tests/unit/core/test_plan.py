@@ -7,25 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webhook.core.inject import References
-from webhook.core.jsonpatch import PatchOperation, additions, removals
-from webhook.core.labels import Operator, Requirement, Selector
-from webhook.core.model import Configuration, NameFilter, PullSecret
-from webhook.core.plan import (
-    COPY_TYPE,
+from webhook.core.actions import (
     EMPTY,
     AddReferences,
     ApplyCopy,
-    Copy,
     DeleteCopy,
     Finding,
     FindingReason,
     NamespacePlan,
-    NamespaceState,
     RemoveReferences,
-    ServiceAccount,
-    plan_namespace,
 )
+from webhook.core.inject import References
+from webhook.core.jsonpatch import PatchOperation, additions, removals
+from webhook.core.labels import Operator, Requirement, Selector
+from webhook.core.model import Configuration, NameFilter, PullSecret
+from webhook.core.plan import COPY_TYPE, Copy, NamespaceState, ServiceAccount, plan_namespace
 from webhook.core.selection import Namespace
 
 LABEL = "pullsecrets.webhook/inject"
@@ -205,6 +201,7 @@ accounts = st.builds(
     st.sampled_from([{}, {LABEL: "disabled"}]),
     references,
     st.booleans(),
+    st.booleans(),
 )
 namespaces = st.builds(
     Namespace,
@@ -238,7 +235,7 @@ def carried_out(before: NamespaceState, plan: NamespacePlan, hashes: dict[str, s
         assert content is not None
         found[action.name] = a_copy(action.name, content)
     current = {account.name: account for account in before.service_accounts}
-    changes: list[AddReferences | RemoveReferences] = [*plan.additions, *plan.removals]
+    changes: list[AddReferences | RemoveReferences] = [*plan.required, *plan.additions, *plan.removals]
     for change in changes:
         account = current[change.service_account.name]
         assert account.references is not None
@@ -288,6 +285,7 @@ def test_no_service_account_comes_to_name_a_copy_that_is_not_there(
     there = before.copies.keys() | {action.name for action in plan.copies}
 
     assert all(set(addition.names) <= there for addition in plan.additions)
+    assert all(addition.service_account.enforces for addition in plan.required)
     left = carried_out(before, replace(plan, deletions=()), hashes)
     for deletion in plan.deletions:
         for account in left.service_accounts:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from webhook.core.actions import FindingReason
 from webhook.core.credential import SourceReason
 from webhook.core.model import Reason
-from webhook.core.plan import FindingReason
 from webhook.core.preview.row import PreviewReason
 
 PAGE = Path(__file__).parents[3] / "docs" / "reasons.md"

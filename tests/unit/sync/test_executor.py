@@ -6,8 +6,8 @@ import pytest
 
 from tests.unit.fake_apiserver.faults import Answer, Cut
 from tests.unit.polling import until
+from tests.unit.sync.hands import Hands, opt_out, put_copy
 from tests.unit.sync.world import (
-    CONFIGURATION,
     OURS,
     RELEASE,
     copy_in,
@@ -15,96 +15,20 @@ from tests.unit.sync.world import (
     edit_copy,
     password_in,
     put_account,
-    put_namespace,
     put_source,
     references_in,
     secret_path,
 )
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
-from webhook.core.plan import plan_namespace
 from webhook.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Invalid
-from webhook.sync.caches import Caches
-from webhook.sync.executor import Deposed, Executor
-from webhook.sync.sources import SourceBook
+from webhook.sync.writes import Deposed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.core.plan import NamespacePlan
-    from webhook.kube.client import Client
-
-
-class Hands:
-    """An executor on caches that follow the API server, and a lease that can be lost."""
-
-    def __init__(self, client: Client) -> None:
-        self.leads: Callable[[], bool] = lambda: True
-        self.wrote: list[str] = []
-        self.sources = SourceBook(lambda: None, lambda _: None, lambda *_: None)
-        self.caches = Caches(client, RELEASE, self.sources, lambda _: None, lambda: None)
-        self.executor = Executor(client, RELEASE, self.caches, self._may_write, self.wrote.append)
-        self.sources.configure(CONFIGURATION)
-        self.caches.configure(CONFIGURATION)
-        until(lambda: not self.caches.unsynced())
-
-    def _may_write(self) -> bool:
-        return self.leads()
-
-    def plan(self) -> NamespacePlan:
-        namespace = self.caches.namespaces.get("a")
-        assert namespace is not None
-        hashes = {name: content.hash for name, content in self.sources.contents().items()}
-        return plan_namespace(self.caches.state_of(namespace), CONFIGURATION, hashes)
-
-    def act(self, plan: NamespacePlan | None = None) -> None:
-        self.executor.carry_out("a", plan or self.plan(), self.sources.contents())
-
-    def stop(self) -> None:
-        self.caches.stop()
-        for reflector in self.caches._reflectors.values():
-            reflector.join(5.0)
-
-
-@pytest.fixture
-def opted_in(api: FakeApiServer) -> FakeApiServer:
-    """An API server with one selected namespace that nothing has been done in yet."""
-    put_namespace(api, RELEASE.namespace, "")
-    put_source(api, "first")
-    put_namespace(api, "a")
-    put_account(api, "a", "mine")
-    return api
-
-
-@pytest.fixture
-def hands(opted_in: FakeApiServer, client: Client) -> Iterator[Hands]:  # noqa: ARG001 (the objects come before the caches)
-    hands = Hands(client)
-    yield hands
-    hands.stop()
-
-
-@pytest.fixture
-def settled(api: FakeApiServer, hands: Hands) -> Hands:
-    """Everything is as it should be."""
-    hands.act()
-    api.requests.clear()
-    hands.wrote.clear()
-    return hands
-
-
-def opt_out(api: FakeApiServer, hands: Hands) -> NamespacePlan:
-    put_namespace(api, "a", "no")
-    until(lambda: hands.plan().deletions)
-    return hands.plan()
 
 
 def writes(api: FakeApiServer) -> list[tuple[str, str]]:
     return [(request.verb, request.target.plural) for request in api.seen("apply", "patch", "delete", "create")]
-
-
-def put_copy(api: FakeApiServer, **changes: Any) -> None:  # noqa: ANN401
-    body = {"type": COPY_TYPE, "data": {COPY_KEY: docker_config("old")}, "metadata": {"labels": OURS}}
-    api.put(secret_path("a"), {**body, **changes})
 
 
 def test_the_copy_is_written_before_the_reference_to_it(api: FakeApiServer, hands: Hands) -> None:

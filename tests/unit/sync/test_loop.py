@@ -7,12 +7,12 @@ import pytest
 
 from tests.unit.fake_apiserver.faults import Answer, Hang
 from tests.unit.polling import until
+from tests.unit.sync.running import Running, is_clean, is_right, opt_in, put_foreign, reasons, writes
 from tests.unit.sync.world import (
     CONFIGURATION,
     OURS,
     RELEASE,
     copy_in,
-    docker_config,
     edit_copy,
     password_in,
     put_account,
@@ -23,86 +23,12 @@ from tests.unit.sync.world import (
 )
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.core.model import PullSecret
-from webhook.kube.events import EventRecorder
-from webhook.observe.sync_metrics import SyncMetrics
-from webhook.sync.loop import SyncLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.unit.fake_apiserver.server import FakeApiServer
     from webhook.kube.client import Client
 
-WRITES = ("apply", "patch", "delete", "create")
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webhook.kube.reflector.BACKOFF_BASE", 0.02)
-    monkeypatch.setattr("webhook.sync.queue.RETRY_BASE", 0.02)
-
-
-class Running:
-    """A loop with all that belongs to it but the election."""
-
-    def __init__(self, client: Client) -> None:
-        self.leads = True
-        self.metrics = SyncMetrics()
-        self.recorder = EventRecorder(client)
-        self.loop = SyncLoop(client, RELEASE, CONFIGURATION, self.recorder, self.metrics, lambda: self.leads)
-
-    def start(self, *, leading: bool = True) -> None:
-        self.recorder.start()
-        self.loop.start(workers=2)
-        self.leads = leading
-        self.loop.lead(leading)
-
-    def stop(self) -> None:
-        self.loop.stop(5.0)
-        for reflector in self.loop.caches._reflectors.values():
-            reflector.join(5.0)
-        self.recorder.stop(5.0)
-
-    def settle(self) -> None:
-        """Wait until all is known and nothing is left to be done."""
-        until(lambda: not self.loop.caches.unsynced() and self.loop.queue.is_idle)
-
-
-@pytest.fixture
-def running(api: FakeApiServer, client: Client) -> Iterator[Running]:
-    """A loop that leads, a usable source and no namespace to look after."""
-    put_namespace(api, RELEASE.namespace, "")
-    put_source(api, "first")
-    running = Running(client)
-    running.start()
-    yield running
-    running.stop()
-
-
-def opt_in(api: FakeApiServer, name: str = "a") -> None:
-    put_account(api, name, "mine")
-    put_namespace(api, name)
-
-
-def is_right(api: FakeApiServer, name: str = "a", password: str = "first") -> bool:  # noqa: S107
-    return password_in(copy_in(api, name)) == password and references_in(api, name) == ["mine", "pull"]
-
-
-def is_clean(api: FakeApiServer, name: str = "a") -> bool:
-    return copy_in(api, name) is None and references_in(api, name) == ["mine"]
-
-
-def reasons(api: FakeApiServer) -> set[str]:
-    """What Events have been written."""
-    return {change.object["reason"] for change in list(api.storage.history) if change.collection == "api/v1/events"}
-
-
-def put_foreign(api: FakeApiServer) -> None:
-    api.put(secret_path("a"), {"type": COPY_TYPE, "data": {COPY_KEY: docker_config("theirs")}})
-
-
-def writes(api: FakeApiServer) -> int:
-    return len([request for request in api.seen(*WRITES) if request.target.plural != "events"])
+pytestmark = pytest.mark.usefixtures("short_pauses")
 
 
 @pytest.mark.usefixtures("running")
@@ -265,6 +191,18 @@ def test_a_new_pull_secret_is_brought_everywhere(api: FakeApiServer, running: Ru
 
     until(lambda: references_in(api, "a") == ["mine", "pull", "second"])
     assert password_in(copy_in(api, "a", "second")) == "other"
+
+
+def test_a_change_of_the_configuration_keeps_the_watches_of_what_stays(api: FakeApiServer, running: Running) -> None:
+    running.settle()
+    second = PullSecret("second", ("harbor",))
+    running.loop.reconfigure(replace(CONFIGURATION, pull_secrets=(*CONFIGURATION.pull_secrets, second)))
+    opt_in(api)
+    until(lambda: references_in(api, "a") == ["mine", "pull", "second"])
+
+    edit_copy(api, "a")
+
+    until(lambda: password_in(copy_in(api, "a")) == "first")
 
 
 def test_a_name_that_may_not_be_read_delays_only_itself(api: FakeApiServer, running: Running) -> None:

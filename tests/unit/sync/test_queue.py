@@ -11,20 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.unit.polling import until
-from webhook.sync.queue import RETRY_BASE, RETRY_CAP, WorkQueue
+from tests.unit.sync.clock import Clock
+from tests.unit.sync.queues import take_all
+from webhook.sync.queue import RETRY_BASE, RETRY_CAP, Lane, WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-class Clock:
-    """A clock that goes when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -35,16 +27,6 @@ def clock() -> Clock:
 @pytest.fixture
 def queue(clock: Clock) -> WorkQueue:
     return WorkQueue(clock=clock)
-
-
-def take_all(queue: WorkQueue) -> list[str | None]:
-    taken = []
-    while len(queue):
-        name = queue.get()
-        assert name is not None
-        queue.done(name)
-        taken.append(name)
-    return list(taken)
 
 
 def test_names_come_out_in_the_order_in_which_they_went_in_each_once(queue: WorkQueue) -> None:
@@ -131,15 +113,6 @@ def test_a_retry_that_is_due_while_its_name_is_handled_waits_like_an_addition(qu
     queue.done("a")
 
     assert take_all(queue) == ["a"]
-
-
-def test_the_oldest_wait_is_that_of_the_head(queue: WorkQueue, clock: Clock) -> None:
-    assert queue.oldest_wait() == 0.0
-    queue.add("a")
-    clock.now += 3.0
-    queue.add("a", "b")
-
-    assert queue.oldest_wait() == 3.0
 
 
 def test_a_waiting_worker_is_woken_by_a_name_and_by_the_end() -> None:
@@ -238,9 +211,15 @@ class QueueMachine(RuleBasedStateMachine):
         self.wanted: set[str] = set()  # changed since it was last handed out
         self.held: set[str] = set()
 
-    @rule(name=st.sampled_from("abc"))
-    def add(self, name: str) -> None:
-        self.queue.add(name)
+    @rule(name=st.sampled_from("abc"), lane=st.sampled_from(Lane))
+    def add(self, name: str, lane: Lane) -> None:
+        self.queue.add(name, lane=lane)
+        self.wanted.add(name)
+
+    @rule(name=st.sampled_from("abc"), seconds=st.sampled_from([0.0, 5.0]))
+    def add_later(self, name: str, seconds: float) -> None:
+        self.queue.add_later(name, seconds)
+        self.clock.now += seconds
         self.wanted.add(name)
 
     @rule(name=st.sampled_from("abc"), pause=st.sampled_from([0.0, 5.0]))
@@ -264,8 +243,18 @@ class QueueMachine(RuleBasedStateMachine):
         self.queue.done(name)
 
     @invariant()
+    def what_is_wanted_or_held_is_known_and_nothing_else(self) -> None:
+        assert set(self.queue._wanted) | set(self.queue._due) >= self.wanted | self.held
+        assert set(self.queue._wanted) <= self.wanted | self.held | set(self.queue._failures)
+
+    @invariant()
+    def nothing_waits_twice(self) -> None:
+        waiting = [name for lane in self.queue._lanes for name in lane]
+        assert len(waiting) == len(set(waiting))
+
+    @invariant()
     def nothing_waits_that_is_held(self) -> None:
-        assert not self.held & set(self.queue._ready)
+        assert not self.held & {name for lane in self.queue._lanes for name in lane}
 
 
 TestAnySequenceOfCalls = QueueMachine.TestCase

@@ -40,9 +40,12 @@ def put_namespace(api: FakeApiServer, name: str, value: str = "enabled") -> None
     api.put(f"/api/v1/namespaces/{name}", {"metadata": {"labels": {LABEL: value}}})
 
 
-def put_account(api: FakeApiServer, namespace: str, *names: str, account: str = "default") -> None:
+def put_account(
+    api: FakeApiServer, namespace: str, *names: str, account: str = "default", enforces: bool = False
+) -> None:
     references = {"imagePullSecrets": [{"name": name} for name in names]} if names else {}
-    api.put(f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}", references)
+    annotations = {"annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}} if enforces else {}
+    api.put(f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}", {**references, "metadata": annotations})
 
 
 def edit_copy(api: FakeApiServer, namespace: str) -> None:

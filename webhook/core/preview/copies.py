@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from webhook.core.plan import FindingReason
+from webhook.core.actions import FindingReason
 from webhook.core.preview.row import Effect, PreviewReason, Row
 from webhook.core.preview.sentences import listed
 from webhook.core.selection import selected_pull_secrets
@@ -12,8 +12,9 @@ from webhook.core.selection import selected_pull_secrets
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from webhook.core.actions import NamespacePlan
     from webhook.core.model import Configuration, PullSecret
-    from webhook.core.plan import Copy, NamespacePlan, NamespaceState
+    from webhook.core.plan import Copy, NamespaceState
     from webhook.core.preview.secrets import Expected
 
 HASH_OF_UNSEEN = "unseen"

@@ -14,9 +14,10 @@ from webhook.core.preview.secrets import Expected, Sources, read_copy, read_sour
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from webhook.core.actions import NamespacePlan
     from webhook.core.inject import Subject
     from webhook.core.model import Configuration
-    from webhook.core.plan import Copy, NamespacePlan
+    from webhook.core.plan import Copy
     from webhook.core.preview.manifest import Manifest
     from webhook.core.selection import Namespace
 

@@ -1,0 +1,60 @@
+"""Fixtures for the tests of the loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.sync.hands import Hands
+from tests.unit.sync.running import Running
+from tests.unit.sync.world import RELEASE, put_account, put_namespace, put_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.unit.fake_apiserver.server import FakeApiServer
+    from webhook.kube.client import Client
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webhook.kube.reflector.BACKOFF_BASE", 0.02)
+    monkeypatch.setattr("webhook.sync.queue.RETRY_BASE", 0.02)
+
+
+@pytest.fixture
+def running(api: FakeApiServer, client: Client, short_pauses: None) -> Iterator[Running]:  # noqa: ARG001
+    """A loop that leads, a usable source and no namespace to look after."""
+    put_namespace(api, RELEASE.namespace, "")
+    put_source(api, "first")
+    running = Running(client)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def opted_in(api: FakeApiServer) -> FakeApiServer:
+    """An API server with one selected namespace that nothing has been done in yet."""
+    put_namespace(api, RELEASE.namespace, "")
+    put_source(api, "first")
+    put_namespace(api, "a")
+    put_account(api, "a", "mine")
+    return api
+
+
+@pytest.fixture
+def hands(opted_in: FakeApiServer, client: Client) -> Iterator[Hands]:  # noqa: ARG001 (the objects come before the caches)
+    hands = Hands(client)
+    yield hands
+    hands.stop()
+
+
+@pytest.fixture
+def settled(api: FakeApiServer, hands: Hands) -> Hands:
+    """Everything is as it should be."""
+    hands.act()
+    api.requests.clear()
+    hands.wrote.clear()
+    return hands

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.sync.clock import Clock
+from webhook.core.actions import DeleteCopy, NamespacePlan, RemoveReferences
+from webhook.core.inject import References
+from webhook.core.plan import Copy, ServiceAccount
+from webhook.sync.grace import GRACE_SECONDS, Grace
+
+STRICT = ServiceAccount("a", "strict", "9", {}, References(True, ("old",)), enforces=True)
+LENIENT = replace(STRICT, name="lenient", enforces=False)
+COPY = Copy("a", "old", "uid", "7", ours=True, content_hash="sha256:1")
+LEAVING = NamespacePlan(
+    removals=(RemoveReferences(STRICT, ("old",)), RemoveReferences(LENIENT, ("old",))), deletions=(DeleteCopy(COPY),)
+)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def grace(clock: Clock) -> Grace:
+    return Grace(clock)
+
+
+def test_references_stay_for_a_while_where_pods_would_be_refused_without_them(grace: Grace, clock: Clock) -> None:
+    plan, again = grace.hold("a", LEAVING)
+    assert [removal.service_account for removal in plan.removals] == [LENIENT]
+    assert plan.deletions == ()
+    assert again == GRACE_SECONDS
+
+    clock.now += 100.0
+    assert grace.hold("a", LEAVING)[1] == GRACE_SECONDS - 100.0
+
+    clock.now += GRACE_SECONDS - 100.0
+    assert grace.hold("a", LEAVING) == (LEAVING, 0.0)
+
+
+def test_nobody_else_waits(grace: Grace) -> None:
+    plan = NamespacePlan(removals=LEAVING.removals[1:], deletions=LEAVING.deletions)
+
+    assert grace.hold("a", plan) == (plan, 0.0)
+    grace.hold("a", LEAVING)
+    assert grace.hold("b", plan) == (plan, 0.0)
+
+
+def test_what_is_wanted_again_and_then_goes_again_has_its_time_again(grace: Grace, clock: Clock) -> None:
+    grace.hold("a", LEAVING)
+    clock.now += 100.0
+    grace.hold("a", NamespacePlan())
+    clock.now += 100.0
+
+    assert grace.hold("a", LEAVING)[1] == GRACE_SECONDS
+    assert list(grace._since) == ["a"]
+    grace.hold("a", NamespacePlan())
+    assert grace._since == {}
+
+
+def test_the_webhook_s_configuration_has_come_by_then() -> None:
+    assert GRACE_SECONDS >= 2 * 60.0

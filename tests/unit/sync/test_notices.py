@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.fake_apiserver.faults import Answer
+from tests.unit.polling import until
+from tests.unit.sync.running import Running, events, is_right, opt_in, reasons
+from tests.unit.sync.world import (
+    CONFIGURATION,
+    RELEASE,
+    put_namespace,
+    put_source,
+    secret_path,
+)
+from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
+from webhook.core.model import PullSecret
+
+if TYPE_CHECKING:
+    from tests.unit.fake_apiserver.server import FakeApiServer
+    from webhook.kube.client import Client
+
+pytestmark = pytest.mark.usefixtures("short_pauses")
+
+ROBOT = b64encode(b"robot:" + b"x" * 60).decode()
+
+
+@pytest.mark.usefixtures("running")
+def test_a_source_that_can_be_used_again_is_good_news(api: FakeApiServer) -> None:
+    api.remove(secret_path(RELEASE.namespace, "harbor"))
+    until(lambda: "SourceMissing" in reasons(api))
+    assert "SourceRecovered" not in reasons(api)
+
+    put_source(api, "second")
+
+    until(lambda: "SourceRecovered" in reasons(api))
+    (told,) = (event for event in events(api) if event["reason"] == "SourceRecovered")
+    assert (told["type"], told["involvedObject"]["name"]) == ("Normal", "harbor")
+
+
+@pytest.mark.usefixtures("running")
+def test_sources_that_are_too_large_together_are_told_of(api: FakeApiServer, running: Running) -> None:
+    for name in ("first", "second"):
+        registries = {f"{name}-{number}.example.com": {"auth": ROBOT} for number in range(7000)}
+        config = b64encode(json.dumps({"auths": registries}).encode()).decode()
+        api.put(secret_path(RELEASE.namespace, name), {"type": COPY_TYPE, "data": {COPY_KEY: config}})
+    both = PullSecret("both", ("first", "second"))
+    running.loop.reconfigure(replace(CONFIGURATION, pull_secrets=(*CONFIGURATION.pull_secrets, both)))
+
+    until(lambda: "CopyRefused" in reasons(api))
+    assert not {"SourceInvalid", "SourceMissing"} & reasons(api)
+
+
+@pytest.mark.usefixtures("running")
+def test_a_name_that_is_dropped_without_being_retired_is_told_of(api: FakeApiServer, running: Running) -> None:
+    running.loop.reconfigure(replace(CONFIGURATION, pull_secrets=()))
+
+    until(lambda: "PullSecretForgotten" in reasons(api))
+
+
+@pytest.mark.usefixtures("running")
+def test_a_watch_that_is_not_allowed_is_told_of(api: FakeApiServer, running: Running) -> None:
+    refusal = api.inject(Answer(403), "list", "watch", name="second", times=None)
+    second = PullSecret("second", ("harbor",))
+    running.loop.reconfigure(replace(CONFIGURATION, pull_secrets=(second,)))
+
+    until(lambda: "WatchForbidden" in reasons(api))
+    refusal.lift()
+
+
+@pytest.mark.usefixtures("running")
+def test_what_is_denied_again_and_again_is_one_event(api: FakeApiServer) -> None:
+    for used in range(3):
+        message = f"exceeded quota: none, requested: secrets=1, used: secrets={used}"
+        status = json.dumps({"kind": "Status", "code": 403, "reason": "Forbidden", "message": message})
+        api.inject(Answer(403, status.encode()), "apply", plural="secrets")
+    opt_in(api)
+
+    until(lambda: is_right(api))
+    told = {event["metadata"]["name"] for event in events(api) if event["reason"] == "CopyDenied"}
+    assert len(told) == 1
+
+
+def test_who_stands_by_tells_nothing_and_who_takes_over_tells_what_is_wrong(api: FakeApiServer, client: Client) -> None:
+    put_namespace(api, RELEASE.namespace, "")
+    running = Running(client)
+    running.start(leading=False)
+    until(lambda: running.loop.sources.source("harbor"))
+    assert reasons(api) == set()
+
+    running.leads = True
+    running.loop.lead(leading=True)
+
+    until(lambda: reasons(api) == {"SourceMissing"})
+    running.stop()

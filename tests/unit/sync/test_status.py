@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import time
+import tracemalloc
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from prometheus_client import generate_latest
+
+from tests.unit.fake_apiserver.faults import Answer
+from tests.unit.observe.exposition import series
+from tests.unit.polling import until
+from tests.unit.sync.running import Running, is_right, opt_in, put_foreign
+from tests.unit.sync.world import (
+    CONFIGURATION,
+    OURS,
+    RELEASE,
+    docker_config,
+    put_account,
+    put_namespace,
+    put_source,
+    secret_path,
+)
+from webhook.core.contention import REFERENCES
+from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
+from webhook.core.model import PullSecret
+from webhook.core.standing import CopyState, Standing
+from webhook.observe.sync_status import LeaderStatus, PullSecretStatus, SyncStatus
+from webhook.sync.outcome import Result
+from webhook.sync.status import EXAMPLES, look
+
+if TYPE_CHECKING:
+    from tests.unit.fake_apiserver.server import FakeApiServer
+    from webhook.kube.client import Client
+
+pytestmark = pytest.mark.usefixtures("short_pauses")
+
+SECRETS = (*CONFIGURATION.pull_secrets, PullSecret("denied", ("harbor",)), PullSecret("waiting", ("absent",)))
+EVERYTHING = replace(CONFIGURATION, pull_secrets=SECRETS, retired=("old",))
+SAMPLE_SECONDS = 30.0
+"""How much later one of two looks may be on a busy machine."""
+
+
+def status_of(running: Running, examples: int = EXAMPLES) -> SyncStatus:
+    leader = LeaderStatus(leading=running.loop.leading_for is not None, lease="psw-sync")
+    return look(running.loop, RELEASE, leader, 0.0, examples)
+
+
+def secret(status: SyncStatus, name: str = "pull") -> PullSecretStatus:
+    (found,) = (each for each in status.pull_secrets if each.name == name)
+    return found
+
+
+def numbers(status: SyncStatus, name: str = "pull") -> dict[str, int]:
+    return {str(state): number for state, number in secret(status, name).copies.items() if number}
+
+
+def named(status: SyncStatus, name: str = "pull") -> set[tuple[str, str, str]]:
+    return {(each.namespace, str(each.state), each.reason) for each in secret(status, name).not_current}
+
+
+def as_metrics(status: SyncStatus) -> dict[str, float]:
+    """Return the numbers of a status as the metrics that must have them, by name and labels."""
+    queue, oldest = status.queue, status.oldest_unreconciled
+    found: dict[str, float] = {
+        f'leader_election_master_status{{name="{status.leader.lease}"}}': status.leader.leading,
+        'workqueue_depth{name="namespaces"}': queue.waiting,
+        'workqueue_adds_total{name="namespaces"}': queue.added,
+        'workqueue_retries_total{name="namespaces"}': queue.retried,
+        'workqueue_unfinished_work_seconds{name="namespaces"}': queue.unfinished_seconds,
+        'workqueue_longest_running_processor_seconds{name="namespaces"}': queue.longest_seconds,
+        "pullsecrets_sync_failing_namespaces": status.failing_namespaces,
+        "pullsecrets_sync_last_full_pass_seconds": status.last_full_pass_seconds,
+        "pullsecrets_sync_oldest_unreconciled_seconds": oldest.seconds if oldest else 0.0,
+        "pullsecrets_sync_paused_seconds": status.paused_seconds,
+        "pullsecrets_sync_undone_writes_total": status.undone_writes,
+        "pullsecrets_sync_watches_down": sum(not watch.connected for watch in status.watches),
+    }
+    for each in status.pull_secrets:
+        if not each.retired:
+            found[f'pullsecrets_sync_pull_secret_ready{{pull_secret="{each.name}"}}'] = each.ready
+        for state, number in each.copies.items():
+            found[f'pullsecrets_sync_copies{{pull_secret="{each.name}",state="{state}"}}'] = number
+    for source in status.sources:
+        if source.valid is not None:
+            found[f'pullsecrets_sync_source_valid{{source="{source.name}"}}'] = source.valid
+    for kind, number in status.contended_objects.items():
+        found[f'pullsecrets_sync_contended_objects{{kind="{kind}"}}'] = number
+    return found
+
+
+def put_everything(api: FakeApiServer) -> None:
+    """A cluster in which something is in each state."""
+    put_foreign(api)
+    for name in ("a", "b", "c"):
+        opt_in(api, name)
+    body = {"type": COPY_TYPE, "data": {COPY_KEY: docker_config("old")}, "metadata": {"labels": OURS}}
+    api.put(secret_path("b", "old"), body)
+    api.inject(Answer(403), "apply", plural="secrets", name="denied", times=None)
+    api.inject(Answer(403), "delete", plural="secrets", name="old", times=None)
+
+
+@pytest.fixture
+def busy(api: FakeApiServer, running: Running) -> Running:
+    put_everything(api)
+    running.loop.reconfigure(EVERYTHING)
+    until(lambda: numbers(status_of(running)) == {"current": 2, "conflicting": 1})
+    until(lambda: numbers(status_of(running), "denied") == {"failing": 3})
+    until(lambda: numbers(status_of(running), "waiting") == {"missing": 3})
+    until(lambda: numbers(status_of(running), "old") == {"leaving": 1})
+    return running
+
+
+def test_every_copy_is_in_the_state_that_it_is_in(busy: Running) -> None:
+    status = status_of(busy)
+
+    assert [each.selected_namespaces for each in status.pull_secrets] == [3, 3, 3, 0]
+    assert [each.retired for each in status.pull_secrets] == [False, False, False, True]
+    assert named(status) == {("a", "conflicting", "")}
+    assert named(status, "denied") == {(name, "failing", "denied") for name in "abc"}
+    assert named(status, "waiting") == {(name, "missing", "") for name in "abc"}
+    assert named(status, "old") == {("b", "leaving", "")}
+    assert {each.namespace for each in status.failing} == set("abc")
+    assert status.failing_namespaces == 3
+
+
+def test_what_is_wrong_with_a_source_is_said(busy: Running) -> None:
+    status = status_of(busy)
+
+    assert [(each.name, each.valid, each.reason, each.registries) for each in status.sources] == [
+        ("harbor", True, "", 1),
+        ("absent", False, "source-absent", 0),
+    ]
+    waiting = secret(status, "waiting")
+    assert (waiting.ready, waiting.hash, waiting.problem) == (False, "", "source-absent")
+    content = busy.loop.sources.contents()["pull"]
+    assert (secret(status).ready, secret(status).hash) == (True, content.hash)
+
+
+def test_the_metrics_tell_the_same(busy: Running) -> None:
+    leader = LeaderStatus(leading=True, lease="psw-sync")
+    busy.metrics.follow_state(lambda: look(busy.loop, RELEASE, leader, 0.0, examples=0))
+    until(lambda: busy.loop.queue.state().working == 0)
+
+    exported = series(generate_latest(busy.metrics.registry).decode())
+    expected = as_metrics(status_of(busy))
+
+    seconds = {name for name in expected if "_seconds" in name}
+    for name in expected.keys() - seconds:
+        assert exported[name] == expected[name], name
+    for name in seconds:
+        assert exported[name] == pytest.approx(expected[name], abs=SAMPLE_SECONDS), name
+    states = ("pullsecrets_sync_", "leader_election_")
+    happened = ("_writes_total", "_restarts_total")
+    assert {name for name in exported if name.startswith(states) and not name.partition("{")[0].endswith(happened)} == {
+        name
+        for name in expected
+        if name.startswith(states) and not name.endswith("pullsecrets_sync_undone_writes_total")
+    }
+
+
+def test_what_is_put_right_is_current(api: FakeApiServer, busy: Running) -> None:
+    api.remove(secret_path("a"))
+    until(lambda: numbers(status_of(busy)) == {"current": 3})
+
+    put_namespace(api, "b", "no")
+    until(lambda: numbers(status_of(busy)) == {"current": 2})
+    assert secret(status_of(busy)).selected_namespaces == 2
+
+
+def test_a_rotation_is_seen_at_once(api: FakeApiServer, busy: Running) -> None:
+    api.inject(Answer(500), "apply", plural="secrets", name="pull", times=None)
+    put_source(api, "second")
+
+    until(lambda: numbers(status_of(busy)).keys() & {"stale", "failing"})
+    assert numbers(status_of(busy)).get("current", 0) == 0
+
+
+def test_lists_are_cut_and_their_numbers_are_not(api: FakeApiServer, client: Client) -> None:
+    put_namespace(api, RELEASE.namespace, "")
+    for number in range(EXAMPLES + 15):
+        put_namespace(api, f"a-{number}")
+    running = Running(client)
+    running.start()
+    until(lambda: numbers(status_of(running)) == {"missing": EXAMPLES + 15})
+
+    assert len(secret(status_of(running)).not_current) == EXAMPLES
+    assert secret(status_of(running, examples=0)).not_current == ()
+    running.stop()
+
+
+def test_who_stands_by_knows_of_no_copies_and_takes_no_blame(api: FakeApiServer, client: Client) -> None:
+    put_source(api, "first")
+    opt_in(api)
+    running = Running(client)
+    running.start(leading=False)
+    until(lambda: not running.loop.caches.unsynced() and len(running.loop.queue))
+
+    status = status_of(running)
+    assert numbers(status) == {}
+    assert (status.oldest_unreconciled, status.last_full_pass_seconds) == (None, 0.0)
+    assert (secret(status).ready, status.queue.waiting) == (True, 1)
+
+    running.leads = True
+    running.loop.lead(leading=True)
+    until(lambda: numbers(status_of(running)) == {"current": 1})
+
+    running.loop.lead(leading=False)
+    assert numbers(status_of(running)) == {}
+    running.stop()
+
+
+def test_who_keeps_undoing_is_shown(api: FakeApiServer, running: Running) -> None:
+    opt_in(api)
+    for _ in range(REFERENCES.undoings):
+        until(lambda: is_right(api))
+        put_account(api, "a", "mine")
+    until(lambda: is_right(api))
+
+    status = status_of(running)
+    assert status.contended_objects == {"ServiceAccount": 1}
+    assert [(each.namespace, each.name, each.pause_seconds) for each in status.contended] == [("a", "default", 60.0)]
+    assert status.undone_writes == REFERENCES.undoings
+
+
+def test_a_full_pass_that_has_ended_is_told(api: FakeApiServer, running: Running) -> None:
+    opt_in(api)
+    until(lambda: is_right(api))
+    running.loop.look_at_everything()
+    running.settle()
+    ended = status_of(running).last_full_pass_seconds
+
+    until(lambda: status_of(running).last_full_pass_seconds > ended)
+    running.loop.look_at_everything()
+    until(lambda: status_of(running).last_full_pass_seconds < ended + 1.0)
+
+
+def test_every_watch_is_shown(api: FakeApiServer, running: Running) -> None:
+    of = ("namespaces", "serviceaccounts", "secrets named pull", "secrets in psw-system named harbor")
+
+    def watches() -> dict[str, tuple[bool, bool]]:
+        return {watch.of: (watch.synced, watch.connected) for watch in status_of(running).watches}
+
+    until(lambda: watches() == dict.fromkeys(of, (True, True)))
+    api.go_away()
+    until(lambda: watches() == dict.fromkeys(of, (True, False)))
+    assert status_of(running).watches_down == 4
+
+
+def test_it_is_json_that_reads_back(busy: Running) -> None:
+    status = status_of(busy)
+
+    assert msgspec.json.decode(msgspec.json.encode(status), type=SyncStatus) == status
+
+
+# At scale
+
+
+@pytest.fixture
+def large(client: Client) -> Running:
+    """A loop that believes to look after 10,000 namespaces; it has nothing to do with any."""
+    running = Running(client)
+    ledger, queue = running.loop.ledger, running.loop.queue
+    for number in range(10_000):
+        name = f"namespace-{number:05}"
+        bad = CopyState.CONFLICTING if number % 100 == 0 else CopyState.STALE
+        ledger.record(name, [Standing("pull", bad, f"sha256:{number % 7}" if bad is CopyState.STALE else "")])
+        if number % 50 == 0:
+            ledger.namespace_failed(name, Result.DENIED)
+    queue.add_all(f"namespace-{number:05}" for number in range(10_000))
+    running.loop.sources.configure(CONFIGURATION)
+    running.loop._leading.set()
+    return running
+
+
+def test_a_scrape_of_10_000_namespaces_is_cheap(large: Running) -> None:
+    leader = LeaderStatus(leading=True)
+    large.metrics.follow_state(lambda: look(large.loop, RELEASE, leader, 0.0, examples=0))
+    generate_latest(large.metrics.registry)  # what is imported or compiled once is
+
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        text = generate_latest(large.metrics.registry).decode()
+        seconds.append(time.perf_counter() - began)
+    tracemalloc.start()
+    generate_latest(large.metrics.registry)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert sum(n for name, n in series(text).items() if name.startswith("pullsecrets_sync_copies{")) == 10_000
+    # A few milliseconds, most of them for text; a look at each namespace would be tenths of a second.
+    assert min(seconds) < 0.05
+    assert peak < 1024 * 1024
+
+
+def test_a_status_of_10_000_namespaces_is_quick_and_short(large: Running) -> None:
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        text = msgspec.json.encode(look(large.loop, RELEASE, LeaderStatus(leading=True), 0.0))
+        seconds.append(time.perf_counter() - began)
+
+    assert min(seconds) < 0.2
+    assert len(text) < 20_000

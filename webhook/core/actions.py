@@ -1,0 +1,122 @@
+"""What may have to be done in one namespace: the writes of a plan, and the findings that it leaves to a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from webhook.core.plan import Copy, ServiceAccount
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyCopy:
+    """Write the copy ``name``: over the Secret of ours that it ``updates``, or anew.
+
+    ``replaces`` is a Secret of ours that must be deleted first, because no update can make it right.
+    """
+
+    name: str
+    updates: Copy | None = None
+    replaces: Copy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddReferences:
+    """Add ``names`` to a ServiceAccount's imagePullSecrets."""
+
+    service_account: ServiceAccount
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveReferences:
+    """Take every entry that names one of ``names`` out of a ServiceAccount's imagePullSecrets."""
+
+    service_account: ServiceAccount
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteCopy:
+    """Delete exactly this Secret of ours."""
+
+    copy: Copy
+
+
+class FindingReason(StrEnum):
+    """The stable ids of what a person must know about a namespace; Events carry them in CamelCase."""
+
+    COPY_CONFLICT = "copy-conflict"
+    SOURCE_UNAVAILABLE = "source-unavailable"
+    REFERENCE_REQUIRED = "reference-required"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that the plan leaves as it is, and why: about a copy, or about a ServiceAccount's reference to it."""
+
+    reason: FindingReason
+    secret: str
+    service_account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NamespacePlan:
+    """The writes for one namespace, in the order in which they are made.
+
+    Copies before the references to them, and on the way out references before the copies: at no moment does a
+    ServiceAccount come to name a Secret that is not there. The exception are the ``required`` additions, to
+    ServiceAccounts that enforce their references: without them the API server refuses Pods.
+    """
+
+    required: tuple[AddReferences, ...] = ()
+    copies: tuple[ApplyCopy, ...] = ()
+    additions: tuple[AddReferences, ...] = ()
+    removals: tuple[RemoveReferences, ...] = ()
+    deletions: tuple[DeleteCopy, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.required or self.copies or self.additions or self.removals or self.deletions)
+
+    def without(
+        self,
+        *,
+        copies: Collection[str] = (),
+        additions_to: Collection[str] = (),
+        removals_from: Collection[str] = (),
+    ) -> NamespacePlan:
+        """Return this plan without the writes of these copies and ServiceAccounts, and what depends on them.
+
+        What is held back of a copy that is not there holds back the references to it; a reference that is not taken
+        out holds back the deletion of its copy.
+        """
+        absent = {action.name for action in self.copies if action.name in copies and action.updates is None}
+        held = [action for action in self.removals if action.service_account.name in removals_from]
+        still_referenced = {name for action in held for name in action.names}
+        return replace(
+            self,
+            required=_to_others(self.required, additions_to),
+            copies=tuple(action for action in self.copies if action.name not in copies),
+            additions=_of_others(_to_others(self.additions, additions_to), absent),
+            removals=tuple(action for action in self.removals if action not in held),
+            deletions=tuple(action for action in self.deletions if action.copy.name not in still_referenced),
+        )
+
+
+def _to_others(actions: tuple[AddReferences, ...], accounts: Collection[str]) -> tuple[AddReferences, ...]:
+    return tuple(action for action in actions if action.service_account.name not in accounts)
+
+
+def _of_others(actions: tuple[AddReferences, ...], secrets: Collection[str]) -> tuple[AddReferences, ...]:
+    kept = (replace(each, names=tuple(name for name in each.names if name not in secrets)) for each in actions)
+    return tuple(action for action in kept if action.names)
+
+
+EMPTY = NamespacePlan()

@@ -1,0 +1,93 @@
+"""Which references the ServiceAccounts of one namespace lack, and which of them cannot wait for the copy they name.
+
+A ServiceAccount can enforce its references: then the API server refuses each of its Pods that references a pull secret
+which the ServiceAccount itself does not. It checks after the webhooks, so also what the webhook has added, and the
+webhook cannot know: it sees the Pod alone. What can be done is done here: such a ServiceAccount gets at once each
+reference that its Pods may get at admission, whether there is a copy yet or not. A reference to a Secret that is not
+there harms nobody; the lack of one keeps Pods from being created.
+
+Source: k8s.io/kubernetes, plugin/pkg/admission/serviceaccount/admission.go (limitSecretReferences).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from webhook.core.actions import AddReferences, Finding, FindingReason
+from webhook.core.inject import Subject, decide
+from webhook.core.model import OPT_OUT_VALUE, PodPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from webhook.core.model import Configuration
+    from webhook.core.plan import NamespaceState, ServiceAccount
+    from webhook.core.selection import Namespace
+
+ENFORCE_ANNOTATION = "kubernetes.io/enforce-mountable-secrets"
+
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+"""What Go's strconv.ParseBool takes for true."""
+
+
+def enforces_references(annotations: Mapping[str, str]) -> bool:
+    """Return whether a ServiceAccount with these annotations allows its Pods only the references that it has itself."""
+    return annotations.get(ENFORCE_ANNOTATION) in _TRUE
+
+
+def additions_after_copies(
+    state: NamespaceState, configuration: Configuration, usable: Collection[str]
+) -> Iterator[AddReferences]:
+    """Yield the references to add once the copies are written; of the ``usable`` names there is a copy then."""
+    for account in state.service_accounts:
+        if not account.enforces:
+            yield from _add(account, _missing(account, configuration, state.namespace), usable)
+
+
+def required_additions(
+    state: NamespaceState, injected: Configuration, usable: Collection[str]
+) -> Iterator[AddReferences]:
+    """Yield the references to add before anything else, because Pods are refused without them.
+
+    ``injected`` is what the webhook decides by; references that no Pod gets at admission wait for their copy here too.
+    """
+    allowed = {*usable, *_given_to_pods(injected)}
+    for account in state.service_accounts:
+        if account.enforces:
+            yield from _add(account, _missing(account, injected, state.namespace), allowed)
+
+
+def withheld_references(state: NamespaceState, injected: Configuration) -> Iterator[Finding]:
+    """Yield the references that Pods need, and that their ServiceAccount may not be given because it is disabled."""
+    given = _given_to_pods(injected)
+    for account in state.service_accounts:
+        if account.enforces and account.labels.get(injected.opt_in.label) == OPT_OUT_VALUE:
+            for name in _missing(replace(account, labels={}), injected, state.namespace):
+                if name in given:
+                    yield Finding(FindingReason.REFERENCE_REQUIRED, name, account.name)
+
+
+def _add(account: ServiceAccount, missing: tuple[str, ...], allowed: Collection[str]) -> Iterator[AddReferences]:
+    names = tuple(name for name in missing if name in allowed)
+    if names:
+        yield AddReferences(account, names)
+
+
+def _missing(account: ServiceAccount, configuration: Configuration, namespace: Namespace) -> tuple[str, ...]:
+    """Return the names that a ServiceAccount should reference and does not; none when its list cannot be changed."""
+    if account.references is None or account.terminating:
+        return ()
+    subject = Subject(
+        kind="ServiceAccount",
+        name=account.name,
+        namespace=account.namespace,
+        labels=account.labels,
+        annotations={},
+        references=account.references,
+    )
+    return decide(subject, configuration, namespace.labels).added
+
+
+def _given_to_pods(configuration: Configuration) -> frozenset[str]:
+    return frozenset(entry.name for entry in configuration.pull_secrets if entry.pods is not PodPolicy.NEVER)

@@ -1,0 +1,67 @@
+"""How the copies of one namespace stand: what is there, compared with what should be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from webhook.core.plan import leaving_copies
+from webhook.core.selection import selected_pull_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from webhook.core.model import Configuration
+    from webhook.core.plan import Copy, NamespaceState
+
+
+class CopyState(StrEnum):
+    """How one copy stands; in a selected namespace each pull secret's copy is in one of the first five."""
+
+    CURRENT = "current"
+    """There, with the content that its sources have now."""
+    STALE = "stale"
+    """There, but not with that content; also while a source cannot be used, so that there is none to compare with."""
+    MISSING = "missing"
+    """Not there, or about to go."""
+    CONFLICTING = "conflicting"
+    """A Secret that is not ours has its name."""
+    FAILING = "failing"
+    """Stale or missing, and the last try to write it has failed."""
+    LEAVING = "leaving"
+    """Still there in a namespace that is not selected (any more), or of a retired pull secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one copy was last seen; whether a ``content_hash`` is current depends on the sources, which change."""
+
+    secret: str
+    state: CopyState
+    """While it is not current."""
+    content_hash: str = ""
+    """Of a copy that is there and could be current."""
+    reason: str = ""
+    """Of one that is failing."""
+
+    def now(self, content_hash: str | None) -> CopyState:
+        """Return its state while its content should have this hash; None while a source cannot be used."""
+        return CopyState.CURRENT if self.content_hash and self.content_hash == content_hash else self.state
+
+
+def standings(state: NamespaceState, configuration: Configuration) -> Iterator[Standing]:
+    """Yield how each copy stands that a namespace should have, then each that should go."""
+    for entry in selected_pull_secrets(configuration, state.namespace):
+        yield _standing(entry.name, state.copies.get(entry.name))
+    if not state.namespace.terminating:
+        for copy in leaving_copies(state, configuration):
+            yield Standing(copy.name, CopyState.LEAVING)
+
+
+def _standing(name: str, copy: Copy | None) -> Standing:
+    if copy is None or (copy.ours and copy.terminating):
+        return Standing(name, CopyState.MISSING)
+    if not copy.ours:
+        return Standing(name, CopyState.CONFLICTING)
+    return Standing(name, CopyState.STALE, "" if copy.replaceable_only else copy.content_hash)

@@ -1,0 +1,162 @@
+"""Remembers what this process has written lately, and holds back what somebody keeps undoing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from webhook.core.contention import CALM_SECONDS, COPIES, REFERENCES, Written, is_contended, wait, written
+from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from webhook.core.actions import NamespacePlan
+    from webhook.core.plan import NamespaceState
+
+FRESH_LIMIT = 2000
+"""Objects remembered that nobody has undone yet. A cold start writes more; what finds no place in between is noticed
+when it is undone a second time. Those that are fought over are all remembered."""
+
+PRUNE_SECONDS = 10.0
+"""Between two looks for what may be forgotten, where there is no place left."""
+
+_REFERENCES, _COPY = SERVICE_ACCOUNTS.kind, SECRETS.kind
+_PATIENCE = {_REFERENCES: REFERENCES, _COPY: COPIES}
+
+
+@dataclass(frozen=True, slots=True)
+class Contended:
+    """An object that somebody keeps changing back; ``what`` are the references, or the hash of the content."""
+
+    kind: str
+    namespace: str
+    name: str
+    what: frozenset[str]
+
+    @property
+    def pause(self) -> float:
+        """How often it is written at most, in seconds."""
+        return _PATIENCE[self.kind].seconds
+
+
+class Contention:
+    """The recent writes by namespace and object; every method may be called from any thread.
+
+    ``told(contended)`` is called after each write of an object that somebody keeps undoing.
+    """
+
+    def __init__(
+        self, told: Callable[[Contended], None] = lambda _: None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._told = told
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._written: dict[str, dict[tuple[str, str], Written]] = {}
+        self._fresh = 0
+        self._undone = 0
+        self._pruned_at = clock()
+
+    @property
+    def undone(self) -> int:
+        """How many writes had to be made again since the start, because somebody had undone them."""
+        return self._undone
+
+    def contended(self) -> list[Contended]:
+        """Return the objects that are held back now."""
+        now = self._clock()
+        with self._lock:
+            self._prune(now)
+            return [
+                Contended(kind, namespace, name, record.what)
+                for namespace, records in self._written.items()
+                for (kind, name), record in records.items()
+                if is_contended(record, now, _PATIENCE[kind])
+            ]
+
+    def hold(self, state: NamespaceState, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
+        """Return what of a plan is to be done now, and in how many seconds to look again; 0 for not at all."""
+        namespace, now = state.namespace.name, self._clock()
+        if namespace not in self._written:
+            return plan, 0.0
+        with self._lock:
+            # A ServiceAccount that is gone, and then there again, was not undone by anybody.
+            there = {account.name for account in state.service_accounts}
+            self._forget(
+                namespace, [key for key in self._records(namespace) if key[0] == _REFERENCES and key[1] not in there]
+            )
+            accounts = self._waits(namespace, _REFERENCES, _accounts(plan), now)
+            copies = self._waits(namespace, _COPY, (action.name for action in plan.copies), now)
+        waits = [*accounts.values(), *copies.values()]
+        return (plan.without(copies=copies, additions_to=accounts), min(waits)) if waits else (plan, 0.0)
+
+    def wrote_references(self, namespace: str, account: str, names: Iterable[str]) -> None:
+        """Remember that a ServiceAccount has been given references."""
+        self._wrote(namespace, (_REFERENCES, account), frozenset(names), keeps=True)
+
+    def removed_references(self, namespace: str, account: str) -> None:
+        """Forget what a ServiceAccount had been given: we have undone it ourselves."""
+        with self._lock:
+            self._forget(namespace, [(_REFERENCES, account)])
+
+    def wrote_copy(self, namespace: str, name: str, content: str) -> None:
+        """Remember the hash of the content that a copy has been given."""
+        self._wrote(namespace, (_COPY, name), frozenset((content,)), keeps=False)
+
+    def deleted_copy(self, namespace: str, name: str) -> None:
+        """Forget what a copy had been given: we have undone it ourselves."""
+        with self._lock:
+            self._forget(namespace, [(_COPY, name)])
+
+    def forget(self, namespace: str) -> None:
+        """Forget a namespace that ends."""
+        if namespace in self._written:
+            with self._lock:
+                self._forget(namespace, list(self._records(namespace)))
+
+    def _wrote(self, namespace: str, key: tuple[str, str], what: frozenset[str], *, keeps: bool) -> None:
+        now = self._clock()
+        with self._lock:
+            before = self._records(namespace).get(key)
+            record = written(before, what, now, keeps=keeps)
+            self._undone += record.undone > (before.undone if before else 0)
+            self._remember(namespace, key, record)
+        if is_contended(record, now, _PATIENCE[key[0]]):
+            self._told(Contended(key[0], namespace, key[1], record.what))
+
+    def _waits(self, namespace: str, kind: str, names: Iterable[str], now: float) -> dict[str, float]:
+        records = self._records(namespace)
+        waits = {name: wait(records.get((kind, name)), now, _PATIENCE[kind]) for name in names}
+        return {name: seconds for name, seconds in waits.items() if seconds > 0}
+
+    def _records(self, namespace: str) -> dict[tuple[str, str], Written]:
+        return self._written.get(namespace, {})
+
+    def _remember(self, namespace: str, key: tuple[str, str], record: Written) -> None:
+        self._forget(namespace, [key])
+        if not record.undone:
+            if self._fresh >= FRESH_LIMIT and record.at - self._pruned_at >= PRUNE_SECONDS:
+                self._prune(record.at)
+            if self._fresh >= FRESH_LIMIT:
+                return
+            self._fresh += 1
+        self._written.setdefault(namespace, {})[key] = record
+
+    def _forget(self, namespace: str, keys: Iterable[tuple[str, str]]) -> None:
+        records = self._records(namespace)
+        for key in keys:
+            record = records.pop(key, None)
+            self._fresh -= record is not None and not record.undone
+        if not records:
+            self._written.pop(namespace, None)
+
+    def _prune(self, now: float) -> None:
+        self._pruned_at = now
+        for namespace, records in list(self._written.items()):
+            self._forget(namespace, [key for key, record in records.items() if now - record.at >= CALM_SECONDS])
+
+
+def _accounts(plan: NamespacePlan) -> Iterable[str]:
+    return (action.service_account.name for action in (*plan.required, *plan.additions))

@@ -1,0 +1,104 @@
+"""How every copy stands, counted while the namespaces are looked at: so that nobody has to look at all to know.
+
+A scrape reads a handful of numbers, however many namespaces there are. A rotation makes every copy stale at once,
+without one being touched, because copies are counted by the hash of their content.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from webhook.core.standing import CopyState, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from webhook.sync.outcome import Result
+
+SHARED_LIMIT = 1000
+"""Different records kept for sharing: most namespaces stand alike, and then have one record in common."""
+
+
+class Ledger:
+    """The standings by namespace; every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._records: dict[str, tuple[Standing, ...]] = {}
+        self._shared: dict[tuple[Standing, ...], tuple[Standing, ...]] = {}
+        self._counts: Counter[Standing] = Counter()
+        self._failed: dict[str, dict[str, Result]] = {}
+        self._failing: dict[str, Result] = {}
+
+    def record(self, namespace: str, standings: Iterable[Standing], due: Collection[str] = ()) -> None:
+        """Take how the copies of a namespace stand; ``due`` are the names of those that are to be written."""
+        with self._lock:
+            failed = {name: why for name, why in self._failed.pop(namespace, {}).items() if name in due}
+            if failed:
+                self._failed[namespace] = failed
+            self._put(namespace, tuple(_marked(each, failed) for each in standings))
+
+    def copy_failed(self, namespace: str, secret: str, result: Result) -> None:
+        """Take it that a copy could not be written; that stands until it is no longer due."""
+        with self._lock:
+            failed = self._failed.setdefault(namespace, {})
+            failed[secret] = result
+            self._put(namespace, tuple(_marked(each, failed) for each in self._records.get(namespace, ())))
+
+    def namespace_failed(self, namespace: str, result: Result) -> None:
+        """Take it that a write of any kind has failed in a namespace."""
+        self._failing[namespace] = result
+
+    def namespace_done(self, namespace: str) -> None:
+        """Take it that whatever was to be written in a namespace has been."""
+        self._failing.pop(namespace, None)
+
+    def clear(self) -> None:
+        """Forget everything: who does not lead does not know."""
+        with self._lock:
+            for known in (self._records, self._shared, self._counts, self._failed, self._failing):
+                known.clear()
+
+    def failing(self) -> dict[str, Result]:
+        """Return the namespaces where a write has failed and not succeeded since, and how."""
+        return self._failing.copy()
+
+    def counts(self, hashes: Mapping[str, str]) -> dict[tuple[str, CopyState], int]:
+        """Return how many copies are in which state, while the pull secrets' contents have these hashes."""
+        with self._lock:
+            counted = list(self._counts.items())
+        found: Counter[tuple[str, CopyState]] = Counter()
+        for standing, number in counted:
+            found[standing.secret, standing.now(hashes.get(standing.secret))] += number
+        return dict(found)
+
+    def not_current(self, hashes: Mapping[str, str]) -> Iterator[tuple[str, Standing]]:
+        """Yield namespace and standing of each copy that is not current, in the state that it has now."""
+        with self._lock:
+            records = list(self._records.items())
+        for namespace, standings in records:
+            for standing in standings:
+                state = standing.now(hashes.get(standing.secret))
+                if state is not CopyState.CURRENT:
+                    yield namespace, standing
+
+    def _put(self, namespace: str, standings: tuple[Standing, ...]) -> None:
+        for standing in self._records.pop(namespace, ()):
+            self._counts[standing] -= 1
+            if not self._counts[standing]:
+                del self._counts[standing]
+        if not standings:
+            return
+        if len(self._shared) >= SHARED_LIMIT:
+            self._shared.clear()
+        self._records[namespace] = self._shared.setdefault(standings, standings)
+        self._counts.update(standings)
+
+
+def _marked(standing: Standing, failed: Mapping[str, Result]) -> Standing:
+    if standing.secret not in failed or standing.state is CopyState.LEAVING:
+        return standing
+    return replace(standing, state=CopyState.FAILING, content_hash="", reason=failed[standing.secret])

@@ -1,0 +1,52 @@
+"""What to do about one namespace now: its plan, less what must wait, and what is remembered and told of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from webhook.core.actions import EMPTY
+from webhook.core.plan import plan_namespace
+from webhook.core.standing import standings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from webhook.core.actions import NamespacePlan
+    from webhook.core.model import Configuration
+    from webhook.sync.caches import Caches
+    from webhook.sync.contention import Contention
+    from webhook.sync.grace import Grace
+    from webhook.sync.ledger import Ledger
+    from webhook.sync.notices import Notices
+
+
+class Planner:
+    """Plans from the caches."""
+
+    def __init__(self, caches: Caches, contention: Contention, grace: Grace, ledger: Ledger, notices: Notices) -> None:
+        self._caches = caches
+        self._contention = contention
+        self._grace = grace
+        self._ledger = ledger
+        self._notices = notices
+
+    def plan(
+        self, name: str, configuration: Configuration, hashes: Mapping[str, str | None]
+    ) -> tuple[NamespacePlan, float]:
+        """Return what to write in a namespace now, and in how many seconds to look again; 0 for not at all."""
+        namespace = self._caches.namespaces.get(name)
+        if namespace is None or not self._caches.has_synced:
+            self._ledger.record(name, ())
+            self._notices.found(name, ())
+            self._contention.forget(name)
+            return EMPTY, 0.0
+        if namespace.terminating:
+            self._contention.forget(name)
+        state = self._caches.state_of(namespace)
+        known = self._caches.known_part(configuration)
+        plan = plan_namespace(state, known, hashes, injected=configuration)
+        self._ledger.record(name, standings(state, known), {action.name for action in plan.copies})
+        self._notices.found(name, plan.findings)
+        plan, contended = self._contention.hold(state, plan)
+        plan, leaving = self._grace.hold(name, plan)
+        return plan, min(filter(None, (contended, leaving)), default=0.0)

@@ -1,0 +1,128 @@
+"""Looks at the loop, and says how it is: for metrics at every scrape, so this must stay cheap in a large cluster."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from webhook import __version__
+from webhook.core.standing import CopyState
+from webhook.observe.sync_status import (
+    ContendedStatus,
+    CopyStatus,
+    FailingStatus,
+    LeaderStatus,
+    PullSecretStatus,
+    QueueStatus,
+    SourceStatus,
+    SyncStatus,
+    UnreconciledStatus,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from webhook.core.model import PullSecret
+    from webhook.sync.loop import SyncLoop
+    from webhook.sync.queue import QueueState
+    from webhook.sync.release import Release
+    from webhook.sync.sources import SourceBook
+
+EXAMPLES = 20
+"""How many of each kind ``/status`` names; the numbers are those of all."""
+
+
+def look(loop: SyncLoop, release: Release, leader: LeaderStatus, paused: float, examples: int = EXAMPLES) -> SyncStatus:
+    """Return the state of the loop, with up to so many ``examples`` of each list that grows with the cluster."""
+    hashes = {name: content.hash for name, content in loop.sources.contents().items()}
+    queue, contended, failing = loop.queue.state(), loop.contention.contended(), loop.ledger.failing()
+    return SyncStatus(
+        version=__version__,
+        release=release.name,
+        release_namespace=release.namespace,
+        leader=leader,
+        pull_secrets=_pull_secrets(loop, hashes, examples),
+        sources=tuple(_source(loop.sources, name) for name in loop.configuration.source_names),
+        watches=loop.caches.watches(),
+        queue=_queue(queue),
+        oldest_unreconciled=_oldest(queue, loop.leading_for),
+        last_full_pass_seconds=0.0 if loop.leading_for is None else loop.full_pass.seconds_since,
+        failing_namespaces=len(failing),
+        failing=tuple(FailingStatus(namespace, reason) for namespace, reason in islice(failing.items(), examples)),
+        contended_objects=dict(Counter(each.kind for each in contended)),
+        contended=tuple(
+            ContendedStatus(each.kind, each.namespace, each.name, each.pause) for each in contended[:examples]
+        ),
+        undone_writes=loop.contention.undone,
+        paused_seconds=paused,
+    )
+
+
+def _pull_secrets(loop: SyncLoop, hashes: Mapping[str, str], examples: int) -> tuple[PullSecretStatus, ...]:
+    configuration, problems = loop.configuration, loop.sources.problems()
+    counts = loop.ledger.counts(hashes) if loop.leading_for is not None else {}
+    named = _examples(loop, hashes, counts, examples)
+
+    def status(name: str, entry: PullSecret | None) -> PullSecretStatus:
+        copies = {state: counts.get((name, state), 0) for state in CopyState}
+        return PullSecretStatus(
+            name=name,
+            retired=entry is None,
+            ready=name in hashes,
+            hash=hashes.get(name, ""),
+            problem=problems[name].reason if name in problems else "",
+            sources=entry.sources if entry else (),
+            selected_namespaces=sum(copies.values()) - copies[CopyState.LEAVING],
+            copies=copies,
+            not_current=tuple(named.get(name, ())),
+        )
+
+    return (
+        *(status(entry.name, entry) for entry in configuration.pull_secrets),
+        *(status(name, None) for name in configuration.retired),
+    )
+
+
+def _examples(
+    loop: SyncLoop, hashes: Mapping[str, str], counts: Mapping[tuple[str, CopyState], int], limit: int
+) -> dict[str, list[CopyStatus]]:
+    """Return up to ``limit`` copies of each state by pull secret; looks no further than it must."""
+    missing = {key: min(number, limit) for key, number in counts.items() if key[1] is not CopyState.CURRENT}
+    found: dict[str, list[CopyStatus]] = {}
+    for namespace, standing in loop.ledger.not_current(hashes) if any(missing.values()) else ():
+        if missing.get((standing.secret, standing.state), 0) > 0:
+            missing[standing.secret, standing.state] -= 1
+            found.setdefault(standing.secret, []).append(CopyStatus(namespace, standing.state, standing.reason))
+            if not any(missing.values()):
+                break
+    return found
+
+
+def _source(book: SourceBook, name: str) -> SourceStatus:
+    source = book.source(name)
+    if source is None:
+        return SourceStatus(name, None)
+    if source.problem is not None:
+        return SourceStatus(name, valid=False, reason=source.problem.reason, message=str(source.problem))
+    return SourceStatus(name, valid=True, registries=len(source.credentials or ()))
+
+
+def _queue(state: QueueState) -> QueueStatus:
+    return QueueStatus(
+        waiting=state.waiting,
+        working=state.working,
+        backing_off=state.failing,
+        added=state.added,
+        retried=state.retried,
+        unfinished_seconds=state.unfinished,
+        longest_seconds=state.longest,
+    )
+
+
+def _oldest(state: QueueState, leading_for: float | None) -> UnreconciledStatus | None:
+    """Return what waits for longest; a process that has only now begun to lead has kept nobody waiting before."""
+    if state.oldest is None or leading_for is None:
+        return None
+    namespace, seconds = state.oldest
+    return UnreconciledStatus(namespace, min(seconds, leading_for))

@@ -1,0 +1,188 @@
+"""The writes of the loop, one by one: the only place that changes copies and ServiceAccounts."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from webhook.core.dockerconfig import COPY_KEY
+from webhook.core.jsonpatch import SERVICE_ACCOUNT_PATH, additions, expect_resource_version, removals
+from webhook.core.ownership import FIELD_MANAGER, labels_for
+from webhook.core.plan import COPY_TYPE
+from webhook.errors import ApiError, Conflict, NotFound
+from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
+from webhook.sync.outcome import Result, Undone, result_of
+from webhook.sync.shapes import decode_secret, decode_service_account, to_copy, to_service_account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from webhook.core.actions import AddReferences, ApplyCopy, RemoveReferences
+    from webhook.core.plan import Copy, ServiceAccount
+    from webhook.kube.client import Client
+    from webhook.sync.caches import Caches
+    from webhook.sync.contention import Contention
+    from webhook.sync.release import Release
+    from webhook.sync.sources import Content
+
+log = structlog.get_logger(__name__)
+
+
+class Deposed(Exception):
+    """The lease is no longer ours: nothing more is written."""
+
+
+class Writes:
+    """Makes one write, and tells the caches what the API server stored.
+
+    ``may_write()`` is asked before each: a deposed leader writes nothing. ``wrote(action, result)`` counts. Each method
+    raises ApiError when the write was not made, and Deposed when it may not be.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        release: Release,
+        caches: Caches,
+        contention: Contention,
+        may_write: Callable[[], bool],
+        wrote: Callable[[str, Result], None],
+    ) -> None:
+        self._client = client
+        self._release = release
+        self._caches = caches
+        self._contention = contention
+        self._may_write = may_write
+        self._wrote = wrote
+
+    def apply_copy(self, namespace: str, action: ApplyCopy, content: Content) -> None:
+        """Create or update a copy, where need be after the deletion of one that no update can make right."""
+        if action.replaces is not None:
+            self._delete(action.replaces, "copy replaced")
+        metadata: dict[str, Any] = {
+            "namespace": namespace,
+            "name": action.name,
+            "labels": labels_for(self._release.name, self._release.namespace),
+        }
+        if action.updates is not None:
+            # Exactly the Secret that was seen to be ours; one that took its place meanwhile is a conflict.
+            metadata["uid"] = action.updates.uid
+            metadata["resourceVersion"] = action.updates.resource_version
+        body = {
+            "metadata": metadata,
+            "type": COPY_TYPE,
+            "data": {COPY_KEY: b64encode(content.payload).decode()},
+        }
+        # Force takes back what others edited in our copy. Never on creation: a foreign Secret of that name that the
+        # caches do not know yet must win.
+        force = action.updates is not None
+        with self._write("copy updated" if force else "copy created"):
+            stored = self._client.apply(SECRETS, body, field_manager=FIELD_MANAGER, force=force)
+        copy = to_copy(decode_secret(stored), self._release)
+        table = self._caches.copies(action.name)
+        if table is not None:
+            table.upsert(copy)
+        self._contention.wrote_copy(namespace, action.name, content.hash)
+        log.info("copy applied", namespace=namespace, secret=action.name, content=content.hash)
+
+    def delete_copy(self, copy: Copy) -> None:
+        """Delete exactly the copy that was seen; one that is gone already is no failure."""
+        self._delete(copy, "copy deleted")
+        self._contention.deleted_copy(copy.namespace, copy.name)
+
+    def add_references(self, action: AddReferences, names: tuple[str, ...]) -> None:
+        """Add some of the names of an action to its ServiceAccount; one that is gone is no failure."""
+        account = action.service_account
+        if account.references is None:
+            return
+        with self._change(account, "references added", names):
+            stored = self._patch(account, additions(SERVICE_ACCOUNT_PATH, account.references, names))
+            # Also when they were taken back at once: who does that keeps undoing, like any other.
+            self._contention.wrote_references(account.namespace, account.name, names)
+            if not stored.issuperset(names):
+                raise _undone(account)
+
+    def remove_references(self, action: RemoveReferences) -> None:
+        """Take the names of an action out of its ServiceAccount; one that is gone is no failure."""
+        account = action.service_account
+        if account.references is None:
+            return
+        with self._change(account, "references removed", action.names):
+            stored = self._patch(account, removals(SERVICE_ACCOUNT_PATH, account.references, action.names))
+            self._contention.removed_references(account.namespace, account.name)
+            if not stored.isdisjoint(action.names):
+                raise _undone(account)
+
+    def _delete(self, copy: Copy, action: str) -> None:
+        try:
+            with self._write(action):
+                self._client.delete(
+                    SECRETS, copy.name, copy.namespace, uid=copy.uid, resource_version=copy.resource_version
+                )
+        except NotFound:
+            log.debug("copy was gone", namespace=copy.namespace, secret=copy.name)
+        else:
+            log.info(action, namespace=copy.namespace, secret=copy.name)
+        table = self._caches.copies(copy.name)
+        if table is not None:
+            table.discard(copy.namespace, copy.name)
+
+    @contextmanager
+    def _write(self, action: str) -> Iterator[None]:
+        """Ask whether to write, and count how it went."""
+        if not self._may_write():
+            raise Deposed
+        try:
+            yield
+        except ApiError as error:
+            self._wrote(action, result_of(error))
+            raise
+        self._wrote(action, Result.OK)
+
+    @contextmanager
+    def _change(self, account: ServiceAccount, action: str, names: tuple[str, ...]) -> Iterator[None]:
+        where = {"namespace": account.namespace, "service_account": account.name}
+        try:
+            with self._write(action):
+                yield
+        except NotFound:
+            self._caches.service_accounts.discard(account.namespace, account.name)
+            log.debug("service account was gone", **where)
+        else:
+            log.info(action, **where, secrets=list(names))
+
+    def _patch(self, account: ServiceAccount, operations: list[Any]) -> frozenset[str]:
+        """Return the names that the stored ServiceAccount references."""
+        namespace, name = account.namespace, account.name
+        conditional = [expect_resource_version(account.resource_version), *operations]
+        try:
+            answer = self._client.json_patch(
+                SERVICE_ACCOUNTS, name, conditional, namespace, field_manager=FIELD_MANAGER
+            )
+        except Conflict:
+            # Another writer was first. The watch will tell, but a busy list would be changed again by then.
+            self._refresh(namespace, name)
+            raise
+        stored = to_service_account(decode_service_account(answer))
+        self._caches.service_accounts.upsert(stored)
+        return frozenset(stored.references.names if stored.references else ())
+
+    def _refresh(self, namespace: str, name: str) -> None:
+        try:
+            current = decode_service_account(self._client.get(SERVICE_ACCOUNTS, name, namespace))
+        except NotFound:
+            self._caches.service_accounts.discard(namespace, name)
+        else:
+            self._caches.service_accounts.upsert(to_service_account(current))
+
+
+def _undone(account: ServiceAccount) -> Undone:
+    """Return the conflict with whoever changes at admission what we write.
+
+    That may be our own webhook: after an opt-out, the API server's namespaceSelector lags by milliseconds, and puts
+    back what is being taken away. Were it not noticed, the copy would go and the reference stay.
+    """
+    return Undone(f"ServiceAccount {account.namespace}/{account.name}: a webhook undid the change of imagePullSecrets")
