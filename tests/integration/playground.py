@@ -34,15 +34,15 @@ def dockerconfigjson(password: str, registry: str = REGISTRY) -> dict[str, Any]:
     return {".dockerconfigjson": b64encode(json.dumps({"auths": {registry: entry}}).encode()).decode()}
 
 
-def eventually(look: Callable[[], T], holds: Callable[[T], bool] = bool) -> T:
+def eventually(look: Callable[[], T], holds: Callable[[T], bool] = bool, seconds: float = DEADLINE_SECONDS) -> T:
     """Look until what is seen ``holds``, and return it; the last sight is in the failure."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         seen = look()
         if holds(seen):
             return seen
         if time.monotonic() > deadline:
-            raise AssertionError(f"not seen within {DEADLINE_SECONDS:.0f} s; last: {seen!r}")
+            raise AssertionError(f"not seen within {seconds:.0f} s; last: {seen!r}")
         time.sleep(POLL_SECONDS)
 
 

@@ -200,15 +200,19 @@ def test_the_running_program_shows_no_credential(api: FakeApiServer, kubeconfig:
         until(lambda: password_in(copy_in(api, "team-a")) == MARKER, timeout=30.0)
         until(lambda: len(sources_told(api)) == len(INVALID_SOURCES) and len(private_keys(api)) == 2, timeout=30.0)
         port = next(line["metrics_port"] for line in lines(output) if line["event"] == "started")
-        with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-            metrics = answer.read().decode()
+        served = {}
+        for page in ("metrics", "status", "readyz?verbose"):
+            with urlopen(f"http://127.0.0.1:{port}/{page}") as answer:
+                served[page] = answer.read().decode()
 
     text = output.read_text()
     assert {"copy applied", "source refused", "namespace failed", "watch interrupted"} <= {
         line["event"] for line in lines(output)
     }
     assert shown_in(text) == []
-    assert shown_in(metrics) == []
+    assert [page for page, shown in served.items() if shown_in(shown) or "PRIVATE" in shown] == []
+    assert json.loads(served["status"])["leader"]["leading"]
+    assert len(json.loads(served["status"])["sources"]) == len(INVALID_SOURCES) + 1
     written = [one.body.decode() for one in api.seen("create", "apply", "patch") if one.target.plural != "secrets"]
     assert [body for body in written if shown_in(body)] == []
     assert [key for key in private_keys(api) if key in text] == []

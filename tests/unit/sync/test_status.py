@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from prometheus_client import generate_latest
 
+from tests.exposition import series
 from tests.unit.fake_apiserver.faults import Answer
-from tests.unit.observe.exposition import series
 from tests.unit.polling import until
 from tests.unit.sync.running import Running, is_right, opt_in, put_foreign
 from tests.unit.sync.world import (

@@ -1,0 +1,115 @@
+"""What a running ``sync`` tells of itself, on a real API server: ``/status`` and ``/metrics`` alike."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tests.exposition import series
+from tests.integration.playground import COPY, SOURCE, Playground, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster.processes import PullSecrets
+
+    Maker = Callable[..., Playground]
+
+OTHER = "vendor-credentials"
+
+
+def status(process: PullSecrets) -> dict[str, Any]:
+    code, text = process.get("/status")
+    assert code == 200
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def copies(document: dict[str, Any], name: str = COPY) -> dict[str, int]:
+    (found,) = (each for each in document["pullSecrets"] if each["name"] == name)
+    return {state: number for state, number in found["copies"].items() if number}
+
+
+def exported_copies(process: PullSecrets, name: str = COPY) -> dict[str, int]:
+    metrics = series(process.metrics())
+    states = ("current", "stale", "missing", "conflicting", "failing", "leaving")
+    found = {state: metrics[f'pullsecrets_sync_copies{{pull_secret="{name}",state="{state}"}}'] for state in states}
+    return {state: int(number) for state, number in found.items() if number}
+
+
+def test_the_state_of_a_cluster_where_not_all_is_well(playground: Maker) -> None:
+    ours = playground(
+        pullSecrets=[
+            {"name": COPY, "sources": [{"secretName": SOURCE}]},
+            {"name": OTHER, "sources": [{"secretName": "absent"}]},
+        ]
+    )
+    ours.set_source("first")
+    sync = ours.installation.start_sync()
+    sync.wait_ready()
+    good, foreign, full = ours.namespace(selected=True), ours.namespace(selected=False), ours.namespace(selected=False)
+    ours.apply(foreign, "Secret", COPY, {"stringData": {"theirs": "value"}})
+    ours.apply(full, "ResourceQuota", "no-secrets", {"spec": {"hard": {"count/secrets": "0"}}})
+    quota = f"/api/v1/namespaces/{full}/resourcequotas/no-secrets"
+    eventually(lambda: ours.cluster.api.call("GET", quota).get("status", {}).get("hard"))
+    for namespace in (foreign, full):
+        ours.opt(namespace, "enabled")
+
+    expected = {"current": 1, "conflicting": 1, "failing": 1}
+    document = eventually(lambda: status(sync), lambda seen: copies(seen) == expected)
+    assert copies(document, OTHER) == {"missing": 3}
+    eventually(lambda: exported_copies(sync), lambda seen: seen == expected)
+    assert exported_copies(sync, OTHER) == {"missing": 3}
+
+    (ready, waiting) = document["pullSecrets"]
+    assert sorted((each["namespace"], each["state"], each.get("reason")) for each in ready["notCurrent"]) == sorted(
+        [(foreign, "conflicting", None), (full, "failing", "denied")]
+    )
+    assert (ready["selectedNamespaces"], ready["ready"], ready["sources"]) == (3, True, [SOURCE])
+    assert (waiting["ready"], waiting["problem"]) == (False, "source-absent")
+    assert {each["name"]: each["valid"] for each in document["sources"]} == {SOURCE: True, "absent": False}
+    assert document["leader"]["leading"]
+    assert document["leader"]["holder"] == document["leader"]["identity"]
+    assert all(watch["synced"] and watch["connected"] for watch in document["watches"])
+    assert [each["namespace"] for each in document["failing"]] == [full]
+    assert ours.password_in_copy(good) == "first"
+
+    metrics = series(sync.metrics())
+    assert metrics[f'leader_election_master_status{{name="{document["leader"]["lease"]}"}}'] == 1
+    assert metrics['pullsecrets_sync_writes_total{action="copy created",result="denied"}'] >= 1
+    assert metrics["pullsecrets_sync_oldest_unreconciled_seconds"] > 0
+    assert metrics["pullsecrets_sync_failing_namespaces"] == 1
+
+
+def test_what_goes_is_counted_until_it_is_gone(playground: Maker) -> None:
+    ours = playground()
+    ours.set_source("first")
+    sync = ours.installation.start_sync()
+    sync.wait_ready()
+    namespaces = [ours.namespace(selected=True) for _ in range(3)]
+    eventually(lambda: copies(status(sync)), lambda seen: seen == {"current": 3})
+
+    ours.opt(namespaces[0], None)
+    eventually(lambda: copies(status(sync)), lambda seen: seen == {"current": 2})
+    ours.installation.set_configuration(pullSecrets=[], retired=[COPY])
+    eventually(lambda: copies(status(sync)), lambda seen: seen == {})
+    for namespace in namespaces:
+        ours.await_left(namespace)
+
+
+def test_who_stands_by_names_the_one_who_leads(playground: Maker) -> None:
+    ours = playground()
+    ours.set_source("first")
+    first = ours.installation.start_sync(name="sync-1")
+    first.wait_ready()
+    eventually(lambda: status(first)["leader"]["leading"])
+    ours.await_selected(ours.namespace(selected=True), "first")
+    second = ours.installation.start_sync(name="sync-2")
+    second.wait_ready()
+
+    document = eventually(lambda: status(second), lambda seen: seen["leader"]["holder"])
+
+    assert not document["leader"]["leading"]
+    assert document["leader"]["holder"] == status(first)["leader"]["identity"]
+    assert copies(document) == {}
+    assert exported_copies(second) == {}
