@@ -283,3 +283,22 @@ def test_another_release_of_the_project_is_somebody_else(api: FakeApiServer) -> 
     until(lambda: "CopyConflict" in reasons(api))
 
     assert (copy_in(api, "a") or {})["metadata"]["labels"] == labels
+
+
+def test_every_namespace_is_looked_at_now_and_then_without_a_cause(
+    api: FakeApiServer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.sync.loop.FULL_PASS_SECONDS", 0.1)
+    put_namespace(api, RELEASE.namespace, "")
+    put_source(api, "first")
+    running = Running(client)
+    running.start()
+    opt_in(api)
+    until(lambda: is_right(api))
+    running.settle()
+    revision, looks = api.storage.revision, running.loop.queue.state().added
+
+    # Both namespaces, ten times: and where all is well, nothing is asked or written.
+    until(lambda: running.loop.queue.state().added >= looks + 20)
+    assert api.storage.revision == revision
+    running.stop()

@@ -1,0 +1,127 @@
+"""Several sources of one pull secret, good and bad, on a real API server."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.playground import COPY, Playground, dockerconfigjson, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Maker = Callable[..., Playground]
+
+FIRST, SECOND = "harbor", "ghcr"
+DOCKERCONFIGJSON = "kubernetes.io/dockerconfigjson"
+
+
+@pytest.fixture
+def merged(playground: Maker) -> Playground:
+    """An installation with a pull secret of two sources, which are not there yet."""
+    ours = playground(pullSecrets=[{"name": COPY, "sources": [{"secretName": FIRST}, {"secretName": SECOND}]}])
+    ours.installation.start_sync().wait_ready()
+    return ours
+
+
+def put(ours: Playground, name: str, **passwords: str) -> None:
+    """Write a source that has these passwords, by the first label of the registry's host."""
+    auths = {f"{host}.example.com": {"username": "robot", "password": word} for host, word in passwords.items()}
+    data = {".dockerconfigjson": b64encode(json.dumps({"auths": auths}).encode()).decode()}
+    ours.apply(ours.installation.namespace, "Secret", name, {"type": DOCKERCONFIGJSON, "data": data})
+
+
+def passwords(ours: Playground, namespace: str) -> dict[str, str] | None:
+    """Return the passwords that a copy has, by the first label of the registry's host; None when there is none."""
+    secret = ours.get(namespace, "secrets", COPY)
+    if secret is None:
+        return None
+    auths: dict[str, Any] = json.loads(b64decode(secret["data"][".dockerconfigjson"]))["auths"]
+    return {registry.partition(".")[0]: entry["password"] for registry, entry in auths.items()}
+
+
+def events(ours: Playground) -> dict[str, str]:
+    return dict(ours.events(ours.installation.namespace))
+
+
+def test_sources_are_merged_and_the_first_to_name_a_registry_wins(merged: Playground) -> None:
+    put(merged, FIRST, one="1", both="first")
+    put(merged, SECOND, two="2", both="second")
+    namespace = merged.namespace(selected=True)
+
+    expected = {"one": "1", "two": "2", "both": "first"}
+    eventually(lambda: passwords(merged, namespace), lambda seen: seen == expected)
+    told = eventually(lambda: events(merged), lambda seen: "SourcesClash" in seen)
+    assert "both.example.com" in told["SourcesClash"]
+
+    put(merged, FIRST, one="1")
+    put(merged, SECOND, two="new", both="second")
+    expected = {"one": "1", "two": "new", "both": "second"}
+    eventually(lambda: passwords(merged, namespace), lambda seen: seen == expected)
+
+
+def test_a_rotation_waits_for_the_source_that_cannot_be_used_and_the_recovery_is_told(merged: Playground) -> None:
+    put(merged, FIRST, one="1")
+    put(merged, SECOND, two="2")
+    namespace = merged.namespace(selected=True)
+    eventually(lambda: passwords(merged, namespace), lambda seen: seen == {"one": "1", "two": "2"})
+
+    merged.delete(merged.installation.namespace, "secrets", SECOND)
+    eventually(lambda: events(merged), lambda seen: "SourceMissing" in seen)
+    put(merged, FIRST, one="new")
+    other = merged.namespace(selected=True)
+    put(merged, SECOND, two="new")
+    eventually(lambda: events(merged), lambda seen: "SourceRecovered" in seen)
+
+    for each in (namespace, other):
+        eventually(lambda each=each: passwords(merged, each), lambda seen: seen == {"one": "new", "two": "new"})  # type: ignore[misc]
+
+
+def test_sources_that_are_too_large_together_leave_the_copies_alone(merged: Playground) -> None:
+    # The canonical form has the password twice: one of these fits, two do not.
+    large = {"one": "x" * 250_000, "two": "2"}
+    put(merged, FIRST, one=large["one"])
+    put(merged, SECOND, two="2")
+    namespace = merged.namespace(selected=True)
+    eventually(lambda: passwords(merged, namespace) == large)
+    before = merged.get(namespace, "secrets", COPY)
+
+    put(merged, SECOND, two="y" * 250_000)
+
+    told = eventually(lambda: events(merged), lambda seen: "CopyRefused" in seen)
+    assert "yyyy" not in told["CopyRefused"]
+    assert merged.get(namespace, "secrets", COPY) == before
+    put(merged, SECOND, two="small again")
+    eventually(lambda: (passwords(merged, namespace) or {}).get("two") == "small again")
+
+
+def test_a_copy_is_no_source(playground: Maker) -> None:
+    ours = playground(pullSecrets=[{"name": COPY, "sources": [{"secretName": FIRST}]}])
+    ours.installation.start_sync().wait_ready()
+    labels = {"app.kubernetes.io/managed-by": "pull-secret-webhook"}
+    metadata = {"name": FIRST, "namespace": ours.installation.namespace, "labels": labels}
+    body = {"metadata": metadata, "type": DOCKERCONFIGJSON, "data": dockerconfigjson("copied")}
+    ours.apply(ours.installation.namespace, "Secret", FIRST, body)
+    namespace = ours.namespace(selected=True)
+
+    told = eventually(lambda: events(ours), lambda seen: "SourceInvalid" in seen)
+
+    assert "copy" in told["SourceInvalid"]
+    assert passwords(ours, namespace) is None
+
+
+def test_a_name_that_is_dropped_without_being_retired_is_told_of(playground: Maker) -> None:
+    ours = playground()
+    ours.set_source("first")
+    ours.installation.start_sync().wait_ready()
+    namespace = ours.namespace(selected=True)
+    ours.await_selected(namespace, "first")
+
+    ours.installation.set_configuration(pullSecrets=[])
+
+    told = eventually(lambda: events(ours), lambda seen: "PullSecretForgotten" in seen)
+    assert COPY in told["PullSecretForgotten"]
+    assert ours.password_in_copy(namespace) == "first"
