@@ -52,17 +52,17 @@ def required_additions(
 
     ``injected`` is what the webhook decides by; references that no Pod gets at admission wait for their copy here too.
     """
-    allowed = {*usable, *_given_to_pods(injected)}
     for account in state.service_accounts:
         if account.enforces:
+            allowed = {*usable, *_given_to_pods(injected)}
             yield from _add(account, _missing(account, injected, state.namespace), allowed)
 
 
 def withheld_references(state: NamespaceState, injected: Configuration) -> Iterator[Finding]:
     """Yield the references that Pods need, and that their ServiceAccount may not be given because it is disabled."""
-    given = _given_to_pods(injected)
     for account in state.service_accounts:
         if account.enforces and account.labels.get(injected.opt_in.label) == OPT_OUT_VALUE:
+            given = _given_to_pods(injected)
             for name in _missing(replace(account, labels={}), injected, state.namespace):
                 if name in given:
                     yield Finding(FindingReason.REFERENCE_REQUIRED, name, account.name)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from webhook.core.standing import CopyState, Standing
@@ -36,10 +35,13 @@ class Ledger:
     def record(self, namespace: str, standings: Iterable[Standing], due: Collection[str] = ()) -> None:
         """Take how the copies of a namespace stand; ``due`` are the names of those that are to be written."""
         with self._lock:
-            failed = {name: why for name, why in self._failed.pop(namespace, {}).items() if name in due}
-            if failed:
-                self._failed[namespace] = failed
-            self._put(namespace, tuple(_marked(each, failed) for each in standings))
+            found = tuple(standings)
+            if namespace in self._failed:
+                failed = {name: why for name, why in self._failed.pop(namespace).items() if name in due}
+                if failed:
+                    self._failed[namespace] = failed
+                    found = tuple(_marked(each, failed) for each in found)
+            self._put(namespace, found)
 
     def copy_failed(self, namespace: str, secret: str, result: Result) -> None:
         """Take it that a copy could not be written; that stands until it is no longer due."""
@@ -86,6 +88,8 @@ class Ledger:
                     yield namespace, standing
 
     def _put(self, namespace: str, standings: tuple[Standing, ...]) -> None:
+        if self._records.get(namespace, ()) == standings:
+            return
         for standing in self._records.pop(namespace, ()):
             self._counts[standing] -= 1
             if not self._counts[standing]:
@@ -101,4 +105,4 @@ class Ledger:
 def _marked(standing: Standing, failed: Mapping[str, Result]) -> Standing:
     if standing.secret not in failed or standing.state is CopyState.LEAVING:
         return standing
-    return replace(standing, state=CopyState.FAILING, content_hash="", reason=failed[standing.secret])
+    return Standing(standing.secret, CopyState.FAILING, reason=failed[standing.secret])

@@ -51,7 +51,9 @@ class Notices:
 
     def found(self, namespace: str, findings: Iterable[Finding]) -> None:
         """Take the findings of a namespace for all it has."""
-        now = frozenset(finding for finding in findings if finding.reason in _OF_A_NAMESPACE)
+        now = frozenset([finding for finding in findings if finding.reason in _OF_A_NAMESPACE])
+        if not now and namespace not in self._findings:
+            return
         with self._lock:
             before = self._findings.pop(namespace, frozenset())
             if now:

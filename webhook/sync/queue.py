@@ -113,10 +113,10 @@ class WorkQueue:
             self._added += name not in self._again
             self._again.setdefault(name, now)
             return
-        for known in Lane:
-            if name in self._lanes[known]:
+        for known, names in enumerate(self._lanes):
+            if name in names:
                 if lane < known:
-                    self._lanes[lane][name] = self._lanes[known].pop(name)
+                    self._lanes[lane][name] = names.pop(name)
                 return
         self._added += 1
         self._lanes[lane][name] = now
