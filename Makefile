@@ -59,5 +59,5 @@ clean: ## remove what was built here; the cluster's binary stays in the user's c
 
 $(READY): pyproject.toml uv.lock
 	@test -x "$(UV)" || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet uv; }
-	$(UV) sync --quiet --frozen --inexact
+	$(UV) sync --quiet --frozen --inexact --compile-bytecode
 	@touch $@

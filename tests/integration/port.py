@@ -15,7 +15,7 @@ from webhook.admission.endpoint import MutateEndpoint
 from webhook.admission.handler import Answer
 from webhook.admission.server import AdmissionListener
 from webhook.core.model import Reason
-from webhook.observe.listener import bind
+from webhook.observe.background import bind, in_background
 from webhook.observe.metrics import AdmissionMetrics
 from webhook.observe.traffic import Traffic
 
@@ -50,7 +50,7 @@ def serving(endpoint: MutateEndpoint, deadlines: Deadlines | None = None, most: 
     certificate.load(LEAF.certificate_pem, LEAF.private_key_pem)
     bound = bind("127.0.0.1", 0, "--secure-port")
     listener = AdmissionListener(AdmissionApp(endpoint), bound, certificate.context, deadlines, most)
-    with listener.in_background():
+    with in_background(lambda: listener, "admission port"):
         yield listener.port
 
 

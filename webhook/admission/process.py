@@ -23,8 +23,9 @@ from webhook.admission.namespaces import NamespaceLabels, WatchState
 from webhook.admission.server import AdmissionListener, serve_until_signalled
 from webhook.config.file import ConfigurationFile
 from webhook.errors import UsageError
+from webhook.observe.background import bind
 from webhook.observe.health import Health
-from webhook.observe.listener import Listener, bind
+from webhook.observe.listener import Listener
 from webhook.observe.metrics import AdmissionMetrics
 from webhook.observe.ops import ops_app
 from webhook.observe.traffic import Traffic

@@ -14,7 +14,7 @@ from webhook.errors import UsageError
 from webhook.observe.logs import LogLevel, configure
 
 if TYPE_CHECKING:
-    from webhook.sync.certificates import CertificateNames
+    from webhook.sync.release import CertificateNames
 
 
 def sync(  # noqa: PLR0913 - one parameter is one flag
@@ -120,7 +120,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
 
 def _certificates(leaf: str, authority: str, configuration: str, sans: tuple[str, ...]) -> CertificateNames | None:
     """Return what to issue; UsageError when a name that the certificate needs is missing or is none."""
-    from webhook.sync.certificates import CertificateNames  # noqa: PLC0415 - --help is quick without cryptography
+    from webhook.sync.release import CertificateNames  # noqa: PLC0415 - --help is quick without the loop
 
     if not leaf:
         return None

@@ -1,14 +1,10 @@
 """A client of the API server: bytes in, bytes out, errors of our own.
 
-The ``kubernetes`` package gives what is hard to get right: kubeconfig files, exec plugins, in-cluster tokens that
-rotate, proxies, TLS. Its typed models are left alone: they cost tens of megabytes, lose fields newer than the client,
-and print Secret data in their ``repr``. Requests go through its urllib3 pool, never retried there: a repeated write is
-decided by who asked for it.
+Requests go through a urllib3 pool, never retried there: a repeated write is decided by who asked for it.
 """
 
 from __future__ import annotations
 
-import ssl
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,14 +12,12 @@ from urllib.parse import urlencode
 
 import msgspec
 import urllib3
-import yaml
-from kubernetes import config as kubernetes_config
-from kubernetes.client import ApiClient, Configuration
-from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
 from webhook import __version__
 from webhook.errors import ApiUnavailable, Conflict, Forbidden, Invalid, UsageError
+from webhook.kube.access import Access, in_cluster
+from webhook.kube.kubeconfig import plain_access
 from webhook.kube.status import error_from_response
 from webhook.kube.stream import Stream, unavailable
 
@@ -41,9 +35,6 @@ REQUEST_TIMEOUT = 15.0
 
 CONNECT_TIMEOUT = 5.0
 """Seconds for a TCP connection and its TLS handshake."""
-
-POOL_SIZE = 64
-"""Idle connections kept: for the watches (one for each name) and the workers, so that none is dialled again."""
 
 USER_AGENT = f"pull-secret-webhook/{__version__}"
 
@@ -69,40 +60,22 @@ def connect(
         raise UsageError(
             f"kubeconfig {kubeconfig} cannot be read: it does not exist; give a readable file with --kubeconfig"
         )
-    configuration = Configuration()
-    configuration.connection_pool_maxsize = POOL_SIZE
-    configuration.keep_alive = True
+    access = _simple_access(kubeconfig, context)
+    if access is None:
+        from webhook.kube.package import packaged_access  # noqa: PLC0415 - half a second, and 40 MiB
+
+        access = packaged_access(kubeconfig, context)
+    return Client(access, observer, on_throttled, request_timeout)
+
+
+def _simple_access(kubeconfig: Path | None, context: str | None) -> Access | None:
     try:
-        if kubeconfig is None and context is None:
-            try:
-                kubernetes_config.load_incluster_config(configuration)
-            except ConfigException:
-                kubernetes_config.load_kube_config(client_configuration=configuration)
-        else:
-            file = None if kubeconfig is None else str(kubeconfig)
-            kubernetes_config.load_kube_config(file, context, client_configuration=configuration, persist_config=False)
-        _check_certificates(configuration)
-        return Client(ApiClient(configuration), observer, on_throttled, request_timeout)
-    except ConfigException as error:
-        where = f"kubeconfig {kubeconfig}" if kubeconfig else "the cluster's credentials"
-        raise UsageError(
-            f"{where} cannot be used: {str(error).rstrip('.')}; give a readable file with --kubeconfig"
-        ) from None
-    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
-        # Broken YAML, a folder, a list at the top, an unreadable certificate: the loader lets each escape as it is.
-        problem = " ".join(str(error).split()) or type(error).__name__
-        where = f"kubeconfig {kubeconfig}" if kubeconfig else "the default kubeconfig"
-        raise UsageError(f"{where} cannot be read: {problem}") from None
-
-
-def _check_certificates(configuration: Configuration) -> None:
-    # Else it is found at the first request, and looks like an API server that does not answer.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if configuration.ssl_ca_cert:
-        context.load_verify_locations(configuration.ssl_ca_cert)
-    if configuration.cert_file:
-        # A password, though empty, lest an encrypted key be asked for on the terminal.
-        context.load_cert_chain(configuration.cert_file, configuration.key_file, password="")
+        if kubeconfig is not None:
+            return plain_access(kubeconfig, context)
+        return in_cluster() if context is None else None
+    except (OSError, ValueError):
+        # What is wrong with it is told by who reads every kubeconfig.
+        return None
 
 
 class Client:
@@ -110,14 +83,13 @@ class Client:
 
     def __init__(
         self,
-        api_client: ApiClient,
+        access: Access,
         observer: Observer | None,
         on_throttled: Callable[[float], None] | None,
         request_timeout: float,
     ) -> None:
-        self._api_client = api_client
-        self._configuration: Configuration = api_client.configuration
-        self._pool: urllib3.PoolManager = api_client.rest_client.pool_manager
+        self._access = access
+        self._pool = access.pool
         self._observer = observer
         self._on_throttled = on_throttled
         self._request_timeout = request_timeout
@@ -125,7 +97,7 @@ class Client:
     @property
     def host(self) -> str:
         """The URL of the API server."""
-        return str(self._configuration.host)
+        return self._access.host
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -282,12 +254,10 @@ class Client:
 
     def _authorization(self) -> str:
         try:
-            # Calls the hook that reads a rotated token again.
-            value = self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
-        except (ConfigException, OSError, ValueError) as error:
+            # A token file that a person wrote ends in a line break; client-go strips it too.
+            authorization = self._access.authorization().strip()
+        except (OSError, ValueError) as error:
             raise ApiUnavailable(f"the credentials cannot be read again ({type(error).__name__})") from None
-        # A token file that a person wrote ends in a line break; client-go strips it too.
-        authorization = (value or "").strip()
         if not (authorization.isascii() and authorization.isprintable()):
             # http.client would refuse it as well, but with the token in its message.
             raise Forbidden("the bearer token has a character that no HTTP header may have", status=401)

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import threading
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from webhook.errors import UsageError
+from webhook.observe.background import BACKLOG, GRACE_SECONDS
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
     from starlette.types import ASGIApp
-
-BACKLOG = 2048
-"""Connections that the kernel holds until they are accepted."""
-
-GRACE_SECONDS = 5
-"""How long a server that stops waits for requests in progress."""
-
-
-def bind(address: str, port: int, flag: str) -> socket.socket:
-    """Return a listening socket; UsageError, naming the ``flag`` that gives the port, when there is none to be had."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        return socket.create_server((address, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        reason = (error.strerror or type(error).__name__).partition(" (")[0]  # socket appends the address
-    raise UsageError(f"cannot listen on {address} port {port} ({reason}): change --bind-address or {flag}")
 
 
 class Listener(uvicorn.Server):
@@ -64,17 +47,10 @@ class Listener(uvicorn.Server):
         """Serve until ``should_exit``."""
         await self.serve(sockets=[self._bound])
 
+    def serve_here(self) -> None:
+        """Serve in this thread, on an event loop of its own, until ``should_exit``."""
+        self.run([self._bound])
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-    @contextlib.contextmanager
-    def in_background(self) -> Iterator[None]:
-        """Serve from a thread of its own while the context lasts."""
-        thread = threading.Thread(target=self.run, args=([self._bound],), name="ops", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self.should_exit = True
-            thread.join(GRACE_SECONDS + 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import uuid
 from base64 import b64decode, b64encode
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from certs.rotation import Step
     from webhook.kube.client import Client
+    from webhook.sync.release import CertificateNames
 
 log = structlog.get_logger(__name__)
 
@@ -51,16 +52,6 @@ LOOK_SECONDS = 30.0
 
 RETRY_SECONDS = 1.0
 """After a failed write; a conflict is solved by then, because the watch has told of the other one's write."""
-
-
-@dataclass(frozen=True, slots=True)
-class CertificateNames:
-    """Where the certificate lives and what it is for."""
-
-    leaf_secret: str
-    authority_secret: str
-    webhook_configuration: str
-    sans: tuple[str, ...]
 
 
 class ClientConfig(msgspec.Struct, frozen=True):

@@ -17,12 +17,10 @@ from webhook.errors import ApiError, UsageError
 from webhook.kube.client import connect
 from webhook.kube.events import EventRecorder, Notice, Reference
 from webhook.kube.lease import LeaseElection
+from webhook.observe.background import bind, in_background
 from webhook.observe.health import Health
-from webhook.observe.listener import Listener, bind
-from webhook.observe.ops import ops_app
 from webhook.observe.sync_metrics import SyncMetrics
 from webhook.observe.sync_status import LeaderStatus
-from webhook.sync.certificates import CertificateKeeper
 from webhook.sync.loop import SyncLoop
 from webhook.sync.pace import Pace
 from webhook.sync.status import EXAMPLES, look
@@ -33,9 +31,10 @@ if TYPE_CHECKING:
 
     from webhook.core.model import Configuration
     from webhook.kube.client import Client
+    from webhook.observe.listener import Listener
     from webhook.observe.sync_status import SyncStatus
-    from webhook.sync.certificates import CertificateNames
-    from webhook.sync.release import Release
+    from webhook.sync.certificates import CertificateKeeper
+    from webhook.sync.release import CertificateNames, Release
 
 log = structlog.get_logger(__name__)
 
@@ -80,9 +79,9 @@ def run(settings: Settings) -> None:
         client = connect(settings.kubeconfig, observer=metrics.requested, on_throttled=pace.throttled)
         _probe(client)
         process = _Process(settings, configuration, client, metrics, pace)
-        ops = Listener(ops_app(process.health, metrics.registry, lambda: encode(process.status())), bound)
-        with ops.in_background():
-            log.info("started", api_server=client.host, metrics_port=ops.port, workers=settings.workers)
+        with in_background(lambda: process.ops(bound), "ops"):
+            port = bound.getsockname()[1]
+            log.info("started", api_server=client.host, metrics_port=port, workers=settings.workers)
             process.run_until_signalled(file)
     log.info("stopped")
 
@@ -111,11 +110,8 @@ class _Process:
         self._recorder = EventRecorder(client, pace=pace.wait)
         self._election = self._make_election(settings)
         self._loop = SyncLoop(client, settings.release, configuration, self._recorder, metrics, self._may_write)
-        self._certificates = (
-            None
-            if settings.certificates is None
-            else CertificateKeeper(client, settings.release.namespace, settings.certificates, self._may_write)
-        )
+        self._client = client
+        self._certificates: CertificateKeeper | None = None
         metrics.configuration_accepted()
         metrics.follow_state(lambda: self.status(examples=0))
 
@@ -135,15 +131,30 @@ class _Process:
             signal.signal(number, lambda *_: self._stopping.set())
         self._recorder.start()
         self._loop.start(self._settings.workers)
-        if self._certificates is not None:
-            self._certificates.start()
         _in_background(lambda: file.watch(self._accept, self._refuse, self._stopping), "configuration")
         if self._election is None:
             self._lead(leading=True)
         else:
             self._election.start()
+        if self._settings.certificates is not None:
+            self._certificates = self._start_certificates(self._settings.certificates)
         self._watch_health()
         self._stop()
+
+    def ops(self, bound: socket.socket) -> Listener:
+        """Return the server of the plain-HTTP port; FastAPI and uvicorn are imported here, beside the first lists."""
+        from webhook.observe.listener import Listener  # noqa: PLC0415 - see above
+        from webhook.observe.ops import ops_app  # noqa: PLC0415 - see above
+
+        return Listener(ops_app(self.health, self._metrics.registry, lambda: encode(self.status())), bound)
+
+    def _start_certificates(self, names: CertificateNames) -> CertificateKeeper:
+        # Only now: the loop need not wait for cryptography to be imported.
+        from webhook.sync.certificates import CertificateKeeper  # noqa: PLC0415 - see above
+
+        keeper = CertificateKeeper(self._client, self._settings.release.namespace, names, self._may_write)
+        keeper.start()
+        return keeper
 
     def _stop(self) -> None:
         # Writing ends before the lease is given up: at no moment do two processes write.

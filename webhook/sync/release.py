@@ -11,3 +11,13 @@ class Release:
 
     name: str
     namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateNames:
+    """Where the release's serving certificate lives and what it is for."""
+
+    leaf_secret: str
+    authority_secret: str
+    webhook_configuration: str
+    sans: tuple[str, ...]

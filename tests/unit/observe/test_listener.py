@@ -6,8 +6,9 @@ import socket
 import pytest
 
 from webhook.errors import UsageError
+from webhook.observe.background import bind, in_background
 from webhook.observe.health import Health
-from webhook.observe.listener import Listener, bind
+from webhook.observe.listener import Listener
 from webhook.observe.metrics import ProcessMetrics
 from webhook.observe.ops import ops_app
 
@@ -26,7 +27,7 @@ def test_the_plain_port_serves_health_and_metrics_from_a_thread_of_its_own() -> 
     check = health.check("caches")
     listener = Listener(ops_app(health, metrics.registry), bind("127.0.0.1", 0, "--metrics-port"))
     port = listener.port
-    with listener.in_background():
+    with in_background(lambda: listener, "ops"):
         assert get(port, "/livez") == (200, "ok\n")
         assert get(port, "/readyz") == (503, "[-]caches failed: starting\nreadyz check failed\n")
         check.passes()

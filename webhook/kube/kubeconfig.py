@@ -1,0 +1,117 @@
+"""Kubeconfig files that hold no more than an address, certificates and a token.
+
+Source: k8s.io/client-go/tools/clientcmd/api/v1/types.go.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+import yaml
+
+from webhook.kube.access import Access, Tls, TokenFile, goes_through_a_proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's, where PyYAML was built with it."""
+
+
+class _Cluster(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
+    server: str
+    certificate_authority: str = ""
+    certificate_authority_data: str = ""
+
+
+class _User(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
+    token: str = ""
+    token_file: str = msgspec.field(default="", name="tokenFile")
+    client_certificate: str = ""
+    client_key: str = ""
+
+
+class _Context(msgspec.Struct):
+    cluster: str
+    user: str
+
+
+class _NamedCluster(msgspec.Struct):
+    name: str
+    cluster: dict[str, Any]
+
+
+class _NamedUser(msgspec.Struct):
+    name: str
+    user: dict[str, Any]
+
+
+class _NamedContext(msgspec.Struct):
+    name: str
+    context: _Context
+
+
+_N = TypeVar("_N", _NamedCluster, _NamedUser, _NamedContext)
+
+
+class _Document(msgspec.Struct, rename="kebab"):
+    clusters: list[_NamedCluster]
+    users: list[_NamedUser]
+    contexts: list[_NamedContext]
+    current_context: str = ""
+
+
+def plain_access(path: Path, context: str | None = None) -> Access | None:
+    """Return how a kubeconfig file says to reach the API server; None where it says more than is read here.
+
+    None also stands for a file that is not valid: whoever can read all of them knows what to say about this one.
+
+    Raises:
+        OSError: the file, or one that it names, cannot be read.
+        ValueError: a token's file is empty, or what should be base64 or text is not.
+    """
+    try:
+        document = msgspec.convert(yaml.load(path.read_bytes(), Loader=_LOADER), _Document)  # noqa: S506 (it is safe)
+        chosen = _only(document.contexts, context or document.current_context).context
+        cluster = msgspec.convert(_only(document.clusters, chosen.cluster).cluster, _Cluster)
+        user = msgspec.convert(_only(document.users, chosen.user).user, _User)
+    except (msgspec.ValidationError, yaml.YAMLError, LookupError):
+        return None
+    scheme, separator, _ = cluster.server.partition("://")
+    if not separator or scheme not in ("http", "https") or goes_through_a_proxy():
+        return None
+    tls = _tls(cluster, user, path.parent) if scheme == "https" else Tls()
+    tls.check()
+    return Access(cluster.server.rstrip("/"), tls.pool(), _authorization(user, path.parent))
+
+
+def _only(named: list[_N], name: str) -> _N:
+    found = [each for each in named if each.name == name]
+    if len(found) != 1:
+        raise LookupError
+    return found[0]
+
+
+def _tls(cluster: _Cluster, user: _User, folder: Path) -> Tls:
+    data = b64decode(cluster.certificate_authority_data, validate=True).decode("ascii")
+    return Tls(
+        ca_file=None if data else _file(folder, cluster.certificate_authority),
+        ca_data=data or None,
+        cert_file=_file(folder, user.client_certificate),
+        key_file=_file(folder, user.client_key),
+    )
+
+
+def _file(folder: Path, name: str) -> str | None:
+    # What is relative is so to the kubeconfig file.
+    return str(folder / name) if name else None
+
+
+def _authorization(user: _User, folder: Path) -> Callable[[], str]:
+    if user.token:
+        header = f"Bearer {user.token}"
+        return lambda: header
+    return TokenFile(folder / user.token_file) if user.token_file else str
