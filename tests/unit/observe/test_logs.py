@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import logging
 from typing import TYPE_CHECKING
@@ -49,6 +50,32 @@ def test_what_others_log_goes_the_same_way_but_not_their_mechanics(capsys: pytes
         logging.getLogger(name).debug("Authorization: Bearer marker")
     logging.getLogger("urllib3").warning("retrying %s", "now")
     assert [(line["logger"], line["event"]) for line in lines(capsys)] == [("urllib3", "retrying now")]
+
+
+def test_lines_of_ours_and_of_others_come_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogFormat.JSON, LogLevel.INFO)
+    structlog.get_logger("webhook.x").info("one")
+    logging.getLogger("other").info("two")
+    structlog.get_logger("webhook.x").warning("three")
+    printed = lines(capsys)
+    assert [line["event"] for line in printed] == ["one", "two", "three"]
+    assert {frozenset(line) for line in printed} == {frozenset({"event", "level", "logger", "timestamp"})}
+
+
+class Broken(io.StringIO):
+    """A pipe whose reader has gone."""
+
+    def write(self, _text: str) -> int:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("log_format", LogFormat)
+def test_a_log_that_nobody_reads_stops_nobody(monkeypatch: pytest.MonkeyPatch, log_format: LogFormat) -> None:
+    monkeypatch.setattr("sys.stderr", broken := Broken())
+    configure(log_format, LogLevel.INFO)
+    structlog.get_logger("webhook.x").info("one")
+    broken.close()
+    structlog.get_logger("webhook.x").info("two")
 
 
 @pytest.mark.parametrize("key", ["password", "auth", "bearer_token", "Secret-Data", "body", "key_pem"])
