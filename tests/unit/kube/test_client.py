@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -271,7 +272,48 @@ def test_a_reader_of_a_silent_watch_is_woken_by_another_thread(api: FakeApiServe
     stream.shutdown()
 
 
+def first_line_sent(listener: socket.socket) -> bytes:
+    """Answer one request with an empty object; return the line that it began with."""
+    connection, _ = listener.accept()
+    with connection, connection.makefile("rb") as sent:
+        line = sent.readline()
+        while sent.readline().strip():
+            pass
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+    return line
+
+
+def test_the_address_of_an_api_server_may_have_a_path(kubeconfig: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as other:
+        line = other.submit(first_line_sent, listener)
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/k8s/clusters/one"
+        client = connect(with_server(kubeconfig, address))
+        assert client.get(SECRETS, "harbor", "a") == b"{}"
+        client.close()
+
+    assert line.result() == f"GET /k8s/clusters/one{HARBOR} HTTP/1.1\r\n".encode()
+
+
+def test_a_proxy_is_told_the_whole_address(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy, ThreadPoolExecutor(1) as other:
+        line = other.submit(first_line_sent, proxy)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        client = connect(with_server(kubeconfig, "http://api.example.com:8080"))
+        assert client.get(SECRETS, "harbor", "a") == b"{}"
+        client.close()
+
+    assert line.result() == f"GET http://api.example.com:8080{HARBOR} HTTP/1.1\r\n".encode()
+
+
 # Kubeconfig files
+
+
+def with_server(kubeconfig: Path, server: str) -> Path:
+    document = json.loads(kubeconfig.read_text())
+    document["clusters"][0]["cluster"]["server"] = server
+    kubeconfig.write_text(json.dumps(document))
+    return kubeconfig
 
 
 def bad_kubeconfig(tmp_path: Path, text: str | None) -> Path:
