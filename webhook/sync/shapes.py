@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from sys import intern
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,9 +18,13 @@ from webhook.core.selection import Namespace
 from webhook.kube.wire import ObjectMeta, decoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from webhook.sync.release import Release
+
+
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+"""One for all. For the same reason names and hashes are interned below: a third of what the caches hold is repeated."""
 
 
 class NamespaceObject(msgspec.Struct, frozen=True):
@@ -53,17 +59,17 @@ decode_service_account: Callable[[bytes], ServiceAccountObject] = decoder(Servic
 def to_namespace(obj: NamespaceObject) -> Namespace:
     """Return what decisions read of a Namespace."""
     metadata = obj.metadata
-    return Namespace(metadata.name, metadata.labels or {}, metadata.deletion_timestamp is not None)
+    return Namespace(intern(metadata.name), metadata.labels or NO_LABELS, metadata.deletion_timestamp is not None)
 
 
 def to_service_account(obj: ServiceAccountObject) -> ServiceAccount:
     """Return what the plan reads of a ServiceAccount."""
     metadata = obj.metadata
     return ServiceAccount(
-        namespace=metadata.namespace,
-        name=metadata.name,
+        namespace=intern(metadata.namespace),
+        name=intern(metadata.name),
         resource_version=metadata.resource_version,
-        labels=metadata.labels or {},
+        labels=metadata.labels or NO_LABELS,
         references=references_of(obj.image_pull_secrets),
         terminating=metadata.deletion_timestamp is not None,
         enforces=enforces_references(metadata.annotations or {}),
@@ -75,14 +81,14 @@ def to_copy(obj: SecretObject, release: Release) -> Copy:
     metadata = obj.metadata
     ours = is_ours(metadata.labels or {}, release.name, release.namespace)
     return Copy(
-        namespace=metadata.namespace,
-        name=metadata.name,
+        namespace=intern(metadata.namespace),
+        name=intern(metadata.name),
         uid=metadata.uid,
         resource_version=metadata.resource_version,
         ours=ours,
         # The content of a foreign Secret is none of our business, not even as a hash.
-        content_hash=_hash(obj.data) if ours else "",
-        type=obj.type,
+        content_hash=intern(_hash(obj.data)) if ours else "",
+        type=intern(obj.type),
         immutable=obj.immutable is True,
         terminating=metadata.deletion_timestamp is not None,
     )
