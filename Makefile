@@ -46,6 +46,7 @@ bench-admission: $(READY) ## reviews and Pods a second, beside two webhooks in G
 	$(RUN)/python -m tests.bench.flood
 
 bench-sync: $(READY) ## the sync loop at NAMESPACES=500 namespaces, or several numbers by commas
+	$(RUN)/python -m compileall -q webhook certs  # as an image has them
 	$(RUN)/python -m tests.bench.sync
 
 e2e: $(READY) ## the whole way once, on a real API server

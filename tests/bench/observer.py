@@ -19,12 +19,27 @@ DEADLINE_SECONDS = 600.0
 SYNC_SECONDS = 60.0
 
 
+class _Goal:
+    """Namespaces of which something is wanted, and when the last of them had it."""
+
+    def __init__(self, namespaces: Iterable[str], wanted: Callable[[str], bool]) -> None:
+        self.missing = set(namespaces)
+        self.latest = 0.0
+        self._wanted = wanted
+
+    def look(self, namespace: str, value: str, when: float) -> None:
+        if namespace in self.missing and self._wanted(value):
+            self.missing.discard(namespace)
+            self.latest = max(self.latest, when)
+
+
 class Seen:
     """By namespace a version of what was last seen in it, and when it was seen first."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._values: dict[str, tuple[str, float]] = {}
+        self._goals: list[_Goal] = []
 
     def replace(self, objects: Iterable[tuple[str, str]]) -> None:
         for each in objects:
@@ -33,13 +48,18 @@ class Seen:
     def upsert(self, obj: tuple[str, str]) -> None:
         namespace, value = obj
         with self._changed:
-            if self._values.get(namespace, ("", 0.0))[0] != value:
-                self._values[namespace] = (value, time.perf_counter())
-                self._changed.notify_all()
+            known = self._values.get(namespace)
+            if known is None or known[0] != value:
+                when = time.perf_counter()
+                self._values[namespace] = (value, when)
+                # Only the one that changed is looked at: who measures must not need more time than what is measured.
+                for goal in self._goals:
+                    goal.look(namespace, value, when)
+                    if not goal.missing:
+                        self._changed.notify_all()
 
     def remove(self, obj: tuple[str, str]) -> None:
-        with self._changed:
-            self._values.pop(obj[0], None)
+        self.upsert((obj[0], ""))
 
     def value(self, namespace: str) -> str:
         """Return what was last seen in a namespace."""
@@ -47,21 +67,24 @@ class Seen:
             return self._values.get(namespace, ("", 0.0))[0]
 
     def wait(self, namespaces: Iterable[str], wanted: Callable[[str], bool]) -> float:
-        """Wait until what is in each of these namespaces is ``wanted``; return when the last of them became so."""
-        missing = set(namespaces)
-        latest = 0.0
+        """Wait until what is in each of these namespaces is ``wanted``; return when the last of them became so.
+
+        A namespace in which nothing has been seen is not what anybody wants.
+        """
+        goal = _Goal(namespaces, wanted)
         deadline = time.monotonic() + DEADLINE_SECONDS
         with self._changed:
-            while True:
-                for namespace in list(missing):
-                    value, when = self._values.get(namespace, ("", 0.0))
-                    if wanted(value):
-                        missing.discard(namespace)
-                        latest = max(latest, when)
-                if not missing:
-                    return latest
-                if not self._changed.wait(deadline - time.monotonic()):
-                    raise TimeoutError(f"{len(missing)} namespaces are not as they should be, {min(missing)} for one")
+            for namespace in goal.missing & self._values.keys():
+                goal.look(namespace, *self._values[namespace])
+            self._goals.append(goal)
+            try:
+                while goal.missing:
+                    if not self._changed.wait(deadline - time.monotonic()):
+                        missing = f"{len(goal.missing)} namespaces are not as they should be"
+                        raise TimeoutError(f"{missing}, {min(goal.missing)} for one")
+            finally:
+                self._goals.remove(goal)
+            return goal.latest
 
 
 class Observer:

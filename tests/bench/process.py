@@ -1,4 +1,4 @@
-"""What the operating system and the API server say about a process and its requests."""
+"""What the operating system says about a process."""
 
 from __future__ import annotations
 
@@ -6,27 +6,21 @@ import os
 import re
 from pathlib import Path
 
-_REQUESTS = re.compile(r"^apiserver_request_total\{([^}]*)\} (\S+)$", re.MULTILINE)
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
-_WRITES = {"PATCH", "APPLY", "POST", "PUT", "DELETE"}
-_WATCHED = {"secrets", "serviceaccounts"}
 _KIB_IN_MIB = 1024
-
-
-def write_requests(metrics: str) -> dict[str, int]:
-    """Return the writes to Secrets and ServiceAccounts that the API server has counted, by verb, resource and code."""
-    found: dict[str, int] = {}
-    for labels, value in _REQUESTS.findall(metrics):
-        label = dict(_LABEL.findall(labels))
-        if label.get("resource") in _WATCHED and label.get("verb") in _WRITES and not label.get("subresource"):
-            key = f"{label['verb']} {label['resource']} {label['code']}"
-            found[key] = found.get(key, 0) + int(float(value))
-    return found
 
 
 def resident_mib(pid: int) -> float:
     """Return the resident memory of a process in MiB (Linux)."""
-    match = re.search(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return _mib(pid, "VmRSS")
+
+
+def peak_mib(pid: int) -> float:
+    """Return the most resident memory that a process has had so far in MiB (Linux)."""
+    return _mib(pid, "VmHWM")
+
+
+def _mib(pid: int, field: str) -> float:
+    match = re.search(rf"^{field}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     if match is None:
         raise ProcessLookupError(f"process {pid} has ended")
     return int(match[1]) / _KIB_IN_MIB

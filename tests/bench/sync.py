@@ -1,26 +1,25 @@
 """``python -m tests.bench.sync``: the sync loop at scale, on a real API server, as a real process with its own rights.
 
-For each number of namespaces (NAMESPACES=500,2000): from the start of the process to the last copy and the last
-reference; from the change of the source to the last copy; from the creation of a labelled namespace, and from the label
-on one that was there, to its copy; the requests that the API server counted, memory and CPU time of the process.
+For each number of namespaces (NAMESPACES=500,2000,10000), on a cluster of its own: from the start of the process to the
+last copy and the last reference; from the change of the source to the last copy; from the creation of a labelled
+namespace, and from the label on one that was there, to its copy; 20,000 events; and once more from the start, when only
+the copies are missing. For each of them CPU time, memory, and what was asked of the API server by its own audit log.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import statistics
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-
+from tests.bench.filling import Filling
 from tests.bench.observer import Observer
-from tests.bench.process import resident_mib, seconds_of_cpu, write_requests
+from tests.bench.process import peak_mib, resident_mib, seconds_of_cpu
+from tests.bench.requests import Requests
+from tests.bench.table import show
 from tests.cluster.cluster import Cluster
 from tests.integration.playground import COPY, Playground
 
@@ -29,29 +28,49 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS = 50
-CREATORS = 4
+EVENTS = 20_000
+"""An hour's worth of a large cluster, sent as quickly as the API server takes them."""
+
+FLAGS = ("--log-format=json",)
+"""Everything else as the chart has it by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What one thing took: seconds until it was done, CPU time of sync, MiB at its end, and sync's requests."""
+
+    seconds: float
+    cpu_seconds: float
+    rss_mib: float
+    requests: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One measurement; seconds, milliseconds, MiB, and numbers of requests."""
+    """One number of namespaces; durations in milliseconds where the name says so."""
 
     namespaces: int
-    cold_start_s: float
-    rotation_s: float
-    new_namespace_ms_median: float
-    new_namespace_ms_p99: float
-    label_to_copy_ms_median: float
-    writes_by_cold_start: dict[str, int]
-    writes_needed: int
-    rss_mib: float
-    cpu_s_by_cold_start: float
+    cold_start: Phase
+    rotation: Phase
+    new_namespace_ms: list[float]
+    """To the copy, sorted."""
+    label_ms: list[float]
+    """The same for namespaces that were there before."""
+    events: Phase
+    events_sent: int
+    peak_mib: float
+    """The most memory that sync ever had."""
+    cold_start_referenced: Phase
+    """Where each ServiceAccount has the reference already, as the webhook leaves it."""
 
 
 def main() -> None:
     """Measure, print a table and write ``results/sync.json``."""
     sizes = [int(text) for text in os.environ.get("NAMESPACES", "500").split(",")]
-    results = [measure(size) for size in sizes]
+    results = []
+    for size in sizes:
+        with Cluster.start() as cluster, Playground.make(cluster) as playground:
+            results.append(Bench(playground, size).run())
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / "sync.json"
     file.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
@@ -59,84 +78,118 @@ def main() -> None:
     print(f"written to {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}")
 
 
-def measure(size: int) -> Result:
-    """Measure one number of namespaces on a cluster of its own."""
-    with Cluster.start() as cluster, Playground.make(cluster) as playground:
-        playground.set_source("first")
-        namespaces = [f"bench-{number:05}" for number in range(size)]
-        with ThreadPoolExecutor(CREATORS) as creators:
-            list(creators.map(lambda name: cluster.create_namespace(name, {playground.label: "enabled"}), namespaces))
-        observer = Observer(cluster.kubeconfig, COPY)
-        before = write_requests(cluster.metrics())
-        started = time.perf_counter()
-        process = playground.installation.start_sync("--no-leader-elect", "--log-level=warning")
-        cold = max(
-            observer.copies.wait(namespaces, bool),
-            observer.references.wait(namespaces, lambda names: COPY in names),
+class Bench:
+    """One cluster with that many selected namespaces; the steps of `run` go in this order, each once."""
+
+    def __init__(self, playground: Playground, size: int) -> None:
+        self._playground = playground
+        self._installation = playground.installation
+        cluster, installation = playground.cluster, playground.installation
+        user = f"system:serviceaccount:{installation.namespace}:{installation.fullname}-sync"
+        self._requests = Requests(cluster.audit_log, user)
+        self._filling = Filling(cluster.kubeconfig)
+        self._observer = Observer(cluster.kubeconfig, COPY)
+        self.names = [f"bench-{number:05}" for number in range(size)]
+
+    def run(self) -> Result:
+        """Measure everything."""
+        self.fill()
+        cold_start = self.start()
+        rotation = self.rotate()
+        created = self.rounds(self.create)
+        labelled = self.rounds(self.label)
+        events = self.stir()
+        peak = peak_mib(self._pid)
+        referenced = self.start_again()
+        self._observer.stop()
+        return Result(
+            namespaces=len(self.names),
+            cold_start=cold_start,
+            rotation=rotation,
+            new_namespace_ms=created,
+            label_ms=labelled,
+            events=events,
+            events_sent=EVENTS,
+            peak_mib=round(peak, 1),
+            cold_start_referenced=referenced,
         )
-        cpu = seconds_of_cpu(process.program.pid)
-        after = write_requests(cluster.metrics())
-        previous = observer.copies.value(namespaces[0])
-        rotated = time.perf_counter()
-        playground.set_source("second")
-        rotation = observer.copies.wait(namespaces, lambda content: bool(content) and content != previous)
-        created = _rounds(lambda number: _new_namespace(playground, observer, f"new-{number}", labelled=True))
-        labelled = _rounds(lambda number: _new_namespace(playground, observer, f"late-{number}", labelled=False))
-        rss = resident_mib(process.program.pid)
-        observer.stop()
-    return Result(
-        namespaces=size,
-        cold_start_s=round(cold - started, 2),
-        rotation_s=round(rotation - rotated, 2),
-        new_namespace_ms_median=round(statistics.median(created), 1),
-        new_namespace_ms_p99=round(sorted(created)[int(len(created) * 0.99)], 1),
-        label_to_copy_ms_median=round(statistics.median(labelled), 1),
-        writes_by_cold_start={key: after[key] - before.get(key, 0) for key in after if after[key] > before.get(key, 0)},
-        writes_needed=2 * size,
-        rss_mib=round(rss, 1),
-        cpu_s_by_cold_start=round(cpu, 2),
-    )
 
+    def fill(self) -> None:
+        """Create the namespaces, and wait for their ServiceAccounts."""
+        self._playground.set_source("first")
+        self._filling.create(self.names, {self._playground.label: "enabled"})
+        self._observer.references.wait(self.names, lambda _: True)
 
-def _rounds(once: Callable[[int], float]) -> list[float]:
-    return [once(number) * 1000 for number in range(ROUNDS)]
-
-
-def _new_namespace(playground: Playground, observer: Observer, name: str, *, labelled: bool) -> float:
-    """Return the seconds from the API server's answer about the labelled namespace to its copy."""
-    label = {playground.label: "enabled"}
-    if labelled:
-        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": label}}
+    def start(self) -> Phase:
+        """From the start of the process to the last copy and the last reference."""
+        self._requests.since()
         started = time.perf_counter()
-        playground.cluster.api.call("POST", "/api/v1/namespaces", body)
-    else:
-        playground.cluster.create_namespace(name)
+        self._sync = self._installation.start_sync(*FLAGS)
+        return self._phase(self._complete(self.names) - started, cpu_before=0.0)
+
+    def rotate(self) -> Phase:
+        """From the change of the source to the last copy."""
+        previous = self._observer.copies.value(self.names[0])
+        cpu = seconds_of_cpu(self._pid)
         started = time.perf_counter()
-        playground.opt(name, "enabled")
-    return observer.copies.wait([name], bool) - started
+        self._playground.set_source("second")
+        ended = self._observer.copies.wait(self.names, lambda content: bool(content) and content != previous)
+        return self._phase(ended - started, cpu)
 
+    def rounds(self, once: Callable[[int], float]) -> list[float]:
+        """Do something many times, one after the other; return the sorted milliseconds."""
+        measured = sorted(round(once(number) * 1000, 1) for number in range(ROUNDS))
+        self._requests.since()
+        return measured
 
-def show(results: list[Result]) -> None:
-    """Print the results, a column for each number of namespaces."""
-    table = Table("sync", *(f"{result.namespaces} namespaces" for result in results), box=None, pad_edge=False)
-    rows: list[tuple[str, Callable[[Result], str]]] = [
-        ("cold start to the last copy and reference", lambda result: f"{result.cold_start_s} s"),
-        ("  writes that the API server counted", lambda result: _requests(result.writes_by_cold_start)),
-        ("  writes needed", lambda result: str(result.writes_needed)),
-        ("  CPU time of sync", lambda result: f"{result.cpu_s_by_cold_start} s"),
-        ("rotation to the last copy", lambda result: f"{result.rotation_s} s"),
-        ("new namespace to its copy, median", lambda result: f"{result.new_namespace_ms_median} ms"),
-        ("new namespace to its copy, p99", lambda result: f"{result.new_namespace_ms_p99} ms"),
-        ("label to copy, median", lambda result: f"{result.label_to_copy_ms_median} ms"),
-        ("memory of sync (RSS)", lambda result: f"{result.rss_mib} MiB"),
-    ]
-    for text, value in rows:
-        table.add_row(text, *(value(result) for result in results))
-    Console(highlight=False, width=160).print(table)
+    def create(self, number: int) -> float:
+        """From the creation of a labelled namespace to its copy."""
+        name = f"new-{number}"
+        started = time.perf_counter()
+        self._filling.create([name], {self._playground.label: "enabled"})
+        return self._observer.copies.wait([name], bool) - started
 
+    def label(self, number: int) -> float:
+        """From the label on a namespace that was there to its copy."""
+        name = f"late-{number}"
+        self._filling.create([name], {})
+        self._observer.references.wait([name], lambda _: True)
+        started = time.perf_counter()
+        self._filling.label(name, {self._playground.label: "enabled"})
+        return self._observer.copies.wait([name], bool) - started
 
-def _requests(counted: dict[str, int]) -> str:
-    return ", ".join(f"{number} {key}" for key, number in sorted(counted.items()))
+    def stir(self) -> Phase:
+        """Thousands of changes that need nothing, and one that does, which shows that all others have been seen."""
+        cpu = seconds_of_cpu(self._pid)
+        started = time.perf_counter()
+        self._filling.stir(self.names, EVENTS)
+        # Its copy and its reference show that both watches have come so far.
+        self._filling.create(["last"], {self._playground.label: "enabled"})
+        return self._phase(self._complete(["last"]) - started, cpu)
+
+    def start_again(self) -> Phase:
+        """The same as `start`, but the ServiceAccounts have their references."""
+        self._sync.stop()
+        self._filling.delete_copies(self.names, COPY)
+        self._observer.copies.wait(self.names, lambda content: not content)
+        return self.start()
+
+    def _complete(self, names: list[str]) -> float:
+        """Wait for the copies and the references; return when the last of them was there."""
+        copied = self._observer.copies.wait(names, bool)
+        return max(copied, self._observer.references.wait(names, lambda references: COPY in references))
+
+    @property
+    def _pid(self) -> int:
+        return self._sync.program.pid
+
+    def _phase(self, seconds: float, cpu_before: float) -> Phase:
+        return Phase(
+            seconds=round(seconds, 2),
+            cpu_seconds=round(seconds_of_cpu(self._pid) - cpu_before, 2),
+            rss_mib=round(resident_mib(self._pid), 1),
+            requests=self._requests.since(),
+        )
 
 
 if __name__ == "__main__":

@@ -154,9 +154,14 @@ class Cluster:
         """Return the API server's own metrics, in the Prometheus text format."""
         return self.api.request("GET", "/metrics").text
 
+    @property
+    def audit_log(self) -> Path:
+        """The API server's audit log; see `programs.AUDIT_POLICY` for what is in it."""
+        return self._layout.audit_log
+
     def audit_events(self) -> Iterator[dict[str, Any]]:
-        """Yield the API server's audit log so far, oldest first; see `programs.AUDIT_POLICY` for what is in it."""
-        with self._layout.audit_log.open("rb") as log:
+        """Yield the API server's audit log so far, oldest first."""
+        with self.audit_log.open("rb") as log:
             for line in log:
                 if line.endswith(b"\n"):  # a line without is still being written
                     yield msgspec.json.decode(line)

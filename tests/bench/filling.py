@@ -1,0 +1,57 @@
+"""Namespaces by the thousand, and what happens in them, as quickly as the API server takes it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from webhook.kube.client import connect
+from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from webhook.kube.client import Client
+
+CREATORS = 8
+ACCOUNT = "default"
+
+
+class Filling:
+    """Writes as cluster-admin, with several connections."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._client: Client = connect(kubeconfig)
+
+    def create(self, names: Iterable[str], labels: Mapping[str, str]) -> None:
+        """Create namespaces; their ServiceAccounts come later."""
+        _each(names, lambda name: self._client.create(NAMESPACES, {"metadata": {"name": name, "labels": labels}}))
+
+    def delete_copies(self, names: Iterable[str], copy: str) -> None:
+        """Take the copies away, and leave the references to them."""
+        _each(names, lambda name: self._client.request("DELETE", SECRETS.path(name, copy)))
+
+    def stir(self, names: Sequence[str], events: int) -> None:
+        """Change labels of namespaces and annotations of ServiceAccounts, by turns, that many times in all."""
+        _each(range(events), lambda number: self._change(names[number // 2 % len(names)], number))
+
+    def label(self, name: str, labels: Mapping[str, str]) -> None:
+        """Set labels of a namespace."""
+        self._patch(NAMESPACES.path(None, name), {"metadata": {"labels": labels}})
+
+    def _change(self, name: str, number: int) -> None:
+        mark = {"example.com/stirred": str(number)}
+        if number % 2:
+            self._patch(SERVICE_ACCOUNTS.path(name, ACCOUNT), {"metadata": {"annotations": mark}})
+        else:
+            self.label(name, mark)
+
+    def _patch(self, path: str, body: Mapping[str, Any]) -> None:
+        self._client.request("PATCH", path, body=body, content_type="application/merge-patch+json")
+
+
+def _each(items: Iterable[Any], write: Callable[[Any], object]) -> None:
+    with ThreadPoolExecutor(CREATORS) as creators:
+        for _ in creators.map(write, items):
+            pass
