@@ -103,9 +103,10 @@ class WorkQueue:
     def _add(self, names: Iterable[str], lane: Lane) -> None:
         now = self._clock()
         with self._condition:
+            before = self._waiting()
             for name in names:
                 self._want(name, now, lane)
-            self._condition.notify_all()
+            self._condition.notify(self._waiting() - before)
 
     def _want(self, name: str, now: float, lane: Lane) -> None:
         self._wanted.setdefault(name, now)
@@ -179,7 +180,7 @@ class WorkQueue:
 
     def __len__(self) -> int:
         with self._condition:
-            return sum(map(len, self._lanes))
+            return self._waiting()
 
     @property
     def is_idle(self) -> bool:
@@ -194,7 +195,7 @@ class WorkQueue:
             working = [now - since for since in self._handled.values()]
             oldest = min(self._wanted.items(), key=itemgetter(1), default=None)
             return QueueState(
-                waiting=sum(map(len, self._lanes)),
+                waiting=self._waiting(),
                 working=len(working),
                 failing=len(self._failures),
                 added=self._added,
@@ -203,6 +204,9 @@ class WorkQueue:
                 longest=max(working, default=0.0),
                 oldest=None if oldest is None else (oldest[0], now - oldest[1]),
             )
+
+    def _waiting(self) -> int:
+        return sum(map(len, self._lanes))
 
     def _promote(self) -> None:
         now = self._clock()
