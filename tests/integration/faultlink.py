@@ -1,0 +1,200 @@
+"""One connection through the fault proxy: what is said on it, and what becomes of that."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping
+    from typing import TypeAlias
+
+_CHUNK = 65536
+_LARGEST_HEAD = 65536
+_RESET = struct.pack("ii", 1, 0)
+"""A linger of 0 seconds: close() sends a reset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that has come in, by the monotonic clock of this machine."""
+
+    at: float
+    method: str
+    target: str
+    headers: Mapping[str, str] = field(repr=False)
+
+    @property
+    def writes(self) -> bool:
+        return self.method != "GET"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered in the API server's stead."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def encode(self) -> bytes:
+        lines = [
+            f"HTTP/1.1 {self.status} Fault",
+            f"Content-Type: {self.content_type}",
+            f"Content-Length: {len(self.body)}",
+            *(f"{name}: {value}" for name, value in self.headers),
+        ]
+        return "\r\n".join([*lines, "", ""]).encode() + self.body
+
+
+if TYPE_CHECKING:
+    Chooses: TypeAlias = Callable[[Request], bool]
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What all connections have in common: the faults of the moment, and what has been seen."""
+
+    delay: float = 0.0
+    cut_after: int | None = None
+    answers: list[tuple[Answer, Chooses]] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+
+    def answer_to(self, request: Request) -> Answer | None:
+        return next((answer for answer, chosen in self.answers if chosen(request)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """How to speak to either side."""
+
+    towards_clients: ssl.SSLContext
+    towards_server: ssl.SSLContext
+    host: str
+    port: int
+
+
+class Link:
+    """An accepted connection, and the one to the API server that belongs to it; while it is held, nothing passes."""
+
+    def __init__(self, traffic: Traffic, ends: Ends) -> None:
+        self._traffic = traffic
+        self._ends = ends
+        self._passes = asyncio.Event()
+        self._passes.set()
+        self._answered = 0
+
+    def hold(self) -> None:
+        self._passes.clear()
+
+    def resume(self) -> None:
+        self._passes.set()
+
+    def count_anew(self) -> None:
+        """Begin to count the bytes of answers from here."""
+        self._answered = 0
+
+    async def run(self, accepted: socket.socket) -> None:
+        """Pass on what either side says until one of them ends, or this is cancelled; then reset both."""
+        ends = self._ends
+        try:
+            far_reader, far = await asyncio.open_connection(ends.host, ends.port, ssl=ends.towards_server)
+        except (OSError, asyncio.CancelledError):
+            # As without a proxy in between: nobody is there.
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            accepted.close()
+            return
+        try:
+            near_reader, near = await _accept_tls(accepted, ends.towards_clients)
+            try:
+                await self._pass_both(
+                    asyncio.ensure_future(self._pass_requests(near_reader, near, far)),
+                    asyncio.ensure_future(self._pass_answers(far_reader, near)),
+                )
+            finally:
+                near.transport.abort()
+        except (OSError, asyncio.IncompleteReadError):
+            return  # one of the sides has ended
+        finally:
+            far.transport.abort()
+
+    async def _pass_both(self, *sides: asyncio.Task[None]) -> None:
+        try:
+            ended, _ = await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
+            # While it is held, nobody is told of the end either.
+            await self._passes.wait()
+            for side in ended:
+                side.result()
+        finally:
+            for side in sides:
+                side.cancel()
+            await asyncio.gather(*sides, return_exceptions=True)
+
+    async def _pass_requests(
+        self, reader: asyncio.StreamReader, near: asyncio.StreamWriter, far: asyncio.StreamWriter
+    ) -> None:
+        while True:
+            request = _read_head(head := await reader.readuntil(b"\r\n\r\n"))
+            body = await reader.readexactly(int(request.headers.get("content-length", "0")))
+            await self._passes.wait()
+            self._traffic.requests.append(request)
+            answer = self._traffic.answer_to(request)
+            writer, said = (far, head + body) if answer is None else (near, answer.encode())
+            writer.write(said)
+            await writer.drain()
+
+    async def _pass_answers(self, reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
+        # Two steps, because what is late must not hold up the reading of what comes after it.
+        late: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        speaking = asyncio.ensure_future(self._speak(late, near))
+        try:
+            while chunk := await reader.read(_CHUNK):
+                late.put_nowait((time.monotonic() + self._traffic.delay, chunk))
+            late.put_nowait((time.monotonic() + self._traffic.delay, b""))
+            await speaking
+        finally:
+            speaking.cancel()
+            await asyncio.gather(speaking, return_exceptions=True)
+
+    async def _speak(self, late: asyncio.Queue[tuple[float, bytes]], near: asyncio.StreamWriter) -> None:
+        while True:
+            due, chunk = await late.get()
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await self._passes.wait()
+            if not chunk:
+                return
+            limit = self._traffic.cut_after
+            room = len(chunk) if limit is None else max(0, limit - self._answered)
+            self._answered += len(chunk)
+            near.write(chunk[:room])
+            await near.drain()
+            if room < len(chunk):
+                # A write to a transport leaves at once, as long as the other side reads.
+                near.transport.abort()
+                return
+
+
+async def _accept_tls(
+    accepted: socket.socket, tls: ssl.SSLContext
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=_LARGEST_HEAD)
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await loop.connect_accepted_socket(lambda: protocol, accepted, ssl=tls)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+def _read_head(head: bytes) -> Request:
+    first, *lines = head.decode("latin-1").split("\r\n")
+    method, target, _ = first.split(" ", 2)
+    pairs = (line.partition(":") for line in lines if line)
+    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    if "transfer-encoding" in headers:
+        raise NotImplementedError(f"{method} {target}: a request with a chunked body")
+    return Request(time.monotonic(), method, target, headers)

@@ -1,0 +1,195 @@
+"""A proxy in front of an API server, with faults that are switched on while connections are open.
+
+It ends TLS with a certificate of the cluster's own authority, so that it can answer in the API server's stead: a client
+that identifies itself by bearer token needs no more than another address. What it does not answer itself it passes on,
+byte by byte, over one connection for each one that it has accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from tests.cluster.ports import free_port
+from tests.cluster.programs import LOOPBACK
+from tests.integration.faultlink import Ends, Link, Traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from tests.cluster.pki import Pair
+    from tests.integration.faultlink import Answer, Chooses, Request
+
+_BACKLOG = 1024
+
+
+class FaultProxy:
+    """Accepts connections on a port of loopback while its ``with`` block lasts; its methods are thread-safe.
+
+    Each fault is a context: it begins with the ``with`` block and has ended when that is left.
+    """
+
+    def __init__(self, upstream: str, ca: Path, serving: Pair) -> None:
+        address = urlsplit(upstream)
+        towards_clients = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        towards_clients.load_cert_chain(serving.certificate, serving.key)
+        towards_server = ssl.create_default_context(cafile=str(ca))
+        self._ends = Ends(towards_clients, towards_server, address.hostname or LOOPBACK, address.port or 443)
+        self._port = free_port()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy", daemon=True)
+        self._listening: tuple[socket.socket, asyncio.Task[None]] | None = None
+        self._traffic = Traffic()
+        self._links: dict[asyncio.Task[None], Link] = {}
+        self._accepted: list[float] = []
+        self._swallowing = False
+        self._swallowed: list[socket.socket] = []
+        self._defects: list[BaseException] = []
+
+    @property
+    def url(self) -> str:
+        return f"https://{LOOPBACK}:{self._port}"
+
+    def since(self, moment: float) -> list[Request]:
+        """Return the requests that have come in since a moment of the monotonic clock."""
+        return [request for request in list(self._traffic.requests) if request.at >= moment]
+
+    def load(self, begin: float, end: float) -> float:
+        """Return how much a second came in between two moments: requests, or connections if there were more of them."""
+        requests = sum(begin <= request.at < end for request in list(self._traffic.requests))
+        connections = sum(begin <= at < end for at in list(self._accepted))
+        return max(requests, connections) / (end - begin)
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Nobody listens, and what was established is reset."""
+        self._do(self._stop_listening())
+        self.reset()
+        try:
+            yield
+        finally:
+            self._do(self._listen())
+
+    @contextmanager
+    def silent(self, *, established: bool = True, new: bool = True, resumes: bool = False) -> Iterator[None]:
+        """Connections are half-open: what comes is taken and goes nowhere, and nobody is told.
+
+        Established and new connections alike, or only one kind. At the end the established ones go on with
+        ``resumes``; else they stay as they are for ever, and only later ones work.
+        """
+        held = list(self._links.values()) if established else []
+        for link in held:
+            self._call(link.hold)
+        self._swallowing = new
+        try:
+            yield
+        finally:
+            self._swallowing = False
+            for link in held if resumes else ():
+                self._call(link.resume)
+
+    @contextmanager
+    def slow(self, seconds: float) -> Iterator[None]:
+        """Everything that the API server says comes so much later."""
+        self._traffic.delay = seconds
+        try:
+            yield
+        finally:
+            self._traffic.delay = 0.0
+
+    @contextmanager
+    def cutting(self, after: int) -> Iterator[None]:
+        """Each connection breaks after so many bytes of answers."""
+        for link in list(self._links.values()):
+            self._call(link.count_anew)
+        self._traffic.cut_after = after
+        try:
+            yield
+        finally:
+            self._traffic.cut_after = None
+
+    @contextmanager
+    def answering(self, answer: Answer, chosen: Chooses = lambda _: True) -> Iterator[None]:
+        """The chosen requests get this answer, and the API server never sees them."""
+        self._traffic.answers.append((answer, chosen))
+        try:
+            yield
+        finally:
+            self._traffic.answers.remove((answer, chosen))
+
+    def reset(self) -> None:
+        """Break every connection there is; new ones work."""
+        self._do(self._end_links())
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _call(self, function: Any) -> None:  # noqa: ANN401
+        self._loop.call_soon_threadsafe(function)
+
+    async def _listen(self) -> None:
+        listener = socket.create_server((LOOPBACK, self._port), backlog=_BACKLOG)
+        listener.setblocking(False)
+        self._listening = (listener, self._loop.create_task(self._accept(listener)))
+
+    async def _stop_listening(self) -> None:
+        if self._listening is not None:
+            listener, accepting = self._listening
+            accepting.cancel()
+            await asyncio.gather(accepting, return_exceptions=True)
+            listener.close()
+            self._listening = None
+
+    async def _accept(self, listener: socket.socket) -> None:
+        while True:
+            accepted, _ = await self._loop.sock_accept(listener)
+            self._accepted.append(time.monotonic())
+            if self._swallowing:
+                self._swallowed.append(accepted)
+            else:
+                link = Link(self._traffic, self._ends)
+                task = self._loop.create_task(link.run(accepted))
+                self._links[task] = link
+                task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        del self._links[task]
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._defects.append(error)
+
+    async def _end_links(self) -> None:
+        tasks = tuple(self._links)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        while self._swallowed:
+            self._swallowed.pop().close()
+
+    async def _end(self) -> None:
+        await self._stop_listening()
+        await self._end_links()
+        await asyncio.sleep(0)  # the transports are told of their end before this returns
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._do(self._listen())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._do(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        # What went wrong in this program itself must not pass for a fault.
+        if self._defects and error is None:
+            raise self._defects[0]
