@@ -80,6 +80,14 @@ class ApiError(PullSecretsError):
         self.retry_after = retry_after
         super().__init__(message)
 
+    @property
+    def is_general(self) -> bool:
+        """Whether an answer has nothing to do with what was asked: a proxy's page, or a plea to come back later.
+
+        InternalError, the API server's own word, is not: a webhook that fails for one namespace ends as that.
+        """
+        return self.status == 429 or (self.status >= 500 and self.reason != "InternalError")  # noqa: PLR2004
+
 
 class ApiUnavailable(ApiError):
     """No answer from the API server: connection refused, timed out, reset, or TLS failed."""

@@ -150,6 +150,10 @@ class Cluster:
         file = re.sub(r"[^a-z0-9.-]", "-", f"user-{user}")
         return self._client_kubeconfig(file, self._pki.authority.issue(file, user, groups))
 
+    def issue_serving(self, name: str) -> pki.Pair:
+        """Return a certificate for a server on loopback that every kubeconfig of this cluster trusts."""
+        return self._pki.authority.issue(f"serving-{name}", name)
+
     def metrics(self) -> str:
         """Return the API server's own metrics, in the Prometheus text format."""
         return self.api.request("GET", "/metrics").text

@@ -10,7 +10,6 @@ Source: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
 from __future__ import annotations
 
 import os
-import socket
 import ssl
 import time
 from contextlib import suppress
@@ -20,7 +19,6 @@ from typing import TYPE_CHECKING
 from urllib.request import getproxies
 
 import urllib3
-from urllib3.connection import HTTPConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,9 +31,6 @@ TOKEN_SECONDS = 60.0
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet puts what a Pod needs to speak to the API server."""
-
-_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 9}
-"""Seconds and probes, as client-go dials; macOS calls the first one TCP_KEEPALIVE, and no system has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +69,9 @@ class Tls:
             context.load_cert_chain(self.cert_file, self.key_file, password="")
 
     def pool(self) -> urllib3.PoolManager:
-        """Return a pool of such connections, kept alive on the TCP level."""
+        """Return a pool of such connections."""
         return urllib3.PoolManager(
             maxsize=POOL_SIZE,
-            socket_options=_socket_options(),
             cert_reqs=ssl.CERT_REQUIRED,
             ca_certs=self.ca_file,
             ca_cert_data=self.ca_data,
@@ -135,15 +129,3 @@ def in_cluster(folder: Path = SERVICE_ACCOUNT) -> Access | None:
 def goes_through_a_proxy() -> bool:
     """Whether the environment names any proxy."""
     return bool(getproxies().keys() - {"no"})
-
-
-def _socket_options() -> list[tuple[int, int, int]]:
-    # urllib3 takes what it is given in place of its own defaults, which turn Nagle's algorithm off.
-    options = [(level, option, int(value)) for level, option, value in HTTPConnection.default_socket_options]
-    options.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
-    options += [
-        (socket.IPPROTO_TCP, getattr(socket, name), value)
-        for name, value in _KEEPALIVE.items()
-        if hasattr(socket, name)
-    ]
-    return options

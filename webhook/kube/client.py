@@ -17,6 +17,7 @@ from urllib3.exceptions import HTTPError
 from webhook import __version__
 from webhook.errors import ApiUnavailable, Conflict, Forbidden, Invalid, UsageError
 from webhook.kube.access import Access, in_cluster
+from webhook.kube.connectivity import Connectivity
 from webhook.kube.kubeconfig import plain_access
 from webhook.kube.status import error_from_response
 from webhook.kube.stream import Stream, unavailable
@@ -47,13 +48,14 @@ def connect(
     *,
     observer: Observer | None = None,
     on_throttled: Callable[[float], None] | None = None,
+    connectivity: Connectivity | None = None,
     request_timeout: float = REQUEST_TIMEOUT,
 ) -> Client:
     """Return a client for a kubeconfig file, else for the Pod's own ServiceAccount, else for the default kubeconfig.
 
     ``observer(method, status, seconds)`` is told of every answer; status 0 stands for none. ``on_throttled(seconds)``
     is told of every 429 that says when to come back. ``request_timeout`` in seconds bounds the silence in each request
-    but a watch.
+    but a watch. Clients of one process share a ``connectivity``.
 
     Raises:
         UsageError: there is no usable configuration.
@@ -67,7 +69,7 @@ def connect(
         from webhook.kube.package import packaged_access  # noqa: PLC0415 - half a second, and 40 MiB
 
         access = packaged_access(kubeconfig, context)
-    return Client(access, observer, on_throttled, request_timeout)
+    return Client(access, observer, on_throttled, connectivity or Connectivity(), request_timeout)
 
 
 def _simple_access(kubeconfig: Path | None, context: str | None) -> Access | None:
@@ -88,9 +90,12 @@ class Client:
         access: Access,
         observer: Observer | None,
         on_throttled: Callable[[float], None] | None,
+        connectivity: Connectivity,
         request_timeout: float,
     ) -> None:
+        self.connectivity = connectivity
         self._access = access
+        connectivity.follow(access.pool)
         # The pool of this one host: to find it by the whole URL costs a tenth of each request.
         self._pool = access.pool.connection_from_url(access.host)
         # A proxy that is not tunnelled through is told the whole URL.
@@ -107,7 +112,13 @@ class Client:
 
     def close(self) -> None:
         """Close every pooled connection."""
-        self._access.pool.clear()
+        self._pool.close()
+        self._access.pool.clear()  # it would go on to hand out the pool that is closed
+
+    def start_anew(self) -> None:
+        """Close every pooled connection, and dial for the next request."""
+        self.close()
+        self._pool = self._access.pool.connection_from_url(self._access.host)
 
     def get(self, resource: Resource, name: str, namespace: str | None = None) -> bytes:
         """Return one object as JSON."""
@@ -266,5 +277,6 @@ class Client:
         return authorization
 
     def _observe(self, method: str, status: int, started: float) -> None:
+        self.connectivity.note(status, started)
         if self._observer is not None:
             self._observer(method, status, time.monotonic() - started)

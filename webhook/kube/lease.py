@@ -126,10 +126,19 @@ class LeaseElection:
                 # A dead election thread would leave the cluster without a leader: report and go on.
                 log.exception("lease failed", lease=self._name)
             self._announce()
-            # Jitter keeps the candidates from asking in step; a leader wakes early enough to see its own deadline pass.
-            self._stopping.wait(self._timing.retry_period * random.uniform(0.8, 1.0))  # noqa: S311
+            self._stopping.wait(self._pause())
+            self._client.connectivity.wait_up(self._stopping, meanwhile=self._announce)
         self._release()
         self._announce()
+
+    def _pause(self) -> float:
+        """Return the seconds until the next attempt; jitter keeps the candidates from asking in step."""
+        period = self._timing.retry_period * random.uniform(0.8, 1.0)  # noqa: S311
+        if self.is_leading():
+            return period  # early enough to see its own deadline pass
+        # Twice as often, and at the very moment when the Lease expires: each adds to how long nobody leads.
+        remaining = self._remaining(self._clock())
+        return min(period / 2, remaining) if remaining > 0 else period / 2
 
     def _announce(self) -> None:
         leading = self.is_leading()
@@ -165,8 +174,12 @@ class LeaseElection:
     def _may_take(self, lease: Lease, now: float) -> bool:
         if lease.spec.holder_identity in (None, "", self.identity):
             return True
-        duration = lease.spec.lease_duration_seconds or self._timing.duration
-        return now >= self._observed_at + duration
+        return self._remaining(now) <= 0
+
+    def _remaining(self, now: float) -> float:
+        """Return in how many seconds the Lease expires, if nobody renews it."""
+        given = self._observed.spec.lease_duration_seconds if self._observed else None
+        return self._observed_at + (given or self._timing.duration) - now
 
     def _spec(self, previous: Lease | None) -> LeaseSpec:
         stamp = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -28,7 +28,6 @@ def packaged_access(kubeconfig: Path | None, context: str | None) -> Access:
     """
     configuration = Configuration()
     configuration.connection_pool_maxsize = POOL_SIZE
-    configuration.keep_alive = True
     try:
         _load(configuration, kubeconfig, context)
         Tls(configuration.ssl_ca_cert, None, configuration.cert_file, configuration.key_file).check()

@@ -44,8 +44,8 @@ BACKOFF_CAP = 2.0
 """Seconds between attempts. The cap is low because it bounds how long after an outage the loop is blind; a request
 every two seconds is nothing to an API server that has just come back."""
 
-STEADY_SECONDS = 30.0
-"""A watch that lived this long has shown that the server is well: the backoff begins anew."""
+STEADY_SECONDS = 5.0
+"""A watch that lived this long begins the backoff anew: even if all end like that, it is a request in five seconds."""
 
 SHORT_WATCH_SECONDS = 1.0
 """A watch that ends sooner counts as a failure, be there events or not: else the loop would spin on a server, or a
@@ -169,6 +169,7 @@ class Reflector(Generic[W, V]):
         if self._on_restart is not None:
             self._on_restart(self.collection, type(error).__name__)
         self._stopping.wait(seconds)
+        self._client.connectivity.wait_up(self._stopping)
 
     def _list_and_watch(self) -> None:
         if not self._resource_version:

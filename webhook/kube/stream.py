@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib3.exceptions import HTTPError
 
 from webhook.errors import ApiUnavailable
+from webhook.kube.connections import heard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,7 @@ class Stream:
         parts: list[bytes] = []
         try:
             for chunk in self._response.stream(65536, decode_content=False):
+                heard(self._response.connection)
                 head, *rest = chunk.split(b"\n")
                 parts.append(head)
                 for tail in rest:

@@ -18,7 +18,7 @@ from webhook.sync.ledger import Ledger
 from webhook.sync.notices import Notices
 from webhook.sync.outcome import Result, result_of
 from webhook.sync.planner import Planner
-from webhook.sync.queue import Lane, WorkQueue
+from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
 from webhook.sync.sources import SourceBook
 from webhook.sync.writes import Deposed, Writes
 
@@ -69,6 +69,7 @@ class SyncLoop:
         self._planner = Planner(self.caches, self.contention, Grace(), self.ledger, self._notices)
         writes = Writes(client, release, self.caches, self.contention, may_write, metrics.wrote)
         self._executor = Executor(writes, self._copy_failed)
+        self._connectivity = client.connectivity
         self._leading = threading.Event()
         self._leading_since = 0.0
         self._stopping = threading.Event()
@@ -152,6 +153,7 @@ class SyncLoop:
             if name is None or self._stopping.is_set():
                 return
             try:
+                self._connectivity.wait_up(self._stopping)
                 self._handle(name)
             finally:
                 self.queue.done(name)
@@ -167,8 +169,12 @@ class SyncLoop:
         except ApiError as error:
             self._notices.failed(name, error)
             self.ledger.namespace_failed(name, result_of(error))
-            seconds = self.queue.retry(name, error.retry_after or 0.0)
+            cap = OUTAGE_RETRY_CAP if error.is_general else RETRY_CAP
+            seconds = self.queue.retry(name, error.retry_after or 0.0, cap)
             log.warning("namespace failed", namespace=name, cause=str(error), retry_in=round(seconds, 2))
+            if error.is_general:
+                # Every other name would fail as well: all together they must not ask more than one would.
+                self._stopping.wait(seconds)
             return
         except Exception:
             self.ledger.namespace_failed(name, Result.ERROR)

@@ -15,8 +15,10 @@ from msgspec.json import encode
 from webhook.config.file import ConfigurationFile
 from webhook.errors import ApiError, UsageError
 from webhook.kube.client import connect
+from webhook.kube.connectivity import Connectivity
 from webhook.kube.events import EventRecorder, Notice, Reference
 from webhook.kube.lease import LeaseElection
+from webhook.kube.resources import LEASES
 from webhook.observe.background import bind, in_background
 from webhook.observe.health import Health
 from webhook.observe.sync_metrics import SyncMetrics
@@ -38,8 +40,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-LEASE_REQUEST_SECONDS = 4.0
-"""A renewal that hangs must fail while there is time for another before the renew deadline of 10 s."""
+LEASE_REQUEST_SECONDS = 3.0
+"""A renewal that hangs must fail while there is time for another before the renew deadline of 10 s. It also bounds how
+soon a connection is found out that has died without a word."""
 
 STOP_SECONDS = 10.0
 """How long the workers may take to finish the write they are at."""
@@ -76,7 +79,13 @@ def run(settings: Settings) -> None:
     metrics = SyncMetrics()
     with bind(settings.bind_address, settings.metrics_port, "--metrics-port") as bound:
         pace = Pace(settings.writes_per_second, waited=metrics.paced)
-        client = connect(settings.kubeconfig, observer=metrics.requested, on_throttled=pace.throttled)
+        connectivity = Connectivity()
+        client = connect(
+            settings.kubeconfig,
+            observer=metrics.requested,
+            on_throttled=pace.throttled,
+            connectivity=connectivity,
+        )
         _probe(client)
         process = _Process(settings, configuration, client, metrics, pace)
         with in_background(lambda: process.ops(bound), "ops"):
@@ -105,6 +114,7 @@ class _Process:
         self._settings = settings
         self._metrics = metrics
         self._pace = pace
+        self._connectivity = client.connectivity
         self.health = Health()
         self._stopping = threading.Event()
         self._recorder = EventRecorder(client, pace=pace.wait)
@@ -129,6 +139,7 @@ class _Process:
     def run_until_signalled(self, file: ConfigurationFile) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
+        self._connectivity.start(self._make_question())
         self._recorder.start()
         self._loop.start(self._settings.workers)
         _in_background(lambda: file.watch(self._accept, self._refuse, self._stopping), "configuration")
@@ -165,11 +176,30 @@ class _Process:
         if self._election is not None:
             self._election.stop()
         self._recorder.stop(STOP_SECONDS)
+        self._connectivity.stop()
+
+    def _make_question(self) -> Callable[[], object]:
+        """Return what to ask an API server that does not answer: for what is needed most, the Lease."""
+        settings = self._settings
+        client = connect(settings.kubeconfig, observer=self._metrics.requested, request_timeout=LEASE_REQUEST_SECONDS)
+
+        def ask() -> object:
+            client.start_anew()  # an idle connection may be as dead as the others
+            if settings.lease_name is None:
+                return client.request("GET", "/version")
+            return client.get(LEASES, settings.lease_name, settings.release.namespace)
+
+        return ask
 
     def _make_election(self, settings: Settings) -> LeaseElection | None:
         if settings.lease_name is None:
             return None
-        client = connect(settings.kubeconfig, observer=self._metrics.requested, request_timeout=LEASE_REQUEST_SECONDS)
+        client = connect(
+            settings.kubeconfig,
+            observer=self._metrics.requested,
+            connectivity=self._connectivity,
+            request_timeout=LEASE_REQUEST_SECONDS,
+        )
         identity = f"{socket.gethostname()}_{uuid.uuid4()}"
         return LeaseElection(client, settings.release.namespace, settings.lease_name, identity, self._lead)
 

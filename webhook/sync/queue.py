@@ -29,6 +29,9 @@ RETRY_BASE = 0.25
 RETRY_CAP = 120.0
 """Seconds between retries at the most: a quota or a policy that denies the write changes when a person changes it."""
 
+OUTAGE_RETRY_CAP = 2.0
+"""The same after a failure that is not the name's own: when the outage is over, nobody has to change anything."""
+
 
 class Lane(IntEnum):
     """How soon a name is wanted; one that waits already is only ever moved up."""
@@ -122,14 +125,14 @@ class WorkQueue:
         self._added += 1
         self._lanes[lane][name] = now
 
-    def retry(self, name: str, at_least: float = 0.0) -> float:
+    def retry(self, name: str, at_least: float = 0.0, cap: float = RETRY_CAP) -> float:
         """Put a name that failed back after its backoff, ``at_least`` seconds; return how many it will be."""
         with self._condition:
             failures = self._failures.get(name, 0) + 1
             self._failures[name] = failures
             self._retried += 1
             self._wanted.setdefault(name, self._clock())
-            pause = delay(failures, random.random(), base=RETRY_BASE, cap=RETRY_CAP)  # noqa: S311 (jitter)
+            pause = delay(failures, random.random(), base=RETRY_BASE, cap=cap)  # noqa: S311 (jitter)
             seconds = max(at_least, pause)
             self._schedule(name, self._clock() + seconds)
             return seconds

@@ -79,7 +79,7 @@ class Writes:
         # Force takes back what others edited in our copy. Never on creation: a foreign Secret of that name that the
         # caches do not know yet must win.
         force = action.updates is not None
-        with self._write("copy updated" if force else "copy created"):
+        with self._write("copy updated" if force else "copy created"), self._refreshed(namespace, action.name):
             stored = self._client.apply(SECRETS, body, field_manager=FIELD_MANAGER, force=force)
         copy = to_copy(decode_secret(stored), self._release)
         table = self._caches.copies(action.name)
@@ -118,7 +118,7 @@ class Writes:
 
     def _delete(self, copy: Copy, action: str) -> None:
         try:
-            with self._write(action):
+            with self._write(action), self._refreshed(copy.namespace, copy.name):
                 self._client.delete(
                     SECRETS, copy.name, copy.namespace, uid=copy.uid, resource_version=copy.resource_version
                 )
@@ -141,6 +141,29 @@ class Writes:
             self._wrote(action, result_of(error))
             raise
         self._wrote(action, Result.OK)
+
+    @contextmanager
+    def _refreshed(self, namespace: str, secret: str) -> Iterator[None]:
+        """Read a copy again that met a conflict.
+
+        Else the next plan would be the same, and meet the same conflict, for as long as the watch is behind.
+        """
+        try:
+            yield
+        except Conflict:
+            self._refresh_copy(namespace, secret)
+            raise
+
+    def _refresh_copy(self, namespace: str, name: str) -> None:
+        table = self._caches.copies(name)
+        if table is None:
+            return
+        try:
+            current = decode_secret(self._client.get(SECRETS, name, namespace))
+        except NotFound:
+            table.discard(namespace, name)
+        else:
+            table.upsert(to_copy(current, self._release))
 
     @contextmanager
     def _change(self, account: ServiceAccount, action: str, names: tuple[str, ...]) -> Iterator[None]:

@@ -326,5 +326,59 @@ def test_whatever_goes_wrong_the_election_goes_on(api: FakeApiServer, candidates
     until(lambda: leader.leads)
 
 
+def test_one_who_stands_by_looks_at_the_moment_of_expiry_and_no_later(client: Client, clock: Clock) -> None:
+    """Takeover after 17 s at most: the lease's duration, and what the last renewal was noticed too late."""
+    leader, other = Candidate(client, "one", clock), Candidate(client, "two", clock)
+    leader.attempt()
+    other.attempt()
+
+    assert 0.8 <= other.election._pause() <= 1.0
+    clock.now += 14.5
+    assert other.election._pause() == pytest.approx(0.5)
+    clock.now += 0.5
+    assert other.attempt()
+
+
+def test_an_expired_lease_that_cannot_be_had_is_not_asked_for_all_the_time(client: Client, clock: Clock) -> None:
+    leader, other = Candidate(client, "one", clock), Candidate(client, "two", clock)
+    leader.attempt()
+    other.attempt()
+
+    clock.now += 20.0
+
+    assert other.election._pause() >= 0.8
+
+
+def test_a_leader_renews_every_two_seconds_or_sooner(client: Client, clock: Clock) -> None:
+    leader = Candidate(client, "one", clock)
+    leader.attempt()
+
+    assert 1.6 <= leader.election._pause() <= 2.0
+
+
+def test_during_an_outage_the_lease_is_not_asked_for_and_its_loss_is_announced_in_time(
+    api: FakeApiServer, client: Client, candidates: Callable[[str], Candidate]
+) -> None:
+    asked: list[float] = []
+
+    def ask() -> None:
+        asked.append(time.monotonic())
+        raise ApiUnavailable("no answer")
+
+    client.connectivity.start(ask)
+    leader = candidates("one")
+    until(lambda: leader.leads)
+    outage = api.inject(Answer(503), times=None)
+
+    until(lambda: leader.changes == [True, False])
+
+    assert outage.met == 1
+    assert asked
+    outage.lift()
+    client.connectivity.note(200, time.monotonic())
+    until(lambda: leader.changes == [True, False, True])
+    client.connectivity.stop()
+
+
 def test_the_clock_of_an_election_never_goes_back() -> None:
     assert boot_time() <= boot_time()

@@ -131,3 +131,20 @@ def test_reading_a_secret_quotes_nothing_and_is_told_in_full() -> None:
     said = "required storage feature RequestWatchProgress is disabled"
 
     assert said in str(answered(500, said, path=SECRET, method="WATCH"))
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "general"),
+    [
+        (429, b"{}", True),
+        (500, b"<html>oops</html>", True),
+        (503, b"", True),
+        (504, b'{"kind":"Status","code":504,"reason":"Timeout"}', True),
+        # A webhook that fails for one namespace: the API server is well.
+        (500, b'{"kind":"Status","code":500,"reason":"InternalError"}', False),
+        (403, b'{"kind":"Status","code":403,"reason":"Forbidden"}', False),
+        (409, b"", False),
+    ],
+)
+def test_an_answer_that_has_nothing_to_do_with_the_object_is_told_apart(code: int, body: bytes, general: bool) -> None:
+    assert error_from_response("PATCH", ACCOUNT, code, {}, body).is_general is general

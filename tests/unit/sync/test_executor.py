@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.fake_apiserver.faults import Answer, Cut
+from tests.unit.fake_apiserver.faults import Answer, Cut, Lines
 from tests.unit.polling import until
 from tests.unit.sync.hands import Hands, opt_out, put_copy
 from tests.unit.sync.world import (
@@ -21,6 +21,7 @@ from tests.unit.sync.world import (
 )
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Invalid
+from webhook.kube.resources import SECRETS, Collection
 from webhook.sync.writes import Deposed
 
 if TYPE_CHECKING:
@@ -125,6 +126,43 @@ def test_a_copy_that_was_replaced_since_it_was_seen_is_not_written_over(api: Fak
         settled.act(plan)
 
     assert password_in(copy_in(api, "a")) == "theirs"
+
+
+def test_a_copy_that_met_a_conflict_is_read_again_while_its_watch_is_behind(api: FakeApiServer, settled: Hands) -> None:
+    """Else the next plan would be the same one, and meet the same conflict."""
+    blind = api.inject(Lines((), silent=True), "watch", plural="secrets", name="pull", times=None)
+    reflector = settled.caches._reflectors[Collection(SECRETS, name="pull")]
+    until(lambda: reflector._stream)
+    assert reflector._stream is not None
+    reflector._stream.shutdown()
+    until(lambda: blind.met)
+    put_source(api, "second")
+    until(lambda: settled.plan().copies)
+    edit_copy(api, "a")
+
+    with pytest.raises(Conflict):
+        settled.act()
+    settled.act()
+
+    assert password_in(copy_in(api, "a")) == "second"
+    blind.lift()
+
+
+@pytest.mark.parametrize("by", ["another", "nobody"])
+def test_a_copy_that_changed_before_it_could_be_deleted_is_read_again(
+    api: FakeApiServer, settled: Hands, by: str
+) -> None:
+    plan = opt_out(api, settled)
+    edit_copy(api, "a")
+    if by == "nobody":
+        api.inject(Answer(409), "delete")
+        api.inject(Answer(404), "get", plural="secrets")
+
+    with pytest.raises(Conflict):
+        settled.act(plan)
+
+    settled.act()
+    until(lambda: settled.plan().is_empty)
 
 
 def test_what_others_edited_in_a_copy_is_taken_back(api: FakeApiServer, settled: Hands) -> None:

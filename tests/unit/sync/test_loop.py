@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -259,6 +260,25 @@ def test_after_an_outage_all_is_as_it_should_be(api: FakeApiServer, running: Run
     api.come_back()
 
     until(lambda: is_right(api, "a", "second"))
+
+
+def test_while_every_write_fails_many_namespaces_ask_no_more_than_the_workers_do(
+    api: FakeApiServer, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.sync.queue.RETRY_BASE", 0.5)
+    names = [f"tenant-{number}" for number in range(50)]
+    outage = api.inject(Answer(503, b"<html>"), "apply", plural="secrets", times=None)
+    for name in names:
+        opt_in(api, name)
+    until(lambda: outage.met >= 2)
+    before, began = outage.met, time.monotonic()
+    time.sleep(1.0)
+
+    # Two workers, each for at least a quarter of a second.
+    assert (outage.met - before) / (time.monotonic() - began) <= 8.0
+    outage.lift()
+    until(lambda: all(is_right(api, name) for name in names))
+    running.settle()
 
 
 def test_a_write_that_hangs_in_one_namespace_does_not_hold_up_another(api: FakeApiServer, running: Running) -> None:

@@ -29,6 +29,13 @@ def queue(clock: Clock) -> WorkQueue:
     return WorkQueue(clock=clock)
 
 
+def test_a_backoff_grows_no_further_than_it_is_told(queue: WorkQueue) -> None:
+    pauses = [queue.retry("a", cap=2.0) for _ in range(20)]
+
+    assert max(pauses) <= 2.0
+    assert min(pauses[5:]) >= 1.0
+
+
 def test_names_come_out_in_the_order_in_which_they_went_in_each_once(queue: WorkQueue) -> None:
     queue.add("b", "a", "b")
     queue.add_all(["c", "a"])

@@ -1,0 +1,109 @@
+"""Namespaces in which everything happens that a loop must put right, and what must have become of them."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from tests.integration.playground import COPY, Playground, dockerconfigjson, service_account
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Self
+
+CONVERGED_SECONDS = 5.0
+"""How long after the end of a fault everything must be right."""
+
+_LOOK_SECONDS = 0.02
+_PATIENCE_SECONDS = 60.0
+THEIRS = "theirs"
+
+
+def new_password() -> str:
+    """Return a password that was never in use before."""
+    return f"password-{uuid.uuid4().hex[:8]}"
+
+
+class Estate:
+    """Some namespaces, right at first, for as long as the ``with`` block lasts; what happens to each is its name."""
+
+    def __init__(self, playground: Playground) -> None:
+        self._playground = playground
+        self._password = new_password()
+        self._theirs = playground.namespace(selected=False)
+        playground.apply(self._theirs, "Secret", COPY, {"stringData": {"theirs": "value"}})
+        self._foreign = playground.get(self._theirs, "secrets", COPY)
+        playground.opt(self._theirs, "enabled")
+        self._deleted, self._edited, self._emptied, self._flapping = (
+            playground.namespace(selected=True) for _ in range(4)
+        )
+        self._expected = {name: {"default": [COPY]} for name in (self._deleted, self._edited, self._flapping)}
+        self._expected[self._emptied] = {"default": [COPY]}
+        self._left: list[str] = []
+        self._leaving = playground.namespace(selected=True)
+        self._expected[self._leaving] = {"default": [COPY]}
+        playground.set_source(self._password)
+        self.await_right()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        for namespace in (self._theirs, *self._expected, *self._left):
+            self._playground.cluster.delete_namespace(namespace)
+
+    def disturb(self, password: str) -> None:
+        """Do to each namespace what it is named for, have one leave and another come, and rotate the source."""
+        ours = self._playground
+        ours.delete(self._deleted, "secrets", COPY)
+        wrong = {"type": "kubernetes.io/dockerconfigjson", "data": dockerconfigjson("not the password")}
+        ours.apply(self._edited, "Secret", COPY, wrong)
+        theirs = {"imagePullSecrets": [{"name": THEIRS}]}
+        ours.apply(self._emptied, "ServiceAccount", "default", theirs)
+        self._expected[self._emptied] = {"default": [THEIRS, COPY]}
+        for value in (None, "enabled"):
+            ours.opt(self._flapping, value)
+        ours.opt(self._leaving, None)
+        del self._expected[self._leaving]
+        self._left.append(self._leaving)
+        self._leaving = ours.namespace(selected=True)
+        ours.create(self._leaving, "serviceaccounts", service_account("builder", **theirs))
+        self._expected[self._leaving] = {"default": [COPY], "builder": [THEIRS, COPY]}
+        ours.set_source(password)
+        self._password = password
+
+    def wrong(self) -> Iterator[str]:
+        """Yield what is not as it must be."""
+        ours = self._playground
+        for namespace, accounts in self._expected.items():
+            held = ours.password_in_copy(namespace)
+            if held != self._password:
+                yield f"{namespace}: the copy holds {held}, not {self._password}"
+            for account, references in accounts.items():
+                yield from self._references(namespace, account, references)
+        for namespace in self._left:
+            yield from self._references(namespace, "default", [])
+            if ours.get(namespace, "secrets", COPY) is not None:
+                yield f"{namespace}: the copy is still there"
+        if ours.get(self._theirs, "secrets", COPY) != self._foreign:
+            yield f"{self._theirs}: the foreign Secret has been touched"
+        yield from self._references(self._theirs, "default", [])
+
+    def await_right(self, since: float | None = None, within: float = _PATIENCE_SECONDS) -> float:
+        """Wait until nothing is wrong, at most ``within`` seconds after ``since``, and return how many it took."""
+        begun = time.monotonic() if since is None else since
+        while True:
+            wrong = list(self.wrong())
+            seconds = time.monotonic() - begun
+            assert seconds <= within or not wrong, f"after {seconds:.1f} s still wrong: {wrong}"
+            if not wrong:
+                assert seconds <= within, f"right only after {seconds:.1f} s"
+                return seconds
+            time.sleep(_LOOK_SECONDS)
+
+    def _references(self, namespace: str, account: str, expected: list[str]) -> Iterator[str]:
+        found = self._playground.references(namespace, account)
+        if found != expected:
+            yield f"{namespace}: {account} references {found}, not {expected}"

@@ -1,0 +1,64 @@
+"""Processes of ``pullsecrets sync`` that reach the API server only through a fault proxy each."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.cluster import kubeconfig
+from tests.integration.faultproxy import FaultProxy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.processes import PullSecrets
+    from tests.integration.playground import Playground
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A running sync and the way to the API server that is its alone."""
+
+    process: PullSecrets
+    proxy: FaultProxy
+
+    @property
+    def leads(self) -> bool:
+        return "leader_election_master_status 1.0" in self.process.metrics()
+
+    @property
+    def alive(self) -> bool:
+        return self.process.program.exit_code is None
+
+    def attempts(self) -> float:
+        """Return how many requests the process itself has counted, answered or not."""
+        found = re.findall(r"^rest_client_requests_total\{.*\} (\S+)$", self.process.metrics(), re.MULTILINE)
+        return sum(map(float, found))
+
+    def writes_since(self, moment: float) -> list[str]:
+        """Return what it has tried to write since then; an Event is no write: it is advice, not state."""
+        return [
+            f"{request.method} {request.target}"
+            for request in self.proxy.since(moment)
+            if request.writes and "/events" not in request.target
+        ]
+
+
+@contextmanager
+def remote_sync(playground: Playground, name: str, *flags: str) -> Iterator[Remote]:
+    """Start a sync behind a proxy of its own, wait until it is ready, and kill it in the end."""
+    cluster, installation = playground.cluster, playground.installation
+    serving = cluster.issue_serving(f"{installation.release}-{name}")
+    with FaultProxy(cluster.url, cluster.ca_file, serving) as proxy:
+        token = json.loads(installation.sync_kubeconfig.read_text())["users"][0]["user"]["token"]
+        file = cluster.directory / f"{installation.release}-{name}.kubeconfig"
+        kubeconfig.with_token(file, proxy.url, cluster.ca_file, token)
+        process = installation.start_sync(f"--kubeconfig={file}", "--log-format=json", *flags, name=name)
+        process.wait_ready()
+        try:
+            yield Remote(process, proxy)
+        finally:
+            process.kill()

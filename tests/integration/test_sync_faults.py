@@ -1,0 +1,160 @@
+"""A network between sync and the API server that is not what it should be, and a loop that gets over it.
+
+Each fault lasts for some seconds, in which everything happens that the loop has to put right; 5 s after its end all
+must be right. ``FAULT_SECONDS=60`` makes the long run of it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.estate import CONVERGED_SECONDS, Estate, new_password
+from tests.integration.faultlink import Answer
+from tests.integration.playground import Playground
+from tests.integration.remote import remote_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.cluster import Cluster
+    from tests.integration.faultlink import Request
+    from tests.integration.remote import Remote
+
+FAULT_SECONDS = float(os.environ.get("FAULT_SECONDS", "12"))
+"""By default more than the 10 s after which a leader that cannot renew its Lease gives up."""
+
+SHORT_FAULT_SECONDS = min(FAULT_SECONDS, 6.0)
+"""For what fails at once, so that every backoff but that of a single namespace has reached its cap by then."""
+
+QUIET_PER_SECOND = 3.0
+"""Requests while nobody answers: one question a second, and what was on its way."""
+
+TRYING_PER_SECOND = 10.0
+"""Requests while something answers: each of ten watches every 1 to 2 s, the lease, and the work that gets through."""
+
+HTML = b"<html><body>It does not work!</body></html>"
+
+pytestmark = pytest.mark.xdist_group("sync-faults")
+
+
+@pytest.fixture(scope="module")
+def site(cluster: Cluster) -> Iterator[Playground]:
+    with Playground.make(cluster) as playground:
+        playground.set_source("first")
+        yield playground
+
+
+@pytest.fixture(scope="module")
+def remote(site: Playground) -> Iterator[Remote]:
+    with remote_sync(site, "sync") as remote:
+        yield remote
+
+
+@contextmanager
+def got_over(site: Playground, remote: Remote, per_second: float) -> Iterator[Estate]:
+    """Let a fault come and go within the block; then all must be right in time, and the process have kept calm."""
+    with Estate(site) as estate:
+        requests = remote.attempts()
+        begun = time.monotonic()
+        yield estate
+        ended = time.monotonic()
+        load = max((remote.attempts() - requests) / (ended - begun), remote.proxy.load(begun, ended))
+        print(f"{load:.1f} requests a second during {ended - begun:.1f} s of the fault")
+        seconds = estate.await_right(ended, CONVERGED_SECONDS)
+        print(f"right {seconds:.2f} s after its end")
+    assert remote.alive
+    assert load <= per_second
+
+
+def happen(estate: Estate, seconds: float = FAULT_SECONDS) -> None:
+    """Let everything happen, and so many seconds go by."""
+    begun = time.monotonic()
+    estate.disturb(new_password())
+    time.sleep(max(0.0, begun + seconds - time.monotonic()))
+
+
+def test_nobody_listens(site: Playground, remote: Remote) -> None:
+    with got_over(site, remote, QUIET_PER_SECOND) as estate, remote.proxy.refusing():
+        happen(estate)
+
+
+def test_connections_are_half_open_and_stay_dead(site: Playground, remote: Remote) -> None:
+    with got_over(site, remote, QUIET_PER_SECOND) as estate, remote.proxy.silent():
+        happen(estate)
+
+
+def test_connections_are_half_open_and_go_on_afterwards(site: Playground, remote: Remote) -> None:
+    with got_over(site, remote, QUIET_PER_SECOND) as estate, remote.proxy.silent(resumes=True):
+        happen(estate)
+
+
+def test_what_was_established_dies_in_silence_and_what_is_new_works(site: Playground, remote: Remote) -> None:
+    """As when an address moves to another machine, which knows nothing of the connections to it.
+
+    Nobody is told, so the fault lasts until it is found out: by a renewal of the Lease, every 2 s, that takes 3 s.
+    """
+    with got_over(site, remote, TRYING_PER_SECOND) as estate, remote.proxy.silent(new=False):
+        happen(estate, seconds=5.0)
+
+
+def test_a_short_silence_is_got_over_as_well(site: Playground, remote: Remote) -> None:
+    with got_over(site, remote, TRYING_PER_SECOND) as estate, remote.proxy.silent():
+        happen(estate, seconds=2.0)
+
+
+def test_answers_are_slow(site: Playground, remote: Remote) -> None:
+    with got_over(site, remote, TRYING_PER_SECOND) as estate, remote.proxy.slow(1.5):
+        happen(estate, SHORT_FAULT_SECONDS)
+
+
+def test_connections_break_in_the_middle_of_an_answer(site: Playground, remote: Remote) -> None:
+    with got_over(site, remote, TRYING_PER_SECOND) as estate, remote.proxy.cutting(after=3000):
+        happen(estate, SHORT_FAULT_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("answer", "per_second"),
+    [
+        pytest.param(Answer(429, b"{}", headers=(("Retry-After", "1"),)), QUIET_PER_SECOND, id="429"),
+        pytest.param(Answer(500, HTML, "text/html"), QUIET_PER_SECOND, id="500-html"),
+        pytest.param(Answer(503), QUIET_PER_SECOND, id="503-empty"),
+        # Something that is no API server at all, as the page that asks for a login.
+        pytest.param(Answer(200, HTML, "text/html"), TRYING_PER_SECOND, id="200-html"),
+    ],
+)
+def test_everything_gets_the_same_answer(site: Playground, remote: Remote, answer: Answer, per_second: float) -> None:
+    with got_over(site, remote, per_second) as estate, remote.proxy.answering(answer):
+        remote.proxy.reset()
+        happen(estate, SHORT_FAULT_SECONDS)
+
+
+def writes_of_secrets(request: Request) -> bool:
+    return request.writes and "/secrets/" in request.target
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(Answer(429, b"{}", headers=(("Retry-After", "1"),)), id="429"),
+        pytest.param(Answer(503, HTML, "text/html"), id="503-html"),
+    ],
+)
+def test_only_writes_fail(site: Playground, remote: Remote, answer: Answer) -> None:
+    with (
+        got_over(site, remote, TRYING_PER_SECOND) as estate,
+        remote.proxy.answering(answer, writes_of_secrets),
+    ):
+        happen(estate, SHORT_FAULT_SECONDS)
+
+
+def test_without_a_fault_what_others_do_is_put_right_as_soon(site: Playground, remote: Remote) -> None:
+    with Estate(site) as estate:
+        for _ in range(3):
+            estate.disturb(new_password())
+            estate.await_right(time.monotonic(), CONVERGED_SECONDS)
+    assert remote.alive

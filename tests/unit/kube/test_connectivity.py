@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.fake_apiserver.faults import Answer, Hang, Lines
+from tests.unit.polling import until
+from webhook.errors import ApiError, ApiUnavailable, Forbidden, Throttled
+from webhook.kube.client import connect
+from webhook.kube.connectivity import Connectivity
+from webhook.kube.reflector import Reflector
+from webhook.kube.resources import SERVICE_ACCOUNTS, Collection
+from webhook.sync.shapes import ServiceAccountObject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from tests.unit.fake_apiserver.server import FakeApiServer
+    from webhook.kube.client import Client
+
+DEFAULT = "/api/v1/namespaces/a/serviceaccounts/default"
+NO_ANSWER = ApiUnavailable("no answer")
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webhook.kube.connectivity.ASK_SECONDS", 0.02)
+    monkeypatch.setattr("webhook.kube.connectivity.PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("webhook.kube.reflector.BACKOFF_BASE", 0.01)
+
+
+class Server:
+    """What answers the questions: nothing but errors at first."""
+
+    def __init__(self) -> None:
+        self.error: ApiError | None = NO_ANSWER
+        self.asked: list[float] = []
+        self.hangs = threading.Event()
+        self.hangs.set()
+
+    def ask(self) -> None:
+        self.asked.append(time.monotonic())
+        assert self.hangs.wait(10.0)
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def connectivity(server: Server) -> Iterator[Connectivity]:
+    connectivity = Connectivity()
+    connectivity.start(server.ask)
+    yield connectivity
+    server.hangs.set()
+    connectivity.stop()
+    connectivity._thread.join(5.0)
+    assert not connectivity._thread.is_alive()
+
+
+def lose(connectivity: Connectivity, *, after: float = 0.0) -> None:
+    """Tell of a request that got no answer for so many seconds."""
+    connectivity.note(0, time.monotonic() - after)
+
+
+def test_an_outage_begins_with_a_request_that_gets_no_answer_and_ends_with_one_that_does(
+    connectivity: Connectivity, server: Server
+) -> None:
+    lose(connectivity)
+
+    until(lambda: len(server.asked) > 3)
+    assert not connectivity.is_up
+    server.error = None
+    until(lambda: connectivity.is_up)
+
+
+def test_a_single_failure_is_over_with_the_first_question(connectivity: Connectivity, server: Server) -> None:
+    server.error = None
+
+    lose(connectivity)
+
+    until(lambda: connectivity.is_up)
+    assert len(server.asked) == 1
+
+
+def test_a_server_that_has_just_answered_is_not_asked_because_of_every_failure(
+    connectivity: Connectivity, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.kube.connectivity.ASK_SECONDS", 60.0)
+    server.error = None
+    lose(connectivity)
+    until(lambda: connectivity.is_up)
+
+    for status in (0, 500, 429):
+        connectivity.note(status, time.monotonic())
+        assert connectivity.is_up
+
+    assert len(server.asked) == 1
+
+
+def test_without_an_outage_nothing_is_asked(connectivity: Connectivity, server: Server) -> None:
+    for status in (200, 201, 404, 403, 409, 422):
+        connectivity.note(status, time.monotonic())
+
+    assert connectivity.is_up
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_that_is_in_trouble_is_asked_too(connectivity: Connectivity, status: int) -> None:
+    connectivity.note(status, time.monotonic())
+
+    assert not connectivity.is_up
+
+
+def test_the_answer_to_somebody_else_ends_the_outage_too(connectivity: Connectivity) -> None:
+    lose(connectivity)
+
+    connectivity.note(200, time.monotonic())
+
+    assert connectivity.is_up
+
+
+def test_to_be_refused_is_an_answer(connectivity: Connectivity, server: Server) -> None:
+    server.error = Forbidden("no", status=403)
+
+    lose(connectivity)
+
+    until(lambda: connectivity.is_up)
+
+
+def test_a_question_does_not_wait_for_the_one_before(connectivity: Connectivity, server: Server) -> None:
+    server.hangs.clear()
+
+    lose(connectivity)
+
+    until(lambda: len(server.asked) > 3)
+
+
+def test_a_server_that_asks_for_a_pause_gets_it(connectivity: Connectivity, server: Server) -> None:
+    server.error = Throttled("later", status=429, retry_after=0.3)
+
+    lose(connectivity)
+
+    until(lambda: len(server.asked) > 1)
+    assert server.asked[1] - server.asked[0] >= 0.3
+
+
+def test_who_waits_goes_on_when_the_outage_is_over_and_does_something_meanwhile(
+    connectivity: Connectivity, server: Server
+) -> None:
+    lose(connectivity)
+    rounds: list[int] = []
+    waiting = threading.Thread(target=lambda: connectivity.wait_up(threading.Event(), lambda: rounds.append(1)))
+    waiting.start()
+    until(lambda: rounds)
+    assert waiting.is_alive()
+
+    server.error = None
+
+    waiting.join(5.0)
+    assert not waiting.is_alive()
+
+
+@pytest.mark.parametrize("who", ["the one who waits", "everything"])
+def test_nobody_waits_who_is_to_stop(connectivity: Connectivity, who: str) -> None:
+    lose(connectivity)
+    stopping = threading.Event()
+    waiting = threading.Thread(target=lambda: connectivity.wait_up(stopping))
+    waiting.start()
+
+    if who == "everything":
+        connectivity.stop()
+    else:
+        stopping.set()
+
+    waiting.join(5.0)
+    assert not waiting.is_alive()
+
+
+def test_before_its_start_nothing_is_an_outage() -> None:
+    connectivity = Connectivity()
+
+    lose(connectivity, after=100.0)
+
+    assert connectivity.is_up
+
+
+# What a request without an answer says about connections that are older.
+
+
+class Accounts:
+    """A handler that keeps the names that it is told."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def replace(self, objects: Iterable[ServiceAccountObject]) -> None:
+        self.names = {obj.metadata.name for obj in objects}
+
+    def upsert(self, obj: ServiceAccountObject) -> None:
+        self.names.add(obj.metadata.name)
+
+    def remove(self, obj: ServiceAccountObject) -> None:
+        self.names.discard(obj.metadata.name)
+
+
+class Watching:
+    """A watch that has fallen silent, and a client beside it."""
+
+    def __init__(self, api: FakeApiServer, kubeconfig: Path, connectivity: Connectivity) -> None:
+        api.put(DEFAULT)
+        self.client = connect(kubeconfig, connectivity=connectivity, request_timeout=0.5)
+        self.hold = api.inject(Lines((), silent=True), "watch", plural="serviceaccounts")
+        self.accounts = Accounts()
+        self.restarts: list[str] = []
+        # From a resourceVersion, as after a list: with the first line of a WatchList it would show that it lives.
+        self.reflector: Reflector[ServiceAccountObject, ServiceAccountObject] = Reflector(
+            self.client,
+            Collection(SERVICE_ACCOUNTS),
+            ServiceAccountObject,
+            lambda obj: obj,
+            self.accounts,
+            on_restart=lambda _, cause: self.restarts.append(cause),
+        )
+        self.reflector._watch_list_offered = False
+        self.reflector.start()
+        until(lambda: self.hold.met)
+        until(lambda: self.reflector.is_connected)
+
+
+@pytest.fixture
+def watching(api: FakeApiServer, kubeconfig: Path, connectivity: Connectivity, server: Server) -> Iterator[Watching]:
+    server.error = None
+    watching = Watching(api, kubeconfig, connectivity)
+    yield watching
+    watching.hold.lift()
+    watching.reflector.stop()
+    watching.reflector.join(5.0)
+    watching.client.close()
+
+
+def get(client: Client) -> None:
+    client.get(SERVICE_ACCOUNTS, "default", "a")
+
+
+def test_a_watch_is_opened_anew_when_a_request_beside_it_got_no_answer(api: FakeApiServer, watching: Watching) -> None:
+    hang = api.inject(Hang(), "get")
+    api.put("/api/v1/namespaces/a/serviceaccounts/missed")
+
+    with pytest.raises(ApiUnavailable):
+        get(watching.client)
+
+    until(lambda: "missed" in watching.accounts.names)
+    assert watching.restarts == ["ApiUnavailable"]
+    # It resumed where it was: nothing was listed again.
+    assert len(api.seen("list")) == 1
+    hang.lift()
+
+
+def test_a_request_that_failed_at_once_casts_no_doubt(
+    api: FakeApiServer, watching: Watching, connectivity: Connectivity, server: Server
+) -> None:
+    api.inject(Answer(500), "get")
+
+    with pytest.raises(ApiUnavailable):
+        get(watching.client)
+
+    until(lambda: server.asked and connectivity.is_up)
+    get(watching.client)
+    assert watching.restarts == []
+
+
+def test_what_was_sent_just_before_the_answer_is_looked_at_again(
+    api: FakeApiServer, watching: Watching, connectivity: Connectivity
+) -> None:
+    """Over a connection that is as dead as the others it would wait for the whole of its timeout."""
+    watching.client._request_timeout = 30.0
+    get(watching.client)
+    hang = api.inject(Hang(), "get")
+    errors: list[ApiError] = []
+
+    def ask() -> None:
+        try:
+            get(watching.client)
+        except ApiError as error:
+            errors.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    until(lambda: hang.met)
+    lose(connectivity, after=1.0)
+
+    asking.join(10.0)
+    assert [type(error) for error in errors] == [ApiUnavailable]
+    hang.lift()

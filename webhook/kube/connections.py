@@ -1,0 +1,125 @@
+"""The connections of this process to the API server, each with the moment when it was last heard of.
+
+TCP keeps a connection for ever whose other side is gone without a word. The kernel asks after it every few seconds
+(keepalive), which also keeps it in the tables of the routers in between. That does not help where a proxy in between
+answers the kernel and has lost the API server: so connections can be broken here from any thread, whatever their own
+thread waits for.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urllib3 import HTTPResponse, PoolManager
+
+KEEPALIVE_IDLE = 5
+KEEPALIVE_INTERVAL = 2
+KEEPALIVE_PROBES = 3
+"""Seconds of silence before the kernel asks, between its questions, and how many may stay unanswered: 11 s in all,
+where the package ``kubernetes`` would take 165 s."""
+
+
+class Connections:
+    """Every open connection of the pools that it follows; safe for any number of threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._lock = threading.Lock()
+        self._open: weakref.WeakSet[_Tracked] = weakref.WeakSet()
+
+    def follow(self, pool: PoolManager) -> None:
+        """Have a pool make connections that are known here; to be told before its first request."""
+
+        class Plain(_Tracked, HTTPConnection):
+            connections = self
+
+        class Secure(_Tracked, HTTPSConnection):
+            connections = self
+
+        class PlainPool(HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class SecurePool(HTTPSConnectionPool):
+            ConnectionCls = Secure
+
+        pool.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+
+    def add(self, connection: _Tracked) -> None:
+        """Take a connection that has just been made."""
+        with self._lock:
+            self._open.add(connection)
+
+    def break_silent(self, since: float, patience: float) -> int:
+        """Break what has not been heard of since then, be it idle or a watch; return how many that were.
+
+        A request that waits for its answer is given ``patience`` seconds from when it was sent.
+        """
+        sent_before = self.clock() - patience
+        with self._lock:
+            present = list(self._open)
+        return sum(connection.break_if_silent(since, sent_before) for connection in present)
+
+
+class _Tracked(HTTPConnection):
+    connections: ClassVar[Connections]
+
+    sent_at = 0.0
+    heard_at = 0.0
+
+    def connect(self) -> None:
+        super().connect()
+        _keep_alive(self.sock)
+        self.heard()
+        self.connections.add(self)
+
+    def request(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 (as its base has it)
+        self.sent_at = self.connections.clock()
+        super().request(*arguments, **options)
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override] # as its base has it
+        response = super().getresponse()
+        self.heard()
+        return response
+
+    def heard(self) -> None:
+        self.heard_at = self.connections.clock()
+
+    def break_if_silent(self, since: float, sent_before: float) -> bool:
+        waits = self.sent_at > self.heard_at
+        if self.sock is None or (self.sent_at >= sent_before if waits else self.heard_at >= since):
+            return False
+        try:
+            # Of the plain socket, not of the TLS layer: its own thread may be in the middle of using that.
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+        except OSError:
+            return False  # its own thread was first
+        return True
+
+
+def heard(connection: object) -> None:
+    """Note that something has come in; connections of other kinds keep no record."""
+    if isinstance(connection, _Tracked):
+        connection.heard()
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # macOS has another name for the first; what a system does not have, it decides itself.
+    for names, value in (
+        (("TCP_KEEPIDLE", "TCP_KEEPALIVE"), KEEPALIVE_IDLE),
+        (("TCP_KEEPINTVL",), KEEPALIVE_INTERVAL),
+        (("TCP_KEEPCNT",), KEEPALIVE_PROBES),
+    ):
+        option = next((getattr(socket, name) for name in names if hasattr(socket, name)), None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

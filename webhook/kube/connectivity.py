@@ -1,0 +1,169 @@
+"""Whether the API server can be reached, as far as the requests of this process tell.
+
+Everything that asks the API server is silent while it does not answer, but for one question a second over a connection
+of its own: so an outage costs a request a second, however many watches and namespaces there are, and everything goes on
+within a second of its end.
+
+A request that got no answer in its time casts doubt on every connection that is older: a watch is silent while nothing
+happens, and just as silent when its peer is gone (an address that moved, a router that forgot its flows). With the
+next answer, those that have not been heard of since are broken, and watches resume where they were, which costs next to
+nothing. The renewals of the Lease every two seconds are the requests that find it out.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from webhook.errors import ApiError
+from webhook.kube.connections import Connections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urllib3 import PoolManager
+
+log = structlog.get_logger(__name__)
+
+ASK_SECONDS = 1.0
+"""Between two questions while nothing is answered, each without waiting for the one before."""
+
+PATIENCE_SECONDS = 2.5
+"""What a request may take before silence casts doubt on older connections: less than the shortest timeout of ours."""
+
+LOOK_SECONDS = 0.1
+"""How soon who waits for the end of an outage notices that it is not to wait any more."""
+
+TOO_MANY_REQUESTS = 429
+SERVER_ERROR = 500
+
+
+class Connectivity:
+    """Is told of every request of the clients that share it; before :meth:`start` it only keeps the record."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._connections = Connections(clock)
+        self._ask: Callable[[], object] | None = None
+        self._lock = threading.Lock()
+        self._lost_at: float | None = None
+        self._doubted_at: float | None = None
+        self._look_again: tuple[float, float] | None = None
+        self._ask_at = 0.0
+        self._well_until = 0.0
+        self._up = threading.Event()
+        self._up.set()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="connectivity", daemon=True)
+
+    def follow(self, pool: PoolManager) -> None:
+        """Know the connections of a pool, from its first request on."""
+        self._connections.follow(pool)
+
+    def start(self, ask: Callable[[], object]) -> None:
+        """Watch over outages; ``ask()`` is a cheap request over a new connection that raises ApiError without answer.
+
+        It must not wait for the end of the outage, and is asked again while it still waits for an answer.
+        """
+        self._ask = ask
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask no more; nobody waits any more."""
+        self._stopping.set()
+        self._wake.set()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the API server has answered since it last did not."""
+        return self._up.is_set()
+
+    def wait_up(self, stopping: threading.Event, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Wait for the end of an outage, if there is one, or until ``stopping`` is set."""
+        while not (self._up.wait(LOOK_SECONDS) or stopping.is_set() or self._stopping.is_set()):
+            meanwhile()
+
+    def note(self, status: int, started: float) -> None:
+        """Take the outcome of a request that was sent at ``started``; status 0 is no answer."""
+        if 0 < status < SERVER_ERROR and status != TOO_MANY_REQUESTS:
+            self._answered()
+        elif self._ask is not None:
+            self._unanswered(started, silent=status == 0)
+
+    def _answered(self) -> None:
+        if self.is_up:
+            return
+        with self._lock:
+            if self._lost_at is None:
+                return  # another thread was first
+            now = self._clock()
+            seconds, self._lost_at = now - self._lost_at, None
+            doubted_at, self._doubted_at = self._doubted_at, None
+            if doubted_at is not None:
+                self._look_again = (now + PATIENCE_SECONDS, doubted_at)
+            self._up.set()
+        if doubted_at is not None:
+            self._break_silent(doubted_at)
+            self._wake.set()
+        if seconds > ASK_SECONDS:
+            log.info("api server answers again", after=round(seconds, 1))
+
+    def _unanswered(self, started: float, *, silent: bool) -> None:
+        with self._lock:
+            now = self._clock()
+            if silent and now - started >= PATIENCE_SECONDS:
+                self._doubted_at = now
+            elif now < self._well_until:
+                return  # the API server is well: that request has failed for a reason of its own
+            if self._lost_at is None:
+                self._lost_at = self._ask_at = now
+                self._up.clear()
+        self._wake.set()
+
+    def _break_silent(self, since: float) -> None:
+        broken = self._connections.break_silent(since, PATIENCE_SECONDS)
+        if broken:
+            log.info("connections given up", count=broken, cause="silent since a request got no answer")
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.wait(self._pause())
+            self._wake.clear()
+            with self._lock:
+                now = self._clock()
+                asks = self._lost_at is not None and now >= self._ask_at
+                if asks:
+                    self._ask_at = now + ASK_SECONDS
+                again, since = self._look_again or (float("inf"), 0.0)
+                if now >= again:
+                    self._look_again = None
+            if now >= again:
+                # What was sent shortly before the answer, over a connection that is as dead as the others.
+                self._break_silent(since)
+            if asks and not self._stopping.is_set():
+                # A thread for each question: on a connection that leads nowhere one takes seconds to fail.
+                threading.Thread(target=self._question, name="connectivity question", daemon=True).start()
+
+    def _pause(self) -> float | None:
+        with self._lock:
+            due = [] if self._lost_at is None else [self._ask_at]
+            due += [] if self._look_again is None else [self._look_again[0]]
+            return max(0.0, min(due) - self._clock()) if due else None
+
+    def _question(self) -> None:
+        if self._ask is None:
+            return
+        started = self._clock()
+        try:
+            self._ask()
+        except ApiError as error:
+            self.note(error.status, started)
+            with self._lock:
+                self._ask_at = max(self._ask_at, self._clock() + (error.retry_after or 0.0))
+        else:
+            self._well_until = self._clock() + ASK_SECONDS
+            self._answered()
