@@ -27,9 +27,12 @@ def new_password() -> str:
 
 
 class Estate:
-    """Some namespaces, right at first, for as long as the ``with`` block lasts; what happens to each is its name."""
+    """Some namespaces, right at first, for as long as the ``with`` block lasts; what happens to each is its name.
 
-    def __init__(self, playground: Playground) -> None:
+    There can be ``more``, which only the rotation of the source is about.
+    """
+
+    def __init__(self, playground: Playground, more: int = 0) -> None:
         self._playground = playground
         self._password = new_password()
         self._theirs = playground.namespace(selected=False)
@@ -44,6 +47,10 @@ class Estate:
         self._left: list[str] = []
         self._leaving = playground.namespace(selected=True)
         self._expected[self._leaving] = {"default": [COPY]}
+        self._spare = playground.namespace(selected=True)
+        self._expected[self._spare] = {"default": [COPY]}
+        for _ in range(more):
+            self._expected[playground.namespace(selected=True)] = {"default": [COPY]}
         playground.set_source(self._password)
         self.await_right()
 
@@ -57,7 +64,8 @@ class Estate:
     def disturb(self, password: str) -> None:
         """Do to each namespace what it is named for, have one leave and another come, and rotate the source."""
         ours = self._playground
-        ours.delete(self._deleted, "secrets", COPY)
+        if ours.get(self._deleted, "secrets", COPY) is not None:
+            ours.delete(self._deleted, "secrets", COPY)
         wrong = {"type": "kubernetes.io/dockerconfigjson", "data": dockerconfigjson("not the password")}
         ours.apply(self._edited, "Secret", COPY, wrong)
         theirs = {"imagePullSecrets": [{"name": THEIRS}]}
@@ -73,6 +81,21 @@ class Estate:
         self._expected[self._leaving] = {"default": [COPY], "builder": [THEIRS, COPY]}
         ours.set_source(password)
         self._password = password
+
+    def lose_a_copy(self) -> None:
+        """Delete a copy, and nothing else."""
+        self._playground.delete(self._spare, "secrets", COPY)
+
+    def versions(self) -> dict[str, str]:
+        """Return the resourceVersion of everything that sync may write here."""
+        found: dict[str, str] = {}
+        for namespace in (self._theirs, *self._expected, *self._left):
+            for resource in ("secrets", "serviceaccounts"):
+                listed = self._playground.cluster.api.call("GET", f"/api/v1/namespaces/{namespace}/{resource}")
+                for item in listed["items"]:
+                    metadata = item["metadata"]
+                    found[f"{namespace}/{resource}/{metadata['name']}"] = metadata["resourceVersion"]
+        return found
 
     def wrong(self) -> Iterator[str]:
         """Yield what is not as it must be."""

@@ -58,16 +58,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
+class Withheld:
+    """Requests that have come in and are not passed on yet."""
+
+    requests: list[Request] = field(default_factory=list)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(slots=True)
 class Traffic:
     """What all connections have in common: the faults of the moment, and what has been seen."""
 
     delay: float = 0.0
     cut_after: int | None = None
     answers: list[tuple[Answer, Chooses]] = field(default_factory=list)
+    withheld: list[tuple[Withheld, Chooses]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
 
     def answer_to(self, request: Request) -> Answer | None:
         return next((answer for answer, chosen in self.answers if chosen(request)), None)
+
+    async def keep_back(self, request: Request) -> None:
+        """Wait for as long as a request is to be withheld."""
+        for withheld, chosen in tuple(self.withheld):
+            if chosen(request):
+                withheld.requests.append(request)
+                await withheld.released.wait()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +160,7 @@ class Link:
             body = await reader.readexactly(int(request.headers.get("content-length", "0")))
             await self._passes.wait()
             self._traffic.requests.append(request)
+            await self._traffic.keep_back(request)
             answer = self._traffic.answer_to(request)
             writer, said = (far, head + body) if answer is None else (near, answer.encode())
             writer.write(said)

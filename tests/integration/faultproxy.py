@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from tests.cluster.ports import free_port
 from tests.cluster.programs import LOOPBACK
-from tests.integration.faultlink import Ends, Link, Traffic
+from tests.integration.faultlink import Ends, Link, Traffic, Withheld
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -125,6 +125,17 @@ class FaultProxy:
             yield
         finally:
             self._traffic.answers.remove((answer, chosen))
+
+    @contextmanager
+    def withholding(self, chosen: Chooses) -> Iterator[Withheld]:
+        """The chosen requests reach the API server late: at the end, even if nobody waits for the answer any more."""
+        entry = (Withheld(), chosen)
+        self._traffic.withheld.append(entry)
+        try:
+            yield entry[0]
+        finally:
+            self._traffic.withheld.remove(entry)
+            self._call(entry[0].released.set)
 
     def reset(self) -> None:
         """Break every connection there is; new ones work."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.cluster.processes import PullSecrets
+    from tests.integration.faultlink import Request
     from tests.integration.playground import Playground
 
 
@@ -38,13 +39,21 @@ class Remote:
         found = re.findall(r"^rest_client_requests_total\{.*\} (\S+)$", self.process.metrics(), re.MULTILINE)
         return sum(map(float, found))
 
-    def writes_since(self, moment: float) -> list[str]:
-        """Return what it has tried to write since then; an Event is no write: it is advice, not state."""
+    def writes(self, since: float = 0.0) -> list[Request]:
+        """Return what it has tried to write since a moment; an Event is advice, and the Lease is about writing."""
         return [
-            f"{request.method} {request.target}"
-            for request in self.proxy.since(moment)
-            if request.writes and "/events" not in request.target
+            request
+            for request in self.proxy.since(since)
+            if request.writes and "/events" not in request.target and "/leases/" not in request.target
         ]
+
+    def asks_for_the_lease(self, since: float) -> bool:
+        """Whether it has looked at the Lease since a moment."""
+        return any("/leases/" in request.target for request in self.proxy.since(since))
+
+    def renewals(self, since: float) -> list[Request]:
+        """Return its writes of the Lease since a moment."""
+        return [request for request in self.proxy.since(since) if request.writes and "/leases/" in request.target]
 
 
 @contextmanager

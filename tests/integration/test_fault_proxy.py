@@ -16,6 +16,7 @@ import pytest
 from tests.cluster import pki
 from tests.cluster.ports import free_port
 from tests.cluster.programs import LOOPBACK
+from tests.cluster.supervise import wait_until
 from tests.integration.faultlink import Answer
 from tests.integration.faultproxy import FaultProxy
 
@@ -230,6 +231,18 @@ def test_chosen_requests_get_the_answer_of_the_proxy_and_the_others_pass(ways: W
         assert ask(connection, "/through") == (200, b"/through")
     assert ask(connection, "/", b"body") == (200, b"body")
     connection.close()
+
+
+def test_a_withheld_request_reaches_the_server_late_and_the_others_in_time(ways: Ways) -> None:
+    late = ways.connect()
+    with ways.proxy.withholding(lambda request: request.method == "POST") as withheld:
+        late.request("POST", "/", b"late")
+        assert wait_until(lambda: bool(withheld.requests), 10)
+        assert ways.get("/in-time") == (200, b"/in-time")
+        with pytest.raises(TimeoutError):
+            hear(late)
+    assert late.getresponse().read() == b"late"
+    late.close()
 
 
 def test_where_no_server_is_the_connection_is_reset(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ MANAGED_BY = "pull-secret-webhook"
 RELEASE_LABEL = "pullsecrets.webhook/release"
 RELEASE_NAMESPACE_LABEL = "pullsecrets.webhook/release-namespace"
 FIELD_MANAGER = "pull-secret-webhook"
-"""The field manager of every server-side apply."""
+"""The field manager of every write, but for creations: see :mod:`webhook.sync.writes`."""
 
 
 def labels_for(release: str, release_namespace: str) -> dict[str, str]:

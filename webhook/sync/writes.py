@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from base64 import b64encode
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,10 @@ class Writes:
         self._contention = contention
         self._may_write = may_write
         self._wrote = wrote
+        # A creation has no resourceVersion to depend on. As a field manager that nobody else is, and without force, it
+        # is a conflict where another process has been there first: also when it was decided on before a suspension, or
+        # got lost on the way, and comes when another leads.
+        self._creator = f"{FIELD_MANAGER}-{uuid.uuid4()}"
 
     def apply_copy(self, namespace: str, action: ApplyCopy, content: Content) -> None:
         """Create or update a copy, where need be after the deletion of one that no update can make right."""
@@ -80,7 +85,8 @@ class Writes:
         # caches do not know yet must win.
         force = action.updates is not None
         with self._write("copy updated" if force else "copy created"), self._refreshed(namespace, action.name):
-            stored = self._client.apply(SECRETS, body, field_manager=FIELD_MANAGER, force=force)
+            manager = FIELD_MANAGER if force else self._creator
+            stored = self._client.apply(SECRETS, body, field_manager=manager, force=force)
         copy = to_copy(decode_secret(stored), self._release)
         table = self._caches.copies(action.name)
         if table is not None:

@@ -26,6 +26,7 @@ from webhook.sync.writes import Deposed
 
 if TYPE_CHECKING:
     from tests.unit.fake_apiserver.server import FakeApiServer
+    from webhook.kube.client import Client
 
 
 def writes(api: FakeApiServer) -> list[tuple[str, str]]:
@@ -113,6 +114,23 @@ def test_a_foreign_secret_that_the_caches_do_not_know_yet_wins(api: FakeApiServe
 
     assert password_in(copy_in(api, "a")) == "theirs"
     assert references_in(api, "a") == ["mine"]
+
+
+def test_a_creation_that_comes_late_does_not_undo_what_the_next_leader_wrote(
+    api: FakeApiServer, client: Client, hands: Hands
+) -> None:
+    """It may have been on its way for as long as a suspended process, or a network, takes."""
+    late, contents = hands.plan(), hands.sources.contents()
+    put_source(api, "second")
+    successor = Hands(client)
+    successor.act()
+    assert password_in(copy_in(api, "a")) == "second"
+
+    with pytest.raises(Conflict):
+        hands.executor.carry_out("a", late, contents)
+
+    assert password_in(copy_in(api, "a")) == "second"
+    successor.stop()
 
 
 def test_a_copy_that_was_replaced_since_it_was_seen_is_not_written_over(api: FakeApiServer, settled: Hands) -> None:

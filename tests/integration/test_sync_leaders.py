@@ -1,0 +1,162 @@
+"""Two processes of sync and one Lease: one writes at a time, whatever becomes of the other."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.estate import Estate, new_password
+from tests.integration.playground import Playground, eventually
+from tests.integration.remote import remote_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.integration.faultlink import Request
+    from tests.integration.remote import Remote
+
+KILLED_SECONDS = 17.0
+"""From SIGKILL to the next one's first write: the 15 s of the Lease, and what its last renewal was noticed too late."""
+
+TERMINATED_SECONDS = 3.0
+"""The same after SIGTERM, which gives the Lease away."""
+
+WORKERS = 4
+
+REFUSED = (404, 409, 422)
+"""The answers to a write whose precondition does not hold any more."""
+
+pytestmark = pytest.mark.xdist_group("sync-leaders")
+
+
+@pytest.fixture
+def site(playground: Callable[..., Playground]) -> Playground:
+    site = playground()
+    site.set_source(new_password())
+    return site
+
+
+@contextmanager
+def leader_and_standby(site: Playground) -> Iterator[tuple[Remote, Remote]]:
+    with remote_sync(site, "sync-1") as leader:
+        eventually(lambda: leader.leads)
+        with remote_sync(site, "sync-2") as standby:
+            yield leader, standby
+
+
+def first_write(remote: Remote, since: float) -> float:
+    """Return how long after a moment a process has begun to write, when it has."""
+    return eventually(lambda: remote.writes(since))[0].at - since
+
+
+def of_secrets(request: Request) -> bool:
+    return request.writes and "/secrets/" in request.target
+
+
+def of_the_lease(request: Request) -> bool:
+    return "/leases/" in request.target
+
+
+def audited(site: Playground, since: datetime) -> list[int]:
+    """Return the status of each write of copies and ServiceAccounts that has reached the API server since then."""
+    installation = site.installation
+    user = f"system:serviceaccount:{installation.namespace}:{installation.fullname}-sync"
+    return [
+        event["responseStatus"]["code"]
+        for event in site.cluster.audit_events()
+        if event["user"]["username"] == user
+        and event["verb"] in ("create", "patch", "delete")
+        and event["objectRef"]["resource"] in ("secrets", "serviceaccounts")
+        and datetime.fromisoformat(event["requestReceivedTimestamp"]) >= since
+    ]
+
+
+def await_standing_by(remote: Remote, since: float) -> None:
+    """Wait until a process has asked for the Lease, stands by, and watches everything."""
+    eventually(lambda: remote.asks_for_the_lease(since))
+    eventually(lambda: not remote.leads)
+    eventually(remote.process.metrics, lambda text: "pullsecrets_sync_watches_down 0.0" in text)
+
+
+def test_when_the_leader_is_killed_the_other_takes_over_within_17_seconds(site: Playground) -> None:
+    with leader_and_standby(site) as (leader, standby), Estate(site) as estate:
+        assert standby.writes() == []
+        killed = time.monotonic()
+        leader.process.kill()
+        estate.disturb(new_password())
+        took = first_write(standby, killed)
+        print(f"first write {took:.1f} s after SIGKILL")
+        assert took <= KILLED_SECONDS
+        estate.await_right()
+
+
+def test_when_the_leader_is_ended_the_other_takes_over_within_3_seconds(site: Playground) -> None:
+    with leader_and_standby(site) as (leader, standby), Estate(site) as estate:
+        estate.disturb(new_password())
+        ended = time.monotonic()
+        leader.process.program.signal(signal.SIGTERM)
+        estate.disturb(new_password())
+        took = first_write(standby, ended)
+        print(f"first write {took:.1f} s after SIGTERM")
+        assert took <= TERMINATED_SECONDS
+        estate.await_right()
+        assert leader.process.program.wait() == 0
+        assert leader.writes()[-1].at < standby.writes()[0].at
+
+
+def test_a_leader_that_was_suspended_past_its_lease_writes_nothing_when_it_resumes(site: Playground) -> None:
+    """Neither what waits in its queue, nor what it learns then; and what was on its way is refused."""
+    with leader_and_standby(site) as (old, new), Estate(site, more=40) as estate:
+        with old.proxy.withholding(of_secrets) as withheld:
+            # One creation, the other writes are updates; each worker is at one, further ones wait in the queue.
+            estate.lose_a_copy()
+            eventually(lambda: len(withheld.requests) == 1)
+            estate.disturb(new_password())
+            eventually(lambda: len(withheld.requests) == WORKERS)
+            old.process.program.signal(signal.SIGSTOP)
+            estate.disturb(new_password())
+            eventually(lambda: new.leads)
+            estate.await_right()
+            before = estate.versions()
+            released = datetime.now(UTC)
+        eventually(lambda: audited(site, released), lambda codes: len(codes) == WORKERS)
+        resumed = time.monotonic()
+        # For a moment nobody tells it that it has been deposed: its own clock must.
+        with old.proxy.withholding(of_the_lease):
+            old.process.program.signal(signal.SIGCONT)
+            eventually(lambda: old.asks_for_the_lease(resumed))
+            assert estate.versions() == before
+            estate.disturb(new_password())
+            estate.await_right()
+            before = estate.versions()
+        await_standing_by(old, resumed)
+        assert [code for code in audited(site, released)[:WORKERS] if code not in REFUSED] == []
+        assert estate.versions() == before
+        assert old.writes(resumed) == []
+        assert old.renewals(resumed) == []
+        assert new.leads
+
+
+def test_a_leader_that_is_cut_off_stops_before_the_other_begins(site: Playground) -> None:
+    with leader_and_standby(site) as (old, new), Estate(site) as estate:
+        with old.proxy.silent(resumes=True):
+            cut_off = time.monotonic()
+            estate.disturb(new_password())
+            took = first_write(new, cut_off)
+            print(f"first write {took:.1f} s after the other was cut off")
+            estate.await_right()
+            before = estate.versions()
+            healed_at, healed = datetime.now(UTC), time.monotonic()
+        await_standing_by(old, healed)
+        assert [code for code in audited(site, healed_at) if code not in REFUSED] == []
+        assert estate.versions() == before
+        estate.disturb(new_password())
+        estate.await_right()
+        assert old.writes(healed) == []
+        assert old.renewals(healed) == []
+        assert took <= KILLED_SECONDS
