@@ -44,12 +44,17 @@ class DecisionLog:
             self._log.debug("admission decided", names=answer.added, **_about(answer))
 
 
+def _unfinished(generate_name: str) -> str:
+    """Return ``web-7d5c9c7b9f-*`` for a name that the API server will make up: no finished name has a star."""
+    return f"{generate_name}*" if generate_name else ""
+
+
 def _about(answer: Answer) -> dict[str, str]:
     return {
         "uid": answer.uid,
         "namespace": answer.namespace,
         "resource": answer.resource,
-        "object": answer.name,
+        "object": answer.name or _unfinished(answer.generate_name),
         "operation": answer.operation,
         "reason": answer.reason.value,
     }

@@ -47,6 +47,7 @@ class Answer(msgspec.Struct, frozen=True):
     namespace: str = ""
     name: str = ""
     """Of the object; empty where the API server will generate it."""
+    generate_name: str = ""
 
     @property
     def decision(self) -> str:
@@ -90,6 +91,7 @@ class Handler:
             uid=request.uid,
             namespace=request.namespace or "",
             name=subject.name if isinstance(subject, Subject) else "",
+            generate_name=subject.generate_name if isinstance(subject, Subject) else "",
         )
 
     def _decide(self, subject: Subject) -> Decision:

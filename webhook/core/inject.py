@@ -69,6 +69,8 @@ class Subject(msgspec.Struct, frozen=True):
     references: References
     service_account: str = ""
     images: tuple[str, ...] = ()
+    generate_name: str = ""
+    """Nothing is decided by it; it tells people which Pod it was, because most come without a name yet."""
 
 
 class Decision(msgspec.Struct, frozen=True):

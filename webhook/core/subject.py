@@ -20,8 +20,9 @@ class _Annotations(msgspec.Struct, gc=False):
     mirror: str | msgspec.UnsetType | None = msgspec.field(name=MIRROR_ANNOTATION, default=msgspec.UNSET)
 
 
-class _Metadata(msgspec.Struct, gc=False):
+class _Metadata(msgspec.Struct, rename="camel", gc=False):
     name: str | None = None
+    generate_name: str | None = None
     labels: dict[str, str] | None = None
     annotations: _Annotations | None = None
 
@@ -76,6 +77,7 @@ class AdmittedObject(msgspec.Struct, rename="camel", gc=False):
             references=references_of(self.spec.image_pull_secrets),
             service_account=self.spec.service_account_name or "",
             images=self.spec.images(),
+            generate_name=metadata.generate_name or "",
         )
 
     def as_service_account(self, namespace: str) -> Subject:
@@ -88,6 +90,7 @@ class AdmittedObject(msgspec.Struct, rename="camel", gc=False):
             labels=metadata.labels or {},
             annotations={},
             references=references_of(self.image_pull_secrets),
+            generate_name=metadata.generate_name or "",
         )
 
 

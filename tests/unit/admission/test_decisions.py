@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import msgspec
+import pytest
 
 from webhook.admission.decisions import LINES_AT_ONCE, LINES_PER_SECOND, DecisionLog
 from webhook.admission.handler import Answer
 from webhook.core.model import Reason
 from webhook.observe.logs import LogFormat, LogLevel, configure
-
-if TYPE_CHECKING:
-    import pytest
 
 PATCHED = Answer(b"", "pods", "CREATE", Reason.INJECTED, ("registry",), "u1", "team-a", "web")
 UNCHANGED = Answer(b"", "pods", "CREATE", Reason.ALREADY_PRESENT, (), "u2", "team-a", "web")
@@ -52,6 +52,18 @@ def test_at_info_what_is_left_alone_has_no_line_and_at_debug_it_has(capsys: pyte
     decisions(LogLevel.DEBUG, [0.0]).answered(UNCHANGED)
     (line,) = lines(capsys)
     assert (line["level"], line["uid"], line["reason"]) == ("debug", "u2", "already-present")
+
+
+@pytest.mark.parametrize(
+    ("name", "generate_name", "shown"),
+    [("web", "", "web"), ("web", "web-", "web"), ("", "web-7d5c9c7b9f-", "web-7d5c9c7b9f-*"), ("", "", "")],
+)
+def test_a_name_that_is_still_to_be_generated_is_shown_by_its_beginning(
+    capsys: pytest.CaptureFixture[str], name: str, generate_name: str, shown: str
+) -> None:
+    answer = msgspec.structs.replace(PATCHED, name=name, generate_name=generate_name)
+    decisions(LogLevel.INFO, [0.0]).answered(answer)
+    assert [line["object"] for line in lines(capsys)] == [shown]
 
 
 def test_lines_of_patches_are_limited_and_those_left_out_are_counted(capsys: pytest.CaptureFixture[str]) -> None:

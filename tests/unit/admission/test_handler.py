@@ -183,5 +183,8 @@ def test_a_defect_of_ours_keeps_no_object_from_being_admitted() -> None:
 
 
 def test_an_answer_names_its_request_for_the_log() -> None:
-    answer = ask(request({**POD, "metadata": {"name": "web"}}))
-    assert (answer.uid, answer.namespace, answer.name) == ("u1", "team-a", "web")
+    answer = ask(request({**POD, "metadata": {"name": "web", "generateName": "web-"}}))
+    assert (answer.uid, answer.namespace, answer.name, answer.generate_name) == ("u1", "team-a", "web", "web-")
+    for resource, object_ in (("pods", POD), ("serviceaccounts", {"metadata": {"generateName": "web-"}})):
+        answer = ask(request(object_, resource))
+        assert (answer.name, answer.generate_name) == ("", "web-")

@@ -92,6 +92,7 @@ def test_everything_that_a_decision_reads_of_a_pod_is_read() -> None:
         "metadata": {
             "name": "web",
             "namespace": "not-this-one",
+            "generateName": "we",
             "labels": {"app": "web"},
             "annotations": {MIRROR_ANNOTATION: "x", "other": "y"},
         },
@@ -113,6 +114,7 @@ def test_everything_that_a_decision_reads_of_a_pod_is_read() -> None:
         references=References(present=True, names=("a",)),
         service_account="builder",
         images=("c", "i", "e", "v"),
+        generate_name="we",
     )
 
 
@@ -120,7 +122,8 @@ def test_null_means_absent() -> None:
     document: dict[str, Any] = {"metadata": None, "spec": dict.fromkeys(["containers", "volumes", "imagePullSecrets"])}
     subject = pod_subject(document, "ns")
     assert subject is not None
-    assert (subject.name, subject.references, subject.images) == ("", References(), ())
+    assert (subject.name, subject.generate_name) == ("", "")
+    assert (subject.references, subject.images) == (References(), ())
 
 
 @pytest.mark.parametrize("spec", [None, "text", [], {"imagePullSecrets": "a"}, {"containers": {}}])
