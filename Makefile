@@ -30,7 +30,7 @@ check: $(READY) ## format, lint, types, import contracts, chart: changes no file
 	$(RUN)/lint-imports --no-cache
 	$(RUN)/yamllint --strict .
 	$(HELM) lint --strict --quiet charts/pull-secret-webhook
-	test -z "$$(gofmt -l tests/cluster/binary tests/bench/baselines 2>/dev/null)"
+	test -z "$$(gofmt -l tests/cluster/binary tests/bench/baselines tests/oracle 2>/dev/null)"
 
 fix: $(READY) ## format, and mend what ruff can mend
 	$(RUN)/ruff check --fix .

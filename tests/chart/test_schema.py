@@ -37,6 +37,7 @@ GOOD_CONFIGURATIONS = [
     entry(
         **MATCHING, registries=["docker.io", "*.example.com", "localhost:5000", "ghcr.io/our-org/a__b", "[::1]:5000"]
     ),
+    entry(**MATCHING, registries=["my_registry.example.com", "eu-*.example.com"]),
     {"retired": ["gone"], "excludedNamespaces": []},
     {"optIn": {"label": "inject", "value": "Yes_1.0"}},
 ]
@@ -64,6 +65,7 @@ BAD_CONFIGURATIONS = [
     (entry(**MATCHING, registries=[]), "pullSecrets.0.registries 1"),
     (entry(**MATCHING, registries=["https://ghcr.io"]), "pullSecrets.0.registries.0"),
     (entry(**MATCHING, registries=["ghcr.io/"]), "pullSecrets.0.registries.0"),
+    (entry(**MATCHING, registries=["eu-?.example.com"]), "pullSecrets.0.registries.0"),
     (entry(registries=["ghcr.io"]), "pullSecrets.0.registries 0"),
     (entry(namespaceSelector={"labels": {}}), "pullSecrets.0.namespaceSelector labels"),
     (entry(namespaceSelector={"matchLabels": {"a": "b c"}}), "matchLabels.a"),

@@ -4,8 +4,9 @@ The grammar is that of github.com/distribution/reference v0.6 (regexp.go, normal
 ``docker.io/library/nginx``, ``index.docker.io`` is ``docker.io``. A registry is ``host[:port][/path]`` and is matched
 as the kubelet's keyring does it (k8s.io/kubernetes, pkg/credentialprovider/keyring.go, URLsMatch): ``*``
 stands for characters within one label of the host (``?`` does not: the keyring reads it as the query of a URL), the
-number of labels and the port must agree, case counts. One deliberate difference: the path matches by whole segments,
-so ``registry.example.com/team`` does not cover ``registry.example.com/teams``.
+number of labels and the port must agree, case counts. The deliberate differences: the path matches by whole segments,
+so ``registry.example.com/team`` does not cover ``registry.example.com/teams``; Docker Hub is one registry under all of
+its names; ``/v2`` at the beginning of a path and an IPv6 host without a port are what they say.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _NAME = re.compile(rf"(?P<path>{_PATH})(?::(?P<tag>\w[\w.-]{{0,127}}))?(?:@(?P<d
 _DOMAIN_ONLY = re.compile(_DOMAIN)
 _IDENTIFIER = re.compile(r"[a-f0-9]{64}")
 
-_GLOB_LABEL = r"[a-z0-9*](?:[a-z0-9*-]*[a-z0-9*])?"
+_GLOB_LABEL = r"[a-z0-9*](?:[a-z0-9*_-]*[a-z0-9*])?"
 _REGISTRY = re.compile(
     rf"(?P<host>{_GLOB_LABEL}(?:\.{_GLOB_LABEL})*|{_IPV6.replace('A-F', '')})(?P<port>:[0-9]+)?(?P<path>(?:/{_PATH})?)",
     re.ASCII,
@@ -51,12 +52,21 @@ _REGISTRY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ImageReference:
-    """A parsed image reference; ``tag`` and ``digest`` are empty where the reference has none."""
+    """A parsed image reference; ``tag`` and ``digest`` are empty where the reference has none.
+
+    So is ``domain`` where the host is none by the grammar of references, but a first component of the path by it:
+    ``my_registry.example.com/app``. Kubelet and container runtime pull that all the same.
+    """
 
     domain: str
     path: str
     tag: str = ""
     digest: str = ""
+
+    @property
+    def name(self) -> str:
+        """Registry and repository, without tag and digest: what the kubelet looks up in its keyring."""
+        return f"{self.domain}/{self.path}" if self.domain else self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +95,10 @@ def parse(reference: str) -> ImageReference:
         message = "a bare image identifier names no repository"
         raise ValueError(message)
     domain, remainder = _split_domain(reference)
+    if not _DOMAIN_ONLY.fullmatch(domain):
+        domain, remainder = "", f"{domain}/{remainder}"
     name = _NAME.fullmatch(remainder)
-    if name is None or not _DOMAIN_ONLY.fullmatch(domain) or len(name["path"]) > LONGEST_PATH:
+    if name is None or len(name["path"]) > LONGEST_PATH:
         message = "not an image reference"
         raise ValueError(message)
     return ImageReference(domain, name["path"], name["tag"] or "", _checked_digest(name["digest"] or ""))
@@ -133,16 +145,31 @@ def matches(image: str, registries: Sequence[str]) -> bool:
 @lru_cache(maxsize=1024)
 def _name(image: str) -> str | None:
     try:
-        reference = parse(image)
+        return parse(image).name
     except ValueError:
         return None
-    return f"{reference.domain}/{reference.path}"
 
 
 @lru_cache(maxsize=1024)
 def _pattern(text: str) -> re.Pattern[str]:
     registry = parse_registry(text)
-    if registry.is_docker_hub:
-        registry = Registry(DOCKER_HUB, "", registry.path)
-    host = re.escape(registry.host).replace(r"\*", "[^.:/]*")
-    return re.compile(rf"{host}{registry.port}{re.escape(registry.path)}(?:/|\Z)")
+    hosts = sorted(DOCKER_HUB_ALIASES) if registry.is_docker_hub else [registry.host]
+    host = "|".join(_host_pattern(host) for host in hosts)
+    return re.compile(rf"(?:{host}){registry.port}{re.escape(registry.path)}(?:/|\Z)")
+
+
+def _host_pattern(host: str) -> str:
+    """Return the expression for a host with wildcards; it takes linear time, for whoever creates a Pod names the image.
+
+    Within a label, what follows a ``*`` is looked for once and not again: an earlier place is as good as a later one,
+    but for what ends the label.
+    """
+    return r"\.".join(_label_pattern(label.split("*")) for label in host.split("."))
+
+
+def _label_pattern(literals: list[str]) -> str:
+    first, *between = map(re.escape, literals)
+    if not between:
+        return first
+    *middle, last = between
+    return first + "".join(f"(?>[^.:/]*?{literal})" for literal in middle) + f"[^.:/]*{last}"
