@@ -164,6 +164,8 @@ def _host_pattern(host: str) -> str:
     Within a label, what follows a ``*`` is looked for once and not again: an earlier place is as good as a later one,
     but for what ends the label.
     """
+    if host == "*":
+        return rf"(?:[^.:/]*|{_IPV6})"  # that has no labels: to the keyring it is one
     return r"\.".join(_label_pattern(label.split("*")) for label in host.split("."))
 
 
