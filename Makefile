@@ -40,10 +40,11 @@ bench: bench-admission bench-sync ## measure everything; writes JSON and plots i
 	$(UV) sync --quiet --frozen --inexact --group bench
 	$(RUN)/python -m tests.bench.plots
 
-bench-admission: $(READY) ## reviews and Pods a second, beside two webhooks in Go (needs Go and wrk)
+bench-admission: $(READY) ## reviews and Pods a second, beside two webhooks in Go (needs Go and wrk); CPU, memory
 	$(RUN)/python -m tests.bench.load
 	$(RUN)/python -m tests.bench.creates
 	$(RUN)/python -m tests.bench.flood
+	$(RUN)/python -m tests.bench.footprint
 
 bench-sync: $(READY) ## the sync loop at NAMESPACES=500 namespaces, or several numbers by commas
 	$(RUN)/python -m compileall -q webhook certs  # as an image has them

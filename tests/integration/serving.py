@@ -17,7 +17,7 @@ from certs.authority import issue_authority, issue_leaf
 from tests.cluster.processes import COMMAND, clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from certs.authority import Leaf
@@ -160,14 +160,16 @@ def is_closed(connection: ssl.SSLSocket) -> bool:
 
 
 @contextmanager
-def serving(folder: Path, *flags: str) -> Iterator[Serving]:
+def serving(folder: Path, *flags: str, environment: Mapping[str, str] | None = None) -> Iterator[Serving]:
     """Start ``serve`` in a folder of its own, with more flags if need be, wait until it serves, and end it."""
     files = Files(folder)
     files.configure(CONFIGURATION.replace("NAME", "registry"))
     files.certify(new_leaf())
     with (
         (folder / "log").open("w") as log,
-        subprocess.Popen([*files.arguments(), *flags], stderr=log, text=True, env=clean_environment()) as process,
+        subprocess.Popen(
+            [*files.arguments(), *flags], stderr=log, text=True, env={**clean_environment(), **(environment or {})}
+        ) as process,
     ):
         try:
             yield _wait(process, files)
@@ -181,7 +183,8 @@ def _wait(process: subprocess.Popen[str], files: Files) -> Serving:
     def serves() -> bool:
         text = (files.folder / "log").read_text()
         assert process.poll() is None, text
-        events[:] = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        complete = (line for line in text.splitlines(keepends=True) if line.endswith("\n"))
+        events[:] = [json.loads(line) for line in complete if line.startswith("{")]
         return any(event["event"] == "serving" for event in events)
 
     until(serves, "serving")

@@ -12,6 +12,7 @@ import uvloop
 
 from certs.files import CertificateFiles
 from certs.reload import ServingCertificate
+from webhook.admission import memory
 from webhook.admission.acceptor import allow_files
 from webhook.admission.app import AdmissionApp
 from webhook.admission.certificate import CertificateIntake
@@ -67,6 +68,7 @@ class ServeOptions:
 def run(options: ServeOptions) -> None:
     """Serve until a signal ends it; UsageError for whatever keeps it from starting."""
     allow_files()
+    memory.configure()
     file = ConfigurationFile(options.config, options.namespace)
     process = _Process(options, file.load())
     admission, ops = process.listeners()
@@ -80,7 +82,7 @@ def run(options: ServeOptions) -> None:
         daemon=True,
     ).start()
     # What is there by now stays: a full collection would look through all of it for nothing, while reviews wait.
-    gc.collect()
+    memory.trim()
     gc.freeze()
     log.info("serving", secure_port=admission.port, metrics_port=ops.port)
     try:

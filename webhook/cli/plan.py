@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from webhook.cli import options
-from webhook.cli.render import Output
+from webhook.cli.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

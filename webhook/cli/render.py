@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
+from webhook.cli.output import Output
 from webhook.core.preview.row import Effect
 from webhook.manifests.yamlwriter import dump
 
@@ -42,15 +42,6 @@ _COLOURS = {
     Effect.PROBLEM: "bold red",
     Effect.UNDECIDED: "yellow",
 }
-
-
-class Output(StrEnum):
-    """The forms of ``--output``."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
-    MANIFESTS = "manifests"
 
 
 def render(preview: Preview, output: Output, file: TextIO) -> None:
