@@ -51,7 +51,7 @@ def new_leaf() -> Leaf:
 
 @dataclass(frozen=True)
 class Files:
-    """What ``serve`` reads."""
+    """What ``serve`` reads, and its log."""
 
     folder: Path
 
@@ -65,6 +65,13 @@ class Files:
     def certify(self, leaf: Leaf) -> None:
         self._replace(self.folder / "tls.crt", leaf.certificate_pem)
         self._replace(self.folder / "tls.key", leaf.private_key_pem)
+
+    def logged(self, event: str) -> list[dict[str, object]]:
+        """Return the lines of the log with that message, so far."""
+        text = (self.folder / "log").read_text()
+        complete = (line for line in text.splitlines(keepends=True) if line.endswith("\n"))
+        lines = [json.loads(line) for line in complete if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
 
     @staticmethod
     def _replace(path: Path, content: bytes) -> None:
@@ -160,10 +167,16 @@ def is_closed(connection: ssl.SSLSocket) -> bool:
 
 
 @contextmanager
-def serving(folder: Path, *flags: str, environment: Mapping[str, str] | None = None) -> Iterator[Serving]:
-    """Start ``serve`` in a folder of its own, with more flags if need be, wait until it serves, and end it."""
+def serving(
+    folder: Path,
+    *flags: str,
+    configuration: str = CONFIGURATION.replace("NAME", "registry"),
+    environment: Mapping[str, str] | None = None,
+    ready: bool = True,
+) -> Iterator[Serving]:
+    """Start ``serve`` in a folder of its own, with more flags if need be, wait until it is ready or serves; end it."""
     files = Files(folder)
-    files.configure(CONFIGURATION.replace("NAME", "registry"))
+    files.configure(configuration)
     files.certify(new_leaf())
     with (
         (folder / "log").open("w") as log,
@@ -172,23 +185,19 @@ def serving(folder: Path, *flags: str, environment: Mapping[str, str] | None = N
         ) as process,
     ):
         try:
-            yield _wait(process, files)
+            started = _wait(process, files)
+            if ready:
+                until(lambda: started.plain("/readyz").status == http.HTTPStatus.OK, "ready")
+            yield started
         finally:
             process.kill()
 
 
 def _wait(process: subprocess.Popen[str], files: Files) -> Serving:
-    events: list[dict[str, object]] = []
-
     def serves() -> bool:
-        text = (files.folder / "log").read_text()
-        assert process.poll() is None, text
-        complete = (line for line in text.splitlines(keepends=True) if line.endswith("\n"))
-        events[:] = [json.loads(line) for line in complete if line.startswith("{")]
-        return any(event["event"] == "serving" for event in events)
+        assert process.poll() is None, (files.folder / "log").read_text()
+        return bool(files.logged("serving"))
 
     until(serves, "serving")
-    ports = next(event for event in events if event["event"] == "serving")
-    started = Serving(process, files, int(str(ports["secure_port"])), int(str(ports["metrics_port"])))
-    until(lambda: started.plain("/readyz").status == http.HTTPStatus.OK, "ready")
-    return started
+    ports = files.logged("serving")[0]
+    return Serving(process, files, int(str(ports["secure_port"])), int(str(ports["metrics_port"])))

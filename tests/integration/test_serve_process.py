@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cluster.mounted import MountedConfigMap
 from tests.cluster.processes import clean_environment
 from tests.integration.serving import (
     CONFIGURATION,
@@ -213,6 +214,37 @@ def test_a_configuration_that_is_not_valid_leaves_the_old_one_in_force(own: Serv
     until(lambda: own.metric("pullsecrets_config_last_reload_successful") == 0, "the refusal")
     assert names_added(own.post(REVIEW).body) == ["registry"]
     assert own.plain("/readyz").status == 200
+
+
+def test_a_valid_configuration_after_one_that_was_not_comes_into_force(own: Serving) -> None:
+    own.files.configure("kind: Nonsense")
+    until(lambda: own.metric("pullsecrets_config_last_reload_successful") == 0, "the refusal")
+    assert len(own.files.logged("configuration refused")) == 1
+    own.files.configure(CONFIGURATION.replace("NAME", "other"))
+    until(lambda: own.metric("pullsecrets_config_last_reload_successful") == 1, "the good one")
+    assert own.metric("pullsecrets_config_generation") == 2
+    assert names_added(own.post(REVIEW).body) == ["other"]
+
+
+def test_each_answer_is_by_one_configuration_while_a_mounted_one_is_swapped_under_load(tmp_path: Path) -> None:
+    def document(team: str) -> dict[str, str]:
+        pull_secrets = [{"name": f"{team}-{number}", "sources": [{"secretName": "harbor"}]} for number in range(3)]
+        head = {"apiVersion": "pullsecrets.webhook/v1alpha1", "kind": "Configuration"}
+        return {"config.yaml": json.dumps({**head, "pullSecrets": pull_secrets})}
+
+    mounted = MountedConfigMap(tmp_path / "mounted", document("a"))
+    with serving(tmp_path, f"--config={mounted.directory / 'config.yaml'}") as server, server.connected() as connection:
+        answers: list[tuple[str, ...]] = []
+
+        def generation_after_some_reviews() -> float:
+            answers.extend(tuple(names_added(exchange(connection, post(REVIEW)).body)) for _ in range(50))
+            return server.metric("pullsecrets_config_generation")
+
+        for number, team in enumerate(["b", "a", "b"], 2):
+            mounted.publish(document(team))
+            until(lambda number=number: generation_after_some_reviews() == number, "the new configuration")  # type: ignore[misc]
+            assert names_added(exchange(connection, post(REVIEW)).body) == [f"{team}-{index}" for index in range(3)]
+    assert set(answers) == {("a-0", "a-1", "a-2"), ("b-0", "b-1", "b-2")}
 
 
 def test_another_certificate_is_served_without_a_restart_or_a_broken_connection(own: Serving) -> None:

@@ -13,7 +13,6 @@ from webhook.kube.resources import NAMESPACES, SECRETS, Collection
 from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from webhook.admission.certificate import CertificateIntake
@@ -33,7 +32,7 @@ class ClusterWatches:
         self._client: Client | None = None
         self._reflectors: list[Reflector[Any, Any]] = []
 
-    def watch_namespaces(self, labels: NamespaceLabels, state: WatchState, on_synced: Callable[[], None]) -> None:
+    def watch_namespaces(self, labels: NamespaceLabels, state: WatchState) -> None:
         """Keep ``labels`` and ``state`` up to date; UsageError where there is no usable kubeconfig."""
         self._start(
             Reflector(
@@ -44,7 +43,7 @@ class ClusterWatches:
                 labels,
                 on_connected=state.opened,
                 on_restart=lambda _, cause: state.lost(cause),
-                on_synced=on_synced,
+                on_synced=state.synced,
             )
         )
 

@@ -57,6 +57,17 @@ class WatchState:
         lost_at = self._lost_at
         return 0.0 if lost_at is None else self._clock() - lost_at
 
+    def tolerate(self) -> None:
+        """Have the check pass already, although no namespace is known."""
+        self._check.note = "no namespace is known yet"
+        self._check.passes()
+
+    def synced(self) -> None:
+        """Take note that all namespaces are known."""
+        if self._lost_at is None:
+            self._check.note = ""
+        self._check.passes()
+
     def opened(self) -> None:
         if self._lost_at is not None:
             log.info("namespaces are watched again", after=round(self.stale_seconds, 1))

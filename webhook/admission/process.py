@@ -147,23 +147,35 @@ class _Process:
         ).start()
 
     def watch_namespaces_if_needed(self) -> None:
-        """Begin to watch namespaces once a configuration depends on their labels; UsageError as for the watch."""
+        """Begin to watch namespaces if the configuration depends on their labels; UsageError as for the watch.
+
+        At the start, the process is not ready before it knows them. Later, when another configuration comes to need
+        them, it stays ready: no replica would be, as all of them read the same document.
+        """
         if self._configuration.needs_namespace_labels and not self._labels_watched:
-            check = self._health.check("namespaces")
-            state = WatchState(check)
-            self._metrics.follow_staleness(lambda: state.stale_seconds)
-            self.watches.watch_namespaces(self._labels, state, check.passes)
-            self._labels_watched = True
+            self._watch_namespaces(self._watch_state())
+
+    def _watch_state(self) -> WatchState:
+        state = WatchState(self._health.check("namespaces"))
+        self._metrics.follow_staleness(lambda: state.stale_seconds)
+        return state
+
+    def _watch_namespaces(self, state: WatchState) -> None:
+        self.watches.watch_namespaces(self._labels, state)
+        self._labels_watched = True
 
     def on_configuration(self, configuration: Configuration) -> None:
         """Put another configuration into force."""
         self._configuration = configuration
         self._metrics.configuration_accepted()
         log.info("configuration in force", pull_secrets=[entry.name for entry in configuration.pull_secrets])
-        try:
-            self.watch_namespaces_if_needed()
-        except UsageError as error:
-            log.error("namespaces cannot be watched", cause=str(error))  # noqa: TRY400 - a sentence, no bug
+        if configuration.needs_namespace_labels and not self._labels_watched:
+            state = self._watch_state()
+            state.tolerate()
+            try:
+                self._watch_namespaces(state)
+            except UsageError as error:
+                state.lost(str(error))
 
     def on_invalid_configuration(self, error: UsageError) -> None:
         """Keep the configuration in force, and say what is wrong with the new one."""

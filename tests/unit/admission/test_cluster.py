@@ -29,7 +29,7 @@ def test_labels_stay_as_last_known_and_say_so_while_the_watch_is_down(
     labels, check = NamespaceLabels(), Check("namespaces")
     state = WatchState(check)
     api.put("/api/v1/namespaces/a", {"metadata": {"labels": {"team": "a"}}})
-    watches.watch_namespaces(labels, state, check.passes)
+    watches.watch_namespaces(labels, state)
     until(lambda: check.line == "[+]namespaces ok")
 
     api.go_away()
@@ -48,7 +48,7 @@ def test_not_ready_before_all_namespaces_are_known(api: FakeApiServer, watches: 
     api.go_away()
     check = Check("namespaces")
     state = WatchState(check)
-    watches.watch_namespaces(NamespaceLabels(), state, check.passes)
+    watches.watch_namespaces(NamespaceLabels(), state)
     until(lambda: state.stale_seconds > 0)
     assert check.line == "[-]namespaces failed: starting"
     api.come_back()

@@ -38,3 +38,12 @@ def test_a_check_that_has_not_passed_yet_stays_so_when_the_watch_opens() -> None
     state.lost("Forbidden")
     state.opened()
     assert check.line == "[-]namespaces failed: starting"
+
+
+def test_a_check_that_is_tolerated_passes_before_anything_is_known() -> None:
+    check = Check("namespaces")
+    state = WatchState(check)
+    state.tolerate()
+    assert check.line == "[+]namespaces ok: no namespace is known yet"
+    state.synced()
+    assert check.line == "[+]namespaces ok"
