@@ -6,6 +6,7 @@ import contextlib
 import uuid
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.cluster import binaries
@@ -14,6 +15,10 @@ from tests.cluster.errors import ClusterFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# How long an example takes on a machine that is busy with other things says nothing about it.
+hypothesis.settings.register_profile("ours", deadline=None)
+hypothesis.settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session")
