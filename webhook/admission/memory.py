@@ -24,17 +24,17 @@ WORTH_IT = 16 * 1024 * 1024
 LOOKS_BETWEEN = 50
 """In ten seconds. A millisecond, where no crowd has left, for what few connections at a time leave in the long run."""
 
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # malloc.h
-_BY_ITSELF = 128 * 1024
-"""Bytes from which a block is mapped by itself, so that it goes back when it is freed. It is glibc's own first value,
-which grows with what is freed unless it is set: then the 256 KiB that uvloop has for each connection go to the heap."""
+_M_ARENA_MAX = -8  # malloc.h
 
 
 def configure() -> None:
-    """Have the C library keep large blocks apart, and one heap for all threads, which take turns anyway; glibc only."""
+    """Have the C library keep one heap for all threads, which take turns anyway; glibc only.
+
+    Not M_MMAP_THRESHOLD as well, though it would keep a flood 40 MiB smaller: uvloop reads into a block of 256 KiB each
+    time, and a fresh mapping for each costs more than all else that a review needs.
+    """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None:
-        set_option(_M_MMAP_THRESHOLD, _BY_ITSELF)
         set_option(_M_ARENA_MAX, 1)
 
 
