@@ -68,12 +68,12 @@ def main() -> None:
     """Measure, print a table and write ``results/sync.json``."""
     sizes = [int(text) for text in os.environ.get("NAMESPACES", "500").split(",")]
     results = []
+    file = RESULTS / "sync.json"
+    RESULTS.mkdir(exist_ok=True)
     for size in sizes:
         with Cluster.start() as cluster, Playground.make(cluster) as playground:
             results.append(Bench(playground, size).run())
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / "sync.json"
-    file.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
+        file.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
     show(results)
     print(f"written to {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}")
 

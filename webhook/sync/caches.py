@@ -42,7 +42,8 @@ STOP_SECONDS = 20.0
 class Caches:
     """The caches of the loop; ``changed(namespace)`` and ``refreshed()`` tell what to look at again.
 
-    ``refreshed`` is called when a whole collection has been read for the first time.
+    ``refreshed`` is called when a whole collection has been read for the first time. Nothing is read, and nobody is
+    called, before the first :meth:`configure`: whoever makes the caches may not be complete before they are.
     """
 
     def __init__(
@@ -65,12 +66,12 @@ class Caches:
         self.service_accounts: Table[ServiceAccount] = Table(_same_service_account, changed)
         self._copies: dict[str, Table[Copy]] = {}
         self._reflectors: dict[Collection, Reflector[Any, Any]] = {}
-        self._reflect(Collection(NAMESPACES), NamespaceObject, to_namespace, self.namespaces)
-        self._reflect(Collection(SERVICE_ACCOUNTS), ServiceAccountObject, to_service_account, self.service_accounts)
 
     def configure(self, configuration: Configuration) -> None:
-        """Watch what a configuration names, and no longer what it does not."""
+        """Watch what a configuration names, and no longer what it does not; namespaces and ServiceAccounts always."""
         with self._lock:
+            self._reflect(Collection(NAMESPACES), NamespaceObject, to_namespace, self.namespaces)
+            self._reflect(Collection(SERVICE_ACCOUNTS), ServiceAccountObject, to_service_account, self.service_accounts)
             wanted = {self._copy_collection(name) for name in configuration.secret_names}
             wanted |= {self._source_collection(name) for name in configuration.source_names}
             gone = [

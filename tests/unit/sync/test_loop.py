@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
 
+def test_a_loop_asks_for_nothing_before_it_is_started(api: FakeApiServer, client: Client) -> None:
+    loop = Running(client).loop
+    assert not loop.caches._reflectors
+    assert not api.requests
+
+
 @pytest.mark.usefixtures("running")
 def test_a_label_brings_the_copy_and_the_references(api: FakeApiServer) -> None:
     opt_in(api)

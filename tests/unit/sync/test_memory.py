@@ -130,7 +130,6 @@ def test_little_is_kept_of_a_namespace_and_little_more_needed_to_read_it(*, watc
     tracemalloc.start()
     try:
         caches = Caches(cast("Client", cluster), RELEASE, book, lambda _: None, lambda: None)
-        until(lambda: caches.has_synced)
         caches.configure(CONFIGURATION)
         until(lambda: not caches.unsynced())
         gc.collect()

@@ -1,0 +1,96 @@
+"""What the loop asks of the API server for many namespaces, by the API server's own audit log: nothing twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.bench.requests import Requests
+from tests.integration.playground import COPY, Playground, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.cluster import Cluster
+
+NAMESPACES = 40
+ONCE = {"get /version", "get leases", "apply leases", "patch leases"}
+"""What does not depend on the number of namespaces: the first question, and the Lease."""
+
+
+@pytest.fixture(scope="module")
+def installed(cluster: Cluster) -> Iterator[Playground]:
+    """An installation without processes, and selected namespaces that have nothing yet."""
+    with Playground.make(cluster) as playground:
+        playground.set_source("first")
+        yield playground
+
+
+@pytest.fixture(scope="module")
+def namespaces(installed: Playground) -> list[str]:
+    return [installed.namespace(selected=True) for _ in range(NAMESPACES)]
+
+
+@pytest.fixture
+def requests(installed: Playground) -> Requests:
+    """What sync asks from now on."""
+    installation = installed.installation
+    user = f"system:serviceaccount:{installation.namespace}:{installation.fullname}-sync"
+    return Requests(installed.cluster.audit_log, user)
+
+
+def without_once(counted: dict[str, int]) -> dict[str, int]:
+    return {key: number for key, number in counted.items() if key not in ONCE}
+
+
+def complete(playground: Playground, namespaces: list[str], password: str) -> None:
+    for namespace in namespaces:
+        playground.await_selected(namespace, password)
+
+
+@pytest.mark.xdist_group("sync scale")
+def test_each_namespace_costs_one_apply_and_one_patch_and_each_kind_of_object_one_watch(
+    installed: Playground, namespaces: list[str], requests: Requests
+) -> None:
+    sync = installed.installation.start_sync("--tls-secret=")
+    complete(installed, namespaces, "first")
+    counted = without_once(requests.since())
+    assert sync.stop() == 0
+
+    # Two watches of Secrets: those of the copy's name, and the source.
+    assert counted == {
+        "apply secrets": NAMESPACES,
+        "patch serviceaccounts": NAMESPACES,
+        "watch namespaces": 1,
+        "watch secrets": 2,
+        "watch serviceaccounts": 1,
+    }
+
+
+@pytest.mark.xdist_group("sync scale")
+def test_a_start_where_all_is_well_writes_nothing_and_a_rotation_only_the_copies(
+    installed: Playground, namespaces: list[str], requests: Requests
+) -> None:
+    sync = installed.installation.start_sync("--tls-secret=")
+    sync.wait_ready()
+    eventually(sync.metrics, lambda text: "\nworkqueue_depth 0.0" in text and "pull_secret_ready" in text)
+    for namespace in namespaces:
+        body = {"metadata": {"labels": {"example.com/stirred": "now"}}}
+        installed.cluster.api.call("PATCH", f"/api/v1/namespaces/{namespace}", body, "application/merge-patch+json")
+    # What is done after all of them shows that they have been seen.
+    last = installed.namespace(selected=True)
+    installed.await_selected(last, "first")
+    assert without_once(requests.since()) == {
+        "apply secrets": 1,
+        "patch serviceaccounts": 1,
+        "watch namespaces": 1,
+        "watch secrets": 2,
+        "watch serviceaccounts": 1,
+    }
+
+    installed.set_source("second")
+    complete(installed, [*namespaces, last], "second")
+    assert without_once(requests.since()) == {"apply secrets": NAMESPACES + 1}
+    assert sync.stop() == 0
+    assert COPY in (installed.references(last) or [])
