@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench.filling import Filling
+from tests.bench.kubelet import Kubelet
 from tests.bench.observer import Observer
 from tests.bench.process import peak_mib, resident_mib, seconds_of_cpu
 from tests.bench.requests import Requests
@@ -89,6 +90,7 @@ class Bench:
         self._requests = Requests(cluster.audit_log, user)
         self._filling = Filling(cluster.kubeconfig)
         self._observer = Observer(cluster.kubeconfig, COPY)
+        self._kubelet = Kubelet()
         self.names = [f"bench-{number:05}" for number in range(size)]
 
     def run(self) -> Result:
@@ -102,6 +104,7 @@ class Bench:
         peak = peak_mib(self._pid)
         referenced = self.start_again()
         self._observer.stop()
+        self._kubelet.stop()
         return Result(
             namespaces=len(self.names),
             cold_start=cold_start,
@@ -125,6 +128,7 @@ class Bench:
         self._requests.since()
         started = time.perf_counter()
         self._sync = self._installation.start_sync(*FLAGS)
+        self._kubelet.probe(self._sync)
         return self._phase(self._complete(self.names) - started, cpu_before=0.0)
 
     def rotate(self) -> Phase:

@@ -41,7 +41,7 @@ def test_the_sync_loop_runs_sync_with_its_flags_spelled_out() -> None:
         "sync",
         *COMMON,
         "--release=psw",
-        "--workers=4",
+        "--workers=16",
         "--writes-per-second=1000",
         "--leader-elect",
         f"--lease-name={FULLNAME}-sync",

@@ -38,7 +38,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
         typer.Option(
             "--workers", envvar="PULLSECRETS_WORKERS", min=1, max=64, help="Namespaces brought up to date at a time."
         ),
-    ] = 4,
+    ] = 16,
     writes_per_second: Annotated[
         int,
         typer.Option(

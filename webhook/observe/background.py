@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import selectors
 import socket
 import threading
 from contextlib import contextmanager
@@ -39,12 +40,13 @@ def bind(address: str, port: int, flag: str) -> socket.socket:
 
 
 @contextmanager
-def in_background(make: Callable[[], Server], name: str) -> Iterator[None]:
+def in_background(make: Callable[[], Server], name: str, *, asked: socket.socket | None = None) -> Iterator[None]:
     """Serve from a thread of this name while the context lasts.
 
-    ``make`` is called in that thread, so that what it imports delays nobody: who connects meanwhile waits.
+    ``make`` is called in that thread, so that what it imports delays nobody. With ``asked``, a listening socket, it is
+    not called before somebody connects there, who waits for it: importing holds up every other thread as well.
     """
-    background = _Background(make)
+    background = _Background(make, asked)
     thread = threading.Thread(target=background.run, name=name, daemon=True)
     thread.start()
     try:
@@ -52,25 +54,45 @@ def in_background(make: Callable[[], Server], name: str) -> Iterator[None]:
     finally:
         background.stop()
         thread.join(GRACE_SECONDS + 1)
+        background.close()
 
 
 class _Background:
-    def __init__(self, make: Callable[[], Server]) -> None:
+    def __init__(self, make: Callable[[], Server], asked: socket.socket | None) -> None:
         self._make = make
+        self._asked = asked
+        self._wake, self._woken = socket.socketpair()
         self._lock = threading.Lock()
-        self._server: Server | None = None
         self._stopped = False
+        self._server: Server | None = None
 
     def run(self) -> None:
+        if self._asked is not None:
+            self._wait_for(self._asked)
+        if self._stopped:
+            return
         server = self._make()
-        with self._lock:
-            if self._stopped:
-                return
-            self._server = server
-        server.serve_here()
+        if self._take(server):
+            server.serve_here()
 
     def stop(self) -> None:
         with self._lock:
             self._stopped = True
             if self._server is not None:
                 self._server.should_exit = True
+        self._wake.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._wake.close()
+        self._woken.close()
+
+    def _take(self, server: Server) -> bool:
+        with self._lock:
+            self._server = server
+            return not self._stopped
+
+    def _wait_for(self, asked: socket.socket) -> None:
+        with selectors.DefaultSelector() as selector:
+            for waited_for in (asked, self._woken):
+                selector.register(waited_for, selectors.EVENT_READ)
+            selector.select()

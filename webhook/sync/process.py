@@ -88,7 +88,7 @@ def run(settings: Settings) -> None:
         )
         _probe(client)
         process = _Process(settings, configuration, client, metrics, pace)
-        with in_background(lambda: process.ops(bound), "ops"):
+        with in_background(lambda: process.ops(bound), "ops", asked=bound):
             port = bound.getsockname()[1]
             log.info("started", api_server=client.host, metrics_port=port, workers=settings.workers)
             process.run_until_signalled(file)
@@ -153,7 +153,7 @@ class _Process:
         self._stop()
 
     def ops(self, bound: socket.socket) -> Listener:
-        """Return the server of the plain-HTTP port; FastAPI and uvicorn are imported here, beside the first lists."""
+        """Return the server of the plain-HTTP port; FastAPI and uvicorn are imported here, when somebody asks."""
         from webhook.observe.listener import Listener  # noqa: PLC0415 - see above
         from webhook.observe.ops import ops_app  # noqa: PLC0415 - see above
 

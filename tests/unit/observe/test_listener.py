@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import http.client
 import socket
+import threading
+import time
 
 import pytest
 
+from tests.unit.polling import DEADLINE, until
 from webhook.errors import UsageError
-from webhook.observe.background import bind, in_background
+from webhook.observe.background import GRACE_SECONDS, bind, in_background
 from webhook.observe.health import Health
 from webhook.observe.listener import Listener
 from webhook.observe.metrics import ProcessMetrics
@@ -38,6 +41,54 @@ def test_the_plain_port_serves_health_and_metrics_from_a_thread_of_its_own() -> 
         assert get(port, "/docs")[0] == 404
     with pytest.raises(ConnectionRefusedError):
         get(port, "/livez")
+
+
+class Recorded:
+    """A server that says when it was made."""
+
+    def __init__(self, made: threading.Event) -> None:
+        self.should_exit = False
+        made.set()
+
+    def serve_here(self) -> None:
+        until(lambda: self.should_exit)
+
+
+def test_what_serves_a_port_is_not_made_before_somebody_connects() -> None:
+    made = threading.Event()
+    bound = bind("127.0.0.1", 0, "--metrics-port")
+    with bound, in_background(lambda: Recorded(made), "ops", asked=bound):
+        assert not made.wait(0.05)
+        with socket.create_connection(bound.getsockname()):
+            assert made.wait(DEADLINE)
+
+
+def test_a_port_that_nobody_asked_ends_at_once() -> None:
+    made = threading.Event()
+    bound = bind("127.0.0.1", 0, "--metrics-port")
+    started = time.monotonic()
+    with bound, in_background(lambda: Recorded(made), "ops", asked=bound):
+        pass
+    assert not made.is_set()
+    assert time.monotonic() - started < GRACE_SECONDS
+
+
+def test_a_stop_while_the_server_is_being_made_ends_it_too() -> None:
+    making, go_on, served = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow(Recorded):
+        def serve_here(self) -> None:
+            served.set()
+
+    def make() -> Slow:
+        making.set()
+        assert go_on.wait(DEADLINE)
+        return Slow(threading.Event())
+
+    with in_background(make, "ops"):
+        assert making.wait(DEADLINE)
+        threading.Timer(0.05, go_on.set).start()
+    assert not served.is_set()
 
 
 def test_a_port_in_use_is_a_sentence_that_names_the_flag() -> None:
