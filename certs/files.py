@@ -1,7 +1,7 @@
-"""A certificate and its key in two files that change together: a mounted Secret, or what an ACME client writes.
+"""Certificates in files that change together: a mounted Secret or ConfigMap, or what an ACME client writes.
 
 The kubelet changes a mounted Secret by the swap of one symlink for the whole folder. A certificate from before the swap
-and a key from after it do not belong together, so both are read again until nothing moved in between.
+and a key from after it do not belong together, so all files are read again until nothing moved in between.
 """
 
 from __future__ import annotations
@@ -25,46 +25,45 @@ READS = 5
 """Attempts at reading both files without a swap in between; a swap takes microseconds."""
 
 
-class CertificateFiles:
-    """A certificate and a key on disk, in PEM."""
+class WatchedFiles:
+    """PEM files that belong together, read as one and read again when they change."""
 
-    def __init__(self, certificate: Path, key: Path) -> None:
-        self.certificate = certificate
-        self.key = key
+    def __init__(self, *paths: Path) -> None:
+        self.paths = paths
         self._digest = b""
         self._last_error = ""
 
-    def read(self) -> tuple[bytes, bytes]:
-        """Return certificate and key from one moment; CertificateInvalid when one cannot be read."""
+    def read(self) -> tuple[bytes, ...]:
+        """Return the content of each file, all from one moment; CertificateInvalid when one cannot be read."""
         for _ in range(READS):
             before = self._resolved()
             try:
-                pair = _content(self.certificate), _content(self.key)
+                contents = tuple(map(_content, self.paths))
             except CertificateInvalid:
                 if self._resolved() != before:
                     continue
                 raise
             if self._resolved() == before:
-                return pair
-        raise CertificateInvalid(f"{self.certificate} and {self.key} change faster than they can be read")
+                return contents
+        raise CertificateInvalid(f"{' and '.join(map(str, self.paths))} change faster than they can be read")
 
-    def load(self, serve: Callable[[bytes, bytes], None]) -> None:
-        """Read the pair and hand it to ``serve``; CertificateInvalid from either."""
-        certificate_pem, key_pem = self.read()
-        self._digest = _digest(certificate_pem, key_pem)
-        serve(certificate_pem, key_pem)
+    def load(self, serve: Callable[..., None]) -> None:
+        """Read the files and hand their contents to ``serve``; CertificateInvalid from either."""
+        contents = self.read()
+        self._digest = _digest(contents)
+        serve(*contents)
 
     def watch(
         self,
-        serve: Callable[[bytes, bytes], None],
+        serve: Callable[..., None],
         on_invalid: Callable[[CertificateInvalid], None],
         stop: threading.Event,
         interval: float = LOOK_SECONDS,
     ) -> None:
-        """Look at the files every ``interval`` seconds until ``stop`` is set, and hand each new pair to ``serve``.
+        """Look at the files every ``interval`` seconds until ``stop`` is set, and hand what is new to ``serve``.
 
         When the files cannot be read, or ``serve`` raises CertificateInvalid, ``on_invalid`` gets it: once, until
-        something else is wrong or a pair is served again.
+        something else is wrong or new contents are served.
         """
         while not stop.wait(interval):
             try:
@@ -74,16 +73,23 @@ class CertificateFiles:
                     self._last_error = str(error)
                     on_invalid(error)
 
-    def _look(self, serve: Callable[[bytes, bytes], None]) -> None:
-        certificate_pem, key_pem = self.read()
-        digest = _digest(certificate_pem, key_pem)
+    def _look(self, serve: Callable[..., None]) -> None:
+        contents = self.read()
+        digest = _digest(contents)
         if digest != self._digest:
             self._digest = digest
-            serve(certificate_pem, key_pem)
+            serve(*contents)
         self._last_error = ""
 
-    def _resolved(self) -> tuple[str, str]:
-        return os.path.realpath(self.certificate), os.path.realpath(self.key)
+    def _resolved(self) -> list[str]:
+        return [os.path.realpath(path) for path in self.paths]
+
+
+class CertificateFiles(WatchedFiles):
+    """A certificate and a key on disk, in PEM."""
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        super().__init__(certificate, key)
 
 
 def _content(path: Path) -> bytes:
@@ -95,5 +101,5 @@ def _content(path: Path) -> bytes:
     raise CertificateInvalid(f"{path} cannot be read ({reason})")
 
 
-def _digest(certificate_pem: bytes, key_pem: bytes) -> bytes:
-    return hashlib.sha256(hashlib.sha256(certificate_pem).digest() + key_pem).digest()
+def _digest(contents: tuple[bytes, ...]) -> bytes:
+    return hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents)).digest()

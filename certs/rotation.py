@@ -3,7 +3,7 @@
 Pure: the state goes in, one step comes out. Whoever carries the step out reads the state again and asks again, until
 the answer is :class:`Nothing`. The order never breaks a handshake: a new authority is in every ``caBundle`` for a
 settling time before the first leaf that it signed is stored, and the old one stays there until it expires, for replicas
-that still serve the old leaf. Only a leaf that nobody could use anyway is replaced at once.
+that still serve the old leaf. Only a leaf that nobody can be serving, or be served with, is replaced at once.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from typing import TypeAlias
 
 from certs.authority import Authority, Leaf, issue_authority, issue_leaf
 from certs.bundle import Bundle, parse, updated
-from certs.validity import chain_of, check_authority, check_pair, is_issued_by, is_our_authority, renew_at
+from certs.lifetimes import Lifetimes
+from certs.validity import chain_of, check_authority, check_pair, due_at, is_issued_by, is_our_authority
 from webhook.errors import CertificateInvalid
 
-
-@dataclass(frozen=True, slots=True)
-class Lifetimes:
-    """How long what is issued lives, and how long a new authority settles before a leaf relies on it.
-
-    An API server learns of a changed ``caBundle`` by its own watch, each of several at its own time.
-    """
-
-    authority: timedelta = timedelta(days=365)
-    leaf: timedelta = timedelta(days=90)
-    settling: timedelta = timedelta(seconds=10)
+__all__ = [
+    "CertificateState",
+    "Lifetimes",
+    "Nothing",
+    "PublishBundle",
+    "Step",
+    "StoreAuthority",
+    "StoreLeaf",
+    "is_published",
+    "next_step",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +86,20 @@ Step: TypeAlias = Nothing | StoreAuthority | PublishBundle | StoreLeaf
 
 def next_step(state: CertificateState, now: datetime, policy: Lifetimes) -> Step:
     """Return the one thing to do next; carried out and asked again, it ends at :class:`Nothing`."""
-    if cause := _authority_needed(state, now):
+    if cause := _authority_unusable(state, now):
         return StoreAuthority(issue_authority(now, policy.authority), cause)
     bundle = _wanted_bundle(state, now)
     if any(present != bundle.pem() for present in state.ca_bundles):
         return PublishBundle(bundle.pem(), sum(parse(present).unparsable for present in state.ca_bundles))
+    settled = (state.published_since or now) + policy.settling
     if cause := _leaf_unusable(state, bundle, now):
-        return _store_leaf(state, now, policy, cause)
+        # Whatever the Secret holds now, a replica may have a good pair in memory, which the authority before signed.
+        may_wait = _somebody_may_serve(state, bundle) and settled > now
+        return Nothing(settled) if may_wait else _store_leaf(state, now, policy, cause)
+    # Only after the leaf: what is repaired today had better be signed by the authority that everybody knows.
+    if now >= due_at(state.authority):
+        return StoreAuthority(issue_authority(now, policy.authority), "the authority is due for renewal")
     if cause := _leaf_due(state, now):
-        settled = (state.published_since or now) + policy.settling
         return _store_leaf(state, now, policy, cause) if settled <= now else Nothing(settled)
     return Nothing(_next_look(state, bundle))
 
@@ -106,14 +112,14 @@ def is_published(state: CertificateState) -> bool:
         return False
 
 
-def _authority_needed(state: CertificateState, now: datetime) -> str:
+def _authority_unusable(state: CertificateState, now: datetime) -> str:
     if not state.authority and not state.authority_key:
         return "there is no authority"
     try:
         check_authority(state.authority, state.authority_key, now)
     except CertificateInvalid as error:
         return str(error)
-    return "the authority is due for renewal" if now >= renew_at(state.authority) else ""
+    return ""
 
 
 def _wanted_bundle(state: CertificateState, now: datetime) -> Bundle:
@@ -141,12 +147,27 @@ def _leaf_unusable(state: CertificateState, bundle: Bundle, now: datetime) -> st
     return ""
 
 
+def _somebody_may_serve(state: CertificateState, bundle: Bundle) -> bool:
+    """Return whether replicas may have a better pair in memory than the Secret has, from an authority before this."""
+    authority = chain_of(state.authority)[0]
+    return any(certificate != authority for certificate in bundle.ours) and not _is_what_replicas_have(state)
+
+
+def _is_what_replicas_have(state: CertificateState) -> bool:
+    """Return whether the pair in the Secret is one that replicas take into use, be it of any use or not."""
+    try:
+        check_pair(state.leaf, state.leaf_key, None, (), chain_of(state.leaf)[0].not_valid_before_utc)
+    except CertificateInvalid:
+        return False
+    return True
+
+
 def _leaf_due(state: CertificateState, now: datetime) -> str:
     if not is_issued_by(chain_of(state.leaf)[0], chain_of(state.authority)[0]):
         return "the authority has changed"
     if state.leaf_authority != state.authority:
         return "ca.crt is not the authority of the serving certificate"
-    return "the serving certificate is due for renewal" if now >= renew_at(state.leaf) else ""
+    return "the serving certificate is due for renewal" if now >= due_at(state.leaf) else ""
 
 
 def _store_leaf(state: CertificateState, now: datetime, policy: Lifetimes, cause: str) -> StoreLeaf:
@@ -155,6 +176,6 @@ def _store_leaf(state: CertificateState, now: datetime, policy: Lifetimes, cause
 
 
 def _next_look(state: CertificateState, bundle: Bundle) -> datetime:
-    spent = [certificate.not_valid_after_utc for certificate in bundle.certificates if is_our_authority(certificate)]
+    spent = [certificate.not_valid_after_utc for certificate in bundle.ours]
     # A certificate is expired only after its last second.
-    return min(renew_at(state.authority), renew_at(state.leaf), min(spent) + timedelta(seconds=1))
+    return min(due_at(state.authority), due_at(state.leaf), min(spent) + timedelta(seconds=1))

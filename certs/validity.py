@@ -25,10 +25,15 @@ if TYPE_CHECKING:
 RENEWAL_SHARE = 2 / 3
 """Of the lifetime: a third is left to notice that renewal does not work."""
 
-JITTER_SHARE = 1 / 12
+JITTER_SHARE = 1 / 40
 """Of the lifetime: how much earlier than that jitter may bring the renewal."""
 
-_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_SERIAL_BITS = 32
+"""Of a serial number, which is random: enough to draw a lot from."""
+
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
+_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----(?:(?!-----BEGIN ).)*?-----END CERTIFICATE-----", re.DOTALL)
+"""A block that was cut off ends where the next one begins."""
 
 
 def chain_of(certificate_pem: bytes) -> list[x509.Certificate]:
@@ -52,15 +57,18 @@ def chain_of(certificate_pem: bytes) -> list[x509.Certificate]:
 
 
 def certificates_in(text: bytes) -> tuple[list[x509.Certificate], int]:
-    """Return the certificates of a bundle and how many blocks cannot be read; a bad block spoils no other."""
+    """Return the certificates of a bundle and how many blocks cannot be read; a bad block spoils no other.
+
+    A text without any block counts as one that cannot be read.
+    """
     certificates: list[x509.Certificate] = []
-    unparsable = 0
     for block in _BLOCK.findall(text):
         try:
             certificates += chain_of(block)
         except CertificateInvalid:
-            unparsable += 1
-    return certificates, unparsable
+            continue
+    blocks = text.count(_BEGIN) or int(bool(text.strip()))
+    return certificates, blocks - len(certificates)
 
 
 def not_after(certificate_pem: bytes) -> datetime:
@@ -73,6 +81,16 @@ def renew_at(certificate_pem: bytes, jitter: float = 0.0) -> datetime:
     certificate = chain_of(certificate_pem)[0]
     lifetime = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     return certificate.not_valid_before_utc + lifetime * (RENEWAL_SHARE - jitter * JITTER_SHARE)
+
+
+def due_at(certificate_pem: bytes) -> datetime:
+    """Return when the certificate is to be replaced, with jitter.
+
+    The jitter is drawn from the certificate's own random serial number: clusters that were installed together do not
+    renew together, and yet every process of one says the same moment.
+    """
+    serial = chain_of(certificate_pem)[0].serial_number
+    return renew_at(certificate_pem, (serial % 2**_SERIAL_BITS) / 2**_SERIAL_BITS)
 
 
 def check_pair(

@@ -30,6 +30,7 @@ def test_the_webhook_runs_serve_with_its_flags_spelled_out() -> None:
         *COMMON,
         "--secure-port=8443",
         f"--tls-secret={NAMESPACE}/{FULLNAME}-tls",
+        "--tls-min-version=1.2",
         "--drain-seconds=8",
     ]
 
@@ -49,14 +50,20 @@ def test_the_sync_loop_runs_sync_with_its_flags_spelled_out() -> None:
         f"--tls-secret={FULLNAME}-tls",
         f"--ca-secret={FULLNAME}-ca",
         f"--tls-san={FULLNAME}-webhook.{NAMESPACE}.svc",
+        "--ca-lifetime=365d",
+        "--tls-lifetime=30d",
+        "--ca-settle=10s",
     ]
 
 
 @both
-@pytest.mark.parametrize("bundle", ["", "-----BEGIN CERTIFICATE-----\n"], ids=["self-managed", "provided"])
-def test_the_command_line_knows_every_flag(component: str, bundle: str) -> None:
+@pytest.mark.parametrize("mode", ["self-managed", "cert-manager", "provided"])
+def test_the_command_line_knows_every_flag(component: str, mode: str) -> None:
+    bundle = "-----BEGIN CERTIFICATE-----\n"
+    callers = {"clientCA": bundle, "clientAllowedNames": ["kube-apiserver", "spiffe://example.com/a b"]}
     values = {
-        "webhook": {"caBundle": bundle},
+        "certificates": {"mode": mode},
+        "webhook": {"caBundle": bundle if mode == "provided" else "", "tlsMinVersion": "1.3", **callers},
         "log": {"format": "text", "level": "warning"},
         "sync": {"workers": 64, "writesPerSecond": 1},
     }

@@ -15,13 +15,18 @@ OWN_CONFIGURATION = {
     "resources": ["mutatingwebhookconfigurations"],
     "resourceNames": [FULLNAME],
 }
-PROVIDED_CERTIFICATE = {"caBundle": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"}
+PROVIDED: dict[str, Any] = {
+    "certificates": {"mode": "provided"},
+    "webhook": {"caBundle": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"},
+}
+CERT_MANAGER: dict[str, Any] = {"certificates": {"mode": "cert-manager"}}
 ALL_KINDS_OF_VALUES: list[dict[str, Any]] = [
     {},
     dict(SAMPLE),
     {"retired": ["old-credentials"]},
     {"pullSecrets": SAMPLE["pullSecrets"]},
-    {**SAMPLE, "webhook": PROVIDED_CERTIFICATE},
+    {**SAMPLE, **PROVIDED},
+    {**SAMPLE, **CERT_MANAGER},
     {**SAMPLE, "deployments": {"enabled": False}, "webhook": {"url": "https://127.0.0.1:9443"}},
 ]
 
@@ -92,10 +97,16 @@ def test_without_names_there_is_no_rule_about_copies_or_sources() -> None:
     assert [rule["resourceNames"] for rule in secrets] == [[f"{FULLNAME}-tls", f"{FULLNAME}-ca"]]
 
 
-def test_where_the_certificate_is_provided_sync_has_no_right_to_it() -> None:
-    rights = render({**SAMPLE, "webhook": PROVIDED_CERTIFICATE}).rights("sync")
+@pytest.mark.parametrize(
+    "mode", [PROVIDED, CERT_MANAGER, {"certificates": {"mode": "provided"}}], ids=["provided", "cert-manager", "roots"]
+)
+def test_where_somebody_else_keeps_the_certificate_sync_has_no_right_to_it(mode: dict[str, Any]) -> None:
+    rendered = render({**SAMPLE, **mode})
+    rights = rendered.rights("sync")
     names = {name for _, rule in rights for name in rule.get("resourceNames", ())}
     assert names == {*COPIES, "harbor", "ghcr", f"{FULLNAME}-sync"}
+    assert not [rule for _, rule in rights if rule["resources"] == ["mutatingwebhookconfigurations"]]
+    assert rendered.rights("webhook") == render(SAMPLE).rights("webhook")
 
 
 @pytest.mark.parametrize("values", ALL_KINDS_OF_VALUES)

@@ -90,16 +90,51 @@ BAD_VALUES = [
     ({"webhook": {"url": "https://user@127.0.0.1"}}, "webhook.url"),
     ({"webhook": {"url": "https://127.0.0.1/mutate?x=1"}}, "webhook.url"),
     ({"webhook": {"caBundle": "bm90IHBlbQ=="}}, "webhook.caBundle"),
+    ({"webhook": {"clientCA": "bm90IHBlbQ=="}}, "webhook.clientCA"),
+    ({"webhook": {"clientAllowedNames": [""]}}, "webhook.clientAllowedNames.0"),
+    ({"webhook": {"tlsMinVersion": "1.1"}}, "webhook.tlsMinVersion 1.2 1.3"),
+    ({"webhook": {"tlsMinVersion": 1.3}}, "webhook.tlsMinVersion 1.2 1.3"),
+    ({"certificates": {"mode": "self-signed"}}, "certificates.mode self-managed cert-manager provided"),
+    ({"certificates": {"lifetime": "30 days"}}, "certificates.lifetime"),
+    ({"certificates": {"lifetime": 30}}, "certificates.lifetime string"),
+    ({"certificates": {"caLifetime": "1y"}}, "certificates.caLifetime"),
+    ({"certificates": {"caSettle": ""}}, "certificates.caSettle"),
+    ({"certificates": {"issuer": {}}}, "certificates issuer"),
+    ({"certificates": {"issuerRef": {"name": "Upper"}}}, "certificates.issuerRef.name"),
     ({"sync": {"workers": 0}}, "sync.workers 1"),
     ({"sync": {"writesPerSecond": 0}}, "sync.writesPerSecond 1"),
     ({"fullnameOverride": "a" * 56}, "fullnameOverride 55"),
 ]
+
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 CONTRADICTIONS = [
     ({"optIn": {"value": "disabled"}}, 'optIn.value: "disabled" is the value by which a single object opts out'),
     ({"pullSecrets": entry()["pullSecrets"] * 2}, 'pullSecrets[1].name: "x" is there already'),
     ({**entry(), "retired": ["x"]}, 'pullSecrets[0].name: "x" is also in retired'),
     ({"deployments": {"enabled": False}}, "webhook.url: needed when deployments.enabled is false"),
+    (
+        {"webhook": {"caBundle": PEM}},
+        "webhook.caBundle: in the mode self-managed it is set for you; give one only with certificates.mode provided",
+    ),
+    (
+        {"webhook": {"caBundle": PEM}, "certificates": {"mode": "cert-manager"}},
+        "webhook.caBundle: in the mode cert-manager it is set for you",
+    ),
+    ({"webhook": {"clientAllowedNames": ["kube-apiserver"]}}, "webhook.clientAllowedNames: needs webhook.clientCA"),
+    ({"certificates": {"lifetime": "9m59s"}}, "certificates.lifetime: 9m59s is too short to reach every replica"),
+    (
+        {"certificates": {"mode": "cert-manager", "lifetime": "59m"}},
+        "certificates.lifetime: 59m is too short to reach every replica in time; give at least 60m",
+    ),
+    (
+        {"certificates": {"lifetime": "30d1s", "caLifetime": "720h"}},
+        "certificates.lifetime: 30d1s is longer than caLifetime, 720h; no certificate outlives its authority",
+    ),
+    (
+        {"certificates": {"lifetime": "1h", "caSettle": "16m"}},
+        "certificates.caSettle: 16m is more than a quarter of lifetime, 1h",
+    ),
     (entry(name=f"{FULLNAME}-tls"), f'"{FULLNAME}-tls" is the name of a Secret that holds the webhook\'s certificate'),
     (entry(sources=[{"secretName": f"{FULLNAME}-ca"}]), "holds the webhook's certificate"),
 ]
@@ -150,9 +185,9 @@ def test_every_mistake_is_reported_at_once() -> None:
         assert path in message
 
 
-def test_a_private_key_in_the_bundle_is_refused_and_not_repeated() -> None:
-    certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+@pytest.mark.parametrize("value", ["caBundle", "clientCA"])
+def test_a_private_key_among_certificates_is_refused_and_not_repeated(value: str) -> None:
     key = "-----BEGIN EC PRIVATE KEY-----\nc2VjcmV0\n-----END EC PRIVATE KEY-----\n"
-    with pytest.raises(HelmFailed, match=r"webhook\.caBundle: a private key is in it") as refused:
-        render({"webhook": {"caBundle": certificate + key}})
+    with pytest.raises(HelmFailed, match=rf"webhook\.{value}: a private key is in it") as refused:
+        render({"certificates": {"mode": "provided"}, "webhook": {value: PEM + key}})
     assert "c2VjcmV0" not in str(refused.value)

@@ -117,7 +117,7 @@ def test_with_a_url_the_api_server_goes_there_and_not_to_a_service(url: str, exp
 
 def test_a_provided_bundle_is_set_and_sync_leaves_it_alone() -> None:
     pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
-    rendered = render({"webhook": {"caBundle": pem}})
+    rendered = render({"certificates": {"mode": "provided"}, "webhook": {"caBundle": pem}})
     bundle = rendered.webhook("pods")["clientConfig"]["caBundle"]
     assert base64.b64decode(bundle, validate=True).decode() == pem
     arguments: list[Any] = rendered.container("sync")["args"]

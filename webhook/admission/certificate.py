@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 
+from certs.validity import certificates_in, not_after
 from webhook.errors import CertificateInvalid
 from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
 
@@ -23,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 CERTIFICATE = "tls.crt"
 KEY = "tls.key"
+AUTHORITY = "ca.crt"
 
 
 class CertificateIntake:
@@ -30,24 +33,44 @@ class CertificateIntake:
 
     def __init__(self, serving: ServingCertificate, check: Check, metrics: AdmissionMetrics) -> None:
         self._serving = serving
-        self._check = check
-        self._metrics = metrics
+        self._metrics = metrics.certificate
+        # Not told, but asked: a certificate also expires when nothing happens.
+        check.follows(lambda: serving.problem(datetime.now(UTC)))
 
-    def take(self, certificate_pem: bytes, key_pem: bytes) -> None:
-        """Serve with this pair from the next handshake on; CertificateInvalid leaves everything as it was."""
+    def take(self, certificate_pem: bytes, key_pem: bytes, authority_pem: bytes = b"") -> None:
+        """Serve with this pair from the next handshake on; CertificateInvalid leaves everything as it was.
+
+        ``authority_pem`` is only told to the metrics: who trusts it is the API server's affair.
+        """
         self._serving.load(certificate_pem, key_pem)
         not_after = self._serving.not_after
         if not_after is not None:
-            self._metrics.certificate_accepted(not_after)
+            self._metrics.accepted(not_after, _end_of(authority_pem))
             log.info("certificate in use", not_after=not_after.isoformat())
-        self._check.passes()
 
     def refuse(self, error: CertificateInvalid) -> None:
         """Say why a certificate is not taken into use."""
-        self._metrics.certificate_refused()
-        if not self._serving.loaded:
-            self._check.fails("no usable certificate yet")
+        self._metrics.refused()
         log.warning("certificate refused", cause=str(error), old_one_stays=self._serving.loaded)
+
+    def take_callers(self, authorities_pem: bytes) -> None:
+        """Answer clients of these authorities from the next handshake on; CertificateInvalid leaves all as it was."""
+        self._serving.trust_clients(authorities_pem)
+        ends = [certificate.not_valid_after_utc for certificate in certificates_in(authorities_pem)[0]]
+        self._metrics.callers_accepted(max(ends))
+        log.info("authorities of callers in use", number=len(ends), not_after=max(ends).isoformat())
+
+    def refuse_callers(self, error: CertificateInvalid) -> None:
+        """Say why authorities of callers are not taken into use."""
+        self._metrics.callers_refused()
+        log.warning("authorities of callers refused", cause=str(error))
+
+
+def _end_of(certificate_pem: bytes) -> datetime | None:
+    try:
+        return not_after(certificate_pem)
+    except CertificateInvalid:
+        return None
 
 
 class TlsSecret(msgspec.Struct, frozen=True):
@@ -70,6 +93,13 @@ class TlsSecret(msgspec.Struct, frozen=True):
             raise CertificateInvalid(f"{self!r} does not hold {CERTIFICATE} and {KEY}")
         return certificate, key
 
+    def authority(self) -> bytes:
+        """Return the certificate of the authority in PEM, empty when it is not there."""
+        try:
+            return base64.b64decode((self.data or {}).get(AUTHORITY, ""), validate=True)
+        except binascii.Error:
+            return b""
+
 
 class TlsSecretHandler:
     """A reflector's handler that passes on the pair in one Secret; a Secret that is gone changes nothing."""
@@ -83,7 +113,7 @@ class TlsSecretHandler:
 
     def upsert(self, obj: TlsSecret) -> None:
         try:
-            self._intake.take(*obj.pair())
+            self._intake.take(*obj.pair(), obj.authority())
         except CertificateInvalid as error:
             self._intake.refuse(error)
 

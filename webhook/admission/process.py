@@ -32,10 +32,15 @@ from webhook.observe.ops import ops_app
 from webhook.observe.traffic import Traffic
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
     from pathlib import Path
 
+    from certs.files import WatchedFiles
+    from webhook.admission.callers import Callers
     from webhook.admission.handler import Answer
     from webhook.core.model import Configuration
+    from webhook.errors import CertificateInvalid
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +68,9 @@ class ServeOptions:
     metrics_port: int
     certificate: CertificateSource
     drain_seconds: float
+    tls_min_version: ssl.TLSVersion
+    callers: Callers | None
+    """None answers everybody: it is up to the network who reaches the port."""
 
 
 def run(options: ServeOptions) -> None:
@@ -116,7 +124,9 @@ class _Process:
         self._health = Health()
         self._leaving = self._health.check("shutdown")
         self._leaving.passes()
-        self._serving_certificate = ServingCertificate()
+        self._serving_certificate = ServingCertificate(
+            options.tls_min_version, verifies_clients=options.callers is not None
+        )
         self._labels = NamespaceLabels()
         self._labels_watched = False
         handler = Handler(lambda: self._configuration, self._labels.labels_of)
@@ -131,20 +141,21 @@ class _Process:
         address = self._options.bind_address
         secure = bind(address, self._options.secure_port, "--secure-port")
         plain = bind(address, self._options.metrics_port, "--metrics-port")
-        admission = AdmissionListener(AdmissionApp(self._endpoint), secure, self._serving_certificate.context)
+        context, callers = self._serving_certificate.context, self._options.callers
+        admission = AdmissionListener(AdmissionApp(self._endpoint), secure, context, callers=callers)
         return admission, Listener(ops_app(self._health, self._metrics.registry), plain)
 
     def take_certificate(self, stop: threading.Event) -> None:
         """Take the certificate into use, and each that follows it."""
         intake = CertificateIntake(self._serving_certificate, self._health.check("certificate"), self._metrics)
+        callers = self._options.callers
+        if callers is not None:
+            _follow(callers.authorities, intake.take_callers, intake.refuse_callers, stop)
         source = self._options.certificate
         if isinstance(source, CertificateSecret):
             self.watches.watch_certificate(source.namespace, source.name, intake)
-            return
-        source.load(intake.take)
-        threading.Thread(
-            target=source.watch, args=(intake.take, intake.refuse, stop), name="certificate", daemon=True
-        ).start()
+        else:
+            _follow(source, intake.take, intake.refuse, stop)
 
     def watch_namespaces_if_needed(self) -> None:
         """Begin to watch namespaces if the configuration depends on their labels; UsageError as for the watch.
@@ -186,3 +197,12 @@ class _Process:
         """Be no longer ready, and have each client look for another replica after its next answer."""
         self._leaving.fails("draining")
         self._endpoint.draining = True
+
+
+def _follow(
+    files: WatchedFiles, take: Callable[..., None], refuse: Callable[[CertificateInvalid], None], stop: threading.Event
+) -> None:
+    """Take what is in ``files`` now, CertificateInvalid when it is no good, and whatever comes after it."""
+    files.load(take)
+    name = " ".join(path.name for path in files.paths)
+    threading.Thread(target=files.watch, args=(take, refuse, stop), name=name, daemon=True).start()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from webhook.admission.acceptor import Acceptor, most_connections
+from webhook.admission.callers import CallerProtocol
 from webhook.admission.heads import KnownHeads
 from webhook.admission.memory import MemoryKeeper
 from webhook.admission.protocol import AdmissionProtocol, Deadlines
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from webhook.admission.app import AdmissionApp
+    from webhook.admission.callers import Callers
 
 log = structlog.get_logger(__name__)
 
@@ -38,8 +40,10 @@ class AdmissionListener(Listener):
         context: ssl.SSLContext,
         deadlines: Deadlines | None = None,
         most: int | None = None,
+        callers: Callers | None = None,
     ) -> None:
         super().__init__(app, bound, http=AdmissionProtocol)
+        self._callers = callers
         self._mutate = app.mutate
         self._heads = KnownHeads()
         self._memory = MemoryKeeper(app.mutate.traffic)
@@ -65,12 +69,19 @@ class AdmissionListener(Listener):
         )
 
     def _protocol(self) -> AdmissionProtocol:
-        protocol = AdmissionProtocol(config=self.config, server_state=self.server_state, app_state={})
+        protocol = self._bare_protocol()
         protocol.mutate = self._mutate
         protocol.heads = self._heads
         protocol.traffic = self._mutate.traffic
         protocol.deadlines = self._deadlines
         protocol.timeout_keep_alive = math.ceil(self._deadlines.idle)
+        return protocol
+
+    def _bare_protocol(self) -> AdmissionProtocol:
+        if self._callers is None:
+            return AdmissionProtocol(config=self.config, server_state=self.server_state, app_state={})
+        protocol = CallerProtocol(config=self.config, server_state=self.server_state, app_state={})
+        protocol.callers = self._callers
         return protocol
 
     async def on_tick(self, counter: int) -> bool:

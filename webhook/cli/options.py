@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,13 @@ def in_cluster_namespace() -> str:
         return SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
     except OSError:
         return ""
+
+
+class TlsVersion(StrEnum):
+    """The versions of TLS that are still in good standing."""
+
+    TLS_1_2 = "1.2"
+    TLS_1_3 = "1.3"
 
 
 Config = Annotated[

@@ -1,8 +1,9 @@
 """``pullsecrets serve``: the admission webhook."""
-# ruff: noqa: TC001, TC003 - typer evaluates the annotations
+# ruff: noqa: TC003 - typer evaluates the annotations
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,9 @@ from webhook.errors import UsageError
 from webhook.observe.logs import LogLevel, configure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from webhook.admission.callers import Callers
     from webhook.admission.process import CertificateSource
 
 
@@ -48,6 +52,30 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
             help="The Secret that holds certificate and key, instead of files.",
         ),
     ] = "",
+    tls_min_version: Annotated[
+        options.TlsVersion,
+        typer.Option(
+            "--tls-min-version", envvar="PULLSECRETS_TLS_MIN_VERSION", help="The oldest version of TLS to speak."
+        ),
+    ] = options.TlsVersion.TLS_1_2,
+    client_ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--client-ca-file",
+            envvar="PULLSECRETS_CLIENT_CA_FILE",
+            metavar="FILE",
+            help="Answer only callers with a certificate of one of these authorities, PEM.",
+        ),
+    ] = None,
+    client_allowed_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--client-allowed-name",
+            envvar="PULLSECRETS_CLIENT_ALLOWED_NAME",
+            metavar="NAME",
+            help="Of these callers, answer only those with this name in their certificate; may be given several times.",
+        ),
+    ] = None,
     drain_seconds: Annotated[
         int,
         typer.Option(
@@ -73,9 +101,30 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
         metrics_port=metrics_port,
         certificate=_certificate_source(tls_cert_file, tls_private_key_file, tls_secret),
         drain_seconds=drain_seconds,
+        tls_min_version=_VERSIONS[tls_min_version],
+        callers=_callers(client_ca_file, client_allowed_name or ()),
     )
     configure(log_format, log_level)
     run(serve_options)
+
+
+_VERSIONS = {
+    options.TlsVersion.TLS_1_2: ssl.TLSVersion.TLSv1_2,
+    options.TlsVersion.TLS_1_3: ssl.TLSVersion.TLSv1_3,
+}
+
+
+def _callers(authorities: Path | None, names: Iterable[str]) -> Callers | None:
+    """Return who is answered, None for everybody; UsageError for names of callers whom nobody has verified."""
+    from certs.files import WatchedFiles  # noqa: PLC0415 - as above
+    from webhook.admission.callers import Callers  # noqa: PLC0415 - as above
+
+    allowed = frozenset(names)
+    if authorities is None:
+        if allowed:
+            raise UsageError("--client-allowed-name needs --client-ca-file: a name proves nothing unless it is signed")
+        return None
+    return Callers(WatchedFiles(authorities), allowed)
 
 
 def _certificate_source(cert_file: Path | None, key_file: Path | None, secret: str) -> CertificateSource:

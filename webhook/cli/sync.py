@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from webhook.cli import options
+from webhook.cli.lifetimes import parse_lifetimes
 from webhook.core.names import problem_of_subdomain
 from webhook.errors import UsageError
 from webhook.observe.logs import LogLevel, configure
@@ -92,6 +93,33 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             help="A DNS name or IP address by which the API server calls the webhook; may be given several times.",
         ),
     ] = None,
+    ca_lifetime: Annotated[
+        str,
+        typer.Option(
+            "--ca-lifetime",
+            envvar="PULLSECRETS_CA_LIFETIME",
+            metavar="DURATION",
+            help="How long a CA is valid.",
+        ),
+    ] = "365d",
+    tls_lifetime: Annotated[
+        str,
+        typer.Option(
+            "--tls-lifetime",
+            envvar="PULLSECRETS_TLS_LIFETIME",
+            metavar="DURATION",
+            help="How long a serving certificate is valid; it is renewed after two thirds of that.",
+        ),
+    ] = "30d",
+    ca_settle: Annotated[
+        str,
+        typer.Option(
+            "--ca-settle",
+            envvar="PULLSECRETS_CA_SETTLE",
+            metavar="DURATION",
+            help="How long a new authority is in the caBundle before a certificate that it signed is served.",
+        ),
+    ] = "10s",
     log_format: options.LogFormatOption,
     log_level: options.LogLevelOption = LogLevel.INFO,
 ) -> None:
@@ -99,6 +127,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
     if not namespace:
         raise UsageError("the release namespace is not known outside a Pod: give it with --namespace")
     certificates = _certificates(tls_secret, ca_secret, webhook_configuration, tuple(tls_san or ()))
+    lifetimes = parse_lifetimes(ca_lifetime, tls_lifetime, ca_settle)
     from webhook.sync.process import Settings, run  # noqa: PLC0415 - --help is quick without it
     from webhook.sync.release import Release  # noqa: PLC0415 - as above
 
@@ -114,6 +143,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             writes_per_second=writes_per_second,
             lease_name=lease_name if leader_elect else None,
             certificates=certificates,
+            lifetimes=lifetimes,
         )
     )
 

@@ -6,6 +6,11 @@ to date. The process is ready when all of them pass.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 STARTING = "starting"
 
 
@@ -14,22 +19,32 @@ class Check:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.problem: str | None = STARTING
+        self._problem: str | None = STARTING
+        self._look: Callable[[], str | None] | None = None
         self.note = ""
         """What is worth knowing although the check passes."""
 
+    @property
+    def problem(self) -> str | None:
+        """Why it fails, None while it passes."""
+        return self._problem if self._look is None else self._look()
+
     def passes(self) -> None:
-        self.problem = None
+        self._problem = None
 
     def fails(self, problem: str) -> None:
         """Fail, with a short description that anyone who can reach the health port may read."""
-        self.problem = problem
+        self._problem = problem
+
+    def follows(self, look: Callable[[], str | None]) -> None:
+        """Have ``look`` say, whenever somebody asks, what the problem is: for what also changes by time alone."""
+        self._look = look
 
     @property
     def line(self) -> str:
         """The check in one line, as Kubernetes' own components print it with ``?verbose``."""
-        if self.problem is not None:
-            return f"[-]{self.name} failed: {self.problem}"
+        if (problem := self.problem) is not None:
+            return f"[-]{self.name} failed: {problem}"
         return f"[+]{self.name} ok: {self.note}" if self.note else f"[+]{self.name} ok"
 
 

@@ -17,11 +17,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from webhook import __version__
+from webhook.observe.certificate_metrics import ServedCertificateMetrics
 from webhook.observe.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import datetime
 
     from prometheus_client import Metric
 
@@ -76,27 +76,11 @@ class AdmissionMetrics(ProcessMetrics):
             "For how long the watch of namespaces has been down; 0 while it is open, or none is needed.",
             registry=self.registry,
         )
-        self._expiry = Gauge(
-            "pullsecrets_certificate_expiry_timestamp_seconds",
-            "When the serving certificate ends to be valid, in Unix time; 0 before there is one.",
-            registry=self.registry,
-        )
-        self._certificate_successful = Gauge(
-            "pullsecrets_certificate_last_reload_successful",
-            "1 while the certificate at its source is the one in use, 0 when it is not usable and an older one stays.",
-            registry=self.registry,
-        )
+        self.certificate = ServedCertificateMetrics(self.registry)
 
     def follow_staleness(self, seconds: Callable[[], float]) -> None:
         """Export for how long the watch of namespaces has been down."""
         self._stale.set_function(seconds)
-
-    def certificate_accepted(self, not_after: datetime) -> None:
-        self._expiry.set(not_after.timestamp())
-        self._certificate_successful.set(1)
-
-    def certificate_refused(self) -> None:
-        self._certificate_successful.set(0)
 
     def refused(self, status: int) -> None:
         """Count a request that was answered with a 4xx."""
@@ -121,5 +105,6 @@ class _TrafficCollector(Collector):
             ("request_bytes", "Bytes of request bodies that have been received.", now.received_bytes),
             ("connections_refused", "Connections closed at once, being too many.", now.refused_connections),
             ("tls_handshake_failures", "TLS handshakes that failed or took too long.", now.failed_handshakes),
+            ("callers_refused", "Connections of callers whose name is not allowed.", now.refused_callers),
         ):
             yield CounterMetricFamily(f"pullsecrets_admission_{name}", text, value=value)

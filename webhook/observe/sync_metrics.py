@@ -8,6 +8,7 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from webhook.observe.certificate_metrics import IssuedCertificateMetrics
 from webhook.observe.metrics import ProcessMetrics
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class SyncMetrics(ProcessMetrics):
 
     def __init__(self) -> None:
         super().__init__()
+        self.certificates = IssuedCertificateMetrics(self.registry)
         self._requests = Counter(
             "rest_client_requests",
             "Requests to the API server, by method and status code; code 0 stands for no answer.",

@@ -26,3 +26,5 @@ class Traffic:
 
     refused_connections: int = 0
     failed_handshakes: int = 0
+    refused_callers: int = 0
+    """Whose certificate was verified, but does not have a name that is allowed."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from certs.lifetimes import Lifetimes
     from webhook.core.model import Configuration
     from webhook.kube.client import Client
     from webhook.observe.listener import Listener
@@ -66,6 +67,7 @@ class Settings:
     """None runs without an election: this process is the only one."""
     certificates: CertificateNames | None
     """None leaves the certificate and the caBundle to somebody else."""
+    lifetimes: Lifetimes
 
 
 def run(settings: Settings) -> None:
@@ -163,7 +165,15 @@ class _Process:
         # Only now: the loop need not wait for cryptography to be imported.
         from webhook.sync.certificates import CertificateKeeper  # noqa: PLC0415 - see above
 
-        keeper = CertificateKeeper(self._client, self._settings.release.namespace, names, self._may_write)
+        keeper = CertificateKeeper(
+            self._client,
+            self._settings.release.namespace,
+            names,
+            self._may_write,
+            self._recorder,
+            self._metrics.certificates,
+            self._settings.lifetimes,
+        )
         keeper.start()
         return keeper
 

@@ -3,13 +3,12 @@
 {{- if eq .Values.optIn.value "disabled" -}}
 {{- fail "optIn.value: \"disabled\" is the value by which a single object opts out; choose another" -}}
 {{- end -}}
-{{- if contains "PRIVATE KEY" .Values.webhook.caBundle -}}
-{{- fail "webhook.caBundle: a private key is in it; only certificates belong there" -}}
-{{- end -}}
 {{- if not (or .Values.deployments.enabled .Values.webhook.url) -}}
 {{- fail "webhook.url: needed when deployments.enabled is false, so that the API server finds the webhook" -}}
 {{- end -}}
 {{- include "pull-secret-webhook.validateNames" . -}}
+{{- include "pull-secret-webhook.validatePem" . -}}
+{{- include "pull-secret-webhook.validateLifetimes" . -}}
 {{- end -}}
 
 {{- define "pull-secret-webhook.validateNames" -}}
@@ -30,5 +29,34 @@
 {{- if has . $certificates -}}
 {{- fail (printf "pullSecrets: %q is the name of a Secret that holds the webhook's certificate; choose another" .) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "pull-secret-webhook.validatePem" -}}
+{{- range $name, $pem := dict "caBundle" .Values.webhook.caBundle "clientCA" .Values.webhook.clientCA -}}
+{{- if contains "PRIVATE KEY" $pem -}}
+{{- fail (printf "webhook.%s: a private key is in it; only certificates belong there" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.webhook.caBundle (ne .Values.certificates.mode "provided") -}}
+{{- fail (printf "webhook.caBundle: in the mode %s it is set for you; give one only with certificates.mode provided" .Values.certificates.mode) -}}
+{{- end -}}
+{{- if and .Values.webhook.clientAllowedNames (not .Values.webhook.clientCA) -}}
+{{- fail "webhook.clientAllowedNames: needs webhook.clientCA; a name proves nothing unless it is signed" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "pull-secret-webhook.validateLifetimes" -}}
+{{- $lifetime := include "pull-secret-webhook.seconds" .Values.certificates.lifetime | int -}}
+{{- $settle := include "pull-secret-webhook.seconds" .Values.certificates.caSettle | int -}}
+{{- $least := eq .Values.certificates.mode "cert-manager" | ternary 3600 600 -}}
+{{- if and (ne .Values.certificates.mode "provided") (lt $lifetime $least) -}}
+{{- fail (printf "certificates.lifetime: %s is too short to reach every replica in time; give at least %dm" .Values.certificates.lifetime (div $least 60)) -}}
+{{- end -}}
+{{- if gt $lifetime (include "pull-secret-webhook.seconds" .Values.certificates.caLifetime | int) -}}
+{{- fail (printf "certificates.lifetime: %s is longer than caLifetime, %s; no certificate outlives its authority" .Values.certificates.lifetime .Values.certificates.caLifetime) -}}
+{{- end -}}
+{{- if gt (mul $settle 4) $lifetime -}}
+{{- fail (printf "certificates.caSettle: %s is more than a quarter of lifetime, %s; a certificate could expire meanwhile" .Values.certificates.caSettle .Values.certificates.lifetime) -}}
 {{- end -}}
 {{- end -}}

@@ -1,0 +1,33 @@
+{{/* "true" when the sync loop issues the certificate and sets the caBundle. */}}
+{{- define "pull-secret-webhook.selfManaged" -}}
+{{- if eq .Values.certificates.mode "self-managed" }}true{{ end -}}
+{{- end -}}
+
+{{/* A duration such as 1h30m, in seconds. */}}
+{{- define "pull-secret-webhook.seconds" -}}
+{{- $units := dict "d" 86400 "h" 3600 "m" 60 "s" 1 -}}
+{{- $seconds := 0 -}}
+{{- range regexFindAll "[0-9]+[dhms]" . -1 -}}
+{{- $seconds = add $seconds (mul (trimSuffix (substr (sub (len .) 1 | int) (len .) .) . | int) (get $units (substr (sub (len .) 1 | int) (len .) .))) -}}
+{{- end -}}
+{{- $seconds -}}
+{{- end -}}
+
+{{/* The same as cert-manager writes it: it knows no days. The argument is {duration, share}: as much of it. */}}
+{{- define "pull-secret-webhook.goDuration" -}}
+{{- div (include "pull-secret-webhook.seconds" .duration) (.share | default 1) }}s
+{{- end -}}
+
+{{- define "pull-secret-webhook.ownIssuer" -}}{{ include "pull-secret-webhook.fullname" . }}-ca{{- end -}}
+{{- define "pull-secret-webhook.selfSignedIssuer" -}}{{ include "pull-secret-webhook.fullname" . }}-self-signed{{- end -}}
+{{- define "pull-secret-webhook.certificate" -}}{{ include "pull-secret-webhook.fullname" . }}-webhook{{- end -}}
+
+{{/* Renewed after two thirds of its lifetime, with a new key, as the sync loop does it. */}}
+{{- define "pull-secret-webhook.renewal" -}}
+duration: {{ include "pull-secret-webhook.goDuration" (dict "duration" .) }}
+renewBefore: {{ include "pull-secret-webhook.goDuration" (dict "duration" . "share" 3) }}
+privateKey:
+  algorithm: ECDSA
+  size: 256
+  rotationPolicy: Always
+{{- end -}}

@@ -1,0 +1,214 @@
+"""Where the certificate lives: two Secrets and the caBundle, watched, and written one step at a time.
+
+Every write is conditional on the state that it was decided on, so any number of processes may try at once: one wins,
+the others meet a conflict, read again and find nothing left to do.
+"""
+
+from __future__ import annotations
+
+import uuid
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+from certs.rotation import CertificateState, Nothing, PublishBundle, StoreAuthority, StoreLeaf
+from webhook.core.ownership import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL
+from webhook.errors import NotFound
+from webhook.kube.reflector import Reflector
+from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, Collection
+from webhook.kube.wire import Object, ObjectMeta, decoder
+from webhook.sync.shapes import SecretObject, decode_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from certs.rotation import Step
+    from webhook.kube.client import Client
+    from webhook.sync.release import CertificateNames
+
+TLS_TYPE = "kubernetes.io/tls"
+CERTIFICATE_KEY = "tls.crt"
+PRIVATE_KEY_KEY = "tls.key"
+AUTHORITY_KEY = "ca.crt"
+
+
+class ClientConfig(msgspec.Struct, frozen=True):
+    """The part of ``admissionregistration.k8s.io/v1`` WebhookClientConfig that is ours; base64."""
+
+    ca_bundle: str | None = msgspec.field(default=None, name="caBundle")
+
+
+class MutatingWebhook(msgspec.Struct, frozen=True, rename="camel"):
+    """One webhook of a MutatingWebhookConfiguration."""
+
+    client_config: ClientConfig
+
+
+class WebhookConfigurationObject(msgspec.Struct, frozen=True):
+    """An ``admissionregistration.k8s.io/v1`` MutatingWebhookConfiguration."""
+
+    metadata: ObjectMeta
+    webhooks: list[MutatingWebhook] | None = None
+
+
+_decode_configuration: Callable[[bytes], WebhookConfigurationObject] = decoder(WebhookConfigurationObject)
+
+W = TypeVar("W", bound=Object)
+
+
+class Slot(Generic[W]):
+    """The one object of a name, or None, as a watch or the answer to a write has told last; wakes who waits."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self.value: W | None = None
+
+    def replace(self, objects: Iterable[W]) -> None:
+        self.value = next(iter(objects), None)
+        self._wake()
+
+    def upsert(self, obj: W) -> None:
+        self.value = obj
+        self._wake()
+
+    def remove(self, obj: W) -> None:
+        # A watch may lag behind our own writes: the object that it takes away need not be the one that is there.
+        if self.value is None or self.value.metadata.uid == obj.metadata.uid:
+            self.value = None
+        self._wake()
+
+
+class CertificateStore:
+    """Knows the present state, and carries out steps; not for several threads at once, but for its own watches."""
+
+    def __init__(self, client: Client, namespace: str, names: CertificateNames, wake: Callable[[], None]) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._names = names
+        self._authority: Slot[SecretObject] = Slot(wake)
+        self._leaf: Slot[SecretObject] = Slot(wake)
+        self._configuration: Slot[WebhookConfigurationObject] = Slot(wake)
+        self._reflectors = self._make_reflectors()
+
+    def _make_reflectors(self) -> list[Reflector[Any, Any]]:
+        secrets = ((self._names.authority_secret, self._authority), (self._names.leaf_secret, self._leaf))
+        watched: list[Reflector[Any, Any]] = [
+            Reflector(self._client, Collection(SECRETS, self._namespace, name), SecretObject, _same, slot)
+            for name, slot in secrets
+        ]
+        configuration = Collection(MUTATING_WEBHOOK_CONFIGURATIONS, name=self._names.webhook_configuration)
+        return [
+            *watched,
+            Reflector(self._client, configuration, WebhookConfigurationObject, _same, self._configuration),
+        ]
+
+    def start(self) -> None:
+        """Begin to watch."""
+        for reflector in self._reflectors:
+            reflector.start()
+
+    def stop(self) -> None:
+        """End the watches."""
+        for reflector in self._reflectors:
+            reflector.stop()
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether everything has been read once."""
+        return all(reflector.has_synced for reflector in self._reflectors)
+
+    def state(self) -> CertificateState:
+        """Return what is there now, as far as it is known."""
+        authority, leaf = _data(self._authority.value), _data(self._leaf.value)
+        configuration = self._configuration.value
+        webhooks = configuration.webhooks if configuration is not None else None
+        return CertificateState(
+            names=self._names.sans,
+            authority=authority.get(CERTIFICATE_KEY, b""),
+            authority_key=authority.get(PRIVATE_KEY_KEY, b""),
+            leaf=leaf.get(CERTIFICATE_KEY, b""),
+            leaf_key=leaf.get(PRIVATE_KEY_KEY, b""),
+            leaf_authority=leaf.get(AUTHORITY_KEY, b""),
+            ca_bundles=tuple(b64decode(webhook.client_config.ca_bundle or "") for webhook in webhooks or ()),
+        )
+
+    def write(self, step: Step) -> None:
+        """Carry out one step.
+
+        Raises:
+            Conflict: somebody else was faster.
+            ApiError: one of its other kinds: it was not written.
+        """
+        match step:
+            case StoreAuthority(authority):
+                content = {CERTIFICATE_KEY: authority.certificate_pem, PRIVATE_KEY_KEY: authority.private_key_pem}
+                self._store(self._names.authority_secret, self._authority, content)
+            case StoreLeaf(leaf):
+                content = {
+                    CERTIFICATE_KEY: leaf.certificate_pem,
+                    PRIVATE_KEY_KEY: leaf.private_key_pem,
+                    AUTHORITY_KEY: leaf.authority_pem,
+                }
+                self._store(self._names.leaf_secret, self._leaf, content)
+            case PublishBundle(pem):
+                self._publish(pem)
+            case Nothing():
+                return
+
+    def _store(self, name: str, slot: Slot[SecretObject], content: dict[str, bytes]) -> None:
+        data = {key: b64encode(value).decode() for key, value in content.items()}
+        present = slot.value
+        try:
+            stored = self._create(name, data) if present is None else self._replace(name, present, data)
+        except NotFound:
+            # Its deletion has been told before the answer that this is from: no watch will tell it again.
+            slot.value = None
+            raise
+        slot.value = decode_secret(stored)
+
+    def _create(self, name: str, data: dict[str, str]) -> bytes:
+        # Server-side apply is the only creation that RBAC can limit to a name. Without force, and with a field manager
+        # that nobody else is, a Secret that somebody created meanwhile is a conflict.
+        creator = f"{FIELD_MANAGER}-{uuid.uuid4()}"
+        metadata = {"labels": {MANAGED_BY_LABEL: MANAGED_BY}, "namespace": self._namespace, "name": name}
+        body = {"metadata": metadata, "type": TLS_TYPE, "data": data}
+        return self._client.apply(SECRETS, body, field_manager=creator, force=False)
+
+    def _replace(self, name: str, present: SecretObject, data: dict[str, str]) -> bytes:
+        metadata = {
+            "labels": {MANAGED_BY_LABEL: MANAGED_BY},
+            "resourceVersion": present.metadata.resource_version,
+        }
+        patch = {"metadata": metadata, "data": data}
+        return self._client.merge_patch(SECRETS, name, patch, self._namespace, field_manager=FIELD_MANAGER)
+
+    def _publish(self, pem: bytes) -> None:
+        present = self._configuration.value
+        if present is None:
+            return
+        bundle = b64encode(pem).decode()
+        operations: list[dict[str, str]] = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": present.metadata.resource_version}
+        ]
+        operations += [
+            {"op": "add", "path": f"/webhooks/{position}/clientConfig/caBundle", "value": bundle}
+            for position in range(len(present.webhooks or ()))
+        ]
+        name = self._names.webhook_configuration
+        try:
+            stored = self._client.json_patch(
+                MUTATING_WEBHOOK_CONFIGURATIONS, name, operations, field_manager=FIELD_MANAGER
+            )
+        except NotFound:
+            self._configuration.value = None
+            raise
+        self._configuration.value = _decode_configuration(stored)
+
+
+def _same(obj: W) -> W:
+    return obj
+
+
+def _data(secret: SecretObject | None) -> dict[str, bytes]:
+    return {key: b64decode(value) for key, value in ((secret.data if secret else None) or {}).items()}
