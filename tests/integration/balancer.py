@@ -63,6 +63,8 @@ class Balancer:
         self._known = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._open_ends: set[_End] = set()
+        self.accepted = 0
+        """Connections, whatever became of them."""
         self.refused = 0
         """Connections that went to a port where nobody listened."""
 
@@ -79,6 +81,7 @@ class Balancer:
     async def _accept(self) -> None:
         while True:
             accepted, _ = await self._loop.sock_accept(self._listener)
+            self.accepted += 1
             self._keep(self._join(accepted))
 
     def _keep(self, work: Coroutine[None, None, None]) -> None:

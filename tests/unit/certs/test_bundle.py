@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import serialization
 
 from certs.authority import issue_authority
-from certs.bundle import parse, updated
+from certs.bundle import described, expired, parse, updated
+from tests.strangers import foreign_authority
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -16,14 +19,7 @@ NEXT = issue_authority(NOW, 100 * DAY).certificate_pem
 BROKEN = b"-----BEGIN CERTIFICATE-----\nnot base64\n-----END CERTIFICATE-----\n"
 
 
-def foreign_authority() -> bytes:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name.from_rfc4514_string("CN=a corporate root,O=Example")
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW - DAY, NOW + DAY)
-    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-
-FOREIGN = foreign_authority()
+FOREIGN = foreign_authority(NOW, DAY).certificate_pem
 
 
 def test_an_empty_bundle_gets_ours() -> None:
@@ -63,3 +59,28 @@ def test_a_block_that_cannot_be_read_is_counted_and_left_out() -> None:
 def test_membership_is_by_certificate() -> None:
     assert OURS in parse(FOREIGN + OURS)
     assert NEXT not in parse(FOREIGN + OURS)
+
+
+def test_a_block_that_was_cut_off_spoils_none_after_it() -> None:
+    bundle = parse(OURS[:200] + b"\n" + FOREIGN + NEXT)
+
+    assert bundle.unparsable == 1
+    assert bundle.pem() == FOREIGN + NEXT
+
+
+def test_a_text_without_any_block_is_one_thing_that_cannot_be_read() -> None:
+    assert parse(b"\x00\xff random").unparsable == 1
+    assert parse(b" \n").unparsable == 0
+
+
+def test_ours_and_foreign_ones_are_told_apart() -> None:
+    bundle = parse(FOREIGN + OURS + NEXT)
+
+    assert parse(b"".join(map(pem, bundle.ours))).pem() == OURS + NEXT
+    assert [described(one) for one in bundle.foreign] == ["CN=a corporate root,O=Example (until 2026-03-02 12:00 UTC)"]
+    assert expired(bundle.foreign, NOW) == []
+    assert expired(bundle.foreign, NOW + 2 * DAY) == list(bundle.foreign)
+
+
+def pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)

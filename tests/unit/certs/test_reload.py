@@ -19,10 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from certs import reload
 from certs.authority import Leaf, issue_authority, issue_leaf
 from certs.reload import ServingCertificate
+from tests.strangers import client_certificate
 from webhook.errors import CertificateInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from certs.authority import Authority
 
 NOW = datetime.now(UTC)
 AUTHORITY = issue_authority(NOW - timedelta(days=5), timedelta(days=10))
@@ -211,3 +214,97 @@ def test_key_material_is_readable_by_us_alone_and_gone_afterwards(
         assert len(on_disk) == (0 if in_memory else 1)
         assert all(file.stat().st_mode & 0o777 == 0o600 for file in on_disk)
     assert list(tmp_path.iterdir()) == []
+
+
+def client_pair(authority: Authority, folder: Path, lifetime: timedelta = timedelta(days=1)) -> Path:
+    """Return a PEM file with the key and certificate of a client."""
+    pair = client_certificate(authority, "kube-apiserver", now=NOW, lifetime=lifetime)
+    path = folder / "client.pem"
+    path.write_bytes(pair)
+    return path
+
+
+def handshake_as(port: int, pair: Path | None, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> bool:
+    """Shake hands with a client certificate, or none; return whether the server speaks to us."""
+    context = ssl.create_default_context(cadata=AUTHORITY.certificate_pem.decode())
+    context.maximum_version = version
+    if pair is not None:
+        context.load_cert_chain(pair)
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection,
+            context.wrap_socket(connection, server_hostname="localhost") as tls,
+        ):
+            return tls.recv(2) == b"ok"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_only_clients_of_the_authorities_in_force_are_spoken_to(version: ssl.TLSVersion, tmp_path: Path) -> None:
+    first, second = issue_authority(NOW, timedelta(days=2)), issue_authority(NOW, timedelta(days=2))
+    pair = client_pair(first, tmp_path)
+    serving = ServingCertificate(verifies_clients=True)
+    serve(serving, FIRST)
+    with server(serving) as port:
+        assert not handshake_as(port, pair, version)
+        serving.trust_clients(first.certificate_pem)
+        assert handshake_as(port, pair, version)
+        assert not handshake_as(port, None, version)
+        serve(serving, SECOND)
+        assert handshake_as(port, pair, version)
+        serving.trust_clients(second.certificate_pem)
+        assert not handshake_as(port, pair, version)
+        serving.trust_clients(second.certificate_pem + first.certificate_pem)
+        assert handshake_as(port, pair, version)
+
+
+@pytest.mark.parametrize("content", [b"", b"random", AUTHORITY.certificate_pem + AUTHORITY.certificate_pem[:200]])
+def test_authorities_that_cannot_be_read_leave_those_before_in_force(content: bytes, tmp_path: Path) -> None:
+    clients = issue_authority(NOW, timedelta(days=2))
+    serving = ServingCertificate(verifies_clients=True)
+    serve(serving, FIRST)
+    serving.trust_clients(clients.certificate_pem)
+    with pytest.raises(CertificateInvalid, match="not readable PEM certificates"):
+        serving.trust_clients(content)
+    with server(serving) as port:
+        assert handshake_as(port, client_pair(clients, tmp_path))
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_no_session_is_resumed(version: ssl.TLSVersion) -> None:
+    serving = ServingCertificate()
+    serve(serving, FIRST)
+    context = ssl.create_default_context(cadata=AUTHORITY.certificate_pem.decode())
+    context.maximum_version = version
+    session = None
+    with server(serving) as port:
+        for _ in range(3):
+            with (
+                socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection,
+                context.wrap_socket(connection, server_hostname="localhost", session=session) as tls,
+            ):
+                assert tls.recv(2) == b"ok"
+                assert not tls.session_reused
+                session = tls.session
+                assert session is None or not session.has_ticket
+
+
+def test_the_oldest_version_can_be_1_3() -> None:
+    serving = ServingCertificate(ssl.TLSVersion.TLSv1_3)
+    serve(serving, FIRST)
+    with server(serving) as port:
+        assert handshake(port, version=ssl.TLSVersion.TLSv1_3) == der(FIRST)
+        with pytest.raises(ssl.SSLError, match=r"(?i)version"):
+            handshake(port, version=ssl.TLSVersion.TLSv1_2)
+
+
+def test_the_problem_is_told_as_time_goes_by() -> None:
+    serving = ServingCertificate(verifies_clients=True)
+    assert serving.problem(NOW) == "no usable certificate yet"
+    serve(serving, FIRST)
+    assert serving.problem(NOW) == "no authority of clients yet"
+    serving.trust_clients(AUTHORITY.certificate_pem)
+    assert serving.problem(NOW) is None
+    assert "expired at" in str(serving.problem(NOW + timedelta(days=2)))
+    assert "not valid before" in str(serving.problem(NOW - timedelta(days=2)))

@@ -145,6 +145,44 @@ def test_a_leaf_that_cannot_be_used_is_replaced_at_once(settled: CertificateStat
         assert serves(state, NOW, state.ca_bundles[0])
 
 
+def settling(settled: CertificateState, at: datetime) -> tuple[CertificateState, datetime]:
+    """Return the state in which a new authority is published, and the old leaf in service, and when that is over."""
+    state, steps, until = converge(replace(settled, authority=b"", authority_key=b""), at)
+    assert steps == ["StoreAuthority", "PublishBundle"]
+    return state, until
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\xff random"])
+def test_a_leaf_that_is_gone_while_a_new_authority_settles_waits_for_that(
+    settled: CertificateState, content: bytes
+) -> None:
+    """The replicas have the old one in memory, and not every API server knows the new authority yet."""
+    state, until = settling(settled, NOW + DAY)
+    broken = replace(state, leaf=content, leaf_key=content, leaf_authority=content)
+
+    assert converge(broken, NOW + DAY)[1:] == ([], until)
+    done, steps, _ = converge(broken, until)
+    assert steps == ["StoreLeaf"]
+    assert serves(done, until, done.ca_bundles[0])
+
+
+def test_a_leaf_that_replicas_have_too_and_nobody_can_use_never_waits(settled: CertificateState) -> None:
+    state, _ = settling(settled, NOW + DAY)
+    assert converge(replace(state, names=("other.svc",)), NOW + DAY)[1] == ["StoreLeaf"]
+
+    expired = replace(settled, authority=b"", authority_key=b"")
+    assert converge(expired, NOW + 31 * DAY)[1] == ["StoreAuthority", "PublishBundle", "StoreLeaf"]
+
+
+def test_what_is_to_be_repaired_is_signed_by_the_authority_that_everybody_knows(settled: CertificateState) -> None:
+    at = NOW + 61 * DAY
+    state, steps, until = converge(replace(settled, leaf=b"", leaf_key=b"", leaf_authority=b""), at)
+
+    assert steps == ["StoreLeaf", "StoreAuthority", "PublishBundle"]
+    assert until == at + POLICY.settling
+    assert serves(state, at, settled.ca_bundles[0])
+
+
 def test_a_leaf_for_other_names_is_replaced_at_once(settled: CertificateState) -> None:
     assert converge(replace(settled, names=("other.svc", "127.0.0.1")), NOW)[1] == ["StoreLeaf"]
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from certs.authority import issue_authority, issue_leaf
-from certs.validity import certificates_in, check_authority, check_pair, not_after, renew_at
+from certs.validity import certificates_in, check_authority, check_pair, due_at, not_after, renew_at
 from webhook.errors import CertificateInvalid
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -38,6 +38,15 @@ def test_jitter_makes_it_earlier_by_less_than_a_tenth_of_the_lifetime() -> None:
     latest = renew_at(LEAF.certificate_pem)
 
     assert latest - 9 * DAY < renew_at(LEAF.certificate_pem, 0.99) < renew_at(LEAF.certificate_pem, 0.5) < latest
+
+
+def test_when_it_is_due_differs_between_certificates_and_is_always_the_same_for_one() -> None:
+    leaves = [issue_leaf(AUTHORITY, NAMES, NOW, 90 * DAY).certificate_pem for _ in range(20)]
+    due = [due_at(leaf) for leaf in leaves]
+
+    assert due == [due_at(leaf) for leaf in leaves]
+    assert len(set(due)) == len(due)
+    assert all(NOW + 57 * DAY < at <= renew_at(leaf) for at, leaf in zip(due, leaves, strict=True))
 
 
 def test_a_certificate_of_seconds_is_not_due_when_it_is_issued() -> None:

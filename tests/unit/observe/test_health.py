@@ -25,3 +25,14 @@ def test_the_report_has_a_line_for_each_check_in_the_order_they_came() -> None:
     health.check("b").passes()
     health.check("a")
     assert health.report() == "[+]b ok\n[-]a failed: starting\nreadyz check failed\n"
+
+
+def test_a_check_that_follows_says_what_holds_when_somebody_asks() -> None:
+    health = Health()
+    problems: list[str | None] = [None, "expired", None]
+    health.check("certificate").follows(lambda: problems[0])
+    reports = []
+    while problems:
+        reports.append(health.report().splitlines()[0])
+        del problems[0]
+    assert reports == ["[+]certificate ok", "[-]certificate failed: expired", "[+]certificate ok"]

@@ -1,0 +1,234 @@
+"""The keeper of the certificate, on an API server with faults to switch on, and by a clock that is given."""
+
+from __future__ import annotations
+
+import threading
+from base64 import b64decode, b64encode
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certs.bundle import parse
+from certs.lifetimes import Lifetimes
+from certs.validity import check_pair, not_after
+from tests.strangers import foreign_authority
+from tests.unit.fake_apiserver.faults import Answer
+from tests.unit.polling import until
+from tests.unit.sync.world import RELEASE, secret_path
+from webhook.errors import CertificateInvalid
+from webhook.kube.client import connect
+from webhook.kube.events import EventRecorder
+from webhook.kube.wire import ObjectMeta
+from webhook.observe.sync_metrics import SyncMetrics
+from webhook.sync import certificates
+from webhook.sync.certificate_store import Slot
+from webhook.sync.certificates import CertificateKeeper
+from webhook.sync.release import CertificateNames
+from webhook.sync.shapes import SecretObject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.unit.fake_apiserver.server import FakeApiServer
+    from webhook.kube.client import Client
+
+NAMES = CertificateNames("psw-tls", "psw-ca", "psw", ("psw-webhook.psw-system.svc",))
+LEAF, AUTHORITY = secret_path(RELEASE.namespace, "psw-tls"), secret_path(RELEASE.namespace, "psw-ca")
+CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/psw"
+SETTLING = timedelta(milliseconds=50)
+LIFETIMES = Lifetimes(timedelta(days=365), timedelta(days=30), SETTLING)
+DAY = timedelta(days=1)
+
+
+class Clock:
+    """The time of the process, which a test may move."""
+
+    def __init__(self) -> None:
+        self.offset = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.offset
+
+
+class Kept:
+    """A keeper, what it acts on, and what it told."""
+
+    def __init__(self, api: FakeApiServer, client: Client) -> None:
+        self.api = api
+        self.clock = Clock()
+        self.metrics = SyncMetrics()
+        self.recorder = EventRecorder(client)
+        self.may_write = threading.Event()
+        self.may_write.set()
+        self.keeper = CertificateKeeper(
+            client,
+            RELEASE.namespace,
+            NAMES,
+            self.may_write.is_set,
+            self.recorder,
+            self.metrics.certificates,
+            LIFETIMES,
+            self.clock,
+        )
+
+    def part(self, path: str, key: str) -> bytes:
+        found = self.api.read(path) or {}
+        return b64decode(found.get("data", {}).get(key, ""))
+
+    def bundles(self) -> list[bytes]:
+        found = self.api.read(CONFIGURATION) or {"webhooks": []}
+        return [b64decode(webhook["clientConfig"].get("caBundle", "")) for webhook in found["webhooks"]]
+
+    def serves(self) -> bool:
+        """Whether the leaf in the Secret is good now, by every bundle."""
+        pair = self.part(LEAF, "tls.crt"), self.part(LEAF, "tls.key")
+        try:
+            for bundle in self.bundles():
+                check_pair(*pair, bundle, NAMES.sans, self.clock())
+        except CertificateInvalid:
+            return False
+        return True
+
+    def put_bundle(self, content: bytes) -> None:
+        webhooks = [{"name": name, "clientConfig": {"caBundle": b64encode(content).decode()}} for name in ("a", "b")]
+        self.api.put(CONFIGURATION, {"webhooks": webhooks})
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"pullsecrets_{name}", labels)
+
+    def events(self) -> list[str]:
+        found = self.api.seen("create", plural="events")
+        return [request.body.decode() for request in found]
+
+    def look_now(self) -> None:
+        self.keeper.lead(leading=True)
+
+
+@pytest.fixture
+def kept(api: FakeApiServer, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
+    """A keeper that runs on an API server with a webhook configuration and nothing else."""
+    monkeypatch.setattr(certificates, "RETRY_SECONDS", 0.02)
+    client = connect(kubeconfig, request_timeout=5.0)
+    world = Kept(api, client)
+    world.put_bundle(b"")
+    world.recorder.start()
+    world.keeper.start()
+    yield world
+    world.keeper.stop(5)
+    world.recorder.stop(5)
+    client.close()
+
+
+def test_from_nothing_there_is_a_certificate_that_every_bundle_trusts(kept: Kept) -> None:
+    until(kept.serves)
+    assert len(set(kept.bundles())) == 1
+    assert kept.part(LEAF, "ca.crt") == kept.part(AUTHORITY, "tls.crt")
+    until(lambda: kept.value("certificate_expiry_timestamp_seconds"))
+    assert kept.value("certificate_expiry_timestamp_seconds") == not_after(kept.part(LEAF, "tls.crt")).timestamp()
+    assert (
+        kept.value("certificate_authority_expiry_timestamp_seconds")
+        == not_after(kept.part(AUTHORITY, "tls.crt")).timestamp()
+    )
+    assert kept.value("ca_bundle_certificates", kind="own") == 1
+    for what in ("authority", "certificate", "bundle"):
+        assert kept.value("certificate_writes_total", what=what) == 1
+
+
+def test_who_does_not_lead_writes_nothing(api: FakeApiServer, client: Client) -> None:
+    world = Kept(api, client)
+    world.put_bundle(b"")
+    world.may_write.clear()
+    world.keeper.start()
+    until(lambda: world.keeper.has_synced)
+    world.look_now()
+    until(lambda: world.value("ca_bundle_certificates", kind="own") == 0)
+    world.keeper.stop(5)
+    assert api.seen("create", "apply", "patch", "delete") == []
+
+
+def test_years_pass_in_leaps_and_after_each_there_is_a_certificate_that_is_valid_and_trusted(kept: Kept) -> None:
+    until(kept.serves)
+    seen = {kept.part(LEAF, "tls.crt")}
+    authorities = {kept.part(AUTHORITY, "tls.crt")}
+    for days in (21, 21, 21, 200, 30, 29, 700, 25, 2000):
+        kept.clock.offset += timedelta(days=days)
+        kept.look_now()
+        until(lambda: kept.serves() and kept.part(LEAF, "tls.crt") not in seen)
+        seen.add(kept.part(LEAF, "tls.crt"))
+        authorities.add(kept.part(AUTHORITY, "tls.crt"))
+    assert len(seen) >= 10
+    assert len(authorities) >= 4
+    until(lambda: len(parse(kept.bundles()[0]).certificates) == 1)
+
+
+def test_a_foreign_authority_stays_and_is_told_of_when_it_expires(kept: Kept, foreign: bytes) -> None:
+    until(kept.serves)
+    kept.put_bundle(foreign)
+    until(lambda: kept.serves() and foreign in parse(kept.bundles()[0]))
+    until(lambda: kept.value("ca_bundle_certificates", kind="foreign") == 1)
+    assert kept.events() == []
+    kept.clock.offset = 3 * DAY
+    kept.look_now()
+    until(lambda: any("ForeignAuthorityExpired" in event and "CN=a corporate root" in event for event in kept.events()))
+    assert foreign in parse(kept.bundles()[0])
+    assert kept.value("ca_bundle_certificates", kind="foreign expired") == 1
+    kept.look_now()
+    kept.put_bundle(b"")
+    until(lambda: kept.serves() and kept.value("ca_bundle_certificates", kind="foreign expired") == 0)
+    assert len([event for event in kept.events() if "ForeignAuthorityExpired" in event]) == 1
+
+
+def test_what_is_no_certificate_is_left_out_and_told_of(kept: Kept, foreign: bytes) -> None:
+    until(kept.serves)
+    kept.put_bundle(foreign[:100] + b"\n" + foreign)
+    until(lambda: kept.serves() and foreign in parse(kept.bundles()[0]) and not parse(kept.bundles()[0]).unparsable)
+    until(lambda: any("BundleUnreadable" in event for event in kept.events()))
+    assert kept.value("ca_bundle_unreadable_total") == 2  # in each of the two webhooks
+
+
+def test_a_write_that_is_refused_is_told_of_and_tried_again(kept: Kept, api: FakeApiServer) -> None:
+    until(kept.serves)
+    fault = api.inject(Answer(403), "apply", plural="secrets", times=None)
+    api.remove(LEAF)
+    until(lambda: any("CertificateDenied" in event for event in kept.events()))
+    assert (kept.value("certificate_write_errors_total") or 0) >= 1
+    fault.lift()
+    until(kept.serves)
+
+
+def test_a_secret_that_is_gone_when_it_is_to_be_changed_is_created(kept: Kept, api: FakeApiServer) -> None:
+    """As when the answer to a write comes after the watch has told of the deletion."""
+    until(kept.serves)
+    api.inject(Answer(404), "patch", plural="secrets", name="psw-tls", times=1)
+    api.put(LEAF, {"type": "kubernetes.io/tls", "data": {"tls.crt": "", "tls.key": ""}})
+    until(lambda: len(applied(api, "psw-tls")) > 1)
+    api.remove(LEAF)
+    until(kept.serves)
+
+
+def applied(api: FakeApiServer, name: str) -> list[object]:
+    return [request for request in api.seen("apply", plural="secrets") if request.name == name]
+
+
+def test_a_deletion_of_another_object_takes_nothing_out_of_a_slot() -> None:
+    woken: list[None] = []
+    slot: Slot[SecretObject] = Slot(lambda: woken.append(None))
+    old, new = secret_object("1"), secret_object("2")
+    values = []
+    for change in (lambda: slot.upsert(new), lambda: slot.remove(old), lambda: slot.remove(new)):
+        change()
+        values.append(slot.value)
+    assert values == [new, new, None]
+    assert len(woken) == 3
+
+
+def secret_object(uid: str) -> SecretObject:
+    return SecretObject(ObjectMeta(name="psw-tls", uid=uid))
+
+
+@pytest.fixture(scope="module")
+def foreign() -> bytes:
+    """An authority of somebody else's that is valid for two days."""
+    return foreign_authority().certificate_pem
