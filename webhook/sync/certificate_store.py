@@ -6,6 +6,7 @@ the others meet a conflict, read again and find nothing left to do.
 
 from __future__ import annotations
 
+import threading
 import uuid
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -62,20 +63,36 @@ class Slot(Generic[W]):
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
+        self._lock = threading.Lock()
         self.value: W | None = None
+        self.told = 0
+        """How often the watch has said something."""
 
     def replace(self, objects: Iterable[W]) -> None:
-        self.value = next(iter(objects), None)
-        self._wake()
+        self._tell(next(iter(objects), None))
 
     def upsert(self, obj: W) -> None:
-        self.value = obj
-        self._wake()
+        self._tell(obj)
 
     def remove(self, obj: W) -> None:
         # A watch may lag behind our own writes: the object that it takes away need not be the one that is there.
-        if self.value is None or self.value.metadata.uid == obj.metadata.uid:
-            self.value = None
+        present = self.value
+        self._tell(present if present is not None and present.metadata.uid != obj.metadata.uid else None)
+
+    def written(self, obj: W, told: int) -> None:
+        """Take the answer to a write that began when ``told`` was this, unless the watch has said something since.
+
+        The answer may be the older news then: what it tells may have been changed or deleted again, and no watch says a
+        thing twice. If it is not, the watch has yet to tell of it.
+        """
+        with self._lock:
+            if self.told == told:
+                self.value = obj
+
+    def _tell(self, value: W | None) -> None:
+        with self._lock:
+            self.value = value
+            self.told += 1
         self._wake()
 
 
@@ -158,14 +175,14 @@ class CertificateStore:
 
     def _store(self, name: str, slot: Slot[SecretObject], content: dict[str, bytes]) -> None:
         data = {key: b64encode(value).decode() for key, value in content.items()}
-        present = slot.value
+        told, present = slot.told, slot.value
         try:
             stored = self._create(name, data) if present is None else self._replace(name, present, data)
         except NotFound:
-            # Its deletion has been told before the answer that this is from: no watch will tell it again.
+            # Whatever was missed, a watch has no reason to tell of it now.
             slot.value = None
             raise
-        slot.value = decode_secret(stored)
+        slot.written(decode_secret(stored), told)
 
     def _create(self, name: str, data: dict[str, str]) -> bytes:
         # Server-side apply is the only creation that RBAC can limit to a name. Without force, and with a field manager
@@ -184,7 +201,7 @@ class CertificateStore:
         return self._client.merge_patch(SECRETS, name, patch, self._namespace, field_manager=FIELD_MANAGER)
 
     def _publish(self, pem: bytes) -> None:
-        present = self._configuration.value
+        told, present = self._configuration.told, self._configuration.value
         if present is None:
             return
         bundle = b64encode(pem).decode()
@@ -203,7 +220,7 @@ class CertificateStore:
         except NotFound:
             self._configuration.value = None
             raise
-        self._configuration.value = _decode_configuration(stored)
+        self._configuration.written(_decode_configuration(stored), told)
 
 
 def _same(obj: W) -> W:

@@ -28,7 +28,7 @@ from webhook.sync.release import CertificateNames
 from webhook.sync.shapes import SecretObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.unit.fake_apiserver.server import FakeApiServer
@@ -217,11 +217,25 @@ def test_a_deletion_of_another_object_takes_nothing_out_of_a_slot() -> None:
     slot: Slot[SecretObject] = Slot(lambda: woken.append(None))
     old, new = secret_object("1"), secret_object("2")
     values = []
-    for change in (lambda: slot.upsert(new), lambda: slot.remove(old), lambda: slot.remove(new)):
-        change()
+    changes: list[tuple[Callable[[SecretObject], None], SecretObject]]
+    changes = [(slot.upsert, new), (slot.remove, old), (slot.remove, new)]
+    for change, obj in changes:
+        change(obj)
         values.append(slot.value)
     assert values == [new, new, None]
     assert len(woken) == 3
+
+
+def test_the_answer_to_a_write_never_hides_what_the_watch_has_told_meanwhile() -> None:
+    slot: Slot[SecretObject] = Slot(lambda: None)
+    answer, edited = secret_object("1"), secret_object("1")
+    told = slot.told
+    slot.upsert(edited)
+    slot.written(answer, told)
+    assert slot.value is edited
+    told = slot.told
+    slot.written(answer, told)
+    assert slot.value is answer
 
 
 def secret_object(uid: str) -> SecretObject:
