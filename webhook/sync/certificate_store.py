@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import uuid
 from base64 import b64decode, b64encode
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -58,15 +59,22 @@ _decode_configuration: Callable[[bytes], WebhookConfigurationObject] = decoder(W
 W = TypeVar("W", bound=Object)
 
 
+@dataclass(frozen=True, slots=True)
+class Sight(Generic[W]):
+    """The one object of a name, or None, as it was seen at one moment."""
+
+    value: W | None = None
+    told: int = 0
+    """How often the watch had said something until then."""
+
+
 class Slot(Generic[W]):
-    """The one object of a name, or None, as a watch or the answer to a write has told last; wakes who waits."""
+    """What was seen last of the one object of a name, by a watch or the answer to a write; wakes who waits."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._lock = threading.Lock()
-        self.value: W | None = None
-        self.told = 0
-        """How often the watch has said something."""
+        self.sight: Sight[W] = Sight()
 
     def replace(self, objects: Iterable[W]) -> None:
         self._tell(next(iter(objects), None))
@@ -76,24 +84,47 @@ class Slot(Generic[W]):
 
     def remove(self, obj: W) -> None:
         # A watch may lag behind our own writes: the object that it takes away need not be the one that is there.
-        present = self.value
+        present = self.sight.value
         self._tell(present if present is not None and present.metadata.uid != obj.metadata.uid else None)
 
-    def written(self, obj: W, told: int) -> None:
-        """Take the answer to a write that began when ``told`` was this, unless the watch has said something since.
+    def written(self, obj: W | None, before: Sight[W]) -> None:
+        """Take the answer to a write that was decided at ``before``, unless the watch has said something since.
 
         The answer may be the older news then: what it tells may have been changed or deleted again, and no watch says a
         thing twice. If it is not, the watch has yet to tell of it.
         """
         with self._lock:
-            if self.told == told:
-                self.value = obj
+            if self.sight.told == before.told:
+                self.sight = Sight(obj, before.told)
 
     def _tell(self, value: W | None) -> None:
         with self._lock:
-            self.value = value
-            self.told += 1
+            self.sight = Sight(value, self.sight.told + 1)
         self._wake()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All three objects, as they were when a step was decided: it is written only if they still are."""
+
+    authority: Sight[SecretObject]
+    leaf: Sight[SecretObject]
+    configuration: Sight[WebhookConfigurationObject]
+
+    def state(self, names: tuple[str, ...]) -> CertificateState:
+        """Return what decisions are made on; ``names`` are what the certificate is for."""
+        authority, leaf = _data(self.authority.value), _data(self.leaf.value)
+        configuration = self.configuration.value
+        webhooks = configuration.webhooks if configuration is not None else None
+        return CertificateState(
+            names=names,
+            authority=authority.get(CERTIFICATE_KEY, b""),
+            authority_key=authority.get(PRIVATE_KEY_KEY, b""),
+            leaf=leaf.get(CERTIFICATE_KEY, b""),
+            leaf_key=leaf.get(PRIVATE_KEY_KEY, b""),
+            leaf_authority=leaf.get(AUTHORITY_KEY, b""),
+            ca_bundles=tuple(b64decode(webhook.client_config.ca_bundle or "") for webhook in webhooks or ()),
+        )
 
 
 class CertificateStore:
@@ -135,54 +166,45 @@ class CertificateStore:
         """Whether everything has been read once."""
         return all(reflector.has_synced for reflector in self._reflectors)
 
-    def state(self) -> CertificateState:
+    def look(self) -> Snapshot:
         """Return what is there now, as far as it is known."""
-        authority, leaf = _data(self._authority.value), _data(self._leaf.value)
-        configuration = self._configuration.value
-        webhooks = configuration.webhooks if configuration is not None else None
-        return CertificateState(
-            names=self._names.sans,
-            authority=authority.get(CERTIFICATE_KEY, b""),
-            authority_key=authority.get(PRIVATE_KEY_KEY, b""),
-            leaf=leaf.get(CERTIFICATE_KEY, b""),
-            leaf_key=leaf.get(PRIVATE_KEY_KEY, b""),
-            leaf_authority=leaf.get(AUTHORITY_KEY, b""),
-            ca_bundles=tuple(b64decode(webhook.client_config.ca_bundle or "") for webhook in webhooks or ()),
-        )
+        return Snapshot(self._authority.sight, self._leaf.sight, self._configuration.sight)
 
-    def write(self, step: Step) -> None:
+    def write(self, step: Step, decided_on: Snapshot) -> None:
         """Carry out one step.
 
         Raises:
-            Conflict: somebody else was faster.
+            Conflict: it is no longer as it was in ``decided_on``: somebody else was faster.
             ApiError: one of its other kinds: it was not written.
         """
         match step:
             case StoreAuthority(authority):
                 content = {CERTIFICATE_KEY: authority.certificate_pem, PRIVATE_KEY_KEY: authority.private_key_pem}
-                self._store(self._names.authority_secret, self._authority, content)
+                self._store(self._names.authority_secret, self._authority, decided_on.authority, content)
             case StoreLeaf(leaf):
                 content = {
                     CERTIFICATE_KEY: leaf.certificate_pem,
                     PRIVATE_KEY_KEY: leaf.private_key_pem,
                     AUTHORITY_KEY: leaf.authority_pem,
                 }
-                self._store(self._names.leaf_secret, self._leaf, content)
+                self._store(self._names.leaf_secret, self._leaf, decided_on.leaf, content)
             case PublishBundle(pem):
-                self._publish(pem)
+                self._publish(pem, decided_on.configuration)
             case Nothing():
                 return
 
-    def _store(self, name: str, slot: Slot[SecretObject], content: dict[str, bytes]) -> None:
+    def _store(
+        self, name: str, slot: Slot[SecretObject], before: Sight[SecretObject], content: dict[str, bytes]
+    ) -> None:
         data = {key: b64encode(value).decode() for key, value in content.items()}
-        told, present = slot.told, slot.value
+        present = before.value
         try:
             stored = self._create(name, data) if present is None else self._replace(name, present, data)
         except NotFound:
             # Whatever was missed, a watch has no reason to tell of it now.
-            slot.value = None
+            slot.written(None, before)
             raise
-        slot.written(decode_secret(stored), told)
+        slot.written(decode_secret(stored), before)
 
     def _create(self, name: str, data: dict[str, str]) -> bytes:
         # Server-side apply is the only creation that RBAC can limit to a name. Without force, and with a field manager
@@ -200,8 +222,8 @@ class CertificateStore:
         patch = {"metadata": metadata, "data": data}
         return self._client.merge_patch(SECRETS, name, patch, self._namespace, field_manager=FIELD_MANAGER)
 
-    def _publish(self, pem: bytes) -> None:
-        told, present = self._configuration.told, self._configuration.value
+    def _publish(self, pem: bytes, before: Sight[WebhookConfigurationObject]) -> None:
+        present = before.value
         if present is None:
             return
         bundle = b64encode(pem).decode()
@@ -218,9 +240,9 @@ class CertificateStore:
                 MUTATING_WEBHOOK_CONFIGURATIONS, name, operations, field_manager=FIELD_MANAGER
             )
         except NotFound:
-            self._configuration.value = None
+            self._configuration.written(None, before)
             raise
-        self._configuration.written(_decode_configuration(stored), told)
+        self._configuration.written(_decode_configuration(stored), before)
 
 
 def _same(obj: W) -> W:

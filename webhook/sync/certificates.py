@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from webhook.kube.client import Client
     from webhook.kube.events import EventRecorder
     from webhook.observe.certificate_metrics import IssuedCertificateMetrics
+    from webhook.sync.certificate_store import Snapshot
     from webhook.sync.release import CertificateNames
 
 log = structlog.get_logger(__name__)
@@ -118,19 +119,20 @@ class CertificateKeeper:
             return RETRY_SECONDS
         while not self._stopping.is_set():
             now = self._clock()
-            state = self._state(now)
+            snapshot = self._store.look()
+            state = self._state(snapshot, now)
             self._report.seen(state, now, tell=self._may_write())
             step = next_step(state, now, self._lifetimes)
             if isinstance(step, Nothing):
                 return min(max(0.0, (step.until - now).total_seconds()), LOOK_SECONDS)
             if not self._may_write():
                 return LOOK_SECONDS
-            self._store.write(step)
+            self._store.write(step, snapshot)
             self._report_written(step)
         return 0.0
 
-    def _state(self, now: datetime) -> CertificateState:
-        state = self._store.state()
+    def _state(self, snapshot: Snapshot, now: datetime) -> CertificateState:
+        state = snapshot.state(self._names.sans)
         return replace(state, published_since=self._since(state, now))
 
     def _since(self, state: CertificateState, now: datetime) -> datetime | None:

@@ -11,18 +11,19 @@ import pytest
 
 from certs.bundle import parse
 from certs.lifetimes import Lifetimes
+from certs.rotation import next_step
 from certs.validity import check_pair, not_after
 from tests.strangers import foreign_authority
 from tests.unit.fake_apiserver.faults import Answer
 from tests.unit.polling import until
 from tests.unit.sync.world import RELEASE, secret_path
-from webhook.errors import CertificateInvalid
+from webhook.errors import CertificateInvalid, Conflict
 from webhook.kube.client import connect
 from webhook.kube.events import EventRecorder
 from webhook.kube.wire import ObjectMeta
 from webhook.observe.sync_metrics import SyncMetrics
 from webhook.sync import certificates
-from webhook.sync.certificate_store import Slot
+from webhook.sync.certificate_store import CertificateStore, Slot
 from webhook.sync.certificates import CertificateKeeper
 from webhook.sync.release import CertificateNames
 from webhook.sync.shapes import SecretObject
@@ -212,6 +213,22 @@ def applied(api: FakeApiServer, name: str) -> list[object]:
     return [request for request in api.seen("apply", plural="secrets") if request.name == name]
 
 
+def test_what_was_decided_on_an_older_state_meets_a_conflict(api: FakeApiServer, client: Client) -> None:
+    """Even where the watch has told of the newer state by then, so that a write on top of that would succeed."""
+    store = CertificateStore(client, RELEASE.namespace, NAMES, lambda: None)
+    store.start()
+    until(lambda: store.has_synced)
+    nothing = store.look()
+    step = next_step(nothing.state(NAMES.sans), datetime.now(UTC), LIFETIMES)
+    somebody_elses = {"type": "kubernetes.io/tls", "data": {"tls.crt": "b3RoZXI=", "tls.key": "b3RoZXI="}}
+    api.put(AUTHORITY, somebody_elses)
+    until(lambda: store.look().authority.value is not None)
+    with pytest.raises(Conflict):
+        store.write(step, nothing)
+    store.stop()
+    assert (api.read(AUTHORITY) or {})["data"] == somebody_elses["data"]
+
+
 def test_a_deletion_of_another_object_takes_nothing_out_of_a_slot() -> None:
     woken: list[None] = []
     slot: Slot[SecretObject] = Slot(lambda: woken.append(None))
@@ -221,7 +238,7 @@ def test_a_deletion_of_another_object_takes_nothing_out_of_a_slot() -> None:
     changes = [(slot.upsert, new), (slot.remove, old), (slot.remove, new)]
     for change, obj in changes:
         change(obj)
-        values.append(slot.value)
+        values.append(slot.sight.value)
     assert values == [new, new, None]
     assert len(woken) == 3
 
@@ -229,13 +246,13 @@ def test_a_deletion_of_another_object_takes_nothing_out_of_a_slot() -> None:
 def test_the_answer_to_a_write_never_hides_what_the_watch_has_told_meanwhile() -> None:
     slot: Slot[SecretObject] = Slot(lambda: None)
     answer, edited = secret_object("1"), secret_object("1")
-    told = slot.told
+    before = slot.sight
     slot.upsert(edited)
-    slot.written(answer, told)
-    assert slot.value is edited
-    told = slot.told
-    slot.written(answer, told)
-    assert slot.value is answer
+    slot.written(answer, before)
+    after = slot.sight
+    assert after.value is edited
+    slot.written(answer, after)
+    assert slot.sight.value is answer
 
 
 def secret_object(uid: str) -> SecretObject:
