@@ -84,9 +84,9 @@ class Cluster:
             raise
         return cluster
 
-    def start_program(self, name: str) -> Program:
+    def start_program(self, name: str, *more_flags: str) -> Program:
         """Start a program of the control plane, for the first time or again; see `wait_ready`."""
-        argv = [str(self._binaries.path(name)), *self._flags(name)]
+        argv = [str(self._binaries.path(name)), *self._flags(name), *more_flags]
         self._programs[name] = self.keeper.start(name, argv)
         return self._programs[name]
 

@@ -80,6 +80,13 @@ class Installation:
 
     def sync_command(self) -> list[str]:
         """Return the arguments of ``pullsecrets`` for the sync loop, all but its plain port."""
+        issuing = [
+            f"--webhook-configuration={self.webhook_configuration}",
+            f"--tls-secret={self.tls_secret}",
+            f"--ca-secret={self.ca_secret}",
+            f"--tls-san={LOOPBACK}",
+        ]
+        mode = self._values.get("certificates", {}).get("mode", "self-managed")
         return [
             "sync",
             f"--config={self.configuration_file}",
@@ -87,10 +94,7 @@ class Installation:
             f"--namespace={self.namespace}",
             f"--release={self.release}",
             f"--lease-name={self.lease}",
-            f"--webhook-configuration={self.webhook_configuration}",
-            f"--tls-secret={self.tls_secret}",
-            f"--ca-secret={self.ca_secret}",
-            f"--tls-san={LOOPBACK}",
+            *(issuing if mode == "self-managed" else ()),
         ]
 
     def start_serve(self, *flags: str, name: str = "serve") -> PullSecrets:
