@@ -164,6 +164,12 @@ def test_years_pass_in_leaps_and_after_each_there_is_a_certificate_that_is_valid
     until(lambda: len(parse(kept.bundles()[0]).certificates) == 1)
 
 
+def test_it_looks_at_the_clock_often_although_nothing_is_due_for_weeks(kept: Kept) -> None:
+    """Whoever was suspended, or had its clock set, has a sleep behind it that began before."""
+    until(kept.serves)
+    assert 0 < kept.keeper._look() <= certificates.LOOK_SECONDS <= 30
+
+
 def test_a_foreign_authority_stays_and_is_told_of_when_it_expires(kept: Kept, foreign: bytes) -> None:
     until(kept.serves)
     kept.put_bundle(foreign)
