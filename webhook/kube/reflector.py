@@ -27,11 +27,17 @@ if TYPE_CHECKING:
     from webhook.kube.client import Client
     from webhook.kube.resources import Collection
     from webhook.kube.stream import Stream
+    from webhook.kube.wire import ListMeta
 
 log = structlog.get_logger(__name__)
 
+FIRST_PAGE_LIMIT = 100
 PAGE_LIMIT = 500
-"""Objects in one page of a list, as client-go's pager: bounds the memory of both sides."""
+"""Objects in the first page of a list, and in each of the others at most, as client-go's pager has it for all."""
+
+PAGE_BYTES = 4 * 1024 * 1024
+"""What a page may weigh, by the objects in the one before: five hundred copies may be a few kilobytes each, or one
+megabyte each."""
 
 WATCH_SECONDS = 300
 """How long one watch is asked to last, before jitter, as client-go's minimum."""
@@ -194,14 +200,20 @@ class Reflector(Generic[W, V]):
     def _list(self) -> None:
         # Without a resourceVersion the read is consistent: a state older than what was seen must not come back.
         objects: list[V] = []
-        query = {"limit": str(PAGE_LIMIT), **self.collection.selector}
+        query = {"limit": str(FIRST_PAGE_LIMIT), **self.collection.selector}
         while True:
-            page = self._decode_list(self._client.request("GET", self.collection.path, query=query))
-            objects.extend(map(self._convert, page.items))
-            if not page.metadata.continue_:
+            metadata, limit = self._list_page(query, objects)
+            if not metadata.continue_:
                 break
-            query["continue"] = page.metadata.continue_
-        self._replace(objects, page.metadata.resource_version)
+            query |= {"continue": metadata.continue_, "limit": str(limit)}
+        self._replace(objects, metadata.resource_version)
+
+    def _list_page(self, query: dict[str, str], objects: list[V]) -> tuple[ListMeta, int]:
+        # A method of its own, so that nothing holds this page while the next one is waited for.
+        data = self._client.request("GET", self.collection.path, query=query)
+        page = self._decode_list(data)
+        objects.extend(map(self._convert, page.items))
+        return page.metadata, _page_limit(len(data), len(page.items))
 
     def _replace(self, objects: Iterable[V], resource_version: str) -> None:
         self._handler.replace(objects)
@@ -276,6 +288,13 @@ class Reflector(Generic[W, V]):
             pending.pop(key, None)
         else:
             pending[key] = self._convert(obj)
+
+
+def _page_limit(size: int, count: int) -> int:
+    """Return how many objects to ask for after a page of that many, which had that many bytes."""
+    # A page may be empty, where a selector has left nothing of it, and still not be the last.
+    fitting = PAGE_BYTES * count // size if count else PAGE_LIMIT
+    return min(max(fitting, 1), PAGE_LIMIT)
 
 
 def _says_not_offered(error: ApiError) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.fake_apiserver.faults import Answer, Cut, Hang, Lines
 from tests.unit.polling import until
-from webhook.kube.reflector import PAGE_LIMIT, Reflector
+from webhook.kube.reflector import FIRST_PAGE_LIMIT, PAGE_LIMIT, Reflector
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.sync.shapes import ServiceAccountObject
 
@@ -195,6 +195,37 @@ def test_a_large_collection_is_listed_in_pages(api: FakeApiServer, reflect: Call
     assert len(running.names()) == 2 * PAGE_LIMIT + 1
     assert len(api.seen("list")) == 3
     assert running.seen.calls == ["replace"]
+
+
+def test_the_heavier_the_objects_the_fewer_are_in_a_page(
+    api: FakeApiServer, reflect: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.kube.reflector.PAGE_BYTES", 20_000)
+    api.watch_list = False
+    for number in range(FIRST_PAGE_LIMIT + 50):
+        put(api, f"account-{number}", weight="x" * 900)
+    running = reflect()
+
+    assert running.reflector.wait_synced(5.0)
+
+    limits = [int(request.query["limit"]) for request in api.seen("list")]
+    assert limits[0] == FIRST_PAGE_LIMIT
+    assert all(10 <= limit <= 20 for limit in limits[1:])
+    assert len(running.names()) == FIRST_PAGE_LIMIT + 50
+
+
+def test_an_empty_page_in_between_changes_nothing(api: FakeApiServer, reflect: Callable[..., Running]) -> None:
+    api.watch_list = False
+    put(api, "one")
+    empty = json.dumps({"metadata": {"resourceVersion": "1", "continue": "further"}, "items": []}).encode()
+    api.inject(Answer(200, empty), "list")
+    api.pages["further"] = [api.read("/api/v1/namespaces/a/serviceaccounts/one") or {}]
+    running = reflect()
+
+    assert running.reflector.wait_synced(5.0)
+
+    assert [request.query["limit"] for request in api.seen("list")] == [str(FIRST_PAGE_LIMIT), str(PAGE_LIMIT)]
+    assert running.names() == {"one"}
 
 
 def test_a_page_that_has_expired_begins_the_list_anew(api: FakeApiServer, reflect: Callable[..., Running]) -> None:

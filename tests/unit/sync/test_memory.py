@@ -18,7 +18,7 @@ from tests.unit.sync.world import CONFIGURATION, LABEL, OURS, RELEASE
 from webhook.core.dockerconfig import COPY_KEY
 from webhook.core.plan import COPY_TYPE
 from webhook.errors import Invalid
-from webhook.kube.reflector import PAGE_LIMIT
+from webhook.kube.reflector import PAGE_BYTES
 from webhook.sync.caches import Caches
 from webhook.sync.sources import SourceBook
 
@@ -34,7 +34,7 @@ PAYLOAD = b64encode(b"x" * 12_000).decode()
 MOST_BYTES = 2_048
 """Kept of each namespace with its ServiceAccount and its copy, by Python's own count: 20 MiB for 10,000 namespaces."""
 
-MOST_BYTES_OF_A_PAGE = 4 * PAGE_LIMIT * len(PAYLOAD)
+MOST_BYTES_OF_A_PAGE = 4 * PAGE_BYTES
 """While a page is decoded: its bytes, what is made of them, and as much again for what the test makes them of."""
 
 
