@@ -39,18 +39,10 @@ class Estate:
         playground.apply(self._theirs, "Secret", COPY, {"stringData": {"theirs": "value"}})
         self._foreign = playground.get(self._theirs, "secrets", COPY)
         playground.opt(self._theirs, "enabled")
-        self._deleted, self._edited, self._emptied, self._flapping = (
-            playground.namespace(selected=True) for _ in range(4)
-        )
-        self._expected = {name: {"default": [COPY]} for name in (self._deleted, self._edited, self._flapping)}
-        self._expected[self._emptied] = {"default": [COPY]}
+        selected = [playground.namespace(selected=True) for _ in range(6 + more)]
+        self._deleted, self._edited, self._emptied, self._flapping, self._leaving, self._spare = selected[:6]
+        self._expected = {namespace: {"default": [COPY]} for namespace in selected}
         self._left: list[str] = []
-        self._leaving = playground.namespace(selected=True)
-        self._expected[self._leaving] = {"default": [COPY]}
-        self._spare = playground.namespace(selected=True)
-        self._expected[self._spare] = {"default": [COPY]}
-        for _ in range(more):
-            self._expected[playground.namespace(selected=True)] = {"default": [COPY]}
         playground.set_source(self._password)
         self.await_right()
 
@@ -71,15 +63,27 @@ class Estate:
         theirs = {"imagePullSecrets": [{"name": THEIRS}]}
         ours.apply(self._emptied, "ServiceAccount", "default", theirs)
         self._expected[self._emptied] = {"default": [THEIRS, COPY]}
-        for value in (None, "enabled"):
-            ours.opt(self._flapping, value)
-        ours.opt(self._leaving, None)
-        del self._expected[self._leaving]
-        self._left.append(self._leaving)
+        self.flap()
+        self.leave()
         self._leaving = ours.namespace(selected=True)
         ours.create(self._leaving, "serviceaccounts", service_account("builder", **theirs))
         self._expected[self._leaving] = {"default": [COPY], "builder": [THEIRS, COPY]}
-        ours.set_source(password)
+        self.rotate(password)
+
+    def flap(self) -> None:
+        """Have a namespace opt out and in again at once."""
+        for value in (None, "enabled"):
+            self._playground.opt(self._flapping, value)
+
+    def leave(self) -> None:
+        """Have a namespace opt out for good."""
+        self._playground.opt(self._leaving, None)
+        del self._expected[self._leaving]
+        self._left.append(self._leaving)
+
+    def rotate(self, password: str) -> None:
+        """Change the source, and nothing else."""
+        self._playground.set_source(password)
         self._password = password
 
     def lose_a_copy(self) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.integration.estate import CONVERGED_SECONDS, Estate, new_password
 from tests.integration.faultlink import Answer
-from tests.integration.playground import Playground
+from tests.integration.playground import SOURCE, Playground, eventually
 from tests.integration.remote import remote_sync
 
 if TYPE_CHECKING:
@@ -152,9 +152,38 @@ def test_only_writes_fail(site: Playground, remote: Remote, answer: Answer) -> N
         happen(estate, SHORT_FAULT_SECONDS)
 
 
-def test_without_a_fault_what_others_do_is_put_right_as_soon(site: Playground, remote: Remote) -> None:
+# Without a fault: what others do to what is ours.
+
+
+def test_what_others_do_is_put_right(site: Playground, remote: Remote) -> None:
     with Estate(site) as estate:
         for _ in range(3):
             estate.disturb(new_password())
             estate.await_right(time.monotonic(), CONVERGED_SECONDS)
     assert remote.alive
+
+
+def test_a_source_that_is_deleted_touches_no_copy_and_the_next_credential_reaches_all(
+    site: Playground, remote: Remote
+) -> None:
+    with Estate(site) as estate:
+        before = estate.versions()
+        deleted = time.monotonic()
+        site.delete(site.installation.namespace, "secrets", SOURCE)
+        eventually(lambda: f'pullsecrets_sync_source_valid{{source="{SOURCE}"}} 0.0' in remote.process.metrics())
+        assert estate.versions() == before
+        assert remote.writes(deleted) == []
+        estate.rotate(new_password())
+        estate.await_right(time.monotonic(), CONVERGED_SECONDS)
+        assert estate.versions().keys() == before.keys()
+
+
+def test_who_opts_out_and_in_again_at_once_is_selected_and_who_opts_out_leaves_nothing(site: Playground) -> None:
+    with Estate(site) as estate:
+        for _ in range(20):
+            estate.flap()
+        estate.await_right(time.monotonic(), CONVERGED_SECONDS)
+        for _ in range(20):
+            estate.flap()
+        estate.leave()
+        estate.await_right(time.monotonic(), CONVERGED_SECONDS)
