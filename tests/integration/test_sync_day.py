@@ -1,0 +1,95 @@
+"""A day of life in minutes: whatever people do, and however often sync is killed, at the end all is as planned.
+
+``DAY_OF_LIFE_STEPS=5000`` makes the long run of it, ``DAY_OF_LIFE_SEED`` repeats one: the seed is in the output.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.day import Day
+from tests.integration.estate import CONVERGED_SECONDS
+from tests.integration.oracle import Oracle
+from tests.integration.playground import COPY, Playground
+from tests.integration.tenants import GOLD, pull_secrets
+from webhook.config.file import ConfigurationFile
+from webhook.core.plan import NamespaceState, plan_namespace
+from webhook.kube.client import connect
+from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
+from webhook.kube.wire import ObjectList, decoder
+from webhook.sync.release import Release
+from webhook.sync.shapes import (
+    NamespaceObject,
+    SecretObject,
+    ServiceAccountObject,
+    to_copy,
+    to_namespace,
+    to_service_account,
+)
+from webhook.sync.sources import SourceBook, read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.cluster import Cluster
+    from webhook.core.plan import NamespacePlan
+
+STEPS = int(os.environ.get("DAY_OF_LIFE_STEPS", "500"))
+SEED = int(os.environ.get("DAY_OF_LIFE_SEED") or random.SystemRandom().randrange(1_000_000))
+
+pytestmark = pytest.mark.xdist_group("sync-day")
+
+_namespaces = decoder(ObjectList[NamespaceObject])
+_accounts = decoder(ObjectList[ServiceAccountObject])
+_secrets = decoder(ObjectList[SecretObject])
+
+
+def plans(playground: Playground) -> Iterator[tuple[str, NamespacePlan]]:
+    """Yield for each namespace what the pure plan wants of it, from a state that is read now."""
+    installation = playground.installation
+    release = Release(installation.release, installation.namespace)
+    configuration = ConfigurationFile(installation.configuration_file, installation.namespace).load()
+    client = connect(playground.cluster.kubeconfig)
+    book = SourceBook(lambda: None, lambda _: None, lambda *_: None)
+    book.configure(configuration)
+    secrets = _secrets(client.request("GET", SECRETS.path())).items
+    for secret in secrets:
+        if secret.metadata.namespace == installation.namespace:
+            book.take(read_source(secret))
+    hashes = {name: content.hash for name, content in book.contents().items()}
+    assert hashes.keys() == {entry.name for entry in configuration.pull_secrets}
+    accounts = _accounts(client.request("GET", SERVICE_ACCOUNTS.path())).items
+    for namespace in _namespaces(client.request("GET", NAMESPACES.path())).items:
+        name = namespace.metadata.name
+        copies = {
+            secret.metadata.name: to_copy(secret, release)
+            for secret in secrets
+            if secret.metadata.namespace == name and secret.metadata.name in configuration.secret_names
+        }
+        held = [to_service_account(account) for account in accounts if account.metadata.namespace == name]
+        yield name, plan_namespace(NamespaceState(to_namespace(namespace), copies, held), configuration, hashes)
+    client.close()
+
+
+def test_a_day_of_life_ends_as_planned(cluster: Cluster) -> None:
+    print(f"DAY_OF_LIFE_SEED={SEED} DAY_OF_LIFE_STEPS={STEPS}")
+    with Playground.make(cluster, pullSecrets=pull_secrets({COPY: True, GOLD: True})) as ours:
+        day = Day(ours, SEED)
+        begun = time.monotonic()
+        for _ in range(STEPS):
+            day.step()
+        print(f"{time.monotonic() - begun:.0f} s: {day.done}")
+        # Else sync had no chance between all that.
+        assert day.done.keys() >= {"delete_copy", "edit_copy", "rotate", "opt", "restart", "create_foreign"}
+        day.end()
+        ended = time.monotonic()
+        oracle = Oracle(ours, day)
+        while wrong := list(oracle.wrong()):
+            assert time.monotonic() - ended <= CONVERGED_SECONDS, (SEED, wrong)
+        print(f"right {time.monotonic() - ended:.1f} s after the end, {len(day.tenants)} namespaces")
+        assert {name: plan for name, plan in plans(ours) if not plan.is_empty} == {}, SEED
