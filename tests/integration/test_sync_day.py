@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.cluster.cluster import Cluster
-    from webhook.core.plan import NamespacePlan
+    from webhook.core.actions import NamespacePlan
 
 STEPS = int(os.environ.get("DAY_OF_LIFE_STEPS", "500"))
 SEED = int(os.environ.get("DAY_OF_LIFE_SEED") or random.SystemRandom().randrange(1_000_000))
