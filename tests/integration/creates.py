@@ -89,6 +89,11 @@ def failed_open(cluster: Cluster) -> int:
     return _count(cluster, "apiserver_admission_webhook_fail_open_count")
 
 
+def rejected(cluster: Cluster) -> int:
+    """Return how many requests the API server has refused because of the webhook for Pods."""
+    return _count(cluster, "apiserver_admission_webhook_rejection_count")
+
+
 def calls(cluster: Cluster) -> int:
     """Return how many calls of the webhook for Pods the API server has counted."""
     return _count(cluster, "apiserver_admission_webhook_request_total")

@@ -18,7 +18,7 @@ import yaml
 from tests.cluster import programs
 from tests.cluster.ports import free_port
 from tests.integration.balancer import Balancer
-from tests.integration.creates import SteadyCreates, calls, failed_open
+from tests.integration.creates import SteadyCreates, calls, failed_open, rejected
 from tests.integration.handshakes import Handshakes, ca_bundle
 from tests.integration.latelink import LateLink
 from tests.integration.playground import Playground, eventually
@@ -125,7 +125,7 @@ def no_handshake_lost(world: Rotating) -> Iterator[Handshakes]:
     namespace = playground.namespace(selected=True)
     playground.await_selected(namespace, "first")
     opened, called, failed = failed_open(cluster), calls(cluster), world.failed_handshakes()
-    accepted = world.balancer.accepted
+    accepted, refused = world.balancer.accepted, rejected(cluster)
     log = cluster.log(programs.API_SERVER)
     begin = log.stat().st_size
     handshakes = Handshakes(world.bundle, list(world.replicas), SETTLE_SECONDS)
@@ -140,6 +140,7 @@ def no_handshake_lost(world: Rotating) -> Iterator[Handshakes]:
     assert handshakes.failures == []
     assert creates.failures == []
     assert (opened, world.failed_handshakes() - failed) == (0, 0)
+    assert rejected(cluster) == refused
     assert called >= creates.patched
     assert accepted > 0
     with log.open("rb") as lines:

@@ -6,11 +6,10 @@ the others meet a conflict, read again and find nothing left to do.
 
 from __future__ import annotations
 
-import threading
 import uuid
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -21,9 +20,10 @@ from webhook.kube.reflector import Reflector
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, Collection
 from webhook.kube.wire import Object, ObjectMeta, decoder
 from webhook.sync.shapes import SecretObject, decode_secret
+from webhook.sync.slot import Sight, Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from certs.rotation import Step
     from webhook.kube.client import Client
@@ -57,50 +57,6 @@ class WebhookConfigurationObject(msgspec.Struct, frozen=True):
 _decode_configuration: Callable[[bytes], WebhookConfigurationObject] = decoder(WebhookConfigurationObject)
 
 W = TypeVar("W", bound=Object)
-
-
-@dataclass(frozen=True, slots=True)
-class Sight(Generic[W]):
-    """The one object of a name, or None, as it was seen at one moment."""
-
-    value: W | None = None
-    told: int = 0
-    """How often the watch had said something until then."""
-
-
-class Slot(Generic[W]):
-    """What was seen last of the one object of a name, by a watch or the answer to a write; wakes who waits."""
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
-        self._lock = threading.Lock()
-        self.sight: Sight[W] = Sight()
-
-    def replace(self, objects: Iterable[W]) -> None:
-        self._tell(next(iter(objects), None))
-
-    def upsert(self, obj: W) -> None:
-        self._tell(obj)
-
-    def remove(self, obj: W) -> None:
-        # A watch may lag behind our own writes: the object that it takes away need not be the one that is there.
-        present = self.sight.value
-        self._tell(present if present is not None and present.metadata.uid != obj.metadata.uid else None)
-
-    def written(self, obj: W | None, before: Sight[W]) -> None:
-        """Take the answer to a write that was decided at ``before``, unless the watch has said something since.
-
-        The answer may be the older news then: what it tells may have been changed or deleted again, and no watch says a
-        thing twice. If it is not, the watch has yet to tell of it.
-        """
-        with self._lock:
-            if self.sight.told == before.told:
-                self.sight = Sight(obj, before.told)
-
-    def _tell(self, value: W | None) -> None:
-        with self._lock:
-            self.sight = Sight(value, self.sight.told + 1)
-        self._wake()
 
 
 @dataclass(frozen=True, slots=True)

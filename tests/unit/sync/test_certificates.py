@@ -23,10 +23,11 @@ from webhook.kube.events import EventRecorder
 from webhook.kube.wire import ObjectMeta
 from webhook.observe.sync_metrics import SyncMetrics
 from webhook.sync import certificates
-from webhook.sync.certificate_store import CertificateStore, Slot
+from webhook.sync.certificate_store import CertificateStore
 from webhook.sync.certificates import CertificateKeeper
 from webhook.sync.release import CertificateNames
 from webhook.sync.shapes import SecretObject
+from webhook.sync.slot import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
