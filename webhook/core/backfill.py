@@ -81,7 +81,7 @@ def _missing(account: ServiceAccount, configuration: Configuration, namespace: N
     subject = Subject(
         kind="ServiceAccount",
         name=account.name,
-        namespace=account.namespace,
+        namespace=namespace.name,
         labels=account.labels,
         annotations={},
         references=account.references,
