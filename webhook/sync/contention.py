@@ -55,6 +55,8 @@ class Contention:
         self._clock = clock
         self._lock = threading.Lock()
         self._written: dict[str, dict[tuple[str, str], Written]] = {}
+        # Most objects are given the same: one set of names for all of them, not a set for each.
+        self._shared: dict[frozenset[str], frozenset[str]] = {}
         self._fresh = 0
         self._undone = 0
         self._pruned_at = clock()
@@ -120,7 +122,7 @@ class Contention:
         now = self._clock()
         with self._lock:
             before = self._records(namespace).get(key)
-            record = written(before, what, now, keeps=keeps)
+            record = written(before, self._shared.setdefault(what, what), now, keeps=keeps)
             self._undone += record.undone > (before.undone if before else 0)
             self._remember(namespace, key, record)
         if is_contended(record, now, _PATIENCE[key[0]]):
@@ -154,6 +156,7 @@ class Contention:
 
     def _prune(self, now: float) -> None:
         self._pruned_at = now
+        self._shared.clear()
         for namespace, records in list(self._written.items()):
             self._forget(namespace, [key for key, record in records.items() if now - record.at >= CALM_SECONDS])
 

@@ -52,11 +52,13 @@ class Ledger:
 
     def namespace_failed(self, namespace: str, result: Result) -> None:
         """Take it that a write of any kind has failed in a namespace."""
-        self._failing[namespace] = result
+        with self._lock:
+            self._failing[namespace] = result
 
     def namespace_done(self, namespace: str) -> None:
         """Take it that whatever was to be written in a namespace has been."""
-        self._failing.pop(namespace, None)
+        with self._lock:
+            self._failing.pop(namespace, None)
 
     def clear(self) -> None:
         """Forget everything: who does not lead does not know."""
@@ -64,9 +66,15 @@ class Ledger:
             for known in (self._records, self._shared, self._counts, self._failed, self._failing):
                 known.clear()
 
+    def namespaces(self) -> set[str]:
+        """Return the namespaces of which anything is recorded."""
+        with self._lock:
+            return {*self._records, *self._failing}
+
     def failing(self) -> dict[str, Result]:
         """Return the namespaces where a write has failed and not succeeded since, and how."""
-        return self._failing.copy()
+        with self._lock:
+            return self._failing.copy()
 
     def counts(self, hashes: Mapping[str, str]) -> dict[tuple[str, CopyState], int]:
         """Return how many copies are in which state, while the pull secrets' contents have these hashes."""

@@ -123,6 +123,8 @@ class SyncLoop:
     def look_at_everything(self) -> None:
         """Put every namespace into the queue; first those where Pods may be refused until it is looked at."""
         names = self.caches.namespaces.names()
+        # Those too that have gone while nobody was watching: what is remembered of them is forgotten then.
+        names += self.ledger.namespaces().difference(names)
         self.full_pass.begin(names)
         self.queue.add(*filter(self._enforces, names), lane=Lane.URGENT)
         self.queue.add_all(names)

@@ -39,7 +39,7 @@ class Planner:
             self._ledger.record(name, ())
             self._notices.found(name, ())
             self._contention.forget(name)
-            return EMPTY, 0.0
+            return self._grace.hold(name, EMPTY)
         if namespace.terminating:
             self._contention.forget(name)
         state = self._caches.state_of(namespace)

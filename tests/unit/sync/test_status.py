@@ -170,6 +170,23 @@ def test_what_is_put_right_is_current(api: FakeApiServer, busy: Running) -> None
     assert secret(status_of(busy)).selected_namespaces == 2
 
 
+def test_a_namespace_that_went_unseen_is_forgotten_at_the_next_pass(api: FakeApiServer, busy: Running) -> None:
+    api.go_away()
+    until(lambda: status_of(busy).watches_down)
+    for name in ("a", "b"):
+        for path in ("serviceaccounts/default", "secrets/pull"):
+            api.remove(f"/api/v1/namespaces/{name}/{path}")
+        api.remove(f"/api/v1/namespaces/{name}")
+    api.remove(secret_path("b", "old"))
+    api.come_back()
+    until(lambda: status_of(busy).watches_down == 0 and busy.loop.caches.namespaces.get("a") is None)
+
+    busy.loop.look_at_everything()
+
+    until(lambda: numbers(status_of(busy)) == {"current": 1} and numbers(status_of(busy), "old") == {})
+    until(lambda: {each.namespace for each in status_of(busy).failing} == {"c"})
+
+
 def test_a_rotation_is_seen_at_once(api: FakeApiServer, busy: Running) -> None:
     api.inject(Answer(500), "apply", plural="secrets", name="pull", times=None)
     put_source(api, "second")

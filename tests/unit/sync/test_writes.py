@@ -120,3 +120,16 @@ def test_what_others_take_away_is(api: FakeApiServer, settled: Hands) -> None:
     settled.act()
 
     assert settled.contention.undone == 2
+
+
+def test_a_conflict_is_no_undoing(api: FakeApiServer, hands: Hands) -> None:
+    for number in range(8):
+        plan = hands.plan()
+        put_account(api, "a", f"theirs-{number}")
+        with pytest.raises(Conflict):
+            hands.act(plan)
+    hands.act()
+
+    assert references_in(api, "a") == ["theirs-7", "pull"]
+    assert hands.contention.undone == 0
+    assert hands.contention.contended() == []
