@@ -91,6 +91,19 @@ def test_a_stop_while_the_server_is_being_made_ends_it_too() -> None:
     assert not served.is_set()
 
 
+def test_a_status_is_served_where_there_is_one() -> None:
+    registry = ProcessMetrics().registry
+    looks = iter([b'{"look": 1}', b'{"look": 2}'])
+    with_status = Listener(ops_app(Health(), registry, lambda: next(looks)), bind("127.0.0.1", 0, "--metrics-port"))
+    with in_background(lambda: with_status, "ops"):
+        assert get(with_status.port, "/status") == (200, '{"look": 1}')
+        assert get(with_status.port, "/status") == (200, '{"look": 2}')
+        assert get(with_status.port, "/livez")[0] == 200
+    without = Listener(ops_app(Health(), registry), bind("127.0.0.1", 0, "--metrics-port"))
+    with in_background(lambda: without, "ops"):
+        assert get(without.port, "/status")[0] == 404
+
+
 def test_a_port_in_use_is_a_sentence_that_names_the_flag() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
