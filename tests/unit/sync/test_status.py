@@ -110,6 +110,7 @@ def busy(api: FakeApiServer, running: Running) -> Running:
     until(lambda: numbers(status_of(running), "denied") == {"failing": 3})
     until(lambda: numbers(status_of(running), "waiting") == {"missing": 3})
     until(lambda: numbers(status_of(running), "old") == {"leaving": 1})
+    until(lambda: status_of(running).failing_namespaces == 3)
     return running
 
 
