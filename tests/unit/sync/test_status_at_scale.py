@@ -17,11 +17,13 @@ from webhook.sync.outcome import Result
 from webhook.sync.status import look
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from webhook.kube.client import Client
 
 
 @pytest.fixture
-def large(client: Client) -> Running:
+def large(client: Client) -> Iterator[Running]:
     """A loop that believes to look after 10,000 namespaces; it has nothing to do with any."""
     running = Running(client)
     ledger, queue = running.loop.ledger, running.loop.queue
@@ -34,7 +36,10 @@ def large(client: Client) -> Running:
     queue.add_all(f"namespace-{number:05}" for number in range(10_000))
     running.loop.sources.configure(CONFIGURATION)
     running.loop._leading.set()
-    return running
+    yield running
+    running.loop.caches.stop()
+    for reflector in running.loop.caches._reflectors.values():
+        reflector.join(5.0)
 
 
 def test_a_scrape_of_10_000_namespaces_is_cheap(large: Running) -> None:
