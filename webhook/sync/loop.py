@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from webhook.errors import ApiError, Conflict
+from webhook.sync.breaker import Breaker
 from webhook.sync.caches import Caches
 from webhook.sync.contention import Contention
 from webhook.sync.executor import Executor
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from webhook.kube.events import EventRecorder
     from webhook.kube.resources import Collection
     from webhook.observe.sync_metrics import SyncMetrics
+    from webhook.sync.breaker import Attempt
     from webhook.sync.release import Release
 
 log = structlog.get_logger(__name__)
@@ -69,7 +71,7 @@ class SyncLoop:
         self._planner = Planner(self.caches, self.contention, Grace(), self.ledger, self._notices)
         writes = Writes(client, release, self.caches, self.contention, may_write, metrics.wrote)
         self._executor = Executor(writes, self._copy_failed)
-        self._connectivity = client.connectivity
+        self._connectivity, self._breaker = client.connectivity, Breaker()
         self._leading = threading.Event()
         self._leading_since = 0.0
         self._stopping = threading.Event()
@@ -87,6 +89,7 @@ class SyncLoop:
         """Let the workers finish the write they are at, and end, for at most ``timeout`` seconds."""
         self._stopping.set()
         self._leading.set()
+        self._breaker.close()
         self.queue.close()
         for thread in self._threads:
             thread.join(timeout)
@@ -156,14 +159,16 @@ class SyncLoop:
                 return
             try:
                 self._connectivity.wait_up(self._stopping)
-                self._handle(name)
+                with self._breaker.attempt() as attempt:
+                    self._handle(name, attempt)
             finally:
                 self.queue.done(name)
                 self.full_pass.looked_at(name)
 
-    def _handle(self, name: str) -> None:
+    def _handle(self, name: str, attempt: Attempt) -> None:
         try:
-            self._reconcile(name)
+            if self._reconcile(name):
+                attempt.succeeded()
         except Deposed:
             # Whoever leads now has the name in its own queue; should that be us again, it must not be lost here.
             self.queue.retry(name)
@@ -175,8 +180,9 @@ class SyncLoop:
             seconds = self.queue.retry(name, error.retry_after or 0.0, cap)
             log.warning("namespace failed", namespace=name, cause=str(error), retry_in=round(seconds, 2))
             if error.is_general:
-                # Every other name would fail as well: all together they must not ask more than one would.
-                self._stopping.wait(seconds)
+                attempt.failed()
+            elif error.status:
+                attempt.succeeded()
             return
         except Exception:
             self.ledger.namespace_failed(name, Result.ERROR)
@@ -187,7 +193,8 @@ class SyncLoop:
         self.ledger.namespace_done(name)
         self.queue.forget(name)
 
-    def _reconcile(self, name: str) -> None:
+    def _reconcile(self, name: str) -> bool:
+        """Bring a namespace up to date; whether anything had to be written."""
         for attempt in range(1, CONFLICT_ATTEMPTS + 1):
             contents = self.sources.contents()
             hashes = {secret: content.hash for secret, content in contents.items()}
@@ -195,11 +202,12 @@ class SyncLoop:
             if again:
                 self.queue.add_later(name, again)
             if plan.is_empty:
-                return
+                return attempt > 1
             try:
                 self._executor.carry_out(name, plan, contents)
             except Conflict:
                 if attempt == CONFLICT_ATTEMPTS:
                     raise
             else:
-                return
+                break
+        return True

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.polling import until
+from webhook.sync.breaker import Breaker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def breaker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Breaker]:
+    monkeypatch.setattr("webhook.sync.breaker.BASE_SECONDS", 0.02)
+    breaker = Breaker()
+    yield breaker
+    breaker.close()
+
+
+class Workers:
+    """Several workers that ask to pass again and again, and fail until told otherwise."""
+
+    def __init__(self, breaker: Breaker, number: int = 8) -> None:
+        self._breaker = breaker
+        self.fails = True
+        self.attempts: list[tuple[float, bool]] = []
+        self.together = self.most_together = 0
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._threads = [threading.Thread(target=self._work) for _ in range(number)]
+        for thread in self._threads:
+            thread.start()
+
+    def _work(self) -> None:
+        while not self._done.is_set():
+            with self._breaker.attempt() as attempt:
+                with self._lock:
+                    self.attempts.append((time.monotonic(), attempt.tries))
+                    self.together += 1
+                    self.most_together = max(self.most_together, self.together)
+                time.sleep(0.001)  # a request takes as long as it takes
+                with self._lock:
+                    self.together -= 1
+                (attempt.failed if self.fails else attempt.succeeded)()
+
+    def stop(self) -> None:
+        self._done.set()
+        self._breaker.close()
+        for thread in self._threads:
+            thread.join(5.0)
+
+
+def trip(breaker: Breaker) -> None:
+    with breaker.attempt() as attempt:
+        attempt.failed()
+
+
+def test_nobody_waits_while_all_is_well(breaker: Breaker) -> None:
+    for _ in range(3):
+        with breaker.attempt() as attempt:
+            assert not attempt.tries
+            attempt.succeeded()
+
+
+def test_after_a_failure_one_at_a_time_tries_and_less_and_less_often(breaker: Breaker) -> None:
+    trip(breaker)
+    workers = Workers(breaker)
+    until(lambda: len(workers.attempts) >= 5)
+    together, attempts = workers.most_together, workers.attempts[:5]
+    workers.stop()
+
+    assert together == 1
+    assert all(tries for _, tries in attempts)
+    # 0.02 s doubled four times, less up to a half of it.
+    assert attempts[4][0] - attempts[3][0] >= 0.16
+
+
+def test_with_the_first_success_all_go_on(breaker: Breaker) -> None:
+    trip(breaker)
+    workers = Workers(breaker)
+    until(lambda: workers.attempts)
+    assert workers.most_together == 1
+
+    workers.fails = False
+
+    until(lambda: workers.most_together > 1)
+    workers.stop()
+
+
+def test_many_who_fail_at_once_are_one_failure(breaker: Breaker) -> None:
+    with breaker.attempt() as one, breaker.attempt() as two, breaker.attempt() as three:
+        for attempt in (one, two, three):
+            attempt.failed()
+
+    began = time.monotonic()
+    with breaker.attempt() as attempt:
+        assert attempt.tries
+        assert time.monotonic() - began <= 0.5
+        attempt.succeeded()
+
+
+def test_one_who_tries_and_finds_nothing_to_ask_lets_the_next_one_try(breaker: Breaker) -> None:
+    trip(breaker)
+    with breaker.attempt() as attempt:
+        assert attempt.tries
+
+    with breaker.attempt() as attempt:
+        assert attempt.tries
+
+
+def test_one_who_tries_and_breaks_lets_the_next_one_try(breaker: Breaker) -> None:
+    trip(breaker)
+    with pytest.raises(RuntimeError), breaker.attempt():
+        raise RuntimeError
+
+    with breaker.attempt() as attempt:
+        assert attempt.tries
+
+
+def test_nobody_waits_at_the_end(breaker: Breaker) -> None:
+    trip(breaker)
+    with breaker.attempt() as trying:
+        assert trying.tries
+        waiting = threading.Thread(target=lambda: breaker.attempt().__enter__())
+        waiting.start()
+
+        breaker.close()
+
+        waiting.join(5.0)
+        assert not waiting.is_alive()
