@@ -133,20 +133,28 @@ class Connectivity:
         while not self._stopping.is_set():
             self._wake.wait(self._pause())
             self._wake.clear()
-            with self._lock:
-                now = self._clock()
-                asks = self._lost_at is not None and now >= self._ask_at
-                if asks:
-                    self._ask_at = now + ASK_SECONDS
-                again, since = self._look_again or (float("inf"), 0.0)
-                if now >= again:
-                    self._look_again = None
+            try:
+                self._look()
+            except Exception:
+                # Everybody else waits for what is found out here: report and go on.
+                log.exception("connectivity failed")
+                self._stopping.wait(ASK_SECONDS)
+
+    def _look(self) -> None:
+        with self._lock:
+            now = self._clock()
+            asks = self._lost_at is not None and now >= self._ask_at
+            if asks:
+                self._ask_at = now + ASK_SECONDS
+            again, since = self._look_again or (float("inf"), 0.0)
             if now >= again:
-                # What was sent shortly before the answer, over a connection that is as dead as the others.
-                self._break_silent(since)
-            if asks and not self._stopping.is_set():
-                # A thread for each question: on a connection that leads nowhere one takes seconds to fail.
-                threading.Thread(target=self._question, name="connectivity question", daemon=True).start()
+                self._look_again = None
+        if now >= again:
+            # What was sent shortly before the answer, over a connection that is as dead as the others.
+            self._break_silent(since)
+        if asks and not self._stopping.is_set():
+            # A thread for each question: on a connection that leads nowhere one takes seconds to fail.
+            threading.Thread(target=self._question, name="connectivity question", daemon=True).start()
 
     def _pause(self) -> float | None:
         with self._lock:
@@ -164,6 +172,8 @@ class Connectivity:
             self.note(error.status, started)
             with self._lock:
                 self._ask_at = max(self._ask_at, self._clock() + (error.retry_after or 0.0))
+        except Exception:
+            log.exception("api server could not be asked")
         else:
             self._well_until = self._clock() + ASK_SECONDS
             self._answered()

@@ -37,7 +37,7 @@ class Server:
     """What answers the questions: nothing but errors at first."""
 
     def __init__(self) -> None:
-        self.error: ApiError | None = NO_ANSWER
+        self.error: Exception | None = NO_ANSWER
         self.asked: list[float] = []
         self.hangs = threading.Event()
         self.hangs.set()
@@ -126,6 +126,34 @@ def test_the_answer_to_somebody_else_ends_the_outage_too(connectivity: Connectiv
     connectivity.note(200, time.monotonic())
 
     assert connectivity.is_up
+
+
+def test_a_question_that_breaks_is_asked_again(connectivity: Connectivity, server: Server) -> None:
+    server.error = RuntimeError("a defect")
+
+    lose(connectivity)
+
+    until(lambda: len(server.asked) > 2)
+    server.error = None
+    until(lambda: connectivity.is_up)
+
+
+def test_whoever_watches_over_outages_outlives_a_defect(
+    connectivity: Connectivity, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    def broken() -> None:
+        looks.append(1)
+        raise RuntimeError("a defect")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(connectivity, "_look", broken)
+        lose(connectivity)
+        until(lambda: len(looks) > 1)
+    server.error = None
+
+    until(lambda: connectivity.is_up)
 
 
 def test_to_be_refused_is_an_answer(connectivity: Connectivity, server: Server) -> None:
