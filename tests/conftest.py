@@ -21,6 +21,16 @@ hypothesis.settings.register_profile("ours", deadline=None)
 hypothesis.settings.load_profile("ours")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    """Have each file of integration tests run by one worker, as `tests.spread` says why."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from tests.spread import ByFile  # noqa: PLC0415 (whoever runs one test alone needs no xdist)
+
+    return ByFile(config, log)
+
+
 @pytest.fixture(scope="session")
 def control_plane(request: pytest.FixtureRequest) -> binaries.Binaries:
     """The programs of a cluster; where they cannot be had, the test fails: a skipped test would prove nothing."""

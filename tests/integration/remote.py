@@ -28,7 +28,9 @@ class Remote:
 
     @property
     def leads(self) -> bool:
-        return "leader_election_master_status 1.0" in self.process.metrics()
+        return (
+            re.search(r"^leader_election_master_status\{.*\} 1\.0$", self.process.metrics(), re.MULTILINE) is not None
+        )
 
     @property
     def alive(self) -> bool:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 AWAY_SECONDS = float(os.environ.get("FAULT_SECONDS", "6"))
 
-pytestmark = pytest.mark.xdist_group("sync-control-plane")
-
 
 @pytest.fixture(scope="module")
 def own_cluster(control_plane: Binaries) -> Iterator[Cluster]:  # noqa: ARG001 (built before it is started)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FAULT_SECONDS = float(os.environ.get("FAULT_SECONDS", "12"))
 """By default more than the 10 s after which a leader that cannot renew its Lease gives up."""
 
-SHORT_FAULT_SECONDS = min(FAULT_SECONDS, 6.0)
+SHORT_FAULT_SECONDS = FAULT_SECONDS / 3
 """For what fails at once, so that every backoff but that of a single namespace has reached its cap by then."""
 
 QUIET_PER_SECOND = 3.0
@@ -38,8 +38,6 @@ TRYING_PER_SECOND = 10.0
 """Requests while something answers: each of ten watches every 1 to 2 s, the lease, and the work that gets through."""
 
 HTML = b"<html><body>It does not work!</body></html>"
-
-pytestmark = pytest.mark.xdist_group("sync-faults")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +88,7 @@ def test_connections_are_half_open_and_stay_dead(site: Playground, remote: Remot
 
 def test_connections_are_half_open_and_go_on_afterwards(site: Playground, remote: Remote) -> None:
     with got_over(site, remote, QUIET_PER_SECOND) as estate, remote.proxy.silent(resumes=True):
-        happen(estate)
+        happen(estate, FAULT_SECONDS / 2)
 
 
 def test_what_was_established_dies_in_silence_and_what_is_new_works(site: Playground, remote: Remote) -> None:

@@ -31,8 +31,6 @@ WORKERS = 4
 REFUSED = (404, 409, 422)
 """The answers to a write whose precondition does not hold any more."""
 
-pytestmark = pytest.mark.xdist_group("sync-leaders")
-
 
 @pytest.fixture
 def site(playground: Callable[..., Playground]) -> Playground:
@@ -43,9 +41,10 @@ def site(playground: Callable[..., Playground]) -> Playground:
 
 @contextmanager
 def leader_and_standby(site: Playground) -> Iterator[tuple[Remote, Remote]]:
-    with remote_sync(site, "sync-1") as leader:
+    workers = f"--workers={WORKERS}"
+    with remote_sync(site, "sync-1", workers) as leader:
         eventually(lambda: leader.leads)
-        with remote_sync(site, "sync-2") as standby:
+        with remote_sync(site, "sync-2", workers) as standby:
             yield leader, standby
 
 

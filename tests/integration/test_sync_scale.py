@@ -49,7 +49,6 @@ def complete(playground: Playground, namespaces: list[str], password: str) -> No
         playground.await_selected(namespace, password)
 
 
-@pytest.mark.xdist_group("sync scale")
 def test_each_namespace_costs_one_apply_and_one_patch_and_each_kind_of_object_one_watch(
     installed: Playground, namespaces: list[str], requests: Requests
 ) -> None:
@@ -68,13 +67,14 @@ def test_each_namespace_costs_one_apply_and_one_patch_and_each_kind_of_object_on
     }
 
 
-@pytest.mark.xdist_group("sync scale")
 def test_a_start_where_all_is_well_writes_nothing_and_a_rotation_only_the_copies(
     installed: Playground, namespaces: list[str], requests: Requests
 ) -> None:
     sync = installed.installation.start_sync("--tls-secret=")
     sync.wait_ready()
-    eventually(sync.metrics, lambda text: "\nworkqueue_depth 0.0" in text and "pull_secret_ready" in text)
+    eventually(
+        sync.metrics, lambda text: 'workqueue_depth{name="namespaces"} 0.0' in text and "pull_secret_ready" in text
+    )
     for namespace in namespaces:
         body = {"metadata": {"labels": {"example.com/stirred": "now"}}}
         installed.cluster.api.call("PATCH", f"/api/v1/namespaces/{namespace}", body, "application/merge-patch+json")

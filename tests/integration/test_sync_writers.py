@@ -24,8 +24,6 @@ MOST_ENTRIES = 12
 FLIP_SECONDS = 0.02
 """Between two changes of what sync is to do with the list."""
 
-pytestmark = pytest.mark.xdist_group("sync-writers")
-
 
 class OtherWriter:
     """Adds entries of its own to a list and takes them out again, and knows what must be there of them."""
@@ -113,7 +111,7 @@ def test_no_entry_is_lost_and_none_is_there_twice(site: Playground) -> None:
     site.opt(namespace, "enabled")
     site.await_selected(namespace, "first")
     assert sorted(site.references(namespace) or ()) == sorted([*other.mine, COPY])
-    written = counted(sync, r'pullsecrets_sync_writes_total\{action="references (?:added|removed)"\}')
+    written = counted(sync, r'pullsecrets_sync_writes_total\{action="references (?:added|removed)",result="ok"\}')
     conflicts = counted(sync, r'rest_client_requests_total\{code="(?:409|422)",method="PATCH"\}')
     print(f"{ROUNDS} rounds in {seconds:.1f} s beside {written:.0f} writes and {conflicts:.0f} conflicts of sync")
     # Else the two have hardly met.
