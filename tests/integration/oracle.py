@@ -12,7 +12,7 @@ from tests.integration.tenants import GOLD, included, wanted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.integration.day import Day
+    from tests.integration.dayworld import World
     from tests.integration.playground import Playground
     from tests.integration.tenants import Tenant
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Oracle:
     """Looks at the cluster as it is, and says what should be otherwise."""
 
-    def __init__(self, playground: Playground, day: Day) -> None:
+    def __init__(self, playground: Playground, world: World) -> None:
         self._playground = playground
-        self._day = day
+        self._world = world
         installation = playground.installation
         self._labels = {
             "app.kubernetes.io/managed-by": "pull-secret-webhook",
@@ -33,7 +33,7 @@ class Oracle:
     def wrong(self) -> Iterator[str]:
         """Yield each thing that is not as it must be."""
         contents: dict[str, set[str]] = {COPY: set(), GOLD: set()}
-        for tenant in self._day.tenants.values():
+        for tenant in self._world.tenants.values():
             secrets = self._listed(tenant, "secrets")
             accounts = self._listed(tenant, "serviceaccounts")
             if accounts.keys() != tenant.accounts.keys():
@@ -61,7 +61,7 @@ class Oracle:
             if secret != tenant.foreign[name]:
                 yield f"{tenant.name}/{name}: the foreign Secret is not what it was"
             return
-        if not wanted(tenant, name, self._day.active):
+        if not wanted(tenant, name, self._world.active):
             if secret is not None:
                 yield f"{tenant.name}/{name}: a copy that has no place here"
             return
@@ -72,7 +72,7 @@ class Oracle:
             yield f"{tenant.name}/{name}: labels {secret['metadata'].get('labels')}, type {secret['type']}"
         body = secret["data"].get(".dockerconfigjson", "")
         contents.add(body)
-        if _credentials(body) != self._day.sources.content(name):
+        if _credentials(body) != self._world.sources.content(name):
             yield f"{tenant.name}/{name}: holds {_credentials(body)}"
 
     def _wrong_reference(
@@ -88,13 +88,13 @@ class Oracle:
     def _expected(self, tenant: Tenant, name: str, account: str, present: bool) -> bool | None:
         """Return whether a ServiceAccount must reference a pull secret; None where either is right."""
         known = tenant.accounts[account]
-        if name in tenant.ever_foreign:
-            # Where a foreign Secret was, a reference of its name may be its owner's: it is neither added nor taken.
+        if name in tenant.may_dangle:
+            # A reference may be somebody else's: it is not taken, and added only to what is ours.
             copy_is_ours = present and name not in tenant.foreign
             if not (copy_is_ours and included(account, name) and not known.disabled):
                 return None
             return True
-        if not wanted(tenant, name, self._day.active):
+        if not wanted(tenant, name, self._world.active):
             return False
         if not included(account, name):
             return False

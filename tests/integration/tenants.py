@@ -52,8 +52,9 @@ class Tenant:
     accounts: dict[str, Account] = field(default_factory=dict)
     foreign: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Secrets that have a copy's name and are not ours, as they were when they became so."""
-    ever_foreign: set[str] = field(default_factory=set)
-    """Names whose references may have outlived the copy, because a foreign Secret took its place."""
+    may_dangle: set[str] = field(default_factory=set)
+    """Names whose references may have been left behind: a foreign Secret took the place of the copy, or none was there
+    when it lost its place. Where there is no copy of ours, a reference may be somebody else's, and stays."""
 
 
 @dataclass(slots=True)
