@@ -15,7 +15,7 @@ _USAGE_ERROR = 2
 
 def build() -> None:
     """Find or build the programs and print where they are."""
-    for path in binaries.find().paths.values():
+    for path in binaries.find(binaries.PROGRAMS).paths.values():
         print(path)
 
 

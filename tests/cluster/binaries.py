@@ -1,4 +1,4 @@
-"""The programs of the control plane: found, or built once for this user.
+"""The programs of the control plane and of a node: found, or built once for this user.
 
 In this order, each program for itself: the folder that ``KUBEBUILDER_ASSETS`` names (the envtest layout), the user's
 cache, a build. The cache is keyed by the version of Kubernetes and by what the build is made of.
@@ -21,9 +21,11 @@ from tests.cluster.errors import ClusterFailed
 from tests.cluster.progress import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-PROGRAMS = (programs.ETCD, programs.API_SERVER, programs.CONTROLLER_MANAGER, programs.KUBECTL)
+CONTROL_PLANE = (programs.ETCD, programs.API_SERVER, programs.CONTROLLER_MANAGER, programs.KUBECTL)
+NODE = (programs.SCHEDULER, programs.KUBELET, programs.PROXY)
+PROGRAMS = (*CONTROL_PLANE, *NODE)
 _SOURCES = ("go.mod", "go.sum", "main.go")
 
 
@@ -38,11 +40,11 @@ class Binaries:
         return self.paths[program]
 
 
-def find() -> Binaries:
-    """Return every program, after a build where one is missing; the build tells on standard error what it does."""
+def find(names: Sequence[str] = CONTROL_PLANE) -> Binaries:
+    """Return the programs named, after a build where one is missing; the build tells on standard error what it does."""
     assets = _assets()
-    paths = {name: assets / name for name in PROGRAMS if assets and (assets / name).is_file()}
-    missing = [name for name in PROGRAMS if name not in paths]
+    paths = {name: assets / name for name in names if assets and (assets / name).is_file()}
+    missing = [name for name in names if name not in paths]
     if missing:
         if assets:
             tell(f"KUBEBUILDER_ASSETS ({assets}) has no {', '.join(missing)}: taken from the cache or a build")

@@ -1,7 +1,6 @@
 """What each program of the control plane is started with.
 
-A further program (kube-scheduler, kubelet, kube-proxy) is one more line in ``binary/main.go``, one more function here
-and one more step in ``Cluster.start``.
+A further program is one more line in ``binary/main.go``, one more function here and one more step in ``Cluster.start``.
 """
 
 from __future__ import annotations
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
 ETCD = "etcd"
 API_SERVER = "kube-apiserver"
 CONTROLLER_MANAGER = "kube-controller-manager"
+SCHEDULER = "kube-scheduler"
+KUBELET = "kubelet"
+PROXY = "kube-proxy"
 KUBECTL = "kubectl"
 
 LOOPBACK = "127.0.0.1"

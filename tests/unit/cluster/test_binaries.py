@@ -111,7 +111,7 @@ def test_kubebuilder_assets_come_first_and_the_rest_is_built(
 
 
 def test_complete_kubebuilder_assets_need_no_build(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in binaries.PROGRAMS:
+    for name in binaries.CONTROL_PLANE:
         (home / name).touch()
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(home))
     assert {path.parent for path in binaries.find().paths.values()} == {home}
