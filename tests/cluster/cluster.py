@@ -45,13 +45,13 @@ _KUBECTL_SECONDS = 120
 class Cluster:
     """A running control plane; made by `start`, ended by `stop` or by leaving the ``with`` block."""
 
-    def __init__(self, found: Binaries, keeper: Keeper) -> None:
+    def __init__(self, found: Binaries, keeper: Keeper, node_address: str | None = None) -> None:
         self.keeper = keeper
         self.directory = keeper.directory
         self._binaries = found
         self._programs: dict[str, Program] = {}
         self._pki = pki.create(self.directory, programs.SERVICE_IP)
-        self._layout = programs.Layout(self.directory, self._pki, etcd_port=free_port(), api_port=free_port())
+        self._layout = programs.Layout(self.directory, self._pki, free_port(), free_port(), node_address)
         self.url = self._layout.api_url
         self.ca_file = self._pki.ca
         self.api = Api(self.url, self.ca_file, self._pki.admin)
@@ -59,21 +59,24 @@ class Cluster:
         self.kubeconfig = self._client_kubeconfig("admin", self._pki.admin)
 
     @classmethod
-    def start(cls) -> Cluster:
-        """Find or build the programs, start them, and return when Pods and ServiceAccounts can be created."""
-        found = binaries.find()
+    def start(cls, node_address: str | None = None) -> Cluster:
+        """Find or build the programs, start them, and return when Pods and ServiceAccounts can be created.
+
+        With the address of a node in a network namespace of its own, Pods can be run too: see `tests.cluster.node`.
+        """
+        found = binaries.find(binaries.PROGRAMS if node_address else binaries.CONTROL_PLANE)
         for _ in range(_PORT_ATTEMPTS - 1):
             try:
-                return cls._start(found)
+                return cls._start(found, node_address)
             except PortTaken:
                 continue
-        return cls._start(found)
+        return cls._start(found, node_address)
 
     @classmethod
-    def _start(cls, found: Binaries) -> Cluster:
+    def _start(cls, found: Binaries, node_address: str | None) -> Cluster:
         keeper = Keeper()
         try:
-            cluster = cls(found, keeper)
+            cluster = cls(found, keeper, node_address)
             for name in (programs.ETCD, programs.API_SERVER):
                 cluster.start_program(name)
             cluster.wait_ready()
@@ -125,7 +128,11 @@ class Cluster:
     @property
     def kubectl_path(self) -> Path:
         """The kubectl that fits this cluster."""
-        return self._binaries.path(programs.KUBECTL)
+        return self.program_path(programs.KUBECTL)
+
+    def program_path(self, name: str) -> Path:
+        """Return where a program of this cluster's version is."""
+        return self._binaries.path(name)
 
     def create_namespace(self, name: str, labels: Mapping[str, str] | None = None) -> None:
         """Create a namespace and wait for its ``default`` ServiceAccount, without which it admits no Pod."""
@@ -150,9 +157,9 @@ class Cluster:
         file = re.sub(r"[^a-z0-9.-]", "-", f"user-{user}")
         return self._client_kubeconfig(file, self._pki.authority.issue(file, user, groups))
 
-    def issue_serving(self, name: str) -> pki.Pair:
-        """Return a certificate for a server on loopback that every kubeconfig of this cluster trusts."""
-        return self._pki.authority.issue(f"serving-{name}", name)
+    def issue_serving(self, name: str, *hosts: str) -> pki.Pair:
+        """Return a certificate for a server on loopback, and of those names, that every kubeconfig here trusts."""
+        return self._pki.authority.issue(f"serving-{name}", name, hosts=hosts)
 
     def metrics(self) -> str:
         """Return the API server's own metrics, in the Prometheus text format."""

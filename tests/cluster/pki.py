@@ -53,12 +53,20 @@ class Authority:
         self.certificate = directory / f"{name}.crt"
         self.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, file: str, common_name: str, groups: Sequence[str] = (), service_ip: str | None = None) -> Pair:
+    def issue(
+        self,
+        file: str,
+        common_name: str,
+        groups: Sequence[str] = (),
+        service_ip: str | None = None,
+        hosts: Sequence[str] = (),
+    ) -> Pair:
         """Issue a certificate for loopback, good for serving and for a client with that user name and those groups."""
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         addresses = [LOOPBACK] + ([ipaddress.ip_address(service_ip)] if service_ip else [])
-        names = [*(x509.DNSName(name) for name in SERVING_NAMES), *(x509.IPAddress(address) for address in addresses)]
+        dns = [x509.DNSName(name) for name in (*SERVING_NAMES, *hosts)]
+        names = [*dns, *(x509.IPAddress(address) for address in addresses)]
         certificate = (
             _builder(_name(common_name, groups), self._name, key)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -70,6 +70,8 @@ class Layout:
     pki: Pki
     etcd_port: int
     api_port: int
+    node_address: str | None = None
+    """The address by which Pods reach the API server, where there is a node to run them."""
 
     @property
     def etcd_url(self) -> str:
@@ -112,10 +114,8 @@ def api_server(layout: Layout) -> list[str]:
     policy = layout.directory / "audit-policy.yaml"
     policy.write_text(json.dumps(AUDIT_POLICY))
     return [
-        f"--bind-address={LOOPBACK}",
-        f"--advertise-address={LOOPBACK}",
+        *(_for_a_node(pki, layout.node_address) if layout.node_address else _for_loopback()),
         f"--secure-port={layout.api_port}",
-        "--endpoint-reconciler-type=none",
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         f"--etcd-servers={layout.etcd_url}",
         f"--etcd-cafile={pki.etcd_ca}",
@@ -124,7 +124,6 @@ def api_server(layout: Layout) -> list[str]:
         f"--tls-cert-file={pki.api_server.certificate}",
         f"--tls-private-key-file={pki.api_server.key}",
         f"--client-ca-file={pki.ca}",
-        "--authorization-mode=RBAC",
         "--allow-privileged",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={pki.service_account_key}",
@@ -138,15 +137,37 @@ def api_server(layout: Layout) -> list[str]:
     ]
 
 
+def _for_loopback() -> list[str]:
+    return [
+        f"--bind-address={LOOPBACK}",
+        f"--advertise-address={LOOPBACK}",
+        "--endpoint-reconciler-type=none",
+        "--authorization-mode=RBAC",
+    ]
+
+
+def _for_a_node(pki: Pki, address: str) -> list[str]:
+    # Only within a network namespace of its own (`tests.cluster.node.sandbox`): nobody else is there to connect.
+    return [
+        "--bind-address=0.0.0.0",
+        f"--advertise-address={address}",
+        "--authorization-mode=Node,RBAC",
+        "--enable-aggregator-routing=true",
+        f"--kubelet-client-certificate={pki.admin.certificate}",
+        f"--kubelet-client-key={pki.admin.key}",
+    ]
+
+
 def controller_manager(layout: Layout, kubeconfig: Path) -> list[str]:
-    """Return the flags of a controller manager that serves nothing and runs the controllers named above."""
+    """Return the flags of a controller manager that serves nothing; without a node only the controllers named above."""
+    controllers = ("*",) if layout.node_address else CONTROLLERS
     return [
         f"--kubeconfig={kubeconfig}",
         "--leader-elect=false",
         # Each controller by its own ServiceAccount: the user named above has next to no rights.
         "--use-service-account-credentials",
         "--secure-port=0",
-        f"--controllers={','.join(CONTROLLERS)}",
+        f"--controllers={','.join(controllers)}",
         f"--service-account-private-key-file={layout.pki.service_account_key}",
         f"--root-ca-file={layout.pki.ca}",
         "--kube-api-qps=500",

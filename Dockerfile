@@ -1,0 +1,54 @@
+# The image of all commands: pullsecrets serve, sync, cleanup. `make image` builds it with docker, podman or buildah.
+#
+# The last stage is the base's file system without what only a build needs, so it brings its own Python and no package
+# manager for it; where the base has no shell (distroless), the image has none. Both images need the same Python at the
+# same path. Distroless, for example: BASE_IMAGE=gcr.io/distroless/python3-debian12 BUILD_IMAGE=docker.io/library/debian:12
+# (and `python3-venv` installed in the latter).
+ARG BASE_IMAGE=docker.io/library/python:3.13.13-slim-bookworm@sha256:355bfa66770995d7e9a0da4b3473b44d0cb451f6b56f5615ad9c39e3c4eca03f
+ARG BUILD_IMAGE=${BASE_IMAGE}
+
+FROM ${BASE_IMAGE} AS base
+
+FROM ${BUILD_IMAGE} AS build
+ARG UV_VERSION=0.13.9
+ENV UV_PROJECT_ENVIRONMENT=/opt/pullsecrets \
+    UV_PYTHON_DOWNLOADS=never \
+    UV_LINK_MODE=copy \
+    UV_COMPILE_BYTECODE=1 \
+    UV_NO_CACHE=1
+WORKDIR /src
+# Behind a proxy that signs TLS itself its authority comes as the build secret `ca-bundle`, and stays out of the image.
+RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
+    if [ -s /run/secrets/ca-bundle ]; then export PIP_CERT=/run/secrets/ca-bundle; fi && \
+    python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir "uv==${UV_VERSION}"
+# What changes seldom comes first: a change of the sources reuses the layer of the dependencies.
+COPY pyproject.toml uv.lock README.md LICENSE ./
+RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
+    if [ -s /run/secrets/ca-bundle ]; then export SSL_CERT_FILE=/run/secrets/ca-bundle; fi && \
+    /opt/uv/bin/uv sync --quiet --frozen --no-default-groups --no-install-project
+COPY webhook webhook
+COPY certs certs
+RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
+    if [ -s /run/secrets/ca-bundle ]; then export SSL_CERT_FILE=/run/secrets/ca-bundle; fi && \
+    /opt/uv/bin/uv sync --quiet --frozen --no-default-groups --no-editable
+
+# Python byte-compiles on import, but not into a read-only file system: what is not compiled here costs at each start.
+COPY --from=base / /rootfs
+COPY tests/image/strip.sh /strip.sh
+RUN sh /strip.sh /rootfs /opt/pullsecrets
+
+FROM scratch
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="pull-secret-webhook" \
+      org.opencontainers.image.description="imagePullSecrets on every Pod and ServiceAccount of an opted-in namespace" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /rootfs /
+COPY --from=build /opt/pullsecrets /opt/pullsecrets
+ENV PATH=/opt/pullsecrets/bin:/usr/local/bin:/usr/bin:/bin \
+    LANG=C.UTF-8 \
+    PYTHONDONTWRITEBYTECODE=1
+USER 65532:65532
+ENTRYPOINT ["pullsecrets"]

@@ -1,0 +1,105 @@
+"""A cluster with one real node, within a sandbox."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.cluster import programs
+from tests.cluster.cluster import Cluster
+from tests.cluster.errors import ClusterFailed
+from tests.cluster.node import sandbox, settings
+from tests.cluster.node.requirements import SEARCH_PATH
+from tests.cluster.supervise import last_lines, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
+
+DIRECTORY = Path("/run/node")
+"""In memory, in the sandbox: what is pulled, mounted and logged is gone with it."""
+
+CONTAINERD = "containerd"
+READY_SECONDS = 120.0
+_CONTAINERD_SECONDS = 30.0
+
+
+class Node:
+    """A control plane and its node; made by `start`, ended by leaving the ``with`` block and with the sandbox."""
+
+    def __init__(self, cluster: Cluster, directory: Path, cgroup: str) -> None:
+        self.cluster = cluster
+        self.settings = settings.Settings(directory, cluster.ca_file, cgroup)
+        self._environment = {**os.environ, "PATH": SEARCH_PATH}
+
+    @classmethod
+    def start(cls, images: Sequence[Path]) -> Self:
+        """Start everything, import the images (OCI or Docker archives), and return when the node is ready."""
+        cgroup = sandbox.cgroup()
+        if not cgroup:
+            raise ClusterFailed("a node runs within a sandbox only: see tests.cluster.node.sandbox")
+        DIRECTORY.mkdir()
+        node = cls(Cluster.start(sandbox.ADDRESS), DIRECTORY, cgroup)
+        try:
+            node._start(images)
+        except BaseException:
+            node.cluster.stop()
+            raise
+        return node
+
+    def _start(self, images: Sequence[Path]) -> None:
+        keeper, cluster = self.cluster.keeper, self.cluster
+        argv = [CONTAINERD, f"--config={self.settings.write_containerd()}"]
+        containerd = keeper.start(CONTAINERD, argv, self._environment)
+        containerd.wait_ready(lambda: self._ctr("version", check=False) == 0, _CONTAINERD_SECONDS)
+        for image in images:
+            self.import_image(image)
+        user = f"system:node:{settings.NAME}"
+        identities = {
+            programs.SCHEDULER: ("system:kube-scheduler", []),
+            programs.KUBELET: (user, ["system:nodes"]),
+            programs.PROXY: ("system:kube-proxy", []),
+        }
+        kubeconfigs = {
+            name: cluster.kubeconfig_with_client_certificate(*identity) for name, identity in identities.items()
+        }
+        configuration = self.settings.write_kubelet()
+        flags = {
+            programs.SCHEDULER: settings.scheduler(kubeconfigs[programs.SCHEDULER]),
+            programs.KUBELET: settings.kubelet(
+                self.settings.directory, sandbox.ADDRESS, configuration, kubeconfigs[programs.KUBELET]
+            ),
+            programs.PROXY: settings.proxy(kubeconfigs[programs.PROXY]),
+        }
+        for name, arguments in flags.items():
+            keeper.start(name, [str(cluster.program_path(name)), *arguments], self._environment)
+        self._wait_ready()
+
+    def import_image(self, archive: Path) -> None:
+        """Give the node an image that it need not pull."""
+        self._ctr("--namespace=k8s.io", "images", "import", str(archive))
+
+    def _wait_ready(self) -> None:
+        condition = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+
+        def ready() -> bool:
+            return self.cluster.kubectl("get", "node", settings.NAME, "-o", condition, check=False) == "True"
+
+        if not wait_until(ready, READY_SECONDS):
+            log = last_lines(self.cluster.directory / f"{programs.KUBELET}.log")
+            raise ClusterFailed(f"the node is not ready after {READY_SECONDS:g} s:{log}")
+
+    def _ctr(self, *arguments: str, check: bool = True) -> int:
+        done = subprocess.run(["ctr", *arguments], env=self._environment, capture_output=True, text=True, check=False)
+        if check and done.returncode != 0:
+            raise ClusterFailed(f"ctr {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.returncode
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.cluster.stop()
