@@ -25,6 +25,7 @@ def test_the_defaults_install_the_whole_house() -> None:
         ("ConfigMap", ""),
         ("Deployment", "-sync"),
         ("Deployment", "-webhook"),
+        ("Job", "-cleanup"),
         ("MutatingWebhookConfiguration", ""),
         ("Role", "-sync"),
         ("Role", "-webhook"),

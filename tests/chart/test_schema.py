@@ -103,6 +103,7 @@ BAD_VALUES = [
     ({"certificates": {"issuerRef": {"name": "Upper"}}}, "certificates.issuerRef.name"),
     ({"sync": {"workers": 0}}, "sync.workers 1"),
     ({"sync": {"writesPerSecond": 0}}, "sync.writesPerSecond 1"),
+    ({"cleanup": {"timeout": "soon"}}, "cleanup.timeout"),
     ({"fullnameOverride": "a" * 56}, "fullnameOverride 55"),
 ]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VALUES = CHART / "values.yaml"
-WHOLES = {"webhook.resources", "sync.resources"}
+WHOLES = {"webhook.resources", "sync.resources", "cleanup.resources"}
 """Values that a template hands on as they are: what is inside them is Kubernetes' own."""
 
 

@@ -1,0 +1,80 @@
+"""What runs before the release is uninstalled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.chart.rendered import FULLNAME, NAMESPACE, Rendered, render
+
+
+def job(values: dict[str, Any] | None = None) -> dict[str, Any]:
+    return render(values).one("Job", "-cleanup")
+
+
+def pod(values: dict[str, Any] | None = None) -> dict[str, Any]:
+    return dict(job(values)["spec"]["template"]["spec"])
+
+
+def test_the_job_runs_before_anything_of_the_release_is_deleted() -> None:
+    assert job()["metadata"]["annotations"] == {
+        "helm.sh/hook": "pre-delete",
+        "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
+    }
+
+
+def test_what_the_job_needs_is_no_hook_and_so_still_there() -> None:
+    rendered = render()
+    hooks = [item for item in rendered.objects if "annotations" in item["metadata"]]
+    assert [item["kind"] for item in hooks] == ["Job"]
+    assert pod()["serviceAccountName"] == rendered.one("ServiceAccount", "-cleanup")["metadata"]["name"]
+    volumes = {volume["name"]: volume for volume in pod()["volumes"]}
+    assert volumes["config"]["configMap"]["name"] == rendered.one("ConfigMap")["metadata"]["name"]
+
+
+def test_the_job_runs_cleanup_with_its_flags_spelled_out() -> None:
+    (container,) = pod({"log": {"format": "text"}})["containers"]
+    assert container["command"] == ["pullsecrets"]
+    assert container["args"] == [
+        "cleanup",
+        "--config=/etc/pullsecrets/config.yaml",
+        f"--namespace={NAMESPACE}",
+        "--release=psw",
+        f"--webhook-configuration={FULLNAME}",
+        "--log-format=text",
+    ]
+
+
+def test_each_try_of_the_job_leaves_its_log() -> None:
+    assert (pod()["restartPolicy"], job()["spec"]["backoffLimit"]) == ("Never", 2)
+
+
+def test_the_job_ends_before_helm_gives_up_so_that_its_log_says_what_is_left() -> None:
+    assert job()["spec"]["activeDeadlineSeconds"] < 5 * 60
+
+
+def test_how_long_the_job_may_take_comes_from_the_values() -> None:
+    assert job({"cleanup": {"timeout": "1h30m"}})["spec"]["activeDeadlineSeconds"] == 5400
+
+
+def test_the_job_meets_the_restricted_pod_security_standard() -> None:
+    webhook = render().one("Deployment", "-webhook")["spec"]["template"]["spec"]
+    assert pod()["securityContext"] == webhook["securityContext"]
+    assert pod()["containers"][0]["securityContext"] == webhook["containers"][0]["securityContext"]
+
+
+def kinds(rendered: Rendered) -> set[str]:
+    return {item["kind"] for item in rendered.objects}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"cleanup": {"enabled": False}},
+        {"deployments": {"enabled": False}, "webhook": {"url": "https://127.0.0.1:9443"}},
+    ],
+    ids=["not wanted", "no image to run"],
+)
+def test_there_is_no_job_where_there_is_to_be_none(values: dict[str, Any]) -> None:
+    assert "Job" not in kinds(render(values))
