@@ -185,4 +185,9 @@ def test_the_service_leads_to_the_secure_port_of_the_webhook() -> None:
 def test_without_deployments_only_what_outside_processes_need_is_installed() -> None:
     inside = {item["kind"] for item in render().objects}
     values = {"deployments": {"enabled": False}, "webhook": {"url": "https://127.0.0.1:9443"}}
-    assert {item["kind"] for item in render(values).objects} == inside - {"Deployment", "Job", "Service"}
+    assert {item["kind"] for item in render(values).objects} == inside - {
+        "Deployment",
+        "Job",
+        "PodDisruptionBudget",
+        "Service",
+    }

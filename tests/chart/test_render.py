@@ -27,6 +27,8 @@ def test_the_defaults_install_the_whole_house() -> None:
         ("Deployment", "-webhook"),
         ("Job", "-cleanup"),
         ("MutatingWebhookConfiguration", ""),
+        ("PodDisruptionBudget", "-sync"),
+        ("PodDisruptionBudget", "-webhook"),
         ("Role", "-sync"),
         ("Role", "-webhook"),
         ("RoleBinding", "-sync"),

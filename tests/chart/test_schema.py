@@ -105,8 +105,31 @@ BAD_VALUES = [
     ({"sync": {"writesPerSecond": 0}}, "sync.writesPerSecond 1"),
     ({"cleanup": {"timeout": "soon"}}, "cleanup.timeout"),
     ({"fullnameOverride": "a" * 56}, "fullnameOverride 55"),
+    ({"namespaceOverride": "a.b"}, "namespaceOverride"),
+    ({"commonLabels": {"a b": "c"}}, "commonLabels"),
+    ({"commonLabels": {"a": 1}}, "commonLabels.a string"),
+    ({"commonAnnotations": {"a": True}}, "commonAnnotations.a string"),
+    ({"imagePullSecrets": ["ours"]}, "imagePullSecrets.0 object"),
+    ({"podSecurityContext": []}, "podSecurityContext object"),
+    ({"sourceSecrets": [{"name": "x"}]}, "sourceSecrets.0 registry username password"),
+    ({"sourceSecrets": [{"name": "x", "registry": "r", "username": "a:b", "password": "p"}]}, "username"),
+    ({"webhook": {"reinvocationPolicy": "Always"}}, "webhook.reinvocationPolicy IfNeeded Never"),
+    ({"webhook": {"namespaceSelector": {"labels": {}}}}, "webhook.namespaceSelector labels"),
+    ({"webhook": {"matchConditions": [{"name": "x"}]}}, "webhook.matchConditions.0 expression"),
+    ({"webhook": {"autoscaling": {"maxReplicas": 0}}}, "webhook.autoscaling.maxReplicas 1"),
+    ({"webhook": {"podDisruptionBudget": {"maxUnavailable": 0}}}, "podDisruptionBudget.maxUnavailable 1"),
+    ({"webhook": {"podDisruptionBudget": {"maxUnavailable": "half"}}}, "podDisruptionBudget.maxUnavailable"),
+    ({"webhook": {"podDisruptionBudget": {"minAvailable": 1}}}, "podDisruptionBudget minAvailable"),
+    ({"sync": {"tolerations": {}}}, "sync.tolerations array"),
+    ({"sync": {"extraArgs": ["log-level=debug"]}}, "sync.extraArgs.0"),
+    ({"sync": {"extraEnv": [{"value": "x"}]}}, "sync.extraEnv.0 name"),
+    ({"sync": {"autoscaling": {"enabled": True}}}, "sync autoscaling"),
+    ({"networkPolicy": {"apiServerPorts": [0]}}, "networkPolicy.apiServerPorts.0 1"),
+    ({"networkPolicy": {"dnsPorts": []}}, "networkPolicy.dnsPorts 1"),
+    ({"extraObjects": [7]}, "extraObjects.0"),
 ]
 
+TRIAL = {"name": "y", "registry": "registry.example.com", "username": "robot", "password": "invented"}
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 CONTRADICTIONS = [
@@ -135,6 +158,22 @@ CONTRADICTIONS = [
     (
         {"certificates": {"lifetime": "1h", "caSettle": "16m"}},
         "certificates.caSettle: 16m is more than a quarter of lifetime, 1h",
+    ),
+    (
+        {**entry(), "sourceSecrets": [TRIAL, TRIAL]},
+        'sourceSecrets[1].name: "y" is there already; one Secret cannot be made twice',
+    ),
+    (
+        {"sourceSecrets": [TRIAL]},
+        'sourceSecrets[0].name: "y" is a source of no pull secret; name it in pullSecrets[].sources, or leave it out',
+    ),
+    (
+        {"webhook": {"autoscaling": {"enabled": True, "minReplicas": 7}}},
+        "webhook.autoscaling: minReplicas, 7, is more than maxReplicas, 6",
+    ),
+    (
+        {"webhook": {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": None}}}},
+        "webhook.autoscaling: needs webhook.resources.requests.cpu, of which it counts the per cent",
     ),
     (entry(name=f"{FULLNAME}-tls"), f'"{FULLNAME}-tls" is the name of a Secret that holds the webhook\'s certificate'),
     (entry(sources=[{"secretName": f"{FULLNAME}-ca"}]), "holds the webhook's certificate"),
@@ -184,6 +223,14 @@ def test_every_mistake_is_reported_at_once() -> None:
     )
     for path in ("pullSecrets.0.name", "pullSecrets.0.pods", "log.level", "webhook.replicas"):
         assert path in message
+
+
+@pytest.mark.parametrize("password", ["", 7, None], ids=repr)
+def test_a_password_that_is_refused_is_not_repeated_with_the_rest(password: object) -> None:
+    other = {**TRIAL, "name": "other", "password": "not-to-be-seen"}
+    message = refusal({**entry(), "sourceSecrets": [other, {**TRIAL, "password": password}]})
+    assert "sourceSecrets.1.password" in message
+    assert "not-to-be-seen" not in message
 
 
 @pytest.mark.parametrize("value", ["caBundle", "clientCA"])

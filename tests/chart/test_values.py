@@ -6,88 +6,175 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
+from tests.chart.declared import Value, at, in_schema, nested, schema, values
+from tests.chart.rendered import SAMPLE, render
 from tests.cluster.helm import CHART
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-VALUES = CHART / "values.yaml"
-WHOLES = {"webhook.resources", "sync.resources", "cleanup.resources"}
-"""Values that a template hands on as they are: what is inside them is Kubernetes' own."""
+DECLARED = values()
+KEY = {"key": "department", "operator": "Exists"}
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+PROVIDED = {"certificates": {"mode": "provided"}}
+CERT_MANAGER = {"certificates": {"mode": "cert-manager"}}
+OUTSIDE = {"webhook": {"url": "https://127.0.0.1:9443"}}
+
+OTHERS: dict[str, Any] = {
+    "nameOverride": "other",
+    "fullnameOverride": "other",
+    "namespaceOverride": "other",
+    "image.repository": "registry.example.com/other",
+    "image.tag": "1.2.3",
+    "image.digest": f"sha256:{'a' * 64}",
+    "image.pullPolicy": "Always",
+    "imagePullSecrets": [{"name": "ours"}],
+    "optIn.label": "example.com/other",
+    "optIn.value": "other",
+    "excludedNamespaces": ["other"],
+    "pullSecrets": SAMPLE["pullSecrets"][:1],
+    "sourceSecrets": [{"name": "ghcr", "registry": "ghcr.io", "username": "robot", "password": "invented"}],
+    "retired": ["other"],
+    "log.format": "text",
+    "log.level": "debug",
+    "certificates.mode": "cert-manager",
+    "certificates.caLifetime": "90d",
+    "certificates.lifetime": "7d",
+    "certificates.caSettle": "20s",
+    "certificates.issuerRef.name": "other",
+    "certificates.issuerRef.kind": "ClusterIssuer",
+    "certificates.issuerRef.group": "example.com",
+    "webhook.url": "https://webhook.example.com",
+    "webhook.caBundle": PEM,
+    "webhook.clientCA": PEM,
+    "webhook.clientAllowedNames": ["kube-apiserver"],
+    "webhook.tlsMinVersion": "1.3",
+    "webhook.reinvocationPolicy": "Never",
+    "webhook.matchConditions": [{"name": "other", "expression": "true"}],
+    "webhook.failurePolicy.pods": "Fail",
+    "webhook.failurePolicy.serviceAccounts": "Fail",
+    "cleanup.timeout": "1m",
+    "networkPolicy.metricsFrom": [{"podSelector": {}}],
+    "networkPolicy.dnsPorts": [5353],
+    "networkPolicy.apiServerPorts": [8443],
+    "networkPolicy.extraEgress": [{"ports": [{"port": 3128}]}],
+    "extraObjects": [{"kind": "ConfigMap", "metadata": {"name": "more"}}],
+    "priorityClassName": "system-cluster-critical",
+    "tolerations": [{"operator": "Exists"}],
+    "topologySpreadConstraints": [],
+    "extraArgs": ["--log-level=debug"],
+    "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy.example.com"}],
+    "extraVolumes": [{"name": "more", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+    "namespaceSelector": {"matchExpressions": [KEY]},
+    "objectSelector": {"matchExpressions": [KEY]},
+    "maxUnavailable": "25%",
+    "resources": {"limits": {"memory": "1Gi"}},
+}
+"""Another value for each that cannot be made from the default, by its path or by the last name in it."""
+
+BESIDE: dict[str, dict[str, Any]] = {
+    "certificates.issuerRef.name": CERT_MANAGER,
+    "certificates.issuerRef.kind": {"certificates": {"mode": "cert-manager", "issuerRef": {"name": "other"}}},
+    "certificates.issuerRef.group": {"certificates": {"mode": "cert-manager", "issuerRef": {"name": "other"}}},
+    "webhook.caBundle": PROVIDED,
+    "webhook.clientAllowedNames": {"webhook": {"clientCA": PEM}},
+    "deployments.enabled": OUTSIDE,
+}
+"""What else must be set so that a value matters, beside the ``enabled`` next to it."""
 
 
-def leaves(values: dict[str, Any], above: str = "") -> Iterator[str]:
-    for key, value in values.items():
-        path = f"{above}{key}"
-        if isinstance(value, dict) and path not in WHOLES:
-            yield from leaves(value, f"{path}.")
-        else:
-            yield path
-
-
-def declared() -> set[str]:
-    return set(leaves(yaml.safe_load(VALUES.read_text())))
-
-
-def used() -> set[str]:
-    templates = [path for path in (CHART / "templates").rglob("*") if path.is_file()]
-    return {path for file in templates for path in re.findall(r"\.Values\.([\w.]+)", file.read_text())}
-
-
-def in_schema(schema: dict[str, Any], above: str = "") -> Iterator[str]:
-    for key, value in schema["properties"].items():
-        if "properties" in value:
-            yield from in_schema(value, f"{above}{key}.")
-        else:
+def leaves(tree: dict[str, Any], known: set[str], above: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        if f"{above}{key}" in known or not isinstance(value, dict):
             yield f"{above}{key}"
-
-
-def documented() -> set[str]:
-    """Return the path of every value that a helm-docs comment stands above."""
-    found, parents = set(), list[tuple[int, str]]()
-    comment = False
-    for line in VALUES.read_text().splitlines():
-        if line.lstrip().startswith("#"):
-            comment = comment or line.lstrip().startswith("# -- ")
-            continue
-        if key := re.match(r"( *)(\w+):", line):
-            parents = [parent for parent in parents if parent[0] < len(key[1])]
-            parents.append((len(key[1]), key[2]))
-            if comment:
-                found.add(".".join(name for _, name in parents))
-        comment = False
-    return found
-
-
-def test_every_value_is_used_and_every_used_value_is_declared() -> None:
-    assert used() == declared()
+        else:
+            yield from leaves(value, known, f"{above}{key}.")
 
 
 def test_every_value_is_in_the_schema_and_the_schema_has_no_others() -> None:
-    schema = json.loads((CHART / "values.schema.json").read_text())
-    assert set(in_schema(schema)) - {"global"} == declared()
+    known = set(in_schema()) - {"global"}
+    assert known == set(leaves(yaml.safe_load((CHART / "values.yaml").read_text()), known))
 
 
 def test_every_value_is_documented() -> None:
-    assert documented() == declared()
+    assert sorted(value.path for value in DECLARED) == sorted(set(in_schema()) - {"global"})
+    assert all(value.meaning.endswith(".") for value in DECLARED)
 
 
-def objects_of(schema: object) -> Iterator[dict[str, Any]]:
-    if isinstance(schema, dict):
-        if "properties" in schema and schema.get("type") == "object":
-            yield schema
-        for value in schema.values():
+def used() -> set[str]:
+    """Return the paths that templates read, whole or in part; what both Deployments read of their own, for both."""
+    texts = [path.read_text() for path in (CHART / "templates").rglob("*") if path.is_file()]
+    direct = {path for text in texts for path in re.findall(r"\.Values\.([\w.]+)", text)}
+    shared = {path for text in texts for path in re.findall(r"\.pod\.([\w.]+)", text)}
+    return direct | {f"{component}.{path}" for component in ("webhook", "sync") for path in shared}
+
+
+def test_every_value_that_a_template_reads_is_declared() -> None:
+    declared = {value.path for value in DECLARED}
+    parents = {path.rpartition(".")[0] for path in declared}
+    wholes = {f"{path}.{part}" for path in declared for part in ("matchLabels", "matchExpressions")}
+    assert used() - declared - parents - wholes == set()
+
+
+def other(value: Value) -> Any:  # noqa: ANN401 (a value is any JSON)
+    """Return a valid value that is not the default."""
+    for name in (value.path, value.path.rpartition(".")[2]):
+        if name in OTHERS:
+            return OTHERS[name]
+    match value.default:
+        case bool():
+            return not value.default
+        case int():
+            return value.default + 1
+        case dict():
+            return {"example.com/other": "other"}
+    raise AssertionError(f"give another value of {value.path} in OTHERS")
+
+
+def beside(path: str) -> dict[str, Any]:
+    """Return the values under which this one matters."""
+    switch = f"{path.rpartition('.')[0]}.enabled"
+    switched = path != switch and switch in {value.path for value in DECLARED}
+    return merged(nested(switch, True) if switched else {}, BESIDE.get(path, {}))
+
+
+def merged(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any]:
+    both = dict(one)
+    for key, value in two.items():
+        both[key] = merged(one[key], value) if isinstance(one.get(key), dict) and isinstance(value, dict) else value
+    return both
+
+
+@pytest.mark.parametrize("value", DECLARED, ids=lambda value: value.path)
+def test_every_value_changes_what_is_rendered(value: Value) -> None:
+    base = merged(dict(SAMPLE), beside(value.path))
+    changed = merged(base, nested(value.path, other(value)))
+    assert render(changed).objects != render(base).objects
+
+
+def objects_of(part: object) -> Iterator[dict[str, Any]]:
+    if isinstance(part, dict):
+        if "properties" in part and part.get("type") == "object":
+            yield part
+        for value in part.values():
             yield from objects_of(value)
-    elif isinstance(schema, list):
-        for value in schema:
+    elif isinstance(part, list):
+        for value in part:
             yield from objects_of(value)
 
 
 def test_no_object_of_the_schema_takes_fields_that_it_does_not_name() -> None:
-    schema = json.loads((CHART / "values.schema.json").read_text())
-    assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
-    found = list(objects_of(schema))
+    assert schema()["$schema"] == "http://json-schema.org/draft-07/schema#"
+    found = list(objects_of(schema()))
     assert len(found) > 10
     assert all(item["additionalProperties"] is False for item in found)
+
+
+def test_the_defaults_pass_the_schema_when_they_are_spelled_out() -> None:
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert render(json.loads(json.dumps(defaults))) == render()
+    assert at(defaults, "webhook.replicas") == 2

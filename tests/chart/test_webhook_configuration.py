@@ -122,3 +122,29 @@ def test_a_provided_bundle_is_set_and_sync_leaves_it_alone() -> None:
     assert base64.b64decode(bundle, validate=True).decode() == pem
     arguments: list[Any] = rendered.container("sync")["args"]
     assert not [argument for argument in arguments if argument.startswith(("--tls", "--ca", "--webhook"))]
+
+
+@pytest.mark.parametrize("resource", PATHS)
+@pytest.mark.parametrize("which", ["namespaceSelector", "objectSelector"])
+def test_selectors_of_ones_own_narrow_and_never_widen(resource: str, which: str) -> None:
+    expression = {"key": "tier", "operator": "NotIn", "values": ["legacy"]}
+    own = {"matchLabels": {"team": "a"}, "matchExpressions": [expression]}
+    before = render(SAMPLE).webhook(resource)[which]
+    after = render({**SAMPLE, "webhook": {which: own}}).webhook(resource)[which]
+    assert after == {
+        "matchLabels": {"team": "a"},
+        "matchExpressions": [*before["matchExpressions"], expression],
+    }
+
+
+@pytest.mark.parametrize("resource", PATHS)
+def test_conditions_of_ones_own_come_beside_the_charts(resource: str) -> None:
+    own = {"name": "not-by-a-robot", "expression": "request.userInfo.username != 'robot'"}
+    before = render(SAMPLE).webhook(resource)["matchConditions"]
+    after = render({**SAMPLE, "webhook": {"matchConditions": [own]}}).webhook(resource)["matchConditions"]
+    assert after == [*before, own]
+
+
+def test_the_api_server_may_be_told_to_ask_once_only() -> None:
+    rendered = render({"webhook": {"reinvocationPolicy": "Never"}})
+    assert {rendered.webhook(resource)["reinvocationPolicy"] for resource in PATHS} == {"Never"}

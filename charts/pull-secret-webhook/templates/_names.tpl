@@ -14,6 +14,7 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "pull-secret-webhook.namespace" -}}{{ .Values.namespaceOverride | default .Release.Namespace }}{{- end -}}
 {{- define "pull-secret-webhook.webhookName" -}}{{ include "pull-secret-webhook.fullname" . }}-webhook{{- end -}}
 {{- define "pull-secret-webhook.syncName" -}}{{ include "pull-secret-webhook.fullname" . }}-sync{{- end -}}
 {{- define "pull-secret-webhook.cleanupName" -}}{{ include "pull-secret-webhook.fullname" . }}-cleanup{{- end -}}
@@ -25,18 +26,6 @@
 {{- if .Values.webhook.url -}}
 {{- (urlParse .Values.webhook.url).hostname | lower -}}
 {{- else -}}
-{{- include "pull-secret-webhook.webhookName" . }}.{{ .Release.Namespace }}.svc
+{{- include "pull-secret-webhook.webhookName" . }}.{{ include "pull-secret-webhook.namespace" . }}.svc
 {{- end -}}
-{{- end -}}
-
-{{- define "pull-secret-webhook.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "pull-secret-webhook.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- end -}}
-
-{{- define "pull-secret-webhook.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "pull-secret-webhook.name" . | quote }}
-app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}

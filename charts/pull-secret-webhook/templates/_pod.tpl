@@ -1,64 +1,85 @@
+{{/*
+The Pods of the three components. The argument is {root, component, pod}: `pod` are the values (of the webhook, or of
+sync) that say where a Pod runs and what else is in it.
+*/}}
+{{- define "pull-secret-webhook.podMetadata" -}}
+labels:
+  {{- merge (include "pull-secret-webhook.componentLabels" . | fromYaml) .pod.podLabels .root.Values.commonLabels | toYaml | nindent 2 }}
+{{- with merge dict .pod.podAnnotations .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "pull-secret-webhook.podSpec" -}}
+serviceAccountName: {{ include "pull-secret-webhook.fullname" .root }}-{{ .component }}
+automountServiceAccountToken: true
+{{- /* The variables of a Service called pullsecrets-… would be taken for our own settings. */}}
+enableServiceLinks: false
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
+{{- with .pod.priorityClassName }}
+priorityClassName: {{ . | quote }}
+{{- end }}
+{{- with .pod.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+volumes:
+  - name: config
+    configMap:
+      name: {{ include "pull-secret-webhook.fullname" .root | quote }}
+  - name: tmp
+    emptyDir:
+      medium: Memory
+      sizeLimit: 16Mi
+  {{- with .pod.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* All of the container but its arguments, ports and probes. */}}
+{{- define "pull-secret-webhook.container" -}}
+name: {{ .component }}
+image: {{ include "pull-secret-webhook.image" .root | quote }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+command: [pullsecrets]
+{{- with .pod.extraEnv }}
+env:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+resources:
+  {{- toYaml (get .root.Values .component).resources | nindent 2 }}
+securityContext:
+  {{- toYaml .root.Values.securityContext | nindent 2 }}
+volumeMounts:
+  {{- /* The whole folder, not a subPath: a file mounted by subPath never changes. */}}
+  - name: config
+    mountPath: /etc/pullsecrets
+    readOnly: true
+  - name: tmp
+    mountPath: /tmp
+  {{- with .pod.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
 {{- define "pull-secret-webhook.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
 {{- else -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
-{{- end -}}
-
-{{- define "pull-secret-webhook.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-seccompProfile:
-  type: RuntimeDefault
-{{- end -}}
-
-{{- define "pull-secret-webhook.containerSecurityContext" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
-{{- end -}}
-
-{{- define "pull-secret-webhook.commonArgs" -}}
-- --config=/etc/pullsecrets/config.yaml
-- --namespace={{ .Release.Namespace }}
-- --metrics-port=8080
-- --log-format={{ .Values.log.format }}
-- --log-level={{ .Values.log.level }}
-{{- end -}}
-
-{{- define "pull-secret-webhook.probes" -}}
-startupProbe:
-  httpGet: {path: /livez, port: metrics}
-  periodSeconds: 2
-  failureThreshold: 30
-livenessProbe:
-  httpGet: {path: /livez, port: metrics}
-  periodSeconds: 10
-  timeoutSeconds: 3
-readinessProbe:
-  httpGet: {path: /readyz, port: metrics}
-  periodSeconds: 5
-  timeoutSeconds: 3
-{{- end -}}
-
-{{/* The whole folder, not a subPath: a file mounted by subPath never changes. */}}
-{{- define "pull-secret-webhook.volumeMounts" -}}
-- name: config
-  mountPath: /etc/pullsecrets
-  readOnly: true
-- name: tmp
-  mountPath: /tmp
-{{- end -}}
-
-{{- define "pull-secret-webhook.volumes" -}}
-- name: config
-  configMap:
-    name: {{ include "pull-secret-webhook.fullname" . | quote }}
-- name: tmp
-  emptyDir:
-    medium: Memory
-    sizeLimit: 16Mi
 {{- end -}}

@@ -3,11 +3,7 @@ Metadata and rules stand in the templates of each identity; what binds them is t
 {root, component}: the component's ClusterRole, or Role, has the name of its ServiceAccount.
 */}}
 {{- define "pull-secret-webhook.roleMetadata" -}}
-{{- $name := include (printf "pull-secret-webhook.%sName" .component) .root -}}
-name: {{ $name }}
-labels:
-  {{- include "pull-secret-webhook.labels" .root | nindent 2 }}
-  app.kubernetes.io/component: {{ .component }}
+{{- include "pull-secret-webhook.metadata" (merge (dict "clusterWide" true) .) -}}
 {{- end -}}
 
 {{- define "pull-secret-webhook.clusterRoleBinding" -}}
@@ -27,8 +23,7 @@ subjects:
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata:
-  namespace: {{ .root.Release.Namespace | quote }}
-  {{- include "pull-secret-webhook.roleMetadata" . | nindent 2 }}
+  {{- include "pull-secret-webhook.metadata" . | nindent 2 }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: Role
@@ -40,5 +35,5 @@ subjects:
 {{- define "pull-secret-webhook.subject" -}}
 - kind: ServiceAccount
   name: {{ include (printf "pull-secret-webhook.%sName" .component) .root }}
-  namespace: {{ .root.Release.Namespace | quote }}
+  namespace: {{ include "pull-secret-webhook.namespace" .root | quote }}
 {{- end -}}

@@ -9,6 +9,8 @@
 {{- include "pull-secret-webhook.validateNames" . -}}
 {{- include "pull-secret-webhook.validatePem" . -}}
 {{- include "pull-secret-webhook.validateLifetimes" . -}}
+{{- include "pull-secret-webhook.validateSourceSecrets" . -}}
+{{- include "pull-secret-webhook.validateAutoscaling" .Values.webhook -}}
 {{- end -}}
 
 {{- define "pull-secret-webhook.validateNames" -}}
@@ -58,5 +60,30 @@
 {{- end -}}
 {{- if gt (mul $settle 4) $lifetime -}}
 {{- fail (printf "certificates.caSettle: %s is more than a quarter of lifetime, %s; a certificate could expire meanwhile" .Values.certificates.caSettle .Values.certificates.lifetime) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "pull-secret-webhook.validateSourceSecrets" -}}
+{{- $sources := include "pull-secret-webhook.sourceNames" . | fromJsonArray -}}
+{{- $seen := list -}}
+{{- range $index, $secret := .Values.sourceSecrets -}}
+{{- if has .name $seen -}}
+{{- fail (printf "sourceSecrets[%d].name: %q is there already; one Secret cannot be made twice" $index .name) -}}
+{{- end -}}
+{{- if not (has .name $sources) -}}
+{{- fail (printf "sourceSecrets[%d].name: %q is a source of no pull secret; name it in pullSecrets[].sources, or leave it out" $index .name) -}}
+{{- end -}}
+{{- $seen = append $seen .name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "pull-secret-webhook.validateAutoscaling" -}}
+{{- if .autoscaling.enabled -}}
+{{- if gt (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas) -}}
+{{- fail (printf "webhook.autoscaling: minReplicas, %d, is more than maxReplicas, %d" (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas)) -}}
+{{- end -}}
+{{- if not (dig "requests" "cpu" "" .resources) -}}
+{{- fail "webhook.autoscaling: needs webhook.resources.requests.cpu, of which it counts the per cent" -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}

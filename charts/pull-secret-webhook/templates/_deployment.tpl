@@ -1,0 +1,61 @@
+{{/*
+What the two Deployments have in common. The argument is {root, component, pod}, as for the Pods.
+*/}}
+{{- define "pull-secret-webhook.deploymentMetadata" -}}
+{{- include "pull-secret-webhook.metadata" (merge (dict "annotations" .pod.deploymentAnnotations) .) -}}
+{{- end -}}
+
+{{- define "pull-secret-webhook.selector" -}}
+selector:
+  matchLabels:
+    {{- include "pull-secret-webhook.componentLabels" . | nindent 4 }}
+{{- end -}}
+
+{{/* A constraint counts the Pods of its component, unless it says otherwise. */}}
+{{- define "pull-secret-webhook.topologySpread" -}}
+{{- $ours := dict "matchLabels" (include "pull-secret-webhook.componentLabels" . | fromYaml) -}}
+{{- with .pod.topologySpreadConstraints -}}
+topologySpreadConstraints:
+  {{- range . }}
+  - {{- hasKey . "labelSelector" | ternary . (merge (dict "labelSelector" $ours) .) | toYaml | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "pull-secret-webhook.commonArgs" -}}
+- --config=/etc/pullsecrets/config.yaml
+- --namespace={{ include "pull-secret-webhook.namespace" .root }}
+- --metrics-port=8080
+- --log-format={{ .root.Values.log.format }}
+- --log-level={{ .root.Values.log.level }}
+{{- end -}}
+
+{{- define "pull-secret-webhook.probes" -}}
+startupProbe:
+  httpGet: {path: /livez, port: metrics}
+  periodSeconds: 2
+  failureThreshold: 30
+livenessProbe:
+  httpGet: {path: /livez, port: metrics}
+  periodSeconds: 10
+  timeoutSeconds: 3
+readinessProbe:
+  httpGet: {path: /readyz, port: metrics}
+  periodSeconds: 5
+  timeoutSeconds: 3
+{{- end -}}
+
+{{/* Given the number of replicas there are at least: with one alone, a budget would only hold up the drain of its node. */}}
+{{- define "pull-secret-webhook.podDisruptionBudget" -}}
+{{- if and .pod.podDisruptionBudget.enabled (gt (int .replicas) 1) -}}
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  {{- include "pull-secret-webhook.metadata" . | nindent 2 }}
+spec:
+  maxUnavailable: {{ .pod.podDisruptionBudget.maxUnavailable }}
+  {{- /* A Pod that does not work protects nobody. */}}
+  unhealthyPodEvictionPolicy: AlwaysAllow
+  {{- include "pull-secret-webhook.selector" . | nindent 2 }}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,38 @@
+{{/* What all objects of the release are labelled with; commonLabels cannot replace any of it. */}}
+{{- define "pull-secret-webhook.labels" -}}
+{{- $labels := include "pull-secret-webhook.selectorLabels" . | fromYaml -}}
+{{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- $_ := set $labels "app.kubernetes.io/version" .Chart.AppVersion -}}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- merge $labels .Values.commonLabels | toYaml -}}
+{{- end -}}
+
+{{- define "pull-secret-webhook.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "pull-secret-webhook.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end -}}
+
+{{/* What the Pods of one component are found by. The argument is {root, component}, here and below. */}}
+{{- define "pull-secret-webhook.componentLabels" -}}
+{{ include "pull-secret-webhook.selectorLabels" .root }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/*
+The metadata of an object. It has the name of its component, or the `name` given; it lies in the namespace of the
+release, unless it is `clusterWide`; it has the `labels` and `annotations` given beside those that all objects have.
+*/}}
+{{- define "pull-secret-webhook.metadata" -}}
+name: {{ .name | default (printf "%s-%s" (include "pull-secret-webhook.fullname" .root) .component) | quote }}
+{{- if not .clusterWide }}
+namespace: {{ include "pull-secret-webhook.namespace" .root | quote }}
+{{- end }}
+labels:
+  {{- $component := dict }}
+  {{- with .component }}{{ $component = dict "app.kubernetes.io/component" . }}{{ end }}
+  {{- merge $component (include "pull-secret-webhook.labels" .root | fromYaml) (.labels | default dict) | toYaml | nindent 2 }}
+{{- with merge dict (.annotations | default dict) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,72 @@
+"""NetworkPolicies: what reaches the Pods and what they reach."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.chart.rendered import Rendered, render
+
+MONITORING = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+
+
+def limited(**values: Any) -> Rendered:  # noqa: ANN401 (values are any JSON)
+    return render({"networkPolicy": {"enabled": True, **values}})
+
+
+def of_all_pods(**values: Any) -> dict[str, Any]:  # noqa: ANN401
+    spec: dict[str, Any] = limited(**values).one("NetworkPolicy")["spec"]
+    return spec
+
+
+def test_nothing_is_limited_unless_asked_for() -> None:
+    assert render().of_kind("NetworkPolicy") == []
+
+
+def test_one_policy_is_about_the_pods_of_all_components() -> None:
+    rendered = limited()
+    selector = rendered.one("NetworkPolicy")["spec"]["podSelector"]["matchLabels"].items()
+    workloads = [*rendered.of_kind("Deployment"), *rendered.of_kind("Job")]
+    assert len(workloads) == 3
+    for workload in workloads:
+        assert selector <= workload["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_pods_reach_dns_and_the_api_server_and_nothing_else() -> None:
+    spec = of_all_pods()
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    (rule,) = spec["egress"]
+    assert rule == {
+        "ports": [
+            {"port": 53, "protocol": "UDP"},
+            {"port": 53, "protocol": "TCP"},
+            {"port": 443, "protocol": "TCP"},
+            {"port": 6443, "protocol": "TCP"},
+        ]
+    }
+
+
+def test_other_ports_and_further_rules_come_from_the_values() -> None:
+    proxy = {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"port": 3128}]}
+    first, second = of_all_pods(dnsPorts=[5353], apiServerPorts=[8443], extraEgress=[proxy])["egress"]
+    assert {port["port"] for port in first["ports"]} == {5353, 8443}
+    assert second == proxy
+
+
+def test_nobody_reads_metrics_unless_named() -> None:
+    assert "ingress" not in of_all_pods()
+    assert of_all_pods(metricsFrom=[MONITORING])["ingress"] == [{"from": [MONITORING], "ports": [{"port": "metrics"}]}]
+
+
+def test_the_webhook_is_reached_from_anywhere_at_its_secure_port_alone() -> None:
+    rendered = limited(metricsFrom=[MONITORING])
+    spec = rendered.one("NetworkPolicy", "-webhook")["spec"]
+    assert spec == {
+        "podSelector": rendered.one("Deployment", "-webhook")["spec"]["selector"],
+        "policyTypes": ["Ingress"],
+        "ingress": [{"ports": [{"port": "https"}]}],
+    }
+
+
+def test_without_pods_there_is_nothing_to_limit() -> None:
+    outside = {"deployments": {"enabled": False}, "webhook": {"url": "https://127.0.0.1:9443"}}
+    assert render({**outside, "networkPolicy": {"enabled": True}}).of_kind("NetworkPolicy") == []
