@@ -1,0 +1,1 @@
+"""Knative Serving's controller: the one thing that reads ``imagePullSecrets`` before there is any Pod."""
