@@ -30,11 +30,13 @@ check: $(READY) ## format, lint, types, import contracts, chart: changes no file
 	$(RUN)/lint-imports --no-cache
 	$(RUN)/yamllint --strict .
 	$(HELM) lint --strict --quiet charts/pull-secret-webhook
+	$(RUN)/python -m tests.chart.readme --check
 	test -z "$$(gofmt -l tests/cluster/binary tests/bench/baselines tests/oracle 2>/dev/null)"
 
-fix: $(READY) ## format, and mend what ruff can mend
+fix: $(READY) ## format, mend what ruff can mend, write the chart's README from its values
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
+	$(RUN)/python -m tests.chart.readme
 
 bench: bench-admission bench-sync ## measure everything; writes JSON and plots into tests/bench/results
 	$(UV) sync --quiet --frozen --inexact --group bench

@@ -1,0 +1,87 @@
+"""What Helm says after an installation: what to do next, and what is risky in the values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.chart.rendered import SAMPLE, render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TRIAL = {"name": "harbor", "registry": "registry.example.com", "username": "robot", "password": "not-to-be-seen"}
+PUBLISHED = {"image": {"repository": "registry.example.com/psw"}}
+SAFE: dict[str, Any] = {**SAMPLE, **PUBLISHED, "webhook": {"failurePolicy": {"pods": "Fail"}}}
+
+
+def notes(values: Mapping[str, Any] | None = None) -> str:
+    """Return the notes as `NOTES.txt` has them: ``helm template`` itself leaves that file out."""
+    shown = {"kind": "Shown", "metadata": {"name": "notes"}, "notes": '{{ include "pull-secret-webhook.notes" . }}'}
+    (found,) = render({**(values or {}), "extraObjects": [shown]}).of_kind("Shown")
+    return str(found["notes"])
+
+
+def warnings(values: Mapping[str, Any] | None = None) -> list[str]:
+    _, _, after = notes(values).partition("Mind:")
+    return [line.removeprefix("* ") for line in map(str.strip, after.splitlines()) if line]
+
+
+def test_the_next_steps_are_commands_with_the_names_of_this_release() -> None:
+    text = notes(SAMPLE)
+    for command in (
+        "kubectl --namespace psw-system rollout status deployment/psw-pull-secret-webhook-sync",
+        "kubectl --namespace psw-system create secret docker-registry harbor --docker-server=",
+        "kubectl --namespace psw-system create secret docker-registry ghcr --docker-server=",
+        "kubectl label namespace … pullsecrets.webhook/inject=enabled",
+        "--selector app.kubernetes.io/managed-by=pull-secret-webhook,pullsecrets.webhook/release=psw",
+    ):
+        assert command in text
+
+
+def test_sources_that_the_chart_makes_are_not_asked_for() -> None:
+    text = notes({**SAMPLE, "sourceSecrets": [TRIAL]})
+    assert "docker-registry ghcr" in text
+    assert "docker-registry harbor" not in text
+
+
+def test_nothing_of_a_credential_is_said() -> None:
+    text = notes({**SAMPLE, "sourceSecrets": [TRIAL]})
+    assert "not-to-be-seen" not in text
+    assert "robot" not in text
+
+
+def test_without_a_pull_secret_there_is_nothing_to_label() -> None:
+    assert "kubectl label" not in notes()
+    assert any(line.startswith("There is no pull secret") for line in warnings())
+
+
+def test_values_that_are_safe_leave_one_thing_to_mind() -> None:
+    (only,) = warnings(SAFE)
+    assert only.startswith("webhook.failurePolicy.pods is Fail")
+
+
+@pytest.mark.parametrize(
+    ("values", "beginning"),
+    [
+        ({"image": {"repository": "localhost/psw", "tag": "1"}}, "The image is localhost/psw:1: only nodes into which"),
+        ({"webhook": {}}, "A Pod that is created while the webhook does not answer"),
+        ({"webhook": {"failurePolicy": {"serviceAccounts": "Fail"}}}, "webhook.failurePolicy.serviceAccounts is Fail"),
+        ({"webhook": {"replicas": 1}}, "There may be a single replica"),
+        ({"webhook": {"autoscaling": {"enabled": True, "minReplicas": 1}}}, "There may be a single replica"),
+        ({"cleanup": {"enabled": False}}, "cleanup.enabled is false"),
+        ({"certificates": {"mode": "cert-manager"}}, "The webhook answers once cert-manager has issued"),
+        ({"certificates": {"mode": "provided"}}, "You keep the certificate: the Secret psw-pull-secret-webhook-tls"),
+        ({"certificates": {"mode": "provided"}}, "webhook.caBundle is empty"),
+        ({"sourceSecrets": [TRIAL]}, "The passwords in sourceSecrets can be read"),
+        (
+            {"deployments": {"enabled": False}, "webhook": {"url": "https://127.0.0.1:9443"}},
+            'No Pod is installed: run "pullsecrets serve" and "pullsecrets sync" yourself, so that https://127.0.0.1',
+        ),
+    ],
+)
+def test_what_is_risky_is_said_and_only_then(values: dict[str, Any], beginning: str) -> None:
+    assert [line for line in warnings(SAFE) if line.startswith(beginning)] == []
+    (found,) = (line for line in warnings({**SAFE, **values}) if line.startswith(beginning))
+    assert found.endswith(".")
