@@ -1,0 +1,91 @@
+"""Values that matter: each is a snapshot, and is tried against a real API server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.chart.rendered import SAMPLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+"""What has the form of a certificate; a real one would expire."""
+
+_PROXY = {"name": "HTTPS_PROXY", "value": "http://proxy.example.com:3128"}
+_PODS: Mapping[str, Any] = {
+    "priorityClassName": "system-cluster-critical",
+    "tolerations": [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists", "effect": "NoSchedule"}],
+    "affinity": {
+        "podAntiAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {
+                    "weight": 1,
+                    "podAffinityTerm": {
+                        "topologyKey": "kubernetes.io/hostname",
+                        "labelSelector": {"matchLabels": {"app.kubernetes.io/name": "pull-secret-webhook"}},
+                    },
+                }
+            ]
+        }
+    },
+    "extraArgs": ["--log-level=debug"],
+    "extraEnv": [_PROXY],
+    "extraVolumes": [{"name": "roots", "configMap": {"name": "corporate-roots"}}],
+    "extraVolumeMounts": [{"name": "roots", "mountPath": "/etc/roots", "readOnly": True}],
+    "podLabels": {"sidecar": "none"},
+    "podAnnotations": {"sidecar.istio.io/inject": "false"},
+    "deploymentAnnotations": {"example.com/owner": "platform"},
+}
+
+EVERYTHING: Mapping[str, Any] = {
+    **SAMPLE,
+    "namespaceOverride": "",
+    "commonLabels": {"team": "platform"},
+    "commonAnnotations": {"example.com/contact": "platform@example.com"},
+    "image": {"repository": "registry.example.com/psw", "digest": f"sha256:{'a' * 64}"},
+    "imagePullSecrets": [{"name": "own-registry"}],
+    "sourceSecrets": [
+        {"name": "harbor", "registry": "registry.example.com", "username": "robot", "password": "invented"}
+    ],
+    "webhook": {
+        **_PODS,
+        "autoscaling": {"enabled": True},
+        "failurePolicy": {"pods": "Fail", "serviceAccounts": "Fail"},
+        "clientCA": PEM,
+        "clientAllowedNames": ["kube-apiserver"],
+        "namespaceSelector": {"matchLabels": {"tier": "prod"}},
+        "objectSelector": {"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["legacy"]}]},
+        "matchConditions": [
+            {"name": "not-by-the-kubelet", "expression": "!('system:nodes' in request.userInfo.groups)"}
+        ],
+    },
+    "sync": {**_PODS, "replicas": 3},
+    "networkPolicy": {
+        "enabled": True,
+        "metricsFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+        "extraEgress": [{"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"port": 3128, "protocol": "TCP"}]}],
+    },
+    "extraObjects": [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "{{ .Release.Name }}-more", "namespace": "{{ .Release.Namespace }}"},
+        }
+    ],
+}
+"""What can be had, all at once."""
+
+VALUE_SETS: Mapping[str, Mapping[str, Any]] = {
+    "defaults": {},
+    "sample": SAMPLE,
+    "everything": EVERYTHING,
+    "cert-manager": {**SAMPLE, "certificates": {"mode": "cert-manager"}},
+    "provided": {**SAMPLE, "certificates": {"mode": "provided"}, "webhook": {"replicas": 1}, "sync": {"replicas": 1}},
+    "outside": {**SAMPLE, "deployments": {"enabled": False}, "webhook": {"url": "https://127.0.0.1:9443"}},
+    "openshift": {
+        **SAMPLE,
+        "podSecurityContext": {"runAsUser": None, "runAsGroup": None},
+        "networkPolicy": {"enabled": True, "dnsPorts": [53, 5353]},
+    },
+}

@@ -1,0 +1,169 @@
+"""The chart and the API server itself: what is rendered is valid there, and Helm installs, changes and removes it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import uuid
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.chart.valuesets import VALUE_SETS
+from tests.cluster import helm
+from tests.cluster.errors import HelmFailed
+from tests.integration import certmanager
+from tests.integration.playground import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.cluster.cluster import Cluster
+
+RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+FIRST = {"pullSecrets": [{"name": "first", "sources": [{"secretName": "harbor"}]}]}
+SECOND = {"pullSecrets": [{"name": "second", "sources": [{"secretName": "harbor"}]}], "retired": ["first"]}
+LONGEST_RELEASE = "r" * 53
+CLUSTER_WIDE = "clusterroles,clusterrolebindings,mutatingwebhookconfigurations"
+IN_NAMESPACE = "all,serviceaccounts,configmaps,secrets,roles,rolebindings,poddisruptionbudgets,networkpolicies"
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace in which no Pod may do more than the restricted standard allows."""
+    name = f"restricted-{uuid.uuid4().hex[:8]}"
+    cluster.create_namespace(name, RESTRICTED)
+    yield name
+    cluster.delete_namespace(name)
+
+
+def dry_run(cluster: Cluster, release: str, namespace: str, values: Mapping[str, Any]) -> list[str]:
+    """Have the API server judge what is rendered, unknown fields and warnings included; return what it names."""
+    items = {"apiVersion": "v1", "kind": "List", "items": helm.template(release, namespace, values)}
+    options = ["--server-side", "--dry-run=server", "--validate=strict", "--warnings-as-errors", "--output=name"]
+    return cluster.kubectl("apply", *options, "-f", "-", input=json.dumps(items)).split()
+
+
+@pytest.mark.parametrize("name", VALUE_SETS)
+def test_what_is_rendered_is_valid_on_the_api_server(cluster: Cluster, namespace: str, name: str) -> None:
+    certmanager.define(cluster)
+    rendered = helm.template("psw", namespace, VALUE_SETS[name])
+    assert len(dry_run(cluster, "psw", namespace, VALUE_SETS[name])) == len(rendered)
+
+
+def test_the_longest_name_of_a_release_is_valid(cluster: Cluster, namespace: str) -> None:
+    certmanager.define(cluster)
+    assert dry_run(cluster, LONGEST_RELEASE, namespace, VALUE_SETS["everything"])
+
+
+class Release:
+    """One release, installed by Helm itself."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        self.name = f"psw-{uuid.uuid4().hex[:8]}"
+        self.fullname = f"{self.name}-pull-secret-webhook"
+
+    def helm(self, command: str, *arguments: str, values: Mapping[str, Any] | None = None) -> str:
+        options = [f"--kubeconfig={self.cluster.kubeconfig}", f"--namespace={self.namespace}"]
+        given = [] if values is None else ["--values=-"]
+        return helm.run([command, self.name, *arguments, *options, *given], stdin=json.dumps(values or {}))
+
+    def install(self, values: Mapping[str, Any]) -> str:
+        return self.helm("install", str(helm.CHART), values=values)
+
+    def names(self) -> list[str]:
+        """Return the names of what carries the label of the release, as kind/name."""
+        selector = f"--selector=app.kubernetes.io/instance={self.name}"
+        inside = self.cluster.kubectl("get", IN_NAMESPACE, selector, f"--namespace={self.namespace}", "--output=name")
+        return [*inside.split(), *self.cluster.kubectl("get", CLUSTER_WIDE, selector, "--output=name").split()]
+
+    def configured(self) -> dict[str, Any]:
+        path = f"/api/v1/namespaces/{self.namespace}/configmaps/{self.fullname}"
+        document: dict[str, Any] = yaml.safe_load(self.cluster.api.call("GET", path)["data"]["config.yaml"])
+        return document
+
+    def pods(self, component: str) -> list[dict[str, Any]]:
+        selector = f"app.kubernetes.io/instance%3D{self.name},app.kubernetes.io/component%3D{component}"
+        path = f"/api/v1/namespaces/{self.namespace}/pods?labelSelector={selector}"
+        found: list[dict[str, Any]] = self.cluster.api.call("GET", path)["items"]
+        return found
+
+
+@pytest.fixture
+def release(cluster: Cluster, namespace: str) -> Iterator[Release]:
+    made = Release(cluster, namespace)
+    yield made
+    with contextlib.suppress(HelmFailed):  # the test has uninstalled it
+        made.helm("uninstall", "--no-hooks")
+
+
+def test_its_pods_are_admitted_where_only_restricted_pods_are(release: Release) -> None:
+    release.install(FIRST)
+    for component in ("webhook", "sync"):
+        assert len(eventually(lambda of=component: release.pods(of), lambda pods: len(pods) == 2)) == 2  # type: ignore[misc]
+
+
+def test_helm_says_what_to_do_next(release: Release) -> None:
+    said = release.install(FIRST)
+    assert f"rollout status deployment/{release.fullname}-sync deployment/{release.fullname}-webhook" in said
+    assert "create secret docker-registry harbor" in said
+
+
+def test_an_upgrade_and_a_rollback_change_document_and_rights_and_leave_nothing_behind(release: Release) -> None:
+    release.install(FIRST)
+    before = release.names()
+    release.helm("upgrade", str(helm.CHART), values={**SECOND, "networkPolicy": {"enabled": True}})
+    assert [entry["name"] for entry in release.configured()["pullSecrets"]] == ["second"]
+    assert f"networkpolicy.networking.k8s.io/{release.fullname}" in release.names()
+    release.helm("rollback", "1")
+    assert [entry["name"] for entry in release.configured()["pullSecrets"]] == ["first"]
+    settled = {"pod", "replicaset.apps"}
+    assert kept(release.names(), settled) == kept(before, settled)
+
+
+def kept(names: list[str], without: set[str]) -> list[str]:
+    return sorted(name for name in names if name.partition("/")[0] not in without)
+
+
+def test_an_upgrade_leaves_the_bundle_that_sync_has_set(release: Release) -> None:
+    release.install(FIRST)
+    path = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{release.fullname}"
+    bundle = b64encode(VALUE_SETS["everything"]["webhook"]["clientCA"].encode()).decode()
+    patch = [{"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": bundle} for index in (0, 1)]
+    api = release.cluster.api
+    api.call("PATCH", path, patch, "application/json-patch+json")
+    release.helm("upgrade", str(helm.CHART), values={**SECOND, "webhook": {"timeoutSeconds": 3}})
+    release.helm("rollback", "1")
+    release.helm("upgrade", str(helm.CHART), values={**SECOND, "webhook": {"timeoutSeconds": 2}})
+    webhooks = api.call("GET", path)["webhooks"]
+    assert {webhook["timeoutSeconds"] for webhook in webhooks} == {2}
+    assert {webhook["clientConfig"]["caBundle"] for webhook in webhooks} == {bundle}
+
+
+def test_an_uninstall_that_cannot_clean_up_removes_nothing(release: Release) -> None:
+    """There is no node here, so the Job never ends: Helm gives up, and what the Job needs to be tried again stays."""
+    release.install(FIRST)
+    before = release.names()
+    with pytest.raises(HelmFailed, match="timed out"):
+        release.helm("uninstall", "--timeout=3s")
+    (pod,) = release.pods("cleanup")
+    assert pod["spec"]["serviceAccountName"] == f"{release.fullname}-cleanup"
+    settled = {"pod", "replicaset.apps", "job.batch"}
+    assert kept(release.names(), settled) == kept(before, settled)
+
+
+def test_an_uninstall_without_hooks_leaves_nothing_that_helm_has_made(release: Release) -> None:
+    release.install({**FIRST, "networkPolicy": {"enabled": True}})
+    assert release.names()
+    release.helm("uninstall", "--no-hooks")
+    eventually(release.names, lambda names: not names)
+
+
+def test_a_release_that_asks_for_an_unknown_value_installs_nothing(release: Release) -> None:
+    with pytest.raises(HelmFailed, match="replica"):
+        release.install({"webhook": {"replica": 3}})
+    assert release.names() == []
