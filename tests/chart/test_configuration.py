@@ -27,7 +27,8 @@ def test_the_defaults_of_the_chart_are_the_defaults_of_the_program() -> None:
 def test_the_rights_are_about_the_names_that_the_program_reads() -> None:
     rendered = render(SAMPLE)
     read = parse(rendered.one("ConfigMap")["data"]["config.yaml"], "config.yaml")
-    (about_copies,) = (rule for _, rule in rendered.rights("cleanup") if "secrets" in rule["resources"])
+    rights = rendered.rights("cleanup")
+    (about_copies,) = (rule for where, rule in rights if where is None and "secrets" in rule["resources"])
     assert tuple(about_copies["resourceNames"]) == read.secret_names
     assert read.needs_namespace_labels
 

@@ -15,6 +15,7 @@ OWN_CONFIGURATION = {
     "resources": ["mutatingwebhookconfigurations"],
     "resourceNames": [FULLNAME],
 }
+LEASE = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [f"{FULLNAME}-sync"]}
 PROVIDED: dict[str, Any] = {
     "certificates": {"mode": "provided"},
     "webhook": {"caBundle": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"},
@@ -41,7 +42,6 @@ def unordered(rights: list[tuple[str | None, dict[str, Any]]]) -> list[tuple[str
 
 
 def test_sync_has_exactly_the_rights_of_its_work() -> None:
-    lease = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [f"{FULLNAME}-sync"]}
     assert render(SAMPLE).rights("sync") == unordered(
         [
             (None, core("namespaces", READ)),
@@ -49,7 +49,7 @@ def test_sync_has_exactly_the_rights_of_its_work() -> None:
             (None, core("events", ["create", "patch"])),
             (None, core("secrets", [*READ, "create", "patch", "delete"], COPIES)),
             (None, {**OWN_CONFIGURATION, "verbs": [*READ, "patch"]}),
-            (NAMESPACE, {**lease, "verbs": ["get", "create", "patch"]}),
+            (NAMESPACE, {**LEASE, "verbs": ["get", "create", "patch"]}),
             (NAMESPACE, core("secrets", READ, ["harbor", "ghcr"])),
             (NAMESPACE, core("secrets", [*READ, "create", "patch"], [f"{FULLNAME}-tls", f"{FULLNAME}-ca"])),
         ]
@@ -78,13 +78,15 @@ def test_a_selector_by_expressions_alone_lets_the_webhook_read_namespaces() -> N
     assert (None, core("namespaces", READ)) in render({"pullSecrets": [entry]}).rights("webhook")
 
 
-def test_cleanup_takes_away_and_never_makes() -> None:
+def test_cleanup_takes_away_and_makes_nothing_but_the_lease() -> None:
     assert render(SAMPLE).rights("cleanup") == unordered(
         [
             (None, {**OWN_CONFIGURATION, "verbs": ["delete"]}),
             (None, core("namespaces", ["list"])),
-            (None, core("serviceaccounts", ["list", "patch"])),
+            (None, core("serviceaccounts", ["get", "list", "patch"])),
             (None, core("secrets", ["get", "list", "delete"], COPIES)),
+            (NAMESPACE, {**LEASE, "verbs": ["get", "create", "patch", "delete"]}),
+            (NAMESPACE, core("secrets", ["get", "delete"], [f"{FULLNAME}-tls", f"{FULLNAME}-ca"])),
         ]
     )
 
@@ -92,9 +94,9 @@ def test_cleanup_takes_away_and_never_makes() -> None:
 def test_without_names_there_is_no_rule_about_copies_or_sources() -> None:
     """An empty resourceNames means every object: the rule must not be there at all."""
     rendered = render({"pullSecrets": [], "retired": []})
-    assert [rule for _, rule in rendered.rights("cleanup") if "secrets" in rule["resources"]] == []
-    secrets = [rule for _, rule in rendered.rights("sync") if "secrets" in rule["resources"]]
-    assert [rule["resourceNames"] for rule in secrets] == [[f"{FULLNAME}-tls", f"{FULLNAME}-ca"]]
+    for component in ("sync", "cleanup"):
+        secrets = [rule for _, rule in rendered.rights(component) if "secrets" in rule["resources"]]
+        assert [rule["resourceNames"] for rule in secrets] == [[f"{FULLNAME}-tls", f"{FULLNAME}-ca"]]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +108,8 @@ def test_where_somebody_else_keeps_the_certificate_sync_has_no_right_to_it(mode:
     names = {name for _, rule in rights for name in rule.get("resourceNames", ())}
     assert names == {*COPIES, "harbor", "ghcr", f"{FULLNAME}-sync"}
     assert not [rule for _, rule in rights if rule["resources"] == ["mutatingwebhookconfigurations"]]
+    taken = {name for _, rule in rendered.rights("cleanup") for name in rule.get("resourceNames", ())}
+    assert taken == {*COPIES, FULLNAME, f"{FULLNAME}-sync"}
     assert rendered.rights("webhook") == render(SAMPLE).rights("webhook")
 
 

@@ -45,6 +45,7 @@ class Installation:
         self.configuration = MountedConfigMap(cluster.directory / f"{release}-configuration", self._document())
         self.webhook_kubeconfig = cluster.kubeconfig_for(f"{self.fullname}-webhook", namespace)
         self.sync_kubeconfig = cluster.kubeconfig_for(f"{self.fullname}-sync", namespace)
+        self.cleanup_kubeconfig = cluster.kubeconfig_for(f"{self.fullname}-cleanup", namespace)
 
     @property
     def configuration_file(self) -> Path:
@@ -105,6 +106,17 @@ class Installation:
         """Start the sync loop with further flags, if any; several need several names."""
         return self._start(name, [*self.sync_command(), *flags])
 
+    def cleanup_command(self) -> list[str]:
+        """Return the arguments of ``pullsecrets`` for the pre-delete hook."""
+        return [
+            "cleanup",
+            f"--config={self.configuration_file}",
+            f"--kubeconfig={self.cleanup_kubeconfig}",
+            f"--namespace={self.namespace}",
+            f"--release={self.release}",
+            f"--webhook-configuration={self.webhook_configuration}",
+        ]
+
     def set_configuration(self, **values: Any) -> None:  # noqa: ANN401 (Helm values are any JSON)
         """Upgrade the release to these values on top of those it has, and swap the mounted document."""
         self._values |= values
@@ -118,8 +130,12 @@ class Installation:
         """Stop what was started and delete what was installed, the namespace last."""
         for process in self._processes.values():
             process.kill()
-        self._delete(self._objects)
+        self.delete_objects()
         self._delete([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}])
+
+    def delete_objects(self) -> None:
+        """Delete what was installed, as Helm does after its pre-delete hook; the processes go on."""
+        self._delete(self._objects)
 
     def _start(self, name: str, arguments: list[str]) -> PullSecrets:
         self._processes[name] = processes.start(self.cluster.keeper, f"{self.release}-{name}", arguments)

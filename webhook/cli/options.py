@@ -52,6 +52,24 @@ Kubeconfig = Annotated[
         help="How to reach the cluster; in a Pod, its ServiceAccount if not given.",
     ),
 ]
+Context = Annotated[
+    str | None,
+    typer.Option(
+        "--context",
+        envvar="PULLSECRETS_CONTEXT",
+        metavar="NAME",
+        help="The context of the kubeconfig; its current one if not given.",
+    ),
+]
+ReleaseName = Annotated[
+    str,
+    typer.Option(
+        "--release",
+        envvar="PULLSECRETS_RELEASE",
+        metavar="NAME",
+        help="The name of the Helm release; copies carry it, and only copies that do are ever changed.",
+    ),
+]
 Namespace = Annotated[
     str,
     typer.Option(

@@ -96,7 +96,7 @@ def plan_namespace(
         required=tuple(required_additions(state, injected, usable)),
         copies=tuple(copies),
         additions=tuple(additions_after_copies(state, configuration, usable)),
-        removals=tuple(_removals(state.service_accounts, [copy.name for copy in leaving])),
+        removals=tuple(removals_of(state.service_accounts, [copy.name for copy in leaving])),
         deletions=tuple(DeleteCopy(copy) for copy in leaving if not copy.terminating),
         findings=(*findings, *withheld_references(state, injected)),
     )
@@ -139,7 +139,8 @@ def leaving_copies(state: NamespaceState, configuration: Configuration) -> list[
     return [copy for copy in state.copies.values() if copy.ours and copy.name in known and copy.name not in wanted]
 
 
-def _removals(accounts: Iterable[ServiceAccount], leaving: Sequence[str]) -> Iterable[RemoveReferences]:
+def removals_of(accounts: Iterable[ServiceAccount], leaving: Sequence[str]) -> Iterable[RemoveReferences]:
+    """Yield the references to take out, so that no ServiceAccount names any of ``leaving``."""
     for account in accounts:
         if account.references is None or account.terminating:
             continue

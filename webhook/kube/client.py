@@ -189,6 +189,10 @@ class Client:
         body = {"preconditions": {"uid": uid, "resourceVersion": resource_version}}
         self.request("DELETE", resource.path(namespace, name), body=body, content_type="application/json")
 
+    def delete_unseen(self, resource: Resource, name: str) -> None:
+        """Delete a cluster-wide object by its name alone, for who has no right to look at it."""
+        self.request("DELETE", resource.path(None, name))
+
     def request(
         self,
         method: str,

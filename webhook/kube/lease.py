@@ -64,7 +64,12 @@ class Lease(msgspec.Struct, frozen=True):
     spec: LeaseSpec
 
 
-_decode: Callable[[bytes], Lease] = decoder(Lease)
+decode_lease: Callable[[bytes], Lease] = decoder(Lease)
+
+
+def timestamp() -> str:
+    """Return now, as a ``metav1.MicroTime``: for people to read, nothing is decided by it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class LeaseElection:
@@ -161,7 +166,7 @@ class LeaseElection:
 
     def _read(self) -> Lease | None:
         try:
-            return _decode(self._client.get(LEASES, self._name, self._namespace))
+            return decode_lease(self._client.get(LEASES, self._name, self._namespace))
         except NotFound:
             return None
 
@@ -182,7 +187,7 @@ class LeaseElection:
         return self._observed_at + (given or self._timing.duration) - now
 
     def _spec(self, previous: Lease | None) -> LeaseSpec:
-        stamp = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        stamp = timestamp()
         transitions = (previous.spec.lease_transitions or 0) if previous else 0
         acquired: str | None = stamp
         if previous is not None and previous.spec.holder_identity == self.identity:
@@ -195,11 +200,11 @@ class LeaseElection:
         # Server-side apply, because RBAC can limit it to this name. A field manager of its own and no force: of several
         # candidates that all saw no Lease, one creates it and the others meet a conflict.
         body = {"metadata": {"namespace": self._namespace, "name": self._name}, "spec": msgspec.to_builtins(spec)}
-        return _decode(self._client.apply(LEASES, body, field_manager=self.identity[-128:], force=False))
+        return decode_lease(self._client.apply(LEASES, body, field_manager=self.identity[-128:], force=False))
 
     def _update(self, lease: Lease, spec: LeaseSpec) -> Lease:
         body = {"metadata": {"resourceVersion": lease.metadata.resource_version}, "spec": msgspec.to_builtins(spec)}
-        return _decode(
+        return decode_lease(
             self._client.merge_patch(LEASES, self._name, body, self._namespace, field_manager=self.identity[-128:])
         )
 

@@ -4,7 +4,7 @@ List, then watch from the list's resourceVersion; or one WatchList stream where 
 with jitter; 410 Gone lists again; bookmarks keep the resourceVersion fresh; a silent peer is given up after an
 inactivity deadline, because a half-open TCP connection is silent for ever.
 
-Sources: k8s.io/client-go/tools/cache/reflector.go; KEP-956 (bookmarks), KEP-3157 (WatchList), KEP-365 (paged lists).
+Sources: k8s.io/client-go/tools/cache/reflector.go; KEP-956 (bookmarks), KEP-3157 (WatchList).
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import structlog
 
 from webhook.core.backoff import delay
 from webhook.errors import ApiError, ApiUnavailable, Forbidden, Gone, Invalid
+from webhook.kube.listing import list_decoder, list_objects
 from webhook.kube.status import decode_status, error_from_status
-from webhook.kube.wire import EventType, Object, ObjectList, WatchEvent, decode_bookmark, decode_event, decoder
+from webhook.kube.wire import EventType, Object, WatchEvent, decode_bookmark, decode_event, decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,17 +28,8 @@ if TYPE_CHECKING:
     from webhook.kube.client import Client
     from webhook.kube.resources import Collection
     from webhook.kube.stream import Stream
-    from webhook.kube.wire import ListMeta
 
 log = structlog.get_logger(__name__)
-
-FIRST_PAGE_LIMIT = 100
-PAGE_LIMIT = 500
-"""Objects in the first page of a list, and in each of the others at most, as client-go's pager has it for all."""
-
-PAGE_BYTES = 4 * 1024 * 1024
-"""What a page may weigh, by the objects in the one before: five hundred copies may be a few kilobytes each, or one
-megabyte each."""
 
 WATCH_SECONDS = 300
 """How long one watch is asked to last, before jitter, as client-go's minimum."""
@@ -103,7 +95,7 @@ class Reflector(Generic[W, V]):
         self._client = client
         self._convert = convert
         self._handler = handler
-        self._decode_list: Callable[[bytes], ObjectList[W]] = decoder(ObjectList[shape])  # type: ignore[valid-type]
+        self._decode_list = list_decoder(shape)
         self._decode_object = decoder(shape)
         self._on_connected = on_connected
         self._on_restart = on_restart
@@ -199,21 +191,8 @@ class Reflector(Generic[W, V]):
 
     def _list(self) -> None:
         # Without a resourceVersion the read is consistent: a state older than what was seen must not come back.
-        objects: list[V] = []
-        query = {"limit": str(FIRST_PAGE_LIMIT), **self.collection.selector}
-        while True:
-            metadata, limit = self._list_page(query, objects)
-            if not metadata.continue_:
-                break
-            query |= {"continue": metadata.continue_, "limit": str(limit)}
-        self._replace(objects, metadata.resource_version)
-
-    def _list_page(self, query: dict[str, str], objects: list[V]) -> tuple[ListMeta, int]:
-        # A method of its own, so that nothing holds this page while the next one is waited for.
-        data = self._client.request("GET", self.collection.path, query=query)
-        page = self._decode_list(data)
-        objects.extend(map(self._convert, page.items))
-        return page.metadata, _page_limit(len(data), len(page.items))
+        objects, resource_version = list_objects(self._client, self.collection, self._decode_list, self._convert)
+        self._replace(objects, resource_version)
 
     def _replace(self, objects: Iterable[V], resource_version: str) -> None:
         self._handler.replace(objects)
@@ -288,13 +267,6 @@ class Reflector(Generic[W, V]):
             pending.pop(key, None)
         else:
             pending[key] = self._convert(obj)
-
-
-def _page_limit(size: int, count: int) -> int:
-    """Return how many objects to ask for after a page of that many, which had that many bytes."""
-    # A page may be empty, where a selector has left nothing of it, and still not be the last.
-    fitting = PAGE_BYTES * count // size if count else PAGE_LIMIT
-    return min(max(fitting, 1), PAGE_LIMIT)
 
 
 def _says_not_offered(error: ApiError) -> bool:

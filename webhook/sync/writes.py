@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from base64 import b64encode
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -24,16 +24,27 @@ if TYPE_CHECKING:
     from webhook.core.actions import AddReferences, ApplyCopy, RemoveReferences
     from webhook.core.plan import Copy, ServiceAccount
     from webhook.kube.client import Client
-    from webhook.sync.caches import Caches
     from webhook.sync.contention import Contention
     from webhook.sync.release import Release
     from webhook.sync.sources import Content
+    from webhook.sync.table import Table
 
 log = structlog.get_logger(__name__)
 
 
 class Deposed(Exception):
     """The lease is no longer ours: nothing more is written."""
+
+
+class Known(Protocol):
+    """What is known of the cluster, and is told what the API server stored."""
+
+    @property
+    def service_accounts(self) -> Table[ServiceAccount]:
+        """The ServiceAccounts of every namespace."""
+
+    def copies(self, name: str) -> Table[Copy] | None:
+        """Return the Secrets that have the name of a copy; None for a name that nobody asks for."""
 
 
 class Writes:
@@ -47,7 +58,7 @@ class Writes:
         self,
         client: Client,
         release: Release,
-        caches: Caches,
+        caches: Known,
         contention: Contention,
         may_write: Callable[[], bool],
         wrote: Callable[[str, Result], None],

@@ -8,7 +8,8 @@ import pytest
 
 from tests.unit.fake_apiserver.faults import Answer, Cut, Hang, Lines
 from tests.unit.polling import until
-from webhook.kube.reflector import FIRST_PAGE_LIMIT, PAGE_LIMIT, Reflector
+from webhook.kube.listing import FIRST_PAGE_LIMIT, PAGE_LIMIT
+from webhook.kube.reflector import Reflector
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.sync.shapes import ServiceAccountObject
 
@@ -200,7 +201,7 @@ def test_a_large_collection_is_listed_in_pages(api: FakeApiServer, reflect: Call
 def test_the_heavier_the_objects_the_fewer_are_in_a_page(
     api: FakeApiServer, reflect: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhook.kube.reflector.PAGE_BYTES", 20_000)
+    monkeypatch.setattr("webhook.kube.listing.PAGE_BYTES", 20_000)
     api.watch_list = False
     for number in range(FIRST_PAGE_LIMIT + 50):
         put(api, f"account-{number}", weight="x" * 900)

@@ -18,7 +18,7 @@ from tests.unit.sync.world import CONFIGURATION, LABEL, OURS, RELEASE
 from webhook.core.dockerconfig import COPY_KEY
 from webhook.core.plan import COPY_TYPE
 from webhook.errors import Invalid
-from webhook.kube.reflector import PAGE_BYTES
+from webhook.kube.listing import PAGE_BYTES
 from webhook.sync.caches import Caches
 from webhook.sync.sources import SourceBook
 

@@ -1,0 +1,85 @@
+"""What ``pullsecrets cleanup`` says when something is left, and when it cannot begin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.cli.test_sync import GOOD
+from webhook.cli import main
+from webhook.cli.cleanup import LINES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from webhook.sync.cleanup import Settings
+
+
+def answer(capsys: pytest.CaptureFixture[str], code: int, *flags: str) -> str:
+    with pytest.raises(SystemExit) as exit_info:
+        main(["cleanup", *flags])
+    assert exit_info.value.code == code
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    file = tmp_path / "configuration.yaml"
+    file.write_text(GOOD)
+    return f"--config={file}"
+
+
+def left_by_run(monkeypatch: pytest.MonkeyPatch, left: list[str]) -> list[Settings]:
+    seen: list[Settings] = []
+
+    def run(settings: Settings) -> list[str]:
+        seen.append(settings)
+        return left
+
+    monkeypatch.setattr("webhook.sync.cleanup.run", run)
+    return seen
+
+
+def test_the_flags_are_what_is_done_and_nothing_left_is_a_zero(
+    capsys: pytest.CaptureFixture[str], config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = left_by_run(monkeypatch, [])
+    flags = ("--release=r", "--webhook-configuration=full", "--context=c", "--timeout=1m30s")
+    assert answer(capsys, 0, config, "--namespace=psw", *flags) == ""
+    (settings,) = seen
+    assert (settings.release.name, settings.release.namespace, settings.context) == ("r", "psw", "c")
+    assert (settings.lease, settings.certificate_secrets) == ("full-sync", ("full-tls", "full-ca"))
+    assert settings.timeout == 90.0
+
+
+def test_what_is_left_is_listed_and_a_one(
+    capsys: pytest.CaptureFixture[str], config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_by_run(monkeypatch, ["Secret a/pull: refused", "Secret b/pull: refused"])
+    said = answer(capsys, 1, config, "--namespace=psw")
+    assert said == (
+        "error: 2 things could not be removed; run it again:\n  Secret a/pull: refused\n  Secret b/pull: refused\n"
+    )
+
+
+def test_a_long_list_is_cut(capsys: pytest.CaptureFixture[str], config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_by_run(monkeypatch, [f"Secret n{number}/pull: refused" for number in range(LINES + 20)])
+    lines = answer(capsys, 1, config, "--namespace=psw").splitlines()
+    assert lines[-1] == "  … and 20 more"
+    assert len(lines) == LINES + 2
+
+
+def test_no_namespace_outside_a_pod(capsys: pytest.CaptureFixture[str], config: str) -> None:
+    assert "--namespace" in answer(capsys, 2, config)
+
+
+def test_a_timeout_that_is_none(capsys: pytest.CaptureFixture[str], config: str) -> None:
+    assert "--timeout soon is not a duration" in answer(capsys, 2, config, "--namespace=psw", "--timeout=soon")
+
+
+def test_a_configuration_file_that_is_absent(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    said = answer(capsys, 2, f"--config={tmp_path}/none.yaml", "--namespace=psw")
+    assert "none.yaml cannot be read" in said

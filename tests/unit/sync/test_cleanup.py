@@ -1,0 +1,164 @@
+"""The order of a cleanup, and what it does when something is in its way, on the fake API server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.fake_apiserver.faults import Answer
+from tests.unit.fake_apiserver.storage import Target
+from tests.unit.sync.world import OURS, RELEASE, copy_in, put_account, put_namespace, secret_path
+from webhook.core.dockerconfig import COPY_TYPE
+from webhook.core.ownership import MANAGED_BY, MANAGED_BY_LABEL
+from webhook.sync.cleanup import HELM_SECONDS, Settings, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.fake_apiserver.server import FakeApiServer
+
+CONFIGURATION = """\
+apiVersion: pullsecrets.webhook/v1alpha1
+kind: Configuration
+pullSecrets: [{name: pull, sources: [{secretName: harbor}]}]
+"""
+WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/full"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/psw-system/leases/full-sync"
+ACCOUNT = "/api/v1/namespaces/psw-system/serviceaccounts/full-sync"
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leader is believed to be gone after a moment, and pauses are a hundredth."""
+    monkeypatch.setattr("webhook.sync.cleanup.PAUSE_BASE", 0.005)
+    monkeypatch.setattr("webhook.sync.removal.PAUSE_BASE", 0.005)
+    monkeypatch.setattr("webhook.sync.cleanup.signal.signal", lambda *_: None)
+
+
+@pytest.fixture
+def settings(kubeconfig: Path, tmp_path: Path) -> Settings:
+    config = tmp_path / "configuration.yaml"
+    config.write_text(CONFIGURATION)
+    return Settings(config, kubeconfig, None, RELEASE, "full", timeout=30.0)
+
+
+def put_certificate(api: FakeApiServer, name: str, **labels: str) -> None:
+    api.put(secret_path(RELEASE.namespace, name), {"type": "kubernetes.io/tls", "metadata": {"labels": labels}})
+
+
+@pytest.fixture(autouse=True)
+def installed(api: FakeApiServer) -> None:
+    """A release whose loop has ended as it should, with one namespace to look after."""
+    put_namespace(api, RELEASE.namespace, "")
+    api.put(WEBHOOKS, {"webhooks": []})
+    api.put(ACCOUNT, {})
+    api.put(LEASE, {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1}})
+    for name in ("full-tls", "full-ca"):
+        put_certificate(api, name, **{MANAGED_BY_LABEL: MANAGED_BY})
+    put_namespace(api, "a")
+    put_account(api, "a", "mine", "pull")
+    api.put(secret_path("a"), {"type": COPY_TYPE, "data": {}, "metadata": {"labels": OURS}})
+
+
+def delete(api: FakeApiServer, path: str) -> None:
+    api.storage.delete(Target.parse(path), {})
+
+
+def lease(api: FakeApiServer) -> dict[str, Any]:
+    return api.read(LEASE) or {}
+
+
+def test_the_order_is_webhooks_lease_references_copies_certificate(api: FakeApiServer, settings: Settings) -> None:
+    assert run(settings) == []
+    writes = [(one.verb, one.target.plural, one.target.name) for one in api.seen("patch", "apply", "delete", "create")]
+    assert writes == [
+        ("delete", "mutatingwebhookconfigurations", "full"),
+        ("patch", "leases", "full-sync"),
+        ("patch", "serviceaccounts", "default"),
+        ("delete", "secrets", "pull"),
+        ("delete", "secrets", "full-tls"),
+        ("delete", "secrets", "full-ca"),
+    ]
+
+
+def test_the_lease_stays_taken_until_helm_is_done_and_goes_with_the_account(
+    api: FakeApiServer, settings: Settings
+) -> None:
+    run(settings)
+    uid = (api.read(ACCOUNT) or {})["metadata"]["uid"]
+    assert lease(api)["spec"]["holderIdentity"].startswith("uninstalling_")
+    assert lease(api)["spec"]["leaseDurationSeconds"] == settings.timeout + HELM_SECONDS
+    assert [owner["uid"] for owner in lease(api)["metadata"]["ownerReferences"]] == [uid]
+
+
+def test_without_an_account_the_lease_is_deleted_here(api: FakeApiServer, settings: Settings) -> None:
+    delete(api, ACCOUNT)
+    assert run(settings) == []
+    assert api.read(LEASE) is None
+
+
+def test_it_can_be_repeated_when_everything_is_gone(api: FakeApiServer, settings: Settings) -> None:
+    assert run(settings) == []
+    delete(api, LEASE)
+    assert run(settings) == []
+
+
+def test_webhooks_that_cannot_be_deleted_stop_it_at_once(api: FakeApiServer, settings: Settings) -> None:
+    api.inject(Answer(403), "delete", plural="mutatingwebhookconfigurations")
+    (left,) = run(settings)
+    assert left.startswith("MutatingWebhookConfiguration full: DELETE ")
+    assert copy_in(api, "a") is not None
+
+
+def test_a_lease_that_cannot_be_taken_stops_it_because_the_loop_would_go_on(
+    api: FakeApiServer, settings: Settings
+) -> None:
+    api.inject(Answer(403), "patch", plural="leases")
+    (left,) = run(settings)
+    assert left.startswith("Lease psw-system/full-sync, without which the loop would put everything back: PATCH ")
+    assert copy_in(api, "a") is not None
+
+
+@pytest.mark.parametrize("status", [404, 403], ids=["gone", "terminating"])
+def test_a_release_namespace_that_is_gone_or_going_has_no_lease_to_take(
+    api: FakeApiServer, settings: Settings, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr("webhook.sync.cleanup.TERM_SECONDS", 0.01)
+    delete(api, LEASE)
+    why = b'{"message": "unable to create new content in namespace psw-system because it is being terminated"}'
+    api.inject(Answer(status, why), "apply", plural="leases")
+    assert run(settings) == []
+    assert copy_in(api, "a") is None
+
+
+def test_an_answer_that_does_not_come_is_asked_for_again(api: FakeApiServer, settings: Settings) -> None:
+    api.inject(Answer(500), "delete", times=3)
+    assert run(settings) == []
+
+
+def test_what_is_left_leaves_the_certificate_as_it_is(api: FakeApiServer, settings: Settings) -> None:
+    api.inject(Answer(422), "delete", name="pull", times=None)
+    (left,) = run(settings)
+    assert left.startswith("Secret a/pull: DELETE ")
+    assert api.read(secret_path(RELEASE.namespace, "full-tls")) is not None
+
+
+def test_a_certificate_that_sync_has_not_made_stays(api: FakeApiServer, settings: Settings) -> None:
+    put_certificate(api, "full-tls", **{MANAGED_BY_LABEL: "cert-manager"})
+    api.inject(Answer(403), "get", name="full-ca")
+    assert run(settings) == []
+    assert api.read(secret_path(RELEASE.namespace, "full-tls")) is not None
+    assert api.read(secret_path(RELEASE.namespace, "full-ca")) is not None
+
+
+def test_a_certificate_that_cannot_be_deleted_is_told(api: FakeApiServer, settings: Settings) -> None:
+    api.inject(Answer(403), "delete", name="full-tls")
+    (left,) = run(settings)
+    assert left.startswith("Secret psw-system/full-tls: DELETE ")
+
+
+def test_when_the_time_is_over_nothing_more_is_done(api: FakeApiServer, settings: Settings) -> None:
+    over = Settings(settings.config, settings.kubeconfig, None, RELEASE, "full", timeout=0.0)
+    assert run(over) == ["what is left is not known: there was no time to look"]
+    assert copy_in(api, "a") is not None

@@ -1,0 +1,77 @@
+"""``pullsecrets cleanup``: takes away all that the release has made, before it is uninstalled."""
+# ruff: noqa: TC001 - typer evaluates the annotations
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from webhook.cli import options
+from webhook.cli.lifetimes import parse_duration
+from webhook.errors import UsageError
+from webhook.observe.logs import LogLevel, configure
+
+EXIT_LEFT = 1
+
+LINES = 100
+"""Of what is left, so many are named: whoever has more to do by hand needs the rule, not the list."""
+
+
+def cleanup(  # noqa: PLR0913 - one parameter is one flag
+    config: options.Config,
+    kubeconfig: options.Kubeconfig = None,
+    *,
+    context: options.Context = None,
+    namespace: options.Namespace,
+    release: options.ReleaseName = "pull-secret-webhook",
+    webhook_configuration: Annotated[
+        str,
+        typer.Option(
+            "--webhook-configuration",
+            envvar="PULLSECRETS_WEBHOOK_CONFIGURATION",
+            metavar="NAME",
+            help="The MutatingWebhookConfiguration; the Lease and the certificate Secrets are named after it.",
+        ),
+    ] = "pull-secret-webhook",
+    timeout: Annotated[
+        str,
+        typer.Option(
+            "--timeout",
+            envvar="PULLSECRETS_TIMEOUT",
+            metavar="DURATION",
+            help="How long to try; what is left then is listed.",
+        ),
+    ] = "4m",
+    log_format: options.LogFormatOption,
+    log_level: options.LogLevelOption = LogLevel.INFO,
+) -> None:
+    """Stop injection and the loop, then remove references, copies and certificate; exit 0: all, 1: some is left."""
+    if not namespace:
+        raise UsageError("the release namespace is not known outside a Pod: give it with --namespace")
+    seconds = parse_duration(timeout, "--timeout").total_seconds()
+    from webhook.sync.cleanup import Settings, run  # noqa: PLC0415 - --help is quick without it
+    from webhook.sync.release import Release  # noqa: PLC0415 - as above
+
+    configure(log_format, log_level)
+    left = run(
+        Settings(
+            config=config,
+            kubeconfig=kubeconfig,
+            context=context,
+            release=Release(release, namespace),
+            webhook_configuration=webhook_configuration,
+            timeout=seconds,
+        )
+    )
+    if left:
+        _tell(left)
+        raise typer.Exit(EXIT_LEFT)
+
+
+def _tell(left: list[str]) -> None:
+    typer.echo(f"error: {len(left)} thing{'s' if len(left) != 1 else ''} could not be removed; run it again:", err=True)
+    for line in left[:LINES]:
+        typer.echo(f"  {line}", err=True)
+    if len(left) > LINES:
+        typer.echo(f"  … and {len(left) - LINES} more", err=True)

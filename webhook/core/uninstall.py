@@ -1,0 +1,32 @@
+"""What has to go from one namespace when the release goes: every copy of ours, and every reference that is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from webhook.core.actions import EMPTY, DeleteCopy, NamespacePlan
+from webhook.core.plan import removals_of
+from webhook.core.selection import selected_pull_secrets
+
+if TYPE_CHECKING:
+    from webhook.core.model import Configuration
+    from webhook.core.plan import NamespaceState
+
+
+def plan_uninstall(state: NamespaceState, configuration: Configuration) -> NamespacePlan:
+    """Return the writes that leave nothing of ours in a namespace.
+
+    A reference is ours where the copy that it names is; and in a selected namespace also where no Secret of that name
+    is there at all, because the webhook adds references that have no copy yet. Where a foreign Secret has the name, the
+    reference may be to that one, and stays.
+    """
+    if state.namespace.terminating:
+        return EMPTY
+    ours = [copy for copy in state.copies.values() if copy.ours]
+    dangling = [
+        entry.name for entry in selected_pull_secrets(configuration, state.namespace) if entry.name not in state.copies
+    ]
+    return NamespacePlan(
+        removals=tuple(removals_of(state.service_accounts, [copy.name for copy in ours] + dangling)),
+        deletions=tuple(DeleteCopy(copy) for copy in ours if not copy.terminating),
+    )

@@ -1,0 +1,73 @@
+"""A whole collection, page by page.
+
+Source: KEP-365 (paged lists); k8s.io/client-go/tools/pager/pager.go.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from webhook.kube.wire import Object, ObjectList, decoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from webhook.kube.client import Client
+    from webhook.kube.resources import Collection
+    from webhook.kube.wire import ListMeta
+
+FIRST_PAGE_LIMIT = 100
+PAGE_LIMIT = 500
+"""Objects in the first page of a list, and in each of the others at most, as client-go's pager has it for all."""
+
+PAGE_BYTES = 4 * 1024 * 1024
+"""What a page may weigh, by the objects in the one before: five hundred copies may be a few kilobytes each, or one
+megabyte each."""
+
+W = TypeVar("W", bound=Object)
+V = TypeVar("V")
+
+
+def list_decoder(shape: type[W]) -> Callable[[bytes], ObjectList[W]]:
+    """Return what decodes a page of a list of ``shape``."""
+    decode: Callable[[bytes], ObjectList[W]] = decoder(ObjectList[shape])  # type: ignore[valid-type]
+    return decode
+
+
+def list_objects(
+    client: Client, collection: Collection, decode: Callable[[bytes], ObjectList[W]], convert: Callable[[W], V]
+) -> tuple[list[V], str]:
+    """Return every object of a collection and the resourceVersion that it had as a whole.
+
+    The read is consistent. ``convert`` makes of each object what is kept of it, page by page: so what is not kept (the
+    content of a Secret) is never held for a whole list.
+    """
+    objects: list[V] = []
+    query = {"limit": str(FIRST_PAGE_LIMIT), **collection.selector}
+    while True:
+        metadata, limit = _list_page(client, collection, query, decode, lambda obj: objects.append(convert(obj)))
+        if not metadata.continue_:
+            return objects, metadata.resource_version
+        query |= {"continue": metadata.continue_, "limit": str(limit)}
+
+
+def _list_page(
+    client: Client,
+    collection: Collection,
+    query: dict[str, str],
+    decode: Callable[[bytes], ObjectList[W]],
+    take: Callable[[W], None],
+) -> tuple[ListMeta, int]:
+    # A function of its own, so that nothing holds this page while the next one is waited for.
+    data = client.request("GET", collection.path, query=query)
+    page = decode(data)
+    for obj in page.items:
+        take(obj)
+    return page.metadata, _page_limit(len(data), len(page.items))
+
+
+def _page_limit(size: int, count: int) -> int:
+    """Return how many objects to ask for after a page of that many, which had that many bytes."""
+    # A page may be empty, where a selector has left nothing of it, and still not be the last.
+    fitting = PAGE_BYTES * count // size if count else PAGE_LIMIT
+    return min(max(fitting, 1), PAGE_LIMIT)

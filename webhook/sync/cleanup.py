@@ -1,0 +1,227 @@
+"""``pullsecrets cleanup``: what the chart's pre-delete hook runs, so that ``helm uninstall`` leaves nothing behind.
+
+In this order: the webhook configuration, so that nothing is injected any more; the Lease, so that no sync loop puts
+back what is taken away; references and copies of every namespace; the certificate. Safe to repeat, from any point.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import threading
+import uuid
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from webhook.config.file import ConfigurationFile
+from webhook.core.backoff import delay
+from webhook.core.ownership import is_a_copy
+from webhook.errors import ApiError, Forbidden, Invalid, NotFound
+from webhook.kube.client import connect
+from webhook.kube.hold import TERM_SECONDS, OwnerReference, delete_lease, take_lease
+from webhook.kube.lease import boot_time
+from webhook.kube.listing import list_decoder, list_objects
+from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, SERVICE_ACCOUNTS, Collection
+from webhook.sync.removal import Removal
+from webhook.sync.shapes import ServiceAccountObject, decode_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import TypeVar
+
+    from webhook.core.model import Configuration
+    from webhook.kube.client import Client
+    from webhook.kube.lease import Lease
+    from webhook.kube.wire import ObjectMeta
+    from webhook.sync.release import Release
+
+    T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+HELM_SECONDS = 300
+"""How long the Lease stays taken after the work: until Helm has deleted the Deployments, and their Pods are gone. If it
+does not, because the work has failed or was no uninstallation at all, the loop goes on after that."""
+
+NAMESPACE_TERMINATING = "because it is being terminated"
+"""Source: k8s.io/apiserver, pkg/admission/plugin/namespace/lifecycle/admission.go."""
+
+PAUSE_BASE = 0.5
+PAUSE_CAP = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line says."""
+
+    config: Path
+    kubeconfig: Path | None
+    context: str | None
+    release: Release
+    webhook_configuration: str
+    timeout: float
+
+    @property
+    def lease(self) -> str:
+        """The Lease of the sync loop, and the name of its ServiceAccount."""
+        return f"{self.webhook_configuration}-sync"
+
+    @property
+    def certificate_secrets(self) -> tuple[str, str]:
+        """The Secrets of the serving certificate and of its authority."""
+        return f"{self.webhook_configuration}-tls", f"{self.webhook_configuration}-ca"
+
+
+class _Stuck(Exception):
+    """There is no going on; the text says what is left and why."""
+
+
+def run(settings: Settings) -> list[str]:
+    """Remove everything; return what is left and why, a line each.
+
+    Raises:
+        UsageError: something the operator gave cannot be used: found out before anything is removed.
+    """
+    configuration = ConfigurationFile(settings.config, settings.release.namespace).load()
+    client = connect(settings.kubeconfig, settings.context)
+    cleanup = _Cleanup(settings, configuration, client)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: cleanup.stopping.set())
+    log.info("cleanup begun", api_server=client.host, secrets=list(configuration.secret_names))
+    try:
+        return cleanup.run()
+    except _Stuck as stuck:
+        return [str(stuck)]
+
+
+class _Cleanup:
+    def __init__(self, settings: Settings, configuration: Configuration, client: Client) -> None:
+        self.stopping = threading.Event()
+        self._settings = settings
+        self._configuration = configuration
+        self._client = client
+        self._deadline = boot_time() + settings.timeout
+
+    def run(self) -> list[str]:
+        name = self._settings.webhook_configuration
+        self._insist(self._stop_injection, f"MutatingWebhookConfiguration {name}")
+        lease = self._stop_the_loop()
+        removal = Removal(self._client, self._settings.release, self._configuration, self._has_time, self._wait)
+        left = removal.run()
+        log.info("references and copies removed", left=len(left), **_counts(removal.done))
+        if left:
+            return left
+        for secret in self._settings.certificate_secrets:
+            self._insist(partial(self._delete_certificate, secret), f"Secret {self._path(secret)}")
+        if lease is not None:
+            self._insist(partial(delete_lease, self._client, lease), f"Lease {self._path(self._settings.lease)}")
+        return []
+
+    def _stop_injection(self) -> None:
+        name = self._settings.webhook_configuration
+        try:
+            self._client.delete_unseen(MUTATING_WEBHOOK_CONFIGURATIONS, name)
+        except NotFound:
+            log.info("webhook configuration was gone", webhook_configuration=name)
+        else:
+            log.info("webhook configuration deleted", webhook_configuration=name)
+
+    def _stop_the_loop(self) -> Lease | None:
+        """Take the Lease, and wait until nobody leads any more; return it if nobody else will delete it."""
+        name = self._settings.lease
+        what = f"Lease {self._path(name)}, without which the loop would put everything back"
+        owner = self._insist(self._owner, what)
+        seconds = round(self._settings.timeout) + HELM_SECONDS
+        holder = f"uninstalling_{socket.gethostname()}_{uuid.uuid4()}"
+        namespace = self._settings.release.namespace
+        taken = self._insist(lambda: _take(self._client, namespace, name, holder, seconds, owner), what)
+        if taken is None:
+            log.info("no lease to take: the namespace is gone or going", namespace=namespace)
+            self._wait(TERM_SECONDS)
+            return None
+        lease, term = taken
+        log.info("lease taken", lease=name, seconds=seconds, waiting=term)
+        self._wait(term)
+        return lease if owner is None else None
+
+    def _owner(self) -> OwnerReference | None:
+        """Return the ServiceAccount of the loop: who deletes it has the Lease deleted too."""
+        collection = Collection(SERVICE_ACCOUNTS, self._settings.release.namespace, self._settings.lease)
+        found, _ = list_objects(
+            self._client, collection, list_decoder(ServiceAccountObject), lambda obj: obj.metadata.uid
+        )
+        kind = SERVICE_ACCOUNTS
+        return OwnerReference(kind.api_version, kind.kind, self._settings.lease, found[0]) if found else None
+
+    def _delete_certificate(self, name: str) -> None:
+        namespace = self._settings.release.namespace
+        metadata = self._certificate(name)
+        if metadata is None:
+            return
+        try:
+            self._client.delete(SECRETS, name, namespace, uid=metadata.uid, resource_version=metadata.resource_version)
+        except NotFound:
+            return
+        log.info("certificate deleted", namespace=namespace, secret=name)
+
+    def _certificate(self, name: str) -> ObjectMeta | None:
+        """Return a Secret that sync has made; None where there is none, or it is somebody else's."""
+        namespace = self._settings.release.namespace
+        try:
+            metadata = decode_secret(self._client.get(SECRETS, name, namespace)).metadata
+        except NotFound:
+            return None
+        except Forbidden:
+            # The chart gives the right to it exactly where sync keeps the certificate.
+            log.info("secret left alone: somebody else keeps the certificate", namespace=namespace, secret=name)
+            return None
+        if not is_a_copy(metadata.labels or {}):
+            log.info("secret left alone: sync has not made it", namespace=namespace, secret=name)
+            return None
+        return metadata
+
+    def _insist(self, act: Callable[[], T], what: str) -> T:
+        """Do something until it is done; _Stuck when it is refused, or there is no time left."""
+        failures = 0
+        while True:
+            try:
+                return act()
+            except ApiError as error:
+                if isinstance(error, Forbidden | Invalid) or not self._has_time():
+                    raise _Stuck(f"{what}: {error}") from None
+                failures += 1
+                log.info("tried again soon", what=what, cause=str(error))
+                pause = delay(failures, random.random(), base=PAUSE_BASE, cap=PAUSE_CAP)  # noqa: S311
+                self._wait(max(pause, error.retry_after or 0.0))
+
+    def _has_time(self) -> bool:
+        return boot_time() < self._deadline and not self.stopping.is_set()
+
+    def _wait(self, seconds: float) -> None:
+        self.stopping.wait(max(0.0, min(seconds, self._deadline - boot_time())))
+
+    def _path(self, name: str) -> str:
+        return f"{self._settings.release.namespace}/{name}"
+
+
+def _take(
+    client: Client, namespace: str, name: str, holder: str, seconds: int, owner: OwnerReference | None
+) -> tuple[Lease, float] | None:
+    """Take the Lease as :func:`take_lease` does; None where there is none, and no other can be made any more."""
+    try:
+        return take_lease(client, namespace, name, holder, seconds, owner)
+    except NotFound:
+        return None
+    except Forbidden as error:
+        if NAMESPACE_TERMINATING in str(error):
+            return None
+        raise
+
+
+def _counts(done: dict[str, int]) -> dict[str, int]:
+    return {action.replace(" ", "_"): count for action, count in done.items()}

@@ -1,0 +1,152 @@
+"""Takes references and copies out of every namespace, pass after pass, until a pass finds nothing left."""
+
+from __future__ import annotations
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from webhook.core.backoff import delay
+from webhook.core.uninstall import plan_uninstall
+from webhook.errors import ApiError, Forbidden, Invalid
+from webhook.sync.contention import Contention
+from webhook.sync.executor import Executor
+from webhook.sync.inventory import Inventory
+from webhook.sync.outcome import Result
+from webhook.sync.writes import Deposed, Writes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from webhook.core.actions import NamespacePlan
+    from webhook.core.model import Configuration
+    from webhook.kube.client import Client
+    from webhook.sync.release import Release
+
+log = structlog.get_logger(__name__)
+
+WORKERS = 8
+"""Namespaces at a time: more are no faster, a write costs a process about a millisecond of its one core."""
+
+FUTILE_PASSES = 3
+"""After so many passes in a row that were only refused, nothing will come of another."""
+
+PROGRESS_EVERY = 100
+PAUSE_BASE = 0.5
+PAUSE_CAP = 5.0
+
+
+class Removal:
+    """What has to go, and what has been in the way; ``may_go_on()`` is asked before each write and each pass.
+
+    ``wait(seconds)`` waits, or not, when there is no time left.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        release: Release,
+        configuration: Configuration,
+        may_go_on: Callable[[], bool],
+        wait: Callable[[float], None],
+    ) -> None:
+        self._configuration = configuration
+        self._may_go_on = may_go_on
+        self._wait = wait
+        self._inventory = Inventory(client, release, configuration.secret_names)
+        writes = Writes(client, release, self._inventory, Contention(), may_go_on, self._wrote)
+        self._executor = Executor(writes, lambda *_: None)
+        self._lock = threading.Lock()
+        self._errors: dict[str, ApiError] = {}
+        self._unlisted: dict[str, ApiError] = {}
+        self._unknown: ApiError | None = None
+        self.done: dict[str, int] = {}
+        """How many writes of each kind were made."""
+
+    def run(self) -> list[str]:
+        """Remove all that can be; return what is left and why, a line each."""
+        futile = failures = 0
+        while self._may_go_on():
+            before = sum(self.done.values())
+            plans = self._pass()
+            errors = [*self._errors.values(), *self._unlisted.values(), *([self._unknown] if self._unknown else ())]
+            if not plans and not errors and not self._going():
+                return []
+            if sum(self.done.values()) > before and not errors:
+                continue  # look again at once: others may have been at work meanwhile
+            refused = bool(errors) and all(isinstance(error, Forbidden | Invalid) for error in errors)
+            futile = futile + 1 if refused and sum(self.done.values()) == before else 0
+            if futile == FUTILE_PASSES:
+                break
+            failures += 1
+            asked = max((error.retry_after or 0.0 for error in errors), default=0.0)
+            self._wait(max(asked, delay(failures, random.random(), base=PAUSE_BASE, cap=PAUSE_CAP)))  # noqa: S311
+        return list(self._left()) or ["what is left is not known: there was no time to look"]
+
+    def _pass(self) -> dict[str, NamespacePlan]:
+        """Try everything once; return what there was to do in which namespace."""
+        self._errors.clear()
+        self._unknown = None
+        try:
+            self._unlisted = self._inventory.read()
+        except ApiError as error:
+            log.warning("cluster not read", cause=str(error))
+            self._unknown = error
+            return {}
+        plans = self._plans()
+        log.info("pass begun", namespaces=len(plans))
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for number, _ in enumerate(pool.map(self._carry_out, plans, plans.values()), start=1):
+                if number % PROGRESS_EVERY == 0:
+                    log.info("pass goes on", namespaces=len(plans), done=number)
+        return plans
+
+    def _plans(self) -> dict[str, NamespacePlan]:
+        # Where the Secrets of a name are not known, whose the references to it are is not known either.
+        known = tuple(entry for entry in self._configuration.pull_secrets if entry.name not in self._unlisted)
+        configuration = replace(self._configuration, pull_secrets=known)
+        plans = {state.namespace.name: plan_uninstall(state, configuration) for state in self._inventory.states()}
+        return {namespace: plan for namespace, plan in plans.items() if not plan.is_empty}
+
+    def _carry_out(self, namespace: str, plan: NamespacePlan) -> None:
+        try:
+            self._executor.carry_out(namespace, plan, {})
+        except Deposed:
+            return  # the time is over: what is left will be told
+        except ApiError as error:
+            log.warning("namespace failed", namespace=namespace, cause=str(error))
+            with self._lock:
+                self._errors[namespace] = error
+
+    def _wrote(self, action: str, result: Result) -> None:
+        if result is Result.OK:
+            with self._lock:
+                self.done[action] = self.done.get(action, 0) + 1
+
+    def _going(self) -> list[str]:
+        """Return the copies that are deleted, and still there: something has to be done about each by somebody else."""
+        return [
+            f"Secret {copy.namespace}/{copy.name}: it is being deleted, and a finalizer keeps it"
+            for state in self._inventory.states()
+            if not state.namespace.terminating
+            for copy in state.copies.values()
+            if copy.ours and copy.terminating
+        ]
+
+    def _left(self) -> Iterator[str]:
+        if self._unknown is not None:
+            yield f"what is in the cluster is not known: {self._unknown}"
+        for name, error in self._unlisted.items():
+            yield f"Secrets named {name}, and the references to them: {error}"
+        for namespace, plan in self._plans().items():
+            cause = self._errors.get(namespace, "there was no time left")
+            for removal in plan.removals:
+                account = f"ServiceAccount {namespace}/{removal.service_account.name}"
+                yield f"{account}: its references to {', '.join(removal.names)}: {cause}"
+            for deletion in plan.deletions:
+                yield f"Secret {namespace}/{deletion.copy.name}: {cause}"
+        yield from self._going()
