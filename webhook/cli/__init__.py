@@ -1,8 +1,8 @@
 """The command line ``pullsecrets``, also ``kubectl pullsecrets``: one module a command.
 
 Exit codes: 0 done; 2 what was asked for cannot be had, told in one sentence without a traceback; 3 a bug, with a
-traceback. 1 is left to commands that mean something by it: for ``plan``, that there are changes, for ``cleanup``, that
-something could not be removed.
+traceback. 1 is left to commands that mean something by it: for ``plan``, that there are changes; for ``explain``, that
+something is in the way; for ``cleanup``, that something could not be removed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 
 from webhook import __version__
 from webhook.cli.cleanup import cleanup
+from webhook.cli.explain import explain
 from webhook.cli.plan import plan
 from webhook.cli.serve import serve
 from webhook.cli.sync import sync
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(sync)
 app.command()(plan)
+app.command()(explain)
 app.command()(cleanup)
 
 

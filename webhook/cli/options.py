@@ -120,3 +120,63 @@ LogFormatOption = Annotated[
 LogLevelOption = Annotated[
     LogLevel, typer.Option("--log-level", envvar="PULLSECRETS_LOG_LEVEL", help="The least severe level to log.")
 ]
+Context = Annotated[
+    str,
+    typer.Option(
+        "--context",
+        envvar="PULLSECRETS_CONTEXT",
+        metavar="NAME",
+        help="The context of the kubeconfig to use; its current one if not given.",
+    ),
+]
+OfCluster = Annotated[
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        envvar="PULLSECRETS_KUBECONFIG",
+        metavar="FILE",
+        help="How to reach the cluster; if not given, as kubectl finds it.",
+    ),
+]
+ReleaseNamespace = Annotated[
+    str,
+    typer.Option(
+        "--namespace",
+        envvar="PULLSECRETS_NAMESPACE",
+        metavar="NAME",
+        help="The release namespace; found by itself in a cluster that has one release.",
+        default_factory=in_cluster_namespace,
+        show_default=False,
+    ),
+]
+ReleaseName = Annotated[
+    str,
+    typer.Option(
+        "--release",
+        envvar="PULLSECRETS_RELEASE",
+        metavar="NAME",
+        help="The name of the Helm release; found by itself in a cluster that has one release.",
+    ),
+]
+LiveConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        envvar="PULLSECRETS_CONFIG",
+        metavar="FILE",
+        help="The configuration document; if not given, that of the release in the cluster.",
+    ),
+]
+InNamespace = Annotated[
+    str,
+    typer.Option("--in", "-n", envvar="PULLSECRETS_IN", metavar="NAMESPACE", help="The namespace to look at."),
+]
+Filenames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filename",
+        "-f",
+        metavar="FILE",
+        help="Manifests instead of a cluster: a file, a folder with all below it, or -; repeatable.",
+    ),
+]

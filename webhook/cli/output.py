@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 
 class Output(StrEnum):
@@ -12,3 +17,22 @@ class Output(StrEnum):
     JSON = "json"
     YAML = "yaml"
     MANIFESTS = "manifests"
+
+
+class Form(StrEnum):
+    """The forms of ``--output`` where there are no manifests to print."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def write_document(document: object, form: Form, file: TextIO) -> None:
+    """Write a document as JSON or YAML."""
+    if form is Form.YAML:
+        from webhook.manifests.yamlwriter import dump  # noqa: PLC0415 - slow to import
+
+        dump([document], file)
+        return
+    json.dump(document, file, indent=2, ensure_ascii=False)
+    file.write("\n")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from webhook.cli.output import Output
+from webhook.cli.table import Table
 from webhook.core.preview.row import Effect
 from webhook.manifests.yamlwriter import dump
 
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
     from webhook.core.preview.row import Row
 
 HEADER = ("NAMESPACE", "OBJECT", "RESULT", "REASON", "WHY")
-
-GAP = 2
-"""Characters between two columns."""
-
-NARROWEST_WHY = 28
-"""Characters; on a terminal that leaves less for the last column, what belongs together is stacked."""
-
-_Cells: TypeAlias = "tuple[str, str, str, str, str]"
 
 _RESULTS = {
     Effect.NONE: "=",
@@ -89,44 +82,13 @@ def _result(row: Row) -> str:
 
 
 def _write_table(preview: Preview, file: TextIO) -> None:
-    if not preview.rows:
-        return
-    cells: list[_Cells] = [(row.namespace, row.title, _result(row), row.reason, row.why) for row in preview.rows]
-    if file.isatty():
-        _write_to_terminal(cells, [_COLOURS.get(row.effect, "") for row in preview.rows], file)
-        return
-    # Where nobody looks, nothing may be cut or folded: lines are for grep and awk.
-    widths = [max(map(len, column)) for column in zip(HEADER, *cells, strict=True)]
-    for line in (HEADER, *cells):
-        padded = (" " * GAP).join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        file.write(f"{padded.rstrip()}\n")
-
-
-def _write_to_terminal(cells: Sequence[_Cells], colours: Sequence[str], file: TextIO) -> None:
-    from rich.console import Console  # noqa: PLC0415 - slow to import, and only needed on a terminal
-    from rich.table import Table  # noqa: PLC0415 - as above
-    from rich.text import Text  # noqa: PLC0415 - as above
-
-    console = Console(file=file)
-    before_why = sum(max(map(len, column)) + GAP for column in list(zip(HEADER, *cells, strict=True))[:-1])
-    is_narrow = before_why + NARROWEST_WHY > console.width
-    table = Table(box=None, pad_edge=False, padding=(0, GAP, int(is_narrow), 0), header_style="bold")
-    for header in _stacked(HEADER) if is_narrow else HEADER:
-        table.add_column(header, overflow="fold")
-    for line, colour in zip(cells, colours, strict=True):
-        if is_narrow:
-            identity, outcome = map(Text, _stacked(line))
-            outcome.stylize(colour, 0, len(line[2]))
-            table.add_row(identity, outcome)
-        else:
-            table.add_row(*(Text(cell, colour if cell is line[2] else "") for cell in line))
-    console.print(table)
-
-
-def _stacked(line: _Cells) -> tuple[str, str]:
-    """Return what is decided about, and what was decided, each with its parts below each other."""
-    namespace, title, result, reason, why = line
-    return f"{namespace}\n{title}", f"{result}\n{reason}\n{why}"
+    Table(
+        header=HEADER,
+        rows=[(row.namespace, row.title, _result(row), row.reason, row.why) for row in preview.rows],
+        colours=[_COLOURS.get(row.effect, "") for row in preview.rows],
+        coloured=2,
+        identity=2,
+    ).write(file)
 
 
 def _document(preview: Preview) -> dict[str, object]:

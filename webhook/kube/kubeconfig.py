@@ -14,7 +14,7 @@ import yaml
 from webhook.kube.access import Access, Tls, TokenFile, goes_through_a_proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -37,6 +37,7 @@ class _User(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
 class _Context(msgspec.Struct):
     cluster: str
     user: str
+    namespace: str = ""
 
 
 class _NamedCluster(msgspec.Struct):
@@ -86,6 +87,21 @@ def plain_access(path: Path, context: str | None = None) -> Access | None:
     tls = _tls(cluster, user, path.parent) if scheme == "https" else Tls()
     tls.check()
     return Access(cluster.server.rstrip("/"), tls.pool(), _authorization(user, path.parent))
+
+
+def default_namespace(paths: Sequence[Path], context: str = "") -> str:
+    """Return the namespace of the context that is in use, of the first of these files that has it; else ``default``.
+
+    What cannot be read has none: whoever connects says what is wrong with it.
+    """
+    for path in paths:
+        try:
+            document = msgspec.convert(yaml.load(path.read_bytes(), Loader=_LOADER), _Document)  # noqa: S506 (it is safe)
+            found = _only(document.contexts, context or document.current_context).context.namespace
+        except (OSError, msgspec.ValidationError, yaml.YAMLError, LookupError):
+            continue
+        return found or "default"
+    return "default"
 
 
 def _only(named: list[_N], name: str) -> _N:

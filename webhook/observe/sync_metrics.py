@@ -144,7 +144,14 @@ def _of_secrets(status: SyncStatus) -> Iterator[Metric]:
             ready.add_metric([secret.name], secret.ready)
         for state, number in secret.copies.items():
             copies.add_metric([secret.name, state], number)
-    yield from (valid, ready, copies)
+    problems = GaugeMetricFamily(
+        "pullsecrets_sync_problems",
+        "What a person must act on, by reason id: sources, pull secrets, copies and references.",
+        labels=["reason"],
+    )
+    for reason, number in status.problems.items():
+        problems.add_metric([reason], number)
+    yield from (valid, ready, copies, problems)
 
 
 def _of_the_queue(status: SyncStatus) -> Iterator[Metric]:

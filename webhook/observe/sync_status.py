@@ -119,6 +119,8 @@ class SyncStatus(msgspec.Struct, frozen=True, rename="camel"):
     contended: tuple[ContendedStatus, ...]
     undone_writes: int
     paused_seconds: float
+    problems: dict[str, int]
+    """How many sources, pull secrets, copies or references have each reason id that a person must act on."""
 
     @property
     def watches_down(self) -> int:

@@ -60,15 +60,15 @@ class SyncLoop:
         may_write: Callable[[], bool],
     ) -> None:
         self.configuration = configuration
-        self._notices = Notices(recorder, release)
+        self.notices = Notices(recorder, release)
         self.queue = WorkQueue(waited=metrics.waited, worked=metrics.worked)
         self._metrics = metrics
         self.sources = SourceBook(
-            self.look_at_everything, self._notices.source_changed, self._notices.clashed, self._notices.refused
+            self.look_at_everything, self.notices.source_changed, self.notices.clashed, self.notices.refused
         )
         self.caches = Caches(client, release, self.sources, self.queue.add, self.look_at_everything, self._watch_broke)
-        self.ledger, self.contention, self.full_pass = Ledger(), Contention(self._notices.undone), FullPass()
-        self._planner = Planner(self.caches, self.contention, Grace(), self.ledger, self._notices)
+        self.ledger, self.contention, self.full_pass = Ledger(), Contention(self.notices.undone), FullPass()
+        self._planner = Planner(self.caches, self.contention, Grace(), self.ledger, self.notices)
         writes = Writes(client, release, self.caches, self.contention, may_write, metrics.wrote)
         self._executor = Executor(writes, self._copy_failed)
         self._connectivity, self._breaker = client.connectivity, Breaker()
@@ -99,7 +99,7 @@ class SyncLoop:
         """Take a new configuration into force."""
         forgotten = set(self.configuration.secret_names) - set(configuration.secret_names)
         if forgotten:
-            self._notices.forgotten(sorted(forgotten))
+            self.notices.forgotten(sorted(forgotten))
         self.configuration = configuration
         self.sources.configure(configuration)
         self.caches.configure(configuration)
@@ -107,7 +107,7 @@ class SyncLoop:
 
     def lead(self, leading: bool) -> None:
         """Begin to write, or stop: told by the election."""
-        self._notices.lead(leading)
+        self.notices.lead(leading)
         if leading:
             self.ledger.clear()
             self.full_pass.restart()
@@ -137,7 +137,7 @@ class SyncLoop:
 
     def _watch_broke(self, collection: Collection, cause: str) -> None:
         self._metrics.watch_restarted(collection.resource.plural, cause)
-        self._notices.watch_broke(collection, cause)
+        self.notices.watch_broke(collection, cause)
 
     def _copy_failed(self, namespace: str, secret: str, error: ApiError) -> None:
         self.ledger.copy_failed(namespace, secret, result_of(error))
@@ -174,7 +174,7 @@ class SyncLoop:
             self.queue.retry(name)
             return
         except ApiError as error:
-            self._notices.failed(name, error)
+            self.notices.failed(name, error)
             self.ledger.namespace_failed(name, result_of(error))
             cap = OUTAGE_RETRY_CAP if error.is_general else RETRY_CAP
             seconds = self.queue.retry(name, error.retry_after or 0.0, cap)
@@ -189,7 +189,7 @@ class SyncLoop:
             seconds = self.queue.retry(name)
             log.exception("namespace failed", namespace=name, retry_in=round(seconds, 2))
             return
-        self._notices.done(name)
+        self.notices.done(name)
         self.ledger.namespace_done(name)
         self.queue.forget(name)
 

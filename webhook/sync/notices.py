@@ -64,8 +64,13 @@ class Notices:
             else:
                 self._reference_required(namespace, finding)
 
+    def count(self, reason: FindingReason) -> int:
+        """Return how many findings of namespaces have this reason now."""
+        with self._lock:
+            return sum(finding.reason is reason for found in self._findings.values() for finding in found)
+
     def _conflict(self, namespace: str, finding: Finding) -> None:
-        log.warning("copy conflict", namespace=namespace, secret=finding.secret)
+        log.warning("copy conflict", namespace=namespace, secret=finding.secret, reason=finding.reason.value)
         message = (
             f'Secret "{finding.secret}" was not made by release {self._release.namespace}/{self._release.name} '
             f"and is left alone: delete or rename it to get the copy"
@@ -74,7 +79,13 @@ class Notices:
 
     def _reference_required(self, namespace: str, finding: Finding) -> None:
         account = finding.service_account
-        log.warning("reference required", namespace=namespace, service_account=account, secret=finding.secret)
+        log.warning(
+            "reference required",
+            namespace=namespace,
+            service_account=account,
+            secret=finding.secret,
+            reason=finding.reason.value,
+        )
         message = (
             f'ServiceAccount "{account}" enforces its references, is labelled disabled and does not reference '
             f'"{finding.secret}": the API server refuses its Pods that get this reference at admission. Take the label '
@@ -124,7 +135,13 @@ class Notices:
                 self._tell(about, "SourceRecovered", message, "Normal")
             return
         self._refused.add(source.name)
-        log.warning("source refused", source=source.name, reason=source.problem.reason, cause=str(source.problem))
+        log.warning(
+            "source refused",
+            source=source.name,
+            reason=str(source.problem.reason),
+            finding=FindingReason.SOURCE_UNAVAILABLE.value,
+            cause=str(source.problem),
+        )
         reason = "SourceInvalid" if source.uid else "SourceMissing"
         self._tell(about, reason, f"{source.problem}; copies stay as they are")
 
@@ -141,7 +158,7 @@ class Notices:
 
     def refused(self, secret: str, problem: SourceInvalid) -> None:
         """Record that no copy can be made of sources that can each be used."""
-        log.warning("copy refused", secret=secret, reason=problem.reason, cause=str(problem))
+        log.warning("copy refused", secret=secret, reason=str(problem.reason), cause=str(problem))
         message = f'pull secret "{secret}": {problem}; copies stay as they are'
         self._tell(_namespace(self._release.namespace), "CopyRefused", message)
 

@@ -7,6 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from webhook import __version__
+from webhook.core.actions import FindingReason
+from webhook.core.credential import SourceReason
 from webhook.core.standing import CopyState
 from webhook.observe.sync_status import (
     ContendedStatus,
@@ -21,7 +23,7 @@ from webhook.observe.sync_status import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from webhook.core.model import PullSecret
     from webhook.sync.loop import SyncLoop
@@ -37,13 +39,15 @@ def look(loop: SyncLoop, release: Release, leader: LeaderStatus, paused: float, 
     """Return the state of the loop, with up to so many ``examples`` of each list that grows with the cluster."""
     hashes = {name: content.hash for name, content in loop.sources.contents().items()}
     queue, contended, failing = loop.queue.state(), loop.contention.contended(), loop.ledger.failing()
+    pull_secrets = _pull_secrets(loop, hashes, examples)
+    sources = tuple(_source(loop.sources, name) for name in loop.configuration.source_names)
     return SyncStatus(
         version=__version__,
         release=release.name,
         release_namespace=release.namespace,
         leader=leader,
-        pull_secrets=_pull_secrets(loop, hashes, examples),
-        sources=tuple(_source(loop.sources, name) for name in loop.configuration.source_names),
+        pull_secrets=pull_secrets,
+        sources=sources,
         watches=loop.caches.watches(),
         queue=_queue(queue),
         oldest_unreconciled=_oldest(queue, loop.leading_for),
@@ -56,7 +60,24 @@ def look(loop: SyncLoop, release: Release, leader: LeaderStatus, paused: float, 
         ),
         undone_writes=loop.contention.undone,
         paused_seconds=paused,
+        problems=_problems(loop, pull_secrets, sources),
     )
+
+
+def _problems(
+    loop: SyncLoop, pull_secrets: Iterable[PullSecretStatus], sources: Iterable[SourceStatus]
+) -> dict[str, int]:
+    """Return how often each reason id of a source, a copy or a reference stands now; every id, also at zero."""
+    found = Counter({str(reason): 0 for reason in (*SourceReason, *FindingReason)})
+    found.update(source.reason for source in sources if source.reason)
+    for entry in pull_secrets:
+        found[FindingReason.COPY_CONFLICT] += entry.copies[CopyState.CONFLICTING]
+        found[FindingReason.SOURCE_UNAVAILABLE] += bool(entry.problem)
+        # What is wrong with one source has been counted with the source.
+        found[SourceReason.COPY_TOO_LARGE] += entry.problem == SourceReason.COPY_TOO_LARGE
+    if loop.leading_for is not None:
+        found[FindingReason.REFERENCE_REQUIRED] = loop.notices.count(FindingReason.REFERENCE_REQUIRED)
+    return {str(reason): number for reason, number in found.items()}
 
 
 def _pull_secrets(loop: SyncLoop, hashes: Mapping[str, str], examples: int) -> tuple[PullSecretStatus, ...]:

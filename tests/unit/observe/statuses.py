@@ -58,6 +58,7 @@ STATUS = SyncStatus(
     contended=(ContendedStatus("ServiceAccount", "a", "default", 60.0),),
     undone_writes=6,
     paused_seconds=0.25,
+    problems={"source-absent": 1, "copy-conflict": 4},
 )
 
 

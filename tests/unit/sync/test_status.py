@@ -21,7 +21,9 @@ from tests.unit.sync.world import (
     put_source,
     secret_path,
 )
+from webhook.core.actions import FindingReason
 from webhook.core.contention import REFERENCES
+from webhook.core.credential import SourceReason
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.core.model import PullSecret
 from webhook.observe.sync_status import LeaderStatus, PullSecretStatus, SyncStatus
@@ -84,6 +86,8 @@ def as_metrics(status: SyncStatus) -> dict[str, float]:
             found[f'pullsecrets_sync_source_valid{{source="{source.name}"}}'] = source.valid
     for kind, number in status.contended_objects.items():
         found[f'pullsecrets_sync_contended_objects{{kind="{kind}"}}'] = number
+    for reason, number in status.problems.items():
+        found[f'pullsecrets_sync_problems{{reason="{reason}"}}'] = number
     return found
 
 
@@ -224,6 +228,16 @@ def test_who_stands_by_knows_of_no_copies_and_takes_no_blame(api: FakeApiServer,
     running.loop.lead(leading=False)
     assert numbers(status_of(running)) == {}
     running.stop()
+
+
+def test_what_a_person_must_act_on_is_counted_by_every_reason_id(busy: Running) -> None:
+    problems = status_of(busy).problems
+    assert list(problems) == [*SourceReason, *FindingReason]
+    assert {reason: number for reason, number in problems.items() if number} == {
+        "source-absent": 1,
+        "source-unavailable": 1,
+        "copy-conflict": 1,
+    }
 
 
 def test_who_keeps_undoing_is_shown(api: FakeApiServer, running: Running) -> None:

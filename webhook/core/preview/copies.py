@@ -10,7 +10,7 @@ from webhook.core.preview.sentences import listed
 from webhook.core.selection import selected_pull_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from webhook.core.actions import NamespacePlan
     from webhook.core.model import Configuration, PullSecret
@@ -33,11 +33,21 @@ def hashes_for(expected: Mapping[str, Expected], copies: Mapping[str, Copy]) -> 
 
 
 def copy_rows(
-    state: NamespaceState, plan: NamespacePlan, configuration: Configuration, expected: Mapping[str, Expected]
+    state: NamespaceState,
+    plan: NamespacePlan,
+    configuration: Configuration,
+    expected: Mapping[str, Expected],
+    unseen: Collection[str] = (),
 ) -> Iterator[Row]:
-    """Yield a row for each copy that the namespace should have, then one for each that would go."""
+    """Yield a row for each copy that the namespace should have, then one for each that would go.
+
+    Of the ``unseen`` names it is not known whether there is a copy.
+    """
     for entry in selected_pull_secrets(configuration, state.namespace):
         effect, reason, why = _outcome(entry, plan, expected[entry.name])
+        if entry.name in unseen:
+            effect, reason = Effect.UNDECIDED, PreviewReason.COPY_NOT_SEEN
+            why = "whether the copy is there was not looked at: you may not read Secrets of its name"
         yield Row(state.namespace.name, f"Secret/{entry.name}", effect, reason, why)
     for deletion in plan.deletions:
         name = deletion.copy.name

@@ -9,23 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from webhook.core.inject import Decision, decide
 from webhook.core.jsonpatch import POD_PATH, SERVICE_ACCOUNT_PATH, additions, removals
 from webhook.core.jsonpatch_apply import apply
 from webhook.core.model import Reason
 from webhook.core.plan import describe_namespace
 from webhook.core.preview.copies import copy_rows
+from webhook.core.preview.deciding import decide_in
 from webhook.core.preview.objects import is_subject, is_workload, read_namespace, read_subject
 from webhook.core.preview.row import Effect, PreviewReason, Row
 from webhook.core.preview.sentences import listed, namespace_sentence, sentence
 from webhook.core.preview.world import World, is_source, may_be_a_copy, survey
-from webhook.core.selection import namespace_stop, selected_pull_secrets
+from webhook.core.selection import selected_pull_secrets
 from webhook.errors import SourceInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from webhook.core.inject import Subject
+    from webhook.core.inject import Decision, Subject
     from webhook.core.model import Configuration
     from webhook.core.preview.manifest import Manifest
 
@@ -114,7 +114,7 @@ def _subject_outcome(manifest: Manifest, world: World) -> _Outcome:
     if subject is None:
         why = namespace_sentence(Reason.OBJECT_UNREADABLE, manifest.namespace, world.configuration)
         return _Outcome((_row(manifest, Effect.PROBLEM, Reason.OBJECT_UNREADABLE, why),), manifest)
-    decision = _decide(subject, world)
+    decision = decide_in(world.namespace(subject.namespace), subject, world.configuration)
     removed = world.removed(subject)
     why = _why(subject, decision, removed, world.configuration)
     row = Row(
@@ -129,19 +129,6 @@ def _subject_outcome(manifest: Manifest, world: World) -> _Outcome:
         origin=manifest.origin,
     )
     return _Outcome((row,), manifest if is_workload(manifest) else _patched(manifest, subject, row))
-
-
-def _decide(subject: Subject, world: World) -> Decision:
-    namespace = world.namespace(subject.namespace)
-    if namespace is not None:
-        if namespace_stop(world.configuration, namespace) is Reason.NAMESPACE_TERMINATING:
-            return Decision(Reason.NAMESPACE_TERMINATING)
-        return decide(subject, world.configuration, namespace.labels)
-    decision = decide(subject, world.configuration, None)
-    # Without labels everything is assumed that a label could allow: what is stopped even so is stopped for certain.
-    if decision.added or any(gate is Reason.NAMESPACE_UNKNOWN for _, gate in decision.gates):
-        return Decision(Reason.NAMESPACE_UNKNOWN)
-    return decision
 
 
 def _effect(decision: Decision, removed: tuple[str, ...]) -> Effect:

@@ -27,7 +27,7 @@ class Effect(StrEnum):
 
 
 class PreviewReason(StrEnum):
-    """The reason ids that only a preview has, beside those of decisions, sources and findings."""
+    """The reason ids that only ``plan`` and ``explain`` have, beside those of decisions, sources and findings."""
 
     NAMESPACE_SELECTED = "namespace-selected"
     SOURCE_VALID = "source-valid"
@@ -35,6 +35,14 @@ class PreviewReason(StrEnum):
     COPY_DUE = "copy-due"
     COPY_CURRENT = "copy-current"
     COPY_NOT_WANTED = "copy-not-wanted"
+    COPY_NOT_SEEN = "copy-not-seen"
+    POD_WITHOUT_REFERENCE = "pod-without-reference"
+    REFERENCE_DUE = "reference-due"
+    REGISTRY_NOT_COVERED = "registry-not-covered"
+    WEBHOOK_NOT_REGISTERED = "webhook-not-registered"
+    WEBHOOK_NOT_ASKED = "webhook-not-asked"
+    WEBHOOK_UNREACHABLE = "webhook-unreachable"
+    WEBHOOK_NOT_SEEN = "webhook-not-seen"
 
 
 @dataclass(frozen=True, slots=True)

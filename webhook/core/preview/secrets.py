@@ -73,6 +73,11 @@ class Sources:
 
     read: Mapping[str, Credentials | SourceInvalid] = field(default_factory=dict)
 
+    def credentials(self, name: str) -> Credentials | None:
+        """Return the credentials of a source; None when it is not there, or not valid."""
+        found = self.read.get(name)
+        return found if isinstance(found, Credentials) else None
+
     def expected(self, entry: PullSecret) -> Expected:
         """Return what the copies of ``entry`` must hold."""
         found = [(name, self.read[name]) for name in entry.sources if name in self.read]

@@ -33,6 +33,8 @@ class World:
     expected: Mapping[str, Expected]
     sources: Sources
     removals: Mapping[tuple[str, str], tuple[str, ...]]
+    unseen_copies: frozenset[str] = frozenset()
+    """Names of which it is not known whether there are copies."""
 
     def namespace(self, name: str) -> Namespace | None:
         """Return a namespace, None when it is not among the manifests or cannot be read."""

@@ -1,0 +1,167 @@
+"""``pullsecrets explain`` on a real API server: as cluster-admin, and as somebody who may read little."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.commands import of_release, run
+from tests.integration.conftest import FIRST_PASSWORD
+from tests.integration.playground import COPY, SOURCE, Playground, eventually, pod, service_account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cluster.cluster import Cluster
+
+
+def explained(playground: Playground, target: str, namespace: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - as run
+    """Return the explanation as JSON, having seen that the exit code says the same."""
+    ran = of_release(playground, "explain", target, "-n", namespace, "-o", "json", **options)
+    assert ran.code in (0, 1), ran.err
+    document: dict[str, Any] = json.loads(ran.out)
+    assert ran.code == (0 if document["stoppedBy"] is None else 1)
+    return document
+
+
+def results(document: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
+    return {step["gate"]: (step["result"], step["reason"]) for step in document["steps"]}
+
+
+@pytest.fixture(scope="module")
+def team(shared: Playground) -> str:
+    """A selected namespace in which everything is as it should be."""
+    name = shared.namespace(selected=True)
+    shared.await_selected(name, FIRST_PASSWORD)
+    return name
+
+
+def test_a_pod_that_was_given_its_reference_passes_every_gate(shared: Playground, team: str) -> None:
+    shared.create(team, "pods", pod("web"))
+    found = explained(shared, "pod/web", team)
+    assert {result for result, _ in results(found).values()} == {"pass"}
+    assert results(found)["reference"] == ("pass", "already-present")
+    assert results(found)["copy"] == ("pass", "copy-current")
+    assert list(results(found))[:2] == ["webhook registered", "webhook reachable"]
+    assert list(results(found))[-1] == "images"
+
+
+def test_a_pod_that_was_there_before_the_label_is_to_be_created_anew(shared: Playground) -> None:
+    namespace = shared.namespace(selected=False)
+    shared.create(namespace, "pods", pod("early"))
+    assert explained(shared, "pod/early", namespace)["stoppedBy"] == "namespace-not-opted-in"
+    shared.opt(namespace, "enabled")
+    shared.await_selected(namespace, FIRST_PASSWORD)
+    assert explained(shared, "pod/early", namespace)["stoppedBy"] == "pod-without-reference"
+    assert explained(shared, "sa/default", namespace)["stoppedBy"] is None
+    assert explained(shared, f"ns/{namespace}", namespace)["stoppedBy"] is None
+
+
+def test_an_object_that_opts_out_and_an_image_of_elsewhere_are_named(shared: Playground, team: str) -> None:
+    out = pod("out")
+    out["metadata"]["labels"] = {shared.label: "disabled"}
+    shared.create(team, "pods", out)
+    assert explained(shared, "pod/out", team)["stoppedBy"] == "object-disabled"
+    shared.create(team, "pods", pod("elsewhere", image="other.example.com/app"))
+    assert explained(shared, "pod/elsewhere", team)["stoppedBy"] == "registry-not-covered"
+
+
+def test_what_is_no_pod_is_left_alone(shared: Playground, team: str) -> None:
+    assert explained(shared, "service/web", team)["stoppedBy"] == "resource-ignored"
+
+
+def test_a_foreign_secret_a_missing_source_and_a_lost_webhook_are_named(
+    playground: Callable[..., Playground],
+) -> None:
+    ours = playground()
+    ours.set_source("first")
+    sync = ours.installation.start_sync()
+    sync.wait_ready()
+    foreign, team = ours.namespace(selected=False), ours.namespace(selected=True)
+    ours.await_selected(team, "first")
+    ours.apply(foreign, "Secret", COPY, {"stringData": {"theirs": "value"}})
+    ours.opt(foreign, "enabled")
+    assert explained(ours, f"ns/{foreign}", foreign)["stoppedBy"] == "copy-conflict"
+
+    # sync runs and serve does not: nobody answers where the API server calls.
+    found = eventually(lambda: results(explained(ours, "sa/default", team)), lambda seen: "webhook registered" in seen)
+    assert found["webhook reachable"] == ("unknown", "webhook-not-seen")
+    ours.delete(ours.installation.namespace, "secrets", SOURCE)
+    sync.stop()
+    ours.delete(team, "secrets", COPY)
+    ours.create(team, "serviceaccounts", service_account("late"))
+    assert results(explained(ours, "sa/late", team))["reference"] == ("stop", "reference-due")
+    assert explained(ours, f"ns/{team}", team)["stoppedBy"] == "source-unavailable"
+
+    name = ours.installation.webhook_configuration
+    path = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{name}"
+    ours.cluster.api.call("DELETE", path)
+    ran = of_release(ours, "explain", "sa/default", "-n", team, f"--namespace={ours.installation.namespace}")
+    assert ran.code == 1
+    assert "webhook-not-registered" in ran.out
+
+
+# With few rights
+
+
+@pytest.fixture(scope="module")
+def tenant(cluster: Cluster, shared: Playground, team: str) -> Path:
+    """A kubeconfig of somebody who may see the namespace team, and nothing of the release."""
+    user = f"tenant-{team}"
+    rules = {
+        f"{user}-namespaces": [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]}],
+        f"{user}-view": [
+            {"apiGroups": [""], "resources": ["pods", "serviceaccounts"], "verbs": ["get", "list"]},
+        ],
+    }
+    documents: list[dict[str, Any]] = []
+    group = "rbac.authorization.k8s.io"
+    subject = {"apiGroup": group, "kind": "User", "name": user}
+    for name, rule in rules.items():
+        role = {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rule}
+        documents.append(role)
+        binding = {"roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name}, "subjects": [subject]}
+        metadata = {"name": name, "namespace": team}
+        documents.append({"apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": metadata, **binding})
+    shared.cluster.kubectl(
+        "apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
+    )
+    return cluster.kubeconfig_with_client_certificate(user)
+
+
+def test_who_may_not_see_the_release_is_told_what_to_give(tenant: Path, team: str) -> None:
+    ran = run(tenant, "explain", "pod/web", "-n", team)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "error: the release cannot be found, because you may not list mutatingwebhookconfigurations: "
+        "name it with --release and --namespace, and its configuration with --config\n"
+    )
+
+
+def test_what_may_not_be_read_is_left_open_and_the_rest_is_explained(
+    shared: Playground, tenant: Path, team: str
+) -> None:
+    installation = shared.installation
+    shared.create(team, "serviceaccounts", service_account("watched"))
+    given = (f"--namespace={installation.namespace}", f"--config={installation.configuration_file}")
+    ran = of_release(shared, "explain", "sa/watched", "-n", team, *given, "-o", "json", kubeconfig=tenant)
+
+    assert ran.code == 0, ran.err
+    found = results(json.loads(ran.out))
+    assert found["reference"] == ("pass", "already-present")
+    assert found["copy"] == ("unknown", "copy-not-seen")
+    assert "webhook registered" not in found
+    assert f"warning: you may not get secrets/{COPY} in namespace {team}: " in ran.err
+    assert f"warning: you may not get secrets/{SOURCE} in namespace {installation.namespace}: " in ran.err
+
+
+def test_what_cannot_be_done_without_is_an_error(shared: Playground, tenant: Path, team: str) -> None:
+    given = (f"--namespace={shared.installation.namespace}", f"--config={shared.installation.configuration_file}")
+    asked = of_release(shared, "explain", "pod/web", "-n", "kube-system", *given, kubeconfig=tenant)
+    assert asked.code == 2
+    assert "you may not get namespace kube-system, and its labels decide: ask for that right" in asked.err
+    absent = of_release(shared, "explain", "pod/absent", "-n", team)
+    assert absent.err == f"error: Pod absent does not exist in namespace {team}; choose another with -n\n"

@@ -1,0 +1,106 @@
+"""``pullsecrets explain`` as a person sees it; what it does in a cluster is in tests/integration/test_explain.py."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from webhook.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.fake_apiserver.server import FakeApiServer
+
+ROOT = Path(__file__).parents[3]
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def explain(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    monkeypatch.chdir(ROOT)
+
+    def run(*arguments: str, stdin: str = "") -> Result:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        with pytest.raises(SystemExit) as caught:
+            main(["explain", *arguments])
+        return Result(int(caught.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+EXAMPLES = ("-f", "examples/team-a.yaml", "-f", "examples/unlabelled.yaml", "--config", "examples/configuration.yaml")
+
+
+def test_the_table_in_the_documentation_is_what_is_printed(explain: Callable[..., Result]) -> None:
+    page = (ROOT / "docs" / "explain.md").read_text()
+    shown = re.search(r"^\$ pullsecrets explain (pod/.*?)\n(.*?)\$ echo \$\?\n(\d)", page, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+
+    result = explain(*shown[1].split())
+
+    assert (result.out + result.err, result.code) == (shown[2], int(shown[3]))
+
+
+def test_json_has_each_step(explain: Callable[..., Result]) -> None:
+    result = explain("ns/team-b", *EXAMPLES, "-o", "json")
+    document = json.loads(result.out)
+    assert (document["object"], document["stoppedBy"]) == ("Namespace/team-b", "namespace-not-opted-in")
+    assert document["steps"][-1] == {
+        "pullSecret": None,
+        "gate": "opt-in label",
+        "result": "stop",
+        "reason": "namespace-not-opted-in",
+        "why": 'namespace "team-b" does not have the label pullsecrets.webhook/inject=enabled',
+        "advice": "label it: kubectl label namespace team-b pullsecrets.webhook/inject=enabled",
+    }
+
+
+def test_a_workload_is_explained_by_its_pods(explain: Callable[..., Result]) -> None:
+    result = explain("deployment/api", "-n", "team-a", *EXAMPLES)
+    assert (result.code, result.err) == (0, "Deployment/api in namespace team-a: nothing is in the way\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("web",), "web names no object: write pod/NAME, sa/NAME, ns/NAME or reason/ID"),
+        (("pod/a/b",), "pod/a/b names no object: write pod/NAME, sa/NAME, ns/NAME or reason/ID"),
+        (("pod/",), "pod/ names no object: write pod/NAME, sa/NAME, ns/NAME or reason/ID"),
+        (("reason/image-not-match",), "there is no reason id image-not-match; did you mean image-not-matched?"),
+        (("reason/zzz",), "there is no reason id zzz; docs/reasons.md lists all"),
+        (("pod/x", *EXAMPLES), "there is no Pod x in namespace default among the files: see -f and -n"),
+        (("ns/x", *EXAMPLES), "there is no Namespace x among the files: see -f and -n"),
+        (("pod/x", "-f", "-"), "with -f nothing is asked of a cluster: give the configuration with --config"),
+        (
+            ("pod/x", "--kubeconfig", "absent"),
+            "kubeconfig absent cannot be read: it does not exist; give a readable file with --kubeconfig",
+        ),
+    ],
+)
+def test_what_a_person_gets_wrong_is_one_sentence(
+    explain: Callable[..., Result], arguments: tuple[str, ...], message: str
+) -> None:
+    assert explain(*arguments) == Result(2, "", f"error: {message}\n")
+
+
+def test_a_cluster_without_a_release_and_one_that_is_silent_are_told_apart(
+    explain: Callable[..., Result], kubeconfig: Path, api: FakeApiServer
+) -> None:
+    asked = ("pod/web", "-n", "team-a", "--kubeconfig", str(kubeconfig))
+    assert "no release is installed here: name it with --release" in explain(*asked).err
+    api.go_away()
+    result = explain(*asked)
+    assert result.code == 2
+    assert re.fullmatch(r"error: http://127\.0\.0\.1:\d+: GET .*: no answer from the API server .*\n", result.err)
+    api.come_back()

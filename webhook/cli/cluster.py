@@ -1,0 +1,60 @@
+"""What the commands that look at a live cluster have in common: who asks, which release is meant, what was not seen."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from webhook.cli.options import in_cluster_namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from webhook.core.model import Configuration
+    from webhook.live.reader import Reader
+    from webhook.live.release import Wanted
+
+
+@contextmanager
+def reading(kubeconfig: Path | None, context: str, seen: Callable[[int], None] = lambda _: None) -> Iterator[Reader]:
+    """Read from a cluster while the context lasts; what could not be read is told at its end."""
+    from webhook.kube.client import connect  # noqa: PLC0415 - --help is quick without it
+    from webhook.live.reader import Reader  # noqa: PLC0415 - as above
+
+    client = connect(kubeconfig, context or None)
+    reader = Reader(client, seen)
+    try:
+        yield reader
+    finally:
+        client.close()
+    for sentence in reader.missing:
+        typer.echo(f"warning: {sentence}: what depends on it was not looked at", err=True)
+
+
+def wanted(config: Path | None, namespace: str, release: str) -> Wanted:
+    """Return what a person has said about the release."""
+    from webhook.live.release import Wanted  # noqa: PLC0415 - as above
+
+    return Wanted(namespace, release, None if config is None else load(config, namespace))
+
+
+def load(config: Path, namespace: str) -> Configuration:
+    """Return the configuration in a file."""
+    from webhook.config.file import ConfigurationFile  # noqa: PLC0415 - as above
+
+    return ConfigurationFile(config, namespace).load()
+
+
+def usual_namespace(kubeconfig: Path | None, context: str) -> str:
+    """Return the namespace that kubectl would take."""
+    from webhook.kube.kubeconfig import default_namespace  # noqa: PLC0415 - as above
+
+    if kubeconfig is None and not context and (own := in_cluster_namespace()):
+        return own
+    named = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    paths = [kubeconfig] if kubeconfig else named or [Path.home() / ".kube" / "config"]
+    return default_namespace(paths, context)

@@ -1,0 +1,91 @@
+"""``pullsecrets explain``: why an object has the pull secrets that it has, gate by gate."""
+# ruff: noqa: TC001 - typer evaluates the annotations
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from webhook.cli import options
+from webhook.cli.cluster import load, reading, usual_namespace, wanted
+from webhook.cli.output import Form
+from webhook.cli.target import Target, parse_target
+from webhook.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from webhook.core.explain.step import Explanation
+
+EXIT_STOPPED = 1
+
+
+def explain(  # noqa: PLR0913 - one parameter is one flag
+    target: Annotated[str, typer.Argument(metavar="KIND/NAME", help="pod/NAME, sa/NAME, ns/NAME, or reason/ID.")],
+    filename: options.Filenames = None,
+    config: options.LiveConfig = None,
+    kubeconfig: options.OfCluster = None,
+    *,
+    in_namespace: options.InNamespace = "",
+    context: options.Context = "",
+    namespace: options.ReleaseNamespace,
+    release: options.ReleaseName = "",
+    output: Annotated[
+        Form, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="How to print it.")
+    ] = Form.TABLE,
+) -> None:
+    """Tell gate by gate why an object gets its pull secrets or not; exit 0: it gets one, 1: it is stopped, 2: an error.
+
+    \b
+    pullsecrets explain pod/web -n team-a            a Pod as it is in the cluster
+    pullsecrets explain ns/team-a                    a namespace, its copies and its ServiceAccounts
+    pullsecrets explain sa/default -f manifests/ --config configuration.yaml
+    pullsecrets explain reason/image-not-matched     what a reason id means, and what to do about it
+    """  # noqa: D301 - \b is for the help text
+    from webhook.cli.render_explanation import render, render_reason, verdict  # noqa: PLC0415 - --help is quick without
+
+    named = parse_target(target)
+    if named.kind == "reason":
+        render_reason(named.name, sys.stdout)
+        return
+    if filename:
+        found = _from_files(named, filename, config, namespace, in_namespace or "default")
+    else:
+        chosen = in_namespace or usual_namespace(kubeconfig, context)
+        with reading(kubeconfig, context) as reader:
+            from webhook.live.release import find_release  # noqa: PLC0415 - as above
+            from webhook.live.scene import explain_live  # noqa: PLC0415 - as above
+
+            installed = find_release(reader, wanted(config, namespace, release))
+            found = _other(named, chosen) or explain_live(reader, installed, named.kind, named.name, chosen)
+    render(found, output, sys.stdout)
+    typer.echo(verdict(found), err=True)
+    if found.stop is not None:
+        raise typer.Exit(EXIT_STOPPED)
+
+
+def _from_files(
+    target: Target, filenames: Sequence[str], config: Path | None, release_namespace: str, namespace: str
+) -> Explanation:
+    from webhook.core.explain.manifests import explain_manifest  # noqa: PLC0415 - as above
+    from webhook.manifests.reader import read_manifests  # noqa: PLC0415 - as above
+
+    if config is None:
+        raise UsageError("with -f nothing is asked of a cluster: give the configuration with --config")
+    configuration = load(config, release_namespace)
+    manifests = read_manifests(filenames, namespace)
+    found = explain_manifest(manifests, configuration, release_namespace, target.kind, target.name, namespace)
+    if found is None:
+        where = "" if target.kind == "Namespace" else f" in namespace {namespace}"
+        raise UsageError(f"there is no {target.kind} {target.name}{where} among the files: see -f and -n")
+    return found
+
+
+def _other(target: Target, namespace: str) -> Explanation | None:
+    """Return the explanation of a kind that nothing here is about; None for the others."""
+    from webhook.core.explain.outcome import explain_other  # noqa: PLC0415 - as above
+
+    return None if target.is_known else explain_other(target.kind, target.name, namespace)

@@ -1,0 +1,72 @@
+"""Tables: aligned and uncut where a program reads them, coloured and folded to its width on a terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TextIO
+
+GAP = 2
+"""Characters between two columns."""
+
+NARROWEST_LAST = 28
+"""Characters; on a terminal that leaves less for the last column, what belongs together is stacked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text below a header; the cell at ``coloured`` has the colour of its row.
+
+    On a narrow terminal the first ``identity`` columns are stacked in one, the others in a second.
+    """
+
+    header: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    colours: Sequence[str]
+    coloured: int
+    identity: int
+
+    def write(self, file: TextIO) -> None:
+        """Write the table, if it has any row."""
+        if not self.rows:
+            return
+        if file.isatty():
+            self._write_to_terminal(file)
+            return
+        # Where nobody looks, nothing may be cut or folded: lines are for grep and awk.
+        widths = self._widths()
+        for line in (self.header, *self.rows):
+            padded = (" " * GAP).join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            file.write(f"{padded.rstrip()}\n")
+
+    def _widths(self) -> list[int]:
+        return [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
+
+    def _write_to_terminal(self, file: TextIO) -> None:
+        from rich.console import Console  # noqa: PLC0415 - slow to import, and only needed on a terminal
+        from rich.table import Table as RichTable  # noqa: PLC0415 - as above
+        from rich.text import Text  # noqa: PLC0415 - as above
+
+        console = Console(file=file)
+        before_last = sum(width + GAP for width in self._widths()[:-1])
+        is_narrow = before_last + NARROWEST_LAST > console.width
+        table = RichTable(box=None, pad_edge=False, padding=(0, GAP, int(is_narrow), 0), header_style="bold")
+        for header in self._stacked(self.header) if is_narrow else self.header:
+            table.add_column(header, overflow="fold")
+        for line, colour in zip(self.rows, self.colours, strict=True):
+            if is_narrow:
+                identity, outcome = map(Text, self._stacked(line))
+                start = sum(len(cell) + 1 for cell in line[self.identity : self.coloured])
+                outcome.stylize(colour, start, start + len(line[self.coloured]))
+                table.add_row(identity, outcome)
+            else:
+                table.add_row(*(Text(cell, colour if at == self.coloured else "") for at, cell in enumerate(line)))
+        console.print(table)
+
+    def _stacked(self, line: Sequence[str]) -> tuple[str, str]:
+        """Return what is decided about, and what was decided, each with its parts below each other."""
+        first, second = line[: self.identity], line[self.identity :]
+        return "\n".join(filter(None, first)), "\n".join(cell for cell in second if cell)

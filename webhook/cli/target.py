@@ -1,0 +1,45 @@
+"""An object as a person names it on the command line: ``pod/web``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from webhook.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_KINDS: Mapping[str, str] = {
+    "pod": "Pod",
+    "po": "Pod",
+    "pods": "Pod",
+    "sa": "ServiceAccount",
+    "serviceaccount": "ServiceAccount",
+    "serviceaccounts": "ServiceAccount",
+    "ns": "Namespace",
+    "namespace": "Namespace",
+    "namespaces": "Namespace",
+    "reason": "reason",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A kind and a name; the kind is as it was typed where it is none that is known here."""
+
+    kind: str
+    name: str
+
+    @property
+    def is_known(self) -> bool:
+        """Whether something can be said about an object of this kind."""
+        return self.kind in _KINDS.values()
+
+
+def parse_target(text: str) -> Target:
+    """Return what ``kind/name`` names; UsageError when it is not of that form."""
+    kind, slash, name = text.partition("/")
+    if not (kind and slash and name) or "/" in name:
+        raise UsageError(f"{text} names no object: write pod/NAME, sa/NAME, ns/NAME or reason/ID")
+    return Target(_KINDS.get(kind.lower(), kind), name)

@@ -1,0 +1,226 @@
+"""Every reason id with what it means and what to do about it, as docs/reasons.md has them word for word.
+
+``explain`` prints them. The page is compared with this in both directions by the tests: an id without a line here is
+one that nobody can look up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonText:
+    """What a reason id means, and what a person can do about it; both begin in lower case, names are in backticks."""
+
+    meaning: str
+    advice: str
+
+
+CATALOG: Mapping[str, ReasonText] = {
+    "internal-error": ReasonText(
+        "a defect of pull-secret-webhook: the object is admitted as it is, and the log has a traceback",
+        "please report it, with the traceback",
+    ),
+    "operation-ignored": ReasonText(
+        "not a CREATE of a Pod, nor a CREATE or UPDATE of a ServiceAccount",
+        "nothing",
+    ),
+    "resource-ignored": ReasonText(
+        "another kind, or a subresource",
+        "nothing; if it is frequent, look at the rules of the MutatingWebhookConfiguration",
+    ),
+    "object-absent": ReasonText(
+        "the request carries no object",
+        "nothing",
+    ),
+    "object-unreadable": ReasonText(
+        "a field that decides is absent or has a wrong type, so there is no telling what it asks for",
+        "correct the object; the API server refuses most of these anyway",
+    ),
+    "namespace-excluded": ReasonText(
+        "the namespace is one of `excludedNamespaces`, or the release namespace",
+        "take it out of `excludedNamespaces`; the release namespace always stays excluded",
+    ),
+    "namespace-terminating": ReasonText(
+        "the namespace is being deleted",
+        "nothing",
+    ),
+    "namespace-not-opted-in": ReasonText(
+        "the namespace does not have the opt-in label with the value that opts in",
+        "label it: `kubectl label namespace NAME pullsecrets.webhook/inject=enabled`",
+    ),
+    "object-disabled": ReasonText(
+        "the Pod or ServiceAccount itself has the opt-in label with the value `disabled`",
+        "remove that label, if it was not meant",
+    ),
+    "mirror-pod": ReasonText(
+        "the Pod mirrors a static Pod; the API server refuses it with any Secret",
+        "give the node its credentials in another way",
+    ),
+    "nothing-configured": ReasonText(
+        "the configuration has no pull secrets",
+        "add `pullSecrets` to the configuration",
+    ),
+    "namespace-unknown": ReasonText(
+        "a `namespaceSelector` needs labels that are not known: at admission, because the namespace was created a "
+        "moment ago (the sync loop adds the reference); in `plan`, because the namespace is not among the files",
+        "at admission nothing; for `plan`, add the Namespace to the files",
+    ),
+    "namespace-not-selected": ReasonText(
+        "no `namespaceSelector` matches the labels of the namespace",
+        "change its labels, or the selector",
+    ),
+    "pods-never": ReasonText(
+        "the pull secret has `pods: Never`; the API server still gives a Pod without any `imagePullSecrets` those "
+        "of its ServiceAccount",
+        "nothing, or set `pods` to `Always`",
+    ),
+    "service-account-not-included": ReasonText(
+        "`serviceAccounts` does not include the ServiceAccount, or that which the Pod runs as",
+        "change `include` or `exclude`",
+    ),
+    "image-not-matched": ReasonText(
+        "the pull secret has `pods: WhenImageMatches`, and none of the images is from its `registries`",
+        "add the registry, or use the image's full name",
+    ),
+    "already-present": ReasonText(
+        "every reference that is due is there already",
+        "nothing",
+    ),
+    "injected": ReasonText(
+        "at least one reference is added",
+        "nothing",
+    ),
+    "source-absent": ReasonText(
+        "the Secret does not exist in the release namespace",
+        "create it there: `kubectl create secret docker-registry`",
+    ),
+    "source-terminating": ReasonText(
+        "the Secret is being deleted",
+        "create it again once it is gone, or retire the pull secret",
+    ),
+    "source-is-a-copy": ReasonText(
+        "the Secret was itself written by pull-secret-webhook",
+        "name the original as the source",
+    ),
+    "source-type-unsupported": ReasonText(
+        "its type is neither `kubernetes.io/dockerconfigjson` nor `kubernetes.io/dockercfg`",
+        "create it with `kubectl create secret docker-registry`; the type of a Secret cannot be changed",
+    ),
+    "source-key-absent": ReasonText(
+        "`.dockerconfigjson` (or `.dockercfg`) is absent or empty",
+        "put the document under that key",
+    ),
+    "source-base64-invalid": ReasonText(
+        "the value under `data` is not base64",
+        "encode it, or write it under `stringData`",
+    ),
+    "source-json-invalid": ReasonText(
+        "the document is not a JSON object in UTF-8",
+        "correct the document",
+    ),
+    "source-auths-invalid": ReasonText(
+        "`auths` is absent, empty or no object; or there are only credential helpers, which a node cannot ask",
+        "write the credentials under `auths`",
+    ),
+    "source-registry-invalid": ReasonText(
+        "a key of `auths` is not `host[:port][/path]`",
+        "correct the key",
+    ),
+    "source-entry-invalid": ReasonText(
+        "an entry of `auths` is no object, or its `auth` is not base64 of `user:password`",
+        "correct the entry",
+    ),
+    "source-credential-unusable": ReasonText(
+        "the user name or the password is empty, has a character that HTTP does not allow, or there is only a token",
+        "write a user name and a password",
+    ),
+    "copy-too-large": ReasonText(
+        "the merged sources exceed the 1 MiB that a Secret holds",
+        "remove registries, or split the pull secret in two",
+    ),
+    "copy-conflict": ReasonText(
+        "a Secret of the copy's name is there that this release did not make: it is left alone",
+        "delete or rename it, or rename the pull secret",
+    ),
+    "source-unavailable": ReasonText(
+        "a source cannot be used: no new copy is made, and one that exists stays as it is",
+        "see the reason of the source",
+    ),
+    "reference-required": ReasonText(
+        "a ServiceAccount enforces its references, is labelled `disabled`, and lacks one that its Pods get at "
+        "admission: the API server refuses these Pods",
+        "take the label away, or exclude the ServiceAccount by `serviceAccounts.exclude`",
+    ),
+    "namespace-selected": ReasonText(
+        "the namespace has opted in, and at least one pull secret applies to it",
+        "nothing",
+    ),
+    "source-valid": ReasonText(
+        "the source can be copied",
+        "nothing",
+    ),
+    "source-not-seen": ReasonText(
+        "a source is not among the files, so what the copy would hold was not looked at",
+        "add the source to the files and name its namespace with `--namespace`, or leave it at that",
+    ),
+    "copy-due": ReasonText(
+        "the copy would be written",
+        "nothing, `sync` writes it within seconds; if it does not, see whether `sync` runs and has a leader",
+    ),
+    "copy-current": ReasonText(
+        "the copy is there with the right content",
+        "nothing",
+    ),
+    "copy-not-wanted": ReasonText(
+        "the copy would be deleted, after the references to it: its pull secret is retired, or its namespace is "
+        "no longer selected",
+        "nothing; to keep it, take the name out of `retired`, or opt in again",
+    ),
+    "copy-not-seen": ReasonText(
+        "the Secrets of the copy's name may not be read with your rights, so it is not known whether the copy is there",
+        "have somebody with the right look, or be given `get` and `list` on that name",
+    ),
+    "pod-without-reference": ReasonText(
+        "the Pod runs without a reference that is due: it was created before the namespace opted in, or while no "
+        "replica of the webhook answered",
+        "create it anew, for instance by `kubectl rollout restart`: the references of a Pod that exists cannot be "
+        "changed",
+    ),
+    "reference-due": ReasonText(
+        "a ServiceAccount lacks a reference that is due",
+        "nothing, `sync` adds it within seconds once the copy is there; if it does not, see whether `sync` runs "
+        "and has a leader",
+    ),
+    "registry-not-covered": ReasonText(
+        "no pull secret that the Pod gets has a credential for the registry of an image",
+        "add the registry to a source; nothing, if the image can be pulled without a credential",
+    ),
+    "webhook-not-registered": ReasonText(
+        "no MutatingWebhookConfiguration of the release asks about this kind of object",
+        "install the chart again, and see who removed it",
+    ),
+    "webhook-not-asked": ReasonText(
+        "the selectors of the MutatingWebhookConfiguration leave the object out, although the configuration does not",
+        "upgrade the release, so that both are made from the same values",
+    ),
+    "webhook-unreachable": ReasonText(
+        "no replica of the webhook can answer, so objects pass as they are, or are refused where `failurePolicy` "
+        "is `Fail`",
+        "look at the Pods of the webhook and their logs",
+    ),
+    "webhook-not-seen": ReasonText(
+        "whether a replica of the webhook can answer cannot be told from here, or with your rights",
+        "`pullsecrets check` asks the API server itself, by a dry run",
+    ),
+}
+
+
+def advice(reason: str) -> str:
+    """Return what to do about a reason id, as a terminal shows it."""
+    return CATALOG[reason].advice.replace("`", "")

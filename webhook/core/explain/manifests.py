@@ -1,0 +1,56 @@
+"""Explanations of objects in manifests, as if they were created now."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from webhook.core.coverage import registries_for
+from webhook.core.explain.outcome import (
+    Scene,
+    explain_namespace,
+    explain_other,
+    explain_subject,
+    explain_unreadable,
+)
+from webhook.core.preview.objects import is_subject, read_subject
+from webhook.core.preview.world import survey
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from webhook.core.explain.step import Explanation
+    from webhook.core.model import Configuration
+    from webhook.core.preview.manifest import Manifest
+
+
+def explain_manifest(
+    manifests: Sequence[Manifest],
+    configuration: Configuration,
+    release_namespace: str,
+    kind: str,
+    name: str,
+    namespace: str,
+) -> Explanation | None:
+    """Return each gate for one object of ``manifests``, for a workload that of its Pods; None when it is not there."""
+    where = name if kind == "Namespace" else namespace
+    found = next((each for each in reversed(manifests) if _is(each, kind, name, where)), None)
+    if found is None:
+        return None
+    world = survey(manifests, configuration, release_namespace)
+    scene = Scene(world, registries=registries_for(world.configuration, world.sources))
+    if found.is_core("Namespace") and name in world.states:
+        return explain_namespace(scene, name)
+    if found.is_core("Namespace"):
+        return explain_unreadable(found.kind, name, name)
+    if not is_subject(found):
+        return explain_other(found.kind, name, namespace)
+    subject = read_subject(found)
+    if subject is None:
+        return explain_unreadable(found.kind, name, namespace)
+    return replace(explain_subject(scene, subject), title=found.title)
+
+
+def _is(manifest: Manifest, kind: str, name: str, namespace: str) -> bool:
+    same_kind = manifest.kind.lower() in (kind.lower(), kind.lower().removesuffix("s"))
+    return same_kind and (manifest.name, manifest.namespace) == (name, namespace)

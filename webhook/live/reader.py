@@ -1,0 +1,82 @@
+"""Reading objects for a person: what may not be read is remembered and told, and the rest goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from webhook.errors import ApiUnavailable, Forbidden, NotFound, UsageError
+from webhook.kube.wire import ObjectList, decoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from webhook.kube.client import Client
+    from webhook.kube.resources import Collection, Resource
+
+PAGE_LIMIT = 500
+"""Objects in one page of a list, as kubectl asks for them."""
+
+UNAUTHORIZED = 401
+
+
+class Reader:
+    """Reads with one client. ``missing`` are the rights that were lacking, as sentences, each once.
+
+    ``seen(number)`` is told how many objects a page has had.
+    """
+
+    def __init__(self, client: Client, seen: Callable[[int], None] = lambda _: None) -> None:
+        self.client = client
+        self.seen = seen
+        self.missing: dict[str, None] = {}
+
+    def one(self, resource: Resource, name: str, namespace: str | None = None) -> bytes | None:
+        """Return an object as JSON; None when it does not exist.
+
+        Raises:
+            Forbidden: the right to get it is missing.
+            UsageError: the API server does not answer, or does not accept the credentials.
+        """
+        try:
+            return self._answered(lambda: self.client.get(resource, name, namespace))
+        except NotFound:
+            return None
+
+    def optional(self, resource: Resource, name: str, namespace: str | None = None) -> tuple[bytes | None, bool]:
+        """Return an object as JSON, None when it does not exist, and whether that could be found out."""
+        try:
+            return self.one(resource, name, namespace), True
+        except Forbidden:
+            self.lacks("get", f"{resource.plural}/{name}", namespace)
+            return None, False
+
+    def each(self, collection: Collection, shape: Any, query: Mapping[str, str] | None = None) -> Iterator[Any]:  # noqa: ANN401 - msgspec's types
+        """Yield the objects of a collection, decoded as ``shape``, page by page; raises as :meth:`one`."""
+        decode = decoder(ObjectList[shape])
+        asked = {"limit": str(PAGE_LIMIT), **collection.selector, **(query or {})}
+        while True:
+            page = decode(self._page(collection.path, asked))
+            self.seen(len(page.items))
+            yield from page.items
+            if not page.metadata.continue_:
+                return
+            asked["continue"] = page.metadata.continue_
+
+    def lacks(self, verb: str, what: str, namespace: str | None = None) -> None:
+        """Remember that a right is missing."""
+        where = f" in namespace {namespace}" if namespace else " across namespaces" if verb == "list" else ""
+        self.missing[f"you may not {verb} {what}{where}"] = None
+
+    def _page(self, path: str, query: Mapping[str, str]) -> bytes:
+        return self._answered(lambda: self.client.request("GET", path, query=query))
+
+    def _answered(self, ask: Callable[[], bytes]) -> bytes:
+        try:
+            return ask()
+        except ApiUnavailable as error:
+            raise UsageError(f"{self.client.host}: {error}; see --kubeconfig and --context") from None
+        except Forbidden as error:
+            if error.status != UNAUTHORIZED:
+                raise
+            host = self.client.host
+            raise UsageError(f"the API server at {host} refuses the credentials: check --kubeconfig") from None

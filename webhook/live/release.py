@@ -1,0 +1,143 @@
+"""Which release is meant, and the configuration that it runs with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from webhook.config.document import parse
+from webhook.errors import Forbidden, UsageError
+from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, Collection, Resource
+from webhook.kube.wire import ObjectMeta, decoder
+from webhook.live.webhooks import WebhookConfiguration
+from webhook.sync.release import Release
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from webhook.core.model import Configuration
+    from webhook.live.reader import Reader
+
+CONFIG_MAPS = Resource("/api/v1", "ConfigMap", "configmaps")
+DOCUMENT_KEY = "config.yaml"
+_INSTANCE = "app.kubernetes.io/instance"
+
+_FLAGS = "name it with --release and --namespace, and its configuration with --config"
+
+
+class ConfigMap(msgspec.Struct, frozen=True):
+    """A core/v1 ConfigMap."""
+
+    metadata: ObjectMeta
+    data: dict[str, str] = {}
+
+
+_decode_config_map: Callable[[bytes], ConfigMap] = decoder(ConfigMap)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a person has said about the release; empty where nothing."""
+
+    namespace: str = ""
+    name: str = ""
+    configuration: Configuration | None = None
+    """Another configuration than the release's own."""
+
+    def fits(self, found: WebhookConfiguration) -> bool:
+        """Whether a webhook configuration can be that of the release that is meant."""
+        named = self.name in ("", found.release)
+        return named and (not self.namespace or self.namespace in found.release_namespaces())
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A release in a cluster: what marks its copies, its webhook configuration if any, and its configuration.
+
+    ``running`` is the configuration of its ConfigMap, None where that could not be read; ``configuration`` is the one
+    to judge by. Both exclude the release namespace.
+    """
+
+    release: Release
+    configuration: Configuration
+    running: Configuration | None = None
+    webhook: WebhookConfiguration | None = field(default=None, repr=False)
+    may_list_webhooks: bool = True
+
+
+def find_release(reader: Reader, wanted: Wanted) -> Installed:
+    """Return the release that is meant; UsageError when there is none, or more than one."""
+    try:
+        webhooks = [each for each in _webhook_configurations(reader) if wanted.fits(each)]
+    except Forbidden:
+        reader.lacks("list", "mutatingwebhookconfigurations")
+        return _without_webhook(reader, wanted, may_list=False)
+    found = [located for each in webhooks for located in _locate(reader, wanted, each)]
+    if len(found) > 1:
+        listed = ", ".join(f"{each.release.name} in {each.release.namespace}" for each in found)
+        raise UsageError(f"there is more than one release: {listed}; choose with --release and --namespace")
+    return found[0] if found else _without_webhook(reader, wanted, may_list=True)
+
+
+def _webhook_configurations(reader: Reader) -> Iterator[WebhookConfiguration]:
+    collection = Collection(MUTATING_WEBHOOK_CONFIGURATIONS)
+    return (each for each in reader.each(collection, WebhookConfiguration) if each.is_ours)
+
+
+def _locate(reader: Reader, wanted: Wanted, webhook: WebhookConfiguration) -> Iterator[Installed]:
+    """Yield the release of a webhook configuration, if it can be told in which namespace it is."""
+    namespaces = [wanted.namespace] if wanted.namespace else webhook.release_namespaces()
+    for namespace in namespaces:
+        content, _ = reader.optional(CONFIG_MAPS, webhook.metadata.name, namespace)
+        running = _document(content, namespace)
+        if running is not None:
+            yield _installed(wanted, Release(webhook.release, namespace), running, webhook)
+            return
+    if wanted.configuration is not None and len(namespaces) == 1:
+        yield _installed(wanted, Release(webhook.release, namespaces[0]), None, webhook)
+
+
+def _without_webhook(reader: Reader, wanted: Wanted, *, may_list: bool) -> Installed:
+    """Return a release by what a person says of it alone: it may have lost its webhook configuration."""
+    if not wanted.namespace:
+        why = "you may not list mutatingwebhookconfigurations" if not may_list else "no release is installed here"
+        raise UsageError(f"the release cannot be found, because {why}: {_FLAGS}")
+    running = {}
+    selector = {"labelSelector": f"{_INSTANCE}={wanted.name}"} if wanted.name else {}
+    try:
+        for each in reader.each(Collection(CONFIG_MAPS, wanted.namespace), ConfigMap, selector):
+            if each.data.get(DOCUMENT_KEY, "").lstrip().startswith("apiVersion: pullsecrets.webhook/"):
+                running[(each.metadata.labels or {}).get(_INSTANCE, "")] = each
+    except Forbidden:
+        reader.lacks("list", "configmaps", wanted.namespace)
+    name = wanted.name or (next(iter(running)) if len(running) == 1 else "")
+    if not name or (name not in running and wanted.configuration is None):
+        raise UsageError(f"the configuration of a release is not to be found in {wanted.namespace}: {_FLAGS}")
+    configuration = _parsed(running[name], wanted.namespace) if name in running else None
+    return _installed(wanted, Release(name, wanted.namespace), configuration, None, may_list=may_list)
+
+
+def _installed(
+    wanted: Wanted,
+    release: Release,
+    running: Configuration | None,
+    webhook: WebhookConfiguration | None,
+    *,
+    may_list: bool = True,
+) -> Installed:
+    chosen = wanted.configuration or running
+    if chosen is None:
+        raise UsageError(f"the configuration of release {release.name} cannot be read: give one with --config")
+    return Installed(release, chosen.excluding(release.namespace), running, webhook, may_list)
+
+
+def _document(content: bytes | None, namespace: str) -> Configuration | None:
+    config_map = None if content is None else _decode_config_map(content)
+    return None if config_map is None or DOCUMENT_KEY not in config_map.data else _parsed(config_map, namespace)
+
+
+def _parsed(config_map: ConfigMap, namespace: str) -> Configuration:
+    origin = f"ConfigMap {namespace}/{config_map.metadata.name}"
+    return parse(config_map.data[DOCUMENT_KEY], origin).excluding(namespace)

@@ -1,0 +1,126 @@
+"""One namespace as it is, with all that an explanation of an object in it is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from webhook.core.coverage import registries_for
+from webhook.core.explain.outcome import Scene, explain_namespace, explain_subject, explain_unreadable
+from webhook.core.plan import Copy, NamespaceState, plan_namespace
+from webhook.core.preview.copies import hashes_for
+from webhook.core.preview.world import World
+from webhook.core.subject import AdmittedObject
+from webhook.errors import Forbidden, UsageError
+from webhook.kube.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Collection
+from webhook.kube.wire import decoder
+from webhook.live.reach import registration_of
+from webhook.live.secrets import read_copy, read_sources
+from webhook.sync.shapes import NamespaceObject, ServiceAccountObject, to_namespace, to_service_account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from webhook.core.explain.step import Explanation
+    from webhook.core.inject import Subject
+    from webhook.core.plan import ServiceAccount
+    from webhook.core.selection import Namespace
+    from webhook.live.reader import Reader
+    from webhook.live.release import Installed
+
+_decode_namespace: Callable[[bytes], NamespaceObject] = decoder(NamespaceObject)
+_decode_object: Callable[[bytes], AdmittedObject] = decoder(AdmittedObject)
+
+_RESOURCES = {"Pod": PODS, "ServiceAccount": SERVICE_ACCOUNTS}
+
+
+@dataclass(frozen=True, slots=True)
+class _Copies:
+    """The Secrets of copies' names in one namespace, the registries in ours, and the names that may not be read."""
+
+    found: dict[str, Copy]
+    registries: dict[str, frozenset[str]]
+    unseen: frozenset[str]
+
+
+def explain_live(reader: Reader, installed: Installed, kind: str, name: str, namespace: str) -> Explanation:
+    """Return each gate for an object as it is in the cluster.
+
+    Raises:
+        UsageError: it does not exist, or may not be read: nothing can be said without it.
+    """
+    found = read_namespace(reader, namespace)
+    if kind == "Namespace":
+        return explain_namespace(_scene(reader, installed, found, read_accounts(reader, namespace)), namespace)
+    subject = _subject(reader, kind, name, namespace)
+    if subject is None:
+        return explain_unreadable(kind, name, namespace)
+    return explain_subject(_scene(reader, installed, found, ()), subject)
+
+
+def read_namespace(reader: Reader, name: str) -> Namespace:
+    """Return a namespace; UsageError when there is none, or it may not be read."""
+    try:
+        content = reader.one(NAMESPACES, name)
+    except Forbidden:
+        raise UsageError(f"you may not get namespace {name}, and its labels decide: ask for that right") from None
+    if content is None:
+        raise UsageError(f"namespace {name} does not exist")
+    return to_namespace(_decode_namespace(content))
+
+
+def read_accounts(reader: Reader, namespace: str) -> tuple[ServiceAccount, ...]:
+    """Return the ServiceAccounts of a namespace; none where they may not be listed, which is told."""
+    try:
+        objects = reader.each(Collection(SERVICE_ACCOUNTS, namespace), ServiceAccountObject)
+        return tuple(to_service_account(each) for each in objects)
+    except Forbidden:
+        reader.lacks("list", "serviceaccounts", namespace)
+        return ()
+
+
+def _subject(reader: Reader, kind: str, name: str, namespace: str) -> Subject | None:
+    resource = _RESOURCES[kind]
+    try:
+        content = reader.one(resource, name, namespace)
+    except Forbidden:
+        raise UsageError(f"you may not get {resource.plural} in namespace {namespace}: ask for that right") from None
+    if content is None:
+        raise UsageError(f"{kind} {name} does not exist in namespace {namespace}; choose another with -n")
+    found = _decode_object(content)
+    return found.as_pod(namespace) if kind == "Pod" else found.as_service_account(namespace)
+
+
+def _scene(reader: Reader, installed: Installed, namespace: Namespace, accounts: tuple[ServiceAccount, ...]) -> Scene:
+    configuration, sources = installed.configuration, read_sources(reader, installed)
+    expected = {entry.name: sources.expected(entry) for entry in configuration.pull_secrets}
+    copies = _read_copies(reader, installed, namespace.name)
+    state = NamespaceState(namespace, copies.found, accounts)
+    plan = plan_namespace(state, configuration, hashes_for(expected, state.copies))
+    world = World(
+        configuration=configuration,
+        release_namespace=installed.release.namespace,
+        states={namespace.name: state},
+        plans={namespace.name: plan},
+        expected=expected,
+        sources=sources,
+        removals={},
+        unseen_copies=copies.unseen,
+    )
+    registries = registries_for(configuration, sources) | copies.registries
+    return Scene(world, exists=True, registration=registration_of(reader, installed), registries=registries)
+
+
+def _read_copies(reader: Reader, installed: Installed, namespace: str) -> _Copies:
+    found: dict[str, Copy] = {}
+    registries: dict[str, frozenset[str]] = {}
+    unseen: set[str] = set()
+    for name in installed.configuration.secret_names:
+        copy, covered, known = read_copy(reader, installed.release, name, namespace)
+        if not known:
+            unseen.add(name)
+        elif copy is not None:
+            found[name] = copy
+            if copy.ours:
+                registries[name] = covered
+    return _Copies(found, registries, frozenset(unseen))

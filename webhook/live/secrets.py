@@ -1,0 +1,65 @@
+"""The sources and the copies of a release, as far as they may be read: only ever by name."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from typing import TYPE_CHECKING
+
+from webhook.core.coverage import registries_in
+from webhook.core.dockerconfig import COPY_KEY
+from webhook.core.preview.secrets import Sources
+from webhook.errors import Forbidden
+from webhook.kube.resources import SECRETS, Collection
+from webhook.sync.shapes import SecretObject, decode_secret, to_copy
+from webhook.sync.sources import absent_source, read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from webhook.core.dockerconfig import Credentials
+    from webhook.core.plan import Copy
+    from webhook.errors import SourceInvalid
+    from webhook.live.reader import Reader
+    from webhook.live.release import Installed
+    from webhook.sync.release import Release
+
+
+def read_sources(reader: Reader, installed: Installed) -> Sources:
+    """Return the sources of the configuration; those that may not be read are left out."""
+    read: dict[str, Credentials | SourceInvalid] = {}
+    for name in installed.configuration.source_names:
+        content, known = reader.optional(SECRETS, name, installed.release.namespace)
+        if known:
+            source = read_source(decode_secret(content)) if content is not None else absent_source(name)
+            outcome = source.problem or source.credentials
+            if outcome is not None:
+                read[name] = outcome
+    return Sources(read)
+
+
+def read_copy(reader: Reader, release: Release, name: str, namespace: str) -> tuple[Copy | None, frozenset[str], bool]:
+    """Return the Secret of a copy's name in a namespace, the registries in it if it is ours, and whether it is known.
+
+    Asked for by a list of that one name: whoever may list it across namespaces need not be asked for each.
+    """
+    try:
+        for found in reader.each(Collection(SECRETS, namespace, name), SecretObject):
+            copy = to_copy(found, release)
+            return copy, _registries(found) if copy.ours else frozenset(), True
+    except Forbidden:
+        content, known = reader.optional(SECRETS, name, namespace)
+        if content is None:
+            return None, frozenset(), known
+        found = decode_secret(content)
+        copy = to_copy(found, release)
+        return copy, _registries(found) if copy.ours else frozenset(), True
+    return None, frozenset(), True
+
+
+def each_copy(reader: Reader, release: Release, name: str, namespace: str | None) -> Iterator[Copy]:
+    """Yield every Secret of a copy's name, in one namespace or in all; raises Forbidden where that is not allowed."""
+    return (to_copy(found, release) for found in reader.each(Collection(SECRETS, namespace, name), SecretObject))
+
+
+def _registries(secret: SecretObject) -> frozenset[str]:
+    return registries_in(b64decode((secret.data or {}).get(COPY_KEY, "")))
