@@ -22,9 +22,9 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
     config: options.Config,
     kubeconfig: options.Kubeconfig = None,
     *,
-    context: options.Context = None,
+    context: options.Context = "",
     namespace: options.Namespace,
-    release: options.ReleaseName = "pull-secret-webhook",
+    release: options.OwnRelease = "pull-secret-webhook",
     webhook_configuration: Annotated[
         str,
         typer.Option(
@@ -58,7 +58,7 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
         Settings(
             config=config,
             kubeconfig=kubeconfig,
-            context=context,
+            context=context or None,
             release=Release(release, namespace),
             webhook_configuration=webhook_configuration,
             timeout=seconds,

@@ -52,16 +52,7 @@ Kubeconfig = Annotated[
         help="How to reach the cluster; in a Pod, its ServiceAccount if not given.",
     ),
 ]
-Context = Annotated[
-    str | None,
-    typer.Option(
-        "--context",
-        envvar="PULLSECRETS_CONTEXT",
-        metavar="NAME",
-        help="The context of the kubeconfig; its current one if not given.",
-    ),
-]
-ReleaseName = Annotated[
+OwnRelease = Annotated[
     str,
     typer.Option(
         "--release",
