@@ -73,11 +73,6 @@ class Release:
         for deployment in self.deployments:
             self.site.kubectl("rollout", "status", deployment, "-n", self.namespace, _TIMEOUT)
 
-    def leader(self) -> str:
-        """Return the Pod that holds the Lease."""
-        lease = self.site.get("lease", f"{self.fullname}-sync", "-n", self.namespace)
-        return str(lease["spec"]["holderIdentity"]).split("_", 1)[0]
-
     def create_tenant(self, prefix: str, labels: Mapping[str, str] | None = None) -> str:
         """Create a namespace that has opted in, and wait until its copy and its reference are there."""
         namespace = self.site.create_namespace(prefix, {OPT_IN: "enabled", **(labels or {})})

@@ -54,7 +54,7 @@ class Node:
         keeper, cluster = self.cluster.keeper, self.cluster
         argv = [CONTAINERD, f"--config={self.settings.write_containerd()}"]
         containerd = keeper.start(CONTAINERD, argv, self._environment)
-        containerd.wait_ready(lambda: self._ctr("version", check=False) == 0, _CONTAINERD_SECONDS)
+        containerd.wait_ready(self._answers, _CONTAINERD_SECONDS)
         for image in images:
             self.import_image(image)
         user = f"system:node:{settings.NAME}"
@@ -80,7 +80,16 @@ class Node:
 
     def import_image(self, archive: Path) -> None:
         """Give the node an image that it need not pull."""
-        self._ctr("--namespace=k8s.io", "images", "import", str(archive))
+        self._ctr("images", "import", str(archive))
+
+    def process_id(self, container: str) -> int:
+        """Return the process id of a container's first process; the container as a Pod's status names it."""
+        name = container.removeprefix("containerd://")
+        for line in self._ctr("tasks", "list").splitlines():
+            task, pid, *_ = line.split()
+            if task == name:
+                return int(pid)
+        raise ClusterFailed(f"no process of the container {name} runs")
 
     def _wait_ready(self) -> None:
         condition = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
@@ -92,11 +101,18 @@ class Node:
             log = last_lines(self.cluster.directory / f"{programs.KUBELET}.log")
             raise ClusterFailed(f"the node is not ready after {READY_SECONDS:g} s:{log}")
 
-    def _ctr(self, *arguments: str, check: bool = True) -> int:
-        done = subprocess.run(["ctr", *arguments], env=self._environment, capture_output=True, text=True, check=False)
-        if check and done.returncode != 0:
-            raise ClusterFailed(f"ctr {' '.join(arguments)}: {done.stderr.strip()}")
-        return done.returncode
+    def _answers(self) -> bool:
+        try:
+            return bool(self._ctr("version"))
+        except ClusterFailed:
+            return False
+
+    def _ctr(self, *arguments: str) -> str:
+        argv = ["ctr", "--namespace=k8s.io", *arguments]
+        done = subprocess.run(argv, env=self._environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise ClusterFailed(f"{' '.join(argv)}: {done.stderr.strip()}")
+        return done.stdout
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,59 @@
+"""A release is upgraded, rolled back and restarted while Pods are created at a steady rate; not one of them suffers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.release import pull_secret
+from tests.integration.creates import SteadyCreates, calls, failed_open
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.e2e.release import Release
+    from tests.e2e.site import Local
+
+LEAST_CREATES = 300
+"""Fewer would prove little; on two idle cores there are some thousands."""
+
+
+def upgrade(release: Release) -> None:
+    release.upgrade(
+        log={"level": "debug"},
+        webhook={"replicas": 3, "timeoutSeconds": 7},
+        pullSecrets=[pull_secret(), pull_secret("further-credentials")],
+    )
+
+
+def rollback(release: Release) -> None:
+    release.rollback()
+
+
+def restart(release: Release) -> None:
+    release.restart()
+
+
+@pytest.fixture(scope="module")
+def release(install: Callable[..., Release]) -> Release:
+    return install("rolling")
+
+
+@pytest.fixture(scope="module")
+def tenant(release: Release) -> str:
+    return release.create_tenant("steady")
+
+
+@pytest.mark.parametrize("change", [upgrade, rollback, restart])
+def test_no_create_fails_and_none_fails_open(
+    local: Local, release: Release, tenant: str, change: Callable[[Release], None]
+) -> None:
+    cluster = local.node.cluster
+    open_before, calls_before = failed_open(cluster), calls(cluster)
+    with SteadyCreates(cluster.api, tenant, per_second=40) as creates:
+        change(release)
+    assert creates.failures == []
+    assert failed_open(cluster) == open_before
+    assert creates.patched >= LEAST_CREATES
+    assert calls(cluster) - calls_before >= creates.patched
