@@ -1,4 +1,4 @@
-"""``helm uninstall`` leaves the cluster as it was before, but for the namespace and the sources, which are the user's."""
+"""``helm uninstall`` leaves the cluster as it was before, but for the namespace and the sources: those are a user's."""
 
 from __future__ import annotations
 

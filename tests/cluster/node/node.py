@@ -91,6 +91,17 @@ class Node:
                 return int(pid)
         raise ClusterFailed(f"no process of the container {name} runs")
 
+    def process_status(self, container: str) -> dict[str, str]:
+        """Return what ``/proc`` says of a container's first process: see proc_pid_status(5)."""
+        status = Path(f"/proc/{self.process_id(container)}/status").read_text()
+        return {name: value.strip() for name, _, value in (line.partition(":") for line in status.splitlines())}
+
+    def root_is_read_only(self, container: str) -> bool:
+        """Whether the root file system that a container's process sees is mounted read-only."""
+        mounts = Path(f"/proc/{self.process_id(container)}/mounts").read_text().splitlines()
+        fields = [line.split() for line in mounts]
+        return any(place == "/" and "ro" in options.split(",") for _, place, _, options, *_ in fields)
+
     def _wait_ready(self) -> None:
         condition = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
 
