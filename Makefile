@@ -33,10 +33,11 @@ check: $(READY) ## format, lint, types, import contracts, chart: changes no file
 	$(RUN)/python -m tests.chart.readme --check
 	test -z "$$(gofmt -l tests/cluster/binary tests/bench/baselines tests/oracle 2>/dev/null)"
 
-fix: $(READY) ## format, mend what ruff can mend, write the chart's README and snapshots
+fix: $(READY) ## format, mend what ruff can mend, write what is made from the chart
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
 	$(RUN)/python -m tests.chart.readme
+	$(RUN)/python -m tests.chart.dashboard
 	$(RUN)/python -m tests.chart.snapshots
 
 bench: bench-admission bench-sync ## measure everything; writes JSON and plots into tests/bench/results

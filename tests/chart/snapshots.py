@@ -45,8 +45,15 @@ def snapshot(name: str) -> str:
 
 
 def _objects(name: str) -> dict[tuple[str, str], dict[str, Any]]:
-    found = {(item["kind"], item["metadata"]["name"]): item for item in render(VALUE_SETS[name]).objects}
+    rendered = map(_shortened, render(VALUE_SETS[name]).objects)
+    found = {(item["kind"], item["metadata"]["name"]): item for item in rendered}
     return dict(sorted(found.items()))
+
+
+def _shortened(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an object without the text of the dashboard, which is a file of the chart."""
+    dashboards = {key: "as in files/dashboard.json" for key in item.get("data", {}) if key.endswith("webhook.json")}
+    return {**item, "data": {**item["data"], **dashboards}} if dashboards else item
 
 
 def _document(item: dict[str, Any]) -> str:

@@ -126,6 +126,8 @@ BAD_VALUES = [
     ({"sync": {"autoscaling": {"enabled": True}}}, "sync autoscaling"),
     ({"networkPolicy": {"apiServerPorts": [0]}}, "networkPolicy.apiServerPorts.0 1"),
     ({"networkPolicy": {"dnsPorts": []}}, "networkPolicy.dnsPorts 1"),
+    ({"monitoring": {"podMonitor": {"interval": "30"}}}, "monitoring.podMonitor.interval"),
+    ({"monitoring": {"serviceMonitor": {}}}, "monitoring serviceMonitor"),
     ({"extraObjects": [7]}, "extraObjects.0"),
 ]
 
@@ -174,6 +176,10 @@ CONTRADICTIONS = [
     (
         {"webhook": {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": None}}}},
         "webhook.autoscaling: needs webhook.resources.requests.cpu, of which it counts the per cent",
+    ),
+    (
+        {"monitoring": {"prometheusRule": {"disabled": ["NoLeader"]}}},
+        'monitoring.prometheusRule.disabled[0]: there is no alert "NoLeader"; there are PullSecretsWebhookDown, ',
     ),
     (entry(name=f"{FULLNAME}-tls"), f'"{FULLNAME}-tls" is the name of a Secret that holds the webhook\'s certificate'),
     (entry(sources=[{"secretName": f"{FULLNAME}-ca"}]), "holds the webhook's certificate"),

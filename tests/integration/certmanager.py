@@ -1,46 +1,34 @@
-"""What of cert-manager this chart uses: the two kinds, with exactly the fields it may set, on a real API server.
-
-Not cert-manager's own definitions: a field that is not named here is refused, so that the chart cannot drift.
-"""
+"""What of cert-manager this chart uses: the two kinds, with exactly the fields it may set, on a real API server."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tests.integration.playground import eventually
+from tests.integration import definitions
+from tests.integration.definitions import TEXT, a_list, an_object, definition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tests.cluster.cluster import Cluster
 
 GROUP = "cert-manager.io"
-_TEXT = {"type": "string", "minLength": 1}
 _GO_DURATION = {"type": "string", "pattern": "^([0-9]+(h|m|s))+$"}
-_TEXTS = {"type": "array", "items": _TEXT}
 
-
-def _object(properties: Mapping[str, Any], required: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {"type": "object", "properties": dict(properties), **({"required": list(required)} if required else {})}
-
-
-_ISSUER_REFERENCE = _object({"name": _TEXT, "kind": _TEXT, "group": _TEXT}, ("name",))
-_PRIVATE_KEY = _object(
+_ISSUER_REFERENCE = an_object({"name": TEXT, "kind": TEXT, "group": TEXT}, ("name",))
+_PRIVATE_KEY = an_object(
     {
         "algorithm": {"enum": ["RSA", "ECDSA", "Ed25519"], "type": "string"},
         "size": {"type": "integer"},
         "rotationPolicy": {"enum": ["Never", "Always"], "type": "string"},
     }
 )
-_CERTIFICATE = _object(
+_CERTIFICATE = an_object(
     {
         "isCA": {"type": "boolean"},
-        "commonName": {**_TEXT, "maxLength": 64},
-        "dnsNames": _TEXTS,
-        "ipAddresses": _TEXTS,
-        "usages": _TEXTS,
-        "secretName": _TEXT,
+        "commonName": {**TEXT, "maxLength": 64},
+        "dnsNames": a_list(TEXT),
+        "ipAddresses": a_list(TEXT),
+        "usages": a_list(TEXT),
+        "secretName": TEXT,
         "duration": _GO_DURATION,
         "renewBefore": _GO_DURATION,
         "privateKey": _PRIVATE_KEY,
@@ -48,35 +36,10 @@ _CERTIFICATE = _object(
     },
     ("secretName", "issuerRef"),
 )
-_ISSUER = _object({"selfSigned": _object({}), "ca": _object({"secretName": _TEXT}, ("secretName",))})
-
-
-def _definition(kind: str, plural: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    schema = _object({"spec": spec}, ("spec",))
-    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{GROUP}"},
-        "spec": {
-            "group": GROUP,
-            "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"},
-            "versions": [version],
-        },
-    }
-
-
-DEFINITIONS = [
-    _definition("Certificate", "certificates", _CERTIFICATE),
-    _definition("Issuer", "issuers", _ISSUER),
-]
+_ISSUER = an_object({"selfSigned": an_object({}), "ca": an_object({"secretName": TEXT}, ("secretName",))})
 
 
 def define(cluster: Cluster) -> None:
     """Make the two kinds known to a cluster; harmless when they are."""
-    items = json.dumps({"apiVersion": "v1", "kind": "List", "items": DEFINITIONS})
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=items)
-    for definition in DEFINITIONS:
-        plural = definition["spec"]["names"]["plural"]
-        eventually(lambda plural=plural: cluster.api.answers(f"/apis/{GROUP}/v1/{plural}"))  # type: ignore[misc]
+    kinds = (("Certificate", _CERTIFICATE), ("Issuer", _ISSUER))
+    definitions.define(cluster, [definition(GROUP, kind, spec) for kind, spec in kinds])

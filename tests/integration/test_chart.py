@@ -14,7 +14,7 @@ import yaml
 from tests.chart.valuesets import VALUE_SETS
 from tests.cluster import helm
 from tests.cluster.errors import HelmFailed
-from tests.integration import certmanager
+from tests.integration import certmanager, prometheus_operator
 from tests.integration.playground import eventually
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 def dry_run(cluster: Cluster, release: str, namespace: str, values: Mapping[str, Any]) -> list[str]:
     """Have the API server judge what is rendered, unknown fields and warnings included; return what it names."""
+    certmanager.define(cluster)
+    prometheus_operator.define(cluster)
     items = {"apiVersion": "v1", "kind": "List", "items": helm.template(release, namespace, values)}
     options = ["--server-side", "--dry-run=server", "--validate=strict", "--warnings-as-errors", "--output=name"]
     return cluster.kubectl("apply", *options, "-f", "-", input=json.dumps(items)).split()
@@ -48,13 +50,11 @@ def dry_run(cluster: Cluster, release: str, namespace: str, values: Mapping[str,
 
 @pytest.mark.parametrize("name", VALUE_SETS)
 def test_what_is_rendered_is_valid_on_the_api_server(cluster: Cluster, namespace: str, name: str) -> None:
-    certmanager.define(cluster)
     rendered = helm.template("psw", namespace, VALUE_SETS[name])
     assert len(dry_run(cluster, "psw", namespace, VALUE_SETS[name])) == len(rendered)
 
 
 def test_the_longest_name_of_a_release_is_valid(cluster: Cluster, namespace: str) -> None:
-    certmanager.define(cluster)
     assert dry_run(cluster, LONGEST_RELEASE, namespace, VALUE_SETS["everything"])
 
 

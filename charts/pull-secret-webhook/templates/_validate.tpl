@@ -11,6 +11,7 @@
 {{- include "pull-secret-webhook.validateLifetimes" . -}}
 {{- include "pull-secret-webhook.validateSourceSecrets" . -}}
 {{- include "pull-secret-webhook.validateAutoscaling" .Values.webhook -}}
+{{- include "pull-secret-webhook.validateMonitoring" . -}}
 {{- end -}}
 
 {{- define "pull-secret-webhook.validateNames" -}}

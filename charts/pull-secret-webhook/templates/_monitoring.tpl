@@ -1,0 +1,20 @@
+{{/* The rules of files/alerts.yaml, with this release's own words. */}}
+{{- define "pull-secret-webhook.alerts" -}}
+{{- .Files.Get "files/alerts.yaml"
+    | replace "RELEASE_NAMESPACE" (include "pull-secret-webhook.namespace" .)
+    | replace "FULLNAME" (include "pull-secret-webhook.fullname" .)
+    | replace "SERVING_QUARTER" (div (include "pull-secret-webhook.seconds" .Values.certificates.lifetime) 4 | toString)
+    | replace "AUTHORITY_QUARTER" (div (include "pull-secret-webhook.seconds" .Values.certificates.caLifetime) 4 | toString) -}}
+{{- end -}}
+
+{{- define "pull-secret-webhook.validateMonitoring" -}}
+{{- if .Values.monitoring.prometheusRule.disabled -}}
+{{- $alerts := list -}}
+{{- range (include "pull-secret-webhook.alerts" . | fromYaml).groups }}{{ range .rules }}{{ $alerts = append $alerts .alert }}{{ end }}{{ end -}}
+{{- range $index, $name := .Values.monitoring.prometheusRule.disabled -}}
+{{- if not (has $name $alerts) -}}
+{{- fail (printf "monitoring.prometheusRule.disabled[%d]: there is no alert %q; there are %s" $index $name ($alerts | join ", ")) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,152 @@
+"""The queries of alerts and dashboard ask for metrics and labels that there are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tests.chart import dashboard, promtool, queries
+from tests.chart.rendered import FULLNAME, NAMESPACE, render
+from tests.cluster.helm import CHART
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DOCS = Path(__file__).parents[2] / "docs"
+KNOWN: Mapping[str, queries.Metric] = {**queries.documented(), **queries.API_SERVER}
+PANELS = [panel for panels in dashboard.ROWS.values() for panel in panels]
+RULES = {
+    rule["alert"]: rule
+    for group in yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"]
+    for rule in group["rules"]
+}
+QUERIES = {
+    **{f"{panel.title} {legend}": query for panel in PANELS for legend, query in panel.queries.items()},
+    **{alert: rule["expr"] for alert, rule in RULES.items()},
+}
+each_query = pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+
+
+def problems(query: str) -> list[str]:
+    """Return what a query asks for that there is not."""
+    found, labels = [], {"le", *queries.TARGET_LABELS}
+    for name, matched in queries.asked(query):
+        resolved = queries.resolve(name, KNOWN)
+        if resolved is None:
+            found.append(f"no metric {name}")
+            continue
+        metric, is_counter = resolved
+        labels |= metric.labels
+        found += [f"no label {label} on {name}" for label in matched - metric.labels - queries.TARGET_LABELS]
+        if name in queries.over_time(query) and not is_counter:
+            found.append(f"{name} is no counter")
+    return found + [f"no label {label} to group by" for label in queries.grouped(query) - labels]
+
+
+@each_query
+def test_every_query_asks_for_what_there_is(query: str) -> None:
+    assert list(queries.asked(query))
+    assert problems(query) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("sum(pullsecrets_sync_copie)", "no metric pullsecrets_sync_copie"),
+        ('pullsecrets_sync_copies{stat="x"}', "no label stat on pullsecrets_sync_copies"),
+        ("rate(pullsecrets_sync_copies{}[5m])", "pullsecrets_sync_copies is no counter"),
+        ("sum by (colour) (pullsecrets_sync_copies)", "no label colour to group by"),
+        ("pullsecrets_sync_copies_bucket", "no metric pullsecrets_sync_copies_bucket"),
+    ],
+)
+def test_a_query_for_what_there_is_not_is_found(query: str, problem: str) -> None:
+    assert problems(query) == [problem]
+
+
+@each_query
+def test_every_query_is_about_one_release(query: str) -> None:
+    """The names of the webhooks are those of every release; all else is told apart by the namespace."""
+    ours = ('namespace="$namespace"', 'namespace="RELEASE_NAMESPACE"', "[.]pullsecrets[.]webhook")
+    assert any(matcher in query for matcher in ours)
+
+
+@promtool.needed
+def test_every_query_of_the_dashboard_is_valid(tmp_path: Path) -> None:
+    filled = [
+        query.replace("$__rate_interval", "5m").replace("$__range", "3h")
+        for panel in PANELS
+        for query in panel.queries.values()
+    ]
+    rules = [{"record": f"panel:{index}", "expr": query} for index, query in enumerate(filled)]
+    document = {"groups": [{"name": "dashboard", "rules": rules}]}
+    promtool.run("check", "rules", promtool.written(tmp_path / "dashboard.yaml", document))
+
+
+def test_the_dashboard_in_the_chart_is_the_one_that_is_written_here() -> None:
+    assert dashboard.text() == dashboard.FILE.read_text(), "run `make fix`"
+
+
+def test_no_panel_lies_over_another() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard.dashboard()["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert all(x < dashboard.WIDTH for x, _ in cells)
+        taken |= cells
+
+
+def test_a_legend_names_labels_that_its_query_has() -> None:
+    for panel in PANELS:
+        for legend, query in panel.queries.items():
+            named = set(re.findall(r"\{\{(\w+)\}\}", legend))
+            kept = queries.grouped(query) | {"pod"}
+            for name, _ in queries.asked(query):
+                resolved = queries.resolve(name, KNOWN)
+                kept |= resolved[0].labels if resolved and not queries.grouped(query) else set()
+            assert named <= kept, (panel.title, legend)
+
+
+def test_the_dashboard_is_a_config_map_that_grafana_finds() -> None:
+    values = {"monitoring": {"dashboard": {"enabled": True, "annotations": {"folder": "platform"}}}}
+    found = render(values).one("ConfigMap", "-dashboard")
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert found["metadata"]["annotations"] == {"folder": "platform"}
+    assert found["data"] == {f"{FULLNAME}.json": dashboard.text()}
+
+
+def test_the_pod_monitor_reads_the_metrics_of_both_roles() -> None:
+    rendered = render(
+        {"monitoring": {"podMonitor": {"enabled": True, "interval": "1m", "labels": {"release": "prom"}}}}
+    )
+    monitor = rendered.one("PodMonitor")
+    assert monitor["metadata"]["labels"]["release"] == "prom"
+    assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "metrics", "interval": "1m"}]
+    (components,) = monitor["spec"]["selector"]["matchExpressions"]
+    for component in components["values"]:
+        deployment = rendered.one("Deployment", f"-{component}")
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        assert components["key"] in labels
+        assert {"name": "metrics", "containerPort": 8080} in rendered.container(component)["ports"]
+    assert monitor["metadata"]["namespace"] == NAMESPACE
+
+
+def test_the_documented_alerts_are_those_of_the_chart() -> None:
+    row = re.compile(r"^\| `(PullSecrets\w+)` \| (\w+) \| ([^|]+) \| [^|]+ \|$", re.MULTILINE)
+    found = row.findall((DOCS / "alerts.md").read_text())
+    assert found == [(alert, rule["labels"]["severity"], rule.get("for", "at once")) for alert, rule in RULES.items()]
+
+
+def test_nothing_is_monitored_unless_asked_for() -> None:
+    kinds = {item["kind"] for item in render().objects}
+    assert not kinds & {"PodMonitor", "PrometheusRule"}
+    assert len(render().of_kind("ConfigMap")) == 1
