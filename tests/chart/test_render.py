@@ -39,6 +39,10 @@ def test_the_defaults_install_the_whole_house() -> None:
         ("ServiceAccount", "-cleanup"),
         ("ServiceAccount", "-sync"),
         ("ServiceAccount", "-webhook"),
+        ("ValidatingAdmissionPolicy", "-secrets"),
+        ("ValidatingAdmissionPolicy", "-serviceaccounts"),
+        ("ValidatingAdmissionPolicyBinding", "-secrets"),
+        ("ValidatingAdmissionPolicyBinding", "-serviceaccounts"),
     ]
 
 

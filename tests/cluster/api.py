@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from tests.cluster.errors import ClusterFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tests.cluster.pki import Pair
@@ -38,14 +39,16 @@ class Answer:
 
 
 class Api:
-    """Requests with one client certificate; thread-safe, one connection a request."""
+    """Requests with one client certificate or bearer token; thread-safe, one connection a request."""
 
-    def __init__(self, url: str, ca: Path, client: Pair) -> None:
+    def __init__(self, url: str, ca: Path, client: Pair | None, token: str = "") -> None:
         self.url = url
+        self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
         address = urlsplit(url)
         self._host, self._port = address.hostname or "", address.port
         self._context = ssl.create_default_context(cafile=str(ca))
-        self._context.load_cert_chain(client.certificate, client.key)
+        if client is not None:
+            self._context.load_cert_chain(client.certificate, client.key)
 
     def request(
         self,
@@ -54,12 +57,14 @@ class Api:
         body: object = None,
         content_type: str = "application/json",
         timeout: float = TIMEOUT_SECONDS,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send one request with a JSON body, if any, and return the answer whatever its status; OSError if none."""
         connection = http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._context)
         try:
             content = None if body is None else json.dumps(body).encode()
-            connection.request(method, path, content, {"Content-Type": content_type})
+            sent = {"Content-Type": content_type, **self._authorization, **(headers or {})}
+            connection.request(method, path, content, sent)
             response = connection.getresponse()
             return Answer(response.status, response.read().decode())
         except http.client.HTTPException as error:

@@ -146,11 +146,12 @@ class Cluster:
 
     def kubeconfig_for(self, service_account: str, namespace: str) -> Path:
         """Return a kubeconfig with a fresh token of a ServiceAccount, and nothing else."""
-        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token"
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
-        answer = self.api.call("POST", path, {**request, "spec": {"expirationSeconds": TOKEN_SECONDS}})
         file = self.directory / f"{namespace}.{service_account}.kubeconfig"
-        return kubeconfig.with_token(file, self.url, self.ca_file, answer["status"]["token"])
+        return kubeconfig.with_token(file, self.url, self.ca_file, self._token(service_account, namespace))
+
+    def api_as(self, service_account: str, namespace: str) -> Api:
+        """Return requests with a fresh token of a ServiceAccount."""
+        return Api(self.url, self.ca_file, None, self._token(service_account, namespace))
 
     def kubeconfig_with_client_certificate(self, user: str, groups: Sequence[str] = ()) -> Path:
         """Return a kubeconfig with a client certificate for that user name and those groups."""
@@ -199,6 +200,13 @@ class Cluster:
     @cached_property
     def _controller_manager_kubeconfig(self) -> Path:
         return self._client_kubeconfig(programs.CONTROLLER_MANAGER, self._pki.controller_manager)
+
+    def _token(self, service_account: str, namespace: str) -> str:
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token"
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
+        answer = self.api.call("POST", path, {**request, "spec": {"expirationSeconds": TOKEN_SECONDS}})
+        token: str = answer["status"]["token"]
+        return token
 
     def _client_kubeconfig(self, file: str, pair: pki.Pair) -> Path:
         path = self.directory / f"{file}.kubeconfig"

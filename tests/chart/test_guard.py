@@ -1,0 +1,84 @@
+"""Which ValidatingAdmissionPolicies the chart renders, and about whom; that they hold is tested on a real server."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.chart.rendered import FULLNAME, NAMESPACE, RELEASE, SAMPLE, Rendered, render
+from tests.cluster import helm
+from webhook.core.ownership import labels_for
+
+POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
+BOTH = [f"{FULLNAME}-secrets", f"{FULLNAME}-serviceaccounts"]
+
+
+def names(rendered: Rendered, kind: str) -> list[str]:
+    return sorted(item["metadata"]["name"] for item in rendered.of_kind(kind))
+
+
+def expressions(rendered: Rendered, suffix: str) -> str:
+    return json.dumps(rendered.one(POLICY, suffix)["spec"]).replace('\\"', '"')
+
+
+def test_they_are_there_unless_they_are_not_wanted() -> None:
+    assert names(render(SAMPLE), POLICY) == names(render(SAMPLE), BINDING) == BOTH
+    reserving = render({**SAMPLE, "guard": {"reserveOptIn": True}})
+    assert names(reserving, POLICY) == names(reserving, BINDING) == [f"{FULLNAME}-opt-in", *BOTH]
+    unwanted = render({**SAMPLE, "guard": {"enabled": False, "reserveOptIn": True}})
+    assert names(unwanted, POLICY) == names(unwanted, BINDING) == []
+
+
+@pytest.mark.parametrize(("version", "count"), [("1.29.9", 0), ("1.30.0", 4), ("1.30.0-eks-1", 4), ("1.37.2", 4)])
+def test_they_are_there_where_the_cluster_has_them(version: str, count: int) -> None:
+    rendered = helm.run(["template", RELEASE, str(helm.CHART), "--kube-version", version])
+    assert rendered.count(f"\nkind: {POLICY}") == count
+
+
+def test_each_is_bound_and_denies() -> None:
+    rendered = render({**SAMPLE, "guard": {"reserveOptIn": True}})
+    for binding in rendered.of_kind(BINDING):
+        assert binding["spec"] == {"policyName": binding["metadata"]["name"], "validationActions": ["Deny"]}
+        assert (
+            rendered.one(POLICY, binding["spec"]["policyName"].removeprefix(FULLNAME))["spec"]["failurePolicy"]
+            == "Fail"
+        )
+
+
+@pytest.mark.parametrize("suffix", ["-secrets", "-serviceaccounts"])
+def test_they_are_about_our_own_identities_alone(suffix: str) -> None:
+    (condition,) = render(SAMPLE).one(POLICY, suffix)["spec"]["matchConditions"]
+    users = [f"system:serviceaccount:{NAMESPACE}:{FULLNAME}-{component}" for component in ("sync", "cleanup")]
+    assert condition["expression"] == f'request.userInfo.username in ["{users[0]}", "{users[1]}"]'
+
+
+def test_the_labels_are_those_that_the_program_writes() -> None:
+    found = expressions(render(SAMPLE), "-secrets")
+    for key, value in labels_for(RELEASE, NAMESPACE).items():
+        assert f'[?"{key}"].orValue("") == "{value}"' in found
+
+
+def test_the_names_are_those_of_the_configuration() -> None:
+    secrets, accounts = (expressions(render(SAMPLE), suffix) for suffix in ("-secrets", "-serviceaccounts"))
+    assert 'request.name in ["registry-credentials","vendor-credentials"]' in secrets
+    assert '!(name in ["registry-credentials","vendor-credentials","old-credentials"])' in accounts
+    assert f'request.name in ["{FULLNAME}-tls","{FULLNAME}-ca"]' in secrets
+
+
+def test_where_somebody_else_keeps_the_certificate_it_is_no_exception() -> None:
+    found = expressions(render({**SAMPLE, "certificates": {"mode": "cert-manager"}}), "-secrets")
+    assert f'request.namespace == "{NAMESPACE}" && request.name in []' in found
+
+
+def test_label_and_exclusions_are_those_of_the_values() -> None:
+    values: dict[str, Any] = {
+        **SAMPLE,
+        "optIn": {"label": "x.example.com/in", "value": "on"},
+        "excludedNamespaces": ["system"],
+    }
+    for suffix in ("-secrets", "-serviceaccounts"):
+        found = expressions(render(values), suffix)
+        assert f'!(request.namespace in ["system","{NAMESPACE}"])' in found
+        assert 'labels[?"x.example.com/in"].orValue("") == "on"' in found

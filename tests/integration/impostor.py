@@ -1,0 +1,64 @@
+"""Somebody with a stolen token of one of the chart's ServiceAccounts, and what he may try."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.integration.playground import COPY, REGISTRY, dockerconfigjson
+from webhook.core.ownership import labels_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.cluster.api import Answer, Api
+    from tests.integration.playground import Playground
+
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Impostor:
+    """Requests of one identity; each answer is the API server's own."""
+
+    api: Api
+    playground: Playground
+
+    @classmethod
+    def of(cls, playground: Playground, component: str) -> Impostor:
+        """Steal a token: ``webhook``, ``sync`` or ``cleanup``."""
+        installation = playground.installation
+        name = f"{installation.fullname}-{component}"
+        return cls(playground.cluster.api_as(name, installation.namespace), playground)
+
+    @property
+    def our_labels(self) -> dict[str, str]:
+        return labels_for(self.playground.installation.release, self.playground.installation.namespace)
+
+    def apply_secret(self, namespace: str, name: str = COPY, *, query: str = "", **changes: Any) -> Answer:  # noqa: ANN401
+        """Write a Secret by server-side apply, as sync writes a copy, but for the ``changes``."""
+        metadata = {"name": name, "namespace": namespace, "labels": self.our_labels}
+        body = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": metadata | changes.pop("metadata", {}),
+            "type": "kubernetes.io/dockerconfigjson",
+            "data": dockerconfigjson("stolen", REGISTRY),
+            **changes,
+        }
+        path = f"/api/v1/namespaces/{namespace}/secrets/{name}?fieldManager=impostor&force=true{query}"
+        return self.api.request("PATCH", path, body, APPLY)
+
+    def delete_secret(self, namespace: str, name: str = COPY, query: str = "") -> Answer:
+        return self.api.request("DELETE", f"/api/v1/namespaces/{namespace}/secrets/{name}{query}")
+
+    def patch_account(self, namespace: str, body: Mapping[str, Any], name: str = "default", query: str = "") -> Answer:
+        """Change a ServiceAccount by a merge patch."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}{query}"
+        return self.api.request("PATCH", path, body, MERGE)
+
+    def reference(self, namespace: str, *names: str, account: str = "default", query: str = "") -> Answer:
+        """Make a ServiceAccount reference exactly these names."""
+        return self.patch_account(namespace, {"imagePullSecrets": [{"name": name} for name in names]}, account, query)

@@ -1,0 +1,325 @@
+"""The ValidatingAdmissionPolicies of the chart on a real API server: what they let pass, and what they refuse.
+
+RBAC cannot say what is written, only to what; here somebody with a token of the sync loop tries the rest.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.impostor import Impostor
+from tests.integration.playground import COPY, Playground, eventually, service_account
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.api import Answer
+    from tests.cluster.cluster import Cluster
+
+OLD = "old-credentials"
+POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+
+
+@pytest.fixture(scope="module")
+def guarded(cluster: Cluster) -> Iterator[Playground]:
+    """An installation in which nothing runs, with both policies about the sync identity in force."""
+    with Playground.make(cluster, retired=[OLD]) as playground:
+        namespace = playground.namespace(selected=False)
+        thief = Impostor.of(playground, "sync")
+        eventually(lambda: thief.apply_secret(namespace, query="&dryRun=All").status == 403)
+        eventually(
+            lambda: thief.patch_account(namespace, {"secrets": [{"name": "x"}]}, query="?dryRun=All").status == 403
+        )
+        yield playground
+
+
+@pytest.fixture(scope="module")
+def sync(guarded: Playground) -> Impostor:
+    return Impostor.of(guarded, "sync")
+
+
+@pytest.fixture
+def tenant(guarded: Playground) -> str:
+    return guarded.namespace(selected=True)
+
+
+@pytest.fixture
+def stranger(guarded: Playground) -> str:
+    return guarded.namespace(selected=False)
+
+
+def refused(answer: Answer, because: str) -> None:
+    """See that it was a policy that refused, and that it says why."""
+    assert answer.status == 403, answer.text
+    message = answer.json()["message"]
+    assert "ValidatingAdmissionPolicy" in message
+    assert because in message
+
+
+def stored(answer: Answer) -> dict[str, Any]:
+    assert answer.status in (200, 201), answer.text
+    return answer.json()
+
+
+# Copies
+
+
+def test_a_copy_is_made_changed_and_deleted(sync: Impostor, tenant: str) -> None:
+    first = stored(sync.apply_secret(tenant))
+    second = stored(sync.apply_secret(tenant, data={".dockerconfigjson": "e30="}))
+    assert first["metadata"]["uid"] == second["metadata"]["uid"]
+    stored(sync.delete_secret(tenant))
+
+
+def test_no_copy_is_made_where_nobody_has_asked_for_one(sync: Impostor, guarded: Playground, stranger: str) -> None:
+    refused(sync.apply_secret(stranger), "a namespace that has opted in")
+    for excluded in ("kube-system", guarded.installation.namespace):
+        guarded.opt(excluded, "enabled")
+        try:
+            refused(sync.apply_secret(excluded), "is not excluded")
+        finally:
+            guarded.opt(excluded, None)
+
+
+def test_what_a_namespace_got_before_it_opted_out_is_deleted_and_not_changed(
+    sync: Impostor, guarded: Playground, tenant: str
+) -> None:
+    stored(sync.apply_secret(tenant))
+    guarded.opt(tenant, None)
+    eventually(lambda: sync.apply_secret(tenant, query="&dryRun=All").status == 403)
+    refused(sync.apply_secret(tenant, data={".dockerconfigjson": "e30="}), "has opted in")
+    stored(sync.delete_secret(tenant))
+
+
+def test_a_retired_name_is_only_taken_away(sync: Impostor, guarded: Playground, tenant: str) -> None:
+    refused(sync.apply_secret(tenant, OLD), "the name of a configured pull secret")
+    copy = {"metadata": {"labels": sync.our_labels}, "type": "kubernetes.io/dockerconfigjson"}
+    guarded.apply(
+        tenant,
+        "Secret",
+        OLD,
+        {
+            "data": {".dockerconfigjson": "e30="},
+            **copy,
+            "metadata": {"name": OLD, "namespace": tenant, "labels": sync.our_labels},
+        },
+    )
+    stored(sync.delete_secret(tenant, OLD))
+
+
+@pytest.mark.parametrize("kind", ["Opaque", "kubernetes.io/tls", "kubernetes.io/service-account-token"])
+def test_a_copy_is_of_no_other_type(sync: Impostor, tenant: str, kind: str) -> None:
+    data = {"tls.crt": "", "tls.key": ""} if kind.endswith("tls") else {}
+    labels = {"labels": sync.our_labels, "annotations": {"kubernetes.io/service-account.name": "default"}}
+    refused(sync.apply_secret(tenant, type=kind, data=data, metadata=labels), "of type kubernetes.io/dockerconfigjson")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"app.kubernetes.io/managed-by": "Helm"},
+        {"pullsecrets.webhook/release": "another"},
+        {"pullsecrets.webhook/release-namespace": "another"},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_copy_says_whose_it_is(sync: Impostor, tenant: str, wrong: dict[str, str]) -> None:
+    refused(sync.apply_secret(tenant, metadata={"labels": {**sync.our_labels, **wrong}}), "carries the labels of this")
+    refused(sync.apply_secret(tenant, metadata={"labels": {}}), "carries the labels of this")
+
+
+def test_a_secret_of_somebody_else_is_neither_changed_nor_deleted(
+    sync: Impostor, guarded: Playground, tenant: str
+) -> None:
+    guarded.apply(
+        tenant, "Secret", COPY, {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "e30="}}
+    )
+    refused(sync.apply_secret(tenant), "is not touched")
+    refused(sync.delete_secret(tenant), "is not touched")
+    assert (guarded.get(tenant, "secrets", COPY) or {})["data"] == {".dockerconfigjson": "e30="}
+
+
+def test_the_certificate_is_kept_and_nothing_else_under_its_name(sync: Impostor, guarded: Playground) -> None:
+    namespace, name = guarded.installation.namespace, guarded.installation.tls_secret
+    pair = {"tls.crt": "", "tls.key": ""}
+    refused(sync.apply_secret(namespace, name), "the certificate of type kubernetes.io/tls")
+    stored(sync.apply_secret(namespace, name, type="kubernetes.io/tls", data=pair))
+    stored(sync.apply_secret(namespace, name, type="kubernetes.io/tls", data={**pair, "ca.crt": ""}))
+    assert sync.delete_secret(namespace, name).status == 403  # that is cleanup's
+    cleanup = Impostor.of(guarded, "cleanup")
+    guarded.apply(namespace, "Secret", guarded.installation.ca_secret, {"type": "Opaque"})
+    refused(cleanup.delete_secret(namespace, guarded.installation.ca_secret), "only a certificate that this release")
+    stored(cleanup.delete_secret(namespace, name))
+
+
+# ServiceAccounts
+
+
+def test_references_to_configured_names_come_and_go(sync: Impostor, guarded: Playground, tenant: str) -> None:
+    guarded.create(
+        tenant, "serviceaccounts", service_account("app", imagePullSecrets=[{"name": "mine"}, {"name": OLD}])
+    )
+    stored(sync.reference(tenant, "mine", OLD, COPY, account="app"))
+    stored(sync.reference(tenant, "mine", COPY, account="app"))
+    stored(sync.reference(tenant, "mine", account="app"))
+
+
+def test_references_that_are_not_ours_stay_as_they_are(sync: Impostor, guarded: Playground, tenant: str) -> None:
+    theirs = service_account("app", imagePullSecrets=[{"name": "a"}, {"name": "b"}])
+    guarded.create(tenant, "serviceaccounts", theirs)
+    for names in (("a",), ("b", "a"), ("a", "b", "c"), ("a", "b", "b"), (), ("a", COPY)):
+        refused(sync.reference(tenant, *names, account="app"), "only of configured and retired")
+    assert guarded.references(tenant, "app") == ["a", "b"]
+
+
+def test_no_reference_is_added_to_a_retired_name_nor_twice(sync: Impostor, tenant: str) -> None:
+    refused(sync.reference(tenant, OLD), "only to configured pull secrets, each once")
+    refused(sync.reference(tenant, COPY, COPY), "each once")
+
+
+def test_no_reference_is_added_where_nobody_has_asked_for_it(
+    sync: Impostor, guarded: Playground, stranger: str
+) -> None:
+    refused(sync.reference(stranger, COPY), "a namespace that has opted in")
+    guarded.create(stranger, "serviceaccounts", service_account("app", imagePullSecrets=[{"name": COPY}]))
+    stored(sync.reference(stranger, account="app"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"secrets": [{"name": "other"}]},
+        {"automountServiceAccountToken": False},
+        {"metadata": {"labels": {"x": "y"}}},
+        {"metadata": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/admin"}}},
+        {"metadata": {"annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}},
+        {"metadata": {"finalizers": ["example.com/held"]}},
+        {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "1"}]}},
+    ],
+    ids=lambda change: str(next(iter(change.get("metadata", change)))),
+)
+@pytest.mark.parametrize("component", ["sync", "cleanup"])
+def test_nothing_else_of_a_service_account_changes(
+    guarded: Playground, tenant: str, component: str, change: dict[str, Any]
+) -> None:
+    thief = Impostor.of(guarded, component)
+    before = guarded.get(tenant, "serviceaccounts", "default")
+    refused(thief.patch_account(tenant, change), "nothing changes but its imagePullSecrets")
+    refused(thief.patch_account(tenant, {**change, "imagePullSecrets": [{"name": COPY}]}), "nothing changes but")
+    assert guarded.get(tenant, "serviceaccounts", "default") == before
+
+
+def test_everybody_else_is_none_of_the_guards_business(guarded: Playground, tenant: str) -> None:
+    guarded.apply(tenant, "Secret", COPY, {"type": "Opaque"})
+    guarded.apply(
+        tenant, "ServiceAccount", "default", {"imagePullSecrets": [{"name": "x"}], "secrets": [{"name": "y"}]}
+    )
+    guarded.delete(tenant, "secrets", COPY)
+
+
+def warnings_about(playground: Playground, policy: str) -> list[Any]:
+    """Return what the API server's own type checker says about the expressions of a policy."""
+    path = f"{POLICIES}/{playground.installation.fullname}-{policy}"
+    status: dict[str, Any] = eventually(
+        lambda: playground.cluster.api.call("GET", path).get("status", {}),
+        lambda seen: seen.get("observedGeneration") == 1,
+    )
+    found: list[Any] = status.get("typeChecking", {}).get("expressionWarnings", [])
+    return found
+
+
+def test_the_api_server_finds_nothing_wrong_with_the_expressions(guarded: Playground) -> None:
+    assert warnings_about(guarded, "secrets") == []
+    assert warnings_about(guarded, "serviceaccounts") == []
+
+
+def test_without_any_name_the_expressions_still_hold(cluster: Cluster) -> None:
+    with Playground.make(cluster, pullSecrets=[]) as empty:
+        namespace = empty.namespace(selected=True)
+        assert warnings_about(empty, "secrets") == warnings_about(empty, "serviceaccounts") == []
+        thief = Impostor.of(empty, "sync")
+        change = {"metadata": {"labels": {"x": "y"}}}
+        eventually(lambda: thief.patch_account(namespace, change, query="?dryRun=All").status == 403)
+        refused(thief.reference(namespace, COPY), "only of configured and retired")
+
+
+# The opt-in label
+
+
+@pytest.fixture(scope="module")
+def reserving(cluster: Cluster) -> Iterator[Playground]:
+    """An installation that reserves its label, two people who may edit namespaces, and one who may opt in as well."""
+    with Playground.make(cluster, guard={"reserveOptIn": True}) as playground:
+        namespace = playground.installation.namespace
+        edit = {
+            "apiGroups": [""],
+            "resources": ["namespaces", "namespaces/status"],
+            "verbs": ["create", "get", "patch"],
+        }
+        opt_in = {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["opt-in"]}
+        for person, rules in (("tenant", [edit]), ("platform", [edit, opt_in])):
+            name = f"{playground.installation.release}-{person}"
+            playground.apply(namespace, "ServiceAccount", person, {})
+            subject = {"kind": "ServiceAccount", "name": person, "namespace": namespace}
+            reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+            rbac(playground, "ClusterRole", name, {"rules": rules})
+            rbac(playground, "ClusterRoleBinding", name, {"roleRef": reference, "subjects": [subject]})
+        editor = cluster.api_as("tenant", namespace)
+        body = {"metadata": {"name": "x", "labels": {playground.label: "enabled"}}}
+        eventually(lambda: "opt-in" in editor.request("POST", "/api/v1/namespaces?dryRun=All", body).text)
+        yield playground
+        for person in ("tenant", "platform"):
+            name = f"{playground.installation.release}-{person}"
+            for kind in ("clusterrolebinding", "clusterrole"):
+                cluster.kubectl("delete", kind, name)
+
+
+def rbac(playground: Playground, kind: str, name: str, body: dict[str, Any]) -> None:
+    group = "rbac.authorization.k8s.io/v1"
+    whole = {"apiVersion": group, "kind": kind, "metadata": {"name": name}, **body}
+    playground.cluster.api.call("POST", f"/apis/{group}/{kind.lower()}s", whole)
+
+
+def label(playground: Playground, person: str, namespace: str, value: str | None, subresource: str = "") -> Answer:
+    api = playground.cluster.api_as(person, playground.installation.namespace)
+    body = {"metadata": {"labels": {playground.label: value}}}
+    return api.request("PATCH", f"/api/v1/namespaces/{namespace}{subresource}", body, "application/merge-patch+json")
+
+
+def test_who_may_opt_in_sets_changes_and_removes_the_label(reserving: Playground) -> None:
+    namespace = reserving.namespace(selected=False)
+    for value in ("enabled", "disabled", None):
+        stored(label(reserving, "platform", namespace, value))
+
+
+def test_who_may_only_edit_the_namespace_may_not(reserving: Playground) -> None:
+    outside, inside = reserving.namespace(selected=False), reserving.namespace(selected=True)
+    for namespace, value in ((outside, "enabled"), (inside, None), (inside, "x")):
+        for subresource in ("", "/status"):
+            answer = label(reserving, "tenant", namespace, value, subresource)
+            refused(answer, f"only by who may opt-in namespaces/{namespace}")
+            assert f"serviceaccount:{reserving.installation.namespace}:tenant may not" in answer.json()["message"]
+    api = reserving.cluster.api_as("tenant", reserving.installation.namespace)
+    body = {"metadata": {"name": f"t-{uuid.uuid4().hex[:8]}", "labels": {reserving.label: "enabled"}}}
+    refused(api.request("POST", "/api/v1/namespaces", body), "only by who may opt-in")
+
+
+def test_everything_else_of_a_namespace_is_as_free_as_before(reserving: Playground) -> None:
+    namespace = reserving.namespace(selected=True)
+    api = reserving.cluster.api_as("tenant", reserving.installation.namespace)
+    body = {"metadata": {"labels": {"team": "a"}, "annotations": {"x": "y"}}}
+    stored(api.request("PATCH", f"/api/v1/namespaces/{namespace}", body, "application/merge-patch+json"))
+    stored(api.request("POST", "/api/v1/namespaces", {"metadata": {"name": f"t-{uuid.uuid4().hex[:8]}"}}))
+
+
+def test_a_namespace_with_the_label_can_still_be_deleted(reserving: Playground, cluster: Cluster) -> None:
+    namespace = reserving.namespace(selected=True)
+    cluster.delete_namespace(namespace)
+    eventually(lambda: cluster.api.request("GET", f"/api/v1/namespaces/{namespace}").status == 404)
+
+
+def test_the_api_server_finds_nothing_wrong_with_that_expression(reserving: Playground) -> None:
+    assert warnings_about(reserving, "opt-in") == []
