@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.exposition import series
-from tests.integration.playground import COPY, Playground, eventually
+from tests.integration.playground import COPY, Playground, dockerconfigjson, eventually
+from webhook.core.dockerconfig import COPY_TYPE
+from webhook.core.ownership import labels_for
 from webhook.errors import Throttled
 from webhook.kube.client import connect
 from webhook.kube.resources import SECRETS
@@ -67,14 +69,19 @@ class Crowd:
 
     def __init__(self, ours: Playground) -> None:
         self._kubeconfig = ours.installation.sync_kubeconfig
+        # What the guard lets pass: a copy, where one is wanted.
+        self._namespace = ours.namespace(selected=True)
+        release = ours.installation.release, ours.installation.namespace
+        metadata = {"name": COPY, "labels": labels_for(*release)}
+        self._body = {"metadata": metadata, "type": COPY_TYPE, "data": dockerconfigjson("crowd")}
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._write) for _ in range(WORKERS)]
         self.refused = 0
 
     def _write(self) -> None:
-        body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": COPY}}
-        query = {"fieldManager": "crowd", "dryRun": "All"}
-        path, content_type = SECRETS.path("default", COPY), "application/apply-patch+yaml"
+        body = {"apiVersion": "v1", "kind": "Secret", **self._body}
+        query = {"fieldManager": "crowd", "force": "true", "dryRun": "All"}
+        path, content_type = SECRETS.path(self._namespace, COPY), "application/apply-patch+yaml"
         client = connect(self._kubeconfig)
         while not self._over.is_set():
             try:
