@@ -3,12 +3,13 @@ UV := $(or $(shell command -v uv 2>/dev/null),.venv/bin/uv)
 PYTHON ?= python3
 RUN := .venv/bin
 WORKERS ?= 2
+FUZZ_SECONDS ?= 600
 HELM = $(or $(shell command -v helm 2>/dev/null),$(RUN)/helm)
 READY := .venv/.ready
 PYTEST := $(RUN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit check fix bench bench-admission bench-sync e2e cluster clean
+.PHONY: help run test unit check fix fuzz bench bench-admission bench-sync e2e cluster clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -39,6 +40,12 @@ fix: $(READY) ## format, mend what ruff can mend, write what is made from the ch
 	$(RUN)/python -m tests.chart.readme
 	$(RUN)/python -m tests.chart.dashboard
 	$(RUN)/python -m tests.chart.snapshots
+
+fuzz: $(READY) ## what strangers write, thrown at what reads it, led by coverage: FUZZ_SECONDS=600 for each target
+	$(UV) sync --quiet --frozen --inexact --group fuzz
+	for target in $(notdir $(wildcard tests/fuzz/corpus/*)); do \
+	  nice $(RUN)/python -m tests.fuzz $$target --seconds=$(FUZZ_SECONDS) || exit 1; \
+	done
 
 bench: bench-admission bench-sync ## measure everything; writes JSON and plots into tests/bench/results
 	$(UV) sync --quiet --frozen --inexact --group bench

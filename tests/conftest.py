@@ -31,6 +31,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | 
     return ByFile(config, log)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many inputs the fuzz targets were given."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "executions":
+                terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {value:,} inputs")
+
+
 @pytest.fixture(scope="session")
 def control_plane(request: pytest.FixtureRequest) -> binaries.Binaries:
     """The programs of a cluster; where they cannot be had, the test fails: a skipped test would prove nothing."""

@@ -67,7 +67,7 @@ def child_path(path: str, key: str | int) -> str:
     if isinstance(key, int):
         return f"{path}[{key}]"
     if not _PLAIN_KEY.fullmatch(key):
-        return f'{path}["{key[:80]}"]'
+        return f"{path}[{quoted(key)}]"
     return f"{path}.{key}" if path else key
 
 

@@ -28,7 +28,7 @@ DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
 _API_VERSION = re.compile(r"\A(?:/v[12])+(?=/|\Z)")
-_SHOWABLE = re.compile(r"[\w.:/*\[\]-]{1,255}", re.ASCII)
+_SHOWABLE = re.compile(r"(?=.{1,255}\Z)(?:https?://)?(?:[\w.*-]+|\[[a-f0-9:]+\])(?::\d+)?(?:/[\w./-]*)?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 

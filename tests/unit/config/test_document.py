@@ -282,3 +282,11 @@ def test_any_text_is_a_configuration_or_a_list_of_problems(text: str) -> None:
         assert 0 < count <= MOST_PROBLEMS + 1
         return
     assert isinstance(configuration, Configuration)
+
+
+def test_a_field_whose_name_cannot_be_printed_is_told_in_what_can() -> None:
+    with pytest.raises(ConfigurationInvalid) as refused:
+        parse(
+            'apiVersion: pullsecrets.webhook/v1alpha1\nkind: Configuration\n"ret\\u202eired\\u001b[2J": []\n', "x.yaml"
+        )
+    assert str(refused.value).splitlines()[1] == '  ["ret?ired?[2J"]: unknown field, did you mean retired?'

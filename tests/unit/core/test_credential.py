@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.core.credential import DOCKER_HUB_KEY, normalise
+from webhook.core.credential import DOCKER_HUB_KEY, normalise, shown
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,17 @@ def test_normalising_twice_changes_nothing_more(key: str) -> None:
     except ValueError:
         return
     assert normalise(once) == once
+
+
+@pytest.mark.parametrize(
+    "key", ["robot:hunter2", "https://robot:hunter2/x", "https:/x/robot:hunter2", "a\u202eb", "x" * 256]
+)
+def test_a_key_that_may_hide_a_credential_is_not_shown(key: str) -> None:
+    assert shown(key, 3) == "entry 3, whose key is no registry name,"
+
+
+@pytest.mark.parametrize(
+    "key", ["ghcr.io", "https://Harbor.example.com:443/v2/", "[::1]:5000/a", "my_registry.io/a.b", "*.x.io"]
+)
+def test_a_key_that_is_the_name_of_a_registry_is(key: str) -> None:
+    assert shown(key, 3) == f'registry "{key}"'
