@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def reading(kubeconfig: Path | None, context: str, seen: Callable[[int], None] = lambda _: None) -> Iterator[Reader]:
+def reading(
+    kubeconfig: Path | None, context: str, seen: Callable[[int, int], None] = lambda *_: None
+) -> Iterator[Reader]:
     """Read from a cluster while the context lasts; what could not be read is told at its end."""
     from webhook.kube.client import connect  # noqa: PLC0415 - --help is quick without it
     from webhook.live.reader import Reader  # noqa: PLC0415 - as above

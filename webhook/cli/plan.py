@@ -1,4 +1,4 @@
-"""``pullsecrets plan``: what would happen to manifests, and why."""
+"""``pullsecrets plan``: what would happen to manifests, or in a cluster, and why."""
 # ruff: noqa: TC001 - typer evaluates the annotations
 
 from __future__ import annotations
@@ -11,25 +11,40 @@ import typer
 
 from webhook.cli import options
 from webhook.cli.output import Output
+from webhook.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from webhook.core.preview.manifest import Manifest
+    from webhook.core.preview.outcome import Preview
 
 EXIT_CHANGES = 1
 
 
-def plan(
-    filename: Annotated[
-        list[str],
-        typer.Option(
-            "--filename", "-f", metavar="FILE", help="Manifests: a file, a folder with all below it, or -; repeatable."
-        ),
-    ],
-    config: options.Config,
+def plan(  # noqa: PLR0913 - one parameter is one flag
+    filename: options.Filenames = None,
+    config: options.LiveConfig = None,
+    kubeconfig: options.OfCluster = None,
     *,
-    namespace: options.Namespace,
+    in_namespace: options.InNamespace = "",
+    all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Look at all of them.")] = False,
+    selector: Annotated[
+        str,
+        typer.Option("--selector", "-l", metavar="LABELS", help="Namespaces with these labels."),
+    ] = "",
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="ns/NAME", help="What if this namespace opted in; repeatable."),
+    ] = None,
+    unlabel: Annotated[
+        list[str] | None,
+        typer.Option("--unlabel", metavar="ns/NAME", help="What if this namespace opted out; repeatable."),
+    ] = None,
+    context: options.Context = "",
+    namespace: options.ReleaseNamespace,
+    release: options.ReleaseName = "",
     default_namespace: Annotated[
         str,
         typer.Option(
@@ -43,20 +58,51 @@ def plan(
         Output, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="How to print it.")
     ] = Output.TABLE,
 ) -> None:
-    """Tell what would happen to manifests, and why, without a cluster; exit 0: nothing, 1: changes, 2: an error."""
-    from webhook.cli.render import render, summary  # noqa: PLC0415 - --help is quick without what decides
-    from webhook.config.file import ConfigurationFile  # noqa: PLC0415 - as above
+    """Tell what would happen in a cluster or to manifests, and why; exit 0: nothing, 1: changes, 2: an error.
+
+    \b
+    pullsecrets plan -A                              what sync would do now, and which Pods run without
+    pullsecrets plan -A --config new.yaml            what a changed configuration would do
+    pullsecrets plan --label ns/team-a               what the label would do
+    pullsecrets plan -f manifests/ --config configuration.yaml
+    """  # noqa: D301 - \b is for the help text
+    if filename:
+        live = (in_namespace, all_namespaces, selector, label, unlabel, context)
+        if any(live):
+            raise UsageError("-f is about files; -n, -A, -l, --label, --unlabel and --context are about a cluster")
+        result = _of_files(filename, config, namespace, default_namespace, output)
+    else:
+        from webhook.cli.plan_live import Asked, of_cluster  # noqa: PLC0415 - --help is quick without what decides
+
+        if output is Output.MANIFESTS:
+            raise UsageError("-o manifests prints what -f has read: give files, or another --output")
+        asked = Asked(in_namespace, all_namespaces, selector, tuple(label or ()), tuple(unlabel or ()))
+        result = of_cluster(asked, config, kubeconfig, context, namespace, release)
+    _show(result, output)
+    if result.has_changes:
+        raise typer.Exit(EXIT_CHANGES)
+
+
+def _of_files(
+    filenames: Sequence[str], config: Path | None, namespace: str, default_namespace: str, output: Output
+) -> Preview:
+    from webhook.cli.cluster import load  # noqa: PLC0415 - as above
     from webhook.core.preview.outcome import preview  # noqa: PLC0415 - as above
     from webhook.manifests.reader import read_manifests  # noqa: PLC0415 - as above
 
-    configuration = ConfigurationFile(config, namespace).load()
-    manifests = read_manifests(filename, default_namespace)
-    result = preview(manifests, configuration, namespace)
-    _print(lambda: render(result, output, sys.stdout))
+    if config is None:
+        raise UsageError("with -f nothing is asked of a cluster: give the configuration with --config")
+    configuration = load(config, namespace)
+    manifests = read_manifests(filenames, default_namespace)
     _tell(manifests, output)
+    return preview(manifests, configuration, namespace)
+
+
+def _show(result: Preview, output: Output) -> None:
+    from webhook.cli.render import render, summary  # noqa: PLC0415 - as above
+
+    _print(lambda: render(result, output, sys.stdout))
     typer.echo(summary(result), err=True)
-    if result.has_changes:
-        raise typer.Exit(EXIT_CHANGES)
 
 
 def _print(write: Callable[[], None]) -> None:

@@ -26,6 +26,7 @@ _RESULTS = {
     Effect.DELETE: "- copy",
     Effect.PROBLEM: "!",
     Effect.UNDECIDED: "?",
+    Effect.RECREATE: "(anew)",
 }
 _COLOURS = {
     Effect.REFERENCES: "green",
@@ -34,6 +35,7 @@ _COLOURS = {
     Effect.DELETE: "red",
     Effect.PROBLEM: "bold red",
     Effect.UNDECIDED: "yellow",
+    Effect.RECREATE: "yellow",
 }
 
 
@@ -52,12 +54,14 @@ def summary(preview: Preview) -> str:
     """Return how many objects and copies would change, as one line."""
     objects = [row for row in preview.rows if not row.is_copy]
     copies = [row for row in preview.rows if row.is_copy]
-    parts = [f"{_changes(objects)} of {_count(len(objects), 'object')} would change"]
+    parts = [f"{_changes(objects)} of {_count(len(objects) + preview.unlisted, 'object')} would change"]
     if written := sum(row.effect in (Effect.CREATE, Effect.UPDATE) for row in copies):
         parts.append(f"{_count(written, 'copy', 'copies')} would be written")
     if deleted := sum(row.effect is Effect.DELETE for row in copies):
         parts.append(f"{_count(deleted, 'copy', 'copies')} would be deleted")
-    if undecided := sum(row.effect is Effect.UNDECIDED for row in objects):
+    if without := sum(row.effect is Effect.RECREATE for row in objects):
+        parts.append(f"{_count(without, 'Pod')} would have to be created anew")
+    if undecided := sum(row.effect is Effect.UNDECIDED for row in preview.rows):
         parts.append(f"{undecided} undecided")
     if problems := sum(row.effect is Effect.PROBLEM for row in preview.rows):
         parts.append(_count(problems, "problem"))
@@ -95,10 +99,11 @@ def _document(preview: Preview) -> dict[str, object]:
     return {
         "rows": [_fields(row) for row in preview.rows],
         "summary": {
-            "objects": sum(not row.is_copy for row in preview.rows),
+            "objects": sum(not row.is_copy for row in preview.rows) + preview.unlisted,
             "copies": sum(row.is_copy for row in preview.rows),
             "changes": _changes(preview.rows),
             "undecided": sum(row.effect is Effect.UNDECIDED for row in preview.rows),
+            "podsToRecreate": sum(row.effect is Effect.RECREATE for row in preview.rows),
             "problems": sum(row.effect is Effect.PROBLEM for row in preview.rows),
             "notLookedAt": preview.not_looked_at,
         },

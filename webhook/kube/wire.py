@@ -43,6 +43,8 @@ class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
 
     resource_version: str = ""
     continue_: str = msgspec.field(default="", name="continue")
+    remaining_item_count: int = 0
+    """How many objects are in the pages after this one; not told with a selector."""
 
 
 class ObjectList(msgspec.Struct, Generic[T], frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from webhook.errors import ApiUnavailable, Forbidden, NotFound, UsageError
 from webhook.kube.wire import ObjectList, decoder
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from webhook.kube.client import Client
     from webhook.kube.resources import Collection, Resource
 
+_T = TypeVar("_T")
+
 PAGE_LIMIT = 500
 """Objects in one page of a list, as kubectl asks for them."""
 
@@ -22,10 +24,10 @@ UNAUTHORIZED = 401
 class Reader:
     """Reads with one client. ``missing`` are the rights that were lacking, as sentences, each once.
 
-    ``seen(number)`` is told how many objects a page has had.
+    ``seen(number, remaining)`` is told how many objects a page has had, and how many of its list are still to come.
     """
 
-    def __init__(self, client: Client, seen: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(self, client: Client, seen: Callable[[int, int], None] = lambda *_: None) -> None:
         self.client = client
         self.seen = seen
         self.missing: dict[str, None] = {}
@@ -50,13 +52,13 @@ class Reader:
             self.lacks("get", f"{resource.plural}/{name}", namespace)
             return None, False
 
-    def each(self, collection: Collection, shape: Any, query: Mapping[str, str] | None = None) -> Iterator[Any]:  # noqa: ANN401 - msgspec's types
+    def each(self, collection: Collection, shape: type[_T], query: Mapping[str, str] | None = None) -> Iterator[_T]:
         """Yield the objects of a collection, decoded as ``shape``, page by page; raises as :meth:`one`."""
-        decode = decoder(ObjectList[shape])
+        decode = decoder(ObjectList[shape])  # type: ignore[valid-type]
         asked = {"limit": str(PAGE_LIMIT), **collection.selector, **(query or {})}
         while True:
             page = decode(self._page(collection.path, asked))
-            self.seen(len(page.items))
+            self.seen(len(page.items), page.metadata.remaining_item_count)
             yield from page.items
             if not page.metadata.continue_:
                 return
@@ -64,8 +66,7 @@ class Reader:
 
     def lacks(self, verb: str, what: str, namespace: str | None = None) -> None:
         """Remember that a right is missing."""
-        where = f" in namespace {namespace}" if namespace else " across namespaces" if verb == "list" else ""
-        self.missing[f"you may not {verb} {what}{where}"] = None
+        self.missing[f"you may not {verb} {what}{f' in namespace {namespace}' if namespace else ''}"] = None
 
     def _page(self, path: str, query: Mapping[str, str]) -> bytes:
         return self._answered(lambda: self.client.request("GET", path, query=query))

@@ -28,18 +28,21 @@ if TYPE_CHECKING:
     from webhook.core.inject import Decision, Subject
     from webhook.core.model import Configuration
     from webhook.core.preview.manifest import Manifest
+    from webhook.core.selection import Namespace
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
     """The rows, in the order of the manifests, and each manifest as it would be stored; Secrets are as they came.
 
-    A copy has its row after that of its namespace. ``not_looked_at`` counts the objects that nothing here touches.
+    A copy has its row after that of its namespace. ``not_looked_at`` counts the objects that nothing here touches,
+    ``unlisted`` those that stay as they are and have no row for that reason.
     """
 
     rows: tuple[Row, ...]
-    patched: tuple[Manifest, ...]
-    not_looked_at: int
+    patched: tuple[Manifest, ...] = ()
+    not_looked_at: int = 0
+    unlisted: int = 0
 
     @property
     def has_changes(self) -> bool:
@@ -87,12 +90,18 @@ def _namespace_row(manifest: Manifest, world: World) -> Row:
     namespace = read_namespace(manifest)
     if namespace is None:
         return _row(manifest, Effect.PROBLEM, Reason.OBJECT_UNREADABLE, "its labels are not text: quote them")
-    reason = describe_namespace(world.configuration, namespace)
+    reason, why = judged(namespace, world.configuration)
+    return _row(manifest, Effect.NONE, reason, why)
+
+
+def judged(namespace: Namespace, configuration: Configuration) -> tuple[str, str]:
+    """Return the reason id for a namespace as a whole, and a sentence."""
+    reason = describe_namespace(configuration, namespace)
     if reason is Reason.INJECTED:
-        names = [entry.name for entry in selected_pull_secrets(world.configuration, namespace)]
+        names = [entry.name for entry in selected_pull_secrets(configuration, namespace)]
         applies = "applies" if len(names) == 1 else "apply"
-        return _row(manifest, Effect.NONE, PreviewReason.NAMESPACE_SELECTED, f"it opts in: {listed(names)} {applies}")
-    return _row(manifest, Effect.NONE, reason, namespace_sentence(reason, manifest.name, world.configuration))
+        return PreviewReason.NAMESPACE_SELECTED, f"it opts in: {listed(names)} {applies}"
+    return reason, namespace_sentence(reason, namespace.name, configuration)
 
 
 def _copies(namespace: str, world: World) -> Iterable[Row]:

@@ -18,7 +18,9 @@ class Effect(StrEnum):
     PROBLEM = "problem"
     """Something is wrong, and a person has to act."""
     UNDECIDED = "undecided"
-    """It depends on an object that is not among the manifests."""
+    """It depends on an object that is not among the manifests, or may not be read."""
+    RECREATE = "recreate"
+    """A Pod that runs without a reference: it would have to be created anew."""
 
     @property
     def is_change(self) -> bool:
@@ -50,7 +52,8 @@ class Row:
     """What would become of one object, with the stable id of the reason and a sentence that explains it.
 
     ``added`` and ``removed`` are the names that its imagePullSecrets would gain and lose; ``gates`` the reason of each
-    pull secret by itself. ``origin`` is empty for a copy: no manifest has it. ``title`` is kind and name.
+    pull secret by itself. ``origin`` is empty for a copy: no manifest has it; in a cluster it is ``cluster`` for all
+    others. ``title`` is kind and name.
     """
 
     namespace: str

@@ -1,0 +1,201 @@
+"""``pullsecrets plan`` on a real API server: what it says is what sync and serve then do."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.commands import of_release, run
+from tests.integration.disorder import FIRST, SECOND, Disorder, settle
+from tests.integration.playground import COPY, SOURCE, Playground, pod
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.cluster.cluster import Cluster
+
+    Maker = Callable[..., Playground]
+    Rows = list[dict[str, Any]]
+
+NAMESPACES = 12
+
+
+def planned(playground: Playground, *flags: str, code: int | None = None) -> Rows:
+    ran = of_release(playground, "plan", "-o", "json", *flags)
+    assert ran.code in (0, 1), ran.err
+    assert code in (None, ran.code)
+    rows: Rows = json.loads(ran.out)["rows"]
+    assert ran.code == any(row["effect"] in ("create", "update", "delete", "references") for row in rows)
+    return rows
+
+
+def key(row: dict[str, Any]) -> str:
+    return f"{row['namespace']}/{row['object'].partition('/')[2]}"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_what_is_predicted_is_what_then_happens(playground: Maker, seed: int) -> None:
+    ours = playground(**FIRST)
+    disorder = Disorder(ours, seed)
+    disorder.order(NAMESPACES)
+    disorder.disturb()
+    ours.installation.set_configuration(**SECOND)
+    before = disorder.seen()
+
+    rows = [row for row in planned(ours, "-A", code=1) if row["namespace"] in disorder.namespaces]
+
+    serve = ours.installation.start_serve()
+    serve.wait_ready(seconds=60)  # sync issues the certificate that it waits for
+    sync = ours.installation.start_sync(name="sync-2")
+    sync.wait_ready()
+    settle(sync)
+    after = disorder.seen()
+
+    effects = {"create": set[str](), "update": set[str](), "delete": set[str]()}
+    for row in rows:
+        if row["object"].startswith("Secret/") and row["effect"] in effects:
+            effects[row["effect"]].add(key(row))
+    assert effects == {
+        "create": after.secrets.keys() - before.secrets.keys(),
+        "update": {
+            name for name in after.secrets.keys() & before.secrets.keys() if after.secrets[name] != before.secrets[name]
+        },
+        "delete": before.secrets.keys() - after.secrets.keys(),
+    }
+    accounts = {key(row): row for row in rows if row["object"].startswith("ServiceAccount/")}
+    assert {
+        name: (set(row["added"]), set(row["removed"]))
+        for name, row in accounts.items()
+        if row["effect"] == "references"
+    } == {
+        name: (set(after.accounts[name]) - set(were), set(were) - set(after.accounts[name]))
+        for name, were in before.accounts.items()
+        if after.accounts[name] != were
+    }
+    missing = {key(row): row["added"] for row in rows if row["effect"] == "recreate"}
+    assert all(effects.values())
+    assert accounts
+    assert missing
+    for name, body in disorder.pods.items():
+        namespace, _, _ = name.partition("/")
+        account = after.accounts[f"{namespace}/{body['spec']['serviceAccountName']}"]
+        listed = [entry["name"] for entry in body["spec"].get("imagePullSecrets", [])]
+        assert set(disorder.anew(name)) == {*(listed or account), *missing.get(name, ())}, name
+    assert sync.stop() == 0
+    planned(ours, "-A", code=0)
+
+
+@pytest.fixture(scope="module")
+def idle(cluster: Cluster) -> Iterator[Playground]:
+    """An installation without processes: what is planned stays planned."""
+    with Playground.make(cluster) as ours:
+        ours.set_source("first")
+        yield ours
+
+
+def short(rows: Rows) -> list[tuple[str, str, str]]:
+    return [(row["object"], row["effect"], row["reason"]) for row in rows]
+
+
+def test_one_namespace_is_shown_whole_and_of_many_only_what_changes(idle: Playground) -> None:
+    team, other = idle.namespace(selected=True), idle.namespace(selected=False)
+    idle.create(team, "pods", pod("web"))
+    assert short(planned(idle, "-n", team, code=1)) == [
+        (f"Namespace/{team}", "none", "namespace-selected"),
+        (f"Secret/{COPY}", "create", "copy-due"),
+        ("ServiceAccount/default", "references", "injected"),
+        ("Pod/web", "recreate", "pod-without-reference"),
+    ]
+    assert short(planned(idle, "-n", other, code=0)) == [
+        (f"Namespace/{other}", "none", "namespace-not-opted-in"),
+        ("ServiceAccount/default", "none", "namespace-not-opted-in"),
+    ]
+    everywhere = planned(idle, "-A", code=1)
+    assert {row["namespace"] for row in everywhere} >= {team}
+    assert other not in {row["namespace"] for row in everywhere}
+    assert {row["namespace"] for row in planned(idle, "-l", f"kubernetes.io/metadata.name={team}")} == {team}
+
+
+def test_what_a_label_would_do_and_what_taking_it_away_would(idle: Playground) -> None:
+    without, within = idle.namespace(selected=False), idle.namespace(selected=True)
+    rows = planned(idle, "--label", f"ns/{without}", code=1)
+    assert short(rows)[:2] == [
+        (f"Namespace/{without}", "none", "namespace-selected"),
+        (f"Secret/{COPY}", "create", "copy-due"),
+    ]
+    assert short(planned(idle, "--unlabel", f"ns/{within}", code=0))[0] == (
+        f"Namespace/{within}",
+        "none",
+        "namespace-not-opted-in",
+    )
+    ran = of_release(idle, "plan", "-A", "--label", "ns/absent")
+    assert (ran.code, ran.err) == (
+        2,
+        "error: namespace absent does not exist, or is not among those that are looked at\n",
+    )
+
+
+def test_a_changed_configuration_against_the_running_one(idle: Playground, tmp_path: Path) -> None:
+    team = idle.namespace(selected=True)
+    changed = tmp_path / "new.yaml"
+    text = idle.installation.configuration_file.read_text()
+    changed.write_text(text.replace(f"name: {COPY}", "name: another"))
+    ran = of_release(idle, "plan", "-n", team, "--config", str(changed))
+    assert ran.code == 1
+    assert "Secret/another" in ran.out
+    assert f"warning: {COPY}: gone from pullSecrets and not in retired, so their copies would stay\n" in ran.err
+
+
+def test_a_source_that_is_missing_is_told_once_and_at_each_copy(playground: Maker) -> None:
+    ours = playground()
+    team = ours.namespace(selected=True)
+    rows = [row for row in planned(ours, "-A", code=0) if row["effect"] == "problem"]
+    assert [(row["namespace"], *row_) for row, row_ in zip(rows, short(rows), strict=True)] == [
+        (ours.installation.namespace, f"Secret/{SOURCE}", "problem", "source-absent"),
+        (team, f"Secret/{COPY}", "problem", "source-unavailable"),
+    ]
+
+
+def test_rights_that_are_missing_are_named_and_the_rest_is_told(idle: Playground, cluster: Cluster) -> None:
+    team = idle.namespace(selected=True)
+    user = f"viewer-{team}"
+    rules = [{"apiGroups": [""], "resources": ["namespaces", "serviceaccounts"], "verbs": ["get", "list"]}]
+    role = {"kind": "ClusterRole", "metadata": {"name": user}, "rules": rules}
+    binding = {
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": user},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": user},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+    }
+    items = [{"apiVersion": "rbac.authorization.k8s.io/v1", **each} for each in (role, binding)]
+    idle.cluster.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    kubeconfig = cluster.kubeconfig_with_client_certificate(user)
+    installation = idle.installation
+    given = (f"--namespace={installation.namespace}", f"--config={installation.configuration_file}")
+    ran = of_release(idle, "plan", "-A", "-o", "json", *given, kubeconfig=kubeconfig)
+
+    rows = [row for row in json.loads(ran.out)["rows"] if row["namespace"] == team]
+    assert short(rows) == [
+        (f"Secret/{COPY}", "undecided", "copy-not-seen"),
+        ("ServiceAccount/default", "references", "injected"),
+    ]
+    told = {line.removeprefix("warning: ").partition(": what depends")[0] for line in ran.err.splitlines()[:-1]}
+    assert told >= {
+        f"you may not get secrets/{SOURCE} in namespace {installation.namespace}",
+        f"you may not list configmaps in namespace {installation.namespace}",
+        "you may not list mutatingwebhookconfigurations",
+        f"you may not list secrets named {COPY} across namespaces",
+        f"you may not list pods in namespace {team}",
+    }
+
+
+def test_without_any_right_it_is_said_what_is_needed(idle: Playground, cluster: Cluster) -> None:
+    nobody = cluster.kubeconfig_with_client_certificate("nobody-at-all")
+    installation = idle.installation
+    given = (f"--namespace={installation.namespace}", f"--config={installation.configuration_file}")
+    ran = run(nobody, "plan", "-A", f"--release={installation.release}", *given)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "error: you may not list namespaces, and their labels decide: name one with -n\n"

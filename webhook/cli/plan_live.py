@@ -1,0 +1,68 @@
+"""The part of ``pullsecrets plan`` that looks at a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from webhook.cli.cluster import reading, usual_namespace, wanted
+from webhook.cli.progress import progress
+from webhook.cli.target import parse_target
+from webhook.errors import UsageError
+from webhook.live.forecast import Scope, forecast
+from webhook.live.release import find_release
+from webhook.live.whatif import WhatIf, forgotten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from webhook.core.preview.outcome import Preview
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the flags say about where to look, and what if."""
+
+    namespace: str
+    everywhere: bool
+    selector: str
+    label: tuple[str, ...]
+    unlabel: tuple[str, ...]
+
+    def scope(self, usual: str) -> Scope:
+        """Return where to look; UsageError for what contradicts itself. By default it is the ``usual`` namespace."""
+        if self.namespace and (self.everywhere or self.selector):
+            raise UsageError("-n names one namespace, -A and -l mean several: give one of them")
+        what_if = WhatIf(_namespaces(self.label, "--label"), _namespaces(self.unlabel, "--unlabel"))
+        if both := sorted(what_if.opted_in & what_if.opted_out):
+            raise UsageError(f"--label and --unlabel are both about namespace {both[0]}: give one of them")
+        if self.everywhere or self.selector or len(what_if.names) > 1:
+            return Scope(selector=self.selector, what_if=what_if)
+        return Scope(self.namespace or next(iter(what_if.names), "") or usual, what_if=what_if)
+
+
+def of_cluster(
+    asked: Asked, config: Path | None, kubeconfig: Path | None, context: str, namespace: str, release: str
+) -> Preview:
+    """Return what would happen in a cluster."""
+    scope = asked.scope(usual_namespace(kubeconfig, context))
+    with progress() as seen, reading(kubeconfig, context, seen) as reader:
+        installed = find_release(reader, wanted(config, namespace, release))
+        result = forecast(reader, installed, scope)
+    if names := forgotten(installed.running, installed.configuration):
+        typer.echo(
+            f"warning: {', '.join(names)}: gone from pullSecrets and not in retired, so their copies would stay",
+            err=True,
+        )
+    return result
+
+
+def _namespaces(targets: Iterable[str], flag: str) -> frozenset[str]:
+    found = [parse_target(target) for target in targets]
+    for target in found:
+        if target.kind != "Namespace":
+            raise UsageError(f"{flag} {target.kind.lower()}/{target.name} names no namespace: write ns/NAME")
+    return frozenset(target.name for target in found)

@@ -1,0 +1,137 @@
+"""What would happen in a namespace as it is in a cluster: what the loop writes there, and which Pods run without."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from webhook.core.inject import References, Subject
+from webhook.core.model import Reason
+from webhook.core.plan import plan_namespace
+from webhook.core.preview.copies import copy_rows, hashes_for
+from webhook.core.preview.deciding import decide_in
+from webhook.core.preview.outcome import judged
+from webhook.core.preview.row import Effect, PreviewReason, Row
+from webhook.core.preview.sentences import listed, sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from webhook.core.actions import NamespacePlan
+    from webhook.core.inject import Decision
+    from webhook.core.model import Configuration
+    from webhook.core.plan import NamespaceState, ServiceAccount
+    from webhook.core.preview.secrets import Expected
+    from webhook.core.selection import Namespace
+
+ORIGIN = "cluster"
+
+
+class Forecaster:
+    """Tells what would become of namespaces while a configuration is in force and its sources hold what they hold.
+
+    Of the ``unseen`` names it is not known which copies there are.
+    """
+
+    def __init__(
+        self, configuration: Configuration, expected: Mapping[str, Expected], unseen: Collection[str] = ()
+    ) -> None:
+        self.configuration = configuration
+        self._expected = expected
+        self._unseen = frozenset(unseen)
+
+    def of_namespace(self, state: NamespaceState) -> Iterator[Row]:
+        """Yield a row for the namespace, for each of its copies and for each of its ServiceAccounts."""
+        namespace, plan = state.namespace, self._plan(state)
+        reason, why = judged(namespace, self.configuration)
+        yield Row(namespace.name, f"Namespace/{namespace.name}", Effect.NONE, reason, why, origin=ORIGIN)
+        yield from copy_rows(state, plan, self.configuration, self._expected, self._unseen)
+        for account in state.service_accounts:
+            yield self._of_account(namespace, account, plan)
+
+    def of_pod(self, subject: Subject, namespace: Namespace) -> Row:
+        """Return whether a Pod that exists runs without a reference that it would get if it were created now."""
+        decision = decide_in(namespace, subject, self.configuration)
+        effect, reason = Effect.NONE, str(decision.reason)
+        why = sentence(decision.reason, subject, self.configuration, decision)
+        if decision.added:
+            effect, reason = Effect.RECREATE, PreviewReason.POD_WITHOUT_REFERENCE
+            why = f"it runs without {listed(decision.added)}: create it anew"
+        title = f"Pod/{subject.name}"
+        return Row(subject.namespace, title, effect, reason, why, decision.added, gates=decision.gates, origin=ORIGIN)
+
+    def _plan(self, state: NamespaceState) -> NamespacePlan:
+        return plan_namespace(state, self.configuration, hashes_for(self._expected, state.copies))
+
+    def _of_account(self, namespace: Namespace, account: ServiceAccount, plan: NamespacePlan) -> Row:
+        subject = _subject(namespace, account)
+        written, removed = _added(plan, account), _removed(plan, account)
+        decision = decide_in(namespace, subject, self.configuration)
+        added = written
+        if written or removed:
+            # The loop's write passes the webhook, which adds what is due whether there is a copy or not.
+            added = (*written, *self._added_at_admission(namespace, subject, written, removed))
+        effect, reason, why = (
+            _changed(added, removed) if added or removed else self._unchanged(account, subject, decision, plan)
+        )
+        return Row(
+            namespace=namespace.name,
+            title=f"ServiceAccount/{account.name}",
+            effect=effect,
+            reason=reason,
+            why=why,
+            added=added,
+            removed=removed,
+            gates=decision.gates,
+            origin=ORIGIN,
+        )
+
+    def _added_at_admission(
+        self, namespace: Namespace, subject: Subject, added: Sequence[str], removed: Sequence[str]
+    ) -> tuple[str, ...]:
+        names = (*(name for name in subject.references.names if name not in removed), *added)
+        written = msgspec.structs.replace(subject, references=References(present=True, names=names))
+        return decide_in(namespace, written, self.configuration).added
+
+    def _unchanged(
+        self, account: ServiceAccount, subject: Subject, decision: Decision, plan: NamespacePlan
+    ) -> tuple[Effect, str, str]:
+        if account.references is None:
+            return Effect.PROBLEM, Reason.OBJECT_UNREADABLE, "its imagePullSecrets cannot be read"
+        finding = next((each for each in plan.findings if each.service_account == account.name), None)
+        if finding is not None:
+            why = f"it enforces its references and opts out: its Pods that get {finding.secret} are refused"
+            return Effect.PROBLEM, finding.reason, why
+        if decision.added:
+            waiting = [each.reason for each in plan.findings if each.secret in decision.added]
+            reason = waiting[0] if waiting else PreviewReason.COPY_NOT_SEEN
+            return Effect.NONE, reason, f"{listed(decision.added)} is due, once there is a copy to reference"
+        return Effect.NONE, decision.reason, sentence(decision.reason, subject, self.configuration, decision)
+
+
+def _added(plan: NamespacePlan, account: ServiceAccount) -> tuple[str, ...]:
+    actions = (*plan.required, *plan.additions)
+    return tuple(name for each in actions if each.service_account is account for name in each.names)
+
+
+def _removed(plan: NamespacePlan, account: ServiceAccount) -> tuple[str, ...]:
+    return tuple(name for each in plan.removals if each.service_account is account for name in each.names)
+
+
+def _changed(added: Sequence[str], removed: Sequence[str]) -> tuple[Effect, str, str]:
+    due = f"{listed(added)} {'is' if len(added) == 1 else 'are'} due here and not yet referenced" if added else ""
+    gone = f"the copy of {listed(removed)} goes" if removed else ""
+    reason = Reason.INJECTED if added else PreviewReason.COPY_NOT_WANTED
+    return Effect.REFERENCES, reason, "; ".join(filter(None, (due, gone)))
+
+
+def _subject(namespace: Namespace, account: ServiceAccount) -> Subject:
+    return Subject(
+        kind="ServiceAccount",
+        name=account.name,
+        namespace=namespace.name,
+        labels=account.labels,
+        annotations={},
+        references=account.references or References(),
+    )

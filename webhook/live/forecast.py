@@ -1,0 +1,196 @@
+"""What would happen in a cluster: namespaces, copies, ServiceAccounts and Pods, read once and judged by the core.
+
+What is not of interest is dropped as it is read: a namespace that is not selected and has no copy of ours, and what is
+in it, is only counted. So ten thousand namespaces fit into the memory of a small tool.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from webhook.core.plan import Copy, NamespaceState, ServiceAccount
+from webhook.core.preview.cluster import ORIGIN, Forecaster
+from webhook.core.preview.outcome import Preview
+from webhook.core.preview.row import Effect, PreviewReason, Row
+from webhook.core.preview.sentences import listed
+from webhook.core.selection import selected_pull_secrets
+from webhook.core.subject import AdmittedObject
+from webhook.errors import Forbidden, SourceInvalid, UsageError
+from webhook.kube.resources import NAMESPACES, PODS, SECRETS, SERVICE_ACCOUNTS, Collection
+from webhook.kube.wire import ObjectMeta, decoder
+from webhook.live.scene import read_namespace
+from webhook.live.secrets import each_copy, read_copy, read_sources
+from webhook.live.whatif import WhatIf
+from webhook.sync.shapes import NamespaceObject, ServiceAccountObject, to_namespace, to_service_account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from webhook.core.preview.secrets import Sources
+    from webhook.core.selection import Namespace
+    from webhook.kube.resources import Resource
+    from webhook.live.reader import Reader
+    from webhook.live.release import Installed
+
+_T = TypeVar("_T")
+
+FEW = 8
+"""Up to so many namespaces are asked one by one; for more, one list of the whole cluster is less."""
+
+LISTS_AT_ONCE = 4
+
+RUNNING = {"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}
+"""Pods that may still pull an image."""
+
+
+class _Place(msgspec.Struct, frozen=True):
+    metadata: ObjectMeta
+
+
+_decode_place: Callable[[bytes | msgspec.Raw], _Place] = decoder(_Place)
+_decode_pod: Callable[[bytes | msgspec.Raw], AdmittedObject] = decoder(AdmittedObject)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which namespaces are looked at: one, or all that a label selector selects; and what if."""
+
+    namespace: str = ""
+    selector: str = ""
+    what_if: WhatIf = field(default_factory=WhatIf)
+
+    def lists_all_of(self, namespace: str) -> bool:
+        """Whether a person asked about this very namespace, so that what stays as it is has a row too."""
+        return namespace == self.namespace or namespace in self.what_if.names
+
+
+def forecast(reader: Reader, installed: Installed, scope: Scope) -> Preview:
+    """Return what would happen in the namespaces of ``scope``; UsageError when they may not be read."""
+    namespaces = scope.what_if.apply(_namespaces(reader, scope), installed.configuration.opt_in)
+    with ThreadPoolExecutor(LISTS_AT_ONCE, "list") as pool:
+        return _Forecast(reader, installed, scope, namespaces, pool).preview()
+
+
+def _namespaces(reader: Reader, scope: Scope) -> list[Namespace]:
+    if scope.namespace:
+        return [read_namespace(reader, scope.namespace)]
+    query = {"labelSelector": scope.selector} if scope.selector else {}
+    try:
+        return [to_namespace(each) for each in reader.each(Collection(NAMESPACES), NamespaceObject, query)]
+    except Forbidden:
+        raise UsageError("you may not list namespaces, and their labels decide: name one with -n") from None
+
+
+class _Forecast:
+    def __init__(
+        self,
+        reader: Reader,
+        installed: Installed,
+        scope: Scope,
+        namespaces: list[Namespace],
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self._reader = reader
+        self._installed = installed
+        self._scope = scope
+        self._namespaces = {namespace.name: namespace for namespace in namespaces}
+        self._pool = pool
+        self._unseen: set[str] = set()
+        self._unlisted = 0
+        self._unlisted_pods = 0  # counted in a thread of its own
+
+    def preview(self) -> Preview:
+        reading = self._pool.submit(read_sources, self._reader, self._installed)
+        copies = self._copies()
+        sources = reading.result()
+        configuration = self._installed.configuration
+        expected = {entry.name: sources.expected(entry) for entry in configuration.pull_secrets}
+        forecaster = Forecaster(configuration, expected, self._unseen)
+        selected = {
+            name
+            for name, namespace in self._namespaces.items()
+            if self._scope.lists_all_of(name) or selected_pull_secrets(configuration, namespace)
+        }
+        looking = self._pool.submit(self._pods, forecaster, selected)
+        accounts = self._accounts(selected | copies.keys())
+        pods = looking.result()
+        rows = [*self._source_rows(sources)]
+        for name in sorted(self._namespaces):
+            state = NamespaceState(self._namespaces[name], copies.get(name, {}), accounts.get(name, ()))
+            for row in forecaster.of_namespace(state):
+                if self._has_row(row):
+                    rows.append(row)
+                else:
+                    self._unlisted += not row.is_copy
+            rows += pods.get(name, ())
+        return Preview(tuple(rows), unlisted=self._unlisted + self._unlisted_pods)
+
+    def _has_row(self, row: Row) -> bool:
+        return row.effect is not Effect.NONE or self._scope.lists_all_of(row.namespace)
+
+    def _copies(self) -> dict[str, dict[str, Copy]]:
+        found: dict[str, dict[str, Copy]] = defaultdict(dict)
+        for copies in self._pool.map(self._copies_named, self._installed.configuration.secret_names):
+            for copy in copies:
+                if copy.namespace in self._namespaces:
+                    found[copy.namespace][copy.name] = copy
+        return found
+
+    def _copies_named(self, name: str) -> list[Copy]:
+        release = self._installed.release
+        if self._scope.namespace:
+            copy, _, known = read_copy(self._reader, release, name, self._scope.namespace)
+            if not known:
+                self._unseen.add(name)
+            return [copy] if copy is not None else []
+        try:
+            return list(each_copy(self._reader, release, name, None))
+        except Forbidden:
+            self._reader.lacks("list", f"{SECRETS.plural} named {name} across namespaces")
+            self._unseen.add(name)
+            return []
+
+    def _accounts(self, wanted: set[str]) -> dict[str, list[ServiceAccount]]:
+        found: dict[str, list[ServiceAccount]] = defaultdict(list)
+        for each in self._each(SERVICE_ACCOUNTS, ServiceAccountObject, wanted, {}):
+            if each.metadata.namespace in wanted:
+                account = to_service_account(each)
+                found[account.namespace].append(account)
+            else:
+                self._unlisted += each.metadata.namespace in self._namespaces
+        return found
+
+    def _pods(self, forecaster: Forecaster, wanted: set[str]) -> dict[str, list[Row]]:
+        found: dict[str, list[Row]] = defaultdict(list)
+        for each in self._each(PODS, msgspec.Raw, wanted, RUNNING):
+            name = _decode_place(each).metadata.namespace
+            subject = _decode_pod(each).as_pod(name) if name in wanted else None
+            row = None if subject is None else forecaster.of_pod(subject, self._namespaces[name])
+            if row is not None and self._has_row(row):
+                found[name].append(row)
+            else:
+                self._unlisted_pods += name in self._namespaces
+        return found
+
+    def _each(self, resource: Resource, shape: type[_T], wanted: set[str], query: Mapping[str, str]) -> Iterator[_T]:
+        """Yield the objects of the ``wanted`` namespaces, perhaps with others; none where they may not be listed."""
+        places: list[str | None] = [*sorted(wanted)] if len(wanted) <= FEW else [None]
+        for namespace in places:
+            try:
+                yield from self._reader.each(Collection(resource, namespace), shape, query)
+            except Forbidden:
+                self._reader.lacks("list", f"{resource.plural}{'' if namespace else ' across namespaces'}", namespace)
+
+    def _source_rows(self, sources: Sources) -> Iterator[Row]:
+        where = self._installed.release.namespace
+        for name, source in sources.read.items():
+            if isinstance(source, SourceInvalid):
+                yield Row(where, f"Secret/{name}", Effect.PROBLEM, source.reason, str(source), origin=ORIGIN)
+            elif self._scope.lists_all_of(where):
+                why = f"it holds what can be copied, for {listed(sorted(source))}"
+                yield Row(where, f"Secret/{name}", Effect.NONE, PreviewReason.SOURCE_VALID, why, origin=ORIGIN)
