@@ -9,7 +9,7 @@ READY := .venv/.ready
 PYTEST := $(RUN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit check fix fuzz bench bench-admission bench-sync e2e cluster clean
+.PHONY: help run test unit check fix fuzz bench bench-admission bench-sync image e2e e2e-setup package cluster clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -61,8 +61,23 @@ bench-sync: $(READY) ## the sync loop at NAMESPACES=500 namespaces, or several n
 	$(RUN)/python -m compileall -q webhook certs  # as an image has them
 	$(RUN)/python -m tests.bench.sync
 
-e2e: $(READY) ## the whole way once, on a real API server
-	@$(RUN)/python -m tests.demo --once
+image: $(READY) ## the container image, by docker, podman or buildah; IMAGE=name BASE_IMAGE=base, or ARCHIVE=file to keep
+	@$(RUN)/python -m tests.image
+
+e2e: $(READY) ## scenarios on a real node with a private registry (root on Linux), or on the cluster of E2E_KUBECONFIG
+	@$(RUN)/python -m tests.e2e
+
+e2e-setup: $(READY) ## install the packages that e2e needs, by apt-get
+	@$(RUN)/python -m tests.e2e setup
+
+package: $(READY) ## what is published: chart, wheel, image, bill of materials, checksums; into dist
+	rm -rf dist
+	$(UV) build --quiet --wheel --out-dir dist
+	$(HELM) package --destination dist charts/pull-secret-webhook
+	$(UV) export --quiet --frozen --no-default-groups --preview-features sbom-export --format cyclonedx1.5 \
+		--output-file dist/pull-secret-webhook.cdx.json
+	ARCHIVE=dist/pull-secret-webhook-image.tar $(RUN)/python -m tests.image
+	cd dist && { sha256sum *.* || shasum -a 256 *.*; } > SHA256SUMS
 
 cluster: $(READY) ## a local control plane to play with, until Ctrl-C
 	@$(RUN)/python -m tests.cluster up

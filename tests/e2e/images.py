@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,12 +44,11 @@ def ours() -> str:
 def make() -> Archives:
     """Build what is not there yet with buildah; `ImageFailed` where that does not work."""
     made = archives()
-    directory().mkdir(parents=True, exist_ok=True)
     builder.build("buildah", ours(), {"BASE_IMAGE": os.environ.get("E2E_BASE_IMAGE") or base.make()})
-    _save(ours(), made.ours)
+    builder.save("buildah", ours(), made.ours)
     for image, archive in ((PAUSE_IMAGE, made.pause), (f"localhost/{APPLICATION}:1", made.application)):
         _from_busybox(image)
-        _save(image, archive)
+        builder.save("buildah", image, archive)
     return made
 
 
@@ -59,11 +57,3 @@ def _from_busybox(image: str) -> None:
     output(["buildah", "copy", "--quiet", "--chmod=755", container, str(BUSYBOX), "/bin/busybox"])
     output(["buildah", "config", f"--user={_NOBODY}", '--cmd=["/bin/busybox", "sleep", "86400"]', container])
     output(["buildah", "commit", "--quiet", "--rm", container, image])
-
-
-def _save(image: str, archive: Path) -> None:
-    # An archive cannot be written over, and a half-written one must not be found.
-    with tempfile.TemporaryDirectory(dir=archive.parent) as scratch:
-        fresh = Path(scratch) / archive.name
-        output(["buildah", "push", "--quiet", image, f"docker-archive:{fresh}:{image}"])
-        fresh.replace(archive)

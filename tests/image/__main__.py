@@ -2,6 +2,7 @@
 
 ``IMAGE`` names it, ``BUILDER`` chooses docker, podman or buildah, ``BASE_IMAGE`` and ``BUILD_IMAGE`` replace those of
 the Dockerfile; ``BASE_IMAGE=debootstrap`` makes a base from this machine's distribution, where no registry is reached.
+``ARCHIVE`` names a file to which the image is written too.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 
 from tests.image import base, builder
 from tests.image.errors import ImageFailed
@@ -21,6 +23,8 @@ def main() -> int:
         tool = builder.find([chosen] if chosen else builder.BUILDERS)
         image = os.environ.get("IMAGE") or f"{builder.REPOSITORY}:{builder.version()}"
         builder.build(tool, image, _arguments())
+        if archive := os.environ.get("ARCHIVE"):
+            builder.save(tool, image, Path(archive))
         print(f"{image}: {builder.size(tool, image) / 1e6:.0f} MB, `pullsecrets --version` {_start(tool, image):.2f} s")
     except ImageFailed as error:
         print(f"error: {error}", file=sys.stderr)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +65,19 @@ def size(builder: str, image: str) -> int:
         number, unit = inspected.splitlines()[0].split()  # a line for each tag
         return int(float(number) * {"kB": 1e3, "MB": 1e6, "GB": 1e9}[unit])
     return int(output([builder, "image", "inspect", "--format={{.Size}}", image]))
+
+
+def save(builder: str, image: str, archive: Path) -> None:
+    """Write an image as a Docker archive, which docker, podman, containerd and skopeo can all read."""
+    # An archive cannot be written over, and a half-written one must not be found.
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=archive.parent) as scratch:
+        fresh = Path(scratch) / archive.name
+        if builder == "buildah":
+            output([builder, "push", "--quiet", image, f"docker-archive:{fresh}:{image}"])
+        else:
+            output([builder, "save", f"--output={fresh}", image])
+        fresh.replace(archive)
 
 
 def output(argv: Sequence[str]) -> str:

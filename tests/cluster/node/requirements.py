@@ -52,3 +52,7 @@ def missing() -> list[str]:
         f"{name} is missing, of the package {package}: `make e2e-setup` installs it"
         for name, package in {**programs, **files}.items()
     ]
+
+
+if __name__ == "__main__":
+    print("; ".join(missing()))

@@ -1,0 +1,58 @@
+"""The commands of docs/quickstart.md, each as it is written there."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e import images
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.site import Site
+
+PAGE = Path(__file__).parents[2] / "docs" / "quickstart.md"
+NAMESPACE = "pull-secrets"
+RELEASE = "pull-secret-webhook"
+
+
+def commands() -> list[str]:
+    """Return the five commands, as a reader copies them."""
+    blocks = re.findall(r"^   ```sh\n(.*?)^   ```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(block).strip() for block in blocks]
+
+
+@pytest.fixture
+def shell(site: Site) -> Iterator[Site]:
+    """A reader's shell, with the three variables set; what the page installs is uninstalled afterwards."""
+    helm = f"{Path(__file__).parents[2] / '.venv' / 'bin'}:{site.environment['PATH']}"
+    registry = {
+        "REGISTRY": site.registry_host,
+        "REGISTRY_USER": site.user,
+        "REGISTRY_PASSWORD": site.local.registry.password if site.local else site.password,
+    }
+    yield dataclasses.replace(site, environment={**site.environment, **registry, "PATH": helm})
+    site.helm("uninstall", RELEASE, f"--namespace={NAMESPACE}", "--wait")
+    site.kubectl("delete", "namespace", NAMESPACE)
+    site.kubectl("label", "namespace", "default", "pullsecrets.webhook/inject-")
+
+
+@pytest.mark.usefixtures("local")
+def test_five_commands_from_nothing_to_an_injected_pod(shell: Site) -> None:
+    make, load, install, label, run = commands()
+    assert make == "make image"
+    # This node got the image as an archive: there is no kind here. What the command names must be what was built.
+    assert load == f"kind load docker-image {images.ours()}"
+    shell.run(install)
+    shell.run(label)
+    shell.wait(lambda: shell.exists("secret", "registry-credentials", "-n", "default"), "the copy")
+    shell.run(run)
+    shell.kubectl("wait", "--for=condition=ready", "pod/web", "--timeout=90s")
+    assert shell.references("default", "pod", "web") == ["registry-credentials"]
+    shell.kubectl("delete", "pod", "web", "--grace-period=1")
