@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import typer.main
 
 from tests.chart.rendered import FULLNAME, NAMESPACE, Rendered, render
+from webhook.cli import app
+from webhook.cli.lifetimes import parse_duration
 
 
 def job(values: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -45,6 +48,15 @@ def test_the_job_runs_cleanup_with_its_flags_spelled_out() -> None:
         "--timeout=4m",
         "--log-format=text",
     ]
+
+
+def test_the_command_line_knows_every_flag() -> None:
+    command, *flags = pod({"cleanup": {"timeout": "1h30m"}})["containers"][0]["args"]
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    params = group.commands[command].make_context(command, list(flags)).params
+    assert (params["namespace"], params["release"]) == (NAMESPACE, "psw")
+    assert parse_duration(params["timeout"], "--timeout").total_seconds() == 5400
 
 
 def test_each_try_of_the_job_leaves_its_log() -> None:

@@ -1,0 +1,99 @@
+"""The chart's alerts and dashboard on a real Prometheus that reads real processes and the real API server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chart import dashboard
+from tests.cluster import helm
+from tests.integration.playground import SOURCE, Playground, eventually, pod
+from tests.integration.prometheus import PROMETHEUS, Prometheus, target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.cluster import Cluster
+
+pytestmark = pytest.mark.skipif(
+    PROMETHEUS is None, reason="there is no prometheus on PATH to read metrics with (Debian: the package prometheus)"
+)
+
+ONLY_AFTER_TROUBLE = {
+    "Refused requests",
+    "As the API server sees it: no answer",
+    "Watches broken",
+    "Undone by somebody: {{kind}} contended",
+    "Expire in: callers {{pod}}",
+}
+"""Panels, or single queries of a panel, that show nothing while nothing has gone wrong or been asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A release with running processes, and the Prometheus that reads them."""
+
+    world: Playground
+    prometheus: Prometheus
+
+    def ask(self, query: str) -> int:
+        """Return how many series a query of the dashboard yields."""
+        namespace = self.world.installation.namespace
+        filled = query.replace("$namespace", namespace).replace("$__rate_interval", "20s").replace("$__range", "5m")
+        return len(self.prometheus.query(filled))
+
+
+@pytest.fixture(scope="module")
+def watched(cluster: Cluster) -> Iterator[Watched]:
+    with Playground.make(cluster) as world:
+        installation = world.installation
+        world.set_source("first")
+        sync, serve = installation.start_sync(), installation.start_serve()
+        sync.wait_ready()
+        serve.wait_ready()
+        values = {"monitoring": {"prometheusRule": {"enabled": True}}}
+        rendered = helm.template(installation.release, installation.namespace, values)
+        (rules,) = (item["spec"] for item in rendered if item["kind"] == "PrometheusRule")
+        targets = [
+            target(f"127.0.0.1:{process.metrics_port}", namespace=installation.namespace, pod=name)
+            for name, process in (("sync-0", sync), ("webhook-0", serve))
+        ]
+        namespace = world.namespace(selected=True)
+        world.await_selected(namespace, "first")
+        with Prometheus(cluster, targets, rules) as prometheus:
+            eventually(lambda: prometheus.query("sum(up) == 3"))
+            world.create(namespace, "pods", pod("web", imagePullSecrets=[{"name": "theirs"}]))
+            yield Watched(world, prometheus)
+
+
+def test_a_release_that_is_well_alarms_nobody(watched: Watched) -> None:
+    eventually(watched.prometheus.alerts, lambda alerts: not alerts)
+
+
+def silent(watched: Watched) -> set[str]:
+    """Return the panels without any data, and the queries without any of those that have some."""
+    found = set()
+    for panels in dashboard.ROWS.values():
+        for panel in panels:
+            empty = {legend for legend, query in panel.queries.items() if not watched.ask(query)}
+            whole = empty == set(panel.queries)
+            found |= {panel.title} if whole else {f"{panel.title}: {legend}" for legend in empty}
+    return found
+
+
+def test_every_panel_shows_something_but_what_is_only_there_after_trouble(watched: Watched) -> None:
+    eventually(lambda: silent(watched) - ONLY_AFTER_TROUBLE, lambda empty: not empty)
+
+
+def test_an_alert_names_what_is_wrong(watched: Watched) -> None:
+    world = watched.world
+    world.delete(world.installation.namespace, "secrets", SOURCE)
+    alert = eventually(lambda: watched.prometheus.alerts().get("PullSecretsSourceInvalid"))
+    assert alert is not None
+    assert alert["annotations"]["description"].startswith(
+        f"The Secret {SOURCE} in {world.installation.namespace} cannot be copied."
+    )
+    world.set_source("first")
+    eventually(watched.prometheus.alerts, lambda alerts: "PullSecretsSourceInvalid" not in alerts)
