@@ -158,6 +158,7 @@ def test_replicas_resources_and_logs_come_from_the_values(component: str) -> Non
     [
         ({"repository": "registry.example.com/psw"}, "registry.example.com/psw:0.1.0"),
         ({"repository": "registry.example.com/psw", "tag": "1.2"}, "registry.example.com/psw:1.2"),
+        ({"repository": "registry.example.com:5000/psw", "tag": "1.2"}, "registry.example.com:5000/psw:1.2"),
         ({"repository": "psw", "tag": "1.2", "digest": f"sha256:{'a' * 64}"}, f"psw@sha256:{'a' * 64}"),
     ],
 )

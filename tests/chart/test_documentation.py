@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.chart.rendered import FULLNAME, NAMESPACE, SAMPLE, render
+from tests.chart.valuesets import VALUE_SETS
 from tests.cluster.helm import CHART
 from webhook.config.document import parse
 from webhook.errors import ConfigurationInvalid
@@ -56,6 +57,16 @@ def resource_names(cell: str) -> Iterator[str]:
 @pytest.mark.parametrize("component", ["webhook", "sync", "cleanup"])
 def test_the_documented_rights_are_the_rendered_rights(component: str) -> None:
     assert documented_rights(component) == render(SAMPLE).rights(component)
+
+
+def test_every_kind_that_is_installed_is_on_the_page_about_the_chart() -> None:
+    (section,) = re.findall(
+        r"^## What is installed\n(.*?)^## ", (DOCS / "chart.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    kinds = {item["kind"] for values in VALUE_SETS.values() for item in render(values).objects}
+    named = set(re.findall(r"[A-Z][A-Za-z]+", section))
+    one_of_many = {kind: {kind, f"{kind}s", f"{kind.removesuffix('y')}ies"} for kind in kinds if "Binding" not in kind}
+    assert [kind for kind, words in one_of_many.items() if not words & named] == []
 
 
 def fields(schema: dict[str, Any], definitions: dict[str, Any], path: str) -> Iterator[str]:

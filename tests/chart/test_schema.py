@@ -162,6 +162,12 @@ CONTRADICTIONS = [
         "certificates.caSettle: 16m is more than a quarter of lifetime, 1h",
     ),
     (
+        {"image": {"repository": "registry.example.com:5000/psw:1.2"}},
+        'image.repository: "registry.example.com:5000.psw:1.2" has a tag or a digest in it; give that in image.tag',
+    ),
+    ({"image": {"repository": "r.example.com/psw@sha256:12"}}, "has a tag or a digest in it"),
+    ({"image": {"repository": "psw:1.2"}}, "has a tag or a digest in it"),
+    (
         {**entry(), "sourceSecrets": [TRIAL, TRIAL]},
         'sourceSecrets[1].name: "y" is there already; one Secret cannot be made twice',
     ),

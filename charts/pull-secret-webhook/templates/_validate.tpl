@@ -6,6 +6,9 @@
 {{- if not (or .Values.deployments.enabled .Values.webhook.url) -}}
 {{- fail "webhook.url: needed when deployments.enabled is false, so that the API server finds the webhook" -}}
 {{- end -}}
+{{- if regexMatch ":[^/]*$|@" .Values.image.repository -}}
+{{- fail (printf "image.repository: %q has a tag or a digest in it; give that in image.tag or image.digest" .Values.image.repository) -}}
+{{- end -}}
 {{- include "pull-secret-webhook.validateNames" . -}}
 {{- include "pull-secret-webhook.validatePem" . -}}
 {{- include "pull-secret-webhook.validateLifetimes" . -}}

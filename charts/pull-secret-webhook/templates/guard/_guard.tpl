@@ -5,10 +5,8 @@
 
 {{/* Metadata of a policy, and of its binding. The argument is {root, name}. */}}
 {{- define "pull-secret-webhook.guardMetadata" -}}
-name: {{ include "pull-secret-webhook.fullname" .root }}-{{ .name }}
-labels:
-  {{- include "pull-secret-webhook.labels" .root | nindent 2 }}
-  app.kubernetes.io/component: guard
+{{- $name := printf "%s-%s" (include "pull-secret-webhook.fullname" .root) .name -}}
+{{- include "pull-secret-webhook.metadata" (dict "root" .root "component" "guard" "name" $name "clusterWide" true) -}}
 {{- end -}}
 
 {{- define "pull-secret-webhook.guardBinding" -}}
@@ -24,12 +22,12 @@ spec:
 {{/* The user name of a component's ServiceAccount, as a string of CEL. The argument is {root, component}. */}}
 {{- define "pull-secret-webhook.guardUser" -}}
 {{- $name := include (printf "pull-secret-webhook.%sName" .component) .root -}}
-{{ printf "system:serviceaccount:%s:%s" .root.Release.Namespace $name | toJson }}
+{{ printf "system:serviceaccount:%s:%s" (include "pull-secret-webhook.namespace" .root) $name | toJson }}
 {{- end -}}
 
 {{/* CEL: whether the namespace of the request has opted in, and is not excluded. */}}
 {{- define "pull-secret-webhook.guardSelected" -}}
-!(request.namespace in {{ append .Values.excludedNamespaces .Release.Namespace | uniq | toJson }}) &&
+!(request.namespace in {{ append .Values.excludedNamespaces (include "pull-secret-webhook.namespace" .) | uniq | toJson }}) &&
 namespaceObject.metadata.?labels[?{{ .Values.optIn.label | toJson }}].orValue("") == {{ .Values.optIn.value | toJson }}
 {{- end -}}
 
@@ -38,5 +36,5 @@ namespaceObject.metadata.?labels[?{{ .Values.optIn.label | toJson }}].orValue(""
 {{- $labels := printf "%s.metadata.?labels" .object -}}
 {{ $labels }}[?"app.kubernetes.io/managed-by"].orValue("") == "pull-secret-webhook" &&
 {{ $labels }}[?"pullsecrets.webhook/release"].orValue("") == {{ .root.Release.Name | toJson }} &&
-{{ $labels }}[?"pullsecrets.webhook/release-namespace"].orValue("") == {{ .root.Release.Namespace | toJson }}
+{{ $labels }}[?"pullsecrets.webhook/release-namespace"].orValue("") == {{ include "pull-secret-webhook.namespace" .root | toJson }}
 {{- end -}}
