@@ -47,6 +47,7 @@ def test_the_job_runs_cleanup_with_its_flags_spelled_out() -> None:
         f"--webhook-configuration={FULLNAME}",
         "--timeout=4m",
         "--log-format=text",
+        "--log-level=info",
     ]
 
 

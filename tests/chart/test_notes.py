@@ -74,6 +74,10 @@ def test_values_that_are_safe_leave_one_thing_to_mind() -> None:
         ({"certificates": {"mode": "cert-manager"}}, "The webhook answers once cert-manager has issued"),
         ({"certificates": {"mode": "provided"}}, "You keep the certificate: the Secret psw-pull-secret-webhook-tls"),
         ({"certificates": {"mode": "provided"}}, "webhook.caBundle is empty"),
+        (
+            {"monitoring": {"podMonitor": {"enabled": True}}, "networkPolicy": {"enabled": True}},
+            "networkPolicy.metricsFrom is empty",
+        ),
         ({"sourceSecrets": [TRIAL]}, "The passwords in sourceSecrets can be read"),
         (
             {"deployments": {"enabled": False}, "webhook": {"url": "https://127.0.0.1:9443"}},

@@ -1,18 +1,47 @@
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
+import yaml
 
-from tests.chart.rendered import FULLNAME, SAMPLE, render
+from tests.chart.rendered import FULLNAME, render
+from tests.chart.valuesets import VALUE_SETS
 from tests.cluster import helm
+from tests.cluster.binaries import kubernetes_version
+
+each_value_set = pytest.mark.parametrize("name", VALUE_SETS)
 
 
-def test_helm_lint_finds_nothing() -> None:
-    helm.run(["lint", "--strict", str(helm.CHART)])
+class OnlyOnce(yaml.SafeLoader):
+    """A loader that refuses a key that is there twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT002 (overridden)
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"twice: {keys}{node.start_mark}"
+        return dict(super().construct_mapping(node, deep))
 
 
-@pytest.mark.parametrize("values", [{}, SAMPLE], ids=["defaults", "sample"])
-def test_two_renders_are_equal(values: dict[str, object]) -> None:
-    assert render(values) == render(values)
+def text(name: str) -> str:
+    options = ["--kube-version", kubernetes_version(), "--values", "-"]
+    return helm.run(["template", "psw", str(helm.CHART), *options], stdin=json.dumps(VALUE_SETS[name]))
+
+
+@each_value_set
+def test_helm_lint_finds_nothing(name: str) -> None:
+    helm.run(["lint", "--strict", "--quiet", str(helm.CHART), "--values", "-"], stdin=json.dumps(VALUE_SETS[name]))
+
+
+@each_value_set
+def test_two_renders_are_equal(name: str) -> None:
+    assert text(name) == text(name)
+
+
+@each_value_set
+def test_no_field_is_written_twice(name: str) -> None:
+    """Helm and kubectl would take the last one, and say nothing."""
+    assert list(yaml.load_all(text(name), OnlyOnce))
 
 
 def test_the_defaults_install_the_whole_house() -> None:

@@ -67,6 +67,9 @@ app.kubernetes.io/managed-by=pull-secret-webhook,pullsecrets.webhook/release={{ 
 {{- $all = append $all "webhook.caBundle is empty: the API server trusts the certificate only if its system does, or if something else sets the bundle." -}}
 {{- end -}}
 {{- end -}}
+{{- if and .Values.monitoring.podMonitor.enabled .Values.networkPolicy.enabled (not .Values.networkPolicy.metricsFrom) -}}
+{{- $all = append $all "networkPolicy.metricsFrom is empty: Prometheus does not reach the metrics that the PodMonitor tells it to read." -}}
+{{- end -}}
 {{- if .Values.sourceSecrets -}}
 {{- $all = append $all "The passwords in sourceSecrets can be read by everybody who reads the release (\"helm get values\"). Make the Secrets yourself after the trial." -}}
 {{- end -}}
