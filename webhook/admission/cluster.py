@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from webhook.admission.certificate import TlsSecret, TlsSecretHandler
-from webhook.core.selection import Namespace
+from webhook.core.selection import Namespace, declined_names
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import NAMESPACES, SECRETS, Collection
 from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from webhook.admission.certificate import CertificateIntake
-    from webhook.admission.namespaces import NamespaceLabels, WatchState
+    from webhook.admission.namespaces import KnownNamespaces, WatchState
     from webhook.kube.client import Client
 
 
@@ -32,7 +32,7 @@ class ClusterWatches:
         self._client: Client | None = None
         self._reflectors: list[Reflector[Any, Any]] = []
 
-    def watch_namespaces(self, labels: NamespaceLabels, state: WatchState) -> None:
+    def watch_namespaces(self, labels: KnownNamespaces, state: WatchState) -> None:
         """Keep ``labels`` and ``state`` up to date; UsageError where there is no usable kubeconfig."""
         self._start(
             Reflector(
@@ -71,7 +71,9 @@ class ClusterWatches:
 
 
 def _namespace(obj: _NamespaceObject) -> Namespace:
-    return Namespace(obj.metadata.name, obj.metadata.labels or {}, obj.metadata.deletion_timestamp is not None)
+    metadata = obj.metadata
+    terminating, declined = metadata.deletion_timestamp is not None, declined_names(metadata.annotations or {})
+    return Namespace(metadata.name, metadata.labels or {}, terminating, declined)
 
 
 def _as_it_is(secret: TlsSecret) -> TlsSecret:

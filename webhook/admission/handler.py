@@ -1,7 +1,7 @@
 """The admission decision: the bytes of a review in, the bytes of the answer out.
 
-Pure apart from two things it is given: the configuration in force, of which one decision reads one snapshot, and the
-labels of a namespace, where they are known. Only a defect is logged here.
+Pure apart from two things it is given: the configuration in force, of which one decision reads one snapshot, and what
+is known of a namespace. Only a defect is logged here.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from webhook.core.jsonpatch import POD_PATH, SERVICE_ACCOUNT_PATH
 from webhook.core.model import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from webhook.core.model import Configuration
+    from webhook.core.selection import Namespace
 
 log = structlog.get_logger(__name__)
 
@@ -56,15 +57,15 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Handler:
-    """Answers admission reviews; ``labels_of(namespace)`` returns None for a namespace that is not known."""
+    """Answers admission reviews; ``namespace_of(name)`` returns None for a namespace that is not known."""
 
     def __init__(
         self,
         configuration: Callable[[], Configuration],
-        labels_of: Callable[[str], Mapping[str, str] | None],
+        namespace_of: Callable[[str], Namespace | None],
     ) -> None:
         self._configuration = configuration
-        self._labels_of = labels_of
+        self._namespace_of = namespace_of
 
     def handle(self, body: bytes) -> Answer:
         """Return the answer to the review in ``body``; BadReview when it is none."""
@@ -96,11 +97,11 @@ class Handler:
 
     def _decide(self, subject: Subject) -> Decision:
         configuration = self._configuration()
-        labels = self._labels_of(subject.namespace) if configuration.needs_namespace_labels else None
-        if labels is not None and labels.get(configuration.opt_in.label) != configuration.opt_in.value:
+        known = self._namespace_of(subject.namespace) if configuration.needs_namespace_labels else None
+        if known is None or known.labels.get(configuration.opt_in.label) != configuration.opt_in.value:
             # The API server asks about opted-in namespaces only, so what we know of this one is of before it opted in.
-            labels = None
-        return decide(subject, configuration, labels)
+            return decide(subject, configuration, None)
+        return decide(subject, configuration, known.labels, known.declined)
 
 
 def _resource(request: RequestHead) -> str:

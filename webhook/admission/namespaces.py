@@ -1,4 +1,4 @@
-"""The labels of all namespaces, kept by a watch; only for configurations with a ``namespaceSelector``."""
+"""What decisions read of all namespaces, kept by a watch; only for configurations whose decisions depend on it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from webhook.core.selection import Namespace
     from webhook.observe.health import Check
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-class NamespaceLabels:
-    """A reflector's handler that answers what labels a namespace has.
+class KnownNamespaces:
+    """A reflector's handler that answers what is known of a namespace.
 
     The reflector's thread writes, the event loop reads: each write is one operation on a dictionary, which is atomic.
     """
 
     def __init__(self) -> None:
-        self._labels: dict[str, Mapping[str, str]] = {}
+        self._namespaces: dict[str, Namespace] = {}
 
-    def labels_of(self, namespace: str) -> Mapping[str, str] | None:
-        """Return the labels of ``namespace``, or None when it is not known."""
-        return self._labels.get(namespace)
+    def get(self, name: str) -> Namespace | None:
+        """Return a namespace, or None when it is not known."""
+        return self._namespaces.get(name)
 
     def replace(self, objects: Iterable[Namespace]) -> None:
-        self._labels = {namespace.name: namespace.labels for namespace in objects}
+        self._namespaces = {namespace.name: namespace for namespace in objects}
 
     def upsert(self, obj: Namespace) -> None:
-        self._labels[obj.name] = obj.labels
+        self._namespaces[obj.name] = obj
 
     def remove(self, obj: Namespace) -> None:
-        self._labels.pop(obj.name, None)
+        self._namespaces.pop(obj.name, None)
 
 
 class WatchState:

@@ -20,7 +20,7 @@ from webhook.admission.cluster import ClusterWatches
 from webhook.admission.decisions import DecisionLog
 from webhook.admission.endpoint import MutateEndpoint
 from webhook.admission.handler import Handler
-from webhook.admission.namespaces import NamespaceLabels, WatchState
+from webhook.admission.namespaces import KnownNamespaces, WatchState
 from webhook.admission.server import AdmissionListener, serve_until_signalled
 from webhook.config.file import ConfigurationFile
 from webhook.errors import UsageError
@@ -127,9 +127,9 @@ class _Process:
         self._serving_certificate = ServingCertificate(
             options.tls_min_version, verifies_clients=options.callers is not None
         )
-        self._labels = NamespaceLabels()
-        self._labels_watched = False
-        handler = Handler(lambda: self._configuration, self._labels.labels_of)
+        self._namespaces = KnownNamespaces()
+        self._namespaces_watched = False
+        handler = Handler(lambda: self._configuration, self._namespaces.get)
         traffic = Traffic()
         self._metrics = AdmissionMetrics(traffic)
         self._metrics.configuration_accepted()
@@ -163,7 +163,7 @@ class _Process:
         At the start, the process is not ready before it knows them. Later, when another configuration comes to need
         them, it stays ready: no replica would be, as all of them read the same document.
         """
-        if self._configuration.needs_namespace_labels and not self._labels_watched:
+        if self._configuration.needs_namespace_labels and not self._namespaces_watched:
             self._watch_namespaces(self._watch_state())
 
     def _watch_state(self) -> WatchState:
@@ -172,15 +172,15 @@ class _Process:
         return state
 
     def _watch_namespaces(self, state: WatchState) -> None:
-        self.watches.watch_namespaces(self._labels, state)
-        self._labels_watched = True
+        self.watches.watch_namespaces(self._namespaces, state)
+        self._namespaces_watched = True
 
     def on_configuration(self, configuration: Configuration) -> None:
         """Put another configuration into force."""
         self._configuration = configuration
         self._metrics.configuration_accepted()
         log.info("configuration in force", pull_secrets=[entry.name for entry in configuration.pull_secrets])
-        if configuration.needs_namespace_labels and not self._labels_watched:
+        if configuration.needs_namespace_labels and not self._namespaces_watched:
             state = self._watch_state()
             state.tolerate()
             try:

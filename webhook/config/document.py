@@ -35,7 +35,7 @@ from webhook.core.names import (
 from webhook.errors import ConfigurationInvalid, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -48,6 +48,7 @@ MOST_PROBLEMS = 100
 _FIELDS = ("apiVersion", "kind", "optIn", "excludedNamespaces", "pullSecrets", "retired")
 _PULL_SECRET_FIELDS = ("name", "sources", "namespaceSelector", "serviceAccounts", "pods", "registries")
 _NAME_PATTERN = re.compile(r"[a-z0-9.*?\[\]!-]+")
+_NAMESPACE_PATTERN = re.compile(r"[a-z0-9*?\[\]!-]+")
 
 
 def parse(text: str, origin: str) -> Configuration:
@@ -95,30 +96,41 @@ def _must_be(node: Node, expected: str) -> None:
 
 
 def _opt_in(node: Node) -> OptIn:
-    fields = node.fields(("label", "value"))
+    fields = node.fields(("label", "value", "mayDecline"))
     label = _checked(fields["label"], problem_of_label_key, DEFAULT_OPT_IN_LABEL)
     value = _checked(fields["value"], problem_of_label_value, DEFAULT_OPT_IN_VALUE)
     if value == OPT_OUT_VALUE:
         fields["value"].report(f'"{OPT_OUT_VALUE}" is what opts a Pod or ServiceAccount out: choose another value')
     elif isinstance(fields["value"].value, str) and not value.strip():
         fields["value"].report("must not be empty")
-    return OptIn(label, value)
+    return OptIn(label, value, fields["mayDecline"].boolean(default=False))
 
 
 def _pull_secret(fields: Mapping[str, Node]) -> PullSecret:
     pods = _choice(fields["pods"], PodPolicy, PodPolicy.ALWAYS)
+    sources = fields["sources"].mappings(("secretName", "namespaces"))
     return PullSecret(
         name=_checked(fields["name"], problem_of_subdomain),
-        sources=_sources(fields["sources"]),
+        sources=_sources(fields["sources"], [source["secretName"] for source in sources]),
         namespace_selector=_selector(fields["namespaceSelector"]),
         service_accounts=_name_filter(fields["serviceAccounts"]),
         pods=pods or PodPolicy.ALWAYS,
         registries=_registries(fields["registries"], pods),
+        limits=tuple(_limit(source["namespaces"]) for source in sources if not source["namespaces"].absent),
     )
 
 
-def _sources(node: Node) -> tuple[str, ...]:
-    names = [fields["secretName"] for fields in node.mappings(("secretName",))]
+def _limit(node: Node) -> tuple[str, ...]:
+    if node.value == []:
+        node.report("is empty, so it goes nowhere: leave it out to let it go everywhere")
+    return _checked_items(node, _problem_of_namespace_pattern)
+
+
+def _problem_of_namespace_pattern(text: str) -> str | None:
+    return None if _NAMESPACE_PATTERN.fullmatch(text) else "is not a pattern that the name of a namespace can match"
+
+
+def _sources(node: Node, names: Sequence[Node]) -> tuple[str, ...]:
     if node.value in (None, []):
         node.report("is required: name at least one Secret of the release namespace")
     _report_repeats(names)

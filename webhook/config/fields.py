@@ -79,6 +79,17 @@ class Node:
             self.report(f"must be text, not {self._kind}")
         return None
 
+    def boolean(self, *, default: bool) -> bool:
+        """Return true or false, or ``default`` when absent; a problem, and ``default``, for anything else."""
+        match self.value:
+            case None:
+                return default
+            case Unquoted(text="true" | "false", kind="a boolean"):
+                return self.value.text == "true"
+        written = quoted(self.value.text) if isinstance(self.value, Unquoted) else self._kind
+        self.report(f"must be true or false, not {written}")
+        return default
+
     @property
     def _kind(self) -> str:
         match self.value:

@@ -86,7 +86,7 @@ def _missing(account: ServiceAccount, configuration: Configuration, namespace: N
         annotations={},
         references=account.references,
     )
-    return decide(subject, configuration, namespace.labels).added
+    return decide(subject, configuration, namespace.labels, namespace.declined).added
 
 
 def _given_to_pods(configuration: Configuration) -> frozenset[str]:

@@ -67,13 +67,22 @@ CATALOG: Mapping[str, ReasonText] = {
         "add `pullSecrets` to the configuration",
     ),
     "namespace-unknown": ReasonText(
-        "a `namespaceSelector` needs labels that are not known: at admission, because the namespace was created a "
-        "moment ago (the sync loop adds the reference); in `plan`, because the namespace is not among the files",
+        "a `namespaceSelector`, or `optIn.mayDecline`, needs labels and annotations that are not known: at admission, "
+        "because the namespace was created a moment ago (the sync loop adds the reference); in `plan`, because the "
+        "namespace is not among the files",
         "at admission nothing; for `plan`, add the Namespace to the files",
     ),
     "namespace-not-selected": ReasonText(
         "no `namespaceSelector` matches the labels of the namespace",
         "change its labels, or the selector",
+    ),
+    "source-not-for-namespace": ReasonText(
+        "a source of the pull secret is limited to other namespaces",
+        "add the namespace to `sources[].namespaces`, if it is to have the credential",
+    ),
+    "namespace-declines": ReasonText(
+        "the namespace declines the pull secret by its annotation `pullsecrets.webhook/decline`",
+        "remove the name from the annotation, if it was not meant",
     ),
     "pods-never": ReasonText(
         "the pull secret has `pods: Never`; the API server still gives a Pod without any `imagePullSecrets` those "

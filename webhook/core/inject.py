@@ -12,10 +12,10 @@ import msgspec
 
 from webhook.core.imageref import matches
 from webhook.core.model import OPT_OUT_VALUE, PodPolicy, Reason
-from webhook.core.selection import Namespace, namespace_stop
+from webhook.core.selection import Namespace, namespace_stop, pull_secret_stop
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from webhook.core.model import Configuration, PullSecret
 
@@ -85,16 +85,26 @@ class Decision(msgspec.Struct, frozen=True):
     gates: tuple[tuple[str, Reason], ...] = ()
 
 
-def decide(subject: Subject, configuration: Configuration, namespace_labels: Mapping[str, str] | None) -> Decision:
-    """Return what is to be done with ``subject``.
+def decide(
+    subject: Subject,
+    configuration: Configuration,
+    namespace_labels: Mapping[str, str] | None,
+    declined: Collection[str] = (),
+) -> Decision:
+    """Return what is to be done with ``subject``, in a namespace with these labels that has ``declined`` pull secrets.
 
-    ``namespace_labels`` is None when they are not known: at admission the API server has matched the opt-in label
-    already, and only pull secrets with a ``namespaceSelector`` depend on more.
+    ``namespace_labels`` is None when neither is known: at admission the API server has matched the opt-in label
+    already, and only pull secrets with a ``namespaceSelector``, or that may be declined, depend on more.
     """
     stop = _stop(subject, configuration, namespace_labels)
     if stop is not None:
         return Decision(stop)
-    gates = tuple([(entry.name, _gate(entry, subject, namespace_labels)) for entry in configuration.pull_secrets])
+    gates = tuple(
+        [
+            (entry.name, _gate(entry, subject, configuration, namespace_labels, declined))
+            for entry in configuration.pull_secrets
+        ]
+    )
     added = tuple([name for name, reason in gates if reason is Reason.INJECTED])
     reason = Reason.INJECTED if added else max([reason for _, reason in gates], key=_GATE_ORDER.__getitem__)
     return Decision(reason, added, gates)
@@ -115,18 +125,32 @@ def _stop(subject: Subject, configuration: Configuration, namespace_labels: Mapp
     return None if configuration.pull_secrets else Reason.NOTHING_CONFIGURED
 
 
-def _gate(entry: PullSecret, subject: Subject, namespace_labels: Mapping[str, str] | None) -> Reason:
+def _gate(
+    entry: PullSecret,
+    subject: Subject,
+    configuration: Configuration,
+    namespace_labels: Mapping[str, str] | None,
+    declined: Collection[str],
+) -> Reason:
     """Return the gate at which one pull secret stops, ``INJECTED`` when it passes all of them."""
     if namespace_labels is not None:
-        if not entry.namespace_selector.matches(namespace_labels):
-            return Reason.NAMESPACE_NOT_SELECTED
-    elif entry.namespace_selector.requirements and subject.kind == "ServiceAccount":
-        # A Pod goes on: a reference to a Secret that is not there is harmless, a Pod without one never heals.
-        return Reason.NAMESPACE_UNKNOWN
+        stop = pull_secret_stop(entry, configuration, subject.namespace, namespace_labels, declined)
+    else:
+        stop = _unknown_namespace_gate(entry, subject, configuration)
+    if stop is not None:
+        return stop
     stop = _pod_gate(entry, subject) if subject.kind == "Pod" else _service_account_gate(entry, subject.name)
     if stop is not None:
         return stop
     return Reason.ALREADY_PRESENT if entry.name in subject.references.names else Reason.INJECTED
+
+
+def _unknown_namespace_gate(entry: PullSecret, subject: Subject, configuration: Configuration) -> Reason | None:
+    depends = entry.namespace_selector.requirements or configuration.opt_in.may_decline
+    if depends and subject.kind == "ServiceAccount":
+        # A Pod goes on: a reference to a Secret that is not there is harmless, a Pod without one never heals.
+        return Reason.NAMESPACE_UNKNOWN
+    return None if entry.may_go_to(subject.namespace) else Reason.SOURCE_NOT_FOR_NAMESPACE
 
 
 def _pod_gate(entry: PullSecret, subject: Subject) -> Reason | None:

@@ -50,6 +50,8 @@ class Reason(StrEnum):
     NOTHING_CONFIGURED = "nothing-configured"
     NAMESPACE_UNKNOWN = "namespace-unknown"
     NAMESPACE_NOT_SELECTED = "namespace-not-selected"
+    SOURCE_NOT_FOR_NAMESPACE = "source-not-for-namespace"
+    NAMESPACE_DECLINES = "namespace-declines"
     PODS_NEVER = "pods-never"
     SERVICE_ACCOUNT_NOT_INCLUDED = "service-account-not-included"
     IMAGE_NOT_MATCHED = "image-not-matched"
@@ -63,6 +65,8 @@ class OptIn:
 
     label: str = DEFAULT_OPT_IN_LABEL
     value: str = DEFAULT_OPT_IN_VALUE
+    may_decline: bool = False
+    """Whether a namespace may decline single pull secrets; then each decision needs to know its annotations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,12 @@ class PullSecret:
     service_accounts: NameFilter = NameFilter()
     pods: PodPolicy = PodPolicy.ALWAYS
     registries: tuple[str, ...] = ()
+    limits: tuple[tuple[str, ...], ...] = ()
+    """For each source that may not go everywhere: the patterns of the names of namespaces that it may go to."""
+
+    def may_go_to(self, namespace: str) -> bool:
+        """Whether each of its sources may go to a namespace of that name."""
+        return not self.limits or all(_matches_any(namespace, patterns) for patterns in self.limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +115,7 @@ class Configuration:
 
     def __post_init__(self) -> None:
         # Worked out once: each review asks.
-        needed = any(entry.namespace_selector != EVERYTHING for entry in self.pull_secrets)
+        needed = self.opt_in.may_decline or any(entry.namespace_selector != EVERYTHING for entry in self.pull_secrets)
         object.__setattr__(self, "needs_namespace_labels", needed)
 
     def excluding(self, namespace: str) -> Configuration:

@@ -20,7 +20,7 @@ from webhook.core.actions import (
 )
 from webhook.core.backfill import additions_after_copies, required_additions, withheld_references
 from webhook.core.model import Reason
-from webhook.core.selection import Namespace, namespace_stop, selected_pull_secrets
+from webhook.core.selection import Namespace, namespace_stop, pull_secret_stops, selected_pull_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -156,4 +156,5 @@ def describe_namespace(configuration: Configuration, namespace: Namespace) -> Re
         return stop
     if not configuration.pull_secrets:
         return Reason.NOTHING_CONFIGURED
-    return Reason.INJECTED if selected_pull_secrets(configuration, namespace) else Reason.NAMESPACE_NOT_SELECTED
+    stops = [reason for _, reason in pull_secret_stops(configuration, namespace)]
+    return Reason.INJECTED if None in stops else max(filter(None, stops), key=list(Reason).index)

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 from webhook.core.model import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from webhook.core.model import Configuration, PullSecret
+
+DECLINE_ANNOTATION = "pullsecrets.webhook/decline"
+"""On a Namespace: the names of pull secrets that it does not want, separated by commas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,14 @@ class Namespace:
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     terminating: bool = False
+    declined: frozenset[str] = frozenset()
+    """The pull secrets that it does not want; it counts only where the configuration lets namespaces decline."""
+
+
+def declined_names(annotations: Mapping[str, str]) -> frozenset[str]:
+    """Return the names of the pull secrets that a namespace with these annotations does not want."""
+    text = annotations.get(DECLINE_ANNOTATION)
+    return frozenset(filter(None, (name.strip() for name in text.split(",")))) if text else frozenset()
 
 
 def namespace_stop(configuration: Configuration, namespace: Namespace) -> Reason | None:
@@ -37,4 +48,21 @@ def selected_pull_secrets(configuration: Configuration, namespace: Namespace) ->
     """Return the pull secrets for which ``namespace`` is a selected namespace."""
     if namespace_stop(configuration, namespace) is not None:
         return ()
-    return tuple(entry for entry in configuration.pull_secrets if entry.namespace_selector.matches(namespace.labels))
+    return tuple(entry for entry, stop in pull_secret_stops(configuration, namespace) if stop is None)
+
+
+def pull_secret_stops(configuration: Configuration, namespace: Namespace) -> Iterator[tuple[PullSecret, Reason | None]]:
+    """Yield each pull secret, and why it does not apply to a namespace that has opted in; None where it does."""
+    for entry in configuration.pull_secrets:
+        yield entry, pull_secret_stop(entry, configuration, namespace.name, namespace.labels, namespace.declined)
+
+
+def pull_secret_stop(
+    entry: PullSecret, configuration: Configuration, name: str, labels: Mapping[str, str], declined: Collection[str]
+) -> Reason | None:
+    """Return why one pull secret does not apply to a namespace that has opted in, or None."""
+    if not entry.namespace_selector.matches(labels):
+        return Reason.NAMESPACE_NOT_SELECTED
+    if not entry.may_go_to(name):
+        return Reason.SOURCE_NOT_FOR_NAMESPACE
+    return Reason.NAMESPACE_DECLINES if configuration.opt_in.may_decline and entry.name in declined else None

@@ -14,7 +14,7 @@ from webhook.core.dockerconfig import COPY_KEY, content_hash
 from webhook.core.inject import LocalObjectReference, references_of
 from webhook.core.ownership import is_ours
 from webhook.core.plan import Copy, ServiceAccount
-from webhook.core.selection import Namespace
+from webhook.core.selection import Namespace, declined_names
 from webhook.kube.wire import ObjectMeta, decoder
 
 if TYPE_CHECKING:
@@ -59,7 +59,12 @@ decode_service_account: Callable[[bytes], ServiceAccountObject] = decoder(Servic
 def to_namespace(obj: NamespaceObject) -> Namespace:
     """Return what decisions read of a Namespace."""
     metadata = obj.metadata
-    return Namespace(intern(metadata.name), metadata.labels or NO_LABELS, metadata.deletion_timestamp is not None)
+    return Namespace(
+        name=intern(metadata.name),
+        labels=metadata.labels or NO_LABELS,
+        terminating=metadata.deletion_timestamp is not None,
+        declined=declined_names(metadata.annotations) if metadata.annotations else frozenset(),
+    )
 
 
 def to_service_account(obj: ServiceAccountObject) -> ServiceAccount:

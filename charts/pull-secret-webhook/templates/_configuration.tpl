@@ -5,6 +5,7 @@ kind: Configuration
 optIn:
   label: {{ .Values.optIn.label | quote }}
   value: {{ .Values.optIn.value | quote }}
+  mayDecline: {{ .Values.optIn.mayDecline }}
 excludedNamespaces: {{ .Values.excludedNamespaces | toJson }}
 pullSecrets:
   {{- toYaml .Values.pullSecrets | nindent 2 }}
@@ -29,6 +30,7 @@ of these leaves the whole rule out when the list is "[]".
 
 {{/* "true" when a decision at admission needs more of a namespace than the API server has matched already. */}}
 {{- define "pull-secret-webhook.needsNamespaceLabels" -}}
+{{- if .Values.optIn.mayDecline }}true{{ end -}}
 {{- range .Values.pullSecrets -}}
 {{- $selector := .namespaceSelector | default dict -}}
 {{- if or $selector.matchLabels $selector.matchExpressions }}true{{ end -}}

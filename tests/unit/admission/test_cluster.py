@@ -6,7 +6,8 @@ import pytest
 
 from tests.unit.polling import until
 from webhook.admission.cluster import ClusterWatches
-from webhook.admission.namespaces import NamespaceLabels, WatchState
+from webhook.admission.namespaces import KnownNamespaces, WatchState
+from webhook.core.selection import Namespace
 from webhook.observe.health import Check
 
 if TYPE_CHECKING:
@@ -26,29 +27,30 @@ def watches(kubeconfig: Path) -> Iterator[ClusterWatches]:
 def test_labels_stay_as_last_known_and_say_so_while_the_watch_is_down(
     api: FakeApiServer, watches: ClusterWatches
 ) -> None:
-    labels, check = NamespaceLabels(), Check("namespaces")
+    known, check = KnownNamespaces(), Check("namespaces")
     state = WatchState(check)
-    api.put("/api/v1/namespaces/a", {"metadata": {"labels": {"team": "a"}}})
-    watches.watch_namespaces(labels, state)
+    declining = {"annotations": {"pullsecrets.webhook/decline": "pull, vendor"}}
+    api.put("/api/v1/namespaces/a", {"metadata": {"labels": {"team": "a"}, **declining}})
+    watches.watch_namespaces(known, state)
     until(lambda: check.line == "[+]namespaces ok")
 
     api.go_away()
     until(lambda: state.stale_seconds > 0)
     assert check.line == "[+]namespaces ok: the watch is down, labels are as last known"
-    assert (labels.labels_of("a") or {})["team"] == "a"
+    assert known.get("a") == Namespace("a", {"team": "a"}, declined=frozenset({"pull", "vendor"}))
 
     api.come_back()
     until(lambda: state.stale_seconds == 0)
     assert check.line == "[+]namespaces ok"
     api.put("/api/v1/namespaces/b", {"metadata": {"labels": {"team": "b"}}})
-    until(lambda: labels.labels_of("b"))
+    until(lambda: known.get("b"))
 
 
 def test_not_ready_before_all_namespaces_are_known(api: FakeApiServer, watches: ClusterWatches) -> None:
     api.go_away()
     check = Check("namespaces")
     state = WatchState(check)
-    watches.watch_namespaces(NamespaceLabels(), state)
+    watches.watch_namespaces(KnownNamespaces(), state)
     until(lambda: state.stale_seconds > 0)
     assert check.line == "[-]namespaces failed: starting"
     api.come_back()

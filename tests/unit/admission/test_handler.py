@@ -10,7 +10,8 @@ import structlog.testing
 
 from webhook.admission.handler import Handler
 from webhook.core.labels import Operator, Requirement, Selector
-from webhook.core.model import Configuration, PullSecret, Reason
+from webhook.core.model import Configuration, OptIn, PullSecret, Reason
+from webhook.core.selection import Namespace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,8 @@ SERVICE_ACCOUNT: dict[str, Any] = {"apiVersion": "v1", "kind": "ServiceAccount",
 
 
 def handler(configuration: Configuration = PLAIN, labels: Mapping[str, Mapping[str, str]] | None = None) -> Handler:
-    return Handler(lambda: configuration, (labels or {}).get)
+    known = {name: Namespace(name, of_namespace) for name, of_namespace in (labels or {}).items()}
+    return Handler(lambda: configuration, known.get)
 
 
 def request(object_: object, resource: str = "pods", operation: str = "CREATE", **more: object) -> dict[str, Any]:
@@ -157,6 +159,17 @@ def test_labels_from_before_the_namespace_opted_in_are_not_believed() -> None:
     late = handler(FOR_TEAM_A, {"team-a": {"team": "b"}})
     assert ask(request(POD), late).reason is Reason.INJECTED
     assert ask(request(SERVICE_ACCOUNT, "serviceaccounts"), late).reason is Reason.NAMESPACE_UNKNOWN
+
+
+def test_a_namespace_may_decline_and_is_not_known_before_it_is() -> None:
+    configuration = replace(PLAIN, opt_in=OptIn(may_decline=True))
+    declining = Namespace("in", {"pullsecrets.webhook/inject": "enabled"}, declined=frozenset({"registry"}))
+    asked = Handler(lambda: configuration, {"in": declining}.get)
+    assert ask(request(POD, namespace="in"), asked).reason is Reason.NAMESPACE_DECLINES
+    assert ask(request(POD, namespace="new"), asked).reason is Reason.INJECTED
+    assert ask(request(SERVICE_ACCOUNT, "serviceaccounts", namespace="new"), asked).reason is Reason.NAMESPACE_UNKNOWN
+    deaf = Handler(lambda: PLAIN, {"in": declining}.get)
+    assert ask(request(POD, namespace="in"), deaf).reason is Reason.INJECTED
 
 
 def test_one_request_reads_one_snapshot_of_the_configuration() -> None:

@@ -1,20 +1,20 @@
 from __future__ import annotations
 
-from webhook.admission.namespaces import NamespaceLabels, WatchState
+from webhook.admission.namespaces import KnownNamespaces, WatchState
 from webhook.core.selection import Namespace
 from webhook.observe.health import Check
 
 
-def test_labels_follow_the_watch() -> None:
-    labels = NamespaceLabels()
-    assert labels.labels_of("a") is None
-    labels.replace([Namespace("a", {"x": "1"}), Namespace("b")])
-    assert (labels.labels_of("a"), labels.labels_of("b")) == ({"x": "1"}, {})
-    labels.upsert(Namespace("a", {"x": "2"}))
-    labels.remove(Namespace("b"))
-    assert (labels.labels_of("a"), labels.labels_of("b")) == ({"x": "2"}, None)
-    labels.replace([Namespace("c")])
-    assert labels.labels_of("a") is None
+def test_what_is_known_follows_the_watch() -> None:
+    known = KnownNamespaces()
+    assert known.get("a") is None
+    known.replace([Namespace("a", {"x": "1"}), Namespace("b")])
+    assert (known.get("a"), known.get("b")) == (Namespace("a", {"x": "1"}), Namespace("b"))
+    known.upsert(Namespace("a", {"x": "2"}, declined=frozenset({"pull"})))
+    known.remove(Namespace("b"))
+    assert (known.get("a"), known.get("b")) == (Namespace("a", {"x": "2"}, declined=frozenset({"pull"})), None)
+    known.replace([Namespace("c")])
+    assert known.get("a") is None
 
 
 def test_a_watch_that_is_down_is_seen_in_the_detail_of_a_check_that_passes() -> None:

@@ -290,3 +290,46 @@ def test_a_field_whose_name_cannot_be_printed_is_told_in_what_can() -> None:
             'apiVersion: pullsecrets.webhook/v1alpha1\nkind: Configuration\n"ret\\u202eired\\u001b[2J": []\n', "x.yaml"
         )
     assert str(refused.value).splitlines()[1] == '  ["ret?ired?[2J"]: unknown field, did you mean retired?'
+
+
+def test_a_source_may_be_limited_and_namespaces_may_decline() -> None:
+    read = parse(
+        """
+        apiVersion: pullsecrets.webhook/v1alpha1
+        kind: Configuration
+        optIn: {mayDecline: true}
+        pullSecrets:
+        - name: x
+          sources:
+          - {secretName: a}
+          - {secretName: b, namespaces: [team-a, "team-b-*"]}
+          - {secretName: c, namespaces: [t*]}
+        """,
+        "x.yaml",
+    )
+    assert read.opt_in == OptIn(may_decline=True)
+    assert read.needs_namespace_labels
+    (entry,) = read.pull_secrets
+    assert (entry.sources, entry.limits) == (("a", "b", "c"), (("team-a", "team-b-*"), ("t*",)))
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("optIn: {mayDecline: yes}", 'optIn.mayDecline: must be true or false, not "yes"'),
+        ("optIn: {mayDecline: 'true'}", "optIn.mayDecline: must be true or false, not text"),
+        ("optIn: {mayDecline: []}", "optIn.mayDecline: must be true or false, not a list"),
+        (
+            "pullSecrets: [{name: x, sources: [{secretName: a, namespaces: []}]}]",
+            "pullSecrets[0].sources[0].namespaces: is empty, so it goes nowhere: leave it out to let it go everywhere",
+        ),
+        (
+            "pullSecrets: [{name: x, sources: [{secretName: a, namespaces: [a.b]}]}]",
+            'pullSecrets[0].sources[0].namespaces[0]: "a.b" is not a pattern that the name of a namespace can match',
+        ),
+    ],
+)
+def test_limits_and_declining_are_checked(line: str, problem: str) -> None:
+    with pytest.raises(ConfigurationInvalid) as refused:
+        parse(f"apiVersion: pullsecrets.webhook/v1alpha1\nkind: Configuration\n{line}\n", "x.yaml")
+    assert [str(each) for each in refused.value.problems] == [problem]

@@ -7,7 +7,7 @@ import pytest
 
 from webhook.core.inject import MIRROR_ANNOTATION, Decision, References, Subject, decide, read_references
 from webhook.core.labels import Operator, Requirement, Selector
-from webhook.core.model import Configuration, NameFilter, PodPolicy, PullSecret, Reason
+from webhook.core.model import Configuration, NameFilter, OptIn, PodPolicy, PullSecret, Reason
 
 OPTED_IN = {"pullsecrets.webhook/inject": "enabled"}
 PLAIN = PullSecret("registry", ("source",))
@@ -132,3 +132,19 @@ def test_when_image_matches_one_image_of_a_registry_is_enough(images: tuple[str,
 )
 def test_references_are_read_from_what_the_api_server_would_accept(value: object, expected: References | None) -> None:
     assert read_references(value) == expected
+
+
+def test_a_source_that_is_not_for_the_namespace_stops_whatever_is_known_of_it() -> None:
+    limited = replace(PLAIN, limits=(("team-b", "other-*"),))
+    for subject in (pod(), service_account()):
+        assert reason(subject, limited) is Reason.SOURCE_NOT_FOR_NAMESPACE
+        assert reason(subject, limited, labels=OPTED_IN) is Reason.SOURCE_NOT_FOR_NAMESPACE
+        elsewhere = msgspec.structs.replace(subject, namespace="other-1")
+        assert reason(elsewhere, limited) is Reason.INJECTED
+
+
+def test_what_a_namespace_declines_is_not_added_and_the_rest_is() -> None:
+    configuration = Configuration((PLAIN, replace(PLAIN, name="other")), OptIn(may_decline=True))
+    decision = decide(pod(), configuration, OPTED_IN, frozenset({"registry"}))
+    assert (decision.added, dict(decision.gates)["registry"]) == (("other",), Reason.NAMESPACE_DECLINES)
+    assert decide(service_account(), configuration, None).reason is Reason.NAMESPACE_UNKNOWN

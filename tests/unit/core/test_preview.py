@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from webhook.config.document import parse
+from webhook.core.model import OptIn
 from webhook.core.preview.manifest import Manifest
 from webhook.core.preview.outcome import Preview, preview
 
@@ -322,6 +323,67 @@ def test_a_namespace_that_no_selector_matches_says_so() -> None:
         (
             "namespace-not-selected",
             'the namespaceSelector of vendor-credentials does not match the labels of namespace "team-a"',
+        ),
+    ]
+
+
+def test_what_a_namespace_declines_or_may_not_have_is_told() -> None:
+    narrow = parse(
+        """
+        apiVersion: pullsecrets.webhook/v1alpha1
+        kind: Configuration
+        optIn: {mayDecline: true}
+        pullSecrets:
+        - name: registry-credentials
+          sources: [{secretName: harbor}]
+        - name: vendor-credentials
+          sources: [{secretName: vendor, namespaces: [team-b]}]
+        - name: common
+          sources: [{secretName: vendor}]
+        """,
+        "test",
+    )
+    declining = manifest(
+        "Namespace",
+        "team-a",
+        "team-a",
+        metadata={"labels": ENABLED, "annotations": {"pullsecrets.webhook/decline": "registry-credentials"}},
+    )
+    old = secret("registry-credentials", "team-a", metadata={"labels": OUR_LABELS})
+
+    rows = preview([declining, old, manifest("ServiceAccount", "api")], narrow, "pull-secrets").rows
+
+    assert [(row.title, row.why) for row in rows] == [
+        ("Namespace/team-a", "it opts in: common applies; it declines registry-credentials"),
+        ("Secret/common", "made from its sources; vendor was not looked at"),
+        (
+            "Secret/registry-credentials",
+            "the namespace declines it: references to it are taken out, then it is deleted",
+        ),
+        ("ServiceAccount/api", "common is due here and not yet referenced"),
+    ]
+    assert rows[-1].gates == (
+        ("registry-credentials", "namespace-declines"),
+        ("vendor-credentials", "source-not-for-namespace"),
+        ("common", "injected"),
+    )
+
+
+def test_a_namespace_that_gets_nothing_says_why() -> None:
+    narrow = replace(CONFIGURATION, pull_secrets=(replace(CONFIGURATION.pull_secrets[0], limits=(("team-b",),)),))
+    rows = preview([namespace_of(), manifest("ServiceAccount", "api")], narrow, "").rows
+    assert [(row.reason, row.why) for row in rows] == [
+        ("source-not-for-namespace", 'no pull secret has only sources for namespace "team-a"'),
+        ("source-not-for-namespace", 'a source of registry-credentials is not for namespace "team-a"'),
+    ]
+    deaf = replace(CONFIGURATION, opt_in=OptIn(may_decline=True), pull_secrets=CONFIGURATION.pull_secrets[:1])
+    declining = namespace_of(annotations={"pullsecrets.webhook/decline": "registry-credentials"})  # type: ignore[arg-type]
+    rows = preview([declining, manifest("ServiceAccount", "api")], deaf, "").rows
+    assert [(row.reason, row.why) for row in rows] == [
+        ("namespace-declines", "it declines what it could get by its annotation pullsecrets.webhook/decline"),
+        (
+            "namespace-declines",
+            'namespace "team-a" declines registry-credentials by its annotation pullsecrets.webhook/decline',
         ),
     ]
 

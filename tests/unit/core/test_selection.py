@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from webhook.core.labels import Operator, Requirement, Selector
 from webhook.core.model import Configuration, OptIn, PullSecret, Reason
 from webhook.core.plan import describe_namespace
-from webhook.core.selection import Namespace, namespace_stop, selected_pull_secrets
+from webhook.core.selection import Namespace, declined_names, namespace_stop, selected_pull_secrets
 
 LABEL = "pullsecrets.webhook/inject"
 GOLD = Selector((Requirement("tier", Operator.IN, ("gold",)),))
@@ -63,3 +65,33 @@ def test_a_namespace_as_a_whole_has_one_reason(
     configuration: Configuration, subject: Namespace, reason: Reason
 ) -> None:
     assert describe_namespace(configuration, subject) is reason
+
+
+LIMITED = PullSecret("limited", ("harbor", "ghcr"), limits=(("team-*",), ("team-a", "team-b")))
+
+
+@pytest.mark.parametrize(("name", "expected"), [("team-a", True), ("team-c", False), ("a", False), ("team-", False)])
+def test_a_pull_secret_goes_where_each_of_its_sources_may(name: str, expected: bool) -> None:
+    configuration = Configuration((LIMITED,))
+    assert (selected_pull_secrets(configuration, namespace(name)) == (LIMITED,)) is expected
+    reason = Reason.INJECTED if expected else Reason.SOURCE_NOT_FOR_NAMESPACE
+    assert describe_namespace(configuration, namespace(name)) is reason
+
+
+def test_a_namespace_declines_by_name_where_it_may() -> None:
+    declining = replace(namespace(tier="gold"), declined=frozenset({"everywhere", "no-such"}))
+    assert selected_pull_secrets(CONFIGURATION, declining) == (EVERYWHERE, GOLD_ONLY)
+    allowing = replace(CONFIGURATION, opt_in=OptIn(may_decline=True))
+    assert selected_pull_secrets(allowing, declining) == (GOLD_ONLY,)
+    assert describe_namespace(allowing, declining) is Reason.INJECTED
+    only = replace(allowing, pull_secrets=(EVERYWHERE,))
+    assert describe_namespace(only, declining) is Reason.NAMESPACE_DECLINES
+
+
+@pytest.mark.parametrize(
+    ("annotation", "names"),
+    [(None, []), ("", []), ("a", ["a"]), (" a ,b,, c\n", ["a", "b", "c"]), ("a b", ["a b"])],
+)
+def test_the_annotation_names_pull_secrets_separated_by_commas(annotation: str | None, names: list[str]) -> None:
+    annotations = {} if annotation is None else {"pullsecrets.webhook/decline": annotation}
+    assert declined_names(annotations) == frozenset(names)

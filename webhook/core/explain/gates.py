@@ -72,6 +72,12 @@ _OF_THE_OBJECT: Sequence[_Gate] = (
 )
 _OF_A_PULL_SECRET: Sequence[_Gate] = (
     _Gate("namespaceSelector", Reason.NAMESPACE_NOT_SELECTED, lambda _, __, entry: _selector(entry)),
+    _Gate(
+        "source's namespaces",
+        Reason.SOURCE_NOT_FOR_NAMESPACE,
+        lambda subject, *_: f'its sources may go to namespace "{subject.namespace}"',
+    ),
+    _Gate("declined", Reason.NAMESPACE_DECLINES, lambda *_: "the namespace does not decline it"),
     _Gate("pods", Reason.PODS_NEVER, lambda _, __, entry: f"pods: {entry.pods if entry else ''}", "Pod"),
     _Gate(
         "serviceAccounts",
@@ -84,9 +90,17 @@ _NAMES = {gate.reason: gate.name for gate in (*_OF_THE_OBJECT, *_OF_A_PULL_SECRE
     Reason.NAMESPACE_UNKNOWN: "namespace",
 }
 _OF_THE_NAMESPACE = frozenset(
-    {Reason.NAMESPACE_TERMINATING, Reason.NAMESPACE_NOT_OPTED_IN, Reason.NAMESPACE_NOT_SELECTED}
+    {
+        Reason.NAMESPACE_TERMINATING,
+        Reason.NAMESPACE_NOT_OPTED_IN,
+        Reason.NAMESPACE_NOT_SELECTED,
+        Reason.NAMESPACE_DECLINES,
+    }
 )
 """Gates that nobody has looked at where the namespace is not known."""
+APPLYING = (Reason.NAMESPACE_NOT_SELECTED, Reason.SOURCE_NOT_FOR_NAMESPACE, Reason.NAMESPACE_DECLINES)
+"""Why a pull secret does not apply to a namespace that has opted in: others may."""
+
 _REFERENCED = (Reason.ALREADY_PRESENT, Reason.INJECTED)
 
 
@@ -110,7 +124,7 @@ def pull_secret_steps(
 ) -> Iterator[Step]:
     """Yield the gates that one pull secret passed, and the one where it stopped; none about the reference itself."""
     reason = dict(decision.gates)[entry.name]
-    for gate in _passed(_OF_A_PULL_SECRET, subject, reason, known=known):
+    for gate in _passed(_in_play(configuration, entry), subject, reason, known=known):
         yield Step(gate.name, Verdict.PASS, gate.open(subject, configuration, entry), pull_secret=entry.name)
     if reason not in _REFERENCED:
         alone = Decision(reason, gates=((entry.name, reason),))
@@ -131,6 +145,20 @@ def namespace_steps(namespace: str, configuration: Configuration, stopped_by: Re
         yield stop(stopped_by, namespace_sentence(stopped_by, namespace, configuration), namespace, configuration)
 
 
+def applying_steps(
+    namespace: str, configuration: Configuration, entry: PullSecret, reason: Reason | None
+) -> Iterator[Step]:
+    """Yield whether one pull secret applies to a namespace that has opted in; ``reason`` is why not."""
+    subject = Subject("ServiceAccount", "", namespace, labels={}, annotations={}, references=References())
+    for gate in _in_play(configuration, entry):
+        if gate.reason not in APPLYING or (reason is not None and _ORDER[gate.reason] >= _ORDER[reason]):
+            break
+        yield Step(gate.name, Verdict.PASS, gate.open(subject, configuration, entry), pull_secret=entry.name)
+    if reason is not None:
+        alone = Decision(reason, gates=((entry.name, reason),))
+        yield stop(reason, sentence(reason, subject, configuration, alone), namespace, configuration, entry.name)
+
+
 def stop(reason: Reason, why: str, namespace: str, configuration: Configuration, pull_secret: str = "") -> Step:
     """Return the step at which a decision ended."""
     verdict = Verdict.UNKNOWN if reason is Reason.NAMESPACE_UNKNOWN else Verdict.STOP
@@ -139,6 +167,16 @@ def stop(reason: Reason, why: str, namespace: str, configuration: Configuration,
         opt_in = configuration.opt_in
         todo = f"label it: kubectl label namespace {namespace} {opt_in.label}={opt_in.value}"
     return Step(_NAMES.get(reason, str(reason)), verdict, why, reason, todo, pull_secret)
+
+
+def _in_play(configuration: Configuration, entry: PullSecret) -> Sequence[_Gate]:
+    """Return the gates of one pull secret, without those of what its configuration does not use."""
+    unused = set()
+    if not entry.limits:
+        unused.add(Reason.SOURCE_NOT_FOR_NAMESPACE)
+    if not configuration.opt_in.may_decline:
+        unused.add(Reason.NAMESPACE_DECLINES)
+    return [gate for gate in _OF_A_PULL_SECRET if gate.reason not in unused]
 
 
 def _passed(gates: Sequence[_Gate], subject: Subject, reason: Reason, *, known: bool) -> Iterator[_Gate]:

@@ -6,14 +6,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from webhook.core.catalog import advice
-from webhook.core.explain.gates import namespace_steps, object_steps, pull_secret_steps
+from webhook.core.explain.gates import (
+    APPLYING,
+    applying_steps,
+    namespace_steps,
+    object_steps,
+    pull_secret_steps,
+)
 from webhook.core.explain.references import account_steps, copy_step, coverage_step, reference_step
 from webhook.core.explain.registration import registration_steps, selection_steps
 from webhook.core.explain.step import Explanation, Step, Verdict
 from webhook.core.model import Reason
 from webhook.core.plan import describe_namespace
 from webhook.core.preview.deciding import decide_in
-from webhook.core.selection import selected_pull_secrets
+from webhook.core.selection import pull_secret_stops
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -105,26 +111,18 @@ def _namespace_steps(scene: Scene, name: str) -> Iterator[Step]:
     world = scene.world
     state = world.states[name]
     reason = describe_namespace(world.configuration, state.namespace)
-    whole = (Reason.INJECTED, Reason.NAMESPACE_NOT_SELECTED)
+    whole = (Reason.INJECTED, *APPLYING)
     if scene.registration is not None:
         for kind in ("Pod", "ServiceAccount"):
             yield from registration_steps(scene.registration, kind)
     yield from namespace_steps(name, world.configuration, None if reason in whole else reason)
     if reason not in whole:
         return
-    selected = [entry.name for entry in selected_pull_secrets(world.configuration, state.namespace)]
-    for entry in world.configuration.pull_secrets:
-        if entry.name not in selected:
-            yield _not_selected(entry.name)
+    for entry, stopped_by in pull_secret_stops(world.configuration, state.namespace):
+        yield from applying_steps(name, world.configuration, entry, stopped_by)
+        if stopped_by is not None:
             continue
-        yield Step("namespaceSelector", Verdict.PASS, "it selects the namespace", pull_secret=entry.name)
         step = copy_step(world, name, entry.name, exists=scene.exists)
         if step is not None:
             yield step
         yield from account_steps(world.plans[name], entry.name, exists=scene.exists)
-
-
-def _not_selected(pull_secret: str) -> Step:
-    reason = Reason.NAMESPACE_NOT_SELECTED
-    why = "it does not match the labels of the namespace"
-    return Step("namespaceSelector", Verdict.STOP, why, reason, advice(reason), pull_secret)

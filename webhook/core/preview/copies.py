@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webhook.core.actions import FindingReason
+from webhook.core.model import Reason
 from webhook.core.preview.row import Effect, PreviewReason, Row
 from webhook.core.preview.sentences import listed
-from webhook.core.selection import selected_pull_secrets
+from webhook.core.selection import pull_secret_stops, selected_pull_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -43,6 +44,7 @@ def copy_rows(
 
     Of the ``unseen`` names it is not known whether there is a copy.
     """
+    stops = {entry.name: stop for entry, stop in pull_secret_stops(configuration, state.namespace)}
     for entry in selected_pull_secrets(configuration, state.namespace):
         effect, reason, why = _outcome(entry, plan, expected[entry.name])
         if entry.name in unseen:
@@ -51,7 +53,7 @@ def copy_rows(
         yield Row(state.namespace.name, f"Secret/{entry.name}", effect, reason, why)
     for deletion in plan.deletions:
         name = deletion.copy.name
-        why = "it is retired" if name in configuration.retired else "the namespace is not selected for it"
+        why = _why_not(name, configuration, stops)
         yield Row(
             state.namespace.name,
             f"Secret/{name}",
@@ -59,6 +61,18 @@ def copy_rows(
             PreviewReason.COPY_NOT_WANTED,
             f"{why}: references to it are taken out, then it is deleted",
         )
+
+
+def _why_not(name: str, configuration: Configuration, stops: Mapping[str, Reason | None]) -> str:
+    if name in configuration.retired:
+        return "it is retired"
+    match stops.get(name):
+        case Reason.SOURCE_NOT_FOR_NAMESPACE:
+            return "one of its sources is not for the namespace"
+        case Reason.NAMESPACE_DECLINES:
+            return "the namespace declines it"
+        case _:
+            return "the namespace is not selected for it"
 
 
 def _outcome(entry: PullSecret, plan: NamespacePlan, expected: Expected) -> tuple[Effect, str, str]:

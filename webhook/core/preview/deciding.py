@@ -19,7 +19,7 @@ def decide_in(namespace: Namespace | None, subject: Subject, configuration: Conf
     if namespace is not None:
         if namespace_stop(configuration, namespace) is Reason.NAMESPACE_TERMINATING:
             return Decision(Reason.NAMESPACE_TERMINATING)
-        return decide(subject, configuration, namespace.labels)
+        return decide(subject, configuration, namespace.labels, namespace.declined)
     decision = decide(subject, configuration, None)
     # Without labels everything is assumed that a label could allow: what is stopped even so is stopped for certain.
     if decision.added or any(gate is Reason.NAMESPACE_UNKNOWN for _, gate in decision.gates):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from webhook.core.selection import Namespace
+from webhook.core.selection import Namespace, declined_names
 from webhook.core.subject import pod_subject, service_account_subject
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _TEMPLATES: Mapping[tuple[str, str], tuple[str, ...]] = {
 
 class _Metadata(msgspec.Struct, rename="camel"):
     labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
     deletion_timestamp: str | None = None
 
 
@@ -51,7 +52,8 @@ def read_namespace(manifest: Manifest) -> Namespace | None:
         metadata = msgspec.convert(manifest.body, _Namespace).metadata
     except msgspec.ValidationError:
         return None
-    return Namespace(manifest.name, metadata.labels or {}, metadata.deletion_timestamp is not None)
+    terminating, declined = metadata.deletion_timestamp is not None, declined_names(metadata.annotations or {})
+    return Namespace(manifest.name, metadata.labels or {}, terminating, declined)
 
 
 def read_subject(manifest: Manifest) -> Subject | None:

@@ -17,9 +17,8 @@ from webhook.core.preview.copies import copy_rows
 from webhook.core.preview.deciding import decide_in
 from webhook.core.preview.objects import is_subject, is_workload, read_namespace, read_subject
 from webhook.core.preview.row import Effect, PreviewReason, Row
-from webhook.core.preview.sentences import listed, namespace_sentence, sentence
+from webhook.core.preview.sentences import listed, namespace_sentence, selected_sentence, sentence
 from webhook.core.preview.world import World, is_source, may_be_a_copy, survey
-from webhook.core.selection import selected_pull_secrets
 from webhook.errors import SourceInvalid
 
 if TYPE_CHECKING:
@@ -98,9 +97,7 @@ def judged(namespace: Namespace, configuration: Configuration) -> tuple[str, str
     """Return the reason id for a namespace as a whole, and a sentence."""
     reason = describe_namespace(configuration, namespace)
     if reason is Reason.INJECTED:
-        names = [entry.name for entry in selected_pull_secrets(configuration, namespace)]
-        applies = "applies" if len(names) == 1 else "apply"
-        return PreviewReason.NAMESPACE_SELECTED, f"it opts in: {listed(names)} {applies}"
+        return PreviewReason.NAMESPACE_SELECTED, selected_sentence(configuration, namespace)
     return reason, namespace_sentence(reason, namespace.name, configuration)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ from webhook.core.explain.registration import Hook, Reach, Registration
 from webhook.core.explain.step import Explanation, Verdict
 from webhook.core.inject import References, Subject, decide
 from webhook.core.labels import Operator, Requirement, Selector
-from webhook.core.model import Configuration, NameFilter, PodPolicy, PullSecret, Reason
+from webhook.core.model import Configuration, NameFilter, OptIn, PodPolicy, PullSecret, Reason
 from webhook.core.plan import Copy, NamespaceState, ServiceAccount, plan_namespace
 from webhook.core.preview.copies import hashes_for
 from webhook.core.preview.manifest import Manifest
@@ -216,6 +217,24 @@ def test_a_namespace_is_explained_with_its_copies_and_service_accounts() -> None
         ("vendor", "namespaceSelector", "STOP", "namespace-not-selected"),
     ]
     assert stopped(found) == ("ServiceAccounts", "reference-due")
+
+
+def test_a_source_for_other_namespaces_and_what_the_namespace_declines_are_gates_of_their_own() -> None:
+    limited = replace(ONE, limits=(("team-b",),))
+    unwanted = PullSecret("unwanted", ("harbor",), limits=(("team-*",),))
+    where = scene(
+        configuration=Configuration((limited, unwanted), OptIn(may_decline=True)),
+        namespace={"declined": frozenset({"unwanted"})},
+    )
+    of_pull_secrets = [
+        ("registry", "namespaceSelector", "PASS", ""),
+        ("registry", "source's namespaces", "STOP", "source-not-for-namespace"),
+        ("unwanted", "namespaceSelector", "PASS", ""),
+        ("unwanted", "source's namespaces", "PASS", ""),
+        ("unwanted", "declined", "STOP", "namespace-declines"),
+    ]
+    for found in (explain_namespace(where, "team-a"), explain_subject(where, pod())):
+        assert [row for row in verdicts(found) if row[0]] == of_pull_secrets
 
 
 def test_a_service_account_that_may_not_be_given_what_its_pods_get_is_named() -> None:
