@@ -48,6 +48,11 @@ class Installation:
         self.cleanup_kubeconfig = cluster.kubeconfig_for(f"{self.fullname}-cleanup", namespace)
 
     @property
+    def processes(self) -> Mapping[str, PullSecrets]:
+        """What has been started, by the names it was started with."""
+        return self._processes
+
+    @property
     def configuration_file(self) -> Path:
         """The configuration document, where a Pod of the chart would find it."""
         return self.configuration.directory / CONFIGURATION_KEY

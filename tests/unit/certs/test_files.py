@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certs.files import CertificateFiles
+from certs.files import LARGEST_FILE, CertificateFiles
 from webhook.errors import CertificateInvalid
 
 if TYPE_CHECKING:
@@ -76,6 +76,20 @@ def test_a_file_that_cannot_be_read_is_named(mounted: Path) -> None:
 
     with pytest.raises(CertificateInvalid, match=f"{mounted}/tls.key cannot be read"):
         files(mounted).read()
+
+
+@pytest.mark.parametrize("trick", ["nowhere", "tls.key", "/"])
+def test_a_file_that_is_none_is_named(mounted: Path, trick: str) -> None:
+    (mounted / "tls.key").unlink()
+    (mounted / "tls.key").symlink_to(trick)
+    with pytest.raises(CertificateInvalid, match=f"{mounted}/tls.key cannot be read"):
+        files(mounted).read()
+
+
+def test_a_file_without_an_end_is_not_read_to_it(mounted: Path) -> None:
+    (mounted / "tls.key").unlink()
+    (mounted / "tls.key").symlink_to("/dev/zero")
+    assert len(files(mounted).read()[1]) == LARGEST_FILE
 
 
 def test_a_pair_is_never_of_two_swaps(mounted: Path) -> None:

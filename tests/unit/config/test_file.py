@@ -12,7 +12,7 @@ from webhook.config.file import ConfigurationFile
 from webhook.errors import ConfigurationInvalid, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from webhook.core.model import Configuration
@@ -152,3 +152,51 @@ def test_a_file_that_is_gone_is_reported_once_and_its_return_announced(mounted: 
             assert watched.calls.empty()
         swap(mounted.parent, "2", document("a"))
         assert watched.next() == ("a",)
+
+
+def _dangling(path: Path) -> None:
+    path.symlink_to(path.parent / "nowhere")
+
+
+def _circle(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def _through_a_file(path: Path) -> None:
+    (path.parent / "file").write_text("x")
+    path.symlink_to(path.parent / "file" / "config.yaml")
+
+
+TRICKS: dict[str, Callable[[Path], None]] = {
+    "a link to nowhere": _dangling,
+    "a link to itself": _circle,
+    "a link through a file": _through_a_file,
+    "a folder": lambda path: path.mkdir(),
+}
+
+
+@pytest.mark.parametrize("trick", TRICKS.values(), ids=TRICKS)
+def test_a_file_that_is_none_is_one_sentence_at_the_start_and_harmless_later(
+    tmp_path: Path, trick: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "config.yaml"
+    trick(path)
+    with pytest.raises(UsageError, match="cannot be read") as refused:
+        ConfigurationFile(path, "psw").load()
+    assert str(refused.value).isprintable()
+
+    good = tmp_path / "good.yaml"
+    good.write_text(document("first"))
+    file = ConfigurationFile(good, "psw")
+    file.load()
+    good.unlink()
+    path.rename(good)
+    with watching(file) as watched:
+        assert "cannot be read" in watched.next()
+
+
+def test_a_file_without_an_end_is_not_read_to_it(tmp_path: Path) -> None:
+    endless = tmp_path / "config.yaml"
+    endless.symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match="1 problem"):
+        ConfigurationFile(endless, "psw").load()
