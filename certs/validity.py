@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -21,6 +21,9 @@ from webhook.errors import CertificateInvalid
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+Certificate: TypeAlias = x509.Certificate
+"""What this package hands out; nobody else imports cryptography."""
 
 RENEWAL_SHARE = 2 / 3
 """Of the lifetime: a third is left to notice that renewal does not work."""
@@ -102,19 +105,19 @@ def check_pair(
     """
     chain = chain_of(certificate_pem)
     leaf = chain[0]
-    _check_key(leaf, key_pem)
+    check_key(leaf, key_pem)
     check_time(leaf, now)
-    missing = [name for name in names if not _covers(leaf, name)]
+    missing = [name for name in names if not covers(leaf, name)]
     if missing:
         raise CertificateInvalid(f"the certificate is not valid for {', '.join(missing)}")
-    if ca_bundle is not None and not _is_trusted(chain, certificates_in(ca_bundle)[0], now):
+    if ca_bundle is not None and not is_trusted(chain, certificates_in(ca_bundle)[0], now):
         raise CertificateInvalid("the certificate is not signed by an authority in the CA bundle")
 
 
 def check_authority(certificate_pem: bytes, key_pem: bytes, now: datetime) -> None:
     """Return when the pair is an authority of ours that can sign at ``now``; CertificateInvalid with what is wrong."""
     certificate = chain_of(certificate_pem)[0]
-    _check_key(certificate, key_pem)
+    check_key(certificate, key_pem)
     check_time(certificate, now)
     if not is_our_authority(certificate):
         raise CertificateInvalid("the certificate is not an authority that pull-secret-webhook issued")
@@ -141,7 +144,8 @@ def check_time(certificate: x509.Certificate, now: datetime) -> None:
         raise CertificateInvalid(f"the certificate expired at {certificate.not_valid_after_utc.isoformat()}")
 
 
-def _check_key(leaf: x509.Certificate, key_pem: bytes) -> None:
+def check_key(leaf: x509.Certificate, key_pem: bytes) -> None:
+    """Return when the key is that of the certificate; CertificateInvalid otherwise."""
     if _public_bytes_of_key(key_pem) != leaf.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     ):
@@ -162,7 +166,8 @@ def _public_bytes_of_key(key_pem: bytes) -> bytes:
     raise CertificateInvalid(reason)
 
 
-def _covers(leaf: x509.Certificate, name: str) -> bool:
+def covers(leaf: x509.Certificate, name: str) -> bool:
+    """Return whether a client that asks for ``name``, a DNS name or an IP address, accepts the certificate."""
     try:
         extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -174,7 +179,8 @@ def _covers(leaf: x509.Certificate, name: str) -> bool:
         return name.lower() in covered or f"*.{name.lower().partition('.')[2]}" in covered
 
 
-def _is_trusted(chain: Sequence[x509.Certificate], trusted: Sequence[x509.Certificate], now: datetime) -> bool:
+def is_trusted(chain: Sequence[x509.Certificate], trusted: Sequence[x509.Certificate], now: datetime) -> bool:
+    """Return whether a chain, the leaf first, leads to one of the ``trusted`` certificates."""
     current, *intermediates = chain
     for _ in chain:
         if any(is_issued_by(current, anchor) and anchor.not_valid_after_utc >= now for anchor in trusted):

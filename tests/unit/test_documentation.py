@@ -19,6 +19,7 @@ from webhook.cli import app, main
 from webhook.config.document import API_VERSION, KIND, parse
 from webhook.core.model import Reason
 from webhook.core.standing import CopyState
+from webhook.live.check.codes import TITLES
 from webhook.observe.metrics import AdmissionMetrics, ProcessMetrics
 from webhook.observe.sync_metrics import SyncMetrics
 from webhook.observe.sync_status import SyncStatus
@@ -213,6 +214,29 @@ def test_the_documented_flags_are_those_of_the_command(name: str) -> None:
 def test_every_flag_of_a_process_is_an_environment_variable_of_the_same_name(name: str) -> None:
     for command_flags, env, _ in flags_of(commands()[name]):
         assert f"--{env.removeprefix('PULLSECRETS_').lower().replace('_', '-')}" in command_flags
+
+
+@pytest.mark.parametrize("name", ["plan", "explain", "check"])
+def test_the_help_of_a_command_for_people_has_examples_that_are_flags_of_it(name: str) -> None:
+    command = commands()[name]
+    known = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
+    lines = [line.strip() for line in (command.help or "").splitlines() if line.strip().startswith("pullsecrets ")]
+    assert len(lines) >= 3
+    for line in lines:
+        assert line.split()[1] == name
+        assert set(re.findall(r"(?<=\s)--?[a-zA-Z][a-z-]*", line)) <= known
+
+
+def test_every_check_has_a_section_and_no_other_has() -> None:
+    headings = re.findall(r"^## (PSW\d+): (.+)$", (DOCS / "check.md").read_text(), re.MULTILINE)
+    assert headings == list(TITLES.items())
+
+
+def test_every_section_of_a_check_says_what_to_do() -> None:
+    sections = re.split(r"^## ", (DOCS / "check.md").read_text(), flags=re.MULTILINE)
+    for text in sections:
+        if text.startswith("PSW"):
+            assert "\n**What to do:** " in text, text
 
 
 # Events

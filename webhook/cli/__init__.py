@@ -2,7 +2,7 @@
 
 Exit codes: 0 done; 2 what was asked for cannot be had, told in one sentence without a traceback; 3 a bug, with a
 traceback. 1 is left to commands that mean something by it: for ``plan``, that there are changes; for ``explain``, that
-something is in the way; for ``cleanup``, that something could not be removed.
+something is in the way; for ``check``, that something is wrong; for ``cleanup``, that something could not be removed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from webhook import __version__
+from webhook.cli.check import check
 from webhook.cli.cleanup import cleanup
 from webhook.cli.explain import explain
 from webhook.cli.plan import plan
@@ -39,6 +40,7 @@ app.command()(serve)
 app.command()(sync)
 app.command()(plan)
 app.command()(explain)
+app.command()(check)
 app.command()(cleanup)
 
 

@@ -27,6 +27,14 @@ class Form(StrEnum):
     YAML = "yaml"
 
 
+class ReportForm(StrEnum):
+    """The forms of ``--output`` of a check."""
+
+    TABLE = "table"
+    JSON = "json"
+    JUNIT = "junit"
+
+
 def write_document(document: object, form: Form, file: TextIO) -> None:
     """Write a document as JSON or YAML."""
     if form is Form.YAML:

@@ -56,11 +56,14 @@ class Wanted:
 class Installed:
     """A release in a cluster: what marks its copies, its webhook configuration if any, and its configuration.
 
+    ``fullname`` is the name of its ConfigMap and MutatingWebhookConfiguration, and begins that of its other objects.
+
     ``running`` is the configuration of its ConfigMap, None where that could not be read; ``configuration`` is the one
     to judge by. Both exclude the release namespace.
     """
 
     release: Release
+    fullname: str
     configuration: Configuration
     running: Configuration | None = None
     webhook: WebhookConfiguration | None = field(default=None, repr=False)
@@ -93,10 +96,10 @@ def _locate(reader: Reader, wanted: Wanted, webhook: WebhookConfiguration) -> It
         content, _ = reader.optional(CONFIG_MAPS, webhook.metadata.name, namespace)
         running = _document(content, namespace)
         if running is not None:
-            yield _installed(wanted, Release(webhook.release, namespace), running, webhook)
+            yield _installed(wanted, Release(webhook.release, namespace), webhook.metadata.name, running, webhook)
             return
     if wanted.configuration is not None and len(namespaces) == 1:
-        yield _installed(wanted, Release(webhook.release, namespaces[0]), None, webhook)
+        yield _installed(wanted, Release(webhook.release, namespaces[0]), webhook.metadata.name, None, webhook)
 
 
 def _without_webhook(reader: Reader, wanted: Wanted, *, may_list: bool) -> Installed:
@@ -115,13 +118,16 @@ def _without_webhook(reader: Reader, wanted: Wanted, *, may_list: bool) -> Insta
     name = wanted.name or (next(iter(running)) if len(running) == 1 else "")
     if not name or (name not in running and wanted.configuration is None):
         raise UsageError(f"the configuration of a release is not to be found in {wanted.namespace}: {_FLAGS}")
-    configuration = _parsed(running[name], wanted.namespace) if name in running else None
-    return _installed(wanted, Release(name, wanted.namespace), configuration, None, may_list=may_list)
+    found = running.get(name)
+    configuration = None if found is None else _parsed(found, wanted.namespace)
+    fullname = name if found is None else found.metadata.name
+    return _installed(wanted, Release(name, wanted.namespace), fullname, configuration, None, may_list=may_list)
 
 
 def _installed(
     wanted: Wanted,
     release: Release,
+    fullname: str,
     running: Configuration | None,
     webhook: WebhookConfiguration | None,
     *,
@@ -130,7 +136,7 @@ def _installed(
     chosen = wanted.configuration or running
     if chosen is None:
         raise UsageError(f"the configuration of release {release.name} cannot be read: give one with --config")
-    return Installed(release, chosen.excluding(release.namespace), running, webhook, may_list)
+    return Installed(release, fullname, chosen.excluding(release.namespace), running, webhook, may_list)
 
 
 def _document(content: bytes | None, namespace: str) -> Configuration | None:

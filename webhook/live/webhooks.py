@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from webhook.core.explain.registration import Hook
+from webhook.core.explain.registration import NAME_LABEL, Hook
 from webhook.core.labels import Operator, Requirement, Selector
-from webhook.kube.wire import ObjectMeta, decoder
+from webhook.kube.wire import decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 SUFFIX = ".pullsecrets.webhook"
 """How the name of each of our webhooks ends, whatever the release is called."""
-
-NAME_LABEL = "kubernetes.io/metadata.name"
 
 
 class ServiceReference(msgspec.Struct, frozen=True):
@@ -101,11 +99,33 @@ class Webhook(msgspec.Struct, frozen=True, rename="camel"):
         )
 
 
+class _ManagedFields(msgspec.Struct, frozen=True, rename="camel"):
+    manager: str = ""
+    fields_v1: dict[str, Any] = msgspec.field(default_factory=dict, name="fieldsV1")
+
+
+class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    name: str = ""
+    namespace: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    managed_fields: tuple[_ManagedFields, ...] = ()
+
+
 class WebhookConfiguration(msgspec.Struct, frozen=True):
     """A MutatingWebhookConfiguration."""
 
-    metadata: ObjectMeta
+    metadata: _Metadata
     webhooks: tuple[Webhook, ...] = ()
+
+    def managers_of(self, webhook: str, field: str) -> set[str]:
+        """Return who has last set a field of one of the webhooks, as the API server remembers."""
+        key = f'k:{{"name":"{webhook}"}}'
+        return {
+            each.manager
+            for each in self.metadata.managed_fields
+            if f"f:{field}" in each.fields_v1.get("f:webhooks", {}).get(key, {})
+        }
 
     @property
     def is_ours(self) -> bool:

@@ -1,0 +1,332 @@
+"""What can go wrong with an installation: each a function that does it, and the codes by which it is found."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socketserver
+import ssl
+import tempfile
+import threading
+from base64 import b64decode, b64encode
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from certs.authority import Authority, issue_authority, issue_leaf
+from tests.integration.patient import ADMISSION
+from tests.integration.playground import COPY, SOURCE, dockerconfigjson, service_account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.integration.patient import Patient
+
+DAY = timedelta(days=1)
+LOOPBACK = "127.0.0.1"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+def wipe_bundle(patient: Patient) -> None:
+    patient.patch(patient.configuration_path, [{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}])
+
+
+def trust_another(patient: Patient) -> None:
+    other = b64encode(issue_authority(datetime.now(UTC), 30 * DAY).certificate_pem).decode()
+    path = "/webhooks/1/clientConfig/caBundle"
+    patient.patch(patient.configuration_path, [{"op": "replace", "path": path, "value": other}])
+
+
+def tls_path(patient: Patient) -> str:
+    return f"/api/v1/namespaces/{patient.namespace}/secrets/{patient.installation.tls_secret}"
+
+
+def store_leaf(patient: Patient, now: datetime, lifetime: timedelta, name: str = LOOPBACK) -> None:
+    """Store a leaf of the authority that is trusted, valid from ``now``."""
+    ca = patient.api.call("GET", tls_path(patient).replace("-tls", "-ca"))["data"]
+    authority = Authority(b64decode(ca["tls.crt"]), b64decode(ca["tls.key"]))
+    leaf = issue_leaf(authority, [name], now, lifetime)
+    fields = {"tls.crt": leaf.certificate_pem, "tls.key": leaf.private_key_pem, "ca.crt": leaf.authority_pem}
+    data = {key: b64encode(value).decode() for key, value in fields.items()}
+    patient.patch(tls_path(patient), [{"op": "replace", "path": "/data", "value": data}])
+
+
+def expired_leaf(patient: Patient) -> None:
+    store_leaf(patient, datetime.now(UTC) - timedelta(minutes=4), timedelta(minutes=2))
+
+
+def leaf_not_renewed(patient: Patient) -> None:
+    store_leaf(patient, datetime.now(UTC) - timedelta(minutes=9), timedelta(minutes=10))
+
+
+def leaf_of_another_name(patient: Patient) -> None:
+    store_leaf(patient, datetime.now(UTC), DAY, "elsewhere.example.com")
+
+
+def another_certificate_is_served(patient: Patient) -> None:
+    patient.serve.kill()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    leaf = issue_leaf(issue_authority(datetime.now(UTC), DAY), [LOOPBACK], datetime.now(UTC), DAY)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(leaf.certificate_pem + leaf.private_key_pem)
+        file.flush()
+        context.load_cert_chain(file.name)
+    server = _Impostor((LOOPBACK, patient.installation.webhook_port), context)
+
+    def restore() -> None:
+        server.shutdown()
+        server.server_close()
+        patient.serve = patient.installation.start_serve()
+        patient.serve.wait_ready()
+
+    patient.afterwards(restore)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+class _Impostor(socketserver.ThreadingTCPServer):
+    """Shakes hands with a certificate of its own, and hangs up."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], context: ssl.SSLContext) -> None:
+        super().__init__(address, socketserver.BaseRequestHandler)
+        self._context = context
+
+    def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002 - socketserver's own
+        with contextlib.suppress(OSError), self._context.wrap_socket(request, server_side=True) as connection:
+            connection.recv(1)
+
+
+def key_of_another(patient: Patient) -> None:
+    leaf = issue_leaf(issue_authority(datetime.now(UTC), DAY), [LOOPBACK], datetime.now(UTC), DAY)
+    value = b64encode(leaf.private_key_pem).decode()
+    patient.patch(tls_path(patient), [{"op": "replace", "path": "/data/tls.key", "value": value}])
+
+
+def no_certificate(patient: Patient) -> None:
+    patient.put_back(tls_path(patient))
+    patient.api.call("DELETE", tls_path(patient))
+
+
+def take_right(patient: Patient, kind: str, name: str, resource: str, resource_name: str = "") -> None:
+    """Take the rule about a resource out of a role."""
+    path = f"{RBAC}/{kind}/{name}"
+    rules = patient.put_back(path)["rules"]
+    kept = [
+        rule
+        for rule in rules
+        if resource not in rule["resources"] or (resource_name and resource_name not in rule.get("resourceNames", ()))
+    ]
+    assert kept != rules
+    patient.api.json_patch(path, [{"op": "replace", "path": "/rules", "value": kept}])
+
+
+def sync_may_not_patch_accounts(patient: Patient) -> None:
+    take_right(patient, "clusterroles", f"{patient.name}-sync", "serviceaccounts")
+
+
+def sync_may_not_read_copies(patient: Patient) -> None:
+    take_right(patient, "clusterroles", f"{patient.name}-sync", "secrets")
+
+
+def sync_may_not_hold_the_lease(patient: Patient) -> None:
+    take_right(patient, f"namespaces/{patient.namespace}/roles", f"{patient.name}-sync", "leases")
+
+
+def webhook_may_not_read_its_certificate(patient: Patient) -> None:
+    take_right(patient, f"namespaces/{patient.namespace}/roles", f"{patient.name}-webhook", "secrets")
+
+
+def sync_may_read_every_secret(patient: Patient) -> None:
+    path = f"{RBAC}/clusterroles/{patient.name}-sync"
+    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]}
+    patient.patch(path, [{"op": "add", "path": "/rules/-", "value": rule}])
+
+
+def no_configuration(patient: Patient) -> None:
+    patient.put_back(patient.configuration_path)
+    patient.api.call("DELETE", patient.configuration_path)
+
+
+def no_webhook_for_pods(patient: Patient) -> None:
+    patient.patch(patient.configuration_path, [{"op": "remove", "path": "/webhooks/0"}])
+
+
+def not_asked_about_updates(patient: Patient) -> None:
+    path = "/webhooks/1/rules/0/operations"
+    patient.patch(patient.configuration_path, [{"op": "replace", "path": path, "value": ["CREATE"]}])
+
+
+def widened_selector(patient: Patient) -> None:
+    patient.patch(patient.configuration_path, [{"op": "replace", "path": "/webhooks/0/namespaceSelector", "value": {}}])
+
+
+def release_not_excluded(patient: Patient) -> None:
+    path = "/webhooks/1/namespaceSelector/matchExpressions/1/values"
+    patient.patch(patient.configuration_path, [{"op": "replace", "path": path, "value": ["kube-system"]}])
+
+
+def no_object_selector(patient: Patient) -> None:
+    patient.patch(patient.configuration_path, [{"op": "replace", "path": "/webhooks/1/objectSelector", "value": {}}])
+
+
+def other_failure_policy(patient: Patient) -> None:
+    patient.patch(patient.configuration_path, [{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}])
+
+
+def other_match_policy(patient: Patient) -> None:
+    patient.patch(patient.configuration_path, [{"op": "replace", "path": "/webhooks/0/matchPolicy", "value": "Exact"}])
+
+
+def condition_of_another(patient: Patient) -> None:
+    path = "/webhooks/0/matchConditions/0/expression"
+    patient.patch(patient.configuration_path, [{"op": "replace", "path": path, "value": "false"}])
+
+
+def no_source(patient: Patient) -> None:
+    path = f"/api/v1/namespaces/{patient.namespace}/secrets/{SOURCE}"
+    patient.put_back(path)
+    patient.api.call("DELETE", path)
+
+
+def malformed_source(patient: Patient) -> None:
+    path = f"/api/v1/namespaces/{patient.namespace}/secrets/{SOURCE}"
+    value = b64encode(b'{"auths": {}}').decode()
+    patient.patch(path, [{"op": "replace", "path": "/data/.dockerconfigjson", "value": value}])
+
+
+def copy_path(patient: Patient) -> str:
+    return f"/api/v1/namespaces/{patient.team}/secrets/{COPY}"
+
+
+def no_copy(patient: Patient) -> None:
+    patient.put_back(copy_path(patient))
+    patient.api.call("DELETE", copy_path(patient))
+
+
+def edited_copy(patient: Patient) -> None:
+    patient.patch(copy_path(patient), [{"op": "replace", "path": "/data", "value": dockerconfigjson("edited")}])
+
+
+def foreign_copy(patient: Patient) -> None:
+    patient.patch(copy_path(patient), [{"op": "remove", "path": "/metadata/labels"}])
+
+
+def no_reference(patient: Patient) -> None:
+    patient.put_back(patient.configuration_path)
+    patient.api.call("DELETE", patient.configuration_path)  # else the webhook gives it back in the same request
+    path = f"/api/v1/namespaces/{patient.team}/serviceaccounts/default"
+    patient.api.json_patch(path, [{"op": "remove", "path": "/imagePullSecrets"}])
+    reference = [{"op": "add", "path": "/imagePullSecrets", "value": [{"name": COPY}]}]
+    patient.afterwards(lambda: patient.api.json_patch(path, reference))
+
+
+def left_behind(patient: Patient) -> None:
+    patient.ours.opt(patient.team, None)
+    patient.afterwards(lambda: patient.ours.opt(patient.team, "enabled"))
+
+
+def value_typed_wrong(patient: Patient) -> None:
+    patient.ours.opt(patient.team, "Enabled")
+    patient.afterwards(lambda: patient.ours.opt(patient.team, "enabled"))
+
+
+def key_typed_wrong(patient: Patient) -> None:
+    name = patient.ours.namespace(selected=False, labels={patient.ours.label.replace("inject", "injct"): "enabled"})
+    patient.afterwards(lambda: patient.ours.cluster.delete_namespace(name))
+
+
+def refused_pods(patient: Patient) -> None:
+    account = service_account("enforcing")
+    account["metadata"] |= {
+        "labels": {patient.ours.label: "disabled"},
+        "annotations": {"kubernetes.io/enforce-mountable-secrets": "true"},
+    }
+    patient.ours.create(patient.team, "serviceaccounts", account)
+    patient.afterwards(lambda: patient.ours.delete(patient.team, "serviceaccounts", "enforcing"))
+
+
+def invalid_configuration(patient: Patient) -> None:
+    path = f"/api/v1/namespaces/{patient.namespace}/configmaps/{patient.name}"
+    text = patient.api.call("GET", path)["data"]["config.yaml"]
+    patient.patch(
+        path, [{"op": "replace", "path": "/data/config.yaml", "value": text.replace("pullSecrets:", "pullSecret:")}]
+    )
+
+
+def nobody_leads(patient: Patient) -> None:
+    patient.hold_lease(renewed=datetime.now(UTC) - timedelta(minutes=10))
+
+
+def leader_of_the_future(patient: Patient) -> None:
+    patient.hold_lease(renewed=datetime.now(UTC) + timedelta(minutes=10))
+
+
+def webhook_is_down(patient: Patient) -> None:
+    patient.serve.program.signal(signal.SIGSTOP)
+    patient.afterwards(lambda: patient.serve.program.signal(signal.SIGCONT))
+
+
+def unguarded(patient: Patient) -> None:
+    path = f"{ADMISSION}/validatingadmissionpolicies/{patient.name}-secrets"
+    bindings = path.replace("policies", "policybindings")
+    if patient.api.request("GET", path).status == 200:
+        patient.put_back(bindings)
+        patient.api.call("DELETE", bindings)
+        return
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"]}
+    spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "true"}]}
+    policy = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "spec": spec}
+    patient.api.call("POST", path.rpartition("/")[0], {**policy, "metadata": {"name": f"{patient.name}-secrets"}})
+    patient.afterwards(lambda: patient.api.call("DELETE", path))
+
+
+FAULTS: list[tuple[Callable[[Patient], None], set[str]]] = [
+    (wipe_bundle, {"PSW015", "PSW070"}),
+    (trust_another, {"PSW015", "PSW071"}),
+    (expired_leaf, {"PSW021"}),
+    (leaf_not_renewed, {"PSW021"}),
+    (leaf_of_another_name, {"PSW022"}),
+    (key_of_another, {"PSW020"}),
+    (no_certificate, {"PSW020"}),
+    (sync_may_not_patch_accounts, {"PSW001"}),
+    (sync_may_not_read_copies, {"PSW001"}),
+    (sync_may_not_hold_the_lease, {"PSW001"}),
+    (webhook_may_not_read_its_certificate, {"PSW002"}),
+    (sync_may_read_every_secret, {"PSW003"}),
+    (no_configuration, {"PSW010"}),
+    (no_webhook_for_pods, {"PSW010", "PSW070"}),
+    (not_asked_about_updates, {"PSW011"}),
+    (widened_selector, {"PSW012"}),
+    (release_not_excluded, {"PSW012"}),
+    (no_object_selector, {"PSW012"}),
+    (other_failure_policy, {"PSW013"}),
+    (other_match_policy, {"PSW013"}),
+    (condition_of_another, {"PSW014", "PSW070"}),
+    (no_source, {"PSW040"}),
+    (malformed_source, {"PSW041"}),
+    (no_copy, {"PSW050"}),
+    (edited_copy, {"PSW051"}),
+    (foreign_copy, {"PSW052"}),
+    (no_reference, {"PSW053"}),
+    (left_behind, {"PSW054"}),
+    (refused_pods, {"PSW055"}),
+    (value_typed_wrong, {"PSW031"}),
+    (key_typed_wrong, {"PSW031"}),
+    (invalid_configuration, {"PSW030"}),
+    (nobody_leads, {"PSW060"}),
+    (leader_of_the_future, {"PSW063"}),
+    (webhook_is_down, {"PSW070", "PSW071"}),
+    (another_certificate_is_served, {"PSW023", "PSW070", "PSW071"}),
+    (unguarded, {"PSW080"}),
+]
+
+ALSO: dict[str, set[str]] = {
+    # What one fault brings about beside the code that is looked for.
+    "expired_leaf": {"PSW023", "PSW070", "PSW071"},
+    "leaf_not_renewed": {"PSW023"},
+    "leaf_of_another_name": {"PSW023", "PSW070", "PSW071"},
+    "no_configuration": {"PSW070", "PSW071"},
+    "no_reference": {"PSW010", "PSW070", "PSW071"},
+    "value_typed_wrong": {"PSW054"},
+}

@@ -1,0 +1,120 @@
+"""``pullsecrets check`` on a real API server: nothing is found where all is well, and each fault by its code."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.cluster import Cluster
+from tests.integration.checkfaults import ALSO, FAULTS, no_copy
+from tests.integration.commands import of_release, run
+from tests.integration.patient import Patient
+from tests.integration.playground import COPY, Playground, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.cluster import binaries
+    from tests.cluster.processes import PullSecrets
+
+
+@pytest.fixture(scope="module")
+def alone(control_plane: binaries.Binaries) -> Iterator[Cluster]:  # noqa: ARG001 (built before it is started)
+    """A cluster for this installation alone: what is elsewhere in it is looked at too."""
+    with Cluster.start() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def installed(alone: Cluster) -> Iterator[Patient]:
+    with Playground.make(alone) as playground:
+        yield Patient(playground)
+
+
+@pytest.fixture
+def patient(installed: Patient) -> Iterator[Patient]:
+    installed.hold_lease()
+    yield installed
+    installed.heal()
+
+
+def test_nothing_is_found_on_a_healthy_installation(patient: Patient) -> None:
+    assert patient.check() == {}
+
+
+def test_a_running_sync_is_in_order_too(patient: Patient) -> None:
+    sync: PullSecrets = patient.installation.start_sync()
+    sync.wait_ready()
+    ran = of_release(patient.ours, "check", "--wait", "--timeout=30s")
+    assert ran.code == 0, ran.out
+    assert sync.stop() == 0
+
+
+@pytest.mark.parametrize(("fault", "codes"), FAULTS, ids=[fault.__name__ for fault, _ in FAULTS])
+def test_each_fault_is_found_by_its_code(patient: Patient, fault: Callable[[Patient], None], codes: set[str]) -> None:
+    fault(patient)
+    expected = codes | ALSO.get(fault.__name__, set())
+
+    def told() -> set[str]:
+        ran = of_release(patient.ours, "check", f"--namespace={patient.namespace}", "-o", "json")
+        assert ran.code in (1, 2), ran.err
+        checks = json.loads(ran.out)["checks"]
+        return {each["code"] for each in checks if each["result"] == "finding"}
+
+    # Rights and webhooks are known to the API server by watches of its own, a moment later.
+    found = eventually(told, lambda seen: codes <= seen, seconds=15)
+    assert found <= expected
+
+
+def test_junit_and_the_table_say_the_same(patient: Patient) -> None:
+    no_copy(patient)
+    given = (f"--namespace={patient.namespace}",)
+    suite = ET.fromstring(of_release(patient.ours, "check", "-o", "junit", *given).out)  # noqa: S314 - our own
+    failed = [case.get("name") for case in suite if case.find("failure") is not None]
+    assert failed == ["PSW050 copies there"]
+    assert (suite.get("failures"), suite.get("tests")) == ("1", str(len(suite)))
+    ran = of_release(patient.ours, "check", *given)
+    assert [line.split()[:2] for line in ran.out.splitlines() if " FAIL " in line] == [["PSW050", "FAIL"]]
+    assert f"the copy {patient.team}/{COPY} is not there" in ran.out
+    assert ran.err.startswith("1 finding, ")
+
+
+def test_who_may_look_at_little_is_told_what_could_not_be_checked(patient: Patient) -> None:
+    nobody = patient.ours.cluster.kubeconfig_with_client_certificate("passer-by")
+    ran = run(nobody, "check", f"--namespace={patient.namespace}", f"--release={patient.installation.release}")
+    assert ran.code == 2
+    assert ran.out == ""
+    assert ran.err.startswith(f"error: the configuration of a release is not to be found in {patient.namespace}")
+
+
+def test_what_may_not_be_looked_at_keeps_no_other_check_from_looking(patient: Patient) -> None:
+    rules = [
+        {
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["mutatingwebhookconfigurations"],
+            "verbs": ["list"],
+        },
+        {"apiGroups": [""], "resources": ["namespaces", "configmaps"], "verbs": ["get", "list"]},
+    ]
+    role = {"kind": "ClusterRole", "metadata": {"name": "looker-on"}, "rules": rules}
+    group = "rbac.authorization.k8s.io"
+    binding = {
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "looker-on"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "looker-on"},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "looker-on"}],
+    }
+    items = [{"apiVersion": f"{group}/v1", **each} for each in (role, binding)]
+    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    patient.ours.cluster.kubectl("apply", "-f", "-", input=listed)
+    kubeconfig = patient.ours.cluster.kubeconfig_with_client_certificate("looker-on")
+    ran = run(kubeconfig, "check", f"--release={patient.installation.release}", "-o", "json")
+
+    results = {each["code"]: each["result"] for each in json.loads(ran.out)["checks"]}
+    assert ran.code == 2
+    assert {code for code, result in results.items() if result == "ok"} >= {"PSW010", "PSW011", "PSW012", "PSW031"}
+    assert {code for code, result in results.items() if result == "unknown"} >= {"PSW001", "PSW020", "PSW050", "PSW070"}
+    assert "finding" not in results.values()

@@ -1,0 +1,66 @@
+"""``pullsecrets check``: whether an installation is healthy."""
+# ruff: noqa: TC001 - typer evaluates the annotations
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from webhook.cli import options
+from webhook.cli.cluster import reading, wanted
+from webhook.cli.lifetimes import parse_duration
+from webhook.cli.output import ReportForm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from webhook.live.check.outcome import Report
+
+EXIT_FINDINGS = 1
+LOOK_SECONDS = 2.0
+"""Between two looks with ``--wait``: each costs the API server some two hundred requests."""
+
+
+def check(
+    kubeconfig: options.OfCluster = None,
+    *,
+    context: options.Context = "",
+    namespace: options.ReleaseNamespace,
+    release: options.ReleaseName = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Look again until nothing is wrong any more.")] = False,
+    timeout: Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long --wait waits.")] = "2m",
+    output: Annotated[
+        ReportForm, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="How to print it.")
+    ] = ReportForm.TABLE,
+) -> None:
+    """Tell whether an installation is healthy; exit 0: it is, 1: there are findings, 2: it could not be checked.
+
+    \b
+    pullsecrets check                                the only release in the cluster
+    pullsecrets check --release psw --namespace pull-secrets
+    pullsecrets check --wait --timeout 5m            after an installation or upgrade
+    pullsecrets check -o junit > check.xml           for a pipeline
+    """  # noqa: D301 - \b is for the help text
+    from webhook.cli.render_report import render, summary  # noqa: PLC0415 - --help is quick without what checks
+    from webhook.live.check.run import check as look  # noqa: PLC0415 - as above
+
+    seconds = parse_duration(timeout, "--timeout").total_seconds() if wait else 0.0
+    with reading(kubeconfig, context) as reader:
+        report = _awaited(lambda: look(reader, wanted(None, namespace, release)), seconds)
+    render(report, output, sys.stdout)
+    typer.echo(summary(report), err=True)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+def _awaited(look: Callable[[], Report], seconds: float) -> Report:
+    """Look until there is no finding, or the time is over; return the last report."""
+    deadline = time.monotonic() + seconds
+    report = look()
+    while report.exit_code == EXIT_FINDINGS and time.monotonic() + LOOK_SECONDS < deadline:
+        time.sleep(LOOK_SECONDS)
+        report = look()
+    return report

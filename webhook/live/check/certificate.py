@@ -1,0 +1,106 @@
+"""The serving certificate: as it is stored, as it is served where that can be seen, and whether it is trusted."""
+
+from __future__ import annotations
+
+import ssl
+from base64 import b64decode
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from certs.validity import certificates_in, chain_of, check_key, covers, is_trusted
+from webhook.errors import CertificateInvalid
+from webhook.kube.resources import SECRETS
+from webhook.live.check.outcome import Check, Context, Outcome, finding, unknown
+from webhook.sync.shapes import decode_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from certs.validity import Certificate
+    from webhook.live.webhooks import ClientConfig
+
+RENEWED_SHARE = 0.8
+"""Of the lifetime: it is renewed after two thirds, so whatever is older than this has not been."""
+
+_HTTPS = 443
+_HANDSHAKE_SECONDS = 3.0
+
+
+def _look(context: Context) -> Iterator[Outcome]:
+    installed = context.installed
+    name = f"{installed.fullname}-tls"
+    content = context.reader.one(SECRETS, name, installed.release.namespace)
+    data = {} if content is None else decode_secret(content).data or {}
+    certificate, key, authority = (b64decode(data.get(field, "")) for field in ("tls.crt", "tls.key", "ca.crt"))
+    if not (certificate and key):
+        absent = "does not exist" if content is None else "has no tls.crt and tls.key"
+        yield finding("PSW020", f"Secret {installed.release.namespace}/{name} {absent}")
+        return
+    try:
+        chain = chain_of(certificate)
+        check_key(chain[0], key)
+    except CertificateInvalid as error:
+        yield finding("PSW020", f"Secret {installed.release.namespace}/{name}: {error}")
+        return
+    yield from _age("PSW021", "the serving certificate", chain[0], context.now)
+    yield from _authority(authority, context.now)
+    yield from _used(context, chain)
+
+
+def _age(code: str, what: str, certificate: Certificate, now: datetime) -> Iterator[Outcome]:
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now > end:
+        yield finding(code, f"{what} expired at {end:%Y-%m-%d %H:%M} UTC")
+    elif now < begin:
+        yield finding(code, f"{what} is not valid before {begin:%Y-%m-%d %H:%M} UTC")
+    elif now > begin + (end - begin) * RENEWED_SHARE:
+        yield finding(code, f"{what} expires at {end:%Y-%m-%d %H:%M} UTC and has not been renewed")
+
+
+def _authority(authority: bytes, now: datetime) -> Iterator[Outcome]:
+    if not authority:
+        return  # whoever provides the certificate may keep its authority elsewhere
+    try:
+        yield from _age("PSW024", "the authority of the serving certificate", chain_of(authority)[0], now)
+    except CertificateInvalid as error:
+        yield finding("PSW024", f"ca.crt beside the serving certificate: {error}")
+
+
+def _used(context: Context, chain: list[Certificate]) -> Iterator[Outcome]:
+    webhook = context.installed.webhook
+    for each in webhook.webhooks if webhook else ():
+        client = each.client_config
+        bundle = b64decode(client.ca_bundle)
+        if not bundle:
+            yield finding("PSW015", f"{each.name} has no caBundle")
+        elif not is_trusted(chain, certificates_in(bundle)[0], context.now):
+            yield finding("PSW015", f"the caBundle of {each.name} does not trust the serving certificate")
+    if webhook and webhook.webhooks:
+        client = webhook.webhooks[0].client_config
+        name = _called(client)
+        if not covers(chain[0], name):
+            yield finding("PSW022", f"the API server calls {name}, and the serving certificate is not for that name")
+        if client.url:
+            yield from _served(client.url, chain[0])
+
+
+def _called(client: ClientConfig) -> str:
+    if client.service is not None:
+        return f"{client.service.name}.{client.service.namespace}.svc"
+    return urlsplit(client.url or "").hostname or ""
+
+
+def _served(url: str, stored: Certificate) -> Iterator[Outcome]:
+    address = urlsplit(url)
+    where = (address.hostname or "", address.port or _HTTPS)
+    try:
+        served = ssl.get_server_certificate(where, timeout=_HANDSHAKE_SECONDS)
+    except (OSError, ValueError):
+        yield unknown("PSW023", f"{where[0]}:{where[1]} is not reached from here")
+        return
+    if chain_of(served.encode())[0] != stored:
+        yield finding("PSW023", f"{where[0]}:{where[1]} serves another certificate than the Secret holds")
+
+
+CERTIFICATE = Check(("PSW015", "PSW020", "PSW021", "PSW022", "PSW023", "PSW024"), _look)

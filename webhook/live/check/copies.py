@@ -1,0 +1,75 @@
+"""Sources, copies and references: what sync would still have to write is what is not as it should be."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from webhook.core.actions import FindingReason
+from webhook.core.credential import SourceReason
+from webhook.core.preview.row import Effect, PreviewReason
+from webhook.live.check.outcome import Check, Context, Outcome, finding, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from webhook.core.preview.row import Row
+
+SHOWN = 5
+"""Of what is wrong in the same way; the others are counted."""
+
+_SOURCES = frozenset(map(str, SourceReason))
+_SENTENCES = {
+    "PSW050": "the copy {0} is not there",
+    "PSW051": "the copy {0} does not hold what its sources have now",
+    "PSW052": "the Secret {0} was not made by this release, and is in the copy's place",
+    "PSW053": "the ServiceAccount {0} lacks a reference that is due",
+    "PSW054": "{0} should have been taken away, or a reference in it",
+    "PSW055": "the ServiceAccount {0} enforces its references and may not be given one that its Pods get",
+}
+
+
+def _look(context: Context) -> Iterator[Outcome]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for row in context.forecast().rows:
+        if row.reason in _SOURCES:
+            code = "PSW040" if row.reason == SourceReason.ABSENT else "PSW041"
+            yield finding(code, f"{row.why} ({row.reason})")
+        elif row.reason == PreviewReason.COPY_NOT_SEEN:
+            found["?"].append(_named(row))
+        elif code := _code(row):
+            found[code].append(_named(row))
+    for code, names in sorted(found.items()):
+        if code == "?":
+            yield unknown("PSW050", f"Secrets may not be read: {_few(names)}")
+        else:
+            yield from _findings(code, names)
+
+
+def _code(row: Row) -> str:
+    if row.removed or row.effect is Effect.DELETE:
+        return "PSW054"
+    if row.reason == FindingReason.COPY_CONFLICT and row.is_copy:
+        return "PSW052"
+    if row.reason == FindingReason.REFERENCE_REQUIRED:
+        return "PSW055"
+    return {Effect.CREATE: "PSW050", Effect.UPDATE: "PSW051", Effect.REFERENCES: "PSW053"}.get(row.effect, "")
+
+
+def _findings(code: str, names: list[str]) -> Iterator[Outcome]:
+    for name in names[:SHOWN]:
+        yield finding(code, _SENTENCES[code].format(name))
+    if len(names) > SHOWN:
+        yield finding(code, f"and {len(names) - SHOWN} more")
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"
+
+
+def _named(row: Row) -> str:
+    return f"{row.namespace}/{row.title.partition('/')[2]}"
+
+
+COPIES = Check(("PSW040", "PSW041", "PSW050", "PSW051", "PSW052", "PSW053", "PSW054", "PSW055"), _look)

@@ -1,0 +1,116 @@
+"""The rights of the release's identities: docs/rights.md as questions to the API server (SubjectAccessReview)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from webhook.kube.resources import SECRETS, Resource
+from webhook.kube.wire import decoder
+from webhook.live.check.outcome import Check, Context, Outcome, finding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+SUBJECT_ACCESS_REVIEWS = Resource("/apis/authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews")
+
+
+class _Status(msgspec.Struct, frozen=True):
+    allowed: bool = False
+
+
+class _Review(msgspec.Struct, frozen=True):
+    status: _Status
+
+
+_decode: Callable[[bytes], _Review] = decoder(_Review)
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """A right on one kind of object; an empty ``namespace`` means all, an empty ``name`` any."""
+
+    verbs: tuple[str, ...]
+    resource: str
+    namespace: str = ""
+    name: str = ""
+    group: str = ""
+
+    def __str__(self) -> str:
+        name = f"/{self.name}" if self.name else ""
+        return f"{self.resource}{name}{f' in {self.namespace}' if self.namespace else ''}"
+
+
+def _sync_rights(context: Context) -> Iterator[Right]:
+    installed = context.installed
+    where, fullname = installed.release.namespace, installed.fullname
+    yield Right(("get", "list", "watch"), "namespaces")
+    yield Right(("get", "list", "watch", "patch"), "serviceaccounts")
+    yield Right(("create", "patch"), "events")
+    for name in installed.configuration.secret_names:
+        yield Right(("get", "list", "watch", "create", "patch", "delete"), "secrets", name=name)
+    for name in installed.configuration.source_names:
+        yield Right(("get", "list", "watch"), "secrets", where, name)
+    yield Right(("get", "create", "patch"), "leases", where, f"{fullname}-sync", "coordination.k8s.io")
+    if _is_self_managed(context):
+        kind = "mutatingwebhookconfigurations"
+        yield Right(("get", "list", "watch", "patch"), kind, name=fullname, group="admissionregistration.k8s.io")
+        for suffix in ("tls", "ca"):
+            verbs = ("get", "list", "watch", "create", "patch")
+            yield Right(verbs, "secrets", where, f"{fullname}-{suffix}")
+
+
+def _webhook_rights(context: Context) -> Iterator[Right]:
+    installed = context.installed
+    yield Right(("get", "list", "watch"), "secrets", installed.release.namespace, f"{installed.fullname}-tls")
+    if installed.configuration.needs_namespace_labels:
+        yield Right(("get", "list", "watch"), "namespaces")
+
+
+def _is_self_managed(context: Context) -> bool:
+    """Whether sync issues the certificate: then it has made the Secret of its authority."""
+    installed = context.installed
+    annotations = (installed.webhook.metadata.annotations or {}) if installed.webhook else {}
+    if "cert-manager.io/inject-ca-from" in annotations:
+        return False
+    return context.reader.one(SECRETS, f"{installed.fullname}-ca", installed.release.namespace) is not None
+
+
+def _look(context: Context) -> Iterator[Outcome]:
+    for code, role, rights in (
+        ("PSW001", "sync", _sync_rights(context)),
+        ("PSW002", "webhook", _webhook_rights(context)),
+    ):
+        yield from _missing(context, code, f"{context.user_prefix}-{role}", rights)
+    everything = Right(("get", "list", "watch"), "secrets")
+    for role in ("sync", "webhook"):
+        user = f"{context.user_prefix}-{role}"
+        allowed = [verb for verb in everything.verbs if _may(context, user, verb, everything)]
+        if allowed:
+            yield finding("PSW003", f"{user} may {', '.join(allowed)} every Secret of the cluster")
+
+
+def _missing(context: Context, code: str, user: str, rights: Iterable[Right]) -> Iterator[Outcome]:
+    for right in rights:
+        lacking = [verb for verb in right.verbs if not _may(context, user, verb, right)]
+        if lacking:
+            yield finding(code, f"{user} may not {', '.join(lacking)} {right}")
+
+
+def _may(context: Context, user: str, verb: str, right: Right) -> bool:
+    _, _, namespace, _ = user.split(":")
+    groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"]
+    attributes = {
+        "verb": verb,
+        "group": right.group,
+        "resource": right.resource,
+        "namespace": right.namespace,
+        "name": right.name,
+    }
+    body = {"spec": {"user": user, "groups": groups, "resourceAttributes": attributes}}
+    return _decode(context.reader.client.create(SUBJECT_ACCESS_REVIEWS, body)).status.allowed
+
+
+RIGHTS = Check(("PSW001", "PSW002", "PSW003"), _look)

@@ -1,0 +1,71 @@
+"""All checks, in the order of their codes; what one of them may not look at keeps no other from looking."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+from webhook.errors import ApiError, ConfigurationInvalid, UsageError
+from webhook.live.check.certificate import CERTIFICATE
+from webhook.live.check.codes import TITLES
+from webhook.live.check.configuration import CONFIGURATION
+from webhook.live.check.copies import COPIES
+from webhook.live.check.guards import GUARDED
+from webhook.live.check.outcome import Check, Context, Outcome, Report, State, finding, unknown
+from webhook.live.check.processes import PROCESSES
+from webhook.live.check.registration import REGISTRATION
+from webhook.live.check.rehearsal import REHEARSAL
+from webhook.live.check.rights import RIGHTS
+from webhook.live.forecast import Scope, forecast
+from webhook.live.release import find_release
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from webhook.live.reader import Reader
+    from webhook.live.release import Wanted
+
+CHECKS: tuple[Check, ...] = (
+    RIGHTS,
+    REGISTRATION,
+    CERTIFICATE,
+    CONFIGURATION,
+    COPIES,
+    PROCESSES,
+    REHEARSAL,
+    GUARDED,
+)
+CONFIGURATION_CODE = "PSW030"
+
+
+def check(reader: Reader, wanted: Wanted) -> Report:
+    """Look at everything once.
+
+    Raises:
+        UsageError: there is no release to look at, or no API server.
+    """
+    try:
+        installed = find_release(reader, wanted)
+    except ConfigurationInvalid as error:
+        lines = " ".join(str(error).split())
+        others = [unknown(code, "the configuration is not valid") for code in TITLES if code != CONFIGURATION_CODE]
+        return _report([finding(CONFIGURATION_CODE, f"{lines}; the one before stays in force"), *others])
+    context = Context(reader, installed, datetime.now(UTC), cache(lambda: forecast(reader, installed, Scope())))
+    return _report(outcome for each in CHECKS for outcome in _looked(each, context))
+
+
+def _looked(each: Check, context: Context) -> Iterator[Outcome]:
+    try:
+        yield from each.look(context)
+    except (ApiError, UsageError) as error:
+        for code in each.codes:
+            yield unknown(code, str(error))
+
+
+def _report(outcomes: Iterable[Outcome]) -> Report:
+    """Return the outcomes by code; a code of which nothing is said is in order."""
+    found = list(outcomes)
+    spoken = {outcome.code for outcome in found}
+    found += [Outcome(code, State.OK, "") for code in TITLES if code not in spoken]
+    return Report(tuple(sorted(found, key=lambda outcome: outcome.code)))
