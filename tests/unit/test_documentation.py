@@ -216,12 +216,16 @@ def test_every_flag_of_a_process_is_an_environment_variable_of_the_same_name(nam
         assert f"--{env.removeprefix('PULLSECRETS_').lower().replace('_', '-')}" in command_flags
 
 
-@pytest.mark.parametrize("name", ["plan", "explain", "check"])
-def test_the_help_of_a_command_for_people_has_examples_that_are_flags_of_it(name: str) -> None:
+@pytest.mark.parametrize("name", list(commands()))
+def test_the_help_of_each_command_has_examples_that_are_flags_of_it(name: str) -> None:
     command = commands()[name]
     known = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
-    lines = [line.strip() for line in (command.help or "").splitlines() if line.strip().startswith("pullsecrets ")]
-    assert len(lines) >= 3
+    lines = [
+        line.strip().removeprefix("source <(")
+        for line in (command.help or "").splitlines()
+        if line.strip().startswith(("pullsecrets ", "source <(pullsecrets "))
+    ]
+    assert lines
     for line in lines:
         assert line.split()[1] == name
         assert set(re.findall(r"(?<=\s)--?[a-zA-Z][a-z-]*", line)) <= known

@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 from webhook import __version__
 from webhook.cli.check import check
 from webhook.cli.cleanup import cleanup
+from webhook.cli.completion import PROGRAM, answers_a_shell, completion
 from webhook.cli.explain import explain
 from webhook.cli.plan import plan
 from webhook.cli.serve import serve
@@ -42,6 +43,7 @@ app.command()(plan)
 app.command()(explain)
 app.command()(check)
 app.command()(cleanup)
+app.command()(completion)
 
 
 def _print_version(wanted: bool) -> None:
@@ -59,6 +61,8 @@ def pullsecrets(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code; the entry point of the installed commands."""
+    if answers_a_shell():
+        app([], prog_name=PROGRAM)
     sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments) or ["--help"]))
 
 

@@ -46,7 +46,11 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
     log_format: options.LogFormatOption,
     log_level: options.LogLevelOption = LogLevel.INFO,
 ) -> None:
-    """Stop injection and the loop, then remove references, copies and certificate; exit 0: all, 1: some is left."""
+    """Stop injection and the loop, then remove references, copies and certificate; exit 0: all, 1: some is left.
+
+    \b
+    pullsecrets cleanup --config configuration.yaml --namespace pull-secrets --release psw
+    """  # noqa: D301 - \b is for the help text
     if not namespace:
         raise UsageError("the release namespace is not known outside a Pod: give it with --namespace")
     seconds = parse_duration(timeout, "--timeout").total_seconds()

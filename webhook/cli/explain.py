@@ -11,7 +11,7 @@ import typer
 from webhook.cli import options
 from webhook.cli.cluster import load, reading, usual_namespace, wanted
 from webhook.cli.output import Form
-from webhook.cli.target import Target, parse_target
+from webhook.cli.target import Target, complete_target, parse_target
 from webhook.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,12 @@ EXIT_STOPPED = 1
 
 
 def explain(  # noqa: PLR0913 - one parameter is one flag
-    target: Annotated[str, typer.Argument(metavar="KIND/NAME", help="pod/NAME, sa/NAME, ns/NAME, or reason/ID.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND/NAME", help="pod/NAME, sa/NAME, ns/NAME, or reason/ID.", autocompletion=complete_target
+        ),
+    ],
     filename: options.Filenames = None,
     config: options.LiveConfig = None,
     kubeconfig: options.OfCluster = None,

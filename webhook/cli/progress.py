@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -62,7 +63,7 @@ class Progress:
 @contextmanager
 def progress() -> Iterator[Callable[[int, int], None]]:
     """Show a bar while the context lasts, on a terminal; gives what is to be told of each page."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield lambda *_: None
         return
     bar = Progress(sys.stderr)

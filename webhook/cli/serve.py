@@ -89,7 +89,12 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
     log_format: options.LogFormatOption,
     log_level: options.LogLevelOption = LogLevel.INFO,
 ) -> None:
-    """Answer the API server's admission reviews over HTTPS."""
+    """Answer the API server's admission reviews over HTTPS.
+
+    \b
+    pullsecrets serve --config configuration.yaml --tls-cert-file tls.crt --tls-private-key-file tls.key
+    pullsecrets serve --config configuration.yaml --namespace pull-secrets --tls-secret pull-secrets/psw-tls
+    """  # noqa: D301 - \b is for the help text
     from webhook.admission.process import ServeOptions, run  # noqa: PLC0415 - --help is quick without the server
 
     serve_options = ServeOptions(

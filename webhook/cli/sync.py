@@ -115,7 +115,12 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
     log_format: options.LogFormatOption,
     log_level: options.LogLevelOption = LogLevel.INFO,
 ) -> None:
-    """Keep copies, existing ServiceAccounts, the certificate and the caBundle as they should be."""
+    """Keep copies, existing ServiceAccounts, the certificate and the caBundle as they should be.
+
+    \b
+    pullsecrets sync --config configuration.yaml --namespace pull-secrets --release psw
+    pullsecrets sync --config configuration.yaml --namespace pull-secrets --no-leader-elect
+    """  # noqa: D301 - \b is for the help text
     if not namespace:
         raise UsageError("the release namespace is not known outside a Pod: give it with --namespace")
     certificates = _certificates(tls_secret, ca_secret, webhook_configuration, tuple(tls_san or ()))

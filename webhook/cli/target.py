@@ -37,6 +37,15 @@ class Target:
         return self.kind in _KINDS.values()
 
 
+def complete_target(incomplete: str) -> list[str]:
+    """Return what a target may begin with; for a reason, which ids there are."""
+    if not incomplete.startswith("reason/"):
+        return [each for each in ("pod/", "sa/", "ns/", "reason/") if each.startswith(incomplete)]
+    from webhook.core.catalog import CATALOG  # noqa: PLC0415 - only when somebody asks
+
+    return [found for reason in CATALOG if (found := f"reason/{reason}").startswith(incomplete)]
+
+
 def parse_target(text: str) -> Target:
     """Return what ``kind/name`` names; UsageError when it is not of that form."""
     kind, slash, name = text.partition("/")
