@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.chart import dashboard, promtool, queries
+from tests.chart.dashboard_rows import ROWS
 from tests.chart.rendered import FULLNAME, NAMESPACE, render
 from tests.cluster.helm import CHART
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parents[2] / "docs"
 KNOWN: Mapping[str, queries.Metric] = {**queries.documented(), **queries.API_SERVER}
-PANELS = [panel for panels in dashboard.ROWS.values() for panel in panels]
+PANELS = [panel for panels in ROWS.values() for panel in panels]
 RULES = {
     rule["alert"]: rule
     for group in yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"]

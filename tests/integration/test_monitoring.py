@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chart import dashboard
+from tests.chart.dashboard_rows import ROWS
 from tests.cluster import helm
 from tests.integration.playground import SOURCE, Playground, eventually, pod
 from tests.integration.prometheus import PROMETHEUS, Prometheus, target
@@ -75,7 +75,7 @@ def test_a_release_that_is_well_alarms_nobody(watched: Watched) -> None:
 def silent(watched: Watched) -> set[str]:
     """Return the panels without any data, and the queries without any of those that have some."""
     found = set()
-    for panels in dashboard.ROWS.values():
+    for panels in ROWS.values():
         for panel in panels:
             empty = {legend for legend, query in panel.queries.items() if not watched.ask(query)}
             whole = empty == set(panel.queries)

@@ -1,0 +1,186 @@
+"""Values that Helm accepts, and values that it refuses, with words of the refusal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.chart.rendered import FULLNAME
+
+LONG = "a" * 254
+MATCHING = {"pods": "WhenImageMatches"}
+
+
+def entry(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 (the wrong types are the point)
+    return {"pullSecrets": [{"name": "x", "sources": [{"secretName": "y"}], **fields}]}
+
+
+def expression(**fields: Any) -> dict[str, Any]:  # noqa: ANN401
+    return entry(namespaceSelector={"matchExpressions": [{"key": "department", **fields}]})
+
+
+GOOD_CONFIGURATIONS = [
+    entry(),
+    entry(name="a.b-c.0", sources=[{"secretName": "b"}, {"secretName": "a"}]),
+    entry(name="a" * 253),
+    entry(namespaceSelector={}),
+    entry(namespaceSelector={"matchLabels": {"example.com/department": "payments", "empty": ""}}),
+    expression(operator="In", values=["a"]),
+    expression(operator="DoesNotExist"),
+    entry(serviceAccounts={"include": ["*", "ci-?", "[a-c]*", "[!d]*"], "exclude": []}),
+    entry(pods="Never", registries=[]),
+    entry(
+        **MATCHING, registries=["docker.io", "*.example.com", "localhost:5000", "ghcr.io/our-org/a__b", "[::1]:5000"]
+    ),
+    entry(**MATCHING, registries=["my_registry.example.com", "eu-*.example.com"]),
+    {"retired": ["gone"], "excludedNamespaces": []},
+    {"optIn": {"label": "inject", "value": "Yes_1.0"}},
+]
+
+BAD_CONFIGURATIONS = [
+    ({"pullSecret": []}, "pullSecret"),
+    ({"optIn": {"lable": "x"}}, "optIn lable"),
+    ({"optIn": {"label": "-/x"}}, "optIn.label"),
+    ({"optIn": {"value": ""}}, "optIn.value"),
+    ({"excludedNamespaces": ["a.b"]}, "excludedNamespaces.0"),
+    ({"retired": ["Upper"]}, "retired.0"),
+    ({"retired": [7]}, "retired.0 string"),
+    ({"pullSecrets": {}}, "pullSecrets array"),
+    ({"pullSecrets": [{"sources": [{"secretName": "y"}]}]}, "pullSecrets.0 name"),
+    ({"pullSecrets": [{"name": "x"}]}, "pullSecrets.0 sources"),
+    (entry(name="Upper"), "pullSecrets.0.name"),
+    (entry(name=LONG), "pullSecrets.0.name 253"),
+    (entry(name=1), "pullSecrets.0.name string"),
+    (entry(sources=[]), "pullSecrets.0.sources 1"),
+    (entry(sources=["y"]), "pullSecrets.0.sources.0 object"),
+    (entry(sources=[{"name": "y"}]), "pullSecrets.0.sources.0 secretName name"),
+    (entry(sources=[{"secretName": "y"}, {"secretName": "y"}]), "pullSecrets.0.sources 0 1"),
+    (entry(pods="always"), "pullSecrets.0.pods Always WhenImageMatches Never"),
+    (entry(**MATCHING), "pullSecrets.0 registries"),
+    (entry(**MATCHING, registries=[]), "pullSecrets.0.registries 1"),
+    (entry(**MATCHING, registries=["https://ghcr.io"]), "pullSecrets.0.registries.0"),
+    (entry(**MATCHING, registries=["ghcr.io/"]), "pullSecrets.0.registries.0"),
+    (entry(**MATCHING, registries=["eu-?.example.com"]), "pullSecrets.0.registries.0"),
+    (entry(registries=["ghcr.io"]), "pullSecrets.0.registries 0"),
+    (entry(namespaceSelector={"labels": {}}), "pullSecrets.0.namespaceSelector labels"),
+    (entry(namespaceSelector={"matchLabels": {"a": "b c"}}), "matchLabels.a"),
+    (expression(operator="Equals"), "matchExpressions.0.operator In NotIn Exists DoesNotExist"),
+    (expression(operator="In"), "matchExpressions.0 values"),
+    (expression(operator="Exists", values=["a"]), "matchExpressions.0.values 0"),
+    (entry(serviceAccounts={"include": []}), "serviceAccounts.include 1"),
+    (entry(serviceAccounts={"exclude": ["A"]}), "serviceAccounts.exclude.0"),
+]
+"""Values, and words that Helm's message has: its sentences differ from version to version."""
+
+BAD_VALUES = [
+    ({"image": {"pullPolicy": "Sometimes"}}, "image.pullPolicy Always IfNotPresent Never"),
+    ({"image": {"repository": ""}}, "image.repository"),
+    ({"image": {"digest": "sha256:1"}}, "image.digest"),
+    ({"log": {"level": "loud"}}, "log.level debug info warning error"),
+    ({"webhook": {"replicas": 0}}, "webhook.replicas 1"),
+    ({"webhook": {"replicas": "2"}}, "webhook.replicas integer"),
+    ({"webhook": {"timeoutSeconds": 31}}, "webhook.timeoutSeconds 30"),
+    ({"webhook": {"failurePolicy": "Ignore"}}, "webhook.failurePolicy object"),
+    ({"webhook": {"url": "http://127.0.0.1"}}, "webhook.url"),
+    ({"webhook": {"url": "https://user@127.0.0.1"}}, "webhook.url"),
+    ({"webhook": {"url": "https://127.0.0.1/mutate?x=1"}}, "webhook.url"),
+    ({"webhook": {"caBundle": "bm90IHBlbQ=="}}, "webhook.caBundle"),
+    ({"webhook": {"clientCA": "bm90IHBlbQ=="}}, "webhook.clientCA"),
+    ({"webhook": {"clientAllowedNames": [""]}}, "webhook.clientAllowedNames.0"),
+    ({"webhook": {"tlsMinVersion": "1.1"}}, "webhook.tlsMinVersion 1.2 1.3"),
+    ({"webhook": {"tlsMinVersion": 1.3}}, "webhook.tlsMinVersion 1.2 1.3"),
+    ({"certificates": {"mode": "self-signed"}}, "certificates.mode self-managed cert-manager provided"),
+    ({"certificates": {"lifetime": "30 days"}}, "certificates.lifetime"),
+    ({"certificates": {"lifetime": 30}}, "certificates.lifetime string"),
+    ({"certificates": {"caLifetime": "1y"}}, "certificates.caLifetime"),
+    ({"certificates": {"caSettle": ""}}, "certificates.caSettle"),
+    ({"certificates": {"issuer": {}}}, "certificates issuer"),
+    ({"certificates": {"issuerRef": {"name": "Upper"}}}, "certificates.issuerRef.name"),
+    ({"sync": {"workers": 0}}, "sync.workers 1"),
+    ({"sync": {"writesPerSecond": 0}}, "sync.writesPerSecond 1"),
+    ({"cleanup": {"timeout": "soon"}}, "cleanup.timeout"),
+    ({"fullnameOverride": "a" * 56}, "fullnameOverride 55"),
+    ({"namespaceOverride": "a.b"}, "namespaceOverride"),
+    ({"commonLabels": {"a b": "c"}}, "commonLabels"),
+    ({"commonLabels": {"a": 1}}, "commonLabels.a string"),
+    ({"commonAnnotations": {"a": True}}, "commonAnnotations.a string"),
+    ({"imagePullSecrets": ["ours"]}, "imagePullSecrets.0 object"),
+    ({"podSecurityContext": []}, "podSecurityContext object"),
+    ({"sourceSecrets": [{"name": "x"}]}, "sourceSecrets.0 registry username password"),
+    ({"sourceSecrets": [{"name": "x", "registry": "r", "username": "a:b", "password": "p"}]}, "username"),
+    ({"webhook": {"reinvocationPolicy": "Always"}}, "webhook.reinvocationPolicy IfNeeded Never"),
+    ({"webhook": {"namespaceSelector": {"labels": {}}}}, "webhook.namespaceSelector labels"),
+    ({"webhook": {"matchConditions": [{"name": "x"}]}}, "webhook.matchConditions.0 expression"),
+    ({"webhook": {"autoscaling": {"maxReplicas": 0}}}, "webhook.autoscaling.maxReplicas 1"),
+    ({"webhook": {"podDisruptionBudget": {"maxUnavailable": 0}}}, "podDisruptionBudget.maxUnavailable 1"),
+    ({"webhook": {"podDisruptionBudget": {"maxUnavailable": "half"}}}, "podDisruptionBudget.maxUnavailable"),
+    ({"webhook": {"podDisruptionBudget": {"minAvailable": 1}}}, "podDisruptionBudget minAvailable"),
+    ({"sync": {"tolerations": {}}}, "sync.tolerations array"),
+    ({"sync": {"extraArgs": ["log-level=debug"]}}, "sync.extraArgs.0"),
+    ({"sync": {"extraEnv": [{"value": "x"}]}}, "sync.extraEnv.0 name"),
+    ({"sync": {"autoscaling": {"enabled": True}}}, "sync autoscaling"),
+    ({"networkPolicy": {"apiServerPorts": [0]}}, "networkPolicy.apiServerPorts.0 1"),
+    ({"networkPolicy": {"dnsPorts": []}}, "networkPolicy.dnsPorts 1"),
+    ({"monitoring": {"podMonitor": {"interval": "30"}}}, "monitoring.podMonitor.interval"),
+    ({"monitoring": {"serviceMonitor": {}}}, "monitoring serviceMonitor"),
+    ({"extraObjects": [7]}, "extraObjects.0"),
+]
+
+TRIAL = {"name": "y", "registry": "registry.example.com", "username": "robot", "password": "invented"}
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+CONTRADICTIONS = [
+    ({"optIn": {"value": "disabled"}}, 'optIn.value: "disabled" is the value by which a single object opts out'),
+    ({"pullSecrets": entry()["pullSecrets"] * 2}, 'pullSecrets[1].name: "x" is there already'),
+    ({**entry(), "retired": ["x"]}, 'pullSecrets[0].name: "x" is also in retired'),
+    ({"deployments": {"enabled": False}}, "webhook.url: needed when deployments.enabled is false"),
+    (
+        {"webhook": {"caBundle": PEM}},
+        "webhook.caBundle: in the mode self-managed it is set for you; give one only with certificates.mode provided",
+    ),
+    (
+        {"webhook": {"caBundle": PEM}, "certificates": {"mode": "cert-manager"}},
+        "webhook.caBundle: in the mode cert-manager it is set for you",
+    ),
+    ({"webhook": {"clientAllowedNames": ["kube-apiserver"]}}, "webhook.clientAllowedNames: needs webhook.clientCA"),
+    ({"certificates": {"lifetime": "9m59s"}}, "certificates.lifetime: 9m59s is too short to reach every replica"),
+    (
+        {"certificates": {"mode": "cert-manager", "lifetime": "59m"}},
+        "certificates.lifetime: 59m is too short to reach every replica in time; give at least 60m",
+    ),
+    (
+        {"certificates": {"lifetime": "30d1s", "caLifetime": "720h"}},
+        "certificates.lifetime: 30d1s is longer than caLifetime, 720h; no certificate outlives its authority",
+    ),
+    (
+        {"certificates": {"lifetime": "1h", "caSettle": "16m"}},
+        "certificates.caSettle: 16m is more than a quarter of lifetime, 1h",
+    ),
+    (
+        {"image": {"repository": "registry.example.com:5000/psw:1.2"}},
+        'image.repository: "registry.example.com:5000.psw:1.2" has a tag or a digest in it; give that in image.tag',
+    ),
+    ({"image": {"repository": "r.example.com/psw@sha256:12"}}, "has a tag or a digest in it"),
+    ({"image": {"repository": "psw:1.2"}}, "has a tag or a digest in it"),
+    (
+        {**entry(), "sourceSecrets": [TRIAL, TRIAL]},
+        'sourceSecrets[1].name: "y" is there already; one Secret cannot be made twice',
+    ),
+    (
+        {"sourceSecrets": [TRIAL]},
+        'sourceSecrets[0].name: "y" is a source of no pull secret; name it in pullSecrets[].sources, or leave it out',
+    ),
+    (
+        {"webhook": {"autoscaling": {"enabled": True, "minReplicas": 7}}},
+        "webhook.autoscaling: minReplicas, 7, is more than maxReplicas, 6",
+    ),
+    (
+        {"webhook": {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": None}}}},
+        "webhook.autoscaling: needs webhook.resources.requests.cpu, of which it counts the per cent",
+    ),
+    (
+        {"monitoring": {"prometheusRule": {"disabled": ["NoLeader"]}}},
+        'monitoring.prometheusRule.disabled[0]: there is no alert "NoLeader"; there are PullSecretsWebhookDown, ',
+    ),
+    (entry(name=f"{FULLNAME}-tls"), f'"{FULLNAME}-tls" is the name of a Secret that holds the webhook\'s certificate'),
+    (entry(sources=[{"secretName": f"{FULLNAME}-ca"}]), "holds the webhook's certificate"),
+]
