@@ -100,7 +100,7 @@ BAD_VALUES = [
     ({"cleanup": {"timeout": "soon"}}, "cleanup.timeout"),
     ({"fullnameOverride": "a" * 56}, "fullnameOverride 55"),
     ({"namespaceOverride": "a.b"}, "namespaceOverride"),
-    ({"commonLabels": {"a b": "c"}}, "commonLabels"),
+    ({"commonLabels": {"a&b": "c"}}, "a&b"),
     ({"commonLabels": {"a": 1}}, "commonLabels.a string"),
     ({"commonAnnotations": {"a": True}}, "commonAnnotations.a string"),
     ({"imagePullSecrets": ["ours"]}, "imagePullSecrets.0 object"),
