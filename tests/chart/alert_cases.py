@@ -23,7 +23,6 @@ class Case:
 
     firing: Mapping[str, str]
     quiet: Mapping[str, str]
-    times: int = 1
     by: Mapping[str, str] = field(default_factory=dict)
 
 
