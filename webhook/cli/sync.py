@@ -26,6 +26,14 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
     release: options.OwnRelease = "pull-secret-webhook",
     bind_address: options.BindAddress = "0.0.0.0",  # noqa: S104 - the kubelet comes from another network
     metrics_port: options.MetricsPort = 8080,
+    status_page: Annotated[
+        bool,
+        typer.Option(
+            "--status-page/--no-status-page",
+            envvar="PULLSECRETS_STATUS_PAGE",
+            help="Show the state as a page for people at / of the plain-HTTP port.",
+        ),
+    ] = True,
     workers: Annotated[
         int,
         typer.Option(
@@ -136,6 +144,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             release=Release(release, namespace),
             bind_address=bind_address,
             metrics_port=metrics_port,
+            status_page=status_page,
             workers=workers,
             writes_per_second=writes_per_second,
             lease_name=lease_name if leader_elect else None,

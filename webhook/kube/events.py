@@ -12,6 +12,7 @@ import hashlib
 import queue
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,6 +39,10 @@ QUEUE_LIMIT = 1000
 
 MEMORY_LIMIT = 5000
 """Events remembered for counting up; the oldest are forgotten, which costs one more Event object."""
+
+
+RECENT_LIMIT = 50
+"""Notices kept to be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ class EventRecorder:
         self._clock = clock
         self._queue: queue.Queue[Notice | None] = queue.Queue(QUEUE_LIMIT)
         self._said: dict[str, _Said] = {}
+        self._recent: deque[tuple[datetime, Notice]] = deque(maxlen=RECENT_LIMIT)
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
     def start(self) -> None:
@@ -102,8 +108,13 @@ class EventRecorder:
             return
         self._thread.join(timeout)
 
+    def recent(self) -> list[tuple[datetime, Notice]]:
+        """Return what has been recorded of late and when, the latest first."""
+        return list(self._recent)
+
     def record(self, notice: Notice) -> None:
         """Have a notice written soon."""
+        self._recent.appendleft((datetime.now(UTC), notice))
         try:
             self._queue.put_nowait(notice)
         except queue.Full:

@@ -78,6 +78,8 @@ class IssuedCertificateMetrics:
     """What sync issues and publishes; all zero where somebody else does."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.expiry: datetime | None = None
+        self.authority_expiry: datetime | None = None
         self._expiry = Gauge(
             EXPIRY, "When the serving certificate in its Secret ends to be valid, in Unix time.", registry=registry
         )
@@ -112,6 +114,7 @@ class IssuedCertificateMetrics:
 
     def holds(self, expiry: datetime | None, authority_expiry: datetime | None) -> None:
         """Tell when what is in the two Secrets expires."""
+        self.expiry, self.authority_expiry = expiry, authority_expiry
         self._expiry.set(expiry.timestamp() if expiry else 0)
         self._authority_expiry.set(authority_expiry.timestamp() if authority_expiry else 0)
 

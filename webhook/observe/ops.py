@@ -5,20 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from webhook.observe.health import Health
+    from webhook.observe.page_data import PageData
 
 
-def ops_app(health: Health, registry: CollectorRegistry, status: Callable[[], bytes] | None = None) -> FastAPI:
-    """Return an application with ``/livez``, ``/readyz`` and ``/metrics``, and with ``/status`` where there is one.
+def ops_app(
+    health: Health,
+    registry: CollectorRegistry,
+    status: Callable[[], bytes] | None = None,
+    page: Callable[[], PageData] | None = None,
+) -> FastAPI:
+    """Return an application with ``/livez``, ``/readyz`` and ``/metrics``; with ``/status`` and a page where given.
 
     ``/livez`` answers as long as the process can answer at all. ``/readyz`` is 200 or 503, with a line for each check
-    when one fails or with ``?verbose``. ``status()`` returns a JSON document.
+    when one fails or with ``?verbose``. ``status()`` returns a JSON document; ``page()`` what
+    is shown to people at ``/``.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 
@@ -43,5 +50,13 @@ def ops_app(health: Health, registry: CollectorRegistry, status: Callable[[], by
         @app.get("/status")
         def state() -> Response:
             return Response(status(), media_type="application/json")
+
+    if page is not None:
+        from webhook.observe.page import render, wish_of  # noqa: PLC0415 - one role alone has it
+        from webhook.observe.page_style import HEADERS  # noqa: PLC0415 - as above
+
+        @app.get("/")
+        def look(request: Request) -> HTMLResponse:
+            return HTMLResponse(render(page(), wish_of(request.query_params)), headers=HEADERS)
 
     return app

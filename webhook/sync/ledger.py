@@ -95,6 +95,15 @@ class Ledger:
                 if state is not CopyState.CURRENT:
                     yield namespace, standing
 
+    def standings(self, hashes: Mapping[str, str]) -> dict[str, tuple[tuple[str, CopyState, str], ...]]:
+        """Return by namespace the name, the state and the reason of each copy, as they are now."""
+        with self._lock:
+            records = list(self._records.items())
+        return {
+            namespace: tuple((each.secret, each.now(hashes.get(each.secret)), each.reason) for each in standings)
+            for namespace, standings in records
+        }
+
     def _put(self, namespace: str, standings: tuple[Standing, ...]) -> None:
         if self._records.get(namespace, ()) == standings:
             return

@@ -24,6 +24,7 @@ from webhook.observe.health import Health
 from webhook.observe.sync_metrics import SyncMetrics
 from webhook.observe.sync_status import LeaderStatus
 from webhook.sync.loop import SyncLoop
+from webhook.sync.overview import overview
 from webhook.sync.pace import Pace
 from webhook.sync.status import EXAMPLES, look
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from webhook.core.model import Configuration
     from webhook.kube.client import Client
     from webhook.observe.listener import Listener
+    from webhook.observe.page_data import PageData
     from webhook.observe.sync_status import SyncStatus
     from webhook.sync.certificates import CertificateKeeper
     from webhook.sync.release import CertificateNames, Release
@@ -68,6 +70,8 @@ class Settings:
     certificates: CertificateNames | None
     """None leaves the certificate and the caBundle to somebody else."""
     lifetimes: Lifetimes
+    status_page: bool = True
+    """Whether people may look at the state in a browser."""
 
 
 def run(settings: Settings) -> None:
@@ -159,7 +163,12 @@ class _Process:
         from webhook.observe.listener import Listener  # noqa: PLC0415 - see above
         from webhook.observe.ops import ops_app  # noqa: PLC0415 - see above
 
-        return Listener(ops_app(self.health, self._metrics.registry, lambda: encode(self.status())), bound)
+        page = self._overview if self._settings.status_page else None
+        return Listener(ops_app(self.health, self._metrics.registry, lambda: encode(self.status()), page), bound)
+
+    def _overview(self) -> PageData:
+        certificates = self._metrics.certificates
+        return overview(self._loop, self.status(examples=0), self.health, self._recorder, certificates)
 
     def _start_certificates(self, names: CertificateNames) -> CertificateKeeper:
         # Only now: the loop need not wait for cryptography to be imported.

@@ -1,0 +1,101 @@
+"""Every namespace with its state and its reason, for the status page: looked at when somebody asks, and only then."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from webhook.core.model import Reason
+from webhook.core.plan import describe_namespace
+from webhook.core.preview.row import PreviewReason
+from webhook.core.standing import CopyState
+from webhook.observe.page_data import (
+    NOT_LOOKED_AT,
+    NOT_SELECTED,
+    CertificateView,
+    CopyView,
+    EventView,
+    NamespaceView,
+    PageData,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from webhook.kube.events import EventRecorder
+    from webhook.observe.certificate_metrics import IssuedCertificateMetrics
+    from webhook.observe.health import Health
+    from webhook.observe.sync_status import SyncStatus
+    from webhook.sync.loop import SyncLoop
+    from webhook.sync.outcome import Result
+
+_WORST_FIRST = (
+    CopyState.FAILING,
+    CopyState.CONFLICTING,
+    CopyState.MISSING,
+    CopyState.STALE,
+    CopyState.LEAVING,
+    CopyState.CURRENT,
+)
+_REASONS: Mapping[CopyState, str] = {
+    CopyState.CONFLICTING: "copy-conflict",
+    CopyState.MISSING: PreviewReason.COPY_DUE,
+    CopyState.STALE: PreviewReason.COPY_DUE,
+    CopyState.LEAVING: PreviewReason.COPY_NOT_WANTED,
+}
+
+
+def overview(
+    loop: SyncLoop,
+    status: SyncStatus,
+    health: Health,
+    recorder: EventRecorder,
+    certificates: IssuedCertificateMetrics,
+) -> PageData:
+    """Return what the status page shows."""
+    return PageData(
+        now=datetime.now(UTC),
+        status=status,
+        unready="" if health.ready else health.report(),
+        namespaces=list(_namespaces(loop)),
+        events=[
+            EventView(
+                at,
+                notice.reason,
+                f"{notice.regarding.kind} {notice.regarding.namespace}/{notice.regarding.name}",
+                notice.message,
+                notice.type == "Warning",
+            )
+            for at, notice in recorder.recent()
+        ],
+        certificate=CertificateView(certificates.expiry, certificates.authority_expiry),
+    )
+
+
+def _namespaces(loop: SyncLoop) -> Iterator[NamespaceView]:
+    hashes = {name: content.hash for name, content in loop.sources.contents().items()}
+    leading = loop.leading_for is not None
+    copies = loop.ledger.standings(hashes) if leading else {}
+    failing = loop.ledger.failing() if leading else {}
+    for name in sorted(loop.caches.namespaces.names()):
+        namespace = loop.caches.namespaces.get(name)
+        if namespace is None:
+            continue
+        reason = describe_namespace(loop.configuration, namespace)
+        there = tuple(CopyView(*standing) for standing in copies.get(name, ()))
+        yield NamespaceView(name, *_state(there, reason, failing.get(name)), there)
+
+
+def _state(copies: tuple[CopyView, ...], reason: Reason, failure: Result | None) -> tuple[str, str]:
+    """Return the state of a namespace, and its reason id."""
+    if failure is not None:
+        return CopyState.FAILING, str(failure)
+    states = {copy.state for copy in copies}
+    worst = next((state for state in _WORST_FIRST if state in states), None)
+    if worst is None:
+        if reason is Reason.INJECTED:
+            return NOT_LOOKED_AT, PreviewReason.NAMESPACE_SELECTED
+        return NOT_SELECTED, reason
+    if worst is CopyState.CURRENT:
+        return worst, PreviewReason.COPY_CURRENT
+    return worst, _REASONS.get(worst) or next(copy.reason for copy in copies if copy.state is worst)
