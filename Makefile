@@ -9,7 +9,7 @@ READY := .venv/.ready
 PYTEST := $(RUN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit check fix fuzz bench bench-admission bench-sync image e2e e2e-setup package cluster clean
+.PHONY: help run test unit check fix audit fuzz bench bench-admission bench-sync image e2e e2e-setup package cluster clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ fix: $(READY) ## format, mend what ruff can mend, write what is made from the ch
 	$(RUN)/python -m tests.chart.readme
 	$(RUN)/python -m tests.chart.dashboard
 	$(RUN)/python -m tests.chart.snapshots
+
+audit: $(READY) ## known vulnerabilities of what is locked, where they can be asked for
+	$(RUN)/python -m tests.supply --uv=$(UV)
 
 fuzz: $(READY) ## what strangers write, thrown at what reads it, led by coverage: FUZZ_SECONDS=600 for each target
 	$(UV) sync --quiet --frozen --inexact --group fuzz
