@@ -12,7 +12,7 @@ from tests.cluster import helm
 from webhook.core.ownership import labels_for
 
 POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
-BOTH = [f"{FULLNAME}-secrets", f"{FULLNAME}-serviceaccounts"]
+ALL = [f"{FULLNAME}-secrets", f"{FULLNAME}-serviceaccounts", f"{FULLNAME}-webhooks"]
 
 
 def names(rendered: Rendered, kind: str) -> list[str]:
@@ -24,14 +24,14 @@ def expressions(rendered: Rendered, suffix: str) -> str:
 
 
 def test_they_are_there_unless_they_are_not_wanted() -> None:
-    assert names(render(SAMPLE), POLICY) == names(render(SAMPLE), BINDING) == BOTH
+    assert names(render(SAMPLE), POLICY) == names(render(SAMPLE), BINDING) == ALL
     reserving = render({**SAMPLE, "guard": {"reserveOptIn": True}})
-    assert names(reserving, POLICY) == names(reserving, BINDING) == [f"{FULLNAME}-opt-in", *BOTH]
+    assert names(reserving, POLICY) == names(reserving, BINDING) == [f"{FULLNAME}-opt-in", *ALL]
     unwanted = render({**SAMPLE, "guard": {"enabled": False, "reserveOptIn": True}})
     assert names(unwanted, POLICY) == names(unwanted, BINDING) == []
 
 
-@pytest.mark.parametrize(("version", "count"), [("1.29.9", 0), ("1.30.0", 4), ("1.30.0-eks-1", 4), ("1.37.2", 4)])
+@pytest.mark.parametrize(("version", "count"), [("1.29.9", 0), ("1.30.0", 6), ("1.30.0-eks-1", 6), ("1.37.2", 6)])
 def test_they_are_there_where_the_cluster_has_them(version: str, count: int) -> None:
     rendered = helm.run(["template", RELEASE, str(helm.CHART), "--kube-version", version])
     assert rendered.count(f"\nkind: {POLICY}") == count
@@ -68,7 +68,9 @@ def test_the_names_are_those_of_the_configuration() -> None:
 
 
 def test_where_somebody_else_keeps_the_certificate_it_is_no_exception() -> None:
-    found = expressions(render({**SAMPLE, "certificates": {"mode": "cert-manager"}}), "-secrets")
+    rendered = render({**SAMPLE, "certificates": {"mode": "cert-manager"}})
+    assert names(rendered, POLICY) == ALL[:2]
+    found = expressions(rendered, "-secrets")
     assert f'request.namespace == "{NAMESPACE}" && request.name in []' in found
 
 

@@ -70,8 +70,10 @@ def test_the_defaults_install_the_whole_house() -> None:
         ("ServiceAccount", "-webhook"),
         ("ValidatingAdmissionPolicy", "-secrets"),
         ("ValidatingAdmissionPolicy", "-serviceaccounts"),
+        ("ValidatingAdmissionPolicy", "-webhooks"),
         ("ValidatingAdmissionPolicyBinding", "-secrets"),
         ("ValidatingAdmissionPolicyBinding", "-serviceaccounts"),
+        ("ValidatingAdmissionPolicyBinding", "-webhooks"),
     ]
 
 

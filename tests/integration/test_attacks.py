@@ -122,21 +122,6 @@ def test_annotations_decide_nothing_about_a_copy(attacked: Playground, tenant: s
     attacked.await_left(tenant)
 
 
-def test_a_copy_is_no_source(playground: Callable[..., Playground]) -> None:
-    """Whoever may write in the release namespace could launder a tenant's copy back; the labels give it away."""
-    ours = playground()
-    ours.set_source(FIRST_PASSWORD)
-    ours.start()
-    namespace = ours.namespace(selected=True)
-    ours.await_selected(namespace, FIRST_PASSWORD)
-    copy = ours.get(namespace, "secrets", COPY) or {}
-    offered = {"data": dockerconfigjson("evil"), "type": copy["type"]}
-    metadata = {"name": SOURCE, "namespace": ours.installation.namespace, "labels": copy["metadata"]["labels"]}
-    ours.apply(ours.installation.namespace, "Secret", SOURCE, {**offered, "metadata": metadata})
-    eventually(lambda: dict(ours.events(ours.installation.namespace)), lambda seen: "SourceInvalid" in seen)
-    assert ours.password_in_copy(namespace) == FIRST_PASSWORD
-
-
 # Image references
 
 STRANGE_IMAGES = [

@@ -6,11 +6,12 @@ RBAC cannot say what is written, only to what; here somebody with a token of the
 from __future__ import annotations
 
 import uuid
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.impostor import Impostor
+from tests.integration.impostor import JSON_PATCH, Impostor
 from tests.integration.playground import COPY, Playground, eventually, service_account
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def guarded(cluster: Cluster) -> Iterator[Playground]:
         eventually(
             lambda: thief.patch_account(namespace, {"secrets": [{"name": "x"}]}, query="?dryRun=All").status == 403
         )
+        eventually(lambda: patch_webhooks(thief, "/metadata/labels/x", "y", "?dryRun=All").status == 403)
         yield playground
 
 
@@ -212,6 +214,60 @@ def test_nothing_else_of_a_service_account_changes(
     assert guarded.get(tenant, "serviceaccounts", "default") == before
 
 
+# The release's own webhooks
+
+
+def patch_webhooks(sync: Impostor, path: str, value: object, query: str = "") -> Answer:
+    name = sync.playground.installation.webhook_configuration
+    url = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{name}{query}"
+    return sync.api.request("PATCH", url, [{"op": "add", "path": path, "value": value}], JSON_PATCH)
+
+
+def test_the_bundle_of_the_webhooks_changes(sync: Impostor, guarded: Playground) -> None:
+    authority = b64encode(guarded.cluster.ca_file.read_bytes()).decode()
+    for position in (0, 1):
+        stored(patch_webhooks(sync, f"/webhooks/{position}/clientConfig/caBundle", authority))
+    stored(patch_webhooks(sync, "/webhooks/0/clientConfig/caBundle", ""))
+
+
+ANYTHING = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*"]}
+WEBHOOK = {
+    "name": "more.example.com",
+    "clientConfig": {"url": "https://evil.example/"},
+    "sideEffects": "None",
+    "admissionReviewVersions": ["v1"],
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("/webhooks/0/clientConfig/url", "https://evil.example/mutate"),
+        ("/webhooks/0/clientConfig", {"service": {"name": "evil", "namespace": "default"}}),
+        ("/webhooks/0/rules", [ANYTHING]),
+        ("/webhooks/0/rules/-", ANYTHING),
+        ("/webhooks/0/name", "renamed.example.com"),
+        ("/webhooks/0/failurePolicy", "Fail"),
+        ("/webhooks/0/matchPolicy", "Exact"),
+        ("/webhooks/0/namespaceSelector", {}),
+        ("/webhooks/0/objectSelector", {}),
+        ("/webhooks/0/sideEffects", "NoneOnDryRun"),
+        ("/webhooks/0/timeoutSeconds", 30),
+        ("/webhooks/0/admissionReviewVersions", ["v1", "v1beta1"]),
+        ("/webhooks/0/reinvocationPolicy", "Never"),
+        ("/webhooks/0/matchConditions", []),
+        ("/webhooks/-", WEBHOOK),
+        ("/webhooks", []),
+        ("/metadata/labels/x", "y"),
+        ("/metadata/annotations", {"cert-manager.io/inject-ca-from": "evil/evil"}),
+        ("/metadata/finalizers", ["example.com/held"]),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_nothing_else_of_the_webhooks_changes(sync: Impostor, path: str, value: object) -> None:
+    refused(patch_webhooks(sync, path, value), "nothing changes but their caBundle")
+
+
 def test_everybody_else_is_none_of_the_guards_business(guarded: Playground, tenant: str) -> None:
     guarded.apply(tenant, "Secret", COPY, {"type": "Opaque"})
     guarded.apply(
@@ -234,6 +290,7 @@ def warnings_about(playground: Playground, policy: str) -> list[Any]:
 def test_the_api_server_finds_nothing_wrong_with_the_expressions(guarded: Playground) -> None:
     assert warnings_about(guarded, "secrets") == []
     assert warnings_about(guarded, "serviceaccounts") == []
+    assert warnings_about(guarded, "webhooks") == []
 
 
 def test_without_any_name_the_expressions_still_hold(cluster: Cluster) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -100,24 +100,29 @@ def test_a_stolen_token_of_sync_spreads_nowhere(estate: tuple[Playground, str]) 
     role = {"metadata": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/admin"}}}
     assert thief.patch_account(victim, role).status == 403
     assert thief.patch_account(tenant, role).status == 403
+    # What everybody creates, by way of our own webhooks: other kinds, another address.
+    own = f"{ADMISSION}/mutatingwebhookconfigurations/{playground.installation.webhook_configuration}"
+    webhooks = playground.cluster.api.call("GET", own)["webhooks"]
+    anything = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*"]}
+    changes: list[dict[str, Any]] = [
+        {"rules": [anything]},
+        {"clientConfig": {**webhooks[0]["clientConfig"], "url": "https://evil.example/mutate"}},
+        {"failurePolicy": "Fail"},
+        {"namespaceSelector": {}},
+    ]
+    for change in changes:
+        patch = {"webhooks": [{**webhooks[0], **change}, *webhooks[1:]]}
+        assert thief.api.request("PATCH", own, patch, MERGE).status == 403
     # A credential of its own for images that it controls.
     assert thief.reference(tenant, "evil").status == 403
     assert thief.reference(victim, COPY).status == 403
 
     assert {name: playground.get(victim, "serviceaccounts", name) for name in ("default",)} == before
     assert playground.references(tenant) == [COPY]
+    assert playground.cluster.api.call("GET", own)["webhooks"] == webhooks
 
 
-def test_its_own_webhooks_are_what_a_stolen_token_of_sync_can_redirect(estate: tuple[Playground, str]) -> None:
-    """No policy and no webhook is asked about a webhook configuration: docs/threat-model.md says what follows."""
-    playground, _ = estate
-    thief = Impostor.of(playground, "sync")
-    own = f"{ADMISSION}/mutatingwebhookconfigurations/{playground.installation.webhook_configuration}"
-    change = {"metadata": {"annotations": {"x": "y"}}}
-    assert thief.api.request("PATCH", f"{own}?dryRun=All", change, MERGE).status == 200
-
-
-def test_where_cert_manager_keeps_the_certificate_not_even_those(cluster: Cluster) -> None:
+def test_where_somebody_else_keeps_the_certificate_not_even_those(cluster: Cluster) -> None:
     with Playground.make(cluster, certificates={"mode": "provided"}) as playground:
         thief = Impostor.of(playground, "sync")
         own = f"{ADMISSION}/mutatingwebhookconfigurations/{playground.installation.webhook_configuration}"
