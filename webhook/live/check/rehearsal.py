@@ -71,7 +71,7 @@ def _selected(context: Context) -> Namespace | None:
 def _try(
     context: Context, code: str, resource: Resource, body: dict[str, Any], subject: Subject, namespace: Namespace
 ) -> Iterator[Outcome]:
-    expected = decide(subject, context.installed.configuration, namespace.labels).added
+    expected = decide(subject, context.installed.configuration, namespace.labels, namespace.declined).added
     if not expected:
         yield note(code, f"nothing is due to a new {resource.kind} in namespace {namespace.name}")
         return
