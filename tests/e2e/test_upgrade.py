@@ -51,7 +51,7 @@ def test_no_create_fails_and_none_fails_open(
 ) -> None:
     cluster = local.node.cluster
     open_before, calls_before = failed_open(cluster), calls(cluster)
-    with SteadyCreates(cluster.api, tenant, per_second=40) as creates:
+    with SteadyCreates(cluster.api, tenant, per_second=40, stored=True) as creates:
         change(release)
     assert creates.failures == []
     assert failed_open(cluster) == open_before

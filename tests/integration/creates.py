@@ -1,4 +1,4 @@
-"""Steady creates of Pods by dry run through the API server, each answer of which is looked at."""
+"""Steady creates of Pods through the API server, each answer of which is looked at."""
 
 from __future__ import annotations
 
@@ -21,19 +21,26 @@ if TYPE_CHECKING:
 
 WEBHOOK = "pods.pullsecrets.webhook"
 THEIRS = "theirs"
-# With a list of its own: a Pod without one gets its ServiceAccount's before any webhook is asked.
-POD = json.dumps(pod("steady", imagePullSecrets=[{"name": THEIRS}])).encode()
+# With a list of its own: a Pod without one gets its ServiceAccount's before any webhook is asked. Nobody schedules it.
+POD = {
+    **pod("", imagePullSecrets=[{"name": THEIRS}], schedulerName="nobody"),
+    "metadata": {"generateName": "steady-"},
+}
 
 _THREADS = 4
 
 
 class SteadyCreates:
-    """Creates Pods while its ``with`` block lasts, as many a second as told, and keeps count of what came back."""
+    """Creates Pods while its ``with`` block lasts, as many a second as told, and keeps count of what came back.
 
-    def __init__(self, api: Api, namespace: str, per_second: float = 160) -> None:
+    By dry run, or with ``stored`` for good: then they stay, and never run.
+    """
+
+    def __init__(self, api: Api, namespace: str, per_second: float = 160, *, stored: bool = False) -> None:
         address = urlsplit(api.url)
         self._host, self._port, self._context = address.hostname or "", address.port, api._context
-        self._path = f"/api/v1/namespaces/{namespace}/pods?dryRun=All"
+        self._path = f"/api/v1/namespaces/{namespace}/pods{'' if stored else '?dryRun=All'}"
+        self._body = json.dumps(POD).encode()
         self._seconds_between = _THREADS / per_second
         self._ending = threading.Event()
         self._lock = threading.Lock()
@@ -62,7 +69,7 @@ class SteadyCreates:
 
     def _create(self, connection: http.client.HTTPSConnection) -> str | None:
         """Create one Pod; return what is wrong with the answer, if anything."""
-        connection.request("POST", self._path, POD, {"Content-Type": "application/json"})
+        connection.request("POST", self._path, self._body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         body = response.read()
         if response.status != http.HTTPStatus.CREATED:
