@@ -141,6 +141,10 @@ CONTRADICTIONS = [
         {"webhook": {"caBundle": PEM}, "certificates": {"mode": "cert-manager"}},
         "webhook.caBundle: in the mode cert-manager it is set for you",
     ),
+    (
+        {"webhook": {"clientCA": "-----BEGIN CERTIFICATE REQUEST-----\n-----END CERTIFICATE REQUEST-----\n"}},
+        "webhook.clientCA: there is no certificate in it; give PEM certificates",
+    ),
     ({"webhook": {"clientAllowedNames": ["kube-apiserver"]}}, "webhook.clientAllowedNames: needs webhook.clientCA"),
     ({"certificates": {"lifetime": "9m59s"}}, "certificates.lifetime: 9m59s is too short to reach every replica"),
     (

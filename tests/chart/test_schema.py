@@ -76,8 +76,9 @@ def test_a_password_that_is_refused_is_not_repeated_with_the_rest(password: obje
 
 
 @pytest.mark.parametrize("value", ["caBundle", "clientCA"])
-def test_a_private_key_among_certificates_is_refused_and_not_repeated(value: str) -> None:
+@pytest.mark.parametrize("beside", [PEM, ""], ids=["beside a certificate", "alone"])
+def test_a_private_key_among_certificates_is_refused_and_not_repeated(value: str, beside: str) -> None:
     key = "-----BEGIN EC PRIVATE KEY-----\nc2VjcmV0\n-----END EC PRIVATE KEY-----\n"
     with pytest.raises(HelmFailed, match=rf"webhook\.{value}: a private key is in it") as refused:
-        render({"certificates": {"mode": "provided"}, "webhook": {value: PEM + key}})
+        render({"certificates": {"mode": "provided"}, "webhook": {value: beside + key}})
     assert "c2VjcmV0" not in str(refused.value)

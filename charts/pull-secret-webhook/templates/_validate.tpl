@@ -43,6 +43,9 @@
 {{- if contains "PRIVATE KEY" $pem -}}
 {{- fail (printf "webhook.%s: a private key is in it; only certificates belong there" $name) -}}
 {{- end -}}
+{{- if and $pem (not (contains "BEGIN CERTIFICATE-" $pem)) -}}
+{{- fail (printf "webhook.%s: there is no certificate in it; give PEM certificates" $name) -}}
+{{- end -}}
 {{- end -}}
 {{- if and .Values.webhook.caBundle (ne .Values.certificates.mode "provided") -}}
 {{- fail (printf "webhook.caBundle: in the mode %s it is set for you; give one only with certificates.mode provided" .Values.certificates.mode) -}}
