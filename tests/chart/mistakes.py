@@ -118,6 +118,7 @@ BAD_VALUES = [
     ({"sync": {"extraArgs": ["log-level=debug"]}}, "sync.extraArgs.0"),
     ({"sync": {"extraEnv": [{"value": "x"}]}}, "sync.extraEnv.0 name"),
     ({"sync": {"autoscaling": {"enabled": True}}}, "sync autoscaling"),
+    ({"webhook": {"securePort": 65536}}, "webhook.securePort 65535"),
     ({"networkPolicy": {"apiServerPorts": [0]}}, "networkPolicy.apiServerPorts.0 1"),
     ({"networkPolicy": {"dnsPorts": []}}, "networkPolicy.dnsPorts 1"),
     ({"monitoring": {"podMonitor": {"interval": "30"}}}, "monitoring.podMonitor.interval"),
@@ -165,6 +166,11 @@ CONTRADICTIONS = [
     ),
     ({"image": {"repository": "r.example.com/psw@sha256:12"}}, "has a tag or a digest in it"),
     ({"image": {"repository": "psw:1.2"}}, "has a tag or a digest in it"),
+    ({"webhook": {"metricsPort": 8443}}, "webhook.metricsPort: 8443 is securePort too; each needs a port of its own"),
+    (
+        {"webhook": {"hostNetwork": True, "securePort": 443}},
+        "webhook.hostNetwork: ports below 1024 need rights on the node that the Pods do not have; choose others",
+    ),
     (
         {**entry(), "sourceSecrets": [TRIAL, TRIAL]},
         'sourceSecrets[1].name: "y" is there already; one Secret cannot be made twice',

@@ -11,7 +11,6 @@ from webhook.cli import app
 COMMON = [
     "--config=/etc/pullsecrets/config.yaml",
     f"--namespace={NAMESPACE}",
-    "--metrics-port=8080",
     "--log-format=json",
     "--log-level=info",
 ]
@@ -28,6 +27,7 @@ def test_the_webhook_runs_serve_with_its_flags_spelled_out() -> None:
     assert container["args"] == [
         "serve",
         *COMMON,
+        "--metrics-port=8080",
         "--secure-port=8443",
         f"--tls-secret={NAMESPACE}/{FULLNAME}-tls",
         "--tls-min-version=1.2",
@@ -41,6 +41,7 @@ def test_the_sync_loop_runs_sync_with_its_flags_spelled_out() -> None:
     assert container["args"] == [
         "sync",
         *COMMON,
+        "--metrics-port=8080",
         "--release=psw",
         "--workers=16",
         "--writes-per-second=1000",

@@ -70,3 +70,14 @@ def test_the_webhook_is_reached_from_anywhere_at_its_secure_port_alone() -> None
 def test_without_pods_there_is_nothing_to_limit() -> None:
     outside = {"deployments": {"enabled": False}, "webhook": {"url": "https://127.0.0.1:9443"}}
     assert render({**outside, "networkPolicy": {"enabled": True}}).of_kind("NetworkPolicy") == []
+
+
+def test_the_webhook_may_share_the_network_of_its_node_at_ports_of_its_own() -> None:
+    rendered = render({"webhook": {"hostNetwork": True, "securePort": 10443, "metricsPort": 10080}})
+    webhook, sync = (rendered.one("Deployment", f"-{name}")["spec"]["template"]["spec"] for name in ("webhook", "sync"))
+    assert (webhook["hostNetwork"], webhook["dnsPolicy"]) == (True, "ClusterFirstWithHostNet")
+    assert "hostNetwork" not in sync
+    container = rendered.container("webhook")
+    assert {port["name"]: port["containerPort"] for port in container["ports"]} == {"https": 10443, "metrics": 10080}
+    assert {"--secure-port=10443", "--metrics-port=10080"} <= set(container["args"])
+    assert rendered.one("Service", "-webhook")["spec"]["ports"][0]["targetPort"] == "https"

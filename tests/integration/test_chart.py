@@ -13,7 +13,7 @@ import yaml
 
 from tests.chart.valuesets import VALUE_SETS
 from tests.cluster import helm
-from tests.cluster.errors import HelmFailed
+from tests.cluster.errors import ClusterFailed, HelmFailed
 from tests.integration import certmanager, prometheus_operator
 from tests.integration.playground import eventually
 
@@ -56,6 +56,15 @@ def test_what_is_rendered_is_valid_on_the_api_server(cluster: Cluster, namespace
 
 def test_the_longest_name_of_a_release_is_valid(cluster: Cluster, namespace: str) -> None:
     assert dry_run(cluster, LONGEST_RELEASE, namespace, VALUE_SETS["everything"])
+
+
+def test_sharing_the_network_of_the_nodes_is_valid_where_the_namespace_allows_it(
+    cluster: Cluster, namespace: str
+) -> None:
+    values = {"webhook": {"hostNetwork": True, "securePort": 10443, "metricsPort": 10080}}
+    assert dry_run(cluster, "psw", "default", values)
+    with pytest.raises(ClusterFailed, match="host namespaces"):
+        dry_run(cluster, "psw", namespace, values)
 
 
 class Release:

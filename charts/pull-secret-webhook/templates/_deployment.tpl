@@ -25,7 +25,6 @@ topologySpreadConstraints:
 {{- define "pull-secret-webhook.commonArgs" -}}
 - --config=/etc/pullsecrets/config.yaml
 - --namespace={{ include "pull-secret-webhook.namespace" .root }}
-- --metrics-port=8080
 - --log-format={{ .root.Values.log.format }}
 - --log-level={{ .root.Values.log.level }}
 {{- end -}}

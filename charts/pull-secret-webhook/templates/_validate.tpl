@@ -9,6 +9,12 @@
 {{- if regexMatch ":[^/]*$|@" .Values.image.repository -}}
 {{- fail (printf "image.repository: %q has a tag or a digest in it; give that in image.tag or image.digest" .Values.image.repository) -}}
 {{- end -}}
+{{- if eq (int .Values.webhook.securePort) (int .Values.webhook.metricsPort) -}}
+{{- fail (printf "webhook.metricsPort: %d is securePort too; each needs a port of its own" (int .Values.webhook.metricsPort)) -}}
+{{- end -}}
+{{- if and .Values.webhook.hostNetwork (or (lt (int .Values.webhook.securePort) 1024) (lt (int .Values.webhook.metricsPort) 1024)) -}}
+{{- fail "webhook.hostNetwork: ports below 1024 need rights on the node that the Pods do not have; choose others" -}}
+{{- end -}}
 {{- include "pull-secret-webhook.validateNames" . -}}
 {{- include "pull-secret-webhook.validatePem" . -}}
 {{- include "pull-secret-webhook.validateLifetimes" . -}}
