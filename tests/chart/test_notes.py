@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer.main
 
 from tests.chart.rendered import SAMPLE, render
+from webhook.cli import app
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +20,7 @@ SAFE: dict[str, Any] = {**SAMPLE, **PUBLISHED, "webhook": {"failurePolicy": {"po
 
 def notes(values: Mapping[str, Any] | None = None) -> str:
     """Return the notes as `NOTES.txt` has them: ``helm template`` itself leaves that file out."""
-    shown = {"kind": "Shown", "metadata": {"name": "notes"}, "notes": '{{ include "pull-secret-webhook.notes" . }}'}
+    shown = 'kind: Shown\nmetadata: {name: notes}\nnotes: {{ include "pull-secret-webhook.notes" . | toJson }}\n'
     (found,) = render({**(values or {}), "extraObjects": [shown]}).of_kind("Shown")
     return str(found["notes"])
 
@@ -36,6 +38,7 @@ def test_the_next_steps_are_commands_with_the_names_of_this_release() -> None:
         "kubectl --namespace psw-system create secret docker-registry ghcr --docker-server=",
         "kubectl label namespace … pullsecrets.webhook/inject=enabled",
         "--selector app.kubernetes.io/managed-by=pull-secret-webhook,pullsecrets.webhook/release=psw",
+        "pullsecrets check --namespace psw-system --release psw",
     ):
         assert command in text
 
@@ -89,3 +92,12 @@ def test_what_is_risky_is_said_and_only_then(values: dict[str, Any], beginning: 
     assert [line for line in warnings(SAFE) if line.startswith(beginning)] == []
     (found,) = (line for line in warnings({**SAFE, **values}) if line.startswith(beginning))
     assert found.endswith(".")
+
+
+def test_what_is_said_of_our_own_command_can_be_typed() -> None:
+    (line,) = (line.strip() for line in notes(SAMPLE).splitlines() if line.strip().startswith("pullsecrets "))
+    _, command, *flags = line.split()
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    params = group.commands[command].make_context(command, flags).params
+    assert (params["namespace"], params["release"]) == ("psw-system", "psw")

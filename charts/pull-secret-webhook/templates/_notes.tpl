@@ -23,6 +23,9 @@
       kubectl get secrets --all-namespaces --selector {{ include "pull-secret-webhook.copiesSelector" . }}
       kubectl get events --all-namespaces --field-selector source=pull-secret-webhook
 {{- end }}
+
+  * Ask whether it is healthy, where you have the command of this project:
+      pullsecrets check --namespace {{ $namespace }} --release {{ .Release.Name }}
 {{- with include "pull-secret-webhook.warnings" . | fromJsonArray }}
 
 Mind:
