@@ -94,14 +94,19 @@ class Notices:
         self._tell(_namespace(namespace), "ReferenceRequired", message)
 
     def failed(self, namespace: str, error: ApiError) -> None:
-        """Record that a namespace refuses a write, where a person has to act."""
+        """Record that a namespace refuses a write, where a person has to act.
+
+        It is told from the second time in a row: what a policy knows of the namespace, our guard's too, may be some
+        milliseconds behind a label that has just been set.
+        """
         if not isinstance(error, Forbidden | Invalid) or isinstance(error, Conflict):
             return
         kind = (error.status, error.reason)
         known = self._denied.get(namespace)
         if known is None or known[0] != kind:
             # The first message stands for all of its kind: one that counts what is used would be new each time.
-            known = self._denied[namespace] = (kind, f"the API server refused a write: {error}")
+            self._denied[namespace] = (kind, f"the API server refused a write: {error}")
+            return
         self._tell(_namespace(namespace), "CopyDenied", known[1])
 
     def done(self, namespace: str) -> None:

@@ -85,6 +85,17 @@ def test_what_is_denied_again_and_again_is_one_event(api: FakeApiServer) -> None
     assert len(told) == 1
 
 
+@pytest.mark.usefixtures("running")
+def test_what_is_denied_once_and_then_is_not_is_nobodys_business(api: FakeApiServer) -> None:
+    api.inject(Answer(403), "apply", plural="secrets")
+    opt_in(api)
+
+    until(lambda: is_right(api))
+    api.remove(secret_path(RELEASE.namespace, "harbor"))
+    until(lambda: "SourceMissing" in reasons(api))  # Events come in the order in which there was reason for them
+    assert "CopyDenied" not in reasons(api)
+
+
 def test_who_stands_by_tells_nothing_and_who_takes_over_tells_what_is_wrong(api: FakeApiServer, client: Client) -> None:
     put_namespace(api, RELEASE.namespace, "")
     running = Running(client)
