@@ -25,6 +25,7 @@ from tests.integration.playground import (
 if TYPE_CHECKING:
     from tests.cluster.processes import PullSecrets
 
+MERGE = "application/merge-patch+json"
 PLAIN, TEAM, VENDOR, OLD = "plain-pull", "team-pull", "vendor-pull", "old-pull"
 COPIES = (PLAIN, TEAM, VENDOR, OLD)
 _TEAM = {"name": TEAM, "sources": [{"secretName": "team"}], "namespaceSelector": {"matchLabels": {"team": "b"}}}
@@ -38,7 +39,11 @@ FIRST: dict[str, Any] = {
 SECOND: dict[str, Any] = {
     "pullSecrets": [
         {"name": PLAIN, "sources": [{"secretName": "plain"}]},
-        {**_TEAM, "serviceAccounts": {"exclude": ["ci-*"]}},
+        {
+            **_TEAM,
+            "sources": [{"secretName": "team", "namespaces": ["t-[0-9]*", "t-[a-c]*"]}],
+            "serviceAccounts": {"exclude": ["ci-*"]},
+        },
         {
             "name": VENDOR,
             "sources": [{"secretName": "absent"}],
@@ -91,6 +96,8 @@ class Disorder:
             self._disturb_accounts(namespace)
             self._create_pods(namespace)
             self._relabel(namespace)
+            if self._maybe(0.2):
+                self._decline(namespace)
         late = self.playground.namespace(selected=True, labels=self._team())
         self.namespaces.append(late)
         enforcing = service_account("enforcing")
@@ -165,9 +172,11 @@ class Disorder:
             self.playground.opt(namespace, self._random.choice(["enabled", "no", None]))
         if self._maybe(0.3):
             body = {"metadata": {"labels": {"team": self._random.choice(["a", "b", None])}}}
-            self.playground.cluster.api.call(
-                "PATCH", f"/api/v1/namespaces/{namespace}", body, "application/merge-patch+json"
-            )
+            self.playground.cluster.api.call("PATCH", f"/api/v1/namespaces/{namespace}", body, MERGE)
+
+    def _decline(self, namespace: str) -> None:
+        body = {"metadata": {"annotations": {"pullsecrets.webhook/decline": self._random.choice([PLAIN, TEAM])}}}
+        self.playground.cluster.api.call("PATCH", f"/api/v1/namespaces/{namespace}", body, MERGE)
 
     def _references(self) -> list[dict[str, str]]:
         chosen = [name for name in ("theirs", PLAIN, TEAM, VENDOR, OLD) if self._maybe(0.3)]

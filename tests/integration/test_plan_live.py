@@ -42,7 +42,7 @@ def test_what_is_predicted_is_what_then_happens(playground: Maker, seed: int) ->
     disorder = Disorder(ours, seed)
     disorder.order(NAMESPACES)
     disorder.disturb()
-    ours.installation.set_configuration(**SECOND)
+    ours.installation.set_configuration(**SECOND, optIn={"label": ours.label, "mayDecline": True})
     before = disorder.seen()
 
     rows = [row for row in planned(ours, "-A", code=1) if row["namespace"] in disorder.namespaces]

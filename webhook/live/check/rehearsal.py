@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from webhook.core.inject import References, Subject, decide
+from webhook.core.inject import References, Subject
 from webhook.core.model import PodPolicy
+from webhook.core.preview.deciding import decide_in
 from webhook.core.selection import selected_pull_secrets
 from webhook.core.subject import AdmittedObject
 from webhook.errors import ApiError, Forbidden
@@ -71,7 +72,7 @@ def _selected(context: Context) -> Namespace | None:
 def _try(
     context: Context, code: str, resource: Resource, body: dict[str, Any], subject: Subject, namespace: Namespace
 ) -> Iterator[Outcome]:
-    expected = decide(subject, context.installed.configuration, namespace.labels, namespace.declined).added
+    expected = decide_in(namespace, subject, context.installed.configuration).added
     if not expected:
         yield note(code, f"nothing is due to a new {resource.kind} in namespace {namespace.name}")
         return
