@@ -18,6 +18,7 @@ from webhook import __version__
 from webhook.cli.check import check
 from webhook.cli.cleanup import cleanup
 from webhook.cli.completion import PROGRAM, answers_a_shell, completion
+from webhook.cli.coverage import coverage
 from webhook.cli.explain import explain
 from webhook.cli.plan import plan
 from webhook.cli.serve import serve
@@ -42,6 +43,7 @@ app.command()(sync)
 app.command()(plan)
 app.command()(explain)
 app.command()(check)
+app.command()(coverage)
 app.command()(cleanup)
 app.command()(completion)
 

@@ -162,6 +162,10 @@ InNamespace = Annotated[
     str,
     typer.Option("--in", "-n", envvar="PULLSECRETS_IN", metavar="NAMESPACE", help="The namespace to look at."),
 ]
+AllNamespaces = Annotated[bool, typer.Option("--all-namespaces", "-A", help="Look at all of them.")]
+Selector = Annotated[
+    str, typer.Option("--selector", "-l", metavar="LABELS", help="Look at the namespaces with these labels.")
+]
 Filenames = Annotated[
     list[str] | None,
     typer.Option(

@@ -35,6 +35,14 @@ class ReportForm(StrEnum):
     JUNIT = "junit"
 
 
+class PageForm(StrEnum):
+    """The forms of ``--output`` of what is also sent around."""
+
+    TABLE = "table"
+    JSON = "json"
+    HTML = "html"
+
+
 def write_document(document: object, form: Form, file: TextIO) -> None:
     """Write a document as JSON or YAML."""
     if form is Form.YAML:

@@ -29,11 +29,8 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
     kubeconfig: options.OfCluster = None,
     *,
     in_namespace: options.InNamespace = "",
-    all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Look at all of them.")] = False,
-    selector: Annotated[
-        str,
-        typer.Option("--selector", "-l", metavar="LABELS", help="Namespaces with these labels."),
-    ] = "",
+    all_namespaces: options.AllNamespaces = False,
+    selector: options.Selector = "",
     label: Annotated[
         list[str] | None,
         typer.Option("--label", metavar="ns/NAME", help="What if this namespace opted in; repeatable."),

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from webhook.core.credential import DOCKER_HUB_KEY, normalise
+from webhook.core.credential import DOCKER_HUB_KEY, decode_base64, normalise
+from webhook.core.dockerconfig import COPY_KEY, LEGACY_KEY
 from webhook.core.imageref import DOCKER_HUB, matches
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from webhook.core.model import Configuration
     from webhook.core.preview.secrets import Sources
@@ -27,6 +28,12 @@ def registries_in(payload: bytes) -> frozenset[str]:
     except msgspec.MsgspecError:
         return frozenset()
     return frozenset(pattern for key in keys if (pattern := registry_of(key)) is not None)
+
+
+def registries_of(data: Mapping[str, str]) -> frozenset[str]:
+    """Return the registries that a Secret with this ``data`` has credentials for, of either type that nodes know."""
+    whole, legacy = (decode_base64(data.get(key, "")) or b"" for key in (COPY_KEY, LEGACY_KEY))
+    return registries_in(whole) if whole else registries_in(b'{"auths":%s}' % legacy)
 
 
 def registry_of(key: str) -> str | None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from typing import TYPE_CHECKING
 
-from webhook.core.coverage import registries_in
-from webhook.core.dockerconfig import COPY_KEY
+from webhook.core.coverage import registries_of
 from webhook.core.preview.secrets import Sources
 from webhook.errors import Forbidden
 from webhook.kube.resources import SECRETS, Collection
@@ -62,4 +60,4 @@ def each_copy(reader: Reader, release: Release, name: str, namespace: str | None
 
 
 def _registries(secret: SecretObject) -> frozenset[str]:
-    return registries_in(b64decode((secret.data or {}).get(COPY_KEY, "")))
+    return registries_of(secret.data or {})

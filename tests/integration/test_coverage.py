@@ -1,0 +1,92 @@
+"""``pullsecrets coverage`` on a real API server."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.commands import of_release
+from tests.integration.conftest import FIRST_PASSWORD
+from tests.integration.playground import COPY, REGISTRY, Playground, dockerconfigjson, pod
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def covered(playground: Playground, *flags: str) -> tuple[int, dict[tuple[str, str], str]]:
+    """Return the exit code, and the result for each workload and image."""
+    ran = of_release(playground, "coverage", "-o", "json", *flags)
+    assert ran.code in (0, 1), ran.err
+    images: list[dict[str, Any]] = json.loads(ran.out)["images"]
+    return ran.code, {(each["workload"], each["image"]): each["result"] for each in images}
+
+
+@pytest.fixture(scope="module")
+def team(shared: Playground) -> Iterator[str]:
+    """A namespace that opted in after a Pod of it had been created."""
+    name = shared.namespace(selected=False)
+    shared.create(name, "pods", pod("early"))
+    shared.opt(name, "enabled")
+    shared.await_selected(name, FIRST_PASSWORD)
+    yield name
+    shared.cluster.delete_namespace(name)
+
+
+def test_a_pod_that_is_older_than_the_label_would_fail_on_a_fresh_node(shared: Playground, team: str) -> None:
+    shared.create(team, "pods", pod("late"))
+    shared.create(team, "pods", pod("public", image="nginx"))
+    assert covered(shared, "-n", team) == (
+        1,
+        {
+            ("Pod/early", f"{REGISTRY}/app:1"): "exposed",
+            ("Pod/late", f"{REGISTRY}/app:1"): "covered",
+            ("Pod/public", "nginx"): "unknown",
+        },
+    )
+
+
+def test_the_pods_of_a_deployment_are_one_workload(shared: Playground) -> None:
+    namespace = shared.namespace(selected=True)
+    shared.await_selected(namespace, FIRST_PASSWORD)
+    template = {
+        "metadata": {"labels": {"app": "shop"}},
+        "spec": {
+            "containers": [{"name": "shop", "image": f"{REGISTRY}/shop"}],
+            "initContainers": [{"name": "wait", "image": "busybox"}],
+        },
+    }
+    spec = {"replicas": 3, "selector": {"matchLabels": {"app": "shop"}}, "template": template}
+    shared.apply(namespace, "Deployment", "shop", {"apiVersion": "apps/v1", "spec": spec})
+    expected = {("Deployment/shop", f"{REGISTRY}/shop"): "covered", ("Deployment/shop", "busybox"): "unknown"}
+    shared.cluster.kubectl(
+        "wait", "pod", "-n", namespace, "-l", "app=shop", "--for=jsonpath={.status.phase}=Pending", "--timeout=60s"
+    )
+    assert covered(shared, "-l", f"kubernetes.io/metadata.name={namespace}") == (0, expected)
+
+
+def test_a_secret_of_their_own_counts_and_one_that_is_not_there_does_not(shared: Playground) -> None:
+    namespace = shared.namespace(selected=False)
+    own = {"type": "kubernetes.io/dockerconfigjson", "data": dockerconfigjson("own")}
+    shared.apply(namespace, "Secret", "own", own)
+    shared.create(namespace, "pods", pod("own", imagePullSecrets=[{"name": "own"}]))
+    shared.create(namespace, "pods", pod("gone", imagePullSecrets=[{"name": COPY}]))
+    code, found = covered(shared, "-n", namespace)
+    assert (code, {workload: result for (workload, _), result in found.items()}) == (
+        1,
+        {"Pod/own": "covered", "Pod/gone": "exposed"},
+    )
+
+
+def test_the_page_and_the_table_say_the_same(shared: Playground, team: str) -> None:
+    page = of_release(shared, "coverage", "-n", team, "-o", "html")
+    assert page.out.startswith("<!DOCTYPE html>")
+    assert '<td class="state-failing">exposed</td>' in page.out
+    assert "<script" not in page.out
+    table = of_release(shared, "coverage", "-n", team)
+    assert [line.split()[:3] for line in table.out.splitlines() if "exposed" in line] == [
+        [team, "Pod/early", "exposed"]
+    ]
+    assert table.err.startswith("1 of ")
+    assert "robot" not in page.out + table.out

@@ -1,0 +1,55 @@
+"""``pullsecrets coverage``: which workloads would fail on a fresh node."""
+# ruff: noqa: TC001 - typer evaluates the annotations
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from webhook.cli import options
+from webhook.cli.cluster import reading, usual_namespace, wanted
+from webhook.cli.output import PageForm
+from webhook.errors import UsageError
+
+EXIT_EXPOSED = 1
+
+
+def coverage(  # noqa: PLR0913 - one parameter is one flag
+    config: options.LiveConfig = None,
+    kubeconfig: options.OfCluster = None,
+    *,
+    in_namespace: options.InNamespace = "",
+    all_namespaces: options.AllNamespaces = False,
+    selector: options.Selector = "",
+    context: options.Context = "",
+    namespace: options.ReleaseNamespace,
+    release: options.ReleaseName = "",
+    output: Annotated[
+        PageForm, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="How to print it.")
+    ] = PageForm.TABLE,
+) -> None:
+    """Tell which running workloads could not pull their images on a fresh node; exit 0: none, 1: some, 2: an error.
+
+    \b
+    pullsecrets coverage -A
+    pullsecrets coverage -n team-a
+    pullsecrets coverage -A -o html > coverage.html
+    """  # noqa: D301 - \b is for the help text
+    if in_namespace and (all_namespaces or selector):
+        raise UsageError("-n names one namespace, -A and -l mean several: give one of them")
+    from webhook.cli.progress import progress  # noqa: PLC0415 - --help is quick without what looks
+    from webhook.cli.render_coverage import render, summary  # noqa: PLC0415 - as above
+    from webhook.core.exposure import Exposure  # noqa: PLC0415 - as above
+    from webhook.live.coverage import read_coverage  # noqa: PLC0415 - as above
+    from webhook.live.release import find_release  # noqa: PLC0415 - as above
+
+    where = "" if all_namespaces or selector else in_namespace or usual_namespace(kubeconfig, context)
+    with progress() as seen, reading(kubeconfig, context, seen) as reader:
+        installed = find_release(reader, wanted(config, namespace, release))
+        found = read_coverage(reader, installed, where, selector)
+    render(found, output, sys.stdout)
+    typer.echo(summary(found), err=True)
+    if any(each.exposure is Exposure.EXPOSED for each in found):
+        raise typer.Exit(EXIT_EXPOSED)

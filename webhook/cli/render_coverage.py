@@ -1,0 +1,81 @@
+"""Printing the coverage of images: as a table, as JSON, or as one HTML page to send around."""
+
+from __future__ import annotations
+
+from collections import Counter
+from html import escape
+from typing import TYPE_CHECKING
+
+from webhook.cli.output import Form, PageForm, write_document
+from webhook.cli.table import Table
+from webhook.core.exposure import Exposure
+from webhook.observe.page_style import STYLE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TextIO
+
+    from webhook.core.exposure import ImageExposure
+
+HEADER = ("NAMESPACE", "WORKLOAD", "RESULT", "IMAGE", "WHY")
+_COLOURS = {Exposure.COVERED: "green", Exposure.EXPOSED: "bold red", Exposure.UNKNOWN: "yellow"}
+_CLASSES = {Exposure.COVERED: "state-current", Exposure.EXPOSED: "state-failing", Exposure.UNKNOWN: "state-missing"}
+_ORDER = {exposure: place for place, exposure in enumerate((Exposure.EXPOSED, Exposure.UNKNOWN, Exposure.COVERED))}
+
+
+def render(found: Sequence[ImageExposure], form: PageForm, file: TextIO) -> None:
+    """Write what was found to ``file``."""
+    if form is PageForm.JSON:
+        write_document(_document(found), Form.JSON, file)
+    elif form is PageForm.HTML:
+        file.write(_page(found))
+    else:
+        Table(
+            header=HEADER,
+            rows=[(each.namespace, each.workload, str(each.exposure), each.image, each.why) for each in found],
+            colours=[_COLOURS[each.exposure] for each in found],
+            coloured=2,
+            identity=2,
+        ).write(file)
+
+
+def summary(found: Sequence[ImageExposure]) -> str:
+    """Return how it came out, as one line."""
+    exposed = {(each.namespace, each.workload) for each in found if each.exposure is Exposure.EXPOSED}
+    everything = {(each.namespace, each.workload) for each in found}
+    unknown = sum(each.exposure is Exposure.UNKNOWN for each in found)
+    more = f"; {unknown} images without a known credential" if unknown else ""
+    return f"{len(exposed)} of {len(everything)} workloads would fail on a fresh node{more}"
+
+
+def _document(found: Sequence[ImageExposure]) -> dict[str, object]:
+    counted = Counter(str(each.exposure) for each in found)
+    return {
+        "images": [
+            {
+                "namespace": each.namespace,
+                "workload": each.workload,
+                "image": each.image,
+                "result": str(each.exposure),
+                "why": each.why,
+            }
+            for each in found
+        ],
+        "summary": {str(exposure): counted[exposure] for exposure in Exposure},
+    }
+
+
+def _page(found: Sequence[ImageExposure]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{escape(each.namespace)}</th><td>{escape(each.workload)}</td>'
+        f'<td class="{_CLASSES[each.exposure]}">{each.exposure}</td><td>{escape(each.image)}</td>'
+        f"<td>{escape(each.why)}</td></tr>"
+        for each in sorted(found, key=lambda each: _ORDER[each.exposure])
+    )
+    head = "".join(f'<th scope="col">{name.capitalize()}</th>' for name in HEADER)
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Coverage of images</title>'
+        f"<style>{STYLE}</style></head><body><main><h1>Coverage of images</h1><p>{escape(summary(found))}.</p>"
+        '<div class="scroll"><table><caption>Images of running Pods, what would fail first</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></main></body></html>\n"
+    )
