@@ -6,13 +6,14 @@ import contextlib
 import json
 import uuid
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from tests.chart.valuesets import VALUE_SETS
-from tests.cluster import helm
+from tests.cluster import helm, processes
 from tests.cluster.errors import ClusterFailed, HelmFailed
 from tests.integration import certmanager, prometheus_operator
 from tests.integration.playground import eventually
@@ -163,6 +164,35 @@ def test_an_uninstall_that_cannot_clean_up_removes_nothing(release: Release) -> 
     assert pod["spec"]["serviceAccountName"] == f"{release.fullname}-cleanup"
     settled = {"pod", "replicaset.apps", "job.batch"}
     assert kept(release.names(), settled) == kept(before, settled)
+
+
+def test_an_uninstall_goes_on_when_the_job_has_cleaned_up(release: Release) -> None:
+    release.install(FIRST)
+    with ThreadPoolExecutor(1) as pool:
+        uninstalled = pool.submit(release.helm, "uninstall", "--timeout=60s")
+        (pod,) = eventually(lambda: release.pods("cleanup"))
+        run_as_the_kubelet_would(release, pod)
+        uninstalled.result()
+    eventually(release.names, lambda names: not names)
+
+
+def run_as_the_kubelet_would(release: Release, pod: Mapping[str, Any]) -> None:
+    """Run the container's own arguments with the Pod's own identity, and report that it has succeeded."""
+    cluster, (container,) = release.cluster, pod["spec"]["containers"]
+    configuration = cluster.directory / f"{release.name}-config.yaml"
+    configuration.write_text(yaml.safe_dump(release.configured()))
+    mounted = [argument.replace("/etc/pullsecrets/config.yaml", str(configuration)) for argument in container["args"]]
+    kubeconfig = cluster.kubeconfig_for(pod["spec"]["serviceAccountName"], release.namespace)
+    program = cluster.keeper.start(
+        f"{release.name}-cleanup",
+        [str(processes.COMMAND), *mounted, f"--kubeconfig={kubeconfig}"],
+        processes.clean_environment(),
+    )
+    assert program.wait(60) == 0, program.output
+    ended = {"name": container["name"], "state": {"terminated": {"exitCode": 0}}, "ready": False, "restartCount": 0}
+    status = {"phase": "Succeeded", "containerStatuses": [{**ended, "image": container["image"], "imageID": ""}]}
+    path = f"/api/v1/namespaces/{release.namespace}/pods/{pod['metadata']['name']}/status"
+    cluster.api.call("PATCH", path, {"status": status}, "application/merge-patch+json")
 
 
 def test_an_uninstall_without_hooks_leaves_nothing_that_helm_has_made(release: Release) -> None:
