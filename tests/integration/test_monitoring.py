@@ -50,20 +50,22 @@ def watched(cluster: Cluster) -> Iterator[Watched]:
     with Playground.make(cluster) as world:
         installation = world.installation
         world.set_source("first")
-        sync, serve = installation.start_sync(), installation.start_serve()
-        sync.wait_ready()
+        leader, serve = installation.start_sync(), installation.start_serve()
+        leader.wait_ready()
         serve.wait_ready()
+        standby = installation.start_sync(name="standby")
+        standby.wait_ready()
         values = {"monitoring": {"prometheusRule": {"enabled": True}}}
         rendered = helm.template(installation.release, installation.namespace, values)
         (rules,) = (item["spec"] for item in rendered if item["kind"] == "PrometheusRule")
         targets = [
             target(f"127.0.0.1:{process.metrics_port}", namespace=installation.namespace, pod=name)
-            for name, process in (("sync-0", sync), ("webhook-0", serve))
+            for name, process in (("sync-0", leader), ("sync-1", standby), ("webhook-0", serve))
         ]
         namespace = world.namespace(selected=True)
         world.await_selected(namespace, "first")
         with Prometheus(cluster, targets, rules) as prometheus:
-            eventually(lambda: prometheus.query("sum(up) == 3"))
+            eventually(lambda: prometheus.query("sum(up) == 4"))
             world.create(namespace, "pods", pod("web", imagePullSecrets=[{"name": "theirs"}]))
             yield Watched(world, prometheus)
 
