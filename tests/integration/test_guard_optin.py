@@ -1,0 +1,93 @@
+"""The policy that makes the opt-in label a right of its own, on a real API server: for and against."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.guarding import refused, stored, warnings_about
+from tests.integration.playground import Playground, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.api import Answer
+    from tests.cluster.cluster import Cluster
+
+
+@pytest.fixture(scope="module")
+def reserving(cluster: Cluster) -> Iterator[Playground]:
+    """An installation that reserves its label, two people who may edit namespaces, and one who may opt in as well."""
+    with Playground.make(cluster, guard={"reserveOptIn": True}) as playground:
+        namespace = playground.installation.namespace
+        edit = {
+            "apiGroups": [""],
+            "resources": ["namespaces", "namespaces/status"],
+            "verbs": ["create", "get", "patch"],
+        }
+        opt_in = {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["opt-in"]}
+        for person, rules in (("tenant", [edit]), ("platform", [edit, opt_in])):
+            name = f"{playground.installation.release}-{person}"
+            playground.apply(namespace, "ServiceAccount", person, {})
+            subject = {"kind": "ServiceAccount", "name": person, "namespace": namespace}
+            reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+            rbac(playground, "ClusterRole", name, {"rules": rules})
+            rbac(playground, "ClusterRoleBinding", name, {"roleRef": reference, "subjects": [subject]})
+        editor = cluster.api_as("tenant", namespace)
+        body = {"metadata": {"name": "x", "labels": {playground.label: "enabled"}}}
+        eventually(lambda: "opt-in" in editor.request("POST", "/api/v1/namespaces?dryRun=All", body).text)
+        yield playground
+        for person in ("tenant", "platform"):
+            name = f"{playground.installation.release}-{person}"
+            for kind in ("clusterrolebinding", "clusterrole"):
+                cluster.kubectl("delete", kind, name)
+
+
+def rbac(playground: Playground, kind: str, name: str, body: dict[str, Any]) -> None:
+    group = "rbac.authorization.k8s.io/v1"
+    whole = {"apiVersion": group, "kind": kind, "metadata": {"name": name}, **body}
+    playground.cluster.api.call("POST", f"/apis/{group}/{kind.lower()}s", whole)
+
+
+def label(playground: Playground, person: str, namespace: str, value: str | None, subresource: str = "") -> Answer:
+    api = playground.cluster.api_as(person, playground.installation.namespace)
+    body = {"metadata": {"labels": {playground.label: value}}}
+    return api.request("PATCH", f"/api/v1/namespaces/{namespace}{subresource}", body, "application/merge-patch+json")
+
+
+def test_who_may_opt_in_sets_changes_and_removes_the_label(reserving: Playground) -> None:
+    namespace = reserving.namespace(selected=False)
+    for value in ("enabled", "disabled", None):
+        stored(label(reserving, "platform", namespace, value))
+
+
+def test_who_may_only_edit_the_namespace_may_not(reserving: Playground) -> None:
+    outside, inside = reserving.namespace(selected=False), reserving.namespace(selected=True)
+    for namespace, value in ((outside, "enabled"), (inside, None), (inside, "x")):
+        for subresource in ("", "/status"):
+            answer = label(reserving, "tenant", namespace, value, subresource)
+            refused(answer, f"only by who may opt-in namespaces/{namespace}")
+            assert f"serviceaccount:{reserving.installation.namespace}:tenant may not" in answer.json()["message"]
+    api = reserving.cluster.api_as("tenant", reserving.installation.namespace)
+    body = {"metadata": {"name": f"t-{uuid.uuid4().hex[:8]}", "labels": {reserving.label: "enabled"}}}
+    refused(api.request("POST", "/api/v1/namespaces", body), "only by who may opt-in")
+
+
+def test_everything_else_of_a_namespace_is_as_free_as_before(reserving: Playground) -> None:
+    namespace = reserving.namespace(selected=True)
+    api = reserving.cluster.api_as("tenant", reserving.installation.namespace)
+    body = {"metadata": {"labels": {"team": "a"}, "annotations": {"x": "y"}}}
+    stored(api.request("PATCH", f"/api/v1/namespaces/{namespace}", body, "application/merge-patch+json"))
+    stored(api.request("POST", "/api/v1/namespaces", {"metadata": {"name": f"t-{uuid.uuid4().hex[:8]}"}}))
+
+
+def test_a_namespace_with_the_label_can_still_be_deleted(reserving: Playground, cluster: Cluster) -> None:
+    namespace = reserving.namespace(selected=True)
+    cluster.delete_namespace(namespace)
+    eventually(lambda: cluster.api.request("GET", f"/api/v1/namespaces/{namespace}").status == 404)
+
+
+def test_the_api_server_finds_nothing_wrong_with_that_expression(reserving: Playground) -> None:
+    assert warnings_about(reserving, "opt-in") == []
