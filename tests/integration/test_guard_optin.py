@@ -11,7 +11,7 @@ from tests.integration.guarding import refused, stored, warnings_about
 from tests.integration.playground import Playground, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.cluster.api import Answer
     from tests.cluster.cluster import Cluster
@@ -73,6 +73,50 @@ def test_who_may_only_edit_the_namespace_may_not(reserving: Playground) -> None:
     api = reserving.cluster.api_as("tenant", reserving.installation.namespace)
     body = {"metadata": {"name": f"t-{uuid.uuid4().hex[:8]}", "labels": {reserving.label: "enabled"}}}
     refused(api.request("POST", "/api/v1/namespaces", body), "only by who may opt-in")
+
+
+@pytest.fixture
+def granted(reserving: Playground) -> Iterator[Callable[..., None]]:
+    """Give the tenant every right on Namespace objects that a binding of this kind can give, for one test."""
+    undo: list[list[str]] = []
+
+    def grant(kind: str, where: str, rule: dict[str, Any]) -> None:
+        name = f"extra-{uuid.uuid4().hex[:8]}"
+        subject = {"kind": "ServiceAccount", "name": "tenant", "namespace": reserving.installation.namespace}
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
+        at = f"namespaces/{where}/" if kind == "Role" else ""
+        whole = {"apiGroups": [""], "resources": ["namespaces"], **rule}
+        for plural, body in (
+            (f"{kind.lower()}s", {"rules": [whole]}),
+            (f"{kind.lower()}bindings", {"roleRef": reference, "subjects": [subject]}),
+        ):
+            path = f"/apis/rbac.authorization.k8s.io/v1/{at}{plural}"
+            reserving.cluster.api.call("POST", path, {"metadata": {"name": name}, **body})
+            undo.append([plural, name, f"--namespace={where}"])
+
+    yield grant
+    for each in undo:
+        reserving.cluster.kubectl("delete", *each)
+
+
+def test_the_verb_can_be_given_for_one_namespace_by_its_name(
+    reserving: Playground, granted: Callable[..., None]
+) -> None:
+    mine, other = reserving.namespace(selected=False), reserving.namespace(selected=False)
+    granted("ClusterRole", mine, {"verbs": ["opt-in"], "resourceNames": [mine]})
+    eventually(lambda: label(reserving, "tenant", mine, "enabled").status == 200)
+    refused(label(reserving, "tenant", other, "enabled"), f"opt-in namespaces/{other}")
+
+
+def test_who_administers_a_namespace_cannot_give_it_to_himself(
+    reserving: Playground, granted: Callable[..., None]
+) -> None:
+    mine = reserving.namespace(selected=False)
+    granted("Role", mine, {"verbs": ["*"]})
+    identity = f"--as=system:serviceaccount:{reserving.installation.namespace}:tenant"
+    question = ["auth", "can-i", "opt-in", f"namespaces/{mine}", identity, f"--namespace={mine}"]
+    eventually(lambda: reserving.cluster.kubectl(*question, check=False).strip() == "yes")
+    refused(label(reserving, "tenant", mine, "enabled"), f"opt-in namespaces/{mine}")
 
 
 def test_everything_else_of_a_namespace_is_as_free_as_before(reserving: Playground) -> None:
