@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from certs.authority import issue_authority, issue_leaf
 from tests.cluster.cluster import Cluster
 from tests.integration.checkfaults import ALSO, FAULTS, no_copy
 from tests.integration.commands import of_release, run
 from tests.integration.patient import Patient
-from tests.integration.playground import COPY, Playground, eventually
+from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually
+from tests.unit.registries.registry import PASSWORD, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.cluster import binaries
     from tests.cluster.processes import PullSecrets
@@ -118,3 +122,35 @@ def test_what_may_not_be_looked_at_keeps_no_other_check_from_looking(patient: Pa
     assert {code for code, result in results.items() if result == "ok"} >= {"PSW010", "PSW011", "PSW012", "PSW031"}
     assert {code for code, result in results.items() if result == "unknown"} >= {"PSW001", "PSW020", "PSW050", "PSW070"}
     assert "finding" not in results.values()
+
+
+def test_a_credential_that_its_registry_refuses_is_found_when_it_is_asked_for(patient: Patient, tmp_path: Path) -> None:
+    authority = issue_authority(datetime.now(UTC), timedelta(days=1))
+    leaf = issue_leaf(authority, ["127.0.0.1"], datetime.now(UTC), timedelta(days=1))
+    (tmp_path / "ca.crt").write_bytes(authority.certificate_pem)
+    (tmp_path / "tls.pem").write_bytes(leaf.certificate_pem + leaf.private_key_pem)
+    registry = Registry(tmp_path / "tls.pem")
+    patient.afterwards(registry.close)
+    path = f"/api/v1/namespaces/{patient.namespace}/secrets/{SOURCE}"
+
+    def logins(password: str) -> list[tuple[str, str | None]]:
+        data = dockerconfigjson(password, registry.key)
+        patient.api.json_patch(path, [{"op": "replace", "path": "/data", "value": data}])
+        flags = ("--registries", f"--registry-ca-file={tmp_path / 'ca.crt'}", "-o", "json")
+        ran = of_release(patient.ours, "check", f"--namespace={patient.namespace}", *flags)
+        checks = json.loads(ran.out)["checks"]
+        return [(each["result"], each["detail"]) for each in checks if each["code"] == "PSW042"]
+
+    patient.put_back(path)
+    assert logins(PASSWORD) == [("ok", None)]
+    ((result, detail),) = logins("old")
+    assert (result, detail) == (
+        "finding",
+        f"the credential of source {SOURCE} for {registry.key}: {registry.key} refuses it (401 from {registry.key})",
+    )
+    registry.behaviour.status = 503
+    assert logins(PASSWORD)[0][0] == "unknown"
+    ran = of_release(patient.ours, "check", "--registries", "--registry-ca-file=absent")
+    assert ran.err == (
+        "error: --registry-ca-file absent holds no certificate that can be read (No such file or directory)\n"
+    )

@@ -1,10 +1,11 @@
 """``pullsecrets check``: whether an installation is healthy."""
-# ruff: noqa: TC001 - typer evaluates the annotations
+# ruff: noqa: TC001, TC003 - typer evaluates the annotations
 
 from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,18 +14,20 @@ from webhook.cli import options
 from webhook.cli.cluster import reading, wanted
 from webhook.cli.lifetimes import parse_duration
 from webhook.cli.output import ReportForm
+from webhook.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from webhook.live.check.outcome import Report
+    from webhook.registries.login import Registries
 
 EXIT_FINDINGS = 1
 LOOK_SECONDS = 2.0
 """Between two looks with ``--wait``: each costs the API server some two hundred requests."""
 
 
-def check(
+def check(  # noqa: PLR0913 - one parameter is one flag
     kubeconfig: options.OfCluster = None,
     *,
     context: options.Context = "",
@@ -32,6 +35,15 @@ def check(
     release: options.ReleaseName = "",
     wait: Annotated[bool, typer.Option("--wait", help="Look again until nothing is wrong any more.")] = False,
     timeout: Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long --wait waits.")] = "2m",
+    registries: Annotated[
+        bool, typer.Option("--registries", help="Try too whether each credential still logs in to its registry.")
+    ] = False,
+    registry_ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--registry-ca-file", metavar="FILE", help="Authorities of registries, PEM, beside those of the system."
+        ),
+    ] = None,
     output: Annotated[
         ReportForm, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="How to print it.")
     ] = ReportForm.TABLE,
@@ -43,17 +55,29 @@ def check(
     pullsecrets check --release psw --namespace pull-secrets
     pullsecrets check --wait --timeout 5m            after an installation or upgrade
     pullsecrets check -o junit > check.xml           for a pipeline
+    pullsecrets check --registries                   asks each registry too
     """  # noqa: D301 - \b is for the help text
     from webhook.cli.render_report import render, summary  # noqa: PLC0415 - --help is quick without what checks
     from webhook.live.check.run import check as look  # noqa: PLC0415 - as above
 
     seconds = parse_duration(timeout, "--timeout").total_seconds() if wait else 0.0
     with reading(kubeconfig, context) as reader:
-        report = _awaited(lambda: look(reader, wanted(None, namespace, release)), seconds)
+        asked = _registries(registry_ca_file) if registries else None
+        report = _awaited(lambda: look(reader, wanted(None, namespace, release), asked), seconds)
     render(report, output, sys.stdout)
     typer.echo(summary(report), err=True)
     if report.exit_code:
         raise typer.Exit(report.exit_code)
+
+
+def _registries(ca_file: Path | None) -> Registries:
+    from webhook.registries.login import Registries  # noqa: PLC0415 - as above
+
+    try:
+        return Registries(ca_file)
+    except OSError as error:
+        reason = error.strerror or "no PEM"
+        raise UsageError(f"--registry-ca-file {ca_file} holds no certificate that can be read ({reason})") from None
 
 
 def _awaited(look: Callable[[], Report], seconds: float) -> Report:

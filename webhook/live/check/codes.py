@@ -27,6 +27,7 @@ TITLES: Mapping[str, str] = {
     "PSW032": "every pull secret is used",
     "PSW040": "sources there",
     "PSW041": "sources usable",
+    "PSW042": "credentials log in",
     "PSW050": "copies there",
     "PSW051": "copies current",
     "PSW052": "no foreign Secret in a copy's place",

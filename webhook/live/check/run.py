@@ -12,6 +12,8 @@ from webhook.live.check.codes import TITLES
 from webhook.live.check.configuration import CONFIGURATION
 from webhook.live.check.copies import COPIES
 from webhook.live.check.guards import GUARDED
+from webhook.live.check.logins import CODE as LOGINS_CODE
+from webhook.live.check.logins import logins
 from webhook.live.check.outcome import Check, Context, Outcome, Report, State, finding, unknown
 from webhook.live.check.processes import PROCESSES
 from webhook.live.check.registration import REGISTRATION
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from webhook.live.reader import Reader
     from webhook.live.release import Wanted
+    from webhook.registries.login import Registries
 
 CHECKS: tuple[Check, ...] = (
     RIGHTS,
@@ -39,8 +42,8 @@ CHECKS: tuple[Check, ...] = (
 CONFIGURATION_CODE = "PSW030"
 
 
-def check(reader: Reader, wanted: Wanted) -> Report:
-    """Look at everything once.
+def check(reader: Reader, wanted: Wanted, registries: Registries | None = None) -> Report:
+    """Look at everything once; at registries only where there is something to ask them by.
 
     Raises:
         UsageError: there is no release to look at, or no API server.
@@ -52,7 +55,8 @@ def check(reader: Reader, wanted: Wanted) -> Report:
         others = [unknown(code, "the configuration is not valid") for code in TITLES if code != CONFIGURATION_CODE]
         return _report([finding(CONFIGURATION_CODE, f"{lines}; the one before stays in force"), *others])
     context = Context(reader, installed, datetime.now(UTC), cache(lambda: forecast(reader, installed, Scope())))
-    return _report(outcome for each in CHECKS for outcome in _looked(each, context))
+    checks = CHECKS if registries is None else (*CHECKS, logins(registries))
+    return _report((outcome for each in checks for outcome in _looked(each, context)), asks=registries is not None)
 
 
 def _looked(each: Check, context: Context) -> Iterator[Outcome]:
@@ -63,9 +67,9 @@ def _looked(each: Check, context: Context) -> Iterator[Outcome]:
             yield unknown(code, str(error))
 
 
-def _report(outcomes: Iterable[Outcome]) -> Report:
-    """Return the outcomes by code; a code of which nothing is said is in order."""
+def _report(outcomes: Iterable[Outcome], *, asks: bool = False) -> Report:
+    """Return the outcomes by code; a code of which nothing is said is in order, unless it was not asked for."""
     found = list(outcomes)
-    spoken = {outcome.code for outcome in found}
+    spoken = {outcome.code for outcome in found} | (set() if asks else {LOGINS_CODE})
     found += [Outcome(code, State.OK, "") for code in TITLES if code not in spoken]
     return Report(tuple(sorted(found, key=lambda outcome: outcome.code)))

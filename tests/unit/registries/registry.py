@@ -1,0 +1,116 @@
+"""A small honest registry: it speaks the token flow over TLS, and can be told to behave oddly."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+import time
+from base64 import b64encode
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+USER, PASSWORD = "robot", "s3cret"
+TOKEN = "a-token"  # noqa: S105 (invented)
+ACCEPTED = f"Basic {b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
+
+
+@dataclass
+class Behaviour:
+    """What it asks for, and how it misbehaves."""
+
+    scheme: str = "bearer"
+    status: int = 0
+    """Answered to everything, if any."""
+    realm: str = ""
+    """Another than its own token service."""
+    token: bytes = json.dumps({"token": TOKEN}).encode()
+    drip: bool = False
+    """Send a byte every now and then."""
+    location: str = ""
+    seen: list[tuple[str, str, str]] = field(default_factory=list)
+    """Host, path and Authorization of each request."""
+
+
+class Registry(ThreadingHTTPServer):
+    """Serves on a free port of loopback until it is closed."""
+
+    daemon_threads = True
+
+    def __init__(self, certificate: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.behaviour = Behaviour()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def key(self) -> str:
+        """The registry as a credential names it."""
+        return f"127.0.0.1:{self.server_address[1]}"
+
+    def close(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that do not trust the certificate."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Registry
+    timeout = 10
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        behaviour = self.server.behaviour
+        authorization = self.headers.get("Authorization", "")
+        behaviour.seen.append((self.headers.get("Host", ""), self.path, authorization))
+        if behaviour.drip:
+            self._drip()
+        elif behaviour.status:
+            self._answer(behaviour.status, {"Location": behaviour.location} if behaviour.location else {})
+        elif urlsplit(self.path).path == "/token":
+            self._token(authorization)
+        elif self.path != "/v2/":
+            self._answer(404)
+        elif behaviour.scheme == "none" or authorization == (
+            ACCEPTED if behaviour.scheme == "basic" else f"Bearer {TOKEN}"
+        ):
+            self._answer(200)
+        else:
+            self._answer(401, {"WWW-Authenticate": self._challenge()})
+
+    def _challenge(self) -> str:
+        behaviour = self.server.behaviour
+        if behaviour.scheme != "bearer":
+            return f'{behaviour.scheme.capitalize()} realm="a registry"'
+        realm = behaviour.realm or f"https://{self.server.key}/token"
+        return f'Bearer realm="{realm}",service="registry"'
+
+    def _token(self, authorization: str) -> None:
+        asked = parse_qs(urlsplit(self.path).query)
+        assert asked["service"] == ["registry"]
+        self._answer(200 if authorization == ACCEPTED else 401, body=self.server.behaviour.token)
+
+    def _answer(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"{}") -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _drip(self) -> None:
+        self.wfile.write(b"HTTP/1.1 401 Unauthorized\r\nX-Slow: ")
+        for _ in range(200):
+            self.wfile.write(b"X")
+            time.sleep(0.05)

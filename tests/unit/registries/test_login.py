@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import os
+import select
+import socket
+import socketserver
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certs.authority import issue_authority, issue_leaf
+from tests.unit.registries.registry import ACCEPTED, PASSWORD, TOKEN, USER, Registry
+from webhook.core.credential import Credential
+from webhook.registries.login import Login, Registries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+GOOD, BAD = Credential(USER, PASSWORD), Credential(USER, "old")
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="module")
+def trusted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return the files of an authority, and of a certificate with its key."""
+    folder = tmp_path_factory.mktemp("registry")
+    authority = issue_authority(datetime.now(UTC), DAY)
+    leaf = issue_leaf(authority, ["127.0.0.1"], datetime.now(UTC), DAY)
+    ca, certificate = folder / "ca.crt", folder / "tls.pem"
+    ca.write_bytes(authority.certificate_pem)
+    certificate.write_bytes(leaf.certificate_pem + leaf.private_key_pem)
+    return ca, certificate
+
+
+@pytest.fixture
+def registry(trusted: tuple[Path, Path]) -> Iterator[Registry]:
+    server = Registry(trusted[1])
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def ours(trusted: tuple[Path, Path]) -> Registries:
+    return Registries(trusted[0], seconds=3.0)
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "basic"])
+def test_a_credential_that_is_good_is_accepted_and_an_old_one_refused(
+    registry: Registry, ours: Registries, scheme: str
+) -> None:
+    registry.behaviour.scheme = scheme
+    assert ours.log_in(registry.key, GOOD).login is Login.ACCEPTED
+    assert ours.log_in(f"{registry.key}/our-org", GOOD).login is Login.ACCEPTED
+    refused = ours.log_in(registry.key, BAD)
+    assert refused.login is Login.REFUSED
+    assert refused.why.startswith(f"{registry.key} refuses it (401")
+
+
+def test_the_registry_is_given_a_token_and_the_token_service_the_credential(
+    registry: Registry, ours: Registries
+) -> None:
+    ours.log_in(registry.key, GOOD)
+    assert [(path.partition("?")[0], authorization) for _, path, authorization in registry.behaviour.seen] == [
+        ("/v2/", ""),
+        ("/token", ACCEPTED),
+        ("/v2/", f"Bearer {TOKEN}"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"scheme": "none"}, "asks nobody for a credential"),
+        ({"scheme": "negotiate"}, "asks for no credential that a node could give"),
+        ({"status": 404}, "answers 404, which no registry does"),
+        ({"status": 503}, "answers 503, which no registry does"),
+        ({"status": 302, "location": "https://elsewhere.example.com/v2/"}, "answers 302, which no registry does"),
+        ({"realm": "http://127.0.0.1:1/token"}, "names a token service that is not at an https URL"),
+        ({"realm": "/token"}, "names a token service that is not at an https URL"),
+        ({"realm": "https://127.0.0.1:1/token"}, "127.0.0.1:1 does not answer"),
+        ({"token": b"{}"}, "answers 200"),
+        ({"token": b'{"token": "a\\nb"}'}, "answers 200"),
+        ({"token": b"[" * 100_000}, "answers 200"),
+        ({"token": b"\xff"}, "answers 200"),
+    ],
+)
+def test_what_is_no_registry_or_a_broken_one_is_unknown(
+    registry: Registry, ours: Registries, changes: dict[str, object], why: str
+) -> None:
+    for name, value in changes.items():
+        setattr(registry.behaviour, name, value)
+    found = ours.log_in(registry.key, GOOD)
+    assert found.login is Login.UNKNOWN
+    assert why in found.why
+    assert PASSWORD not in found.why
+
+
+def test_a_peer_that_sends_a_byte_now_and_then_is_given_up(registry: Registry, trusted: tuple[Path, Path]) -> None:
+    registry.behaviour.drip = True
+    started = time.monotonic()
+    found = Registries(trusted[0], seconds=0.5).log_in(registry.key, GOOD)
+    assert (found.login, found.why) == (Login.UNKNOWN, f"{registry.key} took too long")
+    assert time.monotonic() - started < 3
+
+
+def test_an_authority_that_is_not_trusted_gets_no_credential(registry: Registry) -> None:
+    found = Registries(seconds=3.0).log_in(registry.key, GOOD)
+    assert found.login is Login.UNKNOWN
+    assert "cannot be verified" in found.why
+    assert registry.behaviour.seen == []
+
+
+def test_the_authorities_of_the_environment_are_trusted(
+    registry: Registry, trusted: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted[0]))
+    assert Registries(seconds=3.0).log_in(registry.key, GOOD).login is Login.ACCEPTED
+
+
+def test_a_name_that_stands_for_many_registries_is_unknown(ours: Registries) -> None:
+    assert "stands for many registries" in ours.log_in("*.example.com", GOOD).why
+
+
+class _Proxy(socketserver.ThreadingTCPServer):
+    """Tunnels by CONNECT, and remembers where to."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Tunnel)
+        self.asked: list[str] = []
+
+
+class _Tunnel(socketserver.StreamRequestHandler):
+    server: _Proxy
+
+    def handle(self) -> None:
+        target = self.rfile.readline().split()[1].decode()
+        while self.rfile.readline().strip():
+            pass
+        self.server.asked.append(target)
+        host, _, port = target.rpartition(":")
+        with socket.create_connection((host, int(port))) as peer:
+            self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            pair = [self.connection, peer]
+            while True:
+                for ready in select.select(pair, [], [], 10)[0]:
+                    data = ready.recv(65536)
+                    if not data:
+                        return
+                    pair[1 - pair.index(ready)].sendall(data)
+
+
+@pytest.fixture
+def proxy() -> Iterator[_Proxy]:
+    server = _Proxy()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_proxy_of_the_environment_is_used_and_left_out_where_it_says_so(
+    registry: Registry, ours: Registries, proxy: _Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.server_address[1]}")
+    assert ours.log_in(registry.key, GOOD).login is Login.ACCEPTED
+    assert set(proxy.asked) == {registry.key}
+
+    proxy.asked.clear()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert ours.log_in(registry.key, GOOD).login is Login.ACCEPTED
+    assert proxy.asked == []

@@ -1,0 +1,191 @@
+"""Whether a registry accepts a credential: ``GET /v2/``, and what the registry then asks for, Basic or Bearer.
+
+That is what ``docker login`` does. Nothing is pulled, so nothing counts against a limit of pulls. A credential is sent
+over TLS alone, to the registry that its key names and to the token service that this registry names; a redirection is
+not followed. No message holds a credential or a token.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import msgspec
+import urllib3
+from urllib3.exceptions import HTTPError, SSLError
+
+from webhook import __version__
+from webhook.core.imageref import parse_registry
+from webhook.registries.challenge import Challenge, parse_challenges
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from urllib3 import BaseHTTPResponse
+
+    from webhook.core.credential import Credential
+
+LOGIN_SECONDS = 10.0
+"""For one registry, all requests together."""
+
+DOCKER_HUB_HOST = "registry-1.docker.io"
+"""Where Docker Hub serves the API of a registry."""
+
+LARGEST_ANSWER = 64 * 1024
+"""Bytes of a token that are read; real ones have a few thousand."""
+
+CLIENT = "pull-secret-webhook"
+OK, UNAUTHORIZED, FORBIDDEN = 200, 401, 403
+
+
+class Login(StrEnum):
+    """What came of it."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    """Nobody answered, or what answered is no registry."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginResult:
+    """What came of it, and a sentence about the registry."""
+
+    login: Login
+    why: str
+
+
+class _Token(msgspec.Struct):
+    token: str = ""
+    access_token: str = ""
+
+
+class _Answered(Exception):
+    def __init__(self, login: Login, why: str) -> None:
+        self.result = LoginResult(login, why)
+        super().__init__(why)
+
+
+class Registries:
+    """Logs in to registries; ``ca_file`` holds authorities to trust beside those of the system (``SSL_CERT_FILE``)."""
+
+    def __init__(self, ca_file: Path | None = None, seconds: float = LOGIN_SECONDS) -> None:
+        self._seconds = seconds
+        self._context = ssl.create_default_context()
+        if ca_file is not None:
+            self._context.load_verify_locations(cafile=ca_file)
+
+    def log_in(self, key: str, credential: Credential) -> LoginResult:
+        """Return whether the registry of a normalised key accepts a credential."""
+        registry = parse_registry(key)
+        if "*" in registry.host:
+            return LoginResult(Login.UNKNOWN, f"{key} stands for many registries, of which none is named")
+        host = DOCKER_HUB_HOST if registry.is_docker_hub else registry.host
+        flow = _Flow(f"https://{host}{registry.port}/v2/", credential, self._context, self._seconds)
+        # A thread, because a peer that sends a byte a second is never silent for long enough to be timed out.
+        thread = threading.Thread(target=flow.run, name=f"login {key}", daemon=True)
+        thread.start()
+        thread.join(self._seconds)
+        return flow.result or LoginResult(Login.UNKNOWN, f"{host}{registry.port} took too long")
+
+
+class _Flow:
+    def __init__(self, url: str, credential: Credential, context: ssl.SSLContext, seconds: float) -> None:
+        self._url = url
+        self._host = urlsplit(url).netloc
+        self._basic = f"Basic {credential.auth}"
+        self._context = context
+        self._deadline = time.monotonic() + seconds
+        self.result: LoginResult | None = None
+
+    def run(self) -> None:
+        try:
+            self.result = self._log_in()
+        except _Answered as answered:
+            self.result = answered.result
+
+    def _log_in(self) -> LoginResult:
+        status, _, challenges = self._get(self._url)
+        if status == OK:
+            return LoginResult(Login.UNKNOWN, f"{self._host} asks nobody for a credential")
+        if status != UNAUTHORIZED:
+            return LoginResult(Login.UNKNOWN, f"{self._host} answers {status}, which no registry does")
+        by_scheme = {challenge.scheme: challenge for challenge in challenges}
+        if "bearer" in by_scheme:
+            return self._verdict(f"Bearer {self._token(by_scheme['bearer'])}")
+        if "basic" in by_scheme:
+            return self._verdict(self._basic)
+        return LoginResult(Login.UNKNOWN, f"{self._host} asks for no credential that a node could give")
+
+    def _verdict(self, authorization: str) -> LoginResult:
+        status, _, _ = self._get(self._url, authorization)
+        if status == OK:
+            return LoginResult(Login.ACCEPTED, f"{self._host} accepts it")
+        if status in (UNAUTHORIZED, FORBIDDEN):
+            return LoginResult(Login.REFUSED, f"{self._host} refuses it ({status})")
+        return LoginResult(Login.UNKNOWN, f"{self._host} answers {status}")
+
+    def _token(self, challenge: Challenge) -> str:
+        realm = urlsplit(challenge.parameters.get("realm", ""))
+        if realm.scheme != "https" or not realm.hostname:
+            raise _Answered(Login.UNKNOWN, f"{self._host} names a token service that is not at an https URL")
+        asked = {key: challenge.parameters[key] for key in ("service", "scope") if key in challenge.parameters}
+        query = "&".join(filter(None, (realm.query, urlencode({**asked, "client_id": CLIENT}))))
+        status, content, _ = self._get(realm._replace(query=query, fragment="").geturl(), self._basic)
+        if status in (UNAUTHORIZED, FORBIDDEN):
+            raise _Answered(Login.REFUSED, f"{self._host} refuses it ({status} from {realm.netloc})")
+        token = _read_token(content) if status == OK else ""
+        if not token:
+            raise _Answered(Login.UNKNOWN, f"{realm.netloc}, the token service of {self._host}, answers {status}")
+        return token
+
+    def _get(self, url: str, authorization: str = "") -> tuple[int, bytes, list[Challenge]]:
+        where = urlsplit(url).netloc
+        headers = {"User-Agent": f"{CLIENT}/{__version__}"}
+        if authorization:
+            headers["Authorization"] = authorization
+        timeout = urllib3.Timeout(total=max(self._deadline - time.monotonic(), 0.001))
+        try:
+            with _pool(url, self._context) as pool:
+                response = pool.request(
+                    "GET", url, headers=headers, timeout=timeout, retries=False, redirect=False, preload_content=False
+                )
+                return response.status, response.read(LARGEST_ANSWER), _challenges(response)
+        except SSLError as error:
+            raise _Answered(Login.UNKNOWN, f"{where} cannot be verified: {_reason(error)}") from None
+        except (HTTPError, OSError) as error:
+            raise _Answered(Login.UNKNOWN, f"{where} does not answer ({type(error).__name__})") from None
+
+
+def _challenges(response: BaseHTTPResponse) -> list[Challenge]:
+    return parse_challenges(response.headers.getlist("WWW-Authenticate"))
+
+
+def _read_token(content: bytes) -> str:
+    try:
+        found = msgspec.json.decode(content, type=_Token)
+    except msgspec.MsgspecError:
+        return ""
+    token = found.token or found.access_token
+    return token if token.isascii() and token.isprintable() else ""
+
+
+def _reason(error: SSLError) -> str:
+    cause = error.args[0] if error.args else error
+    return getattr(cause, "verify_message", "") or type(cause).__name__
+
+
+def _pool(url: str, context: ssl.SSLContext) -> urllib3.PoolManager:
+    """Return what to send a request by: the proxy of the environment, if one is for that host."""
+    proxies: Mapping[str, str] = getproxies()
+    proxy = proxies.get("https") or proxies.get("all")
+    if not proxy or proxy_bypass(urlsplit(url).netloc):
+        return urllib3.PoolManager(ssl_context=context)
+    return urllib3.ProxyManager(proxy, ssl_context=context)
