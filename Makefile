@@ -70,7 +70,7 @@ image: $(READY) ## the container image, by docker, podman or buildah; IMAGE=name
 e2e: $(READY) ## scenarios on a real node with a private registry (root on Linux), or on the cluster of E2E_KUBECONFIG
 	@$(RUN)/python -m tests.e2e
 
-e2e-setup: $(READY) ## install the packages that e2e needs, by apt-get
+e2e-setup: $(READY) ## install the packages that e2e needs, and what a few other tests want, by apt-get
 	@$(RUN)/python -m tests.e2e setup
 
 package: $(READY) ## what is published: chart, wheel, image, bill of materials, checksums; into dist

@@ -31,13 +31,16 @@ FILES = {
 }
 """The package of each file that is looked for in one place."""
 
+FOR_OTHER_TESTS = ("chromium", "chromium-driver", "prometheus")
+"""What integration tests of the status page and of the alerts want; without it those few are skipped, and say so."""
+
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 """Where programs are looked for: a user's PATH often leaves out those for root."""
 
 
 def packages() -> list[str]:
-    """Return every package that a machine needs, each once."""
-    return sorted({*PACKAGES.values(), *FILES.values()})
+    """Return every package that tests want of a machine, each once."""
+    return sorted({*PACKAGES.values(), *FILES.values(), *FOR_OTHER_TESTS})
 
 
 def missing() -> list[str]:
