@@ -246,9 +246,10 @@ def test_who_keeps_undoing_is_shown(api: FakeApiServer, running: Running) -> Non
         until(lambda: is_right(api))
         put_account(api, "a", "mine")
     until(lambda: is_right(api))
+    # A write is seen at the API server a moment before the one who made it takes note.
+    until(lambda: status_of(running).contended_objects == {"ServiceAccount": 1})
 
     status = status_of(running)
-    assert status.contended_objects == {"ServiceAccount": 1}
     assert [(each.namespace, each.name, each.pause_seconds) for each in status.contended] == [("a", "default", 60.0)]
     assert status.undone_writes == REFERENCES.undoings
 
