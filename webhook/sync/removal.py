@@ -20,7 +20,7 @@ from webhook.sync.outcome import Result
 from webhook.sync.writes import Deposed, Writes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from webhook.core.actions import NamespacePlan
     from webhook.core.model import Configuration
@@ -69,23 +69,26 @@ class Removal:
 
     def run(self) -> list[str]:
         """Remove all that can be; return what is left and why, a line each."""
-        futile = failures = 0
+        futile = passes = 0
         while self._may_go_on():
             before = sum(self.done.values())
             plans = self._pass()
+            passes += 1
             errors = [*self._errors.values(), *self._unlisted.values(), *([self._unknown] if self._unknown else ())]
             if not plans and not errors and not self._going():
                 return []
-            if sum(self.done.values()) > before and not errors:
-                continue  # look again at once: others may have been at work meanwhile
+            wrote = sum(self.done.values()) > before
             refused = bool(errors) and all(isinstance(error, Forbidden | Invalid) for error in errors)
-            futile = futile + 1 if refused and sum(self.done.values()) == before else 0
+            futile = futile + 1 if refused and not wrote else 0
             if futile == FUTILE_PASSES:
                 break
-            failures += 1
-            asked = max((error.retry_after or 0.0 for error in errors), default=0.0)
-            self._wait(max(asked, delay(failures, random.random(), base=PAUSE_BASE, cap=PAUSE_CAP)))  # noqa: S311
+            if passes > 1 or errors or not wrote:  # else it is only looked whether that was all
+                self._pause(passes, errors)
         return list(self._left()) or ["what is left is not known: there was no time to look"]
+
+    def _pause(self, passes: int, errors: Sequence[ApiError]) -> None:
+        asked = max((error.retry_after or 0.0 for error in errors), default=0.0)
+        self._wait(max(asked, delay(passes, random.random(), base=PAUSE_BASE, cap=PAUSE_CAP)))  # noqa: S311 (jitter)
 
     def _pass(self) -> dict[str, NamespacePlan]:
         """Try everything once; return what there was to do in which namespace."""

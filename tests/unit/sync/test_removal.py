@@ -144,12 +144,31 @@ def test_secrets_that_cannot_be_listed_are_told_and_references_are_not_guessed(a
 
 def test_what_comes_while_it_works_goes_too(api: FakeApiServer, hook: Hook) -> None:
     api.inject(Answer(409), "delete")
-    hook.meanwhile = lambda: put_account(api, "a", "pull", account="late")
+
+    def come() -> None:
+        hook.meanwhile = lambda: None
+        put_account(api, "a", "pull", account="late")
+
+    hook.meanwhile = come
     put_copy(api, "a")
 
     assert hook.run() == []
 
     assert references_in(api, "a", "late") == []
+
+
+def test_who_puts_everything_back_is_not_raced(api: FakeApiServer, hook: Hook) -> None:
+    """A loop that heeds no Lease, say: it ends by the time, with the list, and not at the speed of the API server."""
+    hook.passes_left = 4
+    hook.meanwhile = lambda: put_copy(api, "a")
+    put_copy(api, "a")
+    api.inject(Answer(409), "delete", name="pull", times=1)
+
+    left = hook.run()
+
+    assert len(hook.waited) == 4
+    assert hook.waited == sorted(hook.waited)
+    assert left
 
 
 def test_a_copy_that_a_finalizer_keeps_is_listed(api: FakeApiServer, hook: Hook) -> None:
