@@ -1,7 +1,8 @@
 """One of many processes that want to issue the certificate at the same moment: the keeper alone, with no lease.
 
 ``python -m tests.integration.bootstrapper KUBECONFIG NAMESPACE FULLNAME NAME STARTED GO`` reads what is there, creates
-the file STARTED, and begins to write when the file GO appears. It says what it wrote at the end, by a SIGTERM.
+the file STARTED, begins to write when the file GO appears, and creates the file STARTED.looked when it has looked what
+there is to write. It says what it wrote at the end, by a SIGTERM.
 """
 
 from __future__ import annotations
@@ -27,11 +28,18 @@ def main(kubeconfig: str, namespace: str, fullname: str, name: str, started: str
     ending = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
     client = connect(Path(kubeconfig))
+
+    def may_write() -> bool:  # asked at each look
+        allowed = Path(go).exists()
+        if allowed:
+            Path(f"{started}.looked").touch()
+        return allowed
+
     keeper = CertificateKeeper(
         client,
         namespace,
         CertificateNames(f"{fullname}-tls", f"{fullname}-ca", fullname, (name,)),
-        Path(go).exists,
+        may_write,
         EventRecorder(client),
         SyncMetrics().certificates,
     )

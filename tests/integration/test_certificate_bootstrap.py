@@ -63,7 +63,7 @@ def test_of_many_processes_that_bootstrap_at_once_exactly_one_authority_comes(cl
         installation = playground.installation
         serve = installation.start_serve()
         programs = start(playground, tmp_path)
-        assert wait_until(lambda: len(list(tmp_path.glob("started-*"))) == PROCESSES, START_SECONDS)
+        assert wait_until(lambda: len(list(tmp_path.glob("started-*"))) >= PROCESSES, START_SECONDS)
         assert secret(playground, installation.ca_secret) == {}
 
         (tmp_path / "go").touch()
@@ -71,8 +71,8 @@ def test_of_many_processes_that_bootstrap_at_once_exactly_one_authority_comes(cl
         written = [secret(playground, name) for name in (installation.ca_secret, installation.tls_secret)]
         bundle = ca_bundle(cluster.api, installation.webhook_configuration)
 
-        # Whoever was late has looked again by its next look, and met what there is.
-        assert wait_until(lambda: all(len(events(program)) > 0 for program in programs), SETTLED_SECONDS)
+        # Whoever is late finds all done, and has nothing to say of it.
+        assert wait_until(lambda: len(list(tmp_path.glob("*.looked"))) == PROCESSES, SETTLED_SECONDS)
         for program in programs:
             assert program.stop() == 0
         assert [secret(playground, name) for name in (installation.ca_secret, installation.tls_secret)] == written
@@ -82,7 +82,7 @@ def test_of_many_processes_that_bootstrap_at_once_exactly_one_authority_comes(cl
         print(f"{PROCESSES} processes: { {event: said.count(event) for event in sorted(set(said))} }")
         for event in ("authority issued", "ca bundle written", "serving certificate issued"):
             assert said.count(event) == 1
-        assert said.count("certificate not written") >= PROCESSES - 1
+        assert said.count("certificate not written") >= 1
         assert written[0]["tls.crt"] == written[1]["ca.crt"]
         assert len(parse(bundle).certificates) == 1
         assert_trusted(playground, bundle)
