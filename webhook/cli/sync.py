@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from webhook.cli import options
-from webhook.cli.lifetimes import parse_lifetimes
+from webhook.cli.lifetimes import parse_duration, parse_lifetimes
 from webhook.core.names import problem_of_subdomain
 from webhook.errors import UsageError
 from webhook.observe.logs import LogLevel, configure
 
 if TYPE_CHECKING:
     from webhook.sync.release import CertificateNames
+
+
+SHORTEST_LOGIN_SECONDS = 60.0
 
 
 def sync(  # noqa: PLR0913 - one parameter is one flag
@@ -34,6 +37,15 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             help="Show the state as a page for people at / of the plain-HTTP port.",
         ),
     ] = True,
+    login_interval: Annotated[
+        str,
+        typer.Option(
+            "--login-interval",
+            envvar="PULLSECRETS_LOGIN_INTERVAL",
+            metavar="DURATION",
+            help="Try so often whether each credential still logs in to its registry; if not given, never.",
+        ),
+    ] = "",
     workers: Annotated[
         int,
         typer.Option(
@@ -145,6 +157,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             bind_address=bind_address,
             metrics_port=metrics_port,
             status_page=status_page,
+            login_seconds=_login_seconds(login_interval),
             workers=workers,
             writes_per_second=writes_per_second,
             lease_name=lease_name if leader_elect else None,
@@ -152,6 +165,16 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             lifetimes=lifetimes,
         )
     )
+
+
+def _login_seconds(interval: str) -> float | None:
+    """Return what ``--login-interval`` says, None for never; UsageError when registries would mind."""
+    if not interval:
+        return None
+    seconds = parse_duration(interval, "--login-interval").total_seconds()
+    if seconds < SHORTEST_LOGIN_SECONDS:
+        raise UsageError(f"--login-interval {interval} is too short for registries to bear: give at least 1m")
+    return seconds
 
 
 def _certificates(leaf: str, authority: str, configuration: str, sans: tuple[str, ...]) -> CertificateNames | None:

@@ -149,6 +149,11 @@ CATALOG: Mapping[str, ReasonText] = {
         "the user name or the password is empty, has a character that HTTP does not allow, or there is only a token",
         "write a user name and a password",
     ),
+    "source-credential-refused": ReasonText(
+        "a registry refuses a credential that was changed, and still accepts the one before; only where `sync` tries "
+        "credentials (`--login-interval`)",
+        "correct the source; the copies keep the credential before",
+    ),
     "copy-too-large": ReasonText(
         "the merged sources exceed the 1 MiB that a Secret holds",
         "remove registries, or split the pull secret in two",

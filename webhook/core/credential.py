@@ -46,6 +46,7 @@ class SourceReason(StrEnum):
     REGISTRY_INVALID = "source-registry-invalid"
     ENTRY_INVALID = "source-entry-invalid"
     CREDENTIAL_UNUSABLE = "source-credential-unusable"
+    CREDENTIAL_REFUSED = "source-credential-refused"
     COPY_TOO_LARGE = "copy-too-large"
 
 

@@ -129,6 +129,14 @@ def _of_secrets(status: SyncStatus) -> Iterator[Metric]:
     for source in status.sources:
         if source.valid is not None:
             valid.add_metric([source.name], source.valid)
+    refused = GaugeMetricFamily(
+        "pullsecrets_sync_source_logins_refused",
+        "Registries that refuse the credential of the source, where that is tried.",
+        labels=["source"],
+    )
+    for source in status.sources:
+        refused.add_metric([source.name], len(source.refused_by))
+    yield refused
     ready = GaugeMetricFamily(
         "pullsecrets_sync_pull_secret_ready",
         "1 while there is a content for new copies, 0 while a source is missing or invalid.",

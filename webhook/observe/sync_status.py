@@ -56,6 +56,8 @@ class SourceStatus(msgspec.Struct, frozen=True, rename="camel"):
     reason: str = ""
     message: str = ""
     registries: int = 0
+    refused_by: tuple[str, ...] = ()
+    """The registries that refuse its credential, where that is tried."""
 
 
 class CopyStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):

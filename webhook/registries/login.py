@@ -21,7 +21,8 @@ import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 
 from webhook import __version__
-from webhook.core.imageref import parse_registry
+from webhook.core.credential import DOCKER_HUB_KEY
+from webhook.core.imageref import DOCKER_HUB, parse_registry
 from webhook.registries.challenge import Challenge, parse_challenges
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Registries:
 
     def log_in(self, key: str, credential: Credential) -> LoginResult:
         """Return whether the registry of a normalised key accepts a credential."""
-        registry = parse_registry(key)
+        registry = parse_registry(DOCKER_HUB if key == DOCKER_HUB_KEY else key)
         if "*" in registry.host:
             return LoginResult(Login.UNKNOWN, f"{key} stands for many registries, of which none is named")
         host = DOCKER_HUB_HOST if registry.is_docker_hub else registry.host

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from webhook.kube.resources import Collection
     from webhook.observe.sync_metrics import SyncMetrics
     from webhook.sync.breaker import Attempt
+    from webhook.sync.logins import Logins
     from webhook.sync.release import Release
 
 log = structlog.get_logger(__name__)
@@ -58,14 +59,17 @@ class SyncLoop:
         recorder: EventRecorder,
         metrics: SyncMetrics,
         may_write: Callable[[], bool],
+        logins: Logins | None = None,
     ) -> None:
         self.configuration = configuration
         self.notices = Notices(recorder, release)
         self.queue = WorkQueue(waited=metrics.waited, worked=metrics.worked)
         self._metrics = metrics
-        self.sources = SourceBook(
-            self.look_at_everything, self.notices.source_changed, self.notices.clashed, self.notices.refused
-        )
+        self.logins = logins
+        told, admit = self.notices, None if logins is None else logins.admit
+        self.sources = SourceBook(self.look_at_everything, told.source_changed, told.clashed, told.refused, admit)
+        if logins is not None:
+            logins.told = told.login_refused
         self.caches = Caches(client, release, self.sources, self.queue.add, self.look_at_everything, self._watch_broke)
         self.ledger, self.contention, self.full_pass = Ledger(), Contention(self.notices.undone), FullPass()
         self._planner = Planner(self.caches, self.contention, Grace(), self.ledger, self.notices)

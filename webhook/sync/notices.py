@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from webhook.kube.events import EventRecorder
     from webhook.kube.resources import Collection
     from webhook.sync.contention import Contended
+    from webhook.sync.logins import RefusedLogin
     from webhook.sync.release import Release
     from webhook.sync.sources import Source
 
@@ -149,6 +150,13 @@ class Notices:
         )
         reason = "SourceInvalid" if source.uid else "SourceMissing"
         self._tell(about, reason, f"{source.problem}; copies stay as they are")
+
+    def login_refused(self, refused: RefusedLogin) -> None:
+        """Record that a registry refuses the credential of a source; nothing is taken away because of that."""
+        log.warning("login refused", source=refused.source, registry=refused.registry, cause=refused.why)
+        about = Reference("v1", "Secret", self._release.namespace, refused.source)
+        message = f'source Secret "{refused.source}": {refused.why}; copies stay as they are'
+        self._tell(about, "CredentialRefused", message)
 
     def clashed(self, secret: str, clashes: Sequence[Clash]) -> None:
         """Record which registries several sources of a pull secret name, and whose credentials are taken."""

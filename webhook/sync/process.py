@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from webhook.observe.page_data import PageData
     from webhook.observe.sync_status import SyncStatus
     from webhook.sync.certificates import CertificateKeeper
+    from webhook.sync.logins import Logins
     from webhook.sync.release import CertificateNames, Release
 
 log = structlog.get_logger(__name__)
@@ -70,6 +71,8 @@ class Settings:
     certificates: CertificateNames | None
     """None leaves the certificate and the caBundle to somebody else."""
     lifetimes: Lifetimes
+    login_seconds: float | None = None
+    """How often credentials are tried at their registries; None for never."""
     status_page: bool = True
     """Whether people may look at the state in a browser."""
 
@@ -125,7 +128,10 @@ class _Process:
         self._stopping = threading.Event()
         self._recorder = EventRecorder(client, pace=pace.wait)
         self._election = self._make_election(settings)
-        self._loop = SyncLoop(client, settings.release, configuration, self._recorder, metrics, self._may_write)
+        self._logins = _make_logins() if settings.login_seconds is not None else None
+        self._loop = SyncLoop(
+            client, settings.release, configuration, self._recorder, metrics, self._may_write, self._logins
+        )
         self._client = client
         self._certificates: CertificateKeeper | None = None
         metrics.configuration_accepted()
@@ -149,6 +155,8 @@ class _Process:
         self._recorder.start()
         self._loop.start(self._settings.workers)
         _in_background(lambda: file.watch(self._accept, self._refuse, self._stopping), "configuration")
+        if self._logins is not None:
+            _in_background(lambda: self._try_logins(self._logins), "logins")
         if self._election is None:
             self._lead(leading=True)
         else:
@@ -245,6 +253,14 @@ class _Process:
         regarding = Reference("v1", "Namespace", namespace, namespace)
         self._recorder.record(Notice(regarding, "ConfigurationInvalid", f"{error}; the one before stays in force"))
 
+    def _try_logins(self, logins: Logins | None) -> None:
+        while logins is not None and not self._stopping.wait(self._settings.login_seconds):
+            if not self._leads():
+                continue
+            for source in logins.held():
+                self._loop.sources.take(source)
+            logins.try_all(self._loop.sources.sources(), lambda: self._leads() and not self._stopping.is_set())
+
     def _watch_health(self) -> None:
         check = self.health.check("caches")
         while not self._stopping.is_set():
@@ -254,6 +270,14 @@ class _Process:
             else:
                 check.fails(f"not read yet: {', '.join(unsynced)}")
             self._stopping.wait(HEALTH_SECONDS)
+
+
+def _make_logins() -> Logins:
+    from webhook.registries.login import Registries  # noqa: PLC0415 - only where somebody wants it
+    from webhook.sync.logins import Logins  # noqa: PLC0415 - as above
+
+    registries = Registries()
+    return Logins(registries.log_in)
 
 
 def _in_background(target: Callable[[], None], name: str) -> None:

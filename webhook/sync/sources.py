@@ -63,7 +63,7 @@ class SourceBook:
 
     ``changed()`` is called when a content changes, ``told(source)`` when a source does, ``clashed(secret, clashes)``
     when other registries than before are named more than once, and ``refused(secret, problem)`` when sources that can
-    each be used make no copy together.
+    each be used make no copy together. ``admit(source)`` may put a problem in place of credentials, and take its time.
 
     Fail static: while any source of a pull secret is absent or invalid, there is no content, and copies that exist
     are left as they are.
@@ -75,11 +75,13 @@ class SourceBook:
         told: Callable[[Source], None],
         clashed: Callable[[str, Sequence[Clash]], None],
         refused: Callable[[str, SourceInvalid], None] = lambda *_: None,
+        admit: Callable[[Source], Source] | None = None,
     ) -> None:
         self._changed = changed
         self._told = told
         self._clashed = clashed
         self._refused = refused
+        self._admit = admit
         self._lock = threading.Lock()
         self._sources: dict[str, Source] = {}
         self._pull_secrets: tuple[PullSecret, ...] = ()
@@ -97,6 +99,8 @@ class SourceBook:
 
     def take(self, source: Source) -> None:
         """Take a source in a new state; ``told`` hears of it when it differs from the state before."""
+        if self._admit is not None:
+            source = self._admit(source)
         with self._lock:
             if all(source.name not in entry.sources for entry in self._pull_secrets):
                 return  # the last word of a watch that is being stopped

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from webhook.sync.loop import SyncLoop
     from webhook.sync.queue import QueueState
     from webhook.sync.release import Release
-    from webhook.sync.sources import SourceBook
 
 EXAMPLES = 20
 """How many of each kind ``/status`` names; the numbers are those of all."""
@@ -40,7 +39,7 @@ def look(loop: SyncLoop, release: Release, leader: LeaderStatus, paused: float, 
     hashes = {name: content.hash for name, content in loop.sources.contents().items()}
     queue, contended, failing = loop.queue.state(), loop.contention.contended(), loop.ledger.failing()
     pull_secrets = _pull_secrets(loop, hashes, examples)
-    sources = tuple(_source(loop.sources, name) for name in loop.configuration.source_names)
+    sources = tuple(_source(loop, name) for name in loop.configuration.source_names)
     return SyncStatus(
         version=__version__,
         release=release.name,
@@ -120,13 +119,14 @@ def _examples(
     return found
 
 
-def _source(book: SourceBook, name: str) -> SourceStatus:
-    source = book.source(name)
+def _source(loop: SyncLoop, name: str) -> SourceStatus:
+    source = loop.sources.source(name)
     if source is None:
         return SourceStatus(name, None)
     if source.problem is not None:
         return SourceStatus(name, valid=False, reason=source.problem.reason, message=str(source.problem))
-    return SourceStatus(name, valid=True, registries=len(source.credentials or ()))
+    refused = tuple(loop.logins.refused(name)) if loop.logins is not None else ()
+    return SourceStatus(name, valid=True, registries=len(source.credentials or ()), refused_by=refused)
 
 
 def _queue(state: QueueState) -> QueueStatus:

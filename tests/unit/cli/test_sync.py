@@ -56,6 +56,20 @@ def test_a_flag_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--kubeconfg" in answer(capsys, "--config=x", "--kubeconfg=y")
 
 
+@pytest.mark.parametrize(
+    ("interval", "message"),
+    [
+        ("30s", "--login-interval 30s is too short for registries to bear: give at least 1m"),
+        ("soon", "--login-interval soon is not a duration"),
+    ],
+)
+def test_an_interval_that_registries_would_mind(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, interval: str, message: str
+) -> None:
+    flags = ("--namespace=psw-system", configuration(tmp_path), f"--login-interval={interval}")
+    assert message in answer(capsys, *flags)
+
+
 @pytest.mark.parametrize("flag", ["--workers=0", "--writes-per-second=0", "--writes-per-second=10001"])
 def test_a_value_out_of_range(capsys: pytest.CaptureFixture[str], flag: str) -> None:
     assert flag.partition("=")[0] in answer(capsys, "--config=x", flag)

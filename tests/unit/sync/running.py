@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tests.unit.fake_apiserver.server import FakeApiServer
     from tests.unit.fake_apiserver.storage import Object
     from webhook.kube.client import Client
+    from webhook.sync.logins import Logins
 
 WRITES = ("apply", "patch", "delete", "create")
 
@@ -32,11 +33,11 @@ WRITES = ("apply", "patch", "delete", "create")
 class Running:
     """A loop with all that belongs to it but the election."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, logins: Logins | None = None) -> None:
         self.leads = True
         self.metrics = SyncMetrics()
         self.recorder = EventRecorder(client)
-        self.loop = SyncLoop(client, RELEASE, CONFIGURATION, self.recorder, self.metrics, lambda: self.leads)
+        self.loop = SyncLoop(client, RELEASE, CONFIGURATION, self.recorder, self.metrics, lambda: self.leads, logins)
 
     def start(self, *, leading: bool = True) -> None:
         self.recorder.start()

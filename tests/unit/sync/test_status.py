@@ -84,6 +84,7 @@ def as_metrics(status: SyncStatus) -> dict[str, float]:
     for source in status.sources:
         if source.valid is not None:
             found[f'pullsecrets_sync_source_valid{{source="{source.name}"}}'] = source.valid
+        found[f'pullsecrets_sync_source_logins_refused{{source="{source.name}"}}'] = len(source.refused_by)
     for kind, number in status.contended_objects.items():
         found[f'pullsecrets_sync_contended_objects{{kind="{kind}"}}'] = number
     for reason, number in status.problems.items():

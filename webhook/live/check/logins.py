@@ -29,7 +29,7 @@ def logins(registries: Registries) -> Check:
             for key, credential in sorted((sources.credentials(name) or {}).items())
         ]
         with ThreadPoolExecutor(LOGINS_AT_ONCE, "login") as pool:
-            results = pool.map(lambda each: registries.log_in(_bare(each[1]), each[2]), tried)
+            results = pool.map(lambda each: registries.log_in(each[1], each[2]), tried)
             for (name, key, _), result in zip(tried, results, strict=True):
                 yield from _outcome(name, key, result)
 
@@ -42,8 +42,3 @@ def _outcome(source: str, key: str, result: LoginResult) -> Iterator[Outcome]:
         yield finding(CODE, about)
     elif result.login is Login.UNKNOWN:
         yield unknown(CODE, about)
-
-
-def _bare(key: str) -> str:
-    """Return a normalised key without the scheme and path that Docker Hub's alone has."""
-    return key.removeprefix("https://").removesuffix("/v1/")

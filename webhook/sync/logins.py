@@ -1,0 +1,108 @@
+"""Whether the credentials of the sources still log in, tried regularly; and a new one before it replaces an old one.
+
+Off unless asked for: it sends credentials to registries, from where sync runs. A credential that its registry refuses
+is told of, and nothing is taken away because of it. Only where the registry still accepts the one before is a new one
+that it refuses not copied: whoever typed it wrong breaks no node.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from webhook.core.credential import SourceReason
+from webhook.errors import SourceInvalid
+from webhook.registries.login import Login
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from webhook.core.credential import Credential
+    from webhook.core.dockerconfig import Credentials
+    from webhook.registries.login import LoginResult
+    from webhook.sync.sources import Source
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedLogin:
+    """A credential that its registry refuses, and a sentence about it."""
+
+    source: str
+    registry: str
+    why: str
+
+
+class Logins:
+    """Tries credentials by ``log_in(key, credential)``; safe from any thread.
+
+    ``told(refused)`` hears of each credential that a registry refuses, once.
+    """
+
+    def __init__(
+        self, log_in: Callable[[str, Credential], LoginResult], told: Callable[[RefusedLogin], None] = lambda _: None
+    ) -> None:
+        self._log_in = log_in
+        self.told = told
+        self._lock = threading.Lock()
+        self._good: dict[str, Credentials] = {}
+        self._held: dict[str, Source] = {}
+        self._refused: dict[tuple[str, str], RefusedLogin] = {}
+
+    def admit(self, source: Source) -> Source:
+        """Return a source that has changed, with a problem in place of credentials that must not be copied."""
+        if source.credentials is None:
+            return source
+        before = self._good.get(source.name)
+        worse = None if before is None else self._worse(source.credentials, before)
+        if worse is None:
+            self._good[source.name] = source.credentials
+            self._held.pop(source.name, None)
+            return source
+        self._held[source.name] = source
+        message = (
+            f'source Secret "{source.name}": {worse} refuses its new credential, and still accepts the one before: '
+            "correct it"
+        )
+        problem = SourceInvalid(SourceReason.CREDENTIAL_REFUSED, message)
+        return replace(source, credentials=None, problem=problem)
+
+    def refused(self, source: str) -> list[str]:
+        """Return the registries that refuse the credential of a source, as of the last time that it was tried."""
+        with self._lock:
+            return sorted(each.registry for each in self._refused.values() if each.source == source)
+
+    def held(self) -> list[Source]:
+        """Return the sources that were not taken: what refused them may be of another mind by now."""
+        return list(self._held.values())
+
+    def try_all(self, sources: Iterable[Source], go_on: Callable[[], bool]) -> None:
+        """Try each credential of each source, while ``go_on()``."""
+        found: dict[tuple[str, str], RefusedLogin] = {}
+        for source in sources:
+            for key, credential in (source.credentials or {}).items():
+                if not go_on():
+                    return
+                result = self._log_in(key, credential)
+                log.debug("login tried", source=source.name, registry=key, result=result.login.value, cause=result.why)
+                if result.login is Login.REFUSED:
+                    found[source.name, key] = RefusedLogin(source.name, key, result.why)
+        with self._lock:
+            before, self._refused = self._refused, found
+        for name, refused in found.items():
+            if name not in before:
+                self.told(refused)
+
+    def _worse(self, credentials: Credentials, before: Credentials) -> str | None:
+        """Return a registry that refuses the new credential and accepts the one before; None when there is none."""
+        for key, credential in credentials.items():
+            old = before.get(key)
+            if old is None or old == credential:
+                continue
+            if self._log_in(key, credential).login is Login.REFUSED and self._log_in(key, old).login is Login.ACCEPTED:
+                return key
+        return None
