@@ -56,6 +56,14 @@ def read_namespace(manifest: Manifest) -> Namespace | None:
     return Namespace(manifest.name, metadata.labels or {}, terminating, declined)
 
 
+def read_annotations(manifest: Manifest) -> Mapping[str, str]:
+    """Return the annotations of an object; none when they cannot be read."""
+    try:
+        return msgspec.convert(manifest.body, _Namespace).metadata.annotations or {}
+    except msgspec.ValidationError:
+        return {}
+
+
 def read_subject(manifest: Manifest) -> Subject | None:
     """Return what is decided about, for a workload one of its Pods; None when it cannot be read."""
     if manifest.is_core("ServiceAccount"):

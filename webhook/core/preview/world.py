@@ -6,9 +6,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from webhook.core.backfill import enforces_references
 from webhook.core.plan import NamespaceState, ServiceAccount, plan_namespace
 from webhook.core.preview.copies import hashes_for
-from webhook.core.preview.objects import read_namespace, read_subject
+from webhook.core.preview.objects import read_annotations, read_namespace, read_subject
 from webhook.core.preview.secrets import Expected, Sources, read_copy, read_source
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _states(
         if may_be_a_copy(manifest, configuration):
             copies[manifest.namespace][manifest.name] = read_copy(manifest, release_namespace)
         elif manifest.is_core("ServiceAccount"):
-            accounts[manifest.namespace] += _accounts(read_subject(manifest))
+            accounts[manifest.namespace] += _accounts(manifest)
     return {
         name: NamespaceState(namespace, copies[name], accounts[name])
         for name, namespace in namespaces.items()
@@ -93,6 +94,8 @@ def _states(
     }
 
 
-def _accounts(subject: Subject | None) -> Iterable[ServiceAccount]:
+def _accounts(manifest: Manifest) -> Iterable[ServiceAccount]:
+    subject = read_subject(manifest)
     if subject is not None:
-        yield ServiceAccount(subject.namespace, subject.name, "", subject.labels, subject.references)
+        enforces = enforces_references(read_annotations(manifest))
+        yield ServiceAccount(subject.namespace, subject.name, "", subject.labels, subject.references, enforces=enforces)

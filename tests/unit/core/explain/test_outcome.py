@@ -310,6 +310,20 @@ def test_what_nothing_is_done_about_is_said_too(target: str, expected: tuple[str
     assert stopped(found) == expected
 
 
+def test_a_service_account_of_a_file_that_enforces_and_opts_out_is_found() -> None:
+    enforcing = manifest(
+        "ServiceAccount",
+        "builder",
+        metadata={
+            "labels": {LABEL: "disabled"},
+            "annotations": {"kubernetes.io/enforce-mountable-secrets": "true"},
+        },
+    )
+    found = from_files("Namespace/team-a", TEAM, enforcing, source())
+    assert found is not None
+    assert ("registry", "ServiceAccounts", "STOP", "reference-required") in verdicts(found)
+
+
 def test_what_is_not_there_is_none() -> None:
     assert from_files("Pod/other", TEAM, WEB) is None
 
