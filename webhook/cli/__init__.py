@@ -20,6 +20,7 @@ from webhook.cli.cleanup import cleanup
 from webhook.cli.completion import PROGRAM, answers_a_shell, completion
 from webhook.cli.coverage import coverage
 from webhook.cli.explain import explain
+from webhook.cli.export import export
 from webhook.cli.plan import plan
 from webhook.cli.serve import serve
 from webhook.cli.sync import sync
@@ -44,6 +45,7 @@ app.command()(plan)
 app.command()(explain)
 app.command()(check)
 app.command()(coverage)
+app.command()(export)
 app.command()(cleanup)
 app.command()(completion)
 

@@ -35,17 +35,20 @@ LONGEST_REFERENCE = 1024
 DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 _HOST_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_IPV6 = r"\[[a-fA-F0-9:]+\]"
+IPV6 = r"\[[a-fA-F0-9:]+\]"
 _PATH_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-_PATH = rf"{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*"
-_DOMAIN = rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|{_IPV6})(?::[0-9]+)?"
-_NAME = re.compile(rf"(?P<path>{_PATH})(?::(?P<tag>\w[\w.-]{{0,127}}))?(?:@(?P<digest>[a-z0-9]+:[a-f0-9]+))?", re.ASCII)
-_DOMAIN_ONLY = re.compile(_DOMAIN)
+PATH = rf"{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*"
+DOMAIN = rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|{IPV6})(?::[0-9]+)?"
+TAG = r"\w[\w.-]{0,127}"
+"""These are read by RE2 as they are by Python: ``webhook/core/export`` writes them into policies."""
+
+_NAME = re.compile(rf"(?P<path>{PATH})(?::(?P<tag>{TAG}))?(?:@(?P<digest>[a-z0-9]+:[a-f0-9]+))?", re.ASCII)
+_DOMAIN_ONLY = re.compile(DOMAIN)
 _IDENTIFIER = re.compile(r"[a-f0-9]{64}")
 
 _GLOB_LABEL = r"[a-z0-9*](?:[a-z0-9*_-]*[a-z0-9*])?"
 _REGISTRY = re.compile(
-    rf"(?P<host>{_GLOB_LABEL}(?:\.{_GLOB_LABEL})*|{_IPV6.replace('A-F', '')})(?P<port>:[0-9]+)?(?P<path>(?:/{_PATH})?)",
+    rf"(?P<host>{_GLOB_LABEL}(?:\.{_GLOB_LABEL})*|{IPV6.replace('A-F', '')})(?P<port>:[0-9]+)?(?P<path>(?:/{PATH})?)",
     re.ASCII,
 )
 
@@ -165,7 +168,7 @@ def _host_pattern(host: str) -> str:
     but for what ends the label.
     """
     if host == "*":
-        return rf"(?:[^.:/]*|{_IPV6})"  # that has no labels: to the keyring it is one
+        return rf"(?:[^.:/]*|{IPV6})"  # that has no labels: to the keyring it is one
     return r"\.".join(_label_pattern(label.split("*")) for label in host.split("."))
 
 

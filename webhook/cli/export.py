@@ -1,0 +1,69 @@
+"""``pullsecrets export``: the configuration in the words of another tool."""
+# ruff: noqa: TC001 - typer evaluates the annotations
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from webhook import __version__
+from webhook.cli import options
+from webhook.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TextIO
+
+COMMENT_WIDTH = 118
+
+
+class Target(StrEnum):
+    """What a configuration can be exported to."""
+
+    MUTATING_ADMISSION_POLICY = "mutating-admission-policy"
+
+
+def export(
+    target: Annotated[Target, typer.Argument(metavar="TARGET", help="mutating-admission-policy")],  # noqa: ARG001 - the only one
+    config: options.Config,
+    *,
+    namespace: options.Namespace,
+    release: Annotated[
+        str,
+        typer.Option(
+            "--release", envvar="PULLSECRETS_RELEASE", metavar="NAME", help="What the names of the objects begin with."
+        ),
+    ] = "pull-secret-webhook",
+) -> None:
+    """Write policies for the API server that do at admission what the webhook does with the same configuration.
+
+    \b
+    pullsecrets export mutating-admission-policy --config configuration.yaml --namespace pull-secrets > policies.yaml
+    kubectl apply --server-side -f policies.yaml
+    """  # noqa: D301 - \b is for the help text
+    from webhook.cli.cluster import load  # noqa: PLC0415 - --help is quick without what decides
+    from webhook.core.export.policy import manifests  # noqa: PLC0415 - as above
+    from webhook.core.export.remarks import remarks  # noqa: PLC0415 - as above
+    from webhook.core.names import problem_of_subdomain  # noqa: PLC0415 - as above
+    from webhook.manifests.yamlwriter import dump  # noqa: PLC0415 - as above
+
+    if problem := problem_of_subdomain(release):
+        raise UsageError(f'--release: "{release}" {problem}')
+    configuration = load(config, namespace)
+    documents = manifests(configuration, release)
+    if not documents:
+        raise UsageError(f"{config}: the configuration has no pull secrets, so there is nothing to export")
+    _comment([f"Written by pullsecrets {__version__}, for Kubernetes 1.36 and newer."], sys.stdout)
+    _comment(remarks(configuration, namespace), sys.stdout)
+    dump(documents, sys.stdout)
+
+
+def _comment(sentences: Iterable[str], file: TextIO) -> None:
+    import textwrap  # noqa: PLC0415 - only here
+
+    for sentence in sentences:
+        lines = textwrap.wrap(sentence, COMMENT_WIDTH, initial_indent="# ", subsequent_indent="#   ")
+        file.write("\n".join(lines) + "\n")

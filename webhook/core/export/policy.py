@@ -1,0 +1,166 @@
+"""The manifests: for each kind of object a MutatingAdmissionPolicy, and the binding that puts it in force.
+
+Its patch is a JSON Patch, and not an ApplyConfiguration: the API server refuses that for the list of a ServiceAccount,
+which is atomic. The operations are those of ``webhook/core/jsonpatch.py``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from webhook.core.export import cel, images
+from webhook.core.export.conditions import ACCOUNT, DECLINED, LABELS, conditions
+from webhook.core.inject import DEFAULT_SERVICE_ACCOUNT, MIRROR_ANNOTATION
+from webhook.core.jsonpatch import POD_PATH, SERVICE_ACCOUNT_PATH
+from webhook.core.model import OPT_OUT_VALUE, PodPolicy
+from webhook.core.selection import DECLINE_ANNOTATION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from webhook.core.model import Configuration, PullSecret
+
+    Manifest = dict[str, Any]
+
+API_VERSION = "admissionregistration.k8s.io/v1"
+
+
+class _Kind(NamedTuple):
+    """What differs between Pods and ServiceAccounts."""
+
+    resource: str
+    operations: tuple[str, ...]
+    path: str
+    account: str
+
+    @property
+    def of_pods(self) -> bool:
+        return self.path == POD_PATH
+
+    @property
+    def field(self) -> str:
+        """The type of an entry of the list."""
+        return "Object" + self.path.replace("/", ".")
+
+    @property
+    def held(self) -> str:
+        """The names that are referenced already; an entry may have none."""
+        holder = "object.spec" if self.of_pods else "object"
+        return f'{holder}.?imagePullSecrets.orValue([]).map(each, each.?name.orValue(""))'
+
+
+_PODS = _Kind(
+    "pods",
+    ("CREATE",),
+    POD_PATH,
+    f'object.spec.?serviceAccountName.orValue("") == "" ? "{DEFAULT_SERVICE_ACCOUNT}" : object.spec.serviceAccountName',
+)
+_SERVICE_ACCOUNTS = _Kind(
+    "serviceaccounts", ("CREATE", "UPDATE"), SERVICE_ACCOUNT_PATH, 'object.metadata.?name.orValue("")'
+)
+
+
+def manifests(configuration: Configuration, prefix: str) -> list[Manifest]:
+    """Return policies and bindings that do at admission what the webhook does; none where it does nothing.
+
+    ``prefix`` begins their names, which are cluster-wide.
+    """
+    of_pods = [entry for entry in configuration.pull_secrets if entry.pods is not PodPolicy.NEVER]
+    found = []
+    for kind, entries in ((_PODS, of_pods), (_SERVICE_ACCOUNTS, configuration.pull_secrets)):
+        if entries:
+            name = f"{prefix}-{kind.resource}"
+            found.append(_manifest("MutatingAdmissionPolicy", name, _policy(kind, entries, configuration)))
+            found.append(_manifest("MutatingAdmissionPolicyBinding", name, {"policyName": name}))
+    return found
+
+
+def _manifest(kind: str, name: str, spec: Manifest) -> Manifest:
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def _policy(kind: _Kind, entries: Sequence[PullSecret], configuration: Configuration) -> Manifest:
+    return {
+        # An injector never blocks anyone, as the webhook does not.
+        "failurePolicy": "Ignore",
+        "reinvocationPolicy": "IfNeeded",
+        "matchConstraints": _constraints(kind, configuration),
+        "matchConditions": _match_conditions(kind, entries, configuration),
+        "variables": _variables(kind, entries, configuration),
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": _patch(kind)}}],
+    }
+
+
+def _constraints(kind: _Kind, configuration: Configuration) -> Manifest:
+    opt_in = configuration.opt_in
+    namespaces: list[Manifest] = [{"key": opt_in.label, "operator": "In", "values": [opt_in.value]}]
+    if configuration.excluded_namespaces:
+        excluded = sorted(configuration.excluded_namespaces)
+        namespaces.append({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": excluded})
+    rule = {
+        "apiGroups": [""],
+        "apiVersions": ["v1"],
+        "resources": [kind.resource],
+        "operations": list(kind.operations),
+        "scope": "Namespaced",
+    }
+    disabled = {"key": opt_in.label, "operator": "NotIn", "values": [OPT_OUT_VALUE]}
+    return {
+        "matchPolicy": "Equivalent",
+        "namespaceSelector": {"matchExpressions": namespaces},
+        "objectSelector": {"matchExpressions": [disabled]},
+        "resourceRules": [rule],
+    }
+
+
+def _match_conditions(kind: _Kind, entries: Sequence[PullSecret], configuration: Configuration) -> list[Manifest]:
+    found = [
+        # In the steady state nothing is missing: then the object is not even copied.
+        ("lacks-a-reference", f"!{cel.texts(entry.name for entry in entries)}.all(name, name in {kind.held})"),
+    ]
+    if kind.of_pods:
+        annotation = f"object.metadata.?annotations[?{cel.text(MIRROR_ANNOTATION)}]"
+        found.append(("no-mirror-pod", f"!{annotation}.hasValue()"))
+    else:
+        # The objectSelector lets an update through if the label is missing before or after it.
+        label = f"object.metadata.?labels[?{cel.text(configuration.opt_in.label)}]"
+        found.append(("not-disabled", f'{label}.orValue("") != {cel.text(OPT_OUT_VALUE)}'))
+    return [{"name": name, "expression": expression} for name, expression in found]
+
+
+def _variables(kind: _Kind, entries: Sequence[PullSecret], configuration: Configuration) -> list[Manifest]:
+    """Return the variables, each before those that use it; only those that are used."""
+    wanted = [(entry.name, conditions(entry, configuration, of_pods=kind.of_pods)) for entry in entries]
+    said = "\n".join(condition for _, each in wanted for condition in each)
+    annotation = f"namespaceObject.metadata.?annotations[?{cel.text(DECLINE_ANNOTATION)}]"
+    known = {
+        LABELS: "namespaceObject.metadata.?labels.orValue({})",
+        DECLINED: f'{annotation}.orValue("").split(",").map(name, name.trim())',
+        ACCOUNT: kind.account,
+        images.REPOSITORIES: images.SPELLED_OUT,
+    }
+    ordered = [(name, expression) for name, expression in known.items() if name in said]
+    ordered += [("variables.held", kind.held), ("variables.missing", _missing(wanted))]
+    return [{"name": name.removeprefix("variables."), "expression": expression} for name, expression in ordered]
+
+
+def _missing(wanted: Sequence[tuple[str, tuple[str, ...]]]) -> str:
+    """Return the list of the names to add, in the order of the configuration."""
+    lines = [
+        f'{" && ".join(f"({each})" for each in needed)} ? {cel.text(name)} : ""' if needed else cel.text(name)
+        for name, needed in wanted
+    ]
+    names = ",\n".join(f"  {line}" for line in lines)
+    return f'[\n{names}\n].filter(name, name != "" && !(name in variables.held))'
+
+
+def _patch(kind: _Kind) -> str:
+    """Return the operations: the list as a whole where there is none, else each name at its end."""
+    entry, path = f"{kind.field}{{name: name}}", kind.path
+    holder = "object.spec" if kind.of_pods else "object"
+    return (
+        "variables.missing.size() == 0 ? [] :\n"
+        f"has({holder}.imagePullSecrets) ?\n"
+        f'variables.missing.map(name, JSONPatch{{op: "add", path: "{path}/-", value: {entry}}}) :\n'
+        f'[JSONPatch{{op: "add", path: "{path}", value: variables.missing.map(name, {entry})}}]'
+    )
