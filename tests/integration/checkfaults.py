@@ -267,6 +267,18 @@ def webhook_is_down(patient: Patient) -> None:
     patient.afterwards(lambda: patient.serve.program.signal(signal.SIGCONT))
 
 
+def replicas_that_are_not_ready(patient: Patient) -> None:
+    for role, image in (("webhook", "registry.example.com/psw:1"), ("sync", "registry.example.com/psw:2")):
+        name = f"{patient.name}-{role}"
+        labels = {"app": name}
+        pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": role, "image": image}]}}
+        spec = {"replicas": 2, "selector": {"matchLabels": labels}, "template": pod}
+        body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+        path = f"/apis/apps/v1/namespaces/{patient.namespace}/deployments"
+        patient.api.call("POST", path, body)
+        patient.afterwards(lambda path=f"{path}/{name}": patient.api.call("DELETE", path))  # type: ignore[misc]
+
+
 def unguarded(patient: Patient) -> None:
     path = f"{ADMISSION}/validatingadmissionpolicies/{patient.name}-secrets"
     bindings = path.replace("policies", "policybindings")
@@ -319,6 +331,7 @@ FAULTS: list[tuple[Callable[[Patient], None], set[str]]] = [
     (webhook_is_down, {"PSW070", "PSW071"}),
     (another_certificate_is_served, {"PSW023", "PSW070", "PSW071"}),
     (unguarded, {"PSW080"}),
+    (replicas_that_are_not_ready, {"PSW061", "PSW062"}),
 ]
 
 ALSO: dict[str, set[str]] = {
