@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from tests.cluster.supervise import wait_until
 from tests.integration.playground import COPY, names, pod
 
 if TYPE_CHECKING:
@@ -76,6 +77,10 @@ class SteadyCreates:
             return f"{response.status} {body[:200]!r}"
         found = names(json.loads(body)["spec"])
         return None if found[:2] == [THEIRS, COPY] else f"imagePullSecrets {found}"
+
+    def go_on_until(self, patched: int, timeout_seconds: float = 60) -> None:
+        """Wait until so many have come back as they should, or one has not."""
+        wait_until(lambda: bool(self.failures) or self.patched >= patched, timeout_seconds)
 
     def __enter__(self) -> Self:
         self.started = time.monotonic()
