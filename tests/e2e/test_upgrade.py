@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tests.e2e.site import Local
 
 LEAST_CREATES = 300
-"""Fewer would prove little. A change that is over sooner is followed by creates until there are as many, which also sees
-what the last of the old Pods leaves behind."""
+"""Fewer would prove little. Where a change is over sooner, creates go on after it, which also sees what the last of the
+old Pods leaves behind."""
 
 
 def upgrade(release: Release) -> None:
