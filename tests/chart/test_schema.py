@@ -17,7 +17,7 @@ from tests.chart.mistakes import (
     entry,
 )
 from tests.chart.rendered import render
-from tests.cluster.helm import HelmFailed
+from tests.cluster.helm import HelmFailed, template
 from webhook.config.document import API_VERSION, KIND, parse
 from webhook.errors import ConfigurationInvalid
 
@@ -57,6 +57,12 @@ def test_wrong_values_are_refused_by_name(values: dict[str, Any], words: str) ->
 @pytest.mark.parametrize(("values", "sentence"), CONTRADICTIONS, ids=lambda value: json.dumps(value)[:80])
 def test_contradictions_are_refused_with_the_way_out(values: dict[str, Any], sentence: str) -> None:
     assert sentence in refusal(values)
+
+
+def test_a_release_whose_name_no_service_can_have_is_told_what_to_set() -> None:
+    with pytest.raises(HelmFailed, match=r'fullnameOverride: needed, since no Service can be called "psw\.eu-pull'):
+        template("psw.eu", "default")
+    assert template("psw.eu", "default", {"fullnameOverride": "psw"})
 
 
 def test_every_mistake_is_reported_at_once() -> None:

@@ -24,6 +24,10 @@
 {{- end -}}
 
 {{- define "pull-secret-webhook.validateNames" -}}
+{{- $fullname := include "pull-secret-webhook.fullname" . -}}
+{{- if contains "." $fullname -}}
+{{- fail (printf "fullnameOverride: needed, since no Service can be called %q, with a dot in it" $fullname) -}}
+{{- end -}}
 {{- $seen := list -}}
 {{- $certificates := list (include "pull-secret-webhook.tlsSecret" .) (include "pull-secret-webhook.caSecret" .) -}}
 {{- range $index, $pullSecret := .Values.pullSecrets -}}
