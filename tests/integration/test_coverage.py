@@ -79,6 +79,19 @@ def test_a_secret_of_their_own_counts_and_one_that_is_not_there_does_not(shared:
     )
 
 
+def test_a_namespace_without_pods_is_covered_and_one_that_does_not_exist_is_an_error(shared: Playground) -> None:
+    assert covered(shared, "-n", shared.namespace(selected=True)) == (0, {})
+    nowhere = of_release(shared, "coverage", "-n", "absent")
+    assert (nowhere.code, nowhere.err) == (2, "error: namespace absent does not exist\n")
+
+
+@pytest.mark.parametrize("command", ["coverage", "plan"])
+def test_what_is_no_label_selector_is_told_of(shared: Playground, command: str) -> None:
+    ran = of_release(shared, command, "-l", "team in (a")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: -l team in (a is no label selector: write it as for kubectl, ")
+
+
 def test_the_page_and_the_table_say_the_same(shared: Playground, team: str) -> None:
     page = of_release(shared, "coverage", "-n", team, "-o", "html")
     assert page.out.startswith("<!DOCTYPE html>")

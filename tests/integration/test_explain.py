@@ -57,7 +57,7 @@ def test_a_pod_that_was_there_before_the_label_is_to_be_created_anew(shared: Pla
     shared.await_selected(namespace, FIRST_PASSWORD)
     assert explained(shared, "pod/early", namespace)["stoppedBy"] == "pod-without-reference"
     assert explained(shared, "sa/default", namespace)["stoppedBy"] is None
-    assert explained(shared, f"ns/{namespace}", namespace)["stoppedBy"] is None
+    assert explained(shared, f"ns/{namespace}", "default")["stoppedBy"] is None
 
 
 def test_an_object_that_opts_out_and_an_image_of_elsewhere_are_named(shared: Playground, team: str) -> None:
@@ -165,3 +165,5 @@ def test_what_cannot_be_done_without_is_an_error(shared: Playground, tenant: Pat
     assert "you may not get namespace kube-system, and its labels decide: ask for that right" in asked.err
     absent = of_release(shared, "explain", "pod/absent", "-n", team)
     assert absent.err == f"error: Pod absent does not exist in namespace {team}; choose another with -n\n"
+    nowhere = of_release(shared, "explain", "ns/absent")
+    assert (nowhere.code, nowhere.err) == (2, "error: namespace absent does not exist\n")

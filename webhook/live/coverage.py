@@ -13,12 +13,12 @@ from webhook.errors import Forbidden, UsageError
 from webhook.kube.resources import NAMESPACES, PODS, SECRETS, Collection
 from webhook.kube.wire import decoder
 from webhook.live.forecast import RUNNING
+from webhook.live.namespaces import list_namespaces
 from webhook.live.secrets import read_sources
-from webhook.sync.shapes import NamespaceObject, decode_secret
+from webhook.sync.shapes import decode_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from collections.abc import Collection as Names
 
     from webhook.live.reader import Reader
     from webhook.live.release import Installed
@@ -65,7 +65,7 @@ def read_coverage(reader: Reader, installed: Installed, namespace: str, selector
 
 def _workloads(reader: Reader, namespace: str, selector: str) -> list[Workload]:
     """Return each workload once, with the images and references of its Pods that differ."""
-    wanted = _selected(reader, selector) if selector else None
+    wanted = {each.name for each in list_namespaces(reader, selector)} if selector else None
     found: dict[Workload, None] = {}
     try:
         for each in reader.each(Collection(PODS, namespace or None), msgspec.Raw, RUNNING):
@@ -77,15 +77,16 @@ def _workloads(reader: Reader, namespace: str, selector: str) -> list[Workload]:
     except Forbidden:
         where = f" in namespace {namespace}" if namespace else ""
         raise UsageError(f"you may not list pods{where}: ask for that right, or name a namespace with -n") from None
+    if namespace and not found:
+        _require(reader, namespace)
     return sorted(found, key=lambda workload: (workload.namespace, workload.title))
 
 
-def _selected(reader: Reader, selector: str) -> Names[str]:
-    try:
-        objects = reader.each(Collection(NAMESPACES), NamespaceObject, {"labelSelector": selector})
-        return {each.metadata.name for each in objects}
-    except Forbidden:
-        raise UsageError("you may not list namespaces: name one with -n") from None
+def _require(reader: Reader, namespace: str) -> None:
+    """Refuse a namespace that does not exist: nothing in it would look like nothing to be done."""
+    content, known = reader.optional(NAMESPACES, namespace)
+    if known and content is None:
+        raise UsageError(f"namespace {namespace} does not exist")
 
 
 def _title(metadata: _Metadata) -> str:

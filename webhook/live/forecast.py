@@ -20,13 +20,13 @@ from webhook.core.preview.row import Effect, PreviewReason, Row
 from webhook.core.preview.sentences import listed
 from webhook.core.selection import selected_pull_secrets
 from webhook.core.subject import AdmittedObject
-from webhook.errors import Forbidden, SourceInvalid, UsageError
-from webhook.kube.resources import NAMESPACES, PODS, SECRETS, SERVICE_ACCOUNTS, Collection
+from webhook.errors import Forbidden, SourceInvalid
+from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.wire import ObjectMeta, decoder
-from webhook.live.scene import read_namespace
+from webhook.live.namespaces import list_namespaces, read_namespace
 from webhook.live.secrets import each_copy, read_copy, read_sources
 from webhook.live.whatif import WhatIf
-from webhook.sync.shapes import NamespaceObject, ServiceAccountObject, to_namespace, to_service_account
+from webhook.sync.shapes import ServiceAccountObject, to_service_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -79,11 +79,7 @@ def forecast(reader: Reader, installed: Installed, scope: Scope) -> Preview:
 def _namespaces(reader: Reader, scope: Scope) -> list[Namespace]:
     if scope.namespace:
         return [read_namespace(reader, scope.namespace)]
-    query = {"labelSelector": scope.selector} if scope.selector else {}
-    try:
-        return [to_namespace(each) for each in reader.each(Collection(NAMESPACES), NamespaceObject, query)]
-    except Forbidden:
-        raise UsageError("you may not list namespaces, and their labels decide: name one with -n") from None
+    return list_namespaces(reader, scope.selector)
 
 
 class _Forecast:

@@ -73,11 +73,14 @@ class Installed:
 def find_release(reader: Reader, wanted: Wanted) -> Installed:
     """Return the release that is meant; UsageError when there is none, or more than one."""
     try:
-        webhooks = [each for each in _webhook_configurations(reader) if wanted.fits(each)]
+        webhooks = [*_webhook_configurations(reader)]
     except Forbidden:
         reader.lacks("list", "mutatingwebhookconfigurations")
         return _without_webhook(reader, wanted, may_list=False)
-    found = [located for each in webhooks for located in _locate(reader, wanted, each)]
+    found = [located for each in webhooks if wanted.fits(each) for located in _locate(reader, wanted, each)]
+    others = sorted({each.release for each in webhooks} - {wanted.name, ""})
+    if wanted.name and others and not (found or wanted.namespace):
+        raise UsageError(f"there is no release {wanted.name} here, but {', '.join(others)}: choose with --release")
     if len(found) > 1:
         listed = ", ".join(f"{each.release.name} in {each.release.namespace}" for each in found)
         raise UsageError(f"there is more than one release: {listed}; choose with --release and --namespace")

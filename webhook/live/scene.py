@@ -12,11 +12,12 @@ from webhook.core.preview.copies import hashes_for
 from webhook.core.preview.world import World
 from webhook.core.subject import AdmittedObject
 from webhook.errors import Forbidden, UsageError
-from webhook.kube.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Collection
+from webhook.kube.resources import PODS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.wire import decoder
+from webhook.live.namespaces import read_namespace
 from webhook.live.reach import registration_of
 from webhook.live.secrets import read_copy, read_sources
-from webhook.sync.shapes import NamespaceObject, ServiceAccountObject, to_namespace, to_service_account
+from webhook.sync.shapes import ServiceAccountObject, to_service_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from webhook.live.reader import Reader
     from webhook.live.release import Installed
 
-_decode_namespace: Callable[[bytes], NamespaceObject] = decoder(NamespaceObject)
 _decode_object: Callable[[bytes], AdmittedObject] = decoder(AdmittedObject)
 
 _RESOURCES = {"Pod": PODS, "ServiceAccount": SERVICE_ACCOUNTS}
@@ -44,29 +44,19 @@ class _Copies:
 
 
 def explain_live(reader: Reader, installed: Installed, kind: str, name: str, namespace: str) -> Explanation:
-    """Return each gate for an object as it is in the cluster.
+    """Return each gate for an object as it is in the cluster; ``namespace`` is where it is, if it is in one.
 
     Raises:
         UsageError: it does not exist, or may not be read: nothing can be said without it.
     """
-    found = read_namespace(reader, namespace)
     if kind == "Namespace":
-        return explain_namespace(_scene(reader, installed, found, read_accounts(reader, namespace)), namespace)
+        found = read_namespace(reader, name)
+        return explain_namespace(_scene(reader, installed, found, read_accounts(reader, name)), name)
+    found = read_namespace(reader, namespace)
     subject = _subject(reader, kind, name, namespace)
     if subject is None:
         return explain_unreadable(kind, name, namespace)
     return explain_subject(_scene(reader, installed, found, ()), subject)
-
-
-def read_namespace(reader: Reader, name: str) -> Namespace:
-    """Return a namespace; UsageError when there is none, or it may not be read."""
-    try:
-        content = reader.one(NAMESPACES, name)
-    except Forbidden:
-        raise UsageError(f"you may not get namespace {name}, and its labels decide: ask for that right") from None
-    if content is None:
-        raise UsageError(f"namespace {name} does not exist")
-    return to_namespace(_decode_namespace(content))
 
 
 def read_accounts(reader: Reader, namespace: str) -> tuple[ServiceAccount, ...]:

@@ -105,6 +105,7 @@ def test_of_several_one_has_to_be_chosen(api: FakeApiServer, client: Client) -> 
     )
     assert found(client, name="second") == ("second", "two")
     assert found(client, namespace="one") == ("first", "one")
+    assert refusal(client, name="third") == "there is no release third here, but first, second: choose with --release"
 
 
 def test_another_configuration_is_judged_by_and_the_running_one_is_known(api: FakeApiServer, client: Client) -> None:

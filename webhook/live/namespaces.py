@@ -1,0 +1,45 @@
+"""Namespaces as a person may read them: without them nothing can be decided."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from webhook.errors import ApiError, Forbidden, UsageError
+from webhook.kube.resources import NAMESPACES, Collection
+from webhook.kube.wire import decoder
+from webhook.sync.shapes import NamespaceObject, to_namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from webhook.core.selection import Namespace
+    from webhook.live.reader import Reader
+
+_decode: Callable[[bytes], NamespaceObject] = decoder(NamespaceObject)
+
+
+def read_namespace(reader: Reader, name: str) -> Namespace:
+    """Return a namespace; UsageError when there is none, or it may not be read."""
+    try:
+        content = reader.one(NAMESPACES, name)
+    except Forbidden:
+        raise UsageError(f"you may not get namespace {name}, and its labels decide: ask for that right") from None
+    if content is None:
+        raise UsageError(f"namespace {name} does not exist")
+    return to_namespace(_decode(content))
+
+
+def list_namespaces(reader: Reader, selector: str = "") -> list[Namespace]:
+    """Return those that ``selector`` selects, all by default; UsageError when it is none, or they may not be read."""
+    query = {"labelSelector": selector} if selector else {}
+    try:
+        return [to_namespace(each) for each in reader.each(Collection(NAMESPACES), NamespaceObject, query)]
+    except Forbidden:
+        raise UsageError("you may not list namespaces, and their labels decide: name one with -n") from None
+    except ApiError as error:
+        if not selector or error.status != HTTPStatus.BAD_REQUEST:
+            raise
+        raise UsageError(
+            f"-l {selector} is no label selector: write it as for kubectl, such as team=a or 'team in (a, b)'"
+        ) from None
