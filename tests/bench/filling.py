@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from webhook.kube.client import connect
+from webhook.kube.connect import connect
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 
 if TYPE_CHECKING:

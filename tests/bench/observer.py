@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from webhook.kube.client import connect
+from webhook.kube.connect import connect
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.sync.shapes import SecretObject, ServiceAccountObject

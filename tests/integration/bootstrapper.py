@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from webhook.kube.client import connect
+from webhook.kube.connect import connect
 from webhook.kube.events import EventRecorder
 from webhook.observe.logs import LogFormat, LogLevel, configure
 from webhook.observe.sync_metrics import SyncMetrics

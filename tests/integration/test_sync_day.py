@@ -17,7 +17,7 @@ from tests.integration.playground import COPY, Playground
 from tests.integration.tenants import GOLD, pull_secrets
 from webhook.config.file import ConfigurationFile
 from webhook.core.plan import NamespaceState, plan_namespace
-from webhook.kube.client import connect
+from webhook.kube.connect import connect
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from webhook.kube.wire import ObjectList, decoder
 from webhook.sync.release import Release

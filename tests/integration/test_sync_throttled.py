@@ -13,7 +13,7 @@ from tests.integration.playground import COPY, Playground, dockerconfigjson, eve
 from webhook.core.dockerconfig import COPY_TYPE
 from webhook.core.ownership import labels_for
 from webhook.errors import Throttled
-from webhook.kube.client import connect
+from webhook.kube.connect import connect
 from webhook.kube.resources import SECRETS
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from tests.unit.fake_apiserver.server import FakeApiServer
-from webhook.kube.client import connect
+from webhook.kube.connect import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

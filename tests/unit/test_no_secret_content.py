@@ -37,7 +37,7 @@ from webhook.config.document import parse
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE, LEGACY_KEY, LEGACY_TYPE, merge, parse_source
 from webhook.core.ownership import labels_for
 from webhook.errors import PullSecretsError, SourceInvalid, UsageError
-from webhook.kube.client import connect
+from webhook.kube.connect import connect
 from webhook.kube.events import EventRecorder
 from webhook.kube.resources import SECRETS
 from webhook.kube.wire import ObjectList, decode_event, decoder

@@ -64,7 +64,7 @@ class ClusterWatches:
     def _connected(self) -> Client:
         if self._client is None:
             # Not at the top: with certificate files and no namespaceSelector, serve does without the whole package.
-            from webhook.kube.client import connect  # noqa: PLC0415
+            from webhook.kube.connect import connect  # noqa: PLC0415
 
             self._client = connect(self._kubeconfig)
         return self._client

@@ -24,7 +24,7 @@ def reading(
     kubeconfig: Path | None, context: str, seen: Callable[[int, int], None] = lambda *_: None
 ) -> Iterator[Reader]:
     """Read from a cluster while the context lasts; what could not be read is told at its end."""
-    from webhook.kube.client import connect  # noqa: PLC0415 - --help is quick without it
+    from webhook.kube.connect import connect  # noqa: PLC0415 - --help is quick without it
     from webhook.live.reader import Reader  # noqa: PLC0415 - as above
 
     client = connect(kubeconfig, context or None)

@@ -1,5 +1,5 @@
 """The API server as this project sees it: raw JSON over a pooled connection, watches, a lease, events.
 
-Only :mod:`webhook.kube.client` imports the ``kubernetes`` package; its exceptions, and those of its transport, end
+Only :mod:`webhook.kube.package` imports the ``kubernetes`` package; its exceptions, and those of its transport, end
 there.
 """

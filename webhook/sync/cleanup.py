@@ -21,7 +21,7 @@ from webhook.config.file import ConfigurationFile
 from webhook.core.backoff import delay
 from webhook.core.ownership import is_a_copy
 from webhook.errors import ApiError, Forbidden, Invalid, NotFound
-from webhook.kube.client import connect
+from webhook.kube.connect import connect
 from webhook.kube.hold import TERM_SECONDS, OwnerReference, delete_lease, take_lease
 from webhook.kube.lease import boot_time
 from webhook.kube.listing import list_decoder, list_objects

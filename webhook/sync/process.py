@@ -14,7 +14,7 @@ from msgspec.json import encode
 
 from webhook.config.file import ConfigurationFile
 from webhook.errors import ApiError, UsageError
-from webhook.kube.client import connect
+from webhook.kube.connect import connect
 from webhook.kube.connectivity import Connectivity
 from webhook.kube.events import EventRecorder, Notice, Reference
 from webhook.kube.lease import LeaseElection

@@ -34,7 +34,7 @@ def test_the_loop_is_ready_to_start_without_what_is_slow_to_import() -> None:
 
 def test_connecting_with_a_plain_kubeconfig_needs_no_more(kubeconfig: Path) -> None:
     program = (
-        "import sys, pathlib, webhook.cli\nfrom webhook.kube.client import connect\nconnect(pathlib.Path(sys.argv[1]))"
+        "import sys, pathlib, webhook.cli\nfrom webhook.kube.connect import connect\nconnect(pathlib.Path(sys.argv[1]))"
     )
     assert not imported_by(program, str(kubeconfig)) & (LATER | NEVER)
 

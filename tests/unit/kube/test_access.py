@@ -16,7 +16,7 @@ from kubernetes.client import Configuration
 from certs.authority import issue_authority, issue_leaf
 from tests.unit.conftest import TOKEN
 from webhook.kube.access import Access, TokenFile, in_cluster
-from webhook.kube.client import connect
+from webhook.kube.connect import connect
 from webhook.kube.kubeconfig import plain_access
 from webhook.kube.resources import SERVICE_ACCOUNTS
 

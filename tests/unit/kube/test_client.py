@@ -14,7 +14,7 @@ from tests.unit.conftest import TOKEN
 from tests.unit.fake_apiserver.faults import Answer, Cut, Hang, Lines
 from tests.unit.polling import until
 from webhook.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Invalid, NotFound, UsageError
-from webhook.kube.client import connect
+from webhook.kube.connect import connect
 from webhook.kube.resources import LEASES, SECRETS, SERVICE_ACCOUNTS
 
 if TYPE_CHECKING:

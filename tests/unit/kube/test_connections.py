@@ -10,7 +10,7 @@ import pytest
 from tests.unit.fake_apiserver.faults import Hang, Lines
 from tests.unit.polling import until
 from webhook.errors import ApiUnavailable
-from webhook.kube.client import connect
+from webhook.kube.connect import connect
 from webhook.kube.connections import Connections, heard
 from webhook.kube.connectivity import Connectivity
 from webhook.kube.resources import SERVICE_ACCOUNTS

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.fake_apiserver.faults import Answer, Hang, Lines
 from tests.unit.polling import until
 from webhook.errors import ApiError, ApiUnavailable, Forbidden, Throttled
-from webhook.kube.client import connect
+from webhook.kube.connect import connect
 from webhook.kube.connectivity import Connectivity
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import SERVICE_ACCOUNTS, Collection

@@ -18,7 +18,7 @@ from tests.unit.fake_apiserver.faults import Answer
 from tests.unit.polling import until
 from tests.unit.sync.world import RELEASE, secret_path
 from webhook.errors import CertificateInvalid, Conflict
-from webhook.kube.client import connect
+from webhook.kube.connect import connect
 from webhook.kube.events import EventRecorder
 from webhook.kube.wire import ObjectMeta
 from webhook.observe.sync_metrics import SyncMetrics

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.fake_apiserver.faults import Answer
 from tests.unit.polling import until
 from tests.unit.sync.world import CONFIGURATION, RELEASE, copy_in, put_account, put_namespace, put_source
-from webhook.kube.client import connect
+from webhook.kube.connect import connect
 from webhook.kube.events import EventRecorder, Notice, Reference
 from webhook.observe.sync_metrics import SyncMetrics
 from webhook.sync.loop import SyncLoop

@@ -1,0 +1,57 @@
+"""Whose credentials a client uses: those of a kubeconfig, or of the Pod."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from webhook.errors import UsageError
+from webhook.kube.access import Access, in_cluster
+from webhook.kube.client import REQUEST_TIMEOUT, Client
+from webhook.kube.connectivity import Connectivity
+from webhook.kube.kubeconfig import plain_access
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from webhook.kube.client import Observer
+
+
+def connect(
+    kubeconfig: Path | None = None,
+    context: str | None = None,
+    *,
+    observer: Observer | None = None,
+    on_throttled: Callable[[float], None] | None = None,
+    connectivity: Connectivity | None = None,
+    request_timeout: float = REQUEST_TIMEOUT,
+) -> Client:
+    """Return a client for a kubeconfig file, else for the Pod's own ServiceAccount, else for the default kubeconfig.
+
+    ``observer(method, status, seconds)`` is told of every answer; status 0 stands for none. ``on_throttled(seconds)``
+    is told of every 429 that says when to come back. ``request_timeout`` in seconds bounds the silence in each request
+    but a watch. Clients of one process share a ``connectivity``.
+
+    Raises:
+        UsageError: there is no usable configuration.
+    """
+    if kubeconfig is not None and not kubeconfig.exists():
+        raise UsageError(
+            f"kubeconfig {kubeconfig} cannot be read: it does not exist; give a readable file with --kubeconfig"
+        )
+    access = _simple_access(kubeconfig, context)
+    if access is None:
+        from webhook.kube.package import packaged_access  # noqa: PLC0415 - half a second, and 40 MiB
+
+        access = packaged_access(kubeconfig, context)
+    return Client(access, observer, on_throttled, connectivity or Connectivity(), request_timeout)
+
+
+def _simple_access(kubeconfig: Path | None, context: str | None) -> Access | None:
+    try:
+        if kubeconfig is not None:
+            return plain_access(kubeconfig, context)
+        return in_cluster() if context is None else None
+    except (OSError, ValueError):
+        # What is wrong with it is told by who reads every kubeconfig.
+        return None
