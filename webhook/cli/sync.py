@@ -145,8 +145,9 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
         raise UsageError("the release namespace is not known outside a Pod: give it with --namespace")
     certificates = _certificates(tls_secret, ca_secret, webhook_configuration, tuple(tls_san or ()))
     lifetimes = parse_lifetimes(ca_lifetime, tls_lifetime, ca_settle)
-    from webhook.sync.process import Settings, run  # noqa: PLC0415 - --help is quick without it
+    from webhook.sync.process import run  # noqa: PLC0415 - --help is quick without it
     from webhook.sync.release import Release  # noqa: PLC0415 - as above
+    from webhook.sync.settings import Settings  # noqa: PLC0415 - as above
 
     configure(log_format, log_level)
     run(

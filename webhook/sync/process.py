@@ -6,7 +6,6 @@ import signal
 import socket
 import threading
 import uuid
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -30,9 +29,7 @@ from webhook.sync.status import EXAMPLES, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from certs.lifetimes import Lifetimes
     from webhook.core.model import Configuration
     from webhook.kube.client import Client
     from webhook.observe.listener import Listener
@@ -40,7 +37,8 @@ if TYPE_CHECKING:
     from webhook.observe.sync_status import SyncStatus
     from webhook.sync.certificates import CertificateKeeper
     from webhook.sync.logins import Logins
-    from webhook.sync.release import CertificateNames, Release
+    from webhook.sync.release import CertificateNames
+    from webhook.sync.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -53,28 +51,6 @@ STOP_SECONDS = 10.0
 
 HEALTH_SECONDS = 0.5
 """Between two looks at what readiness depends on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the command line says."""
-
-    config: Path
-    kubeconfig: Path | None
-    release: Release
-    bind_address: str
-    metrics_port: int
-    workers: int
-    writes_per_second: int
-    lease_name: str | None
-    """None runs without an election: this process is the only one."""
-    certificates: CertificateNames | None
-    """None leaves the certificate and the caBundle to somebody else."""
-    lifetimes: Lifetimes
-    login_seconds: float | None = None
-    """How often credentials are tried at their registries; None for never."""
-    status_page: bool = True
-    """Whether people may look at the state in a browser."""
 
 
 def run(settings: Settings) -> None:

@@ -1,0 +1,34 @@
+"""What the ``sync`` process is told on its command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certs.lifetimes import Lifetimes
+    from webhook.sync.release import CertificateNames, Release
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The flags of ``pullsecrets sync``, each checked and with its default filled in."""
+
+    config: Path
+    kubeconfig: Path | None
+    release: Release
+    bind_address: str
+    metrics_port: int
+    workers: int
+    writes_per_second: int
+    lease_name: str | None
+    """None runs without an election: this process is the only one."""
+    certificates: CertificateNames | None
+    """None leaves the certificate and the caBundle to somebody else."""
+    lifetimes: Lifetimes
+    login_seconds: float | None = None
+    """How often credentials are tried at their registries; None for never."""
+    status_page: bool = True
+    """Whether people may look at the state in a browser."""
