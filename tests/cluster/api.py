@@ -50,6 +50,10 @@ class Api:
         if client is not None:
             self._context.load_cert_chain(client.certificate, client.key)
 
+    def connect(self, timeout: float = TIMEOUT_SECONDS) -> http.client.HTTPConnection:
+        """Return a connection for as many requests as one likes; of a bearer token it knows nothing."""
+        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._context)
+
     def request(
         self,
         method: str,
@@ -60,7 +64,7 @@ class Api:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send one request with a JSON body, if any, and return the answer whatever its status; OSError if none."""
-        connection = http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._context)
+        connection = self.connect(timeout)
         try:
             content = None if body is None else json.dumps(body).encode()
             sent = {"Content-Type": content_type, **self._authorization, **(headers or {})}

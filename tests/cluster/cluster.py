@@ -27,6 +27,7 @@ from tests.cluster.supervise import Keeper, Program, last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from http.client import HTTPConnection
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -161,6 +162,10 @@ class Cluster:
     def issue_serving(self, name: str, *hosts: str) -> pki.Pair:
         """Return a certificate for a server on loopback, and of those names, that every kubeconfig here trusts."""
         return self._pki.authority.issue(f"serving-{name}", name, hosts=hosts)
+
+    def connect(self) -> HTTPConnection:
+        """Return a connection to the API server, as its administrator."""
+        return self.api.connect()
 
     def metrics(self) -> str:
         """Return the API server's own metrics, in the Prometheus text format."""

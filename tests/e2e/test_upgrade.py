@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.proxy import Proxy
 from tests.e2e.release import pull_secret
 from tests.integration.creates import SteadyCreates, calls, failed_open
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.e2e.release import Release
-    from tests.e2e.site import Local
+    from tests.e2e.site import Site
 
 LEAST_CREATES = 300
 """Fewer would prove little. Where a change is over sooner, creates go on after it, which also sees what the last of the
@@ -48,14 +49,14 @@ def tenant(release: Release) -> str:
 
 @pytest.mark.parametrize("change", [upgrade, rollback, restart])
 def test_no_create_fails_and_none_fails_open(
-    local: Local, release: Release, tenant: str, change: Callable[[Release], None]
+    site: Site, release: Release, tenant: str, change: Callable[[Release], None]
 ) -> None:
-    cluster = local.node.cluster
-    open_before, calls_before = failed_open(cluster), calls(cluster)
-    with SteadyCreates(cluster.api, tenant, per_second=40, stored=True) as creates:
-        change(release)
-        creates.go_on_until(LEAST_CREATES)
-    assert creates.failures == []
-    assert failed_open(cluster) == open_before
-    assert creates.patched >= LEAST_CREATES
-    assert calls(cluster) - calls_before >= creates.patched
+    with Proxy(site) as server:
+        open_before, calls_before = failed_open(server), calls(server)
+        with SteadyCreates(server, tenant, per_second=40, stored=True) as creates:
+            change(release)
+            creates.go_on_until(LEAST_CREATES)
+        assert creates.failures == []
+        assert failed_open(server) == open_before
+        assert creates.patched >= LEAST_CREATES
+        assert calls(server) - calls_before >= creates.patched

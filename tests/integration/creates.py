@@ -7,8 +7,7 @@ import json
 import re
 import threading
 import time
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Protocol
 
 from tests.cluster.supervise import wait_until
 from tests.integration.playground import COPY, names, pod
@@ -16,9 +15,6 @@ from tests.integration.playground import COPY, names, pod
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
-
-    from tests.cluster.api import Api
-    from tests.cluster.cluster import Cluster
 
 WEBHOOK = "pods.pullsecrets.webhook"
 THEIRS = "theirs"
@@ -31,15 +27,24 @@ POD = {
 _THREADS = 4
 
 
+class ApiServer(Protocol):
+    """An API server, as far as it takes to create Pods and to count what it made of them."""
+
+    def connect(self) -> http.client.HTTPConnection:
+        """Return a connection with credentials that it accepts."""
+
+    def metrics(self) -> str:
+        """Return its own metrics, in the Prometheus text format."""
+
+
 class SteadyCreates:
     """Creates Pods while its ``with`` block lasts, as many a second as told, and keeps count of what came back.
 
     By dry run, or with ``stored`` for good: then they stay, and never run.
     """
 
-    def __init__(self, api: Api, namespace: str, per_second: float = 160, *, stored: bool = False) -> None:
-        address = urlsplit(api.url)
-        self._host, self._port, self._context = address.hostname or "", address.port, api._context
+    def __init__(self, server: ApiServer, namespace: str, per_second: float = 160, *, stored: bool = False) -> None:
+        self._connect = server.connect
         self._path = f"/api/v1/namespaces/{namespace}/pods{'' if stored else '?dryRun=All'}"
         self._body = json.dumps(POD).encode()
         self._seconds_between = _THREADS / per_second
@@ -56,7 +61,7 @@ class SteadyCreates:
         return self.patched / (self.ended - self.started)
 
     def _create_until_the_end(self) -> None:
-        connection = http.client.HTTPSConnection(self._host, self._port, timeout=30, context=self._context)
+        connection = self._connect()
         due = time.monotonic()
         while not self._ending.wait(max(0.0, due - time.monotonic())):
             due = max(due + self._seconds_between, time.monotonic() - 1)
@@ -68,7 +73,7 @@ class SteadyCreates:
                     self.patched += 1
         connection.close()
 
-    def _create(self, connection: http.client.HTTPSConnection) -> str | None:
+    def _create(self, connection: http.client.HTTPConnection) -> str | None:
         """Create one Pod; return what is wrong with the answer, if anything."""
         connection.request("POST", self._path, self._body, {"Content-Type": "application/json"})
         response = connection.getresponse()
@@ -95,23 +100,23 @@ class SteadyCreates:
         self.ended = time.monotonic()
 
 
-def failed_open(cluster: Cluster) -> int:
+def failed_open(server: ApiServer) -> int:
     """Return how many calls of the webhook for Pods the API server has given up and let pass."""
-    return _count(cluster, "apiserver_admission_webhook_fail_open_count")
+    return _count(server, "apiserver_admission_webhook_fail_open_count")
 
 
-def rejected(cluster: Cluster) -> int:
+def rejected(server: ApiServer) -> int:
     """Return how many requests the API server has refused because of the webhook for Pods."""
-    return _count(cluster, "apiserver_admission_webhook_rejection_count")
+    return _count(server, "apiserver_admission_webhook_rejection_count")
 
 
-def calls(cluster: Cluster) -> int:
+def calls(server: ApiServer) -> int:
     """Return how many calls of the webhook for Pods the API server has counted."""
-    return _count(cluster, "apiserver_admission_webhook_request_total")
+    return _count(server, "apiserver_admission_webhook_request_total")
 
 
-def _count(cluster: Cluster, metric: str) -> int:
+def _count(server: ApiServer, metric: str) -> int:
     lines = re.findall(
-        rf'^{metric}\{{[^}}]*name="{re.escape(WEBHOOK)}"[^}}]*\}} (\S+)$', cluster.metrics(), re.MULTILINE
+        rf'^{metric}\{{[^}}]*name="{re.escape(WEBHOOK)}"[^}}]*\}} (\S+)$', server.metrics(), re.MULTILINE
     )
     return sum(int(float(value)) for value in lines)

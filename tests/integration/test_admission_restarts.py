@@ -122,7 +122,7 @@ def no_admission_lost(playground: Playground) -> Iterator[SteadyCreates]:
     playground.await_selected(namespace, "first")
     cluster = playground.cluster
     opened, called = failed_open(cluster), calls(cluster)
-    with SteadyCreates(cluster.api, namespace) as creates:
+    with SteadyCreates(cluster, namespace) as creates:
         yield creates
     opened, called = failed_open(cluster) - opened, calls(cluster) - called
     print(f"{creates.patched} Pods, {creates.per_second:.0f} a second; {called} calls, {opened} failed open")

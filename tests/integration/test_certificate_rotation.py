@@ -129,7 +129,7 @@ def no_handshake_lost(world: Rotating) -> Iterator[Handshakes]:
     log = cluster.log(programs.API_SERVER)
     begin = log.stat().st_size
     handshakes = Handshakes(world.bundle, list(world.replicas), SETTLE_SECONDS)
-    with SteadyCreates(cluster.api, namespace) as creates, handshakes:
+    with SteadyCreates(cluster, namespace) as creates, handshakes:
         yield handshakes
     opened, called = failed_open(cluster) - opened, calls(cluster) - called
     accepted = world.balancer.accepted - accepted
