@@ -322,11 +322,6 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
-def test_every_page_of_the_documentation_is_in_its_index() -> None:
-    linked = set(LINK.findall((DOCS / "README.md").read_text()))
-    assert {page.name for page in DOCS.glob("*.md")} - {"README.md"} <= linked
-
-
 @every_page
 def test_no_page_names_a_path_of_one_machine(page: Path) -> None:
     text = page.read_text()
