@@ -34,12 +34,13 @@ check: $(READY) ## format, lint, types, import contracts, chart: changes no file
 	$(RUN)/python -m tests.chart.readme --check
 	test -z "$$(gofmt -l tests/cluster/binary tests/bench/baselines tests/oracle 2>/dev/null)"
 
-fix: $(READY) ## format, mend what ruff can mend, write what is made from the chart
+fix: $(READY) ## format, mend what ruff can mend, write what is made from the chart and of the commands
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
 	$(RUN)/python -m tests.chart.readme
 	$(RUN)/python -m tests.chart.dashboard
 	$(RUN)/python -m tests.chart.snapshots
+	$(RUN)/python -m tests.demo.screenshots >/dev/null
 
 docs: $(READY) ## the documentation as a site, into site/; a link or a page that is missing is an error
 	@$(UV) sync --quiet --frozen --inexact --group docs

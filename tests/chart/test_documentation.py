@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.chart.declared import values
 from tests.chart.rendered import FULLNAME, NAMESPACE, SAMPLE, render
 from tests.chart.valuesets import VALUE_SETS
 from tests.cluster.helm import CHART
+from tests.unit.documented import PAGES, in_code
 from webhook.config.document import parse
 from webhook.errors import ConfigurationInvalid
 
@@ -67,6 +69,25 @@ def test_every_kind_that_is_installed_is_on_the_page_about_the_chart() -> None:
     named = set(re.findall(r"[A-Z][A-Za-z]+", section))
     one_of_many = {kind: {kind, f"{kind}s", f"{kind.removesuffix('y')}ies"} for kind in kinds if "Binding" not in kind}
     assert [kind for kind, words in one_of_many.items() if not words & named] == []
+
+
+def test_every_value_that_a_page_names_is_one_of_the_chart() -> None:
+    known = {path for value in values() for path in with_parents(value.path)}
+    value = rf"(?<![\w./-])(?:{'|'.join(path for path in known if '.' not in path)})(?:\.\w+)+(?![\w/(\[-])"
+    named = {
+        (page.name, path)
+        for page in PAGES
+        for code in in_code(page.read_text())
+        for path in re.findall(value, code)
+        if path not in known
+    }
+    assert named == set()
+
+
+def with_parents(path: str) -> Iterator[str]:
+    names = path.split(".")
+    for end in range(1, len(names) + 1):
+        yield ".".join(names[:end])
 
 
 def fields(schema: dict[str, Any], definitions: dict[str, Any], path: str) -> Iterator[str]:

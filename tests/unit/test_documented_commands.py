@@ -10,7 +10,7 @@ import pytest
 import typer.core
 import typer.main
 
-from tests.unit.documented import DOCS, PAGES, ROOT, first_column, names, rows, section
+from tests.unit.documented import DOCS, PAGES, ROOT, first_column, in_code, names, rows, section
 from webhook.cli import EXIT_BUG, EXIT_USAGE, app
 
 PAGE = DOCS / "commands.md"
@@ -131,3 +131,10 @@ def test_the_help_of_each_command_has_examples_that_are_flags_of_it(name: str) -
     for line in lines:
         assert line.split()[1] == name
         assert set(re.findall(r"(?<=\s)--?[a-zA-Z][a-z-]*", line)) <= known
+
+
+def test_every_flag_that_a_page_names_is_one_of_a_command() -> None:
+    of_others = {"--admission-control-config-file", "--help", "--platform", "--set", "--version"}
+    known = {flag for command in commands().values() for names_of, *_ in flags_of(command) for flag in names_of}
+    named = {flag for page in PAGES for code in in_code(page.read_text()) for flag in re.findall(r"^(--[a-z-]+)", code)}
+    assert named - of_others - known == set()

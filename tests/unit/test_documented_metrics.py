@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.documented import DOCS, ROOT, first_column, names, rows, section, texts
+from tests.unit.documented import DOCS, PAGES, ROOT, first_column, names, rows, section, texts
 from tests.unit.observe.statuses import STATUS
 from webhook.admission.handler import Answer
 from webhook.core.model import Reason
@@ -90,3 +90,9 @@ def test_the_documented_actions_are_those_that_the_executor_counts() -> None:
 
 def test_the_documented_results_of_a_write_are_those_that_there_are() -> None:
     assert first_column("metrics.md", "Results of a write") == list(Result)
+
+
+def test_every_metric_that_a_page_names_is_there() -> None:
+    known = {name for heading in ("Both roles", "serve", "sync") for name in documented_metrics(heading)}
+    named = {name for page in PAGES for name in re.findall(r"\bpullsecrets_\w+", page.read_text())}
+    assert {re.sub(r"_(?:bucket|sum|count)$", "", name) for name in named} - known == set()
