@@ -13,5 +13,6 @@ html_title = f"{project} {builder.version()}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_show_copyright = False
 html_use_index = False
 pygments_style = "friendly"
