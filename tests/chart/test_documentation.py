@@ -61,11 +61,22 @@ def test_the_documented_rights_are_the_rendered_rights(component: str) -> None:
     assert documented_rights(component) == render(SAMPLE).rights(component)
 
 
+def what_is_installed() -> tuple[str, set[str]]:
+    """Return what the page about the chart says of it, and the kinds that any values render."""
+    text = (DOCS / "chart.md").read_text()
+    (section,) = re.findall(r"^## What is installed\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+    return section, {item["kind"] for values in VALUE_SETS.values() for item in render(values).objects}
+
+
+def test_every_kind_that_the_page_about_the_chart_names_is_installed() -> None:
+    section, kinds = what_is_installed()
+    named = {word for cells in rows(section) for word in re.findall(r"\b[A-Z]\w+", re.sub(r"`[^`]*`", "", cells[0]))}
+    singular = {re.sub(r"ies$", "y", word).removesuffix("s") for word in named}
+    assert singular - kinds == set()
+
+
 def test_every_kind_that_is_installed_is_on_the_page_about_the_chart() -> None:
-    (section,) = re.findall(
-        r"^## What is installed\n(.*?)^## ", (DOCS / "chart.md").read_text(), re.MULTILINE | re.DOTALL
-    )
-    kinds = {item["kind"] for values in VALUE_SETS.values() for item in render(values).objects}
+    section, kinds = what_is_installed()
     named = set(re.findall(r"[A-Z][A-Za-z]+", section))
     one_of_many = {kind: {kind, f"{kind}s", f"{kind.removesuffix('y')}ies"} for kind in kinds if "Binding" not in kind}
     assert [kind for kind, words in one_of_many.items() if not words & named] == []
