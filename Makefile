@@ -9,7 +9,7 @@ READY := .venv/.ready
 PYTEST := $(RUN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit check fix audit fuzz bench bench-admission bench-sync image e2e e2e-setup package cluster clean
+.PHONY: help run test unit check fix docs audit fuzz bench bench-admission bench-sync image e2e e2e-setup package cluster clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -34,12 +34,17 @@ check: $(READY) ## format, lint, types, import contracts, chart: changes no file
 	$(RUN)/python -m tests.chart.readme --check
 	test -z "$$(gofmt -l tests/cluster/binary tests/bench/baselines tests/oracle 2>/dev/null)"
 
-fix: $(READY) ## format, mend what ruff can mend, write what is made from the chart
+fix: $(READY) ## format, mend what ruff can mend, write what is made from the chart and of the commands
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
 	$(RUN)/python -m tests.chart.readme
 	$(RUN)/python -m tests.chart.dashboard
 	$(RUN)/python -m tests.chart.snapshots
+	$(RUN)/python -m tests.demo.screenshots >/dev/null
+
+docs: $(READY) ## the documentation as a site, into site/; a link or a page that is missing is an error
+	@$(UV) sync --quiet --frozen --inexact --group docs
+	@$(RUN)/python -m tests.site
 
 audit: $(READY) ## known vulnerabilities of what is locked, where they can be asked for
 	$(RUN)/python -m tests.supply --uv=$(UV)
@@ -86,7 +91,7 @@ cluster: $(READY) ## a local control plane to play with, until Ctrl-C
 	@$(RUN)/python -m tests.cluster up
 
 clean: ## remove what was built here; the cluster's binary stays in the user's cache
-	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(READY): pyproject.toml uv.lock
 	@test -x "$(UV)" || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet uv; }

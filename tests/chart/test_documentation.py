@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.chart.declared import values
 from tests.chart.rendered import FULLNAME, NAMESPACE, SAMPLE, render
 from tests.chart.valuesets import VALUE_SETS
 from tests.cluster.helm import CHART
+from tests.unit.documented import PAGES, in_code
 from webhook.config.document import parse
 from webhook.errors import ConfigurationInvalid
 
@@ -59,14 +61,44 @@ def test_the_documented_rights_are_the_rendered_rights(component: str) -> None:
     assert documented_rights(component) == render(SAMPLE).rights(component)
 
 
+def what_is_installed() -> tuple[str, set[str]]:
+    """Return what the page about the chart says of it, and the kinds that any values render."""
+    text = (DOCS / "chart.md").read_text()
+    (section,) = re.findall(r"^## What is installed\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+    return section, {item["kind"] for values in VALUE_SETS.values() for item in render(values).objects}
+
+
+def test_every_kind_that_the_page_about_the_chart_names_is_installed() -> None:
+    section, kinds = what_is_installed()
+    named = {word for cells in rows(section) for word in re.findall(r"\b[A-Z]\w+", re.sub(r"`[^`]*`", "", cells[0]))}
+    singular = {re.sub(r"ies$", "y", word).removesuffix("s") for word in named}
+    assert singular - kinds == set()
+
+
 def test_every_kind_that_is_installed_is_on_the_page_about_the_chart() -> None:
-    (section,) = re.findall(
-        r"^## What is installed\n(.*?)^## ", (DOCS / "chart.md").read_text(), re.MULTILINE | re.DOTALL
-    )
-    kinds = {item["kind"] for values in VALUE_SETS.values() for item in render(values).objects}
+    section, kinds = what_is_installed()
     named = set(re.findall(r"[A-Z][A-Za-z]+", section))
     one_of_many = {kind: {kind, f"{kind}s", f"{kind.removesuffix('y')}ies"} for kind in kinds if "Binding" not in kind}
     assert [kind for kind, words in one_of_many.items() if not words & named] == []
+
+
+def test_every_value_that_a_page_names_is_one_of_the_chart() -> None:
+    known = {path for value in values() for path in with_parents(value.path)}
+    value = rf"(?<![\w./-])(?:{'|'.join(path for path in known if '.' not in path)})(?:\.\w+)+(?![\w/(\[-])"
+    named = {
+        (page.name, path)
+        for page in PAGES
+        for code in in_code(page.read_text())
+        for path in re.findall(value, code)
+        if path not in known
+    }
+    assert named == set()
+
+
+def with_parents(path: str) -> Iterator[str]:
+    names = path.split(".")
+    for end in range(1, len(names) + 1):
+        yield ".".join(names[:end])
 
 
 def fields(schema: dict[str, Any], definitions: dict[str, Any], path: str) -> Iterator[str]:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-WORKFLOWS = sorted((Path(__file__).parents[2] / ".github" / "workflows").iterdir())
+ROOT = Path(__file__).parents[2]
+CI = ROOT / ".ci" / "run"
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
 
 
 def document(path: Path) -> dict[str, Any]:
@@ -36,3 +38,16 @@ def test_what_runs_for_strangers_may_read_alone() -> None:
         if "pull_request" in workflow["on"]:
             assert all("permissions" not in job for job in workflow["jobs"].values())
         assert "pull_request_target" not in workflow["on"]
+
+
+@pytest.mark.parametrize("path", [CI, *WORKFLOWS], ids=lambda path: path.name)
+def test_what_is_made_there_can_be_made(path: Path) -> None:
+    targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    made = re.findall(r"^(?: *- run:| *run:)? *make ([a-z0-9-]+)", path.read_text(), re.MULTILINE)
+    assert set(made) <= set(targets)
+
+
+def test_whoever_breaks_the_documentation_is_told() -> None:
+    (docs,) = (document(path)["jobs"]["docs"] for path in WORKFLOWS if path.name == "ci.yml")
+    assert docs["steps"][-1] == {"run": "make docs"}
+    assert re.search(r"^make check\nmake docs$", CI.read_text(), re.MULTILINE)

@@ -21,6 +21,7 @@ from webhook.cli.completion import PROGRAM, answers_a_shell, completion
 from webhook.cli.coverage import coverage
 from webhook.cli.explain import explain
 from webhook.cli.export import export
+from webhook.cli.help import Command, Group
 from webhook.cli.plan import plan
 from webhook.cli.serve import serve
 from webhook.cli.sync import sync
@@ -34,20 +35,23 @@ EXIT_BUG = 3
 
 app = typer.Typer(
     name="pullsecrets",
+    cls=Group,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 done; 1 something is found, or left; 2 what was asked for cannot be had; 3 a bug. "
+    "A flag goes before its environment variable.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(serve)
-app.command()(sync)
-app.command()(plan)
-app.command()(explain)
-app.command()(check)
-app.command()(coverage)
-app.command()(export)
-app.command()(cleanup)
-app.command()(completion)
+app.command(cls=Command, short_help="Answer the API server's admission reviews over HTTPS.")(serve)
+app.command(cls=Command, short_help="Keep copies, ServiceAccounts and certificate as they should be.")(sync)
+app.command(cls=Command, short_help="Tell what would happen in a cluster or to manifests, and why.")(plan)
+app.command(cls=Command, short_help="Tell gate by gate why an object gets its pull secrets or not.")(explain)
+app.command(cls=Command, short_help="Tell whether an installation is healthy.")(check)
+app.command(cls=Command, short_help="Tell which running workloads would fail on a fresh node.")(coverage)
+app.command(cls=Command, short_help="Write policies for the API server that do the same.")(export)
+app.command(cls=Command, short_help="Take away all that the release has made.")(cleanup)
+app.command(cls=Command, short_help="Print the script by which a shell completes.")(completion)
 
 
 def _print_version(wanted: bool) -> None:
@@ -58,9 +62,18 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def pullsecrets(
-    *, _version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_print_version)] = False
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit.")
+    ] = False,
 ) -> None:
-    """Give every Pod and ServiceAccount of an opted-in namespace its imagePullSecrets."""
+    """Give every Pod and ServiceAccount of an opted-in namespace its imagePullSecrets.
+
+    \b
+    pullsecrets plan -A                      what would happen in a cluster, and why
+    pullsecrets explain pod/web -n team-a    why a Pod gets its pull secrets or not
+    pullsecrets check                        whether an installation is healthy
+    """  # noqa: D301 - \b is for the help text
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -56,7 +56,7 @@ complete --command {PROGRAM} --arguments "(__{PROGRAM})"
 }
 
 
-def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]) -> None:
+def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="The shell to complete for.")]) -> None:
     """Print the script by which a shell completes what is typed.
 
     \b

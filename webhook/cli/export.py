@@ -27,7 +27,7 @@ class Target(StrEnum):
 
 
 def export(
-    target: Annotated[Target, typer.Argument(metavar="TARGET", help="mutating-admission-policy")],  # noqa: ARG001 - the only one
+    target: Annotated[Target, typer.Argument(metavar="TARGET", help="What to write.")],  # noqa: ARG001 - the only one
     config: options.Config,
     *,
     namespace: options.Namespace,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import pty
 import re
 import subprocess
 import sys
@@ -255,41 +253,6 @@ def test_every_flag_is_documented() -> None:
     assert {
         parameter.envvar for parameter in command.params if parameter.envvar and parameter.envvar not in page
     } == set()
-
-
-@pytest.mark.parametrize(("columns", "first"), [(80, "RESULT"), (200, "NAMESPACE  OBJECT")])
-def test_a_table_on_a_terminal_fits_it_and_cuts_nothing(columns: int, first: str) -> None:
-    text = _on_a_terminal(columns, "-f", "examples/team-a.yaml", "--config", "examples/configuration.yaml")
-
-    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()]
-    assert max(map(len, lines)) <= columns
-    assert lines[0].lstrip().startswith(first)
-    assert "…" not in text
-    for word in ("ServiceAccount/api", "+ registry-credentials", "namespace-selected"):
-        assert word in text
-    assert "\x1b[32m+ registry-credentials" in text
-
-
-def _on_a_terminal(columns: int, *arguments: str) -> str:
-    ours, theirs = pty.openpty()
-    with open(ours, "rb", buffering=0) as terminal:  # noqa: PTH123 - a descriptor has no path
-        environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from webhook.cli import main; main()", "plan", *arguments],
-            cwd=ROOT,
-            env=environment,
-            stdout=theirs,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(theirs)
-        text = b""
-        try:
-            while chunk := terminal.read(65536):
-                text += chunk
-        except OSError:
-            pass  # how Linux tells that nobody has the other end open any more
-        assert process.wait() == 1
-    return text.decode()
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

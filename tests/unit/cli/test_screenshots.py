@@ -7,9 +7,7 @@ from tests.demo.screenshots import COMMANDS, IMAGES, picture
 
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_the_picture_in_the_documentation_is_what_is_printed(name: str) -> None:
-    assert picture(COMMANDS[name].split()) == (IMAGES / f"{name}.svg").read_text(), (
-        "make it anew: python -m tests.demo.screenshots"
-    )
+    assert picture(COMMANDS[name].split()) == (IMAGES / f"{name}.svg").read_text(), "make it anew: make fix"
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))

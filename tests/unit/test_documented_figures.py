@@ -1,0 +1,64 @@
+"""Limits and times that pages tell are those of the code."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.documented import DOCS
+from webhook.admission.acceptor import MOST_CONNECTIONS
+from webhook.admission.endpoint import LARGEST_BODY, MOST_HELD_BYTES, SMALL_BODY
+from webhook.admission.protocol import Deadlines
+from webhook.cli.check import LOOK_SECONDS
+from webhook.cli.cleanup import LINES
+from webhook.core.dockerconfig import LARGEST_COPY
+from webhook.kube.connections import KEEPALIVE_IDLE, KEEPALIVE_INTERVAL
+from webhook.kube.lease import Timing
+from webhook.kube.reflector import BACKOFF_BASE, BACKOFF_CAP, INACTIVITY_SECONDS
+from webhook.live.check import copies
+from webhook.observe.page import PER_PAGE
+from webhook.registries.login import LOGIN_SECONDS
+from webhook.sync import certificates, grace, loop, queue, status
+
+KIB, MIB = 1024, 1024 * 1024
+WORDS = {2: "two", 5: "five", 10: "ten", 20: "twenty", 100: "hundred"}
+CLIENT = Deadlines()
+LEASE = Timing()
+
+
+@pytest.mark.parametrize(
+    ("page", "sentence"),
+    [
+        ("injection.md", f"Bodies over {LARGEST_BODY // MIB} MiB are refused with 413"),
+        (
+            "injection.md",
+            f"cut off after {CLIENT.handshake:g}, {CLIENT.header:g} and {CLIENT.body:g} seconds",
+        ),
+        ("injection.md", f"A replica holds {MOST_HELD_BYTES // MIB} MiB of bodies at once"),
+        ("injection.md", f"Reviews of up to {SMALL_BODY // KIB} KiB that come in one piece"),
+        ("injection.md", f"It serves {MOST_CONNECTIONS:,} connections at once"),
+        ("metrics.md", f"at most {MOST_HELD_BYTES // MIB} MiB, beyond which requests get 429"),
+        ("metrics.md", f"because {MOST_CONNECTIONS:,} were open"),
+        ("metrics.md", f"took more than {CLIENT.handshake:g} seconds"),
+        ("architecture.md", f"Idle connections live for {CLIENT.idle:g} s"),
+        ("architecture.md", f"After {LEASE.renew_deadline:g} s without success it no longer calls itself leader"),
+        ("architecture.md", f"after {LEASE.duration:g} s another may take over"),
+        ("architecture.md", f"from {queue.RETRY_BASE:g} s, doubling, at most {queue.RETRY_CAP:g} s"),
+        ("architecture.md", f"up to {WORDS[loop.CONFLICT_ATTEMPTS]} times at once"),
+        ("sync.md", f"Every {loop.FULL_PASS_SECONDS / 60:g} minutes all namespaces are looked at"),
+        ("sync.md", f"its references stay for {WORDS[int(grace.GRACE_SECONDS / 60)]} minutes"),
+        ("sync.md", f"waits: {queue.RETRY_BASE:g} s, doubling, at most {queue.RETRY_CAP:g} s"),
+        ("sync.md", f"again after {BACKOFF_BASE:g} s, doubling, at most {BACKOFF_CAP:g} s"),
+        ("sync.md", f"after {KEEPALIVE_IDLE} s, then every {KEEPALIVE_INTERVAL} s"),
+        ("sync.md", f"is given up after {INACTIVITY_SECONDS:g} s"),
+        ("sync.md", f"a result over {LARGEST_COPY // MIB} MiB"),
+        ("certificates.md", f"it looks every {certificates.LOOK_SECONDS:g} seconds"),
+        ("status.md", f"name {WORDS[status.EXAMPLES]} at most"),
+        ("status.md", f"a {WORDS[PER_PAGE]} are on one page"),
+        ("check.md", f"looks again every {WORDS[int(LOOK_SECONDS)]} seconds"),
+        ("check.md", f"A registry has {WORDS[int(LOGIN_SECONDS)]} seconds"),
+        ("check.md", f"{WORDS[copies.SHOWN]} are named and the others counted"),
+        ("commands.md", f"at most {LINES} lines of it"),
+    ],
+)
+def test_a_figure_on_a_page_is_that_of_the_code(page: str, sentence: str) -> None:
+    assert sentence in " ".join((DOCS / page).read_text().split())
