@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.chart.rendered import FULLNAME, NAMESPACE, Rendered, render
+from webhook.live.webhooks import MODE_ANNOTATION
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 CERT_MANAGER = "cert-manager.io/v1"
@@ -47,7 +48,8 @@ def test_sync_issues_only_where_it_manages(mode: str) -> None:
 def test_nothing_of_cert_manager_is_rendered_where_it_is_not_asked_for(mode: str) -> None:
     rendered = of_mode(mode)
     assert not [item for item in rendered.objects if "cert-manager" in item["apiVersion"]]
-    assert "annotations" not in rendered.one("MutatingWebhookConfiguration")["metadata"]
+    annotations = rendered.one("MutatingWebhookConfiguration")["metadata"]["annotations"]
+    assert annotations == {MODE_ANNOTATION: mode}
 
 
 @pytest.mark.parametrize("mode", ["self-managed", "cert-manager"])
@@ -66,7 +68,8 @@ def test_a_provided_bundle_may_be_left_to_the_roots_of_the_system(bundle: str, r
 def test_cert_manager_injects_the_authority_of_the_serving_certificate() -> None:
     rendered = of_mode("cert-manager")
     annotations = rendered.one("MutatingWebhookConfiguration")["metadata"]["annotations"]
-    assert annotations == {"cert-manager.io/inject-ca-from": f"{NAMESPACE}/{FULLNAME}-webhook"}
+    inject = {"cert-manager.io/inject-ca-from": f"{NAMESPACE}/{FULLNAME}-webhook"}
+    assert annotations == {MODE_ANNOTATION: "cert-manager", **inject}
     assert certificate(rendered)["secretName"] == f"{FULLNAME}-tls"
 
 

@@ -29,7 +29,7 @@ def test_the_job_runs_before_anything_of_the_release_is_deleted() -> None:
 
 def test_what_the_job_needs_is_no_hook_and_so_still_there() -> None:
     rendered = render()
-    hooks = [item for item in rendered.objects if "annotations" in item["metadata"]]
+    hooks = [item for item in rendered.objects if "helm.sh/hook" in item["metadata"].get("annotations", {})]
     assert [item["kind"] for item in hooks] == ["Job"]
     assert pod()["serviceAccountName"] == rendered.one("ServiceAccount", "-cleanup")["metadata"]["name"]
     volumes = {volume["name"]: volume for volume in pod()["volumes"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -73,7 +73,7 @@ def install(site: Site) -> Iterator[Callable[..., Release]]:
     """Install releases for the scenarios of one file; what is still there at its end is uninstalled."""
     installed: list[Release] = []
 
-    def make(name: str, **values: object) -> Release:
+    def make(name: str, **values: Any) -> Release:  # noqa: ANN401 (Helm values are any JSON)
         release = Release(site, name, **values)
         release.install()
         installed.append(release)

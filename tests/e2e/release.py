@@ -28,17 +28,17 @@ def pull_secret(name: str = COPY, source: str = SOURCE) -> dict[str, Any]:
 class Release:
     """A release in a namespace of its own, which enforces the restricted Pod security standard."""
 
-    def __init__(self, site: Site, name: str, **values: Any) -> None:  # noqa: ANN401 (Helm values are any JSON)
+    def __init__(self, site: Site, name: str, namespace: str = "", **values: Any) -> None:  # noqa: ANN401 (any JSON)
         self.site = site
         self.name = name
         self.values: dict[str, Any] = {"pullSecrets": [pull_secret()], **values}
-        self.namespace = site.create_namespace(f"{name}-system", RESTRICTED)
+        self.namespace = namespace or site.create_namespace(f"{name}-system", RESTRICTED)
         site.set_source(self.namespace, site.password)
 
     @property
     def fullname(self) -> str:
         """What the names of its objects begin with; two of its Deployments add their component."""
-        return f"{self.name}-pull-secret-webhook"
+        return self.name if CHART.name in self.name else f"{self.name}-{CHART.name}"
 
     @property
     def deployments(self) -> tuple[str, str]:

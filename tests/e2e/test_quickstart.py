@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e import images
+from tests.e2e.reader import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.e2e.site import Site
 
-PAGE = Path(__file__).parents[2] / "docs" / "quickstart.md"
 NAMESPACE = "pull-secrets"
 RELEASE = "pull-secret-webhook"
-
-
-def commands() -> list[str]:
-    """Return the five commands, as a reader copies them."""
-    blocks = re.findall(r"^   ```sh\n(.*?)^   ```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    return [textwrap.dedent(block).strip() for block in blocks]
 
 
 @pytest.fixture
@@ -45,7 +37,7 @@ def shell(site: Site) -> Iterator[Site]:
 
 @pytest.mark.usefixtures("local")
 def test_five_commands_from_nothing_to_an_injected_pod(shell: Site) -> None:
-    make, load, install, label, run = commands()
+    _variables, make, load, install, label, run = blocks("quickstart.md")
     assert make == "make image"
     # This node got the image as an archive: there is no kind here. What the command names must be what was built.
     assert load == f"kind load docker-image {images.ours()}"

@@ -16,6 +16,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterFailed
 from tests.cluster.programs import LOOPBACK
 from tests.integration import certmanager
+from tests.integration.commands import of_release
 from tests.integration.creates import failed_open
 from tests.integration.handshakes import ca_bundle
 from tests.integration.playground import COPY, Playground, eventually, names, pod
@@ -81,6 +82,16 @@ def test_a_provided_certificate_is_served_and_left_to_its_owner(
     assert_admits(world)
     assert_sync_has_no_part_in_it(world)
     assert ca_bundle(cluster.api, world.installation.fullname) == authority.certificate_pem
+    world.apply(world.installation.namespace, "Secret", world.installation.ca_secret, {"stringData": {"left": "over"}})
+    assert findings(world) == {}
+
+
+def findings(world: Playground) -> dict[str, str]:
+    """Return what ``pullsecrets check`` finds about rights and certificates, by code."""
+    ran = of_release(world, "check", f"--namespace={world.installation.namespace}", "-o", "json")
+    checks = json.loads(ran.out)["checks"]
+    found = {each["code"]: each["detail"] for each in checks if each["result"] == "finding"}
+    return {code: detail for code, detail in found.items() if code < "PSW030"}
 
 
 def test_the_objects_for_cert_manager_are_what_its_kinds_take(
@@ -112,6 +123,7 @@ def test_what_cert_manager_writes_is_served_and_left_to_it(
     inject(cluster, world.installation.fullname, authority.certificate_pem)
     assert_admits(world)
     assert_sync_has_no_part_in_it(world)
+    assert findings(world) == {}
     world.installation.set_configuration(retired=["gone"])
     assert ca_bundle(cluster.api, world.installation.fullname) == authority.certificate_pem
 

@@ -17,6 +17,7 @@ from webhook.core.preview.row import Effect
 from webhook.core.selection import DECLINE_ANNOTATION
 from webhook.live.check.codes import TITLES
 from webhook.live.check.outcome import State
+from webhook.live.webhooks import MODE_ANNOTATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,8 +48,9 @@ def test_the_documented_events_are_those_that_sync_writes() -> None:
 
 def test_the_documented_labels_and_annotations_are_those_that_there_are() -> None:
     text = "".join(page.read_text() for page in PAGES)
-    documented = set(re.findall(r"(?<![\w.])pullsecrets\.webhook/[a-z-]+(?![\w])", text))
-    assert documented == {DEFAULT_OPT_IN_LABEL, DECLINE_ANNOTATION, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL}
+    documented = set(re.findall(r"(?<![\w.])pullsecrets\.webhook/[a-z-]*[a-z](?!\w)", text))
+    ours = {DEFAULT_OPT_IN_LABEL, DECLINE_ANNOTATION, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL, MODE_ANNOTATION}
+    assert documented == ours
 
 
 # Results

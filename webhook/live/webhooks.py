@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 SUFFIX = ".pullsecrets.webhook"
 """How the name of each of our webhooks ends, whatever the release is called."""
 
+MODE_ANNOTATION = "pullsecrets.webhook/certificates"
+"""Of the configuration: the chart's value ``certificates.mode``."""
+
 
 class ServiceReference(msgspec.Struct, frozen=True):
     """Where a webhook is, as a Service."""
@@ -136,6 +139,11 @@ class WebhookConfiguration(msgspec.Struct, frozen=True):
     def release(self) -> str:
         """The name of the Helm release, as the chart's labels have it."""
         return (self.metadata.labels or {}).get("app.kubernetes.io/instance", "")
+
+    @property
+    def certificates_mode(self) -> str:
+        """Who keeps the certificate, as the chart's value ``certificates.mode`` has it; empty where it does not say."""
+        return (self.metadata.annotations or {}).get(MODE_ANNOTATION, "")
 
     def release_namespaces(self) -> list[str]:
         """Return the namespaces that may be the release's, the likeliest first.

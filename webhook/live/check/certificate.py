@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from certs.validity import certificates_in, chain_of, check_key, covers, is_trusted
 from webhook.errors import CertificateInvalid
 from webhook.kube.resources import SECRETS
-from webhook.live.check.outcome import Check, Context, Outcome, finding, unknown
+from webhook.live.check.outcome import Check, Context, Outcome, finding, note, unknown
 from webhook.sync.shapes import decode_secret
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ def _used(context: Context, chain: list[Certificate]) -> Iterator[Outcome]:
     for each in webhook.webhooks if webhook else ():
         client = each.client_config
         bundle = b64decode(client.ca_bundle)
-        if not bundle:
+        if not bundle and webhook and webhook.certificates_mode == "provided":
+            yield note("PSW015", f"{each.name} has no caBundle: the API server's system must trust the certificate")
+        elif not bundle:
             yield finding("PSW015", f"{each.name} has no caBundle")
         elif not is_trusted(chain, certificates_in(bundle)[0], context.now):
             yield finding("PSW015", f"the caBundle of {each.name} does not trust the serving certificate")

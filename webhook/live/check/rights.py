@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from webhook.kube.resources import SECRETS, Resource
+from webhook.kube.resources import Resource
 from webhook.kube.wire import decoder
 from webhook.live.check.outcome import Check, Context, Outcome, finding
 
@@ -54,7 +54,7 @@ def _sync_rights(context: Context) -> Iterator[Right]:
     for name in installed.configuration.source_names:
         yield Right(("get", "list", "watch"), "secrets", where, name)
     yield Right(("get", "create", "patch"), "leases", where, f"{fullname}-sync", "coordination.k8s.io")
-    if _is_self_managed(context):
+    if installed.webhook is not None and installed.webhook.certificates_mode == "self-managed":
         kind = "mutatingwebhookconfigurations"
         yield Right(("get", "list", "watch", "patch"), kind, name=fullname, group="admissionregistration.k8s.io")
         for suffix in ("tls", "ca"):
@@ -67,15 +67,6 @@ def _webhook_rights(context: Context) -> Iterator[Right]:
     yield Right(("get", "list", "watch"), "secrets", installed.release.namespace, f"{installed.fullname}-tls")
     if installed.configuration.needs_namespace_labels:
         yield Right(("get", "list", "watch"), "namespaces")
-
-
-def _is_self_managed(context: Context) -> bool:
-    """Whether sync issues the certificate: then it has made the Secret of its authority."""
-    installed = context.installed
-    annotations = (installed.webhook.metadata.annotations or {}) if installed.webhook else {}
-    if "cert-manager.io/inject-ca-from" in annotations:
-        return False
-    return context.reader.one(SECRETS, f"{installed.fullname}-ca", installed.release.namespace) is not None
 
 
 def _look(context: Context) -> Iterator[Outcome]:

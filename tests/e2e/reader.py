@@ -1,0 +1,59 @@
+"""Somebody who has a page of the documentation open, and types its commands as they are written."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.e2e.site import Site
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+SECONDS = 300
+
+_PROGRAMS = ROOT / ".venv" / "bin"
+"""Helm, and pullsecrets as a plugin of kubectl."""
+
+
+class Typed(NamedTuple):
+    """How a block of commands ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def blocks(page: str, language: str = "sh") -> list[str]:
+    """Return the blocks of code of a page in one language, in their order, without the indentation of a list."""
+    text = (DOCS / page).read_text()
+    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(block).strip() for _, block in found]
+
+
+class Reader:
+    """Has a shell in the checkout's top folder, the variables that pages ask for, and a folder for files."""
+
+    def __init__(self, site: Site, folder: Path, variables: Mapping[str, str]) -> None:
+        self.folder = folder
+        (folder / "charts").symlink_to(ROOT / "charts")
+        path = f"{_PROGRAMS}:{site.environment['PATH']}"
+        self._environment = {**site.environment, **variables, "PATH": path, "KUBECONFIG": str(site.kubeconfig)}
+
+    def types(self, commands: str, **variables: str) -> Typed:
+        """Run a block of commands to its end."""
+        done = subprocess.run(
+            ["sh", "-e", "-c", commands],
+            env={**self._environment, **variables},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+        )
+        return Typed(done.returncode, done.stdout, done.stderr)
