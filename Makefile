@@ -32,7 +32,7 @@ check: $(READY) ## format, lint, types, import contracts, chart: changes no file
 	$(RUN)/yamllint --strict .
 	$(HELM) lint --strict --quiet charts/pull-secret-webhook
 	$(RUN)/python -m tests.chart.readme --check
-	test -z "$$(gofmt -l tests/cluster/binary tests/bench/baselines tests/oracle 2>/dev/null)"
+	test -z "$$(gofmt -l tests/cluster/binary tests/e2e/certmanager tests/bench/baselines tests/oracle 2>/dev/null)"
 
 fix: $(READY) ## format, mend what ruff can mend, write what is made from the chart and of the commands
 	$(RUN)/ruff check --fix .

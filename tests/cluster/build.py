@@ -39,8 +39,8 @@ class Target:
     package: str = "."
     variables: Mapping[str, str] = field(default_factory=dict)
     """What the linker sets: the full name of a variable, and its value."""
-    modules: Sequence[str] = ()
-    """Modules whose folder ``config`` is kept beside the binary, under their name."""
+    manifests: Mapping[str, str] = field(default_factory=dict)
+    """Modules of which a folder is kept beside the binary, under their name: the module, and the folder in it."""
 
     def digest(self) -> str:
         """Return what the cache is keyed by: a short hash of everything that the build is made of."""
@@ -65,8 +65,8 @@ def into(folder: Path, target: Target) -> None:
         _compile(go, environment, target, finished / target.names[0])
         for name in target.names[1:]:
             (finished / name).symlink_to(target.names[0])
-        for module in target.modules:
-            _keep_config(go, environment, target, module, finished / module)
+        for module, within in target.manifests.items():
+            _keep(go, environment, target, module, within, finished / module)
         finished.rename(folder)
         if caches:
             shutil.rmtree(caches)  # only now: an interrupted build goes on where it was
@@ -88,10 +88,10 @@ def _count_packages(go: str, environment: dict[str, str], target: Target) -> int
     return sum(not line.startswith("go: ") for line in lines)
 
 
-def _keep_config(go: str, environment: dict[str, str], target: Target, module: str, output: Path) -> None:
+def _keep(go: str, environment: dict[str, str], target: Target, module: str, within: str, output: Path) -> None:
     argv = [go, "list", "-m", "-f", "{{.Dir}}", module]
     *_, folder = _run(argv, environment, target.sources, "modules read", None)
-    shutil.copytree(Path(folder.strip()) / "config", output, copy_function=shutil.copyfile)
+    shutil.copytree(Path(folder.strip()) / within, output, copy_function=shutil.copyfile)
 
 
 def _run(argv: Sequence[str], environment: dict[str, str], cwd: Path, what: str, total: int | None) -> list[str]:

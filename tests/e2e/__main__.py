@@ -14,6 +14,7 @@ from tests.cluster import binaries
 from tests.cluster.errors import ClusterFailed
 from tests.cluster.node import requirements, sandbox
 from tests.e2e import images
+from tests.e2e.certmanager import controllers
 from tests.e2e.knative import serving
 from tests.image.errors import ImageFailed
 
@@ -35,6 +36,7 @@ def main(arguments: list[str]) -> int:
     try:
         binaries.find(binaries.PROGRAMS)
         serving.find()
+        controllers.find()
         images.make()
     except (ClusterFailed, ImageFailed) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -171,7 +171,7 @@ def test_a_certificate_of_ones_own_and_back_again(site: Site, release: Release, 
     (reader.folder / "ca.crt").write_bytes(authority.certificate_pem)
     (reader.folder / "tls.crt").write_bytes(leaf.certificate_pem)
     (reader.folder / "tls.key").write_bytes(leaf.private_key_pem)
-    *steps, back = blocks("howto/cert-manager.md")
+    _, *steps, back = blocks("howto/cert-manager.md")
 
     with Proxy(site) as server:
         opened = failed_open(server)

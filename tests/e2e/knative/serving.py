@@ -25,7 +25,7 @@ _TARGET = build.Target(
     title=f"Knative Serving's controller {VERSION}",
     expectation="2 to 3 minutes on two cores",
     package="knative.dev/serving/cmd/controller",
-    modules=(_SERVING, _NETWORKING, _CACHING),
+    manifests=dict.fromkeys((_SERVING, _NETWORKING, _CACHING), "config"),
 )
 _KINDS = (
     f"{_SERVING}/core/300-resources",

@@ -1,0 +1,1 @@
+"""cert-manager, as a process beside the cluster."""

@@ -1,0 +1,141 @@
+"""cert-manager issues the webhook's certificate and renews it, and its injector tells the API server whom to trust."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certs.authority import issue_authority
+from certs.validity import chain_of
+from tests.e2e.certmanager import controllers
+from tests.e2e.proxy import Proxy
+from tests.e2e.reader import Reader
+from tests.e2e.site import COPY
+from tests.e2e.workloads import pod
+from tests.integration.creates import SteadyCreates, failed_open
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.e2e.release import Release
+    from tests.e2e.site import Site
+
+ISSUER = "platform-ca"
+EXPIRY = re.compile(r"^pullsecrets_certificate_expiry_timestamp_seconds (\S+)$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def release(site: Site, install: Callable[..., Release]) -> Release:
+    if site.local:
+        controllers.start(site.local.node.cluster)
+    elif not site.exists("crd", "certificates.cert-manager.io"):
+        pytest.skip("needs cert-manager, and the cluster that E2E_KUBECONFIG names does not have it")
+    return install("managed", certificates={"mode": "cert-manager"})
+
+
+@pytest.fixture(scope="module")
+def tenant(release: Release) -> str:
+    return release.create_tenant("certified")
+
+
+@pytest.fixture
+def reader(site: Site, tmp_path: Path) -> Reader:
+    return Reader(site, tmp_path, {})
+
+
+def stored(site: Site, release: Release) -> bytes:
+    """Return the serving certificate in its Secret, as PEM."""
+    secret = site.get("secret", f"{release.fullname}-tls", "-n", release.namespace)
+    return base64.b64decode(secret["data"]["tls.crt"])
+
+
+def served(site: Site, release: Release) -> set[float]:
+    """Return when the certificates expire that the webhook's Pods serve, as their metrics say; Unix time."""
+    selector = "app.kubernetes.io/component=webhook"
+    names = [each["metadata"]["name"] for each in site.get("pods", "-n", release.namespace, "-l", selector)["items"]]
+    path = f"/api/v1/namespaces/{release.namespace}/pods/{{}}:8080/proxy/metrics"
+    found = [EXPIRY.search(site.kubectl("get", "--raw", path.format(name))) for name in names]
+    return {float(each[1]) for each in found if each}
+
+
+def await_served(site: Site, release: Release, other_than: bytes = b"") -> None:
+    """Wait until every replica serves what is in the Secret, and that has changed."""
+
+    def as_stored() -> bool:
+        pem = stored(site, release)
+        return pem != other_than and served(site, release) == {chain_of(pem)[0].not_valid_after_utc.timestamp()}
+
+    site.wait(as_stored, "every replica serves the certificate that is stored")
+
+
+def await_healthy(reader: Reader) -> None:
+    checked = reader.types("kubectl pullsecrets check --wait")
+    assert checked.code == 0, f"{checked.out}{checked.err}"
+
+
+def test_a_pod_pulls_by_way_of_its_certificate(site: Site, tenant: str, reader: Reader) -> None:
+    site.apply(pod("web", site.private_image) | {"metadata": {"name": "web", "namespace": tenant}})
+    site.kubectl("wait", "--for=condition=ready", "pod/web", "-n", tenant, "--timeout=90s")
+    assert site.references(tenant, "pod", "web") == [COPY]
+    await_healthy(reader)
+
+
+def test_a_renewal_loses_no_call(site: Site, release: Release, tenant: str) -> None:
+    before = stored(site, release)
+    with Proxy(site) as server:
+        opened = failed_open(server)
+        with SteadyCreates(server, tenant, per_second=40) as creates:
+            renew(site, release)
+            await_served(site, release, other_than=before)
+        assert creates.failures == []
+        assert failed_open(server) == opened
+
+
+def renew(site: Site, release: Release) -> None:
+    """Have the certificate issued anew before its time, as ``cmctl renew`` does."""
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    condition = {
+        "type": "Issuing",
+        "status": "True",
+        "reason": "ManuallyTriggered",
+        "message": "by a test",
+        "lastTransitionTime": now,
+    }
+    certificate = ("certificate", f"{release.fullname}-webhook", "-n", release.namespace)
+    conditions: list[dict[str, Any]] = site.get(*certificate)["status"]["conditions"]
+    patch = json.dumps({"status": {"conditions": [*conditions, condition]}})
+    site.kubectl("patch", *certificate, "--subresource=status", "--type=merge", f"--patch={patch}")
+
+
+def test_another_issuer_may_sign_it(site: Site, release: Release, tenant: str, reader: Reader) -> None:
+    authority = issue_authority(datetime.now(UTC), timedelta(days=400))
+    data = {"tls.crt": authority.certificate_pem.decode(), "tls.key": authority.private_key_pem.decode()}
+    metadata = {"name": ISSUER, "namespace": controllers.NAMESPACE}
+    secret = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "stringData": data}
+    issuer = {"apiVersion": "cert-manager.io/v1", "kind": "ClusterIssuer", "spec": {"ca": {"secretName": ISSUER}}}
+    site.apply(secret | {"metadata": metadata}, issuer | {"metadata": {"name": ISSUER}})
+    before = stored(site, release)
+    release.upgrade(certificates={"mode": "cert-manager", "issuerRef": {"name": ISSUER, "kind": "ClusterIssuer"}})
+    await_served(site, release, other_than=before)
+    await_healthy(reader)
+    assert chain_of(stored(site, release))[0].issuer == chain_of(authority.certificate_pem)[0].subject
+    with Proxy(site) as server, SteadyCreates(server, tenant, per_second=40) as creates:
+        creates.go_on_until(40)
+    assert creates.failures == []
+
+
+@pytest.mark.parametrize("mode", ["self-managed", "cert-manager"])
+def test_another_mode_takes_over(site: Site, release: Release, tenant: str, reader: Reader, mode: str) -> None:
+    before = stored(site, release)
+    release.upgrade(certificates={"mode": mode})
+    await_served(site, release, other_than=before)
+    await_healthy(reader)
+    with Proxy(site) as server, SteadyCreates(server, tenant, per_second=40) as creates:
+        creates.go_on_until(40)
+    assert creates.failures == []
