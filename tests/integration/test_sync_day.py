@@ -16,7 +16,8 @@ from tests.integration.oracle import Oracle
 from tests.integration.playground import COPY, Playground
 from tests.integration.tenants import GOLD, pull_secrets
 from webhook.config.file import ConfigurationFile
-from webhook.core.plan import NamespaceState, plan_namespace
+from webhook.core.plan import plan_namespace
+from webhook.core.state import NamespaceState
 from webhook.kube.connect import connect
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from webhook.kube.wire import ObjectList, decoder

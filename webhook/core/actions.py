@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from webhook.core.plan import Copy, ServiceAccount
+    from webhook.core.state import Copy, ServiceAccount
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from webhook.core.model import Configuration
-    from webhook.core.plan import NamespaceState, ServiceAccount
     from webhook.core.selection import Namespace
+    from webhook.core.state import NamespaceState, ServiceAccount
 
 ENFORCE_ANNOTATION = "kubernetes.io/enforce-mountable-secrets"
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from webhook.core.model import Configuration
-    from webhook.core.plan import Copy, NamespaceState
+    from webhook.core.state import Copy, NamespaceState
 
 
 class CopyState(StrEnum):

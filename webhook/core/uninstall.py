@@ -10,7 +10,7 @@ from webhook.core.selection import selected_pull_secrets
 
 if TYPE_CHECKING:
     from webhook.core.model import Configuration
-    from webhook.core.plan import NamespaceState
+    from webhook.core.state import NamespaceState
 
 
 def plan_uninstall(state: NamespaceState, configuration: Configuration) -> NamespacePlan:

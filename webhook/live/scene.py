@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from webhook.core.coverage import registries_for
 from webhook.core.explain.outcome import Scene, explain_namespace, explain_subject, explain_unreadable
-from webhook.core.plan import Copy, NamespaceState, plan_namespace
+from webhook.core.plan import plan_namespace
 from webhook.core.preview.copies import hashes_for
 from webhook.core.preview.world import World
+from webhook.core.state import Copy, NamespaceState
 from webhook.core.subject import AdmittedObject
 from webhook.errors import Forbidden, UsageError
 from webhook.kube.resources import PODS, SERVICE_ACCOUNTS, Collection
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from webhook.core.explain.step import Explanation
     from webhook.core.inject import Subject
-    from webhook.core.plan import ServiceAccount
     from webhook.core.selection import Namespace
+    from webhook.core.state import ServiceAccount
     from webhook.live.reader import Reader
     from webhook.live.release import Installed
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from webhook.core.dockerconfig import Credentials
-    from webhook.core.plan import Copy
+    from webhook.core.state import Copy
     from webhook.errors import SourceInvalid
     from webhook.live.reader import Reader
     from webhook.live.release import Installed

@@ -10,7 +10,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from webhook.core.plan import NamespaceState
+from webhook.core.state import NamespaceState
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.observe.sync_status import WatchStatus
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from webhook.core.model import Configuration
-    from webhook.core.plan import Copy, ServiceAccount
     from webhook.core.selection import Namespace
+    from webhook.core.state import Copy, ServiceAccount
     from webhook.kube.client import Client
     from webhook.sync.release import Release
     from webhook.sync.sources import SourceBook

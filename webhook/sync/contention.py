@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from webhook.core.actions import NamespacePlan
-    from webhook.core.plan import NamespaceState
+    from webhook.core.state import NamespaceState
 
 FRESH_LIMIT = 2000
 """Objects remembered that nobody has undone yet. A cold start writes more; what finds no place in between is noticed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from webhook.core.plan import NamespaceState
+from webhook.core.state import NamespaceState
 from webhook.errors import ApiError
 from webhook.kube.listing import list_decoder, list_objects
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Collection
@@ -21,8 +21,8 @@ from webhook.sync.table import Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from webhook.core.plan import Copy, ServiceAccount
     from webhook.core.selection import Namespace
+    from webhook.core.state import Copy, ServiceAccount
     from webhook.kube.client import Client
     from webhook.sync.release import Release
 

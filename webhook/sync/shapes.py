@@ -13,8 +13,8 @@ from webhook.core.backfill import enforces_references
 from webhook.core.dockerconfig import COPY_KEY, content_hash
 from webhook.core.inject import LocalObjectReference, references_of
 from webhook.core.ownership import is_ours
-from webhook.core.plan import Copy, ServiceAccount
 from webhook.core.selection import Namespace, declined_names
+from webhook.core.state import Copy, ServiceAccount
 from webhook.kube.wire import ObjectMeta, decoder
 
 if TYPE_CHECKING:

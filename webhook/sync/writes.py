@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from webhook.core.dockerconfig import COPY_KEY
+from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.core.jsonpatch import SERVICE_ACCOUNT_PATH, additions, expect_resource_version, removals
 from webhook.core.ownership import FIELD_MANAGER, labels_for
-from webhook.core.plan import COPY_TYPE
 from webhook.errors import ApiError, Conflict, NotFound
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
 from webhook.sync.outcome import Result, Undone, result_of
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from webhook.core.actions import AddReferences, ApplyCopy, RemoveReferences
-    from webhook.core.plan import Copy, ServiceAccount
+    from webhook.core.state import Copy, ServiceAccount
     from webhook.kube.client import Client
     from webhook.sync.contention import Contention
     from webhook.sync.release import Release

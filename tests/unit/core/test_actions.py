@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from webhook.core.actions import AddReferences, ApplyCopy, DeleteCopy, NamespacePlan, RemoveReferences
 from webhook.core.inject import References
-from webhook.core.plan import Copy, ServiceAccount
+from webhook.core.state import Copy, ServiceAccount
 
 
 def account(name: str, **changes: bool) -> ServiceAccount:

@@ -9,8 +9,9 @@ from webhook.core.backfill import ENFORCE_ANNOTATION, enforces_references
 from webhook.core.inject import References
 from webhook.core.labels import Operator, Requirement, Selector
 from webhook.core.model import Configuration, NameFilter, PodPolicy, PullSecret
-from webhook.core.plan import Copy, NamespaceState, ServiceAccount, plan_namespace
+from webhook.core.plan import plan_namespace
 from webhook.core.selection import Namespace
+from webhook.core.state import Copy, NamespaceState, ServiceAccount
 
 LABEL = "pullsecrets.webhook/inject"
 NAMESPACE = Namespace("team-a", {LABEL: "enabled"})

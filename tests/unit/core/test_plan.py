@@ -17,12 +17,14 @@ from webhook.core.actions import (
     NamespacePlan,
     RemoveReferences,
 )
+from webhook.core.dockerconfig import COPY_TYPE
 from webhook.core.inject import References
 from webhook.core.jsonpatch import PatchOperation, additions, removals
 from webhook.core.labels import Operator, Requirement, Selector
 from webhook.core.model import Configuration, NameFilter, PullSecret
-from webhook.core.plan import COPY_TYPE, Copy, NamespaceState, ServiceAccount, plan_namespace
+from webhook.core.plan import plan_namespace
 from webhook.core.selection import Namespace
+from webhook.core.state import Copy, NamespaceState, ServiceAccount
 
 LABEL = "pullsecrets.webhook/inject"
 OPTED_IN = Namespace("team-a", {LABEL: "enabled"})

@@ -6,10 +6,10 @@ import pytest
 
 from webhook.core.inject import References, Subject
 from webhook.core.model import Configuration, NameFilter, PullSecret
-from webhook.core.plan import Copy, NamespaceState, ServiceAccount
 from webhook.core.preview.cluster import Forecaster
 from webhook.core.preview.secrets import Expected
 from webhook.core.selection import Namespace
+from webhook.core.state import Copy, NamespaceState, ServiceAccount
 
 if TYPE_CHECKING:
     from webhook.core.preview.row import Row

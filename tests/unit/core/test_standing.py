@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from webhook.core.model import Configuration, PullSecret
-from webhook.core.plan import Copy, NamespaceState
 from webhook.core.selection import Namespace
 from webhook.core.standing import CopyState, Standing, standings
+from webhook.core.state import Copy, NamespaceState
 
 OPTED_IN = Namespace("a", {"pullsecrets.webhook/inject": "enabled"})
 CONFIGURATION = Configuration((PullSecret("one", ("harbor",)),), retired=("old",))

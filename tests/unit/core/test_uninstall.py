@@ -5,8 +5,8 @@ from dataclasses import replace
 from webhook.core.actions import DeleteCopy, NamespacePlan, RemoveReferences
 from webhook.core.inject import References
 from webhook.core.model import Configuration, PullSecret
-from webhook.core.plan import Copy, NamespaceState, ServiceAccount
 from webhook.core.selection import Namespace
+from webhook.core.state import Copy, NamespaceState, ServiceAccount
 from webhook.core.uninstall import plan_uninstall
 
 CONFIGURATION = Configuration(

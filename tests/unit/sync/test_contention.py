@@ -8,8 +8,8 @@ from tests.unit.sync.clock import Clock
 from webhook.core.actions import AddReferences, ApplyCopy, NamespacePlan
 from webhook.core.contention import CALM_SECONDS, COPIES, REFERENCES
 from webhook.core.inject import References
-from webhook.core.plan import Copy, NamespaceState, ServiceAccount
 from webhook.core.selection import Namespace
+from webhook.core.state import Copy, NamespaceState, ServiceAccount
 from webhook.sync import contention as module
 from webhook.sync.contention import Contended, Contention
 

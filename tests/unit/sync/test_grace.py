@@ -7,7 +7,7 @@ import pytest
 from tests.unit.sync.clock import Clock
 from webhook.core.actions import DeleteCopy, NamespacePlan, RemoveReferences
 from webhook.core.inject import References
-from webhook.core.plan import Copy, ServiceAccount
+from webhook.core.state import Copy, ServiceAccount
 from webhook.sync.grace import GRACE_SECONDS, Grace
 
 STRICT = ServiceAccount("a", "strict", "9", {}, References(True, ("old",)), enforces=True)

@@ -15,8 +15,7 @@ import pytest
 
 from tests.unit.polling import until
 from tests.unit.sync.world import CONFIGURATION, LABEL, OURS, RELEASE
-from webhook.core.dockerconfig import COPY_KEY
-from webhook.core.plan import COPY_TYPE
+from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.errors import Invalid
 from webhook.kube.listing import PAGE_BYTES
 from webhook.sync.caches import Caches

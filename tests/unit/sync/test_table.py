@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from webhook.core.plan import Copy
 from webhook.core.selection import Namespace
+from webhook.core.state import Copy
 from webhook.sync.caches import _same_copy
 from webhook.sync.table import NamespaceTable, Table
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from webhook.core.actions import NamespacePlan
     from webhook.core.inject import Decision
     from webhook.core.model import Configuration
-    from webhook.core.plan import NamespaceState, ServiceAccount
     from webhook.core.preview.secrets import Expected
     from webhook.core.selection import Namespace
+    from webhook.core.state import NamespaceState, ServiceAccount
 
 ORIGIN = "cluster"
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from webhook.core.actions import NamespacePlan
     from webhook.core.model import Configuration, PullSecret
-    from webhook.core.plan import Copy, NamespaceState
     from webhook.core.preview.secrets import Expected
+    from webhook.core.state import Copy, NamespaceState
 
 HASH_OF_UNSEEN = "unseen"
 """Stands for a content that is not known, where there is no copy to compare it with."""

@@ -12,7 +12,7 @@ from webhook.core.credential import SourceReason, decode_base64
 from webhook.core.dockerconfig import COPY_KEY, Credentials, content_hash, merge, parse_source, render
 from webhook.core.model import Reason
 from webhook.core.ownership import RELEASE_NAMESPACE_LABEL, is_a_copy
-from webhook.core.plan import Copy
+from webhook.core.state import Copy
 from webhook.errors import SourceInvalid
 
 if TYPE_CHECKING:

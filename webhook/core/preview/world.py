@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from webhook.core.backfill import enforces_references
-from webhook.core.plan import NamespaceState, ServiceAccount, plan_namespace
+from webhook.core.plan import plan_namespace
 from webhook.core.preview.copies import hashes_for
 from webhook.core.preview.objects import read_annotations, read_namespace, read_subject
 from webhook.core.preview.secrets import Expected, Sources, read_copy, read_source
+from webhook.core.state import NamespaceState, ServiceAccount
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from webhook.core.actions import NamespacePlan
     from webhook.core.inject import Subject
     from webhook.core.model import Configuration
-    from webhook.core.plan import Copy
     from webhook.core.preview.manifest import Manifest
     from webhook.core.selection import Namespace
+    from webhook.core.state import Copy
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,13 @@ from webhook.core.explain.step import Explanation, Verdict
 from webhook.core.inject import References, Subject, decide
 from webhook.core.labels import Operator, Requirement, Selector
 from webhook.core.model import Configuration, NameFilter, OptIn, PodPolicy, PullSecret, Reason
-from webhook.core.plan import Copy, NamespaceState, ServiceAccount, plan_namespace
+from webhook.core.plan import plan_namespace
 from webhook.core.preview.copies import hashes_for
 from webhook.core.preview.manifest import Manifest
 from webhook.core.preview.secrets import Expected, Sources
 from webhook.core.preview.world import World
 from webhook.core.selection import Namespace
+from webhook.core.state import Copy, NamespaceState, ServiceAccount
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
