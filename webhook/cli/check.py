@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ from webhook.cli import options
 from webhook.cli.cluster import reading, wanted
 from webhook.cli.lifetimes import parse_duration
 from webhook.cli.output import ReportForm
+from webhook.cli.printing import standard_output
 from webhook.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     with reading(kubeconfig, context) as reader:
         asked = _registries(registry_ca_file) if registries else None
         report = _awaited(lambda: look(reader, wanted(None, namespace, release), asked), seconds)
-    render(report, output, sys.stdout)
+    with standard_output() as file:
+        render(report, output, file)
     typer.echo(summary(report), err=True)
     if report.exit_code:
         raise typer.Exit(report.exit_code)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from webhook.cli import options
 from webhook.cli.cluster import reading, usual_namespace, wanted
 from webhook.cli.output import PageForm
+from webhook.cli.printing import standard_output
 from webhook.errors import UsageError
 
 EXIT_EXPOSED = 1
@@ -49,7 +49,8 @@ def coverage(  # noqa: PLR0913 - one parameter is one flag
     with progress() as seen, reading(kubeconfig, context, seen) as reader:
         installed = find_release(reader, wanted(config, namespace, release))
         found = read_coverage(reader, installed, where, selector)
-    render(found, output, sys.stdout)
+    with standard_output() as file:
+        render(found, output, file)
     typer.echo(summary(found), err=True)
     if any(each.exposure is Exposure.EXPOSED for each in found):
         raise typer.Exit(EXIT_EXPOSED)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from webhook.cli import options
 from webhook.cli.cluster import load, reading, usual_namespace, wanted
 from webhook.cli.output import Form
+from webhook.cli.printing import standard_output
 from webhook.cli.target import Target, complete_target, parse_target
 from webhook.errors import UsageError
 
@@ -54,7 +54,8 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
 
     named = parse_target(target)
     if named.kind == "reason":
-        render_reason(named.name, sys.stdout)
+        with standard_output() as file:
+            render_reason(named.name, file)
         return
     if filename:
         found = _from_files(named, filename, config, namespace, in_namespace or "default")
@@ -66,7 +67,8 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
 
             installed = find_release(reader, wanted(config, namespace, release))
             found = _other(named, chosen) or explain_live(reader, installed, named.kind, named.name, chosen)
-    render(found, output, sys.stdout)
+    with standard_output() as file:
+        render(found, output, file)
     typer.echo(verdict(found), err=True)
     if found.stop is not None:
         raise typer.Exit(EXIT_STOPPED)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from webhook import __version__
 from webhook.cli import options
+from webhook.cli.printing import standard_output
 from webhook.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,9 +56,10 @@ def export(
     documents = manifests(configuration, release)
     if not documents:
         raise UsageError(f"{config}: the configuration has no pull secrets, so there is nothing to export")
-    _comment([f"Written by pullsecrets {__version__}, for Kubernetes 1.36 and newer."], sys.stdout)
-    _comment(remarks(configuration, namespace), sys.stdout)
-    dump(documents, sys.stdout)
+    with standard_output() as file:
+        _comment([f"Written by pullsecrets {__version__}, for Kubernetes 1.36 and newer."], file)
+        _comment(remarks(configuration, namespace), file)
+        dump(documents, file)
 
 
 def _comment(sentences: Iterable[str], file: TextIO) -> None:

@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from webhook.cli import options
 from webhook.cli.output import Output
+from webhook.cli.printing import standard_output
 from webhook.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from webhook.core.preview.manifest import Manifest
@@ -98,17 +97,9 @@ def _of_files(
 def _show(result: Preview, output: Output) -> None:
     from webhook.cli.render import render, summary  # noqa: PLC0415 - as above
 
-    _print(lambda: render(result, output, sys.stdout))
+    with standard_output() as file:
+        render(result, output, file)
     typer.echo(summary(result), err=True)
-
-
-def _print(write: Callable[[], None]) -> None:
-    try:
-        write()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever reads has seen enough, as `| head` does. Python would fail once more when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(manifests: Sequence[Manifest], output: Output) -> None:

@@ -96,3 +96,49 @@ def test_in_a_pipe_there_is_one_line_for_each_row_however_narrow(arguments: tupl
     assert "\x1b" not in done.stdout
     assert all(word in done.stdout for word in WORDS[arguments])
     assert not [line for line in done.stdout.splitlines() if line.startswith(" ")]
+
+
+# Where standard output goes
+
+REASON = ("explain", "reason/injected")
+EXPORT = ("export", "mutating-admission-policy", *PLAN[3:], "--namespace", "pull-secrets")
+
+whoever = pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(PLAN, 1), (EXPLAIN, 1), (REASON, 0), (EXPORT, 0)],
+    ids=["plan", "explain", "reason", "export"],
+)
+
+
+def by_a_shell(arguments: tuple[str, ...], redirected: str) -> subprocess.CompletedProcess[str]:
+    program = f'"{sys.executable}" -c "from webhook.cli import main; main()"'
+    command = f'{program} "$@" {redirected}'
+    return subprocess.run(
+        ["sh", "-c", command, "sh", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False
+    )
+
+
+@whoever
+def test_nobody_reads_on(arguments: tuple[str, ...], code: int) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    program = [sys.executable, "-c", "from webhook.cli import main; main()"]
+    done = subprocess.run(
+        [*program, *arguments], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(write)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+
+
+@whoever
+def test_it_is_closed_from_the_start(arguments: tuple[str, ...], code: int) -> None:
+    done = by_a_shell(arguments, ">&-")
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+
+
+@whoever
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_full_disk_is_told(arguments: tuple[str, ...], code: int) -> None:  # noqa: ARG001 (it is another here)
+    done = by_a_shell(arguments, ">/dev/full")
+    assert done.returncode == 2
+    assert done.stderr == "error: the result cannot be written where standard output goes: No space left on device\n"
