@@ -13,30 +13,37 @@ import pytest
 from certs.authority import issue_authority
 from certs.validity import chain_of
 from tests.e2e.certmanager import controllers
+from tests.e2e.inventory import await_left, everything
 from tests.e2e.proxy import Proxy
 from tests.e2e.reader import Reader
+from tests.e2e.release import Release
 from tests.e2e.site import COPY
 from tests.e2e.workloads import pod
-from tests.integration.creates import SteadyCreates, failed_open
+from tests.integration.creates import THEIRS, SteadyCreates, failed_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.e2e.release import Release
     from tests.e2e.site import Site
 
+MANAGED = {"mode": "cert-manager"}
 ISSUER = "platform-ca"
+LEAST_CREATES = 300
 EXPIRY = re.compile(r"^pullsecrets_certificate_expiry_timestamp_seconds (\S+)$", re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def release(site: Site, install: Callable[..., Release]) -> Release:
+@pytest.fixture(scope="module", autouse=True)
+def _cert_manager(site: Site) -> None:
     if site.local:
         controllers.start(site.local.node.cluster)
     elif not site.exists("crd", "certificates.cert-manager.io"):
         pytest.skip("needs cert-manager, and the cluster that E2E_KUBECONFIG names does not have it")
-    return install("managed", certificates={"mode": "cert-manager"})
+
+
+@pytest.fixture(scope="module")
+def release(install: Callable[..., Release]) -> Release:
+    return install("managed", certificates=MANAGED)
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +56,21 @@ def reader(site: Site, tmp_path: Path) -> Reader:
     return Reader(site, tmp_path, {})
 
 
-def stored(site: Site, release: Release) -> bytes:
-    """Return the serving certificate in its Secret, as PEM."""
-    secret = site.get("secret", f"{release.fullname}-tls", "-n", release.namespace)
-    return base64.b64decode(secret["data"]["tls.crt"])
+def secret_of(release: Release, what: str = "tls") -> tuple[str, ...]:
+    """The Secret with the serving certificate, or ``ca`` with its authority, as kubectl's arguments."""
+    return "secret", f"{release.fullname}-{what}", "-n", release.namespace
+
+
+def stored(site: Site, release: Release, what: str = "tls") -> bytes:
+    """Return the certificate in a Secret, as PEM; empty where there is no Secret."""
+    secret = secret_of(release, what)
+    return base64.b64decode(site.get(*secret)["data"]["tls.crt"]) if site.exists(*secret) else b""
+
+
+def trusted(site: Site, release: Release) -> set[str]:
+    """Return the ``caBundle`` of each webhook, in base64."""
+    webhooks = site.get("mutatingwebhookconfiguration", release.fullname)["webhooks"]
+    return {each["clientConfig"].get("caBundle", "") for each in webhooks}
 
 
 def served(site: Site, release: Release) -> set[float]:
@@ -69,7 +87,9 @@ def await_served(site: Site, release: Release, other_than: bytes = b"") -> None:
 
     def as_stored() -> bool:
         pem = stored(site, release)
-        return pem != other_than and served(site, release) == {chain_of(pem)[0].not_valid_after_utc.timestamp()}
+        if pem in {b"", other_than}:
+            return False
+        return served(site, release) == {chain_of(pem)[0].not_valid_after_utc.timestamp()}
 
     site.wait(as_stored, "every replica serves the certificate that is stored")
 
@@ -79,26 +99,18 @@ def await_healthy(reader: Reader) -> None:
     assert checked.code == 0, f"{checked.out}{checked.err}"
 
 
-def test_a_pod_pulls_by_way_of_its_certificate(site: Site, tenant: str, reader: Reader) -> None:
-    site.apply(pod("web", site.private_image) | {"metadata": {"name": "web", "namespace": tenant}})
+def test_a_pod_pulls_by_way_of_its_certificate(site: Site, release: Release, tenant: str, reader: Reader) -> None:
+    # With a list of its own: a Pod without one gets its ServiceAccount's before any webhook is asked.
+    web = pod("web", site.private_image, imagePullSecrets=[{"name": THEIRS}])
+    site.apply(web | {"metadata": {"name": "web", "namespace": tenant}})
     site.kubectl("wait", "--for=condition=ready", "pod/web", "-n", tenant, "--timeout=90s")
-    assert site.references(tenant, "pod", "web") == [COPY]
+    assert site.references(tenant, "pod", "web") == [THEIRS, COPY]
+    assert trusted(site, release) == {site.get(*secret_of(release))["data"]["ca.crt"]}
     await_healthy(reader)
 
 
-def test_a_renewal_loses_no_call(site: Site, release: Release, tenant: str) -> None:
-    before = stored(site, release)
-    with Proxy(site) as server:
-        opened = failed_open(server)
-        with SteadyCreates(server, tenant, per_second=40) as creates:
-            renew(site, release)
-            await_served(site, release, other_than=before)
-        assert creates.failures == []
-        assert failed_open(server) == opened
-
-
-def renew(site: Site, release: Release) -> None:
-    """Have the certificate issued anew before its time, as ``cmctl renew`` does."""
+def renew(site: Site, release: Release, what: str = "webhook") -> None:
+    """Have a Certificate issued anew before its time, as ``cmctl renew`` does."""
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     condition = {
         "type": "Issuing",
@@ -107,10 +119,48 @@ def renew(site: Site, release: Release) -> None:
         "message": "by a test",
         "lastTransitionTime": now,
     }
-    certificate = ("certificate", f"{release.fullname}-webhook", "-n", release.namespace)
+    certificate = ("certificate", f"{release.fullname}-{what}", "-n", release.namespace)
     conditions: list[dict[str, Any]] = site.get(*certificate)["status"]["conditions"]
     patch = json.dumps({"status": {"conditions": [*conditions, condition]}})
     site.kubectl("patch", *certificate, "--subresource=status", "--type=merge", f"--patch={patch}")
+
+
+def lose(site: Site, release: Release) -> None:
+    site.kubectl("delete", *secret_of(release))
+
+
+@pytest.mark.parametrize("cause", [renew, lose])
+def test_a_renewal_loses_no_call(
+    site: Site, release: Release, tenant: str, cause: Callable[[Site, Release], None]
+) -> None:
+    before = stored(site, release)
+    with Proxy(site) as server:
+        opened = failed_open(server)
+        with SteadyCreates(server, tenant, per_second=40) as creates:
+            cause(site, release)
+            await_served(site, release, other_than=before)
+            release.restart()  # the API server keeps its connections: it shakes hands with new Pods
+            creates.go_on_until(LEAST_CREATES)
+        assert creates.failures == []
+        assert failed_open(server) == opened
+        assert creates.patched >= LEAST_CREATES
+
+
+def test_a_new_authority_is_trusted_with_what_it_signs(
+    site: Site, release: Release, tenant: str, reader: Reader
+) -> None:
+    authority, before, bundle = stored(site, release, "ca"), stored(site, release), trusted(site, release)
+    renew(site, release, "ca")
+    site.wait(lambda: stored(site, release, "ca") not in {b"", authority}, "there is a new authority")
+    assert (stored(site, release), trusted(site, release)) == (before, bundle)
+    await_healthy(reader)
+    renew(site, release)
+    await_served(site, release, other_than=before)
+    await_healthy(reader)
+    assert trusted(site, release) == {base64.b64encode(stored(site, release, "ca")).decode()}
+    with Proxy(site) as server, SteadyCreates(server, tenant, per_second=40) as creates:
+        creates.go_on_until(40)
+    assert creates.failures == []
 
 
 def test_another_issuer_may_sign_it(site: Site, release: Release, tenant: str, reader: Reader) -> None:
@@ -121,7 +171,7 @@ def test_another_issuer_may_sign_it(site: Site, release: Release, tenant: str, r
     issuer = {"apiVersion": "cert-manager.io/v1", "kind": "ClusterIssuer", "spec": {"ca": {"secretName": ISSUER}}}
     site.apply(secret | {"metadata": metadata}, issuer | {"metadata": {"name": ISSUER}})
     before = stored(site, release)
-    release.upgrade(certificates={"mode": "cert-manager", "issuerRef": {"name": ISSUER, "kind": "ClusterIssuer"}})
+    release.upgrade(certificates=MANAGED | {"issuerRef": {"name": ISSUER, "kind": "ClusterIssuer"}})
     await_served(site, release, other_than=before)
     await_healthy(reader)
     assert chain_of(stored(site, release))[0].issuer == chain_of(authority.certificate_pem)[0].subject
@@ -139,3 +189,17 @@ def test_another_mode_takes_over(site: Site, release: Release, tenant: str, read
     with Proxy(site) as server, SteadyCreates(server, tenant, per_second=40) as creates:
         creates.go_on_until(40)
     assert creates.failures == []
+
+
+def test_uninstall_leaves_what_cert_manager_wrote_and_nothing_else(site: Site) -> None:
+    label = "cert-manager.example.com/inject"
+    release = Release(site, "departing", certificates=MANAGED, optIn={"label": label})
+    tenant = site.create_namespace("guest", {label: "enabled"})
+    namespaces = (release.namespace, tenant)
+    before = everything(site, *namespaces)
+    release.install()
+    release.wait_settled(tenant)
+    release.uninstall()
+    secrets = {f"Secret/{release.namespace}/{release.fullname}-{which}" for which in ("tls", "ca")}
+    await_left(site, before, secrets, *namespaces)
+    assert site.references(tenant) == []
