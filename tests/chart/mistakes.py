@@ -157,6 +157,10 @@ CONTRADICTIONS = [
         "certificates.lifetime: 30d1s is longer than caLifetime, 720h; no certificate outlives its authority",
     ),
     (
+        {"certificates": {"mode": "cert-manager", "lifetime": "90d", "caLifetime": "719d"}},
+        "certificates.lifetime: 90d is more than an eighth of caLifetime, 719d; cert-manager renews no certificate",
+    ),
+    (
         {"certificates": {"lifetime": "1h", "caSettle": "16m"}},
         "certificates.caSettle: 16m is more than a quarter of lifetime, 1h",
     ),

@@ -101,6 +101,25 @@ def test_cert_manager_renews_after_two_thirds_of_the_lifetimes_with_a_new_key() 
         assert spec["privateKey"] == {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"}
 
 
+def test_a_certificate_that_an_old_authority_signed_is_renewed_before_the_alert_of_that_authority() -> None:
+    rendered = of_mode("cert-manager", lifetime="90d", caLifetime="720d")
+    serving, authority = (
+        {key: int(str(certificate(rendered, suffix)[key]).removesuffix("s")) for key in ("duration", "renewBefore")}
+        for suffix in ("-webhook", "-ca")
+    )
+    waiting = serving["duration"] - serving["renewBefore"]
+    assert authority["renewBefore"] - waiting >= authority["duration"] // 4
+
+
+@pytest.mark.parametrize(
+    "certificates", [{"mode": "self-managed"}, {"mode": "cert-manager", "issuerRef": {"name": "own"}}]
+)
+def test_elsewhere_a_certificate_may_live_as_long_as_its_authority(
+    certificates: dict[str, Any],
+) -> None:
+    assert render({"certificates": {**certificates, "lifetime": "90d", "caLifetime": "90d"}}).objects
+
+
 @pytest.mark.parametrize(
     ("url", "names"),
     [

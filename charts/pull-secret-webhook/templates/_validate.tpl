@@ -72,8 +72,14 @@
 {{- if and (ne .Values.certificates.mode "provided") (lt $lifetime $least) -}}
 {{- fail (printf "certificates.lifetime: %s is too short to reach every replica in time; give at least %dm" .Values.certificates.lifetime (div $least 60)) -}}
 {{- end -}}
-{{- if gt $lifetime (include "pull-secret-webhook.seconds" .Values.certificates.caLifetime | int) -}}
+{{- $authority := include "pull-secret-webhook.seconds" .Values.certificates.caLifetime | int -}}
+{{- if gt $lifetime $authority -}}
 {{- fail (printf "certificates.lifetime: %s is longer than caLifetime, %s; no certificate outlives its authority" .Values.certificates.lifetime .Values.certificates.caLifetime) -}}
+{{- end -}}
+{{- /* An eighth: signed just before two thirds of the authority, and renewed with a quarter of it left, of which the alerts warn. */ -}}
+{{- $ownAuthority := and (eq .Values.certificates.mode "cert-manager") (not .Values.certificates.issuerRef.name) -}}
+{{- if and $ownAuthority (gt (mul $lifetime 8) $authority) -}}
+{{- fail (printf "certificates.lifetime: %s is more than an eighth of caLifetime, %s; cert-manager renews no certificate because its authority ends" .Values.certificates.lifetime .Values.certificates.caLifetime) -}}
 {{- end -}}
 {{- if gt (mul $settle 4) $lifetime -}}
 {{- fail (printf "certificates.caSettle: %s is more than a quarter of lifetime, %s; a certificate could expire meanwhile" .Values.certificates.caSettle .Values.certificates.lifetime) -}}
