@@ -197,4 +197,5 @@ CONTRADICTIONS = [
     ),
     (entry(name=f"{FULLNAME}-tls"), f'"{FULLNAME}-tls" is the name of a Secret that holds the webhook\'s certificate'),
     (entry(sources=[{"secretName": f"{FULLNAME}-ca"}]), "holds the webhook's certificate"),
+    (entry(sources=[{"secretName": f"{FULLNAME}-issuer"}]), "holds the webhook's certificate"),
 ]

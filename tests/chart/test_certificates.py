@@ -79,6 +79,7 @@ def test_cert_manager_gets_a_certificate_authority_of_the_release_alone() -> Non
     assert authority["isCA"] is True
     assert authority["issuerRef"]["name"] == f"{FULLNAME}-self-signed"
     assert rendered.one("Issuer", "-self-signed")["spec"] == {"selfSigned": {}}
+    assert authority["secretName"] == f"{FULLNAME}-issuer"  # that of sync is another
     assert rendered.one("Issuer", "-ca")["spec"] == {"ca": {"secretName": authority["secretName"]}}
     assert certificate(rendered)["issuerRef"] == {
         "name": f"{FULLNAME}-ca",

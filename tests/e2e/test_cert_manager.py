@@ -58,7 +58,7 @@ def reader(site: Site, tmp_path: Path) -> Reader:
 
 
 def secret_of(release: Release, what: str = "tls") -> tuple[str, ...]:
-    """The Secret with the serving certificate, or ``ca`` with its authority, as kubectl's arguments."""
+    """The Secret with the serving certificate, or ``issuer`` with its authority, as kubectl's arguments."""
     return "secret", f"{release.fullname}-{what}", "-n", release.namespace
 
 
@@ -151,15 +151,15 @@ def test_a_renewal_loses_no_call(
 def test_a_new_authority_is_trusted_with_what_it_signs(
     site: Site, release: Release, tenant: str, reader: Reader
 ) -> None:
-    authority, before, bundle = stored(site, release, "ca"), stored(site, release), trusted(site, release)
+    authority, before, bundle = stored(site, release, "issuer"), stored(site, release), trusted(site, release)
     renew(site, release, "ca")
-    site.wait(lambda: stored(site, release, "ca") not in {b"", authority}, "there is a new authority")
+    site.wait(lambda: stored(site, release, "issuer") not in {b"", authority}, "there is a new authority")
     assert (stored(site, release), trusted(site, release)) == (before, bundle)
     await_healthy(reader)
     renew(site, release)
     await_served(site, release, other_than=before)
     await_healthy(reader)
-    new = chain_of(stored(site, release, "ca"))
+    new = chain_of(stored(site, release, "issuer"))
     old = chain_of(authority) if site.local else []  # before cert-manager 1.19 it was not kept
     assert all({*old, *new} <= set(bundle) for bundle in trusted(site, release))
     with Proxy(site) as server, SteadyCreates(server, tenant, per_second=40) as creates:
@@ -204,6 +204,6 @@ def test_uninstall_leaves_what_cert_manager_wrote_and_nothing_else(site: Site) -
     release.install()
     release.wait_settled(tenant)
     release.uninstall()
-    secrets = {f"Secret/{release.namespace}/{release.fullname}-{which}" for which in ("tls", "ca")}
+    secrets = {f"Secret/{release.namespace}/{release.fullname}-{which}" for which in ("tls", "issuer")}
     await_left(site, before, secrets, *namespaces)
     assert site.references(tenant) == []

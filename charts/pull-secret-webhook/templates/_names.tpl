@@ -20,6 +20,8 @@
 {{- define "pull-secret-webhook.cleanupName" -}}{{ include "pull-secret-webhook.fullname" . }}-cleanup{{- end -}}
 {{- define "pull-secret-webhook.tlsSecret" -}}{{ include "pull-secret-webhook.fullname" . }}-tls{{- end -}}
 {{- define "pull-secret-webhook.caSecret" -}}{{ include "pull-secret-webhook.fullname" . }}-ca{{- end -}}
+{{/* Not that of sync: what each would leave of the other's, after a change of the mode, makes no chain. */}}
+{{- define "pull-secret-webhook.issuerSecret" -}}{{ include "pull-secret-webhook.fullname" . }}-issuer{{- end -}}
 
 {{/* The name, or IP address, that the API server expects in the serving certificate. */}}
 {{- define "pull-secret-webhook.servingName" -}}

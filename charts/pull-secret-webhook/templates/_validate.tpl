@@ -29,7 +29,7 @@
 {{- fail (printf "fullnameOverride: needed, since no Service can be called %q, with a dot in it" $fullname) -}}
 {{- end -}}
 {{- $seen := list -}}
-{{- $certificates := list (include "pull-secret-webhook.tlsSecret" .) (include "pull-secret-webhook.caSecret" .) -}}
+{{- $certificates := list (include "pull-secret-webhook.tlsSecret" .) (include "pull-secret-webhook.caSecret" .) (include "pull-secret-webhook.issuerSecret" .) -}}
 {{- range $index, $pullSecret := .Values.pullSecrets -}}
 {{- if has .name $seen -}}
 {{- fail (printf "pullSecrets[%d].name: %q is there already; give each pull secret a name of its own" $index .name) -}}
