@@ -15,6 +15,7 @@ from base64 import b64decode
 from typing import TYPE_CHECKING, Any
 
 from tests.cluster.ports import free_port
+from tests.cluster.supervise import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,9 +52,13 @@ class Browser:
         self._command("POST", f"element/{element}/clear", {})
         self._command("POST", f"element/{element}/value", {"text": text})
 
-    def click(self, selector: str) -> None:
+    def follow(self, selector: str) -> None:
+        """Click what leads to a page, and wait until that page is the one that is looked at."""
         (element,) = self._find(selector)
+        before = self._find("html")
         self._command("POST", f"element/{element}/click", {})
+        # A form has been sent, and nothing has come back yet: meanwhile elements of the old page are found.
+        assert wait_until(lambda: self._find("html") not in ([], before), START_SECONDS)
 
     def role(self, selector: str) -> tuple[str, str]:
         """Return the role and the name of an element, as a screen reader is told."""
