@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,14 +12,13 @@ from tests.chart.declared import values
 from tests.chart.rendered import FULLNAME, NAMESPACE, SAMPLE, render
 from tests.chart.valuesets import VALUE_SETS
 from tests.cluster.helm import CHART
-from tests.unit.documented import PAGES, in_code
+from tests.unit.documented import DOCS, PAGES, in_code, section
 from webhook.config.document import parse
 from webhook.errors import ConfigurationInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DOCS = Path(__file__).parents[2] / "docs"
 CONFIGURATION_VALUES = ("optIn", "excludedNamespaces", "pullSecrets", "retired")
 FIXED_FIELDS = {"apiVersion", "kind"}
 NAMED_BY_VALUES = {
@@ -38,11 +36,8 @@ def rows(markdown: str) -> Iterator[list[str]]:
 
 
 def documented_rights(component: str) -> list[tuple[str | None, dict[str, Any]]]:
-    (section,) = re.findall(
-        rf"^## {component}\n(.*?)(?=^## |\Z)", (DOCS / "rights.md").read_text(), re.MULTILINE | re.DOTALL
-    )
     rights = []
-    for where, group, resource, names, verbs, reason in rows(section):
+    for where, group, resource, names, verbs, reason in rows(section(DOCS / "rights.md", component)):
         assert reason
         rule: dict[str, Any] = {"apiGroups": ["" if group == "core" else group], "resources": [resource]}
         if names != "any":
@@ -63,21 +58,20 @@ def test_the_documented_rights_are_the_rendered_rights(component: str) -> None:
 
 def what_is_installed() -> tuple[str, set[str]]:
     """Return what the page about the chart says of it, and the kinds that any values render."""
-    text = (DOCS / "chart.md").read_text()
-    (section,) = re.findall(r"^## What is installed\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)
-    return section, {item["kind"] for values in VALUE_SETS.values() for item in render(values).objects}
+    installed = section(DOCS / "chart.md", "What is installed")
+    return installed, {item["kind"] for values in VALUE_SETS.values() for item in render(values).objects}
 
 
 def test_every_kind_that_the_page_about_the_chart_names_is_installed() -> None:
-    section, kinds = what_is_installed()
-    named = {word for cells in rows(section) for word in re.findall(r"\b[A-Z]\w+", re.sub(r"`[^`]*`", "", cells[0]))}
+    installed, kinds = what_is_installed()
+    named = {word for cells in rows(installed) for word in re.findall(r"\b[A-Z]\w+", re.sub(r"`[^`]*`", "", cells[0]))}
     singular = {re.sub(r"ies$", "y", word).removesuffix("s") for word in named}
     assert singular - kinds == set()
 
 
 def test_every_kind_that_is_installed_is_on_the_page_about_the_chart() -> None:
-    section, kinds = what_is_installed()
-    named = set(re.findall(r"[A-Z][A-Za-z]+", section))
+    installed, kinds = what_is_installed()
+    named = set(re.findall(r"[A-Z][A-Za-z]+", installed))
     one_of_many = {kind: {kind, f"{kind}s", f"{kind.removesuffix('y')}ies"} for kind in kinds if "Binding" not in kind}
     assert [kind for kind, words in one_of_many.items() if not words & named] == []
 

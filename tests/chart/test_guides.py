@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from tests.chart.rendered import render
-from tests.unit.documented import DOCS
+from tests.unit.documented import DOCS, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,16 +16,15 @@ if TYPE_CHECKING:
 VALUES = "# values.yaml\n"
 
 
-def blocks() -> Iterator[tuple[str, str]]:
+def named() -> Iterator[tuple[str, str]]:
     """Yield each YAML block of the guides, with a name for it."""
     for page in sorted((DOCS / "howto").glob("*.md")):
-        found = re.findall(r"^( *)```yaml\n(.*?)^\1```$", page.read_text(), re.MULTILINE | re.DOTALL)
-        for number, (_, block) in enumerate(found, 1):
-            yield f"{page.stem}-{number}", textwrap.dedent(block)
+        for number, block in enumerate(blocks(page, "yaml"), 1):
+            yield f"{page.stem}-{number}", block
 
 
 def marked(*, values: bool) -> list[Any]:
-    return [pytest.param(block, id=name) for name, block in blocks() if block.startswith(VALUES) == values]
+    return [pytest.param(block, id=name) for name, block in named() if block.startswith(VALUES) == values]
 
 
 def embedded(document: dict[str, Any]) -> dict[str, Any] | None:

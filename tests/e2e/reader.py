@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
-import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from tests.unit import documented
+from tests.unit.documented import DOCS, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from tests.e2e.site import Site
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
 SECONDS = 300
 
 _PROGRAMS = ROOT / ".venv" / "bin"
@@ -30,10 +29,8 @@ class Typed(NamedTuple):
 
 
 def blocks(page: str, language: str = "sh") -> list[str]:
-    """Return the blocks of code of a page in one language, in their order, without the indentation of a list."""
-    text = (DOCS / page).read_text()
-    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
-    return [textwrap.dedent(block).strip() for _, block in found]
+    """Return the blocks of code of a page of docs/, as a reader copies them."""
+    return [block.strip() for block in documented.blocks(DOCS / page, language)]
 
 
 class Reader:

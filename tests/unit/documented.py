@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,12 @@ def first_column(page: str, heading: str) -> list[str]:
 def in_code(text: str) -> list[str]:
     """Return what stands in code: the words of `…`, of "```" blocks whole."""
     return [*FENCE.findall(text), *re.findall(r"`([^`\n]+)`", FENCE.sub("", text))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the blocks of code of a page in one language, in their order, without the indentation of a list."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(block) for _, block in found]
 
 
 def names(cell: str) -> set[str]:

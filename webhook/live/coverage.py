@@ -10,10 +10,10 @@ from webhook.core.coverage import registries_for, registries_of
 from webhook.core.exposure import ImageExposure, Workload, exposures
 from webhook.core.subject import AdmittedObject
 from webhook.errors import Forbidden, UsageError
-from webhook.kube.resources import NAMESPACES, PODS, SECRETS, Collection
+from webhook.kube.resources import PODS, SECRETS, Collection
 from webhook.kube.wire import decoder
 from webhook.live.forecast import RUNNING
-from webhook.live.namespaces import list_namespaces
+from webhook.live.namespaces import list_namespaces, refuse_absent
 from webhook.live.secrets import read_sources
 from webhook.sync.shapes import decode_secret
 
@@ -78,15 +78,8 @@ def _workloads(reader: Reader, namespace: str, selector: str) -> list[Workload]:
         where = f" in namespace {namespace}" if namespace else ""
         raise UsageError(f"you may not list pods{where}: ask for that right, or name a namespace with -n") from None
     if namespace and not found:
-        _require(reader, namespace)
+        refuse_absent(reader, namespace)  # nothing in it would look like nothing to be done
     return sorted(found, key=lambda workload: (workload.namespace, workload.title))
-
-
-def _require(reader: Reader, namespace: str) -> None:
-    """Refuse a namespace that does not exist: nothing in it would look like nothing to be done."""
-    content, known = reader.optional(NAMESPACES, namespace)
-    if known and content is None:
-        raise UsageError(f"namespace {namespace} does not exist")
 
 
 def _title(metadata: _Metadata) -> str:

@@ -26,8 +26,15 @@ def read_namespace(reader: Reader, name: str) -> Namespace:
     except Forbidden:
         raise UsageError(f"you may not get namespace {name}, and its labels decide: ask for that right") from None
     if content is None:
-        raise UsageError(f"namespace {name} does not exist")
+        raise _absent(name)
     return to_namespace(_decode(content))
+
+
+def refuse_absent(reader: Reader, name: str) -> None:
+    """Raise UsageError for a namespace that does not exist; where it may not be read, that is told."""
+    content, known = reader.optional(NAMESPACES, name)
+    if known and content is None:
+        raise _absent(name)
 
 
 def list_namespaces(reader: Reader, selector: str = "") -> list[Namespace]:
@@ -43,3 +50,7 @@ def list_namespaces(reader: Reader, selector: str = "") -> list[Namespace]:
         raise UsageError(
             f"-l {selector} is no label selector: write it as for kubectl, such as team=a or 'team in (a, b)'"
         ) from None
+
+
+def _absent(name: str) -> UsageError:
+    return UsageError(f"namespace {name} does not exist")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ WORDS = {
 }
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*3\dm")
 
+PROGRAM = [sys.executable, "-c", "from webhook.cli import main; main()"]
+
 each = pytest.mark.parametrize("arguments", [PLAN, EXPLAIN], ids=["plan", "explain"])
 
 
@@ -29,7 +32,7 @@ def on_a_terminal(arguments: tuple[str, ...], columns: int, **variables: str) ->
     with open(ours, "rb", buffering=0) as terminal:  # noqa: PTH123 - a descriptor has no path
         inherited = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
         process = subprocess.Popen(
-            [sys.executable, "-c", "from webhook.cli import main; main()", *arguments],
+            [*PROGRAM, *arguments],
             cwd=ROOT,
             env={**inherited, "COLUMNS": str(columns), "TERM": "xterm", **variables},
             stdout=theirs,
@@ -111,20 +114,16 @@ whoever = pytest.mark.parametrize(
 
 
 def by_a_shell(arguments: tuple[str, ...], redirected: str) -> subprocess.CompletedProcess[str]:
-    program = f'"{sys.executable}" -c "from webhook.cli import main; main()"'
-    command = f'{program} "$@" {redirected}'
-    return subprocess.run(
-        ["sh", "-c", command, "sh", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False
-    )
+    command = f"{shlex.join([*PROGRAM, *arguments])} {redirected}"
+    return subprocess.run(["sh", "-c", command], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
 
 
 @whoever
 def test_nobody_reads_on(arguments: tuple[str, ...], code: int) -> None:
     read, write = os.pipe()
     os.close(read)
-    program = [sys.executable, "-c", "from webhook.cli import main; main()"]
     done = subprocess.run(
-        [*program, *arguments], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True, check=False
+        [*PROGRAM, *arguments], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True, check=False
     )
     os.close(write)
     assert (done.returncode, "Traceback" in done.stderr) == (code, False)
