@@ -133,7 +133,7 @@ def is_due(request: Json) -> bool:
     return (
         request["operation"] in ({"CREATE"} if in_pod else {"CREATE", "UPDATE"})
         and request["subResource"] == ""
-        and request["namespace"] != "kube-system"
+        and request["namespace"] not in {"", "kube-system"}
         and about["labels"].get(OPT_IN) != "disabled"
         and not (in_pod and MIRROR in (about["annotations"] or {}))
         and not any(entry["name"] == NAME for entry in references)

@@ -126,7 +126,10 @@ def _subject(request: RequestHead, resource: str) -> Subject | Reason:
     if not _is_kind(request.kind, admitted.kind, _KINDS[resource]):
         return Reason.RESOURCE_IGNORED
     # The namespace is the request's: the object's own may still be empty, or not what the API server will make it.
-    namespace = request.namespace or ""
+    namespace = request.namespace
+    if not namespace:
+        # Pods and ServiceAccounts have one. Without it, no exclusion and no selector can be checked.
+        return Reason.OBJECT_UNREADABLE
     if resource == SERVICE_ACCOUNTS:
         return admitted.as_service_account(namespace)
     return admitted.as_pod(namespace) or Reason.OBJECT_UNREADABLE

@@ -44,6 +44,10 @@ def request(object_: object, resource: str = "pods", operation: str = "CREATE", 
     }
 
 
+def without(request: dict[str, Any], field: str) -> dict[str, Any]:
+    return {name: value for name, value in request.items() if name != field}
+
+
 def ask(request: dict[str, Any], by: Handler | None = None) -> Answer:
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
     return (by or handler()).handle(json.dumps(review).encode())
@@ -102,6 +106,17 @@ IGNORED = {
     "a pod without spec": (request({"kind": "Pod"}), Reason.OBJECT_UNREADABLE),
     "an object that is a list": (request([]), Reason.OBJECT_UNREADABLE),
     "a namespace that is a number": (request(POD, namespace=5), Reason.OBJECT_UNREADABLE),
+    "a pod without a namespace": (without(request(POD), "namespace"), Reason.OBJECT_UNREADABLE),
+    "a namespace that is null": (request(POD, namespace=None), Reason.OBJECT_UNREADABLE),
+    "an empty namespace": (request(POD, namespace=""), Reason.OBJECT_UNREADABLE),
+    "a pod whose namespace is stated by the object alone": (
+        without(request({**POD, "metadata": {"namespace": "team-a"}}), "namespace"),
+        Reason.OBJECT_UNREADABLE,
+    ),
+    "a service account without a namespace": (
+        without(request(SERVICE_ACCOUNT, "serviceaccounts"), "namespace"),
+        Reason.OBJECT_UNREADABLE,
+    ),
     "references that are a string": (request({**POD, "spec": {"imagePullSecrets": "a"}}), Reason.OBJECT_UNREADABLE),
     "references that are there": (
         request({**POD, "spec": {"imagePullSecrets": [{"name": "registry"}, {"name": "registry"}]}}),
