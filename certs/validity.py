@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from certs.authority import OWNER
+from certs.verify import is_for_servers, is_trusted
 from webhook.errors import CertificateInvalid
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def chain_of(certificate_pem: bytes) -> list[x509.Certificate]:
         chain = x509.load_pem_x509_certificates(certificate_pem)
         # Parsing is lazy: an extension that cannot be read would otherwise surface at the first look at it.
         for certificate in chain:
-            _ = certificate.extensions, certificate.subject, certificate.public_key()
+            _ = certificate.extensions, certificate.subject, certificate.issuer, certificate.public_key()
     except (
         ValueError,
         UnsupportedAlgorithm,
@@ -107,6 +108,7 @@ def check_pair(
     leaf = chain[0]
     check_key(leaf, key_pem)
     check_time(leaf, now)
+    check_purpose(leaf)
     missing = [name for name in names if not covers(leaf, name)]
     if missing:
         raise CertificateInvalid(f"the certificate is not valid for {', '.join(missing)}")
@@ -144,6 +146,12 @@ def check_time(certificate: x509.Certificate, now: datetime) -> None:
         raise CertificateInvalid(f"the certificate expired at {certificate.not_valid_after_utc.isoformat()}")
 
 
+def check_purpose(leaf: x509.Certificate) -> None:
+    """Return when a client accepts the certificate from a server; CertificateInvalid when it is for other purposes."""
+    if not is_for_servers(leaf):
+        raise CertificateInvalid("the certificate is not for servers: its extended key usage lacks serverAuth")
+
+
 def check_key(leaf: x509.Certificate, key_pem: bytes) -> None:
     """Return when the key is that of the certificate; CertificateInvalid otherwise."""
     if _public_bytes_of_key(key_pem) != leaf.public_key().public_bytes(
@@ -177,19 +185,6 @@ def covers(leaf: x509.Certificate, name: str) -> bool:
     except ValueError:
         covered = {covered.lower() for covered in extension.get_values_for_type(x509.DNSName)}
         return name.lower() in covered or f"*.{name.lower().partition('.')[2]}" in covered
-
-
-def is_trusted(chain: Sequence[x509.Certificate], trusted: Sequence[x509.Certificate], now: datetime) -> bool:
-    """Return whether a chain, the leaf first, leads to one of the ``trusted`` certificates."""
-    current, *intermediates = chain
-    for _ in chain:
-        if any(is_issued_by(current, anchor) and anchor.not_valid_after_utc >= now for anchor in trusted):
-            return True
-        issuers = [candidate for candidate in intermediates if is_issued_by(current, candidate)]
-        if not issuers:
-            return False
-        current = issuers[0]
-    return False
 
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

@@ -137,6 +137,8 @@ def signed(subject: str, issuer: str, key: ec.EllipticCurvePrivateKey, signer: e
     subject_name, issuer_name = (x509.Name.from_rfc4514_string(f"CN={name}") for name in (subject, issuer))
     builder = x509.CertificateBuilder(issuer_name, subject_name, key.public_key(), 1, NOW, NOW + DAY)
     names = x509.SubjectAlternativeName([x509.DNSName("*.pull-secrets.svc")])
+    constraints = x509.BasicConstraints(ca=subject != "leaf", path_length=None)
+    builder = builder.add_extension(constraints, critical=True)
     return builder.add_extension(names, critical=False).sign(signer, hashes.SHA256()).public_bytes(PEM_ENCODING)
 
 

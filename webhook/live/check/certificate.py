@@ -7,7 +7,8 @@ from base64 import b64decode
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from certs.validity import certificates_in, chain_of, check_key, covers, is_trusted
+from certs.validity import certificates_in, chain_of, check_key, check_purpose, covers
+from certs.verify import is_trusted
 from webhook.errors import CertificateInvalid
 from webhook.kube.resources import SECRETS
 from webhook.live.check.outcome import Check, Context, Outcome, finding, note, unknown
@@ -40,6 +41,7 @@ def _look(context: Context) -> Iterator[Outcome]:
     try:
         chain = chain_of(certificate)
         check_key(chain[0], key)
+        check_purpose(chain[0])
     except CertificateInvalid as error:
         yield finding("PSW020", f"Secret {installed.release.namespace}/{name}: {error}")
         return
@@ -76,8 +78,8 @@ def _used(context: Context, chain: list[Certificate]) -> Iterator[Outcome]:
             yield note("PSW015", f"{each.name} has no caBundle: the API server's system must trust the certificate")
         elif not bundle:
             yield finding("PSW015", f"{each.name} has no caBundle")
-        elif not is_trusted(chain, certificates_in(bundle)[0], context.now):
-            yield finding("PSW015", f"the caBundle of {each.name} does not trust the serving certificate")
+        else:
+            yield from _trust(each.name, is_trusted(chain, certificates_in(bundle)[0], context.now))
     if webhook and webhook.webhooks:
         client = webhook.webhooks[0].client_config
         name = _called(client)
@@ -85,6 +87,13 @@ def _used(context: Context, chain: list[Certificate]) -> Iterator[Outcome]:
             yield finding("PSW022", f"the API server calls {name}, and the serving certificate is not for that name")
         if client.url:
             yield from _served(client.url, chain[0])
+
+
+def _trust(name: str, trusted: bool | None) -> Iterator[Outcome]:
+    if trusted is None:
+        yield unknown("PSW015", f"the keys in the chain behind the caBundle of {name} cannot be judged from here")
+    elif not trusted:
+        yield finding("PSW015", f"the caBundle of {name} does not trust the serving certificate")
 
 
 def _called(client: ClientConfig) -> str:
