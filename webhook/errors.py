@@ -7,14 +7,18 @@
     │   └── ConfigurationInvalid one document, every problem in it
     ├── SourceInvalid            a source Secret that must not be copied
     ├── CertificateInvalid       a certificate, key or bundle that must not be served or trusted
-    └── ApiError                 the API server did not do what was asked
-        ├── ApiUnavailable       no answer: refused, timed out, reset, TLS
-        ├── NotFound             404
-        ├── Conflict             409, and 422 of a failed JSON Patch ``test``
+    └── ApiError                 the API server did not do what was requested
+        ├── ApiUnavailable       no answer, or one that does not come from the API server or is not about the request
+        ├── Throttled            429 of the API server itself: priority and fairness, or too many requests in flight
+        ├── NotFound             404, proven by a Status that names the object or its namespace
+        ├── Conflict             409, and 422 of a JSON Patch whose ``test`` failed
         ├── Gone                 410: the resourceVersion is compacted away
-        ├── Forbidden            401 and 403
-        ├── Invalid              400 and any other 422
-        └── Throttled            429, and 5xx with ``Retry-After``
+        └── Refused              the API server understood the request and refuses it
+            ├── Forbidden        401 and 403: a right, a quota, a namespace that is being deleted
+            ├── Invalid          400, 413 and any other 422
+            └── AdmissionFailed  a webhook or policy denied the request or could not be called, whatever the code
+
+:mod:`webhook.kube.status` is the one place that decides which of these an answer is.
 
 A message is one sentence that names the thing and the way out. None carries the content of a Secret, a token or a
 request body. Exceptions of third-party packages end in the one module that imports the package.
@@ -82,36 +86,67 @@ class ApiError(PullSecretsError):
 
     @property
     def is_general(self) -> bool:
-        """Whether an answer has nothing to do with what was asked: a proxy's page, or a plea to come back later.
+        """Whether the answer says something about the API server, and nothing about the object of the request.
 
-        InternalError, the API server's own word, is not: a webhook that fails for one namespace ends as that.
+        Only such an answer may hold up other namespaces. InternalError is not general: the API server answers with it
+        when the patch of somebody's mutating webhook does not apply. A request without an answer (status 0) is not
+        general either: :mod:`webhook.kube.connectivity` finds out why there was none.
         """
-        return self.status == 429 or (self.status >= 500 and self.reason != "InternalError")  # noqa: PLR2004
+        return False
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether the next try will fail in the same way, unless somebody changes something."""
+        return False
 
 
 class ApiUnavailable(ApiError):
-    """No answer from the API server: connection refused, timed out, reset, or TLS failed."""
+    """No answer (refused, timed out, reset, TLS), or one that proves nothing: a proxy's page, or a 5xx."""
 
-
-class NotFound(ApiError):
-    """The object does not exist (404)."""
-
-
-class Conflict(ApiError):
-    """Somebody else wrote first (409), or a JSON Patch ``test`` or precondition did not hold (422)."""
-
-
-class Gone(ApiError):
-    """The resourceVersion asked for is no longer kept (410): list again."""
-
-
-class Forbidden(ApiError):
-    """The credentials are not accepted (401) or lack the right (403)."""
-
-
-class Invalid(ApiError):
-    """The API server refuses the object as it is (400, 413, 422)."""
+    @property
+    def is_general(self) -> bool:
+        return self.status != 0 and self.reason != "InternalError"
 
 
 class Throttled(ApiError):
-    """The API server asks to come back later (429, or 5xx with ``Retry-After``); ``retry_after`` in seconds."""
+    """The API server itself has too many requests (429); ``retry_after`` in seconds."""
+
+    @property
+    def is_general(self) -> bool:
+        return True
+
+
+class NotFound(ApiError):
+    """The object, or its namespace, does not exist: the API server's Status names it (404)."""
+
+
+class Conflict(ApiError):
+    """Another writer was first (409), or the ``test`` of a JSON Patch did not hold (422)."""
+
+
+class Gone(ApiError):
+    """The requested resourceVersion is no longer kept (410): list again."""
+
+
+class Refused(ApiError):
+    """The API server understood the request and refuses it."""
+
+    @property
+    def is_lasting(self) -> bool:
+        # A webhook that cannot be called, or that has too much to do, may be well again a moment later.
+        return self.status < 500 and self.status != 429  # noqa: PLR2004
+
+
+class Forbidden(Refused):
+    """The credentials are not accepted (401), or a right or a quota is missing (403)."""
+
+
+class Invalid(Refused):
+    """The API server refuses the object as it is (400, 413, 422)."""
+
+
+class AdmissionFailed(Refused):
+    """An admission webhook or policy denied the request or could not be called.
+
+    This is the affair of one namespace, whatever status it comes with: 403, 422, 429, 500 or 503.
+    """

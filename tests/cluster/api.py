@@ -43,7 +43,7 @@ class Api:
 
     def __init__(self, url: str, ca: Path, client: Pair | None, token: str = "") -> None:
         self.url = url
-        self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
+        self.authorization = {"Authorization": f"Bearer {token}"} if token else {}
         address = urlsplit(url)
         self._host, self._port = address.hostname or "", address.port
         self._context = ssl.create_default_context(cafile=str(ca))
@@ -67,7 +67,7 @@ class Api:
         connection = self.connect(timeout)
         try:
             content = None if body is None else json.dumps(body).encode()
-            sent = {"Content-Type": content_type, **self._authorization, **(headers or {})}
+            sent = {"Content-Type": content_type, **self.authorization, **(headers or {})}
             connection.request(method, path, content, sent)
             response = connection.getresponse()
             return Answer(response.status, response.read().decode())

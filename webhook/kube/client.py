@@ -1,12 +1,14 @@
 """A client of the API server: bytes in, bytes out, errors of our own.
 
-Requests go through a urllib3 pool, never retried there: a repeated write is decided by who asked for it.
+Requests go through a urllib3 pool, never retried there: a repeated write is decided by who asked for it. An answer
+counts only if it is about the object of the request; the page of a proxy does not, with 200 as little as with 404.
 """
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
@@ -15,9 +17,10 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from webhook import __version__
-from webhook.errors import ApiUnavailable, Conflict, Forbidden, Invalid
-from webhook.kube.status import error_from_response
+from webhook.errors import ApiUnavailable, Forbidden, Throttled
+from webhook.kube.status import JSON_PATCH, error_from_response, not_an_answer
 from webhook.kube.stream import Stream, unavailable
+from webhook.kube.wire import decode_identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from urllib3 import BaseHTTPResponse
 
+    from webhook.errors import ApiError
     from webhook.kube.access import Access
     from webhook.kube.connectivity import Connectivity
     from webhook.kube.resources import Resource
@@ -80,7 +84,7 @@ class Client:
 
     def get(self, resource: Resource, name: str, namespace: str | None = None) -> bytes:
         """Return one object as JSON."""
-        return self.request("GET", resource.path(namespace, name))
+        return self._of_object(name, "GET", resource.path(namespace, name))
 
     def apply(self, resource: Resource, body: Mapping[str, Any], *, field_manager: str, force: bool) -> bytes:
         """Create or update an object by server-side apply and return what is stored.
@@ -96,7 +100,8 @@ class Client:
         query = {"fieldManager": field_manager, "force": "true" if force else "false"}
         path = resource.path(metadata.get("namespace"), metadata["name"])
         full = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
-        return self.request("PATCH", path, query=query, body=full, content_type="application/apply-patch+yaml")
+        content_type = "application/apply-patch+yaml"
+        return self._of_object(metadata["name"], "PATCH", path, query=query, body=full, content_type=content_type)
 
     def json_patch(
         self, resource: Resource, name: str, operations: list[Any], namespace: str | None = None, *, field_manager: str
@@ -108,12 +113,7 @@ class Client:
         """
         path = resource.path(namespace, name)
         query = {"fieldManager": field_manager}
-        try:
-            return self.request("PATCH", path, query=query, body=operations, content_type="application/json-patch+json")
-        except Invalid as error:
-            if error.status != 422:  # noqa: PLR2004
-                raise
-            raise Conflict(str(error), status=error.status, reason=error.reason) from None
+        return self._of_object(name, "PATCH", path, query=query, body=operations, content_type=JSON_PATCH)
 
     def merge_patch(
         self,
@@ -131,7 +131,8 @@ class Client:
         """
         path = resource.path(namespace, name)
         query = {"fieldManager": field_manager}
-        return self.request("PATCH", path, query=query, body=body, content_type="application/merge-patch+json")
+        content_type = "application/merge-patch+json"
+        return self._of_object(name, "PATCH", path, query=query, body=body, content_type=content_type)
 
     def create(self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None) -> bytes:
         """Create an object by POST and return what is stored."""
@@ -145,11 +146,18 @@ class Client:
             Conflict: there is another of that name by now, or it has changed.
         """
         body = {"preconditions": {"uid": uid, "resourceVersion": resource_version}}
-        self.request("DELETE", resource.path(namespace, name), body=body, content_type="application/json")
+        self._of_object(name, "DELETE", resource.path(namespace, name), body=body, content_type="application/json")
 
     def delete_unseen(self, resource: Resource, name: str) -> None:
         """Delete a cluster-wide object by its name alone, for who has no right to look at it."""
-        self.request("DELETE", resource.path(None, name))
+        self._of_object(name, "DELETE", resource.path(None, name))
+
+    def _of_object(self, name: str, method: str, path: str, **options: Any) -> bytes:  # noqa: ANN401 (request's own)
+        """Send one request about one object, and return the answer; ApiUnavailable when it is about something else."""
+        data = self.request(method, path, **options)
+        if decode_identity(data).of != name:
+            raise ApiUnavailable(f"{method} {path}: the answer is not about this object", status=HTTPStatus.OK)
+        return data
 
     def request(
         self,
@@ -169,20 +177,16 @@ class Client:
         payload = None if body is None else msgspec.json.encode(body)
         deadline = urllib3.Timeout(connect=CONNECT_TIMEOUT, total=self._request_timeout)
         started = time.monotonic()
-        status = 0
+        status, error = 0, None
         try:
             response = self._send(method, path, query, body=payload, headers=headers, timeout=deadline)
-            status = response.status
-            data = response.data
-        except (HTTPError, OSError) as error:
-            raise unavailable(method, path, error) from None
-        finally:
-            self._observe(method, status, started)
-        if not 200 <= status < 300:  # noqa: PLR2004
-            refusal = error_from_response(method, path, status, response.headers, data)
-            if self._on_throttled is not None and status == 429 and refusal.retry_after:  # noqa: PLR2004
-                self._on_throttled(refusal.retry_after)
-            raise refusal
+            status, data = response.status, response.data
+            error = _error_in(method, path, response, data, content_type)
+        except (HTTPError, OSError) as failure:
+            error = unavailable(method, path, failure)
+        self._observe(method, status, started, error)
+        if error is not None:
+            raise error from None
         return data
 
     @contextmanager
@@ -195,19 +199,19 @@ class Client:
             ApiError: the server did not begin to stream.
         """
         deadline = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=self._request_timeout)
+        headers = self._headers("")
         started = time.monotonic()
-        status = 0
+        status, error = 0, None
         try:
-            headers = self._headers("")
             response = self._send("GET", path, query, headers=headers, timeout=deadline, preload_content=False)
             status = response.status
             data = b"" if status == 200 else response.data  # noqa: PLR2004
-        except (HTTPError, OSError) as error:
-            raise unavailable("WATCH", path, error) from None
-        finally:
-            self._observe("WATCH", status, started)
-        if status != 200:  # noqa: PLR2004
-            raise error_from_response("WATCH", path, status, response.headers, data)
+            error = _error_in("WATCH", path, response, data)
+        except (HTTPError, OSError) as failure:
+            error = unavailable("WATCH", path, failure)
+        self._observe("WATCH", status, started, error)
+        if error is not None:
+            raise error from None
         try:
             yield Stream(response, path, inactivity)
         finally:
@@ -238,7 +242,20 @@ class Client:
             raise Forbidden("the bearer token has a character that no HTTP header may have", status=401)
         return authorization
 
-    def _observe(self, method: str, status: int, started: float) -> None:
-        self.connectivity.note(status, started)
+    def _observe(self, method: str, status: int, started: float, error: ApiError | None) -> None:
+        self.connectivity.note(error, started, may_be_held_up=method not in ("GET", "WATCH"))
         if self._observer is not None:
             self._observer(method, status, time.monotonic() - started)
+        if self._on_throttled is not None and isinstance(error, Throttled) and error.retry_after:
+            self._on_throttled(error.retry_after)
+
+
+def _error_in(
+    method: str, path: str, response: BaseHTTPResponse, data: bytes, content_type: str = ""
+) -> ApiError | None:
+    """Return what is wrong with an answer, None for one that the API server gives when it has done as requested."""
+    if not 200 <= response.status < 300:  # noqa: PLR2004
+        return error_from_response(method, path, response.status, response.headers, data, content_type)
+    if not response.headers.get("Content-Type", "application/json").startswith("application/json"):
+        return not_an_answer(method, path, response.status, response.headers)
+    return None

@@ -28,9 +28,10 @@ def connect(
 ) -> Client:
     """Return a client for a kubeconfig file, else for the Pod's own ServiceAccount, else for the default kubeconfig.
 
-    ``observer(method, status, seconds)`` is told of every answer; status 0 stands for none. ``on_throttled(seconds)``
-    is told of every 429 that says when to come back. ``request_timeout`` in seconds bounds the silence in each request
-    but a watch. Clients of one process share a ``connectivity``.
+    ``observer(method, status, seconds)`` is called for every answer; status 0 stands for none.
+    ``on_throttled(seconds)`` is called for every 429 of the API server itself that says when to come back.
+    ``request_timeout`` in seconds bounds the silence in each request except a watch. Clients of one process share a
+    ``connectivity``.
 
     Raises:
         UsageError: there is no usable configuration.

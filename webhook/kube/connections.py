@@ -59,6 +59,12 @@ class Connections:
         with self._lock:
             self._open.add(connection)
 
+    def heard_since(self, moment: float) -> bool:
+        """Whether a connection that was there at a moment has been heard of since: then the way is not dead."""
+        with self._lock:
+            present = list(self._open)
+        return any(connection.made_at < moment < connection.heard_at for connection in present)
+
     def break_silent(self, since: float, patience: float) -> int:
         """Break what has not been heard of since then, be it idle or a watch; return how many that were.
 
@@ -73,6 +79,7 @@ class Connections:
 class _Tracked(HTTPConnection):
     connections: ClassVar[Connections]
 
+    made_at = 0.0
     sent_at = 0.0
     heard_at = 0.0
 
@@ -80,6 +87,7 @@ class _Tracked(HTTPConnection):
         super().connect()
         _keep_alive(self.sock)
         self.heard()
+        self.made_at = self.heard_at
         self.connections.add(self)
 
     def request(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 (as its base has it)

@@ -8,6 +8,10 @@ A request that got no answer in its time casts doubt on every connection that is
 happens, and just as silent when its peer is gone (an address that moved, a router that forgot its flows). With the
 next answer, those that have not been heard of since are broken, and watches resume where they were, which costs next to
 nothing. The renewals of the Lease every two seconds are the requests that find it out.
+
+A write may also get no answer because an admission webhook is slow. So a write needs a second witness: it casts no
+doubt if any connection that was there when it was sent has been heard of since. That of the Lease is heard of every two
+seconds.
 """
 
 from __future__ import annotations
@@ -36,9 +40,6 @@ PATIENCE_SECONDS = 2.5
 
 LOOK_SECONDS = 0.1
 """How soon who waits for the end of an outage notices that it is not to wait any more."""
-
-TOO_MANY_REQUESTS = 429
-SERVER_ERROR = 500
 
 
 class Connectivity:
@@ -87,12 +88,16 @@ class Connectivity:
         while not (self._up.wait(LOOK_SECONDS) or stopping.is_set() or self._stopping.is_set()):
             meanwhile()
 
-    def note(self, status: int, started: float) -> None:
-        """Take the outcome of a request that was sent at ``started``; status 0 is no answer."""
-        if 0 < status < SERVER_ERROR and status != TOO_MANY_REQUESTS:
+    def note(self, error: ApiError | None, started: float, *, may_be_held_up: bool = False) -> None:
+        """Take the outcome of a request that was sent at ``started``; ``error`` is None for an answer 2xx.
+
+        An answer about the object of the request counts as an answer, whether it is a refusal or not. With
+        ``may_be_held_up`` an admission webhook may have kept the request waiting.
+        """
+        if error is None or (error.status and not error.is_general):
             self._answered()
         elif self._ask is not None:
-            self._unanswered(started, silent=status == 0)
+            self._unanswered(started, silent=error.status == 0, may_be_held_up=may_be_held_up)
 
     def _answered(self) -> None:
         if self.is_up:
@@ -112,10 +117,13 @@ class Connectivity:
         if seconds > ASK_SECONDS:
             log.info("api server answers again", after=round(seconds, 1))
 
-    def _unanswered(self, started: float, *, silent: bool) -> None:
+    def _unanswered(self, started: float, *, silent: bool, may_be_held_up: bool) -> None:
+        casts_doubt = silent and self._clock() - started >= PATIENCE_SECONDS
+        if casts_doubt and may_be_held_up and self._connections.heard_since(started):
+            return  # the API server is well, and so is the way to it: that request was held up by somebody else
         with self._lock:
             now = self._clock()
-            if silent and now - started >= PATIENCE_SECONDS:
+            if casts_doubt:
                 self._doubted_at = now
             elif now < self._well_until:
                 return  # the API server is well: that request has failed for a reason of its own
@@ -169,7 +177,7 @@ class Connectivity:
         try:
             self._ask()
         except ApiError as error:
-            self.note(error.status, started)
+            self.note(error, started)
             with self._lock:
                 self._ask_at = max(self._ask_at, self._clock() + (error.retry_after or 0.0))
         except Exception:

@@ -5,8 +5,10 @@ Source: KEP-365 (paged lists); k8s.io/client-go/tools/pager/pager.go.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
+from webhook.errors import ApiUnavailable
 from webhook.kube.wire import Object, ObjectList, decoder
 
 if TYPE_CHECKING:
@@ -61,6 +63,9 @@ def _list_page(
     # A function of its own, so that nothing holds this page while the next one is waited for.
     data = client.request("GET", collection.path, query=query)
     page = decode(data)
+    if not page.metadata.resource_version:
+        # Every list of the API server has one. Without it, "there is nothing" would come from something else.
+        raise ApiUnavailable(f"GET {collection.path}: the answer is not a list of the API server", status=HTTPStatus.OK)
     for obj in page.items:
         take(obj)
     return page.metadata, _page_limit(len(data), len(page.items))

@@ -1,16 +1,28 @@
-"""Answers of the API server that are not 2xx, as our exceptions.
+"""Decide what an answer of the API server that is not 2xx means: whose failure it is, and which exception.
 
-Source of the shape: metav1.Status; of what each code means: k8s.io/apimachinery/pkg/api/errors/errors.go.
+An answer counts only as far as it proves something. A Status (metav1.Status) comes from the API server. Anything else
+(the page of a load balancer, a login page, a redirect, an empty body) means that the API server was not reached,
+whatever its code.
+
+A webhook or policy that denies a request chooses the code itself: 429 or 503 from it says nothing about the API server.
+The API server puts its own words before the message of a webhook, and these are what tell the two apart.
+
+Sources: k8s.io/apimachinery/pkg/api/errors/errors.go (what each code means);
+k8s.io/apiserver/pkg/admission/plugin/webhook/errors/statuserror.go, pkg/util/webhook/error.go and
+pkg/admission/plugin/policy (the words of webhooks and policies); pkg/server/filters/priority-and-fairness.go (429).
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import msgspec
 
 from webhook.errors import (
+    AdmissionFailed,
     ApiError,
     ApiUnavailable,
     Conflict,
@@ -18,6 +30,7 @@ from webhook.errors import (
     Gone,
     Invalid,
     NotFound,
+    Refused,
     Throttled,
 )
 
@@ -28,92 +41,171 @@ MESSAGE_LIMIT = 400
 """Characters of the server's own message that are kept: policies and quotas explain themselves in less."""
 
 RETRY_AFTER_LIMIT = 30.0
-"""Seconds: whoever asks for more is asked again all the same, lest one strange header blind this process for a day."""
+"""Seconds to wait at the most, so that one strange header does not stop this process for a day."""
 
-_WHO_REFUSED = re.compile(
-    r'admission webhook "[^"]*" denied the request'
-    r"|ValidatingAdmissionPolicy '[^']*' with binding '[^']*' denied request"
+JSON_PATCH = "application/json-patch+json"
+
+_ADMISSION = re.compile(
+    r'admission webhook "[^"]*" (?:denied the request|does not support dry run|attempted to modify the object)'
     r'|failed calling webhook "[^"]*"'
+    r"|ValidatingAdmissionPolicy '[^']*'(?: with binding '[^']*')? denied request"
+    r"|\bpolicy (?:'[^']*' with binding '[^']*'|\"[^\"]*\") denied request"
 )
+"""The API server's words for a webhook or policy that denied a request or could not be called."""
+
+_TOO_MANY_REQUESTS = b"Too many requests, please try again later."
+"""The body of the API server's own 429, which is plain text; with priority and fairness there are headers too."""
+
+_PRIORITY_LEVEL = "X-Kubernetes-Pf-Prioritylevel-Uid"
 
 _NEVER_QUOTED = frozenset({401, 403, 404, 409, 429})
 """The codes whose message the API server writes itself, of names alone: rights, quotas, conflicts."""
 
+_CONTENT_TYPE_LIMIT = 40
+
 
 class StatusDetails(msgspec.Struct, frozen=True):
-    """The part of ``metav1.StatusDetails`` that is read."""
+    """The part of ``metav1.StatusDetails`` that is read; ``kind`` is the plural of the resource."""
 
+    name: str = ""
+    kind: str = ""
     retry_after: float = msgspec.field(default=0.0, name="retryAfterSeconds")
+    causes: list[msgspec.Raw] | None = None
 
 
 class Status(msgspec.Struct, frozen=True):
     """The part of ``metav1.Status`` that is read."""
 
+    kind: str = ""
     message: str = ""
     reason: str = ""
     code: int = 0
     details: StatusDetails | None = None
 
+    @property
+    def is_status(self) -> bool:
+        """Whether this was a Status, and so came from an API server."""
+        return self.kind == "Status"
+
 
 _decode = msgspec.json.Decoder(Status, strict=False).decode
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The object that a path is about: resource, name and namespace, each empty where the path has none."""
+
+    plural: str
+    name: str
+    namespace: str
+
+    @classmethod
+    def by(cls, path: str) -> _Asked:
+        parts = [unquote(part) for part in path.strip("/").split("/")]
+        rest = parts[2 if parts[0] == "api" else 3 :]
+        namespace = rest[1] if rest[:1] == ["namespaces"] and len(rest) > 2 else ""  # noqa: PLR2004
+        plural, name, *_ = [*(rest[2:] if namespace else rest), "", ""]
+        return cls(plural, name, namespace)
+
+    def is_absent_by(self, status: Status) -> bool:
+        """Whether a Status proves that this does not exist: it names the object, or the namespace it would be in."""
+        if status.reason != "NotFound":
+            return False
+        details = status.details or StatusDetails()
+        if not details.name:
+            # The API server names no object where the resource as a whole is not served.
+            return not self.name or status.message.endswith(f' "{self.name}" not found')
+        return (details.kind, details.name) in ((self.plural, self.name), ("namespaces", self.namespace))
+
+
 def decode_status(data: bytes | msgspec.Raw) -> Status:
-    """Return the Status in a body; an empty one where a proxy answered with HTML or nothing."""
+    """Return the Status in a body; an empty one where the body is something else."""
     try:
         return _decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Status()
 
 
-def error_from_response(method: str, path: str, code: int, headers: Mapping[str, str], data: bytes) -> ApiError:
-    """Return the exception for an answer that is not 2xx."""
+def error_from_response(
+    method: str, path: str, code: int, headers: Mapping[str, str], data: bytes, content_type: str = ""
+) -> ApiError:
+    """Return the exception for an answer that is not 2xx; ``content_type`` is that of the request."""
     status = decode_status(data)
     retry_after = _seconds(headers.get("Retry-After"))
-    return error_from_status(method, path, status, code, retry_after)
+    if not status.is_status:
+        throttles = code == 429 and (_PRIORITY_LEVEL in headers or data.strip() == _TOO_MANY_REQUESTS)  # noqa: PLR2004
+        if throttles:
+            return _made(Throttled, f"{method} {path}: {code} too many requests", code, "", retry_after)
+        return not_an_answer(method, path, code, headers, retry_after)
+    return error_from_status(method, path, status, code, retry_after, content_type)
 
 
-def error_from_status(method: str, path: str, status: Status, code: int, retry_after: float | None = None) -> ApiError:
-    """Return the exception for a Status, be it the body of an answer or an ERROR event of a watch."""
+def error_from_status(
+    method: str, path: str, status: Status, code: int, retry_after: float | None = None, content_type: str = ""
+) -> ApiError:
+    """Return the exception for a Status: the body of an answer, or an ERROR event of a watch."""
     if retry_after is None and status.details is not None and status.details.retry_after > 0:
         retry_after = status.details.retry_after
     message = f"{method} {path}: {code} {status.reason}".rstrip()
-    told = _tellable(method, path, code, status.message)
-    if told:
-        message = f"{message}: {told[:MESSAGE_LIMIT]}"
+    shown = _showable(method, path, code, status.message)
+    if shown:
+        message = f"{message}: {shown[:MESSAGE_LIMIT]}"
+    kind = _kind(path, status, code, is_json_patch=content_type == JSON_PATCH)
+    if kind is ApiUnavailable and code == 404:  # noqa: PLR2004
+        message = f"{method} {path}: {code}: the answer is about another object, so it proves nothing about this one"
+    return _made(kind, message, code, status.reason, retry_after)
+
+
+def not_an_answer(
+    method: str, path: str, code: int, headers: Mapping[str, str], retry_after: float | None = None
+) -> ApiError:
+    """Return the exception for what does not come from the API server; its content is not quoted."""
+    given = headers.get("Content-Type", "").partition(";")[0][:_CONTENT_TYPE_LIMIT]
+    shown = given if given.isascii() and given.isprintable() and given else "no content type"
+    message = f"{method} {path}: {code} ({shown}): not an answer of the API server, but perhaps of a proxy before it"
+    return _made(ApiUnavailable, message, code, "", retry_after)
+
+
+def _made(kind: type[ApiError], message: str, code: int, reason: str, retry_after: float | None) -> ApiError:
     if retry_after is not None:
         retry_after = min(retry_after, RETRY_AFTER_LIMIT)
-    kind = _kind(code, has_retry_after=retry_after is not None)
-    return kind(message, status=code, reason=status.reason, retry_after=retry_after)
+    return kind(message, status=code, reason=reason, retry_after=retry_after)
 
 
-def _tellable(method: str, path: str, code: int, message: str) -> str:
+def _showable(method: str, path: str, code: int, message: str) -> str:
     """Return what may be shown of a message: about the write of a Secret, nothing that may quote what was sent."""
     if method in ("GET", "WATCH") or "/secrets" not in path:
         return message
-    # What a webhook or a policy has to say follows its name, and may be the very object that it refused.
-    refuser = _WHO_REFUSED.search(message)
-    if refuser is not None:
-        return refuser.group(0)
+    # The message of a webhook or a policy follows its name, and may quote the very object that it denied.
+    denied = _ADMISSION.search(message)
+    if denied is not None:
+        return denied.group(0)
     return message if code in _NEVER_QUOTED else ""
 
 
-def _kind(code: int, *, has_retry_after: bool) -> type[ApiError]:
+def _kind(path: str, status: Status, code: int, *, is_json_patch: bool) -> type[ApiError]:
+    if _ADMISSION.search(status.message):
+        return AdmissionFailed
+    has_causes = status.details is not None and bool(status.details.causes)
     match code:
         case 401 | 403:
             return Forbidden
         case 404:
-            return NotFound
+            return NotFound if _Asked.by(path).is_absent_by(status) else ApiUnavailable
         case 409:
             return Conflict
         case 410:
             return Gone
+        case 422 if is_json_patch and not has_causes:
+            # A failed test. What is wrong with an object, or with a policy's idea of it, is listed as causes.
+            return Conflict
         case 400 | 413 | 422:
             return Invalid
         case 429:
-            return Throttled
-        case _ if code >= 500:  # noqa: PLR2004
-            return Throttled if has_retry_after else ApiUnavailable
+            # An eviction that a PodDisruptionBudget forbids has its cause, and is about one Pod.
+            return Refused if has_causes else Throttled
+        case _ if code < 400 or code >= 500:  # noqa: PLR2004
+            return ApiUnavailable
         case _:
             return ApiError
 

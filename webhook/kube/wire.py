@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -45,6 +46,18 @@ class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
     continue_: str = msgspec.field(default="", name="continue")
     remaining_item_count: int = 0
     """How many objects are in the pages after this one; not told with a selector."""
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What an answer is about: an object, or a Status that names one."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    details: ObjectMeta | None = None
+
+    @property
+    def of(self) -> str:
+        """The name of the object."""
+        return self.metadata.name or (self.details.name if self.details else "")
 
 
 class ObjectList(msgspec.Struct, Generic[T], frozen=True):
@@ -101,10 +114,12 @@ def decoder(shape: Any) -> Callable[[bytes | msgspec.Raw], Any]:  # noqa: ANN401
         try:
             return decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise ApiUnavailable("the API server's answer is not the JSON that was asked for") from None
+            message = "the API server's answer is not the JSON that was asked for"
+            raise ApiUnavailable(message, status=HTTPStatus.OK) from None
 
     return decode_or_unavailable
 
 
 decode_bookmark: Callable[[bytes | msgspec.Raw], Bookmark] = decoder(Bookmark)
+decode_identity: Callable[[bytes], Identity] = decoder(Identity)
 decode_event: Callable[[bytes | msgspec.Raw], WatchEvent] = decoder(WatchEvent)

@@ -21,7 +21,7 @@ from certs.rotation import (
     next_step,
 )
 from certs.validity import not_after
-from webhook.errors import ApiError, CertificateInvalid, Conflict, Forbidden, Invalid, NotFound
+from webhook.errors import ApiError, CertificateInvalid, Conflict, NotFound, Refused
 from webhook.kube.events import Notice, Reference
 from webhook.sync.certificate_store import CertificateStore
 
@@ -200,7 +200,7 @@ class _Report:
         """Tell that a write failed."""
         self._metrics.failed()
         log.warning("certificate not written", cause=str(error), retry_in=retry_in)
-        if isinstance(error, Forbidden | Invalid):
+        if isinstance(error, Refused):
             self._say("CertificateDenied", f"the API server refuses a write of the certificate: {error}")
 
     def _say(self, reason: str, message: str) -> None:

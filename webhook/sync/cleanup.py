@@ -20,7 +20,7 @@ import structlog
 from webhook.config.file import ConfigurationFile
 from webhook.core.backoff import delay
 from webhook.core.ownership import is_a_copy
-from webhook.errors import ApiError, Forbidden, Invalid, NotFound
+from webhook.errors import ApiError, Forbidden, NotFound
 from webhook.kube.connect import connect
 from webhook.kube.hold import TERM_SECONDS, OwnerReference, delete_lease, take_lease
 from webhook.kube.lease import boot_time
@@ -192,7 +192,7 @@ class _Cleanup:
             try:
                 return act()
             except ApiError as error:
-                if isinstance(error, Forbidden | Invalid) or not self._has_time():
+                if error.is_lasting or not self._has_time():
                     raise _Stuck(f"{what}: {error}") from None
                 failures += 1
                 log.info("tried again soon", what=what, cause=str(error))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from webhook.core.actions import Finding, FindingReason
-from webhook.errors import ApiError, Conflict, Forbidden, Invalid
+from webhook.errors import ApiError, Forbidden, Refused
 from webhook.kube.events import Notice, Reference
 from webhook.kube.resources import SERVICE_ACCOUNTS
 
@@ -100,7 +100,7 @@ class Notices:
         It is told from the second time in a row: what a policy knows of the namespace, our guard's too, may be some
         milliseconds behind a label that has just been set.
         """
-        if not isinstance(error, Forbidden | Invalid) or isinstance(error, Conflict):
+        if not isinstance(error, Refused):
             return
         kind = (error.status, error.reason)
         known = self._denied.get(namespace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from webhook.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Invalid, NotFound, Throttled
+from webhook.errors import ApiError, ApiUnavailable, Conflict, Invalid, NotFound, Refused, Throttled
 
 
 class Undone(Conflict):
@@ -28,8 +28,8 @@ class Result(StrEnum):
 _RESULTS = (
     (Undone, Result.UNDONE),
     (Conflict, Result.CONFLICT),
-    (Forbidden, Result.DENIED),
     (Invalid, Result.INVALID),
+    (Refused, Result.DENIED),
     (NotFound, Result.NOT_FOUND),
     (Throttled, Result.THROTTLED),
     (ApiUnavailable, Result.UNAVAILABLE),

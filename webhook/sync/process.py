@@ -12,7 +12,7 @@ import structlog
 from msgspec.json import encode
 
 from webhook.config.file import ConfigurationFile
-from webhook.errors import ApiError, UsageError
+from webhook.errors import ApiError, Forbidden, UsageError
 from webhook.kube.connect import connect
 from webhook.kube.connectivity import Connectivity
 from webhook.kube.events import EventRecorder, Notice, Reference
@@ -85,7 +85,7 @@ def _probe(client: Client) -> None:
     try:
         client.request("GET", "/version")
     except ApiError as error:
-        if error.status in (401, 403):
+        if isinstance(error, Forbidden):
             message = f"the API server at {client.host} refuses the credentials ({error.status}): check --kubeconfig"
             raise UsageError(message) from None
         # Not there yet is no mistake: the loop waits for it.

@@ -12,7 +12,7 @@ import structlog
 
 from webhook.core.backoff import delay
 from webhook.core.uninstall import plan_uninstall
-from webhook.errors import ApiError, Forbidden, Invalid
+from webhook.errors import ApiError
 from webhook.sync.contention import Contention
 from webhook.sync.executor import Executor
 from webhook.sync.inventory import Inventory
@@ -78,7 +78,7 @@ class Removal:
             if not plans and not errors and not self._going():
                 return []
             wrote = sum(self.done.values()) > before
-            refused = bool(errors) and all(isinstance(error, Forbidden | Invalid) for error in errors)
+            refused = bool(errors) and all(error.is_lasting for error in errors)
             futile = futile + 1 if refused and not wrote else 0
             if futile == FUTILE_PASSES:
                 break

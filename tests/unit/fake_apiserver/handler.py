@@ -85,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
         fault = fake.take_fault(request)
         match fault.action if fault else None:
             case Answer() as answer:
-                self._give(answer)
+                self._give(answer, request.target)
                 return
             case Hang():
                 assert fault is not None
@@ -157,14 +157,16 @@ class Handler(BaseHTTPRequestHandler):
                 answer = patch(target, body, manager)
         self._give(Answer(201 if request.verb == "create" else 200, json.dumps(answer).encode()))
 
-    def _give(self, answer: Answer) -> None:
-        refused = Refused(answer.status, "Fault", "a fault that the test switched on")
+    def _give(self, answer: Answer, target: Target | None = None) -> None:
+        reason = "NotFound" if answer.status == 404 else "Fault"
+        about = {"plural": target.plural, "name": target.name} if target else {}
+        refused = Refused(answer.status, reason, "a fault that the test switched on", **about)
         body = json.dumps(refused.status).encode() if answer.body is None else answer.body
         self.send_response(answer.status)
         self.send_header("Content-Length", str(len(body)))
         if answer.retry_after is not None:
             self.send_header("Retry-After", answer.retry_after)
-        for name, value in answer.headers:
+        for name, value in {"Content-Type": "application/json", **dict(answer.headers)}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)

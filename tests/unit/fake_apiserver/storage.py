@@ -28,9 +28,10 @@ _UNOWNED = {("apiVersion",), ("kind",)} | {
 class Refused(Exception):
     """An answer that is not 2xx: what the API server says in a Status."""
 
-    def __init__(self, code: int, reason: str, message: str) -> None:
+    def __init__(self, code: int, reason: str, message: str, *, plural: str = "", name: str = "") -> None:
         super().__init__(message)
         self.code, self.reason, self.message = code, reason, message
+        self.details = {"name": name, "kind": plural} if name else {}
 
     @property
     def status(self) -> Object:
@@ -41,6 +42,7 @@ class Refused(Exception):
             "code": self.code,
             "reason": self.reason,
             "message": self.message,
+            "details": self.details,
         }
 
 
@@ -91,7 +93,8 @@ class Storage:
     def get(self, target: Target) -> Object:
         with self.changed:
             if target not in self._objects:
-                raise Refused(404, "NotFound", f'{target.plural} "{target.name}" not found')
+                message = f'{target.plural} "{target.name}" not found'
+                raise Refused(404, "NotFound", message, plural=target.plural, name=target.name)
             return self._objects[target]
 
     def select(self, target: Target, name: str = "") -> list[Object]:

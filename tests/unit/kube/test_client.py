@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from webhook.kube.client import Client
 
 HARBOR = "/api/v1/namespaces/a/secrets/harbor"
+OBJECT = b'{"metadata":{"name":"harbor"}}'
 DEFAULT = "/api/v1/namespaces/a/serviceaccounts/default"
 MARKER = "hunter2-marker"
 
@@ -279,7 +280,9 @@ def first_line_sent(listener: socket.socket) -> bytes:
         line = sent.readline()
         while sent.readline().strip():
             pass
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(OBJECT), OBJECT)
+        )
     return line
 
 
@@ -288,7 +291,7 @@ def test_the_address_of_an_api_server_may_have_a_path(kubeconfig: Path) -> None:
         line = other.submit(first_line_sent, listener)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/k8s/clusters/one"
         client = connect(with_server(kubeconfig, address))
-        assert client.get(SECRETS, "harbor", "a") == b"{}"
+        assert client.get(SECRETS, "harbor", "a") == OBJECT
         client.close()
 
     assert line.result() == f"GET /k8s/clusters/one{HARBOR} HTTP/1.1\r\n".encode()
@@ -300,7 +303,7 @@ def test_a_proxy_is_told_the_whole_address(kubeconfig: Path, monkeypatch: pytest
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
         client = connect(with_server(kubeconfig, "http://api.example.com:8080"))
-        assert client.get(SECRETS, "harbor", "a") == b"{}"
+        assert client.get(SECRETS, "harbor", "a") == OBJECT
         client.close()
 
     assert line.result() == f"GET http://api.example.com:8080{HARBOR} HTTP/1.1\r\n".encode()

@@ -8,7 +8,16 @@ import pytest
 
 from tests.unit.fake_apiserver.faults import Answer, Hang, Lines
 from tests.unit.polling import until
-from webhook.errors import ApiError, ApiUnavailable, Forbidden, Throttled
+from webhook.errors import (
+    AdmissionFailed,
+    ApiError,
+    ApiUnavailable,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Throttled,
+)
 from webhook.kube.connect import connect
 from webhook.kube.connectivity import Connectivity
 from webhook.kube.reflector import Reflector
@@ -24,6 +33,14 @@ if TYPE_CHECKING:
 
 DEFAULT = "/api/v1/namespaces/a/serviceaccounts/default"
 NO_ANSWER = ApiUnavailable("no answer")
+ABOUT_THE_OBJECT = [
+    NotFound("", status=404),
+    Forbidden("", status=403),
+    Conflict("", status=409),
+    Invalid("", status=422),
+    # A webhook that denies may say what it likes.
+    *(AdmissionFailed("", status=status) for status in (403, 404, 409, 422, 429, 500, 503)),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +84,7 @@ def connectivity(server: Server) -> Iterator[Connectivity]:
 
 def lose(connectivity: Connectivity, *, after: float = 0.0) -> None:
     """Tell of a request that got no answer for so many seconds."""
-    connectivity.note(0, time.monotonic() - after)
+    connectivity.note(NO_ANSWER, time.monotonic() - after)
 
 
 def test_an_outage_begins_with_a_request_that_gets_no_answer_and_ends_with_one_that_does(
@@ -98,24 +115,26 @@ def test_a_server_that_has_just_answered_is_not_asked_because_of_every_failure(
     lose(connectivity)
     until(lambda: connectivity.is_up)
 
-    for status in (0, 500, 429):
-        connectivity.note(status, time.monotonic())
+    for error in (NO_ANSWER, ApiUnavailable("in trouble", status=500), Throttled("later", status=429)):
+        connectivity.note(error, time.monotonic())
         assert connectivity.is_up
 
     assert len(server.asked) == 1
 
 
 def test_without_an_outage_nothing_is_asked(connectivity: Connectivity, server: Server) -> None:
-    for status in (200, 201, 404, 403, 409, 422):
-        connectivity.note(status, time.monotonic())
+    for error in (None, *ABOUT_THE_OBJECT):
+        connectivity.note(error, time.monotonic())
 
     assert connectivity.is_up
     assert server.asked == []
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_server_that_is_in_trouble_is_asked_too(connectivity: Connectivity, status: int) -> None:
-    connectivity.note(status, time.monotonic())
+@pytest.mark.parametrize(
+    "error", [Throttled("later", status=429), ApiUnavailable("", status=500), ApiUnavailable("a page", status=404)]
+)
+def test_a_server_that_is_in_trouble_is_asked_too(connectivity: Connectivity, error: ApiError) -> None:
+    connectivity.note(error, time.monotonic())
 
     assert not connectivity.is_up
 
@@ -123,7 +142,7 @@ def test_a_server_that_is_in_trouble_is_asked_too(connectivity: Connectivity, st
 def test_the_answer_to_somebody_else_ends_the_outage_too(connectivity: Connectivity) -> None:
     lose(connectivity)
 
-    connectivity.note(200, time.monotonic())
+    connectivity.note(None, time.monotonic())
 
     assert connectivity.is_up
 
@@ -304,6 +323,35 @@ def test_a_request_that_failed_at_once_casts_no_doubt(
     until(lambda: server.asked and connectivity.is_up)
     get(watching.client)
     assert watching.restarts == []
+
+
+def test_a_write_that_a_webhook_holds_up_cuts_no_watch(
+    watching: Watching, connectivity: Connectivity, server: Server
+) -> None:
+    get(watching.client)
+    sent = time.monotonic()
+    get(watching.client)  # over the connection that was there before
+    until(lambda: time.monotonic() - sent > 0.5)
+
+    connectivity.note(NO_ANSWER, sent, may_be_held_up=True)
+
+    assert connectivity.is_up
+    assert server.asked == []
+    assert watching.restarts == []
+
+
+def test_a_write_without_an_answer_casts_doubt_when_nothing_else_was_heard_of_either(
+    api: FakeApiServer, watching: Watching
+) -> None:
+    hang = api.inject(Hang(), "patch")
+    api.put("/api/v1/namespaces/a/serviceaccounts/missed")
+
+    with pytest.raises(ApiUnavailable):
+        watching.client.merge_patch(SERVICE_ACCOUNTS, "default", {}, "a", field_manager="me")
+
+    until(lambda: "missed" in watching.accounts.names)
+    assert watching.restarts == ["ApiUnavailable"]
+    hang.lift()
 
 
 def test_what_was_sent_just_before_the_answer_is_looked_at_again(

@@ -375,7 +375,7 @@ def test_during_an_outage_the_lease_is_not_asked_for_and_its_loss_is_announced_i
     assert outage.met == 1
     assert asked
     outage.lift()
-    client.connectivity.note(200, time.monotonic())
+    client.connectivity.note(None, time.monotonic())
     until(lambda: leader.changes == [True, False, True])
     client.connectivity.stop()
 

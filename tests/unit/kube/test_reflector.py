@@ -233,7 +233,10 @@ def test_a_page_that_has_expired_begins_the_list_anew(api: FakeApiServer, reflec
     api.watch_list = False
     for number in range(PAGE_LIMIT + 1):
         put(api, f"account-{number}")
-    api.inject(Answer(200, json.dumps({"metadata": {"continue": "gone"}, "items": []}).encode()), "list")
+    api.inject(
+        Answer(200, json.dumps({"metadata": {"resourceVersion": "1", "continue": "gone"}, "items": []}).encode()),
+        "list",
+    )
     running = reflect()
 
     assert running.reflector.wait_synced(5.0)

@@ -11,7 +11,6 @@ from webhook.errors import (
     Forbidden,
     Gone,
     Invalid,
-    NotFound,
     Throttled,
 )
 from webhook.kube.status import MESSAGE_LIMIT, RETRY_AFTER_LIMIT, Status, decode_status, error_from_response
@@ -19,6 +18,7 @@ from webhook.kube.status import MESSAGE_LIMIT, RETRY_AFTER_LIMIT, Status, decode
 ACCOUNT = "/api/v1/namespaces/a/serviceaccounts/default"
 SECRET = "/api/v1/namespaces/a/secrets/harbor"  # noqa: S105
 MARKER = "hunter2-marker"
+TOO_MANY = b"Too many requests, please try again later.\n"
 
 
 def answered(code: int, message: str = "", *, path: str = ACCOUNT, method: str = "PATCH", **headers: str) -> ApiError:
@@ -29,11 +29,11 @@ def answered(code: int, message: str = "", *, path: str = ACCOUNT, method: str =
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        (302, ApiError),
+        (302, ApiUnavailable),
         (400, Invalid),
         (401, Forbidden),
         (403, Forbidden),
-        (404, NotFound),
+        (404, ApiUnavailable),
         (409, Conflict),
         (410, Gone),
         (413, Invalid),
@@ -56,10 +56,10 @@ def test_a_message_names_the_request_and_what_the_server_said() -> None:
     assert str(answered(403, "not for you")) == f"PATCH {ACCOUNT}: 403 Because: not for you"
 
 
-def test_a_5xx_that_says_when_to_come_back_is_no_outage() -> None:
+def test_a_proxy_that_says_when_to_come_back_does_not_throttle() -> None:
     error = error_from_response("GET", ACCOUNT, 503, {"Retry-After": "3"}, b"")
 
-    assert isinstance(error, Throttled)
+    assert type(error) is ApiUnavailable
     assert error.retry_after == 3.0
 
 
@@ -76,7 +76,7 @@ def test_nobody_may_send_us_away_for_long(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["", "-1", "1.5", "soon", "²", "Fri, 31 Dec 1999 23:59:59 GMT"])
 def test_a_pause_that_is_no_number_of_seconds_is_none(value: str) -> None:
-    error = error_from_response("GET", ACCOUNT, 429, {"Retry-After": value}, b"")
+    error = error_from_response("GET", ACCOUNT, 429, {"Retry-After": value}, TOO_MANY)
 
     assert isinstance(error, Throttled)
     assert error.retry_after is None
@@ -136,6 +136,7 @@ def test_reading_a_secret_quotes_nothing_and_is_told_in_full() -> None:
 @pytest.mark.parametrize(
     ("code", "body", "general"),
     [
+        (429, TOO_MANY, True),
         (429, b"{}", True),
         (500, b"<html>oops</html>", True),
         (503, b"", True),
@@ -143,7 +144,9 @@ def test_reading_a_secret_quotes_nothing_and_is_told_in_full() -> None:
         # A webhook that fails for one namespace: the API server is well.
         (500, b'{"kind":"Status","code":500,"reason":"InternalError"}', False),
         (403, b'{"kind":"Status","code":403,"reason":"Forbidden"}', False),
-        (409, b"", False),
+        (409, b'{"kind":"Status","code":409,"reason":"Conflict"}', False),
+        (409, b"", True),
+        (404, b"<html>nginx</html>", True),
     ],
 )
 def test_an_answer_that_has_nothing_to_do_with_the_object_is_told_apart(code: int, body: bytes, general: bool) -> None:
