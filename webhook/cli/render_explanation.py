@@ -66,7 +66,7 @@ def _document(explanation: Explanation) -> dict[str, object]:
     return {
         "object": explanation.title,
         "namespace": explanation.namespace,
-        "stoppedBy": stop and (stop.reason or None),
+        "stoppedBy": (str(stop.reason) or None) if stop else None,
         "steps": [
             {
                 "pullSecret": step.pull_secret or None,

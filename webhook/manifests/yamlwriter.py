@@ -7,6 +7,7 @@ like a word and is none of YAML's words goes without quotes.
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -36,6 +37,8 @@ def _text(dumper: Any, text: str) -> yaml.ScalarNode:  # noqa: ANN401 - of the c
 
 
 _Dumper.add_representer(str, _text)
+# An enumeration of words is text too: reason ids and verdicts are StrEnum members.
+_Dumper.add_multi_representer(StrEnum, lambda dumper, member: _text(dumper, str(member)))
 
 
 def dump(documents: Iterable[object], file: TextIO) -> None:

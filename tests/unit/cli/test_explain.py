@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+import yaml
 
 from webhook.cli import main
 
@@ -104,3 +105,41 @@ def test_a_cluster_without_a_release_and_one_that_is_silent_are_told_apart(
     assert result.code == 2
     assert re.fullmatch(r"error: http://127\.0\.0\.1:\d+: GET .*: no answer from the API server .*\n", result.err)
     api.come_back()
+
+
+def _namespace(value: str) -> str:
+    labels = f"{{pullsecrets.webhook/inject: {value}}}"
+    return f"kind: Namespace\napiVersion: v1\nmetadata: {{name: team-z, labels: {labels}}}\n---\n"
+
+
+def _pod(spec: str) -> str:
+    return f"kind: Pod\napiVersion: v1\nmetadata: {{name: web, namespace: team-z}}\nspec: {spec}\n"
+
+
+def _pod_of(registry: str) -> str:
+    return _pod(f"{{containers: [{{name: a, image: {registry}/a:1}}]}}")
+
+
+_OURS, _OTHERS = _pod_of("registry.example.com"), _pod_of("other.example")
+_OUTCOMES = {
+    "passed": ("pod/web", _namespace("enabled") + _OURS),
+    "stopped by the namespace": ("pod/web", _namespace("other") + _OURS),
+    "namespace unknown": ("pod/web", _OURS),
+    "image not matched": ("pod/web", _namespace("enabled") + _OTHERS),
+    "unreadable": ("pod/web", _pod("5")),
+    "another kind": ("configmap/web", "kind: ConfigMap\napiVersion: v1\nmetadata: {name: web, namespace: team-z}\n"),
+    "a namespace that is not selected": ("ns/team-z", _namespace("other")),
+    "a namespace that is selected": ("ns/team-z", _namespace("enabled")),
+}
+
+
+@pytest.mark.parametrize("outcome", _OUTCOMES)
+def test_every_form_holds_every_outcome(explain: Callable[..., Result], outcome: str) -> None:
+    target, manifests = _OUTCOMES[outcome]
+    arguments = (target, "-n", "team-z", "-f", "-", "--config", "examples/configuration.yaml")
+    results = {form: explain(*arguments, "-o", form, stdin=manifests) for form in ("table", "json", "yaml")}
+
+    assert len({result.code for result in results.values()}) == 1
+    assert results["table"].code in (0, 1)
+    assert yaml.safe_load(results["yaml"].out) == json.loads(results["json"].out)
+    assert len({result.err for result in results.values()}) == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from enum import StrEnum
 from io import StringIO
 
 import pytest
@@ -166,3 +167,13 @@ def test_common_text_is_not_quoted() -> None:
 def test_half_a_character_is_refused() -> None:
     with pytest.raises(UsageError, match="half a character"):
         dump([{"a": "\ud800"}], StringIO())
+
+
+def test_a_member_of_an_enumeration_of_words_is_written_as_its_word() -> None:
+    class Word(StrEnum):
+        NO = "no"
+        PLAIN = "image-not-matched"
+
+    file = StringIO()
+    dump([{"a": Word.NO, "b": Word.PLAIN}], file)
+    assert file.getvalue() == 'a: "no"\nb: image-not-matched\n'
