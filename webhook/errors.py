@@ -78,10 +78,20 @@ class CertificateInvalid(PullSecretsError):
 class ApiError(PullSecretsError):
     """The API server did not do what was asked; ``status`` is the HTTP status, 0 where there was no answer."""
 
-    def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        reason: str = "",
+        retry_after: float | None = None,
+        denied_by: str = "",
+    ) -> None:
         self.status = status
         self.reason = reason
         self.retry_after = retry_after
+        self.denied_by = denied_by
+        """The API server's words that name the webhook or policy; empty where there is none."""
         super().__init__(message)
 
     @property

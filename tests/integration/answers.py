@@ -117,7 +117,7 @@ class Answers:
     def _of_the_api_server(self) -> Iterator[tuple[str, dict[str, Any]]]:
         quota = {"metadata": {"name": "small"}, "spec": {"hard": {"count/secrets": "1"}}}
         self._api.call("POST", f"/api/v1/namespaces/{NAMESPACE}/resourcequotas", quota)
-        other = Asked("PATCH", f"{COLLECTION}/other?fieldManager=test&force=true", secret("other"))
+        other = Asked("PATCH", f"{COLLECTION}/other?fieldManager=test&force=true&dryRun=All", secret("other"))
         yield "quota", self._once_denied("exceeded quota", other)
         self._api.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/resourcequotas/small")
         token = self._cluster.api_as("default", NAMESPACE)
@@ -154,22 +154,12 @@ class Answers:
         large = secret(stringData={"key": "x" * 1_100_000})
         yield "too large a Secret", self._ask(Asked(body=large))
         yield "too large a request", self._ask(Asked(body=secret(stringData={"key": "x" * 4_000_000})))
-        yield "not JSON", self._ask(Asked(body=[1], content_type=MERGE))
         yield "method not allowed", self._ask(Asked("POST", SECRET, secret(), "application/json"))
-        yield "expired continue token", self._ask(Asked("GET", f"{COLLECTION}?limit=1&continue=" + self._old_token()))
 
     def etcd_gone(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield what is answered without a store; the cluster is of no use afterwards."""
         self._cluster.stop_program(programs.ETCD)
-        yield "etcd gone, a write", self._ask(Asked(body=secret(stringData={"key": "new"})), seconds=SLOW_SECONDS)
-        yield "etcd gone, a read", self._ask(Asked("GET", SECRET), seconds=SLOW_SECONDS)
-
-    def _old_token(self) -> str:
-        token: str = self._api.call("GET", f"{COLLECTION}?limit=1")["metadata"]["continue"]
-        for number in range(3):
-            self._api.call("PATCH", SECRET, {"metadata": {"annotations": {"number": str(number)}}}, MERGE)
-        self._cluster.compact()
-        return token
+        yield "etcd gone", self._ask(Asked(body=secret(stringData={"key": "new"})), seconds=SLOW_SECONDS)
 
     def _throttled(self) -> dict[str, Any]:
         level = {
@@ -312,16 +302,15 @@ def captured(
 
 
 def main() -> None:
-    """Capture everything and keep what the file says of whose failure it is."""
+    """Capture everything and keep what the file says of whose failure each is."""
     known = json.loads(FILE.read_text()) if FILE.exists() else {}
     answers: dict[str, dict[str, Any]] = {}
     with Cluster.start() as cluster:
         answers |= captured(Answers.all, cluster)
-    FILE.write_text(json.dumps(answers, indent=1) + "\n")
     with Cluster.start() as cluster:
         answers |= captured(Answers.etcd_gone, cluster)
     for name, answer in answers.items():
-        known[name] = {"failure": known.get(name, {}).get("failure", "?"), **answer}
+        known[name] = {"whose": known.get(name, {}).get("whose", "?"), **answer}
     FILE.write_text(json.dumps(known, indent=1) + "\n")
     sys.stdout.write(f"{len(answers)} answers in {FILE}\n")
 

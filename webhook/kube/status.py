@@ -150,6 +150,9 @@ def error_from_status(
     shown = _showable(method, path, code, status.message)
     if shown:
         message = f"{message}: {shown[:MESSAGE_LIMIT]}"
+    denied = _ADMISSION.search(status.message)
+    if denied is not None:
+        return _made(AdmissionFailed, message, code, status.reason, retry_after, denied.group(0))
     kind = _kind(path, status, code, is_json_patch=content_type == JSON_PATCH)
     if kind is ApiUnavailable and code == 404:  # noqa: PLR2004
         message = f"{method} {path}: {code}: the answer is about another object, so it proves nothing about this one"
@@ -166,10 +169,12 @@ def not_an_answer(
     return _made(ApiUnavailable, message, code, "", retry_after)
 
 
-def _made(kind: type[ApiError], message: str, code: int, reason: str, retry_after: float | None) -> ApiError:
+def _made(
+    kind: type[ApiError], message: str, code: int, reason: str, retry_after: float | None, denied_by: str = ""
+) -> ApiError:
     if retry_after is not None:
         retry_after = min(retry_after, RETRY_AFTER_LIMIT)
-    return kind(message, status=code, reason=reason, retry_after=retry_after)
+    return kind(message, status=code, reason=reason, retry_after=retry_after, denied_by=denied_by)
 
 
 def _showable(method: str, path: str, code: int, message: str) -> str:
@@ -184,8 +189,6 @@ def _showable(method: str, path: str, code: int, message: str) -> str:
 
 
 def _kind(path: str, status: Status, code: int, *, is_json_patch: bool) -> type[ApiError]:
-    if _ADMISSION.search(status.message):
-        return AdmissionFailed
     has_causes = status.details is not None and bool(status.details.causes)
     match code:
         case 401 | 403:

@@ -49,13 +49,14 @@ class Check:
 
 
 class Health:
-    """The checks of one process."""
+    """The checks of one process that one question is about: ``readyz``, or ``livez``."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "readyz") -> None:
+        self._name = name
         self._checks: dict[str, Check] = {}
 
     def check(self, name: str) -> Check:
-        """Return the check of this name, which from now on is a condition of readiness."""
+        """Return the check of this name, which from now on is a condition."""
         return self._checks.setdefault(name, Check(name))
 
     @property
@@ -66,4 +67,4 @@ class Health:
     def report(self) -> str:
         """Return one line for each check, and the verdict."""
         lines = [check.line for check in tuple(self._checks.values())]
-        return "\n".join([*lines, f"readyz check {'passed' if self.ready else 'failed'}"]) + "\n"
+        return "\n".join([*lines, f"{self._name} check {'passed' if self.ready else 'failed'}"]) + "\n"

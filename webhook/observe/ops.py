@@ -20,17 +20,20 @@ def ops_app(
     registry: CollectorRegistry,
     status: Callable[[], bytes] | None = None,
     page: Callable[[], PageData] | None = None,
+    alive: Health | None = None,
 ) -> FastAPI:
     """Return an application with ``/livez``, ``/readyz`` and ``/metrics``; with ``/status`` and a page where given.
 
-    ``/livez`` answers as long as the process can answer at all. ``/readyz`` is 200 or 503, with a line for each check
-    when one fails or with ``?verbose``. ``status()`` returns a JSON document; ``page()`` what
-    is shown to people at ``/``.
+    ``/livez`` is 200 as long as the process can answer and the checks of ``alive`` pass. ``/livez`` and ``/readyz`` are
+    200 or 503, with a line for each check when one fails; ``/readyz`` also with ``?verbose``. ``status()`` returns a
+    JSON document; ``page()`` what is shown to people at ``/``.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 
     @app.get("/livez")
     async def livez() -> PlainTextResponse:
+        if alive is not None and not alive.ready:
+            return PlainTextResponse(alive.report(), status_code=503)
         return PlainTextResponse("ok\n")
 
     @app.get("/readyz")

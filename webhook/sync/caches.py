@@ -105,6 +105,12 @@ class Caches:
         """Return the Secrets that have the name of a copy; None when that name is not configured."""
         return self._copies.get(name)
 
+    def has_copies(self, name: str) -> bool:
+        """Whether there are copies of that name that this release has made."""
+        table = self._copies.get(name)
+        rows = [] if table is None else [table.of_namespace(namespace).get(name) for namespace in table.namespaces()]
+        return any(copy is not None and copy.ours for copy in rows)
+
     def state_of(self, namespace: Namespace) -> NamespaceState:
         """Return what is known of a namespace, for a plan."""
         copies = {}

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from webhook.errors import ApiError, Conflict
+from webhook.observe.threads import Threads
 from webhook.sync.breaker import Breaker
 from webhook.sync.caches import Caches
 from webhook.sync.contention import Contention
 from webhook.sync.executor import Executor
+from webhook.sync.failure_groups import PROBE_SECONDS, FailureGroups
 from webhook.sync.fullpass import FullPass
 from webhook.sync.grace import Grace
 from webhook.sync.ledger import Ledger
@@ -79,15 +81,16 @@ class SyncLoop:
         self._leading = threading.Event()
         self._leading_since = 0.0
         self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._failure_groups = FailureGroups()
+        self.threads = Threads(self._stopping)
 
     def start(self, workers: int) -> None:
         """Begin to watch, and have ``workers`` threads wait for leadership."""
         self.sources.configure(self.configuration)
         self.caches.configure(self.configuration)
         for number in range(workers):
-            self._start_thread(self._work, f"worker {number}")
-        self._start_thread(self._pass_regularly, "full pass")
+            self.threads.start(self._work, f"worker {number}")
+        self.threads.start(self._pass_regularly, "full pass")
 
     def stop(self, timeout: float) -> None:
         """Let the workers finish the write they are at, and end, for at most ``timeout`` seconds."""
@@ -95,15 +98,15 @@ class SyncLoop:
         self._leading.set()
         self._breaker.close()
         self.queue.close()
-        for thread in self._threads:
-            thread.join(timeout)
+        self.threads.join(timeout)
         self.caches.stop()
 
     def reconfigure(self, configuration: Configuration) -> None:
         """Take a new configuration into force."""
-        forgotten = set(self.configuration.secret_names) - set(configuration.secret_names)
-        if forgotten:
-            self.notices.forgotten(sorted(forgotten))
+        dropped = set(self.configuration.secret_names) - set(configuration.secret_names)
+        with_copies = sorted(filter(self.caches.has_copies, dropped))
+        if with_copies:
+            self.notices.forgotten(with_copies)
         self.configuration = configuration
         self.sources.configure(configuration)
         self.caches.configure(configuration)
@@ -114,6 +117,7 @@ class SyncLoop:
         self.notices.lead(leading)
         if leading:
             self.ledger.clear()
+            self._failure_groups.clear()
             self.full_pass.restart()
             self._leading_since = time.monotonic()
             self._leading.set()
@@ -146,11 +150,6 @@ class SyncLoop:
     def _copy_failed(self, namespace: str, secret: str, error: ApiError) -> None:
         self.ledger.copy_failed(namespace, secret, result_of(error))
 
-    def _start_thread(self, target: Callable[[], None], name: str) -> None:
-        thread = threading.Thread(target=target, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
     def _pass_regularly(self) -> None:
         while not self._stopping.wait(FULL_PASS_SECONDS):
             self.look_at_everything()
@@ -165,13 +164,17 @@ class SyncLoop:
                 self._connectivity.wait_up(self._stopping)
                 with self._breaker.attempt() as attempt:
                     self._handle(name, attempt)
+            except BaseException:
+                self.queue.retry(name)  # this thread ends, the name must not be lost with it
+                raise
             finally:
                 self.queue.done(name)
                 self.full_pass.looked_at(name)
 
     def _handle(self, name: str, attempt: Attempt) -> None:
         try:
-            if self._reconcile(name):
+            wrote = self._reconcile(name)
+            if wrote:
                 attempt.succeeded()
         except Deposed:
             # Whoever leads now has the name in its own queue; should that be us again, it must not be lost here.
@@ -180,8 +183,7 @@ class SyncLoop:
         except ApiError as error:
             self.notices.failed(name, error)
             self.ledger.namespace_failed(name, result_of(error))
-            cap = OUTAGE_RETRY_CAP if error.is_general else RETRY_CAP
-            seconds = self.queue.retry(name, error.retry_after or 0.0, cap)
+            seconds = self.queue.retry(name, error.retry_after or 0.0, self._retry_cap(name, error))
             log.warning("namespace failed", namespace=name, cause=str(error), retry_in=round(seconds, 2))
             if error.is_general:
                 attempt.failed()
@@ -196,6 +198,19 @@ class SyncLoop:
         self.notices.done(name)
         self.ledger.namespace_done(name)
         self.queue.forget(name)
+        self._overcome(name, wrote=wrote)
+
+    def _retry_cap(self, name: str, error: ApiError) -> float:
+        if error.is_general:
+            return OUTAGE_RETRY_CAP
+        return PROBE_SECONDS if self._failure_groups.failed(name, error) else RETRY_CAP
+
+    def _overcome(self, name: str, *, wrote: bool) -> None:
+        """Bring forward the names that failed as this one did, if it has been written; else have another one tried."""
+        if wrote:
+            self.queue.add_all(self._failure_groups.succeeded(name))
+        elif (instead := self._failure_groups.forget(name)) is not None:
+            self.queue.add_later(instead, PROBE_SECONDS)
 
     def _reconcile(self, name: str) -> bool:
         """Bring a namespace up to date; whether anything had to be written."""

@@ -22,6 +22,7 @@ from webhook.observe.background import bind, in_background
 from webhook.observe.health import Health
 from webhook.observe.sync_metrics import SyncMetrics
 from webhook.observe.sync_status import LeaderStatus
+from webhook.observe.threads import Threads
 from webhook.sync.loop import SyncLoop
 from webhook.sync.overview import overview
 from webhook.sync.pace import Pace
@@ -101,6 +102,7 @@ class _Process:
         self._pace = pace
         self._connectivity = client.connectivity
         self.health = Health()
+        self.alive = Health("livez")
         self._stopping = threading.Event()
         self._recorder = EventRecorder(client, pace=pace.wait)
         self._election = self._make_election(settings)
@@ -108,6 +110,9 @@ class _Process:
         self._loop = SyncLoop(
             client, settings.release, configuration, self._recorder, metrics, self._may_write, self._logins
         )
+        self._threads = Threads(self._stopping)
+        for name, threads in (("sync threads", self._loop.threads), ("process threads", self._threads)):
+            self.alive.check(name).follows(threads.problem)
         self._client = client
         self._certificates: CertificateKeeper | None = None
         metrics.configuration_accepted()
@@ -130,9 +135,9 @@ class _Process:
         self._connectivity.start(self._make_question())
         self._recorder.start()
         self._loop.start(self._settings.workers)
-        _in_background(lambda: file.watch(self._accept, self._refuse, self._stopping), "configuration")
+        self._threads.start(lambda: file.watch(self._accept, self._refuse, self._stopping), "configuration")
         if self._logins is not None:
-            _in_background(lambda: self._try_logins(self._logins), "logins")
+            self._threads.start(lambda: self._try_logins(self._logins), "logins")
         if self._election is None:
             self._lead(leading=True)
         else:
@@ -148,7 +153,8 @@ class _Process:
         from webhook.observe.ops import ops_app  # noqa: PLC0415 - see above
 
         page = self._overview if self._settings.status_page else None
-        return Listener(ops_app(self.health, self._metrics.registry, lambda: encode(self.status()), page), bound)
+        metrics = self._metrics.registry
+        return Listener(ops_app(self.health, metrics, lambda: encode(self.status()), page, self.alive), bound)
 
     def _overview(self) -> PageData:
         certificates = self._metrics.certificates
@@ -254,7 +260,3 @@ def _make_logins() -> Logins:
 
     registries = Registries()
     return Logins(registries.log_in)
-
-
-def _in_background(target: Callable[[], None], name: str) -> None:
-    threading.Thread(target=target, name=name, daemon=True).start()

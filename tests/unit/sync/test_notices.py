@@ -57,6 +57,10 @@ def test_sources_that_are_too_large_together_are_told_of(api: FakeApiServer, run
 
 @pytest.mark.usefixtures("running")
 def test_a_name_that_is_dropped_without_being_retired_is_told_of(api: FakeApiServer, running: Running) -> None:
+    opt_in(api)
+    until(lambda: is_right(api))
+    running.settle()
+
     running.loop.reconfigure(replace(CONFIGURATION, pull_secrets=()))
 
     until(lambda: "PullSecretForgotten" in reasons(api))
