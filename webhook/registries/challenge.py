@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,6 +17,10 @@ _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)(?:\s+|$)")
 _PARAMETER = re.compile(r'\s*([A-Za-z][A-Za-z0-9_-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|$)')
 LONGEST_HEADER = 8192
 """Characters; a longer one is no challenge that anybody means."""
+
+LONGEST_REALM = 2048
+_HTTPS_URL = re.compile(r"https://([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?([/?][!-~]*)?", re.IGNORECASE)
+"""A URL of a host, without a user, in characters that every terminal and every parser reads alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,18 @@ class Challenge:
 def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
     """Return the challenges of these header values, in order; what cannot be read is passed over."""
     return [challenge for header in headers if len(header) <= LONGEST_HEADER for challenge in _parse(header)]
+
+
+def parse_realm(realm: str) -> SplitResult | None:
+    """Return the https URL of a token service, or None: what a registry sends may be anything."""
+    if len(realm) > LONGEST_REALM or _HTTPS_URL.fullmatch(realm) is None:
+        return None
+    try:
+        found = urlsplit(realm)
+        _ = found.port
+    except ValueError:
+        return None
+    return found
 
 
 def _parse(header: str) -> list[Challenge]:

@@ -8,28 +8,26 @@ not followed. No message holds a credential or a token.
 from __future__ import annotations
 
 import ssl
-import threading
-import time
 from dataclasses import dataclass
 from enum import StrEnum
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import msgspec
-import urllib3
+from urllib3 import Timeout
 from urllib3.exceptions import HTTPError, SSLError
 
 from webhook import __version__
 from webhook.core.credential import DOCKER_HUB_KEY
 from webhook.core.imageref import DOCKER_HUB, parse_registry
-from webhook.registries.challenge import Challenge, parse_challenges
+from webhook.registries.challenge import Challenge, parse_challenges, parse_realm
+from webhook.registries.exchange import Exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
-    from urllib3 import BaseHTTPResponse
+    from urllib3 import BaseHTTPResponse, PoolManager
 
     from webhook.core.credential import Credential
 
@@ -40,7 +38,7 @@ DOCKER_HUB_HOST = "registry-1.docker.io"
 """Where Docker Hub serves the API of a registry."""
 
 LARGEST_ANSWER = 64 * 1024
-"""Bytes of a token that are read; real ones have a few thousand."""
+"""Bytes of an answer that are read; a token has a few thousand."""
 
 CLIENT = "pull-secret-webhook"
 OK, UNAUTHORIZED, FORBIDDEN = 200, 401, 403
@@ -89,28 +87,23 @@ class Registries:
         if "*" in registry.host:
             return LoginResult(Login.UNKNOWN, f"{key} stands for many registries, of which none is named")
         host = DOCKER_HUB_HOST if registry.is_docker_hub else registry.host
-        flow = _Flow(f"https://{host}{registry.port}/v2/", credential, self._context, self._seconds)
-        # A thread, because a peer that sends a byte a second is never silent for long enough to be timed out.
-        thread = threading.Thread(target=flow.run, name=f"login {key}", daemon=True)
-        thread.start()
-        thread.join(self._seconds)
-        return flow.result or LoginResult(Login.UNKNOWN, f"{host}{registry.port} took too long")
+        with Exchange(self._seconds) as exchange:
+            return _Flow(f"https://{host}{registry.port}/v2/", credential, self._context, exchange).log_in()
 
 
 class _Flow:
-    def __init__(self, url: str, credential: Credential, context: ssl.SSLContext, seconds: float) -> None:
+    def __init__(self, url: str, credential: Credential, context: ssl.SSLContext, exchange: Exchange) -> None:
         self._url = url
         self._host = urlsplit(url).netloc
         self._basic = f"Basic {credential.auth}"
         self._context = context
-        self._deadline = time.monotonic() + seconds
-        self.result: LoginResult | None = None
+        self._exchange = exchange
 
-    def run(self) -> None:
+    def log_in(self) -> LoginResult:
         try:
-            self.result = self._log_in()
+            return self._log_in()
         except _Answered as answered:
-            self.result = answered.result
+            return answered.result
 
     def _log_in(self) -> LoginResult:
         status, _, challenges = self._get(self._url)
@@ -134,8 +127,8 @@ class _Flow:
         return LoginResult(Login.UNKNOWN, f"{self._host} answers {status}")
 
     def _token(self, challenge: Challenge) -> str:
-        realm = urlsplit(challenge.parameters.get("realm", ""))
-        if realm.scheme != "https" or not realm.hostname:
+        realm = parse_realm(challenge.parameters.get("realm", ""))
+        if realm is None:
             raise _Answered(Login.UNKNOWN, f"{self._host} names a token service that is not at an https URL")
         asked = {key: challenge.parameters[key] for key in ("service", "scope") if key in challenge.parameters}
         query = "&".join(filter(None, (realm.query, urlencode({**asked, "client_id": CLIENT}))))
@@ -148,21 +141,44 @@ class _Flow:
         return token
 
     def _get(self, url: str, authorization: str = "") -> tuple[int, bytes, list[Challenge]]:
-        where = urlsplit(url).netloc
         headers = {"User-Agent": f"{CLIENT}/{__version__}"}
         if authorization:
             headers["Authorization"] = authorization
-        timeout = urllib3.Timeout(total=max(self._deadline - time.monotonic(), 0.001))
         try:
-            with _pool(url, self._context) as pool:
-                response = pool.request(
-                    "GET", url, headers=headers, timeout=timeout, retries=False, redirect=False, preload_content=False
-                )
-                return response.status, response.read(LARGEST_ANSWER), _challenges(response)
-        except SSLError as error:
-            raise _Answered(Login.UNKNOWN, f"{where} cannot be verified: {_reason(error)}") from None
-        except (HTTPError, OSError) as error:
-            raise _Answered(Login.UNKNOWN, f"{where} does not answer ({type(error).__name__})") from None
+            with self._exchange.pool(url, self._context) as pool:
+                answer = self._answer(pool, url, headers)
+        except (HTTPError, HTTPException, OSError, ValueError) as error:
+            raise _Answered(Login.UNKNOWN, self._failure(urlsplit(url).netloc, error)) from None
+        if self._exchange.seconds_left <= 0:
+            # A head that was cut off looks like a whole one.
+            raise _Answered(Login.UNKNOWN, self._failure(urlsplit(url).netloc))
+        return answer
+
+    def _answer(self, pool: PoolManager, url: str, headers: dict[str, str]) -> tuple[int, bytes, list[Challenge]]:
+        timeout = Timeout(total=max(self._exchange.seconds_left, 0.001))
+        response = pool.request(
+            "GET",
+            url,
+            headers=headers,
+            timeout=timeout,
+            retries=False,
+            redirect=False,
+            preload_content=False,
+            decode_content=False,  # nothing is inflated
+        )
+        try:
+            return response.status, response.read(LARGEST_ANSWER), _challenges(response)
+        finally:
+            response.close()
+            if response.connection is not None:
+                response.connection.close()
+
+    def _failure(self, where: str, error: Exception | None = None) -> str:
+        if self._exchange.seconds_left <= 0:
+            return f"{where} took too long"
+        if isinstance(error, SSLError):
+            return f"{where} cannot be verified: {_reason(error)}"
+        return f"{where} does not answer ({type(error).__name__})"
 
 
 def _challenges(response: BaseHTTPResponse) -> list[Challenge]:
@@ -181,12 +197,3 @@ def _read_token(content: bytes) -> str:
 def _reason(error: SSLError) -> str:
     cause = error.args[0] if error.args else error
     return getattr(cause, "verify_message", "") or type(cause).__name__
-
-
-def _pool(url: str, context: ssl.SSLContext) -> urllib3.PoolManager:
-    """Return what to send a request by: the proxy of the environment, if one is for that host."""
-    proxies: Mapping[str, str] = getproxies()
-    proxy = proxies.get("https") or proxies.get("all")
-    if not proxy or proxy_bypass(urlsplit(url).netloc):
-        return urllib3.PoolManager(ssl_context=context)
-    return urllib3.ProxyManager(proxy, ssl_context=context)

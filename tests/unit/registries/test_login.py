@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 import select
 import socket
@@ -7,17 +8,23 @@ import socketserver
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import chain, cycle, repeat
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from certs.authority import issue_authority, issue_leaf
+from tests.unit.polling import until
+from tests.unit.registries.hostile import HostileRegistry
 from tests.unit.registries.registry import ACCEPTED, PASSWORD, TOKEN, USER, Registry
 from webhook.core.credential import Credential
+from webhook.registries.challenge import parse_realm
 from webhook.registries.login import Login, Registries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 GOOD, BAD = Credential(USER, PASSWORD), Credential(USER, "old")
@@ -112,6 +119,125 @@ def test_a_peer_that_sends_a_byte_now_and_then_is_given_up(registry: Registry, t
     found = Registries(trusted[0], seconds=0.5).log_in(registry.key, GOOD)
     assert (found.login, found.why) == (Login.UNKNOWN, f"{registry.key} took too long")
     assert time.monotonic() - started < 3
+
+
+HEAD = b"HTTP/1.1 401 Unauthorized\r\n"
+
+
+def _dripping(start: bytes, endless: bytes) -> Callable[[], Iterator[bytes]]:
+    """Return a script that sends a beginning, then byte by byte for ever."""
+
+    def pieces() -> Iterator[bytes]:
+        yield start
+        for byte in cycle(endless):
+            yield bytes([byte])
+            yield b""
+
+    return pieces
+
+
+def _flooding(start: bytes, endless: bytes) -> Callable[[], Iterator[bytes]]:
+    """Return a script that sends a beginning, then the same as fast as it is taken."""
+    return lambda: chain([start], repeat(endless * max(1, 4096 // len(endless))))
+
+
+SCRIPTS: dict[str, tuple[Callable[[], Iterator[bytes]], bool]] = {
+    "nothing in the place of TLS": (lambda: iter(()), False),
+    "TLS byte by byte": (_dripping(b"\x16\x03\x03\x3f\xff", b"\x02"), False),
+    "nothing": (lambda: iter(()), True),
+    "a status line byte by byte": (_dripping(b"HTTP/1.1 401 ", b"U"), True),
+    "a header byte by byte": (_dripping(HEAD + b"X-Slow: ", b"x"), True),
+    "headers without end, slowly": (_dripping(HEAD, b"X: y\r\n"), True),
+    "headers without end": (_flooding(HEAD, b"X-Many: y\r\n"), True),
+    "a header without end": (_flooding(HEAD + b"X-Long: ", b"x"), True),
+    "interim answers without end": (_flooding(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), True),
+    "a body byte by byte": (_dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x"), True),
+    "a body without end": (_flooding(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 4096), True),
+    "chunks byte by byte": (_dripping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"), True),
+    "a chunk's size without end": (
+        _flooding(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0" * 4096),
+        True,
+    ),
+    "trailers without end": (
+        _flooding(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n"),
+        True,
+    ),
+    "a bomb": (
+        lambda: iter(
+            [b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", gzip.compress(b"\0" * 50_000_000), b"", b""]
+        ),
+        True,
+    ),
+    "no HTTP": (_flooding(b"", b"\x1b[31mno\r\n"), True),
+    "headers that are none": (lambda: iter([HEAD + b"no header\r\n\x1b]0;x\x07: y\r\n\r\n"]), True),
+    "a status that is none": (lambda: iter([b"HTTP/1.1 4O1 \x1b[31m\r\n\r\n"]), True),
+    "a redirection": (lambda: iter([b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n"]), True),
+}
+
+
+@pytest.mark.parametrize(("script", "secure"), SCRIPTS.values(), ids=SCRIPTS)
+def test_whatever_a_registry_sends_the_exchange_ends_and_leaves_neither_thread_nor_connection(
+    script: Callable[[], Iterator[bytes]],
+    secure: bool,
+    trusted: tuple[Path, Path],
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    hostile = HostileRegistry(trusted[1], script, secure=secure)
+    ours = Registries(trusted[0], seconds=0.7)
+    try:
+        before = set(threading.enumerate())
+        found = ours.log_in(hostile.key, GOOD)
+        left = set(threading.enumerate()) - before - hostile.threads
+        assert left == set()
+        until(lambda: not hostile.open)
+    finally:
+        hostile.close()
+    assert found.login is Login.UNKNOWN
+    assert found.why.isprintable()
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")
+
+
+REALMS = [
+    "https://[",
+    "https://[::1",
+    "https://]",
+    "https://[evil]/",
+    "https://host:99999999/",
+    "https://host:port/",
+    "https://user:password@host/",
+    "https://",
+    "https:///token",
+    "https://host/\x1b[31m",
+    "https://ho\x9b31mst/",
+    "https://host\\token",
+    "http://host/token",
+    "file:///etc/passwd",
+    "ftp://host/",
+    "javascript:alert(1)",
+    "//host/token",
+    "https://" + "a" * 300,
+    "https://host/" + "a" * 5000,
+]
+
+
+@pytest.mark.parametrize("realm", REALMS)
+def test_a_realm_that_is_no_plain_https_url_is_told_of_and_gets_no_credential(
+    registry: Registry, ours: Registries, realm: str
+) -> None:
+    registry.behaviour.realm = realm.replace("\\", "\\\\")
+    found = ours.log_in(registry.key, GOOD)
+    assert found.login is Login.UNKNOWN
+    assert found.why == f"{registry.key} names a token service that is not at an https URL"
+    assert [authorization for _, _, authorization in registry.behaviour.seen] == [""]
+
+
+@given(st.text())
+def test_a_realm_is_read_or_is_none(realm: str) -> None:
+    for text in (realm, f"https://{realm}", f"https://host{realm}", f"https://[{realm}]/"):
+        found = parse_realm(text)
+        assert found is None or (found.scheme == "https" and found.hostname and found.netloc.isprintable())
 
 
 def test_an_authority_that_is_not_trusted_gets_no_credential(registry: Registry) -> None:

@@ -1,0 +1,133 @@
+"""Bound in time all that is said to one registry, and leave nothing behind.
+
+A timeout on a socket bounds silence: a peer that sends one byte a second is never silent for long enough. Here a timer
+shuts down the connections at the deadline, whatever their thread is waiting for (TLS, a header, a body). The timer and
+the connections end with the exchange. Host names are resolved by the system, within the limits of its resolver.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import struct
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from urllib3 import PoolManager, ProxyManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+    from types import TracebackType
+
+logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
+"""It logs a head that cannot be parsed as a warning, with a traceback and with the words of the peer."""
+
+
+_RESET = struct.pack("ii", 1, 0)
+"""Linger for no time: the connection is gone when it is closed, also from a peer that goes on sending."""
+
+
+class Exchange:
+    """A context in which requests are made; after ``seconds`` every connection of it is cut, and no new one is made."""
+
+    def __init__(self, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._lock = threading.Lock()
+        self._handles: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        self._timer.join()
+        for handle in self._handles:
+            handle.close()
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the deadline; zero or less when it has passed."""
+        return self._deadline - time.monotonic()
+
+    def pool(self, url: str, context: ssl.SSLContext) -> PoolManager:
+        """Return what to send a request by: through the proxy of the environment, if there is one for that host."""
+        proxies: Mapping[str, str] = getproxies()
+        proxy = proxies.get("https") or proxies.get("all")
+        if not proxy or proxy_bypass(urlsplit(url).netloc):
+            pool = PoolManager(ssl_context=context)
+        else:
+            pool = ProxyManager(proxy, ssl_context=context)
+        pool.pool_classes_by_scheme = self._pool_classes()
+        return pool
+
+    def connect(self, connection: HTTPConnection, host: str, port: int) -> socket.socket:
+        """Return a socket that is connected to one of the addresses of a host, and that will be cut in time."""
+        try:
+            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            cause = error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
+            raise NameResolutionError(host, connection, cause) from None
+        for position, (family, kind, protocol, _, address) in enumerate(addresses):
+            share = self.seconds_left / (len(addresses) - position)
+            if share <= 0:
+                break
+            sock = socket.socket(family, kind, protocol)
+            sock.settimeout(share)
+            try:
+                sock.connect(address)
+            except OSError:
+                sock.close()
+                continue
+            sock.settimeout(max(self.seconds_left, 0.001))
+            self._watch(sock)
+            return sock
+        if self.seconds_left <= 0:
+            raise ConnectTimeoutError(connection, "the time for the exchange is over")
+        raise NewConnectionError(connection, "no address of it accepts a connection")
+
+    def _pool_classes(self) -> dict[str, type[HTTPConnectionPool]]:
+        exchange = self
+
+        class Plain(HTTPConnection):
+            def _new_conn(self) -> socket.socket:
+                return exchange.connect(self, self._dns_host, self.port)
+
+        class Secure(HTTPSConnection):
+            def _new_conn(self) -> socket.socket:
+                return exchange.connect(self, self._dns_host, self.port)
+
+        class PlainPool(HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class SecurePool(HTTPSConnectionPool):
+            ConnectionCls = Secure
+
+        return {"http": PlainPool, "https": SecurePool}
+
+    def _watch(self, sock: socket.socket) -> None:
+        # TLS takes the socket over, in another object. A second handle reaches the connection all the same.
+        with self._lock:
+            self._handles.append(sock.dup())
+            over = self.seconds_left <= 0
+        if over:
+            self._cut()
+
+    def _cut(self) -> None:
+        with self._lock:
+            for handle in self._handles:
+                with contextlib.suppress(OSError):  # the peer was first
+                    handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                    handle.shutdown(socket.SHUT_RDWR)
