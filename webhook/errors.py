@@ -9,6 +9,7 @@
     ├── CertificateInvalid       a certificate, key or bundle that must not be served or trusted
     └── ApiError                 the API server did not do what was requested
         ├── ApiUnavailable       no answer, or one that does not come from the API server or is not about the request
+        ├── AnswerTooLarge       more bytes than the caller has room for
         ├── Throttled            429 of the API server itself: priority and fairness, or too many requests in flight
         ├── NotFound             404, proven by a Status that names the object or its namespace
         ├── Conflict             409, and 422 of a JSON Patch whose ``test`` failed
@@ -116,6 +117,10 @@ class ApiUnavailable(ApiError):
     @property
     def is_general(self) -> bool:
         return self.status != 0 and self.reason != "InternalError"
+
+
+class AnswerTooLarge(ApiError):
+    """The answer has more bytes than the caller has room for: request fewer objects."""
 
 
 class Throttled(ApiError):

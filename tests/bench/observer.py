@@ -6,10 +6,13 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from webhook.kube.connect import connect
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS, Collection
-from webhook.sync.shapes import SecretObject, ServiceAccountObject
+from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
+from webhook.sync.shapes import SecretObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,6 +20,17 @@ if TYPE_CHECKING:
 
 DEADLINE_SECONDS = 600.0
 SYNC_SECONDS = 60.0
+
+
+class _Reference(msgspec.Struct):
+    name: str = ""
+
+
+class ServiceAccountObject(msgspec.Struct, rename="camel"):
+    """A ServiceAccount with every reference that it has."""
+
+    metadata: ObjectMeta
+    image_pull_secrets: list[_Reference] = []
 
 
 class _Goal:
@@ -116,4 +130,4 @@ def _copy(obj: SecretObject) -> tuple[str, str]:
 
 
 def _references(obj: ServiceAccountObject) -> tuple[str, str]:
-    return obj.metadata.namespace, ",".join((entry and entry.name) or "" for entry in obj.image_pull_secrets or ())
+    return obj.metadata.namespace, ",".join(entry.name for entry in obj.image_pull_secrets)

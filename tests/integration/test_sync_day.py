@@ -17,19 +17,14 @@ from tests.integration.playground import COPY, Playground
 from tests.integration.tenants import GOLD, pull_secrets
 from webhook.config.file import ConfigurationFile
 from webhook.core.plan import plan_namespace
+from webhook.core.scope import scope_of
 from webhook.core.state import NamespaceState
 from webhook.kube.connect import connect
+from webhook.kube.objects import Shapes
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from webhook.kube.wire import ObjectList, decoder
 from webhook.sync.release import Release
-from webhook.sync.shapes import (
-    NamespaceObject,
-    SecretObject,
-    ServiceAccountObject,
-    to_copy,
-    to_namespace,
-    to_service_account,
-)
+from webhook.sync.shapes import NamespaceObject, SecretObject, to_copy, to_namespace
 from webhook.sync.sources import SourceBook, read_source
 
 if TYPE_CHECKING:
@@ -42,7 +37,6 @@ STEPS = int(os.environ.get("DAY_OF_LIFE_STEPS", "400"))
 SEED = int(os.environ.get("DAY_OF_LIFE_SEED") or random.SystemRandom().randrange(1_000_000))
 
 _namespaces = decoder(ObjectList[NamespaceObject])
-_accounts = decoder(ObjectList[ServiceAccountObject])
 _secrets = decoder(ObjectList[SecretObject])
 
 
@@ -60,7 +54,9 @@ def plans(playground: Playground) -> Iterator[tuple[str, NamespacePlan]]:
             book.take(read_source(secret))
     hashes = {name: content.hash for name, content in book.contents().items()}
     assert hashes.keys() == {entry.name for entry in configuration.pull_secrets}
-    accounts = _accounts(client.request("GET", SERVICE_ACCOUNTS.path())).items
+    shapes = Shapes(scope_of(configuration))
+    decode_accounts = decoder(ObjectList[shapes.service_account])  # type: ignore[name-defined]
+    accounts = decode_accounts(client.request("GET", SERVICE_ACCOUNTS.path())).items
     for namespace in _namespaces(client.request("GET", NAMESPACES.path())).items:
         name = namespace.metadata.name
         copies = {
@@ -68,7 +64,7 @@ def plans(playground: Playground) -> Iterator[tuple[str, NamespacePlan]]:
             for secret in secrets
             if secret.metadata.namespace == name and secret.metadata.name in configuration.secret_names
         }
-        held = [to_service_account(account) for account in accounts if account.metadata.namespace == name]
+        held = [shapes.to_service_account(account) for account in accounts if account.metadata.namespace == name]
         yield name, plan_namespace(NamespaceState(to_namespace(namespace), copies, held), configuration, hashes)
     client.close()
 

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from webhook.admission.certificate import TlsSecret, TlsSecretHandler
-from webhook.core.selection import Namespace, declined_names
+from webhook.kube.objects import Shapes
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import NAMESPACES, SECRETS, Collection
-from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from webhook.admission.certificate import CertificateIntake
     from webhook.admission.namespaces import KnownNamespaces, WatchState
+    from webhook.core.scope import CacheScope
+    from webhook.core.selection import Namespace
     from webhook.kube.client import Client
 
 
-class _NamespaceObject(msgspec.Struct, frozen=True):
-    metadata: ObjectMeta
+STOP_SECONDS = 20.0
+"""Time for a reflector to end: one request timeout and a little more."""
 
 
 class ClusterWatches:
@@ -31,21 +30,32 @@ class ClusterWatches:
         self._kubeconfig = kubeconfig
         self._client: Client | None = None
         self._reflectors: list[Reflector[Any, Any]] = []
+        self._namespaces: Reflector[Any, Namespace] | None = None
 
-    def watch_namespaces(self, labels: KnownNamespaces, state: WatchState) -> None:
-        """Keep ``labels`` and ``state`` up to date; UsageError where there is no usable kubeconfig."""
-        self._start(
-            Reflector(
-                self._connected(),
-                Collection(NAMESPACES),
-                _NamespaceObject,
-                _namespace,
-                labels,
-                on_connected=state.opened,
-                on_restart=lambda _, cause: state.lost(cause),
-                on_synced=state.synced,
-            )
+    def watch_namespaces(self, known: KnownNamespaces, state: WatchState, scope: CacheScope) -> None:
+        """Keep ``known`` and ``state`` up to date; UsageError where there is no usable kubeconfig.
+
+        Called again with another scope, it lists the namespaces again. Until then none is known: labels that were read
+        for another configuration would make this one pass over namespaces that it selects.
+        """
+        shapes = Shapes(scope)
+        reflector: Reflector[Any, Namespace] = Reflector(
+            self._connected(),
+            Collection(NAMESPACES),
+            shapes.namespace,
+            shapes.to_namespace,
+            known,
+            on_connected=state.opened,
+            on_restart=lambda _, cause: state.lost(cause),
+            on_synced=state.synced,
         )
+        before, self._namespaces = self._namespaces, reflector
+        if before is not None:
+            self._reflectors.remove(before)
+            before.stop()
+            before.join(STOP_SECONDS)
+            known.replace(())
+        self._start(reflector)
 
     def watch_certificate(self, namespace: str, name: str, intake: CertificateIntake) -> None:
         """Pass the pair in a Secret to ``intake`` whenever it changes; UsageError as above."""
@@ -68,12 +78,6 @@ class ClusterWatches:
 
             self._client = connect(self._kubeconfig)
         return self._client
-
-
-def _namespace(obj: _NamespaceObject) -> Namespace:
-    metadata = obj.metadata
-    terminating, declined = metadata.deletion_timestamp is not None, declined_names(metadata.annotations or {})
-    return Namespace(metadata.name, metadata.labels or {}, terminating, declined)
 
 
 def _as_it_is(secret: TlsSecret) -> TlsSecret:

@@ -23,6 +23,7 @@ from webhook.admission.handler import Handler
 from webhook.admission.namespaces import KnownNamespaces, WatchState
 from webhook.admission.server import AdmissionListener, serve_until_signalled
 from webhook.config.file import ConfigurationFile
+from webhook.core.scope import scope_of
 from webhook.errors import UsageError
 from webhook.observe.background import bind
 from webhook.observe.health import Health
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from webhook.admission.callers import Callers
     from webhook.admission.handler import Answer
     from webhook.core.model import Configuration
+    from webhook.core.scope import CacheScope
     from webhook.errors import CertificateInvalid
 
 log = structlog.get_logger(__name__)
@@ -128,7 +130,7 @@ class _Process:
             options.tls_min_version, verifies_clients=options.callers is not None
         )
         self._namespaces = KnownNamespaces()
-        self._namespaces_watched = False
+        self._namespace_scope: CacheScope | None = None
         handler = Handler(lambda: self._configuration, self._namespaces.get)
         traffic = Traffic()
         self._metrics = AdmissionMetrics(traffic)
@@ -163,30 +165,36 @@ class _Process:
         At the start, the process is not ready before it knows them. Later, when another configuration comes to need
         them, it stays ready: no replica would be, as all of them read the same document.
         """
-        if self._configuration.needs_namespace_labels and not self._namespaces_watched:
-            self._watch_namespaces(self._watch_state())
+        if self._configuration.needs_namespace_labels:
+            self._watch_namespaces(self._watch_state(), scope_of(self._configuration))
 
     def _watch_state(self) -> WatchState:
         state = WatchState(self._health.check("namespaces"))
         self._metrics.follow_staleness(lambda: state.stale_seconds)
         return state
 
-    def _watch_namespaces(self, state: WatchState) -> None:
-        self.watches.watch_namespaces(self._namespaces, state)
-        self._namespaces_watched = True
+    def _watch_namespaces(self, state: WatchState, scope: CacheScope) -> None:
+        self.watches.watch_namespaces(self._namespaces, state, scope)
+        self._namespace_scope = scope
 
     def on_configuration(self, configuration: Configuration) -> None:
         """Put another configuration into force."""
+        # First what is read of namespaces: no decision of the new configuration may rest on labels that were not kept.
+        self._keep_namespaces(configuration)
         self._configuration = configuration
         self._metrics.configuration_accepted()
         log.info("configuration in force", pull_secrets=[entry.name for entry in configuration.pull_secrets])
-        if configuration.needs_namespace_labels and not self._namespaces_watched:
-            state = self._watch_state()
-            state.tolerate()
-            try:
-                self._watch_namespaces(state)
-            except UsageError as error:
-                state.lost(str(error))
+
+    def _keep_namespaces(self, configuration: Configuration) -> None:
+        scope, before = scope_of(configuration), self._namespace_scope
+        if not configuration.needs_namespace_labels or (before is not None and before.covers(scope)):
+            return
+        state = self._watch_state()
+        state.tolerate()
+        try:
+            self._watch_namespaces(state, scope)
+        except UsageError as error:
+            state.lost(str(error))
 
     def on_invalid_configuration(self, error: UsageError) -> None:
         """Keep the configuration in force, and say what is wrong with the new one."""

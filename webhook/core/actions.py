@@ -53,6 +53,7 @@ class FindingReason(StrEnum):
     COPY_CONFLICT = "copy-conflict"
     SOURCE_UNAVAILABLE = "source-unavailable"
     REFERENCE_REQUIRED = "reference-required"
+    REFERENCES_TOO_MANY = "references-too-many"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,17 @@ from webhook.core.model import OPT_OUT_VALUE, PodPolicy
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from webhook.core.inject import References
     from webhook.core.model import Configuration
     from webhook.core.selection import Namespace
     from webhook.core.state import NamespaceState, ServiceAccount
+
+MOST_REFERENCES = 5_000
+"""References in one ServiceAccount beyond which nothing is added to it.
+
+Each addition makes the API server decode, check and store the whole list. At this length it takes a few milliseconds,
+and the guard's policies evaluate within their cost limit.
+"""
 
 ENFORCE_ANNOTATION = "kubernetes.io/enforce-mountable-secrets"
 
@@ -34,6 +42,11 @@ _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 def enforces_references(annotations: Mapping[str, str]) -> bool:
     """Return whether a ServiceAccount with these annotations allows its Pods only the references that it has itself."""
     return annotations.get(ENFORCE_ANNOTATION) in _TRUE
+
+
+def too_many(references: References) -> bool:
+    """Return whether a list is too long to add to it."""
+    return references.count > MOST_REFERENCES
 
 
 def additions_after_copies(
@@ -59,9 +72,15 @@ def required_additions(
 
 
 def withheld_references(state: NamespaceState, injected: Configuration) -> Iterator[Finding]:
-    """Yield the references that Pods need, and that their ServiceAccount may not be given because it is disabled."""
+    """Yield the references that are not added: the list is too long, or Pods need one that their account may not get.
+
+    The latter is a ServiceAccount that enforces its references and is disabled.
+    """
     for account in state.service_accounts:
-        if account.enforces and account.labels.get(injected.opt_in.label) == OPT_OUT_VALUE:
+        if account.references is not None and too_many(account.references):
+            for name in _lacking(account, injected, state.namespace):
+                yield Finding(FindingReason.REFERENCES_TOO_MANY, name, account.name)
+        elif account.enforces and account.labels.get(injected.opt_in.label) == OPT_OUT_VALUE:
             given = _given_to_pods(injected)
             for name in _missing(replace(account, labels={}), injected, state.namespace):
                 if name in given:
@@ -76,6 +95,13 @@ def _add(account: ServiceAccount, missing: tuple[str, ...], allowed: Collection[
 
 def _missing(account: ServiceAccount, configuration: Configuration, namespace: Namespace) -> tuple[str, ...]:
     """Return the names that a ServiceAccount should reference and does not; none when its list cannot be changed."""
+    if account.references is None or too_many(account.references):
+        return ()
+    return _lacking(account, configuration, namespace)
+
+
+def _lacking(account: ServiceAccount, configuration: Configuration, namespace: Namespace) -> tuple[str, ...]:
+    """Return the names that a ServiceAccount should reference and does not, however long its list is."""
     if account.references is None or account.terminating:
         return ()
     subject = Subject(

@@ -171,6 +171,10 @@ CATALOG: Mapping[str, ReasonText] = {
         "admission: the API server refuses these Pods",
         "take the label away, or exclude the ServiceAccount by `serviceAccounts.exclude`",
     ),
+    "references-too-many": ReasonText(
+        "a ServiceAccount has more than 5,000 references: `sync` adds none to a list of that length",
+        "remove references from the ServiceAccount, or exclude it by `serviceAccounts.exclude`",
+    ),
     "namespace-selected": ReasonText(
         "the namespace has opted in, and at least one pull secret applies to it",
         "nothing",

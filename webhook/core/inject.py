@@ -15,7 +15,7 @@ from webhook.core.model import OPT_OUT_VALUE, PodPolicy, Reason
 from webhook.core.selection import Namespace, namespace_stop, pull_secret_stop
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from webhook.core.model import Configuration, PullSecret
 
@@ -34,10 +34,28 @@ class LocalObjectReference(msgspec.Struct, gc=False):
 
 
 class References(msgspec.Struct, frozen=True, gc=False):
-    """The ``imagePullSecrets`` of an object: whether the list is there at all, and the names in it, in order."""
+    """The ``imagePullSecrets`` of an object: whether the list exists, and the names in it, in order.
+
+    A list that was read by :func:`webhook.core.referencelist.read_reference_list` holds only the names that were asked
+    for. ``positions`` says where each of them is; None stands for 0, 1, 2, and so on.
+    """
 
     present: bool = False
     names: tuple[str, ...] = ()
+    positions: tuple[int, ...] | None = None
+    length: int | None = None
+    """Number of entries in the whole list; None where ``names`` holds all of them."""
+    truncated: bool = False
+    """Whether the list has more entries with these names than are kept here: then these are its last ones."""
+
+    @property
+    def count(self) -> int:
+        """The number of entries in the whole list."""
+        return len(self.names) if self.length is None else self.length
+
+    def entries(self) -> Iterable[tuple[int, str]]:
+        """Return the position and the name of each entry that is kept, in the order of the list."""
+        return enumerate(self.names) if self.positions is None else zip(self.positions, self.names, strict=True)
 
 
 def references_of(entries: Sequence[LocalObjectReference | None] | None) -> References:

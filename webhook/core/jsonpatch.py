@@ -44,7 +44,7 @@ def removals(path: str, references: References, names: Sequence[str]) -> list[Pa
 
     From the last to the first, because each removal moves up what follows it.
     """
-    positions = [position for position, name in enumerate(references.names) if name in names]
+    positions = [position for position, name in references.entries() if name in names]
     return [{"op": "remove", "path": f"{path}/{position}"} for position in reversed(positions)]
 
 

@@ -17,7 +17,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from webhook import __version__
-from webhook.errors import ApiUnavailable, Forbidden, Throttled
+from webhook.errors import AnswerTooLarge, ApiUnavailable, Forbidden, Throttled
 from webhook.kube.status import JSON_PATCH, error_from_response, not_an_answer
 from webhook.kube.stream import Stream, unavailable
 from webhook.kube.wire import decode_identity
@@ -167,21 +167,28 @@ class Client:
         query: Mapping[str, str] | None = None,
         body: object = None,
         content_type: str = "",
+        most: int | None = None,
     ) -> bytes:
-        """Send one request and return the body of a 2xx answer.
+        """Send one request and return the body of a 2xx answer, which may have up to ``most`` bytes.
 
         Raises:
+            AnswerTooLarge: the body has more bytes than that; the rest of it has not been read.
             ApiError: one of its kinds, for every other outcome.
         """
         headers = self._headers(content_type)
         payload = None if body is None else msgspec.json.encode(body)
         deadline = urllib3.Timeout(connect=CONNECT_TIMEOUT, total=self._request_timeout)
         started = time.monotonic()
-        status, error = 0, None
+        status = 0
+        error: ApiError | None = None
         try:
-            response = self._send(method, path, query, body=payload, headers=headers, timeout=deadline)
-            status, data = response.status, response.data
+            options = {"body": payload, "headers": headers, "timeout": deadline, "preload_content": most is None}
+            response = self._send(method, path, query, **options)
+            status = response.status
+            data = response.data if most is None else _read(method, path, response, most)
             error = _error_in(method, path, response, data, content_type)
+        except AnswerTooLarge as failure:
+            error = failure
         except (HTTPError, OSError) as failure:
             error = unavailable(method, path, failure)
         self._observe(method, status, started, error)
@@ -259,3 +266,17 @@ def _error_in(
     if not response.headers.get("Content-Type", "application/json").startswith("application/json"):
         return not_an_answer(method, path, response.status, response.headers)
     return None
+
+
+def _read(method: str, path: str, response: BaseHTTPResponse, most: int) -> bytes:
+    """Return a body; AnswerTooLarge if it has more than ``most`` bytes: then the connection is closed."""
+    parts: list[bytes] = []
+    size = 0
+    for part in response.stream(65536, decode_content=False):
+        size += len(part)
+        if size > most:
+            response.close()
+            raise AnswerTooLarge(f"{method} {path}: the answer has more than {most} bytes", status=response.status)
+        parts.append(part)
+    response.release_conn()
+    return b"".join(parts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
-from webhook.errors import ApiUnavailable
+from webhook.errors import AnswerTooLarge, ApiUnavailable
 from webhook.kube.wire import Object, ObjectList, decoder
 
 if TYPE_CHECKING:
@@ -25,6 +25,13 @@ PAGE_LIMIT = 500
 PAGE_BYTES = 4 * 1024 * 1024
 """What a page may weigh, by the objects in the one before: five hundred copies may be a few kilobytes each, or one
 megabyte each."""
+
+MOST_PAGE_BYTES = 2 * PAGE_BYTES
+"""What is read of a page at most. The page after a light one may be heavy: it is asked for again, with fewer objects.
+A page of one object always fits, because etcd does not store larger ones."""
+
+FEWER = 8
+"""By how much the number of objects shrinks then."""
 
 W = TypeVar("W", bound=Object)
 V = TypeVar("V")
@@ -61,17 +68,33 @@ def _list_page(
     take: Callable[[W], None],
 ) -> tuple[ListMeta, int]:
     # A function of its own, so that nothing holds this page while the next one is waited for.
-    data = client.request("GET", collection.path, query=query)
+    data = read_page(client, collection.path, query)
     page = decode(data)
     if not page.metadata.resource_version:
         # Every list of the API server has one. Without it, "there is nothing" would come from something else.
         raise ApiUnavailable(f"GET {collection.path}: the answer is not a list of the API server", status=HTTPStatus.OK)
     for obj in page.items:
         take(obj)
-    return page.metadata, _page_limit(len(data), len(page.items))
+    return page.metadata, page_limit(len(data), len(page.items))
 
 
-def _page_limit(size: int, count: int) -> int:
+def read_page(client: Client, path: str, query: dict[str, str]) -> bytes:
+    """Return a page of a list; ``query`` holds the ``limit``, which is lowered until the page fits.
+
+    Raises:
+        AnswerTooLarge: even one object does not fit.
+    """
+    while True:
+        try:
+            return client.request("GET", path, query=query, most=MOST_PAGE_BYTES)
+        except AnswerTooLarge:
+            limit = int(query["limit"])
+            if limit == 1:
+                raise
+            query["limit"] = str(max(limit // FEWER, 1))
+
+
+def page_limit(size: int, count: int) -> int:
     """Return how many objects to ask for after a page of that many, which had that many bytes."""
     # A page may be empty, where a selector has left nothing of it, and still not be the last.
     fitting = PAGE_BYTES * count // size if count else PAGE_LIMIT

@@ -51,7 +51,7 @@ _decode_spec: Callable[[bytes | msgspec.Raw], AdmittedObject] = decoder(Admitted
 def read_coverage(reader: Reader, installed: Installed, namespace: str, selector: str) -> list[ImageExposure]:
     """Return how each image of each workload stands, in one namespace or in those that a label selector selects."""
     configured = registries_for(installed.configuration, read_sources(reader, installed))
-    workloads = _workloads(reader, namespace, selector)
+    workloads = _workloads(reader, installed, namespace, selector)
     secrets = _Secrets(reader)
     found = [
         exposure
@@ -63,9 +63,10 @@ def read_coverage(reader: Reader, installed: Installed, namespace: str, selector
     return [*dict.fromkeys(found)]  # Pods of one workload may differ in other images
 
 
-def _workloads(reader: Reader, namespace: str, selector: str) -> list[Workload]:
+def _workloads(reader: Reader, installed: Installed, namespace: str, selector: str) -> list[Workload]:
     """Return each workload once, with the images and references of its Pods that differ."""
-    wanted = {each.name for each in list_namespaces(reader, selector)} if selector else None
+    named = list_namespaces(reader, installed.configuration, selector) if selector else None
+    wanted = None if named is None else {each.name for each in named}
     found: dict[Workload, None] = {}
     try:
         for each in reader.each(Collection(PODS, namespace or None), msgspec.Raw, RUNNING):

@@ -17,16 +17,17 @@ from webhook.core.preview.cluster import ORIGIN, Forecaster
 from webhook.core.preview.outcome import Preview
 from webhook.core.preview.row import Effect, PreviewReason, Row
 from webhook.core.preview.sentences import listed
+from webhook.core.scope import scope_of
 from webhook.core.selection import selected_pull_secrets
 from webhook.core.state import Copy, NamespaceState, ServiceAccount
 from webhook.core.subject import AdmittedObject
 from webhook.errors import Forbidden, SourceInvalid
+from webhook.kube.objects import Shapes
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.wire import ObjectMeta, decoder
 from webhook.live.namespaces import list_namespaces, read_namespace
 from webhook.live.secrets import each_copy, read_copy, read_sources
 from webhook.live.whatif import WhatIf
-from webhook.sync.shapes import ServiceAccountObject, to_service_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -71,15 +72,15 @@ class Scope:
 
 def forecast(reader: Reader, installed: Installed, scope: Scope) -> Preview:
     """Return what would happen in the namespaces of ``scope``; UsageError when they may not be read."""
-    namespaces = scope.what_if.apply(_namespaces(reader, scope), installed.configuration.opt_in)
+    namespaces = scope.what_if.apply(_namespaces(reader, installed, scope), installed.configuration.opt_in)
     with ThreadPoolExecutor(LISTS_AT_ONCE, "list") as pool:
         return _Forecast(reader, installed, scope, namespaces, pool).preview()
 
 
-def _namespaces(reader: Reader, scope: Scope) -> list[Namespace]:
+def _namespaces(reader: Reader, installed: Installed, scope: Scope) -> list[Namespace]:
     if scope.namespace:
         return [read_namespace(reader, scope.namespace)]
-    return list_namespaces(reader, scope.selector)
+    return list_namespaces(reader, installed.configuration, scope.selector)
 
 
 class _Forecast:
@@ -153,9 +154,10 @@ class _Forecast:
 
     def _accounts(self, wanted: set[str]) -> dict[str, list[ServiceAccount]]:
         found: dict[str, list[ServiceAccount]] = defaultdict(list)
-        for each in self._each(SERVICE_ACCOUNTS, ServiceAccountObject, wanted, {}):
+        shapes = Shapes(scope_of(self._installed.configuration))
+        for each in self._each(SERVICE_ACCOUNTS, shapes.service_account, wanted, {}):
             if each.metadata.namespace in wanted:
-                account = to_service_account(each)
+                account = shapes.to_service_account(each)
                 found[account.namespace].append(account)
             else:
                 self._unlisted += each.metadata.namespace in self._namespaces

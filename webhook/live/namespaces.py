@@ -5,7 +5,9 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from webhook.core.scope import scope_of
 from webhook.errors import ApiError, Forbidden, UsageError
+from webhook.kube.objects import Shapes
 from webhook.kube.resources import NAMESPACES, Collection
 from webhook.kube.wire import decoder
 from webhook.sync.shapes import NamespaceObject, to_namespace
@@ -13,6 +15,7 @@ from webhook.sync.shapes import NamespaceObject, to_namespace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from webhook.core.model import Configuration
     from webhook.core.selection import Namespace
     from webhook.live.reader import Reader
 
@@ -37,11 +40,16 @@ def refuse_absent(reader: Reader, name: str) -> None:
         raise _absent(name)
 
 
-def list_namespaces(reader: Reader, selector: str = "") -> list[Namespace]:
-    """Return those that ``selector`` selects, all by default; UsageError when it is none, or they may not be read."""
+def list_namespaces(reader: Reader, configuration: Configuration, selector: str = "") -> list[Namespace]:
+    """Return those that ``selector`` selects, all by default, with the labels that the configuration reads.
+
+    Raises:
+        UsageError: ``selector`` is not a label selector, or namespaces may not be read.
+    """
     query = {"labelSelector": selector} if selector else {}
+    shapes = Shapes(scope_of(configuration))
     try:
-        return [to_namespace(each) for each in reader.each(Collection(NAMESPACES), NamespaceObject, query)]
+        return [shapes.to_namespace(each) for each in reader.each(Collection(NAMESPACES), shapes.namespace, query)]
     except Forbidden:
         raise UsageError("you may not list namespaces, and their labels decide: name one with -n") from None
     except ApiError as error:

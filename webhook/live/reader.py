@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from webhook.errors import ApiUnavailable, Forbidden, NotFound, UsageError
+from webhook.kube.listing import PAGE_LIMIT, page_limit, read_page
 from webhook.kube.wire import ObjectList, decoder
 
 if TYPE_CHECKING:
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from webhook.kube.resources import Collection, Resource
 
 _T = TypeVar("_T")
-
-PAGE_LIMIT = 500
-"""Objects in one page of a list, as kubectl asks for them."""
 
 UNAUTHORIZED = 401
 
@@ -57,19 +55,21 @@ class Reader:
         decode = decoder(ObjectList[shape])  # type: ignore[valid-type]
         asked = {"limit": str(PAGE_LIMIT), **collection.selector, **(query or {})}
         while True:
-            page = decode(self._page(collection.path, asked))
+            data = self._page(collection.path, asked)
+            page = decode(data)
             self.seen(len(page.items), page.metadata.remaining_item_count)
             yield from page.items
             if not page.metadata.continue_:
                 return
-            asked["continue"] = page.metadata.continue_
+            asked |= {"continue": page.metadata.continue_, "limit": str(page_limit(len(data), len(page.items)))}
+            del data, page
 
     def lacks(self, verb: str, what: str, namespace: str | None = None) -> None:
         """Remember that a right is missing."""
         self.missing[f"you may not {verb} {what}{f' in namespace {namespace}' if namespace else ''}"] = None
 
-    def _page(self, path: str, query: Mapping[str, str]) -> bytes:
-        return self._answered(lambda: self.client.request("GET", path, query=query))
+    def _page(self, path: str, query: dict[str, str]) -> bytes:
+        return self._answered(lambda: read_page(self.client, path, query))
 
     def _answered(self, ask: Callable[[], bytes]) -> bytes:
         try:

@@ -10,21 +10,23 @@ from webhook.core.explain.outcome import Scene, explain_namespace, explain_subje
 from webhook.core.plan import plan_namespace
 from webhook.core.preview.copies import hashes_for
 from webhook.core.preview.world import World
+from webhook.core.scope import scope_of
 from webhook.core.state import Copy, NamespaceState
 from webhook.core.subject import AdmittedObject
 from webhook.errors import Forbidden, UsageError
+from webhook.kube.objects import Shapes
 from webhook.kube.resources import PODS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.wire import decoder
 from webhook.live.namespaces import read_namespace
 from webhook.live.reach import registration_of
 from webhook.live.secrets import read_copy, read_sources
-from webhook.sync.shapes import ServiceAccountObject, to_service_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from webhook.core.explain.step import Explanation
     from webhook.core.inject import Subject
+    from webhook.core.model import Configuration
     from webhook.core.selection import Namespace
     from webhook.core.state import ServiceAccount
     from webhook.live.reader import Reader
@@ -52,7 +54,8 @@ def explain_live(reader: Reader, installed: Installed, kind: str, name: str, nam
     """
     if kind == "Namespace":
         found = read_namespace(reader, name)
-        return explain_namespace(_scene(reader, installed, found, read_accounts(reader, name)), name)
+        accounts = read_accounts(reader, installed.configuration, name)
+        return explain_namespace(_scene(reader, installed, found, accounts), name)
     found = read_namespace(reader, namespace)
     subject = _subject(reader, kind, name, namespace)
     if subject is None:
@@ -60,11 +63,12 @@ def explain_live(reader: Reader, installed: Installed, kind: str, name: str, nam
     return explain_subject(_scene(reader, installed, found, ()), subject)
 
 
-def read_accounts(reader: Reader, namespace: str) -> tuple[ServiceAccount, ...]:
+def read_accounts(reader: Reader, configuration: Configuration, namespace: str) -> tuple[ServiceAccount, ...]:
     """Return the ServiceAccounts of a namespace; none where they may not be listed, which is told."""
     try:
-        objects = reader.each(Collection(SERVICE_ACCOUNTS, namespace), ServiceAccountObject)
-        return tuple(to_service_account(each) for each in objects)
+        shapes = Shapes(scope_of(configuration))
+        objects = reader.each(Collection(SERVICE_ACCOUNTS, namespace), shapes.service_account)
+        return tuple(shapes.to_service_account(each) for each in objects)
     except Forbidden:
         reader.lacks("list", "serviceaccounts", namespace)
         return ()

@@ -10,23 +10,19 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from webhook.core.backfill import too_many
+from webhook.core.scope import CacheScope, part_within, scope_of
 from webhook.core.state import NamespaceState
+from webhook.kube.objects import Shapes
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.observe.sync_status import WatchStatus
-from webhook.sync.shapes import (
-    NamespaceObject,
-    SecretObject,
-    ServiceAccountObject,
-    to_copy,
-    to_namespace,
-    to_service_account,
-)
+from webhook.sync.shapes import SecretObject, to_copy
 from webhook.sync.sources import Source, absent_source, read_source
 from webhook.sync.table import NamespaceTable, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from webhook.core.model import Configuration
     from webhook.core.selection import Namespace
@@ -64,14 +60,15 @@ class Caches:
         self._lock = threading.Lock()
         self.namespaces = NamespaceTable(changed)
         self.service_accounts: Table[ServiceAccount] = Table(_same_service_account, changed)
+        self._shapes = Shapes(CacheScope())
+        self._scoped: dict[Collection, _ScopedTable] = {}
         self._copies: dict[str, Table[Copy]] = {}
         self._reflectors: dict[Collection, Reflector[Any, Any]] = {}
 
     def configure(self, configuration: Configuration) -> None:
         """Watch what a configuration names, and no longer what it does not; namespaces and ServiceAccounts always."""
         with self._lock:
-            self._reflect(Collection(NAMESPACES), NamespaceObject, to_namespace, self.namespaces)
-            self._reflect(Collection(SERVICE_ACCOUNTS), ServiceAccountObject, to_service_account, self.service_accounts)
+            self._reflect_scoped(scope_of(configuration))
             wanted = {self._copy_collection(name) for name in configuration.secret_names}
             wanted |= {self._source_collection(name) for name in configuration.source_names}
             gone = [
@@ -79,10 +76,7 @@ class Caches:
                 for collection in list(self._reflectors)
                 if collection.resource is SECRETS and collection not in wanted
             ]
-            for reflector in gone:
-                reflector.stop()
-            for reflector in gone:
-                reflector.join(STOP_SECONDS)
+            _end(gone)
             self._copies = {
                 # Not "or": a table is false while it is empty, and its reflector goes on filling the one that it has.
                 name: self._copies[name] if name in self._copies else Table(_same_copy, self._changed)
@@ -121,11 +115,25 @@ class Caches:
         accounts = self.service_accounts.of_namespace(namespace.name)
         return NamespaceState(namespace, copies, tuple(accounts.values()))
 
+    def read_service_account(self, data: bytes) -> ServiceAccount:
+        """Return what is kept of a ServiceAccount in an answer of the API server."""
+        return self._shapes.read_service_account(data)
+
+    def readable_part(self, configuration: Configuration) -> Configuration:
+        """Return the configuration without what the caches have not kept yet of namespaces and ServiceAccounts.
+
+        After a change of the configuration, that is what the lists now being read will add.
+        """
+        for table in self._scoped.values():
+            configuration = part_within(configuration, table.scope)
+        return configuration
+
     def known_part(self, configuration: Configuration) -> Configuration:
         """Return the configuration without the pull secrets that cannot be judged yet.
 
         A name whose Secrets have not been listed (a right that is missing, a watch just begun) must delay only itself.
         """
+        configuration = self.readable_part(configuration)
         return replace(
             configuration,
             pull_secrets=tuple(
@@ -139,7 +147,7 @@ class Caches:
     @property
     def has_synced(self) -> bool:
         """Whether namespaces and ServiceAccounts are known: without them nothing can be planned."""
-        return all(self._has_synced(Collection(resource)) for resource in (NAMESPACES, SERVICE_ACCOUNTS))
+        return bool(self._scoped) and all(table.filled for table in self._scoped.values())
 
     def unsynced(self) -> list[str]:
         """Return what has not been read for the first time yet."""
@@ -162,6 +170,20 @@ class Caches:
         reflector = self._reflectors.get(collection)
         return reflector is not None and reflector.has_synced
 
+    def _reflect_scoped(self, scope: CacheScope) -> None:
+        """Watch namespaces and ServiceAccounts, and list them again if the configuration asks for more of them."""
+        if self._shapes.scope.covers(scope) and self._scoped:
+            return
+        shapes = self._shapes = Shapes(scope)
+        _end([self._reflectors.pop(collection) for collection in self._scoped])
+        for collection, shape, convert, table in (
+            (Collection(NAMESPACES), shapes.namespace, shapes.to_namespace, self.namespaces),
+            (Collection(SERVICE_ACCOUNTS), shapes.service_account, shapes.to_service_account, self.service_accounts),
+        ):
+            before = self._scoped.get(collection)
+            handler = self._scoped[collection] = _ScopedTable(table, scope, before)
+            self._reflect(collection, shape, convert, handler)
+
     def _reflect(self, collection: Collection, shape: Any, convert: Any, handler: Any) -> None:  # noqa: ANN401
         # One place for every collection: the four types go together, which no signature over all of them can say.
         if collection in self._reflectors:
@@ -182,6 +204,29 @@ class Caches:
         return Collection(SECRETS, self._release.namespace, name)
 
 
+class _ScopedTable:
+    """Passes on to a table, and knows with which scope the rows in it were read.
+
+    After a change of scope, the table keeps the rows of the previous scope until the first list has replaced them.
+    """
+
+    def __init__(self, table: Any, scope: CacheScope, before: _ScopedTable | None) -> None:  # noqa: ANN401
+        self._table = table
+        self._wanted = scope
+        self.filled: bool = before is not None and before.filled
+        self.scope: CacheScope = before.scope if before is not None else scope
+
+    def replace(self, objects: Iterable[Any]) -> None:
+        self._table.replace(objects)
+        self.scope, self.filled = self._wanted, True
+
+    def upsert(self, obj: Any) -> None:  # noqa: ANN401
+        self._table.upsert(obj)
+
+    def remove(self, obj: Any) -> None:  # noqa: ANN401
+        self._table.remove(obj)
+
+
 class _SourceWatch:
     """Hands the states of one source to the book; its absence is a state too."""
 
@@ -199,13 +244,22 @@ class _SourceWatch:
         self._sources.take(absent_source(obj.name))
 
 
+def _end(reflectors: Sequence[Reflector[Any, Any]]) -> None:
+    for reflector in reflectors:
+        reflector.stop()
+    for reflector in reflectors:
+        reflector.join(STOP_SECONDS)
+
+
 def _same_service_account(old: ServiceAccount, new: ServiceAccount) -> bool:
-    return (old.labels, old.references, old.terminating, old.enforces) == (
-        new.labels,
-        new.references,
-        new.terminating,
-        new.enforces,
-    )
+    return _decisive(old) == _decisive(new)
+
+
+def _decisive(account: ServiceAccount) -> tuple[object, ...]:
+    """Return what plans depend on. Where our names are in the list matters only to the patch that removes them."""
+    references = account.references
+    listed = None if references is None else (references.present, references.names, too_many(references))
+    return account.labels, listed, account.terminating, account.enforces
 
 
 def _same_copy(old: Copy, new: Copy) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 
 from webhook.config.file import ConfigurationFile
@@ -26,8 +27,9 @@ from webhook.kube.hold import TERM_SECONDS, OwnerReference, delete_lease, take_l
 from webhook.kube.lease import boot_time
 from webhook.kube.listing import list_decoder, list_objects
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, SERVICE_ACCOUNTS, Collection
+from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
 from webhook.sync.removal import Removal
-from webhook.sync.shapes import ServiceAccountObject, decode_secret
+from webhook.sync.shapes import decode_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from webhook.core.model import Configuration
     from webhook.kube.client import Client
     from webhook.kube.lease import Lease
-    from webhook.kube.wire import ObjectMeta
     from webhook.sync.release import Release
 
     T = TypeVar("T")
@@ -75,6 +76,12 @@ class Settings:
     def certificate_secrets(self) -> tuple[str, str]:
         """The Secrets of the serving certificate and of its authority."""
         return f"{self.webhook_configuration}-tls", f"{self.webhook_configuration}-ca"
+
+
+class _Owner(msgspec.Struct, frozen=True):
+    """The ServiceAccount of the loop, of which only the metadata is read."""
+
+    metadata: ObjectMeta
 
 
 class _Stuck(Exception):
@@ -152,9 +159,7 @@ class _Cleanup:
     def _owner(self) -> OwnerReference | None:
         """Return the ServiceAccount of the loop: who deletes it has the Lease deleted too."""
         collection = Collection(SERVICE_ACCOUNTS, self._settings.release.namespace, self._settings.lease)
-        found, _ = list_objects(
-            self._client, collection, list_decoder(ServiceAccountObject), lambda obj: obj.metadata.uid
-        )
+        found, _ = list_objects(self._client, collection, list_decoder(_Owner), lambda obj: obj.metadata.uid)
         kind = SERVICE_ACCOUNTS
         return OwnerReference(kind.api_version, kind.kind, self._settings.lease, found[0]) if found else None
 

@@ -23,7 +23,7 @@ from webhook.sync.outcome import Result, result_of
 from webhook.sync.planner import Planner
 from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
 from webhook.sync.sources import SourceBook
-from webhook.sync.writes import Deposed, Writes
+from webhook.sync.writes import Deposed, Unfinished, Writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -224,6 +224,9 @@ class SyncLoop:
                 return attempt > 1
             try:
                 self._executor.carry_out(name, plan, contents)
+            except Unfinished:
+                self.queue.add(name)
+                return True
             except Conflict:
                 if attempt == CONFLICT_ATTEMPTS:
                     raise

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from webhook.core.actions import Finding, FindingReason
+from webhook.core.backfill import MOST_REFERENCES
 from webhook.errors import ApiError, Forbidden, Refused
 from webhook.kube.events import Notice, Reference
 from webhook.kube.resources import SERVICE_ACCOUNTS
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_OF_A_NAMESPACE = frozenset({FindingReason.COPY_CONFLICT, FindingReason.REFERENCE_REQUIRED})
+_OF_A_NAMESPACE = frozenset(
+    {FindingReason.COPY_CONFLICT, FindingReason.REFERENCE_REQUIRED, FindingReason.REFERENCES_TOO_MANY}
+)
 """Findings that are told in the namespace. That a source is missing is said on the source itself, once."""
 
 
@@ -62,6 +65,8 @@ class Notices:
         for finding in now - before:
             if finding.reason is FindingReason.COPY_CONFLICT:
                 self._conflict(namespace, finding)
+            elif finding.reason is FindingReason.REFERENCES_TOO_MANY:
+                self._too_many(namespace, finding)
             else:
                 self._reference_required(namespace, finding)
 
@@ -77,6 +82,21 @@ class Notices:
             f"and is left alone: delete or rename it to get the copy"
         )
         self._tell(_namespace(namespace), "CopyConflict", message)
+
+    def _too_many(self, namespace: str, finding: Finding) -> None:
+        account = finding.service_account
+        log.warning(
+            "too many references",
+            namespace=namespace,
+            service_account=account,
+            secret=finding.secret,
+            reason=finding.reason.value,
+        )
+        message = (
+            f'ServiceAccount "{account}" has more than {MOST_REFERENCES:,} references, so "{finding.secret}" is not '
+            f"added: remove references from it, or exclude it by serviceAccounts.exclude"
+        )
+        self._tell(_namespace(namespace), "TooManyReferences", message)
 
     def _reference_required(self, namespace: str, finding: Finding) -> None:
         account = finding.service_account

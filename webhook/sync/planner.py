@@ -44,7 +44,7 @@ class Planner:
             self._contention.forget(name)
         state = self._caches.state_of(namespace)
         known = self._caches.known_part(configuration)
-        plan = plan_namespace(state, known, hashes, injected=configuration)
+        plan = plan_namespace(state, known, hashes, injected=self._caches.readable_part(configuration))
         self._ledger.record(name, standings(state, known), {action.name for action in plan.copies})
         self._notices.found(name, plan.findings)
         plan, contended = self._contention.hold(state, plan)

@@ -17,13 +17,14 @@ from webhook.sync.contention import Contention
 from webhook.sync.executor import Executor
 from webhook.sync.inventory import Inventory
 from webhook.sync.outcome import Result
-from webhook.sync.writes import Deposed, Writes
+from webhook.sync.writes import Deposed, Unfinished, Writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from webhook.core.actions import NamespacePlan
     from webhook.core.model import Configuration
+    from webhook.core.state import NamespaceState
     from webhook.kube.client import Client
     from webhook.sync.release import Release
 
@@ -57,7 +58,7 @@ class Removal:
         self._configuration = configuration
         self._may_go_on = may_go_on
         self._wait = wait
-        self._inventory = Inventory(client, release, configuration.secret_names)
+        self._inventory = Inventory(client, release, configuration)
         writes = Writes(client, release, self._inventory, Contention(), may_go_on, self._wrote)
         self._executor = Executor(writes, lambda *_: None)
         self._lock = threading.Lock()
@@ -109,21 +110,32 @@ class Removal:
         return plans
 
     def _plans(self) -> dict[str, NamespacePlan]:
+        plans = {state.namespace.name: self._plan(state) for state in self._inventory.states()}
+        return {namespace: plan for namespace, plan in plans.items() if not plan.is_empty}
+
+    def _plan(self, state: NamespaceState) -> NamespacePlan:
         # Where the Secrets of a name are not known, whose the references to it are is not known either.
         known = tuple(entry for entry in self._configuration.pull_secrets if entry.name not in self._unlisted)
-        configuration = replace(self._configuration, pull_secrets=known)
-        plans = {state.namespace.name: plan_uninstall(state, configuration) for state in self._inventory.states()}
-        return {namespace: plan for namespace, plan in plans.items() if not plan.is_empty}
+        return plan_uninstall(state, replace(self._configuration, pull_secrets=known))
 
     def _carry_out(self, namespace: str, plan: NamespacePlan) -> None:
         try:
-            self._executor.carry_out(namespace, plan, {})
+            while self._carries_on(namespace, plan):
+                plan = self._plan(self._inventory.state_of(namespace))
         except Deposed:
             return  # the time is over: what is left will be told
         except ApiError as error:
             log.warning("namespace failed", namespace=namespace, cause=str(error))
             with self._lock:
                 self._errors[namespace] = error
+
+    def _carries_on(self, namespace: str, plan: NamespacePlan) -> bool:
+        """Carry out a plan; return whether a list was so long that a second plan has to go on with it."""
+        try:
+            self._executor.carry_out(namespace, plan, {})
+        except Unfinished:
+            return True
+        return False
 
     def _wrote(self, action: str, result: Result) -> None:
         if result is Result.OK:

@@ -1,43 +1,30 @@
-"""What the loop decodes of the objects it watches, and the values it keeps of them."""
+"""Decode Secrets into the values that the controller keeps of them."""
 
 from __future__ import annotations
 
 from base64 import b64decode
 from sys import intern
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from webhook.core.backfill import enforces_references
-from webhook.core.dockerconfig import COPY_KEY, content_hash
-from webhook.core.inject import LocalObjectReference, references_of
+from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE, content_hash
 from webhook.core.ownership import is_ours
 from webhook.core.selection import Namespace, declined_names
-from webhook.core.state import Copy, ServiceAccount
+from webhook.core.state import Copy
+from webhook.kube.objects import NO_LABELS
 from webhook.kube.wire import ObjectMeta, decoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from webhook.sync.release import Release
 
 
-NO_LABELS: Mapping[str, str] = MappingProxyType({})
-"""One for all. For the same reason names and hashes are interned below: a third of what the caches hold is repeated."""
-
-
 class NamespaceObject(msgspec.Struct, frozen=True):
-    """A core/v1 Namespace."""
+    """A core/v1 Namespace with all of its labels, for commands that look at one namespace at a time."""
 
     metadata: ObjectMeta
-
-
-class ServiceAccountObject(msgspec.Struct, frozen=True, rename="camel"):
-    """A core/v1 ServiceAccount."""
-
-    metadata: ObjectMeta
-    image_pull_secrets: list[LocalObjectReference | None] | None = None
 
 
 class SecretObject(msgspec.Struct, frozen=True):
@@ -53,7 +40,6 @@ class SecretObject(msgspec.Struct, frozen=True):
 
 
 decode_secret: Callable[[bytes], SecretObject] = decoder(SecretObject)
-decode_service_account: Callable[[bytes], ServiceAccountObject] = decoder(ServiceAccountObject)
 
 
 def to_namespace(obj: NamespaceObject) -> Namespace:
@@ -64,20 +50,6 @@ def to_namespace(obj: NamespaceObject) -> Namespace:
         labels=metadata.labels or NO_LABELS,
         terminating=metadata.deletion_timestamp is not None,
         declined=declined_names(metadata.annotations) if metadata.annotations else frozenset(),
-    )
-
-
-def to_service_account(obj: ServiceAccountObject) -> ServiceAccount:
-    """Return what the plan reads of a ServiceAccount."""
-    metadata = obj.metadata
-    return ServiceAccount(
-        namespace=intern(metadata.namespace),
-        name=intern(metadata.name),
-        resource_version=metadata.resource_version,
-        labels=metadata.labels or NO_LABELS,
-        references=references_of(obj.image_pull_secrets),
-        terminating=metadata.deletion_timestamp is not None,
-        enforces=enforces_references(metadata.annotations or {}),
     )
 
 
@@ -93,7 +65,8 @@ def to_copy(obj: SecretObject, release: Release) -> Copy:
         ours=ours,
         # The content of a foreign Secret is none of our business, not even as a hash.
         content_hash=intern(_hash(obj.data)) if ours else "",
-        type=intern(obj.type),
+        # The API server does not bound the type of a Secret: only whether it is the right one is kept.
+        type=COPY_TYPE if obj.type == COPY_TYPE else "",
         immutable=obj.immutable is True,
         terminating=metadata.deletion_timestamp is not None,
     )

@@ -75,7 +75,8 @@ def _problems(
         # What is wrong with one source has been counted with the source.
         found[SourceReason.COPY_TOO_LARGE] += entry.problem == SourceReason.COPY_TOO_LARGE
     if loop.leading_for is not None:
-        found[FindingReason.REFERENCE_REQUIRED] = loop.notices.count(FindingReason.REFERENCE_REQUIRED)
+        for reason in (FindingReason.REFERENCE_REQUIRED, FindingReason.REFERENCES_TOO_MANY):
+            found[reason] = loop.notices.count(reason)
     return {str(reason): number for reason, number in found.items()}
 
 

@@ -15,7 +15,7 @@ from webhook.core.ownership import FIELD_MANAGER, labels_for
 from webhook.errors import ApiError, Conflict, NotFound
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
 from webhook.sync.outcome import Result, Undone, result_of
-from webhook.sync.shapes import decode_secret, decode_service_account, to_copy, to_service_account
+from webhook.sync.shapes import decode_secret, to_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +35,10 @@ class Deposed(Exception):
     """The lease is no longer ours: nothing more is written."""
 
 
+class Unfinished(Exception):
+    """A write succeeded and more of the same plan is left: plan again and go on."""
+
+
 class Known(Protocol):
     """What is known of the cluster, and is told what the API server stored."""
 
@@ -45,12 +49,15 @@ class Known(Protocol):
     def copies(self, name: str) -> Table[Copy] | None:
         """Return the Secrets that have the name of a copy; None for a name that nobody asks for."""
 
+    def read_service_account(self, data: bytes) -> ServiceAccount:
+        """Return what is kept of a ServiceAccount in an answer of the API server."""
+
 
 class Writes:
     """Makes one write, and tells the caches what the API server stored.
 
     ``may_write()`` is asked before each: a deposed leader writes nothing. ``wrote(action, result)`` counts. Each method
-    raises ApiError when the write was not made, and Deposed when it may not be.
+    raises ApiError when the write was not made, Deposed when it may not be, and Unfinished when more is left to write.
     """
 
     def __init__(
@@ -130,6 +137,8 @@ class Writes:
             stored = self._patch(account, removals(SERVICE_ACCOUNT_PATH, account.references, action.names))
             self._contention.removed_references(account.namespace, account.name)
             if not stored.isdisjoint(action.names):
+                if account.references.truncated:
+                    raise Unfinished
                 raise _undone(account)
 
     def _delete(self, copy: Copy, action: str) -> None:
@@ -205,17 +214,17 @@ class Writes:
             # Another writer was first. The watch will tell, but a busy list would be changed again by then.
             self._refresh(namespace, name)
             raise
-        stored = to_service_account(decode_service_account(answer))
+        stored = self._caches.read_service_account(answer)
         self._caches.service_accounts.upsert(stored)
         return frozenset(stored.references.names if stored.references else ())
 
     def _refresh(self, namespace: str, name: str) -> None:
         try:
-            current = decode_service_account(self._client.get(SERVICE_ACCOUNTS, name, namespace))
+            current = self._caches.read_service_account(self._client.get(SERVICE_ACCOUNTS, name, namespace))
         except NotFound:
             self._caches.service_accounts.discard(namespace, name)
         else:
-            self._caches.service_accounts.upsert(to_service_account(current))
+            self._caches.service_accounts.upsert(current)
 
 
 def _undone(account: ServiceAccount) -> Undone:

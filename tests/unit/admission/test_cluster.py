@@ -7,6 +7,7 @@ import pytest
 from tests.unit.polling import until
 from webhook.admission.cluster import ClusterWatches
 from webhook.admission.namespaces import KnownNamespaces, WatchState
+from webhook.core.scope import CacheScope
 from webhook.core.selection import Namespace
 from webhook.observe.health import Check
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.unit.fake_apiserver.server import FakeApiServer
+
+
+SCOPE = CacheScope(names=frozenset({"pull", "vendor"}), namespace_labels=frozenset({"team"}))
 
 
 @pytest.fixture
@@ -31,7 +35,7 @@ def test_labels_stay_as_last_known_and_say_so_while_the_watch_is_down(
     state = WatchState(check)
     declining = {"annotations": {"pullsecrets.webhook/decline": "pull, vendor"}}
     api.put("/api/v1/namespaces/a", {"metadata": {"labels": {"team": "a"}, **declining}})
-    watches.watch_namespaces(known, state)
+    watches.watch_namespaces(known, state, SCOPE)
     until(lambda: check.line == "[+]namespaces ok")
 
     api.go_away()
@@ -50,7 +54,7 @@ def test_not_ready_before_all_namespaces_are_known(api: FakeApiServer, watches: 
     api.go_away()
     check = Check("namespaces")
     state = WatchState(check)
-    watches.watch_namespaces(KnownNamespaces(), state)
+    watches.watch_namespaces(KnownNamespaces(), state, SCOPE)
     until(lambda: state.stale_seconds > 0)
     assert check.line == "[-]namespaces failed: starting"
     api.come_back()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from webhook.core.actions import AddReferences, ApplyCopy, Finding, FindingReason
-from webhook.core.backfill import ENFORCE_ANNOTATION, enforces_references
+from webhook.core.backfill import ENFORCE_ANNOTATION, MOST_REFERENCES, enforces_references
 from webhook.core.inject import References
 from webhook.core.labels import Operator, Requirement, Selector
 from webhook.core.model import Configuration, NameFilter, PodPolicy, PullSecret
@@ -141,3 +141,13 @@ def test_one_that_ends_or_cannot_be_read_is_left_alone(change: dict[str, object]
     account = replace(enforcing(), **change)  # type: ignore[arg-type]
 
     assert plan_namespace(state(account), ONE, HASHES).required == ()
+
+
+def test_nothing_is_added_to_a_list_that_is_too_long_and_that_is_reported() -> None:
+    long = ServiceAccount("team-a", "long", "1", {}, References(present=True, length=MOST_REFERENCES + 1, positions=()))
+    fitting = replace(long, name="fitting", references=References(present=True, length=MOST_REFERENCES, positions=()))
+
+    plan = plan_namespace(state(long, fitting), ONE, HASHES)
+
+    assert [action.service_account.name for action in plan.additions] == ["fitting"]
+    assert plan.findings == (Finding(FindingReason.REFERENCES_TOO_MANY, "one", "long"),)

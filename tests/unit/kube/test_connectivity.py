@@ -22,7 +22,7 @@ from webhook.kube.connect import connect
 from webhook.kube.connectivity import Connectivity
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import SERVICE_ACCOUNTS, Collection
-from webhook.sync.shapes import ServiceAccountObject
+from webhook.sync.shapes import NamespaceObject as MetadataObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -249,13 +249,13 @@ class Accounts:
     def __init__(self) -> None:
         self.names: set[str] = set()
 
-    def replace(self, objects: Iterable[ServiceAccountObject]) -> None:
+    def replace(self, objects: Iterable[MetadataObject]) -> None:
         self.names = {obj.metadata.name for obj in objects}
 
-    def upsert(self, obj: ServiceAccountObject) -> None:
+    def upsert(self, obj: MetadataObject) -> None:
         self.names.add(obj.metadata.name)
 
-    def remove(self, obj: ServiceAccountObject) -> None:
+    def remove(self, obj: MetadataObject) -> None:
         self.names.discard(obj.metadata.name)
 
 
@@ -269,10 +269,10 @@ class Watching:
         self.accounts = Accounts()
         self.restarts: list[str] = []
         # From a resourceVersion, as after a list: with the first line of a WatchList it would show that it lives.
-        self.reflector: Reflector[ServiceAccountObject, ServiceAccountObject] = Reflector(
+        self.reflector: Reflector[MetadataObject, MetadataObject] = Reflector(
             self.client,
             Collection(SERVICE_ACCOUNTS),
-            ServiceAccountObject,
+            MetadataObject,
             lambda obj: obj,
             self.accounts,
             on_restart=lambda _, cause: self.restarts.append(cause),

@@ -11,7 +11,7 @@ from tests.unit.polling import until
 from webhook.kube.listing import FIRST_PAGE_LIMIT, PAGE_LIMIT
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS, Collection
-from webhook.sync.shapes import ServiceAccountObject
+from webhook.sync.shapes import NamespaceObject as MetadataObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,18 +36,18 @@ class Seen:
         self.calls: list[str] = []
         self.defect: Exception | None = None
 
-    def replace(self, objects: Iterable[ServiceAccountObject]) -> None:
+    def replace(self, objects: Iterable[MetadataObject]) -> None:
         self.objects = {obj.metadata.name: obj.metadata.labels or {} for obj in objects}
         self.calls.append("replace")
 
-    def upsert(self, obj: ServiceAccountObject) -> None:
+    def upsert(self, obj: MetadataObject) -> None:
         self.calls.append(f"upsert {obj.metadata.name}")
         defect, self.defect = self.defect, None
         if defect is not None:
             raise defect
         self.objects[obj.metadata.name] = obj.metadata.labels or {}
 
-    def remove(self, obj: ServiceAccountObject) -> None:
+    def remove(self, obj: MetadataObject) -> None:
         self.calls.append(f"remove {obj.metadata.name}")
         self.objects.pop(obj.metadata.name)
 
@@ -61,7 +61,7 @@ class Running:
         self.reflector = Reflector(
             client,
             Collection(SERVICE_ACCOUNTS, name=name),
-            ServiceAccountObject,
+            MetadataObject,
             lambda obj: obj,
             self.seen,
             on_restart=lambda _, cause: self.restarts.append(cause),

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from webhook.core.preview.world import World
 
 _UNCOVERED_SHOWN = 3
+_WITHHELD = {
+    FindingReason.REFERENCE_REQUIRED: 'ServiceAccount "{}" enforces its references and may not be given {}',
+    FindingReason.REFERENCES_TOO_MANY: 'ServiceAccount "{}" has too many references to be given {}',
+}
 
 
 def reference_step(subject: Subject, pull_secret: str, reason: Reason, *, exists: bool) -> Step:
@@ -86,13 +90,13 @@ def account_steps(plan: NamespacePlan, pull_secret: str, *, exists: bool) -> lis
         Step(
             gate,
             Verdict.STOP,
-            f'ServiceAccount "{finding.service_account}" enforces its references and may not be given {pull_secret}',
+            _WITHHELD[finding.reason].format(finding.service_account, pull_secret),
             finding.reason,
             advice(finding.reason),
             pull_secret,
         )
         for finding in plan.findings
-        if finding.reason is FindingReason.REFERENCE_REQUIRED and finding.secret == pull_secret
+        if finding.reason in _WITHHELD and finding.secret == pull_secret
     ]
     if not lacking:
         return steps or [Step(gate, Verdict.PASS, "each that is included references it", pull_secret=pull_secret)]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from webhook.core.actions import FindingReason
 from webhook.core.inject import References, Subject
 from webhook.core.model import Reason
 from webhook.core.plan import plan_namespace
@@ -102,6 +103,10 @@ class Forecaster:
         finding = next((each for each in plan.findings if each.service_account == account.name), None)
         if finding is not None:
             why = f"it enforces its references and opts out: its Pods that get {finding.secret} are refused"
+            if finding.reason is FindingReason.REFERENCES_TOO_MANY:
+                why = (
+                    f"it has {account.references.count:,} references: {finding.secret} is not added to such a long list"
+                )
             return Effect.PROBLEM, finding.reason, why
         if decision.added:
             waiting = [each.reason for each in plan.findings if each.secret in decision.added]

@@ -53,6 +53,8 @@ def _code(row: Row) -> str:
         return "PSW052"
     if row.reason == FindingReason.REFERENCE_REQUIRED:
         return "PSW055"
+    if row.reason == FindingReason.REFERENCES_TOO_MANY:
+        return "PSW053"
     return {Effect.CREATE: "PSW050", Effect.UPDATE: "PSW051", Effect.REFERENCES: "PSW053"}.get(row.effect, "")
 
 

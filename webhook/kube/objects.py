@@ -1,0 +1,116 @@
+"""Decode Namespaces and ServiceAccounts into values of bounded size, straight from the JSON of a watch or a list.
+
+The shapes are made for one scope: msgspec skips labels, annotations and fields that no shape names, so that an object
+of 1 MB never becomes a megabyte of Python objects.
+"""
+
+from __future__ import annotations
+
+from sys import intern
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from webhook.core.backfill import ENFORCE_ANNOTATION, enforces_references
+from webhook.core.referencelist import read_reference_list
+from webhook.core.selection import DECLINE_ANNOTATION, Namespace, declined_names
+from webhook.core.state import ServiceAccount
+from webhook.errors import ApiUnavailable
+from webhook.kube.wire import decoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from webhook.core.scope import CacheScope
+
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+"""One for all objects without labels. Names are interned for the same reason: many objects share them."""
+
+
+class _Annotations(msgspec.Struct, frozen=True):
+    decline: str | None = msgspec.field(name=DECLINE_ANNOTATION, default=None)
+    enforce: str | None = msgspec.field(name=ENFORCE_ANNOTATION, default=None)
+
+
+class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    name: str = ""
+    namespace: str = ""
+    resource_version: str = ""
+    deletion_timestamp: str | None = None
+    annotations: _Annotations | None = None
+
+
+_NO_ANNOTATIONS = _Annotations()
+
+
+class Shapes:
+    """The shapes of one scope, and the values that are made of them.
+
+    ``namespace`` and ``service_account`` are msgspec structs for :func:`webhook.kube.wire.decoder`.
+    """
+
+    def __init__(self, scope: CacheScope) -> None:
+        self.scope = scope
+        self._namespace_keys, self._account_keys = _fields(scope.namespace_labels), _fields(scope.account_labels)
+        self.namespace: Any = _object("NamespaceObject", self._namespace_keys)
+        references = ("references", msgspec.Raw, msgspec.field(name="imagePullSecrets", default=msgspec.Raw()))
+        self.service_account: Any = _object("ServiceAccountObject", self._account_keys, references)
+        self._decode_service_account = decoder(self.service_account)
+
+    def to_namespace(self, obj: Any) -> Namespace:  # noqa: ANN401 (a shape made at run time has no better type)
+        """Return what decisions read of a Namespace."""
+        metadata = obj.metadata
+        annotations = metadata.annotations or _NO_ANNOTATIONS
+        declined = declined_names({DECLINE_ANNOTATION: annotations.decline or ""})
+        return Namespace(
+            name=intern(metadata.name),
+            labels=_labels(metadata.labels, self._namespace_keys),
+            terminating=metadata.deletion_timestamp is not None,
+            # A text of 256 KiB may name a hundred thousand pull secrets that do not exist.
+            declined=declined & self.scope.names if declined else declined,
+        )
+
+    def to_service_account(self, obj: Any) -> ServiceAccount:  # noqa: ANN401 (as above)
+        """Return what a plan reads of a ServiceAccount.
+
+        Raises:
+            ApiUnavailable: its ``imagePullSecrets`` is not a list of references, as no API server sends it.
+        """
+        metadata = obj.metadata
+        try:
+            references = read_reference_list(obj.references, self.scope.names)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise ApiUnavailable("the API server's answer is not the JSON that was asked for") from None
+        return ServiceAccount(
+            namespace=intern(metadata.namespace),
+            name=intern(metadata.name),
+            resource_version=metadata.resource_version,
+            labels=_labels(metadata.labels, self._account_keys),
+            references=references,
+            terminating=metadata.deletion_timestamp is not None,
+            enforces=enforces_references({ENFORCE_ANNOTATION: (metadata.annotations or _NO_ANNOTATIONS).enforce or ""}),
+        )
+
+    def read_service_account(self, data: bytes) -> ServiceAccount:
+        """Return the same of the JSON of one ServiceAccount."""
+        return self.to_service_account(self._decode_service_account(data))
+
+
+def _fields(label_keys: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return for each label key the name of its field in the shape."""
+    return tuple((f"label_{number}", key) for number, key in enumerate(sorted(label_keys)))
+
+
+def _object(name: str, label_keys: Iterable[tuple[str, str]], *fields: Any) -> Any:  # noqa: ANN401 (as above)
+    label_fields = [(field, str | None, msgspec.field(name=key, default=None)) for field, key in label_keys]
+    labels = msgspec.defstruct("Labels", label_fields, frozen=True)
+    metadata = msgspec.defstruct("Metadata", [("labels", labels | None, None)], bases=(_Metadata,), frozen=True)
+    return msgspec.defstruct(name, [("metadata", metadata), *fields], frozen=True)
+
+
+def _labels(labels: Any, keys: Iterable[tuple[str, str]]) -> Mapping[str, str]:  # noqa: ANN401 (as above)
+    if labels is None:
+        return NO_LABELS
+    present = {key: value for field, key in keys if (value := getattr(labels, field)) is not None}
+    return present or NO_LABELS
