@@ -60,8 +60,8 @@ class ConfigurationInvalid(UsageError):
         self.origin = origin
         self.problems = tuple(problems)
         count = f"{len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
-        lines = "".join(f"\n  {problem}" for problem in self.problems)
-        super().__init__(f"{origin}: the configuration has {count}:{lines}")
+        self.lines = (f"{origin}: the configuration has {count}:", *(f"  {problem}" for problem in self.problems))
+        super().__init__("\n".join(self.lines))
 
 
 class SourceInvalid(PullSecretsError):

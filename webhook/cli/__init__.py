@@ -23,9 +23,11 @@ from webhook.cli.explain import explain
 from webhook.cli.export import export
 from webhook.cli.help import Command, Group
 from webhook.cli.plan import plan
+from webhook.cli.printing import tell
 from webhook.cli.serve import serve
 from webhook.cli.sync import sync
-from webhook.errors import PullSecretsError
+from webhook.core.text import escaped_lines
+from webhook.errors import ConfigurationInvalid, PullSecretsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,13 +89,18 @@ def _run(arguments: list[str]) -> int:
     try:
         code: Any = app(arguments, standalone_mode=False)
     except TyperException as error:
-        typer.echo(f"error: {_usage_error(error)}", err=True)
+        tell(f"error: {_usage_error(error)}")
+        return EXIT_USAGE
+    except ConfigurationInvalid as error:
+        tell(f"error: {error.lines[0]}")
+        for line in error.lines[1:]:
+            tell(line)
         return EXIT_USAGE
     except PullSecretsError as error:
-        typer.echo(f"error: {error}", err=True)
+        tell(f"error: {error}")
         return EXIT_USAGE
     except Exception:  # noqa: BLE001 - the last resort: nothing above it would know better
-        traceback.print_exc()
+        typer.echo(escaped_lines(traceback.format_exc().rstrip("\n")), err=True)
         return EXIT_BUG
     return code or 0
 

@@ -13,7 +13,7 @@ from webhook.cli import options
 from webhook.cli.cluster import reading, wanted
 from webhook.cli.lifetimes import parse_duration
 from webhook.cli.output import ReportForm
-from webhook.cli.printing import standard_output
+from webhook.cli.printing import standard_output, tell
 from webhook.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def check(  # noqa: PLR0913 - one parameter is one flag
         report = _awaited(lambda: look(reader, wanted(None, namespace, release), asked), seconds)
     with standard_output() as file:
         render(report, output, file)
-    typer.echo(summary(report), err=True)
+    tell(summary(report))
     if report.exit_code:
         raise typer.Exit(report.exit_code)
 

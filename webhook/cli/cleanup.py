@@ -9,6 +9,7 @@ import typer
 
 from webhook.cli import options
 from webhook.cli.lifetimes import parse_duration
+from webhook.cli.printing import tell
 from webhook.errors import UsageError
 from webhook.observe.logs import LogLevel, configure
 
@@ -74,8 +75,8 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
 
 
 def _tell(left: list[str]) -> None:
-    typer.echo(f"error: {len(left)} thing{'s' if len(left) != 1 else ''} could not be removed; run it again:", err=True)
+    tell(f"error: {len(left)} thing{'s' if len(left) != 1 else ''} could not be removed; run it again:")
     for line in left[:LINES]:
-        typer.echo(f"  {line}", err=True)
+        tell(f"  {line}")
     if len(left) > LINES:
-        typer.echo(f"  … and {len(left) - LINES} more", err=True)
+        tell(f"  … and {len(left) - LINES} more")

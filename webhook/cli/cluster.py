@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from webhook.cli.options import in_cluster_namespace
+from webhook.cli.printing import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +33,7 @@ def reading(
     finally:
         client.close()
     for sentence in reader.missing:
-        typer.echo(f"warning: {sentence}: what depends on it was not looked at", err=True)
+        tell(f"warning: {sentence}: what depends on it was not looked at")
 
 
 def wanted(config: Path | None, namespace: str, release: str) -> Wanted:

@@ -10,7 +10,7 @@ import typer
 from webhook.cli import options
 from webhook.cli.cluster import reading, usual_namespace, wanted
 from webhook.cli.output import PageForm
-from webhook.cli.printing import standard_output
+from webhook.cli.printing import standard_output, tell
 from webhook.errors import UsageError
 
 EXIT_EXPOSED = 1
@@ -51,6 +51,6 @@ def coverage(  # noqa: PLR0913 - one parameter is one flag
         found = read_coverage(reader, installed, where, selector)
     with standard_output() as file:
         render(found, output, file)
-    typer.echo(summary(found), err=True)
+    tell(summary(found))
     if any(each.exposure is Exposure.EXPOSED for each in found):
         raise typer.Exit(EXIT_EXPOSED)

@@ -10,7 +10,7 @@ import typer
 from webhook.cli import options
 from webhook.cli.cluster import load, reading, usual_namespace, wanted
 from webhook.cli.output import Form
-from webhook.cli.printing import standard_output
+from webhook.cli.printing import standard_output, tell
 from webhook.cli.target import Target, complete_target, parse_target
 from webhook.errors import UsageError
 
@@ -69,7 +69,7 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
             found = _other(named, chosen) or explain_live(reader, installed, named.kind, named.name, chosen)
     with standard_output() as file:
         render(found, output, file)
-    typer.echo(verdict(found), err=True)
+    tell(verdict(found))
     if found.stop is not None:
         raise typer.Exit(EXIT_STOPPED)
 

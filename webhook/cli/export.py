@@ -11,6 +11,7 @@ import typer
 from webhook import __version__
 from webhook.cli import options
 from webhook.cli.printing import standard_output
+from webhook.core.text import escaped
 from webhook.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,5 +67,5 @@ def _comment(sentences: Iterable[str], file: TextIO) -> None:
     import textwrap  # noqa: PLC0415 - only here
 
     for sentence in sentences:
-        lines = textwrap.wrap(sentence, COMMENT_WIDTH, initial_indent="# ", subsequent_indent="#   ")
+        lines = textwrap.wrap(escaped(sentence), COMMENT_WIDTH, initial_indent="# ", subsequent_indent="#   ")
         file.write("\n".join(lines) + "\n")

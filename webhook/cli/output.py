@@ -6,6 +6,8 @@ import json
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from webhook.core.text import ascii_json
+
 if TYPE_CHECKING:
     from typing import TextIO
 
@@ -44,11 +46,10 @@ class PageForm(StrEnum):
 
 
 def write_document(document: object, form: Form, file: TextIO) -> None:
-    """Write a document as JSON or YAML."""
+    """Write a document as JSON or YAML, both in ASCII."""
     if form is Form.YAML:
         from webhook.manifests.yamlwriter import dump  # noqa: PLC0415 - slow to import
 
         dump([document], file)
         return
-    json.dump(document, file, indent=2, ensure_ascii=False)
-    file.write("\n")
+    file.write(f"{ascii_json(json.dumps(document, indent=2))}\n")

@@ -9,7 +9,7 @@ import typer
 
 from webhook.cli import options
 from webhook.cli.output import Output
-from webhook.cli.printing import standard_output
+from webhook.cli.printing import standard_output, tell
 from webhook.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _show(result: Preview, output: Output) -> None:
 
     with standard_output() as file:
         render(result, output, file)
-    typer.echo(summary(result), err=True)
+    tell(summary(result))
 
 
 def _tell(manifests: Sequence[Manifest], output: Output) -> None:
@@ -107,11 +107,10 @@ def _tell(manifests: Sequence[Manifest], output: Output) -> None:
     from webhook.manifests.reader import repeated  # noqa: PLC0415 - as above
 
     for manifest, before in repeated(manifests):
-        typer.echo(
+        tell(
             f"warning: {manifest.title} in namespace {manifest.namespace} is there twice, the last one counts:"
-            f" {before.origin}, and {manifest.origin}",
-            err=True,
+            f" {before.origin}, and {manifest.origin}"
         )
     secrets = sum(manifest.is_core("Secret") for manifest in manifests)
     if output is Output.MANIFESTS and secrets:
-        typer.echo(f"# {secrets} Secret{'s' if secrets != 1 else ''} left out: no credential is printed", err=True)
+        tell(f"# {secrets} Secret{'s' if secrets != 1 else ''} left out: no credential is printed")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import typer
-
 from webhook.cli.cluster import reading, usual_namespace, wanted
+from webhook.cli.printing import tell
 from webhook.cli.progress import progress
 from webhook.cli.target import parse_target
 from webhook.errors import UsageError
@@ -53,10 +52,7 @@ def of_cluster(
         installed = find_release(reader, wanted(config, namespace, release))
         result = forecast(reader, installed, scope)
     if names := forgotten(installed.running, installed.configuration):
-        typer.echo(
-            f"warning: {', '.join(names)}: gone from pullSecrets and not in retired, so their copies would stay",
-            err=True,
-        )
+        tell(f"warning: {', '.join(names)}: gone from pullSecrets and not in retired, so their copies would stay")
     return result
 
 

@@ -7,11 +7,19 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import typer
+
+from webhook.core.text import escaped
 from webhook.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
+
+
+def tell(sentence: str) -> None:
+    """Print one line to standard error, with everything escaped that a terminal would obey."""
+    typer.echo(escaped(sentence), err=True)
 
 
 @contextmanager

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from webhook.cli.output import Output
+from webhook.cli.output import Form, Output, write_document
 from webhook.cli.table import Table
 from webhook.core.preview.row import Effect
 from webhook.manifests.yamlwriter import dump
@@ -125,8 +124,7 @@ def _fields(row: Row) -> dict[str, object]:
 
 
 def _write_json(preview: Preview, file: TextIO) -> None:
-    json.dump(_document(preview), file, indent=2, ensure_ascii=False)
-    file.write("\n")
+    write_document(_document(preview), Form.JSON, file)
 
 
 def _write_manifests(preview: Preview, file: TextIO) -> None:

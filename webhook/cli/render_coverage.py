@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from html import escape
 from typing import TYPE_CHECKING
 
 from webhook.cli.output import Form, PageForm, write_document
 from webhook.cli.table import Table
 from webhook.core.exposure import Exposure
+from webhook.core.text import html_escaped as escape
 from webhook.observe.page_style import STYLE
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 from webhook.cli.output import Form, ReportForm, write_document
 from webhook.cli.table import Table
+from webhook.core.text import escaped
 from webhook.live.check.outcome import State
 
 if TYPE_CHECKING:
@@ -86,15 +87,15 @@ def _write_junit(report: Report, file: TextIO) -> None:
 
 def _add_outcomes(case: ET.Element, outcomes: list[Outcome]) -> list[str]:
     """Add what is to be said of one code; a test case has at most one failure, and is skipped or not."""
-    details = [each.detail for each in outcomes if each.state is State.FINDING]
+    details = [escaped(each.detail) for each in outcomes if each.state is State.FINDING]
     if details:
         ET.SubElement(case, "failure", message=details[0]).text = "\n".join(details)
         return ["failures"]
-    unknown = [each.detail for each in outcomes if each.state is State.UNKNOWN]
+    unknown = [escaped(each.detail) for each in outcomes if each.state is State.UNKNOWN]
     if unknown:
         ET.SubElement(case, "skipped", message=unknown[0])
         return ["skipped"]
-    notes = [each.detail for each in outcomes if each.state is State.NOTE]
+    notes = [escaped(each.detail) for each in outcomes if each.state is State.NOTE]
     if notes:
         ET.SubElement(case, "system-out").text = "\n".join(notes)
     return []

@@ -1,9 +1,14 @@
-"""Tables: aligned and uncut where a program reads them, coloured and folded to its width on a terminal."""
+"""Print tables: aligned and uncut where a program reads them, coloured and folded to its width on a terminal.
+
+Cells hold names and messages of other people: each is escaped here, and none is read as markup.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from webhook.core.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +38,14 @@ class Table:
         """Write the table, if it has any row."""
         if not self.rows:
             return
+        shown = replace(self, rows=[tuple(map(escaped, row)) for row in self.rows])
         if file.isatty():
-            self._write_to_terminal(file)
-            return
+            shown.write_to_terminal(file)
+        else:
+            shown.write_lines(file)
+
+    def write_lines(self, file: TextIO) -> None:
+        """Write each row as one line."""
         # Where nobody looks, nothing may be cut or folded: lines are for grep and awk.
         widths = self._widths()
         for line in (self.header, *self.rows):
@@ -45,7 +55,8 @@ class Table:
     def _widths(self) -> list[int]:
         return [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
 
-    def _write_to_terminal(self, file: TextIO) -> None:
+    def write_to_terminal(self, file: TextIO) -> None:
+        """Write the table for a person, at the width of the terminal."""
         from rich.console import Console  # noqa: PLC0415 - slow to import, and only needed on a terminal
         from rich.table import Table as RichTable  # noqa: PLC0415 - as above
         from rich.text import Text  # noqa: PLC0415 - as above

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
+from webhook.core.text import escaped
 from webhook.errors import ApiError, Conflict, NotFound
 from webhook.kube.resources import EVENTS
 
@@ -178,7 +179,7 @@ def _event(notice: Notice) -> dict[str, Any]:
             **({"uid": regarding.uid} if regarding.uid else {}),
         },
         "reason": notice.reason,
-        "message": notice.message[:1024],
+        "message": escaped(notice.message)[:1024],
         "type": notice.type,
         "count": 1,
         "firstTimestamp": stamp,

@@ -1,7 +1,7 @@
 """Values as YAML that every reader takes for the same values.
 
 ``no``, ``1e3`` and ``2024-01-01`` are text to one YAML library and something else to the next: so only text that begins
-like a word and is none of YAML's words goes without quotes.
+like a word and is none of YAML's words goes without quotes. The text is ASCII: a terminal obeys some other characters.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _Dumper.add_multi_representer(StrEnum, lambda dumper, member: _text(dumper, str(
 def dump(documents: Iterable[object], file: TextIO) -> None:
     """Write ``documents`` to ``file`` as one YAML stream; UsageError for what YAML cannot hold."""
     try:
-        yaml.dump_all(documents, file, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+        yaml.dump_all(documents, file, Dumper=_Dumper, sort_keys=False, allow_unicode=False, width=120)
     except (RecursionError, UnicodeEncodeError):
         # Neither is quoted: the one has a long story, the other has the text in it.
         message = "an object is nested too deep, or has half a character in it, for YAML: choose another --output"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from webhook.core.text import escaped
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -44,8 +46,8 @@ class Check:
     def line(self) -> str:
         """The check in one line, as Kubernetes' own components print it with ``?verbose``."""
         if (problem := self.problem) is not None:
-            return f"[-]{self.name} failed: {problem}"
-        return f"[+]{self.name} ok: {self.note}" if self.note else f"[+]{self.name} ok"
+            return f"[-]{self.name} failed: {escaped(problem)}"
+        return f"[+]{self.name} ok: {escaped(self.note)}" if self.note else f"[+]{self.name} ok"
 
 
 class Health:

@@ -6,16 +6,20 @@ way. No access log: metrics count requests, and the API server's audit log names
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from webhook.core.text import ascii_json, escaped, escaped_lines
+
 if TYPE_CHECKING:
     from typing import TextIO
 
     import structlog
-    from structlog.typing import EventDict, Processor, WrappedLogger
+    from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 else:
     # structlog takes rich where there is one, for tracebacks that show local variables. Ours never do, and the import
     # costs a process a sixth of a second and 10 MiB: for this one import there is none. `plan` draws its table with it.
@@ -58,6 +62,25 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         if not SENSITIVE_WORDS.isdisjoint(key.lower().replace("-", "_").split("_")):
             event[key] = REDACTED
     return event
+
+
+def escape_text(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Escape in text what a terminal would obey; values that are not text are shown by their repr, which does that."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = escaped(value)
+    return event
+
+
+def _plain_traceback(file: TextIO, exception: ExcInfo) -> None:
+    """Write a traceback: never one that shows local variables."""
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exception)
+    file.write(escaped_lines(text.getvalue()))
+
+
+def _ascii_json(document: object, **options: Any) -> str:  # noqa: ANN401 - those of json.dumps
+    return ascii_json(json.dumps(document, **options))
 
 
 class _Lines:
@@ -118,6 +141,6 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
 
 def _renderers(log_format: LogFormat) -> list[Processor]:
     if log_format is LogFormat.JSON:
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(sort_keys=True)]
-    plain = structlog.dev.plain_traceback  # never one that shows local variables
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_ascii_json, sort_keys=True)]
+    console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_plain_traceback)
+    return [escape_text, console]

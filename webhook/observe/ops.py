@@ -8,6 +8,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from webhook.core.text import ascii_json
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -52,7 +54,7 @@ def ops_app(
 
         @app.get("/status")
         def state() -> Response:
-            return Response(status(), media_type="application/json")
+            return Response(ascii_json(status().decode()), media_type="application/json")
 
     if page is not None:
         from webhook.observe.page import render, wish_of  # noqa: PLC0415 - one role alone has it

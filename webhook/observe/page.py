@@ -1,17 +1,17 @@
 """The status page of sync: one HTML document without scripts, for people; ``/status`` is the same for programs.
 
 Filter and search are a form that asks the page again, so that it works in every browser, by keyboard and by screen
-reader. Whatever comes from a cluster passes :func:`html.escape`.
+reader. Whatever comes from a cluster passes :func:`~webhook.core.text.html_escaped`.
 """
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from webhook.core.catalog import CATALOG
 from webhook.core.standing import CopyState
+from webhook.core.text import html_escaped as escape
 from webhook.observe.page_data import NOT_LOOKED_AT, NOT_SELECTED, Wish
 from webhook.observe.page_style import STYLE
 from webhook.observe.page_summary import glance

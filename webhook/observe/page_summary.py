@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from html import escape
 from typing import TYPE_CHECKING
 
 from webhook.core.standing import CopyState
+from webhook.core.text import html_escaped as escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
+from tests.strangenames import HOSTILE, obeyed
 from webhook.observe.logs import LogFormat, LogLevel, configure
 
 if TYPE_CHECKING:
@@ -104,3 +105,34 @@ def test_a_traceback_shows_no_local_variables(capsys: pytest.CaptureFixture[str]
 
 def fail(password: str) -> None:
     raise ValueError(f"something of {len(password)} characters is wrong")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("log_format", list(LogFormat))
+def test_a_line_holds_nothing_that_a_terminal_obeys(
+    log_format: LogFormat, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(log_format, LogLevel.INFO)
+    log = structlog.get_logger("webhook.x")
+    log.info("one", cause=text, names=[text], nested={text: (text,)})
+    logging.getLogger("other").warning("two %s", text)
+    printed = capsys.readouterr().err
+    assert obeyed(printed) == set()
+    assert len(printed.splitlines()) == 2
+
+
+@pytest.mark.parametrize("log_format", list(LogFormat))
+def test_a_traceback_holds_nothing_that_a_terminal_obeys(
+    log_format: LogFormat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(log_format, LogLevel.INFO)
+    try:
+        int("\x1b[31m\u202e\r\x9b" * 2 + str(object()))
+    except ValueError as cause:
+        error = RuntimeError("\x1b[31m\u202e\r\x9b")
+        error.__cause__ = cause
+        structlog.get_logger("webhook.x").error("failed", exc_info=error)
+        logging.getLogger("other").exception("failed", exc_info=error)
+    printed = capsys.readouterr().err
+    assert obeyed(printed) == set()
+    assert printed.count("ValueError") >= 2

@@ -1,0 +1,48 @@
+"""Make text safe to show on a terminal, and in what is copied from one.
+
+Names, image references, annotations and messages come from tenants and from registries. A terminal obeys some
+characters instead of showing them: C0 and C1 controls (escape sequences, carriage return, line breaks), and characters
+that change the direction of text or take no room. This is the only place that decides what is shown of them.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+_NOT_PLAIN_ASCII = re.compile(r"[^\x00-\x7e]")
+
+
+def escaped(text: str) -> str:
+    r"""Return ``text`` on one line, with everything that is not printable as an escape: ``\n``, ``\x1b``, ``\u202e``.
+
+    Printable is what Unicode calls neither a control, a format character, a surrogate, private nor unassigned, nor a
+    separator; the plain space is printable.
+    """
+    if text.isprintable():
+        return text
+    return "".join([character if character.isprintable() else _escape(character) for character in text])
+
+
+def escaped_lines(text: str) -> str:
+    """Return ``text`` as :func:`escaped` does, line by line: for text that is ours and has several lines."""
+    return "\n".join(map(escaped, text.split("\n")))
+
+
+def html_escaped(text: str) -> str:
+    """Return ``text`` for HTML, as content or as the value of an attribute."""
+    return escape(escaped(text))
+
+
+def ascii_json(document: str) -> str:
+    """Return a JSON document in ASCII without DEL; equal to the given one for every reader."""
+    return _NOT_PLAIN_ASCII.sub(_json_escape, document)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
