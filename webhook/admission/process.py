@@ -73,6 +73,8 @@ class ServeOptions:
     tls_min_version: ssl.TLSVersion
     callers: Callers | None
     """None answers everybody: it is up to the network who reaches the port."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names by which the plain-HTTP port is reached, beside those of the cluster."""
 
 
 def run(options: ServeOptions) -> None:
@@ -145,7 +147,8 @@ class _Process:
         plain = bind(address, self._options.metrics_port, "--metrics-port")
         context, callers = self._serving_certificate.context, self._options.callers
         admission = AdmissionListener(AdmissionApp(self._endpoint), secure, context, callers=callers)
-        return admission, Listener(ops_app(self._health, self._metrics.registry), plain)
+        ops = ops_app(self._health, self._metrics.registry, allowed_hosts=self._options.allowed_hosts)
+        return admission, Listener(ops, plain)
 
     def take_certificate(self, stop: threading.Event) -> None:
         """Take the certificate into use, and each that follows it."""

@@ -88,6 +88,15 @@ MetricsPort = Annotated[
         help="The plain-HTTP port of /livez, /readyz and /metrics.",
     ),
 ]
+AllowedHosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allowed-host",
+        envvar="PULLSECRETS_ALLOWED_HOST",
+        metavar="NAME",
+        help="Another DNS name of the plain-HTTP port, as of an Ingress; may be given several times.",
+    ),
+]
 SecurePort = Annotated[
     int,
     typer.Option(

@@ -28,6 +28,7 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
     bind_address: options.BindAddress = "0.0.0.0",  # noqa: S104 - the API server comes from another host
     secure_port: options.SecurePort = 8443,
     metrics_port: options.MetricsPort = 8080,
+    allowed_host: options.AllowedHosts = None,
     tls_cert_file: Annotated[
         Path | None,
         typer.Option(
@@ -104,6 +105,7 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
         bind_address=bind_address,
         secure_port=secure_port,
         metrics_port=metrics_port,
+        allowed_hosts=tuple(allowed_host or ()),
         certificate=_certificate_source(tls_cert_file, tls_private_key_file, tls_secret),
         drain_seconds=drain_seconds,
         tls_min_version=_VERSIONS[tls_min_version],

@@ -29,6 +29,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
     release: options.OwnRelease = "pull-secret-webhook",
     bind_address: options.BindAddress = "0.0.0.0",  # noqa: S104 - the kubelet comes from another network
     metrics_port: options.MetricsPort = 8080,
+    allowed_host: options.AllowedHosts = None,
     status_page: Annotated[
         bool,
         typer.Option(
@@ -157,6 +158,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             release=Release(release, namespace),
             bind_address=bind_address,
             metrics_port=metrics_port,
+            allowed_hosts=tuple(allowed_host or ()),
             status_page=status_page,
             login_seconds=_login_seconds(login_interval),
             workers=workers,

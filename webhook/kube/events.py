@@ -8,8 +8,8 @@ Source: k8s.io/client-go/tools/record (EventCorrelator); the object is core/v1 E
 
 from __future__ import annotations
 
-import hashlib
 import queue
+import secrets
 import threading
 import time
 from collections import deque
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 
 from webhook.core.text import escaped
-from webhook.errors import ApiError, Conflict, NotFound
+from webhook.errors import ApiError, Forbidden, Invalid, NotFound
 from webhook.kube.resources import EVENTS
 
 if TYPE_CHECKING:
@@ -66,15 +66,11 @@ class Notice:
     message: str
     type: Literal["Normal", "Warning"] = "Warning"
 
-    @property
-    def event_name(self) -> str:
-        """The name of the Event object: the same for the same notice, so that a restart counts up too."""
-        text = f"{self.regarding.kind}\0{self.regarding.uid}\0{self.reason}\0{self.message}"
-        return f"{self.regarding.name[:200]}.{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-
 
 @dataclass(slots=True)
 class _Said:
+    name: str
+    """Of the Event object. Random, so that nobody in the namespace can have taken it before."""
     count: int
     written_at: float
 
@@ -93,7 +89,7 @@ class EventRecorder:
         self._pace = pace
         self._clock = clock
         self._queue: queue.Queue[Notice | None] = queue.Queue(QUEUE_LIMIT)
-        self._said: dict[str, _Said] = {}
+        self._said: dict[Notice, _Said] = {}
         self._recent: deque[tuple[datetime, Notice]] = deque(maxlen=RECENT_LIMIT)
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
@@ -133,7 +129,7 @@ class EventRecorder:
 
     def _write(self, notice: Notice) -> None:
         now = self._clock()
-        said = self._said.get(notice.event_name)
+        said = self._said.get(notice)
         if said is None:
             self._create(notice, now)
             return
@@ -143,34 +139,31 @@ class EventRecorder:
         said.written_at = now
         try:
             self._count_up(notice, said)
-        except NotFound:
-            # The API server keeps Events for an hour: say it anew.
+        except (NotFound, Forbidden, Invalid):
+            # The API server keeps Events for an hour, and what is there under the name may be somebody else's by now.
             self._create(notice, now)
 
     def _create(self, notice: Notice, now: float) -> None:
-        said = _Said(1, now)
-        try:
-            self._pace()
-            self._client.create(EVENTS, _event(notice), notice.regarding.namespace)
-        except Conflict:
-            # An earlier process has said it; its count is not known here, and not worth a right to read Events.
-            self._count_up(notice, said)
-        # Only what has been written is counted up later; what could not be is said anew the next time.
+        said = _Said(f"{notice.regarding.name[:200]}.{secrets.token_hex(8)}", 1, now)
+        self._pace()
+        self._client.create(EVENTS, _event(notice, said.name), notice.regarding.namespace)
+        # Only what has been written is counted up later; what could not be is said again the next time.
+        self._said.pop(notice, None)
         while len(self._said) >= MEMORY_LIMIT:
             del self._said[next(iter(self._said))]
-        self._said[notice.event_name] = said
+        self._said[notice] = said
 
     def _count_up(self, notice: Notice, said: _Said) -> None:
         body = {"count": said.count, "lastTimestamp": _now()}
         namespace = notice.regarding.namespace
         self._pace()
-        self._client.merge_patch(EVENTS, notice.event_name, body, namespace, field_manager=COMPONENT)
+        self._client.merge_patch(EVENTS, said.name, body, namespace, field_manager=COMPONENT)
 
 
-def _event(notice: Notice) -> dict[str, Any]:
+def _event(notice: Notice, name: str) -> dict[str, Any]:
     regarding, stamp = notice.regarding, _now()
     return {
-        "metadata": {"name": notice.event_name, "namespace": regarding.namespace},
+        "metadata": {"name": name, "namespace": regarding.namespace},
         "involvedObject": {
             "apiVersion": regarding.api_version,
             "kind": regarding.kind,

@@ -9,9 +9,10 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from webhook.core.text import ascii_json
+from webhook.observe.hosts import KnownHosts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from webhook.observe.health import Health
     from webhook.observe.page_data import PageData
@@ -23,6 +24,7 @@ def ops_app(
     status: Callable[[], bytes] | None = None,
     page: Callable[[], PageData] | None = None,
     alive: Health | None = None,
+    allowed_hosts: Iterable[str] = (),
 ) -> FastAPI:
     """Return an application with ``/livez``, ``/readyz`` and ``/metrics``; with ``/status`` and a page where given.
 
@@ -31,6 +33,7 @@ def ops_app(
     JSON document; ``page()`` what is shown to people at ``/``.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.add_middleware(KnownHosts, names=tuple(allowed_hosts))
 
     @app.get("/livez")
     async def livez() -> PlainTextResponse:

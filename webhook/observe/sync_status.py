@@ -1,7 +1,7 @@
 """The state of the loop at one moment, as metrics and ``/status`` show it: one value, so that both tell the same.
 
-Its JSON has the field names in camelCase, and is described in docs/status.md. Nothing in it is the content of a Secret:
-names, reasons, hashes of whole documents, numbers.
+Its JSON has the field names in camelCase, and is described in docs/status.md. Nothing in it is the content of a Secret,
+or a hash of it, by which a guess could be confirmed: names, reasons, numbers.
 """
 
 from __future__ import annotations
@@ -74,8 +74,6 @@ class PullSecretStatus(msgspec.Struct, frozen=True, rename="camel"):
     name: str
     retired: bool
     ready: bool
-    hash: str
-    """Of the content that its copies should have; empty while there is none."""
     problem: str
     """The reason id of why there is none."""
     sources: tuple[str, ...]

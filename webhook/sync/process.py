@@ -154,7 +154,9 @@ class _Process:
 
         page = self._overview if self._settings.status_page else None
         metrics = self._metrics.registry
-        return Listener(ops_app(self.health, metrics, lambda: encode(self.status()), page, self.alive), bound)
+        hosts = self._settings.allowed_hosts
+        app = ops_app(self.health, metrics, lambda: encode(self.status()), page, self.alive, allowed_hosts=hosts)
+        return Listener(app, bound)
 
     def _overview(self) -> PageData:
         certificates = self._metrics.certificates

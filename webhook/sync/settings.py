@@ -30,5 +30,7 @@ class Settings:
     lifetimes: Lifetimes
     login_seconds: float | None = None
     """How often credentials are tried at their registries; None for never."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names by which the plain-HTTP port is reached, beside those of the cluster."""
     status_page: bool = True
     """Whether people may look at the state in a browser."""

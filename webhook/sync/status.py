@@ -91,7 +91,6 @@ def _pull_secrets(loop: SyncLoop, hashes: Mapping[str, str], examples: int) -> t
             name=name,
             retired=entry is None,
             ready=name in hashes,
-            hash=hashes.get(name, ""),
             problem=problems[name].reason if name in problems else "",
             sources=entry.sources if entry else (),
             selected_namespaces=sum(copies.values()) - copies[CopyState.LEAVING],

@@ -109,7 +109,7 @@ class Writes:
         if table is not None:
             table.upsert(copy)
         self._contention.wrote_copy(namespace, action.name, content.hash)
-        log.info("copy applied", namespace=namespace, secret=action.name, content=content.hash)
+        log.info("copy applied", namespace=namespace, secret=action.name)
 
     def delete_copy(self, copy: Copy) -> None:
         """Delete exactly the copy that was seen; one that is gone already is no failure."""

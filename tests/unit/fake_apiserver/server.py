@@ -67,6 +67,11 @@ class FakeApiServer:
         except Refused:
             return None
 
+    def all(self, plural: str) -> list[Object]:
+        """Return the objects of a kind in all namespaces, in the order in which they were last written."""
+        found = self.storage.of_kind(plural)
+        return sorted(found, key=lambda obj: int(obj["metadata"]["resourceVersion"]))
+
     def remove(self, path: str) -> None:
         self.storage.delete(Target.parse(path), {})
 

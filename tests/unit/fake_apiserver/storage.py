@@ -102,6 +102,10 @@ class Storage:
             kept = sorted(self._objects.items(), key=lambda item: (item[0].namespace, item[0].name))
             return [obj for key, obj in kept if key.collection == target.collection and target.holds(obj, name)]
 
+    def of_kind(self, plural: str) -> list[Object]:
+        with self.changed:
+            return [obj for key, obj in self._objects.items() if key.plural == plural]
+
     def create(self, target: Target, body: Object, manager: str) -> Object:
         metadata = body["metadata"]
         key = Target(target.collection, target.plural, target.namespace, metadata["name"])

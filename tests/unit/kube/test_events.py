@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,18 @@ def recorder(client: Client, clock: Clock) -> Iterator[EventRecorder]:
 
 
 def stored(api: FakeApiServer, notice: Notice = NOTICE) -> dict[str, Any] | None:
-    return api.read(f"/api/v1/namespaces/{notice.regarding.namespace}/events/{notice.event_name}")
+    found = events_of(api, notice)
+    return found[-1] if found else None
+
+
+def events_of(api: FakeApiServer, notice: Notice = NOTICE) -> list[dict[str, Any]]:
+    """Return the Events that say this, the one that was written last is the last."""
+    wanted = (notice.reason, notice.message)
+    return [event for event in api.all("events") if (event["reason"], event["message"]) == wanted]
+
+
+def path_of(api: FakeApiServer, notice: Notice = NOTICE) -> str:
+    return f"/api/v1/namespaces/team-a/events/{(stored(api, notice) or {})['metadata']['name']}"
 
 
 def say(api: FakeApiServer, recorder: EventRecorder, notice: Notice = NOTICE) -> None:
@@ -94,7 +106,7 @@ def test_other_words_about_the_same_object_are_another_event(api: FakeApiServer,
 
 def test_an_event_that_has_expired_is_written_anew(api: FakeApiServer, recorder: EventRecorder, clock: Clock) -> None:
     say(api, recorder)
-    api.remove(f"/api/v1/namespaces/team-a/events/{NOTICE.event_name}")
+    api.remove(path_of(api))
     clock.now += events.REPEAT_SECONDS
 
     say(api, recorder)
@@ -102,13 +114,32 @@ def test_an_event_that_has_expired_is_written_anew(api: FakeApiServer, recorder:
     assert (stored(api) or {})["count"] == 1
 
 
-def test_an_event_of_an_earlier_process_is_refreshed(api: FakeApiServer, recorder: EventRecorder) -> None:
-    path = f"/api/v1/namespaces/team-a/events/{NOTICE.event_name}"
-    api.put(path, {"count": 1, "lastTimestamp": "2026-01-01T00:00:00Z"})
+def test_nobody_can_have_taken_the_name_of_an_event_beforehand(api: FakeApiServer, client: Client) -> None:
+    names = set()
+    for _ in range(3):
+        recorder = EventRecorder(client)
+        recorder.start()
+        say(api, recorder)
+        recorder.stop(5.0)
+        names |= {event["metadata"]["name"] for event in events_of(api)}
+
+    assert len(names) == 3
+    assert all(re.fullmatch(r"team-a\.[0-9a-f]{16}", name) for name in names)
+
+
+@pytest.mark.parametrize("refusal", [403, 404, 422])
+def test_an_event_that_somebody_has_put_in_the_place_of_ours_is_left_to_them(
+    api: FakeApiServer, recorder: EventRecorder, clock: Clock, refusal: int
+) -> None:
+    say(api, recorder)
+    first = path_of(api)
+    api.inject(Answer(refusal), "patch")
+    clock.now += events.REPEAT_SECONDS
 
     say(api, recorder)
 
-    assert (stored(api) or {})["lastTimestamp"] > "2026-01-01T00:00:00Z"
+    assert path_of(api) != first
+    assert (stored(api) or {})["count"] == 1
 
 
 @pytest.mark.parametrize("fault", [Answer(403), Answer(500, b"<html>"), Answer(429), Cut(0)], ids=str)
@@ -174,14 +205,16 @@ def test_what_is_remembered_is_bounded(
     assert len(recorder._said) == 3
 
 
-def test_the_name_of_an_event_is_a_valid_name() -> None:
-    notice = Notice(Reference("v1", "Namespace", "a", "n" * 253), "Reason", "ü" * 5000)
+def test_the_name_of_an_event_is_a_valid_name(api: FakeApiServer, recorder: EventRecorder) -> None:
+    notice = Notice(Reference("v1", "Namespace", "a", "n" * 253), "Reason", "long")
+    say(api, recorder, notice)
 
-    assert len(notice.event_name) <= 253
+    assert len((stored(api, notice) or {})["metadata"]["name"]) <= 253
 
 
 def test_a_message_is_no_longer_than_the_api_server_takes(api: FakeApiServer, recorder: EventRecorder) -> None:
     long = Notice(NAMESPACE, "Reason", "x" * 5000)
     say(api, recorder, long)
 
-    assert len(json.dumps((stored(api, long) or {})["message"])) <= 1026
+    (event,) = [each for each in api.all("events") if each["reason"] == "Reason"]
+    assert len(json.dumps(event["message"])) <= 1026

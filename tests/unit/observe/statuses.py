@@ -24,7 +24,6 @@ PULL = PullSecretStatus(
     name="registry",
     retired=False,
     ready=True,
-    hash="sha256:0",
     problem="",
     sources=("harbor",),
     selected_namespaces=15,
