@@ -23,7 +23,7 @@ from tests.integration.playground import (
     pod,
     service_account,
 )
-from webhook.core.ownership import labels_for
+from webhook.core.ownership import NAMESPACE_UID_LABEL, labels_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,8 +78,10 @@ def put_secret(playground: Playground, namespace: str, name: str, password: str,
 def test_forged_labels_gain_nothing_but_our_content(attacked: Playground) -> None:
     """A tenant's Secret that claims to be the copy becomes one: what was in it is gone, and nobody else's is."""
     namespace = attacked.namespace(selected=False)
-    put_secret(attacked, namespace, COPY, "forged", labels=our_labels(attacked))
-    put_secret(attacked, namespace, "another", "theirs", labels=our_labels(attacked))
+    uid = attacked.cluster.api.call("GET", f"/api/v1/namespaces/{namespace}")["metadata"]["uid"]
+    labels = our_labels(attacked) | {NAMESPACE_UID_LABEL: uid}
+    put_secret(attacked, namespace, COPY, "forged", labels=labels)
+    put_secret(attacked, namespace, "another", "theirs", labels=labels)
     attacked.opt(namespace, "enabled")
     attacked.await_selected(namespace, FIRST_PASSWORD)
     assert attacked.password_in_copy(namespace, "another") == "theirs"

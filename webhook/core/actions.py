@@ -80,6 +80,8 @@ class NamespacePlan:
     removals: tuple[RemoveReferences, ...] = ()
     deletions: tuple[DeleteCopy, ...] = ()
     findings: tuple[Finding, ...] = ()
+    namespace_uid: str = ""
+    """Goes into a label of each copy: see :mod:`webhook.core.ownership`."""
 
     @property
     def is_empty(self) -> bool:

@@ -19,6 +19,7 @@ from webhook.core.actions import (
 )
 from webhook.core.backfill import additions_after_copies, required_additions, withheld_references
 from webhook.core.model import Reason
+from webhook.core.ownership import Ownership
 from webhook.core.selection import Namespace, namespace_stop, pull_secret_stops, selected_pull_secrets
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def plan_namespace(
         removals=tuple(removals_of(state.service_accounts, [copy.name for copy in leaving])),
         deletions=tuple(DeleteCopy(copy) for copy in leaving if not copy.terminating),
         findings=(*findings, *withheld_references(state, injected)),
+        namespace_uid=state.namespace.uid,
     )
 
 
@@ -65,7 +67,7 @@ def _plan_copies(
     usable: set[str] = set()
     for name in wanted:
         copy, content_hash = state.copies.get(name), hashes.get(name)
-        if copy is not None and not copy.ours:
+        if copy is not None and state.is_foreign(copy):
             findings.append(Finding(FindingReason.COPY_CONFLICT, name))
             continue
         if content_hash is None:
@@ -76,7 +78,7 @@ def _plan_copies(
             pass  # when it is gone, the watch tells, and it is written anew
         elif copy.replaceable_only:
             writes.append(ApplyCopy(name, replaces=copy))
-        elif copy.content_hash != content_hash:
+        elif copy.content_hash != content_hash or not state.is_proven(copy):
             writes.append(ApplyCopy(name, updates=copy))
         if copy is not None or content_hash is not None:
             usable.add(name)
@@ -90,7 +92,11 @@ def leaving_copies(state: NamespaceState, configuration: Configuration) -> list[
     """
     known = set(configuration.secret_names)
     wanted = {entry.name for entry in selected_pull_secrets(configuration, state.namespace)}
-    return [copy for copy in state.copies.values() if copy.ours and copy.name in known and copy.name not in wanted]
+    return [
+        copy
+        for copy in state.copies.values()
+        if copy.name in known and copy.name not in wanted and state.ownership(copy) is Ownership.OURS
+    ]
 
 
 def removals_of(accounts: Iterable[ServiceAccount], leaving: Sequence[str]) -> Iterable[RemoveReferences]:

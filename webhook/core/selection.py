@@ -25,6 +25,8 @@ class Namespace:
     terminating: bool = False
     declined: frozenset[str] = frozenset()
     """The pull secrets that it does not want; it counts only where the configuration lets namespaces decline."""
+    uid: str = ""
+    """Tells it from a namespace of the same name that was there before. Empty in a manifest that has none."""
 
 
 def declined_names(annotations: Mapping[str, str]) -> frozenset[str]:

@@ -56,15 +56,18 @@ class Standing(msgspec.Struct, frozen=True):
 def standings(state: NamespaceState, configuration: Configuration) -> Iterator[Standing]:
     """Yield how each copy stands that a namespace should have, then each that should go."""
     for entry in selected_pull_secrets(configuration, state.namespace):
-        yield _standing(entry.name, state.copies.get(entry.name))
+        yield _standing(entry.name, state.copies.get(entry.name), state)
     if not state.namespace.terminating:
         for copy in leaving_copies(state, configuration):
             yield Standing(copy.name, CopyState.LEAVING)
 
 
-def _standing(name: str, copy: Copy | None) -> Standing:
-    if copy is None or (copy.ours and copy.terminating):
+def _standing(name: str, copy: Copy | None, state: NamespaceState) -> Standing:
+    if copy is None:
         return Standing(name, CopyState.MISSING)
-    if not copy.ours:
+    if state.is_foreign(copy):
         return Standing(name, CopyState.CONFLICTING)
-    return Standing(name, CopyState.STALE, "" if copy.replaceable_only else copy.content_hash)
+    if copy.terminating:
+        return Standing(name, CopyState.MISSING)
+    to_be_written = copy.replaceable_only or not state.is_proven(copy)
+    return Standing(name, CopyState.STALE, "" if to_be_written else copy.content_hash)

@@ -6,23 +6,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from webhook.core.dockerconfig import COPY_TYPE
+from webhook.core.ownership import Ownership, ownership_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from webhook.core.inject import References
+    from webhook.core.ownership import Mark
     from webhook.core.selection import Namespace
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A Secret that has the name of a copy; ``ours`` when it carries this release's labels."""
+    """A Secret that has the name of a copy; ``mark`` is None when it lacks the labels of this release."""
 
     namespace: str
     name: str
     uid: str
     resource_version: str
-    ours: bool
+    mark: Mark | None
     content_hash: str
     type: str = COPY_TYPE
     immutable: bool = False
@@ -55,3 +57,15 @@ class NamespaceState:
     namespace: Namespace
     copies: Mapping[str, Copy] = field(default_factory=dict)
     service_accounts: Sequence[ServiceAccount] = ()
+
+    def ownership(self, copy: Copy) -> Ownership:
+        """Return whose a Secret of this namespace is."""
+        return ownership_of(copy.mark, self.namespace.uid)
+
+    def is_foreign(self, copy: Copy) -> bool:
+        """Return whether a Secret of this namespace has to be left alone."""
+        return self.ownership(copy) is Ownership.FOREIGN
+
+    def is_proven(self, copy: Copy) -> bool:
+        """Return whether a copy carries the whole proof, so that only its content may have to be written."""
+        return copy.mark is not None and copy.mark.written and copy.mark.namespace_uid == self.namespace.uid

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webhook.core.actions import EMPTY, DeleteCopy, NamespacePlan
+from webhook.core.ownership import Ownership
 from webhook.core.plan import removals_of
 from webhook.core.selection import selected_pull_secrets
 
@@ -22,7 +23,7 @@ def plan_uninstall(state: NamespaceState, configuration: Configuration) -> Names
     """
     if state.namespace.terminating:
         return EMPTY
-    ours = [copy for copy in state.copies.values() if copy.ours]
+    ours = [copy for copy in state.copies.values() if state.ownership(copy) is Ownership.OURS]
     dangling = [
         entry.name for entry in selected_pull_secrets(configuration, state.namespace) if entry.name not in state.copies
     ]

@@ -36,6 +36,7 @@ class _Annotations(msgspec.Struct, frozen=True):
 class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
     name: str = ""
     namespace: str = ""
+    uid: str = ""
     resource_version: str = ""
     deletion_timestamp: str | None = None
     annotations: _Annotations | None = None
@@ -69,6 +70,7 @@ class Shapes:
             terminating=metadata.deletion_timestamp is not None,
             # A text of 256 KiB may name a hundred thousand pull secrets that do not exist.
             declined=declined & self.scope.names if declined else declined,
+            uid=intern(metadata.uid),
         )
 
     def to_service_account(self, obj: Any) -> ServiceAccount:  # noqa: ANN401 (as above)

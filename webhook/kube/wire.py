@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from webhook.core.managedfields import Writer  # noqa: TC001 - msgspec evaluates the annotation
 from webhook.errors import ApiUnavailable
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     deletion_timestamp: str | None = None
+
+
+class WrittenMeta(ObjectMeta, frozen=True, rename="camel"):
+    """The same, with who wrote the object."""
+
+    managed_fields: tuple[Writer, ...] = ()
 
 
 class Object(Protocol):

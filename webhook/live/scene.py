@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from webhook.core.coverage import registries_for
 from webhook.core.explain.outcome import Scene, explain_namespace, explain_subject, explain_unreadable
+from webhook.core.ownership import Ownership, ownership_of
 from webhook.core.plan import plan_namespace
 from webhook.core.preview.copies import hashes_for
 from webhook.core.preview.world import World
@@ -89,7 +90,7 @@ def _subject(reader: Reader, kind: str, name: str, namespace: str) -> Subject | 
 def _scene(reader: Reader, installed: Installed, namespace: Namespace, accounts: tuple[ServiceAccount, ...]) -> Scene:
     configuration, sources = installed.configuration, read_sources(reader, installed)
     expected = {entry.name: sources.expected(entry) for entry in configuration.pull_secrets}
-    copies = _read_copies(reader, installed, namespace.name)
+    copies = _read_copies(reader, installed, namespace)
     state = NamespaceState(namespace, copies.found, accounts)
     plan = plan_namespace(state, configuration, hashes_for(expected, state.copies))
     world = World(
@@ -106,16 +107,16 @@ def _scene(reader: Reader, installed: Installed, namespace: Namespace, accounts:
     return Scene(world, exists=True, registration=registration_of(reader, installed), registries=registries)
 
 
-def _read_copies(reader: Reader, installed: Installed, namespace: str) -> _Copies:
+def _read_copies(reader: Reader, installed: Installed, namespace: Namespace) -> _Copies:
     found: dict[str, Copy] = {}
     registries: dict[str, frozenset[str]] = {}
     unseen: set[str] = set()
     for name in installed.configuration.secret_names:
-        copy, covered, known = read_copy(reader, installed.release, name, namespace)
+        copy, covered, known = read_copy(reader, installed.release, name, namespace.name)
         if not known:
             unseen.add(name)
         elif copy is not None:
             found[name] = copy
-            if copy.ours:
+            if ownership_of(copy.mark, namespace.uid) is not Ownership.FOREIGN:
                 registries[name] = covered
     return _Copies(found, registries, frozenset(unseen))

@@ -36,21 +36,23 @@ def read_sources(reader: Reader, installed: Installed) -> Sources:
 
 
 def read_copy(reader: Reader, release: Release, name: str, namespace: str) -> tuple[Copy | None, frozenset[str], bool]:
-    """Return the Secret of a copy's name in a namespace, the registries in it if it is ours, and whether it is known.
+    """Return the Secret of a copy's name in a namespace, the registries in it, and whether it is known.
+
+    The registries are left out where the Secret lacks the labels of the release: its content is not looked at.
 
     Asked for by a list of that one name: whoever may list it across namespaces need not be asked for each.
     """
     try:
         for found in reader.each(Collection(SECRETS, namespace, name), SecretObject):
             copy = to_copy(found, release)
-            return copy, _registries(found) if copy.ours else frozenset(), True
+            return copy, _registries(found) if copy.mark is not None else frozenset(), True
     except Forbidden:
         content, known = reader.optional(SECRETS, name, namespace)
         if content is None:
             return None, frozenset(), known
         found = decode_secret(content)
         copy = to_copy(found, release)
-        return copy, _registries(found) if copy.ours else frozenset(), True
+        return copy, _registries(found) if copy.mark is not None else frozenset(), True
     return None, frozenset(), True
 
 

@@ -50,8 +50,9 @@ class Executor:
     ) -> set[str]:
         """Return the names of the copies that could not be written."""
         failed: set[str] = set()
+        where = (namespace, plan.namespace_uid)
         for action in plan.copies:
-            if not self._try(failures, self._writes.apply_copy, namespace, action, contents[action.name]):
+            if not self._try(failures, self._writes.apply_copy, where, action, contents[action.name]):
                 failed.add(action.name)
                 self._copy_failed(namespace, action.name, failures[-1])
         return failed

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from webhook.core.backoff import delay
+from webhook.core.ownership import Ownership
 from webhook.core.uninstall import plan_uninstall
 from webhook.errors import ApiError
 from webhook.sync.contention import Contention
@@ -149,7 +150,7 @@ class Removal:
             for state in self._inventory.states()
             if not state.namespace.terminating
             for copy in state.copies.values()
-            if copy.ours and copy.terminating
+            if copy.terminating and state.ownership(copy) is Ownership.OURS
         ]
 
     def _left(self) -> Iterator[str]:

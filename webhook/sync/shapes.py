@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE, content_hash
-from webhook.core.ownership import is_ours
+from webhook.core.ownership import Mark, mark_of
 from webhook.core.selection import Namespace, declined_names
 from webhook.core.state import Copy
 from webhook.kube.objects import NO_LABELS
-from webhook.kube.wire import ObjectMeta, decoder
+from webhook.kube.wire import ObjectMeta, WrittenMeta, decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ class NamespaceObject(msgspec.Struct, frozen=True):
 class SecretObject(msgspec.Struct, frozen=True):
     """A core/v1 Secret; ``data`` is base64 text. Never shown."""
 
-    metadata: ObjectMeta
+    metadata: WrittenMeta
     type: str = ""
     data: dict[str, str] | None = None
     immutable: bool | None = None
@@ -50,21 +50,25 @@ def to_namespace(obj: NamespaceObject) -> Namespace:
         labels=metadata.labels or NO_LABELS,
         terminating=metadata.deletion_timestamp is not None,
         declined=declined_names(metadata.annotations) if metadata.annotations else frozenset(),
+        uid=intern(metadata.uid),
     )
 
 
 def to_copy(obj: SecretObject, release: Release) -> Copy:
     """Return what the plan reads of a Secret with a copy's name: a hash in place of its content."""
     metadata = obj.metadata
-    ours = is_ours(metadata.labels or {}, release.name, release.namespace)
+    mark = mark_of(metadata.labels or {}, metadata.managed_fields, release.name, release.namespace)
+    if mark is not None:
+        # The same string as in the namespaces' cache.
+        mark = Mark(intern(mark.namespace_uid), mark.written)
     return Copy(
         namespace=intern(metadata.namespace),
         name=intern(metadata.name),
         uid=metadata.uid,
         resource_version=metadata.resource_version,
-        ours=ours,
-        # The content of a foreign Secret is none of our business, not even as a hash.
-        content_hash=intern(_hash(obj.data)) if ours else "",
+        mark=mark,
+        # The content of a foreign Secret is not our business, not even as a hash.
+        content_hash=intern(_hash(obj.data)) if mark is not None else "",
         # The API server does not bound the type of a Secret: only whether it is the right one is kept.
         type=COPY_TYPE if obj.type == COPY_TYPE else "",
         immutable=obj.immutable is True,

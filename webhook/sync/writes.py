@@ -11,7 +11,7 @@ import structlog
 
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.core.jsonpatch import SERVICE_ACCOUNT_PATH, additions, expect_resource_version, removals
-from webhook.core.ownership import FIELD_MANAGER, labels_for
+from webhook.core.ownership import FIELD_MANAGER, copy_labels
 from webhook.errors import ApiError, Conflict, NotFound
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
 from webhook.sync.outcome import Result, Undone, result_of
@@ -80,14 +80,18 @@ class Writes:
         # got lost on the way, and comes when another leads.
         self._creator = f"{FIELD_MANAGER}-{uuid.uuid4()}"
 
-    def apply_copy(self, namespace: str, action: ApplyCopy, content: Content) -> None:
-        """Create or update a copy, where need be after the deletion of one that no update can make right."""
+    def apply_copy(self, where: tuple[str, str], action: ApplyCopy, content: Content) -> None:
+        """Create or update a copy in the namespace with this name and UID.
+
+        One that no update can make right is deleted first.
+        """
+        namespace, namespace_uid = where
         if action.replaces is not None:
             self._delete(action.replaces, "copy replaced")
         metadata: dict[str, Any] = {
             "namespace": namespace,
             "name": action.name,
-            "labels": labels_for(self._release.name, self._release.namespace),
+            "labels": copy_labels(self._release.name, self._release.namespace, namespace_uid),
         }
         if action.updates is not None:
             # Exactly the Secret that was seen to be ours; one that took its place meanwhile is a conflict.

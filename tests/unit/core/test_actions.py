@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from webhook.core.actions import AddReferences, ApplyCopy, DeleteCopy, NamespacePlan, RemoveReferences
 from webhook.core.inject import References
+from webhook.core.ownership import Mark
 from webhook.core.state import Copy, ServiceAccount
 
 
@@ -10,7 +11,7 @@ def account(name: str, **changes: bool) -> ServiceAccount:
 
 
 def copy(name: str) -> Copy:
-    return Copy("a", name, "uid", "7", ours=True, content_hash="sha256:1")
+    return Copy("a", name, "uid", "7", Mark(), content_hash="sha256:1")
 
 
 ONE, TWO, STRICT = account("one"), account("two"), account("strict", enforces=True)

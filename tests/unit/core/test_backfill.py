@@ -28,7 +28,7 @@ def state(*accounts: ServiceAccount, copy: Copy | None = None) -> NamespaceState
     return NamespaceState(NAMESPACE, {copy.name: copy} if copy else {}, accounts)
 
 
-FOREIGN = Copy("team-a", "one", "uid", "7", ours=False, content_hash="")
+FOREIGN = Copy("team-a", "one", "uid", "7", None, content_hash="")
 
 
 @pytest.mark.parametrize("value", ["true", "True", "TRUE", "t", "T", "1"])

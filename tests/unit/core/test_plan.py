@@ -22,6 +22,7 @@ from webhook.core.inject import References
 from webhook.core.jsonpatch import PatchOperation, additions, removals
 from webhook.core.labels import Operator, Requirement, Selector
 from webhook.core.model import Configuration, NameFilter, PullSecret
+from webhook.core.ownership import Mark
 from webhook.core.plan import plan_namespace
 from webhook.core.selection import Namespace
 from webhook.core.state import Copy, NamespaceState, ServiceAccount
@@ -43,7 +44,8 @@ def a_copy(
     immutable: bool = False,
     terminating: bool = False,
 ) -> Copy:
-    return Copy("team-a", name, "uid", "7", ours, content if ours else "", kind, immutable, terminating)
+    mark, known = (Mark(), content) if ours else (None, "")
+    return Copy("team-a", name, "uid", "7", mark, known, kind, immutable, terminating)
 
 
 def an_account(*names: str, present: bool = True, terminating: bool = False, **labels: str) -> ServiceAccount:
@@ -263,10 +265,10 @@ def test_no_plan_touches_what_is_not_ours(before: NamespaceState, hashes: dict[s
     plan = plan_namespace(before, CONFIGURED, hashes)
     after = carried_out(before, plan, hashes)
 
-    foreign = {name: copy for name, copy in before.copies.items() if not copy.ours}
+    foreign = {name: copy for name, copy in before.copies.items() if copy.mark is None}
     assert foreign.items() <= after.copies.items()
     touched = [copy for action in plan.copies for copy in (action.updates, action.replaces) if copy]
-    assert all(copy.ours for copy in [*touched, *(deletion.copy for deletion in plan.deletions)])
+    assert all(copy.mark is not None for copy in [*touched, *(deletion.copy for deletion in plan.deletions)])
     required = {action.service_account.name: list(action.names) for action in plan.required}
     for old, new in zip(before.service_accounts, after.service_accounts, strict=True):
         # What Pods are given is needed beside a foreign Secret as well; nothing else changes.
@@ -275,7 +277,7 @@ def test_no_plan_touches_what_is_not_ours(before: NamespaceState, hashes: dict[s
 
 
 def ours(before: NamespaceState) -> set[str]:
-    return {name for name in NAMES if name not in before.copies or before.copies[name].ours}
+    return {name for name in NAMES if name not in before.copies or before.copies[name].mark is not None}
 
 
 def others(account: ServiceAccount, before: NamespaceState) -> list[str]:
@@ -299,3 +301,26 @@ def test_no_service_account_comes_to_name_a_copy_that_is_not_there(
         for account in left.service_accounts:
             if account.references is not None and not account.terminating:
                 assert deletion.copy.name not in account.references.names
+
+
+RECREATED = replace(OPTED_IN, uid="new")
+
+
+@pytest.mark.parametrize("mark", [Mark(""), Mark("old"), Mark("new", written=False)])
+def test_a_copy_that_lacks_a_part_of_the_proof_is_completed_in_place_where_it_belongs(mark: Mark) -> None:
+    copy = replace(a_copy(), mark=mark)
+
+    assert plan_namespace(state(RECREATED, copy), ONE, HASHES).copies == (ApplyCopy("one", updates=copy),)
+
+
+@pytest.mark.parametrize("mark", [Mark("old"), Mark("new", written=False), Mark("old", written=False), None])
+def test_a_copy_without_the_whole_proof_is_not_deleted_and_references_to_it_stay(mark: Mark | None) -> None:
+    left = replace(RECREATED, labels={})
+
+    assert plan_namespace(state(left, replace(a_copy(), mark=mark), an_account("one")), ONE, HASHES).is_empty
+
+
+def test_a_copy_of_release_0_1_leaves_like_any_other() -> None:
+    copy, left = replace(a_copy(), mark=Mark("")), replace(RECREATED, labels={})
+
+    assert plan_namespace(state(left, copy), ONE, HASHES).deletions == (DeleteCopy(copy),)

@@ -6,6 +6,7 @@ import pytest
 
 from webhook.core.inject import References, Subject
 from webhook.core.model import Configuration, NameFilter, PullSecret
+from webhook.core.ownership import Mark
 from webhook.core.preview.cluster import Forecaster
 from webhook.core.preview.secrets import Expected
 from webhook.core.selection import Namespace
@@ -29,7 +30,7 @@ def account(*names: str, enforces: bool = False, labels: dict[str, str] | None =
 
 
 def copy(name: str, *, ours: bool = True) -> Copy:
-    return Copy("team-a", name, "u", "1", ours, HASH)
+    return Copy("team-a", name, "u", "1", Mark() if ours else None, HASH)
 
 
 def rows(

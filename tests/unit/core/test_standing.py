@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 
 from webhook.core.model import Configuration, PullSecret
+from webhook.core.ownership import Mark
 from webhook.core.selection import Namespace
 from webhook.core.standing import CopyState, Standing, standings
 from webhook.core.state import Copy, NamespaceState
 
 OPTED_IN = Namespace("a", {"pullsecrets.webhook/inject": "enabled"})
 CONFIGURATION = Configuration((PullSecret("one", ("harbor",)),), retired=("old",))
-COPY = Copy("a", "one", "uid", "7", ours=True, content_hash="sha256:1")
+COPY = Copy("a", "one", "uid", "7", Mark(), content_hash="sha256:1")
 
 
 def standing(*copies: Copy, namespace: Namespace = OPTED_IN) -> list[Standing]:
@@ -36,8 +37,8 @@ def test_a_copy_is_current_as_long_as_its_content_is_that_of_the_sources() -> No
         ({"type": "Opaque"}, CopyState.STALE),
         ({"immutable": True}, CopyState.STALE),
         ({"terminating": True}, CopyState.MISSING),
-        ({"ours": False, "content_hash": ""}, CopyState.CONFLICTING),
-        ({"ours": False, "content_hash": "", "terminating": True}, CopyState.CONFLICTING),
+        ({"mark": None, "content_hash": ""}, CopyState.CONFLICTING),
+        ({"mark": None, "content_hash": "", "terminating": True}, CopyState.CONFLICTING),
     ],
 )
 def test_whatever_else_is_there_is_not_current(change: dict[str, object], state: CopyState) -> None:
@@ -56,8 +57,8 @@ def test_what_should_not_be_there_is_leaving() -> None:
 
 
 def test_what_is_not_ours_does_not_leave() -> None:
-    assert states(replace(COPY, name="old", ours=False)) == {"one": CopyState.MISSING}
-    assert states(replace(COPY, ours=False), namespace=Namespace("a")) == {}
+    assert states(replace(COPY, name="old", mark=None)) == {"one": CopyState.MISSING}
+    assert states(replace(COPY, mark=None), namespace=Namespace("a")) == {}
 
 
 def test_a_namespace_that_ends_should_have_nothing() -> None:

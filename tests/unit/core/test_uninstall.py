@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from webhook.core.actions import DeleteCopy, NamespacePlan, RemoveReferences
 from webhook.core.inject import References
 from webhook.core.model import Configuration, PullSecret
+from webhook.core.ownership import Mark
 from webhook.core.selection import Namespace
 from webhook.core.state import Copy, NamespaceState, ServiceAccount
 from webhook.core.uninstall import plan_uninstall
@@ -17,7 +20,8 @@ LEFT = Namespace("a", {})
 
 
 def copy(name: str, *, ours: bool = True, terminating: bool = False) -> Copy:
-    return Copy("a", name, f"uid-{name}", "7", ours, "hash" if ours else "", terminating=terminating)
+    mark, known = (Mark(), "hash") if ours else (None, "")
+    return Copy("a", name, f"uid-{name}", "7", mark, known, terminating=terminating)
 
 
 def account(*references: str, **labels: str) -> ServiceAccount:
@@ -70,3 +74,11 @@ def test_a_copy_that_is_being_deleted_is_not_deleted_again() -> None:
 def test_a_namespace_that_ends_takes_everything_with_it() -> None:
     ending = replace(SELECTED, terminating=True)
     assert plan_uninstall(state(ending, copy("pull"), accounts=(account("pull"),)), CONFIGURATION).is_empty
+
+
+@pytest.mark.parametrize("mark", [Mark("old"), Mark("new", written=False), Mark("old", written=False)])
+def test_what_a_person_or_a_backup_put_there_stays_with_the_references_to_it(mark: Mark) -> None:
+    namespace = replace(SELECTED, uid="new")
+    there = replace(copy("pull"), mark=mark)
+
+    assert plan_uninstall(state(namespace, there, accounts=(account("pull"),)), CONFIGURATION).is_empty

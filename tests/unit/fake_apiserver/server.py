@@ -48,17 +48,19 @@ class FakeApiServer:
         wanted = frozenset(verbs) or READS | WRITES
         return [one for one in list(self.requests) if one.verb in wanted and plural in ("", one.target.plural)]
 
-    def put(self, path: str, body: Object | None = None, *, manager: str = "kubectl") -> Object:
-        """Create or replace the object at a path, as a person would."""
+    def put(
+        self, path: str, body: Object | None = None, *, manager: str = "kubectl", operation: str = "Update"
+    ) -> Object:
+        """Create or replace the object at a path, as a person would, or another writer."""
         target = Target.parse(path)
         with self.storage.changed:
             try:
                 present = self.storage.get(target)
             except Refused:
                 new = {**(body or {}), "metadata": {**(body or {}).get("metadata", {}), "name": target.name}}
-                return self.storage.create(target, new, manager)
+                return self.storage.create(target, new, manager, operation)
             cleared = {key: None for key in present if key not in ("metadata", "apiVersion", "kind")}
-            return self.storage.merge_patch(target, {**cleared, **(body or {})}, manager)
+            return self.storage.merge_patch(target, {**cleared, **(body or {})}, manager, operation)
 
     def read(self, path: str) -> Object | None:
         """Return the object at a path; None when there is none."""

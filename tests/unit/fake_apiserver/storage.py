@@ -1,6 +1,7 @@
 """The objects of the fake API server: optimistic concurrency, server-side apply and history, as the real one has them.
 
-Simplified: a list is owned as a whole, and nothing is validated but the two rules on Secrets that the loop meets.
+Simplified: a list is owned as a whole, ``managedFields`` has the managers without their fields, and nothing is
+validated except the two rules on Secrets that the loop meets.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ Object: TypeAlias = dict[str, Any]
 _Path: TypeAlias = tuple[str, ...]
 
 _UNOWNED = {("apiVersion",), ("kind",)} | {
-    ("metadata", field) for field in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    ("metadata", field)
+    for field in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "managedFields")
 }
 
 
@@ -89,6 +91,7 @@ class Storage:
         self.history: list[Change] = []
         self._objects: dict[Target, Object] = {}
         self._owners: dict[Target, dict[_Path, set[str]]] = {}
+        self._writers: dict[Target, dict[tuple[str, str], None]] = {}
 
     def get(self, target: Target) -> Object:
         with self.changed:
@@ -106,13 +109,13 @@ class Storage:
         with self.changed:
             return [obj for key, obj in self._objects.items() if key.plural == plural]
 
-    def create(self, target: Target, body: Object, manager: str) -> Object:
+    def create(self, target: Target, body: Object, manager: str, operation: str = "Update") -> Object:
         metadata = body["metadata"]
         key = Target(target.collection, target.plural, target.namespace, metadata["name"])
         with self.changed:
             if key in self._objects:
                 raise Refused(409, "AlreadyExists", f'{key.plural} "{key.name}" already exists')
-            return self._write(key, body, manager)
+            return self._write(key, body, manager, operation)
 
     def apply(self, target: Target, body: Object, manager: str, *, force: bool) -> Object:
         with self.changed:
@@ -135,7 +138,7 @@ class Storage:
                 _set(new, path, value)
             for path in wanted:
                 owners[path] = {manager} if path in disputed else owners.get(path, set()) | {manager}
-            return self._store(target, new)
+            return self._store(target, new, (manager, "Apply"))
 
     def json_patch(self, target: Target, operations: list[Any], manager: str) -> Object:
         with self.changed:
@@ -147,11 +150,11 @@ class Storage:
                 raise Refused(422, "Invalid", message) from None
             return self._write(target, new, manager)
 
-    def merge_patch(self, target: Target, body: Object, manager: str) -> Object:
+    def merge_patch(self, target: Target, body: Object, manager: str, operation: str = "Update") -> Object:
         with self.changed:
             old = self.get(target)
             self._expect(target, old, body.get("metadata", {}))
-            return self._write(target, _merged(old, body), manager)
+            return self._write(target, _merged(old, body), manager, operation)
 
     def delete(self, target: Target, preconditions: Object) -> Object:
         with self.changed:
@@ -159,6 +162,7 @@ class Storage:
             self._expect(target, old, preconditions)
             del self._objects[target]
             self._owners.pop(target, None)
+            self._writers.pop(target, None)
             self.revision += 1
             gone = {**old, "metadata": {**old["metadata"], "resourceVersion": str(self.revision)}}
             self._tell("DELETED", target.collection, gone)
@@ -176,15 +180,15 @@ class Storage:
             self.revision += 1
             self.compacted = self.revision
 
-    def _write(self, target: Target, new: Object, manager: str) -> Object:
+    def _write(self, target: Target, new: Object, manager: str, operation: str = "Update") -> Object:
         before = dict(_leaves(self._objects.get(target, {})))
         owners = self._owners.setdefault(target, {})
         for path, value in _leaves(new):
             if path not in before or before[path] != value:
                 owners[path] = {manager}
-        return self._store(target, new)
+        return self._store(target, new, (manager, operation))
 
-    def _store(self, target: Target, new: Object) -> Object:
+    def _store(self, target: Target, new: Object, writer: tuple[str, str]) -> Object:
         old = self._objects.get(target)
         metadata = {key: value for key, value in new.get("metadata", {}).items() if value is not None}
         known = old["metadata"] if old else {"uid": str(uuid.uuid4()), "creationTimestamp": "2026-01-01T00:00:00Z"}
@@ -193,6 +197,9 @@ class Storage:
         new = {**new, "metadata": {**metadata, **identity, **namespace, "name": target.name}}
         if new == old:
             return new
+        writers = self._writers.setdefault(target, {})
+        writers[writer] = None
+        new["metadata"]["managedFields"] = [{"manager": name, "operation": how} for name, how in writers]
         if old is not None and target.plural == "secrets":
             _check_secret(old, new)
         self.revision += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.unit.polling import until
-from tests.unit.sync.world import CONFIGURATION, OURS, RELEASE, docker_config, put_namespace, secret_path
+from tests.unit.sync.world import BY_US, CONFIGURATION, OURS, RELEASE, docker_config, put_namespace, secret_path
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.core.plan import plan_namespace
 from webhook.sync.caches import Caches
@@ -67,4 +67,4 @@ def opt_out(api: FakeApiServer, hands: Hands) -> NamespacePlan:
 
 def put_copy(api: FakeApiServer, **changes: Any) -> None:  # noqa: ANN401
     body = {"type": COPY_TYPE, "data": {COPY_KEY: docker_config("old")}, "metadata": {"labels": OURS}}
-    api.put(secret_path("a"), {**body, **changes})
+    api.put(secret_path("a"), {**body, **changes}, **BY_US)

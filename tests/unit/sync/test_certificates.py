@@ -20,7 +20,7 @@ from tests.unit.sync.world import RELEASE, secret_path
 from webhook.errors import CertificateInvalid, Conflict
 from webhook.kube.connect import connect
 from webhook.kube.events import EventRecorder
-from webhook.kube.wire import ObjectMeta
+from webhook.kube.wire import WrittenMeta
 from webhook.observe.sync_metrics import SyncMetrics
 from webhook.sync import certificates
 from webhook.sync.certificate_store import CertificateStore
@@ -263,7 +263,7 @@ def test_the_answer_to_a_write_never_hides_what_the_watch_has_told_meanwhile() -
 
 
 def secret_object(uid: str) -> SecretObject:
-    return SecretObject(ObjectMeta(name="psw-tls", uid=uid))
+    return SecretObject(WrittenMeta(name="psw-tls", uid=uid))
 
 
 @pytest.fixture(scope="module")

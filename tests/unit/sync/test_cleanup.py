@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.fake_apiserver.faults import Answer
 from tests.unit.fake_apiserver.storage import Target
-from tests.unit.sync.world import OURS, RELEASE, copy_in, put_account, put_namespace, secret_path
+from tests.unit.sync.world import BY_US, OURS, RELEASE, copy_in, put_account, put_namespace, secret_path
 from webhook.core.dockerconfig import COPY_TYPE
 from webhook.core.ownership import MANAGED_BY, MANAGED_BY_LABEL
 from webhook.sync.cleanup import HELM_SECONDS, Settings, run
@@ -58,7 +58,7 @@ def installed(api: FakeApiServer) -> None:
         put_certificate(api, name, **{MANAGED_BY_LABEL: MANAGED_BY})
     put_namespace(api, "a")
     put_account(api, "a", "mine", "pull")
-    api.put(secret_path("a"), {"type": COPY_TYPE, "data": {}, "metadata": {"labels": OURS}})
+    api.put(secret_path("a"), {"type": COPY_TYPE, "data": {}, "metadata": {"labels": OURS}}, **BY_US)
 
 
 def delete(api: FakeApiServer, path: str) -> None:

@@ -8,6 +8,7 @@ from tests.unit.sync.clock import Clock
 from webhook.core.actions import AddReferences, ApplyCopy, NamespacePlan
 from webhook.core.contention import CALM_SECONDS, COPIES, REFERENCES
 from webhook.core.inject import References
+from webhook.core.ownership import Mark
 from webhook.core.selection import Namespace
 from webhook.core.state import Copy, NamespaceState, ServiceAccount
 from webhook.sync import contention as module
@@ -16,7 +17,7 @@ from webhook.sync.contention import Contended, Contention
 DEFAULT = ServiceAccount("a", "default", "9", {}, References())
 OTHER = replace(DEFAULT, name="other")
 STATE = NamespaceState(Namespace("a"), {}, (DEFAULT, OTHER))
-COPY = Copy("a", "pull", "uid", "7", ours=True, content_hash="sha256:0")
+COPY = Copy("a", "pull", "uid", "7", Mark(), content_hash="sha256:0")
 NAMES = ("pull",)
 
 

@@ -39,7 +39,9 @@ def test_the_copy_is_written_before_the_reference_to_it(api: FakeApiServer, hand
     assert writes(api) == [("apply", "secrets"), ("patch", "serviceaccounts")]
     assert references_in(api, "a") == ["mine", "pull"]
     copy = copy_in(api, "a") or {}
-    assert (copy["type"], copy["metadata"]["labels"], password_in(copy)) == (COPY_TYPE, OURS, "first")
+    namespace = api.read("/api/v1/namespaces/a") or {}
+    labels = OURS | {"pullsecrets.webhook/namespace-uid": namespace["metadata"]["uid"]}
+    assert (copy["type"], copy["metadata"]["labels"], password_in(copy)) == (COPY_TYPE, labels, "first")
     assert hands.wrote == ["copy created", "references added"]
 
 

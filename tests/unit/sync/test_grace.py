@@ -7,12 +7,13 @@ import pytest
 from tests.unit.sync.clock import Clock
 from webhook.core.actions import DeleteCopy, NamespacePlan, RemoveReferences
 from webhook.core.inject import References
+from webhook.core.ownership import Mark
 from webhook.core.state import Copy, ServiceAccount
 from webhook.sync.grace import GRACE_SECONDS, Grace
 
 STRICT = ServiceAccount("a", "strict", "9", {}, References(True, ("old",)), enforces=True)
 LENIENT = replace(STRICT, name="lenient", enforces=False)
-COPY = Copy("a", "old", "uid", "7", ours=True, content_hash="sha256:1")
+COPY = Copy("a", "old", "uid", "7", Mark(), content_hash="sha256:1")
 LEAVING = NamespacePlan(
     removals=(RemoveReferences(STRICT, ("old",)), RemoveReferences(LENIENT, ("old",))), deletions=(DeleteCopy(COPY),)
 )

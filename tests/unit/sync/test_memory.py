@@ -16,6 +16,7 @@ import pytest
 from tests.unit.polling import until
 from tests.unit.sync.world import CONFIGURATION, LABEL, OURS, RELEASE
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
+from webhook.core.ownership import NAMESPACE_UID_LABEL
 from webhook.errors import Invalid
 from webhook.kube.listing import PAGE_BYTES
 from webhook.sync.caches import Caches
@@ -101,7 +102,7 @@ def stored(path: str, number: int) -> dict[str, Any]:
             references = [{"name": "theirs"}, {"name": "pull"}]
             return {"metadata": metadata(number, namespace, "default", {}), "imagePullSecrets": references}
         case _:
-            found = metadata(number, namespace, "pull", dict(OURS))
+            found = metadata(number, namespace, "pull", OURS | {NAMESPACE_UID_LABEL: str(uuid.UUID(int=number))})
             return {"metadata": found, "type": COPY_TYPE, "data": {COPY_KEY: PAYLOAD}}
 
 

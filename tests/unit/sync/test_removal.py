@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.fake_apiserver.faults import Answer
 from tests.unit.sync.world import (
+    BY_US,
     CONFIGURATION,
     OURS,
     RELEASE,
@@ -63,7 +64,7 @@ def installed(api: FakeApiServer) -> None:
 
 def put_copy(api: FakeApiServer, namespace: str, **metadata: object) -> None:
     body = {"type": COPY_TYPE, "data": {COPY_KEY: docker_config("x")}, "metadata": {"labels": OURS, **metadata}}
-    api.put(secret_path(namespace), body)
+    api.put(secret_path(namespace), body, **BY_US)
 
 
 def clean(api: FakeApiServer) -> list[str]:

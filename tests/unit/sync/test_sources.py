@@ -12,7 +12,7 @@ from webhook.core.credential import SourceReason
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE, Clash
 from webhook.core.model import Configuration, PullSecret
 from webhook.core.ownership import labels_for
-from webhook.kube.wire import ObjectMeta
+from webhook.kube.wire import WrittenMeta
 from webhook.sync.shapes import SecretObject
 from webhook.sync.sources import Source, SourceBook, absent_source, read_source
 
@@ -50,7 +50,7 @@ def book() -> Book:
 
 def secret(name: str, password: str, version: int = 1, registry: str | None = None, **changes: object) -> SecretObject:
     config = docker_config(password, registry or f"{name}.example.com")
-    metadata = ObjectMeta(name=name, namespace="psw-system", uid=f"uid-{name}", resource_version=str(version))
+    metadata = WrittenMeta(name=name, namespace="psw-system", uid=f"uid-{name}", resource_version=str(version))
     return msgspec.structs.replace(SecretObject(metadata, COPY_TYPE, {COPY_KEY: config}), **changes)
 
 
@@ -175,8 +175,8 @@ def test_a_source_that_was_not_watched_for_a_while_must_be_read_again(book: Book
         ({"type": "Opaque"}, SourceReason.TYPE_UNSUPPORTED),
         ({"data": None}, SourceReason.KEY_ABSENT),
         ({"data": {COPY_KEY: b64encode(b"{").decode()}}, SourceReason.JSON_INVALID),
-        ({"metadata": ObjectMeta("harbor", labels=labels_for("another", "x"))}, SourceReason.IS_A_COPY),
-        ({"metadata": ObjectMeta("harbor", deletion_timestamp="2026-01-01T00:00:00Z")}, SourceReason.TERMINATING),
+        ({"metadata": WrittenMeta("harbor", labels=labels_for("another", "x"))}, SourceReason.IS_A_COPY),
+        ({"metadata": WrittenMeta("harbor", deletion_timestamp="2026-01-01T00:00:00Z")}, SourceReason.TERMINATING),
     ],
 )
 def test_a_source_that_must_not_be_copied_has_a_reason_and_no_credentials(

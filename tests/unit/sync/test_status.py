@@ -13,6 +13,7 @@ from tests.unit.fake_apiserver.faults import Answer
 from tests.unit.polling import until
 from tests.unit.sync.running import Running, is_right, opt_in, put_foreign
 from tests.unit.sync.world import (
+    BY_US,
     CONFIGURATION,
     OURS,
     RELEASE,
@@ -99,7 +100,7 @@ def put_everything(api: FakeApiServer) -> None:
     for name in ("a", "b", "c"):
         opt_in(api, name)
     body = {"type": COPY_TYPE, "data": {COPY_KEY: docker_config("old")}, "metadata": {"labels": OURS}}
-    api.put(secret_path("b", "old"), body)
+    api.put(secret_path("b", "old"), body, **BY_US)
     api.inject(Answer(403), "apply", plural="secrets", name="denied", times=None)
     api.inject(Answer(403), "delete", plural="secrets", name="old", times=None)
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from webhook.core.ownership import Mark
 from webhook.core.selection import Namespace
 from webhook.core.state import Copy
 from webhook.sync.caches import _same_copy
@@ -21,7 +22,7 @@ def table(changed: list[str]) -> Table[Copy]:
 
 
 def row(version: int = 1, content: str = "x", namespace: str = "a", name: str = "pull") -> Copy:
-    return Copy(namespace, name, "uid", str(version), ours=True, content_hash=content)
+    return Copy(namespace, name, "uid", str(version), Mark(), content_hash=content)
 
 
 def test_what_is_new_matters(table: Table[Copy], changed: list[str]) -> None:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from tests.unit.fake_apiserver.storage import Target
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.core.model import Configuration, PullSecret
-from webhook.core.ownership import labels_for
+from webhook.core.ownership import FIELD_MANAGER, labels_for
 from webhook.sync.release import Release
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.unit.fake_apiserver.server import FakeApiServer
     from tests.unit.fake_apiserver.storage import Object
 
@@ -20,6 +22,10 @@ RELEASE = Release("psw", "psw-system")
 LABEL = "pullsecrets.webhook/inject"
 CONFIGURATION = Configuration((PullSecret("pull", ("harbor",)),)).excluding(RELEASE.namespace)
 OURS = labels_for(RELEASE.name, RELEASE.namespace)
+"""As copies of release 0.1 have them; those of today have one more."""
+
+BY_US: Mapping[str, str] = {"manager": FIELD_MANAGER, "operation": "Apply"}
+"""Who writes a copy, for the fake API server."""
 
 
 def docker_config(password: str, registry: str = "harbor.example.com") -> str:

@@ -30,6 +30,7 @@ class _Metadata(msgspec.Struct, rename="camel"):
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     deletion_timestamp: str | None = None
+    uid: str | None = None
 
 
 class _Namespace(msgspec.Struct):
@@ -53,7 +54,7 @@ def read_namespace(manifest: Manifest) -> Namespace | None:
     except msgspec.ValidationError:
         return None
     terminating, declined = metadata.deletion_timestamp is not None, declined_names(metadata.annotations or {})
-    return Namespace(manifest.name, metadata.labels or {}, terminating, declined)
+    return Namespace(manifest.name, metadata.labels or {}, terminating, declined, metadata.uid or "")
 
 
 def read_annotations(manifest: Manifest) -> Mapping[str, str]:

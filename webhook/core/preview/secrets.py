@@ -10,8 +10,9 @@ import msgspec
 
 from webhook.core.credential import SourceReason, decode_base64
 from webhook.core.dockerconfig import COPY_KEY, Credentials, content_hash, merge, parse_source, render
+from webhook.core.managedfields import Writer  # noqa: TC001 - msgspec evaluates the annotation
 from webhook.core.model import Reason
-from webhook.core.ownership import RELEASE_NAMESPACE_LABEL, is_a_copy
+from webhook.core.ownership import NAMESPACE_UID_LABEL, RELEASE_NAMESPACE_LABEL, Mark, is_a_copy, is_written_by_us
 from webhook.core.state import Copy
 from webhook.errors import SourceInvalid
 
@@ -27,6 +28,7 @@ _DEFAULT_TYPE = "Opaque"
 class _Metadata(msgspec.Struct, rename="camel"):
     labels: dict[str, str] | None = None
     deletion_timestamp: str | None = None
+    managed_fields: tuple[Writer, ...] = ()
 
 
 class _Secret(msgspec.Struct, rename="camel"):
@@ -110,26 +112,37 @@ def read_source(manifest: Manifest) -> Credentials | SourceInvalid:
         return error
 
 
-def read_copy(manifest: Manifest, release_namespace: str) -> Copy:
+def read_copy(manifest: Manifest, release_namespace: str, namespace_uid: str) -> Copy:
     """Return a Secret that has a copy's name, with a hash in place of its content.
 
     The name of the release is not known here: a copy is ours when a release in ``release_namespace`` made it, or any
-    release while that is not known either.
+    release while that is not known either. ``namespace_uid`` is empty where the manifests do not have it.
     """
     secret = _read(manifest)
-    labels = secret.labels if secret is not None else {}
-    ours = is_a_copy(labels) and release_namespace in ("", labels.get(RELEASE_NAMESPACE_LABEL))
+    mark = None if secret is None else _mark(secret, release_namespace, namespace_uid)
     return Copy(
         namespace=manifest.namespace,
         name=manifest.name,
         uid="",
         resource_version="",
-        ours=ours,
-        content_hash=_hash(secret) if secret is not None and ours else "",
+        mark=mark,
+        content_hash=_hash(secret) if secret is not None and mark is not None else "",
         type=(secret.type if secret is not None else None) or _DEFAULT_TYPE,
         immutable=secret is not None and secret.immutable is True,
         terminating=secret is not None and secret.metadata.deletion_timestamp is not None,
     )
+
+
+def _mark(secret: _Secret, release_namespace: str, namespace_uid: str) -> Mark | None:
+    labels, writers = secret.labels, secret.metadata.managed_fields
+    if not is_a_copy(labels) or release_namespace not in ("", labels.get(RELEASE_NAMESPACE_LABEL)):
+        return None
+    if not namespace_uid:
+        return Mark()  # which namespace it is cannot be told, so the labels have to do
+    written_for = labels.get(NAMESPACE_UID_LABEL, "")
+    # kubectl leaves the writers out, unless told otherwise.
+    written = is_written_by_us(writers) if writers else written_for in ("", namespace_uid)
+    return Mark(written_for, written)
 
 
 def _hash(secret: _Secret) -> str:

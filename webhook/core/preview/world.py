@@ -85,7 +85,9 @@ def _states(
     accounts: dict[str, list[ServiceAccount]] = defaultdict(list)
     for manifest in manifests:
         if may_be_a_copy(manifest, configuration):
-            copies[manifest.namespace][manifest.name] = read_copy(manifest, release_namespace)
+            namespace = namespaces.get(manifest.namespace)
+            uid = namespace.uid if namespace is not None else ""
+            copies[manifest.namespace][manifest.name] = read_copy(manifest, release_namespace, uid)
         elif manifest.is_core("ServiceAccount"):
             accounts[manifest.namespace] += _accounts(manifest)
     return {

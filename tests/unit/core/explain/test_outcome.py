@@ -17,6 +17,7 @@ from webhook.core.explain.step import Explanation, Verdict
 from webhook.core.inject import References, Subject, decide
 from webhook.core.labels import Operator, Requirement, Selector
 from webhook.core.model import Configuration, NameFilter, OptIn, PodPolicy, PullSecret, Reason
+from webhook.core.ownership import Mark
 from webhook.core.plan import plan_namespace
 from webhook.core.preview.copies import hashes_for
 from webhook.core.preview.manifest import Manifest
@@ -57,7 +58,7 @@ def account(*names: str) -> Subject:
 
 
 def copy(name: str = "registry", *, ours: bool = True, content: str = "sha256:1") -> Copy:
-    return Copy("team-a", name, "u", "1", ours, content)
+    return Copy("team-a", name, "u", "1", Mark() if ours else None, content)
 
 
 def scene(
