@@ -68,7 +68,9 @@ class Oracle:
         if secret is None:
             yield f"{tenant.name}/{name}: no copy"
             return
-        if secret["metadata"].get("labels") != self._labels or secret["type"] != "kubernetes.io/dockerconfigjson":
+        uid = self._playground.cluster.api.call("GET", f"/api/v1/namespaces/{tenant.name}")["metadata"]["uid"]
+        labels = self._labels | {"pullsecrets.webhook/namespace-uid": uid}
+        if secret["metadata"].get("labels") != labels or secret["type"] != "kubernetes.io/dockerconfigjson":
             yield f"{tenant.name}/{name}: labels {secret['metadata'].get('labels')}, type {secret['type']}"
         body = secret["data"].get(".dockerconfigjson", "")
         contents.add(body)
