@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from webhook.core.backfill import too_many
+from webhook.core.ownership import Ownership, ownership_of
 from webhook.core.scope import CacheScope, part_within, scope_of
 from webhook.core.state import NamespaceState
 from webhook.kube.objects import Shapes
@@ -102,8 +103,13 @@ class Caches:
     def has_copies(self, name: str) -> bool:
         """Whether there are copies of that name that this release has made."""
         table = self._copies.get(name)
-        rows = [] if table is None else [table.of_namespace(namespace).get(name) for namespace in table.namespaces()]
-        return any(copy is not None and copy.ours for copy in rows)
+        if table is None:
+            return False
+        for namespace in table.namespaces():
+            copy, known = table.of_namespace(namespace).get(name), self.namespaces.get(namespace)
+            if copy is not None and known is not None and ownership_of(copy.mark, known.uid) is Ownership.OURS:
+                return True
+        return False
 
     def state_of(self, namespace: Namespace) -> NamespaceState:
         """Return what is known of a namespace, for a plan."""
