@@ -14,11 +14,11 @@ from webhook.admission.handler import Handler
 from webhook.admission.review import BadReview
 from webhook.config.document import MOST_PROBLEMS
 from webhook.config.document import parse as parse_configuration
-from webhook.core.credential import normalise
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE, LEGACY_KEY, LEGACY_TYPE, merge, parse_source, render
 from webhook.core.imageref import matches, parse, parse_registry
 from webhook.core.model import OPT_OUT_VALUE, Configuration, PullSecret, Reason
 from webhook.core.names import problem_of_label_key, problem_of_subdomain
+from webhook.core.registrykey import read_key
 from webhook.errors import ConfigurationInvalid, SourceInvalid
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _see_that_it_is_told(error: ConfigurationInvalid) -> None:
 
 
 def dockerconfig(data: bytes) -> None:
-    """The content of a source is refused as a whole, or makes a copy that every reader takes in the same way."""
+    """The content of a source is refused, or makes a copy that every reader takes in the same way."""
     legacy = data[:1] == b"L"
     key, kind = (LEGACY_KEY, LEGACY_TYPE) if legacy else (COPY_KEY, COPY_TYPE)
     content = data[1:] if legacy else data
@@ -72,11 +72,13 @@ def dockerconfig(data: bytes) -> None:
     except SourceInvalid as error:
         _see_that_nothing_shows(str(error), content)
         return
+    _see_that_nothing_shows(read.remark, content)
     again = parse_source("copy", COPY_TYPE, {COPY_KEY: b64encode(payload).decode()}, {})
-    assert dict(again) == dict(read)
+    assert set(again.values()) == set(read.values())
     assert not again.clashes
+    assert not again.left_out
     assert render(again) == payload
-    assert PLANTED not in repr(read) + repr(again)
+    _see_that_nothing_shows(repr(read) + repr(again), content)
     _see_that_readers_agree(payload, read)
 
 
@@ -91,10 +93,13 @@ def _see_that_readers_agree(payload: bytes, read: Credentials) -> None:
     auths = json.loads(payload)["auths"]
     assert auths
     for registry, entry in auths.items():
-        assert normalise(registry) == registry
-        assert entry["username"] == read[registry].username != ""
-        assert entry["password"] == read[registry].password != ""
-        assert entry["auth"] == b64encode(f"{entry['username']}:{entry['password']}".encode()).decode()
+        assert str(read_key(registry)) == registry
+        credential = read.get(registry, read.get("docker.io"))
+        assert credential is not None
+        assert entry["username"] == credential.username != ""
+        assert entry["password"] == credential.password != ""
+        if ":" not in entry["username"]:
+            assert entry["auth"] == b64encode(f"{entry['username']}:{entry['password']}".encode()).decode()
 
 
 def imageref(data: bytes) -> None:

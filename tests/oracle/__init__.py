@@ -1,6 +1,6 @@
-"""The kubelet's own opinion of image references and registries, written down for the unit tests.
+"""The readers' own opinion of image references, registries and pull secrets.
 
-``python -m tests.oracle`` asks a small Go program (``main.go``), which calls the packages that the kubelet calls, for
-each case in ``tests/unit/core/kubelet_verdicts.json``, and writes the verdicts beside the cases. Run it after cases
-were added, or after the version of Kubernetes in ``tests/cluster/binary/go.mod`` changed. It needs Go.
+A small Go program (``main.go``) calls the packages that the kubelet and Knative call. ``python -m tests.oracle`` passes
+it each case in ``tests/unit/core/kubelet_verdicts.json`` and writes the verdicts beside the cases, for the unit tests.
+``tests/integration/test_oracle.py`` compares whole sources with their copies.
 """

@@ -118,8 +118,9 @@ CATALOG: Mapping[str, ReasonText] = {
         "name the original as the source",
     ),
     "source-type-unsupported": ReasonText(
-        "its type is neither `kubernetes.io/dockerconfigjson` nor `kubernetes.io/dockercfg`",
-        "create it with `kubectl create secret docker-registry`; the type of a Secret cannot be changed",
+        "its type is neither `kubernetes.io/dockerconfigjson` nor `kubernetes.io/dockercfg`; External Secrets "
+        "writes `Opaque` by default",
+        "delete it and create it with the type that its message names; the type of a Secret cannot be changed",
     ),
     "source-key-absent": ReasonText(
         "`.dockerconfigjson` (or `.dockercfg`) is absent or empty",
@@ -130,23 +131,26 @@ CATALOG: Mapping[str, ReasonText] = {
         "encode it, or write it under `stringData`",
     ),
     "source-json-invalid": ReasonText(
-        "the document is not a JSON object in UTF-8",
+        "the document is not a JSON object",
         "correct the document",
     ),
     "source-auths-invalid": ReasonText(
-        "`auths` is absent, empty or no object; or there are only credential helpers, which a node cannot ask",
-        "write the credentials under `auths`",
+        "`auths` is absent, empty or not an object; or there are only credential helpers, which a node cannot "
+        "call; or the content is for the other type",
+        "write the credentials under `auths`, or create the Secret with the other type",
     ),
     "source-registry-invalid": ReasonText(
-        "a key of `auths` is not `host[:port][/path]`",
-        "correct the key",
+        "no image can match a key of `auths`, and no other entry can be used",
+        "correct the key: `host[:port][/path]`",
     ),
     "source-entry-invalid": ReasonText(
-        "an entry of `auths` is no object, or its `auth` is not base64 of `user:password`",
+        "an entry of `auths` is not an object, or its `auth` is not base64 of `user:password`, and no other entry "
+        "can be used",
         "correct the entry",
     ),
     "source-credential-unusable": ReasonText(
-        "the user name or the password is empty, has a character that HTTP does not allow, or there is only a token",
+        "the user name or the password is empty or has a character that HTTP does not allow, or there is only a "
+        "token; and no other entry can be used",
         "write a user name and a password",
     ),
     "source-credential-refused": ReasonText(

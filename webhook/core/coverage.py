@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from webhook.core.credential import DOCKER_HUB_KEY, decode_base64, normalise
+from webhook.core.credential import decode_base64
 from webhook.core.dockerconfig import COPY_KEY, LEGACY_KEY
-from webhook.core.imageref import DOCKER_HUB, matches
+from webhook.core.registrykey import KeyUnusable, read_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -27,7 +27,7 @@ def registries_in(payload: bytes) -> frozenset[str]:
         keys = msgspec.json.decode(payload, type=_Document).auths
     except msgspec.MsgspecError:
         return frozenset()
-    return frozenset(pattern for key in keys if (pattern := registry_of(key)) is not None)
+    return frozenset(registry for key in keys if (registry := _registry(key)) is not None)
 
 
 def registries_of(data: Mapping[str, str]) -> frozenset[str]:
@@ -36,28 +36,24 @@ def registries_of(data: Mapping[str, str]) -> frozenset[str]:
     return registries_in(whole) if whole else registries_in(b'{"auths":%s}' % legacy)
 
 
-def registry_of(key: str) -> str | None:
-    """Return the registry that a key of ``auths`` names, as ``registries`` writes it; None when it names none."""
+def _registry(key: str) -> str | None:
     try:
-        registry = normalise(key)
-    except ValueError:
+        return str(read_key(key))
+    except KeyUnusable:
         return None
-    return DOCKER_HUB if registry == DOCKER_HUB_KEY else registry
 
 
 def uncovered(images: Collection[str], registries: Collection[str]) -> tuple[str, ...]:
-    """Return the images that belong to none of ``registries``."""
-    known = tuple(registries)
-    return tuple(image for image in dict.fromkeys(images) if not matches(image, known))
+    """Return the images for which the kubelet has no credential, given the keys of Secrets."""
+    keys = [read_key(registry) for registry in registries]
+    return tuple(image for image in dict.fromkeys(images) if not any(key.covers(image) for key in keys))
 
 
 def registries_for(configuration: Configuration, sources: Sources) -> dict[str, frozenset[str]]:
     """Return for which registries each pull secret has credentials, where its sources are all known and valid."""
     known = {entry.name: [sources.credentials(name) for name in entry.sources] for entry in configuration.pull_secrets}
     return {
-        name: frozenset(
-            registry for keys in found if keys for key in keys if (registry := registry_of(key)) is not None
-        )
+        name: frozenset(key for keys in found if keys for key in keys)
         for name, found in known.items()
         if all(keys is not None for keys in found)
     }

@@ -1,35 +1,41 @@
-"""One registry, and the user name and password to sign in to it.
+"""Read one entry of a pull secret: the user name and the password to sign in to a registry.
 
-Who reads an entry of a pull secret, and what of it (all three were read at the time of writing):
+Readers of an entry, and what they take of it:
 
 - the kubelet (k8s.io/kubernetes v1.37, pkg/credentialprovider/config.go) takes ``auth``, else ``username`` and
-  ``password``, and nothing else; one entry that does not decode makes it pass over the whole Secret;
-- containerd gets user name and password from the kubelet, and refuses an empty user name;
-- Knative (go-containerregistry, pkg/authn) reads the same fields; older releases accept only padded base64 in ``auth``,
-  and one entry that does not decode fails every Revision of the ServiceAccount.
+  ``password``, and nothing else; one entry that does not decode makes it refuse the whole Secret;
+- containerd gets user name and password from the kubelet, refuses an empty user name, and sends nothing without a
+  password;
+- Knative (go-containerregistry, pkg/authn) reads the same fields, and prefers ``identitytoken`` and
+  ``registrytoken`` where they are given as well; one entry that does not decode fails every Revision.
 
-So what none of them could use is refused here: ``identitytoken`` and ``registrytoken`` alone (the kubelet drops them),
-an empty user name or password, text that is not UTF-8, control characters (RFC 7617 forbids them).
+An entry that none of them can use is left out of the copies: a token alone (the kubelet ignores it), an empty user
+name or password, bytes that are not UTF-8 (the kubelet cannot hand them to the runtime), a control character in the
+user name and NUL (RFC 7617 forbids them).
 """
 
 from __future__ import annotations
 
 import binascii
 import re
+import unicodedata
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
-from webhook.core.imageref import DOCKER_HUB, Registry, parse_registry
-from webhook.errors import SourceInvalid
+from webhook.core.gojson import DAMAGED, JsonObject
 
-DOCKER_HUB_KEY = "https://index.docker.io/v1/"
-"""The one spelling of Docker Hub that the kubelet, docker and go-containerregistry all look for."""
+_SHOWABLE = re.compile(
+    r"(?=.{1,255}\Z) *(?:(?:https?|HTTPS?|oci|docker)://)?(?:[\w.*-]+|\[[a-fA-F0-9:]+\])(?::\d*)?(?:/[\w./*-]*)? *",
+    re.ASCII,
+)
+_WITH_TAG = re.compile(r"(?=.{1,255}\Z)(?P<name>[\w-]+(?:\.[\w-]+)+(?::\d+)?(?:/[\w.-]+)+):[^@]*", re.ASCII)
 
-_SCHEME = re.compile(r"https?://", re.IGNORECASE)
-_API_VERSION = re.compile(r"\A(?:/v[12])+(?=/|\Z)")
-_SHOWABLE = re.compile(r"(?=.{1,255}\Z)(?:https?://)?(?:[\w.*-]+|\[[a-f0-9:]+\])(?::\d+)?(?:/[\w./-]*)?", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_TOKEN = re.compile(
+    r"eyJ[\w-]+\.[\w-]+\.[\w-]+|(?:gh[pousr]_|github_pat_|glpat-|gldt-|dckr_pat_|dckr_oat_)[\w.-]+", re.ASCII
+)
+"""Formats that are known to have no line break: a JWT, and the tokens of GitHub, GitLab and Docker Hub."""
 
 
 class SourceReason(StrEnum):
@@ -50,12 +56,23 @@ class SourceReason(StrEnum):
     COPY_TOO_LARGE = "copy-too-large"
 
 
+class Unusable(Exception):
+    """An entry that no reader can use: the reason id, and the end of a sentence that begins with the entry's name."""
+
+    def __init__(self, reason: SourceReason, why: str) -> None:
+        self.reason = reason
+        self.why = why
+        super().__init__(why)
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Credential:
-    """A user name and a password; neither is ever shown."""
+    """A user name and a password; neither is ever shown. The tokens are for Knative, which prefers them."""
 
     username: str
     password: str
+    identity_token: str = ""
+    registry_token: str = ""
 
     def __repr__(self) -> str:
         return "Credential(…)"
@@ -65,68 +82,111 @@ class Credential:
         """The ``auth`` field: padded base64 of ``username:password``."""
         return b64encode(f"{self.username}:{self.password}".encode()).decode("ascii")
 
+    def fields(self) -> dict[str, str]:
+        """Return the entry of ``auths`` that gives every reader this credential."""
+        fields = {"username": self.username, "password": self.password}
+        if ":" not in self.username:
+            # Padded base64, for old releases of go-containerregistry. It cannot express a colon in the user name.
+            fields["auth"] = self.auth
+        tokens = {"identitytoken": self.identity_token, "registrytoken": self.registry_token}
+        return fields | {name: token for name, token in tokens.items() if token}
 
-def normalise(key: str) -> str:
-    """Return the one spelling of a registry key; ValueError when no image reference can name such a registry.
 
-    Scheme, ``/v1`` and ``/v2``, trailing slashes and upper case in the host are dropped; ports and paths stay. Docker
-    Hub under any of its names becomes ``https://index.docker.io/v1/``, or ``docker.io/<path>`` where the key has a path
-    (only the kubelet knows how to use that one).
+class ReadEntry(NamedTuple):
+    """A credential, and the warnings about it, each of them the end of a sentence."""
+
+    credential: Credential
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EntryNote:
+    """Something about one entry of a source: it is left out of the copies for a reason, or copied with a warning.
+
+    ``entry`` is how messages name it. ``key`` is never shown, because it may hide a credential.
     """
-    host, slash, path = _SCHEME.sub("", key, count=1).partition("/")
-    path = _API_VERSION.sub("", slash + path, count=1).rstrip("/")
-    if not host.isascii():
-        message = "a host name is ASCII"
-        raise ValueError(message)
-    registry = parse_registry(host.lower() + path)
-    if not registry.is_docker_hub:
-        return str(registry)
-    return str(Registry(DOCKER_HUB, "", path)) if path else DOCKER_HUB_KEY
+
+    entry: str
+    why: str
+    reason: SourceReason | None = None
+    key: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.entry} {self.why}"
 
 
 def shown(key: str, position: int) -> str:
     """Return how a message names a registry key: by itself, unless it may hide a credential (``user:pass@host``)."""
-    return f'registry "{key}"' if _SHOWABLE.fullmatch(key) else f"entry {position}, whose key is no registry name,"
+    if _SHOWABLE.fullmatch(key):
+        return f'registry "{key}"'
+    tagged = _WITH_TAG.fullmatch(key)
+    return f'registry "{tagged["name"]}:…"' if tagged else f"entry {position}, whose key is not shown,"
 
 
-def read_credential(entry: object, where: str) -> Credential:
-    """Return the credential that an entry of ``auths`` holds; SourceInvalid when nobody could use it.
-
-    ``where`` begins the message: it names the Secret and the registry.
-    """
-    if not isinstance(entry, dict):
-        raise SourceInvalid(SourceReason.ENTRY_INVALID, f"{where} is not a JSON object")
-    auth, username, password = (_text(entry, field, where) for field in ("auth", "username", "password"))
+def read_entry(entry: object) -> ReadEntry:
+    """Return the credential that an entry of ``auths`` holds; Unusable when no reader could use it."""
+    if entry is None:
+        entry = JsonObject([])
+    if not isinstance(entry, JsonObject):
+        raise Unusable(SourceReason.ENTRY_INVALID, "is not a JSON object")
+    auth, username, password = (_text(entry, name) for name in ("auth", "username", "password"))
+    identity_token, registry_token = (_token(entry, name) for name in ("identitytoken", "registrytoken"))
     if auth:
-        username, password = _decode_auth(auth, where)
+        username, password = _decode_auth(auth)
     if not username or not password:
-        raise SourceInvalid(SourceReason.CREDENTIAL_UNUSABLE, f"{where} {_what_is_missing(entry, username, password)}")
-    if ":" in username or _CONTROL.search(username + password):
-        message = (
-            f"{where} has a colon in its user name or a control character in its credential, perhaps a line break at"
-            " its end: HTTP basic authentication allows neither"
-        )
-        raise SourceInvalid(SourceReason.CREDENTIAL_UNUSABLE, message)
-    return Credential(username, password)
+        raise Unusable(SourceReason.CREDENTIAL_UNUSABLE, _missing(username, password, identity_token, registry_token))
+    if any(unicodedata.category(character) == "Cc" for character in username):
+        raise Unusable(SourceReason.CREDENTIAL_UNUSABLE, "has a control character in its user name: take it out")
+    if "\0" in password:
+        raise Unusable(SourceReason.CREDENTIAL_UNUSABLE, "has a NUL character in its password: take it out")
+    if password.endswith(("\n", "\r")) and _TOKEN.fullmatch(password.rstrip("\r\n")):
+        message = "has a line break at the end of its token, which has none: create the Secret without it, by printf"
+        raise Unusable(SourceReason.CREDENTIAL_UNUSABLE, message)
+    credential = Credential(username, password, identity_token, registry_token)
+    return ReadEntry(credential, tuple(_warnings(entry, credential)))
 
 
-def _text(entry: dict[str, object], field: str, where: str) -> str:
-    value = entry.get(field)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise SourceInvalid(SourceReason.ENTRY_INVALID, f'{where} has a "{field}" that is not text')
-    return value
+def _text(entry: JsonObject, name: str) -> str:
+    found = ""
+    for value in entry.named(name):
+        if value is not None and not isinstance(value, str):
+            raise Unusable(SourceReason.ENTRY_INVALID, f'has a "{name}" that is not text')
+        found = found if value is None else value
+    return found
 
 
-def _decode_auth(auth: str, where: str) -> tuple[str, str]:
+def _token(entry: JsonObject, name: str) -> str:
+    """Return a field that the kubelet does not read, so that a wrong type in it is no reason to leave the entry out."""
+    return next((value for value in reversed([*entry.named(name)]) if isinstance(value, str)), "")
+
+
+def _decode_auth(auth: str) -> tuple[str, str]:
     decoded = decode_base64(_padded(auth))
-    text = None if decoded is None else _utf8(decoded)
-    if text is None or ":" not in text:
-        message = f'{where} has an "auth" that is not base64 of user:password in UTF-8'
-        raise SourceInvalid(SourceReason.ENTRY_INVALID, message)
+    if decoded is None:
+        raise Unusable(SourceReason.ENTRY_INVALID, _why_no_base64(auth))
+    text = _utf8(decoded)
+    if text is None:
+        message = 'has an "auth" that is not base64 of user:password in UTF-8: no node can send other bytes'
+        raise Unusable(SourceReason.ENTRY_INVALID, message)
+    if ":" not in text:
+        raise Unusable(SourceReason.ENTRY_INVALID, _why_no_pair(text))
     username, _, password = text.partition(":")
     return username, password
+
+
+def _why_no_base64(auth: str) -> str:
+    if ":" in auth:
+        return 'has an "auth" that is not base64 of user:password, but user:password itself: encode it'
+    if decode_base64(_padded(auth.translate(str.maketrans("-_", "+/")))) is not None:
+        return 'has an "auth" that is not base64 of user:password, but the variant for URLs: use + and / for - and _'
+    return 'has an "auth" that is not base64 of user:password'
+
+
+def _why_no_pair(text: str) -> str:
+    again = decode_base64(_padded(text))
+    if again is not None and b":" in again:
+        return 'has an "auth" that is not base64 of user:password, but encoded twice: encode it once'
+    return 'has an "auth" that is not base64 of user:password: there is no colon in it'
 
 
 def _padded(auth: str) -> str:
@@ -135,12 +195,33 @@ def _padded(auth: str) -> str:
     return text if "=" in text else text + "=" * (-len(text) % 4)
 
 
-def _what_is_missing(entry: dict[str, object], username: str, password: str) -> str:
-    if entry.get("identitytoken") or entry.get("registrytoken"):
-        return "relies on a token, which the kubelet ignores: use a user name and a password"
+def _missing(username: str, password: str, identity_token: str, registry_token: str) -> str:
+    if identity_token:
+        return (
+            "relies on an identitytoken, which the kubelet ignores: write a user name and a password. For Azure these "
+            "are the ID and the secret of a service principal, or the name and the password of a token of the registry"
+        )
+    if registry_token:
+        return "relies on a registrytoken, which the kubelet ignores: write a user name and a password"
     if username or password:
         return f"has an empty {'password' if username else 'user name'}"
-    return "holds no user name and no password; a credential helper's entry is empty, write the credential itself"
+    return "holds no user name and no password: a credential helper's entry is empty, write the credential itself"
+
+
+def _warnings(entry: JsonObject, credential: Credential) -> list[str]:
+    found = []
+    repeated = [name for name in ("auth", "username", "password") if sum(1 for _ in entry.named(name)) > 1]
+    if repeated:
+        found.append(f"has {', '.join(repeated)} more than once: the last one is copied, as the kubelet reads it")
+    if credential.password.endswith(("\n", "\r")):
+        found.append(
+            "has a line break at the end of its password: it is copied, but likely a mistake (echo without -n)"
+        )
+    if ":" in credential.username:
+        found.append("has a colon in its user name: HTTP allows none there, so the registry will see another user")
+    if DAMAGED in credential.username + credential.password:
+        found.append("has text that is not UTF-8: every reader gets replacement characters in its place")
+    return found
 
 
 def decode_base64(text: str) -> bytes | None:

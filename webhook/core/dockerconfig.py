@@ -1,4 +1,8 @@
-"""Registry credentials of a pull secret: read from its sources, merged, and written in one canonical form.
+"""Read the registry credentials of a pull secret from its sources, merge them, and write them in one canonical form.
+
+For every image, a copy offers the kubelet and Knative what its sources offer; docs/credentials.md lists the exceptions,
+and ``tests/oracle`` compares both with the readers' own code. Entries that no reader can use are left out and reported.
+They never refuse the others, as a single one does where a reader meets the source itself.
 
 A copy is written as ``kubectl create secret docker-registry`` writes it, without the obsolete ``email``: for each
 registry ``auth``, ``password`` and ``username``, keys sorted, no spaces. Equal credentials give equal bytes, because
@@ -10,14 +14,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-import msgspec
-
-from webhook.core.credential import Credential, SourceReason, decode_base64, normalise, read_credential, shown
+from webhook.core.credential import Credential, EntryNote, SourceReason, Unusable, decode_base64, read_entry, shown
+from webhook.core.gojson import JsonObject, decode
 from webhook.core.ownership import is_a_copy
+from webhook.core.registrykey import DOCKER_HUB_KEY, HUB_DOMAIN, HUB_HOST, KeyUnusable, RegistryKey, read_key
 from webhook.errors import SourceInvalid
 
 COPY_TYPE = "kubernetes.io/dockerconfigjson"
@@ -27,6 +32,14 @@ LEGACY_KEY = ".dockercfg"
 
 LARGEST_COPY = 1024 * 1024
 """Bytes; the API server's limit for the data of one Secret."""
+
+MOST_NOTES = 20
+"""Of one source are kept; the others are counted. A source of 1 MiB has room for 100,000 entries."""
+
+SHOWN_NOTES = 3
+"""Are spelled out in a message."""
+
+_KEYS = {COPY_TYPE: COPY_KEY, LEGACY_TYPE: LEGACY_KEY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +51,43 @@ class Clash:
     losers: tuple[str, ...]
 
 
-class Credentials(Mapping[str, Credential]):
-    """Credentials by normalised registry key; immutable, and shown by its keys only.
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What was noticed about entries of a source: the first of the notes, and the number of all."""
 
-    ``clashes`` are the registries that one source spells in several ways, with the spellings as winner and losers.
+    first: tuple[EntryNote, ...] = ()
+    number: int = 0
+
+    def __bool__(self) -> bool:
+        return self.number > 0
+
+    def __str__(self) -> str:
+        """Return the first notes as text, with the number of the others."""
+        told = "; ".join(str(note) for note in self.first[:SHOWN_NOTES])
+        others = self.number - len(self.first[:SHOWN_NOTES])
+        return told + (f"; and {others} more" if others else "")
+
+
+class Credentials(Mapping[str, Credential]):
+    """Credentials by registry key, each in its one spelling; immutable, and shown by its keys only.
+
+    ``clashes`` are the registries that one source spells in several ways with different credentials. ``left_out`` are
+    the entries that no reader can use, ``warnings`` are about entries that are copied.
     """
 
-    __slots__ = ("_entries", "clashes")
+    __slots__ = ("_entries", "clashes", "left_out", "warnings")
 
-    def __init__(self, entries: Mapping[str, Credential], clashes: Sequence[Clash] = ()) -> None:
+    def __init__(
+        self,
+        entries: Mapping[str, Credential],
+        clashes: Sequence[Clash] = (),
+        left_out: Notes = Notes(),
+        warnings: Notes = Notes(),
+    ) -> None:
         self._entries = dict(entries)
         self.clashes = tuple(clashes)
+        self.left_out = left_out
+        self.warnings = warnings
 
     def __getitem__(self, registry: str) -> Credential:
         return self._entries[registry]
@@ -58,6 +97,12 @@ class Credentials(Mapping[str, Credential]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def remark(self) -> str:
+        """What a person must know of the entries, as text; empty where all of them are copied as they are."""
+        left_out = f"not copied: {self.left_out}" if self.left_out else ""
+        return "; ".join(filter(None, (left_out, str(self.warnings))))
 
     def __repr__(self) -> str:
         return f"Credentials({', '.join(sorted(self._entries))})"
@@ -72,86 +117,180 @@ class Merged:
 
 
 def parse_source(name: str, secret_type: str, data: Mapping[str, str], labels: Mapping[str, str]) -> Credentials:
-    """Return the credentials of the source Secret ``name``; SourceInvalid when any part of it must not be copied.
+    """Return the credentials of the source Secret ``name``; SourceInvalid when there are none that can be copied.
 
-    ``data`` holds base64 text, as the API's JSON does. A ``kubernetes.io/dockercfg`` Secret is read too. One bad entry
-    refuses the whole source: a copy without it would silently take a credential away.
+    ``data`` holds base64 text, as the API's JSON does. A ``kubernetes.io/dockercfg`` Secret is read too.
     """
     where = f'source Secret "{name}"'
     if is_a_copy(labels):
         message = f"{where} is itself a copy made by pull-secret-webhook: name the original"
         raise SourceInvalid(SourceReason.IS_A_COPY, message)
-    if secret_type == COPY_TYPE:
-        auths = _auths(_document(data, COPY_KEY, where), where)
-    elif secret_type == LEGACY_TYPE:
-        auths = _entries(_document(data, LEGACY_KEY, where), f"{where}: its content")
-    else:
-        message = f"{where} has the type {secret_type[:80]!r}: create it with kubectl create secret docker-registry"
-        raise SourceInvalid(SourceReason.TYPE_UNSUPPORTED, message)
-    return _credentials(auths, where)
+    key = _KEYS.get(secret_type)
+    if key is None:
+        raise SourceInvalid(SourceReason.TYPE_UNSUPPORTED, f"{where} {_why_type(secret_type, data)}")
+    document = _document(data, key, where)
+    credentials = read_document(document, legacy=secret_type == LEGACY_TYPE, where=where)
+    if not credentials:
+        first = credentials.left_out.first[0]
+        raise SourceInvalid(first.reason or SourceReason.AUTHS_INVALID, f"{where}: {credentials.left_out}")
+    return credentials
 
 
-def _document(data: Mapping[str, str], key: str, where: str) -> object:
+def _why_type(secret_type: str, data: Mapping[str, str]) -> str:
+    wanted = LEGACY_TYPE if LEGACY_KEY in data and COPY_KEY not in data else COPY_TYPE
+    return (
+        f"has the type {secret_type[:80]!r}: delete it and create it with the type {wanted}, because a type cannot be "
+        "changed later (kubectl create secret docker-registry; External Secrets: spec.target.template.type)"
+    )
+
+
+def _document(data: Mapping[str, str], key: str, where: str) -> JsonObject:
     if not data.get(key):
-        raise SourceInvalid(SourceReason.KEY_ABSENT, f'{where} has no content under the key "{key}"')
+        other = next((other for other in _KEYS.values() if other != key and data.get(other)), "")
+        hint = f', but under "{other}": create it with the type for that key' if other else ""
+        raise SourceInvalid(SourceReason.KEY_ABSENT, f'{where} has no content under the key "{key}"{hint}')
     content = decode_base64(data[key])
     if content is None:
         raise SourceInvalid(SourceReason.BASE64_INVALID, f'{where}: "{key}" is not base64')
-    document = _json(content)
+    document = decode(content)
     if document is None:
-        raise SourceInvalid(SourceReason.JSON_INVALID, f'{where}: "{key}" is not a JSON object in UTF-8')
+        raise SourceInvalid(SourceReason.JSON_INVALID, f'{where}: "{key}" is not a JSON object{_hint(content)}')
+    if not isinstance(document, JsonObject):
+        _refuse_auths(f"{where} is not a JSON object with auths")
     return document
 
 
-def _json(content: bytes) -> object:
-    # None stands for the failure too: the decoder's own exceptions may hold the content.
-    try:
-        return msgspec.json.decode(content)
-    except (ValueError, RecursionError):
-        return None
+def _hint(content: bytes) -> str:
+    again = decode_base64(content.decode("ascii", errors="replace").strip())
+    if again is not None and isinstance(decode(again), JsonObject):
+        return ", but one that was encoded twice: put it under stringData, or encode it once"
+    return ""
 
 
-def _auths(document: object, where: str) -> dict[str, object]:
-    if not isinstance(document, dict):
-        _refuse_auths(f"{where} is not a JSON object with auths")
-    if "auths" not in document and ("credHelpers" in document or "credsStore" in document):
-        _refuse_auths(f"{where} names credential helpers, which no node can ask: write the credentials under auths")
-    return _entries(document.get("auths"), f"{where}: its auths")
+def read_document(document: JsonObject, *, legacy: bool, where: str) -> Credentials:
+    """Return the credentials of a ``.dockerconfigjson``, or of a ``.dockercfg``; perhaps all entries are left out.
+
+    ``where`` begins the message of SourceInvalid, raised where the document as a whole is not what it should be.
+    """
+    auths = _legacy_auths(document, where) if legacy else _auths(document, where)
+    return _Reading(auths, _helped(document)).credentials()
 
 
-def _entries(value: object, where: str) -> dict[str, object]:
-    if not isinstance(value, dict) or not value:
-        _refuse_auths(f"{where} must be a JSON object with at least one registry")
-    return value
+def _legacy_auths(document: JsonObject, where: str) -> list[tuple[str, object]]:
+    if any(isinstance(value, JsonObject) for value in document.named("auths")):
+        _refuse_auths(
+            f"{where} holds a config.json, which has the registries under auths: create it with the type {COPY_TYPE}"
+        )
+    if not document.pairs:
+        _refuse_auths(f"{where}: its content must be a JSON object with at least one registry")
+    return document.pairs
+
+
+def _auths(document: JsonObject, where: str) -> list[tuple[str, object]]:
+    auths: list[tuple[str, object]] = []
+    found = False
+    for value in document.named("auths"):
+        found = True
+        if value is None:
+            auths = []  # Go forgets what it has read
+        elif isinstance(value, JsonObject):
+            auths += value.pairs
+        else:
+            _refuse_auths(f"{where}: its auths must be a JSON object with at least one registry")
+    if not auths:
+        _refuse_auths(f"{where} {_why_no_auths(document, found=found)}")
+    return auths
+
+
+def _why_no_auths(document: JsonObject, *, found: bool) -> str:
+    if any(document.named("credhelpers")) or any(document.named("credsstore")):
+        return "names credential helpers, which no node can call: write the credentials under auths"
+    if not found and any(isinstance(value, JsonObject) for _, value in document.pairs):
+        return f"has no auths: where its registries are at the top, create it with the type {LEGACY_TYPE}"
+    return "has no registry: its auths must be a JSON object with at least one"
+
+
+def _helped(document: JsonObject) -> list[str]:
+    """Return the registries for which a document names a credential helper."""
+    return [key for value in document.named("credhelpers") if isinstance(value, JsonObject) for key, _ in value.pairs]
 
 
 def _refuse_auths(message: str) -> NoReturn:
     raise SourceInvalid(SourceReason.AUTHS_INVALID, message)
 
 
-def _credentials(auths: Mapping[str, object], where: str) -> Credentials:
-    spellings: dict[str, list[str]] = {}
-    read: dict[str, Credential] = {}
-    for position, (key, entry) in enumerate(auths.items(), start=1):
-        named = f"{where}: {shown(key, position)}"
-        spellings.setdefault(_registry(key, named), []).append(key)
-        read[key] = read_credential(entry, named)
-    entries, clashes = {}, []
-    for registry in sorted(spellings):
+class _Reading:
+    """Reads the entries of one source, and gathers what is noticed on the way."""
+
+    def __init__(self, auths: Sequence[tuple[str, object]], helped: Sequence[str]) -> None:
+        self._auths = dict(auths)  # the last of equal keys counts, as in Go
+        self._times = Counter(key for key, _ in auths)
+        self._helped = [key for key in helped if key not in self._auths]
+        self._positions = {key: position for position, key in enumerate([*self._auths, *self._helped], start=1)}
+        self._left_out: list[EntryNote] = []
+        self._warnings: list[EntryNote] = []
+
+    def credentials(self) -> Credentials:
+        """Return what can be copied."""
+        spellings: dict[RegistryKey, dict[str, Credential]] = {}
+        for key, entry in self._auths.items():
+            try:
+                registry, read = read_key(key), read_entry(entry)
+            except KeyUnusable as error:
+                self._leave_out(key, SourceReason.REGISTRY_INVALID, str(error))
+            except Unusable as error:
+                self._leave_out(key, error.reason, error.why)
+            else:
+                spellings.setdefault(registry, {})[key] = read.credential
+                self._warn(key, *read.warnings, *self._about(key, registry))
+        for key in self._helped:
+            self._leave_out(
+                key, SourceReason.CREDENTIAL_UNUSABLE, "has only a credential helper, which no node can call"
+            )
+        taken, clashes = _choose(spellings)
+        hub, domain = taken.get(DOCKER_HUB_KEY), taken.get(HUB_DOMAIN)
+        if hub is not None and domain is not None and hub != domain:
+            self._warn(HUB_DOMAIN, f"differs from {DOCKER_HUB_KEY}: the kubelet takes the first, Knative the second")
+        return Credentials(taken, clashes, _notes(self._left_out), _notes(self._warnings))
+
+    def _about(self, key: str, registry: RegistryKey) -> Iterator[str]:
+        if self._times[key] > 1:
+            yield "is there more than once: the last one is copied, as the kubelet reads it"
+        if registry.host != registry.host.lower():
+            yield "has upper case in its host: the kubelet uses it for images that are written in the same way alone"
+        if registry.path in ("/v1", "/v2"):
+            yield "has an API version without a slash at its end: the kubelet takes that for a path"
+        if registry.is_for_knative_alone:
+            yield f"is never used by the kubelet: write {HUB_DOMAIN}{registry.path}"
+
+    def _leave_out(self, key: str, reason: SourceReason, why: str) -> None:
+        self._left_out.append(EntryNote(self._shown(key), why, reason, key))
+
+    def _warn(self, key: str, *warnings: str) -> None:
+        self._warnings += [EntryNote(self._shown(key), why, key=key) for why in warnings]
+
+    def _shown(self, key: str) -> str:
+        return shown(key, self._positions.get(key, 0))
+
+
+def _choose(spellings: Mapping[RegistryKey, Mapping[str, Credential]]) -> tuple[dict[str, Credential], list[Clash]]:
+    """Return one credential for each registry, and where spellings of one registry have different ones."""
+    taken, clashes = {}, []
+    for registry in sorted(spellings, key=str):
+        read = spellings[registry]
         # The canonical spelling is the one that needs no guess; among others any fixed order will do.
-        winner, *losers = sorted(spellings[registry], key=lambda key: (key != registry, key))
-        entries[registry] = read[winner]
+        winner, *others = sorted(read, key=lambda key: (key != str(registry), key))
+        taken[str(registry)] = read[winner]
+        losers = [key for key in others if read[key] != read[winner]]
         if losers:
-            clashes.append(Clash(registry, winner, tuple(losers)))
-    return Credentials(entries, clashes)
+            positions = {key: position for position, key in enumerate(read, start=1)}
+            names = [shown(key, positions[key]).removeprefix("registry ").strip('"') for key in (winner, *losers)]
+            clashes.append(Clash(str(registry), names[0], tuple(names[1:])))
+    return taken, clashes
 
 
-def _registry(key: str, where: str) -> str:
-    try:
-        return normalise(key)
-    except ValueError:
-        message = f"{where} is not of the form host[:port][/path]"
-    raise SourceInvalid(SourceReason.REGISTRY_INVALID, message)
+def _notes(notes: Sequence[EntryNote]) -> Notes:
+    return Notes(tuple(notes[:MOST_NOTES]), len(notes))
 
 
 def merge(sources: Sequence[tuple[str, Credentials]]) -> Merged:
@@ -161,8 +300,10 @@ def merge(sources: Sequence[tuple[str, Credentials]]) -> Merged:
     clashes: list[Clash] = []
     for name, credentials in sources:
         for registry, credential in credentials.items():
-            named_by.setdefault(registry, []).append(name)
-            entries.setdefault(registry, credential)
+            if registry not in entries:
+                entries[registry], named_by[registry] = credential, [name]
+            elif entries[registry] != credential:
+                named_by[registry].append(name)
         clashes += [_within(name, clash) for clash in credentials.clashes]
     clashes += [Clash(registry, names[0], tuple(names[1:])) for registry, names in named_by.items() if len(names) > 1]
     return Merged(Credentials(entries), tuple(sorted(clashes, key=lambda clash: clash.registry)))
@@ -174,15 +315,31 @@ def _within(source: str, clash: Clash) -> Clash:
 
 def render(credentials: Mapping[str, Credential]) -> bytes:
     """Return the canonical ``.dockerconfigjson`` of a copy; SourceInvalid over 1 MiB."""
-    auths = {
-        registry: {"auth": credential.auth, "password": credential.password, "username": credential.username}
-        for registry, credential in credentials.items()
-    }
+    auths = {registry: credential.fields() for registry, credential in _for_every_reader(credentials).items()}
     payload = json.dumps({"auths": auths}, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     if len(payload) > LARGEST_COPY:
         message = f"the merged sources have {len(payload)} bytes and a Secret holds {LARGEST_COPY}: remove registries"
         raise SourceInvalid(SourceReason.COPY_TOO_LARGE, message)
     return payload
+
+
+def _for_every_reader(credentials: Mapping[str, Credential]) -> Mapping[str, Credential]:
+    """Return the credentials with that of Docker Hub under the name that Knative needs, and once where that is enough.
+
+    The kubelet offers the credential of ``https://index.docker.io/v1/`` only where no other key covers the image, so
+    ``docker.io`` stays where another key covers some images of Docker Hub, or has another credential. And where another
+    key gives Knative a credential for some of them, that one stays the only one.
+    """
+    domain = credentials.get(HUB_DOMAIN)
+    if domain is None:
+        return credentials
+    others = [read_key(key) for key in credentials if key not in (HUB_DOMAIN, DOCKER_HUB_KEY)]
+    if DOCKER_HUB_KEY not in credentials and any(key.may_cover(HUB_HOST) for key in others):
+        return credentials
+    spelled = {DOCKER_HUB_KEY: domain} | dict(credentials)
+    if spelled[DOCKER_HUB_KEY] == domain and not any(key.may_cover(HUB_DOMAIN) for key in others):
+        del spelled[HUB_DOMAIN]
+    return spelled
 
 
 def content_hash(payload: bytes) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from webhook.core.imageref import matches
+from webhook.core.coverage import uncovered
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -69,13 +69,13 @@ def _judge(
     credentials: Mapping[str, Collection[str] | None],
     configured: Mapping[str, Collection[str]],
 ) -> tuple[Exposure, str]:
-    covering = [name for name in references if matches(image, tuple(credentials.get(name) or ()))]
+    covering = [name for name in references if not uncovered([image], credentials.get(name) or ())]
     if covering:
         return Exposure.COVERED, f"by {covering[0]}"
     unread = [name for name in references if credentials.get(name, ()) is None]
     if unread:
         return Exposure.UNKNOWN, f"Secret {unread[0]} may not be read"
-    could = [name for name, registries in configured.items() if matches(image, tuple(registries))]
+    could = [name for name, registries in configured.items() if not uncovered([image], registries)]
     if not could:
         return Exposure.UNKNOWN, "no credential for its registry is known: it may be public"
     if could[0] not in references:

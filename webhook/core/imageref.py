@@ -36,8 +36,8 @@ DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 _HOST_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 IPV6 = r"\[[a-fA-F0-9:]+\]"
-_PATH_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-PATH = rf"{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*"
+PATH_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+PATH = rf"{PATH_COMPONENT}(?:/{PATH_COMPONENT})*"
 DOMAIN = rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|{IPV6})(?::[0-9]+)?"
 TAG = r"\w[\w.-]{0,127}"
 """These are read by RE2 as they are by Python: ``webhook/core/export`` writes them into policies."""
@@ -141,12 +141,13 @@ def matches(image: str, registries: Sequence[str]) -> bool:
     """Return whether ``image`` belongs to one of ``registries``; never for an image that does not parse."""
     if len(image) > LONGEST_REFERENCE:
         return False
-    name = _name(image)
+    name = image_name(image)
     return name is not None and any(_pattern(registry).match(name) is not None for registry in registries)
 
 
 @lru_cache(maxsize=1024)
-def _name(image: str) -> str | None:
+def image_name(image: str) -> str | None:
+    """Return registry and repository of an image, spelled out in full; None when it is not an image reference."""
     try:
         return parse(image).name
     except ValueError:
@@ -157,11 +158,11 @@ def _name(image: str) -> str | None:
 def _pattern(text: str) -> re.Pattern[str]:
     registry = parse_registry(text)
     hosts = sorted(DOCKER_HUB_ALIASES) if registry.is_docker_hub else [registry.host]
-    host = "|".join(_host_pattern(host) for host in hosts)
+    host = "|".join(host_pattern(host) for host in hosts)
     return re.compile(rf"(?:{host}){registry.port}{re.escape(registry.path)}(?:/|\Z)")
 
 
-def _host_pattern(host: str) -> str:
+def host_pattern(host: str) -> str:
     """Return the expression for a host with wildcards; it takes linear time, for whoever creates a Pod names the image.
 
     Within a label, what follows a ``*`` is looked for once and not again: an earlier place is as good as a later one,

@@ -58,6 +58,10 @@ class SourceStatus(msgspec.Struct, frozen=True, rename="camel"):
     registries: int = 0
     refused_by: tuple[str, ...] = ()
     """The registries that refuse its credential, where that is tried."""
+    left_out: int = 0
+    """How many of its entries no reader can use."""
+    remark: str = ""
+    """What is wrong with these, and what to know of others."""
 
 
 class CopyStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):

@@ -19,8 +19,8 @@ from urllib3 import Timeout
 from urllib3.exceptions import HTTPError, SSLError
 
 from webhook import __version__
-from webhook.core.credential import DOCKER_HUB_KEY
-from webhook.core.imageref import DOCKER_HUB, parse_registry
+from webhook.core.imageref import DOCKER_HUB_ALIASES
+from webhook.core.registrykey import read_key
 from webhook.registries.challenge import Challenge, parse_challenges, parse_realm
 from webhook.registries.exchange import Exchange
 
@@ -82,13 +82,14 @@ class Registries:
             self._context.load_verify_locations(cafile=ca_file)
 
     def log_in(self, key: str, credential: Credential) -> LoginResult:
-        """Return whether the registry of a normalised key accepts a credential."""
-        registry = parse_registry(DOCKER_HUB if key == DOCKER_HUB_KEY else key)
-        if "*" in registry.host:
+        """Return whether the registry that a key of a source names accepts a credential."""
+        host = read_key(key).host.rstrip(":")
+        if "*" in host:
             return LoginResult(Login.UNKNOWN, f"{key} stands for many registries, of which none is named")
-        host = DOCKER_HUB_HOST if registry.is_docker_hub else registry.host
+        if host in DOCKER_HUB_ALIASES:
+            host = DOCKER_HUB_HOST
         with Exchange(self._seconds) as exchange:
-            return _Flow(f"https://{host}{registry.port}/v2/", credential, self._context, exchange).log_in()
+            return _Flow(f"https://{host}/v2/", credential, self._context, exchange).log_in()
 
 
 class _Flow:

@@ -155,6 +155,7 @@ class Notices:
         about = Reference("v1", "Secret", self._release.namespace, source.name, source.uid)
         if source.problem is None:
             log.info("source read", source=source.name, registries=sorted(source.credentials or ()))
+            self._entries(about, source)
             if source.name in self._refused:
                 self._refused.discard(source.name)
                 message = f'source Secret "{source.name}" can be used again: copies follow it'
@@ -170,6 +171,17 @@ class Notices:
         )
         reason = "SourceInvalid" if source.uid else "SourceMissing"
         self._tell(about, reason, f"{source.problem}; copies stay as they are")
+
+    def _entries(self, about: Reference, source: Source) -> None:
+        """Record entries that are left out of the copies, and those that are copied with a warning."""
+        if source.credentials is None:
+            return
+        left_out, warnings = source.credentials.left_out, source.credentials.warnings
+        if not left_out and not warnings:
+            return
+        log.warning("source entries", source=source.name, left_out=str(left_out), warnings=str(warnings))
+        message = f'source Secret "{source.name}": {source.credentials.remark}'
+        self._tell(about, "SourceEntries", message)
 
     def login_refused(self, refused: RefusedLogin) -> None:
         """Record that a registry refuses the credential of a source; nothing is taken away because of that."""

@@ -116,7 +116,7 @@ class SourceBook:
     def tell_again(self) -> None:
         """Tell once more what is wrong with sources and what is made of them."""
         for source in self.sources():
-            if source.problem is not None:
+            if source.problem is not None or (source.credentials is not None and source.credentials.remark):
                 self._told(source)
         self._tell(_Made({}, {}, {}))
 

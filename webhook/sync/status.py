@@ -126,7 +126,16 @@ def _source(loop: SyncLoop, name: str) -> SourceStatus:
     if source.problem is not None:
         return SourceStatus(name, valid=False, reason=source.problem.reason, message=str(source.problem))
     refused = tuple(loop.logins.refused(name)) if loop.logins is not None else ()
-    return SourceStatus(name, valid=True, registries=len(source.credentials or ()), refused_by=refused)
+    if source.credentials is None:
+        return SourceStatus(name, valid=True, refused_by=refused)
+    return SourceStatus(
+        name,
+        valid=True,
+        registries=len(source.credentials),
+        refused_by=refused,
+        left_out=source.credentials.left_out.number,
+        remark=source.credentials.remark,
+    )
 
 
 def _queue(state: QueueState) -> QueueStatus:

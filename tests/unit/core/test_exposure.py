@@ -54,9 +54,9 @@ def encoded(text: str) -> str:
     [
         (
             {".dockerconfigjson": encoded('{"auths": {"https://Ghcr.io/v2/": {}, "docker.io": {}}}')},
-            {"ghcr.io", "docker.io"},
+            {"Ghcr.io", "docker.io"},
         ),
-        ({".dockercfg": encoded('{"https://index.docker.io/v1/": {"auth": "x"}}')}, {"docker.io"}),
+        ({".dockercfg": encoded('{"https://index.docker.io/v1/": {"auth": "x"}}')}, {"https://index.docker.io/v1/"}),
         ({".dockerconfigjson": encoded('{"auths": {"a b": {}, "quay.io/team": {}}}')}, {"quay.io/team"}),
         ({".dockerconfigjson": encoded("[]")}, set()),
         ({".dockerconfigjson": "%"}, set()),

@@ -43,6 +43,23 @@ def test_a_source_that_can_be_used_again_is_good_news(api: FakeApiServer) -> Non
 
 
 @pytest.mark.usefixtures("running")
+def test_an_entry_that_is_left_out_is_told_of_on_the_source(api: FakeApiServer, running: Running) -> None:
+    registries = {"quay.io": {"auth": ROBOT}, "ghcr.io/Org": {"auth": ROBOT}, "gcr.io": {}}
+    config = b64encode(json.dumps({"auths": registries}).encode()).decode()
+    api.put(secret_path(RELEASE.namespace, "harbor"), {"type": COPY_TYPE, "data": {COPY_KEY: config}})
+
+    until(lambda: "SourceEntries" in reasons(api))
+    (told,) = (event for event in events(api) if event["reason"] == "SourceEntries")
+    assert told["involvedObject"]["name"] == "harbor"
+    assert 'registry "ghcr.io/Org" has upper case in its path' in told["message"]
+    assert ROBOT not in told["message"]
+    source = running.loop.sources.source("harbor")
+    assert source is not None
+    assert list(source.credentials or ()) == ["quay.io"]
+    assert not {"SourceInvalid", "SourceMissing"} & reasons(api)
+
+
+@pytest.mark.usefixtures("running")
 def test_sources_that_are_too_large_together_are_told_of(api: FakeApiServer, running: Running) -> None:
     for name in ("first", "second"):
         registries = {f"{name}-{number}.example.com": {"auth": ROBOT} for number in range(7000)}

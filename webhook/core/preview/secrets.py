@@ -90,7 +90,9 @@ class Sources:
         if unseen:
             return Expected(unseen=unseen)
         merged = merge([(name, source) for name, source in found if isinstance(source, Credentials)])
-        note = "; ".join(f"{clash.registry} is there more than once: {clash.winner} wins" for clash in merged.clashes)
+        notes = [f"{clash.registry} is there more than once: {clash.winner} wins" for clash in merged.clashes]
+        notes += [f"of {name}: {each.remark}" for name, each in found if isinstance(each, Credentials) and each.remark]
+        note = "; ".join(notes)
         try:
             return Expected(hash=content_hash(render(merged.credentials)), note=note)
         except SourceInvalid as error:

@@ -28,6 +28,7 @@ TITLES: Mapping[str, str] = {
     "PSW040": "sources there",
     "PSW041": "sources usable",
     "PSW042": "credentials log in",
+    "PSW043": "entries of sources",
     "PSW050": "copies there",
     "PSW051": "copies current",
     "PSW052": "no foreign Secret in a copy's place",

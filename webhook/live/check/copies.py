@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from webhook.core.actions import FindingReason
 from webhook.core.credential import SourceReason
 from webhook.core.preview.row import Effect, PreviewReason
-from webhook.live.check.outcome import Check, Context, Outcome, finding, unknown
+from webhook.live.check.outcome import Check, Context, Outcome, finding, note, unknown
+from webhook.live.secrets import read_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +47,16 @@ def _look(context: Context) -> Iterator[Outcome]:
             yield from _findings(code, names)
 
 
+def _look_at_entries(context: Context) -> Iterator[Outcome]:
+    sources = read_sources(context.reader, context.installed)
+    for name in context.installed.configuration.source_names:
+        credentials = sources.credentials(name)
+        if credentials is None or not credentials.remark:
+            continue
+        detail = f'source Secret "{name}": {credentials.remark}'
+        yield finding("PSW043", detail) if credentials.left_out else note("PSW043", detail)
+
+
 def _code(row: Row) -> str:
     if row.removed or row.effect is Effect.DELETE:
         return "PSW054"
@@ -75,3 +86,5 @@ def _named(row: Row) -> str:
 
 
 COPIES = Check(("PSW040", "PSW041", "PSW050", "PSW051", "PSW052", "PSW053", "PSW054", "PSW055"), _look)
+
+ENTRIES = Check(("PSW043",), _look_at_entries)

@@ -10,7 +10,7 @@ from webhook.errors import ApiError, ConfigurationInvalid, UsageError
 from webhook.live.check.certificate import CERTIFICATE
 from webhook.live.check.codes import TITLES
 from webhook.live.check.configuration import CONFIGURATION
-from webhook.live.check.copies import COPIES
+from webhook.live.check.copies import COPIES, ENTRIES
 from webhook.live.check.guards import GUARDED
 from webhook.live.check.logins import CODE as LOGINS_CODE
 from webhook.live.check.logins import logins
@@ -34,6 +34,7 @@ CHECKS: tuple[Check, ...] = (
     REGISTRATION,
     CERTIFICATE,
     CONFIGURATION,
+    ENTRIES,
     COPIES,
     PROCESSES,
     REHEARSAL,

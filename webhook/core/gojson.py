@@ -1,0 +1,64 @@
+"""Decode JSON as Go's ``encoding/json`` does, because every reader of a pull secret is written in Go.
+
+The differences to Python's decoder change which credential a reader finds: Go finds fields by their name in any case,
+passes over a field that is null, keeps the last of two equal fields, and puts U+FFFD in the place of text that is not
+UTF-8. Two equal fields that hold maps are merged. Source: Go 1.26, encoding/json (decode.go, fold.go).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DAMAGED = "\ufffd"
+"""What Go reads where there is no valid text."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_FOLDED = str.maketrans({"\u017f": "s", "\u212a": "k"})
+"""The two letters outside of ASCII that Go takes for one inside of it."""
+
+
+class JsonObject:
+    """An object as its pairs, in their order; never shown, because it holds credentials."""
+
+    __slots__ = ("pairs",)
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        self.pairs = [(_text(key), _text(value) if isinstance(value, str) else value) for key, value in pairs]
+
+    def __repr__(self) -> str:
+        return "JsonObject(…)"
+
+    def named(self, name: str) -> Iterator[object]:
+        """Yield each value that Go would put into the field ``name``, in their order."""
+        return (value for key, value in self.pairs if key.translate(_FOLDED).lower() == name)
+
+
+def decode(content: bytes) -> object:
+    """Return the document, with each object as a JsonObject; None where it is not JSON.
+
+    None stands for the failure because an exception of the decoder may hold the content.
+    """
+    try:
+        text = content.decode("utf-8", errors="surrogateescape")
+        return json.loads(
+            text, object_pairs_hook=JsonObject, parse_constant=_refuse, parse_int=_ignore, parse_float=_ignore
+        )
+    except (ValueError, RecursionError):
+        return None
+
+
+def _text(value: str) -> str:
+    return _SURROGATE.sub(DAMAGED, value)
+
+
+def _ignore(_number: str) -> int:
+    return 0  # no reader looks at a number, and Python refuses to convert a very long one
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(constant)
