@@ -80,6 +80,36 @@ def test_a_rotation_waits_for_the_source_that_cannot_be_used_and_the_recovery_is
         eventually(lambda each=each: passwords(merged, each), lambda seen: seen == {"one": "new", "two": "new"})  # type: ignore[misc]
 
 
+def test_a_namespace_that_opts_in_while_a_source_is_missing_gets_the_last_good_copy(merged: Playground) -> None:
+    put(merged, FIRST, one="1")
+    put(merged, SECOND, two="2")
+    namespace = merged.namespace(selected=True)
+    eventually(lambda: passwords(merged, namespace), lambda seen: seen == {"one": "1", "two": "2"})
+    merged.delete(merged.installation.namespace, "secrets", SECOND)
+    eventually(lambda: events(merged), lambda seen: "SourceMissing" in seen)
+    put(merged, FIRST, one="new")
+
+    other = merged.namespace(selected=True)
+
+    eventually(lambda: passwords(merged, other), lambda seen: seen == {"one": "1", "two": "2"})
+    assert passwords(merged, namespace) == {"one": "1", "two": "2"}
+
+
+def test_an_entry_that_no_reader_can_use_is_left_out_and_told_of(merged: Playground) -> None:
+    put(merged, FIRST, one="1")
+    auths = {
+        "ghcr.io/Org": {"username": "robot", "password": "x"},
+        "gcr.io": {"username": "_json_key", "password": "{\n}"},
+    }
+    data = {".dockerconfigjson": b64encode(json.dumps({"auths": auths}).encode()).decode()}
+    merged.apply(merged.installation.namespace, "Secret", SECOND, {"type": DOCKERCONFIGJSON, "data": data})
+    namespace = merged.namespace(selected=True)
+
+    eventually(lambda: passwords(merged, namespace), lambda seen: seen == {"one": "1", "gcr": "{\n}"})
+    told = eventually(lambda: events(merged), lambda seen: "SourceEntries" in seen)
+    assert "upper case in its path" in told["SourceEntries"]
+
+
 def test_sources_that_are_too_large_together_leave_the_copies_alone(merged: Playground) -> None:
     # The canonical form has the password twice: one of these fits, two do not.
     large = {"one": "x" * 250_000, "two": "2"}

@@ -135,7 +135,7 @@ class Case:
             return "impossible-credential"
         if password.endswith(("\n", "\r")) and password.startswith(("ghp_", "eyJ")):
             return "broken-token"
-        if key.endswith(("/access-token", "/refresh-token")) and alone["reader"] == "knative":
+        if alone["reader"] == "knative" and alone["image"].startswith(("access-token/", "refresh-token/")):
             return "docker-token-key"
         return ""
 

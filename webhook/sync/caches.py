@@ -111,6 +111,11 @@ class Caches:
                 return True
         return False
 
+    def has_copy(self, namespace: str, name: str) -> bool:
+        """Return whether a namespace has a Secret of a copy's name, whoever made it."""
+        table = self._copies.get(name)
+        return table is not None and table.of_namespace(namespace).get(name) is not None
+
     def state_of(self, namespace: Namespace) -> NamespaceState:
         """Return what is known of a namespace, for a plan."""
         copies = {}

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from webhook.sync.breaker import Attempt
     from webhook.sync.logins import Logins
     from webhook.sync.release import Release
+    from webhook.sync.sources import Content
 
 log = structlog.get_logger(__name__)
 
@@ -212,11 +213,20 @@ class SyncLoop:
         elif (instead := self._failure_groups.forget(name)) is not None:
             self.queue.add_later(instead, PROBE_SECONDS)
 
+    def _contents(self, namespace: str) -> tuple[dict[str, Content], dict[str, str | None]]:
+        """Return what copies may be made of in a namespace, and what to plan with.
+
+        While a source cannot be used, the last good content is for copies that are missing. Others stay as they are.
+        """
+        now, last_good = self.sources.contents(), self.sources.last_good()
+        made = {name: content for name, content in last_good.items() if not self.caches.has_copy(namespace, name)}
+        contents = made | dict(now)
+        return contents, {name: content.hash for name, content in contents.items()}
+
     def _reconcile(self, name: str) -> bool:
         """Bring a namespace up to date; whether anything had to be written."""
         for attempt in range(1, CONFLICT_ATTEMPTS + 1):
-            contents = self.sources.contents()
-            hashes = {secret: content.hash for secret, content in contents.items()}
+            contents, hashes = self._contents(name)
             plan, again = self._planner.plan(name, self.configuration, hashes)
             if again:
                 self.queue.add_later(name, again)

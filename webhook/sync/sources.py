@@ -66,7 +66,7 @@ class SourceBook:
     each be used make no copy together. ``admit(source)`` may put a problem in place of credentials, and take its time.
 
     Fail static: while any source of a pull secret is absent or invalid, there is no content, and copies that exist
-    are left as they are.
+    are left as they are. New ones are made of the last good content that this process has seen.
     """
 
     def __init__(
@@ -86,11 +86,17 @@ class SourceBook:
         self._sources: dict[str, Source] = {}
         self._pull_secrets: tuple[PullSecret, ...] = ()
         self._made = _Made({}, {}, {})
+        self._last_good: dict[str, tuple[PullSecret, Content]] = {}
 
     def configure(self, configuration: Configuration) -> None:
         """Take the pull secrets of a new configuration."""
         with self._lock:
             self._pull_secrets = configuration.pull_secrets
+            self._last_good = {
+                entry.name: kept
+                for entry in configuration.pull_secrets
+                if (kept := self._last_good.get(entry.name)) is not None and kept[0] == entry
+            }
             # What is no longer watched grows stale: named again later, it must be read again first.
             self._sources = {name: self._sources[name] for name in configuration.source_names if name in self._sources}
             before, self._made = self._made, self._make()
@@ -123,6 +129,10 @@ class SourceBook:
     def contents(self) -> Mapping[str, Content]:
         """Return the content by pull secret; one whose sources are not all usable has none."""
         return self._made.contents
+
+    def last_good(self) -> Mapping[str, Content]:
+        """Return the last content of each pull secret that has none now, if it is configured as it was then."""
+        return {name: kept[1] for name in self._made.problems if (kept := self._last_good.get(name)) is not None}
 
     def problems(self) -> Mapping[str, SourceInvalid]:
         """Return by pull secret why it has no content."""
@@ -159,9 +169,12 @@ class SourceBook:
                 made.problems[entry.name] = problem
                 continue
             try:
-                made.contents[entry.name] = _content(sources)
+                content = _content(sources)
             except SourceInvalid as error:
                 made.problems[entry.name] = made.refusals[entry.name] = error
+            else:
+                made.contents[entry.name] = content
+                self._last_good[entry.name] = (entry, content)
         return made
 
 

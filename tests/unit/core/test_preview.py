@@ -396,7 +396,7 @@ def test_a_copy_that_would_be_too_large_is_a_problem() -> None:
     )
 
     assert (effect, reason) == ("problem", "source-unavailable")
-    assert why.startswith("nothing is copied: the merged sources have ")
+    assert why.startswith("its sources cannot be copied now: the merged sources have ")
 
 
 def test_of_a_namespace_that_is_there_twice_the_last_one_counts() -> None:
@@ -448,7 +448,7 @@ def test_a_source_that_must_not_be_copied_is_a_problem_of_its_own_and_of_the_cop
 
     assert (result.rows[0].effect, result.rows[0].reason) == ("problem", reason)
     assert (result.rows[-1].effect, result.rows[-1].reason) == ("problem", "source-unavailable")
-    assert result.rows[-1].why == f"nothing is copied: {result.rows[0].why}"
+    assert result.rows[-1].why == f"its sources cannot be copied now: {result.rows[0].why}"
     assert "hunter2" not in repr(result)
 
 

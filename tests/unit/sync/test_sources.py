@@ -110,6 +110,20 @@ def test_a_source_that_fails_takes_the_content_away_and_says_why(book: Book, pro
     assert book.book.problems() == {"pull": problem.problem, "alone": problem.problem}
 
 
+def test_the_last_good_content_is_kept_while_the_pull_secret_is_configured_in_the_same_way(book: Book) -> None:
+    for name in ("harbor", "ghcr"):
+        book.book.take(source(name))
+    before = book.contents()
+    assert book.book.last_good() == {}
+
+    book.book.take(absent_source("ghcr"))
+    book.book.take(source("harbor", "new", version=2))
+
+    assert {name: content.payload for name, content in book.book.last_good().items()} == {"pull": before["pull"]}
+    book.book.configure(Configuration((PullSecret("pull", ("ghcr",)),)))
+    assert book.book.last_good() == {}
+
+
 def test_a_source_that_is_back_brings_the_new_content(book: Book) -> None:
     book.book.take(source("ghcr"))
     book.book.take(source("harbor", "old"))

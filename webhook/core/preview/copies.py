@@ -81,7 +81,7 @@ def _outcome(entry: PullSecret, plan: NamespacePlan, expected: Expected) -> tupl
         why = "a Secret of this name is there that pull-secret-webhook did not make: it is left alone, rename it"
         return Effect.PROBLEM, finding, why
     if finding is FindingReason.SOURCE_UNAVAILABLE:
-        return Effect.PROBLEM, finding, f"nothing is copied: {expected.problem}"
+        return Effect.PROBLEM, finding, f"its sources cannot be copied now: {expected.problem}"
     write = next((write for write in plan.copies if write.name == entry.name), None)
     if write is None:
         effect, reason = Effect.NONE, PreviewReason.COPY_CURRENT
