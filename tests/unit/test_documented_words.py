@@ -12,7 +12,7 @@ from webhook.core.explain import gates
 from webhook.core.explain.step import Verdict
 from webhook.core.exposure import Exposure
 from webhook.core.model import DEFAULT_OPT_IN_LABEL
-from webhook.core.ownership import RELEASE_LABEL, RELEASE_NAMESPACE_LABEL
+from webhook.core.ownership import NAMESPACE_UID_LABEL, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL
 from webhook.core.preview.row import Effect
 from webhook.core.selection import DECLINE_ANNOTATION
 from webhook.live.check.codes import TITLES
@@ -50,6 +50,7 @@ def test_the_documented_labels_and_annotations_are_those_that_there_are() -> Non
     text = "".join(page.read_text() for page in PAGES)
     documented = set(re.findall(r"(?<![\w.])pullsecrets\.webhook/[a-z-]*[a-z](?!\w)", text))
     ours = {DEFAULT_OPT_IN_LABEL, DECLINE_ANNOTATION, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL, MODE_ANNOTATION}
+    ours.add(NAMESPACE_UID_LABEL)
     assert documented == ours
 
 
