@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tests.cluster import programs
 from tests.cluster.api import Api
 from tests.cluster.cluster import Cluster
-from tests.integration.denier import ADMISSION, SECRETS_RULE, WRITES, Denier
+from tests.integration.denier import Denier, denying_policy
 from tests.integration.playground import eventually
 
 if TYPE_CHECKING:
@@ -216,28 +216,9 @@ class Answers:
 
     @contextmanager
     def _policy(self, name: str, reason: str) -> Iterator[None]:
-        validation = {"expression": "false", "message": "never", **({"reason": reason} if reason else {})}
-        rules = [{**SECRETS_RULE, "operations": WRITES}]
-        selector = {"matchLabels": {"answers": "all"}}
-        policy = {
-            "failurePolicy": "Fail",
-            "matchConstraints": {"resourceRules": rules, "namespaceSelector": selector},
-            "validations": [validation],
-        }
-        binding = {"policyName": name, "validationActions": ["Deny"]}
-        meta = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": name}}
-        objects = (
-            ("validatingadmissionpolicies", "ValidatingAdmissionPolicy", policy),
-            ("validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", binding),
-        )
-        for plural, kind, spec in objects:
-            self._api.call("POST", f"{ADMISSION}/{plural}", {**meta, "kind": kind, "spec": spec})
-        try:
+        with denying_policy(self._api, name, {"answers": "all"}, reason):
             yield
-        finally:
-            for plural, _, _ in reversed(objects):
-                self._api.call("DELETE", f"{ADMISSION}/{plural}/{name}")
-            self._once_allowed()
+        self._once_allowed()
 
     @contextmanager
     def _webhook(self, name: str, path: str, **options: Any) -> Iterator[None]:  # noqa: ANN401 (Denier's own)

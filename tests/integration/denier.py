@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from tests.cluster.api import Api
     from tests.cluster.cluster import Cluster
 
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
@@ -64,8 +65,9 @@ class Denier:
         timeout: int = 10,
         mutating: bool = False,
         url: str = "",
+        by: str = "",
     ) -> Iterator[None]:
-        """Have the API server call the webhook for Secrets in the namespaces with these labels."""
+        """Have the API server call the webhook for Secrets in the namespaces with these labels; ``by`` one user."""
         plural = "mutatingwebhookconfigurations" if mutating else "validatingwebhookconfigurations"
         webhook = {
             "name": name,
@@ -76,6 +78,7 @@ class Denier:
             "sideEffects": "None",
             "admissionReviewVersions": ["v1"],
             "timeoutSeconds": timeout,
+            "matchConditions": [{"name": "by", "expression": f"'{by}' in ['', request.userInfo.username]"}],
         }
         kind = "MutatingWebhookConfiguration" if mutating else "ValidatingWebhookConfiguration"
         body = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": name}}
@@ -97,6 +100,32 @@ class Denier:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+@contextmanager
+def denying_policy(api: Api, name: str, namespaces: Mapping[str, str], reason: str = "") -> Iterator[None]:
+    """Have a ValidatingAdmissionPolicy deny every write of a Secret in the namespaces with these labels."""
+    policy = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {
+            "resourceRules": [{**SECRETS_RULE, "operations": WRITES}],
+            "namespaceSelector": {"matchLabels": dict(namespaces)},
+        },
+        "validations": [{"expression": "false", "message": "never", **({"reason": reason} if reason else {})}],
+    }
+    binding = {"policyName": name, "validationActions": ["Deny"]}
+    meta = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": name}}
+    objects = (
+        ("validatingadmissionpolicies", "ValidatingAdmissionPolicy", policy),
+        ("validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", binding),
+    )
+    for plural, kind, spec in objects:
+        api.call("POST", f"{ADMISSION}/{plural}", {**meta, "kind": kind, "spec": spec})
+    try:
+        yield
+    finally:
+        for plural, _, _ in reversed(objects):
+            api.call("DELETE", f"{ADMISSION}/{plural}/{name}")
 
 
 class _Server(ThreadingHTTPServer):
