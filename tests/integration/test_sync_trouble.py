@@ -26,8 +26,7 @@ SECONDS = float(os.environ.get("TROUBLE_SECONDS", "25"))
 RUNS = int(os.environ.get("TROUBLE_SEEDS", "1"))
 FIRST = int(os.environ.get("TROUBLE_SEED") or random.SystemRandom().randrange(1_000_000))
 RIGHT_SECONDS = 10.0
-MOST_SECONDS = 60.0
-"""How long to look on after it was to be right, to tell what is late from what stays wrong."""
+START_SECONDS = 60.0
 
 
 @pytest.mark.parametrize("run", range(RUNS))
@@ -43,12 +42,11 @@ def test_after_random_trouble_all_is_right(cluster: Cluster, run: int) -> None:
         flags = ((), (f"--config={late.directory / file.name}",))
         with two_controllers(lambda number: remote_sync(ours, f"sync-{number}", *flags[number])) as remotes:
             trouble = Trouble(ours, remotes, late, webhook, seed)
-            await_right(trouble, time.monotonic(), MOST_SECONDS)
+            await_right(trouble, time.monotonic(), START_SECONDS)
             trouble.begin()
             time.sleep(SECONDS)
             trouble.end()
             ended = time.monotonic()
-            took = await_right(trouble, ended, RIGHT_SECONDS + MOST_SECONDS)
-            print(f"right {took:.1f} s after the end of {sorted(trouble.done.items())}")
-            assert took <= RIGHT_SECONDS, f"seed {seed}"
+            print(f"{sorted(trouble.done.items())}")
+            print(f"right {await_right(trouble, ended, RIGHT_SECONDS):.1f} s after the end")
             assert all(remote.alive for remote in remotes)
