@@ -10,17 +10,17 @@ ARG BUILD_IMAGE=${BASE_IMAGE}
 FROM ${BASE_IMAGE} AS base
 
 FROM ${BUILD_IMAGE} AS build
-ARG UV_VERSION=0.13.9
 ENV UV_PROJECT_ENVIRONMENT=/opt/pullsecrets \
     UV_PYTHON_DOWNLOADS=never \
     UV_LINK_MODE=copy \
     UV_COMPILE_BYTECODE=1 \
     UV_NO_CACHE=1
 WORKDIR /src
+COPY .ci/uv.txt .ci/uv.txt
 # Behind a proxy that signs TLS itself its authority comes as the build secret `ca-bundle`, and stays out of the image.
 RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     if [ -s /run/secrets/ca-bundle ]; then export PIP_CERT=/run/secrets/ca-bundle; fi && \
-    python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir "uv==${UV_VERSION}"
+    python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir --require-hashes -r .ci/uv.txt
 # What changes seldom comes first: a change of the sources reuses the layer of the dependencies.
 COPY pyproject.toml uv.lock README.md LICENSE ./
 RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \

@@ -94,6 +94,6 @@ clean: ## remove what was built here; the cluster's binary stays in the user's c
 	rm -rf .venv dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(READY): pyproject.toml uv.lock
-	@test -x "$(UV)" || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet uv; }
+	@test -x "$(UV)" || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet --require-hashes -r .ci/uv.txt; }
 	$(UV) sync --quiet --frozen --inexact --compile-bytecode
 	@touch $@

