@@ -1,4 +1,4 @@
-"""Whose failure each of the answers is that were captured from a real API server, and from what stands before one.
+"""Each answer captured from a real API server, or from what stands before one, is classified: whose failure is it?
 
 ``python -m tests.integration.answers`` captures the first kind again; an integration test compares.
 """
