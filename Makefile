@@ -54,6 +54,7 @@ fuzz: $(READY) ## what strangers write, thrown at what reads it, led by coverage
 	for target in $(notdir $(wildcard tests/fuzz/corpus/*)); do \
 	  nice $(RUN)/python -m tests.fuzz $$target --seconds=$(FUZZ_SECONDS) || exit 1; \
 	done
+	HOSTILE_SECONDS=$(FUZZ_SECONDS) $(PYTEST) -q -s tests/integration/test_hostile_http.py -k mixture
 
 bench: bench-admission bench-sync ## measure everything; writes JSON and plots into tests/bench/results
 	$(UV) sync --quiet --frozen --inexact --group bench

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from tests.integration.serving import LOOPBACK, Serving, exchange, post
-from webhook.admission.acceptor import allow_files
+from webhook.http.limits import allow_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 _METHODS = ("POST", "POST", "POST", "POST", "POST", "GET", "PUT", "DELETE", "OPTIONS", "HEAD", "TRACE", "FOO", "post")
 _RIGHT_PATHS = ("/mutate", "/mutate?timeout=5s", "/mutate?", "/%6dutate", "http://x/mutate")
-_WRONG_PATHS = ("/mutate/", "//mutate", "/mutate%00", "/", "*")
+_WRONG_PATHS = ("/mutate/", "//mutate", "/mutate%00", "/mutate#", "/", "*")
 _HARMLESS = (
-    b"Host: webhook",
+    b"X-Forwarded-Host: webhook",
     b"Content-Encoding: identity",
     b"content-type: APPLICATION/JSON ; charset=utf-8",
     b"Connection: close",
@@ -28,6 +28,8 @@ _HARMFUL = (
     b"Content-Length: 99999999999999999999999",
     b"Content-Length: 7340033",
     b"Transfer-Encoding: gzip",
+    b"Host: webhook",
+    b"Content-Encoding: identity",
     b"X\xff: \xfe",
     b": empty",
     b"no colon",
@@ -44,6 +46,8 @@ def requests(draw: st.DrawFn, body: bytes) -> tuple[str, bytes]:
     target = draw(st.sampled_from(paths) if draw(st.integers(0, 9)) else st.text("/%?#a.é", min_size=1, max_size=6))
     version = draw(st.sampled_from(["HTTP/1.1"] * 15 + ["HTTP/1.0", "HTTP/2.0", "HTTP/1.12", "http/1.1", ""]))
     lines = [f"{method} {target} {version}".encode(), b"Content-Type: application/json"]
+    if draw(st.integers(0, 9)):
+        lines.append(b"Host: webhook")
     lines += draw(st.lists(st.sampled_from(_HARMLESS), max_size=3))
     if draw(st.integers(0, 3)) == 3:
         lines.append(draw(st.sampled_from(_HARMFUL) | st.binary(max_size=12)))

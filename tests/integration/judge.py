@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Json = Any
 
+LONGEST_UID = 256
 SAFE_DEPTH = 200
 SAFE_DIGITS = 100
 
@@ -156,7 +157,9 @@ def _is_review(document: Json) -> bool:
         return False
     uid = document["request"].get("uid")
     return (
-        (document.get("apiVersion"), document.get("kind")) == (API_VERSION, KIND) and isinstance(uid, str) and uid != ""
+        (document.get("apiVersion"), document.get("kind")) == (API_VERSION, KIND)
+        and isinstance(uid, str)
+        and 0 < len(uid.encode(errors="surrogatepass")) <= LONGEST_UID
     )
 
 

@@ -15,14 +15,14 @@ from webhook.admission.endpoint import MutateEndpoint
 from webhook.admission.handler import Answer
 from webhook.admission.server import AdmissionListener
 from webhook.core.model import Reason
+from webhook.http.traffic import Traffic
 from webhook.observe.background import bind, in_background
 from webhook.observe.metrics import AdmissionMetrics
-from webhook.observe.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from webhook.admission.protocol import Deadlines
+    from webhook.http.limits import Deadlines
 
 DAY = timedelta(days=1)
 AUTHORITY = issue_authority(datetime.now(UTC), DAY)

@@ -17,7 +17,7 @@ from certs.authority import issue_authority, issue_leaf
 from tests.cluster.processes import COMMAND, clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from certs.authority import Leaf
@@ -173,15 +173,22 @@ def serving(
     configuration: str = CONFIGURATION.replace("NAME", "registry"),
     environment: Mapping[str, str] | None = None,
     ready: bool = True,
+    prefix: Sequence[str] = (),
 ) -> Iterator[Serving]:
-    """Start ``serve`` in a folder of its own, with more flags if need be, wait until it is ready or serves; end it."""
+    """Start ``serve`` in a folder of its own, with more flags if need be, wait until it is ready or serves; end it.
+
+    ``prefix`` is a command that runs the rest of its arguments.
+    """
     files = Files(folder)
     files.configure(configuration)
     files.certify(new_leaf())
     with (
         (folder / "log").open("w") as log,
         subprocess.Popen(
-            [*files.arguments(), *flags], stderr=log, text=True, env={**clean_environment(), **(environment or {})}
+            [*prefix, *files.arguments(), *flags],
+            stderr=log,
+            text=True,
+            env={**clean_environment(), **(environment or {})},
         ) as process,
     ):
         try:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from tests.integration.port import connected, listening
-from webhook.admission.protocol import Deadlines
+from webhook.http.limits import Deadlines
 
 if TYPE_CHECKING:
     import ssl

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.integration.port import PATIENCE, connected, listening
-from webhook.admission.protocol import Deadlines
+from webhook.http.limits import Deadlines
 
 SHORT, LONG = 0.2, 60.0
 

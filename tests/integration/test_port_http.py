@@ -9,8 +9,8 @@ import pytest
 from tests.integration.port import connected, echo, listening, serving
 from tests.unit.polling import until
 from webhook.admission.endpoint import MutateEndpoint
+from webhook.http.traffic import Traffic
 from webhook.observe.metrics import AdmissionMetrics
-from webhook.observe.traffic import Traffic
 
 if TYPE_CHECKING:
     from webhook.admission.handler import Answer

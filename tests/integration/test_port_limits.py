@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.port import PATIENCE, connected, echo, serving
+from tests.integration.serving import is_closed
 from tests.unit.polling import until
 from webhook.admission.endpoint import LARGEST_BODY, MOST_HELD_BY_LARGE, MOST_HELD_BYTES, SMALL_BODY, MutateEndpoint
-from webhook.admission.protocol import Deadlines
+from webhook.http.limits import Deadlines
+from webhook.http.traffic import Traffic
 from webhook.observe.metrics import AdmissionMetrics
-from webhook.observe.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +67,7 @@ def test_bytes_are_held_while_a_body_comes_and_given_back_after_it() -> None:
         assert (admission.traffic.held_bytes, admission.traffic.received_bytes) == (0, 10)
 
 
-@pytest.mark.parametrize("headers", [(), ("Expect: 100-continue",)], ids=["short way", "uvicorn's way"])
+@pytest.mark.parametrize("headers", [(), ("Expect: 100-continue",)], ids=["the service", "the application"])
 def test_bytes_are_given_back_when_the_client_goes_away(headers: tuple[str, ...]) -> None:
     with port() as admission:
         with connected(admission.number) as connection:
@@ -106,7 +107,7 @@ def test_a_body_is_refused_while_it_comes(held: int, size: int) -> None:
         until(lambda: admission.traffic.held_bytes == held)
 
 
-@pytest.mark.parametrize("path", ["/mutate", "/other"], ids=["short way", "uvicorn's way"])
+@pytest.mark.parametrize("path", ["/mutate", "/other"], ids=["the service", "the application"])
 def test_a_refused_client_that_goes_on_sending_gets_its_answer_and_is_cut_off(path: str) -> None:
     start = head(LARGEST_BODY + 1, path=path)
     with port(Deadlines(farewell=0.2, body=PATIENCE)) as admission, connected(admission.number) as connection:
@@ -120,15 +121,33 @@ def test_a_refused_client_that_goes_on_sending_gets_its_answer_and_is_cut_off(pa
         assert admission.traffic.received_bytes == 0
 
 
-def test_connections_beyond_the_limit_are_closed_at_once_and_counted() -> None:
+def test_connections_beyond_the_limit_are_closed_at_once_and_counted_while_all_are_in_use() -> None:
     with port(most=2) as admission:
-        with connected(admission.number), connected(admission.number):
+        with connected(admission.number) as one, connected(admission.number) as other:
+            for connection in (one, other):
+                connection.sendall(head(2) + b"{}")
+                assert connection.recv(1000).endswith(b"{}")
+                connection.sendall(head(2) + b"{")
+            until(lambda: admission.traffic.requests == 2)
             for _ in range(3):
                 with socket.create_connection(("127.0.0.1", admission.number), timeout=PATIENCE) as surplus:
                     assert surplus.recv(1) == b""
             assert (admission.traffic.connections, admission.traffic.refused_connections) == (2, 3)
+            assert admission.traffic.rejected == {"full": 3}
         until(lambda: admission.traffic.connections == 0)
         assert admission.ask(head(2, "Connection: close") + b"{}").endswith(b"{}")
+
+
+def test_the_oldest_connection_that_never_had_an_accepted_request_makes_room() -> None:
+    with port(most=2) as admission, connected(admission.number) as known:
+        known.sendall(head(2) + b"{}")
+        assert known.recv(1000).endswith(b"{}")
+        with connected(admission.number) as silent:
+            assert admission.ask(head(2, "Connection: close") + b"{}").endswith(b"{}")
+            assert is_closed(silent)
+        known.sendall(head(2, "Connection: close") + b"{}")
+        assert known.recv(1000).endswith(b"{}")
+        assert (admission.traffic.refused_connections, admission.traffic.rejected) == (0, {"evicted": 1})
 
 
 def test_handshakes_that_fail_are_counted_and_hold_no_place() -> None:

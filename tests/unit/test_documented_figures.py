@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.documented import DOCS
-from webhook.admission.acceptor import MOST_CONNECTIONS
-from webhook.admission.endpoint import LARGEST_BODY, MOST_HELD_BYTES, SMALL_BODY
-from webhook.admission.protocol import Deadlines
+from webhook.admission.endpoint import HEAVY_BODY, LARGEST_BODY, MOST_HELD_BYTES, SMALL_BODY
+from webhook.admission.review import LONGEST_UID
+from webhook.admission.strictness import LONGEST_NUMBER, MOST_CONSPICUOUS
 from webhook.cli.check import LOOK_SECONDS
 from webhook.cli.cleanup import LINES
 from webhook.core.dockerconfig import LARGEST_COPY
+from webhook.core.inject import MOST_IMAGES
+from webhook.core.subject import MOST_ENTRIES
+from webhook.http.limits import ADMISSION, METRICS, Deadlines
+from webhook.http.rejections import CAUSES
 from webhook.kube.connections import KEEPALIVE_IDLE, KEEPALIVE_INTERVAL
 from webhook.kube.lease import Timing
 from webhook.kube.reflector import BACKOFF_BASE, BACKOFF_CAP, INACTIVITY_SECONDS
@@ -35,9 +39,38 @@ LEASE = Timing()
         ),
         ("injection.md", f"A replica holds {MOST_HELD_BYTES // MIB} MiB of bodies at once"),
         ("injection.md", f"Reviews of up to {SMALL_BODY // KIB} KiB that come in one piece"),
-        ("injection.md", f"It serves {MOST_CONNECTIONS:,} connections at once"),
+        ("injection.md", f"It serves {ADMISSION.connections:,} connections at once"),
+        *(
+            ("serving.md", sentence)
+            for sentence in (
+                f"| connections | {ADMISSION.connections:,} | {METRICS.connections} |",
+                f"headers | {ADMISSION.head_bytes // KIB} KiB | {METRICS.head_bytes // KIB} KiB |",
+                f"| fewer than {ADMISSION.headers} | fewer than {METRICS.headers} |",
+                f"path and query | {ADMISSION.target_bytes // KIB} KiB | {METRICS.target_bytes // KIB} KiB |",
+                f"| bytes of a body | {LARGEST_BODY // MIB} MiB |",
+                f"| bytes of all bodies | {MOST_HELD_BYTES // MIB} MiB |",
+                f"trailers | {ADMISSION.chunk_bytes // KIB} KiB more than the body |",
+                f"one connection | {ADMISSION.pipeline_bytes // KIB} KiB | {METRICS.pipeline_bytes // KIB} KiB |",
+                f"answers at once | {ADMISSION.applications} | {METRICS.applications} |",
+                f"does not read | {ADMISSION.unread_bytes // KIB} KiB | {METRICS.unread_bytes // KIB} KiB |",
+                f"all connections | {ADMISSION.kept_bytes // MIB} MiB | {METRICS.kept_bytes // MIB} MiB |",
+                f"than {HEAVY_BODY // KIB} KiB is worked out in another thread",
+                f"| TLS handshake | {CLIENT.handshake:g} |",
+                f"first byte | {CLIENT.header:g} |",
+                f"| body | {CLIENT.body:g} |",
+                f"once {ADMISSION.unread_bytes // KIB} KiB wait | {CLIENT.answer:g} |",
+                f"| idle | {CLIENT.idle:g} |",
+                f"the connection is cut | {CLIENT.farewell:g} |",
+                f"| `uid` | {LONGEST_UID} bytes |",
+                f"of a Pod | {MOST_IMAGES:,} are looked at |",
+                f"references | {MOST_ENTRIES:,} |",
+                f"of a number | {LONGEST_NUMBER:,} |",
+                f"hundreds of digits | {MOST_CONSPICUOUS:,} |",
+                *(f"| `{cause}` | {meaning} |" for cause, meaning in CAUSES.items()),
+            )
+        ),
         ("metrics.md", f"at most {MOST_HELD_BYTES // MIB} MiB, beyond which requests get 429"),
-        ("metrics.md", f"because {MOST_CONNECTIONS:,} were open"),
+        ("metrics.md", f"because {ADMISSION.connections:,} were open"),
         ("metrics.md", f"took more than {CLIENT.handshake:g} seconds"),
         ("architecture.md", f"Idle connections live for {CLIENT.idle:g} s"),
         ("architecture.md", f"After {LEASE.renew_deadline:g} s without success it no longer calls itself leader"),

@@ -11,9 +11,9 @@ from tests.unit.documented import DOCS, PAGES, ROOT, first_column, names, rows, 
 from tests.unit.observe.statuses import STATUS
 from webhook.admission.handler import Answer
 from webhook.core.model import Reason
+from webhook.http.traffic import Traffic
 from webhook.observe.metrics import AdmissionMetrics, ProcessMetrics
 from webhook.observe.sync_metrics import SyncMetrics
-from webhook.observe.traffic import Traffic
 from webhook.sync.outcome import Result
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 
+from webhook.admission.endpoint import MUTATE_PATH
+
 if TYPE_CHECKING:
     from fastapi import Request
     from starlette.types import Receive, Scope, Send
 
     from webhook.admission.endpoint import MutateEndpoint
-
-MUTATE_PATH = "/mutate"
 
 
 class AdmissionApp(FastAPI):

@@ -44,6 +44,10 @@ class DecisionLog:
             self._log.debug("admission decided", names=answer.added, **_about(answer))
 
 
+LONGEST_NAME = 253
+"""Characters of a name in the log; the API server allows no longer ones, but a stranger may send them."""
+
+
 def _unfinished(generate_name: str) -> str:
     """Return ``web-7d5c9c7b9f-*`` for a name that the API server will make up: no finished name has a star."""
     return f"{generate_name}*" if generate_name else ""
@@ -52,9 +56,9 @@ def _unfinished(generate_name: str) -> str:
 def _about(answer: Answer) -> dict[str, str]:
     return {
         "uid": answer.uid,
-        "namespace": answer.namespace,
+        "namespace": answer.namespace[:LONGEST_NAME],
         "resource": answer.resource,
-        "object": answer.name or _unfinished(answer.generate_name),
+        "object": answer.name[:LONGEST_NAME] or _unfinished(answer.generate_name[:LONGEST_NAME]),
         "operation": answer.operation,
         "reason": answer.reason.value,
     }

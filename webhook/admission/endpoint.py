@@ -1,7 +1,7 @@
-"""The endpoint ``/mutate``: HTTP around the handler, and nothing between it and the server.
+"""Answer requests to ``/mutate``: HTTP around the handler.
 
-It is an ASGI application ahead of FastAPI's router, which costs more than everything else that a request needs (see
-app). Our own protocol takes a shorter way still, by the same checks and the same :meth:`MutateEndpoint.reply`.
+The protocol of the port calls the endpoint directly for each POST, see webhook/http/port.py. It is an ASGI application
+too, ahead of FastAPI's router, for all other methods.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from webhook.admission.reply import JSON, Refusal, Reply
 from webhook.admission.review import BadReview
+from webhook.http.reply import JSON, Refusal, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from webhook.admission.handler import Answer
-    from webhook.admission.reply import Header
-    from webhook.observe.traffic import Traffic
+    from webhook.http.head import Head
+    from webhook.http.reply import Header
+    from webhook.http.traffic import Traffic
 
 log = structlog.get_logger(__name__)
+
+MUTATE_PATH = "/mutate"
 
 LARGEST_BODY = 7 * 1024 * 1024
 """Bytes. As controller-runtime's bound: the API server's request limit of 3 MiB, twice for object and oldObject, and
@@ -37,6 +40,9 @@ MOST_HELD_BY_LARGE = MOST_HELD_BYTES * 3 // 4
 SMALL_BODY = 64 * 1024
 """Bytes. Larger ones have to leave the last quarter to these: most reviews are a tenth of that, and a flood of large
 bodies shall not keep them out."""
+
+HEAVY_BODY = 256 * 1024
+"""Bytes. Up to this size an answer takes less than a millisecond; larger ones are worked out beside the event loop."""
 
 _TOO_LARGE = f"the body is larger than {LARGEST_BODY} bytes"
 _TOO_MUCH = "too many requests are being read"
@@ -63,6 +69,8 @@ class MutateEndpoint:
     While :attr:`draining`, each answer closes its connection, so that clients come back to another replica.
     """
 
+    path = MUTATE_PATH
+
     def __init__(self, handle: Callable[[bytes], Answer], observer: Observer, traffic: Traffic) -> None:
         self._handle = handle
         self._observer = observer
@@ -74,7 +82,8 @@ class MutateEndpoint:
         self.traffic.requests += 1
         try:
             try:
-                check_head(scope["method"], scope["headers"], self.traffic)
+                check_head(scope["method"], scope["headers"])
+                check_length(_announced(scope["headers"]), self.traffic)
                 reply = self.reply(await _read_body(receive, self.traffic))
             except Refusal as refusal:
                 reply = self.refuse(refusal)
@@ -85,19 +94,50 @@ class MutateEndpoint:
         finally:
             self.traffic.requests -= 1
 
+    def check(self, head: Head, length: int) -> None:
+        """Raise Refusal for a POST whose body need not be read."""
+        if not head.accepted:
+            check_head(head.method, head.headers)
+            head.accepted = True
+        if length > SMALL_BODY:
+            check_length(length, self.traffic)
+
+    def check_body(self, size: int) -> None:
+        """Raise Refusal when so many bytes of a body, or those of all bodies, are too many."""
+        check_body(size, self.traffic)
+
+    def is_heavy(self, body: bytes) -> bool:
+        """Return whether the answer takes more than a few milliseconds."""
+        return len(body) > HEAVY_BODY
+
     def reply(self, body: bytes) -> Reply:
         """Return the reply to a request whose head has been accepted and whose body is complete."""
         started = perf_counter()
+        result = self._look_at(body)
+        return self._told(result, perf_counter() - started)
+
+    def work(self, body: bytes) -> Callable[[], Reply]:
+        """Work out the answer, in any thread; return what counts it and makes the reply, on the event loop."""
+        started = perf_counter()
+        result = self._look_at(body)
+        seconds = perf_counter() - started
+        return lambda: self._told(result, seconds)
+
+    def _told(self, result: Answer | Refusal, seconds: float) -> Reply:
+        if isinstance(result, Refusal):
+            return self.refuse(result)
+        self._observer.answered(result, seconds)
+        return Reply(200, result.body, closes=self.draining)
+
+    def _look_at(self, body: bytes) -> Answer | Refusal:
         try:
-            answer = self._handle(body)
+            return self._handle(body)
         except BadReview as error:
-            return self.refuse(Refusal(error.status, str(error)))
+            return Refusal(error.status, str(error))
         except Exception:
             # A defect before there was a uid to answer to. What is not answered here would become a 5xx.
             log.exception("admission review not read")
-            return self.refuse(Refusal(400, "the review could not be read"))
-        self._observer.answered(answer, perf_counter() - started)
-        return Reply(200, answer.body, closes=self.draining)
+            return Refusal(400, "the review could not be read")
 
     def refuse(self, refusal: Refusal) -> Reply:
         """Return the reply that says why a request is refused."""
@@ -105,22 +145,24 @@ class MutateEndpoint:
         return refusal.reply
 
 
-def check_head(method: str, headers: Iterable[Header], traffic: Traffic) -> None:
-    """Raise Refusal for a request whose body need not be looked at; names of headers are in lower case."""
+def check_head(method: str, headers: Iterable[Header]) -> None:
+    """Raise Refusal for a head that is none of a review; names of headers are in lower case."""
     if method != "POST":
         raise Refusal(405, "only POST is answered here", (b"allow", b"POST"))
-    content_type, encoding, length = b"", b"", 0
+    content_type, encoding = b"", b""
     for name, value in headers:
         if name == b"content-type":
             content_type = value
         elif name == b"content-encoding":
             encoding = value
-        elif name == b"content-length":
-            length = int(value)
     if content_type != JSON and content_type.partition(b";")[0].strip().lower() != JSON:
         raise Refusal(415, "the Content-Type must be application/json")
     if encoding and encoding.strip().lower() != b"identity":
         raise Refusal(415, "a Content-Encoding is not accepted")
+
+
+def check_length(length: int, traffic: Traffic) -> None:
+    """Raise Refusal for a body that is announced to be too large, or that there is no room for."""
     if length > LARGEST_BODY:
         raise Refusal(413, _TOO_LARGE)
     if length > SMALL_BODY and traffic.held_bytes + length > MOST_HELD_BY_LARGE:
@@ -133,6 +175,10 @@ def check_body(size: int, traffic: Traffic) -> None:
         raise Refusal(413, _TOO_LARGE)
     if traffic.held_bytes > (MOST_HELD_BYTES if size <= SMALL_BODY else MOST_HELD_BY_LARGE):
         raise Refusal(429, _TOO_MUCH, _RETRY_AFTER)
+
+
+def _announced(headers: Iterable[Header]) -> int:
+    return next((int(value) for name, value in headers if name == b"content-length"), 0)
 
 
 async def _read_body(receive: Receive, traffic: Traffic) -> bytes:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from webhook.observe.traffic import Traffic
+    from webhook.http.traffic import Traffic
 
-BYTES_OF_CONNECTION = 60 * 1024
+BYTES_OF_CONNECTION = 20 * 1024
 """What one takes, mostly for its TLS session."""
 
 WORTH_IT = 16 * 1024 * 1024

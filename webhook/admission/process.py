@@ -13,7 +13,6 @@ import uvloop
 from certs.files import CertificateFiles
 from certs.reload import ServingCertificate
 from webhook.admission import memory
-from webhook.admission.acceptor import allow_files
 from webhook.admission.app import AdmissionApp
 from webhook.admission.certificate import CertificateIntake
 from webhook.admission.cluster import ClusterWatches
@@ -25,12 +24,13 @@ from webhook.admission.server import AdmissionListener, serve_until_signalled
 from webhook.config.file import ConfigurationFile
 from webhook.core.scope import scope_of
 from webhook.errors import UsageError
+from webhook.http.limits import allow_files
+from webhook.http.traffic import Traffic
 from webhook.observe.background import bind
 from webhook.observe.health import Health
 from webhook.observe.listener import Listener
 from webhook.observe.metrics import AdmissionMetrics
 from webhook.observe.ops import ops_app
-from webhook.observe.traffic import Traffic
 
 if TYPE_CHECKING:
     import ssl
@@ -148,7 +148,7 @@ class _Process:
         context, callers = self._serving_certificate.context, self._options.callers
         admission = AdmissionListener(AdmissionApp(self._endpoint), secure, context, callers=callers)
         ops = ops_app(self._health, self._metrics.registry, allowed_hosts=self._options.allowed_hosts)
-        return admission, Listener(ops, plain)
+        return admission, Listener(ops, plain, self._metrics.port_traffic)
 
     def take_certificate(self, stop: threading.Event) -> None:
         """Take the certificate into use, and each that follows it."""

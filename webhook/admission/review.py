@@ -14,7 +14,7 @@ import msgspec
 from webhook.admission.strictness import check_strictly
 from webhook.core.inject import References
 from webhook.core.jsonpatch import additions
-from webhook.core.subject import AdmittedObject  # noqa: TC001 - msgspec evaluates the annotation
+from webhook.core.subject import AdmittedObject, LargeObject  # noqa: TC001 - msgspec evaluates the annotations
 from webhook.errors import PullSecretsError
 
 if TYPE_CHECKING:
@@ -46,8 +46,15 @@ class GroupVersionResource(msgspec.Struct, gc=False):
     resource: str | None = None
 
 
+LONGEST_UID = 256
+"""Bytes. The API server's have 36."""
+
+BOUNDED_BODY = 64 * 1024
+"""Bytes. In a larger body, what a decision reads is counted before it is decoded."""
+
+
 class _Identity(msgspec.Struct, gc=False):
-    uid: Annotated[str, msgspec.Meta(min_length=1)]
+    uid: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_UID)]
 
 
 class RequestHead(_Identity, rename="camel", gc=False):
@@ -75,6 +82,14 @@ class _Review(_Envelope, gc=False):
     request: AdmissionRequest
 
 
+class _LargeRequest(RequestHead, rename="camel", gc=False):
+    object: LargeObject | None = None
+
+
+class _LargeReview(_Envelope, gc=False):
+    request: _LargeRequest
+
+
 class _HeadReview(_Envelope, gc=False):
     request: RequestHead
 
@@ -84,6 +99,7 @@ class _IdentityReview(_Envelope, gc=False):
 
 
 _review = msgspec.json.Decoder(_Review)
+_large_review = msgspec.json.Decoder(_LargeReview)
 _head_review = msgspec.json.Decoder(_HeadReview)
 _identity_review = msgspec.json.Decoder(_IdentityReview)
 
@@ -95,25 +111,43 @@ def parse(body: bytes) -> RequestHead:
     """
     try:
         check_strictly(body)
-        return _parse_as_far_as_possible(body)
+        request = _parse_as_far_as_possible(body)
     except msgspec.ValidationError:
         message = f"not an {KIND} of {API_VERSION} with a request that has a uid"
     except (msgspec.DecodeError, ValueError):
         message = "not a JSON document"
     except RecursionError:
         message = "nested too deeply"
+    else:
+        if request.uid.isascii() or len(request.uid.encode(errors="surrogatepass")) <= LONGEST_UID:
+            return request
+        message = f"the uid is longer than {LONGEST_UID} bytes"
     raise BadReview(message)
 
 
 def _parse_as_far_as_possible(body: bytes) -> RequestHead:
     try:
-        return _review.decode(body).request
+        return _review.decode(body).request if len(body) <= BOUNDED_BODY else _parse_large(body)
     except msgspec.ValidationError:
         pass  # a field has a wrong type; its value plays no part from here on
     try:
         return _head_review.decode(body).request
     except msgspec.ValidationError:
         return RequestHead(uid=_identity_review.decode(body).request.uid)
+
+
+def _parse_large(body: bytes) -> AdmissionRequest:
+    """Return the request in a large body; ValidationError also where the object has too many entries to decode."""
+    large = _large_review.decode(body).request
+    return AdmissionRequest(
+        uid=large.uid,
+        kind=large.kind,
+        resource=large.resource,
+        sub_resource=large.sub_resource,
+        operation=large.operation,
+        namespace=large.namespace,
+        object=None if large.object is None else large.object.decoded(),
+    )
 
 
 class _Response(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):

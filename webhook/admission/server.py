@@ -1,20 +1,18 @@
-"""uvicorn on the admission port: TLS that can be renewed, deadlines, and a shutdown that loses no request."""
+"""Serve the admission port: TLS that can be renewed, and a shutdown that loses no request."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.admission.acceptor import Acceptor, most_connections
-from webhook.admission.callers import CallerProtocol
-from webhook.admission.heads import KnownHeads
 from webhook.admission.memory import MemoryKeeper
-from webhook.admission.protocol import AdmissionProtocol, Deadlines
-from webhook.observe.listener import Listener
+from webhook.http.limits import ADMISSION, most_connections
+from webhook.http.stream import TlsStream
+from webhook.observe.listener import SWEEP_TICKS, Listener
 
 if TYPE_CHECKING:
     import socket
@@ -23,15 +21,16 @@ if TYPE_CHECKING:
 
     from webhook.admission.app import AdmissionApp
     from webhook.admission.callers import Callers
+    from webhook.http.connection import Connection
+    from webhook.http.limits import Deadlines
 
 log = structlog.get_logger(__name__)
-
-SWEEP_TICKS = 2
-"""Of uvicorn's main loop, a tenth of a second each, between two looks for overdue connections."""
 
 
 class AdmissionListener(Listener):
     """Serves the admission application over TLS, by a context whose certificate may be replaced at any time."""
+
+    name = "admission"
 
     def __init__(
         self,
@@ -42,59 +41,26 @@ class AdmissionListener(Listener):
         most: int | None = None,
         callers: Callers | None = None,
     ) -> None:
-        super().__init__(app, bound, http=AdmissionProtocol)
-        self._callers = callers
-        self._mutate = app.mutate
-        self._heads = KnownHeads()
-        self._memory = MemoryKeeper(app.mutate.traffic)
-        self._context = context
-        self._deadlines = deadlines or Deadlines()
-        self._most = most or most_connections()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept connections; uvicorn's own bounds neither their number nor the TLS handshake."""
-        acceptors = [Acceptor(bound, self._connect, self._mutate.traffic, self._most) for bound in sockets or ()]
-        for acceptor in acceptors:
-            acceptor.start()
-        self.servers = acceptors  # type: ignore[assignment]  # has what uvicorn needs: close and wait_closed
-        self.started = True
-
-    async def _connect(self, connection: socket.socket) -> None:
-        await asyncio.get_running_loop().connect_accepted_socket(
-            self._protocol,
-            connection,
-            ssl=self._context,
-            ssl_handshake_timeout=self._deadlines.handshake,
-            ssl_shutdown_timeout=self._deadlines.farewell,
+        super().__init__(
+            app,
+            bound,
+            app.mutate.traffic,
+            limits=replace(ADMISSION, deadlines=deadlines or ADMISSION.deadlines),
+            service=app.mutate,
+            most=most or most_connections()[0],
         )
+        self._context = context
+        self._gate = None if callers is None else callers.refuse
+        self._memory = MemoryKeeper(app.mutate.traffic)
 
-    def _protocol(self) -> AdmissionProtocol:
-        protocol = self._bare_protocol()
-        protocol.mutate = self._mutate
-        protocol.heads = self._heads
-        protocol.traffic = self._mutate.traffic
-        protocol.deadlines = self._deadlines
-        protocol.timeout_keep_alive = math.ceil(self._deadlines.idle)
-        return protocol
-
-    def _bare_protocol(self) -> AdmissionProtocol:
-        if self._callers is None:
-            return AdmissionProtocol(config=self.config, server_state=self.server_state, app_state={})
-        protocol = CallerProtocol(config=self.config, server_state=self.server_state, app_state={})
-        protocol.callers = self._callers
-        return protocol
+    def _wrap(self, connection: Connection) -> TlsStream:
+        return TlsStream(self._port, connection, self._context, self._gate)
 
     async def on_tick(self, counter: int) -> bool:
-        """Close the connections that are overdue, and look at the memory, several times a second."""
+        """Look at the memory several times a second, and do what every listener does."""
         if counter % SWEEP_TICKS == 0:
             self._memory.look()
-            self._close_overdue(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
-
-    def _close_overdue(self, now: float) -> None:
-        for connection in tuple(self.server_state.connections):
-            if isinstance(connection, AdmissionProtocol) and connection.due < now:
-                connection.transport.abort()
 
 
 async def serve_until_signalled(

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 DOCKER_HUB = "docker.io"
 DOCKER_HUB_ALIASES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
@@ -139,10 +139,19 @@ def parse_registry(text: str) -> Registry:
 
 def matches(image: str, registries: Sequence[str]) -> bool:
     """Return whether ``image`` belongs to one of ``registries``; never for an image that does not parse."""
-    if len(image) > LONGEST_REFERENCE:
-        return False
-    name = image_name(image)
-    return name is not None and any(_pattern(registry).match(name) is not None for registry in registries)
+    return any_matches(names_of([image]), registries)
+
+
+def names_of(images: Iterable[str]) -> list[str]:
+    """Return registry and repository of each image; nothing for one that does not parse."""
+    names = [image_name(image) for image in images if len(image) <= LONGEST_REFERENCE]
+    return [name for name in names if name is not None]
+
+
+def any_matches(names: Iterable[str], registries: Sequence[str]) -> bool:
+    """Return whether one of ``names``, as :func:`names_of` returns them, belongs to one of ``registries``."""
+    match = _pattern(tuple(registries)).match
+    return any(match(name) is not None for name in names)
 
 
 @lru_cache(maxsize=1024)
@@ -155,11 +164,16 @@ def image_name(image: str) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def _pattern(text: str) -> re.Pattern[str]:
-    registry = parse_registry(text)
+def _pattern(registries: tuple[str, ...]) -> re.Pattern[str]:
+    """Return one expression for all registries of a pull secret; without any, it matches nothing."""
+    alternatives = "|".join(map(_registry_pattern, map(parse_registry, registries)))
+    return re.compile(rf"(?:{alternatives})(?:/|\Z)" if registries else r"(?!)")
+
+
+def _registry_pattern(registry: Registry) -> str:
     hosts = sorted(DOCKER_HUB_ALIASES) if registry.is_docker_hub else [registry.host]
     host = "|".join(host_pattern(host) for host in hosts)
-    return re.compile(rf"(?:{host}){registry.port}{re.escape(registry.path)}(?:/|\Z)")
+    return rf"(?:{host}){registry.port}{re.escape(registry.path)}"
 
 
 def host_pattern(host: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from webhook.core.imageref import matches
+from webhook.core.imageref import any_matches, names_of
 from webhook.core.model import OPT_OUT_VALUE, PodPolicy, Reason
 from webhook.core.selection import Namespace, namespace_stop, pull_secret_stop
 
@@ -23,6 +23,9 @@ MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 """On the API object of a static Pod; the API server refuses such a Pod if it references any Secret."""
 
 DEFAULT_SERVICE_ACCOUNT = "default"
+
+MOST_IMAGES = 1000
+"""Distinct images of one Pod that are looked at. Pods have a handful; this bounds what a hostile one costs."""
 
 _GATE_ORDER = {reason: position for position, reason in enumerate(Reason)}
 
@@ -117,15 +120,32 @@ def decide(
     stop = _stop(subject, configuration, namespace_labels)
     if stop is not None:
         return Decision(stop)
+    repositories = _Repositories(subject.images)
     gates = tuple(
         [
-            (entry.name, _gate(entry, subject, configuration, namespace_labels, declined))
+            (entry.name, _gate(entry, subject, repositories, configuration, namespace_labels, declined))
             for entry in configuration.pull_secrets
         ]
     )
     added = tuple([name for name, reason in gates if reason is Reason.INJECTED])
     reason = Reason.INJECTED if added else max([reason for _, reason in gates], key=_GATE_ORDER.__getitem__)
     return Decision(reason, added, gates)
+
+
+class _Repositories:
+    """The repositories of a Pod's images, worked out once for all pull secrets, and only if one asks."""
+
+    __slots__ = ("_images", "_names")
+
+    def __init__(self, images: Sequence[str]) -> None:
+        self._images = images
+        self._names: list[str] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        if self._names is None:
+            self._names = names_of(self._images[:MOST_IMAGES])
+        return self._names
 
 
 def _stop(subject: Subject, configuration: Configuration, namespace_labels: Mapping[str, str] | None) -> Reason | None:
@@ -146,6 +166,7 @@ def _stop(subject: Subject, configuration: Configuration, namespace_labels: Mapp
 def _gate(
     entry: PullSecret,
     subject: Subject,
+    repositories: _Repositories,
     configuration: Configuration,
     namespace_labels: Mapping[str, str] | None,
     declined: Collection[str],
@@ -157,7 +178,9 @@ def _gate(
         stop = _unknown_namespace_gate(entry, subject, configuration)
     if stop is not None:
         return stop
-    stop = _pod_gate(entry, subject) if subject.kind == "Pod" else _service_account_gate(entry, subject.name)
+    stop = (
+        _pod_gate(entry, subject, repositories) if subject.kind == "Pod" else _service_account_gate(entry, subject.name)
+    )
     if stop is not None:
         return stop
     return Reason.ALREADY_PRESENT if entry.name in subject.references.names else Reason.INJECTED
@@ -171,15 +194,13 @@ def _unknown_namespace_gate(entry: PullSecret, subject: Subject, configuration: 
     return None if entry.may_go_to(subject.namespace) else Reason.SOURCE_NOT_FOR_NAMESPACE
 
 
-def _pod_gate(entry: PullSecret, subject: Subject) -> Reason | None:
+def _pod_gate(entry: PullSecret, subject: Subject, repositories: _Repositories) -> Reason | None:
     if entry.pods is PodPolicy.NEVER:
         return Reason.PODS_NEVER
     stop = _service_account_gate(entry, subject.service_account or DEFAULT_SERVICE_ACCOUNT)
     if stop is not None:
         return stop
-    if entry.pods is PodPolicy.WHEN_IMAGE_MATCHES and not any(
-        matches(image, entry.registries) for image in subject.images
-    ):
+    if entry.pods is PodPolicy.WHEN_IMAGE_MATCHES and not any_matches(repositories.names, entry.registries):
         return Reason.IMAGE_NOT_MATCHED
     return None
 

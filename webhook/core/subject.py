@@ -6,7 +6,7 @@ does to the API server.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -52,7 +52,43 @@ class _PodSpec(msgspec.Struct, rename="camel", gc=False):
         found = [each.image for containers in lists if containers for each in containers if each and each.image]
         if self.volumes:
             found += [each.image.reference for each in self.volumes if each and each.image and each.image.reference]
-        return tuple(found)
+        return tuple(dict.fromkeys(found)) if len(found) > 1 else tuple(found)
+
+
+_NULL = msgspec.Raw(b"null")
+
+Item = TypeVar("Item")
+
+
+def _decode(text: msgspec.Raw, kind: type[Item]) -> Item | None:
+    return msgspec.json.decode(text, type=kind | None)
+
+
+def _decode_list(text: msgspec.Raw, kind: type[Item]) -> list[Item | None] | None:
+    return msgspec.json.decode(text, type=list[kind | None] | None)  # type: ignore[valid-type]
+
+
+class _LargeMetadata(msgspec.Struct, gc=False):
+    labels: msgspec.Raw = _NULL
+
+
+class _LargePodSpec(msgspec.Struct, rename="camel", gc=False):
+    service_account_name: str | None = None
+    image_pull_secrets: msgspec.Raw = _NULL
+    containers: msgspec.Raw = _NULL
+    init_containers: msgspec.Raw = _NULL
+    ephemeral_containers: msgspec.Raw = _NULL
+    volumes: msgspec.Raw = _NULL
+
+    def decoded(self) -> _PodSpec:
+        return _PodSpec(
+            service_account_name=self.service_account_name,
+            image_pull_secrets=_decode_list(self.image_pull_secrets, LocalObjectReference),
+            containers=_decode_list(self.containers, _Container),
+            init_containers=_decode_list(self.init_containers, _Container),
+            ephemeral_containers=_decode_list(self.ephemeral_containers, _Container),
+            volumes=_decode_list(self.volumes, _Volume),
+        )
 
 
 class AdmittedObject(msgspec.Struct, rename="camel", gc=False):
@@ -91,6 +127,35 @@ class AdmittedObject(msgspec.Struct, rename="camel", gc=False):
             annotations={},
             references=references_of(self.image_pull_secrets),
             generate_name=metadata.generate_name or "",
+        )
+
+
+MOST_ENTRIES = 100_000
+"""Entries of all lists and maps that a decision reads of one object. It leaves room for the 70,000 references that fit
+into etcd, and bounds what a hostile review costs."""
+
+
+class LargeObject(msgspec.Struct, rename="camel", gc=False):
+    """The same fields, as they are on the wire: to be counted before they are decoded."""
+
+    kind: str | None = None
+    metadata: msgspec.Raw = _NULL
+    spec: _LargePodSpec | None = None
+    image_pull_secrets: msgspec.Raw = _NULL
+
+    def decoded(self) -> AdmittedObject:
+        """Return the object; ValidationError where a type is wrong, or the fields have too many entries."""
+        metadata = msgspec.json.decode(self.metadata, type=_LargeMetadata | None) or _LargeMetadata()
+        spec = self.spec or _LargePodSpec()
+        lists = (spec.containers, spec.init_containers, spec.ephemeral_containers, spec.volumes)
+        texts = (metadata.labels, self.image_pull_secrets, spec.image_pull_secrets, *lists)
+        if sum(bytes(text).count(b",") for text in texts) > MOST_ENTRIES:
+            raise msgspec.ValidationError("too many entries")
+        return AdmittedObject(
+            kind=self.kind,
+            metadata=_decode(self.metadata, _Metadata),
+            spec=None if self.spec is None else self.spec.decoded(),
+            image_pull_secrets=_decode_list(self.image_pull_secrets, LocalObjectReference),
         )
 
 

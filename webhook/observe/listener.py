@@ -1,12 +1,18 @@
-"""uvicorn, run from code: a server on a socket that is bound beforehand, stopped by whoever started it."""
+"""Run a port: uvicorn as the frame, our own protocol within it, stopped by whoever started it."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import uvicorn
 
+from webhook.http.acceptor import Acceptor
+from webhook.http.limits import METRICS, most_connections
+from webhook.http.port import Port
+from webhook.http.stream import Stream
+from webhook.http.traffic import Traffic
 from webhook.observe.background import BACKLOG, GRACE_SECONDS
 
 if TYPE_CHECKING:
@@ -15,11 +21,32 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from webhook.http.connection import Connection
+    from webhook.http.limits import Limits
+    from webhook.http.port import Service
+
+SWEEP_TICKS = 2
+"""Of uvicorn's main loop, a tenth of a second each, between two looks for overdue connections."""
+
 
 class Listener(uvicorn.Server):
-    """Serves one application on one bound socket; handles no signals. Set ``should_exit`` to stop it."""
+    """Serves one application on one bound socket; handles no signals. Set ``should_exit`` to stop it.
 
-    def __init__(self, app: ASGIApp, bound: socket.socket, **settings: Any) -> None:  # noqa: ANN401 - uvicorn's own
+    ``most`` connections are served at once; by default, as many as the metrics port has.
+    """
+
+    name = "metrics"
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        bound: socket.socket,
+        traffic: Traffic | None = None,
+        *,
+        limits: Limits = METRICS,
+        service: Service | None = None,
+        most: int | None = None,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -28,14 +55,16 @@ class Listener(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,
-                server_header=False,
-                date_header=False,
                 backlog=BACKLOG,
                 timeout_graceful_shutdown=GRACE_SECONDS,
-                **settings,
             )
         )
+        self._app = app
         self._bound = bound
+        self._traffic = traffic or Traffic()
+        self._limits = limits
+        self._service = service
+        self._most = most or most_connections()[1]
 
     @property
     def port(self) -> int:
@@ -50,6 +79,35 @@ class Listener(uvicorn.Server):
     def serve_here(self) -> None:
         """Serve in this thread, on an event loop of its own, until ``should_exit``."""
         self.run([self._bound])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections; uvicorn's own servers bound nothing."""
+        self._port = Port(self.name, self._limits, self._traffic, self._app, self._service, self._most)
+        # uvicorn waits for both sets to become empty before it ends.
+        self.server_state.connections = self._port.connections  # type: ignore[assignment]
+        self.server_state.tasks = self._port.tasks
+        acceptors = [Acceptor(bound, self._port, self._wrap) for bound in sockets or ()]
+        for acceptor in acceptors:
+            acceptor.start()
+        self.servers = acceptors  # type: ignore[assignment]  # has what uvicorn needs: close and wait_closed
+        self.started = True
+
+    def _wrap(self, connection: Connection) -> Stream:
+        """Return what carries the bytes of a connection."""
+        return Stream(self._port, connection)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Close the connections that are overdue, several times a second."""
+        if counter % SWEEP_TICKS == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in tuple(self._port.connections):
+                if connection.due < now:
+                    connection.end_overdue()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        self._port.worker.shutdown(wait=False, cancel_futures=True)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -17,6 +17,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from webhook import __version__
+from webhook.http.rejections import CAUSES
+from webhook.http.traffic import Traffic
 from webhook.observe.certificate_metrics import ServedCertificateMetrics
 from webhook.observe.tally import Tally
 
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from prometheus_client import Metric
-
-    from webhook.observe.traffic import Traffic
 
 
 class ProcessMetrics:
@@ -47,6 +47,11 @@ class ProcessMetrics:
             "1 while the configuration file is what is in force, 0 when it is not valid and an older one stays.",
             registry=self.registry,
         )
+        self.port_traffic = Traffic()
+        """Of the metrics port itself."""
+
+        self._rejected = _RejectedCollector(self.port_traffic)
+        self.registry.register(self._rejected)
 
     def configuration_accepted(self) -> None:
         self._generation.inc()
@@ -71,6 +76,7 @@ class AdmissionMetrics(ProcessMetrics):
             registry=self.registry,
         )
         self.registry.register(_TrafficCollector(traffic))
+        self._rejected.ports["admission"] = traffic
         self._stale = Gauge(
             "pullsecrets_namespaces_stale_seconds",
             "For how long the watch of namespaces has been down; 0 while it is open, or none is needed.",
@@ -85,6 +91,24 @@ class AdmissionMetrics(ProcessMetrics):
     def refused(self, status: int) -> None:
         """Count a request that was answered with a 4xx."""
         self._refused.labels(str(status)).inc()
+
+
+class _RejectedCollector(Collector):
+    """Reads what each port has rejected on a scrape."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self.ports = {"metrics": traffic}
+
+    def collect(self) -> Iterable[Metric]:
+        rejected = CounterMetricFamily(
+            "pullsecrets_http_rejected",
+            "Requests and connections ended because of what the client did, by port and cause.",
+            labels=("port", "cause"),
+        )
+        for port, traffic in self.ports.items():
+            for cause in CAUSES:
+                rejected.add_metric((port, cause), traffic.rejected.get(cause, 0))
+        yield rejected
 
 
 class _TrafficCollector(Collector):
@@ -103,7 +127,11 @@ class _TrafficCollector(Collector):
             yield GaugeMetricFamily(f"pullsecrets_admission_{name}", text, value=value)
         for name, text, value in (
             ("request_bytes", "Bytes of request bodies that have been received.", now.received_bytes),
-            ("connections_refused", "Connections closed at once, being too many.", now.refused_connections),
+            (
+                "connections_refused",
+                "Connections closed at once, because none could make room.",
+                now.refused_connections,
+            ),
             ("tls_handshake_failures", "TLS handshakes that failed or took too long.", now.failed_handshakes),
             ("callers_refused", "Connections of callers whose name is not allowed.", now.refused_callers),
         ):

@@ -153,10 +153,11 @@ class _Process:
         from webhook.observe.ops import ops_app  # noqa: PLC0415 - see above
 
         page = self._overview if self._settings.status_page else None
-        metrics = self._metrics.registry
-        hosts = self._settings.allowed_hosts
-        app = ops_app(self.health, metrics, lambda: encode(self.status()), page, self.alive, allowed_hosts=hosts)
-        return Listener(app, bound)
+        metrics, hosts = self._metrics, self._settings.allowed_hosts
+        app = ops_app(
+            self.health, metrics.registry, lambda: encode(self.status()), page, self.alive, allowed_hosts=hosts
+        )
+        return Listener(app, bound, metrics.port_traffic)
 
     def _overview(self) -> PageData:
         certificates = self._metrics.certificates

@@ -12,10 +12,10 @@ from certs.validity import not_after
 from tests.unit.polling import until
 from webhook.admission.certificate import CertificateIntake, TlsSecret, TlsSecretHandler
 from webhook.errors import CertificateInvalid
+from webhook.http.traffic import Traffic
 from webhook.kube.wire import ObjectMeta
 from webhook.observe.health import Health
 from webhook.observe.metrics import AdmissionMetrics
-from webhook.observe.traffic import Traffic
 
 DAY = timedelta(days=1)
 AUTHORITY = issue_authority(datetime.now(UTC), DAY)

@@ -11,7 +11,7 @@ from webhook.admission.endpoint import LARGEST_BODY, MutateEndpoint
 from webhook.admission.handler import Answer
 from webhook.admission.review import BadReview
 from webhook.core.model import Reason
-from webhook.observe.traffic import Traffic
+from webhook.http.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping, Sequence

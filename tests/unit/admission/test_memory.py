@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from webhook.admission.memory import BYTES_OF_CONNECTION, LOOKS_BETWEEN, WORTH_IT, MemoryKeeper, configure, trim
-from webhook.observe.traffic import Traffic
+from webhook.http.traffic import Traffic
 
 CROWD = WORTH_IT // BYTES_OF_CONNECTION + 1
 

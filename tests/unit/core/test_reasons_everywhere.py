@@ -22,11 +22,11 @@ from webhook.core.credential import SourceReason
 from webhook.core.model import Reason
 from webhook.core.preview.row import PreviewReason
 from webhook.errors import SourceInvalid
+from webhook.http.traffic import Traffic
 from webhook.kube.events import EventRecorder
 from webhook.observe.logs import LogFormat, LogLevel, configure
 from webhook.observe.metrics import AdmissionMetrics
 from webhook.observe.sync_metrics import SyncMetrics
-from webhook.observe.traffic import Traffic
 from webhook.sync.notices import Notices
 from webhook.sync.sources import Source
 

@@ -1,16 +1,16 @@
-"""What goes on at the admission port, in plain numbers.
+"""Count what happens at one port, in plain numbers.
 
-The hot path counts in attributes of one object, at the price of an addition; metrics read them when somebody asks.
+The hot path counts in attributes of one object, at the price of an addition. Metrics read them on a scrape.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
 class Traffic:
-    """The numbers of one admission port; only its event loop writes them."""
+    """The numbers of one port; only its event loop writes them."""
 
     requests: int = 0
     """Being read or answered."""
@@ -28,3 +28,9 @@ class Traffic:
     failed_handshakes: int = 0
     refused_callers: int = 0
     """Whose certificate was verified, but does not have a name that is allowed."""
+
+    kept_bytes: int = 0
+    """Of heads that are not complete, and of requests that wait for the answer to the previous one."""
+
+    rejected: dict[str, int] = field(default_factory=dict)
+    """Requests and connections that were ended because of what the peer did, by cause."""

@@ -1,4 +1,4 @@
-"""The HTTP response to one admission request, as bytes for our own protocol and as headers for any ASGI server."""
+"""An HTTP response, as bytes for our own protocol and as headers for any ASGI server."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_REVIEWED = HTTPStatus.OK.value
 _OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 
 
@@ -36,12 +37,12 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
         """Return the same reply, the last of its connection."""
         return msgspec.structs.replace(self, closes=True)
 
-    def on_the_wire(self) -> bytes:
-        """Return the response as HTTP/1.1 has it (RFC 9112)."""
-        if self.status == HTTPStatus.OK and not self.closes:
+    def on_the_wire(self, *, with_body: bool = True) -> bytes:
+        """Return the response as HTTP/1.1 has it (RFC 9112); without its body it answers HEAD."""
+        if self.status == _REVIEWED and self.content_type is JSON and with_body and not (self.closes or self.headers):
             return _OK % (len(self.body), self.body)
         lines = [b"%b: %b\r\n" % header for header in self.all_headers]
-        return b"".join([_STATUS_LINES[self.status], *lines, b"\r\n", self.body])
+        return b"".join([_STATUS_LINES[self.status], *lines, b"\r\n", self.body if with_body else b""])
 
 
 class Refusal(Exception):

@@ -1,0 +1,166 @@
+"""Parse the head of an HTTP/1.1 request (RFC 9112), strictly, after its size has been bounded.
+
+What the RFC forbids is a Refusal: two Hosts or none, an unknown transfer coding, two lengths, a folded line. No header
+is kept but those of the request in progress, and some heads that may come again.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from webhook.http.reply import Refusal
+
+if TYPE_CHECKING:
+    from webhook.http.limits import Limits
+    from webhook.http.reply import Header
+
+END = b"\r\n\r\n"
+CHUNKED = -1
+"""The length of a body that comes in chunks."""
+
+CACHED_HEADS = 64
+CACHED_BYTES = 2048
+"""Of a head that is worth remembering. The least recently used one makes room for another."""
+
+MOST_DIGITS = 18
+"""Of a Content-Length."""
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([!-~]+) HTTP/1\.([01])")
+_FIELD = re.compile(rb"(" + _TOKEN + rb"):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*")
+_HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+_ABSOLUTE = re.compile(rb"https?://[^/?#@]+", re.IGNORECASE)
+_LENGTH = b"\r\nContent-Length: "
+_SINGLE = frozenset({b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding", b"expect"})
+"""Headers that a request may have once. RFC 9110 allows a list of content codings; no client of ours sends one."""
+
+
+class Head:
+    """A request line and its headers, names in lower case."""
+
+    __slots__ = (
+        "accepted",
+        "expects_continue",
+        "headers",
+        "keep_alive",
+        "length",
+        "method",
+        "path",
+        "query",
+        "version",
+    )
+
+    def __init__(self, method: str, target: bytes, version: str, headers: tuple[Header, ...]) -> None:
+        self.method = method
+        self.version = version
+        self.headers = headers
+        path, _, self.query = target.partition(b"?")
+        self.path = unquote(path.decode("ascii"), errors="surrogateescape")
+        named = dict(headers)
+        connection = [token.strip().lower() for token in named.get(b"connection", b"").split(b",")]
+        self.keep_alive = version == "1.1" and b"close" not in connection
+        self.expects_continue = version == "1.1" and named.get(b"expect", b"").lower() == b"100-continue"
+        self.length = _length(named, version)
+        """Of the body; CHUNKED where only its end will tell, and None without the header."""
+
+        self.accepted = False
+        """Whether the service of the port has found nothing wrong with this head; it looks once."""
+
+
+def parse(head: bytes, limits: Limits) -> tuple[Head, int]:
+    """Return a head, which ends before its empty line, and the length of the body.
+
+    Heads of one client differ only in their Content-Length, so that is read apart, and the rest is remembered.
+    """
+    if len(head) > CACHED_BYTES:
+        return _with_length(_parsed(head, limits))
+    before = head.find(_LENGTH)
+    if before < 0:
+        return _with_length(_remembered(head, limits))
+    start = before + len(_LENGTH)
+    end = head.find(b"\r\n", start)
+    if end < 0:
+        end = len(head)
+    digits = head[start:end]
+    if not digits.isdigit() or len(digits) > MOST_DIGITS:
+        raise _bad("the Content-Length is not a number")
+    known = _remembered(head[:before] + head[end:], limits)
+    if known.length is not None:
+        raise _bad("the length of the body is given twice")
+    return known, int(digits)
+
+
+def _with_length(head: Head) -> tuple[Head, int]:
+    return head, head.length or 0
+
+
+def _parsed(text: bytes, limits: Limits) -> Head:
+    if text.count(b"\r\n") >= limits.headers:
+        raise Refusal(431, f"{limits.headers} headers or more")
+    first, *lines = text.split(b"\r\n")
+    line = _REQUEST_LINE.fullmatch(first)
+    if line is None:
+        raise _bad("not an HTTP/1.1 request")
+    target = line[2]
+    if len(target) > limits.target_bytes:
+        raise Refusal(414, f"the path is longer than {limits.target_bytes} bytes")
+    headers = tuple([_field(each) for each in lines])
+    version = f"1.{line[3].decode()}"
+    _check_fields(headers, version)
+    return Head(line[1].decode("ascii"), _origin_form(target), version, headers)
+
+
+_remembered = lru_cache(maxsize=CACHED_HEADS)(_parsed)
+
+
+def _field(line: bytes) -> Header:
+    field = _FIELD.fullmatch(line)
+    if field is None:
+        raise _bad("a header is malformed")
+    return field[1].lower(), field[2]
+
+
+def _check_fields(headers: tuple[Header, ...], version: str) -> None:
+    names = [name for name, _ in headers if name in _SINGLE]
+    if len(set(names)) != len(names):
+        raise _bad("a header is repeated that may be there once")
+    hosts = [value for name, value in headers if name == b"host"]
+    if not hosts and version == "1.1":
+        raise _bad("the Host header is missing")
+    if hosts and _HOST.fullmatch(hosts[0]) is None:
+        raise _bad("the Host header is malformed")
+
+
+def _origin_form(target: bytes) -> bytes:
+    """Return path and query of a request target; one in absolute form loses its scheme and authority."""
+    if b"#" in target:
+        raise _bad("the path has a fragment")
+    absolute = _ABSOLUTE.match(target)
+    rest = target[absolute.end() :] if absolute else target
+    if absolute and not rest.startswith(b"/"):
+        return b"/" + rest
+    if not rest.startswith((b"/", b"*")):
+        raise _bad("the request target is not a path")
+    return rest
+
+
+def _length(named: dict[bytes, bytes], version: str) -> int | None:
+    coding, length = named.get(b"transfer-encoding"), named.get(b"content-length")
+    if coding is not None:
+        if length is not None:
+            raise _bad("the length of the body is given twice")
+        if coding.lower() != b"chunked" or version != "1.1":
+            raise _bad("the Transfer-Encoding is not chunked")
+        return CHUNKED
+    if length is None:
+        return None
+    if not length.isdigit() or len(length) > MOST_DIGITS:
+        raise _bad("the Content-Length is not a number")
+    return int(length)
+
+
+def _bad(problem: str) -> Refusal:
+    return Refusal(400, problem)

@@ -1,0 +1,87 @@
+"""Hold what all connections of one port share."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol
+
+from webhook.http.crowd import Crowd
+from webhook.http.rejections import Rejections
+from webhook.http.turns import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp
+
+    from webhook.http.connection import Connection
+    from webhook.http.head import Head
+    from webhook.http.limits import Limits
+    from webhook.http.reply import Refusal, Reply
+    from webhook.http.traffic import Traffic
+
+
+class Service(Protocol):
+    """What answers POST requests to one path, ahead of the application of the port."""
+
+    path: str
+
+    def check(self, head: Head, length: int) -> None:
+        """Raise Refusal for a request whose body need not be read."""
+
+    def check_body(self, size: int) -> None:
+        """Raise Refusal when so many bytes of a body are too many."""
+
+    def is_heavy(self, body: bytes) -> bool:
+        """Return whether the answer takes more than a few milliseconds."""
+
+    def reply(self, body: bytes) -> Reply:
+        """Return the answer."""
+
+    def work(self, body: bytes) -> Callable[[], Reply]:
+        """Do the heavy part of an answer, in any thread; the event loop calls what is returned."""
+
+    def refuse(self, refusal: Refusal) -> Reply:
+        """Return the answer to a request that is refused."""
+
+
+class Port:
+    """The limits, the numbers and the application of one port, on the event loop that serves it."""
+
+    def __init__(
+        self, name: str, limits: Limits, traffic: Traffic, app: ASGIApp, service: Service | None, most: int
+    ) -> None:
+        self.limits = limits
+        self.traffic = traffic
+        self.app = app
+        self.service = service
+        self.path = service.path if service is not None else ""
+        self.crowd = Crowd(most)
+        self.connections: set[Connection] = set()
+        self.turns = Turns(limits.applications)
+        self.rejections = Rejections(name, traffic)
+        self.loop = asyncio.get_running_loop()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.worker = ThreadPoolExecutor(1, thread_name_prefix="large bodies")
+        """One thread: the memory that one large body takes while it is read is all that they take at once."""
+
+    def join(self, connection: Connection) -> None:
+        """Take in a connection."""
+        self.crowd.join(connection)
+        self.connections.add(connection)
+        self.traffic.connections = len(self.connections)
+
+    def leave(self, connection: Connection) -> None:
+        """Forget a connection, which has ended."""
+        self.crowd.leave(connection)
+        self.connections.discard(connection)
+        self.traffic.connections = len(self.connections)
+
+    def keep(self, size: int) -> bool:
+        """Count bytes that have to wait; False when all connections together keep too many, whatever is evicted."""
+        self.traffic.kept_bytes += size
+        while self.traffic.kept_bytes > self.limits.kept_bytes:
+            if not self.crowd.evict_stranger():
+                return False
+        return True
