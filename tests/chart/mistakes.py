@@ -124,6 +124,8 @@ BAD_VALUES = [
     ({"monitoring": {"podMonitor": {"interval": "30"}}}, "monitoring.podMonitor.interval"),
     ({"monitoring": {"serviceMonitor": {}}}, "monitoring serviceMonitor"),
     ({"extraObjects": [7]}, "extraObjects.0"),
+    ({"guard": {"othersMayAdd": ["a b"]}}, "guard.othersMayAdd.0"),
+    ({"commonLabels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}}, "commonLabels"),
 ]
 
 TRIAL = {"name": "y", "registry": "registry.example.com", "username": "robot", "password": "invented"}
@@ -199,3 +201,29 @@ CONTRADICTIONS = [
     (entry(sources=[{"secretName": f"{FULLNAME}-ca"}]), "holds the webhook's certificate"),
     (entry(sources=[{"secretName": f"{FULLNAME}-issuer"}]), "holds the webhook's certificate"),
 ]
+
+AGGREGATES = "rbac.authorization.k8s.io/aggregate-to-admin"
+WITHOUT_SCHEMA = [
+    ({"retired": [""]}, 'retired[0]: "" is not a name'),
+    ({"retired": [None]}, "retired[0]: null is not a name"),
+    ({"retired": None}, "retired: must be a list"),
+    ({"retired": ["gone", "a b"]}, 'retired[1]: "a b" is not a name'),
+    ({"retired": [7]}, "retired[0]: 7 is not a name"),
+    ({"pullSecrets": [{"sources": [{"secretName": "y"}]}]}, "pullSecrets[0].name: null is not a name"),
+    ({"pullSecrets": [None]}, "pullSecrets[0]: must be a mapping"),
+    ({"pullSecrets": {}}, "pullSecrets: must be a list"),
+    ({"pullSecrets": [{"name": "x"}]}, "pullSecrets[0].sources: must be a list"),
+    (entry(name=""), 'pullSecrets[0].name: "" is not a name'),
+    (entry(name="a" * 254), "is not a name"),
+    (entry(sources=[{"secretName": ""}]), 'pullSecrets[0].sources[0].secretName: "" is not a name'),
+    (entry(sources=[{}]), "pullSecrets[0].sources[0].secretName: null is not a name"),
+    (entry(sources=["y"]), "pullSecrets[0].sources[0]: must be a mapping"),
+    (entry(sources=[{"secretName": "y", "namespaces": ['"']}]), "is not a pattern"),
+    (entry(sources=[{"secretName": "y", "namespaces": [""]}]), "is not a pattern"),
+    ({"excludedNamespaces": [""]}, 'excludedNamespaces[0]: "" is not a name'),
+    ({"optIn": {"value": ""}}, "optIn.value: must be a text"),
+    ({"optIn": {"label": ""}}, "optIn.label: must be a text"),
+    ({"commonLabels": {AGGREGATES: "true"}}, f'"{AGGREGATES}" would add the rights of the release'),
+    ({"commonLabels": {"example.com/aggregate-to-monitoring": "true"}}, "would add the rights of the release"),
+]
+"""What the templates refuse where Helm is told to skip the schema: rights and the guard are made of these."""

@@ -27,13 +27,28 @@ def test_the_job_runs_before_anything_of_the_release_is_deleted() -> None:
     }
 
 
-def test_what_the_job_needs_is_no_hook_and_so_still_there() -> None:
+def test_what_the_job_runs_as_exists_only_while_it_runs() -> None:
     rendered = render()
     hooks = [item for item in rendered.objects if "helm.sh/hook" in item["metadata"].get("annotations", {})]
-    assert [item["kind"] for item in hooks] == ["Job"]
+    rights = [item for item in hooks if item["kind"] != "Job"]
+    kinds_of_rights = ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount"]
+    assert sorted(item["kind"] for item in rights) == sorted(kinds_of_rights)
+    for item in rights:
+        assert item["metadata"]["name"] == f"{FULLNAME}-cleanup"
+        annotations = item["metadata"]["annotations"]
+        assert (annotations["helm.sh/hook"], int(annotations["helm.sh/hook-weight"]) < 0) == ("pre-delete", True)
+        assert {"hook-succeeded", "hook-failed"} <= {*annotations["helm.sh/hook-delete-policy"].split(",")}
+    others = [item for item in rendered.objects if item not in hooks]
+    assert [item for item in others if item["metadata"]["name"].endswith("-cleanup")] == []
+
+
+def test_the_configuration_that_the_job_needs_is_no_hook_and_so_still_there() -> None:
+    rendered = render()
     assert pod()["serviceAccountName"] == rendered.one("ServiceAccount", "-cleanup")["metadata"]["name"]
     volumes = {volume["name"]: volume for volume in pod()["volumes"]}
-    assert volumes["config"]["configMap"]["name"] == rendered.one("ConfigMap")["metadata"]["name"]
+    configuration = rendered.one("ConfigMap")["metadata"]
+    assert volumes["config"]["configMap"]["name"] == configuration["name"]
+    assert "helm.sh/hook" not in configuration.get("annotations", {})
 
 
 def test_the_job_runs_cleanup_with_its_flags_spelled_out() -> None:

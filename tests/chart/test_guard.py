@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -10,9 +13,10 @@ import pytest
 from tests.chart.rendered import FULLNAME, NAMESPACE, RELEASE, SAMPLE, Rendered, render
 from tests.cluster import helm
 from webhook.core.ownership import labels_for
+from webhook.sync.cleanup import HELM_SECONDS
 
 POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
-ALL = [f"{FULLNAME}-secrets", f"{FULLNAME}-serviceaccounts", f"{FULLNAME}-webhooks"]
+ALL = [f"{FULLNAME}-{name}" for name in ("events", "leases", "secrets", "serviceaccounts", "webhooks")]
 
 
 def names(rendered: Rendered, kind: str) -> list[str]:
@@ -26,12 +30,12 @@ def expressions(rendered: Rendered, suffix: str) -> str:
 def test_they_are_there_unless_they_are_not_wanted() -> None:
     assert names(render(SAMPLE), POLICY) == names(render(SAMPLE), BINDING) == ALL
     reserving = render({**SAMPLE, "guard": {"reserveOptIn": True}})
-    assert names(reserving, POLICY) == names(reserving, BINDING) == [f"{FULLNAME}-opt-in", *ALL]
+    assert names(reserving, POLICY) == names(reserving, BINDING) == sorted([f"{FULLNAME}-opt-in", *ALL])
     unwanted = render({**SAMPLE, "guard": {"enabled": False, "reserveOptIn": True}})
     assert names(unwanted, POLICY) == names(unwanted, BINDING) == []
 
 
-@pytest.mark.parametrize(("version", "count"), [("1.29.9", 0), ("1.30.0", 6), ("1.30.0-eks-1", 6), ("1.37.2", 6)])
+@pytest.mark.parametrize(("version", "count"), [("1.29.9", 0), ("1.30.0", 10), ("1.30.0-eks-1", 10), ("1.37.2", 10)])
 def test_they_are_there_where_the_cluster_has_them(version: str, count: int) -> None:
     rendered = helm.run(["template", RELEASE, str(helm.CHART), "--kube-version", version])
     assert rendered.count(f"\nkind: {POLICY}") == count
@@ -47,7 +51,7 @@ def test_each_is_bound_and_denies() -> None:
         )
 
 
-@pytest.mark.parametrize("suffix", ["-secrets", "-serviceaccounts"])
+@pytest.mark.parametrize("suffix", ["-secrets", "-serviceaccounts", "-events", "-leases"])
 def test_they_are_about_our_own_identities_alone(suffix: str) -> None:
     (condition,) = render(SAMPLE).one(POLICY, suffix)["spec"]["matchConditions"]
     users = [f"system:serviceaccount:{NAMESPACE}:{FULLNAME}-{component}" for component in ("sync", "cleanup")]
@@ -63,13 +67,13 @@ def test_the_labels_are_those_that_the_program_writes() -> None:
 def test_the_names_are_those_of_the_configuration() -> None:
     secrets, accounts = (expressions(render(SAMPLE), suffix) for suffix in ("-secrets", "-serviceaccounts"))
     assert 'request.name in ["registry-credentials","vendor-credentials"]' in secrets
-    assert '!(name in ["registry-credentials","vendor-credentials","old-credentials"])' in accounts
+    assert '{"old-credentials":true,"registry-credentials":true,"vendor-credentials":true}' in accounts
     assert f'request.name in ["{FULLNAME}-tls","{FULLNAME}-ca"]' in secrets
 
 
 def test_where_somebody_else_keeps_the_certificate_it_is_no_exception() -> None:
     rendered = render({**SAMPLE, "certificates": {"mode": "cert-manager"}})
-    assert names(rendered, POLICY) == ALL[:2]
+    assert names(rendered, POLICY) == ALL[:4]
     found = expressions(rendered, "-secrets")
     assert f'request.namespace == "{NAMESPACE}" && request.name in []' in found
 
@@ -84,3 +88,53 @@ def test_label_and_exclusions_are_those_of_the_values() -> None:
         found = expressions(render(values), suffix)
         assert f'!(request.namespace in ["system","{NAMESPACE}"])' in found
         assert 'labels[?"x.example.com/in"].orValue("") == "on"' in found
+
+
+PATTERNS = [
+    "team-*",
+    "a?c",
+    "[a-c]x",
+    "[!a-c]x",
+    "[]a]x",
+    "[!]a]x",
+    "[a",
+    "[!",
+    "[!]",
+    "[c-a]x",
+    "[!c-a]x",
+    "[a-]x",
+    "[-a]x",
+]
+PATTERNS += [
+    "*",
+    "**",
+    "x[a-c][0-9]*",
+    "[a-c-e]x",
+    "[--a]x",
+    "a[!b",
+    "]",
+    "!",
+    "-",
+    "[!!]x",
+    "[a!]x",
+    "[*]x",
+    "[?]x",
+    "[[]x",
+    "[a-cx-z5]x",
+]
+NAMES = ["".join(each) for size in (1, 2, 3) for each in itertools.product("abcdex-05", repeat=size)]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_matches_what_the_program_takes_it_to_match(pattern: str) -> None:
+    entry = {"name": "x", "sources": [{"secretName": "y", "namespaces": [pattern]}]}
+    found = expressions(render({"pullSecrets": [entry]}), "-secrets").replace("\\\\", "\\")
+    (expression,) = re.findall(r'request\.namespace\.matches\(r"([^"]*)"\)', found)
+    judged = re.compile(expression.replace(r"\x{10FFFF}", r"\U0010FFFF"))
+    team = [*NAMES, "team-", "team-a", "team"]
+    assert [name for name in team if judged.search(name)] == [name for name in team if fnmatchcase(name, pattern)]
+
+
+def test_cleanup_holds_the_lease_no_longer_than_the_guard_lets_it() -> None:
+    found = expressions(render({"cleanup": {"timeout": "10m"}}), "-leases")
+    assert f": {600 + HELM_SECONDS}" in " ".join(found.split())

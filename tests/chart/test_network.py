@@ -34,22 +34,25 @@ def test_one_policy_is_about_the_pods_of_all_components() -> None:
 def test_pods_reach_dns_and_the_api_server_and_nothing_else() -> None:
     spec = of_all_pods()
     assert spec["policyTypes"] == ["Ingress", "Egress"]
-    (rule,) = spec["egress"]
-    assert rule == {
-        "ports": [
-            {"port": 53, "protocol": "UDP"},
-            {"port": 53, "protocol": "TCP"},
-            {"port": 443, "protocol": "TCP"},
-            {"port": 6443, "protocol": "TCP"},
-        ]
-    }
+    dns, api_server = spec["egress"]
+    assert dns == {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
+    assert api_server == {"ports": [{"port": 443, "protocol": "TCP"}, {"port": 6443, "protocol": "TCP"}]}
+
+
+def test_the_addresses_of_all_peers_can_be_given() -> None:
+    peers = {name: [{"ipBlock": {"cidr": f"10.0.0.{number}/32"}}] for number, name in enumerate(("a", "b", "c"))}
+    rendered = limited(dnsTo=peers["a"], apiServerTo=peers["b"], webhookFrom=peers["c"])
+    assert [rule["to"] for rule in rendered.one("NetworkPolicy")["spec"]["egress"]] == [peers["a"], peers["b"]]
+    (ingress,) = rendered.one("NetworkPolicy", "-webhook")["spec"]["ingress"]
+    assert ingress == {"from": peers["c"], "ports": [{"port": "https"}]}
 
 
 def test_other_ports_and_further_rules_come_from_the_values() -> None:
     proxy = {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"port": 3128}]}
-    first, second = of_all_pods(dnsPorts=[5353], apiServerPorts=[8443], extraEgress=[proxy])["egress"]
-    assert {port["port"] for port in first["ports"]} == {5353, 8443}
-    assert second == proxy
+    dns, api_server, further = of_all_pods(dnsPorts=[5353], apiServerPorts=[8443], extraEgress=[proxy])["egress"]
+    assert {port["port"] for port in dns["ports"]} == {5353}
+    assert {port["port"] for port in api_server["ports"]} == {8443}
+    assert further == proxy
 
 
 def test_nobody_reads_metrics_unless_named() -> None:

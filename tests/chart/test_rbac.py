@@ -81,7 +81,7 @@ def test_a_selector_by_expressions_alone_lets_the_webhook_read_namespaces() -> N
 def test_cleanup_takes_away_and_makes_nothing_but_the_lease() -> None:
     assert render(SAMPLE).rights("cleanup") == unordered(
         [
-            (None, {**OWN_CONFIGURATION, "verbs": ["delete"]}),
+            (None, {**OWN_CONFIGURATION, "verbs": ["get", "delete"]}),
             (None, core("namespaces", ["list"])),
             (None, core("serviceaccounts", ["get", "list", "patch"])),
             (None, core("secrets", ["get", "list", "delete"], COPIES)),
@@ -128,7 +128,9 @@ def test_no_right_is_wider_than_a_name(values: dict[str, Any]) -> None:
 def test_each_role_is_bound_to_one_of_the_three_identities(values: dict[str, Any]) -> None:
     rendered = render(values)
     identities = {item["metadata"]["name"] for item in rendered.of_kind("ServiceAccount")}
-    assert identities == {f"{FULLNAME}-webhook", f"{FULLNAME}-sync", f"{FULLNAME}-cleanup"}
+    runs = values.get("deployments", {}).get("enabled", True)
+    expected = {f"{FULLNAME}-webhook", f"{FULLNAME}-sync", *([f"{FULLNAME}-cleanup"] if runs else [])}
+    assert identities == expected
     for grant in rendered.grants():
         (subject,) = grant.subjects
         assert subject["name"] in identities

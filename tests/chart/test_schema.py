@@ -14,10 +14,11 @@ from tests.chart.mistakes import (
     GOOD_CONFIGURATIONS,
     PEM,
     TRIAL,
+    WITHOUT_SCHEMA,
     entry,
 )
 from tests.chart.rendered import render
-from tests.cluster.helm import HelmFailed, template
+from tests.cluster.helm import CHART, HelmFailed, run, template
 from webhook.config.document import API_VERSION, KIND, parse
 from webhook.errors import ConfigurationInvalid
 
@@ -88,3 +89,11 @@ def test_a_private_key_among_certificates_is_refused_and_not_repeated(value: str
     with pytest.raises(HelmFailed, match=rf"webhook\.{value}: a private key is in it") as refused:
         render({"certificates": {"mode": "provided"}, "webhook": {value: beside + key}})
     assert "c2VjcmV0" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("values", "sentence"), WITHOUT_SCHEMA, ids=lambda value: json.dumps(value)[:80])
+def test_what_rights_are_made_of_is_refused_without_the_schema_too(values: dict[str, Any], sentence: str) -> None:
+    command = ["template", "psw", str(CHART), "--skip-schema-validation", "--values", "-"]
+    with pytest.raises(HelmFailed) as refused:
+        run(command, stdin=json.dumps(values))
+    assert sentence in str(refused.value)

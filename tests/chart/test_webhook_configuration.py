@@ -15,7 +15,7 @@ PATHS = {"pods": "object.spec.imagePullSecrets", "serviceaccounts": "object.imag
 
 def condition(resource: str, names: str) -> str:
     path = PATHS[resource]
-    return f"!has({path}) || !{names}.all(name, {path}.exists(entry, has(entry.name) && entry.name == name))"
+    return f'!has({path}) || {names}.exists(name, !({{"name": name}} in {path}))'
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ class Installation:
         self.webhook_port = free_port()
         self._values = dict(values)
         self._processes: dict[str, PullSecrets] = {}
-        self._objects = self._render()
+        self._objects = [*self._render(), *self._cleanup_rights()]
         self._apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, *self._objects])
         self.fullname: str = self._only("MutatingWebhookConfiguration")["metadata"]["name"]
         self.configuration = MountedConfigMap(cluster.directory / f"{release}-configuration", self._document())
@@ -125,7 +125,7 @@ class Installation:
     def set_configuration(self, **values: Any) -> None:  # noqa: ANN401 (Helm values are any JSON)
         """Upgrade the release to these values on top of those it has, and swap the mounted document."""
         self._values |= values
-        before, self._objects = self._objects, self._render()
+        before, self._objects = self._objects, [*self._render(), *self._cleanup_rights()]
         self._apply(self._objects)
         kept = {_identity(item) for item in self._objects}
         self._delete(item for item in before if _identity(item) not in kept)
@@ -154,6 +154,16 @@ class Installation:
         }
         rendered = helm.template(self.release, self.namespace, values)
         return [item for item in rendered if _HOOK not in item["metadata"].get("annotations", {})]
+
+    def _cleanup_rights(self) -> list[dict[str, Any]]:
+        """Return what Helm makes for the cleanup's Job, and only for as long as it runs; here for the whole test."""
+        rendered = helm.template(self.release, self.namespace, {**self._values, "deployments": {"enabled": True}})
+        hooks = [
+            item for item in rendered if _HOOK in item["metadata"].get("annotations", {}) and item["kind"] != "Job"
+        ]
+        for item in hooks:
+            item["metadata"]["annotations"] = {}
+        return hooks
 
     def _only(self, kind: str) -> dict[str, Any]:
         found, *others = (item for item in self._objects if item["kind"] == kind)

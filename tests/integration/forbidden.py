@@ -78,7 +78,6 @@ def of_cleanup(playground: Playground, tenant: str) -> Iterator[Attempt]:
     for where, name, what in ((tenant, COPY, "a copy"), (release, f"{fullname}-tls", "the certificate")):
         yield from (each for each in _writes(where, name, what) if each.method != "DELETE")
     webhooks = f"{ADMISSION}/mutatingwebhookconfigurations/{fullname}"
-    yield Attempt("read the webhooks", "GET", webhooks)
     yield Attempt("redirect the webhooks", "PATCH", webhooks, {"webhooks": []}, MERGE)
     yield Attempt("watch service accounts", "GET", "/api/v1/serviceaccounts?watch=true&timeoutSeconds=1")
     yield Attempt("write an event", "POST", f"/api/v1/namespaces/{tenant}/events", _event(tenant))

@@ -31,7 +31,7 @@ def warnings_about(playground: Playground, policy: str) -> list[Any]:
     path = f"{POLICIES}/{playground.installation.fullname}-{policy}"
     status: dict[str, Any] = eventually(
         lambda: playground.cluster.api.call("GET", path).get("status", {}),
-        lambda seen: seen.get("observedGeneration") == 1,
+        lambda seen: seen.get("observedGeneration", 0) >= 1,
     )
     found: list[Any] = status.get("typeChecking", {}).get("expressionWarnings", [])
     return found

@@ -167,6 +167,39 @@ def test_what_cannot_be_removed_is_listed_and_the_rest_is_removed(installed: Pla
     assert copies_of(installed) == []
 
 
+def test_a_finalizer_of_a_tenant_stops_no_uninstallation(installed: Playground, cluster: Cluster) -> None:
+    free, held = installed.namespace(selected=True), installed.namespace(selected=True)
+    for tenant in (free, held):
+        installed.await_selected(tenant, "first")
+    path = f"/api/v1/namespaces/{held}/secrets/{COPY}"
+    finalizers = {"metadata": {"finalizers": ["example.com/held"]}}
+    cluster.api.call("PATCH", path, finalizers, "application/merge-patch+json")
+
+    done = cleanup(installed)
+
+    assert done.returncode == 0, done.stderr
+    assert f"Secret {held}/{COPY}: it is being deleted, and a finalizer keeps it" in done.stderr
+    assert copies_of(installed) == [f"{held}/{COPY}"]
+    assert installed.references(held) == []
+    cluster.api.call("PATCH", path, {"metadata": {"finalizers": None}}, "application/merge-patch+json")
+    assert copies_of(installed) == []
+
+
+def test_a_wrong_namespace_or_release_ends_with_an_error_and_no_change(installed: Playground, cluster: Cluster) -> None:
+    tenant = installed.namespace(selected=True)
+    installed.await_selected(tenant, "first")
+    admin = f"--kubeconfig={cluster.kubeconfig}"
+    for wrong in ("--namespace=default", f"--namespace={tenant}", "--namespace=nowhere", "--release=another"):
+        done = cleanup(installed, wrong, admin)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+        assert "nothing was changed" in done.stderr
+    listed = cleanup(installed, "--dry-run")
+    assert listed.returncode == 0
+    assert f"Secret {tenant}/{COPY}" in listed.stdout.splitlines()
+    installed.await_selected(tenant, "first")
+    assert webhooks(installed) == 200
+
+
 class _no_deletion_in:  # noqa: N801 - reads as what it is in a with statement
     """Another tool's policy, which keeps Secrets of a namespace from being deleted."""
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -44,6 +45,13 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
             help="How long to try; what is left then is listed.",
         ),
     ] = "4m",
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", envvar="PULLSECRETS_DRY_RUN", help="List what would be removed; change nothing."),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", envvar="PULLSECRETS_YES", help="On a terminal, do not ask before removing.")
+    ] = False,
     log_format: options.LogFormatOption,
     log_level: options.LogLevelOption = LogLevel.INFO,
 ) -> None:
@@ -67,11 +75,26 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
             release=Release(release, namespace),
             webhook_configuration=webhook_configuration,
             timeout=seconds,
+            dry_run=dry_run,
+            confirm=_confirm if sys.stdin.isatty() and not (yes or dry_run) else None,
         )
     )
+    if dry_run:
+        for line in left:
+            typer.echo(line)
+        typer.echo(f"{len(left)} to remove; nothing was changed", err=True)
+        return
     if left:
         _tell(left)
         raise typer.Exit(EXIT_LEFT)
+
+
+def _confirm(planned: list[str]) -> bool:
+    for line in planned[:LINES]:
+        typer.echo(f"  {line}", err=True)
+    if len(planned) > LINES:
+        typer.echo(f"  … and {len(planned) - LINES} more", err=True)
+    return typer.confirm("Stop injection, and remove these, the Lease and the certificate?", err=True)
 
 
 def _tell(left: list[str]) -> None:

@@ -21,7 +21,7 @@ import structlog
 from webhook.config.file import ConfigurationFile
 from webhook.core.backoff import delay
 from webhook.core.ownership import is_a_copy
-from webhook.errors import ApiError, Forbidden, NotFound
+from webhook.errors import ApiError, Forbidden, NotFound, UsageError
 from webhook.kube.connect import connect
 from webhook.kube.hold import TERM_SECONDS, OwnerReference, delete_lease, take_lease
 from webhook.kube.lease import boot_time
@@ -30,6 +30,7 @@ from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, SER
 from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
 from webhook.sync.removal import Removal
 from webhook.sync.shapes import decode_secret
+from webhook.sync.whose import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +67,9 @@ class Settings:
     release: Release
     webhook_configuration: str
     timeout: float
+    dry_run: bool = False
+    confirm: Callable[[list[str]], bool] | None = None
+    """Called once with what would be removed, a line each; False ends it before anything is changed."""
 
     @property
     def lease(self) -> str:
@@ -116,11 +120,23 @@ class _Cleanup:
 
     def run(self) -> list[str]:
         name = self._settings.webhook_configuration
-        self._insist(self._stop_injection, f"MutatingWebhookConfiguration {name}")
-        lease = self._stop_the_loop()
+        what = f"MutatingWebhookConfiguration {name}"
         removal = Removal(self._client, self._settings.release, self._configuration, self._has_time, self._wait)
+        known = self._insist(lambda: verify(self._client, self._settings, self._configuration), what)
+        if self._settings.dry_run or self._settings.confirm is not None or not known:
+            planned = self._insist(removal.preview, "what there is to remove")
+            if not known and planned:
+                raise UsageError(_unknown_release(self._settings, planned))
+            if self._settings.dry_run or not known:
+                return planned if self._settings.dry_run else []
+            if self._settings.confirm is not None and not self._settings.confirm(planned):
+                raise UsageError("it was not confirmed, so nothing was changed")
+        self._insist(self._stop_injection, what)
+        lease = self._stop_the_loop()
         left = removal.run()
         log.info("references and copies removed", left=len(left), **_counts(removal.done))
+        for what in removal.waiting():
+            log.warning("left to the owner of a finalizer", what=what)
         if left:
             return left
         for secret in self._settings.certificate_secrets:
@@ -226,6 +242,16 @@ def _take(
         if NAMESPACE_TERMINATING in str(error):
             return None
         raise
+
+
+def _unknown_release(settings: Settings, planned: list[str]) -> str:
+    release = settings.release
+    return (
+        f"nothing shows that release {release.name} was installed in namespace {release.namespace}: there is no "
+        f"MutatingWebhookConfiguration {settings.webhook_configuration}, no Lease {settings.lease} and no copy of it. "
+        f"Nothing was changed. References that it may have made: {'; '.join(planned[:3])}. "
+        f'Find the release by "helm list --all-namespaces", and give --namespace, --release and --webhook-configuration'
+    )
 
 
 def _counts(done: dict[str, int]) -> dict[str, int]:

@@ -77,7 +77,7 @@ class Removal:
             plans = self._pass()
             passes += 1
             errors = [*self._errors.values(), *self._unlisted.values(), *([self._unknown] if self._unknown else ())]
-            if not plans and not errors and not self._going():
+            if not plans and not errors:
                 return []
             wrote = sum(self.done.values()) > before
             refused = bool(errors) and all(error.is_lasting for error in errors)
@@ -87,6 +87,27 @@ class Removal:
             if passes > 1 or errors or not wrote:  # else it is only looked whether that was all
                 self._pause(passes, errors)
         return list(self._left()) or ["what is left is not known: there was no time to look"]
+
+    def preview(self) -> list[str]:
+        """Return what there is to remove now, a line each; nothing is written.
+
+        Raises:
+            ApiError: something could not be read.
+        """
+        for error in self._inventory.read().values():
+            raise error
+        return [
+            line
+            for namespace, plan in self._plans().items()
+            for line in (
+                *(
+                    f"ServiceAccount {namespace}/{removal.service_account.name}: its references to "
+                    f"{', '.join(removal.names)}"
+                    for removal in plan.removals
+                ),
+                *(f"Secret {namespace}/{deletion.copy.name}" for deletion in plan.deletions),
+            )
+        ]
 
     def _pause(self, passes: int, errors: Sequence[ApiError]) -> None:
         asked = max((error.retry_after or 0.0 for error in errors), default=0.0)
@@ -143,8 +164,11 @@ class Removal:
             with self._lock:
                 self.done[action] = self.done.get(action, 0) + 1
 
-    def _going(self) -> list[str]:
-        """Return the copies that are deleted, and still there: something has to be done about each by somebody else."""
+    def waiting(self) -> list[str]:
+        """Return the copies that are deleted and still there, because a finalizer of somebody else keeps them.
+
+        They do not count as left: a tenant can add a finalizer, and must not be able to stop an uninstallation.
+        """
         return [
             f"Secret {copy.namespace}/{copy.name}: it is being deleted, and a finalizer keeps it"
             for state in self._inventory.states()
@@ -165,4 +189,3 @@ class Removal:
                 yield f"{account}: its references to {', '.join(removal.names)}: {cause}"
             for deletion in plan.deletions:
                 yield f"Secret {namespace}/{deletion.copy.name}: {cause}"
-        yield from self._going()

@@ -12,7 +12,8 @@ import structlog
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.core.jsonpatch import SERVICE_ACCOUNT_PATH, additions, expect_resource_version, removals
 from webhook.core.ownership import FIELD_MANAGER, copy_labels
-from webhook.errors import ApiError, Conflict, NotFound
+from webhook.errors import AdmissionFailed, ApiError, Conflict, NotFound
+from webhook.kube.managed_fields import begin_tracking, is_tracked
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
 from webhook.sync.outcome import Result, Undone, result_of
 from webhook.sync.shapes import decode_secret, to_copy
@@ -211,9 +212,7 @@ class Writes:
         namespace, name = account.namespace, account.name
         conditional = [expect_resource_version(account.resource_version), *operations]
         try:
-            answer = self._client.json_patch(
-                SERVICE_ACCOUNTS, name, conditional, namespace, field_manager=FIELD_MANAGER
-            )
+            answer = self._patch_tracked(namespace, name, conditional)
         except Conflict:
             # Another writer was first. The watch will tell, but a busy list would be changed again by then.
             self._refresh(namespace, name)
@@ -221,6 +220,20 @@ class Writes:
         stored = self._caches.read_service_account(answer)
         self._caches.service_accounts.upsert(stored)
         return frozenset(stored.references.names if stored.references else ())
+
+    def _patch_tracked(self, namespace: str, name: str, operations: list[Any]) -> bytes:
+        """Patch a ServiceAccount; have the API server track it first where the guard refuses for want of that."""
+
+        def patch(operations: list[Any]) -> bytes:
+            return self._client.json_patch(SERVICE_ACCOUNTS, name, operations, namespace, field_manager=FIELD_MANAGER)
+
+        try:
+            return patch(operations)
+        except AdmissionFailed:
+            # Not tracked from the start: in most clusters nobody changes the object beside us.
+            if is_tracked(self._client.get(SERVICE_ACCOUNTS, name, namespace)):
+                raise
+            return patch([*operations, begin_tracking()])
 
     def _refresh(self, namespace: str, name: str) -> None:
         try:

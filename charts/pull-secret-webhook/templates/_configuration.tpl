@@ -17,12 +17,14 @@ Names for resourceNames, as JSON. A rule with an empty resourceNames is a rule a
 of these leaves the whole rule out when the list is "[]".
 */}}
 {{- define "pull-secret-webhook.copyNames" -}}
+{{- include "pull-secret-webhook.validateGrants" . -}}
 {{- $names := list -}}
 {{- range .Values.pullSecrets }}{{ $names = append $names .name }}{{ end -}}
 {{- concat $names .Values.retired | uniq | toJson -}}
 {{- end -}}
 
 {{- define "pull-secret-webhook.sourceNames" -}}
+{{- include "pull-secret-webhook.validateGrants" . -}}
 {{- $names := list -}}
 {{- range .Values.pullSecrets }}{{ range .sources }}{{ $names = append $names .secretName }}{{ end }}{{ end -}}
 {{- $names | uniq | toJson -}}
@@ -30,6 +32,7 @@ of these leaves the whole rule out when the list is "[]".
 
 {{/* "true" when a decision at admission needs more of a namespace than the API server has matched already. */}}
 {{- define "pull-secret-webhook.needsNamespaceLabels" -}}
+{{- include "pull-secret-webhook.validateGrants" . -}}
 {{- if .Values.optIn.mayDecline }}true{{ end -}}
 {{- range .Values.pullSecrets -}}
 {{- $selector := .namespaceSelector | default dict -}}
@@ -40,7 +43,7 @@ of these leaves the whole rule out when the list is "[]".
 {{/*
 The condition (CEL) under which the API server asks the webhook about an object: one of the names that may be due is not
 in the list at the path given. In the steady state it then asks about no Pod at all, because each gets its references
-from its ServiceAccount before.
+from its ServiceAccount before. Only our names are looked up, each in one pass of the API server's own: a list can be long.
 */}}
 {{- define "pull-secret-webhook.matchConditions" -}}
 {{- $names := list -}}
@@ -51,7 +54,7 @@ from its ServiceAccount before.
   {{- if $names }}
   expression: >-
     !has({{ .path }}) ||
-    !{{ $names | toJson }}.all(name, {{ .path }}.exists(entry, has(entry.name) && entry.name == name))
+    {{ $names | toJson }}.exists(name, !({"name": name} in {{ .path }}))
   {{- else }}
   expression: "false"
   {{- end }}

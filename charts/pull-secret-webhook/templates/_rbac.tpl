@@ -37,3 +37,10 @@ subjects:
   name: {{ include (printf "pull-secret-webhook.%sName" .component) .root }}
   namespace: {{ include "pull-secret-webhook.namespace" .root | quote }}
 {{- end -}}
+
+{{/* The annotations of what the Job of cleanup runs as. */}}
+{{- define "pull-secret-webhook.cleanupRights" -}}
+helm.sh/hook: pre-delete
+helm.sh/hook-weight: "-1"
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
+{{- end -}}

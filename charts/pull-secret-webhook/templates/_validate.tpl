@@ -15,12 +15,61 @@
 {{- if and .Values.webhook.hostNetwork (or (lt (int .Values.webhook.securePort) 1024) (lt (int .Values.webhook.metricsPort) 1024)) -}}
 {{- fail "webhook.hostNetwork: ports below 1024 need rights on the node that the Pods do not have; choose others" -}}
 {{- end -}}
+{{- include "pull-secret-webhook.validateGrants" . -}}
 {{- include "pull-secret-webhook.validateNames" . -}}
 {{- include "pull-secret-webhook.validatePem" . -}}
 {{- include "pull-secret-webhook.validateLifetimes" . -}}
 {{- include "pull-secret-webhook.validateSourceSecrets" . -}}
 {{- include "pull-secret-webhook.validateAutoscaling" .Values.webhook -}}
 {{- include "pull-secret-webhook.validateMonitoring" . -}}
+{{- end -}}
+
+{{/*
+What rights are granted by, and what the guard is made of: judged here too, because Helm can be told to skip the schema.
+A rule with an empty name in its resourceNames is a rule about every Secret that is listed.
+*/}}
+{{- define "pull-secret-webhook.validateGrants" -}}
+{{- $checked := dict "retired" .Values.retired "excludedNamespaces" .Values.excludedNamespaces -}}
+{{- range $path, $names := $checked -}}
+{{- include "pull-secret-webhook.validateList" (dict "path" $path "value" $names) -}}
+{{- range $index, $name := $names }}{{ include "pull-secret-webhook.validateName" (dict "path" (printf "%s[%d]" $path $index) "value" $name) }}{{ end -}}
+{{- end -}}
+{{- include "pull-secret-webhook.validateList" (dict "path" "pullSecrets" "value" .Values.pullSecrets) -}}
+{{- range $index, $pullSecret := .Values.pullSecrets -}}
+{{- $path := printf "pullSecrets[%d]" $index -}}
+{{- if not (kindIs "map" .) }}{{ fail (printf "%s: must be a mapping with a name and its sources" $path) }}{{ end -}}
+{{- include "pull-secret-webhook.validateName" (dict "path" (printf "%s.name" $path) "value" .name) -}}
+{{- include "pull-secret-webhook.validateList" (dict "path" (printf "%s.sources" $path) "value" .sources) -}}
+{{- range $position, $source := .sources -}}
+{{- $path := printf "%s.sources[%d]" $path $position -}}
+{{- if not (kindIs "map" .) }}{{ fail (printf "%s: must be a mapping with a secretName" $path) }}{{ end -}}
+{{- include "pull-secret-webhook.validateName" (dict "path" (printf "%s.secretName" $path) "value" .secretName) -}}
+{{- range .namespaces -}}
+{{- if not (and (kindIs "string" .) (regexMatch `^[a-z0-9*?\[\]!-]+$` .)) -}}
+{{- fail (printf "%s.namespaces: %s is not a pattern that the name of a namespace can match" $path (toJson .)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $value := dict "optIn.label" .Values.optIn.label "optIn.value" .Values.optIn.value -}}
+{{- if not (and (kindIs "string" $value) $value) }}{{ fail (printf "%s: must be a text that is not empty" $key) }}{{ end -}}
+{{- end -}}
+{{- range $key, $value := .Values.commonLabels -}}
+{{- if or (hasPrefix "rbac.authorization.k8s.io/" $key) (contains "aggregate-to-" $key) -}}
+{{- fail (printf "commonLabels: %q would add the rights of the release to another ClusterRole, such as admin or view; leave it out" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The argument is {path, value}, here and below. */}}
+{{- define "pull-secret-webhook.validateList" -}}
+{{- if not (kindIs "slice" .value) }}{{ fail (printf "%s: must be a list, and may be empty only as []" .path) }}{{ end -}}
+{{- end -}}
+
+{{- define "pull-secret-webhook.validateName" -}}
+{{- if not (and (kindIs "string" .value) (le (len (toString .value)) 253) (regexMatch `^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$` (toString .value))) -}}
+{{- fail (printf "%s: %s is not a name; give lower-case letters, digits, - and ." .path (toJson .value)) -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "pull-secret-webhook.validateNames" -}}

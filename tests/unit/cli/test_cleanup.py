@@ -83,3 +83,27 @@ def test_a_timeout_that_is_none(capsys: pytest.CaptureFixture[str], config: str)
 def test_a_configuration_file_that_is_absent(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     said = answer(capsys, 2, f"--config={tmp_path}/none.yaml", "--namespace=psw")
     assert "none.yaml cannot be read" in said
+
+
+def test_a_dry_run_prints_what_would_go_and_a_zero(
+    capsys: pytest.CaptureFixture[str], config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = left_by_run(monkeypatch, ["Secret a/pull"])
+    with pytest.raises(SystemExit) as exit_info:
+        main(["cleanup", config, "--namespace=psw", "--dry-run"])
+    said = capsys.readouterr()
+    assert (exit_info.value.code, said.out, seen[0].dry_run) == (0, "Secret a/pull\n", True)
+    assert "nothing was changed" in said.err
+
+
+@pytest.mark.parametrize(
+    ("terminal", "flags", "asks"), [(True, [], True), (True, ["--yes"], False), (False, [], False)]
+)
+def test_a_person_on_a_terminal_is_asked_once(
+    config: str, monkeypatch: pytest.MonkeyPatch, terminal: bool, flags: list[str], asks: bool
+) -> None:
+    seen = left_by_run(monkeypatch, [])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: terminal)
+    with pytest.raises(SystemExit):
+        main(["cleanup", config, "--namespace=psw", *flags])
+    assert (seen[0].confirm is not None) is asks

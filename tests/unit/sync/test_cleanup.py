@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.unit.fake_apiserver.storage import Target
 from tests.unit.sync.world import BY_US, OURS, RELEASE, copy_in, put_account, put_namespace, secret_path
 from webhook.core.dockerconfig import COPY_TYPE
 from webhook.core.ownership import MANAGED_BY, MANAGED_BY_LABEL
+from webhook.errors import UsageError
 from webhook.sync.cleanup import HELM_SECONDS, Settings, run
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ pullSecrets: [{name: pull, sources: [{secretName: harbor}]}]
 WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/full"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/psw-system/leases/full-sync"
 ACCOUNT = "/api/v1/namespaces/psw-system/serviceaccounts/full-sync"
+
+
+INSTANCE = {"app.kubernetes.io/instance": RELEASE.name}
+NOTED = {"meta.helm.sh/release-namespace": RELEASE.namespace}
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +57,8 @@ def put_certificate(api: FakeApiServer, name: str, **labels: str) -> None:
 def installed(api: FakeApiServer) -> None:
     """A release whose loop has ended as it should, with one namespace to look after."""
     put_namespace(api, RELEASE.namespace, "")
-    api.put(WEBHOOKS, {"webhooks": []})
-    api.put(ACCOUNT, {})
+    api.put(WEBHOOKS, {"webhooks": [], "metadata": {"labels": INSTANCE, "annotations": NOTED}})
+    api.put(ACCOUNT, {"metadata": {"labels": INSTANCE}})
     api.put(LEASE, {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1}})
     for name in ("full-tls", "full-ca"):
         put_certificate(api, name, **{MANAGED_BY_LABEL: MANAGED_BY})
@@ -162,3 +168,90 @@ def test_when_the_time_is_over_nothing_more_is_done(api: FakeApiServer, settings
     over = Settings(settings.config, settings.kubeconfig, None, RELEASE, "full", timeout=0.0)
     assert run(over) == ["what is left is not known: there was no time to look"]
     assert copy_in(api, "a") is not None
+
+
+# Whose it is
+
+
+def unchanged(api: FakeApiServer) -> bool:
+    return api.seen("patch", "apply", "delete", "create") == []
+
+
+def excluding(namespace: str) -> dict[str, Any]:
+    expression = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", namespace]}
+    return {"namespaceSelector": {"matchExpressions": [expression]}, "clientConfig": {"url": "https://x"}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metadata": {"labels": {"app.kubernetes.io/instance": "another"}, "annotations": NOTED}},
+        {"metadata": {"labels": INSTANCE, "annotations": {"meta.helm.sh/release-namespace": "elsewhere"}}},
+        {"metadata": {"annotations": NOTED}},
+        {"webhooks": [{"clientConfig": {"service": {"namespace": "elsewhere", "name": "x"}}}]},
+        {"webhooks": [excluding("elsewhere")]},
+    ],
+    ids=["release", "namespace by Helm", "no label", "namespace by the Service", "namespace by the selector"],
+)
+def test_the_webhooks_of_another_release_end_it(
+    api: FakeApiServer, settings: Settings, changes: dict[str, Any]
+) -> None:
+    delete(api, WEBHOOKS)
+    api.put(WEBHOOKS, {"webhooks": [], "metadata": {"labels": INSTANCE}, **changes})
+    api.requests.clear()
+    with pytest.raises(UsageError, match="MutatingWebhookConfiguration full belongs to"):
+        run(settings)
+    assert unchanged(api)
+
+
+@pytest.mark.parametrize("webhook", [excluding(RELEASE.namespace), {"clientConfig": {"url": "https://x"}}])
+def test_its_own_webhooks_are_known_without_helm(
+    api: FakeApiServer, settings: Settings, webhook: dict[str, Any]
+) -> None:
+    delete(api, WEBHOOKS)
+    api.put(WEBHOOKS, {"webhooks": [webhook], "metadata": {"labels": INSTANCE}})
+    assert run(settings) == []
+
+
+def test_copies_made_from_another_namespace_end_it(api: FakeApiServer, settings: Settings) -> None:
+    for path in (WEBHOOKS, ACCOUNT, LEASE):
+        delete(api, path)
+    theirs = {**OURS, "pullsecrets.webhook/release-namespace": "elsewhere"}
+    api.put(secret_path("a"), {"type": COPY_TYPE, "data": {}, "metadata": {"labels": theirs}})
+    with pytest.raises(UsageError, match="give --namespace elsewhere"):
+        run(settings)
+    assert unchanged(api)
+
+
+def test_a_lease_of_somebody_unknown_ends_it(api: FakeApiServer, settings: Settings) -> None:
+    for path in (WEBHOOKS, ACCOUNT, secret_path("a")):
+        delete(api, path)
+    with pytest.raises(UsageError, match="Lease psw-system/full-sync is not known to belong"):
+        run(settings)
+    assert unchanged(api)
+
+
+def test_references_that_nothing_shows_to_be_ours_end_it(api: FakeApiServer, settings: Settings) -> None:
+    for path in (WEBHOOKS, ACCOUNT, LEASE, secret_path("a")):
+        delete(api, path)
+    with pytest.raises(UsageError, match="nothing shows that release"):
+        run(settings)
+    assert unchanged(api)
+
+
+def test_a_dry_run_lists_and_changes_nothing(api: FakeApiServer, settings: Settings) -> None:
+    planned = run(replace(settings, dry_run=True))
+    assert planned == ["ServiceAccount a/default: its references to pull", "Secret a/pull"]
+    assert unchanged(api)
+
+
+def test_it_asks_once_and_a_no_changes_nothing(api: FakeApiServer, settings: Settings) -> None:
+    asked: list[list[str]] = []
+
+    def no(planned: list[str]) -> bool:
+        asked.append(planned)
+        return False
+
+    with pytest.raises(UsageError, match="it was not confirmed, so nothing was changed"):
+        run(replace(settings, confirm=no))
+    assert (len(asked), unchanged(api)) == (1, True)

@@ -1,0 +1,396 @@
+"""A stolen token writes nothing but what its process writes, of no part of an object: on a real API server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.guarding import refused, stored, warnings_about
+from tests.integration.impostor import APPLY, JSON_PATCH, MERGE, Impostor
+from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually, names, service_account
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.api import Answer
+    from tests.cluster.cluster import Cluster
+
+LIMITED, SELECTING = "limited-credentials", "selecting-credentials"
+OLD = "old-credentials"
+TEAM = "example.com/team"
+PATTERNS = ["team-[a-c]*", "[!s-z]?-x"]
+SELECTOR = {
+    "matchLabels": {TEAM: "payments"},
+    "matchExpressions": [
+        {"key": "tier", "operator": "In", "values": ["prod", "test"]},
+        {"key": "legacy", "operator": "DoesNotExist"},
+        {"key": "zone", "operator": "NotIn", "values": ["dmz"]},
+        {"key": "owner", "operator": "Exists"},
+    ],
+}
+QUALIFYING = {TEAM: "payments", "tier": "test", "owner": ""}
+OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "1"}
+
+
+@pytest.fixture(scope="module")
+def guarded(cluster: Cluster) -> Iterator[Playground]:
+    """An installation in which nothing runs, with one pull secret of each kind."""
+    entries = [
+        {"name": COPY, "sources": [{"secretName": SOURCE}]},
+        {"name": LIMITED, "sources": [{"secretName": SOURCE, "namespaces": PATTERNS}, {"secretName": "ghcr"}]},
+        {"name": SELECTING, "sources": [{"secretName": SOURCE}], "namespaceSelector": SELECTOR},
+    ]
+    with Playground.make(cluster, retired=[OLD], pullSecrets=entries) as playground:
+        declining = {"label": playground.label, "mayDecline": True}
+        playground.installation.set_configuration(optIn=declining)
+        namespace = playground.namespace(selected=False)
+        sync = Impostor.of(playground, "sync")
+        eventually(lambda: sync.apply_secret(namespace, query="&dryRun=All").status == 403)
+        eventually(lambda: sync.reference(namespace, COPY, query="?dryRun=All").status == 403)
+        eventually(lambda: lease(sync, 10**6, "&dryRun=All").status == 403)
+        eventually(lambda: event(sync, namespace, source={"component": "x"}, query="?dryRun=All").status == 403)
+        stored(lease(sync, 15))
+        yield playground
+
+
+@pytest.fixture(scope="module")
+def sync(guarded: Playground) -> Impostor:
+    return Impostor.of(guarded, "sync")
+
+
+@pytest.fixture
+def tenant(guarded: Playground) -> str:
+    return guarded.namespace(selected=True)
+
+
+def lease(thief: Impostor, seconds: int, query: str = "", **metadata: Any) -> Answer:  # noqa: ANN401 (any JSON)
+    installation = thief.playground.installation
+    body = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": installation.lease, **metadata},
+        "spec": {"holderIdentity": "thief", "leaseDurationSeconds": seconds},
+    }
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{installation.namespace}/leases/{installation.lease}"
+    return thief.api.request("PATCH", f"{path}?fieldManager=thief&force=true{query}", body, APPLY)
+
+
+def event(thief: Impostor, namespace: str, query: str = "", **changes: Any) -> Answer:  # noqa: ANN401 (any JSON)
+    ours = "pull-secret-webhook"
+    metadata = {"generateName": "x-", **changes.pop("metadata", {})}
+    body = {
+        "metadata": metadata,
+        "involvedObject": {"apiVersion": "v1", "kind": "Namespace", "name": namespace, "namespace": namespace},
+        "reason": "CopyDenied",
+        "message": "x",
+        "type": "Warning",
+        "source": {"component": ours},
+        "reportingComponent": ours,
+        "reportingInstance": "",
+        **changes,
+    }
+    return thief.api.request("POST", f"/api/v1/namespaces/{namespace}/events{query}", body)
+
+
+# Secrets
+
+METADATA: list[dict[str, Any]] = [
+    {"finalizers": ["example.com/held"]},
+    {"ownerReferences": [OWNER]},
+    {"annotations": {"eks.amazonaws.com/role-arn": "x"}},
+    {"annotations": {"reflector.v1.k8s.emberstack.com/reflection-auto-enabled": "true"}},
+    {"labels": {"argocd.argoproj.io/secret-type": "repository"}},
+    {"labels": {"x": "y"}},
+]
+BODIES: list[dict[str, Any]] = [
+    {"data": {**dockerconfigjson("x"), "more": "eA=="}},
+    {"stringData": {"more": "x"}},
+    {"immutable": True},
+]
+PAIR: dict[str, Any] = {"type": "kubernetes.io/tls", "data": {"tls.crt": "", "tls.key": ""}}
+
+
+def with_ours(thief: Impostor, metadata: dict[str, Any]) -> dict[str, Any]:
+    return {**metadata, "labels": {**thief.our_labels, **metadata.get("labels", {})}}
+
+
+@pytest.mark.parametrize("metadata", METADATA, ids=lambda each: f"{next(iter(each))}-{list(*each.values())[:1]}")
+@pytest.mark.parametrize("there", [False, True], ids=["new", "there"])
+def test_no_copy_gets_other_metadata(sync: Impostor, tenant: str, there: bool, metadata: dict[str, Any]) -> None:
+    if there:
+        stored(sync.apply_secret(tenant))
+    answers = [sync.apply_secret(tenant, metadata=with_ours(sync, metadata))]
+    if there:
+        path = f"/api/v1/namespaces/{tenant}/secrets/{COPY}"
+        answers.append(sync.api.request("PATCH", f"{path}?fieldManager=kubectl-edit", {"metadata": metadata}, MERGE))
+    for answer in answers:
+        refused(answer, "a copy or certificate")
+    stored(sync.apply_secret(tenant))
+
+
+@pytest.mark.parametrize("metadata", METADATA, ids=lambda each: f"{next(iter(each))}-{list(*each.values())[:1]}")
+def test_no_certificate_gets_other_metadata(sync: Impostor, guarded: Playground, metadata: dict[str, Any]) -> None:
+    for name in (guarded.installation.tls_secret, guarded.installation.ca_secret):
+        stored(sync.apply_secret(guarded.installation.namespace, name, **PAIR))
+        found = sync.apply_secret(guarded.installation.namespace, name, **PAIR, metadata=with_ours(sync, metadata))
+        refused(found, "a copy or certificate")
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda each: str([*each]))
+def test_nothing_else_is_in_a_copy_or_certificate(
+    sync: Impostor, guarded: Playground, tenant: str, body: dict[str, Any]
+) -> None:
+    refused(sync.apply_secret(tenant, **body), "a copy")
+    stored(sync.apply_secret(tenant))
+    refused(sync.apply_secret(tenant, **body), "a copy")
+    where, name = guarded.installation.namespace, guarded.installation.tls_secret
+    changed = {**PAIR, **body, "data": {**PAIR["data"], **body.get("data", {})}}
+    refused(sync.apply_secret(where, name, **changed), "a copy")
+
+
+def test_the_labels_and_annotations_of_ours_may_come(sync: Impostor, guarded: Playground, tenant: str) -> None:
+    uid = guarded.cluster.api.call("GET", f"/api/v1/namespaces/{tenant}")["metadata"]["uid"]
+    metadata = {
+        "labels": {**sync.our_labels, "pullsecrets.webhook/namespace-uid": uid},
+        "annotations": {"pullsecrets.webhook/sources": "x"},
+    }
+    stored(sync.apply_secret(tenant, metadata=metadata))
+    metadata["labels"]["pullsecrets.webhook/namespace-uid"] = "another"
+    refused(sync.apply_secret(tenant, metadata=metadata), "the UID of its namespace")
+
+
+def test_what_a_tenant_has_put_into_a_copy_stops_nobody(sync: Impostor, guarded: Playground, tenant: str) -> None:
+    stored(sync.apply_secret(tenant))
+    theirs = {
+        "metadata": {"annotations": {"theirs": "x"}, "labels": {"theirs": "x"}, "finalizers": ["example.com/held"]},
+        "data": {"theirs": "eA==", ".dockerconfigjson": "e30="},
+    }
+    path = f"/api/v1/namespaces/{tenant}/secrets/{COPY}"
+    guarded.cluster.api.call("PATCH", f"{path}?fieldManager=tenant", theirs, MERGE)
+    assert stored(sync.apply_secret(tenant))["metadata"]["annotations"] == {"theirs": "x"}
+    wiped = {"metadata": {"finalizers": None}}
+    refused(sync.api.request("PATCH", path, wiped, MERGE), "keeps its finalizers")
+    stored(sync.delete_secret(tenant))
+    guarded.cluster.api.call("PATCH", path, wiped, MERGE)
+
+
+@pytest.mark.parametrize("fields", [[{}], "ours"], ids=["all", "theirs"])
+def test_managed_fields_of_a_copy_are_not_wiped(
+    sync: Impostor, guarded: Playground, tenant: str, fields: object
+) -> None:
+    stored(sync.apply_secret(tenant))
+    path = f"/api/v1/namespaces/{tenant}/secrets/{COPY}"
+    annotated = {"metadata": {"annotations": {"theirs": "x"}}}
+    before = guarded.cluster.api.call("PATCH", f"{path}?fieldManager=tenant", annotated, MERGE)["metadata"]
+    kept = [each for each in before["managedFields"] if each["manager"] != "tenant"]
+    assert len(kept) == len(before["managedFields"]) - 1
+    wiped = {"metadata": {"managedFields": kept if fields == "ours" else fields}}
+    refused(sync.api.request("PATCH", path, wiped, MERGE), "managedFields")
+
+
+def test_cleanup_writes_no_secret(guarded: Playground, tenant: str) -> None:
+    assert Impostor.of(guarded, "cleanup").apply_secret(tenant).status == 403
+
+
+# Where a pull secret may go
+
+
+@pytest.mark.parametrize(
+    ("labels", "applies"),
+    [
+        (QUALIFYING, True),
+        ({**QUALIFYING, "zone": "lan"}, True),
+        ({**QUALIFYING, "zone": "dmz"}, False),
+        ({**QUALIFYING, "legacy": ""}, False),
+        ({**QUALIFYING, "tier": "dev"}, False),
+        ({**QUALIFYING, TEAM: "sales"}, False),
+        ({TEAM: "payments", "tier": "test"}, False),
+        ({}, False),
+    ],
+    ids=str,
+)
+def test_a_copy_goes_only_where_the_selector_lets_it(
+    sync: Impostor, guarded: Playground, labels: dict[str, str], applies: bool
+) -> None:
+    namespace = guarded.namespace(selected=True, labels=labels)
+    copy, reference = sync.apply_secret(namespace, SELECTING), sync.reference(namespace, SELECTING)
+    if applies:
+        stored(copy)
+        stored(reference)
+    else:
+        refused(copy, "may go to")
+        refused(reference, "may go to")
+
+
+@pytest.mark.parametrize(
+    ("name", "applies"),
+    [("team-a", True), ("team-cx", True), ("team-d", False), ("ab-x", True), ("sb-x", False), ("other", False)],
+)
+def test_a_copy_goes_only_to_namespaces_of_the_names_it_is_for(
+    cluster: Cluster, sync: Impostor, guarded: Playground, name: str, applies: bool
+) -> None:
+    cluster.create_namespace(name, {guarded.label: "enabled"})
+    try:
+        copy, reference = sync.apply_secret(name, LIMITED), sync.reference(name, LIMITED)
+        stored(sync.apply_secret(name, COPY))
+    finally:
+        cluster.delete_namespace(name)
+        eventually(lambda: cluster.api.request("GET", f"/api/v1/namespaces/{name}").status == 404)
+    assert (copy.status, reference.status) == ((201, 200) if applies else (403, 403))
+
+
+def test_a_copy_does_not_go_where_it_is_declined(sync: Impostor, guarded: Playground, tenant: str) -> None:
+    stored(sync.apply_secret(tenant))
+    declined = {"metadata": {"annotations": {"pullsecrets.webhook/decline": f"x, {COPY}"}}}
+    guarded.cluster.api.call("PATCH", f"/api/v1/namespaces/{tenant}", declined, MERGE)
+    eventually(lambda: sync.apply_secret(tenant, query="&dryRun=All").status == 403)
+    refused(sync.reference(tenant, COPY), "may go to")
+
+
+# ServiceAccounts
+
+
+def test_cleanup_adds_no_reference(guarded: Playground, tenant: str) -> None:
+    cleanup = Impostor.of(guarded, "cleanup")
+    refused(cleanup.reference(tenant, COPY), "by sync alone")
+    guarded.create(tenant, "serviceaccounts", service_account("app", imagePullSecrets=[{"name": COPY}, {"name": "x"}]))
+    refused(cleanup.reference(tenant, COPY, "x", SELECTING, account="app"), "by sync alone")
+    stored(cleanup.reference(tenant, "x", account="app"))
+
+
+@pytest.mark.parametrize("component", ["sync", "cleanup"])
+def test_managed_fields_of_a_service_account_are_not_wiped(guarded: Playground, tenant: str, component: str) -> None:
+    thief = Impostor.of(guarded, component)
+    theirs = {"automountServiceAccountToken": False, "metadata": {"name": "app", "namespace": tenant}}
+    guarded.apply(tenant, "ServiceAccount", "app", theirs)
+    listed = {"imagePullSecrets": [{"name": COPY}]}
+    path = f"/api/v1/namespaces/{tenant}/serviceaccounts/app"
+    guarded.cluster.api.call("PATCH", f"{path}?fieldManager=another", listed, MERGE)
+    (first, _) = (guarded.get(tenant, "serviceaccounts", "app") or {})["metadata"]["managedFields"]
+    bare = {**first, "fieldsV1": {"f:imagePullSecrets": {}}}
+    for entry in ({}, bare, {**first, "manager": "pull-secret-webhook"}):
+        fields = [entry]
+        wiped = {"metadata": {"managedFields": fields}}
+        refused(thief.patch_account(tenant, wiped, "app"), "stays theirs")
+        refused(thief.patch_account(tenant, {**wiped, "imagePullSecrets": []}, "app"), "stays theirs")
+
+
+def test_an_account_with_more_managers_than_the_api_server_keeps_is_written(
+    sync: Impostor, guarded: Playground, tenant: str
+) -> None:
+    path = f"/api/v1/namespaces/{tenant}/serviceaccounts/default"
+    for number in range(11):
+        label = {"metadata": {"labels": {f"l{number}": "x"}}}
+        guarded.cluster.api.call("PATCH", f"{path}?fieldManager=m{number}", label, MERGE)
+        if number == 0:
+            # The API server tracks only what it has tracked from the start.
+            guarded.apply(tenant, "ServiceAccount", "default", {"secrets": [{"name": "x"}]})
+        if number > 8:
+            stored(sync.reference(tenant, COPY))
+            stored(sync.reference(tenant))
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+@pytest.mark.parametrize("change", [{"labels": {"a": None}}, {"annotations": {"a": None}}], ids=str)
+def test_a_label_of_theirs_is_not_taken_away(
+    sync: Impostor, guarded: Playground, tenant: str, change: dict[str, Any], tracked: bool
+) -> None:
+    body = service_account("app")
+    body["metadata"] |= {"labels": {"a": "b"}, "annotations": {"a": "b"}}
+    if tracked:
+        body["automountServiceAccountToken"] = False
+    guarded.create(tenant, "serviceaccounts", body)
+    refused(sync.patch_account(tenant, {"metadata": change}, "app"), "nothing changes but")
+
+
+def test_who_makes_the_api_server_track_it_is_found_out(sync: Impostor, tenant: str) -> None:
+    """The operation by which sync makes an object tracked gives a thief no way around it."""
+    entry = {
+        "manager": "x",
+        "operation": "Update",
+        "apiVersion": "v1",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:metadata": {"f:annotations": {"f:never": {}}}},
+    }
+    changes: list[dict[str, Any]] = [{"metadata": {"labels": {"x": "y"}}}, {"automountServiceAccountToken": False}]
+    for change in changes:
+        changed = {**change, "metadata": {**change.get("metadata", {}), "managedFields": [entry]}}
+        refused(sync.patch_account(tenant, changed), "")
+
+
+# References in long lists, within what an expression may cost
+
+
+@pytest.mark.parametrize("count", [1_500, 5_000])
+def test_a_long_list_is_no_obstacle(sync: Impostor, guarded: Playground, count: int) -> None:
+    tenant = guarded.namespace(selected=True)
+    theirs = [{"name": f"r{number}"} for number in range(count)]
+    guarded.create(tenant, "serviceaccounts", service_account("app", imagePullSecrets=theirs))
+    path = f"/api/v1/namespaces/{tenant}/serviceaccounts/app"
+    added = [{"op": "add", "path": "/imagePullSecrets/-", "value": {"name": COPY}}]
+    stored(sync.api.request("PATCH", path, added, JSON_PATCH))
+    refused(sync.api.request("PATCH", path, [{"op": "remove", "path": "/imagePullSecrets/0"}], JSON_PATCH), "come and")
+    guarded.opt(tenant, None)
+    eventually(lambda: sync.reference(tenant, COPY, query="?dryRun=All").status == 403)
+    removed = [{"op": "remove", "path": f"/imagePullSecrets/{count}"}]
+    for component in ("sync", "cleanup"):
+        thief = Impostor.of(guarded, component)
+        stored(thief.api.request("PATCH", f"{path}?dryRun=All", removed, JSON_PATCH))
+    assert len(names(stored(sync.api.request("PATCH", path, removed, JSON_PATCH)))) == count
+
+
+def test_many_of_ours_in_a_list_are_taken_out(sync: Impostor, guarded: Playground) -> None:
+    tenant = guarded.namespace(selected=False)
+    ours = [{"name": name} for _ in range(2_500) for name in (COPY, OLD)]
+    guarded.create(tenant, "serviceaccounts", service_account("app", imagePullSecrets=ours))
+    assert names(stored(sync.reference(tenant, account="app"))) == []
+
+
+# Events
+
+
+def test_an_event_is_ours_alone(sync: Impostor, guarded: Playground, tenant: str) -> None:
+    written = stored(event(sync, tenant))
+    path = f"/api/v1/namespaces/{tenant}/events/{written['metadata']['name']}"
+    stored(sync.api.request("PATCH", path, {"count": 2}, MERGE))
+    attempts: list[dict[str, Any]] = [
+        {"source": {"component": "kubelet"}},
+        {"reportingComponent": "kubelet"},
+        {"source": {}, "reportingComponent": ""},
+        {"action": "x"},
+        {"related": {"kind": "Secret", "name": "x", "namespace": tenant}},
+        *({"metadata": each} for each in METADATA),
+    ]
+    for changes in attempts:
+        assert event(sync, tenant, **changes).status == 403, changes
+        assert sync.api.request("PATCH", path, changes, MERGE).status == 403, changes
+    theirs = event(Impostor(guarded.cluster.api, guarded), tenant, source={"component": "kubelet"})
+    path = f"/api/v1/namespaces/{tenant}/events/{stored(theirs)['metadata']['name']}"
+    refused(sync.api.request("PATCH", path, {"message": "forged"}, MERGE), "component")
+    ours = {"source": {"component": "pull-secret-webhook"}, "reportingComponent": "pull-secret-webhook"}
+    refused(sync.api.request("PATCH", path, ours, MERGE), "component")
+
+
+# The Lease
+
+
+@pytest.mark.parametrize("component", ["sync", "cleanup"])
+def test_the_lease_is_taken_for_a_bounded_time(guarded: Playground, component: str) -> None:
+    thief = Impostor.of(guarded, component)
+    most = {"sync": 60, "cleanup": 540}[component]
+    stored(lease(thief, most))
+    for seconds in (most + 1, 2_000_000_000):
+        refused(lease(thief, seconds), "no longer than its work takes")
+    stored(lease(thief, 15, annotations={"pullsecrets.webhook/revision": "x"}))
+    for metadata in METADATA:
+        refused(lease(thief, 15, **metadata), "the Lease")
+
+
+def test_every_expression_is_sound_to_the_api_server(guarded: Playground) -> None:
+    assert {policy: warnings_about(guarded, policy) for policy in ("events", "leases", "webhooks", "secrets")} == {
+        "events": [],
+        "leases": [],
+        "webhooks": [],
+        "secrets": [],
+    }
