@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from webhook.core.managedfields import HandBackNeed
     from webhook.core.state import Copy, ServiceAccount
 
 
@@ -38,6 +39,14 @@ class RemoveReferences:
 
     service_account: ServiceAccount
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HandBack:
+    """Leave the list of a ServiceAccount with its owners: see :mod:`webhook.core.managedfields`."""
+
+    service_account: ServiceAccount
+    need: HandBackNeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,8 @@ class NamespacePlan:
     additions: tuple[AddReferences, ...] = ()
     removals: tuple[RemoveReferences, ...] = ()
     deletions: tuple[DeleteCopy, ...] = ()
+    hand_backs: tuple[HandBack, ...] = ()
+    """To ServiceAccounts that no other write is for. They change no list, so they wait for everything else."""
     findings: tuple[Finding, ...] = ()
     namespace_uid: str = ""
     """Goes into a label of each copy: see :mod:`webhook.core.ownership`."""
@@ -86,7 +97,8 @@ class NamespacePlan:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.required or self.copies or self.additions or self.removals or self.deletions)
+        writes = (self.required, self.copies, self.additions, self.removals, self.deletions, self.hand_backs)
+        return not any(writes)
 
     def without(
         self,

@@ -1,11 +1,49 @@
-"""Read ``metadata.managedFields``, in which the API server records who wrote an object.
+"""Keep the ownership of ``imagePullSecrets`` with the people who own it.
 
-Source: k8s.io/apimachinery/pkg/apis/meta/v1/types.go (ManagedFieldsEntry); KEP-555 (server-side apply).
+The API server records in ``metadata.managedFields`` who wrote which field of an object. With server-side apply
+(``kubectl apply --server-side``, Helm 4) a person who changes a field that somebody else owns gets a conflict.
+``imagePullSecrets`` of a ServiceAccount is one field with one owner. A controller that writes an entry owns the whole
+list. This module plans how to hand it back:
+
+- An entry of our field manager that owns the list is removed. Those who owned the list before own it again.
+- An object without any entry gets one of ours that owns only ``metadata.uid``, which cannot change. Without it, the
+  first server-side apply makes ``before-first-apply`` the owner of the list, and the person gets a conflict with it.
+- Where that has happened, and the list holds only references of ours, ``before-first-apply`` loses the list.
+
+Source: k8s.io/apimachinery/pkg/apis/meta/v1/types.go (ManagedFieldsEntry), pkg/util/managedfields/internal; KEP-555.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
 import msgspec
+
+from webhook.core.ownership import FIELD_MANAGER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from webhook.core.jsonpatch import PatchOperation
+
+PATH = "/metadata/managedFields"
+LIST_FIELD = "f:imagePullSecrets"
+
+STAND_IN = "before-first-apply"
+"""The API server's name for whoever wrote an object before its first server-side apply, if that is not recorded."""
+
+MOST_OWNERS = 8
+"""Owners that are remembered of one list. A person can add as many as fit into an object."""
+
+PLACEHOLDER_FIELDS: Mapping[str, object] = {"f:metadata": {"f:uid": {}}}
+PLACEHOLDER = {
+    "manager": FIELD_MANAGER,
+    "operation": "Update",
+    "apiVersion": "v1",
+    "fieldsType": "FieldsV1",
+    "fieldsV1": PLACEHOLDER_FIELDS,
+}
 
 
 class Writer(msgspec.Struct, frozen=True, gc=False):
@@ -13,3 +51,147 @@ class Writer(msgspec.Struct, frozen=True, gc=False):
 
     manager: str = ""
     operation: str = ""
+
+
+class _Fields(msgspec.Struct, frozen=True, gc=False):
+    image_pull_secrets: msgspec.Raw | msgspec.UnsetType = msgspec.field(name=LIST_FIELD, default=msgspec.UNSET)
+
+
+class Entry(Writer, frozen=True, gc=False, rename="camel"):
+    """One entry of a ServiceAccount, with what it says about the list."""
+
+    api_version: str = ""
+    subresource: str = ""
+    fields_v1: _Fields = _Fields()
+
+    @property
+    def owns_list(self) -> bool:
+        return self.fields_v1.image_pull_secrets is not msgspec.UNSET
+
+    @property
+    def owner(self) -> Owner:
+        return Owner(self.manager, self.operation, self.api_version, self.subresource)
+
+
+class Owner(NamedTuple):
+    """What identifies an entry."""
+
+    manager: str
+    operation: str
+    api_version: str
+    subresource: str
+
+
+class ListOwnership(msgspec.Struct, frozen=True, gc=False):
+    """Who owns the list of one ServiceAccount; positions are those in ``managedFields``, -1 for none."""
+
+    entries: int = 1
+    ours: int = -1
+    """Our entry; it is a placeholder unless it ``holds`` the list."""
+    holds: bool = False
+    stand_in: int = -1
+    """The entry of ``before-first-apply``, if it owns the list."""
+    owners: tuple[Owner, ...] = ()
+    """All others that own the list."""
+
+
+SETTLED = ListOwnership()
+"""Somebody else wrote the object, and there is nothing to hand back."""
+
+
+def list_ownership(entries: Sequence[Entry]) -> ListOwnership:
+    """Return who owns the list of a ServiceAccount with these entries."""
+    ours, stand_in, holds = -1, -1, False
+    owners: list[Owner] = []
+    for position, entry in enumerate(entries):
+        if entry.manager == FIELD_MANAGER and entry.operation == "Update" and not entry.subresource:
+            ours, holds = position, entry.owns_list
+        elif not entry.owns_list:
+            continue
+        elif entry.manager == STAND_IN and entry.operation == "Update":
+            stand_in = position
+        elif len(owners) < MOST_OWNERS:
+            owners.append(entry.owner)
+    return _shared(len(entries), ours, holds, stand_in, tuple(owners))
+
+
+@lru_cache(maxsize=1024)
+def _shared(entries: int, ours: int, holds: bool, stand_in: int, owners: tuple[Owner, ...]) -> ListOwnership:
+    """Return one value for the many ServiceAccounts that are alike."""
+    return ListOwnership(entries, ours, holds, stand_in, owners)
+
+
+class HandBackNeed(NamedTuple):
+    """What has to be handed back: whether our placeholder has to stay, and whether ``before-first-apply`` loses it."""
+
+    keep: bool
+    from_stand_in: bool
+
+
+def needed(ownership: ListOwnership, *, ours: int, entries: int) -> HandBackNeed | None:
+    """Return what has to be handed back of a list with so many ``entries``, of which ``ours`` are; None for nothing.
+
+    A placeholder beside no reference of ours may be of another release in the same cluster. It stays.
+    """
+    if not ours and not ownership.holds:
+        return None
+    need = HandBackNeed(keep=ours > 0, from_stand_in=ownership.stand_in >= 0 and 0 < ours == entries)
+    return need if hand_back(ownership, need) else None
+
+
+def hand_back(
+    ownership: ListOwnership, need: HandBackNeed, restore: Sequence[tuple[int, Owner]] = ()
+) -> list[PatchOperation]:
+    """Return the operations that leave the list with its owners; none when it is with them.
+
+    ``restore`` are those who owned it before our write, each with the position of its entry, -1 where that is gone.
+    """
+    operations: list[PatchOperation] = []
+    if need.from_stand_in:
+        operations.append({"op": "remove", "path": f"{PATH}/{ownership.stand_in}/fieldsV1/{LIST_FIELD}"})
+    operations += [
+        {"op": "add", "path": f"{PATH}/{position}/fieldsV1/{LIST_FIELD}", "value": {}}
+        for position, _ in restore
+        if position >= 0
+    ]
+    # The stand-in's entry may own nothing but the list; the API server drops such an entry then.
+    others = ownership.entries - (ownership.ours >= 0) - need.from_stand_in
+    if ownership.ours >= 0:
+        operations += _hand_back_ours(ownership, need, alone=not others and not restore)
+    elif need.keep and not others and not restore:
+        added = {"path": f"{PATH}/-", "value": PLACEHOLDER} if ownership.entries else _first_entry()
+        operations.append({"op": "add", **added})  # type: ignore[typeddict-item]
+    operations += [
+        {"op": "add", "path": f"{PATH}/-", "value": _entry_of(owner)} for position, owner in restore if position < 0
+    ]
+    return operations
+
+
+def _hand_back_ours(ownership: ListOwnership, need: HandBackNeed, *, alone: bool) -> list[PatchOperation]:
+    path = f"{PATH}/{ownership.ours}"
+    if need.keep and alone:
+        return [{"op": "add", "path": f"{path}/fieldsV1", "value": PLACEHOLDER_FIELDS}] if ownership.holds else []
+    in_use = need.keep and not ownership.holds and not ownership.owners
+    return [] if in_use else [{"op": "remove", "path": path}]
+
+
+def _first_entry() -> dict[str, object]:
+    return {"path": PATH, "value": [PLACEHOLDER]}
+
+
+def to_restore(owners: Sequence[Owner], entries: Sequence[Entry]) -> list[tuple[int, Owner]]:
+    """Return those of the ``owners`` that no longer own the list of an object with these ``entries``."""
+    found = {entry.owner: (position, entry.owns_list) for position, entry in enumerate(entries)}
+    lost = ((found.get(owner, (-1, False)), owner) for owner in owners)
+    return [(position, owner) for (position, owns), owner in lost if not owns]
+
+
+def _entry_of(owner: Owner) -> dict[str, object]:
+    entry: dict[str, object] = {
+        "manager": owner.manager,
+        "operation": owner.operation,
+        "apiVersion": owner.api_version,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {LIST_FIELD: {}},
+    }
+    return entry | ({"subresource": owner.subresource} if owner.subresource else {})

@@ -14,16 +14,18 @@ from webhook.core.actions import (
     DeleteCopy,
     Finding,
     FindingReason,
+    HandBack,
     NamespacePlan,
     RemoveReferences,
 )
 from webhook.core.backfill import additions_after_copies, required_additions, withheld_references
+from webhook.core.managedfields import SETTLED, needed
 from webhook.core.model import Reason
 from webhook.core.ownership import Ownership
 from webhook.core.selection import Namespace, namespace_stop, pull_secret_stops, selected_pull_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from webhook.core.model import Configuration
     from webhook.core.state import Copy, NamespaceState, ServiceAccount
@@ -47,11 +49,18 @@ def plan_namespace(
     copies, findings, usable = _plan_copies(state, wanted, hashes)
     injected = injected or configuration
     leaving = leaving_copies(state, configuration)
+    required = tuple(required_additions(state, injected, usable))
+    additions = tuple(additions_after_copies(state, configuration, usable))
+    removals = tuple(removals_of(state.service_accounts, [copy.name for copy in leaving]))
+    written = {action.service_account.name for action in (*required, *additions)}
+    written.update(action.service_account.name for action in removals)
+    due = frozenset(entry.name for entry in selected_pull_secrets(injected, state.namespace))
     return NamespacePlan(
-        required=tuple(required_additions(state, injected, usable)),
+        required=required,
         copies=tuple(copies),
-        additions=tuple(additions_after_copies(state, configuration, usable)),
-        removals=tuple(removals_of(state.service_accounts, [copy.name for copy in leaving])),
+        additions=additions,
+        removals=removals,
+        hand_backs=tuple(hand_backs_to(state.service_accounts, due, written)),
         deletions=tuple(DeleteCopy(copy) for copy in leaving if not copy.terminating),
         findings=(*findings, *withheld_references(state, injected)),
         namespace_uid=state.namespace.uid,
@@ -107,6 +116,19 @@ def removals_of(accounts: Iterable[ServiceAccount], leaving: Sequence[str]) -> I
         names = tuple(name for name in leaving if name in account.references.names)
         if names:
             yield RemoveReferences(account, names)
+
+
+def hand_backs_to(
+    accounts: Iterable[ServiceAccount], due: Collection[str], written: Collection[str]
+) -> Iterable[HandBack]:
+    """Yield what to hand back to ServiceAccounts that are not ``written``; ``due`` are the names that may be ours."""
+    for account in accounts:
+        if account.ownership is SETTLED or account.references is None or account.terminating or account.name in written:
+            continue
+        ours = sum(name in due for name in account.references.names)
+        need = needed(account.ownership, ours=ours, entries=account.references.count)
+        if need is not None:
+            yield HandBack(account, need)
 
 
 def describe_namespace(configuration: Configuration, namespace: Namespace) -> Reason:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from webhook.core.dockerconfig import COPY_TYPE
+from webhook.core.managedfields import SETTLED, ListOwnership
 from webhook.core.ownership import Ownership, ownership_of
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class ServiceAccount:
     terminating: bool = False
     enforces: bool = False
     """Whether its Pods may reference only what it references itself; see :mod:`webhook.core.backfill`."""
+    ownership: ListOwnership = SETTLED
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from webhook.core.actions import EMPTY, DeleteCopy, NamespacePlan
 from webhook.core.ownership import Ownership
-from webhook.core.plan import removals_of
+from webhook.core.plan import hand_backs_to, removals_of
 from webhook.core.selection import selected_pull_secrets
 
 if TYPE_CHECKING:
@@ -27,7 +27,10 @@ def plan_uninstall(state: NamespaceState, configuration: Configuration) -> Names
     dangling = [
         entry.name for entry in selected_pull_secrets(configuration, state.namespace) if entry.name not in state.copies
     ]
+    removals = tuple(removals_of(state.service_accounts, [copy.name for copy in ours] + dangling))
+    written = {action.service_account.name for action in removals}
     return NamespacePlan(
-        removals=tuple(removals_of(state.service_accounts, [copy.name for copy in ours] + dangling)),
+        removals=removals,
+        hand_backs=tuple(hand_backs_to(state.service_accounts, (), written)),
         deletions=tuple(DeleteCopy(copy) for copy in ours if not copy.terminating),
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from webhook.core.backfill import ENFORCE_ANNOTATION, enforces_references
+from webhook.core.managedfields import Entry, list_ownership
 from webhook.core.referencelist import read_reference_list
 from webhook.core.selection import DECLINE_ANNOTATION, Namespace, declined_names
 from webhook.core.state import ServiceAccount
@@ -42,6 +43,23 @@ class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
     annotations: _Annotations | None = None
 
 
+class _ServiceAccountMetadata(_Metadata, frozen=True, rename="camel"):
+    managed_fields: tuple[Entry, ...] = ()
+
+
+class _Written(msgspec.Struct, frozen=True):
+    metadata: _ServiceAccountMetadata
+
+
+_decode_written = decoder(_Written)
+
+
+def decode_entries(data: bytes) -> tuple[Entry, ...]:
+    """Return the managedFields in the JSON of one ServiceAccount."""
+    entries: tuple[Entry, ...] = _decode_written(data).metadata.managed_fields
+    return entries
+
+
 _NO_ANNOTATIONS = _Annotations()
 
 
@@ -56,7 +74,9 @@ class Shapes:
         self._namespace_keys, self._account_keys = _fields(scope.namespace_labels), _fields(scope.account_labels)
         self.namespace: Any = _object("NamespaceObject", self._namespace_keys)
         references = ("references", msgspec.Raw, msgspec.field(name="imagePullSecrets", default=msgspec.Raw()))
-        self.service_account: Any = _object("ServiceAccountObject", self._account_keys, references)
+        self.service_account: Any = _object(
+            "ServiceAccountObject", self._account_keys, references, base=_ServiceAccountMetadata
+        )
         self._decode_service_account = decoder(self.service_account)
 
     def to_namespace(self, obj: Any) -> Namespace:  # noqa: ANN401 (a shape made at run time has no better type)
@@ -92,6 +112,7 @@ class Shapes:
             references=references,
             terminating=metadata.deletion_timestamp is not None,
             enforces=enforces_references({ENFORCE_ANNOTATION: (metadata.annotations or _NO_ANNOTATIONS).enforce or ""}),
+            ownership=list_ownership(metadata.managed_fields),
         )
 
     def read_service_account(self, data: bytes) -> ServiceAccount:
@@ -104,10 +125,15 @@ def _fields(label_keys: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple((f"label_{number}", key) for number, key in enumerate(sorted(label_keys)))
 
 
-def _object(name: str, label_keys: Iterable[tuple[str, str]], *fields: Any) -> Any:  # noqa: ANN401 (as above)
+def _object(
+    name: str,
+    label_keys: Iterable[tuple[str, str]],
+    *fields: Any,  # noqa: ANN401 (as above)
+    base: type[_Metadata] = _Metadata,
+) -> Any:  # noqa: ANN401 (as above)
     label_fields = [(field, str | None, msgspec.field(name=key, default=None)) for field, key in label_keys]
     labels = msgspec.defstruct("Labels", label_fields, frozen=True)
-    metadata = msgspec.defstruct("Metadata", [("labels", labels | None, None)], bases=(_Metadata,), frozen=True)
+    metadata = msgspec.defstruct("Metadata", [("labels", labels | None, None)], bases=(base,), frozen=True)
     return msgspec.defstruct(name, [("metadata", metadata), *fields], frozen=True)
 
 

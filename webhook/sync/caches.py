@@ -270,7 +270,7 @@ def _decisive(account: ServiceAccount) -> tuple[object, ...]:
     """Return what plans depend on. Where our names are in the list matters only to the patch that removes them."""
     references = account.references
     listed = None if references is None else (references.present, references.names, too_many(references))
-    return account.labels, listed, account.terminating, account.enforces
+    return account.labels, listed, account.terminating, account.enforces, account.ownership
 
 
 def _same_copy(old: Copy, new: Copy) -> bool:

@@ -41,6 +41,8 @@ class Executor:
         for deletion in plan.deletions:
             if deletion.copy.name not in still_referenced:
                 self._try(failures, self._writes.delete_copy, deletion.copy)
+        for action in plan.hand_backs:
+            self._try(failures, self._writes.hand_back, action)
         if failures:
             # A conflict means that the caches are behind, and the plan with them: worth another look at once.
             raise next((failure for failure in failures if isinstance(failure, Conflict)), failures[0])

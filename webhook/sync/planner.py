@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from webhook.core.actions import EMPTY
 from webhook.core.plan import plan_namespace
 from webhook.core.standing import standings
+from webhook.sync.hand_back_pace import HandBackPace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,7 @@ class Planner:
         self._grace = grace
         self._ledger = ledger
         self._notices = notices
+        self._hand_backs = HandBackPace()
 
     def plan(
         self, name: str, configuration: Configuration, hashes: Mapping[str, str | None]
@@ -49,4 +51,5 @@ class Planner:
         self._notices.found(name, plan.findings)
         plan, contended = self._contention.hold(state, plan)
         plan, leaving = self._grace.hold(name, plan)
-        return plan, min(filter(None, (contended, leaving)), default=0.0)
+        plan, paced = self._hand_backs.hold(name, plan)
+        return plan, min(filter(None, (contended, leaving, paced)), default=0.0)

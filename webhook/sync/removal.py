@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from webhook.core.backoff import delay
-from webhook.core.ownership import Ownership
+from webhook.core.ownership import FIELD_MANAGER, Ownership
 from webhook.core.uninstall import plan_uninstall
 from webhook.errors import ApiError
 from webhook.sync.contention import Contention
@@ -187,5 +187,8 @@ class Removal:
             for removal in plan.removals:
                 account = f"ServiceAccount {namespace}/{removal.service_account.name}"
                 yield f"{account}: its references to {', '.join(removal.names)}: {cause}"
+            for action in plan.hand_backs:
+                account = f"ServiceAccount {namespace}/{action.service_account.name}"
+                yield f"{account}: the entry of {FIELD_MANAGER} in its managedFields: {cause}"
             for deletion in plan.deletions:
                 yield f"Secret {namespace}/{deletion.copy.name}: {cause}"

@@ -5,23 +5,28 @@ from __future__ import annotations
 import uuid
 from base64 import b64encode
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import structlog
 
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
+from webhook.core.inject import References
 from webhook.core.jsonpatch import SERVICE_ACCOUNT_PATH, additions, expect_resource_version, removals
+from webhook.core.managedfields import HandBackNeed, hand_back, to_restore
 from webhook.core.ownership import FIELD_MANAGER, copy_labels
 from webhook.errors import AdmissionFailed, ApiError, Conflict, NotFound
 from webhook.kube.managed_fields import begin_tracking, is_tracked
+from webhook.kube.objects import decode_entries
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
 from webhook.sync.outcome import Result, Undone, result_of
 from webhook.sync.shapes import decode_secret, to_copy
+from webhook.sync.webhook_reach import WebhookReach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from webhook.core.actions import AddReferences, ApplyCopy, RemoveReferences
+    from webhook.core.actions import AddReferences, ApplyCopy, HandBack, RemoveReferences
+    from webhook.core.jsonpatch import PatchOperation
     from webhook.core.state import Copy, ServiceAccount
     from webhook.kube.client import Client
     from webhook.sync.contention import Contention
@@ -38,6 +43,17 @@ class Deposed(Exception):
 
 class Unfinished(Exception):
     """A write succeeded and more of the same plan is left: plan again and go on."""
+
+
+class _Stored(NamedTuple):
+    """A ServiceAccount as the answer to a write has it, and the answer itself."""
+
+    account: ServiceAccount
+    answer: bytes
+
+
+KEEP = HandBackNeed(keep=True, from_stand_in=False)
+GO = HandBackNeed(keep=False, from_stand_in=False)
 
 
 class Known(Protocol):
@@ -69,7 +85,9 @@ class Writes:
         contention: Contention,
         may_write: Callable[[], bool],
         wrote: Callable[[str, Result], None],
+        reach: WebhookReach | None = None,
     ) -> None:
+        self._reach = reach or WebhookReach()
         self._client = client
         self._release = release
         self._caches = caches
@@ -127,11 +145,24 @@ class Writes:
         if account.references is None:
             return
         with self._change(account, "references added", names):
-            stored = self._patch(account, additions(SERVICE_ACCOUNT_PATH, account.references, names))
+            stored = self._add(account, names)
             # Also when they were taken back at once: who does that keeps undoing, like any other.
             self._contention.wrote_references(account.namespace, account.name, names)
-            if not stored.issuperset(names):
+            self._restore(account, stored, KEEP)
+            if not _names(stored.account).issuperset(names):
                 raise _undone(account)
+
+    def _add(self, account: ServiceAccount, names: tuple[str, ...]) -> _Stored:
+        """Have our webhook add the names, so that nobody comes to own the list. Where it does not, add them."""
+        if self._reach.is_expected:
+            # It changes at most managedFields. The API server calls our webhook, and stores what that adds.
+            stored = self._patch(account, hand_back(account.ownership, KEEP))
+            added = _names(stored.account).issuperset(names)
+            self._reach.saw(added=added)
+            account = stored.account
+            if added or account.references is None:
+                return stored
+        return self._patch(account, additions(SERVICE_ACCOUNT_PATH, account.references or References(), names))
 
     def remove_references(self, action: RemoveReferences) -> None:
         """Take the names of an action out of its ServiceAccount; one that is gone is no failure."""
@@ -139,12 +170,31 @@ class Writes:
         if account.references is None:
             return
         with self._change(account, "references removed", action.names):
-            stored = self._patch(account, removals(SERVICE_ACCOUNT_PATH, account.references, action.names))
+            operations = removals(SERVICE_ACCOUNT_PATH, account.references, action.names)
+            if not account.ownership.holds:
+                operations += hand_back(account.ownership, GO)
+            stored = self._patch(account, operations)
             self._contention.removed_references(account.namespace, account.name)
-            if not stored.isdisjoint(action.names):
+            self._restore(account, stored, GO)
+            if not _names(stored.account).isdisjoint(action.names):
                 if account.references.truncated:
                     raise Unfinished
                 raise _undone(account)
+
+    def hand_back(self, action: HandBack) -> None:
+        """Leave the list of a ServiceAccount with its owners; one that is gone is no failure."""
+        account = action.service_account
+        with self._change(account, "ownership handed back", ()):
+            self._patch(account, hand_back(account.ownership, action.need))
+
+    def _restore(self, before: ServiceAccount, stored: _Stored, need: HandBackNeed) -> None:
+        """Hand back what our write made ours, to those who owned it before."""
+        if not stored.account.ownership.holds:
+            return
+        owners = before.ownership.owners
+        lost = to_restore(owners, decode_entries(stored.answer)) if owners else ()
+        with self._change(before, "ownership handed back", ()):
+            self._patch(stored.account, hand_back(stored.account.ownership, need, lost))
 
     def _delete(self, copy: Copy, action: str) -> None:
         try:
@@ -207,8 +257,8 @@ class Writes:
         else:
             log.info(action, **where, secrets=list(names))
 
-    def _patch(self, account: ServiceAccount, operations: list[Any]) -> frozenset[str]:
-        """Return the names that the stored ServiceAccount references."""
+    def _patch(self, account: ServiceAccount, operations: Sequence[PatchOperation]) -> _Stored:
+        """Change exactly the ServiceAccount that was seen, and return what is stored."""
         namespace, name = account.namespace, account.name
         conditional = [expect_resource_version(account.resource_version), *operations]
         try:
@@ -219,7 +269,7 @@ class Writes:
             raise
         stored = self._caches.read_service_account(answer)
         self._caches.service_accounts.upsert(stored)
-        return frozenset(stored.references.names if stored.references else ())
+        return _Stored(stored, answer)
 
     def _patch_tracked(self, namespace: str, name: str, operations: list[Any]) -> bytes:
         """Patch a ServiceAccount; have the API server track it first where the guard refuses for want of that."""
@@ -242,6 +292,10 @@ class Writes:
             self._caches.service_accounts.discard(namespace, name)
         else:
             self._caches.service_accounts.upsert(current)
+
+
+def _names(account: ServiceAccount) -> frozenset[str]:
+    return frozenset(account.references.names if account.references else ())
 
 
 def _undone(account: ServiceAccount) -> Undone:

@@ -6,8 +6,8 @@ from webhook.core.ownership import Mark
 from webhook.core.state import Copy, ServiceAccount
 
 
-def account(name: str, **changes: bool) -> ServiceAccount:
-    return ServiceAccount("a", name, "9", {}, References(), **changes)
+def account(name: str, *, enforces: bool = False) -> ServiceAccount:
+    return ServiceAccount("a", name, "9", {}, References(), enforces=enforces)
 
 
 def copy(name: str) -> Copy:

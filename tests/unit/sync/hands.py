@@ -12,6 +12,7 @@ from webhook.sync.caches import Caches
 from webhook.sync.contention import Contention
 from webhook.sync.executor import Executor
 from webhook.sync.sources import SourceBook
+from webhook.sync.webhook_reach import WebhookReach
 from webhook.sync.writes import Writes
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ class Hands:
         self.caches = Caches(client, RELEASE, self.sources, lambda _: None, lambda: None)
         self.failed: list[str] = []
         self.contention = Contention()
-        writes = Writes(client, RELEASE, self.caches, self.contention, self._may_write, self._wrote)
+        reach = WebhookReach()
+        reach.saw(added=False)  # the fake API server calls no webhook
+        writes = Writes(client, RELEASE, self.caches, self.contention, self._may_write, self._wrote, reach)
         self.executor = Executor(writes, lambda _namespace, secret, _error: self.failed.append(secret))
         self.sources.configure(CONFIGURATION)
         self.caches.configure(CONFIGURATION)

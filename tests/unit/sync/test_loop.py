@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -59,7 +60,10 @@ def test_what_was_there_before_the_start_is_taken_care_of_with_no_write_too_many
     until(lambda: all(is_right(api, f"a-{number}") for number in range(20)))
     running.settle()
 
-    assert writes(api) == 40
+    # Each worker may find out for itself that no webhook adds the references.
+    tries = [one for one in api.seen("patch") if [each["op"] for each in json.loads(one.body)] == ["test"]]
+    assert len(tries) in (1, 2)
+    assert writes(api) == 40 + len(tries)
     running.stop()
 
 
