@@ -171,9 +171,14 @@ class Writes:
             return
         with self._change(account, "references removed", action.names):
             operations = removals(SERVICE_ACCOUNT_PATH, account.references, action.names)
-            if not account.ownership.holds:
-                operations += hand_back(account.ownership, GO)
-            stored = self._patch(account, operations)
+            placeholder = [] if account.ownership.holds else hand_back(account.ownership, GO)
+            try:
+                stored = self._patch(account, [*operations, *placeholder])
+            except AdmissionFailed:
+                if not placeholder:
+                    raise
+                # Without any entry, the guard cannot tell our change from that of a mutating policy beside it.
+                stored = self._patch(account, operations)
             self._contention.removed_references(account.namespace, account.name)
             self._restore(account, stored, GO)
             if not _names(stored.account).isdisjoint(action.names):
