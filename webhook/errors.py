@@ -9,6 +9,7 @@
     ├── CertificateInvalid       a certificate, key or bundle that must not be served or trusted
     └── ApiError                 the API server did not do what was requested
         ├── ApiUnavailable       no answer, or one that does not come from the API server or is not about the request
+        │   └── Interrupted      taken back by this process while it waited for the answer
         ├── AnswerTooLarge       more bytes than the caller has room for
         ├── Throttled            429 of the API server itself: priority and fairness, or too many requests in flight
         ├── NotFound             404, proven by a Status that names the object or its namespace
@@ -117,6 +118,10 @@ class ApiUnavailable(ApiError):
     @property
     def is_general(self) -> bool:
         return self.status != 0 and self.reason != "InternalError"
+
+
+class Interrupted(ApiUnavailable):
+    """This process has taken its request back, because the answer took too long while others waited."""
 
 
 class AnswerTooLarge(ApiError):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.cluster.cluster import Cluster
 
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
-SECRETS_RULE = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["secrets"]}
+CORE = {"apiGroups": [""], "apiVersions": ["v1"]}
 WRITES = ["CREATE", "UPDATE", "DELETE"]
 
 REASONS = {403: "Forbidden", 404: "NotFound", 409: "Conflict", 422: "Invalid", 429: "TooManyRequests"}
@@ -62,17 +62,18 @@ class Denier:
         namespaces: Mapping[str, str],
         *,
         operations: Sequence[str] = WRITES,
+        resources: Sequence[str] = ("secrets",),
         timeout: int = 10,
         mutating: bool = False,
         url: str = "",
         by: str = "",
     ) -> Iterator[None]:
-        """Have the API server call the webhook for Secrets in the namespaces with these labels; ``by`` one user."""
+        """Have the API server call the webhook for ``resources`` in namespaces with these labels; ``by`` one user."""
         plural = "mutatingwebhookconfigurations" if mutating else "validatingwebhookconfigurations"
         webhook = {
             "name": name,
             "clientConfig": {"url": url or self.url(path), "caBundle": self._ca()},
-            "rules": [{**SECRETS_RULE, "operations": list(operations)}],
+            "rules": [{**CORE, "resources": list(resources), "operations": list(operations)}],
             "namespaceSelector": {"matchLabels": dict(namespaces)},
             "failurePolicy": "Fail",
             "sideEffects": "None",

@@ -17,7 +17,8 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from webhook import __version__
-from webhook.errors import AnswerTooLarge, ApiUnavailable, Forbidden, Throttled
+from webhook.errors import AnswerTooLarge, ApiUnavailable, Forbidden, Interrupted, Throttled
+from webhook.kube.connections import RequestInterrupted
 from webhook.kube.status import JSON_PATCH, error_from_response, not_an_answer
 from webhook.kube.stream import Stream, unavailable
 from webhook.kube.wire import decode_identity
@@ -189,6 +190,8 @@ class Client:
             error = _error_in(method, path, response, data, content_type)
         except AnswerTooLarge as failure:
             error = failure
+        except RequestInterrupted:
+            error = Interrupted(f"{method} {path}: no answer while others waited")
         except (HTTPError, OSError) as failure:
             error = unavailable(method, path, failure)
         self._observe(method, status, started, error)

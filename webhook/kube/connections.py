@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,10 @@ KEEPALIVE_PROBES = 3
 where the package ``kubernetes`` would take 165 s."""
 
 
+class RequestInterrupted(HTTPError):
+    """Another thread has taken back a request that was waiting for its answer."""
+
+
 class Connections:
     """Every open connection of the pools that it follows; safe for any number of threads."""
 
@@ -36,6 +41,7 @@ class Connections:
         self.clock = clock
         self._lock = threading.Lock()
         self._open: weakref.WeakSet[_Tracked] = weakref.WeakSet()
+        self._waiting: dict[int, _Tracked] = {}
 
     def follow(self, pool: PoolManager) -> None:
         """Have a pool make connections that are known here; to be told before its first request."""
@@ -65,6 +71,22 @@ class Connections:
             present = list(self._open)
         return any(connection.made_at < moment < connection.heard_at for connection in present)
 
+    def waits(self, connection: _Tracked) -> None:
+        """Take it that this thread waits for an answer on a connection."""
+        with self._lock:
+            self._waiting[threading.get_ident()] = connection
+
+    def answered(self) -> None:
+        """Take it that this thread waits no longer."""
+        with self._lock:
+            self._waiting.pop(threading.get_ident(), None)
+
+    def interrupt(self, thread: int) -> bool:
+        """Break the connection on which a thread waits for an answer, if it does."""
+        with self._lock:
+            connection = self._waiting.get(thread)
+            return connection is not None and connection.interrupt()
+
     def break_silent(self, since: float, patience: float) -> int:
         """Break what has not been heard of since then, be it idle or a watch; return how many that were.
 
@@ -79,6 +101,7 @@ class Connections:
 class _Tracked(HTTPConnection):
     connections: ClassVar[Connections]
 
+    interrupted = False
     made_at = 0.0
     sent_at = 0.0
     heard_at = 0.0
@@ -95,7 +118,16 @@ class _Tracked(HTTPConnection):
         super().request(*arguments, **options)
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override] # as its base has it
-        response = super().getresponse()
+        self.interrupted = False
+        self.connections.waits(self)
+        try:
+            response = super().getresponse()
+        except Exception:
+            if self.interrupted:
+                raise RequestInterrupted from None
+            raise
+        finally:
+            self.connections.answered()
         self.heard()
         return response
 
@@ -105,6 +137,15 @@ class _Tracked(HTTPConnection):
     def break_if_silent(self, since: float, sent_before: float) -> bool:
         waits = self.sent_at > self.heard_at
         if self.sock is None or (self.sent_at >= sent_before if waits else self.heard_at >= since):
+            return False
+        return self._shut_down()
+
+    def interrupt(self) -> bool:
+        self.interrupted = True  # before its own thread wakes
+        return self._shut_down()
+
+    def _shut_down(self) -> bool:
+        if self.sock is None:
             return False
         try:
             # Of the plain socket, not of the TLS layer: its own thread may be in the middle of using that.

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.errors import ApiError
+from webhook.errors import ApiError, Interrupted
 from webhook.kube.connections import Connections
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ class Connectivity:
         """Know the connections of a pool, from its first request on."""
         self._connections.follow(pool)
 
+    def interrupt(self, thread: int) -> bool:
+        """Take back the request for whose answer a thread waits, if it does: it ends with Interrupted."""
+        return self._connections.interrupt(thread)
+
     def start(self, ask: Callable[[], object]) -> None:
         """Watch over outages; ``ask()`` is a cheap request over a new connection that raises ApiError without answer.
 
@@ -94,6 +98,8 @@ class Connectivity:
         An answer about the object of the request counts as an answer, whether it is a refusal or not. With
         ``may_be_held_up`` an admission webhook may have kept the request waiting.
         """
+        if isinstance(error, Interrupted):
+            return  # it was taken back by this process: that says nothing about the API server
         if error is None or (error.status and not error.is_general):
             self._answered()
         elif self._ask is not None:

@@ -5,13 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from webhook.errors import ApiError, Conflict
+from webhook.sync.writes import Unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from webhook.core.actions import AddReferences, NamespacePlan
+    from webhook.sync.budget import Budget
     from webhook.sync.sources import Content
     from webhook.sync.writes import Writes
+
+
+REQUIRED_BEFORE_COPIES = 10
+"""References that Pods cannot be created without, and that are written before the copies: half of a turn's budget."""
+
+
+ALIKE_IN_A_ROW = 2
+"""Failures of the same kind after which the rest of a plan is left for a later try."""
+
+
+class _Pointless(Exception):
+    """The rest of the plan would fail as the last two writes did."""
 
 
 class Executor:
@@ -21,17 +35,38 @@ class Executor:
         self._writes = writes
         self._copy_failed = copy_failed
 
-    def carry_out(self, namespace: str, plan: NamespacePlan, contents: Mapping[str, Content]) -> None:
+    def carry_out(
+        self, namespace: str, plan: NamespacePlan, contents: Mapping[str, Content], budget: Budget | None = None
+    ) -> None:
         """Make every write of a plan that can be made, each after those it depends on.
 
         Raises:
             Deposed: before the first write that this process may not make any more.
-            ApiError: the first failure; what did not depend on it has been done all the same.
+            Unfinished: there is more to write, and the budget is spent.
+            ApiError: the first failure. What did not depend on it has been done all the same, unless a second write in
+                a row failed in the same way: then the rest would fail too.
         """
-        failures: list[ApiError] = []
-        for addition in plan.required:
+        failures = _Failures(budget)
+        try:
+            self._carry_out(failures, namespace, plan, contents)
+        except _Pointless:
+            failures.raise_first()
+        except Unfinished:
+            failures.raise_first()
+            raise
+        failures.raise_first()
+
+    def _carry_out(
+        self, failures: _Failures, namespace: str, plan: NamespacePlan, contents: Mapping[str, Content]
+    ) -> None:
+        # Pods are refused without the required references. All the same, a thousand of them must not keep the copies
+        # from being written in the first turn.
+        first, rest = plan.required[:REQUIRED_BEFORE_COPIES], plan.required[REQUIRED_BEFORE_COPIES:]
+        for addition in first:
             self._try(failures, self._writes.add_references, addition, addition.names)
         without_copy = self._apply_copies(failures, namespace, plan, contents)
+        for addition in rest:
+            self._try(failures, self._writes.add_references, addition, addition.names)
         for addition in plan.additions:
             self._add_references(failures, addition, without_copy)
         still_referenced: set[str] = set()
@@ -43,12 +78,9 @@ class Executor:
                 self._try(failures, self._writes.delete_copy, deletion.copy)
         for action in plan.hand_backs:
             self._try(failures, self._writes.hand_back, action)
-        if failures:
-            # A conflict means that the caches are behind, and the plan with them: worth another look at once.
-            raise next((failure for failure in failures if isinstance(failure, Conflict)), failures[0])
 
     def _apply_copies(
-        self, failures: list[ApiError], namespace: str, plan: NamespacePlan, contents: Mapping[str, Content]
+        self, failures: _Failures, namespace: str, plan: NamespacePlan, contents: Mapping[str, Content]
     ) -> set[str]:
         """Return the names of the copies that could not be written."""
         failed: set[str] = set()
@@ -56,18 +88,58 @@ class Executor:
         for action in plan.copies:
             if not self._try(failures, self._writes.apply_copy, where, action, contents[action.name]):
                 failed.add(action.name)
-                self._copy_failed(namespace, action.name, failures[-1])
+                self._copy_failed(namespace, action.name, failures.last)
         return failed
 
-    def _add_references(self, failures: list[ApiError], addition: AddReferences, without_copy: set[str]) -> None:
+    def _add_references(self, failures: _Failures, addition: AddReferences, without_copy: set[str]) -> None:
         names = tuple(name for name in addition.names if name not in without_copy)
         if names:
             self._try(failures, self._writes.add_references, addition, names)
 
-    def _try(self, failures: list[ApiError], write: Callable[..., None], *arguments: Any) -> bool:  # noqa: ANN401
+    def _try(self, failures: _Failures, write: Callable[..., None], *arguments: Any) -> bool:  # noqa: ANN401
+        failures.before_a_write()
         try:
             write(*arguments)
         except ApiError as error:
-            failures.append(error)
+            failures.add(error)
             return False
+        failures.succeeded()
         return True
+
+
+class _Failures:
+    """The failures of one plan so far, and the budget that its writes are counted against."""
+
+    def __init__(self, budget: Budget | None) -> None:
+        self._budget = budget
+        self._all: list[ApiError] = []
+        self._in_a_row = 0
+
+    @property
+    def last(self) -> ApiError:
+        return self._all[-1]
+
+    def before_a_write(self) -> None:
+        if self._in_a_row >= ALIKE_IN_A_ROW:
+            raise _Pointless
+        if self._budget is not None and not self._budget.allows_another():
+            raise Unfinished
+
+    def add(self, error: ApiError) -> None:
+        self._in_a_row = self._in_a_row + 1 if self._in_a_row and _alike(self.last, error) else 1
+        self._all.append(error)
+
+    def succeeded(self) -> None:
+        self._in_a_row = 0
+        if self._budget is not None:
+            self._budget.wrote()
+
+    def raise_first(self) -> None:
+        """Raise the failure that tells most, if there is any."""
+        if self._all:
+            # A conflict means that the caches are behind, and the plan with them: worth another look at once.
+            raise next((failure for failure in self._all if isinstance(failure, Conflict)), self._all[0])
+
+
+def _alike(one: ApiError, other: ApiError) -> bool:
+    return (type(one), one.status, one.reason) == (type(other), other.status, other.reason)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.errors import ApiError, Conflict
+from webhook.errors import ApiError, Conflict, Interrupted
 from webhook.observe.threads import Threads
 from webhook.sync.breaker import Breaker
+from webhook.sync.budget import Budget
 from webhook.sync.caches import Caches
 from webhook.sync.contention import Contention
 from webhook.sync.executor import Executor
@@ -42,6 +43,9 @@ log = structlog.get_logger(__name__)
 
 FULL_PASS_SECONDS = 600.0
 """How often every namespace is looked at without a cause: it costs no request where all is well."""
+
+FAIRNESS_SECONDS = 0.03
+"""Between two looks for workers that wait for a write while names wait for a worker."""
 
 CONFLICT_ATTEMPTS = 5
 """Plans made anew at once when another writer was first; beyond that the name backs off like after any failure."""
@@ -87,11 +91,13 @@ class SyncLoop:
 
     def start(self, workers: int) -> None:
         """Begin to watch, and have ``workers`` threads wait for leadership."""
+        self.queue.share_among(workers)
         self.sources.configure(self.configuration)
         self.caches.configure(self.configuration)
         for number in range(workers):
             self.threads.start(self._work, f"worker {number}")
         self.threads.start(self._pass_regularly, "full pass")
+        self.threads.start(self._take_workers_back, "fairness")
 
     def stop(self, timeout: float) -> None:
         """Let the workers finish the write they are at, and end, for at most ``timeout`` seconds."""
@@ -155,6 +161,14 @@ class SyncLoop:
         while not self._stopping.wait(FULL_PASS_SECONDS):
             self.look_at_everything()
 
+    def _take_workers_back(self) -> None:
+        """Interrupt writes that hang while other namespaces wait for a worker."""
+        while not self._stopping.wait(FAIRNESS_SECONDS):
+            for name, thread in self.queue.overdue():
+                if self._connectivity.interrupt(thread):
+                    self.queue.interrupted(name)
+                    log.info("write interrupted", namespace=name, cause="it hangs while other namespaces wait")
+
     def _work(self) -> None:
         while True:
             self._leading.wait()
@@ -164,6 +178,7 @@ class SyncLoop:
             try:
                 self._connectivity.wait_up(self._stopping)
                 with self._breaker.attempt() as attempt:
+                    self.queue.restart(name)
                     self._handle(name, attempt)
             except BaseException:
                 self.queue.retry(name)  # this thread ends, the name must not be lost with it
@@ -184,7 +199,8 @@ class SyncLoop:
         except ApiError as error:
             self.notices.failed(name, error)
             self.ledger.namespace_failed(name, result_of(error))
-            seconds = self.queue.retry(name, error.retry_after or 0.0, self._retry_cap(name, error))
+            own = not error.is_general and (bool(error.status) or isinstance(error, Interrupted))
+            seconds = self.queue.retry(name, error.retry_after or 0.0, self._retry_cap(name, error), own=own)
             log.warning("namespace failed", namespace=name, cause=str(error), retry_in=round(seconds, 2))
             if error.is_general:
                 attempt.failed()
@@ -225,6 +241,7 @@ class SyncLoop:
 
     def _reconcile(self, name: str) -> bool:
         """Bring a namespace up to date; whether anything had to be written."""
+        budget = Budget(lambda: self.queue.progress(name), lambda: self.queue.is_wanted_again(name))
         for attempt in range(1, CONFLICT_ATTEMPTS + 1):
             contents, hashes = self._contents(name)
             plan, again = self._planner.plan(name, self.configuration, hashes)
@@ -233,9 +250,9 @@ class SyncLoop:
             if plan.is_empty:
                 return attempt > 1
             try:
-                self._executor.carry_out(name, plan, contents)
+                self._executor.carry_out(name, plan, contents, budget)
             except Unfinished:
-                self.queue.add(name)
+                self.queue.add(name, lane=Lane.REST)
                 return True
             except Conflict:
                 if attempt == CONFLICT_ATTEMPTS:

@@ -1,7 +1,12 @@
 """A work queue of names: each at most once in it, never handled by two workers at a time.
 
 A name that is added while it is handled is handled again afterwards, so that no change is lost and none is handled
-twice. Failures back off for each name alone. A change of one name goes before a look at all of them.
+twice. Failures back off for each name alone.
+
+Workers are shared fairly. Each lane has a share of them, so that no lane waits for another to become empty. Names that
+failed last time, or whose writes hang, are troubled: together they hold at most half of the workers, and they come
+after a rotation. A name that is not known to be troubled can still take all workers when its writes hang for the first
+time. So :meth:`WorkQueue.overdue` says which workers to take away from a write that hangs while others wait.
 
 Source: k8s.io/client-go/util/workqueue (queue.go, delaying_queue.go, default_rate_limiters.go).
 """
@@ -39,6 +44,38 @@ class Lane(IntEnum):
     URGENT = 0
     CHANGED = 1
     ALL = 2
+    REST = 3
+    """What one turn of a name has left over."""
+    RETRY = 4
+    """Names that are troubled, however they came to be wanted."""
+
+
+SHARES = {Lane.URGENT: 8, Lane.CHANGED: 8, Lane.ALL: 4, Lane.REST: 1, Lane.RETRY: 1}
+"""Names that a lane may hand out in one round, while other lanes have names too."""
+
+STARVED_SECONDS = 5.0
+"""A troubled name that has waited this long takes part in the rounds even while a rotation is under way."""
+
+PATIENCE_SECONDS = 0.3
+MASS_PATIENCE_SECONDS = 0.1
+"""Time that one write may take while other names wait, and the same when half of the workers wait for their writes."""
+
+PATIENCE_FACTOR = 20
+MASS_PATIENCE_FACTOR = 4
+"""The same as a multiple of what a write usually takes, so that a slow API server is not taken for a hanging one."""
+
+SLOW_MEMORY_SECONDS = 600.0
+"""How long a name counts as troubled after one of its writes was interrupted and none has succeeded since."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One name with one worker; ``moved_at`` is when its last write ended."""
+
+    since: float
+    moved_at: float
+    thread: int
+    troubled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +111,10 @@ class WorkQueue:
         worked: Callable[[float], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._most_troubled = 8
+        self._credit = dict(SHARES)
+        self._slow: dict[str, float] = {}
+        self._usual = 0.0
         self._waited = waited
         self._worked = worked
         self._clock = clock
@@ -81,14 +122,19 @@ class WorkQueue:
         # First in, first out, each name in one lane and once. A plain dict keeps the order too, but looks for its first
         # entry past all those that have been taken.
         self._lanes: tuple[OrderedDict[str, float], ...] = tuple(OrderedDict() for _ in Lane)
-        self._handled: dict[str, float] = {}
-        self._again: dict[str, float] = {}
+        self._handled: dict[str, _Turn] = {}
+        self._again: dict[str, tuple[float, Lane]] = {}
         self._wanted: dict[str, float] = {}
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
         self._failures: dict[str, int] = {}
+        self._own_failures: set[str] = set()
         self._added = self._retried = 0
         self._closed = False
+
+    def share_among(self, workers: int) -> None:
+        """Take it that there are that many workers."""
+        self._most_troubled = max(1, workers // 2)
 
     def add(self, *names: str, lane: Lane = Lane.CHANGED) -> None:
         """Put names into the queue; one that waits already keeps its place, or is moved up to a faster lane."""
@@ -115,8 +161,11 @@ class WorkQueue:
         self._wanted.setdefault(name, now)
         if name in self._handled:
             self._added += name not in self._again
-            self._again.setdefault(name, now)
+            since, before = self._again.get(name, (now, lane))
+            self._again[name] = (since, min(before, lane))
             return
+        if self._is_troubled(name, now):
+            lane = Lane.RETRY
         for known, names in enumerate(self._lanes):
             if name in names:
                 if lane < known:
@@ -125,9 +174,14 @@ class WorkQueue:
         self._added += 1
         self._lanes[lane][name] = now
 
-    def retry(self, name: str, at_least: float = 0.0, cap: float = RETRY_CAP) -> float:
-        """Put a name that failed back after its backoff, ``at_least`` seconds; return how many it will be."""
+    def retry(self, name: str, at_least: float = 0.0, cap: float = RETRY_CAP, *, own: bool = True) -> float:
+        """Put a name that failed back after its backoff, ``at_least`` seconds; return how many it will be.
+
+        ``own`` is false for a failure that has nothing to do with this name: it does not make the name troubled.
+        """
         with self._condition:
+            if own:
+                self._own_failures.add(name)
             failures = self._failures.get(name, 0) + 1
             self._failures[name] = failures
             self._retried += 1
@@ -147,33 +201,103 @@ class WorkQueue:
         """Take a name's failures for overcome."""
         with self._condition:
             self._failures.pop(name, None)
+            self._own_failures.discard(name)
+
+    def progress(self, name: str) -> None:
+        """Take it that a write of a name that is handled has just succeeded."""
+        with self._condition:
+            turn, now = self._handled[name], self._clock()
+            took, turn.moved_at = now - turn.moved_at, now
+            self._usual = took if not self._usual else self._usual + (took - self._usual) / 16
+            if took < self._patience(mass=False):
+                self._slow.pop(name, None)
+
+    def restart(self, name: str) -> None:
+        """Take it that a name that is handled begins with its first write only now."""
+        with self._condition:
+            self._handled[name].moved_at = self._clock()
+
+    def is_wanted_again(self, name: str) -> bool:
+        """Whether a name that is handled has been added meanwhile."""
+        with self._condition:
+            return name in self._again
+
+    def overdue(self) -> list[tuple[str, int]]:
+        """Return names whose writes hang while others wait, with the threads that handle them; the longest first."""
+        with self._condition:
+            now = self._clock()
+            waiting = [lane for lane in self._lanes[: Lane.RETRY] if lane]
+            if not waiting or now - min(next(iter(lane.values())) for lane in waiting) < MASS_PATIENCE_SECONDS:
+                return []
+            turns = sorted(self._handled.items(), key=lambda item: item[1].moved_at)
+            hanging = sum(now - turn.moved_at >= self._patience(mass=True) for _, turn in turns)
+            patience = self._patience(mass=hanging >= self._most_troubled)
+            found = [
+                (name, turn.thread) for name, turn in turns if not turn.troubled and now - turn.moved_at >= patience
+            ]
+            return found[: sum(map(len, waiting))]
+
+    def interrupted(self, name: str) -> None:
+        """Take it that a write of this name hung, and was interrupted."""
+        with self._condition:
+            self._slow[name] = self._clock()
+
+    def _patience(self, *, mass: bool) -> float:
+        if mass:
+            return max(MASS_PATIENCE_SECONDS, MASS_PATIENCE_FACTOR * self._usual)
+        return max(PATIENCE_SECONDS, PATIENCE_FACTOR * self._usual)
+
+    def _is_troubled(self, name: str, now: float) -> bool:
+        if name in self._slow and now - self._slow[name] >= SLOW_MEMORY_SECONDS:
+            del self._slow[name]
+        return name in self._own_failures or name in self._slow
 
     def get(self) -> str | None:
         """Wait for a name and take it; None when the queue is closed. Each must be given back by :meth:`done`."""
         with self._condition:
             while not self._closed:
                 self._promote()
-                lane = next(filter(None, self._lanes), None)
-                if lane:
-                    name, since = lane.popitem(last=False)
-                    self._handled[name] = now = self._clock()
+                now = self._clock()
+                lane = self._next_lane(now)
+                if lane is not None:
+                    self._credit[lane] -= 1
+                    name, since = self._lanes[lane].popitem(last=False)
+                    self._handled[name] = _Turn(now, now, threading.get_ident(), troubled=lane is Lane.RETRY)
                     self._waited(now - since)
                     return name
                 self._condition.wait(self._until_next())
             return None
 
+    def _next_lane(self, now: float) -> Lane | None:
+        """Return the first lane that may hand out a name and has not used up its share; None when none may."""
+        ready = [lane for lane in Lane if self._lanes[lane] and (lane is not Lane.RETRY or self._may_retry(now))]
+        if not ready:
+            return None
+        if not any(self._credit[lane] > 0 for lane in ready):
+            self._credit = dict(SHARES)
+        return next(lane for lane in ready if self._credit[lane] > 0)
+
+    def _may_retry(self, now: float) -> bool:
+        if sum(turn.troubled for turn in self._handled.values()) >= self._most_troubled:
+            return False
+        waited = now - next(iter(self._lanes[Lane.RETRY].values()))
+        return waited >= STARVED_SECONDS or not self._lanes[Lane.ALL]
+
     def done(self, name: str) -> None:
         """Give a name back; if it was added meanwhile, it waits again."""
         with self._condition:
             now = self._clock()
-            self._worked(now - self._handled.pop(name))
+            turn = self._handled.pop(name)
+            self._worked(now - turn.since)
             if name not in self._failures:
                 self._wanted.pop(name, None)
             if name in self._again:
-                since = self._again.pop(name)
+                since, lane = self._again.pop(name)
                 self._wanted.setdefault(name, since)
-                self._lanes[Lane.CHANGED].setdefault(name, now)
+                self._lanes[Lane.RETRY if self._is_troubled(name, now) else lane].setdefault(name, now)
                 self._condition.notify()
+            if turn.troubled:
+                self._condition.notify()  # a worker that could not take another troubled name can now
 
     def close(self) -> None:
         """Wake every waiting worker with None; nothing is handed out any more."""
@@ -195,7 +319,7 @@ class WorkQueue:
         """Return how the queue is at this moment."""
         with self._condition:
             now = self._clock()
-            working = [now - since for since in self._handled.values()]
+            working = [now - turn.since for turn in self._handled.values()]
             oldest = min(self._wanted.items(), key=itemgetter(1), default=None)
             return QueueState(
                 waiting=self._waiting(),
@@ -217,7 +341,7 @@ class WorkQueue:
             due, name = heapq.heappop(self._heap)
             if self._due.get(name) == due:  # else superseded by an earlier one
                 del self._due[name]
-                self._want(name, now, Lane.CHANGED)
+                self._want(name, now, Lane.ALL if name in self._failures else Lane.CHANGED)
 
     def _until_next(self) -> float | None:
         return max(0.0, self._heap[0][0] - self._clock()) if self._heap else None

@@ -22,7 +22,8 @@ from tests.unit.sync.world import (
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Invalid
 from webhook.kube.resources import SECRETS, Collection
-from webhook.sync.writes import Deposed
+from webhook.sync.budget import WRITES, Budget
+from webhook.sync.writes import Deposed, Unfinished
 
 if TYPE_CHECKING:
     from tests.unit.fake_apiserver.server import FakeApiServer
@@ -285,3 +286,44 @@ def test_secrets_are_asked_for_by_their_configured_names_only(api: FakeApiServer
     asked = [(one.target.namespace, one.query["fieldSelector"]) for one in api.seen("list", "watch", plural="secrets")]
     assert sorted(asked) == [("", "metadata.name=pull"), (RELEASE.namespace, "metadata.name=harbor")]
     assert api.seen("get") == []
+
+
+def test_a_plan_ends_at_the_second_failure_of_the_same_kind_in_a_row(api: FakeApiServer, hands: Hands) -> None:
+    for number in range(8):
+        put_account(api, "a", account=f"other-{number}")
+    until(lambda: len(hands.plan().additions) == 9)
+    api.inject(Answer(403), "patch", times=None)
+
+    with pytest.raises(Forbidden):
+        hands.act()
+
+    assert len(api.seen("patch")) == 2
+
+
+def test_a_plan_goes_on_after_failures_of_different_kinds(api: FakeApiServer, hands: Hands) -> None:
+    for number in range(2):
+        put_account(api, "a", account=f"other-{number}")
+    until(lambda: len(hands.plan().additions) == 3)
+    api.inject(Answer(403), "patch")
+    api.inject(Answer(422), "patch")
+
+    with pytest.raises(ApiError):
+        hands.act()
+
+    assert len(api.seen("patch")) == 3
+
+
+def test_what_the_budget_does_not_allow_waits_and_the_copy_is_among_the_first(api: FakeApiServer, hands: Hands) -> None:
+    for number in range(30):
+        put_account(api, "a", account=f"strict-{number}", enforces=True)
+    until(lambda: len(hands.plan().required) == 30)
+    progress: list[None] = []
+
+    with pytest.raises(Unfinished):
+        hands.executor.carry_out(
+            "a", hands.plan(), hands.sources.contents(), Budget(lambda: progress.append(None), lambda: False)
+        )
+
+    assert (len(progress), len(writes(api))) == (WRITES, WRITES)
+    assert copy_in(api, "a") is not None
+    assert len(hands.plan().required) == 31 - WRITES

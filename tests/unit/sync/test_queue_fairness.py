@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.sync.clock import Clock
+from tests.unit.sync.queues import take_all
+from webhook.sync.queue import (
+    MASS_PATIENCE_SECONDS,
+    PATIENCE_SECONDS,
+    SHARES,
+    SLOW_MEMORY_SECONDS,
+    STARVED_SECONDS,
+    Lane,
+    WorkQueue,
+)
+
+WORKERS = 4
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def queue(clock: Clock) -> WorkQueue:
+    queue = WorkQueue(clock=clock)
+    queue.share_among(WORKERS)
+    return queue
+
+
+def fail(queue: WorkQueue, *names: str) -> None:
+    """Let names fail, each for a reason of its own."""
+    queue.add(*names)
+    for name in names:
+        assert queue.get() == name
+        queue.retry(name, at_least=3600.0)
+        queue.done(name)
+
+
+def take(queue: WorkQueue, number: int) -> list[str | None]:
+    return [queue.get() for _ in range(number)]
+
+
+def test_a_rotation_is_not_behind_every_opt_in(queue: WorkQueue) -> None:
+    queue.add(*(f"opt-in-{number}" for number in range(100)))
+    queue.add_all(["rotated"])
+
+    assert "rotated" in take_all(queue)[: SHARES[Lane.CHANGED] + 1]
+
+
+def test_the_rest_of_a_long_plan_comes_after_a_rotation_and_is_not_starved_by_it(queue: WorkQueue) -> None:
+    queue.add("long", lane=Lane.REST)
+    queue.add_all([f"rotated-{number}" for number in range(100)])
+
+    order = take_all(queue)
+
+    assert SHARES[Lane.ALL] <= order.index("long") <= SHARES[Lane.ALL] + 1
+
+
+def test_names_that_failed_hold_at_most_half_of_the_workers(queue: WorkQueue) -> None:
+    fail(queue, "a", "b", "c")
+    queue.add("a", "b", "c")
+
+    assert take(queue, WORKERS // 2) == ["a", "b"]
+    queue.add("new")
+    assert queue.get() == "new"
+    queue.done("a")
+    assert queue.get() == "c"
+
+
+def test_a_retry_comes_after_a_rotation_until_it_has_waited_long(queue: WorkQueue, clock: Clock) -> None:
+    fail(queue, "failed")
+    queue.add("failed")
+    queue.add_all([f"rotated-{number}" for number in range(40)])
+
+    assert "failed" not in take(queue, 20)
+    clock.now += STARVED_SECONDS
+    assert "failed" in take(queue, SHARES[Lane.ALL] + 1)
+
+
+def test_a_failure_that_is_not_its_own_makes_no_name_wait(queue: WorkQueue, clock: Clock) -> None:
+    queue.add("a", "b", "c")
+    for name in take(queue, 3):
+        assert name is not None
+        queue.retry(name, own=False)
+        queue.done(name)
+    clock.now += 1.0
+
+    # They fall due with jitter.
+    assert sorted(map(str, take(queue, 3))) == ["a", "b", "c"]
+
+
+def test_a_name_that_is_well_again_is_like_any_other(queue: WorkQueue) -> None:
+    fail(queue, "a", "b", "c")
+    for name in ("a", "b", "c"):
+        queue.forget(name)
+    queue.add("a", "b", "c")
+
+    assert take(queue, 3) == ["a", "b", "c"]
+
+
+def test_no_worker_is_taken_away_while_nobody_waits(queue: WorkQueue, clock: Clock) -> None:
+    queue.add("a")
+    queue.get()
+    clock.now += 3600.0
+
+    assert queue.overdue() == []
+
+
+def test_a_write_that_hangs_gives_its_worker_to_names_that_wait(queue: WorkQueue, clock: Clock) -> None:
+    queue.add("hanging")
+    queue.get()
+    queue.add("waiting")
+    clock.now += PATIENCE_SECONDS / 2
+    assert queue.overdue() == []
+    clock.now += PATIENCE_SECONDS / 2
+
+    assert [name for name, _ in queue.overdue()] == ["hanging"]
+
+
+def test_where_half_of_the_workers_hang_it_takes_less_patience(queue: WorkQueue, clock: Clock) -> None:
+    queue.add("a", "b", "c", "d")
+    take(queue, WORKERS)
+    queue.add("waiting", "another")
+    clock.now += MASS_PATIENCE_SECONDS * 1.1
+
+    # As many as there are names that wait.
+    assert [name for name, _ in queue.overdue()] == ["a", "b"]
+
+
+def test_a_name_that_makes_progress_keeps_its_worker(queue: WorkQueue, clock: Clock) -> None:
+    queue.add("busy")
+    queue.get()
+    queue.add("waiting")
+    for _ in range(100):
+        clock.now += PATIENCE_SECONDS / 2
+        queue.progress("busy")
+
+    assert queue.overdue() == []
+
+
+def test_what_all_writes_take_is_not_taken_for_hanging(queue: WorkQueue, clock: Clock) -> None:
+    queue.add("a", "b")
+    queue.get()
+    for _ in range(10):
+        clock.now += 2.0
+        queue.progress("a")
+    clock.now += 4.0
+
+    assert queue.overdue() == []
+
+
+def test_a_name_that_hung_is_troubled_until_a_write_succeeds_in_time(queue: WorkQueue, clock: Clock) -> None:
+    queue.add("slow")
+    queue.get()
+    queue.interrupted("slow")
+    queue.done("slow")
+    queue.add("slow")
+    queue.add_all(["rotated"])
+    assert take(queue, 2) == ["rotated", "slow"]
+    # It is patient now: it has one of the places that troubled names may hold.
+    queue.add("waiting")
+    clock.now += 3600.0
+    assert "slow" not in dict(queue.overdue())
+
+    queue.restart("slow")
+    queue.progress("slow")
+    queue.done("slow")
+    queue.done("rotated")
+    queue.get()
+    queue.add("slow")
+    queue.add_all(["rotated"])
+    assert take(queue, 2) == ["slow", "rotated"]
+
+
+def test_a_name_that_hung_long_ago_gets_another_chance(queue: WorkQueue, clock: Clock) -> None:
+    queue.add("slow")
+    queue.get()
+    queue.interrupted("slow")
+    queue.done("slow")
+    clock.now += SLOW_MEMORY_SECONDS
+    queue.add("slow")
+    queue.add_all(["rotated"])
+
+    assert take(queue, 2) == ["slow", "rotated"]
+
+
+def test_a_name_that_was_added_meanwhile_comes_back_in_the_fastest_lane_it_was_added_to(queue: WorkQueue) -> None:
+    queue.add("a")
+    queue.get()
+    queue.add("a", lane=Lane.REST)
+    assert queue.is_wanted_again("a")
+    queue.add("a")
+    queue.done("a")
+    queue.add_all(["rotated"])
+
+    assert take(queue, 2) == ["a", "rotated"]
+
+
+@given(
+    lanes=st.lists(st.sampled_from([Lane.URGENT, Lane.CHANGED, Lane.ALL, Lane.REST]), min_size=1, max_size=80),
+)
+def test_each_lane_has_its_share_however_full_the_others_are(lanes: list[Lane]) -> None:
+    queue = WorkQueue(clock=Clock())
+    for number, lane in enumerate(lanes):
+        queue.add(f"{number}", lane=lane)
+
+    order = take_all(queue)
+
+    assert sorted(order) == sorted(map(str, range(len(lanes))))
+    rounds = sum(SHARES.values())
+    for lane in set(lanes):
+        first = min(order.index(f"{number}") for number, each in enumerate(lanes) if each is lane)
+        assert first < rounds
