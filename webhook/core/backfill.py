@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from webhook.core.actions import AddReferences, Finding, FindingReason
 from webhook.core.inject import Subject, decide
 from webhook.core.model import OPT_OUT_VALUE, PodPolicy
+from webhook.core.selection import selected_pull_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -85,6 +86,20 @@ def withheld_references(state: NamespaceState, injected: Configuration) -> Itera
             for name in _missing(replace(account, labels={}), injected, state.namespace):
                 if name in given:
                     yield Finding(FindingReason.REFERENCE_REQUIRED, name, account.name)
+
+
+def needs_look(account: ServiceAccount, namespace: Namespace, configuration: Configuration) -> bool:
+    """Return whether a ServiceAccount, as it is now, can change the plan of its namespace.
+
+    It cannot if it lacks nothing, references nothing of ours that is not wanted here, and there is nothing to report
+    about it. So most changes of one ServiceAccount cost no plan of the other thousand.
+    """
+    if account.references is None or account.terminating or account.enforces or too_many(account.references):
+        return True
+    if _lacking(account, configuration, namespace):
+        return True
+    wanted = {entry.name for entry in selected_pull_secrets(configuration, namespace)}
+    return not (set(configuration.secret_names) - wanted).isdisjoint(account.references.names)
 
 
 def _add(account: ServiceAccount, missing: tuple[str, ...], allowed: Collection[str]) -> Iterator[AddReferences]:

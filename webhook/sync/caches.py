@@ -10,7 +10,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from webhook.core.backfill import too_many
+from webhook.core.backfill import needs_look, too_many
 from webhook.core.ownership import Ownership, ownership_of
 from webhook.core.scope import CacheScope, part_within, scope_of
 from webhook.core.state import NamespaceState
@@ -60,7 +60,10 @@ class Caches:
         self._on_restart = on_restart
         self._lock = threading.Lock()
         self.namespaces = NamespaceTable(changed)
-        self.service_accounts: Table[ServiceAccount] = Table(_same_service_account, changed)
+        self.service_accounts: Table[ServiceAccount] = Table(
+            _same_service_account, changed, self._service_account_matters
+        )
+        self._configuration: Configuration | None = None
         self._shapes = Shapes(CacheScope())
         self._scoped: dict[Collection, _ScopedTable] = {}
         self._copies: dict[str, Table[Copy]] = {}
@@ -69,6 +72,7 @@ class Caches:
     def configure(self, configuration: Configuration) -> None:
         """Watch what a configuration names, and no longer what it does not; namespaces and ServiceAccounts always."""
         with self._lock:
+            self._configuration = configuration
             self._reflect_scoped(scope_of(configuration))
             wanted = {self._copy_collection(name) for name in configuration.secret_names}
             wanted |= {self._source_collection(name) for name in configuration.source_names}
@@ -180,6 +184,15 @@ class Caches:
     def _has_synced(self, collection: Collection) -> bool:
         reflector = self._reflectors.get(collection)
         return reflector is not None and reflector.has_synced
+
+    def _service_account_matters(self, old: ServiceAccount | None, new: ServiceAccount) -> bool:
+        """Judge the one ServiceAccount that has changed, before its whole namespace is planned."""
+        namespace, configuration = self.namespaces.get(new.namespace), self._configuration
+        if namespace is None or configuration is None:
+            return True
+        part = self.readable_part(configuration)
+        # What is reported about the old one must be taken back.
+        return needs_look(new, namespace, part) or (old is not None and needs_look(old, namespace, part))
 
     def _reflect_scoped(self, scope: CacheScope) -> None:
         """Watch namespaces and ServiceAccounts, and list them again if the configuration asks for more of them."""

@@ -29,10 +29,17 @@ class Table(Generic[R]):
     """Objects of a collection; ``changed(namespace)`` is called when one of them matters anew.
 
     ``same(old, new)`` says whether a change is none to the plan (a renewed annotation, our own write coming back).
+    ``matters(old, new)`` judges one object that has changed, or that is new and has no ``old``.
     """
 
-    def __init__(self, same: Callable[[R, R], bool], changed: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        same: Callable[[R, R], bool],
+        changed: Callable[[str], None],
+        matters: Callable[[R | None, R], bool] = lambda *_: True,
+    ) -> None:
         self._same = same
+        self._matters = matters
         self._changed = changed
         self._lock = threading.Lock()
         self._rows: dict[str, dict[str, R]] = {}
@@ -70,7 +77,7 @@ class Table(Generic[R]):
             if known is not None and _older(obj.resource_version, known.resource_version):
                 return
             row[obj.name] = obj
-        if known is None or not self._same(known, obj):
+        if (known is None or not self._same(known, obj)) and self._matters(known, obj):
             self._changed(obj.namespace)
 
     def remove(self, obj: R) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from webhook.core.actions import AddReferences, ApplyCopy, Finding, FindingReason
-from webhook.core.backfill import ENFORCE_ANNOTATION, MOST_REFERENCES, enforces_references
+from webhook.core.backfill import ENFORCE_ANNOTATION, MOST_REFERENCES, enforces_references, needs_look
 from webhook.core.inject import References
 from webhook.core.labels import Operator, Requirement, Selector
 from webhook.core.model import Configuration, NameFilter, PodPolicy, PullSecret
@@ -151,3 +151,30 @@ def test_nothing_is_added_to_a_list_that_is_too_long_and_that_is_reported() -> N
 
     assert [action.service_account.name for action in plan.additions] == ["fitting"]
     assert plan.findings == (Finding(FindingReason.REFERENCES_TOO_MANY, "one", "long"),)
+
+
+HARMLESS = [
+    ServiceAccount("team-a", "new", "1", {"any": "label"}, References(present=True, names=("one", "theirs"))),
+    ServiceAccount("team-a", "disabled", "1", {LABEL: "disabled"}, References()),
+]
+DECISIVE = [
+    ServiceAccount("team-a", "lacking", "1", {}, References(present=True, names=("theirs",))),
+    ServiceAccount("team-a", "ending", "1", {}, References(present=True, names=("one",)), terminating=True),
+    enforcing("one"),
+]
+
+
+@pytest.mark.parametrize("account", HARMLESS, ids=lambda account: account.name)
+def test_a_service_account_that_is_in_order_needs_no_look_at_its_namespace(account: ServiceAccount) -> None:
+    assert not needs_look(account, NAMESPACE, ONE)
+    assert plan_namespace(state(account), ONE, HASHES).additions == ()
+
+
+@pytest.mark.parametrize("account", DECISIVE, ids=lambda account: account.name)
+def test_a_service_account_that_can_change_the_plan_needs_a_look(account: ServiceAccount) -> None:
+    assert needs_look(account, NAMESPACE, ONE)
+
+
+def test_a_reference_that_is_not_wanted_needs_a_look() -> None:
+    assert needs_look(HARMLESS[0], Namespace("team-a"), ONE)
+    assert not needs_look(HARMLESS[1], Namespace("team-a"), ONE)

@@ -332,3 +332,20 @@ def test_every_namespace_is_looked_at_now_and_then_without_a_cause(
     until(lambda: running.loop.queue.state().added >= looks + 20)
     assert api.storage.revision == revision
     running.stop()
+
+
+def test_a_service_account_that_needs_nothing_costs_no_plan_of_its_namespace(
+    api: FakeApiServer, running: Running
+) -> None:
+    opt_in(api)
+    until(lambda: is_right(api))
+    running.settle()
+    before = running.loop.queue.state().added
+
+    put_account(api, "a", "mine", "pull", account="in-order")
+    accounts = running.loop.caches.service_accounts
+    until(lambda: "in-order" in accounts.of_namespace("a"))
+    assert running.loop.queue.state().added == before
+
+    put_account(api, "a", "mine", account="lacking")
+    until(lambda: references_in(api, "a", "lacking") == ["mine", "pull"])
