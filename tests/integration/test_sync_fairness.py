@@ -52,8 +52,7 @@ class Estate:
         password = f"rotated-{self._rotated}"
         started = time.monotonic()
         self.ours.set_source(password)
-        for namespace in self.healthy:
-            eventually(lambda name=namespace: self.ours.password_in_copy(name) == password)
+        eventually(lambda: all(self.ours.password_in_copy(name) == password for name in self.healthy))
         return time.monotonic() - started
 
     def _new_namespace(self) -> float:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from webhook.core.actions import EMPTY
 from webhook.core.plan import plan_namespace
+from webhook.core.selection import selected_pull_secrets
 from webhook.core.standing import standings
+from webhook.sync.damping import FlapDamping
 from webhook.sync.hand_back_pace import HandBackPace
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class Planner:
         self._grace = grace
         self._ledger = ledger
         self._notices = notices
+        self._damping = FlapDamping()
         self._hand_backs = HandBackPace()
 
     def plan(
@@ -41,6 +44,7 @@ class Planner:
             self._ledger.record(name, ())
             self._notices.found(name, ())
             self._contention.forget(name)
+            self._damping.forget(name)
             return self._grace.hold(name, EMPTY)
         if namespace.terminating:
             self._contention.forget(name)
@@ -52,4 +56,6 @@ class Planner:
         plan, contended = self._contention.hold(state, plan)
         plan, leaving = self._grace.hold(name, plan)
         plan, paced = self._hand_backs.hold(name, plan)
-        return plan, min(filter(None, (contended, leaving, paced)), default=0.0)
+        selected = frozenset(entry.name for entry in selected_pull_secrets(known, namespace))
+        plan, damped = self._damping.hold(name, selected, plan)
+        return plan, min(filter(None, (contended, leaving, paced, damped)), default=0.0)

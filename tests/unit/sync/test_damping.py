@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from tests.unit.sync.clock import Clock
+from webhook.core.actions import ApplyCopy, DeleteCopy, NamespacePlan
+from webhook.core.state import Copy
+from webhook.sync.damping import CALM_SECONDS, FLIPS, PAUSE_SECONDS, FlapDamping
+
+COPY = Copy("a", "pull", "uid", "1", None, content_hash="old")
+IN = NamespacePlan(copies=(ApplyCopy("pull"),))
+OUT = NamespacePlan(deletions=(DeleteCopy(COPY),))
+ROTATION = NamespacePlan(copies=(ApplyCopy("pull", updates=COPY),))
+SELECTED, NOTHING = frozenset({"pull"}), frozenset[str]()
+
+
+class Label:
+    """The label of one namespace, which flips every two seconds."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.damping = FlapDamping(self.clock)
+        self.on = True
+        self.look(IN)
+
+    def look(self, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
+        return self.damping.hold("a", SELECTED if self.on else NOTHING, plan)
+
+    def flip(self) -> tuple[NamespacePlan, float]:
+        self.clock.now += 2.0
+        self.on = not self.on
+        return self.look(IN if self.on else OUT)
+
+
+def test_a_few_changes_are_followed_at_once() -> None:
+    label = Label()
+
+    assert all(not held for _, held in (label.flip() for _ in range(FLIPS)))
+
+
+def test_a_label_that_keeps_flipping_gets_one_turn_in_a_while() -> None:
+    label = Label()
+    for _ in range(FLIPS):
+        label.flip()
+
+    outcomes = [label.flip() for _ in range(50)]
+
+    followed = sum(not plan.is_empty for plan, _ in outcomes)
+    assert followed <= 2.0 * 50 / PAUSE_SECONDS + 1
+    assert all(0 < wait <= PAUSE_SECONDS for plan, wait in outcomes if plan.is_empty)
+
+
+def test_the_last_state_is_reached_after_the_pause() -> None:
+    label = Label()
+    for _ in range(FLIPS + 3):
+        _, wait = label.flip()
+    label.clock.now += max(wait, PAUSE_SECONDS)
+
+    assert label.look(OUT if not label.on else IN) == (OUT if not label.on else IN, 0.0)
+
+
+def test_a_rotation_reaches_the_copies_that_are_there() -> None:
+    label = Label()
+    for _ in range(FLIPS + 3):
+        label.flip()
+
+    assert label.look(ROTATION)[0].copies == ROTATION.copies
+
+
+def test_a_selection_that_stays_ends_the_series() -> None:
+    label = Label()
+    for _ in range(FLIPS + 3):
+        label.flip()
+    label.clock.now += CALM_SECONDS
+
+    assert label.flip()[1] == 0.0
+
+
+def test_a_namespace_that_is_made_again_begins_anew() -> None:
+    label = Label()
+    for _ in range(FLIPS + 3):
+        label.flip()
+    label.damping.forget("a")
+
+    assert label.flip()[1] == 0.0
