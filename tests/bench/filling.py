@@ -28,6 +28,10 @@ class Filling:
         """Create namespaces; their ServiceAccounts come later."""
         _each(names, lambda name: self._client.create(NAMESPACES, {"metadata": {"name": name, "labels": labels}}))
 
+    def probe(self) -> None:
+        """Read one object."""
+        self._client.request("GET", NAMESPACES.path(None, "default"))
+
     def delete_copies(self, names: Iterable[str], copy: str) -> None:
         """Take the copies away, and leave the references to them."""
         _each(names, lambda name: self._client.request("DELETE", SECRETS.path(name, copy)))

@@ -37,6 +37,7 @@ def _rows() -> Iterable[tuple[str, Value]]:
     yield from _phase("cold start to the last copy, references are there", lambda result: result.cold_start_referenced)
     yield from _phase("rotation to the last copy", lambda result: result.rotation)
     yield "new namespace to its copy, median, p99", lambda result: _spread(result.new_namespace_ms)
+    yield "  the API server's answer to a probe beside it", lambda result: _spread(result.probe_ms)
     yield "label to copy, median, p99", lambda result: _spread(result.label_ms)
     yield from _phase("events in namespaces and ServiceAccounts", lambda result: result.events)
     yield "  events", lambda result: f"{result.events_sent:,}"

@@ -48,6 +48,10 @@ class MemoryGroup:
         peak = self.folder / "memory.peak"
         return int((peak if peak.exists() else self.folder / "memory.max_usage_in_bytes").read_text())
 
+    def take(self, pid: int) -> None:
+        """Put a process that runs already into the group, with all of its threads."""
+        (self.folder / "cgroup.procs").write_text(str(pid))
+
     def processes(self) -> list[int]:
         return [int(line) for line in (self.folder / "cgroup.procs").read_text().split()]
 
