@@ -35,6 +35,16 @@ def running(api: FakeApiServer, client: Client, short_pauses: None) -> Iterator[
 
 
 @pytest.fixture
+def running_without_source(api: FakeApiServer, client: Client, short_pauses: None) -> Iterator[Running]:  # noqa: ARG001
+    """A loop that leads, and has never seen a usable source."""
+    put_namespace(api, RELEASE.namespace, "")
+    running = Running(client)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
 def opted_in(api: FakeApiServer) -> FakeApiServer:
     """An API server with one selected namespace that nothing has been done in yet."""
     put_namespace(api, RELEASE.namespace, "")

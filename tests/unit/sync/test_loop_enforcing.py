@@ -11,14 +11,12 @@ from tests.unit.sync.running import Running, is_clean, is_right, opt_in, put_for
 from tests.unit.sync.world import (
     CONFIGURATION,
     LABEL,
-    RELEASE,
     copy_in,
     password_in,
     put_account,
     put_namespace,
     put_source,
     references_in,
-    secret_path,
 )
 
 if TYPE_CHECKING:
@@ -28,9 +26,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
 
-@pytest.mark.usefixtures("running")
+@pytest.mark.usefixtures("running_without_source")
 def test_a_service_account_that_enforces_its_references_needs_no_copy(api: FakeApiServer) -> None:
-    api.remove(secret_path(RELEASE.namespace, "harbor"))
     until(lambda: "SourceMissing" in reasons(api))
     put_account(api, "a", "mine", account="strict", enforces=True)
     opt_in(api)
