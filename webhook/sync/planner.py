@@ -56,6 +56,7 @@ class Planner:
         plan, contended = self._contention.hold(state, plan)
         plan, leaving = self._grace.hold(name, plan)
         plan, paced = self._hand_backs.hold(name, plan)
-        selected = frozenset(entry.name for entry in selected_pull_secrets(known, namespace))
+        # By the whole configuration: a name that becomes known at a start is not a change of the namespace.
+        selected = frozenset(entry.name for entry in selected_pull_secrets(configuration, namespace))
         plan, damped = self._damping.hold(name, selected, plan)
         return plan, min(filter(None, (contended, leaving, paced, damped)), default=0.0)
