@@ -55,7 +55,7 @@ class Denier:
         return self._server.called
 
     @contextmanager
-    def registered(
+    def registered(  # noqa: PLR0913 - what the configuration of a webhook may say
         self,
         name: str,
         path: str,
@@ -109,7 +109,7 @@ def denying_policy(api: Api, name: str, namespaces: Mapping[str, str], reason: s
     policy = {
         "failurePolicy": "Fail",
         "matchConstraints": {
-            "resourceRules": [{**SECRETS_RULE, "operations": WRITES}],
+            "resourceRules": [{**CORE, "resources": ["secrets"], "operations": WRITES}],
             "namespaceSelector": {"matchLabels": dict(namespaces)},
         },
         "validations": [{"expression": "false", "message": "never", **({"reason": reason} if reason else {})}],
