@@ -26,6 +26,9 @@ WITH_REFERENCES, WITH_LABELS = 50, 60
 LABELS = 7_500
 """Of about 130 bytes each."""
 
+PATIENCE_SECONDS = 400
+"""The API server itself takes about a second for each patch of such an object, and a namespace has one writer."""
+
 
 @pytest.fixture
 def group() -> Iterator[MemoryGroup]:
@@ -64,7 +67,7 @@ def test_large_service_accounts_of_a_tenant_do_not_kill_sync(playground: Maker, 
     ours.await_selected(ours.namespace(selected=True), "first")
     eventually(lambda: dict(ours.events(tenant)), lambda told: "TooManyReferences" in told)
     last = f"labels-{WITH_LABELS - 1}"
-    eventually(lambda: ours.references(tenant, last), lambda seen: seen is not None and COPY in seen)
+    eventually(lambda: ours.references(tenant, last), lambda seen: seen is not None and COPY in seen, PATIENCE_SECONDS)
     assert peak_mib(sync.program.pid) < MOST_MIB
     assert sync.stop() == 0
 
