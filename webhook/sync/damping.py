@@ -63,7 +63,7 @@ class FlapDamping:
                 selection.acted_at = now
                 return plan, 0.0
         updates = tuple(action for action in plan.copies if action.updates is not None)
-        return NamespacePlan(copies=updates, findings=plan.findings), wait
+        return NamespacePlan(copies=updates, findings=plan.findings, namespace_uid=plan.namespace_uid), wait
 
     def forget(self, namespace: str) -> None:
         """Forget a namespace that is gone."""

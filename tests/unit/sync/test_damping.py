@@ -8,7 +8,7 @@ from webhook.sync.damping import CALM_SECONDS, FLIPS, PAUSE_SECONDS, FlapDamping
 COPY = Copy("a", "pull", "uid", "1", None, content_hash="old")
 IN = NamespacePlan(copies=(ApplyCopy("pull"),))
 OUT = NamespacePlan(deletions=(DeleteCopy(COPY),))
-ROTATION = NamespacePlan(copies=(ApplyCopy("pull", updates=COPY),))
+ROTATION = NamespacePlan(copies=(ApplyCopy("pull", updates=COPY),), namespace_uid="uid-1")
 SELECTED, NOTHING = frozenset({"pull"}), frozenset[str]()
 
 
@@ -62,7 +62,7 @@ def test_a_rotation_reaches_the_copies_that_are_there() -> None:
     for _ in range(FLIPS + 3):
         label.flip()
 
-    assert label.look(ROTATION)[0].copies == ROTATION.copies
+    assert label.look(ROTATION)[0] == ROTATION
 
 
 def test_a_selection_that_stays_ends_the_series() -> None:
