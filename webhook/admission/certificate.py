@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from webhook.errors import CertificateInvalid
 from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterable
 
     from certs.reload import ServingCertificate
@@ -27,6 +29,11 @@ CERTIFICATE = "tls.crt"
 KEY = "tls.key"
 AUTHORITY = "ca.crt"
 
+REMIND_SECONDS = 60.0
+"""Between two lines of the log about a certificate that is awaited."""
+
+LOOK_SECONDS = 1.0
+
 
 class CertificateIntake:
     """Takes each new pair into use, or leaves the old one in place and says why. Safe to call from any thread."""
@@ -34,8 +41,35 @@ class CertificateIntake:
     def __init__(self, serving: ServingCertificate, check: Check, metrics: AdmissionMetrics) -> None:
         self._serving = serving
         self._metrics = metrics.certificate
+        self._awaited = ""
         # Not told, but asked: a certificate also expires when nothing happens.
-        check.follows(lambda: serving.problem(datetime.now(UTC)))
+        check.follows(self._problem)
+
+    def wait_for(self, awaited: str, stop: threading.Event, seconds: float = REMIND_SECONDS) -> None:
+        """Name what holds the first certificate, in the check at once, and in the log after a second and each minute.
+
+        Returns when there is a certificate, or when ``stop`` is set.
+        """
+        self._awaited = awaited
+        # A Secret that is there is read by then: a usual start says nothing.
+        self._loaded_within(LOOK_SECONDS, stop)
+        while not (self._serving.loaded or stop.is_set()):
+            log.warning("waiting for the certificate", awaited=awaited)
+            if self._loaded_within(seconds, stop):
+                return
+
+    def _loaded_within(self, seconds: float, stop: threading.Event) -> bool:
+        end = time.monotonic() + seconds
+        while not self._serving.loaded and time.monotonic() < end:
+            if stop.wait(LOOK_SECONDS):
+                return True
+        return self._serving.loaded
+
+    def _problem(self) -> str | None:
+        problem = self._serving.problem(datetime.now(UTC))
+        if problem is None or self._serving.loaded or not self._awaited:
+            return problem
+        return f"{problem}: waiting for {self._awaited}"
 
     def take(self, certificate_pem: bytes, key_pem: bytes, authority_pem: bytes = b"") -> None:
         """Serve with this pair from the next handshake on; CertificateInvalid leaves everything as it was.

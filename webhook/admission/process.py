@@ -159,6 +159,10 @@ class _Process:
         source = self._options.certificate
         if isinstance(source, CertificateSecret):
             self.watches.watch_certificate(source.namespace, source.name, intake)
+            awaited = f"Secret {source.namespace}/{source.name} with tls.crt and tls.key"
+            threading.Thread(
+                target=intake.wait_for, args=(awaited, stop), name="certificate awaited", daemon=True
+            ).start()
         else:
             _follow(source, intake.take, intake.refuse, stop)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -137,3 +138,25 @@ def test_authorities_of_callers_are_in_force_until_better_ones_come() -> None:
     assert replica.value("client_ca_last_reload_successful") == 1
     replica.intake.refuse_callers(CertificateInvalid("no good"))
     assert replica.value("client_ca_last_reload_successful") == 0
+
+
+def test_what_holds_the_first_certificate_is_named_until_it_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    replica, stop, lines = Replica(), threading.Event(), []
+    awaited = "Secret release/tls with tls.crt and tls.key"
+    thread = threading.Thread(target=replica.intake.wait_for, args=(awaited, stop, 0.01))
+    thread.start()
+    try:
+        until(lambda: awaited in replica.health.report())
+
+        def told() -> int:
+            lines.extend(capsys.readouterr().out.splitlines())
+            return sum(awaited in line for line in lines)
+
+        until(lambda: told() >= 2)
+        replica.handler.upsert(secret(GOOD))
+        until(lambda: not thread.is_alive())
+        assert awaited not in replica.health.report()
+        assert replica.health.ready
+    finally:
+        stop.set()
+        thread.join()
