@@ -17,7 +17,7 @@ import heapq
 import random
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from enum import IntEnum
 from operator import itemgetter
@@ -64,8 +64,11 @@ PATIENCE_FACTOR = 20
 MASS_PATIENCE_FACTOR = 4
 """The same as a multiple of what a write usually takes, so that a slow API server is not taken for a hanging one."""
 
+RECENT_WRITES = 64
+"""Writes whose median is what a write usually takes: four times as many as there are workers by default."""
+
 SLOW_MEMORY_SECONDS = 600.0
-"""How long a name counts as troubled after one of its writes was interrupted and none has succeeded since."""
+"""How long a name counts as troubled after one of its writes hung and none has been quick since."""
 
 
 @dataclass(slots=True)
@@ -114,6 +117,7 @@ class WorkQueue:
         self._most_troubled = 8
         self._credit = dict(SHARES)
         self._slow: dict[str, float] = {}
+        self._recent: deque[float] = deque(maxlen=RECENT_WRITES)
         self._usual = 0.0
         self._waited = waited
         self._worked = worked
@@ -208,9 +212,14 @@ class WorkQueue:
         with self._condition:
             turn, now = self._handled[name], self._clock()
             took, turn.moved_at = now - turn.moved_at, now
-            self._usual = took if not self._usual else self._usual + (took - self._usual) / 16
             if took < self._patience(mass=False):
                 self._slow.pop(name, None)
+            else:
+                self._slow[name] = now
+            if not turn.troubled:
+                # The median: a few writes that a webhook holds up must not make the API server look slow.
+                self._recent.append(took)
+                self._usual = sorted(self._recent)[len(self._recent) // 2]
 
     def restart(self, name: str) -> None:
         """Take it that a name that is handled begins with its first write only now."""

@@ -153,6 +153,25 @@ def test_what_all_writes_take_is_not_taken_for_hanging(queue: WorkQueue, clock: 
     assert queue.overdue() == []
 
 
+def test_a_few_writes_that_hang_do_not_make_the_patience_longer(queue: WorkQueue, clock: Clock) -> None:
+    queue.add("quick")
+    queue.get()
+    for _ in range(40):
+        clock.now += 0.01
+        queue.progress("quick")
+    for number in range(16):
+        queue.add(f"hung-{number}")
+        queue.get()
+        clock.now += 10.0
+        queue.progress(f"hung-{number}")
+        queue.done(f"hung-{number}")
+    queue.restart("quick")
+    queue.add("waiting")
+    clock.now += PATIENCE_SECONDS
+
+    assert [name for name, _ in queue.overdue()] == ["quick"]
+
+
 def test_a_name_that_hung_is_troubled_until_a_write_succeeds_in_time(queue: WorkQueue, clock: Clock) -> None:
     queue.add("slow")
     queue.get()
