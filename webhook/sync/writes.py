@@ -162,6 +162,7 @@ class Writes:
             account = stored.account
             if added or account.references is None:
                 return stored
+            self._check()  # a write of its own
         return self._patch(account, additions(SERVICE_ACCOUNT_PATH, account.references or References(), names))
 
     def remove_references(self, action: RemoveReferences) -> None:
@@ -215,11 +216,15 @@ class Writes:
         if table is not None:
             table.discard(copy.namespace, copy.name)
 
+    def _check(self) -> None:
+        """Wait for the turn of one write; Deposed when this process may not write any more."""
+        if not self._may_write():
+            raise Deposed
+
     @contextmanager
     def _write(self, action: str) -> Iterator[None]:
         """Ask whether to write, and count how it went."""
-        if not self._may_write():
-            raise Deposed
+        self._check()
         try:
             yield
         except ApiError as error:
@@ -288,6 +293,7 @@ class Writes:
             # Not tracked from the start: in most clusters nobody changes the object beside us.
             if is_tracked(self._client.get(SERVICE_ACCOUNTS, name, namespace)):
                 raise
+            self._check()
             return patch([*operations, begin_tracking()])
 
     def _refresh(self, namespace: str, name: str) -> None:

@@ -133,8 +133,8 @@ def test_a_table_on_a_terminal_and_in_a_pipe(text: str, width: str, monkeypatch:
     for file in (Terminal(), io.StringIO()):
         table.write(file)
         assert obeyed(file.getvalue()) == set()
-        if text in MARKUP:
-            assert text in file.getvalue()
+        if text in MARKUP and not (isinstance(file, Terminal) and len(text) > int(width) // 4):
+            assert text in file.getvalue()  # in one piece, where the column is wide enough for that
     assert len(file.getvalue().splitlines()) == 2
 
 

@@ -33,9 +33,9 @@ class Hands:
         self.caches = Caches(client, RELEASE, self.sources, lambda _: None, lambda: None)
         self.failed: list[str] = []
         self.contention = Contention()
-        reach = WebhookReach()
-        reach.saw(added=False)  # the fake API server calls no webhook
-        writes = Writes(client, RELEASE, self.caches, self.contention, self._may_write, self._wrote, reach)
+        self.reach = WebhookReach()
+        self.reach.saw(added=False)  # the fake API server calls no webhook
+        writes = Writes(client, RELEASE, self.caches, self.contention, self._may_write, self._wrote, self.reach)
         self.executor = Executor(writes, lambda _namespace, secret, _error: self.failed.append(secret))
         self.sources.configure(CONFIGURATION)
         self.caches.configure(CONFIGURATION)

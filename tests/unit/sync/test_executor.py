@@ -263,6 +263,17 @@ def test_the_lease_is_asked_about_before_each_write(api: FakeApiServer, hands: H
     assert len(writes(api)) == after
 
 
+def test_the_lease_is_asked_about_between_a_try_and_the_addition_that_follows(api: FakeApiServer, hands: Hands) -> None:
+    hands.reach._not_before = 0.0  # as if the webhook might answer: a patch that adds nothing comes first
+    hands.leads = lambda: not api.seen("patch", plural="serviceaccounts")
+
+    with pytest.raises(Deposed):
+        hands.act()
+
+    assert len(api.seen("patch", plural="serviceaccounts")) == 1
+    assert "pull" not in references_in(api, "a")
+
+
 @pytest.mark.parametrize("fault", [Answer(422), Answer(400), Answer(429), Answer(200, b"<html>"), Cut(0)], ids=str)
 def test_whatever_answers_a_write_is_an_error_of_the_api(
     api: FakeApiServer,

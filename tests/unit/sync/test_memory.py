@@ -44,6 +44,11 @@ class Cluster:
     def __init__(self, *, watch_list: bool) -> None:
         self._watch_list = watch_list
         self._stopped = threading.Event()
+        self.connectivity = self
+
+    def wait_up(self, stopping: threading.Event) -> None:
+        """Hold the reflectors back once the cluster is closed: its watches end with it."""
+        stopping.wait()
 
     @contextmanager
     def stream(self, path: str, query: Mapping[str, str], *, inactivity: float) -> Iterator[Lines]:
