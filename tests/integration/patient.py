@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tests.integration.commands import of_release
 from tests.integration.disorder import settle
 from tests.integration.playground import Playground, eventually
+from webhook.core.ownership import FIELD_MANAGER, RELEASE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,8 +86,10 @@ class Patient:
             kept = {key: body["metadata"][key] for key in ("name", "namespace", "labels") if key in body["metadata"]}
             fresh = {**body, "metadata": kept}
             eventually(lambda: self.api.request("GET", path).status == 404)
-            manager = "fieldManager=helm"
-            self.api.call("POST", f"{path.rpartition('/')[0]}?{manager}", fresh)
+            if kept.get("labels", {}).get(RELEASE_LABEL):  # a copy: it is ours only when our field manager applied it
+                self.api.call("PATCH", f"{path}?fieldManager={FIELD_MANAGER}", fresh, "application/apply-patch+yaml")
+            else:
+                self.api.call("POST", f"{path.rpartition('/')[0]}?fieldManager=helm", fresh)
 
         self.afterwards(restore)
         return body

@@ -79,7 +79,10 @@ def _used(context: Context, chain: list[Certificate]) -> Iterator[Outcome]:
         elif not bundle:
             yield finding("PSW015", f"{each.name} has no caBundle")
         else:
-            yield from _trust(each.name, is_trusted(chain, certificates_in(bundle)[0], context.now))
+            # An expired certificate is PSW021's finding. Here the question is whose it is.
+            leaf = chain[0]
+            at = min(max(context.now, leaf.not_valid_before_utc), leaf.not_valid_after_utc)
+            yield from _trust(each.name, is_trusted(chain, certificates_in(bundle)[0], at))
     if webhook and webhook.webhooks:
         client = webhook.webhooks[0].client_config
         name = _called(client)
