@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from webhook.core.actions import AddReferences, Finding, FindingReason
 from webhook.core.inject import Subject, decide
+from webhook.core.managedfields import SETTLED, HandBackNeed, needed
 from webhook.core.model import OPT_OUT_VALUE, PodPolicy
 from webhook.core.selection import selected_pull_secrets
 
@@ -91,15 +92,23 @@ def withheld_references(state: NamespaceState, injected: Configuration) -> Itera
 def needs_look(account: ServiceAccount, namespace: Namespace, configuration: Configuration) -> bool:
     """Return whether a ServiceAccount, as it is now, can change the plan of its namespace.
 
-    It cannot if it lacks nothing, references nothing of ours that is not wanted here, and there is nothing to report
-    about it. So most changes of one ServiceAccount cost no plan of the other thousand.
+    It cannot if it lacks nothing, references nothing of ours that is not wanted here, and there is neither ownership of
+    its list to hand back nor anything to report. So most changes of one ServiceAccount cost no plan of the others.
     """
     if account.references is None or account.terminating or account.enforces or too_many(account.references):
         return True
-    if _lacking(account, configuration, namespace):
-        return True
     wanted = {entry.name for entry in selected_pull_secrets(configuration, namespace)}
+    if hand_back_need(account, wanted) or _lacking(account, configuration, namespace):
+        return True
     return not (set(configuration.secret_names) - wanted).isdisjoint(account.references.names)
+
+
+def hand_back_need(account: ServiceAccount, due: Collection[str]) -> HandBackNeed | None:
+    """Return what of the ownership of a list has to be handed back; ``due`` are the names that may be ours."""
+    if account.ownership is SETTLED or account.references is None or account.terminating:
+        return None
+    ours = sum(name in due for name in account.references.names)
+    return needed(account.ownership, ours=ours, entries=account.references.count)
 
 
 def _add(account: ServiceAccount, missing: tuple[str, ...], allowed: Collection[str]) -> Iterator[AddReferences]:

@@ -18,8 +18,7 @@ from webhook.core.actions import (
     NamespacePlan,
     RemoveReferences,
 )
-from webhook.core.backfill import additions_after_copies, required_additions, withheld_references
-from webhook.core.managedfields import SETTLED, needed
+from webhook.core.backfill import additions_after_copies, hand_back_need, required_additions, withheld_references
 from webhook.core.model import Reason
 from webhook.core.ownership import Ownership
 from webhook.core.selection import Namespace, namespace_stop, pull_secret_stops, selected_pull_secrets
@@ -123,10 +122,7 @@ def hand_backs_to(
 ) -> Iterable[HandBack]:
     """Yield what to hand back to ServiceAccounts that are not ``written``; ``due`` are the names that may be ours."""
     for account in accounts:
-        if account.ownership is SETTLED or account.references is None or account.terminating or account.name in written:
-            continue
-        ours = sum(name in due for name in account.references.names)
-        need = needed(account.ownership, ours=ours, entries=account.references.count)
+        need = None if account.name in written else hand_back_need(account, due)
         if need is not None:
             yield HandBack(account, need)
 

@@ -8,6 +8,7 @@ from webhook.core.actions import AddReferences, ApplyCopy, Finding, FindingReaso
 from webhook.core.backfill import ENFORCE_ANNOTATION, MOST_REFERENCES, enforces_references, needs_look
 from webhook.core.inject import References
 from webhook.core.labels import Operator, Requirement, Selector
+from webhook.core.managedfields import ListOwnership
 from webhook.core.model import Configuration, NameFilter, PodPolicy, PullSecret
 from webhook.core.plan import plan_namespace
 from webhook.core.selection import Namespace
@@ -173,6 +174,12 @@ def test_a_service_account_that_is_in_order_needs_no_look_at_its_namespace(accou
 @pytest.mark.parametrize("account", DECISIVE, ids=lambda account: account.name)
 def test_a_service_account_that_can_change_the_plan_needs_a_look(account: ServiceAccount) -> None:
     assert needs_look(account, NAMESPACE, ONE)
+
+
+def test_a_list_that_has_come_to_be_ours_needs_a_look() -> None:
+    account = replace(HARMLESS[0], ownership=ListOwnership(entries=2, ours=1, holds=True))
+    assert needs_look(account, NAMESPACE, ONE)
+    assert plan_namespace(state(account), ONE, HASHES).hand_backs
 
 
 def test_a_reference_that_is_not_wanted_needs_a_look() -> None:

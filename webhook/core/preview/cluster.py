@@ -70,8 +70,8 @@ class Forecaster:
         written, removed = _added(plan, account), _removed(plan, account)
         decision = decide_in(namespace, subject, self.configuration)
         added = written
-        if written or removed:
-            # The loop's write passes the webhook, which adds what is due whether there is a copy or not.
+        if written or removed or any(each.service_account is account for each in plan.hand_backs):
+            # The controller's write passes the webhook, which adds what is due whether there is a copy or not.
             added = (*written, *self._added_at_admission(namespace, subject, written, removed))
         effect, reason, why = (
             _changed(added, removed) if added or removed else self._unchanged(account, subject, decision, plan)
