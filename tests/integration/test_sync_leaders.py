@@ -112,18 +112,19 @@ def test_a_leader_that_was_suspended_past_its_lease_writes_nothing_when_it_resum
     """Neither what waits in its queue, nor what it learns then; and what was on its way is refused."""
     with leader_and_standby(site) as (old, new), Estate(site, more=40) as estate:
         with old.proxy.withholding(of_secrets) as withheld:
-            # One creation, the other writes are updates; each worker is at one, further ones wait in the queue.
+            # One creation, the other writes are updates. Each worker has been at one at least: those that hang are
+            # taken back while others wait, and reach the API server late all the same.
             estate.lose_a_copy()
             eventually(lambda: len(withheld.requests) == 1)
             estate.disturb(new_password())
-            eventually(lambda: len(withheld.requests) == WORKERS)
+            eventually(lambda: len(withheld.requests) >= WORKERS)
             old.process.program.signal(signal.SIGSTOP)
             estate.disturb(new_password())
             eventually(lambda: new.leads)
             estate.await_right()
             before = estate.versions()
             released = datetime.now(UTC)
-        eventually(lambda: audited(site, released), lambda codes: len(codes) == WORKERS)
+        eventually(lambda: audited(site, released), lambda codes: len(codes) >= len(withheld.requests))
         resumed = time.monotonic()
         # For a moment nobody tells it that it has been deposed: its own clock must.
         with old.proxy.withholding(of_the_lease):
@@ -134,7 +135,10 @@ def test_a_leader_that_was_suspended_past_its_lease_writes_nothing_when_it_resum
             estate.await_right()
             before = estate.versions()
         await_standing_by(old, resumed)
-        assert [code for code in audited(site, released)[:WORKERS] if code not in REFUSED] == []
+        # A conflict, the guard's refusal, or given up because the process had taken the request back.
+        given_up = (403, 504)
+        late = audited(site, released)[: len(withheld.requests)]
+        assert [code for code in late if code not in REFUSED + given_up] == []
         assert estate.versions() == before
         assert old.writes(resumed) == []
         assert old.renewals(resumed) == []
