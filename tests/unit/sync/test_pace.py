@@ -190,11 +190,12 @@ def test_what_the_server_tells_one_worker_all_of_them_heed(
         paced.recorder.record(told)
         until(lambda: all(copy_in(api, name) for name in many) and api.seen("create", plural="events"))
 
-    # What the other workers had on their way when one of them was refused was let through; the rest waited.
+    # What the four workers had on their way when one of them was refused was let through: of one namespace each the
+    # copy, a try whether the webhook adds the reference, and the addition. The rest waited.
     at = sorted(request.at for request in api.seen(*WRITES))
     gaps = [later - earlier for earlier, later in pairwise(at)]
     assert max(gaps) > 0.9
-    assert gaps.index(max(gaps)) < 10
+    assert gaps.index(max(gaps)) < 4 * 3
     assert api.seen("create", plural="events")[0].at > at[gaps.index(max(gaps))] + 0.9
 
 
