@@ -179,6 +179,7 @@ class Writes:
                 if not placeholder:
                     raise
                 # Without any entry, the guard cannot tell our change from that of a mutating policy beside it.
+                self._check()  # a write of its own
                 stored = self._patch(account, operations)
             self._contention.removed_references(account.namespace, account.name)
             self._restore(account, stored, GO)
