@@ -13,7 +13,7 @@ import sys
 from tests.cluster import binaries
 from tests.cluster.errors import ClusterFailed
 from tests.cluster.node import requirements, sandbox
-from tests.e2e import images
+from tests.e2e import helm4, images
 from tests.e2e.certmanager import controllers
 from tests.e2e.knative import serving
 from tests.image.errors import ImageFailed
@@ -37,6 +37,7 @@ def main(arguments: list[str]) -> int:
         binaries.find(binaries.PROGRAMS)
         serving.find()
         controllers.find()
+        helm4.find()
         images.make()
     except (ClusterFailed, ImageFailed) as error:
         print(f"error: {error}", file=sys.stderr)

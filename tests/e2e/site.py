@@ -71,6 +71,10 @@ class Site:
         """Run helm and return its standard output."""
         return self._run([str(helm.find()), *arguments], stdin)
 
+    def program(self, path: str, *arguments: str, stdin: str | None = None) -> str:
+        """Run another program as a user of the cluster, and return its standard output."""
+        return self._run([path, *arguments], stdin)
+
     def run(self, command: str) -> str:
         """Run a command of the documentation as a reader's shell would."""
         return self._run(["sh", "-e", "-c", command], None)
