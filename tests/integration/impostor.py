@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.integration.playground import COPY, REGISTRY, dockerconfigjson
-from webhook.core.ownership import labels_for
+from webhook.core.ownership import copy_labels, labels_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,9 +37,16 @@ class Impostor:
     def our_labels(self) -> dict[str, str]:
         return labels_for(self.playground.installation.release, self.playground.installation.namespace)
 
+    def copy_labels(self, namespace: str) -> dict[str, str]:
+        """Return the labels of a copy in a namespace; of a namespace that cannot be read, a UID that is wrong."""
+        found = self.playground.cluster.api.request("GET", f"/api/v1/namespaces/{namespace}")
+        uid = found.json()["metadata"]["uid"] if found.status == 200 else "unknown"
+        installation = self.playground.installation
+        return copy_labels(installation.release, installation.namespace, uid)
+
     def apply_secret(self, namespace: str, name: str = COPY, *, query: str = "", **changes: Any) -> Answer:  # noqa: ANN401
         """Write a Secret by server-side apply, as sync writes a copy, but for the ``changes``."""
-        metadata = {"name": name, "namespace": namespace, "labels": self.our_labels}
+        metadata = {"name": name, "namespace": namespace, "labels": self.copy_labels(namespace)}
         body = {
             "apiVersion": "v1",
             "kind": "Secret",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.guarding import refused, stored, warnings_about
-from tests.integration.impostor import JSON_PATCH, Impostor
+from tests.integration.impostor import JSON_PATCH, MERGE, Impostor
 from tests.integration.playground import COPY, Playground, eventually, service_account
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def test_a_retired_name_is_only_taken_away(sync: Impostor, guarded: Playground, 
 @pytest.mark.parametrize("kind", ["Opaque", "kubernetes.io/tls", "kubernetes.io/service-account-token"])
 def test_a_copy_is_of_no_other_type(sync: Impostor, tenant: str, kind: str) -> None:
     data = {"tls.crt": "", "tls.key": ""} if kind.endswith("tls") else {}
-    labels = {"labels": sync.our_labels, "annotations": {"kubernetes.io/service-account.name": "default"}}
+    annotations = {"kubernetes.io/service-account.name": "default"}
+    labels = {"labels": sync.copy_labels(tenant), "annotations": annotations}
     refused(sync.apply_secret(tenant, type=kind, data=data, metadata=labels), "of type kubernetes.io/dockerconfigjson")
 
 
@@ -115,8 +116,39 @@ def test_a_copy_is_of_no_other_type(sync: Impostor, tenant: str, kind: str) -> N
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_a_copy_says_whose_it_is(sync: Impostor, tenant: str, wrong: dict[str, str]) -> None:
-    refused(sync.apply_secret(tenant, metadata={"labels": {**sync.our_labels, **wrong}}), "carries the labels of this")
+    labels = {**sync.copy_labels(tenant), **wrong}
+    refused(sync.apply_secret(tenant, metadata={"labels": labels}), "carries the labels of this")
     refused(sync.apply_secret(tenant, metadata={"labels": {}}), "carries the labels of this")
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["new", "there"])
+def test_a_copy_carries_the_uid_of_its_namespace(
+    sync: Impostor, guarded: Playground, tenant: str, stranger: str, there: bool
+) -> None:
+    if there:
+        stored(sync.apply_secret(tenant))
+    without = sync.our_labels
+    for labels in (without, sync.copy_labels(stranger), {**without, "pullsecrets.webhook/namespace-uid": ""}):
+        refused(sync.apply_secret(tenant, metadata={"labels": labels}), "the UID of its namespace")
+    if there:
+        taken = {"metadata": {"labels": {"pullsecrets.webhook/namespace-uid": None}}}
+        path = f"/api/v1/namespaces/{tenant}/secrets/{COPY}"
+        refused(sync.api.request("PATCH", path, taken, MERGE), "the UID of its namespace")
+    found = guarded.get(tenant, "secrets", COPY)
+    assert (found is not None) == there
+
+
+def test_a_copy_of_an_older_release_is_given_the_uid_in_place(sync: Impostor, guarded: Playground, tenant: str) -> None:
+    body = {
+        "metadata": {"name": COPY, "namespace": tenant, "labels": sync.our_labels},
+        "type": "kubernetes.io/dockerconfigjson",
+        "data": {".dockerconfigjson": "e30="},
+    }
+    guarded.apply(tenant, "Secret", COPY, body)
+    before = guarded.get(tenant, "secrets", COPY) or {}
+    after = stored(sync.apply_secret(tenant))
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert after["metadata"]["labels"] == sync.copy_labels(tenant)
 
 
 def test_a_secret_of_somebody_else_is_neither_changed_nor_deleted(

@@ -110,7 +110,7 @@ def test_what_a_thief_adds_beside_them_is_still_refused(mutated: Playground) -> 
     for change in ({"labels": {"x": "y"}}, {"annotations": {"eks.amazonaws.com/role-arn": "x"}}):
         for account in ACCOUNTS:
             refused(thief.patch_account(tenant, {"metadata": change}, account), "nothing changes but")
-        labels = {"labels": {**thief.our_labels, **change.get("labels", {})}}
+        labels = {"labels": {**thief.copy_labels(tenant), **change.get("labels", {})}}
         refused(thief.apply_secret(tenant, metadata=change | labels), "no other labels and annotations than ours")
 
 

@@ -83,11 +83,12 @@ def test_a_stolen_token_of_sync_spreads_nowhere(estate: tuple[Playground, str]) 
     assert thief.api.request("GET", source).status == 200
 
     # A token of another ServiceAccount, by a Secret that the API server fills.
-    bait = {"annotations": {"kubernetes.io/service-account.name": "default"}, "labels": thief.our_labels}
     kind = "kubernetes.io/service-account-token"
     for namespace in (tenant, victim):
+        annotations = {"kubernetes.io/service-account.name": "default"}
+        bait = {"annotations": annotations, "labels": thief.copy_labels(namespace)}
         guard = eventually(
-            lambda namespace=namespace: thief.apply_secret(namespace, type=kind, data={}, metadata=bait),  # type: ignore[misc]
+            lambda namespace=namespace, bait=bait: thief.apply_secret(namespace, type=kind, data={}, metadata=bait),  # type: ignore[misc]
             lambda answer: answer.status != 409,
         )
         assert guard.status in (403, 422)
