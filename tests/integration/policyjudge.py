@@ -18,9 +18,9 @@ from tests.cluster.processes import COMMAND, clean_environment
 from tests.integration.playground import eventually
 from tests.integration.policyworlds import ACCOUNTS, THEIRS, references
 from webhook.config.document import parse
-from webhook.core.inject import decide
+from webhook.core.gates import decide
 from webhook.core.jsonpatch import POD_PATH, SERVICE_ACCOUNT_PATH, additions
-from webhook.core.selection import declined_names
+from webhook.core.selection import Namespace, declined_names
 from webhook.core.subject import pod_subject, service_account_subject
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.cluster.cluster import Cluster
     from tests.integration.policyworlds import Place, World
-    from webhook.core.inject import Decision
+    from webhook.core.gates import Decision
     from webhook.core.model import Configuration
 
     Json = dict[str, Any]
@@ -139,7 +139,7 @@ class Site:
         subject = (pod_subject if of_pod else service_account_subject)(before, namespace)
         assert subject is not None
         declined = declined_names(about.get("annotations", {}))
-        decision = decide(subject, self.configuration, about["labels"], declined)
+        decision = decide(subject, self.configuration, Namespace(namespace, about["labels"], declined=declined))
         path = POD_PATH if of_pod else SERVICE_ACCOUNT_PATH
         patch = additions(path, subject.references, decision.added)
         return Verdict(namespace, before, decision, jsonpatch.apply_patch(before, patch), found)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from webhook.config.document import API_VERSION, KIND
-from webhook.core.inject import MIRROR_ANNOTATION
-from webhook.core.selection import DECLINE_ANNOTATION
+from webhook.core.gates import MIRROR_ANNOTATION
+from webhook.core.model import DECLINE_ANNOTATION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

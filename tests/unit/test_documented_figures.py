@@ -11,7 +11,7 @@ from webhook.admission.strictness import LONGEST_NUMBER, MOST_CONSPICUOUS
 from webhook.cli.check import LOOK_SECONDS
 from webhook.cli.cleanup import LINES
 from webhook.core.dockerconfig import LARGEST_COPY
-from webhook.core.inject import MOST_IMAGES
+from webhook.core.gates import MOST_IMAGES
 from webhook.core.subject import MOST_ENTRIES
 from webhook.http.limits import ADMISSION, METRICS, Deadlines
 from webhook.http.rejections import CAUSES

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from tests.unit.documented import DOCS, PAGES, ROOT, first_column, names, rows, section, texts
 from webhook.cli.render import _RESULTS
-from webhook.core.explain import gates
 from webhook.core.explain.step import Verdict
 from webhook.core.exposure import Exposure
-from webhook.core.model import DEFAULT_OPT_IN_LABEL
+from webhook.core.gates import GATES
+from webhook.core.model import DECLINE_ANNOTATION, DEFAULT_OPT_IN_LABEL
 from webhook.core.ownership import NAMESPACE_UID_LABEL, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL
 from webhook.core.preview.row import Effect
-from webhook.core.selection import DECLINE_ANNOTATION
 from webhook.live.check.codes import TITLES
 from webhook.live.check.outcome import State
 from webhook.live.webhooks import MODE_ANNOTATION
@@ -82,7 +81,7 @@ def test_the_documented_results_of_coverage_are_those_that_it_prints() -> None:
 
 def gates_of_explain() -> Iterator[str]:
     """Yield the gates that the code names: where a step is made, and in the tables of gates."""
-    yield from gates._NAMES.values()
+    yield from (gate.name for gate in GATES)
     for module in (ROOT / "webhook/core/explain").glob("*.py"):
         for node in ast.walk(ast.parse(module.read_text())):
             match node:

@@ -12,7 +12,8 @@ import msgspec
 import structlog
 
 from webhook.admission.review import AdmissionRequest, GroupVersionKind, RequestHead, parse, render
-from webhook.core.inject import Decision, Subject, decide
+from webhook.core.gates import Decision, decide
+from webhook.core.inject import Subject
 from webhook.core.jsonpatch import POD_PATH, SERVICE_ACCOUNT_PATH
 from webhook.core.model import Reason
 
@@ -100,8 +101,8 @@ class Handler:
         known = self._namespace_of(subject.namespace) if configuration.needs_namespace_labels else None
         if known is None or known.labels.get(configuration.opt_in.label) != configuration.opt_in.value:
             # The API server asks about opted-in namespaces only, so what we know of this one is of before it opted in.
-            return decide(subject, configuration, None)
-        return decide(subject, configuration, known.labels, known.declined)
+            return decide(subject, configuration)
+        return decide(subject, configuration, known)
 
 
 def _resource(request: RequestHead) -> str:

@@ -15,10 +15,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from webhook.core.actions import AddReferences, Finding, FindingReason
-from webhook.core.inject import Subject, decide
+from webhook.core.gates import decide, selected_pull_secrets
+from webhook.core.inject import Subject
 from webhook.core.managedfields import SETTLED, HandBackNeed, needed
 from webhook.core.model import OPT_OUT_VALUE, PodPolicy
-from webhook.core.selection import selected_pull_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -136,7 +136,7 @@ def _lacking(account: ServiceAccount, configuration: Configuration, namespace: N
         annotations={},
         references=account.references,
     )
-    return decide(subject, configuration, namespace.labels, namespace.declined).added
+    return decide(subject, configuration, namespace).added
 
 
 def _given_to_pods(configuration: Configuration) -> frozenset[str]:

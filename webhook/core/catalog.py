@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from webhook.core.gates import GATES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -42,65 +44,7 @@ CATALOG: Mapping[str, ReasonText] = {
         "a field that decides is absent or has a wrong type, so there is no telling what it asks for",
         "correct the object; the API server refuses most of these anyway",
     ),
-    "namespace-excluded": ReasonText(
-        "the namespace is one of `excludedNamespaces`, or the release namespace",
-        "take it out of `excludedNamespaces`; the release namespace always stays excluded",
-    ),
-    "namespace-terminating": ReasonText(
-        "the namespace is being deleted",
-        "nothing",
-    ),
-    "namespace-not-opted-in": ReasonText(
-        "the namespace does not have the opt-in label with the value that opts in",
-        "label it: `kubectl label namespace NAME pullsecrets.webhook/inject=enabled`",
-    ),
-    "object-disabled": ReasonText(
-        "the Pod or ServiceAccount itself has the opt-in label with the value `disabled`",
-        "remove that label, if it was not meant",
-    ),
-    "mirror-pod": ReasonText(
-        "the Pod mirrors a static Pod; the API server refuses it with any Secret",
-        "give the node its credentials in another way",
-    ),
-    "nothing-configured": ReasonText(
-        "the configuration has no pull secrets",
-        "add `pullSecrets` to the configuration",
-    ),
-    "namespace-unknown": ReasonText(
-        "a `namespaceSelector`, or `optIn.mayDecline`, needs labels and annotations that are not known: at admission, "
-        "because the namespace was created a moment ago (the sync loop adds the reference); in `plan`, because the "
-        "namespace is not among the files",
-        "at admission nothing; for `plan`, add the Namespace to the files",
-    ),
-    "namespace-not-selected": ReasonText(
-        "no `namespaceSelector` matches the labels of the namespace",
-        "change its labels, or the selector",
-    ),
-    "source-not-for-namespace": ReasonText(
-        "a source of the pull secret is limited to other namespaces",
-        "add the namespace to `sources[].namespaces`, if it is to have the credential",
-    ),
-    "namespace-declines": ReasonText(
-        "the namespace declines the pull secret by its annotation `pullsecrets.webhook/decline`",
-        "remove the name from the annotation, if it was not meant",
-    ),
-    "pods-never": ReasonText(
-        "the pull secret has `pods: Never`; the API server still gives a Pod without any `imagePullSecrets` those "
-        "of its ServiceAccount",
-        "nothing, or set `pods` to `Always`",
-    ),
-    "service-account-not-included": ReasonText(
-        "`serviceAccounts` does not include the ServiceAccount, or that which the Pod runs as",
-        "change `include` or `exclude`",
-    ),
-    "image-not-matched": ReasonText(
-        "the pull secret has `pods: WhenImageMatches`, and none of the images is from its `registries`",
-        "add the registry, or use the image's full name",
-    ),
-    "already-present": ReasonText(
-        "every reference that is due is there already",
-        "nothing",
-    ),
+    **{gate.reason.value: ReasonText(gate.meaning, gate.advice) for gate in GATES},
     "injected": ReasonText(
         "at least one reference is added",
         "nothing",

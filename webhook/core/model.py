@@ -17,6 +17,9 @@ DEFAULT_OPT_IN_VALUE = "enabled"
 OPT_OUT_VALUE = "disabled"
 """The value of the opt-in label by which a single Pod or ServiceAccount opts out."""
 
+DECLINE_ANNOTATION = "pullsecrets.webhook/decline"
+"""On a Namespace: the names of pull secrets that it does not want, separated by commas."""
+
 DEFAULT_EXCLUDED_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
 
 

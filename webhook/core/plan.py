@@ -19,9 +19,8 @@ from webhook.core.actions import (
     RemoveReferences,
 )
 from webhook.core.backfill import additions_after_copies, hand_back_need, required_additions, withheld_references
-from webhook.core.model import Reason
+from webhook.core.gates import selected_pull_secrets
 from webhook.core.ownership import Ownership
-from webhook.core.selection import Namespace, namespace_stop, pull_secret_stops, selected_pull_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -125,14 +124,3 @@ def hand_backs_to(
         need = None if account.name in written else hand_back_need(account, due)
         if need is not None:
             yield HandBack(account, need)
-
-
-def describe_namespace(configuration: Configuration, namespace: Namespace) -> Reason:
-    """Return the reason id for a namespace as a whole: selected (``injected``), or why not."""
-    stop = namespace_stop(configuration, namespace)
-    if stop is not None:
-        return stop
-    if not configuration.pull_secrets:
-        return Reason.NOTHING_CONFIGURED
-    stops = [reason for _, reason in pull_secret_stops(configuration, namespace)]
-    return Reason.INJECTED if None in stops else max(filter(None, stops), key=list(Reason).index)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from webhook.core.gates import selected_pull_secrets
 from webhook.core.plan import leaving_copies
-from webhook.core.selection import selected_pull_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

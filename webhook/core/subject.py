@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from webhook.core.inject import MIRROR_ANNOTATION, LocalObjectReference, Subject, references_of
+from webhook.core.gates import MIRROR_ANNOTATION
+from webhook.core.inject import LocalObjectReference, Subject, references_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

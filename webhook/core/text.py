@@ -1,4 +1,4 @@
-"""Make text safe to show on a terminal, and in what is copied from one.
+"""Write text for people, and make it safe to show on a terminal and in what is copied from one.
 
 Names, image references, annotations and messages come from tenants and from registries. A terminal obeys some
 characters instead of showing them: C0 and C1 controls (escape sequences, carriage return, line breaks), and characters
@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import re
 from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _NOT_PLAIN_ASCII = re.compile(r"[^\x00-\x7e]")
 
@@ -46,3 +50,8 @@ def _escape(character: str) -> str:
 def _json_escape(match: re.Match[str]) -> str:
     units = match[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence has them: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([*([", ".join(names[:-1])] if names[:-1] else []), *names[-1:]])

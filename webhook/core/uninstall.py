@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webhook.core.actions import EMPTY, DeleteCopy, NamespacePlan
+from webhook.core.gates import selected_pull_secrets
 from webhook.core.ownership import Ownership
 from webhook.core.plan import hand_backs_to, removals_of
-from webhook.core.selection import selected_pull_secrets
 
 if TYPE_CHECKING:
     from webhook.core.model import Configuration

@@ -14,8 +14,9 @@ import msgspec
 
 from webhook.core.backfill import ENFORCE_ANNOTATION, enforces_references
 from webhook.core.managedfields import Entry, list_ownership
+from webhook.core.model import DECLINE_ANNOTATION
 from webhook.core.referencelist import read_reference_list
-from webhook.core.selection import DECLINE_ANNOTATION, Namespace, declined_names
+from webhook.core.selection import Namespace, declined_names
 from webhook.core.state import ServiceAccount
 from webhook.errors import ApiUnavailable
 from webhook.kube.wire import decoder

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from webhook.core.gates import selected_pull_secrets
 from webhook.core.preview.cluster import ORIGIN, Forecaster
 from webhook.core.preview.outcome import Preview
 from webhook.core.preview.row import Effect, PreviewReason, Row
-from webhook.core.preview.sentences import listed
 from webhook.core.scope import scope_of
-from webhook.core.selection import selected_pull_secrets
 from webhook.core.state import Copy, NamespaceState, ServiceAccount
 from webhook.core.subject import AdmittedObject
+from webhook.core.text import listed
 from webhook.errors import Forbidden, SourceInvalid
 from webhook.kube.objects import Shapes
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection

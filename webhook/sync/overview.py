@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from webhook.core.gates import decide_namespace
 from webhook.core.model import Reason
-from webhook.core.plan import describe_namespace
 from webhook.core.preview.row import PreviewReason
 from webhook.core.standing import CopyState
 from webhook.observe.page_data import (
@@ -81,7 +81,7 @@ def _namespaces(loop: SyncLoop) -> Iterator[NamespaceView]:
         namespace = loop.caches.namespaces.get(name)
         if namespace is None:
             continue
-        reason = describe_namespace(loop.configuration, namespace)
+        reason = decide_namespace(namespace, loop.configuration).reason
         there = tuple(CopyView(*standing) for standing in copies.get(name, ()))
         yield NamespaceView(name, *_state(there, reason, failing.get(name)), there)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webhook.core.actions import EMPTY
+from webhook.core.gates import selected_pull_secrets
 from webhook.core.plan import plan_namespace
-from webhook.core.selection import selected_pull_secrets
 from webhook.core.standing import standings
 from webhook.sync.damping import FlapDamping
 from webhook.sync.hand_back_pace import HandBackPace

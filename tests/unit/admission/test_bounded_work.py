@@ -11,7 +11,8 @@ from tests.integration.hostile import BODIES
 from webhook.admission.handler import Handler
 from webhook.admission.review import LONGEST_UID, BadReview, parse
 from webhook.core import imageref
-from webhook.core.inject import MOST_IMAGES, References, Subject, decide
+from webhook.core.gates import MOST_IMAGES, decide
+from webhook.core.inject import References, Subject
 from webhook.core.model import Configuration, PodPolicy, PullSecret, Reason
 from webhook.core.subject import MOST_ENTRIES
 
@@ -95,5 +96,5 @@ def test_images_are_parsed_once_and_up_to_a_ceiling(monkeypatch: pytest.MonkeyPa
     )
     images = tuple(f"x.example.com/{number}" for number in range(50_000))
     subject = Subject("Pod", "x", "x", {}, {}, References(), images=images)
-    assert decide(subject, Configuration(entries), None).reason is Reason.IMAGE_NOT_MATCHED
+    assert decide(subject, Configuration(entries)).reason is Reason.IMAGE_NOT_MATCHED
     assert parsed == list(images[:MOST_IMAGES])

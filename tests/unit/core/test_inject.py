@@ -5,9 +5,11 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from webhook.core.inject import MIRROR_ANNOTATION, Decision, References, Subject, decide, read_references
+from webhook.core.gates import MIRROR_ANNOTATION, Decision, decide
+from webhook.core.inject import References, Subject, read_references
 from webhook.core.labels import Operator, Requirement, Selector
 from webhook.core.model import Configuration, NameFilter, OptIn, PodPolicy, PullSecret, Reason
+from webhook.core.selection import Namespace
 
 OPTED_IN = {"pullsecrets.webhook/inject": "enabled"}
 PLAIN = PullSecret("registry", ("source",))
@@ -24,12 +26,13 @@ def service_account(**changes: object) -> Subject:
 
 
 def reason(subject: Subject, *pull_secrets: PullSecret, labels: dict[str, str] | None = None) -> Reason:
-    return decide(subject, Configuration(pull_secrets), labels).reason
+    namespace = None if labels is None else Namespace(subject.namespace, labels)
+    return decide(subject, Configuration(pull_secrets), namespace).reason
 
 
 def test_a_pod_without_references_gets_each_pull_secret_in_the_order_of_the_configuration() -> None:
     configuration = Configuration((PLAIN, replace(PLAIN, name="other")))
-    assert decide(pod(), configuration, None) == Decision(
+    assert decide(pod(), configuration) == Decision(
         Reason.INJECTED,
         ("registry", "other"),
         (("registry", Reason.INJECTED), ("other", Reason.INJECTED)),
@@ -38,7 +41,7 @@ def test_a_pod_without_references_gets_each_pull_secret_in_the_order_of_the_conf
 
 def test_an_object_that_references_everything_stays_as_it_is() -> None:
     subject = pod(references=References(present=True, names=("foreign", "registry")))
-    assert decide(subject, Configuration((PLAIN,)), None) == Decision(
+    assert decide(subject, Configuration((PLAIN,))) == Decision(
         Reason.ALREADY_PRESENT, (), (("registry", Reason.ALREADY_PRESENT),)
     )
 
@@ -145,6 +148,6 @@ def test_a_source_that_is_not_for_the_namespace_stops_whatever_is_known_of_it() 
 
 def test_what_a_namespace_declines_is_not_added_and_the_rest_is() -> None:
     configuration = Configuration((PLAIN, replace(PLAIN, name="other")), OptIn(may_decline=True))
-    decision = decide(pod(), configuration, OPTED_IN, frozenset({"registry"}))
+    decision = decide(pod(), configuration, Namespace("team-a", OPTED_IN, declined=frozenset({"registry"})))
     assert (decision.added, dict(decision.gates)["registry"]) == (("other",), Reason.NAMESPACE_DECLINES)
-    assert decide(service_account(), configuration, None).reason is Reason.NAMESPACE_UNKNOWN
+    assert decide(service_account(), configuration).reason is Reason.NAMESPACE_UNKNOWN

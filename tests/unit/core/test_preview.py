@@ -319,7 +319,10 @@ def test_a_namespace_that_no_selector_matches_says_so() -> None:
     result = preview([namespace_of(), manifest("ServiceAccount", "api")], vendor_only, "")
 
     assert [(row.reason, row.why) for row in result.rows] == [
-        ("namespace-not-selected", "no namespaceSelector of the configuration matches its labels"),
+        (
+            "namespace-not-selected",
+            'the namespaceSelector of vendor-credentials does not match the labels of namespace "team-a"',
+        ),
         (
             "namespace-not-selected",
             'the namespaceSelector of vendor-credentials does not match the labels of namespace "team-a"',
@@ -373,14 +376,17 @@ def test_a_namespace_that_gets_nothing_says_why() -> None:
     narrow = replace(CONFIGURATION, pull_secrets=(replace(CONFIGURATION.pull_secrets[0], limits=(("team-b",),)),))
     rows = preview([namespace_of(), manifest("ServiceAccount", "api")], narrow, "").rows
     assert [(row.reason, row.why) for row in rows] == [
-        ("source-not-for-namespace", 'no pull secret has only sources for namespace "team-a"'),
+        ("source-not-for-namespace", 'a source of registry-credentials is not for namespace "team-a"'),
         ("source-not-for-namespace", 'a source of registry-credentials is not for namespace "team-a"'),
     ]
     deaf = replace(CONFIGURATION, opt_in=OptIn(may_decline=True), pull_secrets=CONFIGURATION.pull_secrets[:1])
     declining = namespace_of(annotations={"pullsecrets.webhook/decline": "registry-credentials"})  # type: ignore[arg-type]
     rows = preview([declining, manifest("ServiceAccount", "api")], deaf, "").rows
     assert [(row.reason, row.why) for row in rows] == [
-        ("namespace-declines", "it declines what it could get by its annotation pullsecrets.webhook/decline"),
+        (
+            "namespace-declines",
+            'namespace "team-a" declines registry-credentials by its annotation pullsecrets.webhook/decline',
+        ),
         (
             "namespace-declines",
             'namespace "team-a" declines registry-credentials by its annotation pullsecrets.webhook/decline',

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from webhook.core.gates import decide_namespace, selected_pull_secrets
 from webhook.core.labels import Operator, Requirement, Selector
 from webhook.core.model import Configuration, OptIn, PullSecret, Reason
-from webhook.core.plan import describe_namespace
-from webhook.core.selection import Namespace, declined_names, namespace_stop, selected_pull_secrets
+from webhook.core.selection import Namespace, declined_names
 
 LABEL = "pullsecrets.webhook/inject"
 GOLD = Selector((Requirement("tier", Operator.IN, ("gold",)),))
@@ -23,7 +23,7 @@ def namespace(name: str = "team-a", value: str = "enabled", *, terminating: bool
 @pytest.mark.parametrize(
     ("subject", "reason"),
     [
-        (namespace(), None),
+        (namespace(), Reason.INJECTED),
         (namespace("kube-system"), Reason.NAMESPACE_EXCLUDED),
         (namespace("pull-secret-webhook"), Reason.NAMESPACE_EXCLUDED),
         (namespace("kube-system", terminating=True), Reason.NAMESPACE_EXCLUDED),
@@ -34,15 +34,15 @@ def namespace(name: str = "team-a", value: str = "enabled", *, terminating: bool
         (Namespace("team-a"), Reason.NAMESPACE_NOT_OPTED_IN),
     ],
 )
-def test_a_namespace_takes_part_only_when_nothing_stops_it(subject: Namespace, reason: Reason | None) -> None:
-    assert namespace_stop(CONFIGURATION, subject) is reason
+def test_a_namespace_takes_part_only_when_nothing_stops_it(subject: Namespace, reason: Reason) -> None:
+    assert decide_namespace(subject, CONFIGURATION).reason is reason
 
 
 def test_the_opt_in_label_is_the_configured_one() -> None:
     configuration = Configuration((EVERYWHERE,), OptIn("example.com/registry", "yes"))
 
-    assert namespace_stop(configuration, Namespace("a", {"example.com/registry": "yes"})) is None
-    assert namespace_stop(configuration, namespace()) is Reason.NAMESPACE_NOT_OPTED_IN
+    assert decide_namespace(Namespace("a", {"example.com/registry": "yes"}), configuration).reason is Reason.INJECTED
+    assert decide_namespace(namespace(), configuration).reason is Reason.NAMESPACE_NOT_OPTED_IN
 
 
 def test_each_pull_secret_selects_for_itself_and_the_order_is_kept() -> None:
@@ -64,7 +64,7 @@ def test_each_pull_secret_selects_for_itself_and_the_order_is_kept() -> None:
 def test_a_namespace_as_a_whole_has_one_reason(
     configuration: Configuration, subject: Namespace, reason: Reason
 ) -> None:
-    assert describe_namespace(configuration, subject) is reason
+    assert decide_namespace(subject, configuration).reason is reason
 
 
 LIMITED = PullSecret("limited", ("harbor", "ghcr"), limits=(("team-*",), ("team-a", "team-b")))
@@ -75,7 +75,7 @@ def test_a_pull_secret_goes_where_each_of_its_sources_may(name: str, expected: b
     configuration = Configuration((LIMITED,))
     assert (selected_pull_secrets(configuration, namespace(name)) == (LIMITED,)) is expected
     reason = Reason.INJECTED if expected else Reason.SOURCE_NOT_FOR_NAMESPACE
-    assert describe_namespace(configuration, namespace(name)) is reason
+    assert decide_namespace(namespace(name), configuration).reason is reason
 
 
 def test_a_namespace_declines_by_name_where_it_may() -> None:
@@ -83,9 +83,9 @@ def test_a_namespace_declines_by_name_where_it_may() -> None:
     assert selected_pull_secrets(CONFIGURATION, declining) == (EVERYWHERE, GOLD_ONLY)
     allowing = replace(CONFIGURATION, opt_in=OptIn(may_decline=True))
     assert selected_pull_secrets(allowing, declining) == (GOLD_ONLY,)
-    assert describe_namespace(allowing, declining) is Reason.INJECTED
+    assert decide_namespace(declining, allowing).reason is Reason.INJECTED
     only = replace(allowing, pull_secrets=(EVERYWHERE,))
-    assert describe_namespace(only, declining) is Reason.NAMESPACE_DECLINES
+    assert decide_namespace(declining, only).reason is Reason.NAMESPACE_DECLINES
 
 
 @pytest.mark.parametrize(

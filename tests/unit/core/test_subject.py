@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.core.inject import MIRROR_ANNOTATION, References, Subject, decide
+from webhook.core.gates import MIRROR_ANNOTATION, decide
+from webhook.core.inject import References, Subject
 from webhook.core.jsonpatch import POD_PATH, SERVICE_ACCOUNT_PATH, additions
 from webhook.core.model import Configuration, PullSecret, Reason
 from webhook.core.subject import pod_subject, service_account_subject
@@ -50,7 +51,7 @@ SERVICE_ACCOUNTS = st.fixed_dictionaries(
 def check_the_patch(document: dict[str, Any], holder: dict[str, Any], path: str, read: Any) -> None:  # noqa: ANN401
     """The patch applies, says an independent judge, loses, moves and repeats nothing; then none is due."""
     subject: Subject = read(document, "team-a")
-    names = decide(subject, CONFIGURATION, None).added
+    names = decide(subject, CONFIGURATION).added
     patched = jsonpatch.apply_patch(document, additions(path, subject.references, names))
     result = (patched["spec"] if path == POD_PATH else patched).get("imagePullSecrets")
     before = holder.get("imagePullSecrets") or []
@@ -61,7 +62,7 @@ def check_the_patch(document: dict[str, Any], holder: dict[str, Any], path: str,
     assert not set(added) & {entry.get("name") for entry in before}
     assert without_references(patched, path) == without_references(document, path)
     again = read(patched, "team-a")
-    assert decide(again, CONFIGURATION, None).reason is Reason.ALREADY_PRESENT
+    assert decide(again, CONFIGURATION).reason is Reason.ALREADY_PRESENT
     assert additions(path, again.references, ["registry", "other"]) == []
 
 

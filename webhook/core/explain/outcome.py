@@ -6,26 +6,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from webhook.core.catalog import advice
-from webhook.core.explain.gates import (
-    APPLYING,
-    applying_steps,
-    namespace_steps,
-    object_steps,
-    pull_secret_steps,
-)
+from webhook.core.explain.gates import applying_steps, namespace_steps, object_steps, pull_secret_steps
 from webhook.core.explain.references import account_steps, copy_step, coverage_step, reference_step
 from webhook.core.explain.registration import registration_steps, selection_steps
 from webhook.core.explain.step import Explanation, Step, Verdict
+from webhook.core.gates import decide_namespace
 from webhook.core.model import Reason
-from webhook.core.plan import describe_namespace
 from webhook.core.preview.deciding import decide_in
-from webhook.core.selection import pull_secret_stops
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from webhook.core.explain.registration import Registration
-    from webhook.core.inject import Decision, Subject
+    from webhook.core.gates import Decision
+    from webhook.core.inject import Subject
     from webhook.core.preview.world import World
 
 _REFERENCED = (Reason.ALREADY_PRESENT, Reason.INJECTED)
@@ -80,7 +74,7 @@ def _subject_steps(scene: Scene, subject: Subject) -> Iterator[Step]:
         yield from registration_steps(scene.registration, subject.kind)
     operations = "CREATE" if subject.kind == "Pod" else "CREATE and UPDATE"
     yield Step("kind and operation", Verdict.PASS, f"{subject.kind}s are looked at on {operations}")
-    yield from object_steps(subject, configuration, decision, known=namespace is not None)
+    yield from object_steps(subject, configuration, decision, namespace)
     if not decision.gates:
         return
     if scene.registration is not None and namespace is not None:
@@ -89,10 +83,10 @@ def _subject_steps(scene: Scene, subject: Subject) -> Iterator[Step]:
 
 
 def _pull_secret_steps(scene: Scene, subject: Subject, decision: Decision) -> Iterator[Step]:
-    world, known = scene.world, scene.world.namespace(subject.namespace) is not None
+    world, namespace = scene.world, scene.world.namespace(subject.namespace)
     referenced: dict[str, Collection[str]] = {}
     for entry in world.configuration.pull_secrets:
-        yield from pull_secret_steps(subject, world.configuration, decision, entry, known=known)
+        yield from pull_secret_steps(subject, world.configuration, decision, entry, namespace)
         reason = dict(decision.gates)[entry.name]
         if reason not in _REFERENCED:
             continue
@@ -110,17 +104,14 @@ def _pull_secret_steps(scene: Scene, subject: Subject, decision: Decision) -> It
 def _namespace_steps(scene: Scene, name: str) -> Iterator[Step]:
     world = scene.world
     state = world.states[name]
-    reason = describe_namespace(world.configuration, state.namespace)
-    whole = (Reason.INJECTED, *APPLYING)
+    decision = decide_namespace(state.namespace, world.configuration)
     if scene.registration is not None:
         for kind in ("Pod", "ServiceAccount"):
             yield from registration_steps(scene.registration, kind)
-    yield from namespace_steps(name, world.configuration, None if reason in whole else reason)
-    if reason not in whole:
-        return
-    for entry, stopped_by in pull_secret_stops(world.configuration, state.namespace):
-        yield from applying_steps(name, world.configuration, entry, stopped_by)
-        if stopped_by is not None:
+    yield from namespace_steps(state.namespace, world.configuration, decision)
+    for entry in world.configuration.pull_secrets if decision.gates else ():
+        yield from applying_steps(state.namespace, world.configuration, decision, entry)
+        if entry.name not in decision.added:
             continue
         step = copy_step(world, name, entry.name, exists=scene.exists)
         if step is not None:

@@ -11,7 +11,7 @@ from webhook.core.explain.step import Step, Verdict
 from webhook.core.model import Reason
 from webhook.core.preview.copies import copy_rows
 from webhook.core.preview.row import Effect, PreviewReason
-from webhook.core.preview.sentences import listed
+from webhook.core.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

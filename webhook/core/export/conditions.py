@@ -1,10 +1,11 @@
-"""When one pull secret is to be referenced, as conditions in CEL: the gates of ``webhook/core/inject.py``."""
+"""Conditions in CEL, one function for each gate of ``webhook/core/gates.py`` that depends on the pull secret."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from webhook.core.export import cel, images
+from webhook.core.export import cel
+from webhook.core.export.images import from_registries
 from webhook.core.labels import Operator
 from webhook.core.model import PodPolicy
 
@@ -19,16 +20,36 @@ DECLINED = "variables.declined"
 ACCOUNT = "variables.account"
 
 
-def conditions(entry: PullSecret, configuration: Configuration, *, of_pods: bool) -> tuple[str, ...]:
-    """Return the conditions that must all hold for an object of an opted-in namespace to get a reference."""
-    found = [_requirement(each) for each in entry.namespace_selector.requirements]
-    found += [cel.matches_any("request.namespace", patterns) for patterns in entry.limits if "*" not in patterns]
+def selector(entry: PullSecret) -> Iterator[str]:
+    """Yield that the labels of the namespace match."""
+    return map(_requirement, entry.namespace_selector.requirements)
+
+
+def limits(entry: PullSecret) -> Iterator[str]:
+    """Yield that each source may go to the namespace."""
+    for patterns in entry.limits:
+        if "*" not in patterns:
+            yield cel.matches_any("request.namespace", patterns)
+
+
+def not_declined(entry: PullSecret, configuration: Configuration) -> Iterator[str]:
+    """Yield that the namespace does not decline it."""
     if configuration.opt_in.may_decline:
-        found.append(f"!({cel.text(entry.name)} in {DECLINED})")
-    found += _account(entry.service_accounts)
-    if of_pods and entry.pods is PodPolicy.WHEN_IMAGE_MATCHES:
-        found.append(images.from_registries(entry.registries))
-    return tuple(found)
+        yield f"!({cel.text(entry.name)} in {DECLINED})"
+
+
+def accounts(names: NameFilter) -> Iterator[str]:
+    """Yield that the ServiceAccount is included."""
+    if "*" not in names.include:
+        yield cel.matches_any(ACCOUNT, names.include)
+    if names.exclude:
+        yield f"!{cel.matches_any(ACCOUNT, names.exclude)}"
+
+
+def images(entry: PullSecret) -> Iterator[str]:
+    """Yield that an image is from one of the registries."""
+    if entry.pods is PodPolicy.WHEN_IMAGE_MATCHES:
+        yield from_registries(entry.registries)
 
 
 def _requirement(requirement: Requirement) -> str:
@@ -41,10 +62,3 @@ def _requirement(requirement: Requirement) -> str:
         Operator.IN: among,
         Operator.NOT_IN: f"!({among})",
     }[requirement.operator]
-
-
-def _account(names: NameFilter) -> Iterator[str]:
-    if "*" not in names.include:
-        yield cel.matches_any(ACCOUNT, names.include)
-    if names.exclude:
-        yield f"!{cel.matches_any(ACCOUNT, names.exclude)}"

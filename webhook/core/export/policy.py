@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from webhook.core.export import cel, images
-from webhook.core.export.conditions import ACCOUNT, DECLINED, LABELS, conditions
-from webhook.core.inject import DEFAULT_SERVICE_ACCOUNT, MIRROR_ANNOTATION
+from webhook.core.export.conditions import ACCOUNT, DECLINED, LABELS
+from webhook.core.gates import DEFAULT_SERVICE_ACCOUNT, GATES, MIRROR_ANNOTATION
 from webhook.core.jsonpatch import POD_PATH, SERVICE_ACCOUNT_PATH
-from webhook.core.model import OPT_OUT_VALUE, PodPolicy
-from webhook.core.selection import DECLINE_ANNOTATION
+from webhook.core.model import DECLINE_ANNOTATION, OPT_OUT_VALUE, PodPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +129,7 @@ def _match_conditions(kind: _Kind, entries: Sequence[PullSecret], configuration:
 
 def _variables(kind: _Kind, entries: Sequence[PullSecret], configuration: Configuration) -> list[Manifest]:
     """Return the variables, each before those that use it; only those that are used."""
-    wanted = [(entry.name, conditions(entry, configuration, of_pods=kind.of_pods)) for entry in entries]
+    wanted = [(entry.name, _conditions(kind, entry, configuration)) for entry in entries]
     said = "\n".join(condition for _, each in wanted for condition in each)
     annotation = f"namespaceObject.metadata.?annotations[?{cel.text(DECLINE_ANNOTATION)}]"
     known = {
@@ -142,6 +141,13 @@ def _variables(kind: _Kind, entries: Sequence[PullSecret], configuration: Config
     ordered = [(name, expression) for name, expression in known.items() if name in said]
     ordered += [("variables.held", kind.held), ("variables.missing", _missing(wanted))]
     return [{"name": name.removeprefix("variables."), "expression": expression} for name, expression in ordered]
+
+
+def _conditions(kind: _Kind, entry: PullSecret, configuration: Configuration) -> tuple[str, ...]:
+    """Return the conditions that must all hold for an object of an opted-in namespace to get a reference."""
+    about = "Pod" if kind.of_pods else "ServiceAccount"
+    found = (gate.cel(entry, configuration) for gate in GATES if gate.cel is not None and about in gate.kinds)
+    return tuple(condition for of_gate in found for condition in of_gate)
 
 
 def _missing(wanted: Sequence[tuple[str, tuple[str, ...]]]) -> str:

@@ -14,13 +14,14 @@ from webhook.core.preview.copies import copy_rows, hashes_for
 from webhook.core.preview.deciding import decide_in
 from webhook.core.preview.outcome import judged
 from webhook.core.preview.row import Effect, PreviewReason, Row
-from webhook.core.preview.sentences import listed, sentence
+from webhook.core.preview.sentences import sentence
+from webhook.core.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from webhook.core.actions import NamespacePlan
-    from webhook.core.inject import Decision
+    from webhook.core.gates import Decision
     from webhook.core.model import Configuration
     from webhook.core.preview.secrets import Expected
     from webhook.core.selection import Namespace

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webhook.core.actions import FindingReason
+from webhook.core.gates import decide_namespace
 from webhook.core.model import Reason
 from webhook.core.preview.row import Effect, PreviewReason, Row
-from webhook.core.preview.sentences import listed
-from webhook.core.selection import pull_secret_stops, selected_pull_secrets
+from webhook.core.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -44,8 +44,10 @@ def copy_rows(
 
     Of the ``unseen`` names it is not known whether there is a copy.
     """
-    stops = {entry.name: stop for entry, stop in pull_secret_stops(configuration, state.namespace)}
-    for entry in selected_pull_secrets(configuration, state.namespace):
+    decision = decide_namespace(state.namespace, configuration)
+    for entry in configuration.pull_secrets:
+        if entry.name not in decision.added:
+            continue
         effect, reason, why = _outcome(entry, plan, expected[entry.name])
         if entry.name in unseen:
             effect, reason = Effect.UNDECIDED, PreviewReason.COPY_NOT_SEEN
@@ -53,7 +55,7 @@ def copy_rows(
         yield Row(state.namespace.name, f"Secret/{entry.name}", effect, reason, why)
     for deletion in plan.deletions:
         name = deletion.copy.name
-        why = _why_not(name, configuration, stops)
+        why = _why_not(name, configuration, dict(decision.gates))
         yield Row(
             state.namespace.name,
             f"Secret/{name}",
@@ -63,7 +65,7 @@ def copy_rows(
         )
 
 
-def _why_not(name: str, configuration: Configuration, stops: Mapping[str, Reason | None]) -> str:
+def _why_not(name: str, configuration: Configuration, stops: Mapping[str, Reason]) -> str:
     if name in configuration.retired:
         return "it is retired"
     match stops.get(name):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from webhook.core.inject import Decision, decide
+from webhook.core.gates import Decision, decide
 from webhook.core.model import Reason
-from webhook.core.selection import namespace_stop
 
 if TYPE_CHECKING:
     from webhook.core.inject import Subject
@@ -17,10 +16,8 @@ if TYPE_CHECKING:
 def decide_in(namespace: Namespace | None, subject: Subject, configuration: Configuration) -> Decision:
     """Return what is to be done with ``subject``; ``NAMESPACE_UNKNOWN`` where that depends on labels not known."""
     if namespace is not None:
-        if namespace_stop(configuration, namespace) is Reason.NAMESPACE_TERMINATING:
-            return Decision(Reason.NAMESPACE_TERMINATING)
-        return decide(subject, configuration, namespace.labels, namespace.declined)
-    decision = decide(subject, configuration, None)
+        return decide(subject, configuration, namespace)
+    decision = decide(subject, configuration)
     # Without labels everything is assumed that a label could allow: what is stopped even so is stopped for certain.
     if decision.added or any(gate is Reason.NAMESPACE_UNKNOWN for _, gate in decision.gates):
         return Decision(Reason.NAMESPACE_UNKNOWN)

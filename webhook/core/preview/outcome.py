@@ -9,22 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from webhook.core.gates import Case, decide_namespace
 from webhook.core.jsonpatch import POD_PATH, SERVICE_ACCOUNT_PATH, additions, removals
 from webhook.core.jsonpatch_apply import apply
 from webhook.core.model import Reason
-from webhook.core.plan import describe_namespace
 from webhook.core.preview.copies import copy_rows
 from webhook.core.preview.deciding import decide_in
 from webhook.core.preview.objects import is_subject, is_workload, read_namespace, read_subject
 from webhook.core.preview.row import Effect, PreviewReason, Row
-from webhook.core.preview.sentences import listed, namespace_sentence, selected_sentence, sentence
+from webhook.core.preview.sentences import UNREADABLE, selected_sentence, sentence, stop_sentence
 from webhook.core.preview.world import World, is_source, may_be_a_copy, survey
+from webhook.core.text import listed
 from webhook.errors import SourceInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from webhook.core.inject import Decision, Subject
+    from webhook.core.gates import Decision
+    from webhook.core.inject import Subject
     from webhook.core.model import Configuration
     from webhook.core.preview.manifest import Manifest
     from webhook.core.selection import Namespace
@@ -95,10 +97,10 @@ def _namespace_row(manifest: Manifest, world: World) -> Row:
 
 def judged(namespace: Namespace, configuration: Configuration) -> tuple[str, str]:
     """Return the reason id for a namespace as a whole, and a sentence."""
-    reason = describe_namespace(configuration, namespace)
-    if reason is Reason.INJECTED:
-        return PreviewReason.NAMESPACE_SELECTED, selected_sentence(configuration, namespace)
-    return reason, namespace_sentence(reason, namespace.name, configuration)
+    decision = decide_namespace(namespace, configuration)
+    if decision.reason is Reason.INJECTED:
+        return PreviewReason.NAMESPACE_SELECTED, selected_sentence(decision)
+    return decision.reason, stop_sentence(decision.reason, Case(configuration, namespace.name, namespace), decision)
 
 
 def _copies(namespace: str, world: World) -> Iterable[Row]:
@@ -118,8 +120,7 @@ def _source_row(manifest: Manifest, world: World) -> Row:
 def _subject_outcome(manifest: Manifest, world: World) -> _Outcome:
     subject = read_subject(manifest)
     if subject is None:
-        why = namespace_sentence(Reason.OBJECT_UNREADABLE, manifest.namespace, world.configuration)
-        return _Outcome((_row(manifest, Effect.PROBLEM, Reason.OBJECT_UNREADABLE, why),), manifest)
+        return _Outcome((_row(manifest, Effect.PROBLEM, Reason.OBJECT_UNREADABLE, UNREADABLE),), manifest)
     decision = decide_in(world.namespace(subject.namespace), subject, world.configuration)
     removed = world.removed(subject)
     why = _why(subject, decision, removed, world.configuration)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
+from webhook.core.gates import selected_pull_secrets
 from webhook.core.model import OPT_OUT_VALUE
-from webhook.core.selection import selected_pull_secrets
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, NAMESPACES, Collection
 from webhook.live.check.outcome import Check, Context, Outcome, finding, note
 from webhook.live.webhooks import WebhookConfiguration

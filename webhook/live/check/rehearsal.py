@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from webhook.core.gates import selected_pull_secrets
 from webhook.core.inject import References, Subject
 from webhook.core.model import PodPolicy
 from webhook.core.preview.deciding import decide_in
-from webhook.core.selection import selected_pull_secrets
 from webhook.core.subject import AdmittedObject
 from webhook.errors import ApiError, Forbidden
 from webhook.kube.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Collection, Resource

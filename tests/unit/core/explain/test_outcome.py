@@ -14,7 +14,8 @@ from webhook.core.explain.manifests import explain_manifest
 from webhook.core.explain.outcome import Scene, explain_namespace, explain_subject
 from webhook.core.explain.registration import Hook, Reach, Registration
 from webhook.core.explain.step import Explanation, Verdict
-from webhook.core.inject import References, Subject, decide
+from webhook.core.gates import decide
+from webhook.core.inject import References, Subject
 from webhook.core.labels import Operator, Requirement, Selector
 from webhook.core.model import Configuration, NameFilter, OptIn, PodPolicy, PullSecret, Reason
 from webhook.core.ownership import Mark
@@ -363,7 +364,7 @@ def test_the_steps_are_those_of_the_decision(
     subject: Subject, labels: dict[str, str], pull_secrets: list[PullSecret]
 ) -> None:
     configuration = Configuration(tuple(pull_secrets))
-    decision = decide(subject, configuration, labels)
+    decision = decide(subject, configuration, Namespace(subject.namespace, labels))
     state = NamespaceState(Namespace(subject.namespace, labels))
     wanted = {entry.name: Expected("sha256:1") for entry in pull_secrets}
     plan = plan_namespace(state, configuration, {})
