@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from webhook.core.model import Configuration
+    from webhook.core.selection import Namespace
     from webhook.core.state import Copy, NamespaceState, ServiceAccount
 
 
@@ -43,16 +44,16 @@ def plan_namespace(
     """
     if state.namespace.terminating:
         return EMPTY
-    wanted = [entry.name for entry in selected_pull_secrets(configuration, state.namespace)]
+    wanted = _selected_names(configuration, state.namespace)
     copies, findings, usable = _plan_copies(state, wanted, hashes)
     injected = injected or configuration
-    leaving = leaving_copies(state, configuration)
+    leaving = leaving_copies(state, configuration, wanted)
     required = tuple(required_additions(state, injected, usable))
     additions = tuple(additions_after_copies(state, configuration, usable))
     removals = tuple(removals_of(state.service_accounts, [copy.name for copy in leaving]))
     written = {action.service_account.name for action in (*required, *additions)}
     written.update(action.service_account.name for action in removals)
-    due = frozenset(entry.name for entry in selected_pull_secrets(injected, state.namespace))
+    due = frozenset(wanted if injected == configuration else _selected_names(injected, state.namespace))
     return NamespacePlan(
         required=required,
         copies=tuple(copies),
@@ -63,6 +64,10 @@ def plan_namespace(
         findings=(*findings, *withheld_references(state, injected)),
         namespace_uid=state.namespace.uid,
     )
+
+
+def _selected_names(configuration: Configuration, namespace: Namespace) -> tuple[str, ...]:
+    return tuple(entry.name for entry in selected_pull_secrets(configuration, namespace))
 
 
 def _plan_copies(
@@ -92,13 +97,13 @@ def _plan_copies(
     return writes, findings, usable
 
 
-def leaving_copies(state: NamespaceState, configuration: Configuration) -> list[Copy]:
+def leaving_copies(state: NamespaceState, configuration: Configuration, wanted: Collection[str]) -> list[Copy]:
     """Return our copies that have no place here: opted out, no longer selected, or retired.
 
-    The release namespace and the other excluded ones are no exception: a copy of ours there dates from before.
+    ``wanted`` are the names of the pull secrets that the namespace is selected for. The release namespace and the other
+    excluded ones are no exception: a copy of ours there dates from before.
     """
     known = set(configuration.secret_names)
-    wanted = {entry.name for entry in selected_pull_secrets(configuration, state.namespace)}
     return [
         copy
         for copy in state.copies.values()

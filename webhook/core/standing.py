@@ -55,10 +55,11 @@ class Standing(msgspec.Struct, frozen=True):
 
 def standings(state: NamespaceState, configuration: Configuration) -> Iterator[Standing]:
     """Yield how each copy stands that a namespace should have, then each that should go."""
-    for entry in selected_pull_secrets(configuration, state.namespace):
-        yield _standing(entry.name, state.copies.get(entry.name), state)
+    wanted = [entry.name for entry in selected_pull_secrets(configuration, state.namespace)]
+    for name in wanted:
+        yield _standing(name, state.copies.get(name), state)
     if not state.namespace.terminating:
-        for copy in leaving_copies(state, configuration):
+        for copy in leaving_copies(state, configuration, wanted):
             yield Standing(copy.name, CopyState.LEAVING)
 
 

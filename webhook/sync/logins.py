@@ -53,23 +53,29 @@ class Logins:
         self._held: dict[str, Source] = {}
         self._refused: dict[tuple[str, str], RefusedLogin] = {}
 
-    def admit(self, source: Source) -> Source:
+    def judge(self, source: Source) -> Source:
         """Return a source that has changed, with a problem in place of credentials that must not be copied."""
         if source.credentials is None:
             return source
         before = self._good.get(source.name)
         worse = None if before is None else self._worse(source.credentials, before)
         if worse is None:
-            self._good[source.name] = source.credentials
-            self._held.pop(source.name, None)
             return source
-        self._held[source.name] = source
         message = (
             f'source Secret "{source.name}": {worse} refuses its new credential, and still accepts the one before: '
             "correct it"
         )
         problem = SourceInvalid(SourceReason.CREDENTIAL_REFUSED, message)
         return replace(source, credentials=None, problem=problem)
+
+    def keep(self, source: Source, judged: Source) -> None:
+        """Remember the credentials of a source that are copied from now on, or that they are held."""
+        if judged.credentials is not None:
+            self._good[source.name] = judged.credentials
+        if judged.credentials is source.credentials:
+            self._held.pop(source.name, None)
+        else:
+            self._held[source.name] = source
 
     def refused(self, source: str) -> list[str]:
         """Return the registries that refuse the credential of a source, as of the last time that it was tried."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from webhook.sync.breaker import Attempt
     from webhook.sync.logins import Logins
     from webhook.sync.release import Release
-    from webhook.sync.sources import Content
 
 log = structlog.get_logger(__name__)
 
@@ -73,8 +73,8 @@ class SyncLoop:
         self.queue = WorkQueue(waited=metrics.waited, worked=metrics.worked)
         self._metrics = metrics
         self.logins = logins
-        told, admit = self.notices, None if logins is None else logins.admit
-        self.sources = SourceBook(self.look_at_everything, told.source_changed, told.clashed, told.refused, admit)
+        told = self.notices
+        self.sources = SourceBook(self.look_at_everything, told.source_changed, told.clashed, told.refused, logins)
         if logins is not None:
             logins.told = told.login_refused
         self.caches = Caches(client, release, self.sources, self.queue.add, self.look_at_everything, self._watch_broke)
@@ -229,21 +229,11 @@ class SyncLoop:
         elif (instead := self._failure_groups.forget(name)) is not None:
             self.queue.add_later(instead, PROBE_SECONDS)
 
-    def _contents(self, namespace: str) -> tuple[dict[str, Content], dict[str, str | None]]:
-        """Return what copies may be made of in a namespace, and what to plan with.
-
-        While a source cannot be used, the last good content is for copies that are missing. Others stay as they are.
-        """
-        now, last_good = self.sources.contents(), self.sources.last_good()
-        made = {name: content for name, content in last_good.items() if not self.caches.has_copy(namespace, name)}
-        contents = made | dict(now)
-        return contents, {name: content.hash for name, content in contents.items()}
-
     def _reconcile(self, name: str) -> bool:
         """Bring a namespace up to date; whether anything had to be written."""
         budget = Budget(lambda: self.queue.progress(name), lambda: self.queue.is_wanted_again(name))
         for attempt in range(1, CONFLICT_ATTEMPTS + 1):
-            contents, hashes = self._contents(name)
+            contents, hashes = self.sources.usable_contents(partial(self.caches.has_copy, name))
             plan, again = self._planner.plan(name, self.configuration, hashes)
             if again:
                 self.queue.add_later(name, again)

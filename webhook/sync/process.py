@@ -243,7 +243,7 @@ class _Process:
             if not self._leads():
                 continue
             for source in logins.held():
-                self._loop.sources.take(source)
+                self._loop.sources.judge_again(source)
             logins.try_all(self._loop.sources.sources(), lambda: self._leads() and not self._stopping.is_set())
 
     def _watch_health(self) -> None:

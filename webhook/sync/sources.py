@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from webhook.core.credential import SourceReason
 from webhook.core.dockerconfig import Credentials, content_hash, merge, parse_source, render
@@ -58,12 +58,25 @@ def absent_source(name: str) -> Source:
     return Source(name, problem=SourceInvalid(SourceReason.ABSENT, message))
 
 
+class Judge(Protocol):
+    """Decides whether the credentials of a source may be copied."""
+
+    def judge(self, source: Source) -> Source:
+        """Return the source, perhaps with a problem in place of its credentials; may take its time."""
+
+    def keep(self, source: Source, judged: Source) -> None:
+        """Remember a judgement that is in force. Called under a lock, so it must be quick."""
+
+
 class SourceBook:
     """The sources as they are, and the content made of them.
 
     ``changed()`` is called when a content changes, ``told(source)`` when a source does, ``clashed(secret, clashes)``
     when other registries than before are named more than once, and ``refused(secret, problem)`` when sources that can
-    each be used make no copy together. ``admit(source)`` may put a problem in place of credentials, and take its time.
+    each be used make no copy together.
+
+    A ``judge`` may take long, so versions of one source can be judged at the same time. Only the judgement of the
+    version that arrived last counts: an older version never replaces a newer one, however late its judgement is.
 
     Fail static: while any source of a pull secret is absent or invalid, there is no content, and copies that exist
     are left as they are. New ones are made of the last good content that this process has seen.
@@ -75,18 +88,19 @@ class SourceBook:
         told: Callable[[Source], None],
         clashed: Callable[[str, Sequence[Clash]], None],
         refused: Callable[[str, SourceInvalid], None] = lambda *_: None,
-        admit: Callable[[Source], Source] | None = None,
+        judge: Judge | None = None,
     ) -> None:
         self._changed = changed
         self._told = told
         self._clashed = clashed
         self._refused = refused
-        self._admit = admit
+        self._judge = judge
         self._lock = threading.Lock()
+        self._arrived: dict[str, Source] = {}
         self._sources: dict[str, Source] = {}
         self._pull_secrets: tuple[PullSecret, ...] = ()
-        self._made = _Made({}, {}, {})
-        self._last_good: dict[str, tuple[PullSecret, Content]] = {}
+        self._made = _Made()
+        self._last_good: dict[str, tuple[tuple[str, ...], Content]] = {}
 
     def configure(self, configuration: Configuration) -> None:
         """Take the pull secrets of a new configuration."""
@@ -95,44 +109,76 @@ class SourceBook:
             self._last_good = {
                 entry.name: kept
                 for entry in configuration.pull_secrets
-                if (kept := self._last_good.get(entry.name)) is not None and kept[0] == entry
+                if (kept := self._last_good.get(entry.name)) is not None and kept[0] == entry.sources
             }
             # What is no longer watched grows stale: named again later, it must be read again first.
             self._sources = {name: self._sources[name] for name in configuration.source_names if name in self._sources}
+            self._arrived = {name: self._arrived[name] for name in configuration.source_names if name in self._arrived}
             before, self._made = self._made, self._make()
         self._tell(before)
         self._changed()
 
     def take(self, source: Source) -> None:
         """Take a source in a new state; ``told`` hears of it when it differs from the state before."""
-        if self._admit is not None:
-            source = self._admit(source)
         with self._lock:
+            self._arrived[source.name] = source
+        self._judge_and_store(source)
+
+    def judge_again(self, source: Source) -> None:
+        """Judge a version again that was refused before, unless another version has arrived since."""
+        with self._lock:
+            if not self._is_latest(source):
+                return
+        self._judge_and_store(source)
+
+    def _judge_and_store(self, source: Source) -> None:
+        judged = source if self._judge is None else self._judge.judge(source)
+        with self._lock:
+            if not self._is_latest(source):
+                return
             if all(source.name not in entry.sources for entry in self._pull_secrets):
+                del self._arrived[source.name]
                 return  # the last word of a watch that is being stopped
+            if self._judge is not None:
+                self._judge.keep(source, judged)
             known = self._sources.get(source.name)
-            self._sources[source.name] = source
+            self._sources[source.name] = judged
             before, self._made = self._made, self._make()
         self._tell(before)
-        if known is None or _state(known) != _state(source):
-            self._told(source)
+        if known is None or _state(known) != _state(judged):
+            self._told(judged)
         if before.hashes != self._made.hashes:
             self._changed()
+
+    def _is_latest(self, source: Source) -> bool:
+        latest = self._arrived.get(source.name)
+        return latest is not None and (latest.uid, latest.resource_version) == (source.uid, source.resource_version)
 
     def tell_again(self) -> None:
         """Tell once more what is wrong with sources and what is made of them."""
         for source in self.sources():
             if source.problem is not None or (source.credentials is not None and source.credentials.remark):
                 self._told(source)
-        self._tell(_Made({}, {}, {}))
+        self._tell(_Made())
 
     def contents(self) -> Mapping[str, Content]:
         """Return the content by pull secret; one whose sources are not all usable has none."""
         return self._made.contents
 
     def last_good(self) -> Mapping[str, Content]:
-        """Return the last content of each pull secret that has none now, if it is configured as it was then."""
-        return {name: kept[1] for name in self._made.problems if (kept := self._last_good.get(name)) is not None}
+        """Return the last content of each pull secret that has none now, if its sources are those that it had then."""
+        return self._made.last_good
+
+    def usable_contents(self, has_copy: Callable[[str], bool]) -> tuple[Mapping[str, Content], Mapping[str, str]]:
+        """Return the contents to make copies of in one namespace, and their hashes.
+
+        While a source cannot be used, the last good content is for copies that are missing. Others stay as they are.
+        """
+        made = self._made
+        if not made.last_good:
+            return made.contents, made.hashes
+        contents = {name: content for name, content in made.last_good.items() if not has_copy(name)} | made.contents
+        return contents, {name: content.hash for name, content in contents.items()}
 
     def problems(self) -> Mapping[str, SourceInvalid]:
         """Return by pull secret why it has no content."""
@@ -159,7 +205,7 @@ class SourceBook:
                 self._refused(name, refusal)
 
     def _make(self) -> _Made:
-        made = _Made({}, {}, {})
+        made = _Made()
         for entry in self._pull_secrets:
             if not self.knows(entry.sources):
                 continue
@@ -174,7 +220,9 @@ class SourceBook:
                 made.problems[entry.name] = made.refusals[entry.name] = error
             else:
                 made.contents[entry.name] = content
-                self._last_good[entry.name] = (entry, content)
+                made.hashes[entry.name] = content.hash
+                self._last_good[entry.name] = (entry.sources, content)
+        made.last_good.update({name: kept[1] for name, kept in self._last_good.items() if name in made.problems})
         return made
 
 
@@ -182,13 +230,11 @@ class SourceBook:
 class _Made:
     """What the sources make, by pull secret: its content, or why it has none; ``refusals`` are not of one source."""
 
-    contents: dict[str, Content]
-    problems: dict[str, SourceInvalid]
-    refusals: dict[str, SourceInvalid]
-
-    @property
-    def hashes(self) -> dict[str, str]:
-        return {name: content.hash for name, content in self.contents.items()}
+    contents: dict[str, Content] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+    last_good: dict[str, Content] = field(default_factory=dict)
+    problems: dict[str, SourceInvalid] = field(default_factory=dict)
+    refusals: dict[str, SourceInvalid] = field(default_factory=dict)
 
 
 def _content(sources: list[Source]) -> Content:

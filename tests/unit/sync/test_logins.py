@@ -49,6 +49,12 @@ def source(*passwords: str, name: str = "harbor", version: str = "1") -> Source:
     return Source(name, version, "uid", Credentials(entries))
 
 
+def admit(logins: Logins, source: Source) -> Source:
+    judged = logins.judge(source)
+    logins.keep(source, judged)
+    return judged
+
+
 @pytest.mark.parametrize(
     ("accepted", "away", "taken"),
     [
@@ -65,10 +71,10 @@ def test_only_a_credential_that_works_is_not_replaced_by_one_that_does_not(
 ) -> None:
     registry = Registry(*accepted)
     logins = Logins(registry.log_in)
-    logins.admit(source("old"))
+    admit(logins, source("old"))
     registry.away = away
 
-    found = logins.admit(source("new"))
+    found = admit(logins, source("new"))
 
     assert (found.credentials is not None) is taken
     if not taken:
@@ -83,21 +89,21 @@ def test_only_a_credential_that_works_is_not_replaced_by_one_that_does_not(
 def test_what_is_new_or_unchanged_is_not_tried() -> None:
     registry = Registry()
     logins = Logins(registry.log_in)
-    logins.admit(source("old"))
-    logins.admit(source("old", "another"))
-    logins.admit(absent_source("harbor"))
+    admit(logins, source("old"))
+    admit(logins, source("old", "another"))
+    admit(logins, absent_source("harbor"))
     assert registry.tried == []
 
 
 def test_the_one_that_was_good_is_remembered_while_a_bad_one_is_held() -> None:
     registry = Registry("old")
     logins = Logins(registry.log_in)
-    logins.admit(source("old"))
-    assert logins.admit(source("typo")).credentials is None
-    assert logins.admit(absent_source("harbor")).credentials is None
-    assert logins.admit(source("another typo")).credentials is None
+    admit(logins, source("old"))
+    assert admit(logins, source("typo")).credentials is None
+    assert admit(logins, absent_source("harbor")).credentials is None
+    assert admit(logins, source("another typo")).credentials is None
     registry.accepted = {"right"}
-    assert logins.admit(source("right")).credentials is not None
+    assert admit(logins, source("right")).credentials is not None
     assert logins.held() == []
 
 
@@ -162,7 +168,7 @@ def test_a_typing_error_reaches_no_copy_and_is_told(api: FakeApiServer, trying: 
     registry.accepted = {"typo"}  # it was none: the registry was behind
     assert trying.loop.logins is not None
     for held in trying.loop.logins.held():
-        trying.loop.sources.take(held)
+        trying.loop.sources.judge_again(held)
     until(lambda: password_in(copy_in(api, "a")) == "typo")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from base64 import b64encode
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from webhook.core.credential import SourceReason
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE, Clash
 from webhook.core.model import Configuration, PullSecret
 from webhook.core.ownership import labels_for
+from webhook.errors import SourceInvalid
 from webhook.kube.wire import WrittenMeta
 from webhook.sync.shapes import SecretObject
 from webhook.sync.sources import Source, SourceBook, absent_source, read_source
@@ -224,3 +226,57 @@ def test_a_registry_in_two_sources_is_told_once_with_the_source_that_wins(book: 
     book.book.take(source("ghcr", registry="r.example.com"))
     book.book.take(source("ghcr", password="2", version=2, registry="r.example.com"))  # noqa: S106
     assert book.clashes == ["pull: r.example.com of harbor"]
+
+
+class SlowRegistry:
+    """Judges a version when it is let go; refuses those that it is told to."""
+
+    def __init__(self) -> None:
+        self.reached: dict[str, threading.Event] = {}
+        self.released: dict[str, threading.Event] = {}
+        self.refused: set[str] = set()
+        self.kept: list[str] = []
+
+    def hold(self, version: str) -> threading.Event:
+        """Have judgements of a version wait; return an event that is set when one does."""
+        self.released[version] = threading.Event()
+        return self.reached.setdefault(version, threading.Event())
+
+    def judge(self, source: Source) -> Source:
+        if source.resource_version in self.released:
+            self.reached[source.resource_version].set()
+            assert self.released[source.resource_version].wait(10)
+        if source.resource_version in self.refused:
+            return replace(
+                source, credentials=None, problem=SourceInvalid(SourceReason.CREDENTIAL_REFUSED, "it is refused")
+            )
+        return source
+
+    def keep(self, source: Source, judged: Source) -> None:
+        assert source.name == judged.name
+        self.kept.append(source.resource_version)
+
+
+@pytest.mark.parametrize("newer", [source("harbor", "2", version=2), absent_source("harbor")], ids=["changed", "gone"])
+def test_an_older_version_whose_login_answers_late_never_overwrites_a_newer_one(newer: Source) -> None:
+    registry = SlowRegistry()
+    book = SourceBook(lambda: None, lambda _: None, lambda *_: None, judge=registry)
+    book.configure(Configuration((PullSecret("alone", ("harbor",)),)))
+    older = source("harbor", "1", version=1)
+    registry.refused = {"1"}
+    book.take(older)
+    assert book.contents() == {}
+    registry.refused = set()
+    reached = registry.hold("1")
+    retry = threading.Thread(target=book.judge_again, args=(older,))
+    retry.start()
+    assert reached.wait(10)
+
+    book.take(newer)
+    registry.released["1"].set()
+    retry.join(10)
+
+    assert book.source("harbor") == newer
+    assert registry.kept == ["1", newer.resource_version]
+    book.judge_again(older)
+    assert book.source("harbor") == newer
