@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.integration.memorygroup import group
 from tests.integration.playground import Playground
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.cluster.cluster import Cluster
+
+__all__ = ["group"]
 
 FIRST_PASSWORD = "first"  # noqa: S105 (invented)
 

@@ -1,4 +1,4 @@
-"""Hostile HTTP against both ports of the real ``pullsecrets serve``: each attack alone, or a mixture of them.
+"""Hostile HTTP against the ports of the real ``serve`` or ``sync``: each attack alone, or a mixture of them.
 
 An attack takes a :class:`Target`, a source of chances and a clock to stop by. It goes on until then, or until
 it is cut off, and minds no error: being cut off is what it is for.
@@ -32,25 +32,30 @@ BLOCK = 64 * 1024
 
 @dataclass(frozen=True)
 class Target:
-    """The two ports of one process."""
+    """The ports of one process. Without an admission port, the metrics port gets all attacks."""
 
-    admission: int
     metrics: int
+    admission: int | None = None
 
     @contextlib.contextmanager
     def plain(self, *, metrics: bool = False) -> Iterator[socket.socket]:
-        port = self.metrics if metrics else self.admission
+        port = self.metrics if metrics or self.admission is None else self.admission
         with socket.create_connection((LOOPBACK, port), timeout=PATIENCE) as connection:
             yield connection
 
     @contextlib.contextmanager
-    def tls(self) -> Iterator[ssl.SSLSocket]:
-        with self.plain() as raw, _context().wrap_socket(raw) as connection:
-            yield connection
+    def session(self) -> Iterator[socket.socket]:
+        """Connect to the admission port within TLS; to the metrics port where it is the only one."""
+        with self.plain() as raw:
+            if self.admission is None:
+                yield raw
+            else:
+                with _context().wrap_socket(raw) as connection:
+                    yield connection
 
     @contextlib.contextmanager
     def either(self, chance: random.Random) -> Iterator[socket.socket]:
-        with self.tls() if chance.random() < 0.5 else self.plain(metrics=True) as connection:
+        with self.session() if chance.random() < 0.5 else self.plain(metrics=True) as connection:
             yield connection
 
 
@@ -61,7 +66,7 @@ def _context() -> ssl.SSLContext:
 
 
 def target(server: Serving) -> Target:
-    return Target(server.secure_port, server.metrics_port)
+    return Target(server.metrics_port, server.secure_port)
 
 
 def _pour(connection: socket.socket, block: bytes, go_on: Callable[[], bool], most: int = 100 * MIB) -> None:
@@ -110,7 +115,7 @@ PAGES = ("/readyz", "/metrics", "/livez", "/status", "/")
 
 def unread_answers(at: Target, chance: random.Random, go_on: Callable[[], bool]) -> None:
     request = chance.choice(list(FORMS.values()))
-    with at.tls() as connection:
+    with at.session() as connection:
         _pour(connection, request * max(1, BLOCK // len(request)), go_on)
 
 
@@ -124,7 +129,7 @@ def many_who_do_not_read(at: Target, chance: random.Random, go_on: Callable[[], 
     request = chance.choice(list(FORMS.values()))
     with contextlib.ExitStack() as stack:
         while go_on():
-            connection = stack.enter_context(at.tls())
+            connection = stack.enter_context(at.session())
             connection.settimeout(0.05)
             with contextlib.suppress(OSError):
                 for _ in range(10):
@@ -149,7 +154,7 @@ def silent_sessions(at: Target, chance: random.Random, go_on: Callable[[], bool]
     as_record = chance.random() < 0.5
     with contextlib.ExitStack() as stack:
         while go_on():
-            connection = stack.enter_context(at.tls())
+            connection = stack.enter_context(at.session())
             if as_record:
                 socket.socket.sendall(connection, record)
             else:
@@ -158,7 +163,7 @@ def silent_sessions(at: Target, chance: random.Random, go_on: Callable[[], bool]
 
 def tiny_chunks(at: Target, chance: random.Random, go_on: Callable[[], bool]) -> None:
     chunk = chance.choice([b"2\r\n{}\r\n", b"1;" + b"x" * 5000 + b"\r\na\r\n", b"0\r\n" + b"a:b\r\n" * 5000])
-    with at.tls() as connection:
+    with at.session() as connection:
         connection.sendall(_start("/mutate", "Transfer-Encoding: chunked") + b"\r\n")
         _pour(connection, chunk * max(1, BLOCK // len(chunk)), go_on)
 
@@ -197,7 +202,7 @@ BODIES = (
 
 def worst_bodies(at: Target, chance: random.Random, go_on: Callable[[], bool]) -> None:
     body = post(chance.choice(BODIES)())
-    with at.tls() as connection:
+    with at.session() as connection:
         while go_on():
             connection.sendall(body)
             if not connection.recv(BLOCK):
@@ -205,7 +210,7 @@ def worst_bodies(at: Target, chance: random.Random, go_on: Callable[[], bool]) -
 
 
 def other_heads(at: Target, chance: random.Random, go_on: Callable[[], bool]) -> None:
-    with at.tls() as connection:
+    with at.session() as connection:
         while go_on():
             connection.sendall(post(REVIEW, f"X-Number: {chance.random()}"))
             connection.recv(BLOCK)

@@ -10,12 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+import yaml
+
 from tests.unit.polling import until
+from webhook.http.limits import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path("/sys/fs/cgroup")
+VALUES = yaml.safe_load((Path(__file__).parents[2] / "charts" / "pull-secret-webhook" / "values.yaml").read_text())
+LIMIT = int(VALUES["webhook"]["resources"]["limits"]["memory"].removesuffix("Mi")) * MIB
+"""The chart's memory limit, in bytes; both roles have the same."""
+
+assert VALUES["sync"]["resources"]["limits"] == VALUES["webhook"]["resources"]["limits"]
 
 
 class Unavailable(Exception):
@@ -85,3 +94,13 @@ def _limit(folder: Path, limit: int) -> None:
             swap.write_text("0")
     except OSError as error:
         raise Unavailable(f"the memory of control groups cannot be limited here: {error.strerror}") from error
+
+
+@pytest.fixture
+def group() -> Iterator[MemoryGroup]:
+    """A control group with the chart's limit; the test is skipped where there are none."""
+    try:
+        with memory_group(LIMIT) as made:
+            yield made
+    except Unavailable as error:
+        pytest.skip(str(error))

@@ -8,43 +8,31 @@ from __future__ import annotations
 import contextlib
 import os
 import statistics
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
 from tests.integration import hostile
 from tests.integration.attack import MIB, REVIEW, review_times
-from tests.integration.memorygroup import MemoryGroup, Unavailable, memory_group
 from tests.integration.serving import exchange, post, serving, until
 from webhook.http.limits import allow_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from tests.integration.memorygroup import MemoryGroup
     from tests.integration.serving import Serving
 
 SECONDS = float(os.environ.get("HOSTILE_SECONDS", "60"))
 EACH_SECONDS = 4.0
 THREADS = 6
-VALUES = yaml.safe_load((Path(__file__).parents[2] / "charts" / "pull-secret-webhook" / "values.yaml").read_text())
-LIMIT = int(VALUES["webhook"]["resources"]["limits"]["memory"].removesuffix("Mi")) * MIB
 
 SLOWEST_MEDIAN = 0.1
 """Seconds."""
 
 MOST_TIMES_LONGER = 200
 """Than without the attack: it counts where others keep the machine busy."""
-
-
-@pytest.fixture
-def group() -> Iterator[MemoryGroup]:
-    try:
-        with memory_group(LIMIT) as made:
-            yield made
-    except Unavailable as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture
@@ -102,13 +90,13 @@ def test_a_port_full_of_silent_sessions_has_room_for_the_api_server(server: Serv
     at = hostile.target(server)
     with contextlib.ExitStack() as stack:
         for _ in range(2500):
-            stack.enter_context(at.tls())
+            stack.enter_context(at.session())
         for _ in range(200):
             stack.enter_context(at.plain(metrics=True))
         assert server.metric("pullsecrets_admission_connections") == 2500
         with server.connected() as connection:
             for _ in range(20):
-                stack.enter_context(at.tls())
+                stack.enter_context(at.session())
                 assert exchange(connection, post(REVIEW)).status == 200
         assert server.metric("pullsecrets_admission_connections_refused_total") == 0
         is_well(server, group)

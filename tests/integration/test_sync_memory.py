@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.bench.process import peak_mib
-from tests.integration.memorygroup import MemoryGroup, Unavailable, memory_group
 from tests.integration.playground import COPY, eventually, service_account
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+    from tests.integration.memorygroup import MemoryGroup
     from tests.integration.playground import Playground
 
     Maker = Callable[..., Playground]
-
-LIMIT = 256 * 1024 * 1024
-"""The chart's limit for sync."""
 
 MOST_MIB = 150
 REFERENCES = 70_000
@@ -28,16 +23,6 @@ LABELS = 7_500
 
 PATIENCE_SECONDS = 400
 """The API server itself takes about a second for each patch of such an object, and a namespace has one writer."""
-
-
-@pytest.fixture
-def group() -> Iterator[MemoryGroup]:
-    """A control group with the chart's limit."""
-    try:
-        with memory_group(LIMIT) as made:
-            yield made
-    except Unavailable as error:
-        pytest.skip(str(error))
 
 
 def bomb(ours: Playground, namespace: str) -> None:
