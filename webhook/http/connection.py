@@ -33,7 +33,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class State(Enum):
-    """Where a connection is."""
+    """The step that a connection is at."""
 
     READY = auto()
     """Between two requests, or within a head."""
@@ -99,7 +99,7 @@ class Connection:
         self._exchange: Exchange | None = None
         port.join(self)
 
-    # What the transport calls
+    # Called by the transport
 
     def established(self) -> None:
         """Begin to take requests: the TLS handshake, if there is one, is over."""
@@ -150,11 +150,11 @@ class Connection:
             self.due = self._port.loop.time() + self._port.limits.deadlines.body
             self.transport.resume_reading()
 
-    # What the server calls
+    # Called by the server
 
     @property
     def idle(self) -> bool:
-        """Whether no request is being read or answered."""
+        """True while no request is being read or answered."""
         return self._state is State.READY and not self._kept
 
     def shutdown(self) -> None:
@@ -445,7 +445,7 @@ class Connection:
         self._parts, self._chunks = [], None
         self.transport.close(reads=not self._lingers)
 
-    # What is counted
+    # Bytes that are counted
 
     def _keep(self, data: bytes) -> bool:
         """Keep bytes that cannot be looked at yet; False when they are too many, and the connection is at its end."""

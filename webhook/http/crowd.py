@@ -18,7 +18,7 @@ class Member(Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether no request of it is being read or answered."""
+        """True while none of its requests is being read or answered."""
 
     def evict(self) -> None:
         """End at once."""

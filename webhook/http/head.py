@@ -67,7 +67,7 @@ class Head:
         """Of the body; CHUNKED where only its end will tell, and None without the header."""
 
         self.accepted = False
-        """Whether the service of the port has found nothing wrong with this head; it looks once."""
+        """True after the service of the port has accepted this head; it checks a head once."""
 
 
 def parse(head: bytes, limits: Limits) -> tuple[Head, int]:

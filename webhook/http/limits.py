@@ -36,7 +36,7 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Limits:
-    """What one port allows; each object is a key of its own, which costs no time to hash."""
+    """The limits of one port; each object is a key of its own, which costs no time to hash."""
 
     connections: int
     """At once. A connection takes about 20 KiB, mostly for its TLS session."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Service(Protocol):
-    """What answers POST requests to one path, ahead of the application of the port."""
+    """The part of a port that answers POST requests to one path, ahead of its application."""
 
     path: str
 

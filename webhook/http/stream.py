@@ -43,7 +43,7 @@ class Stream(asyncio.Protocol):
         self._open = False
         self._farewell: asyncio.TimerHandle | None = None
 
-    # What the event loop calls
+    # Called by the event loop
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._raw = transport
@@ -73,7 +73,7 @@ class Stream(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._connection.resume_writing()
 
-    # What the connection calls
+    # Called by the connection
 
     def write(self, data: bytes) -> None:
         """Send bytes; none after the end."""

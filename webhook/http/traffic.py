@@ -27,7 +27,7 @@ class Traffic:
     refused_connections: int = 0
     failed_handshakes: int = 0
     refused_callers: int = 0
-    """Whose certificate was verified, but does not have a name that is allowed."""
+    """Clients whose certificate is valid, but does not have a name that is allowed."""
 
     kept_bytes: int = 0
     """Of heads that are not complete, and of requests that wait for the answer to the previous one."""

@@ -1,1 +1,1 @@
-"""What the people and machines that operate this see of it: logs, metrics, health."""
+"""Logs, metrics and health, for the people and machines that operate this."""

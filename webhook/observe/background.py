@@ -17,11 +17,11 @@ BACKLOG = 2048
 """Connections that the kernel holds until they are accepted."""
 
 GRACE_SECONDS = 5
-"""How long a server that stops waits for requests in progress."""
+"""Seconds that a server that stops waits for requests in progress."""
 
 
 class Server(Protocol):
-    """What can be served in the background: see :class:`webhook.observe.listener.Listener`."""
+    """A server that can run in the background: see :class:`webhook.observe.listener.Listener`."""
 
     should_exit: bool
 

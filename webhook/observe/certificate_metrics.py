@@ -1,4 +1,4 @@
-"""What is to be known of certificates: of the one that is served, and of those that are issued."""
+"""Metrics of certificates: of the one that is served, and of those that are issued."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class ServedCertificateMetrics:
 
 
 class IssuedCertificateMetrics:
-    """What sync issues and publishes; all zero where somebody else does."""
+    """Certificates that sync issues and publishes; all zero where another tool does."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.expiry: datetime | None = None

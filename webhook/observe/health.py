@@ -24,7 +24,7 @@ class Check:
         self._problem: str | None = STARTING
         self._look: Callable[[], str | None] | None = None
         self.note = ""
-        """What is worth knowing although the check passes."""
+        """A remark that is shown although the check passes."""
 
     @property
     def problem(self) -> str | None:
@@ -63,7 +63,7 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Whether all checks pass."""
+        """True while all checks pass."""
         return all(check.problem is None for check in self._checks.values())
 
     def report(self) -> str:

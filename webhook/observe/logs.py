@@ -32,7 +32,7 @@ else:
 
 
 class LogFormat(StrEnum):
-    """How a line looks."""
+    """The form of a line."""
 
     JSON = "json"
     TEXT = "text"

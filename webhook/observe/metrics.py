@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class ProcessMetrics:
-    """What every role has: its build, its process and the configuration in force."""
+    """Metrics that every role has: its build, its process and the configuration in force."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each, that nobody asked for
@@ -62,7 +62,7 @@ class ProcessMetrics:
 
 
 class AdmissionMetrics(ProcessMetrics):
-    """What ``serve`` has on top: its traffic, its answers, its certificate and its watch."""
+    """Metrics of ``serve`` alone: its traffic, its answers, its certificate and its watch."""
 
     def __init__(self, traffic: Traffic) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the status page shows: the state of the loop, and namespace by namespace how it stands and why."""
+"""Data of the status page: the state of the loop, and of each namespace with its reason."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ class PageData:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a person looks for: a part of a name, a state, and which page of it."""
+    """A search by a person: a part of a name, a state, and the page of the result."""
 
     text: str = ""
     state: str = ""
     page: int = 1
 
     def wants(self, namespace: NamespaceView) -> bool:
-        """Whether a namespace is among what is looked for."""
+        """Return whether a namespace matches the search."""
         named = self.text.lower() in namespace.name or any(self.text == copy.secret for copy in namespace.copies)
         return named and self.state in ("", namespace.state)

@@ -18,7 +18,7 @@ WAITING_SECONDS = 60.0
 """A namespace that has been waiting for longer is worth a look: a write takes milliseconds."""
 
 SHORT_LIVED = timedelta(days=7)
-"""What is left of a certificate that should have been renewed: a third of 30 days is more than that."""
+"""Remaining lifetime of a certificate that should have been renewed: a third of 30 days is more than that."""
 
 _WRONG = (CopyState.FAILING, CopyState.CONFLICTING)
 _Item = tuple[str, str, str]

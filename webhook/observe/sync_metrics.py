@@ -28,7 +28,7 @@ _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0)
 
 
 class SyncMetrics(ProcessMetrics):
-    """What ``sync`` has on top: what it counts as it happens, and its state when somebody asks."""
+    """Metrics of ``sync`` alone: counters of what happens, and its state at the time of a scrape."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -59,9 +59,9 @@ class SourceStatus(msgspec.Struct, frozen=True, rename="camel"):
     refused_by: tuple[str, ...] = ()
     """The registries that refuse its credential, where that is tried."""
     left_out: int = 0
-    """How many of its entries no reader can use."""
+    """Number of its entries that no reader can use."""
     remark: str = ""
-    """What is wrong with these, and what to know of others."""
+    """Problems of these, and remarks about others."""
 
 
 class CopyStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -124,9 +124,9 @@ class SyncStatus(msgspec.Struct, frozen=True, rename="camel"):
     undone_writes: int
     paused_seconds: float
     problems: dict[str, int]
-    """How many sources, pull secrets, copies or references have each reason id that a person must act on."""
+    """Number of sources, pull secrets, copies or references by reason id, where a person must act."""
 
     @property
     def watches_down(self) -> int:
-        """How many watches are not open now."""
+        """Number of watches that are not open now."""
         return sum(not watch.connected for watch in self.watches)

@@ -22,7 +22,7 @@ DURATION_BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 
 
 class Answered(Protocol):
-    """What is counted of an answer."""
+    """The key that an answer is counted by."""
 
     @property
     def resource(self) -> str: ...
@@ -35,7 +35,7 @@ class Answered(Protocol):
 
 
 class Tally(Collector):
-    """How many reviews were answered in which way, and how long it took."""
+    """Counters of reviews by the kind of their answer, and the time that they took."""
 
     def __init__(self) -> None:
         self._requests: dict[tuple[str, str, str, str], int] = {}

@@ -24,8 +24,8 @@ RESTART_CAP = 60.0
 """Seconds until a thread that has died is started again."""
 
 REPORT_SECONDS = 15.0
-"""How long a death is reported: longer than the kubelet waits between two probes, shorter than it takes three of them.
-So one death is seen, and a thread that dies again and again has the container restarted."""
+"""Seconds for which a death is reported: longer than the kubelet waits between two probes, shorter than three of them
+take. So one death is seen, and a thread that dies again and again has the container restarted."""
 
 
 class Threads:
