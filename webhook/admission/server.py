@@ -11,7 +11,7 @@ import structlog
 
 from webhook.admission.memory import MemoryKeeper
 from webhook.http.limits import ADMISSION, most_connections
-from webhook.http.stream import TlsStream
+from webhook.http.tls import ReadBuffers, TlsStream
 from webhook.observe.listener import SWEEP_TICKS, Listener
 
 if TYPE_CHECKING:
@@ -50,11 +50,12 @@ class AdmissionListener(Listener):
             most=most or most_connections()[0],
         )
         self._context = context
+        self._buffers = ReadBuffers(self._limits)
         self._gate = None if callers is None else callers.refuse
         self._memory = MemoryKeeper(app.mutate.traffic)
 
     def _wrap(self, connection: Connection) -> TlsStream:
-        return TlsStream(self._port, connection, self._context, self._gate)
+        return TlsStream(self._port, connection, self._context, self._buffers, self._gate)
 
     async def on_tick(self, counter: int) -> bool:
         """Look at the memory several times a second, and do what every listener does."""

@@ -11,7 +11,7 @@ import uvicorn
 from webhook.http.acceptor import Acceptor
 from webhook.http.limits import METRICS, most_connections
 from webhook.http.port import Port
-from webhook.http.stream import Stream
+from webhook.http.stream import PlainStream
 from webhook.http.traffic import Traffic
 from webhook.observe.background import BACKLOG, GRACE_SECONDS
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from webhook.http.connection import Connection
     from webhook.http.limits import Limits
     from webhook.http.port import Service
+    from webhook.http.stream import Stream
 
 SWEEP_TICKS = 2
 """Of uvicorn's main loop, a tenth of a second each, between two looks for overdue connections."""
@@ -94,7 +95,7 @@ class Listener(uvicorn.Server):
 
     def _wrap(self, connection: Connection) -> Stream:
         """Return what carries the bytes of a connection."""
-        return Stream(self._port, connection)
+        return PlainStream(self._port, connection)
 
     async def on_tick(self, counter: int) -> bool:
         """Close the connections that are overdue, several times a second."""
