@@ -104,6 +104,30 @@ def test_a_foreign_secret_a_missing_source_and_a_lost_webhook_are_named(
     assert "webhook-not-registered" in ran.out
 
 
+def test_the_cause_is_named_where_sync_cannot_write(playground: Callable[..., Playground]) -> None:
+    ours = playground()
+    ours.set_source("first")
+    sync = ours.installation.start_sync()
+    sync.wait_ready()
+    team = ours.namespace(selected=False)
+    ours.apply(team, "ResourceQuota", "none", {"spec": {"hard": {"secrets": "0"}}})
+    counted = f"/api/v1/namespaces/{team}/resourcequotas/none"
+    eventually(lambda: ours.cluster.api.call("GET", counted).get("status", {}).get("hard") == {"secrets": "0"})
+    ours.opt(team, "enabled")
+
+    def step(gate: str) -> dict[str, Any]:
+        return next(each for each in explained(ours, f"ns/{team}", team)["steps"] if each["gate"] == gate)
+
+    found = eventually(lambda: step("copy"), lambda seen: "quota" in seen["why"])
+    assert found["reason"] == "copy-due"
+    assert found["advice"] == f"kubectl get events -n {team} --field-selector reason=CopyDenied"
+    assert "quota" in step("ServiceAccounts")["why"]
+    assert sync.stop() == 0
+    found = step("copy")
+    assert "no replica of sync holds the Lease" in found["why"]
+    assert "within seconds" not in found["advice"]
+
+
 # With few rights
 
 

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING
 
 from webhook.core.actions import AddReferences, Finding, FindingReason
 from webhook.core.gates import decide, selected_pull_secrets
-from webhook.core.inject import Subject
+from webhook.core.inject import References, Subject
 from webhook.core.managedfields import SETTLED, HandBackNeed, needed
 from webhook.core.model import OPT_OUT_VALUE, PodPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from webhook.core.inject import References
     from webhook.core.model import Configuration
     from webhook.core.selection import Namespace
     from webhook.core.state import NamespaceState, ServiceAccount
@@ -111,6 +110,12 @@ def hand_back_need(account: ServiceAccount, due: Collection[str]) -> HandBackNee
     return needed(account.ownership, ours=ours, entries=account.references.count)
 
 
+def subject_of(account: ServiceAccount) -> Subject:
+    """Return a ServiceAccount as decisions read it; a list that cannot be read counts as absent."""
+    references = References() if account.references is None else account.references
+    return Subject("ServiceAccount", account.name, account.namespace, account.labels, {}, references)
+
+
 def _add(account: ServiceAccount, missing: tuple[str, ...], allowed: Collection[str]) -> Iterator[AddReferences]:
     names = tuple(name for name in missing if name in allowed)
     if names:
@@ -128,15 +133,7 @@ def _lacking(account: ServiceAccount, configuration: Configuration, namespace: N
     """Return the names that a ServiceAccount should reference and does not, however long its list is."""
     if account.references is None or account.terminating:
         return ()
-    subject = Subject(
-        kind="ServiceAccount",
-        name=account.name,
-        namespace=namespace.name,
-        labels=account.labels,
-        annotations={},
-        references=account.references,
-    )
-    return decide(subject, configuration, namespace).added
+    return decide(subject_of(account), configuration, namespace).added
 
 
 def _given_to_pods(configuration: Configuration) -> frozenset[str]:

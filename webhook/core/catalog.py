@@ -138,7 +138,7 @@ CATALOG: Mapping[str, ReasonText] = {
     ),
     "copy-due": ReasonText(
         "the copy would be written",
-        "nothing, `sync` writes it within seconds; if it does not, see whether `sync` runs and has a leader",
+        "nothing, `sync` writes it within seconds while it runs; if it does not: `pullsecrets check`",
     ),
     "copy-current": ReasonText(
         "the copy is there with the right content",
@@ -161,8 +161,7 @@ CATALOG: Mapping[str, ReasonText] = {
     ),
     "reference-due": ReasonText(
         "a ServiceAccount lacks a reference that is due",
-        "nothing, `sync` adds it within seconds once the copy is there; if it does not, see whether `sync` runs "
-        "and has a leader",
+        "nothing, `sync` adds it within seconds when the copy is there; if it does not: `pullsecrets check`",
     ),
     "registry-not-covered": ReasonText(
         "no pull secret that the Pod gets has a credential for the registry of an image",

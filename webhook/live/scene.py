@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from webhook.core.coverage import registries_for
@@ -19,6 +19,7 @@ from webhook.kube.objects import Shapes
 from webhook.kube.resources import PODS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.wire import decoder
 from webhook.live.namespaces import read_namespace
+from webhook.live.obstacles import read_writer
 from webhook.live.reach import registration_of
 from webhook.live.secrets import read_copy, read_sources
 
@@ -56,7 +57,8 @@ def explain_live(reader: Reader, installed: Installed, kind: str, name: str, nam
     if kind == "Namespace":
         found = read_namespace(reader, name)
         accounts = read_accounts(reader, installed.configuration, name)
-        return explain_namespace(_scene(reader, installed, found, accounts), name)
+        scene = _scene(reader, installed, found, accounts or ())
+        return explain_namespace(replace(scene, accounts_seen=accounts is not None), name)
     found = read_namespace(reader, namespace)
     subject = _subject(reader, kind, name, namespace)
     if subject is None:
@@ -64,15 +66,15 @@ def explain_live(reader: Reader, installed: Installed, kind: str, name: str, nam
     return explain_subject(_scene(reader, installed, found, ()), subject)
 
 
-def read_accounts(reader: Reader, configuration: Configuration, namespace: str) -> tuple[ServiceAccount, ...]:
-    """Return the ServiceAccounts of a namespace; none where they may not be listed, which is told."""
+def read_accounts(reader: Reader, configuration: Configuration, namespace: str) -> tuple[ServiceAccount, ...] | None:
+    """Return the ServiceAccounts of a namespace; None where they may not be listed, which is told."""
     try:
         shapes = Shapes(scope_of(configuration))
         objects = reader.each(Collection(SERVICE_ACCOUNTS, namespace), shapes.service_account)
         return tuple(shapes.to_service_account(each) for each in objects)
     except Forbidden:
         reader.lacks("list", "serviceaccounts", namespace)
-        return ()
+        return None
 
 
 def _subject(reader: Reader, kind: str, name: str, namespace: str) -> Subject | None:
@@ -104,7 +106,13 @@ def _scene(reader: Reader, installed: Installed, namespace: Namespace, accounts:
         unseen_copies=copies.unseen,
     )
     registries = registries_for(configuration, sources) | copies.registries
-    return Scene(world, exists=True, registration=registration_of(reader, installed), registries=registries)
+    return Scene(
+        world,
+        exists=True,
+        registration=registration_of(reader, installed),
+        registries=registries,
+        writer=read_writer(reader, installed, namespace.name),
+    )
 
 
 def _read_copies(reader: Reader, installed: Installed, namespace: Namespace) -> _Copies:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from webhook.core.catalog import advice
 from webhook.core.explain.gates import applying_steps, namespace_steps, object_steps, pull_secret_steps
+from webhook.core.explain.obstacle import UNKNOWN_WRITER, Writer
 from webhook.core.explain.references import account_steps, copy_step, coverage_step, reference_step
 from webhook.core.explain.registration import registration_steps, selection_steps
 from webhook.core.explain.step import Explanation, Step, Verdict
@@ -15,7 +16,7 @@ from webhook.core.model import Reason
 from webhook.core.preview.deciding import decide_in
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from webhook.core.explain.registration import Registration
     from webhook.core.gates import Decision
@@ -31,13 +32,16 @@ class Scene:
 
     ``exists`` tells whether objects are judged as they are in a cluster, or as if they were created now from a file;
     ``registration`` is None where there is no cluster. ``registries`` holds what each pull secret has credentials for,
-    where that is known.
+    where that is known; ``writer`` is what is known of the controller in the namespace.
     """
 
     world: World
     exists: bool = False
     registration: Registration | None = None
     registries: Mapping[str, Collection[str]] = field(default_factory=dict)
+    writer: Writer = UNKNOWN_WRITER
+    accounts_seen: bool = True
+    """Whether the ServiceAccounts of the namespace were read."""
 
 
 def explain_subject(scene: Scene, subject: Subject) -> Explanation:
@@ -90,8 +94,8 @@ def _pull_secret_steps(scene: Scene, subject: Subject, decision: Decision) -> It
         reason = dict(decision.gates)[entry.name]
         if reason not in _REFERENCED:
             continue
-        yield reference_step(subject, entry.name, reason, exists=scene.exists)
-        step = copy_step(world, subject.namespace, entry.name, exists=scene.exists)
+        step = copy_step(world, subject.namespace, entry.name, scene.writer, exists=scene.exists)
+        yield reference_step(subject, entry.name, reason, step, scene.writer, exists=scene.exists)
         if step is not None:
             yield step
         if entry.name in scene.registries:
@@ -113,7 +117,17 @@ def _namespace_steps(scene: Scene, name: str) -> Iterator[Step]:
         yield from applying_steps(state.namespace, world.configuration, decision, entry)
         if entry.name not in decision.added:
             continue
-        step = copy_step(world, name, entry.name, exists=scene.exists)
+        step = copy_step(world, name, entry.name, scene.writer, exists=scene.exists)
         if step is not None:
             yield step
-        yield from account_steps(world.plans[name], entry.name, exists=scene.exists)
+        yield from _account_steps(scene, name, entry.name, step)
+
+
+def _account_steps(scene: Scene, namespace: str, pull_secret: str, copy: Step | None) -> Iterable[Step]:
+    if not scene.accounts_seen:
+        why = "they may not be listed, so it is not known which of them lack it"
+        todo = "have somebody with the right look, or be given list on serviceaccounts"
+        return [Step("ServiceAccounts", Verdict.UNKNOWN, why, advice=todo, pull_secret=pull_secret)]
+    world = scene.world
+    state, plan = world.states[namespace], world.plans[namespace]
+    return account_steps(state, plan, world.configuration, pull_secret, copy, scene.writer, exists=scene.exists)

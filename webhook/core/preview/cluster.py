@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from webhook.core.actions import FindingReason
+from webhook.core.backfill import subject_of
 from webhook.core.inject import References, Subject
 from webhook.core.model import Reason
 from webhook.core.plan import plan_namespace
@@ -67,7 +68,7 @@ class Forecaster:
         return plan_namespace(state, self.configuration, hashes_for(self._expected, state.copies))
 
     def _of_account(self, namespace: Namespace, account: ServiceAccount, plan: NamespacePlan) -> Row:
-        subject = _subject(namespace, account)
+        subject = subject_of(account)
         written, removed = _added(plan, account), _removed(plan, account)
         decision = decide_in(namespace, subject, self.configuration)
         added = written
@@ -130,14 +131,3 @@ def _changed(added: Sequence[str], removed: Sequence[str]) -> tuple[Effect, str,
     gone = f"the copy of {listed(removed)} goes" if removed else ""
     reason = Reason.INJECTED if added else PreviewReason.COPY_NOT_WANTED
     return Effect.REFERENCES, reason, "; ".join(filter(None, (due, gone)))
-
-
-def _subject(namespace: Namespace, account: ServiceAccount) -> Subject:
-    return Subject(
-        kind="ServiceAccount",
-        name=account.name,
-        namespace=namespace.name,
-        labels=account.labels,
-        annotations={},
-        references=account.references or References(),
-    )

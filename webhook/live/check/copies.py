@@ -9,10 +9,11 @@ from webhook.core.actions import FindingReason
 from webhook.core.credential import SourceReason
 from webhook.core.preview.row import Effect, PreviewReason
 from webhook.live.check.outcome import Check, Context, Outcome, finding, note, unknown
+from webhook.live.obstacles import read_reports
 from webhook.live.secrets import read_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from webhook.core.preview.row import Row
 
@@ -31,6 +32,10 @@ _SENTENCES = {
 
 
 def _look(context: Context) -> Iterator[Outcome]:
+    reports: dict[str, str] = {}
+    for report in sorted(read_reports(context.reader, None), key=lambda each: each.at):
+        if report.is_current(context.now):
+            reports[report.namespace] = report.obstacle().why
     found: dict[str, list[str]] = defaultdict(list)
     for row in context.forecast().rows:
         if row.reason in _SOURCES:
@@ -44,7 +49,7 @@ def _look(context: Context) -> Iterator[Outcome]:
         if code == "?":
             yield unknown("PSW050", f"Secrets may not be read: {_few(names)}")
         else:
-            yield from _findings(code, names)
+            yield from _findings(code, names, reports)
 
 
 def _look_at_entries(context: Context) -> Iterator[Outcome]:
@@ -69,9 +74,11 @@ def _code(row: Row) -> str:
     return {Effect.CREATE: "PSW050", Effect.UPDATE: "PSW051", Effect.REFERENCES: "PSW053"}.get(row.effect, "")
 
 
-def _findings(code: str, names: list[str]) -> Iterator[Outcome]:
+def _findings(code: str, names: list[str], reports: Mapping[str, str]) -> Iterator[Outcome]:
+    """Yield the first of them, each with what the controller has reported about its namespace."""
     for name in names[:SHOWN]:
-        yield finding(code, _SENTENCES[code].format(name))
+        sentence, report = _SENTENCES[code].format(name), reports.get(name.partition("/")[0])
+        yield finding(code, f"{sentence}: {report}" if report else sentence)
     if len(names) > SHOWN:
         yield finding(code, f"and {len(names) - SHOWN} more")
 

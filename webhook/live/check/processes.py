@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from webhook import __version__
-from webhook.kube.lease import Lease
-from webhook.kube.resources import LEASES, Resource
+from webhook.core.explain.obstacle import SKEW
+from webhook.kube.resources import Resource
 from webhook.kube.wire import ObjectMeta, decoder
 from webhook.live.check.outcome import Check, Context, Outcome, finding, note
+from webhook.live.obstacles import read_holder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DEPLOYMENTS = Resource("/apis/apps/v1", "Deployment", "deployments")
-SKEW = timedelta(seconds=5)
-"""How far two clocks may be apart: the Lease bears no more than that, certificates bear minutes."""
-
 _VERSION_LABEL = "app.kubernetes.io/version"
 
 
@@ -53,7 +51,6 @@ class Deployment(msgspec.Struct, frozen=True):
 
 
 _decode_deployment: Callable[[bytes], Deployment] = decoder(Deployment)
-_decode_lease: Callable[[bytes], Lease] = decoder(Lease)
 
 
 def _look(context: Context) -> Iterator[Outcome]:
@@ -73,23 +70,13 @@ def _look(context: Context) -> Iterator[Outcome]:
 
 
 def _leader(context: Context) -> Iterator[Outcome]:
-    installed = context.installed
-    name = f"{installed.fullname}-sync"
-    content = context.reader.one(LEASES, name, installed.release.namespace)
-    spec = None if content is None else _decode_lease(content).spec
-    if spec is None or not spec.holder_identity or not spec.renew_time:
-        yield finding("PSW060", f"nobody holds Lease {installed.release.namespace}/{name}: no copy is kept up to date")
-        return
-    renewed = datetime.fromisoformat(spec.renew_time)
-    age = context.now - renewed
-    if age > timedelta(seconds=spec.lease_duration_seconds or 0):
-        yield finding(
-            "PSW060", f"{spec.holder_identity} has not renewed its Lease since {renewed:%Y-%m-%d %H:%M:%S} UTC"
-        )
-    if -age > SKEW:
-        yield finding(
-            "PSW063", f"the clock of {spec.holder_identity} is {-age.total_seconds():.0f} s ahead of this one"
-        )
+    holder = read_holder(context.reader, context.installed)
+    obstacle = holder.obstacle(context.now)
+    if obstacle is not None:
+        yield finding("PSW060", f"{obstacle.why}: copies and references are not kept up to date; {obstacle.advice}")
+    if holder.renewed is not None and holder.renewed - context.now > SKEW:
+        ahead = (holder.renewed - context.now).total_seconds()
+        yield finding("PSW063", f"the clock of {holder.identity} is {ahead:.0f} s ahead of this one")
 
 
 def _deployments(context: Context) -> Iterator[Deployment]:

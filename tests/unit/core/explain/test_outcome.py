@@ -383,3 +383,25 @@ def test_the_steps_are_those_of_the_decision(
         assert referenced == any(step.gate == "reference" for step in found.steps if step.pull_secret == name)
     assert all(step.reason in CATALOG for step in found.steps if step.reason)
     assert all(step.advice for step in found.steps if step.verdict is Verdict.STOP)
+
+
+def test_a_namespace_without_any_reference_does_not_pass_because_nothing_is_planned() -> None:
+    missing = {"registry": Expected(None, "the source is missing")}
+    lacking = [ServiceAccount("team-a", name, "1", {}, References()) for name in ("default", "builder")]
+    found = explain_namespace(scene(accounts=lacking, expected=missing), "team-a")
+    step = next(each for each in found.steps if each.gate == "ServiceAccounts")
+    assert (step.verdict, step.reason) == (Verdict.STOP, "reference-due")
+    assert step.why == "default and builder lack it, and there is no copy to reference"
+    assert "within seconds" not in step.advice
+
+
+def test_service_accounts_that_were_not_read_are_not_said_to_be_in_order() -> None:
+    found = explain_namespace(scene(copy(), accounts_seen=False), "team-a")
+    step = next(each for each in found.steps if each.gate == "ServiceAccounts")
+    assert step.verdict is Verdict.UNKNOWN
+
+
+def test_a_namespace_whose_service_accounts_are_all_excluded_says_so() -> None:
+    found = explain_namespace(scene(copy()), "team-a")
+    step = next(each for each in found.steps if each.gate == "ServiceAccounts")
+    assert (step.verdict, step.why) == (Verdict.PASS, "the namespace has none that is included")
