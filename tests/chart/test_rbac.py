@@ -51,6 +51,7 @@ def test_sync_has_exactly_the_rights_of_its_work() -> None:
             (None, {**OWN_CONFIGURATION, "verbs": [*READ, "patch"]}),
             (NAMESPACE, {**LEASE, "verbs": ["get", "create", "patch"]}),
             (NAMESPACE, core("secrets", READ, ["harbor", "ghcr"])),
+            (NAMESPACE, core("secrets", ["get", "create", "patch"], [f"{FULLNAME}-state"])),
             (NAMESPACE, core("secrets", [*READ, "create", "patch"], [f"{FULLNAME}-tls", f"{FULLNAME}-ca"])),
         ]
     )
@@ -86,6 +87,7 @@ def test_cleanup_takes_away_and_makes_nothing_but_the_lease() -> None:
             (None, core("serviceaccounts", ["get", "list", "patch"])),
             (None, core("secrets", ["get", "list", "delete"], COPIES)),
             (NAMESPACE, {**LEASE, "verbs": ["get", "create", "patch", "delete"]}),
+            (NAMESPACE, core("secrets", ["get", "delete"], [f"{FULLNAME}-state"])),
             (NAMESPACE, core("secrets", ["get", "delete"], [f"{FULLNAME}-tls", f"{FULLNAME}-ca"])),
         ]
     )
@@ -96,7 +98,8 @@ def test_without_names_there_is_no_rule_about_copies_or_sources() -> None:
     rendered = render({"pullSecrets": [], "retired": []})
     for component in ("sync", "cleanup"):
         secrets = [rule for _, rule in rendered.rights(component) if "secrets" in rule["resources"]]
-        assert [rule["resourceNames"] for rule in secrets] == [[f"{FULLNAME}-tls", f"{FULLNAME}-ca"]]
+        own = [[f"{FULLNAME}-state"], [f"{FULLNAME}-tls", f"{FULLNAME}-ca"]]
+        assert sorted(rule["resourceNames"] for rule in secrets) == own
 
 
 @pytest.mark.parametrize(
@@ -106,10 +109,10 @@ def test_where_somebody_else_keeps_the_certificate_sync_has_no_right_to_it(mode:
     rendered = render({**SAMPLE, **mode})
     rights = rendered.rights("sync")
     names = {name for _, rule in rights for name in rule.get("resourceNames", ())}
-    assert names == {*COPIES, "harbor", "ghcr", f"{FULLNAME}-sync"}
+    assert names == {*COPIES, "harbor", "ghcr", f"{FULLNAME}-sync", f"{FULLNAME}-state"}
     assert not [rule for _, rule in rights if rule["resources"] == ["mutatingwebhookconfigurations"]]
     taken = {name for _, rule in rendered.rights("cleanup") for name in rule.get("resourceNames", ())}
-    assert taken == {*COPIES, FULLNAME, f"{FULLNAME}-sync"}
+    assert taken == {*COPIES, FULLNAME, f"{FULLNAME}-sync", f"{FULLNAME}-state"}
     assert rendered.rights("webhook") == render(SAMPLE).rights("webhook")
 
 

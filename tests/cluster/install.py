@@ -70,6 +70,10 @@ class Installation:
         return f"{self.fullname}-ca"
 
     @property
+    def state_secret(self) -> str:
+        return f"{self.fullname}-state"
+
+    @property
     def lease(self) -> str:
         return f"{self.fullname}-sync"
 
@@ -100,6 +104,7 @@ class Installation:
             f"--namespace={self.namespace}",
             f"--release={self.release}",
             f"--lease-name={self.lease}",
+            f"--state-secret={self.state_secret}",
             *(issuing if mode == "self-managed" else ()),
         ]
 

@@ -75,6 +75,15 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
         str,
         typer.Option("--lease-name", envvar="PULLSECRETS_LEASE_NAME", metavar="NAME", help="The Lease to hold."),
     ] = "pull-secret-webhook-sync",
+    state_secret: Annotated[
+        str,
+        typer.Option(
+            "--state-secret",
+            envvar="PULLSECRETS_STATE_SECRET",
+            metavar="NAME",
+            help="The Secret of the release namespace in which the last good contents are kept.",
+        ),
+    ] = "pull-secret-webhook-state",  # noqa: S107 - the name of a Secret
     webhook_configuration: Annotated[
         str,
         typer.Option(
@@ -164,6 +173,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             workers=workers,
             writes_per_second=writes_per_second,
             lease_name=lease_name if leader_elect else None,
+            state_secret=state_secret,
             certificates=certificates,
             lifetimes=lifetimes,
         )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webhook.core.coverage import registries_of
+from webhook.core.ownership import is_a_copy
 from webhook.core.preview.secrets import Sources
-from webhook.errors import Forbidden
+from webhook.core.state_document import STATE_SUFFIX, StateDocument, decode_document
+from webhook.errors import Forbidden, SourceInvalid
 from webhook.kube.resources import SECRETS, Collection
 from webhook.sync.shapes import SecretObject, decode_secret, to_copy
 from webhook.sync.sources import absent_source, read_source
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
     from webhook.core.dockerconfig import Credentials
     from webhook.core.state import Copy
-    from webhook.errors import SourceInvalid
     from webhook.live.reader import Reader
     from webhook.live.release import Installed
     from webhook.sync.release import Release
@@ -32,7 +33,17 @@ def read_sources(reader: Reader, installed: Installed) -> Sources:
             outcome = source.problem or source.credentials
             if outcome is not None:
                 read[name] = outcome
-    return Sources(read)
+    usable = all(not isinstance(source, SourceInvalid) for source in read.values())
+    return Sources(read, {} if usable else read_state(reader, installed).last_good)
+
+
+def read_state(reader: Reader, installed: Installed) -> StateDocument:
+    """Return what the controller has stored; empty where there is nothing, or where it may not be read."""
+    content, _ = reader.optional(SECRETS, f"{installed.fullname}{STATE_SUFFIX}", installed.release.namespace)
+    secret = decode_secret(content) if content is not None else None
+    if secret is None or not is_a_copy(secret.metadata.labels or {}):
+        return StateDocument()
+    return decode_document(secret.data or {})
 
 
 def read_copy(reader: Reader, release: Release, name: str, namespace: str) -> tuple[Copy | None, frozenset[str], bool]:

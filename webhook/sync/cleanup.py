@@ -1,7 +1,8 @@
 """``pullsecrets cleanup``: what the chart's pre-delete hook runs, so that ``helm uninstall`` leaves nothing behind.
 
 In this order: the webhook configuration, so that nothing is injected any more; the Lease, so that no sync loop puts
-back what is taken away; references and copies of every namespace; the certificate. Safe to repeat, from any point.
+back what is taken away; references and copies of every namespace; the state and the certificate. Safe to repeat, from
+any point.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import structlog
 from webhook.config.file import ConfigurationFile
 from webhook.core.backoff import delay
 from webhook.core.ownership import is_a_copy
+from webhook.core.state_document import STATE_SUFFIX
 from webhook.errors import ApiError, Forbidden, NotFound, UsageError
 from webhook.kube.connect import connect
 from webhook.kube.hold import TERM_SECONDS, OwnerReference, delete_lease, take_lease
@@ -77,9 +79,9 @@ class Settings:
         return f"{self.webhook_configuration}-sync"
 
     @property
-    def certificate_secrets(self) -> tuple[str, str]:
-        """The Secrets of the serving certificate and of its authority."""
-        return f"{self.webhook_configuration}-tls", f"{self.webhook_configuration}-ca"
+    def own_secrets(self) -> tuple[str, ...]:
+        """The Secrets that sync keeps for itself: its state, the serving certificate and its authority."""
+        return tuple(f"{self.webhook_configuration}{suffix}" for suffix in (STATE_SUFFIX, "-tls", "-ca"))
 
 
 class _Owner(msgspec.Struct, frozen=True):
@@ -139,8 +141,8 @@ class _Cleanup:
             log.warning("left to the owner of a finalizer", what=what)
         if left:
             return left
-        for secret in self._settings.certificate_secrets:
-            self._insist(partial(self._delete_certificate, secret), f"Secret {self._path(secret)}")
+        for secret in self._settings.own_secrets:
+            self._insist(partial(self._delete_own, secret), f"Secret {self._path(secret)}")
         if lease is not None:
             self._insist(partial(delete_lease, self._client, lease), f"Lease {self._path(self._settings.lease)}")
         return []
@@ -179,18 +181,18 @@ class _Cleanup:
         kind = SERVICE_ACCOUNTS
         return OwnerReference(kind.api_version, kind.kind, self._settings.lease, found[0]) if found else None
 
-    def _delete_certificate(self, name: str) -> None:
+    def _delete_own(self, name: str) -> None:
         namespace = self._settings.release.namespace
-        metadata = self._certificate(name)
+        metadata = self._own(name)
         if metadata is None:
             return
         try:
             self._client.delete(SECRETS, name, namespace, uid=metadata.uid, resource_version=metadata.resource_version)
         except NotFound:
             return
-        log.info("certificate deleted", namespace=namespace, secret=name)
+        log.info("secret deleted", namespace=namespace, secret=name)
 
-    def _certificate(self, name: str) -> ObjectMeta | None:
+    def _own(self, name: str) -> ObjectMeta | None:
         """Return a Secret that sync has made; None where there is none, or it is somebody else's."""
         namespace = self._settings.release.namespace
         try:
@@ -198,8 +200,12 @@ class _Cleanup:
         except NotFound:
             return None
         except Forbidden:
-            # The chart gives the right to it exactly where sync keeps the certificate.
-            log.info("secret left alone: somebody else keeps the certificate", namespace=namespace, secret=name)
+            # The chart gives the right to it exactly where sync keeps it.
+            log.info(
+                "secret left alone: there is no right to it, so somebody else keeps it",
+                namespace=namespace,
+                secret=name,
+            )
             return None
         if not is_a_copy(metadata.labels or {}):
             log.info("secret left alone: sync has not made it", namespace=namespace, secret=name)

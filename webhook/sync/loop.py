@@ -25,6 +25,7 @@ from webhook.sync.outcome import Result, result_of
 from webhook.sync.planner import Planner
 from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
 from webhook.sync.sources import SourceBook
+from webhook.sync.state_keeper import StateKeeper
 from webhook.sync.writes import Deposed, Unfinished, Writes
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ CONFLICT_ATTEMPTS = 5
 class SyncLoop:
     """Keeps every selected namespace as the configuration wants it, while ``may_write()``.
 
+    The last good contents are kept in the Secret ``state_secret`` of the release namespace, if one is named.
+
     On a process that stands by, the caches are filled and the queue gathers names all the same: so a takeover begins
     with the first write, not with a list of the whole cluster.
     """
@@ -67,6 +70,7 @@ class SyncLoop:
         metrics: SyncMetrics,
         may_write: Callable[[], bool],
         logins: Logins | None = None,
+        state_secret: str = "",
     ) -> None:
         self.configuration = configuration
         self.notices = Notices(recorder, release)
@@ -74,10 +78,13 @@ class SyncLoop:
         self._metrics = metrics
         self.logins = logins
         told = self.notices
-        self.sources = SourceBook(self.look_at_everything, told.source_changed, told.clashed, told.refused, logins)
+        self.sources = SourceBook(self._contents_changed, told.source_changed, told.clashed, told.refused, logins)
         if logins is not None:
             logins.told = told.login_refused
         self.caches = Caches(client, release, self.sources, self.queue.add, self.look_at_everything, self._watch_broke)
+        self._state = (
+            StateKeeper(client, release, state_secret, self.sources, may_write, self.notices) if state_secret else None
+        )
         self.ledger, self.contention, self.full_pass = Ledger(), Contention(self.notices.undone), FullPass()
         self._planner = Planner(self.caches, self.contention, Grace(), self.ledger, self.notices)
         writes = Writes(client, release, self.caches, self.contention, may_write, metrics.wrote)
@@ -98,11 +105,15 @@ class SyncLoop:
             self.threads.start(self._work, f"worker {number}")
         self.threads.start(self._pass_regularly, "full pass")
         self.threads.start(self._take_workers_back, "fairness")
+        if self._state is not None:
+            self.threads.start(partial(self._state.run, self._stopping), "state")
 
     def stop(self, timeout: float) -> None:
         """Let the workers finish the write they are at, and end, for at most ``timeout`` seconds."""
         self._stopping.set()
         self._leading.set()
+        if self._state is not None:
+            self._state.changed()
         self._breaker.close()
         self.queue.close()
         self.threads.join(timeout)
@@ -122,6 +133,8 @@ class SyncLoop:
     def lead(self, leading: bool) -> None:
         """Begin to write, or stop: told by the election."""
         self.notices.lead(leading)
+        if self._state is not None:
+            self._state.lead(leading)
         if leading:
             self.ledger.clear()
             self._failure_groups.clear()
@@ -146,6 +159,11 @@ class SyncLoop:
         self.full_pass.begin(names)
         self.queue.add(*filter(self._enforces, names), lane=Lane.URGENT)
         self.queue.add_all(names)
+
+    def _contents_changed(self) -> None:
+        if self._state is not None:
+            self._state.changed()
+        self.look_at_everything()
 
     def _enforces(self, namespace: str) -> bool:
         return any(account.enforces for account in self.caches.service_accounts.of_namespace(namespace).values())

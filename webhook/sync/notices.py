@@ -216,6 +216,21 @@ class Notices:
         )
         self._tell(_namespace(self._release.namespace), "PullSecretForgotten", message)
 
+    def state_unreadable(self, secret: str, problem: str) -> None:
+        """Record that the stored state, or a part of it, cannot be used; it is written again."""
+        log.warning("state unreadable", secret=secret, cause=problem)
+        message = (
+            f'Secret "{secret}", which keeps the last good contents, was changed by somebody: {problem}. This is '
+            f"ignored, and written again from the sources"
+        )
+        self._tell(_namespace(self._release.namespace), "StateUnreadable", message)
+
+    def state_not_stored(self, secret: str, problem: str) -> None:
+        """Record that the last good contents cannot be stored, so that a restart forgets them."""
+        log.warning("state not stored", secret=secret, cause=problem)
+        message = f'the last good contents cannot be kept in Secret "{secret}": {problem}'
+        self._tell(_namespace(self._release.namespace), "StateNotStored", message)
+
     def watch_broke(self, collection: Collection, cause: str) -> None:
         """Record that something may not be watched; that a watch breaks otherwise is no news."""
         if cause == Forbidden.__name__:

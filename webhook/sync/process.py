@@ -108,7 +108,14 @@ class _Process:
         self._election = self._make_election(settings)
         self._logins = _make_logins() if settings.login_seconds is not None else None
         self._loop = SyncLoop(
-            client, settings.release, configuration, self._recorder, metrics, self._may_write, self._logins
+            client,
+            settings.release,
+            configuration,
+            self._recorder,
+            metrics,
+            self._may_write,
+            self._logins,
+            settings.state_secret,
         )
         self._threads = Threads(self._stopping)
         for name, threads in (("sync threads", self._loop.threads), ("process threads", self._threads)):

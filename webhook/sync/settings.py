@@ -25,6 +25,8 @@ class Settings:
     writes_per_second: int
     lease_name: str | None
     """None runs without an election: this process is the only one."""
+    state_secret: str
+    """The Secret of the release namespace that keeps the last good contents."""
     certificates: CertificateNames | None
     """None leaves the certificate and the caBundle to somebody else."""
     lifetimes: Lifetimes

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from webhook.core.credential import SourceReason
 from webhook.core.dockerconfig import Credentials, content_hash, merge, parse_source, render
+from webhook.core.state_document import LastGood, SourceVersion
 from webhook.errors import SourceInvalid
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ class SourceBook:
     version that arrived last counts: an older version never replaces a newer one, however late its judgement is.
 
     Fail static: while any source of a pull secret is absent or invalid, there is no content, and copies that exist
-    are left as they are. New ones are made of the last good content that this process has seen.
+    are left as they are. New ones are made of the last good content: see :mod:`webhook.sync.state_keeper`.
     """
 
     def __init__(
@@ -89,18 +91,20 @@ class SourceBook:
         clashed: Callable[[str, Sequence[Clash]], None],
         refused: Callable[[str, SourceInvalid], None] = lambda *_: None,
         judge: Judge | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC).replace(microsecond=0),
     ) -> None:
         self._changed = changed
         self._told = told
         self._clashed = clashed
         self._refused = refused
         self._judge = judge
+        self._clock = clock
         self._lock = threading.Lock()
         self._arrived: dict[str, Source] = {}
         self._sources: dict[str, Source] = {}
         self._pull_secrets: tuple[PullSecret, ...] = ()
         self._made = _Made()
-        self._last_good: dict[str, tuple[tuple[str, ...], Content]] = {}
+        self._last_good: dict[str, LastGood] = {}
 
     def configure(self, configuration: Configuration) -> None:
         """Take the pull secrets of a new configuration."""
@@ -109,7 +113,7 @@ class SourceBook:
             self._last_good = {
                 entry.name: kept
                 for entry in configuration.pull_secrets
-                if (kept := self._last_good.get(entry.name)) is not None and kept[0] == entry.sources
+                if (kept := self._last_good.get(entry.name)) is not None and kept.source_names == entry.sources
             }
             # What is no longer watched grows stale: named again later, it must be read again first.
             self._sources = {name: self._sources[name] for name in configuration.source_names if name in self._sources}
@@ -153,6 +157,26 @@ class SourceBook:
     def _is_latest(self, source: Source) -> bool:
         latest = self._arrived.get(source.name)
         return latest is not None and (latest.uid, latest.resource_version) == (source.uid, source.resource_version)
+
+    def restore(self, stored: Mapping[str, LastGood]) -> None:
+        """Take over what another process has stored, where this one knows nothing later of the same sources."""
+        with self._lock:
+            for entry in self._pull_secrets:
+                content, known = stored.get(entry.name), self._last_good.get(entry.name)
+                if content is None or content.source_names != entry.sources:
+                    continue
+                if known is None or content.is_later(known):
+                    self._last_good[entry.name] = content
+                elif content.is_same(known):
+                    self._last_good[entry.name] = replace(known, time=content.time)
+            before, self._made = self._made, self._make()
+        if before.last_good != self._made.last_good:
+            self._changed()
+
+    def stored_contents(self) -> Mapping[str, LastGood]:
+        """Return what has to be stored: the last good content of each pull secret that ever had one."""
+        with self._lock:
+            return dict(self._last_good)
 
     def tell_again(self) -> None:
         """Tell once more what is wrong with sources and what is made of them."""
@@ -221,9 +245,17 @@ class SourceBook:
             else:
                 made.contents[entry.name] = content
                 made.hashes[entry.name] = content.hash
-                self._last_good[entry.name] = (entry.sources, content)
-        made.last_good.update({name: kept[1] for name, kept in self._last_good.items() if name in made.problems})
+                self._remember(entry, sources, content)
+        for name in made.problems:
+            if (kept := self._last_good.get(name)) is not None:
+                made.last_good[name] = Content(kept.payload, content_hash(kept.payload))
         return made
+
+    def _remember(self, entry: PullSecret, sources: Sequence[Source], content: Content) -> None:
+        versions = tuple(SourceVersion(source.name, source.uid, source.resource_version) for source in sources)
+        known, now = self._last_good.get(entry.name), LastGood(content.payload, versions, self._clock())
+        since = known.time if known is not None and known.is_same(now) else now.time
+        self._last_good[entry.name] = replace(now, time=since)
 
 
 @dataclass(frozen=True, slots=True)

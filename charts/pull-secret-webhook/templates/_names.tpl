@@ -20,6 +20,7 @@
 {{- define "pull-secret-webhook.cleanupName" -}}{{ include "pull-secret-webhook.fullname" . }}-cleanup{{- end -}}
 {{- define "pull-secret-webhook.tlsSecret" -}}{{ include "pull-secret-webhook.fullname" . }}-tls{{- end -}}
 {{- define "pull-secret-webhook.caSecret" -}}{{ include "pull-secret-webhook.fullname" . }}-ca{{- end -}}
+{{- define "pull-secret-webhook.stateSecret" -}}{{ include "pull-secret-webhook.fullname" . }}-state{{- end -}}
 {{/* Not that of sync: what each would leave of the other's, after a change of the mode, makes no chain. */}}
 {{- define "pull-secret-webhook.issuerSecret" -}}{{ include "pull-secret-webhook.fullname" . }}-issuer{{- end -}}
 

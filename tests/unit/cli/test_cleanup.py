@@ -51,7 +51,7 @@ def test_the_flags_are_what_is_done_and_nothing_left_is_a_zero(
     assert answer(capsys, 0, config, "--namespace=psw", *flags) == ""
     (settings,) = seen
     assert (settings.release.name, settings.release.namespace, settings.context) == ("r", "psw", "c")
-    assert (settings.lease, settings.certificate_secrets) == ("full-sync", ("full-tls", "full-ca"))
+    assert (settings.lease, settings.own_secrets) == ("full-sync", ("full-state", "full-tls", "full-ca"))
     assert settings.timeout == 90.0
 
 

@@ -69,7 +69,13 @@ def copy_step(world: World, namespace: str, pull_secret: str, writer: Writer, *,
     state, plan = world.states[namespace], world.plans[namespace]
     rows = copy_rows(state, plan, world.configuration, world.expected, world.unseen_copies)
     row = next((row for row in rows if row.title == f"Secret/{pull_secret}" and row.effect is not Effect.DELETE), None)
-    return None if row is None else _copy_step(row, pull_secret, writer, exists=exists)
+    if row is None:
+        return None
+    last_good = world.expected[pull_secret].last_good
+    if row.effect is Effect.CREATE and exists and last_good is not None:
+        reason, why = FindingReason.SOURCE_UNAVAILABLE, f"the copy is not there yet; it is to be {row.why}"
+        return Step("copy", Verdict.STOP, why, reason, advice(reason), pull_secret)
+    return _copy_step(row, pull_secret, writer, exists=exists)
 
 
 def _copy_step(row: Row, pull_secret: str, writer: Writer, *, exists: bool) -> Step:

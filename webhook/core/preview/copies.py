@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webhook.core.actions import FindingReason
+from webhook.core.dockerconfig import content_hash
 from webhook.core.gates import decide_namespace
 from webhook.core.model import Reason
 from webhook.core.preview.row import Effect, PreviewReason, Row
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from webhook.core.model import Configuration, PullSecret
     from webhook.core.preview.secrets import Expected
     from webhook.core.state import Copy, NamespaceState
+    from webhook.core.state_document import LastGood
 
 HASH_OF_UNSEEN = "unseen"
 """Stands for a content that is not known, where there is no copy to compare it with."""
@@ -25,12 +27,18 @@ HASH_OF_UNSEEN = "unseen"
 def hashes_for(expected: Mapping[str, Expected], copies: Mapping[str, Copy]) -> dict[str, str | None]:
     """Return the content hashes to plan one namespace with.
 
-    A content that is not known counts as what the copy has already: whether it would change cannot be told.
+    A content that is not known counts as what the copy has already: whether it would change cannot be told. While a
+    source cannot be used, a copy that is missing is made of the last good content.
     """
-    return {
-        name: (copies[name].content_hash if name in copies else HASH_OF_UNSEEN) if content.unseen else content.hash
-        for name, content in expected.items()
-    }
+    return {name: _hash(content, copies.get(name)) for name, content in expected.items()}
+
+
+def _hash(expected: Expected, copy: Copy | None) -> str | None:
+    if expected.unseen:
+        return copy.content_hash if copy is not None else HASH_OF_UNSEEN
+    if expected.last_good is not None and copy is None:
+        return content_hash(expected.last_good.payload)
+    return expected.hash
 
 
 def copy_rows(
@@ -92,8 +100,15 @@ def _outcome(entry: PullSecret, plan: NamespacePlan, expected: Expected) -> tupl
         reason = PreviewReason.COPY_DUE
     if expected.unseen:
         return effect, PreviewReason.SOURCE_NOT_SEEN, _unseen(expected.unseen)
+    if expected.last_good is not None:
+        return effect, reason, f"made of {last_good_copy(expected.last_good)}, because {expected.problem}"
     again = "anew, because its type or immutability forbids an update, " if write and write.replaces else ""
     return effect, reason, f"made {again}from {listed(entry.sources)}{f'; {expected.note}' if expected.note else ''}"
+
+
+def last_good_copy(content: LastGood) -> str:
+    """Return what the last good content is called."""
+    return f"the last good copy from {content.time:%Y-%m-%d %H:%M} UTC"
 
 
 def _unseen(names: tuple[str, ...]) -> str:

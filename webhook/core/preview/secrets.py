@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from webhook.core.model import PullSecret
     from webhook.core.preview.manifest import Manifest
+    from webhook.core.state_document import LastGood
 
 _DEFAULT_TYPE = "Opaque"
 
@@ -67,6 +68,8 @@ class Expected:
     problem: str = ""
     unseen: tuple[str, ...] = ()
     note: str = ""
+    last_good: LastGood | None = None
+    """While there is a ``problem``: what the controller makes new copies of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ class Sources:
     """The sources among the manifests, each by its name: its credentials, or why it has none that may be copied."""
 
     read: Mapping[str, Credentials | SourceInvalid] = field(default_factory=dict)
+    last_good: Mapping[str, LastGood] = field(default_factory=dict)
+    """The last good contents that the controller has stored, by pull secret."""
 
     def credentials(self, name: str) -> Credentials | None:
         """Return the credentials of a source; None when it is not there, or not valid."""
@@ -85,7 +90,7 @@ class Sources:
         found = [(name, self.read[name]) for name in entry.sources if name in self.read]
         problems = [str(source) for _, source in found if isinstance(source, SourceInvalid)]
         if problems:
-            return Expected(problem="; ".join(problems))
+            return Expected(problem="; ".join(problems), last_good=self._last_good(entry))
         unseen = tuple(name for name in entry.sources if name not in self.read)
         if unseen:
             return Expected(unseen=unseen)
@@ -96,7 +101,11 @@ class Sources:
         try:
             return Expected(hash=content_hash(render(merged.credentials)), note=note)
         except SourceInvalid as error:
-            return Expected(problem=str(error))
+            return Expected(problem=str(error), last_good=self._last_good(entry))
+
+    def _last_good(self, entry: PullSecret) -> LastGood | None:
+        stored = self.last_good.get(entry.name)
+        return stored if stored is not None and stored.source_names == entry.sources else None
 
 
 def read_source(manifest: Manifest) -> Credentials | SourceInvalid:

@@ -29,6 +29,7 @@ TITLES: Mapping[str, str] = {
     "PSW041": "sources usable",
     "PSW042": "credentials log in",
     "PSW043": "entries of sources",
+    "PSW044": "last good contents kept",
     "PSW050": "copies there",
     "PSW051": "copies current",
     "PSW052": "no foreign Secret in a copy's place",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from webhook.core.state_document import STATE_SUFFIX
 from webhook.kube.resources import Resource
 from webhook.kube.wire import decoder
 from webhook.live.check.outcome import Check, Context, Outcome, finding
@@ -54,6 +55,7 @@ def _sync_rights(context: Context) -> Iterator[Right]:
     for name in installed.configuration.source_names:
         yield Right(("get", "list", "watch"), "secrets", where, name)
     yield Right(("get", "create", "patch"), "leases", where, f"{fullname}-sync", "coordination.k8s.io")
+    yield Right(("get", "create", "patch"), "secrets", where, f"{fullname}{STATE_SUFFIX}")
     if installed.webhook is not None and installed.webhook.certificates_mode == "self-managed":
         kind = "mutatingwebhookconfigurations"
         yield Right(("get", "list", "watch", "patch"), kind, name=fullname, group="admissionregistration.k8s.io")

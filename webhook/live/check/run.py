@@ -19,6 +19,7 @@ from webhook.live.check.processes import PROCESSES
 from webhook.live.check.registration import REGISTRATION
 from webhook.live.check.rehearsal import REHEARSAL
 from webhook.live.check.rights import RIGHTS
+from webhook.live.check.stored_state import STORED_STATE
 from webhook.live.forecast import Scope, forecast
 from webhook.live.release import find_release
 
@@ -35,6 +36,7 @@ CHECKS: tuple[Check, ...] = (
     CERTIFICATE,
     CONFIGURATION,
     ENTRIES,
+    STORED_STATE,
     COPIES,
     PROCESSES,
     REHEARSAL,

@@ -1,0 +1,178 @@
+"""Keep the last good content of each pull secret in a Secret, so that it survives a restart and a change of leader.
+
+A namespace that opts in while a source is missing gets a copy of it. The process that leads reads the Secret before it
+writes it for the first time, and writes it when a content has changed. Everything else goes on without it: the rights
+to it may be missing, and somebody may have put another object in its place.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import uuid
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from webhook.core.backoff import BASE_SECONDS, delay
+from webhook.core.ownership import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, is_a_copy
+from webhook.core.state_document import STATE_TYPE, StateDocument, decode_document, described, update
+from webhook.errors import ApiError, Conflict, NotFound
+from webhook.kube.resources import SECRETS
+from webhook.sync.shapes import decode_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from webhook.core.state_document import StateUpdate
+    from webhook.kube.client import Client
+    from webhook.sync.notices import Notices
+    from webhook.sync.release import Release
+    from webhook.sync.shapes import SecretObject
+    from webhook.sync.sources import SourceBook
+
+log = structlog.get_logger(__name__)
+
+READ_SECONDS = 600.0
+"""How often the Secret is read again without a cause: one that was deleted or changed by somebody is put right."""
+
+UNUSABLE_SECONDS = 15.0
+"""How often it is looked at while another object has its name."""
+
+CONFLICT_SECONDS = 0.2
+"""After the first conflict; the Secret is read again then."""
+
+
+class StateKeeper:
+    """Reads and writes the Secret ``name`` of the release namespace, while this process leads."""
+
+    def __init__(
+        self,
+        client: Client,
+        release: Release,
+        name: str,
+        sources: SourceBook,
+        may_write: Callable[[], bool],
+        notices: Notices,
+    ) -> None:
+        self._client = client
+        self._namespace = release.namespace
+        self._name = name
+        self._sources = sources
+        self._may_write = may_write
+        self._notices = notices
+        self._wake = threading.Event()
+        self._leading = False
+        self._failures = 0
+        self._told = ""
+        self._unreadable = ""
+        self._present: SecretObject | None = None
+        self._stored: StateDocument | None = None
+        """None until the Secret has been read, and when it has to be read again."""
+
+    def lead(self, leading: bool) -> None:
+        """Begin to read and write, or stop."""
+        self._leading = leading
+        if leading:
+            self.changed()
+
+    def changed(self) -> None:
+        """Look soon whether there is something to write."""
+        self._wake.set()
+
+    def run(self, stopping: threading.Event) -> None:
+        """Read and write until ``stopping`` is set, and :meth:`changed` is called once more."""
+        pause: float | None = None
+        while not stopping.is_set():
+            if not self._wake.wait(pause):
+                self._stored = None
+            self._wake.clear()
+            pause = self._look_safely() if self._leading and not stopping.is_set() else None
+            if pause is None:
+                self._stored = None  # others write it now
+
+    def _look_safely(self) -> float:
+        try:
+            pause = self._look()
+        except ApiError as error:
+            self._stored = None
+            self._failures += 1
+            base = CONFLICT_SECONDS if isinstance(error, (Conflict, NotFound)) else BASE_SECONDS
+            pause = max(delay(self._failures, random.random(), base=base), error.retry_after or 0.0)  # noqa: S311
+            log.info("state not stored", secret=self._name, cause=str(error), retry_in=round(pause, 2))
+            if error.is_lasting:
+                self._tell(str(error))
+        else:
+            self._failures = 0
+        return pause
+
+    def _look(self) -> float:
+        """Read and write what is due; return the seconds until the next look."""
+        if self._stored is None:
+            self._stored = self._read()
+            self._sources.restore(self._stored.last_good)
+        if self._present is not None and (problem := problem_of(self._present)):
+            self._tell(f"{problem}: kubectl --namespace {self._namespace} delete secret {self._name}")
+            return UNUSABLE_SECONDS
+        due = update(self._stored, self._sources.stored_contents())
+        if due.values and self._may_write():
+            self._write(due)
+        self._tell(_too_large(due.left_out) if due.left_out else "")
+        return READ_SECONDS
+
+    def _read(self) -> StateDocument:
+        try:
+            self._present = decode_secret(self._client.get(SECRETS, self._name, self._namespace))
+        except NotFound:
+            self._present = None
+            return StateDocument()
+        if problem_of(self._present):
+            return StateDocument()
+        document = decode_document(self._present.data or {})
+        problem = described(sorted(document.problems)[:3], document.problems)
+        if problem and problem != self._unreadable:
+            self._notices.state_unreadable(self._name, problem)
+        self._unreadable = problem
+        return document
+
+    def _write(self, due: StateUpdate) -> None:
+        data = {key: None if value is None else b64encode(value).decode() for key, value in due.values.items()}
+        present = self._present
+        stored = self._create(data) if present is None else self._change(present, data)
+        self._present = decode_secret(stored)
+        self._stored = decode_document(self._present.data or {})
+        log.info("state stored", secret=self._name, pull_secrets=sorted(self._stored.last_good))
+
+    def _create(self, data: dict[str, str | None]) -> bytes:
+        # As a certificate is created: only server-side apply can be allowed by name. Without force, and by a field
+        # manager that nobody else is, a Secret that is there meanwhile is a conflict.
+        metadata = {"namespace": self._namespace, "name": self._name, "labels": {MANAGED_BY_LABEL: MANAGED_BY}}
+        body: dict[str, Any] = {"metadata": metadata, "type": STATE_TYPE, "data": data}
+        return self._client.apply(SECRETS, body, field_manager=f"{FIELD_MANAGER}-{uuid.uuid4()}", force=False)
+
+    def _change(self, present: SecretObject, data: dict[str, str | None]) -> bytes:
+        patch = {"metadata": {"resourceVersion": present.metadata.resource_version}, "data": data}
+        return self._client.merge_patch(SECRETS, self._name, patch, self._namespace, field_manager=FIELD_MANAGER)
+
+    def _tell(self, problem: str) -> None:
+        """Report a problem once, until it is another one or none."""
+        if problem and problem != self._told:
+            self._notices.state_not_stored(self._name, problem)
+        self._told = problem
+
+
+def problem_of(secret: SecretObject) -> str:
+    """Return why a Secret that has the name cannot be ours; empty where it can."""
+    if not is_a_copy(secret.metadata.labels or {}):
+        return "a Secret of this name is there that pull-secret-webhook has not made; delete it, or rename it"
+    if secret.type != STATE_TYPE or secret.immutable:
+        return "it has another type, or is immutable; delete it, and it is made again"
+    return ""
+
+
+def _too_large(names: tuple[str, ...]) -> str:
+    return (
+        f"all contents together are larger than 1 MB, so that of {', '.join(names)} is not kept: after a restart, new "
+        "namespaces get no copy of it while a source is missing; remove registries from its sources"
+    )
