@@ -99,7 +99,7 @@ def test_not_ready_before_the_first_list_and_the_documented_rule_until_then(tmp_
     with watching(tmp_path, api, ready=False) as server:
         until(lambda: server.metric(STALE) > 0, "the loss of the watch")
         assert server.plain("/readyz").status == 503
-        assert detail(server) == "[-]namespaces failed: starting"
+        assert detail(server) == "[-]namespaces failed: waiting for the list of namespaces"
         assert server.plain("/livez").status == 200
         assert (reason(server, "of-b"), reason(server, "of-b", "serviceaccounts")) == ("injected", "namespace-unknown")
         api.come_back()

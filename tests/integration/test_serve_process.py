@@ -197,7 +197,8 @@ def test_the_plain_port_tells_of_health_and_of_requests(running: Serving) -> Non
     running.post(REVIEW)
     assert running.plain("/livez").body == b"ok\n"
     report = running.plain("/readyz?verbose").body.decode()
-    assert report.splitlines() == ["[+]shutdown ok", "[+]certificate ok", "readyz check passed"]
+    checks = ("shutdown", "certificate", "rights", "configuration")
+    assert report.splitlines() == [*(f"[+]{check} ok" for check in checks), "readyz check passed"]
     labels = 'decision="patched",operation="CREATE",reason="injected",resource="pods"'
     assert running.metric(f"pullsecrets_admission_requests_total{{{labels}}}") >= 1
     assert running.metric("pullsecrets_certificate_expiry_timestamp_seconds") > time.time()

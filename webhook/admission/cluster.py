@@ -8,6 +8,7 @@ from webhook.admission.certificate import TlsSecret, TlsSecretHandler
 from webhook.kube.objects import Shapes
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import NAMESPACES, SECRETS, Collection
+from webhook.kube.rights import MissingRights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +29,7 @@ class ClusterWatches:
 
     def __init__(self, kubeconfig: Path | None) -> None:
         self._kubeconfig = kubeconfig
+        self.rights = MissingRights()
         self._client: Client | None = None
         self._reflectors: list[Reflector[Any, Any]] = []
         self._namespaces: Reflector[Any, Namespace] | None = None
@@ -76,7 +78,7 @@ class ClusterWatches:
             # Not at the top: with certificate files and no namespaceSelector, serve does without the whole package.
             from webhook.kube.connect import connect  # noqa: PLC0415
 
-            self._client = connect(self._kubeconfig)
+            self._client = connect(self._kubeconfig, rights=self.rights)
         return self._client
 
 

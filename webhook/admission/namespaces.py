@@ -50,12 +50,24 @@ class WatchState:
         self._check = check
         self._clock = clock
         self._lost_at: float | None = None
+        self._synced = False
 
     @property
     def stale_seconds(self) -> float:
         """Since the watch was lost; 0 while it is open."""
         lost_at = self._lost_at
         return 0.0 if lost_at is None else self._clock() - lost_at
+
+    @property
+    def awaited(self) -> list[str]:
+        """The thing that the API server does not send: the list, or the changes after it."""
+        if not self._synced:
+            return ["the list of namespaces"]
+        return [] if self._lost_at is None else ["a watch of namespaces"]
+
+    def require(self) -> None:
+        """Have the check fail until all namespaces are known."""
+        self._check.fails("waiting for the list of namespaces")
 
     def tolerate(self) -> None:
         """Have the check pass already, although no namespace is known."""
@@ -64,6 +76,7 @@ class WatchState:
 
     def synced(self) -> None:
         """Take note that all namespaces are known."""
+        self._synced = True
         if self._lost_at is None:
             self._check.note = ""
         self._check.passes()

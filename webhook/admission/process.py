@@ -31,6 +31,7 @@ from webhook.observe.health import Health
 from webhook.observe.listener import Listener
 from webhook.observe.metrics import AdmissionMetrics
 from webhook.observe.ops import ops_app
+from webhook.observe.waiting import Waiting
 
 if TYPE_CHECKING:
     import ssl
@@ -87,6 +88,7 @@ def run(options: ServeOptions) -> None:
     stop = threading.Event()
     process.take_certificate(stop)
     process.watch_namespaces_if_needed()
+    process.report_waiting(stop)
     threading.Thread(
         target=file.watch,
         args=(process.on_configuration, process.on_invalid_configuration, stop),
@@ -139,6 +141,8 @@ class _Process:
         self._metrics.configuration_accepted()
         self._endpoint = MutateEndpoint(handler.handle, _Observers(self._metrics, DecisionLog()), traffic)
         self.watches = ClusterWatches(options.kubeconfig)
+        self._namespace_watch: WatchState | None = None
+        self._configuration_problem = ""
 
     def listeners(self) -> tuple[AdmissionListener, Listener]:
         """Return the servers of both ports, their sockets bound."""
@@ -173,10 +177,13 @@ class _Process:
         them, it stays ready: no replica would be, as all of them read the same document.
         """
         if self._configuration.needs_namespace_labels:
-            self._watch_namespaces(self._watch_state(), scope_of(self._configuration))
+            state = self._watch_state()
+            state.require()
+            self._watch_namespaces(state, scope_of(self._configuration))
 
     def _watch_state(self) -> WatchState:
         state = WatchState(self._health.check("namespaces"))
+        self._namespace_watch = state
         self._metrics.follow_staleness(lambda: state.stale_seconds)
         return state
 
@@ -189,6 +196,7 @@ class _Process:
         # First what is read of namespaces: no decision of the new configuration may rest on labels that were not kept.
         self._keep_namespaces(configuration)
         self._configuration = configuration
+        self._configuration_problem = ""
         self._metrics.configuration_accepted()
         log.info("configuration in force", pull_secrets=[entry.name for entry in configuration.pull_secrets])
 
@@ -206,7 +214,23 @@ class _Process:
     def on_invalid_configuration(self, error: UsageError) -> None:
         """Keep the configuration in force, and say what is wrong with the new one."""
         self._metrics.configuration_refused()
+        self._configuration_problem = str(error)
         log.warning("configuration refused", cause=str(error))
+
+    def report_waiting(self, stop: threading.Event) -> None:
+        """Begin to report what is awaited; the certificate has a report of its own."""
+        waiting, check = Waiting(), self._health.check
+        waiting.follow("namespaces", self._awaited_of_namespaces)
+        waiting.follow("rights", self.watches.rights.sentences, check("rights"))
+        waiting.follow("configuration", self._refused_configuration, check("configuration"))
+        threading.Thread(target=waiting.watch, args=(stop,), name="waiting", daemon=True).start()
+
+    def _awaited_of_namespaces(self) -> list[str]:
+        return [] if self._namespace_watch is None else self._namespace_watch.awaited
+
+    def _refused_configuration(self) -> list[str]:
+        problem = self._configuration_problem
+        return [f"a valid configuration: {problem}"] if problem else []
 
     def begin_drain(self) -> None:
         """Be no longer ready, and have each client look for another replica after its next answer."""

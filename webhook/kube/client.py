@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from webhook.kube.access import Access
     from webhook.kube.connectivity import Connectivity
     from webhook.kube.resources import Resource
+    from webhook.kube.rights import MissingRights
 
     Observer: TypeAlias = Callable[[str, int, float], None]
 
@@ -55,6 +56,7 @@ class Client:
         on_throttled: Callable[[float], None] | None,
         connectivity: Connectivity,
         request_timeout: float,
+        rights: MissingRights | None = None,
     ) -> None:
         self.connectivity = connectivity
         self._access = access
@@ -67,6 +69,7 @@ class Client:
         self._observer = observer
         self._on_throttled = on_throttled
         self._request_timeout = request_timeout
+        self._rights = rights
 
     @property
     def host(self) -> str:
@@ -194,7 +197,7 @@ class Client:
             error = Interrupted(f"{method} {path}: no answer while others waited")
         except (HTTPError, OSError) as failure:
             error = unavailable(method, path, failure)
-        self._observe(method, status, started, error)
+        self._observe(method, path, query, status, started, error)
         if error is not None:
             raise error from None
         return data
@@ -219,7 +222,7 @@ class Client:
             error = _error_in("WATCH", path, response, data)
         except (HTTPError, OSError) as failure:
             error = unavailable("WATCH", path, failure)
-        self._observe("WATCH", status, started, error)
+        self._observe("WATCH", path, query, status, started, error)
         if error is not None:
             raise error from None
         try:
@@ -252,10 +255,20 @@ class Client:
             raise Forbidden("the bearer token has a character that no HTTP header may have", status=401)
         return authorization
 
-    def _observe(self, method: str, status: int, started: float, error: ApiError | None) -> None:
+    def _observe(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        status: int,
+        started: float,
+        error: ApiError | None,
+    ) -> None:
         self.connectivity.note(error, started, may_be_held_up=method not in ("GET", "WATCH"))
         if self._observer is not None:
             self._observer(method, status, time.monotonic() - started)
+        if self._rights is not None:
+            self._rights.note(method, path, query, error)
         if self._on_throttled is not None and isinstance(error, Throttled) and error.retry_after:
             self._on_throttled(error.retry_after)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from webhook.kube.client import Observer
+    from webhook.kube.rights import MissingRights
 
 
 def connect(
@@ -25,13 +26,14 @@ def connect(
     on_throttled: Callable[[float], None] | None = None,
     connectivity: Connectivity | None = None,
     request_timeout: float = REQUEST_TIMEOUT,
+    rights: MissingRights | None = None,
 ) -> Client:
     """Return a client for a kubeconfig file, else for the Pod's own ServiceAccount, else for the default kubeconfig.
 
     ``observer(method, status, seconds)`` is called for every answer; status 0 stands for none.
     ``on_throttled(seconds)`` is called for every 429 of the API server itself that says when to come back.
     ``request_timeout`` in seconds bounds the silence in each request except a watch. Clients of one process share a
-    ``connectivity``.
+    ``connectivity``, and ``rights``, which remembers those that are missing.
 
     Raises:
         UsageError: there is no usable configuration.
@@ -45,7 +47,7 @@ def connect(
         from webhook.kube.package import packaged_access  # noqa: PLC0415 - half a second, and 40 MiB
 
         access = packaged_access(kubeconfig, context)
-    return Client(access, observer, on_throttled, connectivity or Connectivity(), request_timeout)
+    return Client(access, observer, on_throttled, connectivity or Connectivity(), request_timeout, rights)
 
 
 def _simple_access(kubeconfig: Path | None, context: str | None) -> Access | None:

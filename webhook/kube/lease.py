@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from webhook.errors import ApiError, Conflict, NotFound
+from webhook.errors import ApiError, Conflict, Forbidden, NotFound
 from webhook.kube.resources import LEASES
 from webhook.kube.wire import ObjectMeta, decoder
 
@@ -100,6 +100,9 @@ class LeaseElection:
         self._observed_at = 0.0
         self._leading_until = 0.0
         self._announced = False
+        self.problem = ""
+        """The cause why the last try to read or renew the Lease failed; empty after one that worked."""
+
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"lease {name}", daemon=True)
 
@@ -125,8 +128,14 @@ class LeaseElection:
         while not self._stopping.is_set():
             try:
                 self._try_once()
+                self.problem = ""
+            except Conflict as error:
+                log.info("lease not renewed", lease=self._name, cause=str(error))  # another candidate was first
             except ApiError as error:
-                log.info("lease not renewed", lease=self._name, cause=str(error))
+                self.problem = str(error)
+                # A missing right is reported by webhook.kube.rights, once for all retries.
+                level = log.debug if isinstance(error, Forbidden) else log.info
+                level("lease not renewed", lease=self._name, cause=str(error))
             except Exception:
                 # A dead election thread would leave the cluster without a leader: report and go on.
                 log.exception("lease failed", lease=self._name)

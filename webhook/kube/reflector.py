@@ -158,7 +158,8 @@ class Reflector(Generic[W, V]):
         where = {"collection": str(self.collection), "retry_in": round(seconds, 2)}
         if isinstance(error, ApiError):
             seconds = max(seconds, error.retry_after or 0.0)
-            level = log.warning if isinstance(error, Forbidden) else log.info
+            # A missing right is reported by webhook.kube.rights, once for all watches and retries.
+            level = log.debug if isinstance(error, Forbidden) else log.info
             level("watch interrupted", cause=str(error), **where)
         else:
             log.error("watch failed", exc_info=error, **where)

@@ -18,11 +18,13 @@ from webhook.kube.connectivity import Connectivity
 from webhook.kube.events import EventRecorder, Notice, Reference
 from webhook.kube.lease import LeaseElection
 from webhook.kube.resources import LEASES
+from webhook.kube.rights import MissingRights
 from webhook.observe.background import bind, in_background
 from webhook.observe.health import Health
 from webhook.observe.sync_metrics import SyncMetrics
 from webhook.observe.sync_status import LeaderStatus
 from webhook.observe.threads import Threads
+from webhook.observe.waiting import Waiting
 from webhook.sync.loop import SyncLoop
 from webhook.sync.overview import overview
 from webhook.sync.pace import Pace
@@ -65,15 +67,16 @@ def run(settings: Settings) -> None:
     metrics = SyncMetrics()
     with bind(settings.bind_address, settings.metrics_port, "--metrics-port") as bound:
         pace = Pace(settings.writes_per_second, waited=metrics.paced)
-        connectivity = Connectivity()
+        connectivity, rights = Connectivity(), MissingRights()
         client = connect(
             settings.kubeconfig,
             observer=metrics.requested,
             on_throttled=pace.throttled,
             connectivity=connectivity,
+            rights=rights,
         )
         _probe(client)
-        process = _Process(settings, configuration, client, metrics, pace)
+        process = _Process(settings, configuration, client, metrics, pace, rights)
         with in_background(lambda: process.ops(bound), "ops", asked=bound):
             port = bound.getsockname()[1]
             log.info("started", api_server=client.host, metrics_port=port, workers=settings.workers)
@@ -95,9 +98,17 @@ def _probe(client: Client) -> None:
 
 class _Process:
     def __init__(
-        self, settings: Settings, configuration: Configuration, client: Client, metrics: SyncMetrics, pace: Pace
+        self,
+        settings: Settings,
+        configuration: Configuration,
+        client: Client,
+        metrics: SyncMetrics,
+        pace: Pace,
+        rights: MissingRights,
     ) -> None:
         self._settings = settings
+        self._rights = rights
+        self._configuration_problem = ""
         self._metrics = metrics
         self._pace = pace
         self._connectivity = client.connectivity
@@ -151,7 +162,7 @@ class _Process:
             self._election.start()
         if self._settings.certificates is not None:
             self._certificates = self._start_certificates(self._settings.certificates)
-        self._watch_health()
+        self._watch_health(self._waiting())
         self._stop()
 
     def ops(self, bound: socket.socket) -> Listener:
@@ -218,6 +229,7 @@ class _Process:
             observer=self._metrics.requested,
             connectivity=self._connectivity,
             request_timeout=LEASE_REQUEST_SECONDS,
+            rights=self._rights,
         )
         identity = f"{socket.gethostname()}_{uuid.uuid4()}"
         return LeaseElection(client, settings.release.namespace, settings.lease_name, identity, self._lead)
@@ -236,11 +248,13 @@ class _Process:
     def _accept(self, configuration: Configuration) -> None:
         log.info("configuration accepted", pull_secrets=[entry.name for entry in configuration.pull_secrets])
         self._metrics.configuration_accepted()
+        self._configuration_problem = ""
         self._loop.reconfigure(configuration)
 
     def _refuse(self, error: UsageError) -> None:
         log.error("configuration refused", cause=str(error))
         self._metrics.configuration_refused()
+        self._configuration_problem = str(error)
         namespace = self._settings.release.namespace
         regarding = Reference("v1", "Namespace", namespace, namespace)
         self._recorder.record(Notice(regarding, "ConfigurationInvalid", f"{error}; the one before stays in force"))
@@ -253,14 +267,41 @@ class _Process:
                 self._loop.sources.judge_again(source)
             logins.try_all(self._loop.sources.sources(), lambda: self._leads() and not self._stopping.is_set())
 
-    def _watch_health(self) -> None:
+    def _waiting(self) -> Waiting:
+        """Return the report of what only a person can bring, or a process that is not this one."""
+        waiting, check = Waiting(), self.health.check
+        waiting.follow("lists", self._loop.caches.unsynced)
+        waiting.follow("rights", self._rights.sentences, check("rights"))
+        waiting.follow("sources", self._missing_sources, check("sources"))
+        waiting.follow("lease", self._unusable_lease, check("lease"))
+        waiting.follow("configuration", self._refused_configuration, check("configuration"))
+        return waiting
+
+    def _missing_sources(self) -> list[str]:
+        namespace = self._settings.release.namespace
+        return [f"Secret {namespace}/{name}" for name in self._loop.sources.missing()]
+
+    def _unusable_lease(self) -> list[str]:
+        election = self._election
+        if election is None or not election.problem:
+            return []
+        lease = f"{self._settings.release.namespace}/{self._settings.lease_name}"
+        return [f"Lease {lease} that can be read and written: {election.problem}"]
+
+    def _refused_configuration(self) -> list[str]:
+        problem = self._configuration_problem
+        return [f"a valid configuration: {problem}"] if problem else []
+
+    def _watch_health(self, waiting: Waiting) -> None:
         check = self.health.check("caches")
         while not self._stopping.is_set():
-            unsynced = self._loop.caches.unsynced()
+            unread = ", ".join(self._loop.caches.unsynced())
+            check.note = f"not read yet: {unread}" if unread else ""
             if self._loop.caches.has_synced:
                 check.passes()
             else:
-                check.fails(f"not read yet: {', '.join(unsynced)}")
+                check.fails(check.note)
+            waiting.look()
             self._stopping.wait(HEALTH_SECONDS)
 
 

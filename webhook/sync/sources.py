@@ -216,6 +216,14 @@ class SourceBook:
         """Return what is known of a source, None before its first list."""
         return self._sources.get(name)
 
+    def missing(self) -> list[str]:
+        """Return the names of the sources that do not exist."""
+        return [
+            source.name
+            for source in self.sources()
+            if source.problem is not None and source.problem.reason == SourceReason.ABSENT
+        ]
+
     def sources(self) -> Sequence[Source]:
         """Return every source that has been looked at."""
         return tuple(self._sources.values())

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from tests.unit.fake_apiserver.server import FakeApiServer
 
 WRITES = ("apply", "patch", "delete", "create")
+WORKERS = 4
 
 
 class Clock:
@@ -39,6 +39,37 @@ class Clock:
         self.now += seconds
         self.disturb()
         return False
+
+
+class TurnedClock:
+    """A clock that the test turns; whoever sleeps waits for that."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.sleeping = 0
+        self._over = False
+        self._turned = threading.Condition()
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> bool:
+        with self._turned:
+            end = self.now + seconds
+            self.sleeping += 1
+            self._turned.wait_for(lambda: self._over or self.now >= end)
+            self.sleeping -= 1
+        return self._over
+
+    def turn(self, seconds: float) -> None:
+        with self._turned:
+            self.now += seconds
+            self._turned.notify_all()
+
+    def close(self) -> None:
+        with self._turned:
+            self._over = True
+            self._turned.notify_all()
 
 
 @pytest.fixture
@@ -131,9 +162,11 @@ def test_who_does_not_lead_does_not_wait(clock: Clock) -> None:
 
 
 class Paced:
-    """A loop of several workers, with one pace for all that it writes."""
+    """A loop of several workers, with one pace for all that it writes, on a clock that the test turns."""
 
-    def __init__(self, kubeconfig: Path, pace: Pace) -> None:
+    def __init__(self, kubeconfig: Path, writes_per_second: int = WRITES_PER_SECOND) -> None:
+        self.clock = TurnedClock()
+        pace = Pace(writes_per_second, clock=self.clock, sleep=self.clock.sleep)
         self.client = connect(kubeconfig, request_timeout=5.0, on_throttled=pace.throttled)
         self.pace = pace
         self.recorder = EventRecorder(self.client, pace=pace.wait)
@@ -143,12 +176,13 @@ class Paced:
 
     def __enter__(self) -> Self:
         self.recorder.start()
-        self.loop.start(workers=4)
+        self.loop.start(WORKERS)
         self.loop.lead(leading=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.pace.close()
+        self.clock.close()
         self.loop.stop(5.0)
         for reflector in self.loop.caches._reflectors.values():
             reflector.join(5.0)
@@ -168,42 +202,54 @@ def many(api: FakeApiServer) -> list[str]:
     return names
 
 
-def test_the_rate_is_one_for_all_workers(api: FakeApiServer, kubeconfig: Path, many: list[str]) -> None:
-    with Paced(kubeconfig, Pace(20)):
-        until(lambda: all(copy_in(api, name) and "pull" in references_in(api, name) for name in many))
+def writes(api: FakeApiServer) -> int:
+    return len(api.seen(*WRITES))
 
-    at = [request.at for request in api.seen(*WRITES)]
-    # Besides forty writes there are tries whether our webhook adds the references; no webhook answers here.
-    assert len(at) >= 40
-    # Twenty at once, then one each 50 ms; some slack for how long a request is on its way.
-    assert all(later - at[0] > 0.05 * number - 0.1 for number, later in enumerate(at[20:], start=1))
+
+def test_the_rate_is_one_for_all_workers(api: FakeApiServer, kubeconfig: Path, many: list[str]) -> None:
+    def done() -> bool:
+        return all(copy_in(api, name) and "pull" in references_in(api, name) for name in many)
+
+    rate = 16  # its steps have no rounding errors
+    with Paced(kubeconfig, rate) as paced:
+        until(lambda: paced.clock.sleeping == WORKERS)
+        assert writes(api) == rate  # of one second, at once
+        allowed = rate
+        while not done():
+            paced.clock.turn(1 / rate)
+            allowed += 1
+            until(lambda allowed=allowed: done() or writes(api) >= allowed)  # type: ignore[misc]
+            assert writes(api) <= allowed
+    assert allowed >= 2 * len(many)
 
 
 @pytest.mark.parametrize("verb", ["apply", "patch"])
 def test_what_the_server_tells_one_worker_all_of_them_heed(
     api: FakeApiServer, kubeconfig: Path, many: list[str], verb: str
 ) -> None:
-    refused = api.inject(Answer(429, retry_after="1"), verb, times=1)
-    with Paced(kubeconfig, Pace()) as paced:
-        until(lambda: refused.met and paced.pace.paused_seconds)
+    api.inject(Answer(429, retry_after="1"), verb, times=1)
+    with Paced(kubeconfig) as paced:
+        until(lambda: paced.clock.sleeping == WORKERS)
         told = Notice(Reference("v1", "Namespace", "a-1", "a-1"), "Told", "an Event is a write too")
         paced.recorder.record(told)
-        until(lambda: all(copy_in(api, name) for name in many) and api.seen("create", plural="events"))
+        until(lambda: paced.clock.sleeping == WORKERS + 1)
 
-    # What the four workers had on their way when one of them was refused was let through: of one namespace each the
-    # copy, a try whether the webhook adds the reference, and the addition. The rest waited.
-    at = sorted(request.at for request in api.seen(*WRITES))
-    gaps = [later - earlier for earlier, later in pairwise(at)]
-    assert max(gaps) > 0.9
-    assert gaps.index(max(gaps)) < 4 * 3
-    assert api.seen("create", plural="events")[0].at > at[gaps.index(max(gaps))] + 0.9
+        # The four workers could send what they had on their way when one of them was refused: of one namespace each
+        # the copy, a try whether the webhook adds the reference, and the addition. All else waits.
+        on_their_way = writes(api)
+        assert on_their_way <= WORKERS * 3
+        paced.clock.turn(0.9)
+        assert (paced.clock.sleeping, writes(api)) == (WORKERS + 1, on_their_way)
+        assert not api.seen("create", plural="events")
+
+        paced.clock.turn(0.2)
+        until(lambda: all(copy_in(api, name) for name in many) and api.seen("create", plural="events"))
 
 
 def test_a_429_that_names_no_time_is_the_affair_of_its_namespace(
     api: FakeApiServer, kubeconfig: Path, many: list[str]
 ) -> None:
     refused = api.inject(Answer(429), "apply", times=1)
-    pace = Pace()
-    with Paced(kubeconfig, pace):
+    with Paced(kubeconfig) as paced:
         until(lambda: refused.met and all(copy_in(api, name) for name in many))
-        assert pace.paused_seconds == 0.0
+        assert paced.pace.paused_seconds == 0.0

@@ -1,0 +1,184 @@
+"""A right, a source, a Lease or a configuration that is missing is named in the readiness report and in the log."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tests.exposition import series
+from tests.integration.playground import COPY, SOURCE, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.cluster.processes import PullSecrets
+    from tests.integration.playground import Playground
+
+    Maker = Callable[..., Playground]
+
+RETRIES = 5
+
+
+def detail(process: PullSecrets, check: str) -> str:
+    """Return the line of one check in the readiness report, empty while the port does not answer."""
+    try:
+        lines = process.get("/readyz?verbose")[1].splitlines()
+    except OSError:
+        return ""
+    return next((line for line in lines if line[3:].startswith(f"{check} ")), "")
+
+
+def logged(process: PullSecrets, message: str) -> list[dict[str, Any]]:
+    """Return the lines of the log with this message."""
+    lines = (json.loads(line) for line in process.program.output.splitlines() if line.startswith("{"))
+    return [line for line in lines if line["event"] == message]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Verbs on a resource in the ClusterRole of a component, or with ``namespace`` and ``name`` in its Role."""
+
+    component: str
+    resource: str
+    verbs: tuple[str, ...]
+    group: str = ""
+    namespace: str = ""
+    name: str = ""
+
+    def path(self, ours: Playground) -> str:
+        where = f"namespaces/{self.namespace}/roles" if self.namespace else "clusterroles"
+        return f"/apis/rbac.authorization.k8s.io/v1/{where}/{ours.installation.fullname}-{self.component}"
+
+    def without(self, rule: dict[str, Any]) -> dict[str, Any]:
+        kept = [verb for verb in rule["verbs"] if self.resource not in rule["resources"] or verb not in self.verbs]
+        return {**rule, "verbs": kept}
+
+    def is_allowed(self, ours: Playground) -> bool:
+        """Ask the API server whether the component has the first of these rights now."""
+        asked = {"verb": self.verbs[0], "resource": self.resource, "group": self.group}
+        asked |= {"namespace": self.namespace, "name": self.name}
+        user = f"system:serviceaccount:{ours.installation.namespace}:{ours.installation.fullname}-{self.component}"
+        review = {"spec": {"user": user, "resourceAttributes": asked}}
+        answer = ours.cluster.api.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+        return bool(answer["status"]["allowed"])
+
+
+@contextlib.contextmanager
+def taken(ours: Playground, right: Rule) -> Iterator[None]:
+    """Take a right out of its role, and wait until it is gone; give it back at the end."""
+    before = ours.cluster.api.call("GET", right.path(ours))["rules"]
+    rules = [rule for rule in map(right.without, before) if rule["verbs"]]
+    ours.cluster.api.json_patch(right.path(ours), [{"op": "replace", "path": "/rules", "value": rules}])
+    eventually(lambda: not right.is_allowed(ours))
+    try:
+        yield
+    finally:
+        ours.cluster.api.json_patch(right.path(ours), [{"op": "replace", "path": "/rules", "value": before}])
+
+
+NAMESPACES = Rule("sync", "namespaces", ("list", "watch"))
+
+
+def forbidden_watches(process: PullSecrets, resource: str) -> float:
+    name = f'pullsecrets_sync_watch_restarts_total{{cause="Forbidden",resource="{resource}"}}'
+    return series(process.metrics()).get(name, 0)
+
+
+def test_sync_names_a_right_that_it_lacks_once_and_goes_on_when_it_is_granted(playground: Maker) -> None:
+    ours = playground()
+    ours.set_source("first")
+    with taken(ours, NAMESPACES):
+        sync = ours.installation.start_sync("--log-format=json")
+        eventually(lambda: detail(sync, "rights"), lambda line: "the right to watch namespaces" in line)
+        assert detail(sync, "caches") == "[-]caches failed: not read yet: namespaces"
+        eventually(lambda: forbidden_watches(sync, "namespaces"), lambda count: count >= RETRIES)
+        (line,) = eventually(lambda: [each for each in logged(sync, "waiting") if "rights" in each])
+        assert (line["rights"], line["lists"]) == ("the right to watch namespaces", "namespaces")
+        assert logged(sync, "watch interrupted") == []
+    sync.wait_ready()
+    eventually(lambda: detail(sync, "rights"), lambda line: line == "[+]rights ok")
+    ours.await_selected(ours.namespace(selected=True), "first")
+    eventually(lambda: logged(sync, "waiting is over"))
+
+
+def test_sync_names_a_right_that_it_loses_later(playground: Maker) -> None:
+    ours = playground()
+    ours.set_source("first")
+    sync = ours.installation.start_sync("--log-format=json")
+    sync.wait_ready()
+    ours.await_selected(ours.namespace(selected=True), "first")
+    with taken(ours, Rule("sync", "serviceaccounts", ("patch",))):
+        namespace = ours.namespace(selected=True)
+        expected = f'the right to patch serviceaccounts "default" in {namespace}'
+        eventually(lambda: detail(sync, "rights"), lambda line: line == f"[+]rights ok: {expected}")
+        assert eventually(lambda: logged(sync, "waiting"))[-1]["rights"] == expected
+        assert sync.ready
+    ours.await_selected(namespace, "first")
+    eventually(lambda: detail(sync, "rights"), lambda line: line == "[+]rights ok")
+
+
+def test_sync_names_a_source_that_does_not_exist(playground: Maker) -> None:
+    ours = playground()
+    sync = ours.installation.start_sync("--log-format=json")
+    sync.wait_ready()
+    expected = f"Secret {ours.installation.namespace}/{SOURCE}"
+    eventually(lambda: detail(sync, "sources"), lambda line: line == f"[+]sources ok: {expected}")
+    (line,) = eventually(lambda: logged(sync, "waiting"))
+    assert line["sources"] == expected
+    ours.set_source("first")
+    eventually(lambda: detail(sync, "sources"), lambda line: line == "[+]sources ok")
+
+
+def test_sync_names_a_lease_that_it_cannot_hold(playground: Maker) -> None:
+    ours = playground()
+    ours.set_source("first")
+    namespace, name = ours.installation.namespace, ours.installation.lease
+    lease = f"{namespace}/{name}"
+    with taken(ours, Rule("sync", "leases", ("get", "create", "patch"), "coordination.k8s.io", namespace, name)):
+        sync = ours.installation.start_sync("--log-format=json")
+        eventually(lambda: detail(sync, "lease"), lambda line: f"Lease {lease} that can be read and written" in line)
+        right = f'the right to get leases "{name}" in {namespace}'
+        assert right in eventually(lambda: detail(sync, "rights"), lambda line: "leases" in line)
+        eventually(lambda: [line for line in logged(sync, "waiting") if right in line.get("rights", "")])
+        assert logged(sync, "lease not renewed") == []
+    ours.await_selected(ours.namespace(selected=True), "first")
+    eventually(lambda: detail(sync, "lease"), lambda line: line == "[+]lease ok")
+
+
+def test_serve_names_the_right_without_which_it_knows_no_namespace(playground: Maker) -> None:
+    selector = {"matchLabels": {"team": "a"}}
+    ours = playground(
+        pullSecrets=[{"name": COPY, "sources": [{"secretName": SOURCE}], "namespaceSelector": selector}],
+    )
+    ours.set_source("first")
+    ours.installation.start_sync().wait_ready()
+    with taken(ours, replace(NAMESPACES, component="webhook")):
+        serve = ours.installation.start_serve("--log-format=json")
+        eventually(lambda: detail(serve, "rights"), lambda line: "the right to watch namespaces" in line)
+        assert detail(serve, "namespaces") == "[-]namespaces failed: waiting for the list of namespaces"
+        (line,) = eventually(lambda: [each for each in logged(serve, "waiting") if "rights" in each])
+        assert (line["rights"], line["namespaces"]) == ("the right to watch namespaces", "the list of namespaces")
+        assert logged(serve, "watch interrupted") == []
+    serve.wait_ready()
+    eventually(lambda: detail(serve, "rights"), lambda line: line == "[+]rights ok")
+
+
+def test_both_roles_name_a_configuration_file_that_is_gone(playground: Maker) -> None:
+    ours = playground()
+    ours.set_source("first")
+    installation = ours.installation
+    document = {installation.configuration_file.name: installation.configuration_file.read_text()}
+    processes = [start("--log-format=json") for start in (installation.start_sync, installation.start_serve)]
+    for process in processes:
+        process.wait_ready()
+    expected = f"a valid configuration: the configuration file {installation.configuration_file} cannot be read"
+    installation.configuration.publish({})
+    for process in processes:
+        eventually(partial(detail, process, "configuration"), lambda line: f"[+]configuration ok: {expected}" in line)
+        assert expected in eventually(partial(logged, process, "waiting"))[-1]["configuration"]
+    installation.configuration.publish(document)
+    for process in processes:
+        eventually(partial(detail, process, "configuration"), lambda line: line == "[+]configuration ok")

@@ -1,0 +1,138 @@
+"""Remember which rights the API server says are missing, until a request shows that they have been granted.
+
+A right that is missing is met again by each retry of each watch and each write. Here it is one entry, so that it can be
+reported once, by its name.
+
+Source: k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go (the words of a 403 by the authorizer).
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from webhook.errors import Forbidden
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from webhook.errors import ApiError
+
+FORGET_SECONDS = 300.0
+"""A right that no request has met for so long is not waited for any more: its object or namespace may be gone. Each
+failed request is repeated sooner than that."""
+
+MOST_RIGHTS = 1000
+"""Remembered; the one that was met the longest time ago makes room for another."""
+
+_BY_AUTHORIZER = " is forbidden: User "
+"""A 403 by a quota or an ending namespace has other words."""
+
+_VERB = re.compile(r" cannot ([a-z]+) resource ")
+_VERBS = {"POST": "create", "DELETE": "delete", "PATCH": "patch", "PUT": "update", "WATCH": "watch"}
+_NAME_SELECTOR = "metadata.name="
+_UNAUTHORIZED = 401
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Right:
+    """One verb on one resource; an empty ``namespace`` or ``name`` stands for all."""
+
+    resource: str
+    name: str
+    namespace: str
+    verb: str
+
+
+class MissingRights:
+    """The rights that requests of this process lacked. Safe to use from any thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._met: dict[Right, float] = {}
+        self._unauthorized = False
+
+    def note(self, method: str, path: str, query: Mapping[str, str] | None, error: ApiError | None) -> None:
+        """Take the outcome of a request; ``error`` is None for an answer 2xx."""
+        if error is None:
+            self._unauthorized = False
+            if self._met:
+                self._granted(right_of(method, path, query))
+        elif isinstance(error, Forbidden):
+            if error.status == _UNAUTHORIZED:
+                self._unauthorized = True
+            elif _BY_AUTHORIZER in str(error):
+                self._lacks(right_of(method, path, query, str(error)))
+
+    def _granted(self, right: Right) -> None:
+        with self._lock:
+            self._met.pop(right, None)
+            if right.verb == "patch":  # an apply needs both where the object does not exist
+                self._met.pop(Right(right.resource, right.name, right.namespace, "create"), None)
+
+    def _lacks(self, right: Right) -> None:
+        with self._lock:
+            self._met.pop(right, None)
+            self._met[right] = self._clock()
+            if len(self._met) > MOST_RIGHTS:
+                del self._met[next(iter(self._met))]
+
+    def missing(self) -> list[Right]:
+        """Return the rights that are missing now."""
+        with self._lock:
+            for right in [each for each, met in self._met.items() if met < self._clock() - FORGET_SECONDS]:
+                del self._met[right]
+            return sorted(self._met)
+
+    def sentences(self) -> list[str]:
+        """Return what is missing, one phrase for each resource and name."""
+        refused = ["credentials that the API server accepts (401)"] if self._unauthorized else []
+        return refused + summarised(self.missing())
+
+
+def summarised(rights: Iterable[Right]) -> list[str]:
+    """Return a phrase for each resource and name: ``the right to list, watch secrets "harbor" in NAMESPACE``."""
+    verbs: dict[tuple[str, str], set[str]] = {}
+    namespaces: dict[tuple[str, str], set[str]] = {}
+    for right in rights:
+        key = (right.resource, right.name)
+        verbs.setdefault(key, set()).add(right.verb)
+        namespaces.setdefault(key, set()).add(right.namespace)
+    return [
+        f"the right to {', '.join(sorted(verbs[key]))} {_object(*key)}{_within(sorted(namespaces[key]))}"
+        for key in sorted(verbs)
+    ]
+
+
+def _object(resource: str, name: str) -> str:
+    return f'{resource} "{name}"' if name else resource
+
+
+def _within(namespaces: list[str]) -> str:
+    if namespaces == [""]:
+        return ""
+    if "" in namespaces:
+        return " in all namespaces"
+    return f" in {namespaces[0]}" + (f" and {len(namespaces) - 1} more namespaces" if namespaces[1:] else "")
+
+
+def right_of(method: str, path: str, query: Mapping[str, str] | None, message: str = "") -> Right:
+    """Return the right that a request needs; the ``message`` of a 403 names its verb, which can be a second one."""
+    parts = [unquote(part) for part in path.strip("/").split("/")]
+    rest = parts[2 if parts[0] == "api" else 3 :]
+    namespace = rest[1] if rest[:1] == ["namespaces"] and len(rest) > 2 else ""  # noqa: PLR2004
+    resource, name, *_ = [*(rest[2:] if namespace else rest), "", ""]
+    selector = (query or {}).get("fieldSelector", "")
+    named = _VERB.search(message)
+    if named is not None:
+        verb = named[1]
+    elif method == "GET":
+        verb = "get" if name else "list"
+    else:
+        verb = _VERBS.get(method, method.lower())
+    return Right(resource, name or selector.removeprefix(_NAME_SELECTOR), namespace, verb)
