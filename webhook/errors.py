@@ -65,6 +65,10 @@ class ConfigurationInvalid(UsageError):
         super().__init__("\n".join(self.lines))
 
 
+class ConfigurationAbsent(UsageError):
+    """A release without its ConfigMap: nothing can be judged by its configuration."""
+
+
 class SourceInvalid(PullSecretsError):
     """A source Secret that must not be copied; ``reason`` is the stable id, the message never holds its content."""
 

@@ -17,8 +17,9 @@ from tests.integration.certificatefaults import (
     trust_another,
     wipe_bundle,
 )
-from tests.integration.patient import ADMISSION
+from tests.integration.patient import ADMISSION, MERGE
 from tests.integration.playground import COPY, SOURCE, dockerconfigjson, service_account
+from webhook.core.ownership import labels_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,6 +157,26 @@ def key_typed_wrong(patient: Patient) -> None:
     patient.afterwards(lambda: patient.ours.cluster.delete_namespace(name))
 
 
+def excluded_and_labelled(patient: Patient) -> None:
+    path = "/api/v1/namespaces/kube-public"
+    label = patient.ours.label
+    patient.api.call("PATCH", path, {"metadata": {"labels": {label: "enabled"}}}, MERGE)
+    patient.afterwards(lambda: patient.api.call("PATCH", path, {"metadata": {"labels": {label: None}}}, MERGE))
+
+
+def dropped_name(patient: Patient) -> None:
+    labels = labels_for(patient.installation.release, patient.namespace)
+    body = {"metadata": {"name": "dropped", "labels": labels}, "stringData": {"old": "value"}}
+    patient.ours.create(patient.team, "secrets", body)
+    patient.afterwards(lambda: patient.ours.delete(patient.team, "secrets", "dropped"))
+
+
+def no_config_map(patient: Patient) -> None:
+    path = f"/api/v1/namespaces/{patient.namespace}/configmaps/{patient.name}"
+    patient.put_back(path)
+    patient.api.call("DELETE", path)
+
+
 def refused_pods(patient: Patient) -> None:
     account = service_account("enforcing")
     account["metadata"] |= {
@@ -245,7 +266,10 @@ FAULTS: list[tuple[Callable[[Patient], None], set[str]]] = [
     (refused_pods, {"PSW055"}),
     (value_typed_wrong, {"PSW031"}),
     (key_typed_wrong, {"PSW031"}),
+    (excluded_and_labelled, {"PSW033"}),
+    (dropped_name, {"PSW034"}),
     (invalid_configuration, {"PSW030"}),
+    (no_config_map, {"PSW030"}),
     (nobody_leads, {"PSW060"}),
     (leader_of_the_future, {"PSW063"}),
     (webhook_is_down, {"PSW070", "PSW071"}),

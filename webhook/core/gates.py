@@ -11,12 +11,14 @@ several pull secrets stop at different gates, the reason of the object is the la
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from webhook.core.export import conditions
 from webhook.core.imageref import any_matches, names_of
+from webhook.core.mistyped import mistyped_opt_in
 from webhook.core.model import DECLINE_ANNOTATION, OPT_OUT_VALUE, PodPolicy, Reason
 from webhook.core.text import listed
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from webhook.core.inject import Subject
-    from webhook.core.model import Configuration, OptIn, PullSecret
+    from webhook.core.model import Configuration, PullSecret
     from webhook.core.selection import Namespace
 
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
@@ -44,6 +46,9 @@ _SERVICE_ACCOUNTS: Final[tuple[Kind, ...]] = ("ServiceAccount",)
 _NAMESPACES: Final[tuple[Kind, ...]] = ("Namespace",)
 
 
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+
 class Case:
     """The question that is put to the gates; one is made for each decision.
 
@@ -51,12 +56,14 @@ class Case:
     known, ``subject`` where the question is about a namespace, and ``entry`` until a pull secret is looked at.
     """
 
-    __slots__ = ("_repositories", "configuration", "entry", "name", "namespace", "subject")
+    __slots__ = ("_repositories", "configuration", "entry", "labels", "name", "namespace", "subject")
 
     configuration: Configuration
     name: str
     """Of the namespace."""
     namespace: Namespace
+    labels: Mapping[str, str]
+    """Of the namespace; none where it is not known."""
     subject: Subject
     entry: PullSecret
 
@@ -65,8 +72,10 @@ class Case:
     ) -> None:
         self.configuration = configuration
         self.name = name
-        if namespace is not None:
-            self.namespace = namespace
+        if namespace is None:
+            self.labels = _NO_LABELS
+        else:
+            self.namespace, self.labels = namespace, namespace.labels
         if subject is not None:
             self.subject = subject
         self._repositories: list[str] | None = None
@@ -118,12 +127,20 @@ class Gate:
     """Yield the conditions in CEL that must all hold for the gate to be passed."""
 
 
-def _has_opted_in(namespace: Namespace, opt_in: OptIn) -> bool:
-    return namespace.labels.get(opt_in.label) == opt_in.value
-
-
 def _has_label(case: Case) -> str:
     return f'namespace "{case.name}" {{}} the label {case.configuration.opt_in.label}={case.configuration.opt_in.value}'
+
+
+def _mistyped(case: Case) -> str:
+    """Return the label that may be a typing error, as the end of a sentence."""
+    found = mistyped_opt_in(case.labels, case.configuration.opt_in)
+    return f", and its label {'='.join(found)} may be a typing error" if found is not None else ""
+
+
+def _label_command(case: Case) -> str:
+    opt_in = case.configuration.opt_in
+    overwrite = " --overwrite" if opt_in.label in case.labels else ""
+    return f"label it: kubectl label namespace {case.name} {opt_in.label}={opt_in.value}{overwrite}"
 
 
 def _accounts(case: Case) -> str:
@@ -175,15 +192,12 @@ GATES: tuple[Gate, ...] = (
         name="opt-in label",
         kinds=_EVERYTHING,
         known=True,
-        stops=lambda case: not _has_opted_in(case.namespace, case.configuration.opt_in),
+        stops=lambda case: case.labels.get(case.configuration.opt_in.label) != case.configuration.opt_in.value,
         passed=lambda case: _has_label(case).format("has"),
-        stopped=lambda case, _: _has_label(case).format("does not have"),
+        stopped=lambda case, _: f"{_has_label(case).format('does not have')}{_mistyped(case)}",
         meaning="the namespace does not have the opt-in label with the value that opts in",
         advice="label it: `kubectl label namespace NAME pullsecrets.webhook/inject=enabled`",
-        command=lambda case: (
-            f"label it: kubectl label namespace {case.name} "
-            f"{case.configuration.opt_in.label}={case.configuration.opt_in.value}"
-        ),
+        command=_label_command,
     ),
     Gate(
         reason=Reason.OBJECT_DISABLED,
@@ -241,7 +255,7 @@ GATES: tuple[Gate, ...] = (
         kinds=_EVERYTHING,
         known=True,
         per_pull_secret=True,
-        stops=lambda case: not case.entry.namespace_selector.matches(case.namespace.labels),
+        stops=lambda case: not case.entry.namespace_selector.matches(case.labels),
         passed=_selector_passed,
         stopped=lambda case, names: (
             f'the namespaceSelector of {listed(names)} does not match the labels of namespace "{case.name}"'

@@ -7,8 +7,10 @@ treated as unknown until the objects have been listed again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from webhook.core.model import OptIn
 
 if TYPE_CHECKING:
     from webhook.core.model import Configuration, PullSecret
@@ -21,6 +23,8 @@ class CacheScope:
     names: frozenset[str] = frozenset()
     account_labels: frozenset[str] = frozenset()
     namespace_labels: frozenset[str] = frozenset()
+    opt_in: OptIn = field(default_factory=OptIn, compare=False)
+    """By which a label is recognised that may be a typing error; no decision depends on that."""
 
     def covers(self, other: CacheScope) -> bool:
         """Whether a cache with this scope can answer everything that one with the other scope can."""
@@ -40,6 +44,7 @@ def scope_of(configuration: Configuration) -> CacheScope:
         names=frozenset(configuration.secret_names),
         account_labels=frozenset({configuration.opt_in.label}),
         namespace_labels=frozenset({configuration.opt_in.label, *keys}),
+        opt_in=configuration.opt_in,
     )
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from webhook.core.backfill import ENFORCE_ANNOTATION, enforces_references
 from webhook.core.managedfields import Entry, list_ownership
+from webhook.core.mistyped import mistyped_opt_in
 from webhook.core.model import DECLINE_ANNOTATION
 from webhook.core.referencelist import read_reference_list
 from webhook.core.selection import Namespace, declined_names
@@ -22,12 +23,16 @@ from webhook.errors import ApiUnavailable
 from webhook.kube.wire import decoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from webhook.core.scope import CacheScope
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 """One for all objects without labels. Names are interned for the same reason: many objects share them."""
+
+
+LARGEST_LABELS = 32 * 1024
+"""Bytes of the labels of a Namespace that are searched for typing errors."""
 
 
 class _Annotations(msgspec.Struct, frozen=True):
@@ -44,6 +49,14 @@ class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
     annotations: _Annotations | None = None
 
 
+class _NamespaceMetadata(_Metadata, frozen=True, rename="camel"):
+    labels: msgspec.Raw = msgspec.Raw()
+
+
+class _NamespaceObject(msgspec.Struct, frozen=True):
+    metadata: _NamespaceMetadata
+
+
 class _ServiceAccountMetadata(_Metadata, frozen=True, rename="camel"):
     managed_fields: tuple[Entry, ...] = ()
 
@@ -53,6 +66,9 @@ class _Written(msgspec.Struct, frozen=True):
 
 
 _decode_written = decoder(_Written)
+
+
+_decode_all_labels: Callable[[bytes], dict[str, str]] = decoder(dict[str, str])
 
 
 def decode_entries(data: bytes) -> tuple[Entry, ...]:
@@ -73,7 +89,8 @@ class Shapes:
     def __init__(self, scope: CacheScope) -> None:
         self.scope = scope
         self._namespace_keys, self._account_keys = _fields(scope.namespace_labels), _fields(scope.account_labels)
-        self.namespace: Any = _object("NamespaceObject", self._namespace_keys)
+        self.namespace: Any = _NamespaceObject
+        self._decode_labels = decoder(_labels_shape(self._namespace_keys))
         references = ("references", msgspec.Raw, msgspec.field(name="imagePullSecrets", default=msgspec.Raw()))
         self.service_account: Any = _object(
             "ServiceAccountObject", self._account_keys, references, base=_ServiceAccountMetadata
@@ -87,12 +104,24 @@ class Shapes:
         declined = declined_names({DECLINE_ANNOTATION: annotations.decline or ""})
         return Namespace(
             name=intern(metadata.name),
-            labels=_labels(metadata.labels, self._namespace_keys),
+            labels=self._namespace_labels(bytes(metadata.labels)),
             terminating=metadata.deletion_timestamp is not None,
             # A text of 256 KiB may name a hundred thousand pull secrets that do not exist.
             declined=declined & self.scope.names if declined else declined,
             uid=intern(metadata.uid),
         )
+
+    def _namespace_labels(self, text: bytes) -> Mapping[str, str]:
+        """Return the labels that decisions read, and one that may be a typing error of the opt-in label."""
+        if text in (b"", b"null"):
+            return NO_LABELS
+        labels = _labels(self._decode_labels(text), self._namespace_keys)
+        opt_in = self.scope.opt_in
+        quoted = f'"{opt_in.value}"'.encode()
+        if opt_in.label in labels or len(text) > LARGEST_LABELS or quoted not in text:
+            return labels
+        mistyped = mistyped_opt_in(_decode_all_labels(text), opt_in)
+        return labels if mistyped is None else {**labels, intern(mistyped[0]): intern(mistyped[1])}
 
     def to_service_account(self, obj: Any) -> ServiceAccount:  # noqa: ANN401 (as above)
         """Return what a plan reads of a ServiceAccount.
@@ -132,10 +161,14 @@ def _object(
     *fields: Any,  # noqa: ANN401 (as above)
     base: type[_Metadata] = _Metadata,
 ) -> Any:  # noqa: ANN401 (as above)
-    label_fields = [(field, str | None, msgspec.field(name=key, default=None)) for field, key in label_keys]
-    labels = msgspec.defstruct("Labels", label_fields, frozen=True)
+    labels = _labels_shape(label_keys)
     metadata = msgspec.defstruct("Metadata", [("labels", labels | None, None)], bases=(base,), frozen=True)
     return msgspec.defstruct(name, [("metadata", metadata), *fields], frozen=True)
+
+
+def _labels_shape(label_keys: Iterable[tuple[str, str]]) -> Any:  # noqa: ANN401 (as above)
+    label_fields = [(field, str | None, msgspec.field(name=key, default=None)) for field, key in label_keys]
+    return msgspec.defstruct("Labels", label_fields, frozen=True)
 
 
 def _labels(labels: Any, keys: Iterable[tuple[str, str]]) -> Mapping[str, str]:  # noqa: ANN401 (as above)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from webhook.config.document import parse
-from webhook.errors import Forbidden, UsageError
+from webhook.errors import ConfigurationAbsent, Forbidden, UsageError
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, Collection, Resource
 from webhook.kube.wire import ObjectMeta, decoder
 from webhook.live.webhooks import WebhookConfiguration
@@ -77,14 +77,31 @@ def find_release(reader: Reader, wanted: Wanted) -> Installed:
     except Forbidden:
         reader.lacks("list", "mutatingwebhookconfigurations")
         return _without_webhook(reader, wanted, may_list=False)
-    found = [located for each in webhooks if wanted.fits(each) for located in _locate(reader, wanted, each)]
+    fitting = [each for each in webhooks if wanted.fits(each)]
+    found = [located for each in fitting for located in _locate(reader, wanted, each)]
     others = sorted({each.release for each in webhooks} - {wanted.name, ""})
     if wanted.name and others and not (found or wanted.namespace):
         raise UsageError(f"there is no release {wanted.name} here, but {', '.join(others)}: choose with --release")
     if len(found) > 1:
         listed = ", ".join(f"{each.release.name} in {each.release.namespace}" for each in found)
         raise UsageError(f"there is more than one release: {listed}; choose with --release and --namespace")
-    return found[0] if found else _without_webhook(reader, wanted, may_list=True)
+    if found:
+        return found[0]
+    if len(fitting) == 1 and wanted.configuration is None:
+        _refuse_without_configuration(reader, wanted, fitting[0])
+    return _without_webhook(reader, wanted, may_list=True)
+
+
+def _refuse_without_configuration(reader: Reader, wanted: Wanted, webhook: WebhookConfiguration) -> None:
+    """Raise ConfigurationAbsent if the ConfigMap of a release that is installed does not exist in any likely place."""
+    name = webhook.metadata.name
+    namespaces = [wanted.namespace] if wanted.namespace else webhook.release_namespaces()
+    found = [reader.optional(CONFIG_MAPS, name, namespace) for namespace in namespaces]
+    if namespaces and all(known and content is None for content, known in found):
+        raise ConfigurationAbsent(
+            f"ConfigMap {namespaces[0]}/{name} of release {webhook.release} does not exist: bring it back with helm "
+            f"upgrade, or give a configuration with --config"
+        )
 
 
 def _webhook_configurations(reader: Reader) -> Iterator[WebhookConfiguration]:
@@ -101,7 +118,7 @@ def _locate(reader: Reader, wanted: Wanted, webhook: WebhookConfiguration) -> It
         if running is not None:
             yield _installed(wanted, Release(webhook.release, namespace), webhook.metadata.name, running, webhook)
             return
-    if wanted.configuration is not None and len(namespaces) == 1:
+    if wanted.configuration is not None and (len(namespaces) == 1 or webhook.tells_namespace):
         yield _installed(wanted, Release(webhook.release, namespaces[0]), webhook.metadata.name, None, webhook)
 
 

@@ -115,6 +115,10 @@ class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
     managed_fields: tuple[_ManagedFields, ...] = ()
 
 
+HELM_NAMESPACE = "meta.helm.sh/release-namespace"
+"""The annotation by which Helm notes the namespace of a release."""
+
+
 class WebhookConfiguration(msgspec.Struct, frozen=True):
     """A MutatingWebhookConfiguration."""
 
@@ -145,12 +149,18 @@ class WebhookConfiguration(msgspec.Struct, frozen=True):
         """Who keeps the certificate, as the chart's value ``certificates.mode`` has it; empty where it does not say."""
         return (self.metadata.annotations or {}).get(MODE_ANNOTATION, "")
 
+    @property
+    def tells_namespace(self) -> bool:
+        """Whether Helm or a Service names the release namespace, so that the first guess is right."""
+        noted = (self.metadata.annotations or {}).get(HELM_NAMESPACE, "")
+        return bool(noted) or any(each.client_config.service for each in self.webhooks)
+
     def release_namespaces(self) -> list[str]:
         """Return the namespaces that may be the release's, the likeliest first.
 
         Helm notes it; so does the Service. Else it is one of those that the selector leaves out.
         """
-        noted = (self.metadata.annotations or {}).get("meta.helm.sh/release-namespace", "")
+        noted = (self.metadata.annotations or {}).get(HELM_NAMESPACE, "")
         services = [each.client_config.service.namespace for each in self.webhooks if each.client_config.service]
         excluded = [
             value

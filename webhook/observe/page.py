@@ -114,7 +114,7 @@ def _namespaces(data: PageData, wish: Wish) -> Iterator[str]:
         (
             f'<th scope="row">{escape(each.name)}</th>',
             f'<td class="state-{escape(each.state.replace(" ", "-"))}">{escape(each.state)}</td>',
-            f"<td>{_reason(each.reason)}</td>",
+            f"<td>{_reason(each.reason)}{_mistyped(each)}</td>",
             f"<td>{', '.join(f'{escape(copy.secret)}: {copy.state}' for copy in each.copies) or '–'}</td>",
         )
         for each in shown
@@ -126,6 +126,10 @@ def _namespaces(data: PageData, wish: Wish) -> Iterator[str]:
     caption = f"{begin} to {end} of {len(found)}{of_all} namespaces, what is wrong first"
     yield _table(caption, ("Namespace", "State", "Reason", "Copies"), rows)
     yield from _pages(wish, page, pages)
+
+
+def _mistyped(namespace: NamespaceView) -> str:
+    return f": the label {escape(namespace.mistyped)} may be a typing error" if namespace.mistyped else ""
 
 
 def _severity(namespace: NamespaceView) -> tuple[int, str]:

@@ -36,6 +36,8 @@ class NamespaceView:
     state: str
     reason: str
     copies: tuple[CopyView, ...] = ()
+    mistyped: str = ""
+    """A label of it that may be a typing error of the opt-in label."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from webhook.core.gates import decide_namespace
+from webhook.core.mistyped import mistyped_opt_in
 from webhook.core.model import Reason
 from webhook.core.preview.row import PreviewReason
 from webhook.core.standing import CopyState
@@ -83,7 +84,9 @@ def _namespaces(loop: SyncLoop) -> Iterator[NamespaceView]:
             continue
         reason = decide_namespace(namespace, loop.configuration).reason
         there = tuple(CopyView(*standing) for standing in copies.get(name, ()))
-        yield NamespaceView(name, *_state(there, reason, failing.get(name)), there)
+        mistyped = mistyped_opt_in(namespace.labels, loop.configuration.opt_in)
+        typed = "" if mistyped is None else "=".join(mistyped)
+        yield NamespaceView(name, *_state(there, reason, failing.get(name)), there, typed)
 
 
 def _state(copies: tuple[CopyView, ...], reason: Reason, failure: Result | None) -> tuple[str, str]:

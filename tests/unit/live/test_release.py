@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.fake_apiserver.faults import Answer
 from webhook.core.model import Configuration, PullSecret
-from webhook.errors import UsageError
+from webhook.errors import ConfigurationAbsent, UsageError
 from webhook.live.reach import registration_of
 from webhook.live.reader import Reader
 from webhook.live.release import Wanted, find_release
@@ -178,3 +178,13 @@ def test_replicas_that_may_not_be_seen_are_not_said_to_be_away(api: FakeApiServe
     assert registration is not None
     assert registration.reach.answers is None
     assert "you may not list endpointslices in namespace pull-secrets" in reader.missing
+
+
+def test_a_release_without_its_config_map_is_named_with_the_way_to_bring_it_back(
+    api: FakeApiServer, client: Client
+) -> None:
+    put_release(api, "psw", "pull-secrets")
+    api.remove("/api/v1/namespaces/pull-secrets/configmaps/psw")
+    with pytest.raises(ConfigurationAbsent, match=r"ConfigMap pull-secrets/psw .* does not exist: .*helm upgrade"):
+        find_release(Reader(client), Wanted())
+    assert find_release(Reader(client), Wanted(configuration=OTHER)).running is None

@@ -25,6 +25,8 @@ TITLES: Mapping[str, str] = {
     "PSW030": "configuration valid",
     "PSW031": "opt-in labels without typing errors",
     "PSW032": "every pull secret is used",
+    "PSW033": "no opt-in label where it has no effect",
+    "PSW034": "names were retired before they were dropped",
     "PSW040": "sources there",
     "PSW041": "sources usable",
     "PSW042": "credentials log in",

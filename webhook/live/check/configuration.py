@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from difflib import SequenceMatcher
+from collections import Counter
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from webhook.core.gates import selected_pull_secrets
-from webhook.core.model import OPT_OUT_VALUE
-from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, NAMESPACES, Collection
+from webhook.core.mistyped import mistyped_opt_in
+from webhook.core.ownership import labels_for
+from webhook.errors import Forbidden
+from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, NAMESPACES, SECRETS, Collection
+from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotations
 from webhook.live.check.outcome import Check, Context, Outcome, finding, note
 from webhook.live.webhooks import WebhookConfiguration
 from webhook.sync.shapes import NamespaceObject, to_namespace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from webhook.core.model import OptIn
+    from webhook.core.model import Configuration
+    from webhook.core.selection import Namespace
 
-CLOSE = 0.8
-"""How alike two texts must be for one to be a typing error of the other, from 0 to 1."""
 
-_MEANT = frozenset({"true", "yes", "on", "1", "enable"})
+class _Labelled(msgspec.Struct, frozen=True):
+    metadata: ObjectMeta
 
 
 def _look(context: Context) -> Iterator[Outcome]:
@@ -30,12 +35,44 @@ def _look(context: Context) -> Iterator[Outcome]:
     for each in context.reader.each(Collection(NAMESPACES), NamespaceObject):
         namespace = to_namespace(each)
         unused -= {entry.name for entry in selected_pull_secrets(configuration, namespace)}
-        typed = _typed_wrong(namespace.labels, configuration.opt_in, others)
-        if typed and not namespace.terminating and namespace.name not in configuration.excluded_namespaces:
-            wanted = f"{configuration.opt_in.label}={configuration.opt_in.value}"
-            yield finding("PSW031", f"namespace {namespace.name} has the label {typed}: was {wanted} meant?")
+        if not namespace.terminating:
+            yield from _labels(namespace, configuration, others)
     for name in sorted(unused):
         yield note("PSW032", f"no namespace is selected for {name}")
+    yield from _dropped(context)
+
+
+def _dropped(context: Context) -> Iterator[Outcome]:
+    """Yield the names of copies that the configuration does not know any more."""
+    installed = context.installed
+    labels = labels_for(installed.release.name, installed.release.namespace)
+    selector = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())}
+    known = set(installed.configuration.secret_names)
+    dropped: Counter[str] = Counter()
+    try:
+        for each in context.reader.each(Collection(SECRETS), _Labelled, selector):
+            if each.metadata.namespace != installed.release.namespace:
+                dropped.update({each.metadata.name} - known)
+    except Forbidden:
+        yield note("PSW034", "copies of dropped names were not looked for: you may not list Secrets")
+    for name, number in sorted(dropped.items()):
+        copies = "1 copy is" if number == 1 else f"{number:,} copies are"
+        todo = "add it to retired in the values to have them removed"
+        yield finding("PSW034", f"{name} is not in the configuration any more, and {copies} left: {todo}")
+
+
+def _labels(namespace: Namespace, configuration: Configuration, others: frozenset[str]) -> Iterator[Outcome]:
+    """Yield what is odd about the opt-in label of one namespace."""
+    opt_in = configuration.opt_in
+    wanted = f"{opt_in.label}={opt_in.value}"
+    if namespace.name in configuration.excluded_namespaces:
+        if namespace.labels.get(opt_in.label) == opt_in.value:
+            todo = f"remove it: kubectl label namespace {namespace.name} {opt_in.label}-"
+            yield finding("PSW033", f"namespace {namespace.name} is excluded and has the label {wanted}: {todo}")
+        return
+    typed = mistyped_opt_in(namespace.labels, opt_in, others)
+    if typed is not None:
+        yield finding("PSW031", f"namespace {namespace.name} has the label {'='.join(typed)}: was {wanted} meant?")
 
 
 def _labels_of_other_releases(context: Context) -> frozenset[str]:
@@ -49,20 +86,4 @@ def _labels_of_other_releases(context: Context) -> frozenset[str]:
     )
 
 
-def _typed_wrong(labels: Mapping[str, str], opt_in: OptIn, others: frozenset[str]) -> str:
-    """Return the label that may have been meant for the opt-in label; empty when there is none."""
-    value = labels.get(opt_in.label)
-    if value not in (None, opt_in.value, OPT_OUT_VALUE) and value is not None:
-        return f"{opt_in.label}={value}" if _is_close(value, opt_in.value) or value.lower() in _MEANT else ""
-    if value is None:
-        for key, other in labels.items():
-            if other == opt_in.value and key not in others and _is_close(key, opt_in.label):
-                return f"{key}={other}"
-    return ""
-
-
-def _is_close(text: str, wanted: str) -> bool:
-    return SequenceMatcher(None, text.lower(), wanted.lower()).ratio() >= CLOSE
-
-
-CONFIGURATION = Check(("PSW031", "PSW032"), _look)
+CONFIGURATION = Check(("PSW031", "PSW032", "PSW033", "PSW034"), _look)

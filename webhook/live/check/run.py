@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-from webhook.errors import ApiError, ConfigurationInvalid, UsageError
+from webhook.errors import ApiError, ConfigurationAbsent, ConfigurationInvalid, UsageError
 from webhook.live.check.certificate import CERTIFICATE
 from webhook.live.check.codes import TITLES
 from webhook.live.check.configuration import CONFIGURATION
@@ -55,11 +55,18 @@ def check(reader: Reader, wanted: Wanted, registries: Registries | None = None) 
         installed = find_release(reader, wanted)
     except ConfigurationInvalid as error:
         lines = " ".join(str(error).split())
-        others = [unknown(code, "the configuration is not valid") for code in TITLES if code != CONFIGURATION_CODE]
-        return _report([finding(CONFIGURATION_CODE, f"{lines}; the one before stays in force"), *others])
+        return _without_configuration(f"{lines}; the one before stays in force", "the configuration is not valid")
+    except ConfigurationAbsent as error:
+        why = f"{error}; Pods that run keep the configuration that they have read"
+        return _without_configuration(why, "the configuration does not exist")
     context = Context(reader, installed, datetime.now(UTC), cache(lambda: forecast(reader, installed, Scope())))
     checks = CHECKS if registries is None else (*CHECKS, logins(registries))
     return _report((outcome for each in checks for outcome in _looked(each, context)), asks=registries is not None)
+
+
+def _without_configuration(problem: str, why: str) -> Report:
+    others = [unknown(code, why) for code in TITLES if code != CONFIGURATION_CODE]
+    return _report([finding(CONFIGURATION_CODE, problem), *others])
 
 
 def _looked(each: Check, context: Context) -> Iterator[Outcome]:

@@ -1,0 +1,39 @@
+"""Find a label of a namespace that was probably meant to be the opt-in label."""
+
+from __future__ import annotations
+
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING
+
+from webhook.core.model import OPT_OUT_VALUE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from webhook.core.model import OptIn
+
+CLOSE = 0.8
+"""How alike two texts must be for one to be a typing error of the other, from 0 to 1."""
+
+_MEANT = frozenset({"true", "yes", "on", "1", "enable", "enabled", "inject"})
+"""Values that people write when they want to opt in."""
+
+
+def mistyped_opt_in(labels: Mapping[str, str], opt_in: OptIn, others: Collection[str] = ()) -> tuple[str, str] | None:
+    """Return the key and the value of the label that looks like the opt-in label, or None.
+
+    Either the key is right and the value is not, or the value is right and the key is close. ``others`` are keys that
+    mean something else: the opt-in labels of other releases.
+    """
+    value = labels.get(opt_in.label)
+    if value is not None:
+        odd = value not in (opt_in.value, OPT_OUT_VALUE) and (_is_close(value, opt_in.value) or value.lower() in _MEANT)
+        return (opt_in.label, value) if odd else None
+    for key, other in labels.items():
+        if other == opt_in.value and key not in others and _is_close(key, opt_in.label):
+            return key, other
+    return None
+
+
+def _is_close(text: str, wanted: str) -> bool:
+    return SequenceMatcher(None, text.lower(), wanted.lower()).ratio() >= CLOSE
