@@ -21,7 +21,7 @@ from tests.integration.playground import COPY, REGISTRY, SOURCE, Playground, doc
 from tests.integration.tenants import GOLD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from tests.cluster.mounted import MountedConfigMap
@@ -88,8 +88,6 @@ class Trouble:
         self._passwords = 0
         self._stripped: dict[str, int] = {}
         self._gold = True
-        # Where there was no copy when it lost its place, the reference may be somebody else's: it stays.
-        self._may_stay: set[tuple[str, str]] = set()
         self.rotate()
         self.done: dict[str, int] = {}
         self._over = threading.Event()
@@ -126,8 +124,7 @@ class Trouble:
                 found = self._password(namespace, name)
                 if found != (self.password if wanted else None):
                     yield f"{namespace}/{name}: holds {found}, not {self.password if wanted else None}"
-                may_stay = not wanted and (namespace, name) in self._may_stay
-                if held.count(name) != int(wanted) and not may_stay:
+                if held.count(name) != int(wanted):
                     yield f"{namespace}: references {held}, {'lacks' if wanted else 'dangles'} {name}"
         if self._state_of_strangers() != self._untouched:
             yield f"{self._strangers}: has been written to"
@@ -168,8 +165,6 @@ class Trouble:
 
     def _opt(self) -> bool:
         namespace = self._random.choice(list(self.selected))
-        if self.selected[namespace]:
-            self._lose_place([namespace], (COPY, GOLD))
         self.selected[namespace] = not self.selected[namespace]
         self._ours.opt(namespace, "enabled" if self.selected[namespace] else None)
         return True
@@ -200,8 +195,6 @@ class Trouble:
 
     def _configure(self) -> bool:
         """Retire a pull secret, or take it back: one of the controllers does not see that for a while."""
-        if self._gold:
-            self._lose_place(self.selected, (GOLD,))
         self._gold = not self._gold
         active, retired = (PULL_SECRETS, []) if self._gold else (PULL_SECRETS[:1], [GOLD])
         self._ours.installation.set_configuration(pullSecrets=active, retired=retired)
@@ -211,13 +204,6 @@ class Trouble:
         file = self._ours.installation.configuration_file
         self._late.publish({file.name: file.read_text()})
         return True
-
-    def _lose_place(self, namespaces: Iterable[str], secrets: Iterable[str]) -> None:
-        """Note of which copies there is none just now: they were deleted, and have not been made again yet."""
-        for namespace in namespaces:
-            for name in secrets:
-                if self._password(namespace, name) is None:
-                    self._may_stay.add((namespace, name))
 
     def _patch_copy(self, body: dict[str, Any]) -> bool:
         path = self._some_copy()

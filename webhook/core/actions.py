@@ -39,6 +39,8 @@ class RemoveReferences:
 
     service_account: ServiceAccount
     names: tuple[str, ...]
+    without_copy: tuple[str, ...] = ()
+    """Those of them for which no Secret is known: before the write, the API server has to confirm that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class FindingReason(StrEnum):
     SOURCE_UNAVAILABLE = "source-unavailable"
     REFERENCE_REQUIRED = "reference-required"
     REFERENCES_TOO_MANY = "references-too-many"
+    COPY_TERMINATING = "copy-terminating"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Finding:
     reason: FindingReason
     secret: str
     service_account: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,11 @@ CATALOG: Mapping[str, ReasonText] = {
         "a ServiceAccount has more than 5,000 references: `sync` adds none to a list of that length",
         "remove references from the ServiceAccount, or exclude it by `serviceAccounts.exclude`",
     ),
+    "copy-terminating": ReasonText(
+        "a copy is being deleted, and a finalizer of somebody else keeps it: it is still updated, and keeps its "
+        "credential after an opt-out",
+        "ask the owner of the finalizer; if the owner is gone, remove the finalizer from the Secret",
+    ),
     "namespace-selected": ReasonText(
         "the namespace has opted in, and at least one pull secret applies to it",
         "nothing",

@@ -19,11 +19,12 @@ from webhook.core.actions import (
     RemoveReferences,
 )
 from webhook.core.backfill import additions_after_copies, hand_back_need, required_additions, withheld_references
+from webhook.core.dangling import without_copy
 from webhook.core.gates import selected_pull_secrets
 from webhook.core.ownership import Ownership
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from webhook.core.model import Configuration
     from webhook.core.selection import Namespace
@@ -35,12 +36,14 @@ def plan_namespace(
     configuration: Configuration,
     hashes: Mapping[str, str | None],
     injected: Configuration | None = None,
+    lost: Collection[str] = (),
 ) -> NamespacePlan:
     """Return the writes that make a namespace right.
 
     ``hashes`` gives for each configured pull secret the content hash that its copies must have; None while its sources
     are missing or invalid: then existing copies stay as they are (fail static), and no new ones are made.
     ``configuration`` may be the part that can be judged yet of what is ``injected`` at admission already.
+    ``lost`` are the names for which the namespace was selected before: references to them go also without a copy.
     """
     if state.namespace.terminating:
         return EMPTY
@@ -50,7 +53,8 @@ def plan_namespace(
     leaving = leaving_copies(state, configuration, wanted)
     required = tuple(required_additions(state, injected, usable))
     additions = tuple(additions_after_copies(state, configuration, usable))
-    removals = tuple(removals_of(state.service_accounts, [copy.name for copy in leaving]))
+    absent = without_copy(state, configuration, lost)
+    removals = tuple(removals_of(state.service_accounts, [copy.name for copy in leaving], absent))
     written = {action.service_account.name for action in (*required, *additions)}
     written.update(action.service_account.name for action in removals)
     due = frozenset(wanted if injected == configuration else _selected_names(injected, state.namespace))
@@ -61,7 +65,7 @@ def plan_namespace(
         removals=removals,
         hand_backs=tuple(hand_backs_to(state.service_accounts, due, written)),
         deletions=tuple(DeleteCopy(copy) for copy in leaving if not copy.terminating),
-        findings=(*findings, *withheld_references(state, injected)),
+        findings=(*findings, *withheld_references(state, injected), *kept_copies(state, configuration)),
         namespace_uid=state.namespace.uid,
     )
 
@@ -86,15 +90,25 @@ def _plan_copies(
             findings.append(Finding(FindingReason.SOURCE_UNAVAILABLE, name))
         elif copy is None:
             writes.append(ApplyCopy(name))
-        elif copy.terminating:
-            pass  # when it is gone, the watch tells, and it is written anew
         elif copy.replaceable_only:
-            writes.append(ApplyCopy(name, replaces=copy))
+            if not copy.terminating:  # else the watch reports when it is gone, and a new one is written
+                writes.append(ApplyCopy(name, replaces=copy))
         elif copy.content_hash != content_hash or not state.is_proven(copy):
             writes.append(ApplyCopy(name, updates=copy))
         if copy is not None or content_hash is not None:
             usable.add(name)
     return writes, findings, usable
+
+
+def kept_copies(state: NamespaceState, configuration: Configuration) -> Iterator[Finding]:
+    """Yield our copies that are being deleted, and that a finalizer of somebody else keeps.
+
+    Pods still pull with such a copy, so its content is updated as that of any other.
+    """
+    for name in configuration.secret_names:
+        copy = state.copies.get(name)
+        if copy is not None and copy.finalizers and state.ownership(copy) is Ownership.OURS:
+            yield Finding(FindingReason.COPY_TERMINATING, name, detail=", ".join(copy.finalizers))
 
 
 def leaving_copies(state: NamespaceState, configuration: Configuration, wanted: Collection[str]) -> list[Copy]:
@@ -111,14 +125,20 @@ def leaving_copies(state: NamespaceState, configuration: Configuration, wanted: 
     ]
 
 
-def removals_of(accounts: Iterable[ServiceAccount], leaving: Sequence[str]) -> Iterable[RemoveReferences]:
-    """Yield the references to take out, so that no ServiceAccount names any of ``leaving``."""
+def removals_of(
+    accounts: Iterable[ServiceAccount], leaving: Sequence[str], absent: Sequence[str] = ()
+) -> Iterable[RemoveReferences]:
+    """Yield the references to take out, so that no ServiceAccount names any of ``leaving`` and ``absent``.
+
+    Of the former there is a copy of ours, of the latter no Secret at all.
+    """
     for account in accounts:
         if account.references is None or account.terminating:
             continue
+        without = tuple(name for name in absent if name in account.references.names)
         names = tuple(name for name in leaving if name in account.references.names)
-        if names:
-            yield RemoveReferences(account, names)
+        if names or without:
+            yield RemoveReferences(account, names + without, without)
 
 
 def hand_backs_to(

@@ -30,6 +30,8 @@ class Copy:
     type: str = COPY_TYPE
     immutable: bool = False
     terminating: bool = False
+    finalizers: tuple[str, ...] = ()
+    """The first few that keep it from going, while it is ``terminating``."""
 
     @property
     def replaceable_only(self) -> bool:

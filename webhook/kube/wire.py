@@ -33,9 +33,10 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class WrittenMeta(ObjectMeta, frozen=True, rename="camel"):
-    """The same, with who wrote the object."""
+    """The same, with who wrote the object, and what keeps it from being deleted."""
 
     managed_fields: tuple[Writer, ...] = ()
+    finalizers: tuple[str, ...] = ()
 
 
 class Object(Protocol):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from webhook.core.backfill import needs_look, too_many
+from webhook.core.gates import selected_pull_secrets
 from webhook.core.ownership import Ownership, ownership_of
 from webhook.core.scope import CacheScope, part_within, scope_of
 from webhook.core.state import NamespaceState
@@ -18,6 +19,7 @@ from webhook.kube.objects import Shapes
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.observe.sync_status import WatchStatus
+from webhook.sync.selection_history import SelectionHistory
 from webhook.sync.shapes import SecretObject, to_copy
 from webhook.sync.sources import Source, absent_source, read_source
 from webhook.sync.table import NamespaceTable, Table
@@ -59,7 +61,8 @@ class Caches:
         self._refreshed = refreshed
         self._on_restart = on_restart
         self._lock = threading.Lock()
-        self.namespaces = NamespaceTable(changed)
+        self.selections = SelectionHistory()
+        self.namespaces = NamespaceTable(self._namespace_changed, self.selections.forget)
         self.service_accounts: Table[ServiceAccount] = Table(
             _same_service_account, changed, self._service_account_matters
         )
@@ -93,6 +96,8 @@ class Caches:
                 self._reflect(
                     self._source_collection(name), SecretObject, read_source, _SourceWatch(name, self._sources)
                 )
+        for name in self.namespaces.names():
+            self._note_selection(name)
 
     def stop(self) -> None:
         """Ask every reflector to end."""
@@ -180,6 +185,18 @@ class Caches:
             WatchStatus(str(collection), reflector.has_synced, reflector.is_connected)
             for collection, reflector in list(self._reflectors.items())
         )
+
+    def _namespace_changed(self, name: str) -> None:
+        self._note_selection(name)
+        self._changed(name)
+
+    def _note_selection(self, name: str) -> None:
+        namespace, configuration = self.namespaces.get(name), self._configuration
+        if namespace is None or configuration is None or namespace.terminating:
+            return
+        # By the whole configuration: what the caches cannot judge yet is not lost.
+        selected = selected_pull_secrets(configuration, namespace)
+        self.selections.saw(name, namespace.uid, [entry.name for entry in selected])
 
     def _has_synced(self, collection: Collection) -> bool:
         reflector = self._reflectors.get(collection)

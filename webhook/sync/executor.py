@@ -70,14 +70,22 @@ class Executor:
         for addition in plan.additions:
             self._add_references(failures, addition, without_copy)
         still_referenced: set[str] = set()
+        unproven = self._unproven(failures, namespace, plan)
         for removal in plan.removals:
-            if not self._try(failures, self._writes.remove_references, removal):
+            if not unproven.isdisjoint(removal.without_copy) or not self._try(
+                failures, self._writes.remove_references, removal
+            ):
                 still_referenced.update(removal.names)
         for deletion in plan.deletions:
             if deletion.copy.name not in still_referenced:
                 self._try(failures, self._writes.delete_copy, deletion.copy)
         for action in plan.hand_backs:
             self._try(failures, self._writes.hand_back, action)
+
+    def _unproven(self, failures: _Failures, namespace: str, plan: NamespacePlan) -> set[str]:
+        """Return the names for which there may be a Secret after all, so that references to them stay."""
+        names = {name for removal in plan.removals for name in removal.without_copy}
+        return {name for name in sorted(names) if not self._try(failures, self._writes.prove_absent, namespace, name)}
 
     def _apply_copies(
         self, failures: _Failures, namespace: str, plan: NamespacePlan, contents: Mapping[str, Content]

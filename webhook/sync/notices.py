@@ -31,10 +31,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_OF_A_NAMESPACE = frozenset(
-    {FindingReason.COPY_CONFLICT, FindingReason.REFERENCE_REQUIRED, FindingReason.REFERENCES_TOO_MANY}
-)
-"""Findings that are told in the namespace. That a source is missing is said on the source itself, once."""
+TOLD_IN_THE_NAMESPACE = frozenset(FindingReason) - {FindingReason.SOURCE_UNAVAILABLE}
+"""Findings that are reported in the namespace. A missing source is reported on the source itself, once."""
 
 
 class Notices:
@@ -55,7 +53,7 @@ class Notices:
 
     def found(self, namespace: str, findings: Iterable[Finding]) -> None:
         """Take the findings of a namespace for all it has."""
-        now = frozenset([finding for finding in findings if finding.reason in _OF_A_NAMESPACE])
+        now = frozenset([finding for finding in findings if finding.reason in TOLD_IN_THE_NAMESPACE])
         if not now and namespace not in self._findings:
             return
         with self._lock:
@@ -67,6 +65,8 @@ class Notices:
                 self._conflict(namespace, finding)
             elif finding.reason is FindingReason.REFERENCES_TOO_MANY:
                 self._too_many(namespace, finding)
+            elif finding.reason is FindingReason.COPY_TERMINATING:
+                self._kept_by_finalizer(namespace, finding)
             else:
                 self._reference_required(namespace, finding)
 
@@ -82,6 +82,22 @@ class Notices:
             f"and is left alone: delete or rename it to get the copy"
         )
         self._tell(_namespace(namespace), "CopyConflict", message)
+
+    def _kept_by_finalizer(self, namespace: str, finding: Finding) -> None:
+        secret, finalizers = finding.secret, finding.detail
+        log.warning(
+            "copy kept by a finalizer",
+            namespace=namespace,
+            secret=secret,
+            finalizers=finalizers,
+            reason=finding.reason.value,
+        )
+        message = (
+            f'Secret "{secret}" is being deleted, and keeps its credential while it has the finalizer {finalizers}. '
+            f"If the owner of the finalizer is gone, run: kubectl patch secret {secret} --namespace {namespace} "
+            f"""--type json --patch '[{{"op":"remove","path":"/metadata/finalizers"}}]'"""
+        )
+        self._tell(_namespace(namespace), "CopyKeptByFinalizer", message)
 
     def _too_many(self, namespace: str, finding: Finding) -> None:
         account = finding.service_account

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webhook.core.actions import EMPTY
+from webhook.core.dangling import left_over, marked
 from webhook.core.gates import selected_pull_secrets
 from webhook.core.plan import plan_namespace
 from webhook.core.standing import standings
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from webhook.core.actions import NamespacePlan
     from webhook.core.model import Configuration
+    from webhook.core.state import NamespaceState
     from webhook.sync.caches import Caches
     from webhook.sync.contention import Contention
     from webhook.sync.grace import Grace
@@ -50,13 +52,25 @@ class Planner:
             self._contention.forget(name)
         state = self._caches.state_of(namespace)
         known = self._caches.known_part(configuration)
-        plan = plan_namespace(state, known, hashes, injected=self._caches.readable_part(configuration))
+        # By the whole configuration: a name that becomes known at a start is not a change of the namespace.
+        selected = frozenset(entry.name for entry in selected_pull_secrets(configuration, namespace))
+        lost = self._lost(state, configuration, selected)
+        plan = plan_namespace(state, known, hashes, self._caches.readable_part(configuration), lost)
         self._ledger.record(name, standings(state, known), {action.name for action in plan.copies})
         self._notices.found(name, plan.findings)
         plan, contended = self._contention.hold(state, plan)
         plan, leaving = self._grace.hold(name, plan)
         plan, paced = self._hand_backs.hold(name, plan)
-        # By the whole configuration: a name that becomes known at a start is not a change of the namespace.
-        selected = frozenset(entry.name for entry in selected_pull_secrets(configuration, namespace))
         plan, damped = self._damping.hold(name, selected, plan)
         return plan, min(filter(None, (contended, leaving, paced, damped)), default=0.0)
+
+    def _lost(self, state: NamespaceState, configuration: Configuration, selected: frozenset[str]) -> frozenset[str]:
+        """Return the names for which a namespace was selected before."""
+        name, history = state.namespace.name, self._caches.selections
+        if state.namespace.terminating:
+            return frozenset()
+        history.saw(name, state.namespace.uid, selected)
+        lost = history.lost(name, lambda: marked(state, configuration))
+        if lost:
+            history.followed(name, left_over(state, lost))
+        return lost

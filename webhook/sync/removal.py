@@ -17,13 +17,13 @@ from webhook.errors import ApiError
 from webhook.sync.contention import Contention
 from webhook.sync.executor import Executor
 from webhook.sync.inventory import Inventory
-from webhook.sync.outcome import Result
+from webhook.sync.outcome import Result, Undone
 from webhook.sync.writes import Deposed, Unfinished, Writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from webhook.core.actions import NamespacePlan
+    from webhook.core.actions import NamespacePlan, RemoveReferences
     from webhook.core.model import Configuration
     from webhook.core.state import NamespaceState
     from webhook.kube.client import Client
@@ -36,6 +36,9 @@ WORKERS = 8
 
 FUTILE_PASSES = 3
 """After so many passes in a row that were only refused, nothing will come of another."""
+
+MOST_UNDOINGS = 3
+"""After so many undone removals in one namespace, its references without a copy belong to somebody else's webhook."""
 
 PROGRESS_EVERY = 100
 PAUSE_BASE = 0.5
@@ -64,6 +67,7 @@ class Removal:
         self._executor = Executor(writes, lambda *_: None)
         self._lock = threading.Lock()
         self._errors: dict[str, ApiError] = {}
+        self._undone: dict[str, int] = {}
         self._unlisted: dict[str, ApiError] = {}
         self._unknown: ApiError | None = None
         self.done: dict[str, int] = {}
@@ -137,8 +141,15 @@ class Removal:
 
     def _plan(self, state: NamespaceState) -> NamespacePlan:
         # Where the Secrets of a name are not known, whose the references to it are is not known either.
-        known = tuple(entry for entry in self._configuration.pull_secrets if entry.name not in self._unlisted)
-        return plan_uninstall(state, replace(self._configuration, pull_secrets=known))
+        configuration = replace(
+            self._configuration,
+            pull_secrets=tuple(entry for entry in self._configuration.pull_secrets if entry.name not in self._unlisted),
+            retired=tuple(name for name in self._configuration.retired if name not in self._unlisted),
+        )
+        plan = plan_uninstall(state, configuration)
+        if self._undone.get(state.namespace.name, 0) < MOST_UNDOINGS:
+            return plan
+        return replace(plan, removals=tuple(filter(None, map(_of_copies, plan.removals))))
 
     def _carry_out(self, namespace: str, plan: NamespacePlan) -> None:
         try:
@@ -150,6 +161,7 @@ class Removal:
             log.warning("namespace failed", namespace=namespace, cause=str(error))
             with self._lock:
                 self._errors[namespace] = error
+                self._undone[namespace] = self._undone.get(namespace, 0) + isinstance(error, Undone)
 
     def _carries_on(self, namespace: str, plan: NamespacePlan) -> bool:
         """Carry out a plan; return whether a list was so long that a second plan has to go on with it."""
@@ -192,3 +204,9 @@ class Removal:
                 yield f"{account}: the entry of {FIELD_MANAGER} in its managedFields: {cause}"
             for deletion in plan.deletions:
                 yield f"Secret {namespace}/{deletion.copy.name}: {cause}"
+
+
+def _of_copies(removal: RemoveReferences) -> RemoveReferences | None:
+    """Return what a removal takes out of which there is a copy of ours."""
+    names = tuple(name for name in removal.names if name not in removal.without_copy)
+    return replace(removal, names=names, without_copy=()) if names else None

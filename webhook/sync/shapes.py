@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from itertools import islice
 from sys import intern
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from webhook.sync.release import Release
+
+
+MOST_FINALIZERS, FINALIZER_LENGTH = 3, 100
+"""A tenant can add as many as fit into an object."""
+
+OF_THE_GARBAGE_COLLECTOR = frozenset({"foregroundDeletion", "orphan"})
+"""They go by themselves. Source: k8s.io/apimachinery, pkg/apis/meta/v1/types.go."""
 
 
 class NamespaceObject(msgspec.Struct, frozen=True):
@@ -73,7 +81,16 @@ def to_copy(obj: SecretObject, release: Release) -> Copy:
         type=COPY_TYPE if obj.type == COPY_TYPE else "",
         immutable=obj.immutable is True,
         terminating=metadata.deletion_timestamp is not None,
+        finalizers=_kept_by(metadata),
     )
+
+
+def _kept_by(metadata: WrittenMeta) -> tuple[str, ...]:
+    """Return the first finalizers of somebody else that keep an object which is being deleted; each cut to size."""
+    if metadata.deletion_timestamp is None:
+        return ()
+    others = (name for name in metadata.finalizers if name not in OF_THE_GARBAGE_COLLECTOR)
+    return tuple(name[:FINALIZER_LENGTH] for name in islice(others, MOST_FINALIZERS))
 
 
 def _hash(data: dict[str, str] | None) -> str:

@@ -21,6 +21,7 @@ from webhook.observe.sync_status import (
     SyncStatus,
     UnreconciledStatus,
 )
+from webhook.sync.notices import TOLD_IN_THE_NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,7 +76,7 @@ def _problems(
         # What is wrong with one source has been counted with the source.
         found[SourceReason.COPY_TOO_LARGE] += entry.problem == SourceReason.COPY_TOO_LARGE
     if loop.leading_for is not None:
-        for reason in (FindingReason.REFERENCE_REQUIRED, FindingReason.REFERENCES_TOO_MANY):
+        for reason in TOLD_IN_THE_NAMESPACE - {FindingReason.COPY_CONFLICT}:
             found[reason] = loop.notices.count(reason)
     return {str(reason): number for reason, number in found.items()}
 

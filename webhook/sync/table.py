@@ -105,10 +105,14 @@ class Table(Generic[R]):
 
 
 class NamespaceTable:
-    """The namespaces; ``changed(name)`` is called when one's labels or its end matter anew."""
+    """The namespaces.
 
-    def __init__(self, changed: Callable[[str], None]) -> None:
+    ``changed(name)`` is called when one's labels or its end matter anew, and ``removed(name)`` when one is gone.
+    """
+
+    def __init__(self, changed: Callable[[str], None], removed: Callable[[str], None] = lambda _: None) -> None:
         self._changed = changed
+        self._removed = removed
         self._namespaces: dict[str, Namespace] = {}
 
     def get(self, name: str) -> Namespace | None:
@@ -125,6 +129,8 @@ class NamespaceTable:
         for name, obj in self._namespaces.items():
             if before.get(name) != obj:
                 self._changed(name)
+        for name in before.keys() - self._namespaces.keys():
+            self._removed(name)
 
     def upsert(self, obj: Namespace) -> None:
         """Take a namespace that is new or has changed."""
@@ -136,6 +142,7 @@ class NamespaceTable:
     def remove(self, obj: Namespace) -> None:
         """Take a namespace that is gone: nothing is left in it to be done."""
         self._namespaces.pop(obj.name, None)
+        self._removed(obj.name)
 
 
 def _older(candidate: str, known: str) -> bool:

@@ -188,6 +188,15 @@ class Writes:
                     raise Unfinished
                 raise _undone(account)
 
+    def prove_absent(self, namespace: str, name: str) -> None:
+        """See that no Secret of a copy's name exists in a namespace.
+
+        Raises:
+            Conflict: there is one, and the caches did not know it.
+        """
+        if self._refresh_copy(namespace, name):
+            raise Conflict(f"Secret {namespace}/{name} exists: the references to it may be somebody else's")
+
     def hand_back(self, action: HandBack) -> None:
         """Leave the list of a ServiceAccount with its owners; one that is gone is no failure."""
         account = action.service_account
@@ -245,16 +254,18 @@ class Writes:
             self._refresh_copy(namespace, secret)
             raise
 
-    def _refresh_copy(self, namespace: str, name: str) -> None:
+    def _refresh_copy(self, namespace: str, name: str) -> bool:
+        """Read a Secret with a copy's name again; return whether it is there."""
         table = self._caches.copies(name)
         if table is None:
-            return
+            return False
         try:
             current = decode_secret(self._client.get(SECRETS, name, namespace))
         except NotFound:
             table.discard(namespace, name)
-        else:
-            table.upsert(to_copy(current, self._release))
+            return False
+        table.upsert(to_copy(current, self._release))
+        return True
 
     @contextmanager
     def _change(self, account: ServiceAccount, action: str, names: tuple[str, ...]) -> Iterator[None]:

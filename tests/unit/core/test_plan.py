@@ -87,7 +87,17 @@ def test_a_copy_that_no_update_can_make_right_is_replaced(old: Copy) -> None:
     assert plan_namespace(state(OPTED_IN, old), ONE, HASHES).copies == (ApplyCopy("one", replaces=old),)
 
 
-@pytest.mark.parametrize("old", [a_copy(), a_copy(content="x"), a_copy(kind="Opaque"), a_copy(immutable=True)])
+def test_a_copy_that_a_finalizer_keeps_is_updated_in_place_and_reported() -> None:
+    held = replace(a_copy(content="x"), terminating=True, finalizers=("example.com/a", "example.com/b"))
+
+    plan = plan_namespace(state(OPTED_IN, held), ONE, HASHES)
+
+    report = Finding(FindingReason.COPY_TERMINATING, "one", detail="example.com/a, example.com/b")
+    assert plan == NamespacePlan(copies=(ApplyCopy("one", updates=held),), findings=(report,))
+    assert plan_namespace(state(OPTED_OUT, held), ONE, HASHES) == NamespacePlan(findings=(report,))
+
+
+@pytest.mark.parametrize("old", [a_copy(), a_copy(kind="Opaque"), a_copy(content="x", immutable=True)])
 def test_a_copy_that_is_being_deleted_is_waited_for(old: Copy) -> None:
     assert plan_namespace(state(OPTED_IN, replace(old, terminating=True)), ONE, HASHES).is_empty
 
@@ -137,6 +147,27 @@ def test_opting_out_while_the_copy_is_being_deleted_takes_away_the_references() 
 
 def test_a_reference_to_a_secret_that_is_not_ours_stays() -> None:
     assert plan_namespace(state(OPTED_OUT, an_account("one")), ONE, HASHES).is_empty
+
+
+def test_a_reference_without_a_copy_goes_where_the_namespace_was_selected() -> None:
+    account, enforcing = an_account("mine", "one"), replace(an_account("one"), name="strict", enforces=True)
+
+    plan = plan_namespace(state(OPTED_OUT, account, enforcing), ONE, HASHES, lost={"one"})
+
+    removals = tuple(RemoveReferences(each, ("one",), without_copy=("one",)) for each in (account, enforcing))
+    assert plan == NamespacePlan(removals=removals)
+
+
+def test_a_reference_stays_where_a_secret_of_somebody_else_has_the_name_although_the_namespace_was_selected() -> None:
+    assert plan_namespace(state(OPTED_OUT, a_copy(ours=False), an_account("one")), ONE, HASHES, lost={"one"}).is_empty
+
+
+def test_what_is_due_again_is_not_lost() -> None:
+    assert plan_namespace(state(OPTED_IN, a_copy(), an_account("one")), ONE, HASHES, lost={"one"}).is_empty
+
+
+def test_a_name_that_is_not_configured_is_never_taken_away() -> None:
+    assert plan_namespace(state(OPTED_OUT, an_account("mine")), ONE, HASHES, lost={"mine"}).is_empty
 
 
 def test_a_retired_name_is_taken_away_in_a_namespace_that_is_still_selected() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from webhook.core.actions import DeleteCopy, NamespacePlan, RemoveReferences
 from webhook.core.inject import References
+from webhook.core.managedfields import ListOwnership, Owner
 from webhook.core.model import Configuration, PullSecret
 from webhook.core.ownership import Mark
 from webhook.core.selection import Namespace
@@ -60,9 +61,25 @@ def test_a_foreign_secret_and_the_references_to_it_are_left_alone() -> None:
 def test_a_reference_that_never_had_a_copy_goes_where_it_was_due() -> None:
     waiting = account("vendor", "theirs")
     assert plan_uninstall(state(SELECTED, accounts=(waiting,)), CONFIGURATION).removals == (
-        RemoveReferences(waiting, ("vendor",)),
+        RemoveReferences(waiting, ("vendor",), without_copy=("vendor",)),
     )
     assert plan_uninstall(state(LEFT, accounts=(waiting,)), CONFIGURATION).is_empty
+
+
+def test_a_retired_reference_without_a_copy_goes_where_the_namespace_opted_in() -> None:
+    mine = account("old")
+    removal = RemoveReferences(mine, ("old",), without_copy=("old",))
+    assert plan_uninstall(state(SELECTED, accounts=(mine,)), CONFIGURATION).removals == (removal,)
+    assert plan_uninstall(state(LEFT, accounts=(mine,)), CONFIGURATION).is_empty
+
+
+@pytest.mark.parametrize("name", ["pull", "old"])
+def test_a_list_that_only_we_wrote_loses_them_anywhere(name: str) -> None:
+    ours = replace(account(name), ownership=ListOwnership(entries=1, ours=0))
+    removal = RemoveReferences(ours, (name,), without_copy=(name,))
+    assert plan_uninstall(state(LEFT, accounts=(ours,)), CONFIGURATION).removals == (removal,)
+    theirs = replace(ours, ownership=ListOwnership(2, ours=0, owners=(Owner("kubectl", "Update", "v1", ""),)))
+    assert plan_uninstall(state(LEFT, accounts=(theirs,)), CONFIGURATION).is_empty
 
 
 def test_a_copy_that_is_being_deleted_is_not_deleted_again() -> None:

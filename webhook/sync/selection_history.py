@@ -1,0 +1,100 @@
+"""Remember which pull secrets each namespace has lost, so that references without a copy go as well.
+
+A ServiceAccount may reference a Secret that is not there. Our webhook adds such a reference while a source is missing,
+and a person can delete a copy just before the namespace opts out. A person can also have set the reference by hand, in
+a namespace that was never selected. The object looks the same in both cases, so the difference is remembered here.
+
+A standby remembers too, because it may take over between the opt-out and the removal. After a restart nothing is
+remembered. Then our entry in the managedFields of a ServiceAccount is the evidence: see
+:func:`webhook.core.dangling.marked`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+SETTLED_SECONDS = 120.0
+"""After this time no replica of the webhook adds the reference any more: see :mod:`webhook.sync.grace`."""
+
+FOLLOWED_SECONDS = 600.0
+"""A loss that another process had so long to follow up is no longer ours: a person may have set the reference since."""
+
+
+@dataclass(slots=True)
+class _Record:
+    """What is selected in one namespace, and what was lost."""
+
+    uid: str
+    selected: frozenset[str]
+    lost: frozenset[str] = frozenset()
+    lost_at: float = 0.0
+    examined: bool = False
+    """Whether this process has looked for evidence of an earlier selection."""
+    followed: bool = False
+    """Whether this process has planned the namespace since the loss."""
+    is_clean: bool = False
+    """Whether no ServiceAccount had a reference to what was lost at that time."""
+
+
+class SelectionHistory:
+    """The selections of all namespaces. Every method may be called from any thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._shared: dict[frozenset[str], frozenset[str]] = {}
+        self._records: dict[str, _Record] = {}
+
+    def saw(self, namespace: str, uid: str, selected: Collection[str]) -> None:
+        """Note the pull secrets for which a namespace is selected now."""
+        names = frozenset(selected)
+        with self._lock:
+            names = self._shared.setdefault(names, names)
+            record = self._records.get(namespace)
+            if record is None or record.uid != uid:
+                self._records[namespace] = _Record(uid, names)
+            elif record.selected != names:
+                if gone := record.selected - names:
+                    record.lost |= gone
+                    record.lost_at, record.followed, record.is_clean = self._clock(), False, False
+                record.lost -= names
+                record.selected = names
+
+    def lost(self, namespace: str, evidence: Callable[[], Collection[str]]) -> frozenset[str]:
+        """Return what a namespace has lost of late; ``evidence()`` is called at the first look of this process."""
+        with self._lock:
+            record = self._records.get(namespace)
+            if record is None:
+                return frozenset()
+            if not record.examined:
+                record.examined = True
+                if found := frozenset(evidence()) - record.selected:
+                    record.lost |= found
+                    record.lost_at, record.followed = self._clock(), True
+            if record.lost and self._is_over(record):
+                record.lost = frozenset()
+            return record.lost
+
+    def followed(self, namespace: str, left: Collection[str]) -> None:
+        """Note that a namespace was planned, and which lost names a ServiceAccount still references."""
+        with self._lock:
+            record = self._records.get(namespace)
+            if record is not None and record.lost:
+                record.followed, record.is_clean = True, not left
+
+    def forget(self, namespace: str) -> None:
+        """Forget a namespace that is gone."""
+        with self._lock:
+            self._records.pop(namespace, None)
+
+    def _is_over(self, record: _Record) -> bool:
+        age = self._clock() - record.lost_at
+        if record.followed:
+            return record.is_clean and age >= SETTLED_SECONDS
+        return age >= FOLLOWED_SECONDS
