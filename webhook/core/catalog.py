@@ -111,8 +111,7 @@ CATALOG: Mapping[str, ReasonText] = {
         "delete or rename it, or rename the pull secret",
     ),
     "source-unavailable": ReasonText(
-        "a source cannot be used: a copy that exists stays as it is, and a new one gets the last good content that "
-        "`sync` has read since its start",
+        "a source cannot be used: a copy that exists stays as it is, and a new one gets the last good content",
         "see the reason of the source",
     ),
     "reference-required": ReasonText(
