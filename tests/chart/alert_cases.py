@@ -137,6 +137,9 @@ CASES: dict[str, list[Case]] = {
     "PullSecretsContended": [
         gauge("pullsecrets_sync_contended_objects", 'kind="Secret"', bad=f"2x{MINUTES}", good=f"2x20 0x{MINUTES}"),
     ],
+    "PullSecretsRemovalHeld": [
+        gauge("pullsecrets_sync_held_removals", bad=f"60x{MINUTES}", good=f"0x{MINUTES}"),
+    ],
     "PullSecretsNamespaceWaits": [
         gauge("pullsecrets_sync_oldest_unreconciled_seconds", bad=f"0+60x{MINUTES}", good=f"120x{MINUTES}"),
     ],

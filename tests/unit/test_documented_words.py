@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.unit.documented import DOCS, PAGES, ROOT, first_column, names, rows, section, texts
 from webhook.cli.render import _RESULTS
+from webhook.core.brake import CONFIRM_ANNOTATION
 from webhook.core.explain.step import Verdict
 from webhook.core.exposure import Exposure
 from webhook.core.gates import GATES
@@ -49,7 +50,7 @@ def test_the_documented_labels_and_annotations_are_those_that_there_are() -> Non
     text = "".join(page.read_text() for page in PAGES)
     documented = set(re.findall(r"(?<![\w.])pullsecrets\.webhook/[a-z-]*[a-z](?!\w)", text))
     ours = {DEFAULT_OPT_IN_LABEL, DECLINE_ANNOTATION, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL, MODE_ANNOTATION}
-    ours.add(NAMESPACE_UID_LABEL)
+    ours |= {NAMESPACE_UID_LABEL, CONFIRM_ANNOTATION}
     assert documented == ours
 
 

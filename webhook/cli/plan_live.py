@@ -10,6 +10,7 @@ from webhook.cli.printing import tell
 from webhook.cli.progress import progress
 from webhook.cli.target import parse_target
 from webhook.errors import UsageError
+from webhook.live.brake import held_warning
 from webhook.live.forecast import Scope, forecast
 from webhook.live.release import find_release
 from webhook.live.whatif import WhatIf, forgotten
@@ -51,6 +52,9 @@ def of_cluster(
     with progress() as seen, reading(kubeconfig, context, seen) as reader:
         installed = find_release(reader, wanted(config, namespace, release))
         result = forecast(reader, installed, scope)
+        held = held_warning(reader, installed, result)
+    if held:
+        tell(f"warning: {held}")
     if names := forgotten(installed.running, installed.configuration):
         tell(f"warning: {', '.join(names)}: gone from pullSecrets and not in retired, so their copies would stay")
     return result

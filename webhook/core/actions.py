@@ -128,6 +128,24 @@ class NamespacePlan:
             deletions=tuple(action for action in self.deletions if action.copy.name not in still_referenced),
         )
 
+    def keeping(self, names: Collection[str]) -> NamespacePlan:
+        """Return this plan without the removals of copies of these names, and of references to them."""
+        if not names:
+            return self
+        kept = (
+            replace(
+                action,
+                names=tuple(name for name in action.names if name not in names),
+                without_copy=tuple(name for name in action.without_copy if name not in names),
+            )
+            for action in self.removals
+        )
+        return replace(
+            self,
+            removals=tuple(action for action in kept if action.names),
+            deletions=tuple(action for action in self.deletions if action.copy.name not in names),
+        )
+
 
 def _to_others(actions: tuple[AddReferences, ...], accounts: Collection[str]) -> tuple[AddReferences, ...]:
     return tuple(action for action in actions if action.service_account.name not in accounts)

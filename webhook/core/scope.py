@@ -34,6 +34,10 @@ class CacheScope:
             and self.namespace_labels >= other.namespace_labels
         )
 
+    def with_labels_of(self, other: CacheScope) -> CacheScope:
+        """Return this scope with the labels of namespaces that another one has."""
+        return replace(self, namespace_labels=self.namespace_labels | other.namespace_labels)
+
 
 def scope_of(configuration: Configuration) -> CacheScope:
     """Return the scope that decisions with this configuration need."""

@@ -1,8 +1,9 @@
 """Encode what the controller has to remember as the data of one Secret, and decode it again.
 
 The Secret has one key for each pull secret. Its value is the last good content, with the time and the source versions
-that it was made of. A key that begins with an underscore is not the name of a pull secret, and is left to other state.
-Each value is a JSON document with a format version of its own.
+that it was made of. A key that begins with an underscore is not the name of a pull secret: ``_configuration`` holds the
+configuration that is in force, and ``_held`` what :mod:`webhook.core.brake` holds back. Each value is a JSON document
+with a format version of its own.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ from __future__ import annotations
 from base64 import b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from webhook.core.brake import PastRemoval  # noqa: TC001 - msgspec evaluates the annotation
 from webhook.core.credential import decode_base64
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE, parse_source, render
+from webhook.core.model import Configuration  # noqa: TC001 - msgspec evaluates the annotation
 from webhook.core.versions import is_older
 from webhook.errors import SourceInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+_Shape = TypeVar("_Shape")
 
 STATE_TYPE = "Opaque"
 STATE_SUFFIX = "-state"
@@ -28,8 +33,14 @@ STATE_SUFFIX = "-state"
 
 FORMAT_VERSION = 1
 
-LARGEST_STATE = 1_000_000
-"""Bytes of all contents together. The API server allows 1,048,576; the difference is for keys with other state."""
+LARGEST_STATE = 1_040_000
+"""Bytes of all values together. The API server allows 1,048,576."""
+
+LARGEST_CONFIGURATION = 500_000
+"""Bytes. A larger one is not stored, so that contents have room."""
+
+CONFIGURATION_KEY = "_configuration"
+HELD_KEY = "_held"
 
 
 class SourceVersion(msgspec.Struct, frozen=True, rename="camel"):
@@ -65,12 +76,33 @@ class LastGood:
         )
 
 
+class AcceptedConfiguration(msgspec.Struct, frozen=True):
+    """The configuration in force, and what its predecessors have removed a short time ago."""
+
+    version: int
+    configuration: Configuration
+    past: tuple[PastRemoval, ...] = ()
+
+
+class HeldRemovals(msgspec.Struct, frozen=True):
+    """What is held back: the digest of a configuration, and how many of all copies it would remove."""
+
+    version: int
+    digest: str
+    copies: int
+    total: int
+
+
 @dataclass(frozen=True, slots=True)
 class StateDocument:
     """The state as it is stored: what could be decoded by pull secret, and by key why something could not."""
 
     last_good: Mapping[str, LastGood] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
+    accepted: AcceptedConfiguration | None = None
+    held: HeldRemovals | None = None
+    other: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """The values of the keys that begin with an underscore, as they are stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +143,33 @@ def decode_document(data: Mapping[str, str]) -> StateDocument:
 
     A value that cannot be used is a problem of its key.
     """
-    last_good, problems = {}, {}
+    last_good, other, problems = {}, {}, {}
+    accepted = held = None
     for key, value in data.items():
-        if is_reserved(key):
-            continue
         try:
-            last_good[key] = _decode(value)
+            if not is_reserved(key):
+                last_good[key] = _decode(value)
+                continue
+            other[key] = _decode_base64(value)
+            if key == CONFIGURATION_KEY:
+                accepted = _decode_json(other[key], AcceptedConfiguration)
+            elif key == HELD_KEY:
+                held = _decode_json(other[key], HeldRemovals)
         except _Undecodable as error:
             problems[key] = str(error)
-    return StateDocument(last_good, problems)
+    return StateDocument(last_good, problems, accepted, held, other)
+
+
+def encode_accepted(configuration: Configuration, past: Sequence[PastRemoval]) -> bytes | None:
+    """Return the value that says which configuration is in force; None for one that is too large to be stored."""
+    value = AcceptedConfiguration(FORMAT_VERSION, configuration, tuple(past))
+    encoded = msgspec.json.encode(value, order="deterministic")
+    return encoded if len(encoded) <= LARGEST_CONFIGURATION else None
+
+
+def encode_held(configuration_digest: str, copies: int, total: int) -> bytes:
+    """Return the value that says what is held back."""
+    return msgspec.json.encode(HeldRemovals(FORMAT_VERSION, configuration_digest, copies, total))
 
 
 def is_reserved(key: str) -> bool:
@@ -127,14 +177,20 @@ def is_reserved(key: str) -> bool:
     return key.startswith("_")
 
 
-def update(stored: StateDocument, wanted: Mapping[str, LastGood]) -> StateUpdate:
+def update(
+    stored: StateDocument, wanted: Mapping[str, LastGood], other: Mapping[str, bytes | None] | None = None
+) -> StateUpdate:
     """Return what to write so that the ``wanted`` contents are stored, as many of them as there is room for.
 
+    ``other`` are values of keys that begin with an underscore. They are stored first; None removes one.
     A content that is stored already is not written again because of a new version or time. Small ones come first, so
     that as many as possible are kept.
     """
-    values: dict[str, bytes | None] = dict.fromkeys((*stored.last_good, *stored.problems))
-    left_out, room = [], LARGEST_STATE
+    other = {**stored.other, **(other or {})}
+    broken = [key for key in stored.problems if not is_reserved(key)]
+    values: dict[str, bytes | None] = dict.fromkeys((*stored.last_good, *broken))
+    values |= {key: value for key, value in other.items() if value != stored.other.get(key)}
+    left_out, room = [], LARGEST_STATE - sum(len(value or b"") for value in other.values())
     encoded = {name: encode(_unchanged(stored.last_good.get(name), content)) for name, content in wanted.items()}
     for name in sorted(encoded, key=lambda name: (len(encoded[name]), name)):
         if len(encoded[name]) > room:
@@ -153,20 +209,28 @@ def _unchanged(stored: LastGood | None, wanted: LastGood) -> LastGood:
 
 
 def _decode(value: str) -> LastGood:
-    content = decode_base64(value)
-    if content is None:
-        raise _Undecodable("it is not base64")
-    try:
-        version = msgspec.json.decode(content, type=_Versioned).version
-        if version != FORMAT_VERSION:
-            raise _Undecodable(f"its format has version {version}, and this release reads version {FORMAT_VERSION}")
-        entry = msgspec.json.decode(content, type=_Entry)
-    except (msgspec.MsgspecError, RecursionError):
-        raise _Undecodable("it is not a document that this release has written") from None
+    entry = _decode_json(_decode_base64(value), _Entry)
     payload = bytes(entry.content)
     if not _is_canonical(payload):
         raise _Undecodable("its content is not one that this release has made")
     return LastGood(payload, entry.sources, entry.time.astimezone(UTC))
+
+
+def _decode_base64(value: str) -> bytes:
+    content = decode_base64(value)
+    if content is None:
+        raise _Undecodable("it is not base64")
+    return content
+
+
+def _decode_json(content: bytes, shape: type[_Shape]) -> _Shape:
+    try:
+        version = msgspec.json.decode(content, type=_Versioned).version
+        if version != FORMAT_VERSION:
+            raise _Undecodable(f"its format has version {version}, and this release reads version {FORMAT_VERSION}")
+        return msgspec.json.decode(content, type=shape)
+    except (msgspec.MsgspecError, RecursionError):
+        raise _Undecodable("it is not a document that this release has written") from None
 
 
 def _is_canonical(payload: bytes) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from webhook.core.gates import selected_pull_secrets
+from webhook.core.ownership import Ownership
 from webhook.core.preview.cluster import ORIGIN, Forecaster
 from webhook.core.preview.outcome import Preview
 from webhook.core.preview.row import Effect, PreviewReason, Row
@@ -80,7 +81,7 @@ def forecast(reader: Reader, installed: Installed, scope: Scope) -> Preview:
 def _namespaces(reader: Reader, installed: Installed, scope: Scope) -> list[Namespace]:
     if scope.namespace:
         return [read_namespace(reader, scope.namespace)]
-    return list_namespaces(reader, installed.configuration, scope.selector)
+    return list_namespaces(reader, installed.configuration, scope.selector, installed.running)
 
 
 class _Forecast:
@@ -125,7 +126,20 @@ class _Forecast:
                 else:
                     self._unlisted += not row.is_copy
             rows += pods.get(name, ())
-        return Preview(tuple(rows), unlisted=self._unlisted + self._unlisted_pods)
+        return Preview(tuple(rows), unlisted=self._unlisted + self._unlisted_pods, copies=self._ours(copies))
+
+    def _ours(self, copies: Mapping[str, Mapping[str, Copy]]) -> tuple[tuple[Namespace, frozenset[str]], ...]:
+        """Return the namespaces that have copies of ours, and their names; none where only a part was looked at."""
+        if self._scope.namespace or self._scope.selector:
+            return ()
+        states = (NamespaceState(self._namespaces[name], found) for name, found in copies.items())
+        return tuple(
+            (
+                state.namespace,
+                frozenset(copy.name for copy in state.copies.values() if state.ownership(copy) is Ownership.OURS),
+            )
+            for state in states
+        )
 
     def _has_row(self, row: Row) -> bool:
         return row.effect is not Effect.NONE or self._scope.lists_all_of(row.namespace)

@@ -40,14 +40,16 @@ def refuse_absent(reader: Reader, name: str) -> None:
         raise _absent(name)
 
 
-def list_namespaces(reader: Reader, configuration: Configuration, selector: str = "") -> list[Namespace]:
-    """Return those that ``selector`` selects, all by default, with the labels that the configuration reads.
+def list_namespaces(
+    reader: Reader, configuration: Configuration, selector: str = "", running: Configuration | None = None
+) -> list[Namespace]:
+    """Return those that ``selector`` selects, all by default, with the labels that either configuration reads.
 
     Raises:
         UsageError: ``selector`` is not a label selector, or namespaces may not be read.
     """
     query = {"labelSelector": selector} if selector else {}
-    shapes = Shapes(scope_of(configuration))
+    shapes = Shapes(scope_of(configuration).with_labels_of(scope_of(running or configuration)))
     try:
         return [shapes.to_namespace(each) for each in reader.each(Collection(NAMESPACES), shapes.namespace, query)]
     except Forbidden:

@@ -57,6 +57,9 @@ def _cluster(data: PageData) -> Iterator[_Item]:
     current, total = wrong[CopyState.CURRENT], sum(entry.selected_namespaces for entry in status.pull_secrets)
     kind = "bad" if any(wrong[state] for state in _WRONG) else "good" if current == total else "mind"
     yield (kind, "Copies", f"{current} of {total} current")
+    if status.held_removals:
+        text = f"the configuration would remove {status.held_removals} copies: correct it, or confirm it (Event)"
+        yield ("bad", "Removals held", text)
     if status.failing_namespaces:
         yield ("bad", "Failing", f"{status.failing_namespaces} namespaces where a write fails")
     oldest = status.oldest_unreconciled

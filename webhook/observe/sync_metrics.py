@@ -217,6 +217,11 @@ def _of_the_process(status: SyncStatus) -> Iterator[Metric]:
             oldest.seconds if oldest else 0.0,
         ),
         ("last_full_pass_seconds", "Seconds since every namespace had been looked at.", status.last_full_pass_seconds),
+        (
+            "held_removals",
+            "Copies that a change of the configuration would remove; it is held until it is corrected or confirmed.",
+            status.held_removals,
+        ),
         ("paused_seconds", "For how long writes are still paused, because of a 429.", status.paused_seconds),
     ):
         yield GaugeMetricFamily(f"pullsecrets_sync_{name}", text, value=value)

@@ -123,6 +123,10 @@ class SyncStatus(msgspec.Struct, frozen=True, rename="camel"):
     contended: tuple[ContendedStatus, ...]
     undone_writes: int
     paused_seconds: float
+    held_removals: int
+    """How many copies a configuration would remove that is held until it is corrected or confirmed."""
+    held_configuration: str
+    """The digest by which it is confirmed."""
     problems: dict[str, int]
     """Number of sources, pull secrets, copies or references by reason id, where a person must act."""
 

@@ -25,7 +25,7 @@ from webhook.sync.sources import Source, absent_source, read_source
 from webhook.sync.table import NamespaceTable, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from webhook.core.model import Configuration
     from webhook.core.selection import Namespace
@@ -72,11 +72,15 @@ class Caches:
         self._copies: dict[str, Table[Copy]] = {}
         self._reflectors: dict[Collection, Reflector[Any, Any]] = {}
 
-    def configure(self, configuration: Configuration) -> None:
-        """Watch what a configuration names, and no longer what it does not; namespaces and ServiceAccounts always."""
+    def configure(self, configuration: Configuration, accepted: Configuration | None = None) -> None:
+        """Watch what a configuration names, and no longer what it does not; namespaces and ServiceAccounts always.
+
+        Of namespaces, what the ``accepted`` configuration reads is kept as well, so that both can be compared.
+        """
         with self._lock:
             self._configuration = configuration
-            self._reflect_scoped(scope_of(configuration))
+            scope = scope_of(configuration)
+            self._reflect_scoped(scope if accepted is None else scope.with_labels_of(scope_of(accepted)))
             wanted = {self._copy_collection(name) for name in configuration.secret_names}
             wanted |= {self._source_collection(name) for name in configuration.source_names}
             gone = [
@@ -111,14 +115,17 @@ class Caches:
 
     def has_copies(self, name: str) -> bool:
         """Whether there are copies of that name that this release has made."""
+        return any(True for _ in self.namespaces_with_copies(name))
+
+    def namespaces_with_copies(self, name: str) -> Iterator[str]:
+        """Yield the namespaces that have a copy of that name that this release has made."""
         table = self._copies.get(name)
         if table is None:
-            return False
+            return
         for namespace in table.namespaces():
             copy, known = table.of_namespace(namespace).get(name), self.namespaces.get(namespace)
             if copy is not None and known is not None and ownership_of(copy.mark, known.uid) is Ownership.OURS:
-                return True
-        return False
+                yield namespace
 
     def has_copy(self, namespace: str, name: str) -> bool:
         """Return whether a namespace has a Secret of a copy's name, whoever made it."""
@@ -162,6 +169,17 @@ class Caches:
                 if self._has_synced(self._copy_collection(entry.name)) and self._sources.knows(entry.sources)
             ),
             retired=tuple(name for name in configuration.retired if self._has_synced(self._copy_collection(name))),
+        )
+
+    def has_listed(self, name: str) -> bool:
+        """Whether the Secrets of a copy's name have been listed."""
+        return self._has_synced(self._copy_collection(name))
+
+    def can_judge(self, configuration: Configuration) -> bool:
+        """Whether all labels of namespaces that a configuration reads are known."""
+        scope = scope_of(configuration)
+        return self.has_synced and all(
+            table.scope.namespace_labels >= scope.namespace_labels for table in self._scoped.values()
         )
 
     @property

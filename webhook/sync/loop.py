@@ -11,6 +11,7 @@ import structlog
 
 from webhook.errors import ApiError, Conflict, Interrupted
 from webhook.observe.threads import Threads
+from webhook.sync.brake import Brake
 from webhook.sync.breaker import Breaker
 from webhook.sync.budget import Budget
 from webhook.sync.caches import Caches
@@ -82,11 +83,18 @@ class SyncLoop:
         if logins is not None:
             logins.told = told.login_refused
         self.caches = Caches(client, release, self.sources, self.queue.add, self.look_at_everything, self._watch_broke)
-        self._state = (
-            StateKeeper(client, release, state_secret, self.sources, may_write, self.notices) if state_secret else None
-        )
+        self.brake: Brake | None = None
+        self._state: StateKeeper | None = None
+        if state_secret:
+            self.brake = Brake(
+                configuration, self.caches, self.look_at_everything, partial(self.notices.removal_held, state_secret)
+            )
+            self._state = StateKeeper(
+                client, release, state_secret, self.sources, self.brake, may_write, self.notices, self._keep_accepted
+            )
+        self._configuring = threading.Lock()
         self.ledger, self.contention, self.full_pass = Ledger(), Contention(self.notices.undone), FullPass()
-        self._planner = Planner(self.caches, self.contention, Grace(), self.ledger, self.notices)
+        self._planner = Planner(self.caches, self.contention, Grace(), self.ledger, self.notices, self.brake)
         writes = Writes(client, release, self.caches, self.contention, may_write, metrics.wrote)
         self._executor = Executor(writes, self._copy_failed)
         self._connectivity, self._breaker = client.connectivity, Breaker()
@@ -125,10 +133,21 @@ class SyncLoop:
         with_copies = sorted(filter(self.caches.has_copies, dropped))
         if with_copies:
             self.notices.forgotten(with_copies)
-        self.configuration = configuration
-        self.sources.configure(configuration)
-        self.caches.configure(configuration)
-        self.look_at_everything()
+        with self._configuring:
+            if self.brake is not None:
+                self.brake.configure(configuration)
+            self.configuration = configuration
+            self.sources.configure(configuration)
+            self._configure_caches()
+        self._contents_changed()
+
+    def _configure_caches(self) -> None:
+        self.caches.configure(self.configuration, self.brake.accepted if self.brake is not None else None)
+
+    def _keep_accepted(self) -> None:
+        """Have the caches keep what is needed to compare the configuration in force with the new one."""
+        with self._configuring:
+            self._configure_caches()
 
     def lead(self, leading: bool) -> None:
         """Begin to write, or stop: told by the election."""

@@ -12,6 +12,7 @@ import structlog
 
 from webhook.core.actions import Finding, FindingReason
 from webhook.core.backfill import MOST_REFERENCES
+from webhook.core.brake import confirm_command
 from webhook.errors import ApiError, Forbidden, Refused
 from webhook.kube.events import Notice, Reference
 from webhook.kube.resources import SERVICE_ACCOUNTS
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from webhook.errors import SourceInvalid
     from webhook.kube.events import EventRecorder
     from webhook.kube.resources import Collection
+    from webhook.sync.brake import Held
     from webhook.sync.contention import Contended
     from webhook.sync.logins import RefusedLogin
     from webhook.sync.release import Release
@@ -231,6 +233,24 @@ class Notices:
             f"{', '.join(names)}: gone from pullSecrets, so the copies stay; list them under retired to remove them"
         )
         self._tell(_namespace(self._release.namespace), "PullSecretForgotten", message)
+
+    def removal_held(self, secret: str, held: Held | None) -> None:
+        """Record that a configuration is held because it would remove many copies, or that nothing is held any more."""
+        about = _namespace(self._release.namespace)
+        if held is None:
+            log.info("no removals held")
+            self._tell(about, "RemovalReleased", "no configuration is held any more", "Normal")
+            return
+        copies, total, command = held.removals.copies, held.removals.total, self._confirm(secret, held.digest)
+        log.warning("removals held", copies=copies, total=total, configuration=held.digest, confirm=command)
+        message = (
+            f"the configuration would remove {copies} of {total} copies, so it removes nothing: correct it (is optIn, "
+            f"excludedNamespaces or a namespaceSelector mistyped?), or confirm the removals: {command}"
+        )
+        self._tell(about, "RemovalHeld", message)
+
+    def _confirm(self, secret: str, digest: str) -> str:
+        return confirm_command(self._release.namespace, secret, digest)
 
     def state_unreadable(self, secret: str, problem: str) -> None:
         """Record that the stored state, or a part of it, cannot be used; it is written again."""

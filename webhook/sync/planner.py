@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from webhook.core.actions import NamespacePlan
     from webhook.core.model import Configuration
     from webhook.core.state import NamespaceState
+    from webhook.sync.brake import Brake
     from webhook.sync.caches import Caches
     from webhook.sync.contention import Contention
     from webhook.sync.grace import Grace
@@ -28,7 +29,16 @@ if TYPE_CHECKING:
 class Planner:
     """Plans from the caches."""
 
-    def __init__(self, caches: Caches, contention: Contention, grace: Grace, ledger: Ledger, notices: Notices) -> None:
+    def __init__(
+        self,
+        caches: Caches,
+        contention: Contention,
+        grace: Grace,
+        ledger: Ledger,
+        notices: Notices,
+        brake: Brake | None = None,
+    ) -> None:
+        self._brake = brake
         self._caches = caches
         self._contention = contention
         self._grace = grace
@@ -58,6 +68,8 @@ class Planner:
         plan = plan_namespace(state, known, hashes, self._caches.readable_part(configuration), lost)
         self._ledger.record(name, standings(state, known), {action.name for action in plan.copies})
         self._notices.found(name, plan.findings)
+        if self._brake is not None:
+            plan = self._brake.hold(state, plan)
         plan, contended = self._contention.hold(state, plan)
         plan, leaving = self._grace.hold(name, plan)
         plan, paced = self._hand_backs.hold(name, plan)

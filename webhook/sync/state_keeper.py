@@ -1,14 +1,18 @@
-"""Keep the last good content of each pull secret in a Secret, so that it survives a restart and a change of leader.
+"""Keep in a Secret what has to survive a restart and a change of leader.
 
-A namespace that opts in while a source is missing gets a copy of it. The process that leads reads the Secret before it
-writes it for the first time, and writes it when a content has changed. Everything else goes on without it: the rights
-to it may be missing, and somebody may have put another object in its place.
+The last good content of each pull secret: a namespace that opts in while a source is missing gets a copy of it. And the
+configuration that is in force, with which :mod:`webhook.sync.brake` compares a new one.
+
+The process that leads reads the Secret before it writes it for the first time, and writes it when something has
+changed. Everything else goes on without it: the rights to it may be missing, and somebody may have put another object
+in its place.
 """
 
 from __future__ import annotations
 
 import random
 import threading
+import time
 import uuid
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
@@ -16,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from webhook.core.backoff import BASE_SECONDS, delay
+from webhook.core.brake import CONFIRM_ANNOTATION
 from webhook.core.ownership import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, is_a_copy
 from webhook.core.state_document import STATE_TYPE, StateDocument, decode_document, described, update
 from webhook.errors import ApiError, Conflict, NotFound
 from webhook.kube.resources import SECRETS
+from webhook.sync.brake import HELD_SECONDS
 from webhook.sync.shapes import decode_secret
 
 if TYPE_CHECKING:
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
 
     from webhook.core.state_document import StateUpdate
     from webhook.kube.client import Client
+    from webhook.sync.brake import Brake
     from webhook.sync.notices import Notices
     from webhook.sync.release import Release
     from webhook.sync.shapes import SecretObject
@@ -53,13 +60,17 @@ class StateKeeper:
         release: Release,
         name: str,
         sources: SourceBook,
+        brake: Brake,
         may_write: Callable[[], bool],
         notices: Notices,
+        keep_accepted: Callable[[], None],
     ) -> None:
         self._client = client
         self._namespace = release.namespace
         self._name = name
         self._sources = sources
+        self._brake = brake
+        self._keep_accepted = keep_accepted
         self._may_write = may_write
         self._notices = notices
         self._wake = threading.Event()
@@ -68,6 +79,7 @@ class StateKeeper:
         self._told = ""
         self._unreadable = ""
         self._present: SecretObject | None = None
+        self._read_at = 0.0
         self._stored: StateDocument | None = None
         """None until the Secret has been read, and when it has to be read again."""
 
@@ -75,6 +87,7 @@ class StateKeeper:
         """Begin to read and write, or stop."""
         self._leading = leading
         if leading:
+            self._brake.forget()
             self.changed()
 
     def changed(self) -> None:
@@ -85,16 +98,20 @@ class StateKeeper:
         """Read and write until ``stopping`` is set, and :meth:`changed` is called once more."""
         pause: float | None = None
         while not stopping.is_set():
-            if not self._wake.wait(pause):
-                self._stored = None
+            self._wake.wait(pause)
             self._wake.clear()
-            pause = self._look_safely() if self._leading and not stopping.is_set() else None
-            if pause is None:
-                self._stored = None  # others write it now
+            if not self._leading or stopping.is_set():
+                self._stored, pause = None, None  # others write it now
+                continue
+            reading = self._safely(self._learn)
+            judging = self._brake.judge()
+            storing = self._safely(self._store) if self._stored is not None else READ_SECONDS
+            pause = min(reading, storing, READ_SECONDS if judging is None else judging)
 
-    def _look_safely(self) -> float:
+    def _safely(self, act: Callable[[], float]) -> float:
+        """Read or write; return the seconds until the next try."""
         try:
-            pause = self._look()
+            pause = act()
         except ApiError as error:
             self._stored = None
             self._failures += 1
@@ -102,23 +119,38 @@ class StateKeeper:
             pause = max(delay(self._failures, random.random(), base=base), error.retry_after or 0.0)  # noqa: S311
             log.info("state not stored", secret=self._name, cause=str(error), retry_in=round(pause, 2))
             if error.is_lasting:
+                self._brake.learn(None, "")
                 self._tell(str(error))
-        else:
-            self._failures = 0
         return pause
 
-    def _look(self) -> float:
-        """Read and write what is due; return the seconds until the next look."""
+    def _learn(self) -> float:
+        """Read the Secret, if it is time."""
+        most = HELD_SECONDS if self._brake.held is not None else READ_SECONDS
+        fresh = self._stored is not None and time.monotonic() - self._read_at < most
+        if fresh and self._brake.is_known:
+            return most
+        self._stored = self._read()
+        self._read_at = time.monotonic()
+        self._sources.restore(self._stored.last_good)
+        annotations = self._present.metadata.annotations if self._present is not None else None
+        self._brake.learn(self._stored.accepted, (annotations or {}).get(CONFIRM_ANNOTATION, ""))
+        if not self._brake.is_settled():
+            self._keep_accepted()
+        return most
+
+    def _store(self) -> float:
+        """Write what is due."""
         if self._stored is None:
-            self._stored = self._read()
-            self._sources.restore(self._stored.last_good)
+            return READ_SECONDS
         if self._present is not None and (problem := problem_of(self._present)):
             self._tell(f"{problem}: kubectl --namespace {self._namespace} delete secret {self._name}")
+            self._stored = None
             return UNUSABLE_SECONDS
-        due = update(self._stored, self._sources.stored_contents())
+        due = update(self._stored, self._sources.stored_contents(), self._brake.values())
         if due.values and self._may_write():
             self._write(due)
         self._tell(_too_large(due.left_out) if due.left_out else "")
+        self._failures = 0
         return READ_SECONDS
 
     def _read(self) -> StateDocument:

@@ -40,6 +40,7 @@ def look(loop: SyncLoop, release: Release, leader: LeaderStatus, paused: float, 
     hashes = {name: content.hash for name, content in loop.sources.contents().items()}
     queue, contended, failing = loop.queue.state(), loop.contention.contended(), loop.ledger.failing()
     pull_secrets = _pull_secrets(loop, hashes, examples)
+    held = loop.brake.held if loop.brake is not None and loop.leading_for is not None else None
     sources = tuple(_source(loop, name) for name in loop.configuration.source_names)
     return SyncStatus(
         version=__version__,
@@ -60,6 +61,8 @@ def look(loop: SyncLoop, release: Release, leader: LeaderStatus, paused: float, 
         ),
         undone_writes=loop.contention.undone,
         paused_seconds=paused,
+        held_removals=held.removals.copies if held else 0,
+        held_configuration=held.digest if held else "",
         problems=_problems(loop, pull_secrets, sources),
     )
 

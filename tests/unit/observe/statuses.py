@@ -57,6 +57,8 @@ STATUS = SyncStatus(
     contended=(ContendedStatus("ServiceAccount", "a", "default", 60.0),),
     undone_writes=6,
     paused_seconds=0.25,
+    held_removals=60,
+    held_configuration="0123456789ab",
     problems={"source-absent": 1, "copy-conflict": 4},
 )
 

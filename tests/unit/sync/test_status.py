@@ -74,6 +74,7 @@ def as_metrics(status: SyncStatus) -> dict[str, float]:
         "pullsecrets_sync_failing_namespaces": status.failing_namespaces,
         "pullsecrets_sync_last_full_pass_seconds": status.last_full_pass_seconds,
         "pullsecrets_sync_oldest_unreconciled_seconds": oldest.seconds if oldest else 0.0,
+        "pullsecrets_sync_held_removals": status.held_removals,
         "pullsecrets_sync_paused_seconds": status.paused_seconds,
         "pullsecrets_sync_undone_writes_total": status.undone_writes,
         "pullsecrets_sync_watches_down": sum(not watch.connected for watch in status.watches),

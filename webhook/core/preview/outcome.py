@@ -6,7 +6,7 @@ sync loop plans them. Only the manifests are known: what depends on a namespace 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from webhook.core.gates import Case, decide_namespace
@@ -44,6 +44,8 @@ class Preview:
     patched: tuple[Manifest, ...] = ()
     not_looked_at: int = 0
     unlisted: int = 0
+    copies: tuple[tuple[Namespace, frozenset[str]], ...] = field(default=(), repr=False)
+    """Where a whole cluster was looked at: the namespaces that have copies of ours, and the names of these."""
 
     @property
     def has_changes(self) -> bool:

@@ -27,6 +27,7 @@ TITLES: Mapping[str, str] = {
     "PSW032": "every pull secret is used",
     "PSW033": "no opt-in label where it has no effect",
     "PSW034": "names were retired before they were dropped",
+    "PSW035": "no mass removal held",
     "PSW040": "sources there",
     "PSW041": "sources usable",
     "PSW042": "credentials log in",

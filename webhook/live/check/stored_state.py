@@ -1,9 +1,10 @@
-"""Check what the controller stores: the last good content of each pull secret, for when a source is missing."""
+"""Check what the controller stores: the last good content of each pull secret, and a mass removal that is held."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from webhook.core.brake import confirm_command
 from webhook.core.dockerconfig import content_hash
 from webhook.core.state_document import STATE_SUFFIX, decode_document
 from webhook.kube.resources import SECRETS
@@ -28,6 +29,13 @@ def _look(context: Context) -> Iterator[Outcome]:
         yield finding("PSW044", f"Secret {where}/{name}: {problem}: kubectl --namespace {where} delete secret {name}")
         return
     stored = decode_document(secret.data or {} if secret is not None else {})
+    if stored.held is not None:
+        held, command = stored.held, confirm_command(where, name, stored.held.digest)
+        yield finding(
+            "PSW035",
+            f"the configuration would remove {held.copies} of {held.total} copies, so it removes nothing: correct "
+            f"it, or confirm the removals: {command}",
+        )
     sources = read_sources(context.reader, installed)
     lacking = []
     for entry in installed.configuration.pull_secrets:
@@ -40,4 +48,4 @@ def _look(context: Context) -> Iterator[Outcome]:
         yield finding("PSW044", f"Secret {where}/{name} lacks the content of {', '.join(lacking[:SHOWN])}{more}")
 
 
-STORED_STATE = Check(("PSW044",), _look)
+STORED_STATE = Check(("PSW035", "PSW044"), _look)

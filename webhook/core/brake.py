@@ -1,0 +1,98 @@
+"""Decide whether a change of the configuration removes so many copies that a person has to confirm it.
+
+One edit can take every copy away: a typing error in ``optIn.label`` is enough. So a change that removes more than
+:func:`most_removals` is held: the copies and references that only this change would remove stay. Removals with another
+cause pass: a retired pull secret, the label of a namespace, an uninstallation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from webhook.core.gates import selected_pull_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from webhook.core.model import Configuration
+    from webhook.core.selection import Namespace
+
+CONFIRM_ANNOTATION = "pullsecrets.webhook/confirm-removals"
+"""On the state Secret: the digest of the configuration whose removals a person confirms."""
+
+ALWAYS_ALLOWED = 20
+"""Copies; so a small cluster is not asked at each change."""
+
+LARGEST_SHARE = 0.3
+"""Of all copies."""
+
+WINDOW = timedelta(hours=1)
+"""Removals of several changes within this time are counted together."""
+
+_DIGEST_LETTERS = 12
+
+
+class PastRemoval(msgspec.Struct, frozen=True):
+    """A change that was let through: when, and how many copies it removed."""
+
+    time: datetime
+    copies: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removals:
+    """How many copies a change would remove, and how many there are."""
+
+    copies: int
+    total: int
+
+    def exceeds(self, past: Sequence[PastRemoval]) -> bool:
+        """Whether a person has to confirm it, given what other changes have removed a short time ago."""
+        before = sum(each.copies for each in past)
+        return self.copies > 0 and self.copies + before > most_removals(self.total + before)
+
+
+def most_removals(copies: int) -> int:
+    """Return how many of so many copies may go without a confirmation."""
+    return max(ALWAYS_ALLOWED, int(copies * LARGEST_SHARE))
+
+
+def recent(past: Sequence[PastRemoval], now: datetime) -> tuple[PastRemoval, ...]:
+    """Return the removals that still count."""
+    return tuple(each for each in past if now - each.time < WINDOW)
+
+
+def taken_away(accepted: Configuration | None, proposed: Configuration, namespace: Namespace) -> frozenset[str]:
+    """Return the pull secrets that a namespace loses by a change of the configuration alone.
+
+    A name that the accepted configuration does not select here either is lost for another reason: the namespace has
+    opted out. If no accepted configuration is known, each name that the proposed one does not select may be lost by it.
+    """
+    selected = {entry.name for entry in selected_pull_secrets(proposed, namespace)}
+    names = {entry.name for entry in proposed.pull_secrets} - selected
+    if accepted is None or not names:
+        return frozenset(names)
+    return frozenset(names.intersection(entry.name for entry in selected_pull_secrets(accepted, namespace)))
+
+
+def encode_configuration(configuration: Configuration) -> bytes:
+    """Return a configuration as JSON, the same for equal ones."""
+    return msgspec.json.encode(configuration, order="deterministic")
+
+
+def digest(configuration: Configuration) -> str:
+    """Return a short name for a configuration, by which a person confirms this one and no other."""
+    return hashlib.sha256(encode_configuration(configuration)).hexdigest()[:_DIGEST_LETTERS]
+
+
+def confirm_command(namespace: str, secret: str, configuration_digest: str) -> str:
+    """Return the command that confirms the removals of a configuration."""
+    return (
+        f"kubectl --namespace {namespace} annotate --overwrite secret {secret} "
+        f"{CONFIRM_ANNOTATION}={configuration_digest}"
+    )
