@@ -8,6 +8,7 @@ import msgspec
 
 from webhook.core.actions import FindingReason
 from webhook.core.backfill import subject_of
+from webhook.core.dangling import marked
 from webhook.core.inject import References, Subject
 from webhook.core.model import Reason
 from webhook.core.plan import plan_namespace
@@ -65,7 +66,8 @@ class Forecaster:
         return Row(subject.namespace, title, effect, reason, why, decision.added, gates=decision.gates, origin=ORIGIN)
 
     def _plan(self, state: NamespaceState) -> NamespacePlan:
-        return plan_namespace(state, self.configuration, hashes_for(self._expected, state.copies))
+        hashes, lost = hashes_for(self._expected, state.copies), marked(state, self.configuration)
+        return plan_namespace(state, self.configuration, hashes, lost=lost)
 
     def _of_account(self, namespace: Namespace, account: ServiceAccount, plan: NamespacePlan) -> Row:
         subject = subject_of(account)
