@@ -106,6 +106,7 @@ def test_a_typing_error_in_the_label_removes_nothing_is_reported_and_its_correct
     )
     (detail,) = [each["detail"] for each in checks if each["code"] == "PSW035"]
     assert "confirm-removals=" in detail
+    assert [each["result"] for each in checks if each["code"] == "PSW054"] == ["note"]
     # The webhook and the guard follow the new label, and so does everything but the removals.
     site.cluster.create_namespace(later := f"{namespaces[0]}-later", {f"{site.label}s": "enabled"})
     site.await_selected(later, "first")

@@ -10,7 +10,7 @@ from webhook.core.credential import SourceReason
 from webhook.core.preview.row import Effect, PreviewReason
 from webhook.live.check.outcome import Check, Context, Outcome, finding, note, unknown
 from webhook.live.obstacles import read_reports
-from webhook.live.secrets import read_sources
+from webhook.live.secrets import read_sources, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,6 +48,9 @@ def _look(context: Context) -> Iterator[Outcome]:
     for code, names in sorted(found.items()):
         if code == "?":
             yield unknown("PSW050", f"Secrets may not be read: {_few(names)}")
+        elif code == "PSW054" and read_state(context.reader, context.installed).held is not None:
+            removals = "1 removal is" if len(names) == 1 else f"{len(names)} removals are"
+            yield note(code, f"{removals} due; those that the configuration alone causes are held (PSW035)")
         else:
             yield from _findings(code, names, reports)
 
