@@ -12,6 +12,7 @@ import typer.main
 
 from tests.unit.documented import DOCS, PAGES, ROOT, first_column, in_code, names, rows, section
 from webhook.cli import EXIT_BUG, EXIT_USAGE, app
+from webhook.cli.plan import EXIT_UNDECIDED
 
 PAGE = DOCS / "commands.md"
 HIGHEST_PORT = 65535
@@ -95,7 +96,9 @@ def test_the_page_is_built_like_a_manual_page() -> None:
 
 
 def test_the_documented_exit_codes_are_those_that_there_are() -> None:
-    assert first_column("commands.md", "Exit status") == ["0", "1", str(EXIT_USAGE), str(EXIT_BUG)]
+    assert first_column("commands.md", "Exit status") == [
+        *("0", "1", str(EXIT_USAGE), str(EXIT_BUG), str(EXIT_UNDECIDED)),
+    ]
 
 
 def test_every_variable_that_is_read_is_documented_and_no_other() -> None:

@@ -3,6 +3,7 @@
 Exit codes: 0 done; 2 what was asked for cannot be had, told in one sentence without a traceback; 3 a bug, with a
 traceback. 1 is left to commands that mean something by it: for ``plan``, that there are changes; for ``explain``, that
 something is in the way; for ``check``, that something is wrong; for ``cleanup``, that something could not be removed.
+4 is left to ``plan``: something is undecided.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from webhook.cli import options
-from webhook.cli.cluster import load, reading, usual_namespace, wanted
+from webhook.cli.cluster import reading, usual_namespace, wanted
 from webhook.cli.output import Form
 from webhook.cli.printing import standard_output, tell
 from webhook.cli.target import Target, complete_target, parse_target
@@ -16,8 +16,8 @@ from webhook.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+    from webhook.cli.files import Asked
     from webhook.core.explain.step import Explanation
 
 EXIT_STOPPED = 1
@@ -35,6 +35,7 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
     kubeconfig: options.OfCluster = None,
     *,
     in_namespace: options.InNamespace = "",
+    assume_label: options.AssumedLabels = None,
     context: options.Context = "",
     namespace: options.ReleaseNamespace,
     release: options.ReleaseName = "",
@@ -58,8 +59,13 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
             render_reason(named.name, file)
         return
     if filename:
-        found = _from_files(named, filename, config, namespace, in_namespace or "default")
+        from webhook.cli.files import Asked  # noqa: PLC0415 - as above
+
+        asked = Asked(config, kubeconfig, context, namespace, release, assume_label or ())
+        found = _from_files(named, filename, asked, in_namespace or "default")
     else:
+        if assume_label:
+            raise UsageError("--assume-label is about manifests: give them with -f")
         chosen = in_namespace or usual_namespace(kubeconfig, context)
         with reading(kubeconfig, context) as reader:
             from webhook.live.release import find_release  # noqa: PLC0415 - as above
@@ -74,17 +80,17 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
         raise typer.Exit(EXIT_STOPPED)
 
 
-def _from_files(
-    target: Target, filenames: Sequence[str], config: Path | None, release_namespace: str, namespace: str
-) -> Explanation:
+def _from_files(target: Target, filenames: Sequence[str], asked: Asked, namespace: str) -> Explanation:
+    from webhook.cli.files import surroundings  # noqa: PLC0415 - as above
     from webhook.core.explain.manifests import explain_manifest  # noqa: PLC0415 - as above
     from webhook.manifests.reader import read_manifests  # noqa: PLC0415 - as above
 
-    if config is None:
-        raise UsageError("with -f nothing is asked of a cluster: give the configuration with --config")
-    configuration = load(config, release_namespace)
     manifests = read_manifests(filenames, namespace)
-    found = explain_manifest(manifests, configuration, release_namespace, target.kind, target.name, namespace)
+    around = surroundings(manifests, asked)
+    release_namespace = around.release_namespace
+    found = explain_manifest(
+        manifests, around.configuration, release_namespace, target.kind, target.name, namespace, around.namespaces
+    )
     if found is None:
         where = "" if target.kind == "Namespace" else f" in namespace {namespace}"
         raise UsageError(f"there is no {target.kind} {target.name}{where} among the files: see -f and -n")

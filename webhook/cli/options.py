@@ -184,3 +184,11 @@ Filenames = Annotated[
         help="Manifests instead of a cluster: a file, a folder with all below it, or -; repeatable.",
     ),
 ]
+AssumedLabels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--assume-label",
+        metavar="KEY=VALUE",
+        help="A label of each namespace that the manifests of -f lack, instead of those in a cluster; repeatable.",
+    ),
+]

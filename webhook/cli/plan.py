@@ -14,12 +14,14 @@ from webhook.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+    from webhook.cli.files import Asked as AskedOfFiles
     from webhook.core.preview.manifest import Manifest
     from webhook.core.preview.outcome import Preview
 
 EXIT_CHANGES = 1
+EXIT_PROBLEM = 2
+EXIT_UNDECIDED = 4
 
 
 def plan(  # noqa: PLR0913 - one parameter is one flag
@@ -38,6 +40,7 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
         list[str] | None,
         typer.Option("--unlabel", metavar="ns/NAME", help="What if this namespace opted out; repeatable."),
     ] = None,
+    assume_label: options.AssumedLabels = None,
     context: options.Context = "",
     namespace: options.ReleaseNamespace,
     release: options.ReleaseName = "",
@@ -54,20 +57,27 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
         Output, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="How to print it.")
     ] = Output.TABLE,
 ) -> None:
-    """Tell what would happen in a cluster or to manifests, and why; exit 0: nothing, 1: changes, 2: an error.
+    """Tell what would happen in a cluster or to manifests, and why.
+
+    Exit 0: nothing would change, 1: changes, 2: an error, or with -f a problem, 4: undecided.
 
     \b
     pullsecrets plan -A                              what sync would do now, and which Pods run without
     pullsecrets plan -A --config new.yaml            what a changed configuration would do
     pullsecrets plan --label ns/team-a               what the label would do
     pullsecrets plan -f manifests/ --config configuration.yaml
+    pullsecrets plan -f - -n my-app                  what helm template prints, piped into it
     """  # noqa: D301 - \b is for the help text
     if filename:
-        live = (in_namespace, all_namespaces, selector, label, unlabel, context)
-        if any(live):
-            raise UsageError("-f is about files; -n, -A, -l, --label, --unlabel and --context are about a cluster")
-        result = _of_files(filename, config, namespace, default_namespace, output)
+        if any((all_namespaces, selector, label, unlabel)):
+            raise UsageError("-f is about files; -A, -l, --label and --unlabel are about a cluster")
+        from webhook.cli.files import Asked as AskedOfFiles  # noqa: PLC0415 - --help is quick without what decides
+
+        asked_of_files = AskedOfFiles(config, kubeconfig, context, namespace, release, assume_label or ())
+        result = _of_files(filename, asked_of_files, in_namespace or default_namespace, output)
     else:
+        if assume_label:
+            raise UsageError("--assume-label is about manifests: give them with -f, or use --label ns/NAME")
         from webhook.cli.plan_live import Asked, of_cluster  # noqa: PLC0415 - --help is quick without what decides
 
         if output is Output.MANIFESTS:
@@ -75,23 +85,27 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
         asked = Asked(in_namespace, all_namespaces, selector, tuple(label or ()), tuple(unlabel or ()))
         result = of_cluster(asked, config, kubeconfig, context, namespace, release)
     _show(result, output)
-    if result.has_changes:
-        raise typer.Exit(EXIT_CHANGES)
+    if code := _exit_code(result, of_files=bool(filename)):
+        raise typer.Exit(code)
 
 
-def _of_files(
-    filenames: Sequence[str], config: Path | None, namespace: str, default_namespace: str, output: Output
-) -> Preview:
-    from webhook.cli.cluster import load  # noqa: PLC0415 - as above
+def _exit_code(result: Preview, *, of_files: bool) -> int:
+    if of_files and result.has_problems:
+        return EXIT_PROBLEM
+    if result.is_undecided:
+        return EXIT_UNDECIDED
+    return EXIT_CHANGES if result.has_changes else 0
+
+
+def _of_files(filenames: Sequence[str], asked: AskedOfFiles, default_namespace: str, output: Output) -> Preview:
+    from webhook.cli.files import surroundings  # noqa: PLC0415 - as above
     from webhook.core.preview.outcome import preview  # noqa: PLC0415 - as above
     from webhook.manifests.reader import read_manifests  # noqa: PLC0415 - as above
 
-    if config is None:
-        raise UsageError("with -f nothing is asked of a cluster: give the configuration with --config")
-    configuration = load(config, namespace)
     manifests = read_manifests(filenames, default_namespace)
+    around = surroundings(manifests, asked)
     _tell(manifests, output)
-    return preview(manifests, configuration, namespace)
+    return preview(manifests, around.configuration, around.release_namespace, around.namespaces)
 
 
 def _show(result: Preview, output: Output) -> None:

@@ -33,6 +33,12 @@ def read_namespace(reader: Reader, name: str) -> Namespace:
     return to_namespace(_decode(content))
 
 
+def find_namespace(reader: Reader, name: str) -> tuple[Namespace | None, bool]:
+    """Return a namespace, None when there is none, and whether it may be read."""
+    content, known = reader.optional(NAMESPACES, name)
+    return (None if content is None else to_namespace(_decode(content))), known
+
+
 def refuse_absent(reader: Reader, name: str) -> None:
     """Raise UsageError for a namespace that does not exist; where it may not be read, that is told."""
     content, known = reader.optional(NAMESPACES, name)

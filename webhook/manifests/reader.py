@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from webhook.core.preview.manifest import Manifest
 from webhook.errors import UsageError
-from webhook.manifests.yamlreader import DEEPEST_NESTING, StreamError, read_stream
+from webhook.manifests.yamlreader import DEEPEST_NESTING, Document, StreamError, read_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ STANDARD_INPUT = "-"
 SUFFIXES = (".yaml", ".yml", ".json")
 DEFAULT_NAMESPACE = "default"
 _LIST = "List"
+_STREAM = "standard input"
+_PIPE = "helm template CHART | pullsecrets plan -f -"
 _SPACE = re.compile(r"\s*")
 
 
@@ -33,15 +36,10 @@ def read_manifests(filenames: Sequence[str], default_namespace: str = DEFAULT_NA
     A folder stands for each file in and below it that ends as manifests do, by name; hidden ones are left out. ``-`` is
     standard input. Objects without a namespace get ``default_namespace``.
     """
-    manifests = [
-        manifest
-        for origin, text in _texts(filenames)
-        for number, document in _documents(text, origin)
-        for manifest in _objects(document, f"{origin}, document {number}", default_namespace)
-    ]
+    manifests = [manifest for origin, text in _texts(filenames) for manifest in _read(text, origin, default_namespace)]
     if not manifests:
-        where = " and ".join("standard input" if name == STANDARD_INPUT else name for name in filenames)
-        raise UsageError(f"there is no object in {where}: name manifests with -f")
+        where = " and ".join(_STREAM if name == STANDARD_INPUT else name for name in filenames)
+        raise UsageError(f"there is no object in {where}: name manifests with -f, or pipe them: {_PIPE}")
     return manifests
 
 
@@ -58,14 +56,38 @@ def repeated(manifests: Iterable[Manifest]) -> list[tuple[Manifest, Manifest]]:
     return pairs
 
 
+def _read(text: str, origin: str, default_namespace: str) -> Iterator[Manifest]:
+    for document in _documents(text, origin):
+        try:
+            yield from _objects(document.value, f"{origin}, document {document.number}", default_namespace)
+        except UsageError as error:
+            raise UsageError(f"{error} (line {document.line}); {_next_command(origin, document.line)}") from None
+
+
+def _next_command(origin: str, line: int) -> str:
+    if origin == _STREAM:
+        return "look at the stream alone: run the command before the pipe without pullsecrets"
+    return f"look at it: sed -n '{line},+5p' {shlex.quote(origin)}"
+
+
 def _texts(filenames: Sequence[str]) -> Iterator[tuple[str, str]]:
     for filename in dict.fromkeys(filenames):
         if filename == STANDARD_INPUT:
-            yield "standard input", _decoded(sys.stdin.buffer.read(), "standard input")
+            yield _STREAM, _decoded(_standard_input(), _STREAM)
             continue
         path = Path(filename)
         for file in _files_below(path) if path.is_dir() else (path,):
             yield str(file), _decoded(_content(file), str(file))
+
+
+def _standard_input() -> bytes:
+    if sys.stdin is None:  # closed by whoever started this process
+        return b""
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    raise UsageError(f"{_STREAM} cannot be read ({reason}): pipe manifests: {_PIPE}")
 
 
 def _files_below(folder: Path) -> list[Path]:
@@ -87,44 +109,50 @@ def _content(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         reason = error.strerror or type(error).__name__
+    except ValueError:  # half a character, or NUL
+        reason = "no file has such a name"
     raise UsageError(f"the file {file} cannot be read ({reason}): name a file, a folder or - with -f")
 
 
 def _decoded(content: bytes, origin: str) -> str:
     try:
         return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
         # Its own message quotes the content, which may be a Secret's.
-        pass
-    raise UsageError(f"{origin} is not UTF-8 text: save it as UTF-8")
+        line = content.count(b"\n", 0, error.start) + 1
+    raise UsageError(f"{origin} is not UTF-8 text (line {line}): save it as UTF-8, or name another file with -f")
 
 
-def _documents(text: str, origin: str) -> Iterator[tuple[int, object]]:
+def _documents(text: str, origin: str) -> Iterator[Document]:
     if text.lstrip().startswith("{"):
         found = _json_stream(text)
         if found is not None:
-            yield from enumerate(found, start=1)
+            yield from found
             return
     try:
         yield from read_stream(text)
     except StreamError as error:
-        hint = "; a template must be rendered first, as helm template does" if "{{" in text else ""
+        hint = ""
+        if "{{" in text:
+            hint = "; a template must be rendered first: helm template CHART | pullsecrets plan -f -"
         raise UsageError(f"{origin}, document {error.document} {error}{hint}") from None
 
 
-def _json_stream(text: str) -> list[object] | None:
+def _json_stream(text: str) -> list[Document] | None:
     """Return the JSON values that follow each other in ``text``; None where it is something else, perhaps YAML."""
     decoder = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unrepeated)
-    values: list[object] = []
-    position = _after_space(text, 0)
+    values: list[Document] = []
+    position, line = _after_space(text, 0), 1 + text.count("\n", 0, _after_space(text, 0))
     try:
         while position < len(text):
             value, end = decoder.raw_decode(text, position)
-            values.append(value)
-            position = _after_space(text, end)
+            values.append(Document(len(values) + 1, line, value))
+            following = _after_space(text, end)
+            line += text.count("\n", position, following)
+            position = following
     except (ValueError, RecursionError):
         return None
-    return values if _is_shallow(values) else None
+    return values if _is_shallow([each.value for each in values]) else None
 
 
 def _after_space(text: str, position: int) -> int:

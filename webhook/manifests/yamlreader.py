@@ -38,6 +38,8 @@ _INTEGER = re.compile(r"[-+]?(?:0b[01][01_]*|0o?[0-7][0-7_]*|0x[0-9a-fA-F][0-9a-
 _OLD_OCTAL = re.compile(r"([-+]?)0([0-7]+)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NO_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_LINE_BREAK = "\n"
 _LONGEST_NUMBER = 1000
 """Characters; Python refuses to read an integer of more than 4,300 digits."""
 
@@ -68,13 +70,22 @@ class _Open:
         self.size = 1
 
 
-def read_stream(text: str) -> Iterator[tuple[int, object]]:
-    """Yield the number and the value of each document of ``text``; StreamError at the first that cannot be read."""
+class Document(NamedTuple):
+    """One document of a stream, with the line of its first value; both numbers count from one."""
+
+    number: int
+    line: int
+    value: object
+
+
+def read_stream(text: str) -> Iterator[Document]:
+    """Yield each document of ``text``; StreamError at the first that cannot be read."""
     document = _Document(1)
-    number = 0
+    number = first = 0
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             document.line = event.start_mark.line + 1 if event.start_mark else 0
+            first = first or document.line
             if isinstance(event, yaml.ScalarEvent):
                 document.scalar(event)
             elif isinstance(event, yaml.MappingStartEvent):
@@ -87,17 +98,27 @@ def read_stream(text: str) -> Iterator[tuple[int, object]]:
                 document.alias(event.anchor or "")
             elif isinstance(event, yaml.DocumentStartEvent):
                 number += 1
-                document = _Document(number)
+                document, first = _Document(number), 0
             elif isinstance(event, yaml.DocumentEndEvent):
-                yield number, document.value
+                yield Document(number, first, document.value)
     except yaml.YAMLError as error:
-        raise StreamError(max(number, 1), f"is not valid YAML: {_explained(error)}") from None
+        raise StreamError(max(number, 1), f"is not valid YAML: {_explained(error, text)}") from None
 
 
-def _explained(error: yaml.YAMLError) -> str:
+def _explained(error: yaml.YAMLError, text: str) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"{error.problem} (line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1})"
-    return "it holds a character that YAML does not allow"
+        line = error.problem_mark.line + 1
+        tab = "; indent with spaces, not with tabs" if _is_indented_with_tabs(text, line) else ""
+        return f"{error.problem} (line {line}, column {error.problem_mark.column + 1}){tab}"
+    refused = _NOT_YAML.search(text)
+    where = "" if refused is None else f" (line {text.count(_LINE_BREAK, 0, refused.start()) + 1})"
+    return f"it holds a character that YAML does not allow{where}"
+
+
+def _is_indented_with_tabs(text: str, line: int) -> bool:
+    lines = text.split(_LINE_BREAK)
+    found = lines[line - 1] if line <= len(lines) else ""
+    return "\t" in found[: len(found) - len(found.lstrip())]
 
 
 class _Document:

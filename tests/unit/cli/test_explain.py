@@ -82,7 +82,20 @@ def test_a_workload_is_explained_by_its_pods(explain: Callable[..., Result]) -> 
         (("reason/zzz",), "there is no reason id zzz; docs/reasons.md lists all"),
         (("pod/x", *EXAMPLES), "there is no Pod x in namespace default among the files: see -f and -n"),
         (("ns/x", *EXAMPLES), "there is no Namespace x among the files: see -f and -n"),
-        (("pod/x", "-f", "-"), "with -f nothing is asked of a cluster: give the configuration with --config"),
+        (
+            ("pod/x", "-f", "-"),
+            (
+                "there is no object in standard input: name manifests with -f, or pipe them: "
+                "helm template CHART | pullsecrets plan -f -"
+            ),
+        ),
+        (
+            ("pod/x", "-f", str(ROOT / "examples" / "team-a.yaml"), "--kubeconfig", "absent"),
+            (
+                "without --config the configuration is read from the cluster, but kubeconfig absent cannot be read: "
+                "it does not exist; give a readable file with --kubeconfig"
+            ),
+        ),
         (
             ("pod/x", "--kubeconfig", "absent"),
             "kubeconfig absent cannot be read: it does not exist; give a readable file with --kubeconfig",

@@ -194,16 +194,54 @@ def test_undecided_objects_and_problems_are_counted(plan: Callable[..., Result])
 
     result = plan("-f", "-", "--namespace", "pull-secrets", stdin=f"{broken}---\n{ACCOUNT}")
 
-    assert (result.code, result.err) == (0, "0 of 2 objects would change, 1 undecided, 1 problem\n")
+    assert result.code == 2
+    assert result.err.splitlines()[-1] == "0 of 2 objects would change, 1 undecided, 1 problem"
+
+
+def test_a_namespace_that_is_not_known_is_named_with_its_own_exit_code(plan: Callable[..., Result]) -> None:
+    result = plan("-f", "-", stdin=ACCOUNT)
+
+    assert result.code == 4
+    assert result.err.splitlines()[0] == (
+        "note: namespace team-a is undecided without its labels: add its Namespace to the files, "
+        "or give its labels with --assume-label KEY=VALUE"
+    )
+    assert result.err.splitlines()[1].startswith("note: labels were not read from a cluster: ")
+    assert result.err.splitlines()[-1] == "0 of 1 object would change, 1 undecided"
+
+
+def test_labels_that_are_assumed_decide_without_a_cluster(plan: Callable[..., Result]) -> None:
+    nameless = ACCOUNT.replace(", namespace: team-a", "")
+
+    opted_in = plan("-f", "-", "-n", "team-b", "--assume-label", "pullsecrets.webhook/inject=enabled", stdin=nameless)
+    other = plan("-f", "-", "--assume-label", "team=b", stdin=f"{ACCOUNT}---\n{NAMESPACE.replace('team-a', 'team-c')}")
+
+    assert (opted_in.code, opted_in.err) == (1, "1 of 1 object would change\n")
+    assert opted_in.out.splitlines()[1].split()[:4] == ["team-b", "ServiceAccount/api", "+", "registry-credentials"]
+    assert (other.code, other.err) == (1, "0 of 2 objects would change, 1 copy would be written\n")
+
+
+def test_without_a_configuration_the_cluster_is_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(ACCOUNT.encode())))
+    with pytest.raises(SystemExit) as caught:
+        main(["plan", "-f", "-", "--kubeconfig", "no"])
+
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: without --config the configuration is read from the cluster, but kubeconfig no cannot be read: "
+        "it does not exist; give a readable file with --kubeconfig\n"
+    )
 
 
 def test_objects_that_are_there_twice_are_reported(plan: Callable[..., Result]) -> None:
     result = plan("-f", "-", stdin=f"{ACCOUNT}---\n{ACCOUNT}")
 
-    assert result.err.splitlines()[0] == (
+    assert (
         "warning: ServiceAccount/api in namespace team-a is there twice, the last one counts:"
         " standard input, document 1, and standard input, document 2"
-    )
+    ) in result.err.splitlines()
 
 
 def test_manifests_without_a_namespace_are_in_the_default_one(plan: Callable[..., Result]) -> None:
@@ -224,7 +262,11 @@ def test_manifests_without_a_namespace_are_in_the_default_one(plan: Callable[...
         (["-f", "-"], "", "there is no object in standard input: name manifests with -f"),
         (["-f", "-"], "a: 1\n", "standard input, document 1 is not a Kubernetes object: it has no kind"),
         (["-f", "-"], "a: {", "standard input, document 1 is not valid YAML: "),
-        (["-f", "-", "-A"], "", "-f is about files; -n, -A, -l, --label, --unlabel and --context are about a cluster"),
+        (["-f", "-", "-A"], "", "-f is about files; -A, -l, --label and --unlabel are about a cluster"),
+        (["--assume-label", "a=b"], "", "--assume-label is about manifests: give them with -f"),
+        (["-f", "-", "--assume-label", "enabled"], ACCOUNT, "--assume-label enabled is not KEY=VALUE: write"),
+        (["-f", "-", "--assume-label", "a=b c"], ACCOUNT, "--assume-label a=b c is not KEY=VALUE: b c is not a valid"),
+        (["-f", "-", "--kubeconfig", "no"], ACCOUNT, "kubeconfig no cannot be read: it does not exist"),
         (["-A", "-n", "team-a"], "", "-n names one namespace, -A and -l mean several: give one of them"),
         (["--label", "pod/x"], "", "--label pod/x names no namespace: write ns/NAME"),
         (["--label", "ns/a", "--unlabel", "ns/a"], "", "--label and --unlabel are both about namespace a: give one"),
@@ -277,4 +319,6 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         process.stdin.close()
         error = process.stderr.read()
 
-    assert (process.returncode, error) == (0, "0 of 2000 objects would change, 2000 undecided\n")
+    assert process.returncode == 4
+    assert error.splitlines()[-1] == "0 of 2000 objects would change, 2000 undecided"
+    assert "Traceback" not in error

@@ -114,6 +114,9 @@ def test_the_patched_objects_are_what_the_api_server_would_store() -> None:
         ("v1", "ReplicationController", ()),
         ("batch/v1", "Job", ()),
         ("batch/v1", "CronJob", ("jobTemplate",)),
+        ("serving.knative.dev/v1", "Service", ()),
+        ("serving.knative.dev/v1", "Configuration", ()),
+        ("argoproj.io/v1alpha1", "Rollout", ()),
     ],
 )
 def test_the_pods_of_a_workload_are_decided_and_the_workload_stays_as_it_is(
@@ -129,6 +132,36 @@ def test_the_pods_of_a_workload_are_decided_and_the_workload_stays_as_it_is(
     assert (result.rows[-1].title, result.rows[-1].added) == (f"{kind}/api", ("registry-credentials",))
     assert result.rows[-1].why == "each Pod of it: registry-credentials is due here and not yet referenced"
     assert result.patched[-1] == workload
+
+
+def test_templates_that_stand_elsewhere_are_found() -> None:
+    pods: dict[str, Any] = {"spec": {"containers": []}}
+    template = Manifest(
+        "v1", "PodTemplate", "team-a", "a", {"metadata": {"name": "a"}, "template": pods}, "a.yaml", generated=False
+    )
+    revision = manifest("Revision", "a", api_version="serving.knative.dev/v1", spec=pods["spec"])
+
+    result = looked_at(namespace_of(), template, revision)
+
+    assert [row.added for row in result.rows[-2:]] == [("registry-credentials",)] * 2
+
+
+def test_a_kind_that_is_not_known_but_has_a_pod_template_is_named() -> None:
+    spec: dict[str, Any] = {"template": {"spec": {"containers": []}}}
+
+    result = looked_at(namespace_of(), manifest("CloneSet", "a", api_version="apps.kruise.io/v1alpha1", spec=spec))
+
+    assert (result.rows[-1].title, result.rows[-1].added) == ("CloneSet/a", ("registry-credentials",))
+    assert result.rows[-1].why == (
+        "kind CloneSet of apps.kruise.io is not known; a Pod made from its spec.template: "
+        "registry-credentials is due here and not yet referenced"
+    )
+
+
+def test_a_rollout_that_refers_to_a_deployment_is_left_to_it() -> None:
+    rollout = manifest("Rollout", "a", api_version="argoproj.io/v1alpha1", spec={"workloadRef": {"name": "a"}})
+
+    assert looked_at(rollout).rows == ()
 
 
 def test_a_kind_of_another_group_is_not_looked_at() -> None:

@@ -143,17 +143,48 @@ def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
             "kind: List\napiVersion: v1\nitems: [3]",
             "/a.yaml, document 1, item 1 is not a Kubernetes object: it is not a mapping with apiVersion and kind",
         ),
+    ],
+)
+def test_what_is_no_object_is_told_with_its_file_document_and_line(tmp_path: Path, text: str, message: str) -> None:
+    line = 5 if text.startswith(POD) else 1
+    assert refusal(tmp_path, text) == f"{message} (line {line}); look at it: sed -n '{line},+5p' /a.yaml"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
         (
             "kind: Pod\nmetadata: {{ .Values.a }}\n",
             (
                 "/a.yaml, document 1 has a key that is a list or a mapping: a key must be text (line 2); "
-                "a template must be rendered first, as helm template does"
+                "a template must be rendered first: helm template CHART | pullsecrets plan -f -"
             ),
         ),
-        ("# nothing\n", "there is no object in /a.yaml: name manifests with -f"),
+        (
+            "# nothing\n",
+            (
+                "there is no object in /a.yaml: name manifests with -f, or pipe them: "
+                "helm template CHART | pullsecrets plan -f -"
+            ),
+        ),
+        (
+            f"{POD}---\nkind: Pod\n\tapiVersion: v1\n",
+            (
+                "/a.yaml, document 2 is not valid YAML: found a tab character that violates indentation "
+                "(line 6, column 1); indent with spaces, not with tabs"
+            ),
+        ),
+        (
+            f"{POD}---\nkind: *missing\n",
+            "/a.yaml, document 2 has an alias that names nothing before it: quote a text that begins with * (line 5)",
+        ),
+        (
+            f"{POD}---\na: \0\n",
+            "/a.yaml, document 1 is not valid YAML: it holds a character that YAML does not allow (line 5)",
+        ),
     ],
 )
-def test_what_is_no_object_is_told_with_its_file_and_document(tmp_path: Path, text: str, message: str) -> None:
+def test_what_cannot_be_read_is_told_with_its_file_and_line(tmp_path: Path, text: str, message: str) -> None:
     assert refusal(tmp_path, text) == message
 
 
@@ -168,7 +199,7 @@ def test_broken_json_is_an_error_that_names_the_document(tmp_path: Path, text: s
 def test_what_is_not_utf_8_is_not_quoted(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(POD.encode("utf-16"))
 
-    with pytest.raises(UsageError, match=r"a\.yaml is not UTF-8 text: save it as UTF-8$") as caught:
+    with pytest.raises(UsageError, match=r"a\.yaml is not UTF-8 text \(line 1\): save it as UTF-8") as caught:
         read_manifests([str(tmp_path / "a.yaml")])
     assert caught.value.__context__ is None
 

@@ -14,7 +14,7 @@ from webhook.manifests.yamlwriter import dump
 
 
 def value(text: str) -> object:
-    ((_, document),) = read_stream(text)
+    ((_, _, document),) = read_stream(text)
     return document
 
 
@@ -66,7 +66,7 @@ def test_a_scalar_is_read_as_kubernetes_reads_it(scalar: str, expected: object) 
 
 
 def test_documents_are_counted_and_empty_ones_are_null() -> None:
-    assert list(read_stream("---\na: 1\n---\n---\n- b\n")) == [(1, {"a": 1}), (2, None), (3, ["b"])]
+    assert list(read_stream("---\na: 1\n---\n---\n- b\n")) == [(1, 2, {"a": 1}), (2, 4, None), (3, 5, ["b"])]
     assert list(read_stream("")) == []
     assert list(read_stream("# only a comment\n")) == []
 
@@ -108,7 +108,7 @@ def test_nesting_without_end_is_refused(nested: str) -> None:
             "a: 1\n---\na: b: c\n",
             "2 is not valid YAML: mapping values are not allowed in this context (line 3, column 5)",
         ),
-        ("a: \0\n", "1 is not valid YAML: it holds a character that YAML does not allow"),
+        ("a: \0\n", "1 is not valid YAML: it holds a character that YAML does not allow (line 1)"),
     ],
 )
 def test_what_cannot_be_read_is_told_with_its_document_and_line(text: str, message: str) -> None:
@@ -141,7 +141,7 @@ def test_what_is_written_is_read_again(document: object) -> None:
 
     dump([document], file)
 
-    assert list(read_stream(file.getvalue())) == [(1, document)] or document == {"<<": None}
+    assert [each.value for each in read_stream(file.getvalue())] == [document] or document == {"<<": None}
 
 
 @pytest.mark.parametrize(

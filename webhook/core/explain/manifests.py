@@ -14,14 +14,15 @@ from webhook.core.explain.outcome import (
     explain_unreadable,
 )
 from webhook.core.preview.objects import is_subject, read_subject
-from webhook.core.preview.world import survey
+from webhook.core.preview.world import NO_NAMESPACES, survey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from webhook.core.explain.step import Explanation
     from webhook.core.model import Configuration
     from webhook.core.preview.manifest import Manifest
+    from webhook.core.selection import Namespace
 
 
 def explain_manifest(
@@ -31,13 +32,18 @@ def explain_manifest(
     kind: str,
     name: str,
     namespace: str,
+    known: Mapping[str, Namespace] = NO_NAMESPACES,
 ) -> Explanation | None:
-    """Return each gate for one object of ``manifests``, for a workload that of its Pods; None when it is not there."""
+    """Return each gate for one object of ``manifests``, for a workload that of its Pods; None when it is not there.
+
+    ``known`` are namespaces that are known from elsewhere. A Service of Knative goes before a Service of its name.
+    """
     where = name if kind == "Namespace" else namespace
-    found = next((each for each in reversed(manifests) if _is(each, kind, name, where)), None)
-    if found is None:
+    fitting = sorted((each for each in reversed(manifests) if _is(each, kind, name, where)), key=_is_of_no_interest)
+    if not fitting:
         return None
-    world = survey(manifests, configuration, release_namespace)
+    found = fitting[0]
+    world = survey(manifests, configuration, release_namespace, known)
     scene = Scene(world, registries=registries_for(world.configuration, world.sources))
     if found.is_core("Namespace") and name in world.states:
         return explain_namespace(scene, name)
@@ -49,6 +55,10 @@ def explain_manifest(
     if subject is None:
         return explain_unreadable(found.kind, name, namespace)
     return replace(explain_subject(scene, subject), title=found.title)
+
+
+def _is_of_no_interest(manifest: Manifest) -> bool:
+    return not (is_subject(manifest) or manifest.is_core("Namespace"))
 
 
 def _is(manifest: Manifest, kind: str, name: str, namespace: str) -> bool:

@@ -11,6 +11,8 @@ from webhook.core.selection import Namespace, declined_names
 from webhook.core.subject import pod_subject, service_account_subject
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from webhook.core.inject import Subject
     from webhook.core.preview.manifest import Manifest
 
@@ -22,8 +24,18 @@ _TEMPLATES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("", "ReplicationController"): ("spec", "template"),
     ("batch", "Job"): ("spec", "template"),
     ("batch", "CronJob"): ("spec", "jobTemplate", "spec", "template"),
+    ("", "PodTemplate"): ("template",),
+    ("serving.knative.dev", "Service"): ("spec", "template"),
+    ("serving.knative.dev", "Configuration"): ("spec", "template"),
+    ("serving.knative.dev", "Revision"): (),
+    ("argoproj.io", "Rollout"): ("spec", "template"),
 }
-"""Where a workload has the template of its Pods."""
+"""Where a workload has the template of its Pods; a Revision is one itself."""
+
+_BUILT_IN = ("", "apps", "batch")
+"""Groups whose kinds always have their template."""
+
+_USUAL = ("spec", "template")
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
@@ -38,8 +50,17 @@ class _Namespace(msgspec.Struct):
 
 
 def is_workload(manifest: Manifest) -> bool:
-    """Whether this is a kind that makes Pods from a template."""
-    return (manifest.group, manifest.kind) in _TEMPLATES
+    """Whether this makes Pods from a template. A Rollout with a ``workloadRef`` has none: its Deployment has."""
+    path = _TEMPLATES.get((manifest.group, manifest.kind))
+    if path is None:
+        return has_unknown_kind(manifest)
+    return manifest.group in _BUILT_IN or isinstance(_at(manifest.body, (*path, "spec")), Mapping)
+
+
+def has_unknown_kind(manifest: Manifest) -> bool:
+    """Whether this has a Pod template at the usual place, and a kind whose controller is not known here."""
+    known = (manifest.group, manifest.kind) in _TEMPLATES
+    return not known and isinstance(_at(manifest.body, (*_USUAL, "spec", "containers")), list)
 
 
 def is_subject(manifest: Manifest) -> bool:
@@ -71,8 +92,12 @@ def read_subject(manifest: Manifest) -> Subject | None:
         return service_account_subject(manifest.body, manifest.namespace)
     if manifest.is_core("Pod"):
         return pod_subject(manifest.body, manifest.namespace)
-    template: object = manifest.body
-    for field in _TEMPLATES[manifest.group, manifest.kind]:
-        template = template.get(field) if isinstance(template, Mapping) else None
+    template = _at(manifest.body, _TEMPLATES.get((manifest.group, manifest.kind), _USUAL))
     subject = pod_subject(template, manifest.namespace) if isinstance(template, Mapping) else None
     return None if subject is None else msgspec.structs.replace(subject, name=manifest.name)
+
+
+def _at(body: object, path: Iterable[str]) -> object:
+    for field in path:
+        body = body.get(field) if isinstance(body, Mapping) else None
+    return body

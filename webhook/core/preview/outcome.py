@@ -15,15 +15,15 @@ from webhook.core.jsonpatch_apply import apply
 from webhook.core.model import Reason
 from webhook.core.preview.copies import copy_rows
 from webhook.core.preview.deciding import decide_in
-from webhook.core.preview.objects import is_subject, is_workload, read_namespace, read_subject
+from webhook.core.preview.objects import has_unknown_kind, is_subject, is_workload, read_namespace, read_subject
 from webhook.core.preview.row import Effect, PreviewReason, Row
 from webhook.core.preview.sentences import UNREADABLE, selected_sentence, sentence, stop_sentence
-from webhook.core.preview.world import World, is_source, may_be_a_copy, survey
+from webhook.core.preview.world import NO_NAMESPACES, World, is_source, may_be_a_copy, survey
 from webhook.core.text import listed
 from webhook.errors import SourceInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from webhook.core.gates import Decision
     from webhook.core.inject import Subject
@@ -52,6 +52,16 @@ class Preview:
         """Whether anything would be written."""
         return any(row.effect.is_change for row in self.rows)
 
+    @property
+    def is_undecided(self) -> bool:
+        """Whether something depends on what is not known."""
+        return any(row.effect is Effect.UNDECIDED for row in self.rows)
+
+    @property
+    def has_problems(self) -> bool:
+        """Whether a person has to act."""
+        return any(row.effect is Effect.PROBLEM for row in self.rows)
+
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
@@ -59,9 +69,17 @@ class _Outcome:
     patched: Manifest
 
 
-def preview(manifests: Sequence[Manifest], configuration: Configuration, release_namespace: str) -> Preview:
-    """Return what would happen to ``manifests``; sources are looked for in ``release_namespace``, if it is known."""
-    world = survey(manifests, configuration, release_namespace)
+def preview(
+    manifests: Sequence[Manifest],
+    configuration: Configuration,
+    release_namespace: str,
+    namespaces: Mapping[str, Namespace] = NO_NAMESPACES,
+) -> Preview:
+    """Return what would happen to ``manifests``; sources are looked for in ``release_namespace``, if it is known.
+
+    ``namespaces`` are those that are known from elsewhere. A Namespace among the manifests counts more.
+    """
+    world = survey(manifests, configuration, release_namespace, namespaces)
     last = {manifest.identity: manifest for manifest in manifests}
     outcomes = [_outcome(manifest, world, counts=last[manifest.identity] is manifest) for manifest in manifests]
     return Preview(
@@ -131,13 +149,19 @@ def _subject_outcome(manifest: Manifest, world: World) -> _Outcome:
         title=manifest.title,
         effect=_effect(decision, removed),
         reason=decision.reason,
-        why=f"each Pod of it: {why}" if is_workload(manifest) else why,
+        why=_of_pods(manifest, why) if is_workload(manifest) else why,
         added=decision.added,
         removed=removed,
         gates=decision.gates,
         origin=manifest.origin,
     )
     return _Outcome((row,), manifest if is_workload(manifest) else _patched(manifest, subject, row))
+
+
+def _of_pods(manifest: Manifest, why: str) -> str:
+    if has_unknown_kind(manifest):
+        return f"kind {manifest.kind} of {manifest.group} is not known; a Pod made from its spec.template: {why}"
+    return f"each Pod of it: {why}"
 
 
 def _effect(decision: Decision, removed: tuple[str, ...]) -> Effect:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from webhook.core.backfill import enforces_references
+from webhook.core.model import Reason
 from webhook.core.plan import plan_namespace
 from webhook.core.preview.copies import hashes_for
-from webhook.core.preview.objects import read_annotations, read_namespace, read_subject
+from webhook.core.preview.deciding import decide_in
+from webhook.core.preview.objects import is_subject, read_annotations, read_namespace, read_subject
 from webhook.core.preview.secrets import Expected, Sources, read_copy, read_source
 from webhook.core.state import NamespaceState, ServiceAccount
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from webhook.core.preview.manifest import Manifest
     from webhook.core.selection import Namespace
     from webhook.core.state import Copy
+
+NO_NAMESPACES: Mapping[str, Namespace] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +67,30 @@ def may_be_a_copy(manifest: Manifest, configuration: Configuration) -> bool:
     return manifest.is_core("Secret") and manifest.name in configuration.secret_names
 
 
-def survey(manifests: Sequence[Manifest], configuration: Configuration, release_namespace: str) -> World:
-    """Return the cluster that ``manifests`` describe."""
+def unknown_namespaces(manifests: Sequence[Manifest], configuration: Configuration) -> tuple[str, ...]:
+    """Return the namespaces that are not among ``manifests`` and whose labels decide about an object in them."""
+    known = {each.name for each in manifests if each.is_core("Namespace")}
+    subjects = (read_subject(each) for each in manifests if is_subject(each) and each.namespace not in known)
+    undecided = {
+        subject.namespace
+        for subject in subjects
+        if subject is not None and decide_in(None, subject, configuration).reason is Reason.NAMESPACE_UNKNOWN
+    }
+    return tuple(sorted(undecided))
+
+
+def survey(
+    manifests: Sequence[Manifest],
+    configuration: Configuration,
+    release_namespace: str,
+    namespaces: Mapping[str, Namespace] = NO_NAMESPACES,
+) -> World:
+    """Return the cluster that ``manifests`` describe, with ``namespaces`` that are known from elsewhere."""
     sources = Sources(
         {each.name: read_source(each) for each in manifests if is_source(each, configuration, release_namespace)}
     )
     expected = {entry.name: sources.expected(entry) for entry in configuration.pull_secrets}
-    states = _states(manifests, configuration, release_namespace)
+    states = _states(manifests, configuration, release_namespace, namespaces)
     plans = {
         name: plan_namespace(state, configuration, hashes_for(expected, state.copies)) for name, state in states.items()
     }
@@ -78,9 +99,12 @@ def survey(manifests: Sequence[Manifest], configuration: Configuration, release_
 
 
 def _states(
-    manifests: Sequence[Manifest], configuration: Configuration, release_namespace: str
+    manifests: Sequence[Manifest],
+    configuration: Configuration,
+    release_namespace: str,
+    known: Mapping[str, Namespace],
 ) -> dict[str, NamespaceState]:
-    namespaces = {each.name: read_namespace(each) for each in manifests if each.is_core("Namespace")}
+    namespaces = {**known, **{each.name: read_namespace(each) for each in manifests if each.is_core("Namespace")}}
     copies: dict[str, dict[str, Copy]] = defaultdict(dict)
     accounts: dict[str, list[ServiceAccount]] = defaultdict(list)
     for manifest in manifests:

@@ -1,0 +1,134 @@
+"""Find what decides about manifests of ``-f``: the configuration, and namespaces that the files do not have.
+
+The labels of such a namespace come from ``--assume-label``, else from the cluster, if one is reachable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from webhook.cli.cluster import load, reading, wanted
+from webhook.cli.printing import tell
+from webhook.core.explain.registration import NAME_LABEL
+from webhook.core.names import problem_of_label_key, problem_of_label_value, problem_of_namespace
+from webhook.core.preview.world import unknown_namespaces
+from webhook.core.selection import Namespace
+from webhook.core.text import listed
+from webhook.errors import UsageError
+from webhook.live.namespaces import find_namespace
+from webhook.live.release import find_release
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from webhook.core.model import Configuration
+    from webhook.core.preview.manifest import Manifest
+    from webhook.live.reader import Reader
+
+_ADVICE = "add its Namespace to the files, or give its labels with --assume-label KEY=VALUE"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The flags that say where the configuration and the labels of namespaces are."""
+
+    config: Path | None
+    kubeconfig: Path | None
+    context: str
+    release_namespace: str
+    release: str
+    assumed: Sequence[str] = ()
+
+    @property
+    def names_a_cluster(self) -> bool:
+        """Whether a cluster was chosen by a flag, so that it must answer."""
+        return self.kubeconfig is not None or bool(self.context)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What decides about the manifests, beside them."""
+
+    configuration: Configuration
+    release_namespace: str
+    namespaces: Mapping[str, Namespace] = field(default_factory=dict)
+
+
+def surroundings(manifests: Sequence[Manifest], asked: Asked) -> Surroundings:
+    """Return what decides about ``manifests``, and tell on standard error where labels came from.
+
+    Raises:
+        UsageError: the configuration cannot be had, or the cluster that a flag names does not answer.
+    """
+    assumed = _labels(asked.assumed)
+    if asked.config is None:
+        return _of_release(manifests, asked, assumed)
+    configuration = load(asked.config, asked.release_namespace)
+    names = unknown_namespaces(manifests, configuration)
+    if assumed:
+        return Surroundings(configuration, asked.release_namespace, _assume(names, assumed))
+    return Surroundings(configuration, asked.release_namespace, _look(names, asked))
+
+
+def _of_release(manifests: Sequence[Manifest], asked: Asked, assumed: Mapping[str, str]) -> Surroundings:
+    try:
+        with reading(asked.kubeconfig, asked.context) as reader:
+            installed = find_release(reader, wanted(None, asked.release_namespace, asked.release))
+            names = unknown_namespaces(manifests, installed.configuration)
+            found = _assume(names, assumed) if assumed else _read(reader, names)
+    except UsageError as error:
+        raise UsageError(f"without --config the configuration is read from the cluster, but {error}") from None
+    return Surroundings(installed.configuration, installed.release.namespace, found)
+
+
+def _look(names: Sequence[str], asked: Asked) -> Mapping[str, Namespace]:
+    if not names:
+        return {}
+    try:
+        with reading(asked.kubeconfig, asked.context) as reader:
+            return _read(reader, names)
+    except UsageError as error:
+        if asked.names_a_cluster:
+            raise
+        for name in names:
+            tell(f"note: namespace {name} is undecided without its labels: {_ADVICE}")
+        tell(f"note: labels were not read from a cluster: {error}")
+        return {}
+
+
+def _read(reader: Reader, names: Iterable[str]) -> Mapping[str, Namespace]:
+    found: dict[str, Namespace] = {}
+    for name in names:
+        if (problem := problem_of_namespace(name)) is not None:
+            tell(f'note: namespace "{name}" {problem}: correct it in the files')
+            continue
+        namespace, known = find_namespace(reader, name)
+        if namespace is not None:
+            found[name] = namespace
+        else:
+            why = "does not exist in the cluster" if known else "may not be read in the cluster"
+            tell(f"note: namespace {name} {why}, so it is undecided: {_ADVICE}")
+    if found:
+        which = f"namespace{'' if len(found) == 1 else 's'} {listed(sorted(found))}"
+        tell(f"note: labels of {which} were read from the cluster {reader.client.host}")
+    return found
+
+
+def _assume(names: Iterable[str], labels: Mapping[str, str]) -> Mapping[str, Namespace]:
+    return {name: Namespace(name, {NAME_LABEL: name, **labels}) for name in names}
+
+
+def _labels(texts: Iterable[str]) -> dict[str, str]:
+    labels = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        problem = problem_of_label_key(key) or problem_of_label_value(value)
+        if not separator or problem is not None:
+            why = f": {key if problem_of_label_key(key) else value} {problem}" if separator else ""
+            raise UsageError(
+                f"--assume-label {text} is not KEY=VALUE{why}: write --assume-label pullsecrets.webhook/inject=enabled"
+            )
+        labels[key] = value
+    return labels
