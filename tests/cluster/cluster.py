@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -182,6 +185,51 @@ class Cluster:
             for line in log:
                 if line.endswith(b"\n"):  # a line without is still being written
                     yield msgspec.json.decode(line)
+
+    def save_etcd(self) -> Path:
+        """Return a copy of what etcd holds now; etcd is away for a moment."""
+        saved = self.directory / f"etcd-saved-{time.monotonic_ns()}"
+        self.stop_program(programs.ETCD)
+        shutil.copytree(self._layout.etcd_data, saved)
+        self.start_program(programs.ETCD)
+        self.wait_ready()
+        return saved
+
+    def restore_etcd(self, saved: Path) -> None:
+        """Put an older copy of etcd's data back, and restart all programs, as the manual says.
+
+        Revisions go on from those of the copy: https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/
+        """
+        for name in (programs.CONTROLLER_MANAGER, programs.API_SERVER, programs.ETCD):
+            self.stop_program(name)
+        shutil.rmtree(self._layout.etcd_data)
+        shutil.copytree(saved, self._layout.etcd_data)
+        for name in (programs.ETCD, programs.API_SERVER, programs.CONTROLLER_MANAGER):
+            self.start_program(name)
+        self.wait_ready()
+
+    @contextmanager
+    def second_api_server(self, etcd_port: int) -> Iterator[int]:
+        """Run another API server, which reaches etcd by that port; yields its own port."""
+        layout = replace(self._layout, api_port=free_port(), etcd_port=etcd_port)
+        argv = [str(self._binaries.path(programs.API_SERVER)), *programs.api_server(layout)]
+        program = self.keeper.start(f"{programs.API_SERVER}-{layout.api_port}", argv)
+        api = Api(layout.api_url, self.ca_file, self._pki.admin)
+        try:
+            program.wait_ready(lambda: api.answers("/readyz"), READY_SECONDS)
+            yield layout.api_port
+        finally:
+            program.kill()
+
+    @property
+    def api_port(self) -> int:
+        """The port of the API server on loopback."""
+        return self._layout.api_port
+
+    @property
+    def etcd_port(self) -> int:
+        """The port of etcd on loopback."""
+        return self._layout.etcd_port
 
     def compact(self) -> None:
         """Compact etcd up to now: who comes with an older resourceVersion that is not cached is told 410 Gone."""

@@ -26,6 +26,12 @@ def with_token(path: Path, url: str, ca: Path, token: str) -> Path:
     return _write(path, url, ca, {"token": token})
 
 
+def token_of(path: Path) -> str:
+    """Return the bearer token in a kubeconfig that `with_token` wrote."""
+    token: str = json.loads(path.read_text())["users"][0]["user"]["token"]
+    return token
+
+
 def _encoded(path: Path) -> str:
     return base64.b64encode(path.read_bytes()).decode()
 

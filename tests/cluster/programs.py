@@ -78,6 +78,10 @@ class Layout:
         return f"https://{LOOPBACK}:{self.etcd_port}"
 
     @property
+    def etcd_data(self) -> Path:
+        return self.directory / "etcd"
+
+    @property
     def api_url(self) -> str:
         return f"https://{LOOPBACK}:{self.api_port}"
 
@@ -90,7 +94,7 @@ def etcd(layout: Layout) -> list[str]:
     """Return the flags of an etcd without fsync: its data lives no longer than the cluster."""
     pair, ca = layout.pki.etcd, layout.pki.etcd_ca
     return [
-        f"--data-dir={layout.directory / 'etcd'}",
+        f"--data-dir={layout.etcd_data}",
         f"--listen-client-urls={layout.etcd_url}",
         f"--advertise-client-urls={layout.etcd_url}",
         # Nobody joins, but etcd insists on a peer address: any port, closed to all without a certificate.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,7 +63,7 @@ def remote_sync(playground: Playground, name: str, *flags: str) -> Iterator[Remo
     cluster, installation = playground.cluster, playground.installation
     serving = cluster.issue_serving(f"{installation.release}-{name}")
     with FaultProxy(cluster.url, cluster.ca_file, serving) as proxy:
-        token = json.loads(installation.sync_kubeconfig.read_text())["users"][0]["user"]["token"]
+        token = kubeconfig.token_of(installation.sync_kubeconfig)
         file = cluster.directory / f"{installation.release}-{name}.kubeconfig"
         kubeconfig.with_token(file, proxy.url, cluster.ca_file, token)
         process = installation.start_sync(f"--kubeconfig={file}", "--log-format=json", *flags, name=name)

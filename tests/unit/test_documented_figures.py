@@ -15,9 +15,9 @@ from webhook.core.gates import MOST_IMAGES
 from webhook.core.subject import MOST_ENTRIES
 from webhook.http.limits import ADMISSION, METRICS, Deadlines
 from webhook.http.rejections import CAUSES
-from webhook.kube.connections import KEEPALIVE_IDLE, KEEPALIVE_INTERVAL
+from webhook.kube import reflector
+from webhook.kube.connections import IDLE_SECONDS, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL
 from webhook.kube.lease import Timing
-from webhook.kube.reflector import BACKOFF_BASE, BACKOFF_CAP, INACTIVITY_SECONDS
 from webhook.live.check import copies
 from webhook.observe.page import PER_PAGE
 from webhook.registries.login import LOGIN_SECONDS
@@ -27,6 +27,10 @@ KIB, MIB = 1024, 1024 * 1024
 WORDS = {2: "two", 5: "five", 10: "ten", 20: "twenty", 100: "hundred"}
 CLIENT = Deadlines()
 LEASE = Timing()
+RELIST_HOURS = (
+    reflector.RELIST_SECONDS / 3600,
+    (reflector.RELIST_SECONDS + reflector.RELIST_JITTER_SECONDS) / 3600,
+)
 
 
 @pytest.mark.parametrize(
@@ -80,9 +84,14 @@ LEASE = Timing()
         ("sync.md", f"Every {loop.FULL_PASS_SECONDS / 60:g} minutes all namespaces are looked at"),
         ("sync.md", f"its references stay for {WORDS[int(grace.GRACE_SECONDS / 60)]} minutes"),
         ("sync.md", f"waits: {queue.RETRY_BASE:g} s, doubling, at most {queue.RETRY_CAP:g} s"),
-        ("sync.md", f"again after {BACKOFF_BASE:g} s, doubling, at most {BACKOFF_CAP:g} s"),
+        ("sync.md", f"again after {reflector.BACKOFF_BASE:g} s, doubling, at most {reflector.BACKOFF_CAP:g} s"),
         ("sync.md", f"after {KEEPALIVE_IDLE} s, then every {KEEPALIVE_INTERVAL} s"),
-        ("sync.md", f"is given up after {INACTIVITY_SECONDS:g} s"),
+        ("sync.md", f"is given up after {reflector.INACTIVITY_SECONDS:g} s"),
+        ("sync.md", f"lasts {reflector.WATCH_SECONDS} to {reflector.WATCH_SECONDS + reflector.WATCH_JITTER_SECONDS} s"),
+        ("sync.md", f"not used again after {IDLE_SECONDS:g} s"),
+        ("sync.md", f"after {WORDS[reflector.FAILED_WATCHES]} watches in a row"),
+        ("sync.md", f"pauses between lists grow up to {reflector.FRUITLESS_CAP:g} s"),
+        ("sync.md", f"listed again every {RELIST_HOURS[0]:g} to {RELIST_HOURS[1]:g} hours"),
         ("sync.md", f"a result over {LARGEST_COPY // MIB} MiB"),
         ("certificates.md", f"it looks every {certificates.LOOK_SECONDS:g} seconds"),
         ("status.md", f"name {WORDS[status.EXAMPLES]} at most"),

@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 
 from webhook import __version__
 from webhook.errors import AnswerTooLarge, ApiUnavailable, Forbidden, Interrupted, Throttled
-from webhook.kube.connections import RequestInterrupted
+from webhook.kube.connections import RequestInterrupted, use_once
 from webhook.kube.status import JSON_PATCH, error_from_response, not_an_answer
 from webhook.kube.stream import Stream, unavailable
 from webhook.kube.wire import decode_identity
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import TypeAlias
 
-    from urllib3 import BaseHTTPResponse
+    from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
     from webhook.errors import ApiError
     from webhook.kube.access import Access
@@ -44,6 +44,10 @@ CONNECT_TIMEOUT = 5.0
 """Seconds for a TCP connection and its TLS handshake."""
 
 USER_AGENT = f"pull-secret-webhook/{__version__}"
+
+WATCH_POOL = {"headers": {"User-Agent": USER_AGENT}}
+"""Tells the pool of the watches from that of the other requests. Each watch dials, because an idle connection may lead
+to an API server that is behind."""
 
 
 class Client:
@@ -63,6 +67,7 @@ class Client:
         connectivity.follow(access.pool)
         # The pool of this one host: to find it by the whole URL costs a tenth of each request.
         self._pool = access.pool.connection_from_url(access.host)
+        self._watches = access.pool.connection_from_url(access.host, pool_kwargs=WATCH_POOL)
         # A proxy that is not tunnelled through is told the whole URL.
         forwarded = self._pool.proxy is not None and self._pool.scheme == "http"
         self._base = access.host if forwarded else urlsplit(access.host).path
@@ -79,12 +84,14 @@ class Client:
     def close(self) -> None:
         """Close every pooled connection."""
         self._pool.close()
+        self._watches.close()
         self._access.pool.clear()  # it would go on to hand out the pool that is closed
 
     def start_anew(self) -> None:
         """Close every pooled connection, and dial for the next request."""
         self.close()
         self._pool = self._access.pool.connection_from_url(self._access.host)
+        self._watches = self._access.pool.connection_from_url(self._access.host, pool_kwargs=WATCH_POOL)
 
     def get(self, resource: Resource, name: str, namespace: str | None = None) -> bytes:
         """Return one object as JSON."""
@@ -187,7 +194,7 @@ class Client:
         error: ApiError | None = None
         try:
             options = {"body": payload, "headers": headers, "timeout": deadline, "preload_content": most is None}
-            response = self._send(method, path, query, **options)
+            response = self._send(self._pool, method, path, query, **options)
             status = response.status
             data = response.data if most is None else _read(method, path, response, most)
             error = _error_in(method, path, response, data, content_type)
@@ -216,8 +223,10 @@ class Client:
         started = time.monotonic()
         status, error = 0, None
         try:
-            response = self._send("GET", path, query, headers=headers, timeout=deadline, preload_content=False)
+            options = {"headers": headers, "timeout": deadline, "preload_content": False}
+            response = self._send(self._watches, "GET", path, query, **options)
             status = response.status
+            use_once(response.connection)
             data = b"" if status == 200 else response.data  # noqa: PLR2004
             error = _error_in("WATCH", path, response, data)
         except (HTTPError, OSError) as failure:
@@ -231,9 +240,16 @@ class Client:
             # Not release_conn: what is unread on the connection belongs to this watch.
             response.close()
 
-    def _send(self, method: str, path: str, query: Mapping[str, str] | None, **options: Any) -> BaseHTTPResponse:  # noqa: ANN401 (urllib3's own)
+    def _send(
+        self,
+        pool: HTTPConnectionPool,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        **options: Any,  # noqa: ANN401 (urllib3's own)
+    ) -> BaseHTTPResponse:
         target = f"{self._base}{path}?{urlencode(query)}" if query else f"{self._base}{path}"
-        return self._pool.urlopen(method, target, retries=False, redirect=False, assert_same_host=False, **options)
+        return pool.urlopen(method, target, retries=False, redirect=False, assert_same_host=False, **options)
 
     def _headers(self, content_type: str) -> dict[str, str]:
         headers = {"Accept": "application/json", "User-Agent": USER_AGENT}

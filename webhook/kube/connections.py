@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 import weakref
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -28,6 +29,10 @@ KEEPALIVE_INTERVAL = 2
 KEEPALIVE_PROBES = 3
 """Seconds of silence before the kernel asks, between its questions, and how many may stay unanswered: 11 s in all,
 where the package ``kubernetes`` would take 165 s."""
+
+IDLE_SECONDS = 10.0
+"""A connection that was idle for longer is not used again. It may be dead, or lead to an API server that is behind. To
+dial is quicker than to find that out."""
 
 
 class RequestInterrupted(HTTPError):
@@ -105,9 +110,17 @@ class _Tracked(HTTPConnection):
     made_at = 0.0
     sent_at = 0.0
     heard_at = 0.0
+    is_spent = False
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the next request may use this connection."""
+        is_fresh = self.connections.clock() - self.heard_at <= IDLE_SECONDS
+        return is_fresh and not self.is_spent and super().is_connected
 
     def connect(self) -> None:
         super().connect()
+        self.is_spent = False
         _keep_alive(self.sock)
         self.heard()
         self.made_at = self.heard_at
@@ -129,6 +142,9 @@ class _Tracked(HTTPConnection):
         finally:
             self.connections.answered()
         self.heard()
+        # A load balancer decides for each connection which API server answers on it. If that one cannot reach etcd, the
+        # next request must be able to reach another one.
+        self.is_spent = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         return response
 
     def heard(self) -> None:
@@ -159,6 +175,12 @@ def heard(connection: object) -> None:
     """Note that something has come in; connections of other kinds keep no record."""
     if isinstance(connection, _Tracked):
         connection.heard()
+
+
+def use_once(connection: object) -> None:
+    """Have the next request dial, in place of using this connection again."""
+    if isinstance(connection, _Tracked):
+        connection.is_spent = True
 
 
 def _keep_alive(sock: socket.socket) -> None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from webhook.errors import AnswerTooLarge, ApiUnavailable
-from webhook.kube.wire import Object, ObjectList, decoder
+from webhook.kube.wire import ListMeta, Object, ObjectList, decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from webhook.kube.client import Client
     from webhook.kube.resources import Collection
-    from webhook.kube.wire import ListMeta
 
 FIRST_PAGE_LIMIT = 100
 PAGE_LIMIT = 500
@@ -32,6 +33,13 @@ A page of one object always fits, because etcd does not store larger ones."""
 
 FEWER = 8
 """By how much the number of objects shrinks then."""
+
+
+class _ListHead(msgspec.Struct, frozen=True):
+    metadata: ListMeta
+
+
+_decode_head: Callable[[bytes], _ListHead] = decoder(_ListHead)
 
 W = TypeVar("W", bound=Object)
 V = TypeVar("V")
@@ -60,6 +68,19 @@ def list_objects(
         query |= {"continue": metadata.continue_, "limit": str(limit)}
 
 
+def current_version(client: Client, collection: Collection) -> str:
+    """Return the resourceVersion that a collection has now, as a whole; the read is consistent."""
+    data = read_page(client, collection.path, {"limit": "1", **collection.selector})
+    return _version(collection, _decode_head(data).metadata)
+
+
+def _version(collection: Collection, metadata: ListMeta) -> str:
+    if not metadata.resource_version:
+        # Every list of the API server has one. Without it, "there is nothing" would come from something else.
+        raise ApiUnavailable(f"GET {collection.path}: the answer is not a list of the API server", status=HTTPStatus.OK)
+    return metadata.resource_version
+
+
 def _list_page(
     client: Client,
     collection: Collection,
@@ -70,9 +91,7 @@ def _list_page(
     # A function of its own, so that nothing holds this page while the next one is waited for.
     data = read_page(client, collection.path, query)
     page = decode(data)
-    if not page.metadata.resource_version:
-        # Every list of the API server has one. Without it, "there is nothing" would come from something else.
-        raise ApiUnavailable(f"GET {collection.path}: the answer is not a list of the API server", status=HTTPStatus.OK)
+    _version(collection, page.metadata)
     for obj in page.items:
         take(obj)
     return page.metadata, page_limit(len(data), len(page.items))

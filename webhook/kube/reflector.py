@@ -1,10 +1,21 @@
-"""A reflector: tells a handler of every object of a collection, and goes on telling.
+"""Keep a handler informed of every object of a collection.
 
-List, then watch from the list's resourceVersion; or one WatchList stream where the server offers it. Errors back off
-with jitter; 410 Gone lists again; bookmarks keep the resourceVersion fresh; a silent peer is given up after an
-inactivity deadline, because a half-open TCP connection is silent for ever.
+List, then watch from the list's resourceVersion. The first list is a WatchList stream where the server offers it.
 
-Sources: k8s.io/client-go/tools/cache/reflector.go; KEP-956 (bookmarks), KEP-3157 (WatchList).
+A watch may look well and be behind: an API server that has lost etcd, an etcd that was restored, a proxy that swallows
+what comes. So a watch lasts for seconds only. Then the API server has to send a bookmark, and the next watch is a new
+connection that may reach another API server. The collection is listed again, page by page and without a
+resourceVersion, when something is not as it should be:
+
+- 410 Gone, an ERROR event, or an event that cannot be decoded.
+- A resourceVersion that goes backwards: etcd was restored.
+- A watch in which nothing came for :data:`INACTIVITY_SECONDS`, or two watches in a row that failed.
+- Every few hours, without a cause.
+
+Failures back off with jitter.
+
+Sources: k8s.io/client-go/tools/cache/reflector.go; KEP-956 (bookmarks), KEP-3157 (WatchList), KEP-5504 (comparable
+resourceVersions).
 """
 
 from __future__ import annotations
@@ -17,8 +28,9 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
 import structlog
 
 from webhook.core.backoff import delay
+from webhook.core.versions import is_older
 from webhook.errors import ApiError, ApiUnavailable, Forbidden, Gone, Invalid
-from webhook.kube.listing import list_decoder, list_objects
+from webhook.kube.listing import current_version, list_decoder, list_objects
 from webhook.kube.status import decode_status, error_from_status
 from webhook.kube.wire import EventType, Object, WatchEvent, decode_bookmark, decode_event, decoder
 
@@ -31,16 +43,28 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-WATCH_SECONDS = 300
-"""How long one watch is asked to last, before jitter, as client-go's minimum."""
+WATCH_SECONDS = 12
+WATCH_JITTER_SECONDS = 3
+"""Requested duration of one watch, and how much longer it may be. The API server sends a bookmark 2 s before the end
+(k8s.io/apiserver, pkg/storage/cacher/cache_watcher.go). A watch that is resumed costs it next to nothing."""
 
-INACTIVITY_SECONDS = 90.0
-"""Silence after which the peer is taken for gone: the API server sends a bookmark about once a minute."""
+INACTIVITY_SECONDS = 20.0
+"""Silence after which the peer counts as gone: a bookmark and the end of the watch are overdue."""
+
+RELIST_SECONDS = 4 * 3600.0
+RELIST_JITTER_SECONDS = 2 * 3600.0
+"""Age at which a list is read again without a cause, and how much older it may become."""
+
+FAILED_WATCHES = 2
+"""Watches in a row that failed before anything came. After these the collection is listed again."""
 
 BACKOFF_BASE = 0.2
 BACKOFF_CAP = 2.0
 """Seconds between attempts. The cap is low because it bounds how long after an outage the loop is blind; a request
 every two seconds is nothing to an API server that has just come back."""
+
+FRUITLESS_CAP = 10.0
+"""Seconds between attempts while lists succeed and no watch does: these requests are answered, and a list is heavy."""
 
 STEADY_SECONDS = 5.0
 """A watch that lived this long begins the backoff anew: even if all end like that, it is a request in five seconds."""
@@ -106,7 +130,10 @@ class Reflector(Generic[W, V]):
         self._connected = False
         self._stream: Stream | None = None
         self._resource_version = ""
-        self._watch_list_offered = True
+        self._uses_watch_list = True
+        self._failed_watches = 0
+        self._listed_at = 0.0
+        self._list_again_at = 0.0
         self._thread = threading.Thread(target=self._run, name=f"reflector {collection}", daemon=True)
 
     def start(self) -> None:
@@ -144,17 +171,19 @@ class Reflector(Generic[W, V]):
             started = time.monotonic()
             try:
                 self._list_and_watch()
-                failures = 0
+                failures = self._failed_watches = 0
             except Exception as error:  # noqa: BLE001
-                # Whatever it was, a reflector that ends in silence is the worst outcome: report, list again, go on.
+                # A reflector that ends without a word would be the worst outcome: report, list again, go on.
+                self._connected = False
                 if self._stopping.is_set():
                     return
                 steady = time.monotonic() - started >= STEADY_SECONDS
                 failures = 1 if steady else failures + 1
-                self._recover(error, failures)
+                self._recover(error, failures, has_listed=self._listed_at >= started)
 
-    def _recover(self, error: Exception, failures: int) -> None:
-        seconds = delay(failures, random.random(), base=BACKOFF_BASE, cap=BACKOFF_CAP)  # noqa: S311 (jitter)
+    def _recover(self, error: Exception, failures: int, *, has_listed: bool) -> None:
+        cap = FRUITLESS_CAP if has_listed else BACKOFF_CAP
+        seconds = delay(failures, random.random(), base=BACKOFF_BASE, cap=cap)  # noqa: S311 (jitter)
         where = {"collection": str(self.collection), "retry_in": round(seconds, 2)}
         if isinstance(error, ApiError):
             seconds = max(seconds, error.retry_after or 0.0)
@@ -163,7 +192,7 @@ class Reflector(Generic[W, V]):
             level("watch interrupted", cause=str(error), **where)
         else:
             log.error("watch failed", exc_info=error, **where)
-        if isinstance(error, Gone) or not isinstance(error, ApiError):
+        if isinstance(error, Gone) or not isinstance(error, ApiError) or self._failed_watches >= FAILED_WATCHES:
             self._resource_version = ""
         if self._on_restart is not None:
             self._on_restart(self.collection, type(error).__name__)
@@ -171,14 +200,18 @@ class Reflector(Generic[W, V]):
         self._client.connectivity.wait_up(self._stopping)
 
     def _list_and_watch(self) -> None:
+        if self._listed_at and time.monotonic() >= self._list_again_at:
+            self._resource_version = ""
         if not self._resource_version:
-            if self._watch_list_offered and self._watch_list():
+            # The first list only. Later something has gone wrong, with streams as well as not: a list is one answer.
+            if self._uses_watch_list and self._watch_list():
                 return
             self._list()
         self._watch({"resourceVersion": self._resource_version}, pending=None)
 
     def _watch_list(self) -> bool:
         """Stream the initial objects, then the changes; false where the server does not offer that."""
+        self._uses_watch_list = False
         query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "resourceVersion": ""}
         try:
             self._watch(query, pending={})
@@ -186,7 +219,7 @@ class Reflector(Generic[W, V]):
             if self._resource_version or not _says_not_offered(error):
                 raise
             log.info("watch list not offered", collection=str(self.collection), cause=str(error))
-            self._watch_list_offered = False
+            self._failed_watches = 0
             return False
         return True
 
@@ -198,6 +231,8 @@ class Reflector(Generic[W, V]):
     def _replace(self, objects: Iterable[V], resource_version: str) -> None:
         self._handler.replace(objects)
         self._resource_version = resource_version
+        self._listed_at = time.monotonic()
+        self._list_again_at = self._listed_at + RELIST_SECONDS + random.random() * RELIST_JITTER_SECONDS  # noqa: S311
         if not self._synced.is_set():
             self._synced.set()
             if self._on_synced is not None:
@@ -207,27 +242,53 @@ class Reflector(Generic[W, V]):
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
-            # Jitter, lest many watches that began together all reconnect together.
-            "timeoutSeconds": str(int(WATCH_SECONDS * (1 + random.random()))),  # noqa: S311
+            # Jitter, so that watches that began together do not all reconnect together.
+            "timeoutSeconds": str(WATCH_SECONDS + random.randint(0, WATCH_JITTER_SECONDS)),  # noqa: S311
             **position,
             **self.collection.selector,
         }
         started = time.monotonic()
+        try:
+            pending = self._follow(query, pending)
+        except ApiError as error:
+            # Where there is no answer at all, the API server is away. Then nothing speaks against going on later.
+            self._failed_watches += bool(error.status)
+            raise
+        if pending is not None or time.monotonic() - started < SHORT_WATCH_SECONDS:
+            raise ApiUnavailable(f"WATCH {self.collection.path}: the server ended the watch at once")
+        if self._failed_watches:
+            # Nothing came, not even a bookmark. A collection in which nothing has happened since the API server started
+            # has none. But there is none either for a watch that begins at a version that etcd no longer knows.
+            self._check_version(current_version(self._client, self.collection))
+
+    def _follow(self, query: dict[str, str], pending: _Pending[V] | None) -> _Pending[V] | None:
+        """Take what comes on one watch until it ends; what of a WatchList is left ``pending`` then."""
         with self._client.stream(self.collection.path, query, inactivity=self._inactivity) as stream:
             self._stream = stream
             self._connected = True
+            self._failed_watches += 1  # until something comes
             try:
                 if self._stopping.is_set():
-                    return
+                    return None
                 if self._on_connected is not None:
                     self._on_connected()
                 for line in stream.lines():
-                    pending = self._take(decode_event(line), pending)
+                    pending = self._take_line(line, pending)
             finally:
-                self._connected = False
                 self._stream = None
-        if pending is not None or time.monotonic() - started < SHORT_WATCH_SECONDS:
-            raise ApiUnavailable(f"WATCH {self.collection.path}: the server ended the watch at once")
+                if stream.fell_silent:
+                    self._resource_version = ""
+        return pending
+
+    def _take_line(self, line: bytes, pending: _Pending[V] | None) -> _Pending[V] | None:
+        try:
+            pending = self._take(decode_event(line), pending)
+        except ApiError:
+            # From here the same line would come again and again; a list has only what is there by now.
+            self._resource_version = ""
+            raise
+        self._failed_watches = 0
+        return pending
 
     def _take(self, event: WatchEvent, pending: _Pending[V] | None) -> _Pending[V] | None:
         """Handle one event; ``pending`` gathers the initial objects of a WatchList until their end is announced."""
@@ -237,30 +298,32 @@ class Reflector(Generic[W, V]):
         if event.type is EventType.BOOKMARK:
             bookmark = decode_bookmark(event.object)
             if pending is None:
-                self._resource_version = bookmark.metadata.resource_version
+                self._advance(bookmark.metadata.resource_version)
             elif bookmark.ends_initial_events:
                 self._replace(pending.values(), bookmark.metadata.resource_version)
                 return None
             return pending
-        obj = self._decode(event)
+        obj: W = self._decode_object(event.object)
         if pending is not None:
             self._gather(pending, event.type, obj)
             return pending
+        self._advance(obj.metadata.resource_version)
         if event.type is EventType.DELETED:
             self._handler.remove(self._convert(obj))
         else:
             self._handler.upsert(self._convert(obj))
-        self._resource_version = obj.metadata.resource_version
         return None
 
-    def _decode(self, event: WatchEvent) -> W:
-        try:
-            obj: W = self._decode_object(event.object)
-        except ApiUnavailable:
-            # From here the same event would come again and again; a list has only what is there by now.
-            self._resource_version = ""
-            raise
-        return obj
+    def _advance(self, resource_version: str) -> None:
+        """Note how far the watch has come."""
+        self._check_version(resource_version)
+        self._resource_version = resource_version
+
+    def _check_version(self, resource_version: str) -> None:
+        """Raise Gone where the API server is at an older version than the one that was seen."""
+        if is_older(resource_version, self._resource_version):
+            message = f"WATCH {self.collection.path}: resourceVersion {resource_version} is older than the last one"
+            raise Gone(f"{message}, {self._resource_version}: etcd was restored, or this API server is behind")
 
     def _gather(self, pending: _Pending[V], event: EventType, obj: W) -> None:
         key = (obj.metadata.namespace, obj.metadata.name)

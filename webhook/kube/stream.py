@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from webhook.errors import ApiUnavailable
 from webhook.kube.connections import heard
@@ -19,6 +19,8 @@ class Stream:
     """The lines of one watch; ``inactivity`` is how many silent seconds mean that the peer is gone."""
 
     def __init__(self, response: BaseHTTPResponse, path: str, inactivity: float) -> None:
+        self.fell_silent = False
+        """Whether it ended because nothing came for too long."""
         self._response = response
         self._path = path
         _be_patient(response, inactivity)
@@ -42,6 +44,7 @@ class Stream:
                     if line:
                         yield line
         except (HTTPError, OSError) as error:
+            self.fell_silent = isinstance(error, ReadTimeoutError | TimeoutError)
             raise unavailable("WATCH", self._path, error) from None
 
     def shutdown(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from webhook.core.versions import is_older
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -74,7 +76,7 @@ class Table(Generic[R]):
         with self._lock:
             row = self._rows.setdefault(obj.namespace, {})
             known = row.get(obj.name)
-            if known is not None and _older(obj.resource_version, known.resource_version):
+            if known is not None and is_older(obj.resource_version, known.resource_version):
                 return
             row[obj.name] = obj
         if (known is None or not self._same(known, obj)) and self._matters(known, obj):
@@ -93,7 +95,7 @@ class Table(Generic[R]):
         with self._lock:
             row = self._rows.get(namespace, {})
             known = row.get(name)
-            if known is None or _older(gone_at, known.resource_version):
+            if known is None or is_older(gone_at, known.resource_version):
                 return False
             del row[name]
             if not row:
@@ -143,8 +145,3 @@ class NamespaceTable:
         """Take a namespace that is gone: nothing is left in it to be done."""
         self._namespaces.pop(obj.name, None)
         self._removed(obj.name)
-
-
-def _older(candidate: str, known: str) -> bool:
-    """Whether a resourceVersion is older than another of the same object (comparable as integers: KEP-5504)."""
-    return candidate.isdigit() and known.isdigit() and int(candidate) < int(known)

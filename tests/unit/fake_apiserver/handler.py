@@ -31,6 +31,8 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     at: float
+    client: tuple[str, int]
+    """The address of the connection's other end."""
 
     @property
     def name(self) -> str:
@@ -121,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         target = Target.parse(url.path)
         verb = self._verb(target, query)
-        return Request(verb, target, query, dict(self.headers.items()), body, time.monotonic())
+        return Request(verb, target, query, dict(self.headers.items()), body, time.monotonic(), self.client_address)
 
     def _verb(self, target: Target, query: Mapping[str, str]) -> str:
         if self.command == "GET":

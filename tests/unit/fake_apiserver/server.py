@@ -83,6 +83,11 @@ class FakeApiServer:
             self._listener.end()
             self._listener = None
 
+    def break_connections(self) -> None:
+        """Break every connection; new ones work."""
+        if self._listener is not None:
+            self._listener.cut_all()
+
     def come_back(self) -> None:
         """Listen again, on the same port and with the same objects."""
         self._listener = _Listener(self, self._port)
@@ -112,10 +117,13 @@ class _Listener(socketserver.ThreadingTCPServer):
         with self.fake.storage.changed:
             self.fake.storage.changed.notify_all()
         self.shutdown()
-        for connection in list(self._connections):
-            cut(connection)
+        self.cut_all()
         self.server_close()
         self._thread.join()
+
+    def cut_all(self) -> None:
+        for connection in list(self._connections):
+            cut(connection)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         self._connections.add(request)

@@ -277,7 +277,7 @@ class Watching:
             self.accounts,
             on_restart=lambda _, cause: self.restarts.append(cause),
         )
-        self.reflector._watch_list_offered = False
+        self.reflector._uses_watch_list = False
         self.reflector.start()
         until(lambda: self.hold.met)
         until(lambda: self.reflector.is_connected)

@@ -28,6 +28,12 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webhook.kube.reflector.BACKOFF_BASE", 0.01)
 
 
+@pytest.fixture
+def resumes_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a watch fails, it is resumed."""
+    monkeypatch.setattr("webhook.kube.reflector.FAILED_WATCHES", 1000)
+
+
 class Seen:
     """A handler that keeps what it is told: the labels of each object by name, and the calls in order."""
 
@@ -245,6 +251,7 @@ def test_a_page_that_has_expired_begins_the_list_anew(api: FakeApiServer, reflec
     assert running.restarts == ["Gone"]
 
 
+@pytest.mark.usefixtures("resumes_always")
 def test_a_bookmark_moves_the_point_from_which_a_watch_is_resumed(
     api: FakeApiServer, reflect: Callable[..., Running]
 ) -> None:
@@ -264,6 +271,7 @@ def test_a_bookmark_moves_the_point_from_which_a_watch_is_resumed(
     assert api.seen("watch")[-1].query["resourceVersion"] == str(api.storage.compacted)
 
 
+@pytest.mark.usefixtures("resumes_always")
 @pytest.mark.parametrize("watch_list", [True, False])
 def test_a_watch_from_a_revision_that_is_gone_reads_everything_again(
     api: FakeApiServer, reflect: Callable[..., Running], *, watch_list: bool
@@ -352,6 +360,142 @@ def test_an_object_that_cannot_be_decoded_is_not_asked_for_again_and_again(
 
     until(lambda: len(api.seen("list")) == 2)
     until(lambda: running.names() == {"old"})
+
+
+def lists(running: Running) -> int:
+    return running.seen.calls.count("replace")
+
+
+def test_a_watch_that_fails_twice_lists_again(api: FakeApiServer, reflect: Callable[..., Running]) -> None:
+    running = reflect()
+    running.reflector.wait_synced(5.0)
+    failing = api.inject(Answer(503), "watch", times=2)
+    api.break_connections()
+
+    until(lambda: lists(running) == 2)
+
+    assert failing.met <= 2
+    follows(api, running)
+
+
+def test_a_watch_that_fails_once_is_resumed(api: FakeApiServer, reflect: Callable[..., Running]) -> None:
+    running = reflect()
+    running.reflector.wait_synced(5.0)
+    watches = len(api.seen("watch"))
+    api.break_connections()
+    until(lambda: len(api.seen("watch")) == watches + 1)
+
+    follows(api, running)
+
+    assert lists(running) == 1
+
+
+@pytest.mark.usefixtures("resumes_always")
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(b"\x00garbage", id="garbage"),
+        pytest.param(b'{"type":"NEW","object":{}}', id="another type"),
+        pytest.param(event("MODIFIED", {"metadata": {"name": 5}}), id="another shape"),
+        pytest.param(event("ERROR", {"kind": "Status", "code": 500, "message": "decode"}), id="error 500"),
+        pytest.param(event("ERROR", {"kind": "Status", "code": 403, "message": "no"}), id="error 403"),
+        pytest.param(event("BOOKMARK", {}), id="bookmark without a version"),
+        pytest.param(event("BOOKMARK", {"metadata": {"resourceVersion": "0"}}), id="bookmark that goes backwards"),
+        pytest.param(event("MODIFIED", account("old", 0)), id="event that goes backwards"),
+    ],
+)
+def test_a_history_that_makes_no_sense_is_read_again_at_once(
+    api: FakeApiServer, reflect: Callable[..., Running], line: bytes
+) -> None:
+    put(api, "gone")
+    running = reflect()
+    running.reflector.wait_synced(5.0)
+    until(lambda: len(api.seen("watch")) == 1)
+    api.inject(Lines((line,)), "watch")
+    with api.storage.changed:
+        remove(api, "gone")
+        api.storage.history.clear()  # no watch tells of it
+    api.break_connections()
+
+    until(lambda: lists(running) >= 2)
+
+    assert running.names() == set()
+    assert api.seen("list")
+    assert all("resourceVersion" not in request.query for request in api.seen("list"))
+    follows(api, running)
+
+
+def test_after_a_failed_stream_a_list_is_one_answer(api: FakeApiServer, reflect: Callable[..., Running]) -> None:
+    """Where every stream is broken, lists still keep the handler informed, seldom."""
+    put(api, "old")
+    api.inject(Lines((b"garbage",)), "watch", times=None)
+    running = reflect()
+
+    until(lambda: running.names() == {"old"})
+    put(api, "new")
+    until(lambda: running.names() == {"old", "new"})
+
+    assert [request.query.get("sendInitialEvents") for request in api.seen("watch")][:2] == ["true", None]
+
+
+def test_a_list_is_read_again_when_it_is_old(
+    api: FakeApiServer, reflect: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.kube.reflector.RELIST_SECONDS", 0.0)
+    monkeypatch.setattr("webhook.kube.reflector.RELIST_JITTER_SECONDS", 0.0)
+    monkeypatch.setattr("webhook.kube.reflector.SHORT_WATCH_SECONDS", 0.0)
+    monkeypatch.setattr("webhook.kube.reflector.WATCH_SECONDS", 1)
+    monkeypatch.setattr("webhook.kube.reflector.WATCH_JITTER_SECONDS", 0)
+    running = reflect()
+
+    until(lambda: lists(running) >= 3, timeout=20.0)
+
+    assert running.restarts == []
+    follows(api, running)
+
+
+def test_a_watch_in_which_nothing_came_is_checked_against_the_version_of_now(
+    api: FakeApiServer, reflect: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API server sends no bookmark to a watch that begins at a version that it has never seen."""
+    monkeypatch.setattr("webhook.kube.reflector.WATCH_SECONDS", 2)
+    monkeypatch.setattr("webhook.kube.reflector.WATCH_JITTER_SECONDS", 0)
+    put(api, "lost")
+    running = reflect()
+    running.reflector.wait_synced(5.0)
+    with api.storage.changed:
+        remove(api, "lost")
+        api.storage.history.clear()
+        api.storage.revision = 0  # etcd was put back to when there was nothing yet
+
+    until(lambda: "Gone" in running.restarts, timeout=30.0)
+    until(lambda: lists(running) == 2)
+
+    assert running.names() == set()
+    assert "1" in {request.query["limit"] for request in api.seen("list")}
+
+
+def test_each_watch_is_a_connection_of_its_own(
+    api: FakeApiServer, reflect: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.kube.reflector.SHORT_WATCH_SECONDS", 0.0)
+    monkeypatch.setattr("webhook.kube.reflector.WATCH_SECONDS", 1)
+    monkeypatch.setattr("webhook.kube.reflector.WATCH_JITTER_SECONDS", 0)
+    running = reflect()
+
+    until(lambda: len(api.seen("watch")) >= 3, timeout=20.0)
+
+    assert len({request.client for request in api.seen("watch")}) == len(api.seen("watch"))
+    assert running.reflector.is_connected
+    assert (lists(running), running.restarts) == (1, [])
+
+
+def test_a_silent_watch_is_listed_again(reflect: Callable[..., Running]) -> None:
+    running = reflect(inactivity=0.2)
+
+    until(lambda: lists(running) >= 2)
+
+    assert running.restarts[0] == "ApiUnavailable"
 
 
 def test_a_peer_that_has_fallen_silent_is_given_up(api: FakeApiServer, reflect: Callable[..., Running]) -> None:

@@ -1,0 +1,142 @@
+"""Watches that look well and are behind: sync notices it without a restart, and puts everything right."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster import kubeconfig
+from tests.cluster.cluster import Cluster
+from tests.cluster.ports import free_port
+from tests.cluster.programs import LOOPBACK
+from tests.integration.balancer import Balancer
+from tests.integration.estate import Estate, new_password
+from tests.integration.faultlink import Answer
+from tests.integration.latelink import LateLink
+from tests.integration.playground import COPY, Playground, eventually
+from tests.integration.remote import remote_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.binaries import Binaries
+    from tests.integration.faultlink import Request
+
+RIGHT_SECONDS = 30.0
+"""From the beginning of the fault, which lasts: everything must be right by then."""
+
+GARBAGE = Answer(200, b'{"type":"MODIFIED","object":{"metadata":{"name":\n')
+ERROR_EVENT = Answer(200, b'{"type":"ERROR","object":{"kind":"Status","code":500,"message":"cannot be decoded"}}\n')
+
+
+@pytest.fixture(scope="module")
+def own_cluster(control_plane: Binaries) -> Iterator[Cluster]:  # noqa: ARG001 (built before it is started)
+    """A cluster that these tests may break."""
+    with Cluster.start() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def site(own_cluster: Cluster) -> Iterator[Playground]:
+    with Playground.make(own_cluster) as playground:
+        playground.set_source(new_password())
+        yield playground
+
+
+def watches(request: Request) -> bool:
+    return "watch=true" in request.target
+
+
+@pytest.mark.parametrize("answer", [pytest.param(GARBAGE, id="garbage"), pytest.param(ERROR_EVENT, id="error-event")])
+def test_a_watch_history_that_cannot_be_decoded(site: Playground, answer: Answer) -> None:
+    """No watch tells of anything, for as long as the fault lasts: lists have to."""
+    with remote_sync(site, "sync") as remote, Estate(site) as estate, remote.proxy.answering(answer, watches):
+        remote.proxy.reset()
+        begun = time.monotonic()
+        estate.disturb(new_password())
+        seconds = estate.await_right(begun, RIGHT_SECONDS)
+        print(f"right after {seconds:.1f} s, {remote.proxy.load(begun, time.monotonic()):.1f} requests a second")
+        assert remote.alive
+
+
+def test_a_watch_that_swallows_what_comes(site: Playground) -> None:
+    """The watches fall silent one by one; everything else works, and no request fails that could tell."""
+    with remote_sync(site, "sync", "--no-leader-elect") as remote, Estate(site) as estate:
+        begun = time.monotonic()
+        with remote.proxy.silent(new=False):
+            estate.disturb(new_password())
+            seconds = estate.await_right(begun, RIGHT_SECONDS)
+        print(f"right after {seconds:.1f} s")
+        assert remote.alive
+
+
+def test_an_api_server_that_is_cut_off_from_etcd_and_goes_on_serving_watches(
+    site: Playground, own_cluster: Cluster
+) -> None:
+    """Two API servers behind a balancer that leaves established connections alone; one of them is stale."""
+    port = free_port()
+    file = own_cluster.directory / f"{site.installation.release}-balanced.kubeconfig"
+    token = kubeconfig.token_of(site.installation.sync_kubeconfig)
+    kubeconfig.with_token(file, f"https://{LOOPBACK}:{port}", own_cluster.ca_file, token)
+    with (
+        LateLink(own_cluster.etcd_port) as to_etcd,
+        own_cluster.second_api_server(to_etcd.port) as stale_port,
+        Balancer(port) as balancer,
+    ):
+        balancer.tell([stale_port])
+        sync = site.installation.start_sync(f"--kubeconfig={file}", "--no-leader-elect", name="sync")
+        sync.wait_ready()
+        with Estate(site) as estate:
+            balancer.tell([own_cluster.api_port])
+            to_etcd.hold()
+            begun = time.monotonic()
+            estate.disturb(new_password())
+            seconds = estate.await_right(begun, RIGHT_SECONDS)
+            print(f"right after {seconds:.1f} s")
+        assert sync.program.exit_code is None
+        sync.kill()
+
+
+def test_an_etcd_that_is_put_back_to_an_older_copy(site: Playground, own_cluster: Cluster) -> None:
+    """What was written since is gone, and the resourceVersions are lower than those that sync knows."""
+    with remote_sync(site, "sync") as remote:
+        kept, left, late = (site.namespace(selected=True) for _ in range(3))
+        before = new_password()
+        site.set_source(before)
+        for namespace in (kept, left, late):
+            site.await_selected(namespace, before)
+        # Of this one the copy of etcd has neither copy nor reference.
+        remote.process.program.signal(signal.SIGSTOP)
+        unseen = site.namespace(selected=True)
+        site.delete(late, "secrets", COPY)
+        saved = own_cluster.save_etcd()
+        remote.process.program.signal(signal.SIGCONT)
+        site.await_selected(unseen, before)
+        site.await_selected(late, before)
+        site.opt(left, None)
+        site.await_left(left)
+        for _ in range(20):
+            after = new_password()
+            site.set_source(after)
+        lost = site.namespace(selected=True)
+        site.await_selected(lost, after)
+        own_cluster.restore_etcd(saved)
+        back = time.monotonic()
+
+        for namespace in (kept, left, unseen, late):
+            site.await_selected(namespace, before)
+        print(f"right {time.monotonic() - back:.1f} s after its return")
+        assert time.monotonic() - back <= RIGHT_SECONDS
+        # And it goes on: with versions that sync has seen before, of other objects.
+        final = new_password()
+        site.set_source(final)
+        new = site.namespace(selected=True)
+        site.opt(left, None)
+        for namespace in (kept, unseen, late, new):
+            site.await_selected(namespace, final)
+        site.await_left(left)
+        eventually(lambda: site.get(lost, "secrets", COPY) is None)
+        assert remote.alive
