@@ -91,7 +91,8 @@ class Case:
     def repositories(self) -> list[str]:
         """The repositories of the Pod's images, parsed once for all pull secrets, and only if one needs them."""
         if self._repositories is None:
-            self._repositories = names_of(self.subject.images[:MOST_IMAGES])
+            distinct = list(dict.fromkeys(self.subject.images))
+            self._repositories = names_of(distinct[:MOST_IMAGES])
         return self._repositories
 
 

@@ -53,7 +53,7 @@ class _PodSpec(msgspec.Struct, rename="camel", gc=False):
         found = [each.image for containers in lists if containers for each in containers if each and each.image]
         if self.volumes:
             found += [each.image.reference for each in self.volumes if each and each.image and each.image.reference]
-        return tuple(dict.fromkeys(found)) if len(found) > 1 else tuple(found)
+        return tuple(found)
 
 
 _NULL = msgspec.Raw(b"null")

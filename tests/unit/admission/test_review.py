@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from webhook.admission.review import AdmissionRequest, BadReview, parse, render
+from webhook.admission.review import LONGEST_UID, AdmissionRequest, BadReview, parse, render
 from webhook.core.model import Reason
 
 
@@ -107,7 +107,7 @@ def test_no_bytes_raise_anything_else(body: bytes) -> None:
         parse(body)
 
 
-@given(st.text(min_size=1, alphabet=st.characters(exclude_categories=["Cs"])))
+@given(st.text(min_size=1, max_size=LONGEST_UID // 4, alphabet=st.characters(exclude_categories=["Cs"])))
 def test_any_uid_comes_back_as_it_was(uid: str) -> None:
     request = parse(review(b'{"uid":%s}' % json.dumps(uid).encode()))
     assert json.loads(render(request.uid, Reason.INJECTED))["response"]["uid"] == uid
