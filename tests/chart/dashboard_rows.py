@@ -30,7 +30,7 @@ ROWS: Mapping[str, list[Panel]] = {
         ),
         stat(
             "Copies not current",
-            f'sum(pullsecrets_sync_copies{{{OURS},state!="current"}}) or vector(0)',
+            f'sum(pullsecrets_sync_copies{{{OURS},state!~"current|kept"}}) or vector(0)',
             steps=RED_FROM_1,
         ),
         stat(

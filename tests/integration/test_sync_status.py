@@ -32,7 +32,7 @@ def copies(document: dict[str, Any], name: str = COPY) -> dict[str, int]:
 
 def exported_copies(process: PullSecrets, name: str = COPY) -> dict[str, int]:
     metrics = series(process.metrics())
-    states = ("current", "stale", "missing", "conflicting", "failing", "leaving")
+    states = ("current", "stale", "kept", "missing", "conflicting", "failing", "leaving")
     found = {state: metrics[f'pullsecrets_sync_copies{{pull_secret="{name}",state="{state}"}}'] for state in states}
     return {state: int(number) for state, number in found.items() if number}
 

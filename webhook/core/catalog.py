@@ -148,6 +148,10 @@ CATALOG: Mapping[str, ReasonText] = {
         "the copy is there with the right content",
         "nothing",
     ),
+    "copy-kept": ReasonText(
+        "the copy keeps the last good content while a source cannot be used",
+        "nothing for the copy; correct the source",
+    ),
     "copy-not-wanted": ReasonText(
         "the copy would be deleted, after the references to it: its pull secret is retired, or its namespace is "
         "no longer selected",

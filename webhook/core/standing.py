@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 
 class CopyState(StrEnum):
-    """How one copy stands; in a selected namespace each pull secret's copy is in one of the first five."""
+    """How one copy stands; in a selected namespace each pull secret's copy is in one of the first six."""
 
     CURRENT = "current"
     """There, with the content that its sources have now."""
     STALE = "stale"
-    """There, but not with that content; also while a source cannot be used, so that there is none to compare with."""
+    """There, but not with that content."""
+    KEPT = "kept"
+    """There with the last good content, while a source cannot be used."""
     MISSING = "missing"
     """Not there, or about to go."""
     CONFLICTING = "conflicting"
@@ -50,6 +52,8 @@ class Standing(msgspec.Struct, frozen=True):
 
     def now(self, content_hash: str | None) -> CopyState:
         """Return its state while its content should have this hash; None while a source cannot be used."""
+        if self.content_hash and content_hash is None:
+            return CopyState.KEPT
         return CopyState.CURRENT if self.content_hash and self.content_hash == content_hash else self.state
 
 

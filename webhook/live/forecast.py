@@ -6,7 +6,7 @@ in it, is only counted. So ten thousand namespaces fit into the memory of a smal
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -33,7 +33,7 @@ from webhook.live.whatif import WhatIf
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from webhook.core.preview.secrets import Sources
+    from webhook.core.preview.secrets import Expected, Sources
     from webhook.core.selection import Namespace
     from webhook.kube.resources import Resource
     from webhook.live.reader import Reader
@@ -118,6 +118,7 @@ class _Forecast:
         accounts = self._accounts(selected | copies.keys())
         pods = looking.result()
         rows = [*self._source_rows(sources)]
+        kept = Counter[str]()
         for name in sorted(self._namespaces):
             state = NamespaceState(self._namespaces[name], copies.get(name, {}), accounts.get(name, ()))
             for row in forecaster.of_namespace(state):
@@ -125,7 +126,9 @@ class _Forecast:
                     rows.append(row)
                 else:
                     self._unlisted += not row.is_copy
+                    kept[row.title] += row.reason == PreviewReason.COPY_KEPT
             rows += pods.get(name, ())
+        rows += self._kept_rows(kept, expected)
         return Preview(tuple(rows), unlisted=self._unlisted + self._unlisted_pods, copies=self._ours(copies))
 
     def _ours(self, copies: Mapping[str, Mapping[str, Copy]]) -> tuple[tuple[Namespace, frozenset[str]], ...]:
@@ -140,6 +143,15 @@ class _Forecast:
             )
             for state in states
         )
+
+    def _kept_rows(self, kept: Mapping[str, int], expected: Mapping[str, Expected]) -> Iterator[Row]:
+        """Yield one row for all copies of a pull secret that are kept: a row for each would hide the cause."""
+        for name, content in expected.items():
+            if number := kept.get(f"Secret/{name}", 0):
+                them = "1 copy is" if number == 1 else f"{number} copies are"
+                why = f"{them} kept with the last good content, because {content.problem}"
+                where = self._installed.release.namespace
+                yield Row(where, f"PullSecret/{name}", Effect.NONE, PreviewReason.COPY_KEPT, why)
 
     def _has_row(self, row: Row) -> bool:
         return row.effect is not Effect.NONE or self._scope.lists_all_of(row.namespace)

@@ -32,6 +32,7 @@ _WORST_FIRST = {
             CopyState.STALE,
             CopyState.LEAVING,
             NOT_LOOKED_AT,
+            CopyState.KEPT,
             CopyState.CURRENT,
             NOT_SELECTED,
         )

@@ -26,7 +26,7 @@ dt { color: var(--faint); font-size: .9rem; } dd { margin: 0; font-weight: 600; 
 .good { border-left-color: var(--good); } .bad { border-left-color: var(--bad); }
 .mind { border-left-color: var(--mind); }
 .state-current { color: var(--good); } .state-failing, .state-conflicting { color: var(--bad); font-weight: 600; }
-.state-missing, .state-stale, .state-leaving { color: var(--mind); font-weight: 600; }
+.state-missing, .state-stale, .state-kept, .state-leaving { color: var(--mind); font-weight: 600; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; } caption { text-align: left; color: var(--faint); padding: .25rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid var(--line);

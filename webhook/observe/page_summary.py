@@ -56,7 +56,8 @@ def _cluster(data: PageData) -> Iterator[_Item]:
     wrong = {state: sum(entry.copies.get(state, 0) for entry in status.pull_secrets) for state in CopyState}
     current, total = wrong[CopyState.CURRENT], sum(entry.selected_namespaces for entry in status.pull_secrets)
     kind = "bad" if any(wrong[state] for state in _WRONG) else "good" if current == total else "mind"
-    yield (kind, "Copies", f"{current} of {total} current")
+    kept = f", {wrong[CopyState.KEPT]} kept with the last good content" if wrong[CopyState.KEPT] else ""
+    yield (kind, "Copies", f"{current} of {total} current{kept}")
     if status.held_removals:
         text = f"the configuration would remove {status.held_removals} copies: correct it, or confirm it (Event)"
         yield ("bad", "Removals held", text)

@@ -93,7 +93,7 @@ class Ledger:
             for standing in standings:
                 state = standing.now(hashes.get(standing.secret))
                 if state is not CopyState.CURRENT:
-                    yield namespace, standing
+                    yield namespace, standing if state is standing.state else Standing(standing.secret, state)
 
     def standings(self, hashes: Mapping[str, str]) -> dict[str, tuple[tuple[str, CopyState, str], ...]]:
         """Return by namespace the name, the state and the reason of each copy, as they are now."""

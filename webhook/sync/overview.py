@@ -36,12 +36,14 @@ _WORST_FIRST = (
     CopyState.MISSING,
     CopyState.STALE,
     CopyState.LEAVING,
+    CopyState.KEPT,
     CopyState.CURRENT,
 )
 _REASONS: Mapping[CopyState, str] = {
     CopyState.CONFLICTING: "copy-conflict",
     CopyState.MISSING: PreviewReason.COPY_DUE,
     CopyState.STALE: PreviewReason.COPY_DUE,
+    CopyState.KEPT: PreviewReason.COPY_KEPT,
     CopyState.LEAVING: PreviewReason.COPY_NOT_WANTED,
 }
 

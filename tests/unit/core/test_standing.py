@@ -28,7 +28,7 @@ def test_a_copy_is_current_as_long_as_its_content_is_that_of_the_sources() -> No
 
     assert each.now("sha256:1") is CopyState.CURRENT
     assert each.now("sha256:2") is CopyState.STALE
-    assert each.now(None) is CopyState.STALE
+    assert each.now(None) is CopyState.KEPT
 
 
 @pytest.mark.parametrize(

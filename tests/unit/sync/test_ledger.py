@@ -39,7 +39,7 @@ def test_a_rotation_makes_every_copy_stale_without_one_being_looked_at(ledger: L
         ledger.record(f"a-{number}", [CURRENT])
 
     assert counts(ledger, "sha256:2") == {"stale": 3}
-    assert counts(ledger, None) == {"stale": 3}
+    assert counts(ledger, None) == {"kept": 3}
     assert counts(ledger) == {"current": 3}
 
 

@@ -56,7 +56,7 @@ def copy_rows(
     for entry in configuration.pull_secrets:
         if entry.name not in decision.added:
             continue
-        effect, reason, why = _outcome(entry, plan, expected[entry.name])
+        effect, reason, why = _outcome(entry, state, plan, expected[entry.name])
         if entry.name in unseen:
             effect, reason = Effect.UNDECIDED, PreviewReason.COPY_NOT_SEEN
             why = "whether the copy is there was not looked at: you may not read Secrets of its name"
@@ -85,11 +85,16 @@ def _why_not(name: str, configuration: Configuration, stops: Mapping[str, Reason
             return "the namespace is not selected for it"
 
 
-def _outcome(entry: PullSecret, plan: NamespacePlan, expected: Expected) -> tuple[Effect, str, str]:
+def _outcome(
+    entry: PullSecret, state: NamespaceState, plan: NamespacePlan, expected: Expected
+) -> tuple[Effect, str, str]:
     finding = next((finding.reason for finding in plan.findings if finding.secret == entry.name), None)
     if finding is FindingReason.COPY_CONFLICT:
         why = "a Secret of this name is there that pull-secret-webhook did not make: it is left alone, rename it"
         return Effect.PROBLEM, finding, why
+    copy = state.copies.get(entry.name)
+    if finding is FindingReason.SOURCE_UNAVAILABLE and copy is not None and not copy.terminating:
+        return Effect.NONE, PreviewReason.COPY_KEPT, f"kept with the last good content, because {expected.problem}"
     if finding is FindingReason.SOURCE_UNAVAILABLE:
         return Effect.PROBLEM, finding, f"its sources cannot be copied now: {expected.problem}"
     write = next((write for write in plan.copies if write.name == entry.name), None)

@@ -36,6 +36,7 @@ class PreviewReason(StrEnum):
     SOURCE_NOT_SEEN = "source-not-seen"
     COPY_DUE = "copy-due"
     COPY_CURRENT = "copy-current"
+    COPY_KEPT = "copy-kept"
     COPY_NOT_WANTED = "copy-not-wanted"
     COPY_NOT_SEEN = "copy-not-seen"
     POD_WITHOUT_REFERENCE = "pod-without-reference"

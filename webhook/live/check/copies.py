@@ -31,16 +31,21 @@ _SENTENCES = {
 }
 
 
+def _reports(context: Context) -> dict[str, str]:
+    """Return by namespace the last cause that the controller has reported."""
+    reports = sorted(read_reports(context.reader, None), key=lambda each: each.at)
+    return {report.namespace: report.obstacle().why for report in reports if report.is_current(context.now)}
+
+
 def _look(context: Context) -> Iterator[Outcome]:
-    reports: dict[str, str] = {}
-    for report in sorted(read_reports(context.reader, None), key=lambda each: each.at):
-        if report.is_current(context.now):
-            reports[report.namespace] = report.obstacle().why
+    reports = _reports(context)
     found: dict[str, list[str]] = defaultdict(list)
     for row in context.forecast().rows:
         if row.reason in _SOURCES:
             code = "PSW040" if row.reason == SourceReason.ABSENT else "PSW041"
             yield finding(code, f"{row.why} ({row.reason})")
+        elif row.reason == PreviewReason.COPY_KEPT:
+            yield note("PSW051", f"{row.title.partition('/')[2]}: {row.why}")
         elif row.reason == PreviewReason.COPY_NOT_SEEN:
             found["?"].append(_named(row))
         elif code := _code(row):
