@@ -16,6 +16,7 @@ from webhook.core.brake import confirm_command
 from webhook.errors import ApiError, Forbidden, Refused
 from webhook.kube.events import Notice, Reference
 from webhook.kube.resources import SERVICE_ACCOUNTS
+from webhook.sync.damping import CALM_SECONDS, FLIPS, PAUSE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -147,6 +148,16 @@ class Notices:
             self._denied[namespace] = (kind, f"the API server refused a write: {error}")
             return
         self._tell(_namespace(namespace), "CopyDenied", known[1])
+
+    def flapping(self, namespace: str) -> None:
+        """Record that a namespace opts in and out again and again, so that it is followed less often."""
+        message = (
+            f"the pull secrets that this namespace is selected for have changed more than {FLIPS} times, each time "
+            f"within {CALM_SECONDS:.0f} s of the last. Changes, also an opt-out, are followed once in "
+            f"{PAUSE_SECONDS:.0f} s until the selection stays the same for {CALM_SECONDS:.0f} s. Find out who changes "
+            f"its labels: kubectl get namespace {namespace} --output yaml --show-managed-fields"
+        )
+        self._tell(_namespace(namespace), "SelectionFlapping", message)
 
     def done(self, namespace: str) -> None:
         """Take it that nothing is refused in a namespace any more."""

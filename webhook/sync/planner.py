@@ -74,6 +74,8 @@ class Planner:
         plan, leaving = self._grace.hold(name, plan)
         plan, paced = self._hand_backs.hold(name, plan)
         plan, damped = self._damping.hold(name, selected, plan)
+        if damped:
+            self._notices.flapping(name)
         return plan, min(filter(None, (contended, leaving, paced, damped)), default=0.0)
 
     def _lost(self, state: NamespaceState, configuration: Configuration, selected: frozenset[str]) -> frozenset[str]:

@@ -349,3 +349,22 @@ def test_a_service_account_that_needs_nothing_costs_no_plan_of_its_namespace(
 
     put_account(api, "a", "mine", account="lacking")
     until(lambda: references_in(api, "a", "lacking") == ["mine", "pull"])
+
+
+@pytest.mark.usefixtures("running")
+def test_a_namespace_that_opts_in_and_out_again_and_again_is_told_that_it_is_followed_less_often(
+    api: FakeApiServer,
+) -> None:
+    put_account(api, "a", "mine")
+    for _ in range(2):
+        put_namespace(api, "a")
+        until(lambda: is_right(api))
+        put_namespace(api, "a", "no")
+        until(lambda: is_clean(api))
+    assert "SelectionFlapping" not in reasons(api)
+    for _ in range(2):
+        put_namespace(api, "a")
+        until(lambda: is_right(api))
+        put_namespace(api, "a", "no")
+        until(lambda: is_clean(api))
+    until(lambda: "SelectionFlapping" in reasons(api))
