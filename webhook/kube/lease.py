@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
+RELEASE_ATTEMPTS = 5
+"""Attempts to release the Lease while others change it; each reads it again first."""
+
+
 def boot_time() -> float:
     """Return seconds of a clock that never jumps, and where there is one, that runs while the machine is suspended."""
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -164,7 +168,12 @@ class LeaseElection:
     def _try_once(self) -> None:
         # The term is counted from before the request, the others count theirs from after they have seen its effect.
         now = self._clock()
-        self._observe(self._read())
+        found = self._read()
+        if found is None and self._is_term_of_another(now):
+            # Somebody has deleted the Lease. Its holder does not know yet, and may write until its term ends.
+            self._leading_until = 0.0
+            return
+        self._observe(found)
         lease = self._observed
         if lease is not None and not self._may_take(lease, now):
             self._leading_until = 0.0
@@ -184,6 +193,12 @@ class LeaseElection:
         if lease is None or self._observed is None or lease.spec != self._observed.spec:
             self._observed_at = self._clock()
         self._observed = lease
+
+    def _is_term_of_another(self, now: float) -> bool:
+        """Return whether the last known holder, if that is another process, may still believe that it leads."""
+        if self._observed is None or self._observed.spec.holder_identity in (None, "", self.identity):
+            return False
+        return now < self._observed_at + self._timing.duration
 
     def _may_take(self, lease: Lease, now: float) -> bool:
         if lease.spec.holder_identity in (None, "", self.identity):
@@ -218,15 +233,26 @@ class LeaseElection:
         )
 
     def _release(self) -> None:
-        lease = self._observed
-        if lease is None or not self.is_leading():
+        if not self.is_leading():
             return
         self._leading_until = 0.0
         try:
-            self._update(
-                lease, LeaseSpec("", 1, lease.spec.acquire_time, lease.spec.renew_time, lease.spec.lease_transitions)
-            )
-        except Conflict:
-            log.info("lease taken meanwhile", lease=self._name)
+            self._give_away()
         except ApiError as error:
             log.info("lease not released", lease=self._name, cause=str(error))
+
+    def _give_away(self) -> None:
+        """Release the Lease; after a conflict read it again, and go on for as long as it is ours."""
+        lease = self._observed
+        for _ in range(RELEASE_ATTEMPTS):
+            if lease is None or lease.spec.holder_identity != self.identity:
+                log.info("lease taken meanwhile", lease=self._name)
+                return
+            spec = lease.spec
+            try:
+                self._update(lease, LeaseSpec("", 1, spec.acquire_time, spec.renew_time, spec.lease_transitions))
+            except Conflict:
+                lease = self._read()
+            else:
+                return
+        log.info("lease not released", lease=self._name, cause="it was changed again and again")

@@ -235,6 +235,61 @@ def test_a_lease_that_was_deleted_is_created_again(api: FakeApiServer, client: C
     assert spec(api)["holderIdentity"] == "one"
 
 
+def test_a_lease_that_is_missing_is_not_created_before_the_known_term_has_ended(
+    api: FakeApiServer, client: Client, clock: Clock
+) -> None:
+    leader, other = Candidate(client, "one", clock), Candidate(client, "two", clock)
+    leader.attempt()
+    other.attempt()
+    api.remove(LEASE)
+
+    clock.now += 9.9
+    assert leader.leads
+    assert not other.attempt()
+    assert api.read(LEASE) is None
+    clock.now += 5.0
+    assert not leader.leads
+    assert not other.attempt()
+    clock.now += 0.2
+    assert other.attempt()
+
+
+def test_a_lease_that_was_released_and_deleted_is_created_at_once(
+    api: FakeApiServer, client: Client, clock: Clock
+) -> None:
+    leader, other = Candidate(client, "one", clock), Candidate(client, "two", clock)
+    leader.attempt()
+    leader.election._release()
+    other.election._observe(other.election._read())
+    api.remove(LEASE)
+
+    assert other.attempt()
+
+
+def test_a_release_that_meets_a_conflict_is_tried_again_while_the_lease_is_ours(
+    api: FakeApiServer, client: Client, clock: Clock
+) -> None:
+    leader = Candidate(client, "one", clock)
+    leader.attempt()
+    api.storage.merge_patch(api.seen("apply")[0].target, {"metadata": {"annotations": {"a": "b"}}}, "kubectl")
+
+    leader.election._release()
+
+    assert spec(api)["holderIdentity"] == ""
+
+
+def test_a_release_leaves_a_lease_alone_that_another_has_taken(
+    api: FakeApiServer, client: Client, clock: Clock
+) -> None:
+    leader = Candidate(client, "one", clock)
+    leader.attempt()
+    api.storage.merge_patch(api.seen("apply")[0].target, {"spec": {"holderIdentity": "usurper"}}, "kubectl")
+
+    leader.election._release()
+
+    assert spec(api)["holderIdentity"] == "usurper"
+
+
 def test_of_fifty_who_create_the_lease_at_once_one_leads(api: FakeApiServer, client: Client, clock: Clock) -> None:
     candidates = [Candidate(client, f"candidate-{number}", clock) for number in range(50)]
     conflicts: list[Conflict] = []
