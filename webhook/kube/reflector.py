@@ -301,6 +301,7 @@ class Reflector(Generic[W, V]):
                 self._advance(bookmark.metadata.resource_version)
             elif bookmark.ends_initial_events:
                 self._replace(pending.values(), bookmark.metadata.resource_version)
+                pending.clear()  # the callers keep it for as long as the watch lasts
                 return None
             return pending
         obj: W = self._decode_object(event.object)

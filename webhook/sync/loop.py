@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.errors import ApiError, Conflict, Interrupted
+from webhook.errors import ApiError, Conflict, Forbidden, Interrupted, NotFound
+from webhook.kube.resources import SECRETS
 from webhook.observe.threads import Threads
 from webhook.sync.brake import Brake
 from webhook.sync.breaker import Breaker
@@ -25,7 +26,8 @@ from webhook.sync.notices import Notices
 from webhook.sync.outcome import Result, result_of
 from webhook.sync.planner import Planner
 from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
-from webhook.sync.sources import SourceBook
+from webhook.sync.shapes import decode_secret
+from webhook.sync.sources import SourceBook, absent_source, read_source
 from webhook.sync.state_keeper import StateKeeper
 from webhook.sync.writes import Deposed, Unfinished, Writes
 
@@ -45,6 +47,9 @@ log = structlog.get_logger(__name__)
 
 FULL_PASS_SECONDS = 600.0
 """How often every namespace is looked at without a cause: it costs no request where all is well."""
+
+READ_AGAIN_SECONDS = 0.5
+"""Between two attempts to read a source, before this process begins to write."""
 
 FAIRNESS_SECONDS = 0.03
 """Between two looks for workers that wait for a write while names wait for a worker."""
@@ -100,6 +105,8 @@ class SyncLoop:
         self._connectivity, self._breaker = client.connectivity, Breaker()
         self._leading = threading.Event()
         self._leading_since = 0.0
+        self._term = 0
+        self._client, self._release = client, release
         self._stopping = threading.Event()
         self._failure_groups = FailureGroups()
         self.threads = Threads(self._stopping)
@@ -154,16 +161,43 @@ class SyncLoop:
         self.notices.lead(leading)
         if self._state is not None:
             self._state.lead(leading)
+        self._term += 1
         if leading:
-            self.ledger.clear()
-            self._failure_groups.clear()
-            self.full_pass.restart()
-            self._leading_since = time.monotonic()
-            self._leading.set()
-            self.sources.tell_again()
-            self.look_at_everything()
+            # Not in the thread of the election, which has to renew the Lease.
+            threading.Thread(target=self._take_over, args=(self._term,), name="takeover", daemon=True).start()
         else:
             self._leading.clear()
+
+    def _take_over(self, term: int) -> None:
+        """Read each source by name, then begin to write: a watch of a standby may be behind and not know it."""
+        for name in self.configuration.source_names:
+            while not self._read_source(name) and self._term == term:
+                if self._stopping.wait(READ_AGAIN_SECONDS):
+                    return
+        if self._term != term or self._stopping.is_set():
+            return
+        self.ledger.clear()
+        self._failure_groups.clear()
+        self.full_pass.restart()
+        self._leading_since = time.monotonic()
+        self._leading.set()
+        if self._term != term:
+            self._leading.clear()  # deposed in between
+        self.sources.tell_again()
+        self.look_at_everything()
+
+    def _read_source(self, name: str) -> bool:
+        """Take a source as it is now; false where that could not be found out and is worth another attempt."""
+        try:
+            self.sources.take(read_source(decode_secret(self._client.get(SECRETS, name, self._release.namespace))))
+        except NotFound:
+            self.sources.take(absent_source(name))
+        except Forbidden as error:
+            log.warning("source not read", source=name, cause=str(error))
+        except ApiError as error:
+            log.info("source not read yet", source=name, cause=str(error))
+            return False
+        return True
 
     @property
     def leading_for(self) -> float | None:
