@@ -244,7 +244,7 @@ def test_a_lease_that_is_missing_is_not_created_before_the_known_term_has_ended(
     api.remove(LEASE)
 
     clock.now += 9.9
-    assert leader.leads
+    assert leader.election.is_leading()
     assert not other.attempt()
     assert api.read(LEASE) is None
     clock.now += 5.0
