@@ -34,6 +34,10 @@ _BY_AUTHORIZER = " is forbidden: User "
 
 _VERB = re.compile(r" cannot ([a-z]+) resource ")
 _VERBS = {"POST": "create", "DELETE": "delete", "PATCH": "patch", "PUT": "update", "WATCH": "watch"}
+_SPARED = {"patch": ("create",), "watch": ("list",)}
+"""Rights that are not needed any more when a request with this verb succeeds: a watch can begin with the list, and an
+apply creates what does not exist."""
+
 _NAME_SELECTOR = "metadata.name="
 _UNAUTHORIZED = 401
 
@@ -71,9 +75,8 @@ class MissingRights:
 
     def _granted(self, right: Right) -> None:
         with self._lock:
-            self._met.pop(right, None)
-            if right.verb == "patch":  # an apply needs both where the object does not exist
-                self._met.pop(Right(right.resource, right.name, right.namespace, "create"), None)
+            for verb in (right.verb, *_SPARED.get(right.verb, ())):
+                self._met.pop(Right(right.resource, right.name, right.namespace, verb), None)
 
     def _lacks(self, right: Right) -> None:
         with self._lock:
