@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.estate import Estate, new_password
-from tests.integration.playground import COPY, Playground, eventually
+from tests.integration.playground import COPY, SOURCE, Playground, eventually
 from tests.integration.remote import remote_sync
 
 if TYPE_CHECKING:
@@ -107,6 +107,25 @@ def test_when_the_leader_is_ended_the_other_takes_over_within_3_seconds(site: Pl
         estate.await_right()
         assert leader.process.program.wait() == 0
         assert leader.writes()[-1].at < standby.writes()[0].at
+
+
+def test_a_standby_whose_source_watch_was_silent_never_writes_the_old_credential(site: Playground) -> None:
+    def watches_the_source(request: Request) -> bool:
+        return "watch=true" in request.target and f"metadata.name%3D{SOURCE}&" in f"{request.target}&"
+
+    with leader_and_standby(site) as (leader, standby), Estate(site) as estate:
+        with standby.proxy.withholding(watches_the_source) as withheld:
+            eventually(lambda: withheld.requests)
+            estate.rotate(new_password())
+            estate.await_right()
+            before, ended = estate.versions(), time.monotonic()
+            leader.process.program.signal(signal.SIGTERM)
+            eventually(lambda: standby.leads)
+            estate.lose_a_copy()
+            estate.await_right()
+            changed = {name for name, version in estate.versions().items() if before.get(name) != version}
+        assert len([request for request in standby.writes(ended) if of_copies(request)]) == 1
+        assert len(changed) == 1
 
 
 def test_a_leader_that_was_suspended_past_its_lease_writes_nothing_when_it_resumes(site: Playground) -> None:
