@@ -54,6 +54,15 @@ def test_what_the_loop_would_write_is_a_row_each() -> None:
     ]
 
 
+def test_a_copy_whose_source_cannot_be_used_is_kept_and_one_that_was_never_made_is_a_problem() -> None:
+    (kept,) = (row for row in rows(copy("pull"), copy("late")) if row.title == "Secret/late")
+    (missing,) = (row for row in rows(copy("pull")) if row.title == "Secret/late")
+
+    assert (kept.effect, kept.reason) == ("none", "copy-kept")
+    assert kept.why == "kept with the last good content, because it does not exist"
+    assert (missing.effect, missing.reason) == ("problem", "source-unavailable")
+
+
 def test_the_write_of_the_loop_passes_the_webhook_which_adds_what_has_no_copy() -> None:
     row = rows(copy("old"), accounts=(account("old"),))[-1]
     assert (row.added, row.removed) == (("pull", "late"), ("old",))

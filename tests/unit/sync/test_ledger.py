@@ -74,6 +74,15 @@ def test_a_copy_that_could_not_be_written_fails_until_it_is_no_longer_due(ledger
     assert counts(ledger) == {"missing": 1}
 
 
+def test_a_copy_is_kept_while_a_source_cannot_be_used_and_one_that_is_not_there_is_missing(ledger: Ledger) -> None:
+    ledger.record("a", [CURRENT])
+    ledger.record("b", [MISSING])
+
+    assert counts(ledger, None) == {"kept": 1, "missing": 1}
+    named = {name: str(each.state) for name, each in ledger.not_current({})}
+    assert named == {"a": "kept", "b": "missing"}
+
+
 def test_what_should_go_does_not_fail_to_be_written(ledger: Ledger) -> None:
     ledger.record("a", [LEAVING])
     ledger.copy_failed("a", "pull", Result.DENIED)
