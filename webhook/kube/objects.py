@@ -68,7 +68,7 @@ class _Written(msgspec.Struct, frozen=True):
 _decode_written = decoder(_Written)
 
 
-_decode_all_labels: Callable[[bytes], dict[str, str]] = decoder(dict[str, str])
+_decode_all_labels: Callable[[bytes | msgspec.Raw], dict[str, str]] = decoder(dict[str, str])
 
 
 def decode_entries(data: bytes) -> tuple[Entry, ...]:
@@ -104,23 +104,23 @@ class Shapes:
         declined = declined_names({DECLINE_ANNOTATION: annotations.decline or ""})
         return Namespace(
             name=intern(metadata.name),
-            labels=self._namespace_labels(bytes(metadata.labels)),
+            labels=self._namespace_labels(metadata.labels),
             terminating=metadata.deletion_timestamp is not None,
             # A text of 256 KiB may name a hundred thousand pull secrets that do not exist.
             declined=declined & self.scope.names if declined else declined,
             uid=intern(metadata.uid),
         )
 
-    def _namespace_labels(self, text: bytes) -> Mapping[str, str]:
+    def _namespace_labels(self, raw: msgspec.Raw) -> Mapping[str, str]:
         """Return the labels that decisions read, and one that may be a typing error of the opt-in label."""
-        if text in (b"", b"null"):
+        size = len(memoryview(raw))
+        if size <= len(b"null"):
             return NO_LABELS
-        labels = _labels(self._decode_labels(text), self._namespace_keys)
+        labels = _labels(self._decode_labels(raw), self._namespace_keys)
         opt_in = self.scope.opt_in
-        quoted = f'"{opt_in.value}"'.encode()
-        if opt_in.label in labels or len(text) > LARGEST_LABELS or quoted not in text:
+        if opt_in.label in labels or size > LARGEST_LABELS or f'"{opt_in.value}"'.encode() not in bytes(raw):
             return labels
-        mistyped = mistyped_opt_in(_decode_all_labels(text), opt_in)
+        mistyped = mistyped_opt_in(_decode_all_labels(raw), opt_in)
         return labels if mistyped is None else {**labels, intern(mistyped[0]): intern(mistyped[1])}
 
     def to_service_account(self, obj: Any) -> ServiceAccount:  # noqa: ANN401 (as above)

@@ -32,7 +32,7 @@ from webhook.core.versions import is_older
 from webhook.errors import ApiError, ApiUnavailable, Forbidden, Gone, Invalid
 from webhook.kube.listing import current_version, list_decoder, list_objects
 from webhook.kube.status import decode_status, error_from_status
-from webhook.kube.wire import EventType, Object, WatchEvent, decode_bookmark, decode_event, decoder
+from webhook.kube.wire import Bookmark, EventType, Object, WatchEvent, decode_bookmark, decode_event, decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -63,6 +63,7 @@ BACKOFF_CAP = 2.0
 """Seconds between attempts. The cap is low because it bounds how long after an outage the loop is blind; a request
 every two seconds is nothing to an API server that has just come back."""
 
+FRUITLESS_BASE = 0.5
 FRUITLESS_CAP = 10.0
 """Seconds between attempts while lists succeed and no watch does: these requests are answered, and a list is heavy."""
 
@@ -131,6 +132,8 @@ class Reflector(Generic[W, V]):
         self._stream: Stream | None = None
         self._resource_version = ""
         self._uses_watch_list = True
+        self._pending: _Pending[V] | None = None
+        """The initial objects of a WatchList, until their end is announced."""
         self._failed_watches = 0
         self._listed_at = 0.0
         self._list_again_at = 0.0
@@ -182,8 +185,8 @@ class Reflector(Generic[W, V]):
                 self._recover(error, failures, has_listed=self._listed_at >= started)
 
     def _recover(self, error: Exception, failures: int, *, has_listed: bool) -> None:
-        cap = FRUITLESS_CAP if has_listed else BACKOFF_CAP
-        seconds = delay(failures, random.random(), base=BACKOFF_BASE, cap=cap)  # noqa: S311 (jitter)
+        base, cap = (FRUITLESS_BASE, FRUITLESS_CAP) if has_listed else (BACKOFF_BASE, BACKOFF_CAP)
+        seconds = delay(failures, random.random(), base=base, cap=cap)  # noqa: S311 (jitter)
         where = {"collection": str(self.collection), "retry_in": round(seconds, 2)}
         if isinstance(error, ApiError):
             seconds = max(seconds, error.retry_after or 0.0)
@@ -207,20 +210,23 @@ class Reflector(Generic[W, V]):
             if self._uses_watch_list and self._watch_list():
                 return
             self._list()
-        self._watch({"resourceVersion": self._resource_version}, pending=None)
+        self._watch({"resourceVersion": self._resource_version})
 
     def _watch_list(self) -> bool:
         """Stream the initial objects, then the changes; false where the server does not offer that."""
         self._uses_watch_list = False
         query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "resourceVersion": ""}
+        self._pending = {}
         try:
-            self._watch(query, pending={})
+            self._watch(query)
         except ApiError as error:
             if self._resource_version or not _says_not_offered(error):
                 raise
             log.info("watch list not offered", collection=str(self.collection), cause=str(error))
             self._failed_watches = 0
             return False
+        finally:
+            self._pending = None
         return True
 
     def _list(self) -> None:
@@ -238,7 +244,7 @@ class Reflector(Generic[W, V]):
             if self._on_synced is not None:
                 self._on_synced()
 
-    def _watch(self, position: dict[str, str], pending: _Pending[V] | None) -> None:
+    def _watch(self, position: dict[str, str]) -> None:
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -249,71 +255,69 @@ class Reflector(Generic[W, V]):
         }
         started = time.monotonic()
         try:
-            pending = self._follow(query, pending)
+            self._follow(query)
         except ApiError as error:
             # Where there is no answer at all, the API server is away. Then nothing speaks against going on later.
             self._failed_watches += bool(error.status)
             raise
-        if pending is not None or time.monotonic() - started < SHORT_WATCH_SECONDS:
+        if self._pending is not None or time.monotonic() - started < SHORT_WATCH_SECONDS:
             raise ApiUnavailable(f"WATCH {self.collection.path}: the server ended the watch at once")
         if self._failed_watches:
             # Nothing came, not even a bookmark. A collection in which nothing has happened since the API server started
             # has none. But there is none either for a watch that begins at a version that etcd no longer knows.
             self._check_version(current_version(self._client, self.collection))
 
-    def _follow(self, query: dict[str, str], pending: _Pending[V] | None) -> _Pending[V] | None:
-        """Take what comes on one watch until it ends; what of a WatchList is left ``pending`` then."""
+    def _follow(self, query: dict[str, str]) -> None:
+        """Take what comes on one watch until it ends."""
         with self._client.stream(self.collection.path, query, inactivity=self._inactivity) as stream:
             self._stream = stream
             self._connected = True
             self._failed_watches += 1  # until something comes
             try:
                 if self._stopping.is_set():
-                    return None
+                    return
                 if self._on_connected is not None:
                     self._on_connected()
                 for line in stream.lines():
-                    pending = self._take_line(line, pending)
+                    self._take_line(line)
             finally:
                 self._stream = None
                 if stream.fell_silent:
                     self._resource_version = ""
-        return pending
 
-    def _take_line(self, line: bytes, pending: _Pending[V] | None) -> _Pending[V] | None:
+    def _take_line(self, line: bytes) -> None:
         try:
-            pending = self._take(decode_event(line), pending)
+            self._take(decode_event(line))
         except ApiError:
             # From here the same line would come again and again; a list has only what is there by now.
             self._resource_version = ""
             raise
         self._failed_watches = 0
-        return pending
 
-    def _take(self, event: WatchEvent, pending: _Pending[V] | None) -> _Pending[V] | None:
-        """Handle one event; ``pending`` gathers the initial objects of a WatchList until their end is announced."""
+    def _take(self, event: WatchEvent) -> None:
+        """Handle one event."""
         if event.type is EventType.ERROR:
             status = decode_status(event.object)
             raise error_from_status("WATCH", self.collection.path, status, status.code)
         if event.type is EventType.BOOKMARK:
-            bookmark = decode_bookmark(event.object)
-            if pending is None:
-                self._advance(bookmark.metadata.resource_version)
-            elif bookmark.ends_initial_events:
-                self._replace(pending.values(), bookmark.metadata.resource_version)
-                pending.clear()  # the callers keep it for as long as the watch lasts
-                return None
-            return pending
+            self._take_bookmark(decode_bookmark(event.object))
+            return
         obj: W = self._decode_object(event.object)
-        if pending is not None:
-            self._gather(pending, event.type, obj)
-            return pending
+        if self._pending is not None:
+            self._gather(self._pending, event.type, obj)
+            return
         self._advance(obj.metadata.resource_version)
         if event.type is EventType.DELETED:
             self._handler.remove(self._convert(obj))
         else:
             self._handler.upsert(self._convert(obj))
-        return None
+
+    def _take_bookmark(self, bookmark: Bookmark) -> None:
+        if self._pending is None:
+            self._advance(bookmark.metadata.resource_version)
+        elif bookmark.ends_initial_events:
+            pending, self._pending = self._pending, None
+            self._replace(pending.values(), bookmark.metadata.resource_version)
 
     def _advance(self, resource_version: str) -> None:
         """Note how far the watch has come."""
