@@ -99,10 +99,15 @@ class NamespacePlan:
     """Goes into a label of each copy: see :mod:`webhook.core.ownership`."""
 
     @property
+    def number_of_writes(self) -> int:
+        """The number of objects to write."""
+        writes = (self.required, self.copies, self.additions, self.removals, self.deletions, self.hand_backs)
+        return sum(map(len, writes))
+
+    @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        writes = (self.required, self.copies, self.additions, self.removals, self.deletions, self.hand_backs)
-        return not any(writes)
+        return not self.number_of_writes
 
     def without(
         self,

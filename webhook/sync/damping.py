@@ -23,8 +23,11 @@ FLIPS = 5
 CALM_SECONDS = 60.0
 """A selection that has stayed the same for this long ends the series of changes."""
 
-PAUSE_SECONDS = 10.0
-"""Between two turns of a namespace whose selection keeps changing."""
+SECONDS_PER_WRITE = 0.25
+LEAST_PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 5.0
+"""Pause after a turn of a namespace whose selection keeps changing: so much for each write, within bounds. A small
+namespace is right again a second after its last change, and a large one does not take the workers of the others."""
 
 
 @dataclass(slots=True)
@@ -34,7 +37,8 @@ class _Selection:
     names: frozenset[str]
     flips: int = 0
     flipped_at: float = 0.0
-    acted_at: float = 0.0
+    acts_at: float = 0.0
+    """When its next turn is."""
 
 
 class FlapDamping:
@@ -58,9 +62,10 @@ class FlapDamping:
                 selection.names, selection.flipped_at = selected, now
             if selection.flips <= FLIPS or now - selection.flipped_at >= CALM_SECONDS or plan.is_empty:
                 return plan, 0.0
-            wait = selection.acted_at + PAUSE_SECONDS - now
+            wait = selection.acts_at - now
             if wait <= 0:
-                selection.acted_at = now
+                pause = plan.number_of_writes * SECONDS_PER_WRITE
+                selection.acts_at = now + min(max(pause, LEAST_PAUSE_SECONDS), PAUSE_SECONDS)
                 return plan, 0.0
         updates = tuple(action for action in plan.copies if action.updates is not None)
         return NamespacePlan(copies=updates, findings=plan.findings, namespace_uid=plan.namespace_uid), wait

@@ -153,9 +153,9 @@ class Notices:
         """Record that a namespace opts in and out again and again, so that it is followed less often."""
         message = (
             f"the pull secrets that this namespace is selected for have changed more than {FLIPS} times, each time "
-            f"within {CALM_SECONDS:.0f} s of the last. Changes, also an opt-out, are followed once in "
-            f"{PAUSE_SECONDS:.0f} s until the selection stays the same for {CALM_SECONDS:.0f} s. Find out who changes "
-            f"its labels: kubectl get namespace {namespace} --output yaml --show-managed-fields"
+            f"within {CALM_SECONDS:.0f} s of the last. Changes, also an opt-out, are followed with "
+            f"pauses of up to {PAUSE_SECONDS:.0f} s until the selection stays the same for {CALM_SECONDS:.0f} s. Find "
+            f"out who changes its labels: kubectl get namespace {namespace} --output yaml --show-managed-fields"
         )
         self._tell(_namespace(namespace), "SelectionFlapping", message)
 
