@@ -130,6 +130,7 @@ class LeaseElection:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            begun = self._clock()
             try:
                 self._try_once()
                 self.problem = ""
@@ -144,13 +145,13 @@ class LeaseElection:
                 # A dead election thread would leave the cluster without a leader: report and go on.
                 log.exception("lease failed", lease=self._name)
             self._announce()
-            self._stopping.wait(self._pause())
+            self._stopping.wait(max(0.0, self._pause() - (self._clock() - begun)))
             self._client.connectivity.wait_up(self._stopping, meanwhile=self._announce)
         self._release()
         self._announce()
 
     def _pause(self) -> float:
-        """Return the seconds until the next attempt; jitter keeps the candidates from asking in step."""
+        """Return the seconds from one attempt to the next; jitter keeps the candidates from calling in step."""
         period = self._timing.retry_period * random.uniform(0.8, 1.0)  # noqa: S311
         if self.is_leading():
             return period  # early enough to see its own deadline pass
@@ -166,7 +167,9 @@ class LeaseElection:
             self._on_change(leading)
 
     def _try_once(self) -> None:
-        # The term is counted from before the request, the others count theirs from after they have seen its effect.
+        lease = self._observed
+        if lease is not None and self.is_leading() and self._renew(lease):
+            return
         now = self._clock()
         found = self._read()
         if found is None and self._is_term_of_another(now):
@@ -178,6 +181,19 @@ class LeaseElection:
         if lease is not None and not self._may_take(lease, now):
             self._leading_until = 0.0
             return
+        self._write(lease)
+
+    def _renew(self, lease: Lease) -> bool:
+        """Renew in one request, so that it may take as long as the term allows; false if the Lease has changed."""
+        try:
+            self._write(lease)
+        except (Conflict, NotFound):
+            return False
+        return True
+
+    def _write(self, lease: Lease | None) -> None:
+        # The term is counted from before the request, the others count theirs from after they have seen its effect.
+        now = self._clock()
         written = self._create(self._spec(None)) if lease is None else self._update(lease, self._spec(lease))
         self._observe(written)
         self._leading_until = now + self._timing.renew_deadline

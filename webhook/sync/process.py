@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-LEASE_REQUEST_SECONDS = 3.0
-"""A renewal that hangs must fail while there is time for another before the renew deadline of 10 s. It also bounds how
-soon a connection is found out that has died without a word."""
+LEASE_REQUEST_SECONDS = 5.0
+"""Seconds that one renewal may take. It is one request, so a slow API server may take 5 s for each answer and keeps its
+leader. A renewal that hangs leaves time for another one before the renew deadline of 10 s."""
 
 STOP_SECONDS = 10.0
 """How long the workers may take to finish the write they are at."""

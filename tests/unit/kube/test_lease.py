@@ -99,6 +99,35 @@ def test_a_leader_renews_without_a_transition(api: FakeApiServer, client: Client
     assert (after["acquireTime"], after["leaseTransitions"]) == (before["acquireTime"], 0)
 
 
+def test_a_renewal_is_one_request(api: FakeApiServer, client: Client, clock: Clock) -> None:
+    leader = Candidate(client, "one", clock)
+    assert leader.attempt()
+    before = len(api.requests)
+    clock.now += 2.0
+    assert leader.attempt()
+    assert [request.verb for request in api.requests[before:]] == ["patch"]
+
+
+def test_a_leader_whose_answers_take_long_goes_on_leading(
+    api: FakeApiServer, client: Client, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The term counts from before each renewal: of answers that take 4 s, at least two come before it ends."""
+    leader = Candidate(client, "one", clock)
+    send = client.merge_patch
+
+    def slow(*arguments: Any, **options: Any) -> bytes:  # noqa: ANN401 - merge_patch's own
+        clock.now += 4.0
+        return send(*arguments, **options)
+
+    assert leader.attempt()
+    monkeypatch.setattr(client, "merge_patch", slow)
+    for _ in range(10):
+        clock.now += 2.0
+        assert leader.leads
+        assert leader.attempt()
+    assert spec(api)["leaseTransitions"] == 0
+
+
 def test_a_lease_that_is_renewed_is_never_taken(client: Client, clock: Clock) -> None:
     leader, other = Candidate(client, "one", clock), Candidate(client, "two", clock)
     leader.attempt()
@@ -173,7 +202,7 @@ def test_a_leader_that_cannot_renew_stops_leading_before_another_may(
     leader, other = Candidate(client, "one", clock), Candidate(client, "two", clock)
     leader.attempt()
     other.attempt()
-    api.inject(Answer(500), "get", times=5)
+    api.inject(Answer(500), "patch", times=5)
 
     for _ in range(5):
         clock.now += 2.1
