@@ -97,7 +97,8 @@ def test_connections_are_half_open_and_go_on_afterwards(site: Playground, remote
 def test_what_was_established_dies_in_silence_and_what_is_new_works(site: Playground, remote: Remote) -> None:
     """As when an address moves to another machine, which knows nothing of the connections to it.
 
-    Nobody is told, so the fault lasts until it is found out: by a renewal of the Lease, every 2 s, that takes 2.5 s and casts doubt.
+    No process is told, so the fault lasts until it is found out: by a renewal of the Lease, every 2 s, that is not
+    answered for 2.5 s.
     """
     with got_over(site, remote, WORKING_PER_SECOND) as estate, remote.proxy.silent(new=False):
         happen(estate, seconds=5.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from copy import copy
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
@@ -18,7 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from webhook import __version__
 from webhook.errors import AnswerTooLarge, ApiUnavailable, Forbidden, Interrupted, Throttled
-from webhook.kube.connections import RequestInterrupted, use_once
+from webhook.kube.connections import RequestFenced, RequestInterrupted, fenced, use_once
 from webhook.kube.status import JSON_PATCH, error_from_response, not_an_answer
 from webhook.kube.stream import Stream, unavailable
 from webhook.kube.wire import decode_identity
@@ -75,6 +76,16 @@ class Client:
         self._on_throttled = on_throttled
         self._request_timeout = request_timeout
         self._rights = rights
+        self._may_write: Callable[[], bool] | None = None
+
+    def fenced(self, may_write: Callable[[], bool]) -> Client:
+        """Return a client on the same connections that calls ``may_write()`` right before it sends a write.
+
+        So a process that was suspended between its own check and the write sends nothing when it resumes.
+        """
+        client = copy(self)
+        client._may_write = may_write  # noqa: SLF001 - of the same class
+        return client
 
     @property
     def host(self) -> str:
@@ -194,12 +205,15 @@ class Client:
         error: ApiError | None = None
         try:
             options = {"body": payload, "headers": headers, "timeout": deadline, "preload_content": most is None}
-            response = self._send(self._pool, method, path, query, **options)
+            with fenced(None if method == "GET" else self._may_write):
+                response = self._send(self._pool, method, path, query, **options)
             status = response.status
             data = response.data if most is None else _read(method, path, response, most)
             error = _error_in(method, path, response, data, content_type)
         except AnswerTooLarge as failure:
             error = failure
+        except RequestFenced:
+            error = Interrupted(f"{method} {path}: not sent, because this process does not lead any more")
         except RequestInterrupted:
             error = Interrupted(f"{method} {path}: no answer while others waited")
         except (HTTPError, OSError) as failure:

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 import weakref
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,7 +21,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from urllib3 import HTTPResponse, PoolManager
 
@@ -37,6 +38,26 @@ dial is quicker than to find that out."""
 
 class RequestInterrupted(HTTPError):
     """Another thread has taken back a request that was waiting for its answer."""
+
+
+class RequestFenced(HTTPError):
+    """A request must not be sent any more."""
+
+
+_sending = threading.local()
+
+
+@contextmanager
+def fenced(may_send: Callable[[], bool] | None) -> Iterator[None]:
+    """Have the requests of this thread ask ``may_send()`` when their connection is open, just before they are sent.
+
+    To dial takes milliseconds, and longer if the process is suspended meanwhile.
+    """
+    _sending.may = may_send
+    try:
+        yield
+    finally:
+        _sending.may = None
 
 
 class Connections:
@@ -127,6 +148,9 @@ class _Tracked(HTTPConnection):
         self.connections.add(self)
 
     def request(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 (as its base has it)
+        may_send: Callable[[], bool] | None = getattr(_sending, "may", None)
+        if may_send is not None and not may_send():
+            raise RequestFenced
         self.sent_at = self.connections.clock()
         super().request(*arguments, **options)
 

@@ -119,7 +119,7 @@ class _Process:
         self._election = self._make_election(settings)
         self._logins = _make_logins() if settings.login_seconds is not None else None
         self._loop = SyncLoop(
-            client,
+            client.fenced(self._leads),
             settings.release,
             configuration,
             self._recorder,
@@ -186,7 +186,7 @@ class _Process:
         from webhook.sync.certificates import CertificateKeeper  # noqa: PLC0415 - see above
 
         keeper = CertificateKeeper(
-            self._client,
+            self._client.fenced(self._leads),
             self._settings.release.namespace,
             names,
             self._may_write,

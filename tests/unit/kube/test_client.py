@@ -13,7 +13,7 @@ import pytest
 from tests.unit.conftest import TOKEN
 from tests.unit.fake_apiserver.faults import Answer, Cut, Hang, Lines
 from tests.unit.polling import until
-from webhook.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Invalid, NotFound, UsageError
+from webhook.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Interrupted, Invalid, NotFound, UsageError
 from webhook.kube.connect import connect
 from webhook.kube.resources import LEASES, SECRETS, SERVICE_ACCOUNTS
 
@@ -445,3 +445,18 @@ def test_a_port_that_speaks_no_http_is_unavailable(kubeconfig: Path) -> None:
 
 def test_a_client_shows_no_token(client: Client) -> None:
     assert TOKEN not in repr(client) + str(vars(client))
+
+
+def test_a_fenced_client_reads_and_sends_no_write_when_it_may_not(api: FakeApiServer, client: Client) -> None:
+    api.put(DEFAULT)
+    client.start_anew()  # so that the next request dials first
+    leads = [True]
+    fenced = client.fenced(lambda: leads[0])
+    apply(fenced)
+    leads[0] = False
+    before = len(api.seen("patch"))
+    with pytest.raises(Interrupted, match="not sent, because this process does not lead any more"):
+        apply(fenced)
+    fenced.get(SERVICE_ACCOUNTS, "default", "a")
+    assert len(api.seen("patch")) == before
+    apply(client)  # the client that was not fenced goes on
