@@ -110,6 +110,19 @@ def no_source(patient: Patient) -> None:
     patient.api.call("DELETE", path)
 
 
+def no_source_for_a_new_namespace(patient: Patient) -> None:
+    no_source(patient)
+    path = f"/api/v1/namespaces/{patient.namespace}/secrets/{patient.installation.state_secret}"
+    patient.put_back(path)
+    patient.api.call("DELETE", path)
+    name = patient.ours.namespace(selected=True)
+    patient.afterwards(lambda: patient.ours.cluster.delete_namespace(name))
+    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+    patient.ours.opt(name, None)  # so that the webhook, which runs, does not give the reference back
+    patient.api.json_patch(account, [{"op": "remove", "path": "/imagePullSecrets"}])
+    patient.ours.opt(name, "enabled")
+
+
 def malformed_source(patient: Patient) -> None:
     path = f"/api/v1/namespaces/{patient.namespace}/secrets/{SOURCE}"
     value = b64encode(b'{"auths": {}}').decode()
@@ -257,6 +270,7 @@ FAULTS: list[tuple[Callable[[Patient], None], set[str]]] = [
     (other_match_policy, {"PSW013"}),
     (condition_of_another, {"PSW014", "PSW070"}),
     (no_source, {"PSW040"}),
+    (no_source_for_a_new_namespace, {"PSW040", "PSW050", "PSW053"}),
     (malformed_source, {"PSW041"}),
     (no_copy, {"PSW050"}),
     (edited_copy, {"PSW051"}),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from webhook.core.actions import FindingReason
 from webhook.core.gates import selected_pull_secrets
 from webhook.core.ownership import Ownership
 from webhook.core.preview.cluster import ORIGIN, Forecaster
@@ -154,7 +155,9 @@ class _Forecast:
                 yield Row(where, f"PullSecret/{name}", Effect.NONE, PreviewReason.COPY_KEPT, why)
 
     def _has_row(self, row: Row) -> bool:
-        return row.effect is not Effect.NONE or self._scope.lists_all_of(row.namespace)
+        # A ServiceAccount that lacks a reference because there is no copy stays as it is, and that is not in order.
+        waits = row.reason == FindingReason.SOURCE_UNAVAILABLE
+        return waits or row.effect is not Effect.NONE or self._scope.lists_all_of(row.namespace)
 
     def _copies(self) -> dict[str, dict[str, Copy]]:
         found: dict[str, dict[str, Copy]] = defaultdict(dict)

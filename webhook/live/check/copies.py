@@ -75,6 +75,8 @@ def _code(row: Row) -> str:
         return "PSW054"
     if row.reason == FindingReason.COPY_CONFLICT and row.is_copy:
         return "PSW052"
+    if row.reason == FindingReason.SOURCE_UNAVAILABLE:
+        return "PSW050" if row.is_copy else "PSW053"
     if row.reason == FindingReason.REFERENCE_REQUIRED:
         return "PSW055"
     if row.reason == FindingReason.REFERENCES_TOO_MANY:
