@@ -158,7 +158,14 @@ def randomise_key(shared: Playground, name: str) -> None:
     patch(shared, name, {"tls.key": RANDOM})
 
 
-SECRET_FAULTS = [delete, empty, randomise, randomise_key]
+def randomise_and_freeze(shared: Playground, name: str) -> None:
+    """After this no update can make the Secret right: it has to be replaced."""
+    path = f"/api/v1/namespaces/{shared.installation.namespace}/secrets/{name}"
+    body = {"data": {"tls.crt": RANDOM, "tls.key": RANDOM}, "immutable": True}
+    shared.cluster.api.call("PATCH", path, body, "application/merge-patch+json")
+
+
+SECRET_FAULTS = [delete, empty, randomise, randomise_key, randomise_and_freeze]
 
 
 def assert_admits(shared: Playground, namespace: str, opened: int) -> None:

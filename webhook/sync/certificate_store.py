@@ -15,7 +15,7 @@ import msgspec
 
 from certs.rotation import CertificateState, Nothing, PublishBundle, StoreAuthority, StoreLeaf
 from webhook.core.ownership import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL
-from webhook.errors import NotFound
+from webhook.errors import Conflict, NotFound, Refused
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, Collection
 from webhook.kube.wire import Object, ObjectMeta, decoder
@@ -155,12 +155,33 @@ class CertificateStore:
         data = {key: b64encode(value).decode() for key, value in content.items()}
         present = before.value
         try:
-            stored = self._create(name, data) if present is None else self._replace(name, present, data)
+            if present is not None and is_replaceable_only(present):
+                self._delete(name, present)
+                present = None
+            stored = self._create(name, data) if present is None else self._update(name, present, data)
         except NotFound:
             # Whatever was missed, a watch has no reason to tell of it now.
             slot.written(None, before)
             raise
+        except Conflict:
+            slot.written(self._read(name), before)
+            raise
         slot.written(decode_secret(stored), before)
+
+    def _read(self, name: str) -> SecretObject | None:
+        try:
+            return decode_secret(self._client.get(SECRETS, name, self._namespace))
+        except NotFound:
+            return None
+
+    def _delete(self, name: str, present: SecretObject) -> None:
+        metadata = present.metadata
+        try:
+            self._client.delete(
+                SECRETS, name, self._namespace, uid=metadata.uid, resource_version=metadata.resource_version
+            )
+        except Refused as error:
+            raise NotReplaceable(name, self._namespace, present, error) from None
 
     def _create(self, name: str, data: dict[str, str]) -> bytes:
         # Server-side apply is the only creation that RBAC can limit to a name. Without force, and with a field manager
@@ -170,7 +191,7 @@ class CertificateStore:
         body = {"metadata": metadata, "type": TLS_TYPE, "data": data}
         return self._client.apply(SECRETS, body, field_manager=creator, force=False)
 
-    def _replace(self, name: str, present: SecretObject, data: dict[str, str]) -> bytes:
+    def _update(self, name: str, present: SecretObject, data: dict[str, str]) -> bytes:
         metadata = {
             "labels": {MANAGED_BY_LABEL: MANAGED_BY},
             "resourceVersion": present.metadata.resource_version,
@@ -199,6 +220,23 @@ class CertificateStore:
             self._configuration.written(None, before)
             raise
         self._configuration.written(_decode_configuration(stored), before)
+
+
+class NotReplaceable(Refused):
+    """A Secret in the place of a certificate that no update can make right, and that must not be deleted."""
+
+    def __init__(self, name: str, namespace: str, present: SecretObject, error: Refused) -> None:
+        why = "is immutable" if present.immutable else f'has the type "{present.type}" in place of {TLS_TYPE}'
+        super().__init__(
+            f'Secret "{name}" {why}, and it must not be deleted by sync: kubectl delete secret {name} -n {namespace} '
+            f"({error})",
+            status=error.status,
+        )
+
+
+def is_replaceable_only(secret: SecretObject) -> bool:
+    """Whether no update can make it right: the API server refuses to change a type or an immutable Secret."""
+    return secret.immutable is True or secret.type != TLS_TYPE
 
 
 def _same(obj: W) -> W:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from certs.rotation import (
     next_step,
 )
 from certs.validity import not_after
+from webhook.core.backoff import delay
 from webhook.errors import ApiError, CertificateInvalid, Conflict, NotFound, Refused
 from webhook.kube.events import Notice, Reference
 from webhook.sync.certificate_store import CertificateStore
@@ -41,7 +43,10 @@ LOOK_SECONDS = 30.0
 """The longest sleep: after a suspended machine or a jump of the clock, what is due is noticed within this time."""
 
 RETRY_SECONDS = 1.0
-"""After a failed write; a conflict is solved by then, because the watch has told of the other one's write."""
+RETRY_CAP = 5.0
+REFUSED_CAP = 60.0
+"""Seconds after the first failed write, and at most after many; more where a person has to change something first. A
+conflict is solved after the first: the object has been read again."""
 
 
 def _now() -> datetime:
@@ -97,17 +102,19 @@ class CertificateKeeper:
         return self._store.has_synced
 
     def _run(self) -> None:
-        pause = 0.0
+        pause, failures = 0.0, 0
         while not self._stopping.is_set():
             self._wake.wait(pause)
             self._wake.clear()
             try:
                 pause = self._look()
+                failures = 0
             except (Conflict, NotFound) as error:
                 pause = RETRY_SECONDS
                 log.info("certificate not written", cause=str(error), retry_in=pause)
             except ApiError as error:
-                pause = error.retry_after or RETRY_SECONDS
+                failures += 1
+                pause = max(_delay(failures, error), error.retry_after or 0.0)
                 self._report.not_written(error, pause)
             except Exception:
                 pause = LOOK_SECONDS
@@ -157,6 +164,11 @@ class CertificateKeeper:
                 self._report.left_out(unparsable)
             case Nothing():
                 return
+
+
+def _delay(failures: int, error: ApiError) -> float:
+    cap = REFUSED_CAP if error.is_lasting else RETRY_CAP
+    return delay(failures, random.random(), base=RETRY_SECONDS, cap=cap)  # noqa: S311 (jitter)
 
 
 class _Report:

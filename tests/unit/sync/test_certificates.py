@@ -168,6 +168,8 @@ def test_years_pass_in_leaps_and_after_each_there_is_a_certificate_that_is_valid
 def test_it_looks_at_the_clock_often_although_nothing_is_due_for_weeks(kept: Kept) -> None:
     """Whoever was suspended, or had its clock set, has a sleep behind it that began before."""
     until(kept.serves)
+    # Its own thread has taken note of what it wrote, so that two threads do not write.
+    until(lambda: kept.keeper._store.look().leaf.value is not None)
     assert 0 < kept.keeper._look() <= certificates.LOOK_SECONDS <= 30
 
 
@@ -213,6 +215,25 @@ def test_a_secret_that_is_gone_when_it_is_to_be_changed_is_created(kept: Kept, a
     api.put(LEAF, {"type": "kubernetes.io/tls", "data": {"tls.crt": "", "tls.key": ""}})
     until(lambda: len(applied(api, "psw-tls")) > 1)
     api.remove(LEAF)
+    until(kept.serves)
+
+
+def test_a_secret_of_another_type_is_deleted_and_created_again(kept: Kept, api: FakeApiServer) -> None:
+    until(kept.serves)
+    api.remove(LEAF)
+    api.put(LEAF, {"type": "Opaque", "data": {"tls.crt": "", "tls.key": ""}})
+    until(lambda: kept.serves() and (api.read(LEAF) or {})["type"] == "kubernetes.io/tls")
+
+
+def test_a_secret_that_must_not_be_deleted_is_named_with_what_is_wrong_and_the_command(
+    kept: Kept, api: FakeApiServer
+) -> None:
+    until(kept.serves)
+    fault = api.inject(Answer(403), "delete", plural="secrets", times=None)
+    api.put(LEAF, {"type": "kubernetes.io/tls", "immutable": True, "data": {"tls.crt": "", "tls.key": ""}})
+    until(lambda: any("is immutable, and it must not be deleted by sync" in event for event in kept.events()))
+    assert any("kubectl delete secret psw-tls -n" in event for event in kept.events())
+    fault.lift()
     until(kept.serves)
 
 

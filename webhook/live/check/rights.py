@@ -60,7 +60,7 @@ def _sync_rights(context: Context) -> Iterator[Right]:
         kind = "mutatingwebhookconfigurations"
         yield Right(("get", "list", "watch", "patch"), kind, name=fullname, group="admissionregistration.k8s.io")
         for suffix in ("tls", "ca"):
-            verbs = ("get", "list", "watch", "create", "patch")
+            verbs = ("get", "list", "watch", "create", "patch", "delete")
             yield Right(verbs, "secrets", where, f"{fullname}-{suffix}")
 
 
