@@ -52,7 +52,7 @@ def test_sync_has_exactly_the_rights_of_its_work() -> None:
             (NAMESPACE, {**LEASE, "verbs": ["get", "create", "patch"]}),
             (NAMESPACE, core("secrets", READ, ["harbor", "ghcr"])),
             (NAMESPACE, core("secrets", ["get", "create", "patch"], [f"{FULLNAME}-state"])),
-            (NAMESPACE, core("secrets", [*READ, "create", "patch"], [f"{FULLNAME}-tls", f"{FULLNAME}-ca"])),
+            (NAMESPACE, core("secrets", [*READ, "create", "patch", "delete"], [f"{FULLNAME}-tls", f"{FULLNAME}-ca"])),
         ]
     )
 
