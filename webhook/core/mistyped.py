@@ -22,17 +22,20 @@ _MEANT = frozenset({"true", "yes", "on", "1", "enable", "enabled", "inject"})
 def mistyped_opt_in(labels: Mapping[str, str], opt_in: OptIn, others: Collection[str] = ()) -> tuple[str, str] | None:
     """Return the key and the value of the label that looks like the opt-in label, or None.
 
-    Either the key is right and the value is not, or the value is right and the key is close. ``others`` are keys that
-    mean something else: the opt-in labels of other releases.
+    ``others`` are keys that mean something else: the opt-in labels of other releases.
     """
     value = labels.get(opt_in.label)
     if value is not None:
-        odd = value not in (opt_in.value, OPT_OUT_VALUE) and (_is_close(value, opt_in.value) or value.lower() in _MEANT)
+        odd = value not in (opt_in.value, OPT_OUT_VALUE) and _is_meant(value, opt_in)
         return (opt_in.label, value) if odd else None
     for key, other in labels.items():
-        if other == opt_in.value and key not in others and _is_close(key, opt_in.label):
+        if key not in others and _is_meant(other, opt_in) and _is_close(key, opt_in.label):
             return key, other
     return None
+
+
+def _is_meant(value: str, opt_in: OptIn) -> bool:
+    return value.lower() in _MEANT or _is_close(value, opt_in.value)
 
 
 def _is_close(text: str, wanted: str) -> bool:

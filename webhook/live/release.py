@@ -125,7 +125,8 @@ def _locate(reader: Reader, wanted: Wanted, webhook: WebhookConfiguration) -> It
 def _without_webhook(reader: Reader, wanted: Wanted, *, may_list: bool) -> Installed:
     """Return a release by what a person says of it alone: it may have lost its webhook configuration."""
     if not wanted.namespace:
-        why = "you may not list mutatingwebhookconfigurations" if not may_list else "no release is installed here"
+        absent = "no release has a MutatingWebhookConfiguration here"
+        why = absent if may_list else "you may not list mutatingwebhookconfigurations"
         raise UsageError(f"the release cannot be found, because {why}: {_FLAGS}")
     running = {}
     selector = {"labelSelector": f"{_INSTANCE}={wanted.name}"} if wanted.name else {}

@@ -112,7 +112,7 @@ def test_a_cluster_without_a_release_and_one_that_is_silent_are_told_apart(
     explain: Callable[..., Result], kubeconfig: Path, api: FakeApiServer
 ) -> None:
     asked = ("pod/web", "-n", "team-a", "--kubeconfig", str(kubeconfig))
-    assert "no release is installed here: name it with --release" in explain(*asked).err
+    assert "no release has a MutatingWebhookConfiguration here: name it with --release" in explain(*asked).err
     api.go_away()
     result = explain(*asked)
     assert result.code == 2

@@ -24,6 +24,7 @@ def test_other_values_are_meant_as_they_are(value: str) -> None:
 )
 def test_a_key_that_was_meant_to_opt_in_is_found(key: str) -> None:
     assert mistyped_opt_in({"app": "web", key: "enabled"}, OPT_IN) == (key, "enabled")
+    assert mistyped_opt_in({key: "True"}, OPT_IN) == (key, "True")
     assert mistyped_opt_in({key: "enabled"}, OPT_IN, others={key}) is None
 
 

@@ -121,7 +121,7 @@ def test_a_release_that_has_lost_its_webhook_is_found_by_its_configuration(api: 
     api.remove(f"{CONFIGURATIONS}/psw")
     assert found(client, namespace="pull-secrets", name="psw") == ("psw", "pull-secrets")
     assert refusal(client) == (
-        "the release cannot be found, because no release is installed here: "
+        "the release cannot be found, because no release has a MutatingWebhookConfiguration here: "
         "name it with --release and --namespace, and its configuration with --config"
     )
     installed = find_release(Reader(client), Wanted("pull-secrets", "psw"))

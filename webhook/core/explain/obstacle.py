@@ -23,8 +23,9 @@ SKEW = timedelta(seconds=5)
 RECENT = timedelta(minutes=5)
 """Age of an Event that still counts. A failing write is tried again, and its Event counted up, within three minutes."""
 
-REPORTED = frozenset({"CopyDenied", "CopyChangedRepeatedly", "ReferenceRemovedRepeatedly"})
-"""Reasons of the Events by which the controller reports that it cannot write, or that its writes are undone."""
+REPORTED = frozenset({"CopyDenied", "CopyChangedRepeatedly", "ReferenceRemovedRepeatedly", "SelectionFlapping"})
+"""Reasons of the Events by which the controller reports that it cannot write, that its writes are undone, or that it
+follows a namespace less often."""
 
 
 @dataclass(frozen=True, slots=True)
