@@ -62,7 +62,7 @@ def handed_back(playground: Playground, namespace: str) -> bool:
 def test_each_namespace_costs_one_apply_and_few_patches_and_each_kind_of_object_one_watch(
     installed: Playground, namespaces: list[str], requests: Requests
 ) -> None:
-    sync = installed.installation.start_sync("--tls-secret=", f"--workers={WORKERS}")
+    sync = installed.installation.start_sync("--tls-secret=", "--state-secret=", f"--workers={WORKERS}")
     complete(installed, namespaces, "first")
     eventually(lambda: all(handed_back(installed, namespace) for namespace in namespaces))
     counted = without_once(requests.since())
@@ -75,6 +75,7 @@ def test_each_namespace_costs_one_apply_and_few_patches_and_each_kind_of_object_
     # Two watches of Secrets: those of the copy's name, and the source.
     assert counted == {
         "apply secrets": NAMESPACES,
+        "get secrets": 1,  # the source, before the first write of a leader
         "watch namespaces": 1,
         "watch secrets": 2,
         "watch serviceaccounts": 1,
@@ -84,7 +85,7 @@ def test_each_namespace_costs_one_apply_and_few_patches_and_each_kind_of_object_
 def test_a_start_where_all_is_well_writes_nothing_and_a_rotation_only_the_copies(
     installed: Playground, namespaces: list[str], requests: Requests
 ) -> None:
-    sync = installed.installation.start_sync("--tls-secret=", f"--workers={WORKERS}")
+    sync = installed.installation.start_sync("--tls-secret=", "--state-secret=", f"--workers={WORKERS}")
     sync.wait_ready()
     eventually(
         sync.metrics, lambda text: 'workqueue_depth{name="namespaces"} 0.0' in text and "pull_secret_ready" in text
@@ -100,6 +101,7 @@ def test_a_start_where_all_is_well_writes_nothing_and_a_rotation_only_the_copies
     assert counted.pop("patch serviceaccounts") <= 3  # a try, the addition, the ownership
     assert counted == {
         "apply secrets": 1,
+        "get secrets": 1,
         "watch namespaces": 1,
         "watch secrets": 2,
         "watch serviceaccounts": 1,
@@ -107,6 +109,7 @@ def test_a_start_where_all_is_well_writes_nothing_and_a_rotation_only_the_copies
 
     installed.set_source("second")
     complete(installed, [*namespaces, last], "second")
-    assert without_once(requests.since()) == {"apply secrets": NAMESPACES + 1}
+    writes = {key: number for key, number in without_once(requests.since()).items() if not key.startswith("watch ")}
+    assert writes == {"apply secrets": NAMESPACES + 1}
     assert sync.stop() == 0
     assert COPY in (installed.references(last) or [])
