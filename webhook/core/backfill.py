@@ -110,10 +110,10 @@ def hand_back_need(account: ServiceAccount, due: Collection[str]) -> HandBackNee
     return needed(account.ownership, ours=ours, entries=account.references.count)
 
 
-def subject_of(account: ServiceAccount) -> Subject:
-    """Return a ServiceAccount as decisions read it; a list that cannot be read counts as absent."""
+def subject_of(account: ServiceAccount, namespace: Namespace) -> Subject:
+    """Return a ServiceAccount of a namespace as decisions read it; a list that cannot be read counts as absent."""
     references = References() if account.references is None else account.references
-    return Subject("ServiceAccount", account.name, account.namespace, account.labels, {}, references)
+    return Subject("ServiceAccount", account.name, namespace.name, account.labels, {}, references)
 
 
 def _add(account: ServiceAccount, missing: tuple[str, ...], allowed: Collection[str]) -> Iterator[AddReferences]:
@@ -133,7 +133,7 @@ def _lacking(account: ServiceAccount, configuration: Configuration, namespace: N
     """Return the names that a ServiceAccount should reference and does not, however long its list is."""
     if account.references is None or account.terminating:
         return ()
-    return decide(subject_of(account), configuration, namespace).added
+    return decide(subject_of(account, namespace), configuration, namespace).added
 
 
 def _given_to_pods(configuration: Configuration) -> frozenset[str]:

@@ -132,8 +132,9 @@ def account_steps(
         )
         for finding in withheld
     ]
+    namespace = state.namespace
     reasons = {
-        account.name: dict(decide(subject_of(account), configuration, state.namespace).gates).get(pull_secret)
+        account.name: dict(decide(subject_of(account, namespace), configuration, namespace).gates).get(pull_secret)
         for account in state.service_accounts
         if not account.terminating and account.references is not None
     }

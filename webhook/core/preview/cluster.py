@@ -70,7 +70,7 @@ class Forecaster:
         return plan_namespace(state, self.configuration, hashes, lost=lost)
 
     def _of_account(self, namespace: Namespace, account: ServiceAccount, plan: NamespacePlan) -> Row:
-        subject = subject_of(account)
+        subject = subject_of(account, namespace)
         written, removed = _added(plan, account), _removed(plan, account)
         decision = decide_in(namespace, subject, self.configuration)
         added = written
