@@ -56,7 +56,7 @@ class Case:
     known, ``subject`` where the question is about a namespace, and ``entry`` until a pull secret is looked at.
     """
 
-    __slots__ = ("_repositories", "configuration", "entry", "labels", "name", "namespace", "subject")
+    __slots__ = ("_repositories", "configuration", "entry", "labels", "name", "namespace", "subject", "walk")
 
     configuration: Configuration
     name: str
@@ -66,6 +66,8 @@ class Case:
     """Of the namespace; none where it is not known."""
     subject: Subject
     entry: PullSecret
+    walk: Walk
+    """The gates that it meets."""
 
     def __init__(
         self, configuration: Configuration, name: str, namespace: Namespace | None, subject: Subject | None = None
@@ -78,6 +80,8 @@ class Case:
             self.namespace, self.labels = namespace, namespace.labels
         if subject is not None:
             self.subject = subject
+        kind: Kind = "Namespace" if subject is None else subject.kind
+        self.walk = WALKS[kind, namespace is not None]
         self._repositories: list[str] | None = None
 
     @property
@@ -400,37 +404,35 @@ def decide(subject: Subject, configuration: Configuration, namespace: Namespace 
     ``namespace`` is None when it is not known. At admission the API server has already compared the opt-in label, and
     only pull secrets with a ``namespaceSelector``, or that namespaces may decline, depend on more of the namespace.
     """
-    walk = WALKS[subject.kind, namespace is not None]
-    return _decide(walk, Case(configuration, subject.namespace, namespace, subject))
+    return _decide(Case(configuration, subject.namespace, namespace, subject))
 
 
 def decide_namespace(namespace: Namespace, configuration: Configuration) -> Decision:
     """Return the pull secrets that apply to a namespace."""
-    return _decide(WALKS["Namespace", True], Case(configuration, namespace.name, namespace))
+    return _decide(Case(configuration, namespace.name, namespace))
 
 
 def selected_pull_secrets(configuration: Configuration, namespace: Namespace) -> tuple[PullSecret, ...]:
     """Return the pull secrets that apply to a namespace; :func:`decide_namespace` tells the reasons, too."""
-    walk, case = WALKS["Namespace", True], Case(configuration, namespace.name, namespace)
-    if any(gate.stops(case) for gate in walk.whole):
+    case = Case(configuration, namespace.name, namespace)
+    if any(gate.stops(case) for gate in case.walk.whole):
         return ()
-    entries = configuration.pull_secrets
-    return tuple([entry for entry in entries if _reason(walk, case, entry) is Reason.INJECTED])
+    return tuple([entry for entry in configuration.pull_secrets if _reason(case, entry) is Reason.INJECTED])
 
 
-def _decide(walk: Walk, case: Case) -> Decision:
-    for gate in walk.whole:
+def _decide(case: Case) -> Decision:
+    for gate in case.walk.whole:
         if gate.stops(case):
             return Decision(gate.reason)
-    gates = tuple([(entry.name, _reason(walk, case, entry)) for entry in case.configuration.pull_secrets])
+    gates = tuple([(entry.name, _reason(case, entry)) for entry in case.configuration.pull_secrets])
     added = tuple([name for name, reason in gates if reason is Reason.INJECTED])
     reason = Reason.INJECTED if added else max([reason for _, reason in gates], key=_ORDER.__getitem__)
     return Decision(reason, added, gates)
 
 
-def _reason(walk: Walk, case: Case, entry: PullSecret) -> Reason:
+def _reason(case: Case, entry: PullSecret) -> Reason:
     case.entry = entry
-    for gate in walk.each:
+    for gate in case.walk.each:
         if gate.stops(case):
             return gate.reason
     return Reason.INJECTED

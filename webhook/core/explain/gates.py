@@ -6,64 +6,32 @@ from typing import TYPE_CHECKING
 
 from webhook.core.catalog import advice
 from webhook.core.explain.step import Step, Verdict
-from webhook.core.gates import BY_REASON, WALKS, Case, Decision, passed
+from webhook.core.gates import BY_REASON, Decision, passed
 from webhook.core.model import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from webhook.core.gates import Gate
-    from webhook.core.inject import Subject
-    from webhook.core.model import Configuration, PullSecret
-    from webhook.core.selection import Namespace
+    from webhook.core.gates import Case
+    from webhook.core.model import PullSecret
 
 _REFERENCED = (Reason.ALREADY_PRESENT, Reason.INJECTED)
 
 
-def object_steps(
-    subject: Subject, configuration: Configuration, decision: Decision, namespace: Namespace | None
-) -> Iterator[Step]:
-    """Yield the gates that an object passed as a whole, and the one that stopped it."""
-    gates = WALKS[subject.kind, namespace is not None].whole
-    return _whole(gates, Case(configuration, subject.namespace, namespace, subject), decision)
-
-
-def pull_secret_steps(
-    subject: Subject,
-    configuration: Configuration,
-    decision: Decision,
-    entry: PullSecret,
-    namespace: Namespace | None,
-) -> Iterator[Step]:
-    """Yield the gates that one pull secret passed, and the one where it stopped; none about the reference itself."""
-    gates = WALKS[subject.kind, namespace is not None].each
-    return _each(gates, Case(configuration, subject.namespace, namespace, subject), decision, entry)
-
-
-def namespace_steps(namespace: Namespace, configuration: Configuration, decision: Decision) -> Iterator[Step]:
-    """Yield the gates that a namespace passed as a whole, and the one that stopped it, if any."""
-    return _whole(WALKS["Namespace", True].whole, Case(configuration, namespace.name, namespace), decision)
-
-
-def applying_steps(
-    namespace: Namespace, configuration: Configuration, decision: Decision, entry: PullSecret
-) -> Iterator[Step]:
-    """Yield the gates of one pull secret and a namespace that has opted in."""
-    return _each(WALKS["Namespace", True].each, Case(configuration, namespace.name, namespace), decision, entry)
-
-
-def _whole(gates: tuple[Gate, ...], case: Case, decision: Decision) -> Iterator[Step]:
+def whole_steps(case: Case, decision: Decision) -> Iterator[Step]:
+    """Yield the gates that an object or a namespace passed as a whole, and the one that stopped it, if any."""
     stopped_by = Reason.INJECTED if decision.gates else decision.reason
-    for gate in passed(gates, stopped_by):
+    for gate in passed(case.walk.whole, stopped_by):
         yield Step(gate.name, Verdict.PASS, gate.passed(case))
     if stopped_by is not Reason.INJECTED:
         yield _stop(stopped_by, case, decision)
 
 
-def _each(gates: tuple[Gate, ...], case: Case, decision: Decision, entry: PullSecret) -> Iterator[Step]:
+def pull_secret_steps(case: Case, decision: Decision, entry: PullSecret) -> Iterator[Step]:
+    """Yield the gates that one pull secret passed, and the one where it stopped; none about the reference itself."""
     case.entry = entry
     reason = dict(decision.gates)[entry.name]
-    for gate in passed(gates, reason):
+    for gate in passed(case.walk.each, reason):
         if gate.used(case) and gate.reason not in _REFERENCED:
             yield Step(gate.name, Verdict.PASS, gate.passed(case), pull_secret=entry.name)
     if reason not in _REFERENCED:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from webhook.core.catalog import advice
-from webhook.core.explain.gates import applying_steps, namespace_steps, object_steps, pull_secret_steps
+from webhook.core.explain.gates import pull_secret_steps, whole_steps
 from webhook.core.explain.obstacle import UNKNOWN_WRITER, Writer
 from webhook.core.explain.references import account_steps, copy_step, coverage_step, reference_step
 from webhook.core.explain.registration import registration_steps, selection_steps
 from webhook.core.explain.step import Explanation, Step, Verdict
-from webhook.core.gates import decide_namespace
+from webhook.core.gates import Case, decide_namespace
 from webhook.core.model import Reason
 from webhook.core.preview.deciding import decide_in
 
@@ -78,19 +78,20 @@ def _subject_steps(scene: Scene, subject: Subject) -> Iterator[Step]:
         yield from registration_steps(scene.registration, subject.kind)
     operations = "CREATE" if subject.kind == "Pod" else "CREATE and UPDATE"
     yield Step("kind and operation", Verdict.PASS, f"{subject.kind}s are looked at on {operations}")
-    yield from object_steps(subject, configuration, decision, namespace)
+    case = Case(configuration, subject.namespace, namespace, subject)
+    yield from whole_steps(case, decision)
     if not decision.gates:
         return
     if scene.registration is not None and namespace is not None:
         yield from selection_steps(scene.registration, subject, namespace)
-    yield from _pull_secret_steps(scene, subject, decision)
+    yield from _pull_secret_steps(scene, case, decision)
 
 
-def _pull_secret_steps(scene: Scene, subject: Subject, decision: Decision) -> Iterator[Step]:
-    world, namespace = scene.world, scene.world.namespace(subject.namespace)
+def _pull_secret_steps(scene: Scene, case: Case, decision: Decision) -> Iterator[Step]:
+    world, subject = scene.world, case.subject
     referenced: dict[str, Collection[str]] = {}
     for entry in world.configuration.pull_secrets:
-        yield from pull_secret_steps(subject, world.configuration, decision, entry, namespace)
+        yield from pull_secret_steps(case, decision, entry)
         reason = dict(decision.gates)[entry.name]
         if reason not in _REFERENCED:
             continue
@@ -112,9 +113,10 @@ def _namespace_steps(scene: Scene, name: str) -> Iterator[Step]:
     if scene.registration is not None:
         for kind in ("Pod", "ServiceAccount"):
             yield from registration_steps(scene.registration, kind)
-    yield from namespace_steps(state.namespace, world.configuration, decision)
+    case = Case(world.configuration, name, state.namespace)
+    yield from whole_steps(case, decision)
     for entry in world.configuration.pull_secrets if decision.gates else ():
-        yield from applying_steps(state.namespace, world.configuration, decision, entry)
+        yield from pull_secret_steps(case, decision, entry)
         if entry.name not in decision.added:
             continue
         step = copy_step(world, name, entry.name, scene.writer, exists=scene.exists)

@@ -38,7 +38,6 @@ def _reports(context: Context) -> dict[str, str]:
 
 
 def _look(context: Context) -> Iterator[Outcome]:
-    reports = _reports(context)
     found: dict[str, list[str]] = defaultdict(list)
     for row in context.forecast().rows:
         if row.reason in _SOURCES:
@@ -50,6 +49,7 @@ def _look(context: Context) -> Iterator[Outcome]:
             found["?"].append(_named(row))
         elif code := _code(row):
             found[code].append(_named(row))
+    reports = _reports(context) if found else {}
     for code, names in sorted(found.items()):
         if code == "?":
             yield unknown("PSW050", f"Secrets may not be read: {_few(names)}")
