@@ -52,7 +52,7 @@ def watches(request: Request) -> bool:
 
 @pytest.mark.parametrize("answer", [pytest.param(GARBAGE, id="garbage"), pytest.param(ERROR_EVENT, id="error-event")])
 def test_a_watch_history_that_cannot_be_decoded(site: Playground, answer: Answer) -> None:
-    """No watch tells of anything, for as long as the fault lasts: lists have to."""
+    """The watches deliver no change while the fault lasts, so lists must find it."""
     with remote_sync(site, "sync") as remote, Estate(site) as estate, remote.proxy.answering(answer, watches):
         remote.proxy.reset()
         begun = time.monotonic()
@@ -101,7 +101,7 @@ def test_an_api_server_that_is_cut_off_from_etcd_and_goes_on_serving_watches(
 
 
 def test_an_etcd_that_is_put_back_to_an_older_copy(site: Playground, own_cluster: Cluster) -> None:
-    """What was written since is gone, and the resourceVersions are lower than those that sync knows."""
+    """Later writes are lost, and the resourceVersions are lower than those that sync has seen."""
     with remote_sync(site, "sync") as remote:
         kept, left, late = (site.namespace(selected=True) for _ in range(3))
         before = new_password()

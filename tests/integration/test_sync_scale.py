@@ -52,7 +52,7 @@ def complete(playground: Playground, namespaces: list[str], password: str) -> No
 
 
 def handed_back(playground: Playground, namespace: str) -> bool:
-    """Whether the list of the default ServiceAccount has no entry of ours as an owner any more."""
+    """Return True when our field managers own nothing in the list of the default ServiceAccount."""
     account = playground.get(namespace, "serviceaccounts", "default")
     fields = account["metadata"].get("managedFields", []) if account else []
     ours = [entry["fieldsV1"] for entry in fields if entry["manager"] == FIELD_MANAGER]

@@ -414,7 +414,7 @@ def test_a_history_that_makes_no_sense_is_read_again_at_once(
     api.inject(Lines((line,)), "watch")
     with api.storage.changed:
         remove(api, "gone")
-        api.storage.history.clear()  # no watch tells of it
+        api.storage.history.clear()  # the watches do not deliver it
     api.break_connections()
 
     until(lambda: lists(running) >= 2)

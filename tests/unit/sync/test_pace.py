@@ -42,7 +42,7 @@ class Clock:
 
 
 class TurnedClock:
-    """A clock that the test turns; whoever sleeps waits for that."""
+    """A clock that the test turns; threads that sleep wait for it."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -213,7 +213,7 @@ def test_the_rate_is_one_for_all_workers(api: FakeApiServer, kubeconfig: Path, m
     rate = 16  # its steps have no rounding errors
     with Paced(kubeconfig, rate) as paced:
         until(lambda: paced.clock.sleeping == WORKERS)
-        assert writes(api) == rate  # of one second, at once
+        assert writes(api) == rate  # those of one second pass immediately
         allowed = rate
         while not done():
             paced.clock.turn(1 / rate)
