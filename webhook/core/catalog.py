@@ -152,6 +152,10 @@ CATALOG: Mapping[str, ReasonText] = {
         "the copy keeps the last good content while a source cannot be used",
         "nothing for the copy; correct the source",
     ),
+    "copy-outdated": ReasonText(
+        "a source cannot be used, and the copy does not hold the last good content: it was not written before",
+        "correct the source; `sync` writes the copy then",
+    ),
     "copy-not-wanted": ReasonText(
         "the copy would be deleted, after the references to it: its pull secret is retired, or its namespace is "
         "no longer selected",

@@ -25,7 +25,7 @@ class CopyState(StrEnum):
     STALE = "stale"
     """There, but not with that content."""
     KEPT = "kept"
-    """There with the last good content, while a source cannot be used."""
+    """There with the last good content, as far as that is known, while a source cannot be used."""
     MISSING = "missing"
     """Not there, or about to go."""
     CONFLICTING = "conflicting"
@@ -50,9 +50,12 @@ class Standing(msgspec.Struct, frozen=True):
     reason: str = ""
     """Of one that is failing."""
 
-    def now(self, content_hash: str | None) -> CopyState:
-        """Return its state while its content should have this hash; None while a source cannot be used."""
-        if self.content_hash and content_hash is None:
+    def now(self, content_hash: str | None, last_good: str | None = None) -> CopyState:
+        """Return its state while its content should have this hash; None while a source cannot be used.
+
+        ``last_good`` is the hash of the last good content then, None where that is not known.
+        """
+        if self.content_hash and content_hash is None and last_good in (None, self.content_hash):
             return CopyState.KEPT
         return CopyState.CURRENT if self.content_hash and self.content_hash == content_hash else self.state
 

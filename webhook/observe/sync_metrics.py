@@ -139,7 +139,7 @@ def _of_secrets(status: SyncStatus) -> Iterator[Metric]:
     yield refused
     ready = GaugeMetricFamily(
         "pullsecrets_sync_pull_secret_ready",
-        "1 while there is a content for new copies, 0 while a source is missing or invalid.",
+        "1 while its sources have a content, 0 while a source is missing or invalid.",
         labels=["pull_secret"],
     )
     copies = GaugeMetricFamily(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from webhook.core.standing import CopyState, Standing
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from webhook.sync.outcome import Result
+
+NONE_KNOWN: Mapping[str, str] = MappingProxyType({})
 
 SHARED_LIMIT = 1000
 """Different records kept for sharing: most namespaces stand alike, and then have one record in common."""
@@ -76,31 +79,44 @@ class Ledger:
         with self._lock:
             return self._failing.copy()
 
-    def counts(self, hashes: Mapping[str, str]) -> dict[tuple[str, CopyState], int]:
-        """Return how many copies are in which state, while the pull secrets' contents have these hashes."""
+    def counts(
+        self, hashes: Mapping[str, str], last_good: Mapping[str, str] = NONE_KNOWN
+    ) -> dict[tuple[str, CopyState], int]:
+        """Return how many copies are in which state, while the pull secrets' contents have these hashes.
+
+        A pull secret that has no content now may have a ``last_good`` one.
+        """
         with self._lock:
             counted = list(self._counts.items())
         found: Counter[tuple[str, CopyState]] = Counter()
         for standing, number in counted:
-            found[standing.secret, standing.now(hashes.get(standing.secret))] += number
+            state = standing.now(hashes.get(standing.secret), last_good.get(standing.secret))
+            found[standing.secret, state] += number
         return dict(found)
 
-    def not_current(self, hashes: Mapping[str, str]) -> Iterator[tuple[str, Standing]]:
+    def not_current(
+        self, hashes: Mapping[str, str], last_good: Mapping[str, str] = NONE_KNOWN
+    ) -> Iterator[tuple[str, Standing]]:
         """Yield namespace and standing of each copy that is not current, in the state that it has now."""
         with self._lock:
             records = list(self._records.items())
         for namespace, standings in records:
             for standing in standings:
-                state = standing.now(hashes.get(standing.secret))
+                state = standing.now(hashes.get(standing.secret), last_good.get(standing.secret))
                 if state is not CopyState.CURRENT:
                     yield namespace, standing if state is standing.state else Standing(standing.secret, state)
 
-    def standings(self, hashes: Mapping[str, str]) -> dict[str, tuple[tuple[str, CopyState, str], ...]]:
+    def standings(
+        self, hashes: Mapping[str, str], last_good: Mapping[str, str] = NONE_KNOWN
+    ) -> dict[str, tuple[tuple[str, CopyState, str], ...]]:
         """Return by namespace the name, the state and the reason of each copy, as they are now."""
         with self._lock:
             records = list(self._records.items())
         return {
-            namespace: tuple((each.secret, each.now(hashes.get(each.secret)), each.reason) for each in standings)
+            namespace: tuple(
+                (each.secret, each.now(hashes.get(each.secret), last_good.get(each.secret)), each.reason)
+                for each in standings
+            )
             for namespace, standings in records
         }
 

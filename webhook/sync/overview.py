@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from webhook.core.actions import FindingReason
 from webhook.core.gates import decide_namespace
 from webhook.core.mistyped import mistyped_opt_in
 from webhook.core.model import Reason
@@ -21,7 +23,7 @@ from webhook.observe.page_data import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from webhook.kube.events import EventRecorder
     from webhook.observe.certificate_metrics import IssuedCertificateMetrics
@@ -46,6 +48,14 @@ _REASONS: Mapping[CopyState, str] = {
     CopyState.KEPT: PreviewReason.COPY_KEPT,
     CopyState.LEAVING: PreviewReason.COPY_NOT_WANTED,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Pull secrets whose copies cannot be written until a source is back, for copies that are there or are not."""
+
+    to_update: Collection[str]
+    to_create: Collection[str]
 
 
 def overview(
@@ -78,7 +88,10 @@ def overview(
 def _namespaces(loop: SyncLoop) -> Iterator[NamespaceView]:
     hashes = {name: content.hash for name, content in loop.sources.contents().items()}
     leading = loop.leading_for is not None
-    copies = loop.ledger.standings(hashes) if leading else {}
+    last_good = loop.sources.last_good_hashes()
+    copies = loop.ledger.standings(hashes, last_good) if leading else {}
+    # Of a pull secret that has no content, nothing is written until its source is back.
+    waiting = _Waiting(loop.sources.problems().keys(), loop.sources.problems().keys() - last_good.keys())
     failing = loop.ledger.failing() if leading else {}
     for name in sorted(loop.caches.namespaces.names()):
         namespace = loop.caches.namespaces.get(name)
@@ -88,10 +101,10 @@ def _namespaces(loop: SyncLoop) -> Iterator[NamespaceView]:
         there = tuple(CopyView(*standing) for standing in copies.get(name, ()))
         mistyped = mistyped_opt_in(namespace.labels, loop.configuration.opt_in)
         typed = "" if mistyped is None else "=".join(mistyped)
-        yield NamespaceView(name, *_state(there, reason, failing.get(name)), there, typed)
+        yield NamespaceView(name, *_state(there, reason, failing.get(name), waiting), there, typed)
 
 
-def _state(copies: tuple[CopyView, ...], reason: Reason, failure: Result | None) -> tuple[str, str]:
+def _state(copies: tuple[CopyView, ...], reason: Reason, failure: Result | None, waiting: _Waiting) -> tuple[str, str]:
     """Return the state of a namespace, and its reason id."""
     if failure is not None:
         return CopyState.FAILING, str(failure)
@@ -103,4 +116,10 @@ def _state(copies: tuple[CopyView, ...], reason: Reason, failure: Result | None)
         return NOT_SELECTED, reason
     if worst is CopyState.CURRENT:
         return worst, PreviewReason.COPY_CURRENT
-    return worst, _REASONS.get(worst) or next(copy.reason for copy in copies if copy.state is worst)
+    of_worst = [copy for copy in copies if copy.state is worst]
+    names = {copy.secret for copy in of_worst}
+    if worst is CopyState.STALE and names <= set(waiting.to_update):
+        return worst, PreviewReason.COPY_OUTDATED
+    if worst is CopyState.MISSING and names <= set(waiting.to_create):
+        return worst, FindingReason.SOURCE_UNAVAILABLE
+    return worst, _REASONS.get(worst) or of_worst[0].reason

@@ -193,6 +193,10 @@ class SourceBook:
         """Return the last content of each pull secret that has none now, if its sources are those that it had then."""
         return self._made.last_good
 
+    def last_good_hashes(self) -> Mapping[str, str]:
+        """Return the hash of each last good content, for pull secrets that have no content now."""
+        return {name: content.hash for name, content in self._made.last_good.items()}
+
     def usable_contents(self, has_copy: Callable[[str], bool]) -> tuple[Mapping[str, Content], Mapping[str, str]]:
         """Return the contents to make copies of in one namespace, and their hashes.
 

@@ -86,8 +86,9 @@ def _problems(
 
 def _pull_secrets(loop: SyncLoop, hashes: Mapping[str, str], examples: int) -> tuple[PullSecretStatus, ...]:
     configuration, problems = loop.configuration, loop.sources.problems()
-    counts = loop.ledger.counts(hashes) if loop.leading_for is not None else {}
-    named = _examples(loop, hashes, counts, examples)
+    last_good = loop.sources.last_good_hashes()
+    counts = loop.ledger.counts(hashes, last_good) if loop.leading_for is not None else {}
+    named = _examples(loop, hashes, last_good, counts, examples)
 
     def status(name: str, entry: PullSecret | None) -> PullSecretStatus:
         copies = {state: counts.get((name, state), 0) for state in CopyState}
@@ -109,12 +110,16 @@ def _pull_secrets(loop: SyncLoop, hashes: Mapping[str, str], examples: int) -> t
 
 
 def _examples(
-    loop: SyncLoop, hashes: Mapping[str, str], counts: Mapping[tuple[str, CopyState], int], limit: int
+    loop: SyncLoop,
+    hashes: Mapping[str, str],
+    last_good: Mapping[str, str],
+    counts: Mapping[tuple[str, CopyState], int],
+    limit: int,
 ) -> dict[str, list[CopyStatus]]:
     """Return up to ``limit`` copies of each state by pull secret; looks no further than it must."""
     missing = {key: min(number, limit) for key, number in counts.items() if key[1] is not CopyState.CURRENT}
     found: dict[str, list[CopyStatus]] = {}
-    for namespace, standing in loop.ledger.not_current(hashes) if any(missing.values()) else ():
+    for namespace, standing in loop.ledger.not_current(hashes, last_good) if any(missing.values()) else ():
         if missing.get((standing.secret, standing.state), 0) > 0:
             missing[standing.secret, standing.state] -= 1
             found.setdefault(standing.secret, []).append(CopyStatus(namespace, standing.state, standing.reason))

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
+from webhook.core.dockerconfig import content_hash
 from webhook.core.inject import References, Subject
 from webhook.core.model import Configuration, NameFilter, PullSecret
 from webhook.core.ownership import Mark
@@ -11,6 +14,7 @@ from webhook.core.preview.cluster import Forecaster
 from webhook.core.preview.secrets import Expected
 from webhook.core.selection import Namespace
 from webhook.core.state import Copy, NamespaceState, ServiceAccount
+from webhook.core.state_document import LastGood, SourceVersion
 
 if TYPE_CHECKING:
     from webhook.core.preview.row import Row
@@ -61,6 +65,24 @@ def test_a_copy_whose_source_cannot_be_used_is_kept_and_one_that_was_never_made_
     assert (kept.effect, kept.reason) == ("none", "copy-kept")
     assert kept.why == "kept with the last good content, because it does not exist"
     assert (missing.effect, missing.reason) == ("problem", "source-unavailable")
+
+
+def test_a_copy_that_does_not_hold_the_last_good_content_is_outdated_and_a_problem() -> None:
+    last_good = LastGood(b"{}", (SourceVersion("x", "u", "1"),), datetime(2026, 1, 2, 3, 4, tzinfo=UTC))
+    expected = {"pull": Expected(HASH), "late": Expected(problem="it does not exist", last_good=last_good)}
+    held = replace(copy("late"), content_hash=content_hash(b"{}"))
+
+    def late(each: Copy) -> Row:
+        state = NamespaceState(TEAM, {"pull": copy("pull"), "late": each}, ())
+        found = Forecaster(CONFIGURATION, expected, ()).of_namespace(state)
+        return next(row for row in found if row.title == "Secret/late")
+
+    outdated, kept = late(copy("late")), late(held)
+    assert (outdated.effect, outdated.reason) == ("problem", "copy-outdated")
+    assert outdated.why == (
+        "it does not hold the last good copy from 2026-01-02 03:04 UTC, and stays as it is, because it does not exist"
+    )
+    assert (kept.effect, kept.reason) == ("none", "copy-kept")
 
 
 def test_the_write_of_the_loop_passes_the_webhook_which_adds_what_has_no_copy() -> None:

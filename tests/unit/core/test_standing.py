@@ -31,6 +31,14 @@ def test_a_copy_is_current_as_long_as_its_content_is_that_of_the_sources() -> No
     assert each.now(None) is CopyState.KEPT
 
 
+def test_a_copy_is_kept_only_if_it_holds_the_last_good_content() -> None:
+    (each,), (missing,) = standing(COPY), standing()
+
+    assert each.now(None, "sha256:1") is CopyState.KEPT
+    assert each.now(None, "sha256:2") is CopyState.STALE
+    assert missing.now(None, "sha256:1") is CopyState.MISSING
+
+
 @pytest.mark.parametrize(
     ("change", "state"),
     [

@@ -83,6 +83,23 @@ def test_a_copy_is_kept_while_a_source_cannot_be_used_and_one_that_is_not_there_
     assert named == {"a": "kept", "b": "missing"}
 
 
+def test_a_copy_that_could_not_be_written_is_not_kept_when_its_source_goes_missing(ledger: Ledger) -> None:
+    last_good = {"pull": "sha256:1"}
+    ledger.record("a", [OLD])
+    ledger.copy_failed("a", "pull", Result.DENIED)
+    assert counts(ledger) == {"failing": 1}
+
+    ledger.record("a", [OLD])
+    ledger.record("b", [CURRENT])
+
+    assert ledger.counts({}, last_good) == {("pull", CopyState.STALE): 1, ("pull", CopyState.KEPT): 1}
+    assert {name: each.state for name, each in ledger.not_current({}, last_good)} == {
+        "a": CopyState.STALE,
+        "b": CopyState.KEPT,
+    }
+    assert [state for ((_, state, _),) in ledger.standings({}, last_good).values()] == ["stale", "kept"]
+
+
 def test_what_should_go_does_not_fail_to_be_written(ledger: Ledger) -> None:
     ledger.record("a", [LEAVING])
     ledger.copy_failed("a", "pull", Result.DENIED)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.exposition import series
 from tests.unit.fake_apiserver.faults import Answer
@@ -18,6 +18,7 @@ from tests.unit.sync.world import (
     OURS,
     RELEASE,
     docker_config,
+    edit_copy,
     put_account,
     put_namespace,
     put_source,
@@ -28,7 +29,10 @@ from webhook.core.contention import REFERENCES
 from webhook.core.credential import SourceReason
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.core.model import PullSecret
+from webhook.observe.certificate_metrics import IssuedCertificateMetrics
+from webhook.observe.health import Health
 from webhook.observe.sync_status import LeaderStatus, PullSecretStatus, SyncStatus
+from webhook.sync.overview import overview
 from webhook.sync.status import EXAMPLES, look
 
 if TYPE_CHECKING:
@@ -59,6 +63,13 @@ def numbers(status: SyncStatus, name: str = "pull") -> dict[str, int]:
 
 def named(status: SyncStatus, name: str = "pull") -> set[tuple[str, str, str]]:
     return {(each.namespace, str(each.state), each.reason) for each in secret(status, name).not_current}
+
+
+def reasons(running: Running) -> dict[str, tuple[str, str]]:
+    """Return by namespace the state and the reason on the status page, for those that have any copy to show."""
+    certificates = IssuedCertificateMetrics(CollectorRegistry())
+    page = overview(running.loop, status_of(running), Health(), running.recorder, certificates)
+    return {each.name: (str(each.state), str(each.reason)) for each in page.namespaces if each.copies}
 
 
 def as_metrics(status: SyncStatus) -> dict[str, float]:
@@ -205,6 +216,41 @@ def test_a_rotation_is_seen_at_once(api: FakeApiServer, busy: Running) -> None:
 
     until(lambda: numbers(status_of(busy)).keys() & {"stale", "failing"})
     assert numbers(status_of(busy)).get("current", 0) == 0
+
+
+def test_while_a_source_is_missing_copies_are_kept_outdated_or_missing(api: FakeApiServer, running: Running) -> None:
+    for name in ("a", "b"):
+        opt_in(api, name)
+    until(lambda: numbers(status_of(running)) == {"current": 2})
+    api.remove(f"/api/v1/namespaces/{RELEASE.namespace}/secrets/harbor")
+    until(lambda: numbers(status_of(running)) == {"kept": 2})
+    assert named(status_of(running)) == {("a", "kept", ""), ("b", "kept", "")}
+    assert status_of(running).failing_namespaces == 0
+
+    edit_copy(api, "b")
+    opt_in(api, "c")
+    running.loop.reconfigure(replace(CONFIGURATION, pull_secrets=SECRETS))
+
+    until(lambda: numbers(status_of(running)) == {"kept": 2, "stale": 1})
+    until(lambda: numbers(status_of(running), "waiting") == {"missing": 3})
+    running.metrics.follow_state(lambda: status_of(running, examples=0))
+    exported = series(generate_latest(running.metrics.registry).decode())
+    assert exported['pullsecrets_sync_copies{pull_secret="pull",state="kept"}'] == 2
+    assert exported['pullsecrets_sync_copies{pull_secret="pull",state="stale"}'] == 1
+    assert exported["pullsecrets_sync_failing_namespaces"] == 0
+
+
+def test_the_page_promises_no_write_that_waits_for_a_source(api: FakeApiServer, running: Running) -> None:
+    opt_in(api)
+    until(lambda: numbers(status_of(running)) == {"current": 1})
+    api.remove(f"/api/v1/namespaces/{RELEASE.namespace}/secrets/harbor")
+    until(lambda: reasons(running) == {"a": ("kept", "copy-kept")})
+
+    edit_copy(api, "a")
+    until(lambda: reasons(running) == {"a": ("stale", "copy-outdated")})
+
+    running.loop.reconfigure(replace(CONFIGURATION, pull_secrets=(PullSecret("waiting", ("absent",)),)))
+    until(lambda: reasons(running) == {"a": ("missing", "source-unavailable")})
 
 
 def test_lists_are_cut_and_their_numbers_are_not(api: FakeApiServer, client: Client) -> None:

@@ -94,7 +94,7 @@ def _outcome(
         return Effect.PROBLEM, finding, why
     copy = state.copies.get(entry.name)
     if finding is FindingReason.SOURCE_UNAVAILABLE and copy is not None and not copy.terminating:
-        return Effect.NONE, PreviewReason.COPY_KEPT, f"kept with the last good content, because {expected.problem}"
+        return _kept(copy, expected)
     if finding is FindingReason.SOURCE_UNAVAILABLE:
         return Effect.PROBLEM, finding, f"its sources cannot be copied now: {expected.problem}"
     write = next((write for write in plan.copies if write.name == entry.name), None)
@@ -109,6 +109,13 @@ def _outcome(
         return effect, reason, f"made of {last_good_copy(expected.last_good)}, because {expected.problem}"
     again = "anew, because its type or immutability forbids an update, " if write and write.replaces else ""
     return effect, reason, f"made {again}from {listed(entry.sources)}{f'; {expected.note}' if expected.note else ''}"
+
+
+def _kept(copy: Copy, expected: Expected) -> tuple[Effect, str, str]:
+    if expected.last_good is not None and copy.content_hash != content_hash(expected.last_good.payload):
+        why = f"it does not hold {last_good_copy(expected.last_good)}, and stays as it is, because {expected.problem}"
+        return Effect.PROBLEM, PreviewReason.COPY_OUTDATED, why
+    return Effect.NONE, PreviewReason.COPY_KEPT, f"kept with the last good content, because {expected.problem}"
 
 
 def last_good_copy(content: LastGood) -> str:

@@ -37,6 +37,7 @@ class PreviewReason(StrEnum):
     COPY_DUE = "copy-due"
     COPY_CURRENT = "copy-current"
     COPY_KEPT = "copy-kept"
+    COPY_OUTDATED = "copy-outdated"
     COPY_NOT_WANTED = "copy-not-wanted"
     COPY_NOT_SEEN = "copy-not-seen"
     POD_WITHOUT_REFERENCE = "pod-without-reference"

@@ -23,7 +23,7 @@ SHOWN = 5
 _SOURCES = frozenset(map(str, SourceReason))
 _SENTENCES = {
     "PSW050": "the copy {0} is not there",
-    "PSW051": "the copy {0} does not hold what its sources have now",
+    "PSW051": "the copy {0} does not hold what its sources have now, or had last",
     "PSW052": "the Secret {0} was not made by this release, and is in the copy's place",
     "PSW053": "the ServiceAccount {0} lacks a reference that is due",
     "PSW054": "{0} should have been taken away, or a reference in it",
@@ -75,6 +75,8 @@ def _code(row: Row) -> str:
         return "PSW054"
     if row.reason == FindingReason.COPY_CONFLICT and row.is_copy:
         return "PSW052"
+    if row.reason == PreviewReason.COPY_OUTDATED:
+        return "PSW051"
     if row.reason == FindingReason.SOURCE_UNAVAILABLE:
         return "PSW050" if row.is_copy else "PSW053"
     if row.reason == FindingReason.REFERENCE_REQUIRED:
