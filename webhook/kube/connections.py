@@ -113,14 +113,16 @@ class Connections:
             connection = self._waiting.get(thread)
             return connection is not None and connection.interrupt()
 
-    def break_silent(self, since: float, patience: float) -> int:
+    def break_silent(self, since: float, patience: float, spared: int | None = None) -> int:
         """Break what has not been heard of since then, be it idle or a watch; return how many that were.
 
-        A request that waits for its answer is given ``patience`` seconds from when it was sent.
+        A request that waits for its answer is given ``patience`` seconds from when it was sent; that of the thread
+        ``spared`` is left alone.
         """
         sent_before = self.clock() - patience
         with self._lock:
-            present = list(self._open)
+            left_alone = None if spared is None else self._waiting.get(spared)
+            present = [connection for connection in self._open if connection is not left_alone]
         return sum(connection.break_if_silent(since, sent_before) for connection in present)
 
 

@@ -7,7 +7,8 @@ within a second of its end.
 A request that got no answer in its time casts doubt on every connection that is older: a watch is silent while nothing
 happens, and just as silent when its peer is gone (an address that moved, a router that forgot its flows). With the
 next answer, those that have not been heard of since are broken, and watches resume where they were, which costs next to
-nothing. The renewals of the Lease every two seconds are the requests that find it out.
+nothing. The renewals of the Lease every two seconds are the requests that find it out. They may wait longer for their
+answer than that takes to doubt: a slow renewal goes on while the other connections are looked at.
 
 A write may also get no answer because an admission webhook is slow. So a write needs a second witness: it casts no
 doubt if any connection that was there when it was sent has been heard of since. That of the Lease is heard of every two
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -26,7 +28,7 @@ from webhook.errors import ApiError, Interrupted
 from webhook.kube.connections import Connections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from urllib3 import PoolManager
 
@@ -36,7 +38,10 @@ ASK_SECONDS = 1.0
 """Between two questions while nothing is answered, each without waiting for the one before."""
 
 PATIENCE_SECONDS = 2.5
-"""What a request may take before silence casts doubt on older connections: less than the shortest timeout of ours."""
+"""Seconds without an answer after which a request casts doubt on older connections."""
+
+SUSPECT_SECONDS = 0.25
+"""Between two looks at the connections on which a request still waits when the API server answers again."""
 
 LOOK_SECONDS = 0.1
 """How soon who waits for the end of an outage notices that it is not to wait any more."""
@@ -52,7 +57,10 @@ class Connectivity:
         self._lock = threading.Lock()
         self._lost_at: float | None = None
         self._doubted_at: float | None = None
-        self._look_again: tuple[float, float] | None = None
+        self._last_doubt = float("-inf")
+        self._expected: tuple[float, int] | None = None
+        self._spared: int | None = None
+        self._suspected: tuple[float, float] | None = None
         self._ask_at = 0.0
         self._well_until = 0.0
         self._up = threading.Event()
@@ -92,6 +100,21 @@ class Connectivity:
         while not (self._up.wait(LOOK_SECONDS) or stopping.is_set() or self._stopping.is_set()):
             meanwhile()
 
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """Cast doubt as soon as the request in the block has had no answer for :data:`PATIENCE_SECONDS`.
+
+        The request itself is left alone and goes on waiting. For one thread at a time.
+        """
+        with self._lock:
+            self._expected = self._clock() + PATIENCE_SECONDS, threading.get_ident()
+        self._wake.set()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._expected = self._spared = None
+
     def note(self, error: ApiError | None, started: float, *, may_be_held_up: bool = False) -> None:
         """Take the outcome of a request that was sent at ``started``; ``error`` is None for an answer 2xx.
 
@@ -114,8 +137,10 @@ class Connectivity:
             now = self._clock()
             seconds, self._lost_at = now - self._lost_at, None
             doubted_at, self._doubted_at = self._doubted_at, None
+            if self._spared == threading.get_ident():
+                doubted_at = None  # the doubt was about this very answer, which was only slow
             if doubted_at is not None:
-                self._look_again = (now + PATIENCE_SECONDS, doubted_at)
+                self._suspected = doubted_at, now + PATIENCE_SECONDS
             self._up.set()
         if doubted_at is not None:
             self._break_silent(doubted_at)
@@ -124,22 +149,30 @@ class Connectivity:
             log.info("api server answers again", after=round(seconds, 1))
 
     def _unanswered(self, started: float, *, silent: bool, may_be_held_up: bool) -> None:
-        casts_doubt = silent and self._clock() - started >= PATIENCE_SECONDS
+        # What was sent before the last doubt has been judged with it.
+        casts_doubt = silent and self._clock() - started >= PATIENCE_SECONDS and started > self._last_doubt
         if casts_doubt and may_be_held_up and self._connections.heard_since(started):
             return  # the API server is well, and so is the way to it: that request was held up by somebody else
         with self._lock:
             now = self._clock()
             if casts_doubt:
-                self._doubted_at = now
+                self._doubt(now, spared=None)
             elif now < self._well_until:
                 return  # the API server is well: that request has failed for a reason of its own
-            if self._lost_at is None:
-                self._lost_at = self._ask_at = now
-                self._up.clear()
+            self._lose(now)
         self._wake.set()
 
+    def _doubt(self, now: float, *, spared: int | None) -> None:
+        self._doubted_at = self._last_doubt = now
+        self._spared = spared
+
+    def _lose(self, now: float) -> None:
+        if self._lost_at is None:
+            self._lost_at = self._ask_at = now
+            self._up.clear()
+
     def _break_silent(self, since: float) -> None:
-        broken = self._connections.break_silent(since, PATIENCE_SECONDS)
+        broken = self._connections.break_silent(since, PATIENCE_SECONDS, self._spared)
         if broken:
             log.info("connections given up", count=broken, cause="silent since a request got no answer")
 
@@ -157,15 +190,19 @@ class Connectivity:
     def _look(self) -> None:
         with self._lock:
             now = self._clock()
+            if self._expected is not None and now >= self._expected[0]:
+                self._doubt(now, spared=self._expected[1])
+                self._lose(now)
+                self._expected = None
             asks = self._lost_at is not None and now >= self._ask_at
             if asks:
                 self._ask_at = now + ASK_SECONDS
-            again, since = self._look_again or (float("inf"), 0.0)
-            if now >= again:
-                self._look_again = None
-        if now >= again:
+            suspected = self._suspected
+            if suspected is not None and now >= suspected[1]:
+                self._suspected = None
+        if suspected is not None:
             # What was sent shortly before the answer, over a connection that is as dead as the others.
-            self._break_silent(since)
+            self._break_silent(suspected[0])
         if asks and not self._stopping.is_set():
             # A thread for each question: on a connection that leads nowhere one takes seconds to fail.
             threading.Thread(target=self._question, name="connectivity question", daemon=True).start()
@@ -173,7 +210,8 @@ class Connectivity:
     def _pause(self) -> float | None:
         with self._lock:
             due = [] if self._lost_at is None else [self._ask_at]
-            due += [] if self._look_again is None else [self._look_again[0]]
+            due += [] if self._suspected is None else [min(self._suspected[1], self._clock() + SUSPECT_SECONDS)]
+            due += [] if self._expected is None else [self._expected[0]]
             return max(0.0, min(due) - self._clock()) if due else None
 
     def _question(self) -> None:

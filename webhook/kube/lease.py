@@ -186,7 +186,8 @@ class LeaseElection:
     def _renew(self, lease: Lease) -> bool:
         """Renew in one request, so that it may take as long as the term allows; false if the Lease has changed."""
         try:
-            self._write(lease)
+            with self._client.connectivity.expecting():
+                self._write(lease)
         except (Conflict, NotFound):
             return False
         return True

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -377,3 +378,65 @@ def test_what_was_sent_just_before_the_answer_is_looked_at_again(
     asking.join(10.0)
     assert [type(error) for error in errors] == [ApiUnavailable]
     hang.lift()
+
+
+def test_a_request_that_is_expected_casts_doubt_while_it_waits_and_is_left_alone(
+    api: FakeApiServer, watching: Watching, connectivity: Connectivity
+) -> None:
+    watching.client._request_timeout = 30.0
+    hang = api.inject(Hang(), "get")
+    api.put("/api/v1/namespaces/a/serviceaccounts/missed")
+
+    def renew() -> None:
+        with suppress(ApiUnavailable), connectivity.expecting():
+            watching.client.get(SERVICE_ACCOUNTS, "default", "a")
+
+    renewing = threading.Thread(target=renew)
+    renewing.start()
+
+    until(lambda: "missed" in watching.accounts.names)
+    assert watching.restarts == ["ApiUnavailable"]
+    renewing.join(0.5)  # for longer than others are given
+    assert renewing.is_alive()
+    hang.lift()
+    renewing.join(10.0)
+
+
+def test_an_expected_answer_that_is_only_slow_breaks_nothing(
+    watching: Watching, connectivity: Connectivity, server: Server
+) -> None:
+    server.hangs.clear()  # the others are as slow
+
+    with connectivity.expecting():
+        until(lambda: server.asked)
+        connectivity.note(None, time.monotonic())
+
+    assert connectivity.is_up
+    assert watching.restarts == []
+
+
+def test_an_expected_answer_in_time_leaves_nothing_behind(connectivity: Connectivity, server: Server) -> None:
+    with connectivity.expecting():
+        connectivity.note(None, time.monotonic())
+    expired = time.monotonic() + 0.4
+
+    until(lambda: time.monotonic() > expired)
+
+    assert connectivity.is_up
+    assert server.asked == []
+
+
+def test_a_request_from_before_the_last_doubt_casts_no_second_one(
+    watching: Watching, connectivity: Connectivity, server: Server
+) -> None:
+    sent = time.monotonic()
+    until(lambda: time.monotonic() - sent > 0.3)
+    connectivity.note(NO_ANSWER, sent)
+    until(lambda: watching.restarts)
+    until(lambda: connectivity.is_up)
+
+    connectivity.note(NO_ANSWER, sent)
+
+    until(lambda: connectivity.is_up)
+    get(watching.client)
+    assert len(watching.restarts) == 1
