@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from tests.integration.commands import of_release
+from tests.integration.denier import denying_policy
 from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually
+from tests.integration.test_sync_state import await_kept
 from tests.integration.test_sync_status import copies, exported_copies, status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.cluster.processes import PullSecrets
 
 
 def test_copies_of_a_source_that_is_deleted_are_kept_everywhere(playground: Callable[..., Playground]) -> None:
@@ -80,3 +86,112 @@ def test_a_copy_that_is_not_the_last_good_content_is_outdated_and_one_that_never
     details = [each["detail"] for each in checks if each["code"] == "PSW051" and each["result"] == "finding"]
     assert [detail for detail in details if f"{outdated}/{COPY}" in detail]
     assert not [detail for detail in details if f"{kept}/{COPY}" in detail]
+
+
+def test_a_copy_that_missed_a_rotation_gets_the_last_good_content_and_each_surface_says_so(
+    playground: Callable[..., Playground],
+) -> None:
+    ours = playground()
+    ours.set_source("first")
+    sync = ours.installation.start_sync()
+    sync.wait_ready()
+    label = {"writes-of-secrets": ours.installation.release}
+    fine, denied = ours.namespace(selected=True), ours.namespace(selected=True, labels=label)
+    for team in (fine, denied):
+        ours.await_selected(team, "first")
+
+    with denying_policy(ours.cluster.api, f"deny-{ours.installation.release}", label, "Forbidden"):
+        eventually(lambda: _is_denied(ours, denied))
+        ours.set_source("second")
+        ours.await_selected(fine, "second")
+        eventually(lambda: copies(status(sync)), lambda seen: seen == {"current": 1, "failing": 1})
+        await_kept(ours, "second")
+        ours.delete(ours.installation.namespace, "secrets", SOURCE)
+        eventually(lambda: copies(status(sync)), lambda seen: seen == {"kept": 1, "failing": 1})
+        assert exported_copies(sync) == {"kept": 1, "failing": 1}
+        assert _on_page(sync, denied) == ["failing", "denied", f"{COPY}: failing"]
+        assert _on_page(sync, fine) == ["kept", "copy-kept", f"{COPY}: kept"]
+        assert _planned(ours) == {
+            (ours.installation.namespace, f"Secret/{SOURCE}", "problem", "source-absent"),
+            (ours.installation.namespace, f"PullSecret/{COPY}", "none", "copy-kept"),
+            (denied, f"Secret/{COPY}", "update", "copy-due"),
+        }
+        found = eventually(lambda: _copy_step(ours, denied), lambda seen: "CopyDenied" in seen["why"])
+        assert (found["result"], found["reason"]) == ("stop", "copy-due")
+        assert "does not hold the last good copy from" in found["why"]
+        assert [f"{denied}/{COPY}" in detail for detail in _findings(ours, "PSW051")] == [True]
+        assert ours.password_in_copy(denied) == "first"
+
+    eventually(lambda: ours.password_in_copy(denied), lambda seen: seen == "second")
+    eventually(lambda: copies(status(sync)), lambda seen: seen == {"kept": 2})
+    assert exported_copies(sync) == {"kept": 2}
+    assert _on_page(sync, denied) == ["kept", "copy-kept", f"{COPY}: kept"]
+    assert (denied, f"Secret/{COPY}", "update", "copy-due") not in _planned(ours)
+    assert _copy_step(ours, denied)["reason"] == "copy-kept"
+    assert _findings(ours, "PSW051") == []
+
+
+def test_a_leader_that_never_saw_the_source_brings_an_older_copy_up_to_date_and_touches_no_later_one(
+    playground: Callable[..., Playground],
+) -> None:
+    ours = playground()
+    ours.set_source("first")
+    sync = ours.installation.start_sync()
+    sync.wait_ready()
+    label = {"writes-of-secrets": ours.installation.release}
+    later, denied = ours.namespace(selected=True), ours.namespace(selected=True, labels=label)
+    for team in (later, denied):
+        ours.await_selected(team, "first")
+    with denying_policy(ours.cluster.api, f"deny-{ours.installation.release}", label, "Forbidden"):
+        eventually(lambda: _is_denied(ours, denied))
+        ours.set_source("second")
+        ours.await_selected(later, "second")
+        await_kept(ours, "second")
+        assert sync.stop() == 0
+    ours.delete(ours.installation.namespace, "secrets", SOURCE)
+    edit = {"data": dockerconfigjson("third")}
+    path = f"/api/v1/namespaces/{later}/secrets/{COPY}"
+    ours.cluster.api.call("PATCH", path, edit, "application/merge-patch+json")
+    assert "no replica of sync" in _copy_step(ours, denied)["why"]
+
+    sync = ours.installation.start_sync()
+    eventually(lambda: ours.password_in_copy(denied), lambda seen: seen == "second")
+    eventually(lambda: copies(status(sync)), lambda seen: seen == {"kept": 1, "stale": 1})
+    assert ours.password_in_copy(later) == "third"
+    assert (later, f"Secret/{COPY}", "problem", "copy-outdated") in _planned(ours)
+    assert _copy_step(ours, later)["reason"] == "copy-outdated"
+    assert _on_page(sync, later) == ["stale", "copy-outdated", f"{COPY}: stale"]
+
+
+def _is_denied(ours: Playground, namespace: str) -> bool:
+    """Whether the policy is in force."""
+    path = f"/api/v1/namespaces/{namespace}/secrets/{COPY}?dryRun=All"
+    return (
+        ours.cluster.api.request(
+            "PATCH", path, {"metadata": {"labels": {"x": "y"}}}, "application/merge-patch+json"
+        ).status
+        == HTTPStatus.FORBIDDEN
+    )
+
+
+def _on_page(sync: PullSecrets, namespace: str) -> list[str]:
+    """Return state, reason and copies of a namespace, as the status page shows them."""
+    code, page = sync.get("/")
+    assert code == 200
+    row = page.partition(f'<th scope="row">{namespace}</th>')[2].partition("</tr>")[0]
+    return re.findall(r">([^<>\s][^<>]*)<", row)
+
+
+def _planned(ours: Playground) -> set[tuple[str, ...]]:
+    rows = json.loads(of_release(ours, "plan", "-A", "-o", "json").out)["rows"]
+    return {(row["namespace"], row["object"], row["effect"], row["reason"]) for row in rows}
+
+
+def _copy_step(ours: Playground, namespace: str) -> dict[str, str]:
+    steps = json.loads(of_release(ours, "explain", f"ns/{namespace}", "-o", "json").out)["steps"]
+    return next(step for step in steps if step["gate"] == "copy")
+
+
+def _findings(ours: Playground, code: str) -> list[str]:
+    checks = json.loads(of_release(ours, "check", "-o", "json").out)["checks"]
+    return [each["detail"] for each in checks if (each["code"], each["result"]) == (code, "finding")]

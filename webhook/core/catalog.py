@@ -111,7 +111,7 @@ CATALOG: Mapping[str, ReasonText] = {
         "delete or rename it, or rename the pull secret",
     ),
     "source-unavailable": ReasonText(
-        "a source cannot be used: a copy that exists stays as it is, and a new one gets the last good content",
+        "a source cannot be used: copies keep or get the last good content; if there never was one, no copy is made",
         "see the reason of the source",
     ),
     "reference-required": ReasonText(
@@ -153,8 +153,10 @@ CATALOG: Mapping[str, ReasonText] = {
         "nothing for the copy; correct the source",
     ),
     "copy-outdated": ReasonText(
-        "a source cannot be used, and the copy does not hold the last good content: it was not written before",
-        "correct the source; `sync` writes the copy then",
+        "a source cannot be used; the copy was written after the last good content was made, and holds another one: it "
+        "stays as it is",
+        "correct the source, and `sync` writes the copy; or delete the copy, and `sync` makes it of the last good "
+        "content",
     ),
     "copy-not-wanted": ReasonText(
         "the copy would be deleted, after the references to it: its pull secret is retired, or its namespace is "

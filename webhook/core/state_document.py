@@ -25,6 +25,8 @@ from webhook.errors import SourceInvalid
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from webhook.core.state import Copy
+
 _Shape = TypeVar("_Shape")
 
 STATE_TYPE = "Opaque"
@@ -74,6 +76,17 @@ class LastGood:
             is_older(theirs.resource_version, ours.resource_version)
             for ours, theirs in zip(self.sources, other.sources, strict=False)
         )
+
+    def is_due(self, copy: Copy | None, content_hash: str) -> bool:
+        """Whether a copy must hold this content, which has the given hash, while a source cannot be used.
+
+        A copy that is missing must, and one that was last written before a source got the version that this content was
+        made of. Both are Secrets, so their resourceVersions can be compared. A copy that was written later may hold a
+        newer content that was never stored, so it stays as it is.
+        """
+        if copy is None or copy.content_hash == content_hash:
+            return True
+        return any(is_older(copy.resource_version, source.resource_version) for source in self.sources)
 
 
 class AcceptedConfiguration(msgspec.Struct, frozen=True):

@@ -33,8 +33,10 @@ def read_sources(reader: Reader, installed: Installed) -> Sources:
             outcome = source.problem or source.credentials
             if outcome is not None:
                 read[name] = outcome
-    usable = all(not isinstance(source, SourceInvalid) for source in read.values())
-    return Sources(read, {} if usable else read_state(reader, installed).last_good)
+    sources = Sources(read)
+    if not any(sources.expected(entry).problem for entry in installed.configuration.pull_secrets):
+        return sources
+    return Sources(read, read_state(reader, installed).last_good)
 
 
 def read_state(reader: Reader, installed: Installed) -> StateDocument:

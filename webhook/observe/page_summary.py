@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from webhook.observe.page_data import PageData
+    from webhook.observe.sync_status import SyncStatus
 
 WAITING_SECONDS = 60.0
 """A namespace that has been waiting for longer is worth a look: a write takes milliseconds."""
@@ -56,8 +57,7 @@ def _cluster(data: PageData) -> Iterator[_Item]:
     wrong = {state: sum(entry.copies.get(state, 0) for entry in status.pull_secrets) for state in CopyState}
     current, total = wrong[CopyState.CURRENT], sum(entry.selected_namespaces for entry in status.pull_secrets)
     kind = "bad" if any(wrong[state] for state in _WRONG) else "good" if current == total else "mind"
-    kept = f", {wrong[CopyState.KEPT]} kept with the last good content" if wrong[CopyState.KEPT] else ""
-    yield (kind, "Copies", f"{current} of {total} current{kept}")
+    yield (kind, "Copies", f"{current} of {total} current{''.join(_kept(status))}")
     if status.held_removals:
         text = f"the configuration would remove {status.held_removals} copies: correct it, or confirm it (Event)"
         yield ("bad", "Removals held", text)
@@ -69,6 +69,14 @@ def _cluster(data: PageData) -> Iterator[_Item]:
     contended = sum(status.contended_objects.values())
     if contended:
         yield ("mind", "Changed back by somebody", f"{contended} objects")
+
+
+def _kept(status: SyncStatus) -> Iterator[str]:
+    """Yield how many copies are kept, with the last good content or with one that is not known to be that."""
+    for known, holding in ((True, "with the last good content"), (False, "as they are")):
+        number = sum(entry.copies.get(CopyState.KEPT, 0) for entry in status.pull_secrets if entry.last_good is known)
+        if number:
+            yield f", {number} kept {holding}"
 
 
 def _certificate(data: PageData) -> Iterator[_Item]:

@@ -86,6 +86,8 @@ class PullSecretStatus(msgspec.Struct, frozen=True, rename="camel"):
     copies: dict[CopyState, int]
     not_current: tuple[CopyStatus, ...]
     """The first of each state."""
+    last_good: bool = False
+    """Whether there is a last good content that copies keep or get, while there is a problem."""
 
 
 class FailingStatus(msgspec.Struct, frozen=True, rename="camel"):

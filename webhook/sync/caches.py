@@ -127,10 +127,10 @@ class Caches:
             if copy is not None and known is not None and ownership_of(copy.mark, known.uid) is Ownership.OURS:
                 yield namespace
 
-    def has_copy(self, namespace: str, name: str) -> bool:
-        """Return whether a namespace has a Secret of a copy's name, whoever made it."""
+    def copy(self, namespace: str, name: str) -> Copy | None:
+        """Return the Secret of a copy's name in a namespace, whoever made it."""
         table = self._copies.get(name)
-        return table is not None and table.of_namespace(namespace).get(name) is not None
+        return None if table is None else table.of_namespace(namespace).get(name)
 
     def state_of(self, namespace: Namespace) -> NamespaceState:
         """Return what is known of a namespace, for a plan."""

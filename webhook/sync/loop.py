@@ -304,7 +304,7 @@ class SyncLoop:
         """Bring a namespace up to date; whether anything had to be written."""
         budget = Budget(lambda: self.queue.progress(name), lambda: self.queue.is_wanted_again(name))
         for attempt in range(1, CONFLICT_ATTEMPTS + 1):
-            contents, hashes = self.sources.usable_contents(partial(self.caches.has_copy, name))
+            contents, hashes = self.sources.usable_contents(partial(self.caches.copy, name))
             plan, again = self._planner.plan(name, self.configuration, hashes)
             if again:
                 self.queue.add_later(name, again)

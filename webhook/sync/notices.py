@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 TOLD_IN_THE_NAMESPACE = frozenset(FindingReason) - {FindingReason.SOURCE_UNAVAILABLE}
 """Findings that are reported in the namespace. A missing source is reported on the source itself, once."""
 
+_LAST_GOOD = "copies keep the last good content, if there ever was one"
+
 
 class Notices:
     """Remembers what has been told of each namespace, pull secret and source, and records what is new."""
@@ -199,7 +201,7 @@ class Notices:
             cause=str(source.problem),
         )
         reason = "SourceInvalid" if source.uid else "SourceMissing"
-        self._tell(about, reason, f"{source.problem}; copies stay as they are")
+        self._tell(about, reason, f"{source.problem}; {_LAST_GOOD}")
 
     def _entries(self, about: Reference, source: Source) -> None:
         """Record entries that are left out of the copies, and those that are copied with a warning."""
@@ -233,7 +235,7 @@ class Notices:
     def refused(self, secret: str, problem: SourceInvalid) -> None:
         """Record that no copy can be made of sources that can each be used."""
         log.warning("copy refused", secret=secret, reason=str(problem.reason), cause=str(problem))
-        message = f'pull secret "{secret}": {problem}; copies stay as they are'
+        message = f'pull secret "{secret}": {problem}; {_LAST_GOOD}'
         self._tell(_namespace(self._release.namespace), "CopyRefused", message)
 
     def forgotten(self, names: Sequence[str]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from webhook.core.actions import FindingReason
@@ -23,7 +23,7 @@ from webhook.observe.page_data import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from webhook.kube.events import EventRecorder
     from webhook.observe.certificate_metrics import IssuedCertificateMetrics
@@ -48,14 +48,11 @@ _REASONS: Mapping[CopyState, str] = {
     CopyState.KEPT: PreviewReason.COPY_KEPT,
     CopyState.LEAVING: PreviewReason.COPY_NOT_WANTED,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """Pull secrets whose copies cannot be written until a source is back, for copies that are there or are not."""
-
-    to_update: Collection[str]
-    to_create: Collection[str]
+_WAITING: Mapping[CopyState, str] = {
+    CopyState.MISSING: FindingReason.SOURCE_UNAVAILABLE,
+    CopyState.STALE: PreviewReason.COPY_OUTDATED,
+}
+"""Reasons of copies that are not written until a source can be used again."""
 
 
 def overview(
@@ -90,8 +87,6 @@ def _namespaces(loop: SyncLoop) -> Iterator[NamespaceView]:
     leading = loop.leading_for is not None
     last_good = loop.sources.last_good_hashes()
     copies = loop.ledger.standings(hashes, last_good) if leading else {}
-    # Of a pull secret that has no content, nothing is written until its source is back.
-    waiting = _Waiting(loop.sources.problems().keys(), loop.sources.problems().keys() - last_good.keys())
     failing = loop.ledger.failing() if leading else {}
     for name in sorted(loop.caches.namespaces.names()):
         namespace = loop.caches.namespaces.get(name)
@@ -101,11 +96,18 @@ def _namespaces(loop: SyncLoop) -> Iterator[NamespaceView]:
         there = tuple(CopyView(*standing) for standing in copies.get(name, ()))
         mistyped = mistyped_opt_in(namespace.labels, loop.configuration.opt_in)
         typed = "" if mistyped is None else "=".join(mistyped)
-        yield NamespaceView(name, *_state(there, reason, failing.get(name), waiting), there, typed)
+        yield NamespaceView(name, *_state(there, reason, failing.get(name), partial(_waits, loop, name)), there, typed)
 
 
-def _state(copies: tuple[CopyView, ...], reason: Reason, failure: Result | None, waiting: _Waiting) -> tuple[str, str]:
-    """Return the state of a namespace, and its reason id."""
+def _waits(loop: SyncLoop, namespace: str, pull_secret: str) -> bool:
+    """Return whether nothing is written to a copy until its sources can be used again."""
+    return loop.sources.is_waiting(pull_secret, loop.caches.copy(namespace, pull_secret))
+
+
+def _state(
+    copies: tuple[CopyView, ...], reason: Reason, failure: Result | None, waits: Callable[[str], bool]
+) -> tuple[str, str]:
+    """Return the state of a namespace, and its reason id; ``waits`` tells of a pull secret that no copy is written."""
     if failure is not None:
         return CopyState.FAILING, str(failure)
     states = {copy.state for copy in copies}
@@ -117,9 +119,6 @@ def _state(copies: tuple[CopyView, ...], reason: Reason, failure: Result | None,
     if worst is CopyState.CURRENT:
         return worst, PreviewReason.COPY_CURRENT
     of_worst = [copy for copy in copies if copy.state is worst]
-    names = {copy.secret for copy in of_worst}
-    if worst is CopyState.STALE and names <= set(waiting.to_update):
-        return worst, PreviewReason.COPY_OUTDATED
-    if worst is CopyState.MISSING and names <= set(waiting.to_create):
-        return worst, FindingReason.SOURCE_UNAVAILABLE
+    if worst in _WAITING and all(waits(copy.secret) for copy in of_worst):
+        return worst, _WAITING[worst]
     return worst, _REASONS.get(worst) or of_worst[0].reason

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from webhook.core.dockerconfig import Clash
     from webhook.core.model import Configuration, PullSecret
+    from webhook.core.state import Copy
     from webhook.sync.shapes import SecretObject
 
 
@@ -80,8 +81,8 @@ class SourceBook:
     A ``judge`` may take long, so versions of one source can be judged at the same time. Only the judgement of the
     version that arrived last counts: an older version never replaces a newer one, however late its judgement is.
 
-    Fail static: while any source of a pull secret is absent or invalid, there is no content, and copies that exist
-    are left as they are. New ones are made of the last good content: see :mod:`webhook.sync.state_keeper`.
+    Fail static: while any source of a pull secret is absent or invalid, there is no content. Copies that are missing or
+    older than the last good content are made of it: see :mod:`webhook.sync.state_keeper`. Others stay as they are.
     """
 
     def __init__(
@@ -197,16 +198,22 @@ class SourceBook:
         """Return the hash of each last good content, for pull secrets that have no content now."""
         return {name: content.hash for name, content in self._made.last_good.items()}
 
-    def usable_contents(self, has_copy: Callable[[str], bool]) -> tuple[Mapping[str, Content], Mapping[str, str]]:
-        """Return the contents to make copies of in one namespace, and their hashes.
+    def usable_contents(self, copy: Callable[[str], Copy | None]) -> tuple[Mapping[str, Content], Mapping[str, str]]:
+        """Return the contents to make copies of in one namespace, and their hashes; ``copy(name)`` is what is there.
 
-        While a source cannot be used, the last good content is for copies that are missing. Others stay as they are.
+        While a source cannot be used, only some copies are made of the last good content: see :meth:`LastGood.is_due`.
         """
         made = self._made
         if not made.last_good:
             return made.contents, made.hashes
-        contents = {name: content for name, content in made.last_good.items() if not has_copy(name)} | made.contents
+        due = {name: content for name, content in made.last_good.items() if made.is_due(name, copy(name))}
+        contents = due | made.contents
         return contents, {name: content.hash for name, content in contents.items()}
+
+    def is_waiting(self, name: str, copy: Copy | None) -> bool:
+        """Whether nothing is written to a copy of this pull secret until its sources can be used again."""
+        made = self._made
+        return name in made.problems and not (name in made.last_good and made.is_due(name, copy))
 
     def problems(self) -> Mapping[str, SourceInvalid]:
         """Return by pull secret why it has no content."""
@@ -261,6 +268,7 @@ class SourceBook:
         for name in made.problems:
             if (kept := self._last_good.get(name)) is not None:
                 made.last_good[name] = Content(kept.payload, content_hash(kept.payload))
+                made.kept[name] = kept
         return made
 
     def _remember(self, entry: PullSecret, sources: Sequence[Source], content: Content) -> None:
@@ -277,8 +285,14 @@ class _Made:
     contents: dict[str, Content] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     last_good: dict[str, Content] = field(default_factory=dict)
+    kept: dict[str, LastGood] = field(default_factory=dict)
+    """The same as ``last_good``, with the versions of its sources."""
     problems: dict[str, SourceInvalid] = field(default_factory=dict)
     refusals: dict[str, SourceInvalid] = field(default_factory=dict)
+
+    def is_due(self, name: str, copy: Copy | None) -> bool:
+        """Whether a copy must hold the last good content of a pull secret that has one."""
+        return self.kept[name].is_due(copy, self.last_good[name].hash)
 
 
 def _content(sources: list[Source]) -> Content:

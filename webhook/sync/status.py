@@ -101,6 +101,7 @@ def _pull_secrets(loop: SyncLoop, hashes: Mapping[str, str], examples: int) -> t
             selected_namespaces=sum(copies.values()) - copies[CopyState.LEAVING],
             copies=copies,
             not_current=tuple(named.get(name, ())),
+            last_good=name in last_good,
         )
 
     return (

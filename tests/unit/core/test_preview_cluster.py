@@ -63,7 +63,7 @@ def test_a_copy_whose_source_cannot_be_used_is_kept_and_one_that_was_never_made_
     (missing,) = (row for row in rows(copy("pull")) if row.title == "Secret/late")
 
     assert (kept.effect, kept.reason) == ("none", "copy-kept")
-    assert kept.why == "kept with the last good content, because it does not exist"
+    assert kept.why == "kept as it is, because it does not exist"
     assert (missing.effect, missing.reason) == ("problem", "source-unavailable")
 
 
@@ -77,7 +77,9 @@ def test_a_copy_that_does_not_hold_the_last_good_content_is_outdated_and_a_probl
         found = Forecaster(CONFIGURATION, expected, ()).of_namespace(state)
         return next(row for row in found if row.title == "Secret/late")
 
-    outdated, kept = late(copy("late")), late(held)
+    outdated, kept, older = late(copy("late")), late(held), late(replace(copy("late"), resource_version="0"))
+    assert (older.effect, older.reason) == ("update", "copy-due")
+    assert older.why == "made of the last good copy from 2026-01-02 03:04 UTC, because it does not exist"
     assert (outdated.effect, outdated.reason) == ("problem", "copy-outdated")
     assert outdated.why == (
         "it does not hold the last good copy from 2026-01-02 03:04 UTC, and stays as it is, because it does not exist"

@@ -10,6 +10,8 @@ import pytest
 from webhook.core import state_document
 from webhook.core.credential import Credential
 from webhook.core.dockerconfig import Credentials, render
+from webhook.core.ownership import Mark
+from webhook.core.state import Copy
 from webhook.core.state_document import LastGood, SourceVersion, StateDocument, decode_document, encode, update
 
 THEN = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -105,3 +107,17 @@ def test_what_does_not_fit_is_left_out_and_named_and_as_many_as_possible_are_kep
 @pytest.mark.parametrize(("ours", "theirs", "later"), [("9", "10", False), ("10", "9", True), ("9", "9", False)])
 def test_the_later_of_two_contents_is_told_by_the_versions_of_its_sources(ours: str, theirs: str, later: bool) -> None:
     assert last_good(version=ours).is_later(last_good(version=theirs)) is later
+
+
+@pytest.mark.parametrize(
+    ("copy", "due"),
+    [
+        (None, True),
+        (Copy("team", "pull", "uid", "6", Mark(), "sha256:other"), True),
+        (Copy("team", "pull", "uid", "8", Mark(), "sha256:other"), False),
+        (Copy("team", "pull", "uid", "8", Mark(), "sha256:same"), True),
+        (Copy("team", "pull", "uid", "", Mark(), "sha256:other"), False),
+    ],
+)
+def test_only_copies_that_are_provably_older_must_hold_the_last_good_content(copy: Copy | None, due: bool) -> None:
+    assert last_good(version="7").is_due(copy, "sha256:same") is due

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 
-from tests.unit.observe.statuses import STATUS, status
+from tests.unit.observe.statuses import PULL, STATUS, status
 from webhook.core.standing import CopyState
 from webhook.observe.page import PER_PAGE, render, wish_of
 from webhook.observe.page_data import (
@@ -245,3 +246,11 @@ def luminance(colour: str) -> float:
     channels = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
     linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_copies_are_kept_with_the_last_good_content_only_where_that_is_known() -> None:
+    kept = dict.fromkeys(CopyState, 0) | {CopyState.KEPT: 2}
+    known = msgspec.structs.replace(PULL, copies=kept, last_good=True)
+    unknown = msgspec.structs.replace(PULL, copies=kept, last_good=False)
+    data = replace(DATA, status=msgspec.structs.replace(STATUS, pull_secrets=(known, unknown)))
+    assert ", 2 kept with the last good content, 2 kept as they are" in page(data).words

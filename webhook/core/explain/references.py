@@ -11,7 +11,7 @@ from webhook.core.coverage import uncovered
 from webhook.core.explain.step import Step, Verdict
 from webhook.core.gates import decide
 from webhook.core.model import Reason
-from webhook.core.preview.copies import copy_rows
+from webhook.core.preview.copies import copy_rows, last_good_copy
 from webhook.core.preview.row import Effect, PreviewReason
 from webhook.core.text import listed
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from webhook.core.preview.row import Row
     from webhook.core.preview.world import World
     from webhook.core.state import NamespaceState
+    from webhook.core.state_document import LastGood
 
 _UNCOVERED_SHOWN = 3
 _NAMES_SHOWN = 5
@@ -71,19 +72,18 @@ def copy_step(world: World, namespace: str, pull_secret: str, writer: Writer, *,
     row = next((row for row in rows if row.title == f"Secret/{pull_secret}" and row.effect is not Effect.DELETE), None)
     if row is None:
         return None
-    last_good = world.expected[pull_secret].last_good
-    if row.effect is Effect.CREATE and exists and last_good is not None:
-        reason, why = FindingReason.SOURCE_UNAVAILABLE, f"the copy is not there yet; it is to be {row.why}"
-        return Step("copy", Verdict.STOP, why, reason, advice(reason), pull_secret)
-    return _copy_step(row, pull_secret, writer, exists=exists)
+    return _copy_step(row, pull_secret, writer, world.expected[pull_secret].last_good, exists=exists)
 
 
-def _copy_step(row: Row, pull_secret: str, writer: Writer, *, exists: bool) -> Step:
+def _copy_step(row: Row, pull_secret: str, writer: Writer, last_good: LastGood | None, *, exists: bool) -> Step:
     gate = "copy"
     if row.effect is Effect.PROBLEM:
         return Step(gate, Verdict.STOP, row.why, row.reason, advice(row.reason), pull_secret)
     if row.effect.is_change and exists:
-        lacking = "is not there yet" if row.effect is Effect.CREATE else "does not hold what its sources have now"
+        content = "what its sources have now" if last_good is None else last_good_copy(last_good)
+        lacking = "is not there yet" if row.effect is Effect.CREATE else f"does not hold {content}"
+        if last_good is not None:
+            lacking = f"{lacking}; it is to be {row.why}"
         return writer.due(gate, f"the copy {lacking}", PreviewReason.COPY_DUE, pull_secret)
     if row.effect is Effect.UNDECIDED:
         return Step(gate, Verdict.UNKNOWN, row.why, row.reason, advice(row.reason), pull_secret)

@@ -28,7 +28,7 @@ def hashes_for(expected: Mapping[str, Expected], copies: Mapping[str, Copy]) -> 
     """Return the content hashes to plan one namespace with.
 
     A content that is not known counts as what the copy has already: whether it would change cannot be told. While a
-    source cannot be used, a copy that is missing is made of the last good content.
+    source cannot be used, some copies are made of the last good content: see :meth:`LastGood.is_due`.
     """
     return {name: _hash(content, copies.get(name)) for name, content in expected.items()}
 
@@ -36,8 +36,9 @@ def hashes_for(expected: Mapping[str, Expected], copies: Mapping[str, Copy]) -> 
 def _hash(expected: Expected, copy: Copy | None) -> str | None:
     if expected.unseen:
         return copy.content_hash if copy is not None else HASH_OF_UNSEEN
-    if expected.last_good is not None and copy is None:
-        return content_hash(expected.last_good.payload)
+    if expected.last_good is not None:
+        last_good = content_hash(expected.last_good.payload)
+        return last_good if expected.last_good.is_due(copy, last_good) else None
     return expected.hash
 
 
@@ -94,7 +95,7 @@ def _outcome(
         return Effect.PROBLEM, finding, why
     copy = state.copies.get(entry.name)
     if finding is FindingReason.SOURCE_UNAVAILABLE and copy is not None and not copy.terminating:
-        return _kept(copy, expected)
+        return _left_alone(expected)
     if finding is FindingReason.SOURCE_UNAVAILABLE:
         return Effect.PROBLEM, finding, f"its sources cannot be copied now: {expected.problem}"
     write = next((write for write in plan.copies if write.name == entry.name), None)
@@ -105,17 +106,20 @@ def _outcome(
         reason = PreviewReason.COPY_DUE
     if expected.unseen:
         return effect, PreviewReason.SOURCE_NOT_SEEN, _unseen(expected.unseen)
+    if expected.last_good is not None and write is None:
+        return effect, PreviewReason.COPY_KEPT, f"kept with the last good content, because {expected.problem}"
     if expected.last_good is not None:
         return effect, reason, f"made of {last_good_copy(expected.last_good)}, because {expected.problem}"
     again = "anew, because its type or immutability forbids an update, " if write and write.replaces else ""
     return effect, reason, f"made {again}from {listed(entry.sources)}{f'; {expected.note}' if expected.note else ''}"
 
 
-def _kept(copy: Copy, expected: Expected) -> tuple[Effect, str, str]:
-    if expected.last_good is not None and copy.content_hash != content_hash(expected.last_good.payload):
+def _left_alone(expected: Expected) -> tuple[Effect, str, str]:
+    """Return what is said of a copy that stays as it is, whatever it holds."""
+    if expected.last_good is not None:
         why = f"it does not hold {last_good_copy(expected.last_good)}, and stays as it is, because {expected.problem}"
         return Effect.PROBLEM, PreviewReason.COPY_OUTDATED, why
-    return Effect.NONE, PreviewReason.COPY_KEPT, f"kept with the last good content, because {expected.problem}"
+    return Effect.NONE, PreviewReason.COPY_KEPT, f"kept as it is, because {expected.problem}"
 
 
 def last_good_copy(content: LastGood) -> str:
