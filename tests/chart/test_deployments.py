@@ -47,6 +47,7 @@ def test_the_sync_loop_runs_sync_with_its_flags_spelled_out() -> None:
         "--writes-per-second=1000",
         "--leader-elect",
         f"--lease-name={FULLNAME}-sync",
+        f"--config-map={FULLNAME}",
         f"--state-secret={FULLNAME}-state",
         f"--webhook-configuration={FULLNAME}",
         f"--tls-secret={FULLNAME}-tls",

@@ -50,6 +50,7 @@ def test_sync_has_exactly_the_rights_of_its_work() -> None:
             (None, core("secrets", [*READ, "create", "patch", "delete"], COPIES)),
             (None, {**OWN_CONFIGURATION, "verbs": [*READ, "patch"]}),
             (NAMESPACE, {**LEASE, "verbs": ["get", "create", "patch"]}),
+            (NAMESPACE, core("configmaps", ["get"], [FULLNAME])),
             (NAMESPACE, core("secrets", READ, ["harbor", "ghcr"])),
             (NAMESPACE, core("secrets", ["get", "create", "patch"], [f"{FULLNAME}-state"])),
             (NAMESPACE, core("secrets", [*READ, "create", "patch", "delete"], [f"{FULLNAME}-tls", f"{FULLNAME}-ca"])),
@@ -109,7 +110,7 @@ def test_where_somebody_else_keeps_the_certificate_sync_has_no_right_to_it(mode:
     rendered = render({**SAMPLE, **mode})
     rights = rendered.rights("sync")
     names = {name for _, rule in rights for name in rule.get("resourceNames", ())}
-    assert names == {*COPIES, "harbor", "ghcr", f"{FULLNAME}-sync", f"{FULLNAME}-state"}
+    assert names == {*COPIES, "harbor", "ghcr", FULLNAME, f"{FULLNAME}-sync", f"{FULLNAME}-state"}
     assert not [rule for _, rule in rights if rule["resources"] == ["mutatingwebhookconfigurations"]]
     taken = {name for _, rule in rendered.rights("cleanup") for name in rule.get("resourceNames", ())}
     assert taken == {*COPIES, FULLNAME, f"{FULLNAME}-sync", f"{FULLNAME}-state"}

@@ -104,6 +104,7 @@ class Installation:
             f"--namespace={self.namespace}",
             f"--release={self.release}",
             f"--lease-name={self.lease}",
+            f"--config-map={self.fullname}",
             f"--state-secret={self.state_secret}",
             *(issuing if mode == "self-managed" else ()),
         ]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Self, TypeVar
 
     from tests.cluster.cluster import Cluster
+    from tests.cluster.processes import PullSecrets
 
     T = TypeVar("T")
 
@@ -44,6 +45,15 @@ def eventually(look: Callable[[], T], holds: Callable[[T], bool] = bool, seconds
         if time.monotonic() > deadline:
             raise AssertionError(f"not seen within {seconds:.0f} s; last: {seen!r}")
         time.sleep(POLL_SECONDS)
+
+
+def detail(process: PullSecrets, check: str) -> str:
+    """Return the line of one check in the readiness report, empty while the port does not answer."""
+    try:
+        lines = process.get("/readyz?verbose")[1].splitlines()
+    except OSError:
+        return ""
+    return next((line for line in lines if line[3:].startswith(f"{check} ")), "")
 
 
 @dataclass(slots=True)

@@ -6,16 +6,19 @@ import signal
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.cluster.install import CONFIGURATION_KEY
+from tests.cluster.mounted import MountedConfigMap
 from tests.integration.estate import Estate, new_password
-from tests.integration.playground import COPY, SOURCE, Playground, eventually
+from tests.integration.playground import COPY, SOURCE, Playground, detail, eventually
 from tests.integration.remote import remote_sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.integration.faultlink import Request
     from tests.integration.remote import Remote
@@ -27,6 +30,9 @@ TERMINATED_SECONDS = 3.0
 """The same after SIGTERM, which gives the Lease away."""
 
 WORKERS = 4
+
+LOOKS = 3
+"""At the Lease, before a standby counts as one that does not take it."""
 
 REFUSED = (404, 409, 422)
 """The answers to a write whose precondition does not hold any more."""
@@ -40,11 +46,11 @@ def site(playground: Callable[..., Playground]) -> Playground:
 
 
 @contextmanager
-def leader_and_standby(site: Playground) -> Iterator[tuple[Remote, Remote]]:
+def leader_and_standby(site: Playground, *flags_of_standby: str) -> Iterator[tuple[Remote, Remote]]:
     workers = f"--workers={WORKERS}"
     with remote_sync(site, "sync-1", workers) as leader:
         eventually(lambda: leader.leads)
-        with remote_sync(site, "sync-2", workers) as standby:
+        with remote_sync(site, "sync-2", workers, *flags_of_standby) as standby:
             yield leader, standby
 
 
@@ -59,6 +65,22 @@ def of_copies(request: Request) -> bool:
 
 def of_the_lease(request: Request) -> bool:
     return "/leases/" in request.target
+
+
+def config_map(site: Playground) -> dict[str, Any]:
+    return site.get(site.installation.namespace, "configmaps", site.installation.fullname) or {}
+
+
+def revision_of(found: dict[str, Any]) -> tuple[str, str]:
+    return found["metadata"]["uid"], found["metadata"]["resourceVersion"]
+
+
+def configuration_on_the_lease(site: Playground) -> tuple[str, str]:
+    """Return UID and resourceVersion of the ConfigMap that the leader has noted."""
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{site.installation.namespace}/leases/{site.installation.lease}"
+    annotations = site.cluster.api.call("GET", path)["metadata"]["annotations"]
+    uid, version, _ = annotations["pullsecrets.webhook/configuration"].split("/")
+    return uid, version
 
 
 def audited(site: Playground, since: datetime) -> list[int]:
@@ -126,6 +148,41 @@ def test_a_standby_whose_source_watch_was_silent_never_writes_the_old_credential
             changed = {name for name, version in estate.versions().items() if before.get(name) != version}
         assert len([request for request in standby.writes(ended) if of_copies(request)]) == 1
         assert len(changed) == 1
+
+
+def test_a_standby_whose_configuration_file_is_older_does_not_lead_until_the_file_arrives(
+    site: Playground, tmp_path: Path
+) -> None:
+    """By its file, the namespace that the new configuration excludes would get copy and reference again."""
+    mounted = MountedConfigMap(tmp_path / "mounted", config_map(site)["data"])
+    with leader_and_standby(site, f"--config={mounted.directory / CONFIGURATION_KEY}") as (leader, standby):
+        password = new_password()
+        site.set_source(password)
+        excluded, other = site.namespace(selected=True), site.namespace(selected=True)
+        for namespace in (excluded, other):
+            site.await_selected(namespace, password)
+        site.installation.set_configuration(excludedNamespaces=[excluded])
+        site.await_left(excluded)
+        newer = config_map(site)
+        eventually(lambda: configuration_on_the_lease(site), lambda noted: noted == revision_of(newer))
+        leader.process.kill()
+        killed = time.monotonic()
+        site.delete(other, "secrets", COPY)
+
+        line = eventually(lambda: detail(standby.process, "configuration"), lambda line: "agrees with" in line)
+        assert f"ConfigMap {site.installation.namespace}/{site.installation.fullname}" in line
+        since = time.monotonic()
+        eventually(lambda: len([each for each in standby.proxy.since(since) if of_the_lease(each)]) >= LOOKS)
+        assert not standby.leads
+        assert standby.writes(killed) == []
+        assert standby.renewals(killed) == []
+
+        mounted.publish(newer["data"])
+        site.await_selected(other, password)
+        assert standby.leads
+        eventually(lambda: detail(standby.process, "configuration"), lambda line: line == "[+]configuration ok")
+        assert [request for request in standby.writes(killed) if f"/{excluded}/" in request.target] == []
+        assert configuration_on_the_lease(site) == revision_of(newer)
 
 
 def test_a_leader_that_was_suspended_past_its_lease_writes_nothing_when_it_resumes(site: Playground) -> None:

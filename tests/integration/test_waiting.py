@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tests.exposition import series
-from tests.integration.playground import COPY, SOURCE, eventually
+from tests.integration.playground import COPY, SOURCE, detail, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,15 +20,6 @@ if TYPE_CHECKING:
     Maker = Callable[..., Playground]
 
 RETRIES = 5
-
-
-def detail(process: PullSecrets, check: str) -> str:
-    """Return the line of one check in the readiness report, empty while the port does not answer."""
-    try:
-        lines = process.get("/readyz?verbose")[1].splitlines()
-    except OSError:
-        return ""
-    return next((line for line in lines if line[3:].startswith(f"{check} ")), "")
 
 
 def logged(process: PullSecrets, message: str) -> list[dict[str, Any]]:
@@ -103,6 +94,18 @@ def test_sync_names_a_right_that_it_lacks_once_and_goes_on_when_it_is_granted(pl
     eventually(lambda: detail(sync, "rights"), lambda line: line == "[+]rights ok")
     ours.await_selected(ours.namespace(selected=True), "first")
     eventually(lambda: logged(sync, "waiting is over"))
+
+
+def test_sync_without_the_right_to_its_config_map_says_so_and_goes_on_with_the_file(playground: Maker) -> None:
+    ours = playground()
+    ours.set_source("first")
+    own, name = ours.installation.namespace, ours.installation.fullname
+    with taken(ours, Rule("sync", "configmaps", ("get",), namespace=own, name=name)):
+        sync = ours.installation.start_sync("--log-format=json")
+        expected = f'[+]rights ok: the right to get configmaps "{name}" in {own}'
+        eventually(lambda: detail(sync, "rights"), lambda line: line == expected)
+        ours.await_selected(ours.namespace(selected=True), "first")
+        assert len(logged(sync, "configuration not compared")) == 1
 
 
 def test_sync_names_a_right_that_it_loses_later(playground: Maker) -> None:

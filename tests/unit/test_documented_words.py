@@ -15,6 +15,7 @@ from webhook.core.gates import GATES
 from webhook.core.model import DECLINE_ANNOTATION, DEFAULT_OPT_IN_LABEL
 from webhook.core.ownership import NAMESPACE_UID_LABEL, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL
 from webhook.core.preview.row import Effect
+from webhook.core.revision import REVISION_ANNOTATION
 from webhook.live.check.codes import TITLES
 from webhook.live.check.outcome import State
 from webhook.live.webhooks import MODE_ANNOTATION
@@ -50,7 +51,7 @@ def test_the_documented_labels_and_annotations_are_those_that_there_are() -> Non
     text = "".join(page.read_text() for page in PAGES)
     documented = set(re.findall(r"(?<![\w.])pullsecrets\.webhook/[a-z-]*[a-z](?!\w)", text))
     ours = {DEFAULT_OPT_IN_LABEL, DECLINE_ANNOTATION, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL, MODE_ANNOTATION}
-    ours |= {NAMESPACE_UID_LABEL, CONFIRM_ANNOTATION}
+    ours |= {NAMESPACE_UID_LABEL, CONFIRM_ANNOTATION, REVISION_ANNOTATION}
     assert documented == ours
 
 

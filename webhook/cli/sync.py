@@ -75,6 +75,15 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
         str,
         typer.Option("--lease-name", envvar="PULLSECRETS_LEASE_NAME", metavar="NAME", help="The Lease to hold."),
     ] = "pull-secret-webhook-sync",
+    config_map: Annotated[
+        str,
+        typer.Option(
+            "--config-map",
+            envvar="PULLSECRETS_CONFIG_MAP",
+            metavar="NAME",
+            help="The ConfigMap that --config is mounted from; a replica whose file differs from it does not lead.",
+        ),
+    ] = "",
     state_secret: Annotated[
         str,
         typer.Option(
@@ -173,6 +182,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             workers=workers,
             writes_per_second=writes_per_second,
             lease_name=lease_name if leader_elect else None,
+            config_map=config_map,
             state_secret=state_secret,
             certificates=certificates,
             lifetimes=lifetimes,

@@ -37,14 +37,17 @@ class ConfigurationFile:
     def __init__(self, path: Path, release_namespace: str) -> None:
         self.path = path
         self._release_namespace = release_namespace
-        self._digest = b""
+        self.digest = ""
+        """Of the content that was last taken or refused, when the callbacks have returned; see :func:`digest_of`."""
+
+        self._digest = ""
         self._current: Configuration | None = None
         self._failed_looks = 0
 
     def load(self) -> Configuration:
         """Return the configuration; UsageError when the file cannot be read or its document is not valid."""
         content = self._read()
-        self._digest = _digest(content)
+        self._digest = self.digest = digest_of(content)
         self._current = self._parse(content)
         return self._current
 
@@ -62,21 +65,28 @@ class ConfigurationFile:
         content that is not valid, and once when the file is gone.
         """
         while not stop.wait(interval):
-            self._look(on_change, on_invalid)
+            self.look(on_change, on_invalid)
 
-    def _look(self, on_change: Callable[[Configuration], None], on_invalid: Callable[[UsageError], None]) -> None:
+    def look(self, on_change: Callable[[Configuration], None], on_invalid: Callable[[UsageError], None]) -> None:
+        """Look at the file once; the callbacks are those of :meth:`watch`."""
         try:
             content = self._read()
         except UsageError as error:
             self._failed_looks += 1
             if self._failed_looks == LOOKS_BEFORE_ABSENT:
-                self._digest, self._current = b"", None
+                self._digest, self._current = "", None
                 on_invalid(error)
             return
         self._failed_looks = 0
-        if _digest(content) == self._digest:
+        if digest_of(content) == self._digest:
             return
-        self._digest = _digest(content)
+        self._digest = digest_of(content)
+        self._take(content, on_change, on_invalid)
+        self.digest = self._digest
+
+    def _take(
+        self, content: bytes, on_change: Callable[[Configuration], None], on_invalid: Callable[[UsageError], None]
+    ) -> None:
         try:
             configuration = self._parse(content)
         except UsageError as error:
@@ -111,5 +121,6 @@ def _text(content: bytes) -> str | None:
         return None
 
 
-def _digest(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()
+def digest_of(content: bytes) -> str:
+    """Return a digest of a document; of one that is too large, of as much as is read of it."""
+    return hashlib.sha256(content[: LARGEST_DOCUMENT + 1]).hexdigest()

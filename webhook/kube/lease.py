@@ -15,7 +15,7 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import structlog
@@ -25,7 +25,7 @@ from webhook.kube.resources import LEASES
 from webhook.kube.wire import ObjectMeta, decoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from webhook.kube.client import Client
 
@@ -76,10 +76,21 @@ def timestamp() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+class Candidacy(Protocol):
+    """Decides whether this process may take the Lease, and what it notes on it."""
+
+    def may_lead(self, noted: Mapping[str, str]) -> bool:
+        """Return whether to take the Lease; ``noted`` are its annotations. Not called for renewals."""
+
+    def annotations(self) -> Mapping[str, str]:
+        """Return the annotations that a leader writes with each renewal."""
+
+
 class LeaseElection:
     """Competes for one Lease, in a thread of its own, until stopped.
 
-    ``on_change(leading)`` is called from that thread when leadership is gained or lost.
+    ``on_change(leading)`` is called from that thread when leadership is gained or lost. A ``candidacy`` may leave the
+    Lease to others.
     """
 
     def __init__(
@@ -92,6 +103,7 @@ class LeaseElection:
         *,
         timing: Timing = Timing(),
         clock: Callable[[], float] = boot_time,
+        candidacy: Candidacy | None = None,
     ) -> None:
         self.identity = identity
         self._client = client
@@ -100,6 +112,10 @@ class LeaseElection:
         self._on_change = on_change
         self._timing = timing
         self._clock = clock
+        self._candidacy = candidacy
+        self.abstains = False
+        """Whether this process left the Lease to others when it could have taken it."""
+
         self._observed: Lease | None = None
         self._observed_at = 0.0
         self._leading_until = 0.0
@@ -180,8 +196,17 @@ class LeaseElection:
         lease = self._observed
         if lease is not None and not self._may_take(lease, now):
             self._leading_until = 0.0
+            self.abstains = False
+            return
+        self.abstains = not self.is_leading() and not self._may_lead(lease)
+        if self.abstains:
+            self._leading_until = 0.0
             return
         self._write(lease)
+
+    def _may_lead(self, lease: Lease | None) -> bool:
+        noted = lease.metadata.annotations if lease is not None else None
+        return self._candidacy is None or self._candidacy.may_lead(noted or {})
 
     def _renew(self, lease: Lease) -> bool:
         """Renew in one request, so that it may take as long as the term allows; false if the Lease has changed."""
@@ -240,14 +265,19 @@ class LeaseElection:
     def _create(self, spec: LeaseSpec) -> Lease:
         # Server-side apply, because RBAC can limit it to this name. A field manager of its own and no force: of several
         # candidates that all saw no Lease, one creates it and the others meet a conflict.
-        body = {"metadata": {"namespace": self._namespace, "name": self._name}, "spec": msgspec.to_builtins(spec)}
+        body = self._body({"namespace": self._namespace, "name": self._name}, spec)
         return decode_lease(self._client.apply(LEASES, body, field_manager=self.identity[-128:], force=False))
 
     def _update(self, lease: Lease, spec: LeaseSpec) -> Lease:
-        body = {"metadata": {"resourceVersion": lease.metadata.resource_version}, "spec": msgspec.to_builtins(spec)}
+        body = self._body({"resourceVersion": lease.metadata.resource_version}, spec)
         return decode_lease(
             self._client.merge_patch(LEASES, self._name, body, self._namespace, field_manager=self.identity[-128:])
         )
+
+    def _body(self, metadata: dict[str, Any], spec: LeaseSpec) -> dict[str, Any]:
+        noted = self._candidacy.annotations() if self._candidacy is not None else {}
+        annotations = {"annotations": dict(noted)} if noted else {}
+        return {"metadata": {**metadata, **annotations}, "spec": msgspec.to_builtins(spec)}
 
     def _release(self) -> None:
         if not self.is_leading():

@@ -54,6 +54,7 @@ class Collection:
 
 
 NAMESPACES = Resource("/api/v1", "Namespace", "namespaces")
+CONFIG_MAPS = Resource("/api/v1", "ConfigMap", "configmaps")
 PODS = Resource("/api/v1", "Pod", "pods")
 SECRETS = Resource("/api/v1", "Secret", "secrets")
 SERVICE_ACCOUNTS = Resource("/api/v1", "ServiceAccount", "serviceaccounts")

@@ -56,6 +56,13 @@ class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
     """How many objects are in the pages after this one; not told with a selector."""
 
 
+class ConfigMap(msgspec.Struct, frozen=True):
+    """A core/v1 ConfigMap."""
+
+    metadata: ObjectMeta
+    data: dict[str, str] = {}
+
+
 class Identity(msgspec.Struct, frozen=True):
     """What an answer is about: an object, or a Status that names one."""
 
@@ -129,5 +136,6 @@ def decoder(shape: Any) -> Callable[[bytes | msgspec.Raw], Any]:  # noqa: ANN401
 
 
 decode_bookmark: Callable[[bytes | msgspec.Raw], Bookmark] = decoder(Bookmark)
+decode_config_map: Callable[[bytes], ConfigMap] = decoder(ConfigMap)
 decode_identity: Callable[[bytes], Identity] = decoder(Identity)
 decode_event: Callable[[bytes | msgspec.Raw], WatchEvent] = decoder(WatchEvent)

@@ -5,36 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from webhook.config.document import parse
 from webhook.errors import ConfigurationAbsent, Forbidden, UsageError
-from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, Collection, Resource
-from webhook.kube.wire import ObjectMeta, decoder
+from webhook.kube.resources import CONFIG_MAPS, MUTATING_WEBHOOK_CONFIGURATIONS, Collection
+from webhook.kube.wire import ConfigMap, decode_config_map
 from webhook.live.webhooks import WebhookConfiguration
 from webhook.sync.release import Release
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from webhook.core.model import Configuration
     from webhook.live.reader import Reader
 
-CONFIG_MAPS = Resource("/api/v1", "ConfigMap", "configmaps")
 DOCUMENT_KEY = "config.yaml"
 _INSTANCE = "app.kubernetes.io/instance"
 
 _FLAGS = "name it with --release and --namespace, and its configuration with --config"
-
-
-class ConfigMap(msgspec.Struct, frozen=True):
-    """A core/v1 ConfigMap."""
-
-    metadata: ObjectMeta
-    data: dict[str, str] = {}
-
-
-_decode_config_map: Callable[[bytes], ConfigMap] = decoder(ConfigMap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +148,7 @@ def _installed(
 
 
 def _document(content: bytes | None, namespace: str) -> Configuration | None:
-    config_map = None if content is None else _decode_config_map(content)
+    config_map = None if content is None else decode_config_map(content)
     return None if config_map is None or DOCUMENT_KEY not in config_map.data else _parsed(config_map, namespace)
 
 

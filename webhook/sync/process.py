@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 from msgspec.json import encode
 
-from webhook.config.file import ConfigurationFile
+from webhook.config.file import LOOK_SECONDS, ConfigurationFile
 from webhook.errors import ApiError, Forbidden, UsageError
 from webhook.kube.connect import connect
 from webhook.kube.connectivity import Connectivity
@@ -25,6 +25,7 @@ from webhook.observe.sync_metrics import SyncMetrics
 from webhook.observe.sync_status import LeaderStatus
 from webhook.observe.threads import Threads
 from webhook.observe.waiting import Waiting
+from webhook.sync.configuration_check import ConfigurationCheck
 from webhook.sync.loop import SyncLoop
 from webhook.sync.overview import overview
 from webhook.sync.pace import Pace
@@ -76,11 +77,11 @@ def run(settings: Settings) -> None:
             rights=rights,
         )
         _probe(client)
-        process = _Process(settings, configuration, client, metrics, pace, rights)
+        process = _Process(settings, file, configuration, client, metrics, pace, rights)
         with in_background(lambda: process.ops(bound), "ops", asked=bound):
             port = bound.getsockname()[1]
             log.info("started", api_server=client.host, metrics_port=port, workers=settings.workers)
-            process.run_until_signalled(file)
+            process.run_until_signalled()
     log.info("stopped")
 
 
@@ -100,6 +101,7 @@ class _Process:
     def __init__(
         self,
         settings: Settings,
+        file: ConfigurationFile,
         configuration: Configuration,
         client: Client,
         metrics: SyncMetrics,
@@ -107,6 +109,7 @@ class _Process:
         rights: MissingRights,
     ) -> None:
         self._settings = settings
+        self._file = file
         self._rights = rights
         self._configuration_problem = ""
         self._metrics = metrics
@@ -116,6 +119,7 @@ class _Process:
         self.alive = Health("livez")
         self._stopping = threading.Event()
         self._recorder = EventRecorder(client, pace=pace.wait)
+        self._configuration_check: ConfigurationCheck | None = None
         self._election = self._make_election(settings)
         self._logins = _make_logins() if settings.login_seconds is not None else None
         self._loop = SyncLoop(
@@ -147,13 +151,13 @@ class _Process:
         )
         return look(self._loop, self._settings.release, leader, self._pace.paused_seconds, examples)
 
-    def run_until_signalled(self, file: ConfigurationFile) -> None:
+    def run_until_signalled(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
         self._connectivity.start(self._make_question())
         self._recorder.start()
         self._loop.start(self._settings.workers)
-        self._threads.start(lambda: file.watch(self._accept, self._refuse, self._stopping), "configuration")
+        self._threads.start(self._watch_configuration, "configuration")
         if self._logins is not None:
             self._threads.start(lambda: self._try_logins(self._logins), "logins")
         if self._election is None:
@@ -231,8 +235,12 @@ class _Process:
             request_timeout=LEASE_REQUEST_SECONDS,
             rights=self._rights,
         )
-        identity = f"{socket.gethostname()}_{uuid.uuid4()}"
-        return LeaseElection(client, settings.release.namespace, settings.lease_name, identity, self._lead)
+        identity, namespace = f"{socket.gethostname()}_{uuid.uuid4()}", settings.release.namespace
+        if settings.config_map:
+            self._configuration_check = ConfigurationCheck(client, namespace, settings.config_map, self._file)
+        return LeaseElection(
+            client, namespace, settings.lease_name, identity, self._lead, candidacy=self._configuration_check
+        )
 
     def _may_write(self) -> bool:
         return self._pace.may_write(self._leads)
@@ -244,6 +252,14 @@ class _Process:
         self._loop.lead(leading)
         if self._certificates is not None:
             self._certificates.lead(leading)
+
+    def _watch_configuration(self) -> None:
+        file, check = self._file, self._configuration_check
+        while not self._stopping.wait(LOOK_SECONDS):
+            before = file.digest
+            file.look(self._accept, self._refuse)
+            if check is not None and file.digest != before:
+                check.file_changed()
 
     def _accept(self, configuration: Configuration) -> None:
         log.info("configuration accepted", pull_secrets=[entry.name for entry in configuration.pull_secrets])
@@ -274,7 +290,7 @@ class _Process:
         waiting.follow("rights", self._rights.sentences, check("rights"))
         waiting.follow("sources", self._missing_sources, check("sources"))
         waiting.follow("lease", self._unusable_lease, check("lease"))
-        waiting.follow("configuration", self._refused_configuration, check("configuration"))
+        waiting.follow("configuration", self._awaited_configuration, check("configuration"))
         return waiting
 
     def _missing_sources(self) -> list[str]:
@@ -288,9 +304,12 @@ class _Process:
         lease = f"{self._settings.release.namespace}/{self._settings.lease_name}"
         return [f"Lease {lease} that can be read and written: {election.problem}"]
 
-    def _refused_configuration(self) -> list[str]:
-        problem = self._configuration_problem
-        return [f"a valid configuration: {problem}"] if problem else []
+    def _awaited_configuration(self) -> list[str]:
+        problem, check, election = self._configuration_problem, self._configuration_check, self._election
+        awaited = [problem and f"a valid configuration: {problem}"]
+        if check is not None and election is not None and election.abstains:
+            awaited.append(check.awaited)
+        return [each for each in awaited if each]
 
     def _watch_health(self, waiting: Waiting) -> None:
         check = self.health.check("caches")

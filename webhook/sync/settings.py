@@ -25,6 +25,8 @@ class Settings:
     writes_per_second: int
     lease_name: str | None
     """None runs without an election: this process is the only one."""
+    config_map: str
+    """The ConfigMap of the release namespace that the configuration file is mounted from; empty for none."""
     state_secret: str
     """The Secret of the release namespace that keeps the last good contents."""
     certificates: CertificateNames | None

@@ -12,10 +12,11 @@ from webhook.errors import ApiUnavailable, Conflict
 from webhook.kube.lease import LeaseElection, Timing, boot_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from tests.unit.fake_apiserver.server import FakeApiServer
     from webhook.kube.client import Client
+    from webhook.kube.lease import Candidacy
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/system/leases/sync"
 TIMING = Timing(duration=15.0, renew_deadline=10.0, retry_period=2.0)
@@ -35,10 +36,17 @@ class Clock:
 class Candidate:
     """One competitor, whose attempts the test makes by hand, or a thread in earnest."""
 
-    def __init__(self, client: Client, identity: str, clock: Callable[[], float], timing: Timing = TIMING) -> None:
+    def __init__(
+        self,
+        client: Client,
+        identity: str,
+        clock: Callable[[], float],
+        timing: Timing = TIMING,
+        candidacy: Candidacy | None = None,
+    ) -> None:
         self.changes: list[bool] = []
         self.election = LeaseElection(
-            client, "system", "sync", identity, self.changes.append, timing=timing, clock=clock
+            client, "system", "sync", identity, self.changes.append, timing=timing, clock=clock, candidacy=candidacy
         )
 
     def attempt(self) -> bool:
@@ -466,3 +474,57 @@ def test_during_an_outage_the_lease_is_not_asked_for_and_its_loss_is_announced_i
 
 def test_the_clock_of_an_election_never_goes_back() -> None:
     assert boot_time() <= boot_time()
+
+
+class Hesitant:
+    """A candidacy that refuses until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.willing = False
+        self.noted: list[dict[str, str]] = []
+
+    def may_lead(self, noted: Mapping[str, str]) -> bool:
+        self.noted.append(dict(noted))
+        return self.willing
+
+    def annotations(self) -> Mapping[str, str]:
+        return {"pullsecrets.webhook/configuration": "mine"}
+
+
+def test_a_candidate_that_must_not_lead_leaves_the_lease_to_others(
+    api: FakeApiServer, client: Client, clock: Clock
+) -> None:
+    candidacy = Hesitant()
+    hesitant = Candidate(client, "one", clock, candidacy=candidacy)
+
+    assert not hesitant.attempt()
+    assert hesitant.election.abstains
+    assert api.read(LEASE) is None
+
+    other = Candidate(client, "two", clock)
+    assert other.attempt()
+    assert not hesitant.attempt()
+    assert not hesitant.election.abstains  # another leads: there is nothing to abstain from
+
+    clock.now += TIMING.duration
+    assert not hesitant.attempt()
+    assert hesitant.election.abstains
+    candidacy.willing = True
+    assert hesitant.attempt()
+    assert not hesitant.election.abstains
+    assert (api.read(LEASE) or {})["metadata"]["annotations"] == candidacy.annotations()
+
+
+def test_a_renewal_does_not_ask_again_whether_to_lead(client: Client, clock: Clock) -> None:
+    candidacy = Hesitant()
+    candidacy.willing = True
+    leader = Candidate(client, "one", clock, candidacy=candidacy)
+    assert leader.attempt()
+    candidacy.willing = False
+    clock.now += 2.0
+    assert leader.attempt()
+    assert len(candidacy.noted) == 1
+    # Its own term has ended, so another replica may have led since.
+    clock.now += TIMING.duration
+    assert not leader.attempt()
+    assert candidacy.noted[-1] == candidacy.annotations()

@@ -1,0 +1,39 @@
+"""Name a version of the configuration, so that a replica can see that it is behind.
+
+The leader notes the revision on its Lease. A candidate compares it with what it reads: an older version of the same
+ConfigMap comes from an API server that is behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from webhook.core.versions import is_older
+
+REVISION_ANNOTATION = "pullsecrets.webhook/configuration"
+"""On the Lease: the revision of the configuration that the leader has in force."""
+
+_PARTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One version of the ConfigMap: its UID and resourceVersion, and the digest of its document."""
+
+    uid: str
+    resource_version: str
+    digest: str
+
+    def __str__(self) -> str:
+        """Return the value of the annotation."""
+        return f"{self.uid}/{self.resource_version}/{self.digest}"
+
+    def is_older_than(self, other: Revision | None) -> bool:
+        """Whether this is an older version of the same object; a recreated ConfigMap is another object."""
+        return other is not None and self.uid == other.uid and is_older(self.resource_version, other.resource_version)
+
+
+def parse_revision(text: str) -> Revision | None:
+    """Return the revision in an annotation; None where there is none, or somebody has written something else."""
+    parts = text.split("/")
+    return Revision(*parts) if len(parts) == _PARTS and all(parts) else None

@@ -1,0 +1,130 @@
+"""Keep a replica from leading while its configuration file is older than the ConfigMap.
+
+The kubelet updates a mounted ConfigMap up to two minutes late, on one node later than on another. A replica with the
+older file would undo what the previous leader has done. So before it takes the Lease, a replica reads the ConfigMap by
+name. If its file differs, it leaves the Lease to others and looks again.
+
+The read comes before the Lease is taken, which fails if another replica has led in between. So no configuration that a
+previous leader had in force is newer than what was read.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from webhook.config.file import digest_of
+from webhook.core.revision import REVISION_ANNOTATION, Revision, parse_revision
+from webhook.errors import ApiError, Forbidden, NotFound
+from webhook.kube.resources import CONFIG_MAPS
+from webhook.kube.wire import decode_config_map
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from webhook.config.file import ConfigurationFile
+    from webhook.kube.client import Client
+
+log = structlog.get_logger(__name__)
+
+PATIENCE_SECONDS = 30.0
+"""How long a ConfigMap that cannot be read, or an answer that is too old, keeps a replica from leading."""
+
+
+class ConfigurationCheck:
+    """Compares the configuration file with the ConfigMap ``name`` of the release namespace."""
+
+    def __init__(
+        self,
+        client: Client,
+        namespace: str,
+        name: str,
+        file: ConfigurationFile,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.awaited = ""
+        """What keeps this replica from taking the Lease, by the last answer of :meth:`may_lead`."""
+
+        self._client = client
+        self._namespace = namespace
+        self._name = name
+        self._file = file
+        self._clock = clock
+        self._in_force: Revision | None = None
+        self._undecided_since: float | None = None
+        self._reported = ""
+
+    def may_lead(self, noted: Mapping[str, str]) -> bool:
+        """Whether the file agrees with the ConfigMap; ``noted`` are the annotations of the Lease.
+
+        A ConfigMap that does not exist, that lacks the file, or that must not be read cannot keep a replica from
+        leading. One that cannot be read for another reason does so for :data:`PATIENCE_SECONDS`.
+        """
+        self.awaited = self._obstacle(parse_revision(noted.get(REVISION_ANNOTATION, "")))
+        return not self.awaited
+
+    def annotations(self) -> Mapping[str, str]:
+        """Return what the leader notes on its Lease."""
+        return {} if self._in_force is None else {REVISION_ANNOTATION: str(self._in_force)}
+
+    def file_changed(self) -> None:
+        """Note the revision of a file that has changed, if the ConfigMap can be read and agrees with it."""
+        try:
+            current = self._read()
+        except ApiError as error:
+            log.info("configuration revision not read", cause=str(error))
+            return
+        if current is not None and current.digest == self._file.digest:
+            self._in_force = current
+
+    @property
+    def _where(self) -> str:
+        return f"ConfigMap {self._namespace}/{self._name}"
+
+    def _obstacle(self, noted: Revision | None) -> str:
+        """Return what is in the way of leading; empty for nothing."""
+        try:
+            current = self._read()
+        except (Forbidden, NotFound) as error:
+            self._report("configuration not compared", str(error))
+            return ""
+        except ApiError as error:
+            return self._undecided(str(error))
+        if current is None:
+            self._report("configuration not compared", f"{self._where} has no key {self._file.path.name}")
+            return ""
+        if current.is_older_than(noted):
+            return self._undecided("the API server returned an older version than the previous leader had")
+        self._undecided_since = None
+        if current.digest != self._file.digest:
+            awaited = f"a configuration file {self._file.path} that agrees with {self._where}"
+            self._report("lease left to others", f"this replica waits for {awaited}")
+            return f"{awaited}: the kubelet updates it within about two minutes"
+        self._in_force, self._reported = current, ""
+        return ""
+
+    def _read(self) -> Revision | None:
+        """Return the revision of the ConfigMap; None if it does not have the file."""
+        found = decode_config_map(self._client.get(CONFIG_MAPS, self._name, self._namespace))
+        document = found.data.get(self._file.path.name)
+        if document is None:
+            return None
+        return Revision(found.metadata.uid, found.metadata.resource_version, digest_of(document.encode()))
+
+    def _undecided(self, cause: str) -> str:
+        """Return the obstacle where nothing can be compared, for as long as that has some patience."""
+        now = self._clock()
+        if self._undecided_since is None or now - self._undecided_since > 2 * PATIENCE_SECONDS:
+            self._undecided_since = now  # not an earlier takeover, which another replica won
+        if now - self._undecided_since >= PATIENCE_SECONDS:
+            self._report("configuration not compared", cause)
+            return ""
+        return f"the current {self._where}: {cause}"
+
+    def _report(self, message: str, cause: str) -> None:
+        """Log something once, until it is something else."""
+        if self._reported != cause:
+            log.warning(message, cause=cause)
+        self._reported = cause
