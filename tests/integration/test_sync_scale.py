@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 NAMESPACES = 40
 WORKERS = 16
-ONCE = {"get /version", "get leases", "apply leases", "patch leases"}
-"""What does not depend on the number of namespaces: the first question, and the Lease."""
+ONCE = {"get /version", "get configmaps", "get leases", "apply leases", "patch leases"}
+"""What does not depend on the number of namespaces: the first question, the ConfigMap, and the Lease."""
 
 
 @pytest.fixture(scope="module")
