@@ -427,7 +427,7 @@ def test_an_expected_answer_in_time_leaves_nothing_behind(connectivity: Connecti
 
 
 def test_a_request_from_before_the_last_doubt_casts_no_second_one(
-    watching: Watching, connectivity: Connectivity, server: Server
+    watching: Watching, connectivity: Connectivity
 ) -> None:
     sent = time.monotonic()
     until(lambda: time.monotonic() - sent > 0.3)
