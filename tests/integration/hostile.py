@@ -7,6 +7,7 @@ it is cut off, and minds no error: being cut off is what it is for.
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 import socket
 import ssl
@@ -59,6 +60,7 @@ class Target:
             yield connection
 
 
+@functools.cache  # to make one takes longer than a handshake, and 2,500 sessions have to be open within 120 s
 def _context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
