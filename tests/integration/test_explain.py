@@ -94,9 +94,9 @@ def test_a_foreign_secret_a_missing_source_and_a_lost_webhook_are_named(
     ours.delete(team, "secrets", COPY)
     ours.create(team, "serviceaccounts", service_account("late"))
     assert results(explained(ours, "sa/late", team))["reference"] == ("stop", "reference-due")
-    found = explained(ours, f"ns/{team}", team)
-    assert found["stoppedBy"] == "copy-due"
-    why = next(each["why"] for each in found["steps"] if each["gate"] == "copy")
+    explanation = explained(ours, f"ns/{team}", team)
+    assert explanation["stoppedBy"] == "copy-due"
+    why = next(each["why"] for each in explanation["steps"] if each["gate"] == "copy")
     assert "made of the last good copy" in why
     assert "no replica of sync holds the Lease" in why
 

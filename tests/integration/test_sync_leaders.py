@@ -179,7 +179,7 @@ def test_a_standby_whose_configuration_file_is_older_does_not_lead_until_the_fil
 
         mounted.publish(newer["data"])
         site.await_selected(other, password)
-        assert standby.leads
+        eventually(lambda: standby.leads)
         eventually(lambda: detail(standby.process, "configuration"), lambda line: line == "[+]configuration ok")
         assert [request for request in standby.writes(killed) if f"/{excluded}/" in request.target] == []
         assert configuration_on_the_lease(site) == revision_of(newer)

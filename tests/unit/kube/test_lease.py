@@ -497,21 +497,18 @@ def test_a_candidate_that_must_not_lead_leaves_the_lease_to_others(
     candidacy = Hesitant()
     hesitant = Candidate(client, "one", clock, candidacy=candidacy)
 
-    assert not hesitant.attempt()
-    assert hesitant.election.abstains
+    assert (hesitant.attempt(), hesitant.election.abstains) == (False, True)
     assert api.read(LEASE) is None
 
     other = Candidate(client, "two", clock)
     assert other.attempt()
-    assert not hesitant.attempt()
-    assert not hesitant.election.abstains  # another leads: there is nothing to abstain from
+    # Another replica leads: there is nothing to abstain from.
+    assert (hesitant.attempt(), hesitant.election.abstains) == (False, False)
 
     clock.now += TIMING.duration
-    assert not hesitant.attempt()
-    assert hesitant.election.abstains
+    assert (hesitant.attempt(), hesitant.election.abstains) == (False, True)
     candidacy.willing = True
-    assert hesitant.attempt()
-    assert not hesitant.election.abstains
+    assert (hesitant.attempt(), hesitant.election.abstains) == (True, False)
     assert (api.read(LEASE) or {})["metadata"]["annotations"] == candidacy.annotations()
 
 
