@@ -1,7 +1,7 @@
-"""Certificates of the webhook: issued, judged, rotated and reloaded.
+"""Issue, check, rotate and reload the certificates of the webhook.
 
-``authority`` issues, ``validity`` judges a pair, ``verify`` judges a chain, ``bundle`` holds what the API server
-trusts, ``rotation`` decides what to do next: pure, with the time passed in. ``reload`` and ``files`` touch the process:
-the live TLS context, and the files that a certificate may come from. Only this package knows cryptography; nothing here
-knows Kubernetes' API.
+``authority`` issues certificates, ``validity`` checks a pair, ``verify`` checks a chain. ``bundle`` holds the
+certificates that the API server trusts. ``rotation`` decides the next step; it is pure and the time is passed in.
+``reload`` replaces the certificate in the live TLS context. ``files`` reads certificates from files. Only this package
+imports ``cryptography``; it does not use the Kubernetes API.
 """

@@ -1,9 +1,13 @@
-"""The certificate authority and the serving certificates that it issues.
+"""Issue certificate authorities and serving certificates.
 
-The contract, RFC 5280 and what Go's crypto/x509 checks: EC P-256 keys; the CA with critical basicConstraints (path
-length 0) and keyUsage (keyCertSign, cRLSign), the leaf with critical keyUsage (digitalSignature) and extendedKeyUsage
-serverAuth; names only in subjectAltName; subject and authority key identifiers; random serial numbers. Each CA has a
-subject of its own, so that a bundle with two of them leaves no doubt which one signed.
+The certificates follow RFC 5280 and pass the checks of Go's crypto/x509:
+
+* Keys are EC P-256, serial numbers are random, and subject and authority key identifiers are set.
+* The CA has critical basicConstraints (path length 0) and critical keyUsage (keyCertSign, cRLSign).
+* The leaf has critical keyUsage (digitalSignature) and extendedKeyUsage serverAuth.
+* Names are only in subjectAltName.
+
+Each CA has a unique subject, so that in a bundle with two CAs it is clear which one signed a leaf.
 """
 
 from __future__ import annotations
@@ -22,18 +26,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OWNER = "pull-secret-webhook"
-"""The organization in the subject of our own authorities: how a bundle tells them from foreign ones."""
+"""The organization in the subject of our authorities; a bundle uses it to tell them from foreign ones."""
 
 BACKDATED = timedelta(minutes=5)
-"""How far the clock of an API server may be behind ours."""
+"""Certificates start this much earlier, because the clock of an API server may be behind ours."""
 
 BACKDATED_SHARE = 10
-"""At most one part in so many of the lifetime is backdated: a lifetime of seconds is not over when it begins."""
+"""At most a tenth of the lifetime is backdated, so that a lifetime of seconds is not over when it begins."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Authority:
-    """A certificate authority, both parts in PEM; the key is never shown."""
+    """A certificate authority: certificate and key in PEM. The repr does not show the key."""
 
     certificate_pem: bytes
     private_key_pem: bytes
@@ -44,7 +48,7 @@ class Authority:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Leaf:
-    """A serving certificate, its key and the certificate of its authority, in PEM; the key is never shown."""
+    """A serving certificate, its key and the certificate of its authority, in PEM. The repr does not show the key."""
 
     certificate_pem: bytes
     private_key_pem: bytes
@@ -80,9 +84,9 @@ def issue_authority(now: datetime, lifetime: timedelta) -> Authority:
 
 
 def issue_leaf(authority: Authority, names: Sequence[str], now: datetime, lifetime: timedelta) -> Leaf:
-    """Return a new serving certificate for ``names`` (DNS names and IP addresses), never valid longer than its CA.
+    """Return a new serving certificate for ``names`` (DNS names and IP addresses). It never outlives its CA.
 
-    ValueError when there is no name; the pair of ``authority`` must have been checked.
+    The caller must have checked the pair of ``authority``. Raises ValueError when ``names`` is empty.
     """
     issuer = x509.load_pem_x509_certificate(authority.certificate_pem)
     issuer_key = serialization.load_pem_private_key(authority.private_key_pem, password=None)

@@ -1,8 +1,8 @@
-"""What the API server trusts: ``caBundle`` as an ordered set of certificates.
+"""Read and update ``caBundle``, the ordered set of certificates that the API server trusts.
 
-Foreign certificates are kept, expired or not: whoever added them decides, and is told of those that are of no use. Of
-our own only those that have expired are pruned, because a replica may still serve a leaf that the authority before this
-one signed.
+Foreign certificates are kept, even expired ones, because the people who added them decide; expired ones are reported.
+Our own certificates are removed only after they expire, because a replica may still serve a leaf signed by the previous
+authority.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Certificates in order, each once, and the number of blocks that could not be read and are left out."""
+    """Unique certificates in order, and the number of unreadable blocks, which are left out."""
 
     certificates: tuple[x509.Certificate, ...]
     unparsable: int = 0
@@ -33,38 +33,38 @@ class Bundle:
 
     @property
     def ours(self) -> tuple[x509.Certificate, ...]:
-        """Our own authorities."""
+        """Return our own authorities."""
         return tuple(certificate for certificate in self.certificates if is_our_authority(certificate))
 
     @property
     def foreign(self) -> tuple[x509.Certificate, ...]:
-        """What somebody else has put there."""
+        """Return the certificates that somebody else added."""
         return tuple(certificate for certificate in self.certificates if not is_our_authority(certificate))
 
     def pem(self) -> bytes:
-        """Return the bundle as it is written: canonical PEM, so that equal bundles are equal bytes."""
+        """Return the bundle as canonical PEM, so that equal bundles are equal bytes."""
         return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in self.certificates)
 
 
 def parse(text: bytes) -> Bundle:
-    """Return the certificates in ``text``; whatever is between the PEM blocks is ignored."""
+    """Return the certificates in ``text``; text between the PEM blocks is ignored."""
     certificates, unparsable = certificates_in(text)
     return Bundle(tuple(dict.fromkeys(certificates)), unparsable)
 
 
 def updated(bundle: Bundle, ours: Sequence[bytes], now: datetime) -> Bundle:
-    """Return ``bundle`` with ``ours`` (PEM) in it and without those of our authorities that have expired."""
+    """Return ``bundle`` with ``ours`` (PEM) added and our expired authorities removed."""
     certificates = dict.fromkeys((*bundle.certificates, *(chain_of(pem)[0] for pem in ours)))
     return Bundle(tuple(certificate for certificate in certificates if not _is_spent(certificate, now)))
 
 
 def described(certificate: x509.Certificate) -> str:
-    """Return who a certificate is and how long, for people."""
+    """Return the subject and the expiry time of a certificate, for people."""
     return f"{certificate.subject.rfc4514_string()} (until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC)"
 
 
 def expired(certificates: Iterable[x509.Certificate], now: datetime) -> list[x509.Certificate]:
-    """Return those of ``certificates`` that nobody can be verified by any longer."""
+    """Return the expired certificates of ``certificates``."""
     return [certificate for certificate in certificates if certificate.not_valid_after_utc < now]
 
 

@@ -1,7 +1,7 @@
-"""Certificates in files that change together: a mounted Secret or ConfigMap, or what an ACME client writes.
+"""Read certificate files that change together, such as a mounted Secret, a ConfigMap or the files of an ACME client.
 
-The kubelet changes a mounted Secret by the swap of one symlink for the whole folder. A certificate from before the swap
-and a key from after it do not belong together, so all files are read again until nothing moved in between.
+The kubelet updates a mounted Secret by swapping one symlink for the whole folder. A certificate from before the swap
+does not match a key from after it. Therefore all files are read again until no swap happened during the read.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 1.0
 LARGEST_FILE = 1024 * 1024
-"""Bytes; as much as a Secret can hold."""
+"""In bytes; a Secret cannot hold more."""
 
 READS = 5
-"""Attempts at reading both files without a swap in between; a swap takes microseconds."""
+"""Attempts to read all files without a swap in between; a swap takes microseconds."""
 
 
 class WatchedFiles:
-    """PEM files that belong together, read as one and read again when they change."""
+    """PEM files that belong together, read as one and reread when they change."""
 
     def __init__(self, *paths: Path) -> None:
         self.paths = paths
@@ -34,7 +34,10 @@ class WatchedFiles:
         self._last_error = ""
 
     def read(self) -> tuple[bytes, ...]:
-        """Return the content of each file, all from one moment; CertificateInvalid when one cannot be read."""
+        """Return the contents of all files, from the same moment.
+
+        Raises CertificateInvalid when a file cannot be read.
+        """
         for _ in range(READS):
             before = self._resolved()
             try:
@@ -48,7 +51,7 @@ class WatchedFiles:
         raise CertificateInvalid(f"{' and '.join(map(str, self.paths))} change faster than they can be read")
 
     def load(self, serve: Callable[..., None]) -> None:
-        """Read the files and hand their contents to ``serve``; CertificateInvalid from either."""
+        """Read the files and pass their contents to ``serve``. Raises CertificateInvalid when either step fails."""
         contents = self.read()
         self._digest = _digest(contents)
         serve(*contents)
@@ -60,10 +63,10 @@ class WatchedFiles:
         stop: threading.Event,
         interval: float = LOOK_SECONDS,
     ) -> None:
-        """Look at the files every ``interval`` seconds until ``stop`` is set, and hand what is new to ``serve``.
+        """Check the files every ``interval`` seconds until ``stop`` is set, and pass changed contents to ``serve``.
 
-        When the files cannot be read, or ``serve`` raises CertificateInvalid, ``on_invalid`` gets it: once, until
-        something else is wrong or new contents are served.
+        When reading fails or ``serve`` raises CertificateInvalid, ``on_invalid`` gets the error. The same error is
+        reported only once, until another error occurs or new contents are served.
         """
         while not stop.wait(interval):
             try:

@@ -1,4 +1,4 @@
-"""How long what is issued lives: plain values, which the command line checks without cryptography."""
+"""Define the lifetimes of issued certificates, as plain values that the command line checks without cryptography."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """How long what is issued lives, and how long a new authority settles before a leaf relies on it.
+    """Lifetimes of issued certificates, and the settling time of a new authority before a leaf relies on it.
 
-    An API server learns of a changed ``caBundle`` by its own watch, each of several at its own time.
+    Settling is needed because each API server learns of a changed ``caBundle`` from its own watch, at its own time.
     """
 
     authority: timedelta = timedelta(days=365)

@@ -1,11 +1,11 @@
-"""The serving certificate of the running process: replaced while it serves, and never by a pair that does not work.
+"""Replace the serving certificate of the running process, and never with a pair that does not work.
 
-``load_cert_chain`` on a context in use will not do: after a mismatched pair every handshake fails, and while another
-thread shakes hands it may crash the process. So each pair gets a context of its own, and the live context hands every
-handshake over to the newest by its server name callback: one assignment, safe from any thread.
+``load_cert_chain`` on a context in use is unsafe. After a mismatched pair every handshake fails, and during a handshake
+in another thread it may crash the process. So each pair gets its own context. The server name callback of the live
+context moves each handshake to the newest one. That is one assignment, which is safe from any thread.
 
-What is decided before that callback comes from the live context and never changes: protocol versions, and whether the
-client has to show a certificate. The certificates of client authorities come from the context of the pair.
+Settings that apply before the callback come from the live context and never change: the protocol versions and the
+requirement of a client certificate. The client authorities come from the context of the pair.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""For TLS 1.2: forward secrecy and authenticated encryption only. TLS 1.3 has no others."""
+"""For TLS 1.2: only forward secrecy and authenticated encryption. All suites of TLS 1.3 have both."""
 
 
 class ServingCertificate:
-    """Owns the live TLS context of a server, and the certificate in it.
+    """The live TLS context of a server and its current certificate.
 
-    ``context`` is what a server listens with; it is usable before the first ``load``, but every handshake fails then.
-    With ``verifies_clients`` each handshake also fails before the first ``trust_clients``, and for every client that
-    has no certificate of an authority given there.
+    A server listens with ``context``. It can do so before the first ``load``, but every handshake fails until then.
+    With ``verifies_clients``, handshakes also fail before the first ``trust_clients``, and for clients without a
+    certificate from one of the authorities given there.
     """
 
     def __init__(
@@ -53,16 +53,16 @@ class ServingCertificate:
 
     @property
     def loaded(self) -> bool:
-        """Whether there is a certificate to serve."""
+        """Return whether a certificate is loaded."""
         return self._pair is not None
 
     @property
     def not_after(self) -> datetime | None:
-        """When the certificate in service expires, None before the first."""
+        """Return the expiry time of the current certificate, or None before the first one is loaded."""
         return None if self._pair is None else self._pair.not_after
 
     def problem(self, now: datetime) -> str | None:
-        """Return why nobody can be served at ``now``, None when all is well."""
+        """Return why handshakes fail at ``now``, or None when they work."""
         if self._pair is None:
             return "no usable certificate yet"
         if now > self._pair.not_after:
@@ -76,8 +76,8 @@ class ServingCertificate:
     def load(self, certificate_pem: bytes, key_pem: bytes) -> None:
         """Serve this pair (the leaf first, then intermediates) from the next handshake on.
 
-        CertificateInvalid when it cannot be served, and the one before stays in service. An expired pair is refused,
-        one that is not yet valid is not: nobody would come back for it later.
+        Raises CertificateInvalid when the pair cannot be served; the previous pair stays in service. An expired pair is
+        rejected. A pair that is not yet valid is accepted, because it would not be offered again later.
         """
         leaf = chain_of(certificate_pem)[0]
         check_pair(certificate_pem, key_pem, None, (), max(datetime.now(UTC), leaf.not_valid_before_utc))
@@ -87,9 +87,9 @@ class ServingCertificate:
             self._pair = pair
 
     def trust_clients(self, authorities_pem: bytes) -> None:
-        """Serve, from the next handshake on, clients with a certificate of one of these authorities and no others.
+        """Accept, from the next handshake on, only clients with a certificate of one of these authorities.
 
-        CertificateInvalid when not all of them can be read, and those before stay in force.
+        Raises CertificateInvalid when one of them cannot be read; the previous authorities stay in force.
         """
         authorities, unparsable = certificates_in(authorities_pem)
         if unparsable or not authorities:
@@ -127,7 +127,7 @@ class ServingCertificate:
         context.set_ciphers(CIPHERS)
         context.set_alpn_protocols(["http/1.1"])
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
-        # No connection is spared the look at certificates because there was one before it.
+        # Resumed connections would skip the certificate check, so session tickets are off.
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
         if self._verifies_clients:
@@ -137,7 +137,7 @@ class ServingCertificate:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Pair:
-    """Key and chain in one PEM text, and when the leaf is valid."""
+    """Key and chain in one PEM text, and the validity period of the leaf."""
 
     pem: bytes
     not_before: datetime
@@ -146,7 +146,7 @@ class _Pair:
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """Give OpenSSL, which reads keys only from files, a path: to memory on Linux, else to a file of mode 0600."""
+    """Yield a path for OpenSSL, which reads keys only from files: in memory on Linux, else a file of mode 0600."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
         with os.fdopen(descriptor, "wb") as file:

@@ -1,9 +1,10 @@
-"""What to do next so that the webhook's certificate is valid, trusted and renewed in time.
+"""Decide the next step that keeps the webhook's certificate valid, trusted and renewed in time.
 
-Pure: the state goes in, one step comes out. Whoever carries the step out reads the state again and asks again, until
-the answer is :class:`Nothing`. The order never breaks a handshake: a new authority is in every ``caBundle`` for a
-settling time before the first leaf that it signed is stored, and the old one stays there until it expires, for replicas
-that still serve the old leaf. Only a leaf that nobody can be serving, or be served with, is replaced at once.
+This module is pure: it takes the state and returns one step. The caller carries the step out, reads the state again and
+repeats until the result is :class:`Nothing`. The order of steps never breaks a handshake. A new authority is in every
+``caBundle`` for a settling time before the first leaf that it signed is stored. The old authority stays there until it
+expires, because replicas may still serve the old leaf. A leaf is replaced immediately only if no replica can be serving
+it or no client accepts it.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class CertificateState:
-    """What is on the API server now; a part that is absent is empty. Keys are never shown.
+    """The certificates on the API server now; absent parts are empty. The repr does not show keys.
 
     ``ca_bundles`` has one value for each webhook of the configuration. ``leaf_authority`` is the ``ca.crt`` stored with
-    the leaf. ``published_since`` is when the one who asks first saw the present authority in all of ``ca_bundles``
-    (:func:`is_published`), None when not yet.
+    the leaf. ``published_since`` is when the caller first saw the present authority in all of ``ca_bundles``
+    (:func:`is_published`); None until then.
     """
 
     names: tuple[str, ...]
@@ -52,14 +53,14 @@ class CertificateState:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """All is well; ask again at ``until``, or when something changes."""
+    """All certificates are fine; call again at ``until``, or when something changes."""
 
     until: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class StoreAuthority:
-    """Store a new authority in its Secret, because of ``cause``."""
+    """Store a new authority in its Secret; ``cause`` is the reason."""
 
     authority: Authority
     cause: str
@@ -67,7 +68,7 @@ class StoreAuthority:
 
 @dataclass(frozen=True, slots=True)
 class PublishBundle:
-    """Write ``pem`` into every ``caBundle``; ``unparsable`` blocks that were there are dropped."""
+    """Write ``pem`` into every ``caBundle``; ``unparsable`` counts the unreadable blocks that are dropped."""
 
     pem: bytes
     unparsable: int
@@ -75,7 +76,7 @@ class PublishBundle:
 
 @dataclass(frozen=True, slots=True)
 class StoreLeaf:
-    """Store a new leaf, with its authority as ``ca.crt``, because of ``cause``."""
+    """Store a new leaf, with its authority as ``ca.crt``; ``cause`` is the reason."""
 
     leaf: Leaf
     cause: str
@@ -85,7 +86,7 @@ Step: TypeAlias = Nothing | StoreAuthority | PublishBundle | StoreLeaf
 
 
 def next_step(state: CertificateState, now: datetime, policy: Lifetimes) -> Step:
-    """Return the one thing to do next; carried out and asked again, it ends at :class:`Nothing`."""
+    """Return the next step. Repeating this after each step ends with :class:`Nothing`."""
     if cause := _authority_unusable(state, now):
         return StoreAuthority(issue_authority(now, policy.authority), cause)
     bundle = _wanted_bundle(state, now)
@@ -93,10 +94,10 @@ def next_step(state: CertificateState, now: datetime, policy: Lifetimes) -> Step
         return PublishBundle(bundle.pem(), sum(parse(present).unparsable for present in state.ca_bundles))
     settled = (state.published_since or now) + policy.settling
     if cause := _leaf_unusable(state, bundle, now):
-        # Whatever the Secret holds now, a replica may have a good pair in memory, which the authority before signed.
+        # A replica may have a good pair of the previous authority in memory, even if the Secret holds a bad one.
         may_wait = _somebody_may_serve(state, bundle) and settled > now
         return Nothing(settled) if may_wait else _store_leaf(state, now, policy, cause)
-    # Only after the leaf: what is repaired today had better be signed by the authority that everybody knows.
+    # The leaf is repaired first, because every API server already trusts the present authority.
     if now >= due_at(state.authority):
         return StoreAuthority(issue_authority(now, policy.authority), "the authority is due for renewal")
     if cause := _leaf_due(state, now):
@@ -105,7 +106,7 @@ def next_step(state: CertificateState, now: datetime, policy: Lifetimes) -> Step
 
 
 def is_published(state: CertificateState) -> bool:
-    """Return whether every ``caBundle`` has the present authority: since when, is for the one who asks to remember."""
+    """Return whether every ``caBundle`` has the present authority. The caller remembers since when."""
     try:
         return all(state.authority in parse(bundle) for bundle in state.ca_bundles)
     except CertificateInvalid:
@@ -124,7 +125,7 @@ def _authority_unusable(state: CertificateState, now: datetime) -> str:
 
 def _wanted_bundle(state: CertificateState, now: datetime) -> Bundle:
     present = parse(b"\n".join(state.ca_bundles))
-    # A wiped bundle gets back the authority of the leaf in service too, which may be older than the present one.
+    # If a bundle was wiped, it also gets the authority of the current leaf back, which may be an older one.
     serving = [state.leaf_authority] if _is_serving_authority(state) else []
     return updated(present, [*serving, state.authority], now)
 
@@ -148,13 +149,13 @@ def _leaf_unusable(state: CertificateState, bundle: Bundle, now: datetime) -> st
 
 
 def _somebody_may_serve(state: CertificateState, bundle: Bundle) -> bool:
-    """Return whether replicas may have a better pair in memory than the Secret has, from an authority before this."""
+    """Return whether replicas may have a better pair in memory than the Secret has, from an earlier authority."""
     authority = chain_of(state.authority)[0]
     return any(certificate != authority for certificate in bundle.ours) and not _is_what_replicas_have(state)
 
 
 def _is_what_replicas_have(state: CertificateState) -> bool:
-    """Return whether the pair in the Secret is one that replicas take into use, be it of any use or not."""
+    """Return whether replicas load the pair in the Secret, even if clients do not accept it."""
     try:
         check_pair(state.leaf, state.leaf_key, None, (), chain_of(state.leaf)[0].not_valid_before_utc)
     except CertificateInvalid:

@@ -1,6 +1,6 @@
-"""Whether a certificate and its key may be served, and when it is time for the next.
+"""Check whether a certificate and its key may be served, and compute when to renew them.
 
-Every refusal is a :class:`~webhook.errors.CertificateInvalid` with one sentence; none quotes the key.
+Every rejection raises :class:`~webhook.errors.CertificateInvalid` with one sentence that never quotes the key.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 Certificate: TypeAlias = x509.Certificate
-"""What this package hands out; nobody else imports cryptography."""
+"""The certificate type for other packages, which do not import cryptography."""
 
 RENEWAL_SHARE = 2 / 3
-"""Of the lifetime: a third is left to notice that renewal does not work."""
+"""The share of the lifetime after which a certificate is renewed; the last third is left to notice failed renewals."""
 
 JITTER_SHARE = 1 / 40
-"""Of the lifetime: how much earlier than that jitter may bring the renewal."""
+"""The share of the lifetime by which jitter may bring the renewal forward."""
 
 _SERIAL_BITS = 32
-"""Of a serial number, which is random: enough to draw a lot from."""
+"""The number of bits of the random serial number that the jitter uses."""
 
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----(?:(?!-----BEGIN ).)*?-----END CERTIFICATE-----", re.DOTALL)
-"""A block that was cut off ends where the next one begins."""
+"""A truncated block ends where the next one begins."""
 
 
 def chain_of(certificate_pem: bytes) -> list[x509.Certificate]:
-    """Return the certificates in ``certificate_pem``, the leaf first; CertificateInvalid when there is none to read."""
+    """Return the certificates in ``certificate_pem``, the leaf first. Raises CertificateInvalid when it has none."""
     try:
         chain = x509.load_pem_x509_certificates(certificate_pem)
-        # Parsing is lazy: an extension that cannot be read would otherwise surface at the first look at it.
+        # Parsing is lazy: without this loop an unreadable extension would raise only when it is first used.
         for certificate in chain:
             _ = certificate.extensions, certificate.subject, certificate.issuer, certificate.public_key()
     except (
@@ -61,9 +61,9 @@ def chain_of(certificate_pem: bytes) -> list[x509.Certificate]:
 
 
 def certificates_in(text: bytes) -> tuple[list[x509.Certificate], int]:
-    """Return the certificates of a bundle and how many blocks cannot be read; a bad block spoils no other.
+    """Return the certificates of a bundle and the number of unreadable blocks. A bad block does not affect the others.
 
-    A text without any block counts as one that cannot be read.
+    A text without any block counts as one unreadable block.
     """
     certificates: list[x509.Certificate] = []
     for block in _BLOCK.findall(text):
@@ -81,17 +81,17 @@ def not_after(certificate_pem: bytes) -> datetime:
 
 
 def renew_at(certificate_pem: bytes, jitter: float = 0.0) -> datetime:
-    """Return when to replace the certificate: at two thirds of its lifetime; ``jitter`` in [0, 1) is earlier."""
+    """Return when to renew the certificate: at two thirds of its lifetime, earlier with ``jitter`` in [0, 1)."""
     certificate = chain_of(certificate_pem)[0]
     lifetime = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     return certificate.not_valid_before_utc + lifetime * (RENEWAL_SHARE - jitter * JITTER_SHARE)
 
 
 def due_at(certificate_pem: bytes) -> datetime:
-    """Return when the certificate is to be replaced, with jitter.
+    """Return when to renew the certificate, with jitter.
 
-    The jitter is drawn from the certificate's own random serial number: clusters that were installed together do not
-    renew together, and yet every process of one says the same moment.
+    The jitter comes from the certificate's own random serial number. So clusters that were installed together do not
+    renew together, but all processes of one cluster compute the same time.
     """
     serial = chain_of(certificate_pem)[0].serial_number
     return renew_at(certificate_pem, (serial % 2**_SERIAL_BITS) / 2**_SERIAL_BITS)
@@ -100,9 +100,10 @@ def due_at(certificate_pem: bytes) -> datetime:
 def check_pair(
     certificate_pem: bytes, key_pem: bytes, ca_bundle: bytes | None, names: Sequence[str], now: datetime
 ) -> None:
-    """Return when the pair can be served at ``now``; CertificateInvalid with the first thing that is wrong.
+    """Return if the pair can be served at ``now``. Raises CertificateInvalid with the first problem.
 
-    ``ca_bundle`` is what the client trusts, None when that is not known; ``names`` are those the client may ask for.
+    ``ca_bundle`` is the bundle that the client trusts, or None if it is unknown; ``names`` are the names that the
+    client may use.
     """
     chain = chain_of(certificate_pem)
     leaf = chain[0]
@@ -117,7 +118,10 @@ def check_pair(
 
 
 def check_authority(certificate_pem: bytes, key_pem: bytes, now: datetime) -> None:
-    """Return when the pair is an authority of ours that can sign at ``now``; CertificateInvalid with what is wrong."""
+    """Return if the pair is an authority of ours that can sign at ``now``.
+
+    Raises CertificateInvalid with the problem otherwise.
+    """
     certificate = chain_of(certificate_pem)[0]
     check_key(certificate, key_pem)
     check_time(certificate, now)
@@ -139,7 +143,7 @@ def is_our_authority(certificate: x509.Certificate) -> bool:
 
 
 def check_time(certificate: x509.Certificate, now: datetime) -> None:
-    """Return when ``certificate`` is valid at ``now``; CertificateInvalid when it is not yet, or no longer."""
+    """Return if ``certificate`` is valid at ``now``. Raises CertificateInvalid if it is not yet or no longer valid."""
     if now < certificate.not_valid_before_utc:
         raise CertificateInvalid(f"the certificate is not valid before {certificate.not_valid_before_utc.isoformat()}")
     if now > certificate.not_valid_after_utc:
@@ -147,13 +151,13 @@ def check_time(certificate: x509.Certificate, now: datetime) -> None:
 
 
 def check_purpose(leaf: x509.Certificate) -> None:
-    """Return when a client accepts the certificate from a server; CertificateInvalid when it is for other purposes."""
+    """Return if clients accept the certificate from a server. Raises CertificateInvalid if it is for other purposes."""
     if not is_for_servers(leaf):
         raise CertificateInvalid("the certificate is not for servers: its extended key usage lacks serverAuth")
 
 
 def check_key(leaf: x509.Certificate, key_pem: bytes) -> None:
-    """Return when the key is that of the certificate; CertificateInvalid otherwise."""
+    """Return if the key belongs to the certificate. Raises CertificateInvalid otherwise."""
     if _public_bytes_of_key(key_pem) != leaf.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     ):
@@ -175,7 +179,7 @@ def _public_bytes_of_key(key_pem: bytes) -> bytes:
 
 
 def covers(leaf: x509.Certificate, name: str) -> bool:
-    """Return whether a client that asks for ``name``, a DNS name or an IP address, accepts the certificate."""
+    """Return whether a client that connects to ``name``, a DNS name or an IP address, accepts the certificate."""
     try:
         extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

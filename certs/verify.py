@@ -1,9 +1,9 @@
 """Verify a certificate chain the way the API server does.
 
-The API server verifies the webhook's certificate by Go's crypto/x509. The path is built and judged here by
-``cryptography.x509.verification``, with the extension rules of Go instead of those of the public web: a private
-authority often has no key usage, and a self-signed serving certificate is often marked as an authority. Go's own
-verifier is the judge of this module in tests/unit/certs/test_verify.py.
+The API server verifies the webhook's certificate with Go's crypto/x509. This module builds and checks the path with
+``cryptography.x509.verification``, but with the extension rules of Go instead of those of the public web. Private
+authorities often have no key usage, and self-signed serving certificates are often marked as an authority. The results
+are compared with Go's own verifier in tests/unit/certs/test_verify.py.
 
 Source: https://github.com/golang/go/blob/master/src/crypto/x509/verify.go
 """
@@ -42,7 +42,7 @@ _UNDERSTOOD = (
     x509.SubjectAlternativeName,
     x509.SubjectKeyIdentifier,
 )
-"""Extensions that Go handles. A certificate with any other critical extension is refused."""
+"""Extensions that Go handles. A certificate with any other critical extension is rejected."""
 
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 _SMALLEST_RSA_KEY = 2048
@@ -51,8 +51,8 @@ _SMALLEST_RSA_KEY = 2048
 def is_trusted(chain: Sequence[x509.Certificate], trusted: Sequence[x509.Certificate], now: datetime) -> bool | None:
     """Return whether a chain, the leaf first, leads to one of the ``trusted`` certificates at ``now``.
 
-    None when that cannot be judged here: a key is of a kind that Go accepts and ``cryptography`` does not (Ed25519,
-    RSA below 2048 bits), or a certificate is older than X.509 version 3.
+    The result is None when this module cannot decide. That is the case when Go accepts a kind of key that
+    ``cryptography`` does not (Ed25519, RSA below 2048 bits), or when a certificate is older than X.509 version 3.
     """
     leaf, *intermediates = chain
     anchors = [certificate for certificate in trusted if _is_understood(certificate)]
@@ -63,7 +63,7 @@ def is_trusted(chain: Sequence[x509.Certificate], trusted: Sequence[x509.Certifi
         .store(Store(anchors))
         .time(now)
         .extension_policies(ca_policy=_AUTHORITIES, ee_policy=_LEAVES)
-        # Of the two verifiers this is the one that leaves names and purposes to the policies above.
+        # Of the two verifiers, only this one leaves names and purposes to the policies above.
         .build_client_verifier()
     )
     try:
@@ -76,7 +76,7 @@ def is_trusted(chain: Sequence[x509.Certificate], trusted: Sequence[x509.Certifi
 
 
 def is_for_servers(certificate: x509.Certificate) -> bool:
-    """Return whether a client accepts the certificate from a server, as far as its extended key usage decides."""
+    """Return whether the extended key usage allows a client to accept the certificate from a server."""
     try:
         usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
