@@ -51,8 +51,8 @@ _SMALLEST_RSA_KEY = 2048
 def is_trusted(chain: Sequence[x509.Certificate], trusted: Sequence[x509.Certificate], now: datetime) -> bool | None:
     """Return whether a chain, the leaf first, leads to one of the ``trusted`` certificates at ``now``.
 
-    The result is None when this module cannot decide. That is the case when Go accepts a kind of key that
-    ``cryptography`` does not (Ed25519, RSA below 2048 bits), or when a certificate is older than X.509 version 3.
+    The result is None when this module cannot decide. One case is a kind of key that Go accepts and ``cryptography``
+    does not (Ed25519, RSA below 2048 bits). The other is a certificate older than X.509 version 3.
     """
     leaf, *intermediates = chain
     anchors = [certificate for certificate in trusted if _is_understood(certificate)]

@@ -1,5 +1,6 @@
-"""The admission webhook: AdmissionReview in, AdmissionReview out, over HTTPS.
+"""Answer AdmissionReviews over HTTPS: the admission webhook.
 
-Stateless, and without a call to the API server while it answers. The way of a request: ``server`` (TLS, deadlines) →
-``app`` → ``endpoint`` (HTTP) → ``handler`` (the decision) → ``review`` (the wire), and back.
+It is stateless and does not call the API server while it answers. A request passes ``server`` (TLS, deadlines),
+``app``, ``endpoint`` (HTTP), ``handler`` (the decision) and ``review`` (the wire format), and the response takes the
+same way back.
 """

@@ -1,4 +1,4 @@
-"""The application on the admission port: FastAPI, with the hot path ahead of its router."""
+"""Define the application of the admission port: FastAPI, with the hot path ahead of its router."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class AdmissionApp(FastAPI):
-    """Serves ``/mutate`` and knows no other path.
+    """Serves ``/mutate`` and no other path.
 
-    Requests to ``/mutate`` go straight to the endpoint: FastAPI's middleware and router would take two thirds of the
-    time of a request, for nothing that an admission review needs.
+    Requests to ``/mutate`` go straight to the endpoint. FastAPI's middleware and router would take two thirds of the
+    time of a request, and an admission review does not need them.
     """
 
     def __init__(self, mutate: MutateEndpoint) -> None:

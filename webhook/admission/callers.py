@@ -1,6 +1,6 @@
-"""Whom the admission port answers, where it asks its callers for a certificate.
+"""Authorize the clients of the admission port by their certificates.
 
-The TLS handshake has verified the certificate by the time a connection is made; what is left is whose it is.
+The TLS handshake has already verified the certificate; this module checks the names in it.
 """
 
 from __future__ import annotations
@@ -14,22 +14,25 @@ if TYPE_CHECKING:
     from certs.files import WatchedFiles
 
 _KINDS = frozenset({"DNS", "URI", "IP Address", "email"})
-"""Of names in a subjectAltName, as the ssl module calls them."""
+"""Kinds of names in a subjectAltName, in the terms of the ssl module."""
 
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """The authorities of callers, in a file, and the names of those that are answered; without names, all are."""
+    """The authorities of client certificates, in a file, and the names of the accepted clients.
+
+    Without names, all clients with a certificate of these authorities are accepted.
+    """
 
     authorities: WatchedFiles
     names: frozenset[str]
 
     def include(self, certificate: Mapping[str, Any]) -> bool:
-        """Return whether the owner of a verified certificate, in the form of ``ssl.getpeercert``, is answered."""
+        """Return whether a verified certificate, in the form of ``ssl.getpeercert``, belongs to an accepted client."""
         return not self.names or not self.names.isdisjoint(names_of(certificate))
 
     def refuse(self, certificate: Mapping[str, Any]) -> list[str] | None:
-        """Return the names in a certificate whose owner is not answered; None for one who is."""
+        """Return the names in the certificate of a client that is not accepted; None for an accepted client."""
         return None if self.include(certificate) else names_of(certificate)
 
 

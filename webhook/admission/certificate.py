@@ -1,4 +1,4 @@
-"""The serving certificate: taken into use from wherever it comes, and kept when what comes is no good."""
+"""Load each new serving certificate, and keep the previous one when the new one is unusable."""
 
 from __future__ import annotations
 
@@ -30,28 +30,29 @@ KEY = "tls.key"
 AUTHORITY = "ca.crt"
 
 REMIND_SECONDS = 60.0
-"""Between two lines of the log about a certificate that is awaited."""
+"""Seconds between two log lines while the first certificate is missing."""
 
 LOOK_SECONDS = 1.0
 
 
 class CertificateIntake:
-    """Takes each new pair into use, or leaves the old one in place and says why. Safe to call from any thread."""
+    """Loads each new pair, or keeps the old one and reports the reason. Safe to call from any thread."""
 
     def __init__(self, serving: ServingCertificate, check: Check, metrics: AdmissionMetrics) -> None:
         self._serving = serving
         self._metrics = metrics.certificate
         self._awaited = ""
-        # Not told, but asked: a certificate also expires when nothing happens.
+        # The check polls, because a certificate also expires when no event happens.
         check.follows(self._problem)
 
     def wait_for(self, awaited: str, stop: threading.Event, seconds: float = REMIND_SECONDS) -> None:
-        """Name what holds the first certificate, in the check at once, and in the log after a second and each minute.
+        """Report the source of the first certificate while it is missing.
 
-        Returns when there is a certificate, or when ``stop`` is set.
+        The check reports it immediately, the log after a second and then each minute. Returns when a certificate is
+        loaded, or when ``stop`` is set.
         """
         self._awaited = awaited
-        # A Secret that is there is read by then: a usual start says nothing.
+        # An existing Secret is read within this time, so that a usual start logs nothing.
         self._loaded_within(LOOK_SECONDS, stop)
         while not (self._serving.loaded or stop.is_set()):
             log.warning("waiting for the certificate", awaited=awaited)
@@ -72,9 +73,9 @@ class CertificateIntake:
         return f"{problem}: waiting for {self._awaited}"
 
     def take(self, certificate_pem: bytes, key_pem: bytes, authority_pem: bytes = b"") -> None:
-        """Serve with this pair from the next handshake on; CertificateInvalid leaves everything as it was.
+        """Serve this pair from the next handshake on. CertificateInvalid leaves everything unchanged.
 
-        ``authority_pem`` is only told to the metrics: who trusts it is the API server's affair.
+        ``authority_pem`` is used only for metrics; trusting it is the API server's decision.
         """
         self._serving.load(certificate_pem, key_pem)
         not_after = self._serving.not_after
@@ -83,19 +84,22 @@ class CertificateIntake:
             log.info("certificate in use", not_after=not_after.isoformat())
 
     def refuse(self, error: CertificateInvalid) -> None:
-        """Say why a certificate is not taken into use."""
+        """Report why a certificate is not loaded."""
         self._metrics.refused()
         log.warning("certificate refused", cause=str(error), old_one_stays=self._serving.loaded)
 
     def take_callers(self, authorities_pem: bytes) -> None:
-        """Answer clients of these authorities from the next handshake on; CertificateInvalid leaves all as it was."""
+        """Accept clients of these authorities from the next handshake on.
+
+        CertificateInvalid leaves everything unchanged.
+        """
         self._serving.trust_clients(authorities_pem)
         ends = [certificate.not_valid_after_utc for certificate in certificates_in(authorities_pem)[0]]
         self._metrics.callers_accepted(max(ends))
         log.info("authorities of callers in use", number=len(ends), not_after=max(ends).isoformat())
 
     def refuse_callers(self, error: CertificateInvalid) -> None:
-        """Say why authorities of callers are not taken into use."""
+        """Report why the client authorities are not loaded."""
         self._metrics.callers_refused()
         log.warning("authorities of callers refused", cause=str(error))
 
@@ -108,7 +112,7 @@ def _end_of(certificate_pem: bytes) -> datetime | None:
 
 
 class TlsSecret(msgspec.Struct, frozen=True):
-    """The part of a ``kubernetes.io/tls`` Secret that is read; its ``repr`` shows no data."""
+    """The parts of a ``kubernetes.io/tls`` Secret that are read. The repr does not show data."""
 
     metadata: ObjectMeta
     data: dict[str, str] | None = None
@@ -117,18 +121,18 @@ class TlsSecret(msgspec.Struct, frozen=True):
         return f"Secret {self.metadata.namespace}/{self.metadata.name}"
 
     def pair(self) -> tuple[bytes, bytes]:
-        """Return certificate and key in PEM; CertificateInvalid when they are not there."""
+        """Return certificate and key in PEM. Raises CertificateInvalid when one is missing or unreadable."""
         data = self.data or {}
         try:
             certificate, key = (base64.b64decode(data.get(name, ""), validate=True) for name in (CERTIFICATE, KEY))
         except binascii.Error:
-            raise CertificateInvalid(f"{self!r} holds something that is not base64") from None
+            raise CertificateInvalid(f"{self!r} contains data that is not base64") from None
         if not certificate or not key:
-            raise CertificateInvalid(f"{self!r} does not hold {CERTIFICATE} and {KEY}")
+            raise CertificateInvalid(f"{self!r} does not contain {CERTIFICATE} and {KEY}")
         return certificate, key
 
     def authority(self) -> bytes:
-        """Return the certificate of the authority in PEM, empty when it is not there."""
+        """Return the certificate of the authority in PEM; empty when it is missing."""
         try:
             return base64.b64decode((self.data or {}).get(AUTHORITY, ""), validate=True)
         except binascii.Error:
@@ -136,7 +140,7 @@ class TlsSecret(msgspec.Struct, frozen=True):
 
 
 class TlsSecretHandler:
-    """A reflector's handler that passes on the pair in one Secret; a Secret that is gone changes nothing."""
+    """A reflector's handler that passes on the pair in one Secret. A deleted Secret changes nothing."""
 
     def __init__(self, intake: CertificateIntake) -> None:
         self._intake = intake

@@ -1,4 +1,4 @@
-"""What ``serve`` watches on the API server, if anything: its certificate's Secret, and the labels of namespaces."""
+"""Run the watches of ``serve`` on the API server: the Secret of its certificate, and the labels of namespaces."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 STOP_SECONDS = 20.0
-"""Time for a reflector to end: one request timeout and a little more."""
+"""Time for a reflector to stop: one request timeout and a little more."""
 
 
 class ClusterWatches:
-    """Starts watches as they are needed, over one client, and stops them all."""
+    """Starts watches as they are needed, with one shared client, and stops them all."""
 
     def __init__(self, kubeconfig: Path | None) -> None:
         self._kubeconfig = kubeconfig
@@ -35,10 +35,10 @@ class ClusterWatches:
         self._namespaces: Reflector[Any, Namespace] | None = None
 
     def watch_namespaces(self, known: KnownNamespaces, state: WatchState, scope: CacheScope) -> None:
-        """Keep ``known`` and ``state`` up to date; UsageError where there is no usable kubeconfig.
+        """Keep ``known`` and ``state`` up to date. Raises UsageError without a usable kubeconfig.
 
-        Called again with another scope, it lists the namespaces again. Until then none is known: labels that were read
-        for another configuration would make this one pass over namespaces that it selects.
+        A call with another scope lists the namespaces again. Until that list arrives, all namespaces count as unknown.
+        Labels that were kept for the previous configuration could make this one skip namespaces that it selects.
         """
         shapes = Shapes(scope)
         reflector: Reflector[Any, Namespace] = Reflector(
@@ -60,12 +60,12 @@ class ClusterWatches:
         self._start(reflector)
 
     def watch_certificate(self, namespace: str, name: str, intake: CertificateIntake) -> None:
-        """Pass the pair in a Secret to ``intake`` whenever it changes; UsageError as above."""
+        """Pass the pair in a Secret to ``intake`` whenever it changes. Raises UsageError as above."""
         secret = Collection(SECRETS, namespace, name)
         self._start(Reflector(self._connected(), secret, TlsSecret, _as_it_is, TlsSecretHandler(intake)))
 
     def stop(self) -> None:
-        """End all watches."""
+        """Stop all watches."""
         for reflector in self._reflectors:
             reflector.stop()
 
@@ -75,7 +75,8 @@ class ClusterWatches:
 
     def _connected(self) -> Client:
         if self._client is None:
-            # Not at the top: with certificate files and no namespaceSelector, serve does without the whole package.
+            # The import is here because serve does not need the package with certificate files and no
+            # namespaceSelector.
             from webhook.kube.connect import connect  # noqa: PLC0415
 
             self._client = connect(self._kubeconfig, rights=self.rights)

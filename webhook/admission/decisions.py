@@ -1,4 +1,4 @@
-"""The log of decisions: one line for each at debug, and some of those with a patch at info."""
+"""Log admission decisions: each at debug, and some of those with a patch at info."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 LINES_PER_SECOND = 5
 LINES_AT_ONCE = 20
-"""Of patches at info. A line costs a third of a review; those left out are counted, and metrics count all patches."""
+"""For patches at info. A line costs a third of a review; suppressed ones are counted, and metrics count all patches."""
 
 
 class DecisionLog:
-    """Writes what was decided. To be made after logging is configured: it looks up the level only once."""
+    """Logs decisions. Create it after logging is configured, because it reads the log level only once."""
 
     __slots__ = ("_bucket", "_every_decision", "_log", "_some_patches", "_suppressed")
 
@@ -33,7 +33,7 @@ class DecisionLog:
         self._suppressed = 0
 
     def answered(self, answer: Answer) -> None:
-        """Write the line of one answer, if it is due one."""
+        """Log one answer, if its level and the rate limit allow it."""
         if answer.added and self._some_patches:
             if self._bucket.take():
                 self._log.info("references added", names=answer.added, suppressed=self._suppressed, **_about(answer))
@@ -45,11 +45,11 @@ class DecisionLog:
 
 
 LONGEST_NAME = 253
-"""Characters of a name in the log; the API server allows no longer ones, but a stranger may send them."""
+"""Characters of a name in the log. The API server allows no more, but other clients may send longer names."""
 
 
 def _unfinished(generate_name: str) -> str:
-    """Return ``web-7d5c9c7b9f-*`` for a name that the API server will make up: no finished name has a star."""
+    """Return ``web-7d5c9c7b9f-*`` for a name that the API server will generate; a real name cannot contain a star."""
     return f"{generate_name}*" if generate_name else ""
 
 

@@ -1,7 +1,7 @@
 """Answer requests to ``/mutate``: HTTP around the handler.
 
-The protocol of the port calls the endpoint directly for each POST, see webhook/http/port.py. It is an ASGI application
-too, ahead of FastAPI's router, for all other methods.
+The port's protocol calls the endpoint directly for each POST, see webhook/http/port.py. For all other methods it is an
+ASGI application ahead of FastAPI's router.
 """
 
 from __future__ import annotations
@@ -29,20 +29,23 @@ log = structlog.get_logger(__name__)
 MUTATE_PATH = "/mutate"
 
 LARGEST_BODY = 7 * 1024 * 1024
-"""Bytes. As controller-runtime's bound: the API server's request limit of 3 MiB, twice for object and oldObject, and
-room for the rest (sigs.k8s.io/controller-runtime, pkg/webhook/admission/http.go)."""
+"""In bytes, the same bound as in controller-runtime. The API server's request limit of 3 MiB counts twice, for object
+and oldObject; the rest needs some room (sigs.k8s.io/controller-runtime, pkg/webhook/admission/http.go).
+"""
 
 MOST_HELD_BYTES = 32 * 1024 * 1024
-"""Of bodies of all requests at once; beyond it, what is not complete is refused with 429. With that the API server asks
-again after the seconds that we name, as long as its own timeout allows."""
+"""The limit of all request bodies together. Beyond it, incomplete requests are rejected with 429. The API server then
+retries after the seconds in Retry-After, as long as its own timeout allows.
+"""
 
 MOST_HELD_BY_LARGE = MOST_HELD_BYTES * 3 // 4
 SMALL_BODY = 64 * 1024
-"""Bytes. Larger ones have to leave the last quarter to these: most reviews are a tenth of that, and a flood of large
-bodies shall not keep them out."""
+"""In bytes. Larger bodies must leave the last quarter to these, so that a flood of large bodies does not block them.
+Most reviews are a tenth of this size.
+"""
 
 HEAVY_BODY = 256 * 1024
-"""Bytes. Up to this size an answer takes less than a millisecond; larger ones are worked out beside the event loop."""
+"""In bytes. Up to this size an answer takes less than a millisecond; larger bodies do not block the event loop."""
 
 _TOO_LARGE = f"the body is larger than {LARGEST_BODY} bytes"
 _TOO_MUCH = "too many requests are being read"
@@ -50,23 +53,23 @@ _RETRY_AFTER = (b"retry-after", b"1")
 
 
 class Observer(Protocol):
-    """Is told of each request that has been dealt with."""
+    """Receives each request that has been handled."""
 
     def answered(self, answer: Answer, seconds: float) -> None:
         """Count an answer."""
 
     def refused(self, status: int) -> None:
-        """Count a request that was no admission review."""
+        """Count a request that was not an admission review."""
 
 
 class ClientGone(Exception):
-    """The client went away before its request was complete."""
+    """The client disconnected before its request was complete."""
 
 
 class MutateEndpoint:
-    """Answers POST requests by ``handle``, which takes a body and raises BadReview.
+    """Answers POST requests with ``handle``, which takes a body and raises BadReview.
 
-    While :attr:`draining`, each answer closes its connection, so that clients come back to another replica.
+    While :attr:`draining`, each answer closes its connection, so that clients reconnect to another replica.
     """
 
     path = MUTATE_PATH
@@ -95,7 +98,7 @@ class MutateEndpoint:
             self.traffic.requests -= 1
 
     def check(self, head: Head, length: int) -> None:
-        """Raise Refusal for a POST whose body need not be read."""
+        """Raise Refusal for a POST whose body does not have to be read."""
         if not head.accepted:
             check_head(head.method, head.headers)
             head.accepted = True
@@ -103,7 +106,7 @@ class MutateEndpoint:
             check_length(length, self.traffic)
 
     def check_body(self, size: int) -> None:
-        """Raise Refusal when so many bytes of a body, or those of all bodies, are too many."""
+        """Raise Refusal when ``size`` bytes of a body, or the bytes of all bodies, exceed the limit."""
         check_body(size, self.traffic)
 
     def is_heavy(self, body: bytes) -> bool:
@@ -111,13 +114,13 @@ class MutateEndpoint:
         return len(body) > HEAVY_BODY
 
     def reply(self, body: bytes) -> Reply:
-        """Return the reply to a request whose head has been accepted and whose body is complete."""
+        """Return the reply to a request with an accepted head and a complete body."""
         started = perf_counter()
         result = self._look_at(body)
         return self._told(result, perf_counter() - started)
 
     def work(self, body: bytes) -> Callable[[], Reply]:
-        """Work out the answer, in any thread; return what counts it and makes the reply, on the event loop."""
+        """Compute the answer, in any thread. The returned function counts it and makes the reply, on the event loop."""
         started = perf_counter()
         result = self._look_at(body)
         seconds = perf_counter() - started
@@ -135,20 +138,20 @@ class MutateEndpoint:
         except BadReview as error:
             return Refusal(error.status, str(error))
         except Exception:
-            # A defect before there was a uid to answer to. What is not answered here would become a 5xx.
+            # A defect before the uid is known. Without this reply the client would get a 5xx.
             log.exception("admission review not read")
             return Refusal(400, "the review could not be read")
 
     def refuse(self, refusal: Refusal) -> Reply:
-        """Return the reply that says why a request is refused."""
+        """Return the reply that gives the reason of a rejection."""
         self._observer.refused(refusal.status)
         return refusal.reply
 
 
 def check_head(method: str, headers: Iterable[Header]) -> None:
-    """Raise Refusal for a head that is none of a review; names of headers are in lower case."""
+    """Raise Refusal for a head that does not belong to a review. Header names are in lower case."""
     if method != "POST":
-        raise Refusal(405, "only POST is answered here", (b"allow", b"POST"))
+        raise Refusal(405, "only POST is accepted here", (b"allow", b"POST"))
     content_type, encoding = b"", b""
     for name, value in headers:
         if name == b"content-type":
@@ -162,7 +165,7 @@ def check_head(method: str, headers: Iterable[Header]) -> None:
 
 
 def check_length(length: int, traffic: Traffic) -> None:
-    """Raise Refusal for a body that is announced to be too large, or that there is no room for."""
+    """Raise Refusal for a body that is announced too large, or that does not fit into the shared limit."""
     if length > LARGEST_BODY:
         raise Refusal(413, _TOO_LARGE)
     if length > SMALL_BODY and traffic.held_bytes + length > MOST_HELD_BY_LARGE:
@@ -170,7 +173,7 @@ def check_length(length: int, traffic: Traffic) -> None:
 
 
 def check_body(size: int, traffic: Traffic) -> None:
-    """Raise Refusal when the ``size`` bytes that have come of a body, or those of all bodies, are too many."""
+    """Raise Refusal when the ``size`` bytes received of a body, or the bytes of all bodies, exceed the limit."""
     if size > LARGEST_BODY:
         raise Refusal(413, _TOO_LARGE)
     if traffic.held_bytes > (MOST_HELD_BYTES if size <= SMALL_BODY else MOST_HELD_BY_LARGE):
@@ -182,7 +185,7 @@ def _announced(headers: Iterable[Header]) -> int:
 
 
 async def _read_body(receive: Receive, traffic: Traffic) -> bytes:
-    """Return the whole body; Refusal as soon as it is too much, ClientGone when it does not come to its end."""
+    """Return the whole body. Raises Refusal as soon as it is too large, ClientGone when it stays incomplete."""
     message = await receive()
     chunks: list[bytes] = []
     size = 0

@@ -1,7 +1,7 @@
-"""The admission decision: the bytes of a review in, the bytes of the answer out.
+"""Decide on an admission review: the bytes of a review in, the bytes of the answer out.
 
-Pure apart from two things it is given: the configuration in force, of which one decision reads one snapshot, and what
-is known of a namespace. Only a defect is logged here.
+This module is pure except for two inputs: the configuration in force, read once for each decision, and the known labels
+of a namespace. It logs only defects.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 PODS = "pods"
 SERVICE_ACCOUNTS = "serviceaccounts"
 OTHER = "other"
-"""What metrics call a resource or operation that is none of ours: a client cannot invent new time series."""
+"""The value in metrics for foreign resources and operations, so that clients cannot create new time series."""
 
 _KINDS = {PODS: "Pod", SERVICE_ACCOUNTS: "ServiceAccount"}
 _PATHS = {PODS: POD_PATH, SERVICE_ACCOUNTS: SERVICE_ACCOUNT_PATH, OTHER: ""}
@@ -38,7 +38,7 @@ KNOWN_OPERATIONS = frozenset({"CREATE", "UPDATE", "DELETE", "CONNECT"})
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The answer to one request: its body, and what logs and metrics say about it."""
+    """The answer to one request: its body and its data for logs and metrics."""
 
     body: bytes
     resource: str
@@ -48,17 +48,17 @@ class Answer(msgspec.Struct, frozen=True):
     uid: str = ""
     namespace: str = ""
     name: str = ""
-    """Of the object; empty where the API server will generate it."""
+    """Name of the object; empty when the API server will generate it."""
     generate_name: str = ""
 
     @property
     def decision(self) -> str:
-        """``patched`` or ``unchanged``."""
+        """Return ``patched`` or ``unchanged``."""
         return "patched" if self.added else "unchanged"
 
 
 class Handler:
-    """Answers admission reviews; ``namespace_of(name)`` returns None for a namespace that is not known."""
+    """Answers admission reviews. ``namespace_of(name)`` returns None for an unknown namespace."""
 
     def __init__(
         self,
@@ -69,12 +69,12 @@ class Handler:
         self._namespace_of = namespace_of
 
     def handle(self, body: bytes) -> Answer:
-        """Return the answer to the review in ``body``; BadReview when it is none."""
+        """Return the answer to the review in ``body``. Raises BadReview when it is not a review."""
         request = parse(body)
         try:
             return self._answer(request)
         except Exception:
-            # A defect of ours must not keep an object from being admitted, whatever the failure policy.
+            # A defect here must not keep an object from being admitted, whatever the failure policy is.
             log.exception("admission decision failed", uid=request.uid, namespace=request.namespace)
             unchanged = render(request.uid, Reason.INTERNAL_ERROR)
             return Answer(unchanged, OTHER, OTHER, Reason.INTERNAL_ERROR, uid=request.uid)
@@ -100,13 +100,14 @@ class Handler:
         configuration = self._configuration()
         known = self._namespace_of(subject.namespace) if configuration.needs_namespace_labels else None
         if known is None or known.labels.get(configuration.opt_in.label) != configuration.opt_in.value:
-            # The API server asks about opted-in namespaces only, so what we know of this one is of before it opted in.
+            # The API server calls only for opted-in namespaces, so the known labels are from before the namespace opted
+            # in.
             return decide(subject, configuration)
         return decide(subject, configuration, known)
 
 
 def _resource(request: RequestHead) -> str:
-    """Return ``pods`` or ``serviceaccounts`` of the core API, ``other`` for anything else and for subresources."""
+    """Return ``pods`` or ``serviceaccounts`` of the core API, and ``other`` for all else including subresources."""
     resource = request.resource
     if resource is None or resource.group or resource.version != "v1" or request.sub_resource:
         return OTHER
@@ -114,7 +115,7 @@ def _resource(request: RequestHead) -> str:
 
 
 def _subject(request: RequestHead, resource: str) -> Subject | Reason:
-    """Return what a decision can be made about, or the reason why there is nothing to decide."""
+    """Return the subject of a decision, or the reason why there is nothing to decide."""
     if not isinstance(request, AdmissionRequest):
         return Reason.OBJECT_UNREADABLE
     if resource == OTHER:
@@ -126,10 +127,10 @@ def _subject(request: RequestHead, resource: str) -> Subject | Reason:
         return Reason.OBJECT_ABSENT
     if not _is_kind(request.kind, admitted.kind, _KINDS[resource]):
         return Reason.RESOURCE_IGNORED
-    # The namespace is the request's: the object's own may still be empty, or not what the API server will make it.
+    # The namespace comes from the request, because the object's own may be empty or be changed by the API server.
     namespace = request.namespace
     if not namespace:
-        # Pods and ServiceAccounts have one. Without it, no exclusion and no selector can be checked.
+        # Pods and ServiceAccounts always have one. Without it, exclusions and selectors cannot be checked.
         return Reason.OBJECT_UNREADABLE
     if resource == SERVICE_ACCOUNTS:
         return admitted.as_service_account(namespace)
@@ -137,7 +138,7 @@ def _subject(request: RequestHead, resource: str) -> Subject | Reason:
 
 
 def _is_kind(requested: GroupVersionKind | None, stated: str | None, kind: str) -> bool:
-    """Whether the request and the object agree on a kind of the core API, as far as either states one."""
+    """Return whether the request and the object agree on a kind of the core API, as far as either states one."""
     if requested is not None and (requested.group or requested.version != "v1" or requested.kind != kind):
         return False
     return not stated or stated == kind

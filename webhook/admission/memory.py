@@ -1,7 +1,7 @@
-"""Memory that connections and large bodies took, given back to the system when they have gone.
+"""Return memory of closed connections and large bodies to the system.
 
-The C library keeps what was freed in between of what was not: after 2,000 connections at once a process stays at twice
-its size for ever, after 5,000 one after the other it is 20 MiB larger, and looks as if it leaked.
+The C library keeps free memory that lies between blocks in use. After 2,000 simultaneous connections, a process stays
+at twice its size. After 5,000 sequential ones it is 20 MiB larger, which looks like a leak.
 """
 
 from __future__ import annotations
@@ -16,22 +16,24 @@ if TYPE_CHECKING:
     from webhook.http.traffic import Traffic
 
 BYTES_OF_CONNECTION = 20 * 1024
-"""What one takes, mostly for its TLS session."""
+"""Memory of one connection, mostly for its TLS session."""
 
 WORTH_IT = 16 * 1024 * 1024
-"""Bytes. It takes some milliseconds, in which no review is answered."""
+"""In bytes, the least that a trim must free, because it takes some milliseconds in which no review is answered."""
 
 LOOKS_BETWEEN = 50
-"""In ten seconds. A millisecond, where no crowd has left, for what few connections at a time leave in the long run."""
+"""Checks in ten seconds. Trimming this often takes a millisecond and frees the memory that a few connections at a time
+leave.
+"""
 
 _M_ARENA_MAX = -8  # malloc.h
 
 
 def configure() -> None:
-    """Have the C library keep one heap for all threads, which take turns anyway; glibc only.
+    """Make the C library use one heap for all threads, which take turns anyway; glibc only.
 
-    Not M_MMAP_THRESHOLD as well, though it would keep a flood 40 MiB smaller: uvloop reads into a block of 256 KiB each
-    time, and a fresh mapping for each costs more than all else that a review needs.
+    M_MMAP_THRESHOLD stays unset, although it would keep a flood 40 MiB smaller. uvloop reads into a block of 256 KiB
+    each time, and a fresh mapping for each read costs more than the rest of a review.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None:
@@ -39,7 +41,7 @@ def configure() -> None:
 
 
 def trim() -> None:
-    """Give free memory back to the system, where the C library can: glibc's malloc_trim(3)."""
+    """Return free memory to the system with glibc's malloc_trim(3), if the C library has it."""
     gc.collect()  # closed connections are cycles, and reviews make too few objects for the collector to come by
     give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if give_back is not None:
@@ -47,7 +49,7 @@ def trim() -> None:
 
 
 class MemoryKeeper:
-    """Looks at the traffic now and then; calls ``trim`` when most of what it held has gone, and every ten seconds."""
+    """Calls ``trim`` when most of the memory in use has been freed, and every ten seconds."""
 
     def __init__(self, traffic: Traffic, trim: Callable[[], None] = trim) -> None:
         self._traffic = traffic
@@ -56,7 +58,7 @@ class MemoryKeeper:
         self._looks = 0
 
     def look(self) -> None:
-        """Take note of how much is held; to be called several times a second."""
+        """Measure the memory in use; the caller runs this several times a second."""
         now = self._traffic.connections * BYTES_OF_CONNECTION + self._traffic.held_bytes
         self._most = max(self._most, now)
         self._looks += 1

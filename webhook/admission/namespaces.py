@@ -1,4 +1,4 @@
-"""What decisions read of all namespaces, kept by a watch; only for configurations whose decisions depend on it."""
+"""Cache the namespaces that decisions need; used only if the configuration depends on their labels."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ log = structlog.get_logger(__name__)
 
 
 class KnownNamespaces:
-    """A reflector's handler that answers what is known of a namespace.
+    """A reflector's handler that caches namespaces.
 
-    The reflector's thread writes, the event loop reads: each write is one operation on a dictionary, which is atomic.
+    The reflector's thread writes and the event loop reads. Each write is one operation on a dictionary, which is
+    atomic.
     """
 
     def __init__(self) -> None:
         self._namespaces: dict[str, Namespace] = {}
 
     def get(self, name: str) -> Namespace | None:
-        """Return a namespace, or None when it is not known."""
+        """Return a namespace, or None when it is unknown."""
         return self._namespaces.get(name)
 
     def replace(self, objects: Iterable[Namespace]) -> None:
@@ -40,10 +41,10 @@ class KnownNamespaces:
 
 
 class WatchState:
-    """Knows for how long the watch has been down, and says so in the log and in the detail of a readiness check.
+    """Tracks the downtime of the watch and reports it in the log and in the detail of a readiness check.
 
-    The check goes on to pass: old labels decide most reviews rightly, and no replica has newer ones. The reflector's
-    thread writes, any thread reads.
+    The check keeps passing: old labels are right for most reviews, and other replicas do not have newer ones. The
+    reflector's thread writes; any thread reads.
     """
 
     def __init__(self, check: Check, clock: Callable[[], float] = time.monotonic) -> None:
@@ -54,28 +55,28 @@ class WatchState:
 
     @property
     def stale_seconds(self) -> float:
-        """Since the watch was lost; 0 while it is open."""
+        """Return the seconds since the watch was lost; 0 while it is open."""
         lost_at = self._lost_at
         return 0.0 if lost_at is None else self._clock() - lost_at
 
     @property
     def awaited(self) -> list[str]:
-        """The thing that the API server does not send: the list, or the changes after it."""
+        """Return what the API server has not sent yet: the list, or the changes after it."""
         if not self._synced:
             return ["the list of namespaces"]
         return [] if self._lost_at is None else ["a watch of namespaces"]
 
     def require(self) -> None:
-        """Have the check fail until all namespaces are known."""
+        """Make the check fail until all namespaces are known."""
         self._check.fails("waiting for the list of namespaces")
 
     def tolerate(self) -> None:
-        """Have the check pass already, although no namespace is known."""
+        """Make the check pass already, although namespaces are unknown."""
         self._check.note = "no namespace is known yet"
         self._check.passes()
 
     def synced(self) -> None:
-        """Take note that all namespaces are known."""
+        """Record that all namespaces are known."""
         self._synced = True
         if self._lost_at is None:
             self._check.note = ""
@@ -88,7 +89,7 @@ class WatchState:
             self._check.note = ""
 
     def lost(self, cause: str) -> None:
-        """Take note that the watch broke or could not be opened."""
+        """Record that the watch broke or could not be opened."""
         if self._lost_at is None:
             self._lost_at = self._clock()
             self._check.note = "the watch is down, labels are as last known"

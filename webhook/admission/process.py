@@ -1,4 +1,4 @@
-"""``pullsecrets serve`` as a whole: its parts, put together, started and stopped."""
+"""Assemble, start and stop the process of ``pullsecrets serve``."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CertificateSecret:
-    """The serving certificate is in a Secret, which is watched by its name."""
+    """The Secret that contains the serving certificate; it is watched by name."""
 
     namespace: str
     name: str
@@ -61,7 +61,7 @@ CertificateSource = CertificateFiles | CertificateSecret
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """What the flags of ``serve`` say."""
+    """The flags of ``serve``."""
 
     config: Path
     kubeconfig: Path | None
@@ -73,13 +73,13 @@ class ServeOptions:
     drain_seconds: float
     tls_min_version: ssl.TLSVersion
     callers: Callers | None
-    """None answers everybody: it is up to the network who reaches the port."""
+    """None accepts all clients; then only the network decides who reaches the port."""
     allowed_hosts: tuple[str, ...] = ()
-    """Names by which the plain-HTTP port is reached, beside those of the cluster."""
+    """Additional host names of the plain-HTTP port, besides those of the cluster."""
 
 
 def run(options: ServeOptions) -> None:
-    """Serve until a signal ends it; UsageError for whatever keeps it from starting."""
+    """Serve until a signal ends it. Raises UsageError when it cannot start."""
     allow_files()
     memory.configure()
     file = ConfigurationFile(options.config, options.namespace)
@@ -95,7 +95,7 @@ def run(options: ServeOptions) -> None:
         name="configuration",
         daemon=True,
     ).start()
-    # What is there by now stays: a full collection would look through all of it for nothing, while reviews wait.
+    # Objects made so far stay. Without the freeze, a full collection would scan all of them while reviews wait.
     memory.trim()
     gc.freeze()
     log.info("serving", secure_port=admission.port, metrics_port=ops.port)
@@ -107,7 +107,7 @@ def run(options: ServeOptions) -> None:
 
 
 class _Observers:
-    """Tells metrics and log of each request."""
+    """Reports each request to the metrics and the log."""
 
     __slots__ = ("_count", "_write", "refused")
 
@@ -122,7 +122,7 @@ class _Observers:
 
 
 class _Process:
-    """The parts of one process, and what happens to them while it runs."""
+    """The parts of one process, and their reactions to events while it runs."""
 
     def __init__(self, options: ServeOptions, configuration: Configuration) -> None:
         self._options = options
@@ -145,7 +145,7 @@ class _Process:
         self._configuration_problem = ""
 
     def listeners(self) -> tuple[AdmissionListener, Listener]:
-        """Return the servers of both ports, their sockets bound."""
+        """Return the servers of both ports, with bound sockets."""
         address = self._options.bind_address
         secure = bind(address, self._options.secure_port, "--secure-port")
         plain = bind(address, self._options.metrics_port, "--metrics-port")
@@ -155,7 +155,7 @@ class _Process:
         return admission, Listener(ops, plain, self._metrics.port_traffic)
 
     def take_certificate(self, stop: threading.Event) -> None:
-        """Take the certificate into use, and each that follows it."""
+        """Load the certificate and each later one."""
         intake = CertificateIntake(self._serving_certificate, self._health.check("certificate"), self._metrics)
         callers = self._options.callers
         if callers is not None:
@@ -171,10 +171,10 @@ class _Process:
             _follow(source, intake.take, intake.refuse, stop)
 
     def watch_namespaces_if_needed(self) -> None:
-        """Begin to watch namespaces if the configuration depends on their labels; UsageError as for the watch.
+        """Watch namespaces if the configuration depends on their labels. Raises UsageError as for the watch.
 
-        At the start, the process is not ready before it knows them. Later, when another configuration comes to need
-        them, it stays ready: no replica would be, as all of them read the same document.
+        At the start, the process is not ready before it knows them. If a later configuration needs them, it stays
+        ready. Otherwise all replicas would become unready, because they read the same document.
         """
         if self._configuration.needs_namespace_labels:
             state = self._watch_state()
@@ -193,7 +193,8 @@ class _Process:
 
     def on_configuration(self, configuration: Configuration) -> None:
         """Put another configuration into force."""
-        # First what is read of namespaces: no decision of the new configuration may rest on labels that were not kept.
+        # Labels that the new configuration needs are read first; its decisions must not rest on labels that were not
+        # kept.
         self._keep_namespaces(configuration)
         self._configuration = configuration
         self._configuration_problem = ""
@@ -212,13 +213,13 @@ class _Process:
             state.lost(str(error))
 
     def on_invalid_configuration(self, error: UsageError) -> None:
-        """Keep the configuration in force, and say what is wrong with the new one."""
+        """Keep the configuration in force, and report the problem of the new one."""
         self._metrics.configuration_refused()
         self._configuration_problem = str(error)
         log.warning("configuration refused", cause=str(error))
 
     def report_waiting(self, stop: threading.Event) -> None:
-        """Begin to report what is awaited; the certificate has a report of its own."""
+        """Start to report missing inputs; the certificate has its own report."""
         waiting, check = Waiting(), self._health.check
         waiting.follow("namespaces", self._awaited_of_namespaces)
         waiting.follow("rights", self.watches.rights.sentences, check("rights"))
@@ -233,7 +234,7 @@ class _Process:
         return [f"a valid configuration: {problem}"] if problem else []
 
     def begin_drain(self) -> None:
-        """Be no longer ready, and have each client look for another replica after its next answer."""
+        """Become unready, and make each client reconnect to another replica after its next answer."""
         self._leaving.fails("draining")
         self._endpoint.draining = True
 
@@ -241,7 +242,7 @@ class _Process:
 def _follow(
     files: WatchedFiles, take: Callable[..., None], refuse: Callable[[CertificateInvalid], None], stop: threading.Event
 ) -> None:
-    """Take what is in ``files`` now, CertificateInvalid when it is no good, and whatever comes after it."""
+    """Load ``files`` now, and again after each change. Raises CertificateInvalid when they are unusable now."""
     files.load(take)
     name = " ".join(path.name for path in files.paths)
     threading.Thread(target=files.watch, args=(take, refuse, stop), name=name, daemon=True).start()

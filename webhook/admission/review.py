@@ -1,7 +1,9 @@
-"""The AdmissionReview on the wire: reading a request, and writing the response to it.
+"""Read AdmissionReview requests and write their responses.
 
-Source: k8s.io/api/admission/v1/types.go. Only the fields that a decision reads are decoded. What is JSON and has a
-``uid`` is a request, whatever the rest of it looks like: an injector must answer that it is allowed.
+Only the fields that a decision reads are decoded. Each JSON document with a ``uid`` counts as a request, even if the
+rest of it is malformed, because an injector must allow it.
+
+Source: k8s.io/api/admission/v1/types.go.
 """
 
 from __future__ import annotations
@@ -25,13 +27,13 @@ KIND = "AdmissionReview"
 
 
 class BadReview(PullSecretsError):
-    """A body that is no AdmissionReview; the message is for the client, and holds nothing of the body."""
+    """A body that is not an AdmissionReview. The message is for the client and does not quote the body."""
 
     status = 400
 
 
 class GroupVersionKind(msgspec.Struct, gc=False):
-    """What the object of a request is."""
+    """The kind of the object of a request."""
 
     group: str | None = None
     version: str | None = None
@@ -39,7 +41,7 @@ class GroupVersionKind(msgspec.Struct, gc=False):
 
 
 class GroupVersionResource(msgspec.Struct, gc=False):
-    """The resource that a request goes to."""
+    """The resource of a request."""
 
     group: str | None = None
     version: str | None = None
@@ -47,10 +49,10 @@ class GroupVersionResource(msgspec.Struct, gc=False):
 
 
 LONGEST_UID = 256
-"""Bytes. The API server's have 36."""
+"""In bytes; the uids of the API server have 36."""
 
 BOUNDED_BODY = 64 * 1024
-"""Bytes. In a larger body, what a decision reads is counted before it is decoded."""
+"""In bytes. In a larger body, the entries that a decision reads are counted before they are decoded."""
 
 
 class _Identity(msgspec.Struct, gc=False):
@@ -58,7 +60,7 @@ class _Identity(msgspec.Struct, gc=False):
 
 
 class RequestHead(_Identity, rename="camel", gc=False):
-    """A request without its object: all that could be read where a field has a wrong type."""
+    """A request without its object, used when a field of the object has a wrong type."""
 
     kind: GroupVersionKind | None = None
     resource: GroupVersionResource | None = None
@@ -68,7 +70,7 @@ class RequestHead(_Identity, rename="camel", gc=False):
 
 
 class AdmissionRequest(RequestHead, rename="camel", gc=False):
-    """A request of which everything that a decision reads could be read."""
+    """A request with all the fields that a decision reads."""
 
     object: AdmittedObject | None = None
 
@@ -105,9 +107,9 @@ _identity_review = msgspec.json.Decoder(_IdentityReview)
 
 
 def parse(body: bytes) -> RequestHead:
-    """Return the request in ``body``: an AdmissionRequest, or only its head where a type is wrong.
+    """Return the request in ``body``: an AdmissionRequest, or only its head if a field has a wrong type.
 
-    Raises BadReview for what is not one strict JSON document in UTF-8, not an AdmissionReview, or has no uid.
+    Raises BadReview if the body is not one strict JSON document in UTF-8, is not an AdmissionReview, or has no uid.
     """
     try:
         check_strictly(body)
@@ -129,7 +131,7 @@ def _parse_as_far_as_possible(body: bytes) -> RequestHead:
     try:
         return _review.decode(body).request if len(body) <= BOUNDED_BODY else _parse_large(body)
     except msgspec.ValidationError:
-        pass  # a field has a wrong type; its value plays no part from here on
+        pass  # a field has a wrong type; its value is not used
     try:
         return _head_review.decode(body).request
     except msgspec.ValidationError:
@@ -137,7 +139,7 @@ def _parse_as_far_as_possible(body: bytes) -> RequestHead:
 
 
 def _parse_large(body: bytes) -> AdmissionRequest:
-    """Return the request in a large body; ValidationError also where the object has too many entries to decode."""
+    """Return the request in a large body. Raises ValidationError also when the object has too many entries."""
     large = _large_review.decode(body).request
     return AdmissionRequest(
         uid=large.uid,
@@ -170,16 +172,16 @@ _encoder = msgspec.json.Encoder()
 def render(uid: str, reason: Reason, added: tuple[str, ...] = (), path: str = "", *, present: bool = False) -> bytes:
     """Return the body of the response that allows request ``uid``.
 
-    ``added`` are the names that the patch adds to the list at ``path``, which is ``present`` in the object or not; none
-    of them is in it. They and ``reason`` go into the audit annotations, whose keys the API server prefixes with the
-    webhook's name.
+    ``added`` are the names that the patch adds to the list at ``path``; none of them is in it yet. ``present`` is true
+    if the object has that list. The names and ``reason`` go into the audit annotations; the API server prefixes their
+    keys with the webhook's name.
     """
     return b"%s%s%s" % (_BEFORE_UID, _encoder.encode(uid), _after_uid(reason, added, path, present=present))
 
 
 @lru_cache(maxsize=1024)
 def _after_uid(reason: Reason, added: tuple[str, ...], path: str, *, present: bool) -> bytes:
-    """Return what follows the uid: the same few endings for all requests of one configuration."""
+    """Return the bytes after the uid, cached because all requests of one configuration share few endings."""
     response = _Response(uid="", allowed=True, audit_annotations={"reason": reason.value})
     if added:
         response.audit_annotations["names"] = ",".join(added)

@@ -1,4 +1,4 @@
-"""Serve the admission port: TLS that can be renewed, and a shutdown that loses no request."""
+"""Serve the admission port: with renewable TLS, and a shutdown that loses no request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 class AdmissionListener(Listener):
-    """Serves the admission application over TLS, by a context whose certificate may be replaced at any time."""
+    """Serves the admission application over TLS; its certificate may be replaced at any time."""
 
     name = "admission"
 
@@ -58,7 +58,7 @@ class AdmissionListener(Listener):
         return TlsStream(self._port, connection, self._context, self._buffers, self._gate)
 
     async def on_tick(self, counter: int) -> bool:
-        """Look at the memory several times a second, and do what every listener does."""
+        """Check the memory several times a second, besides the work of every listener."""
         if counter % SWEEP_TICKS == 0:
             self._memory.look()
         return await super().on_tick(counter)
@@ -69,8 +69,9 @@ async def serve_until_signalled(
 ) -> None:
     """Serve on both ports until SIGTERM or SIGINT.
 
-    SIGTERM calls ``begin_drain``, and requests are still served for ``drain_seconds``: the API server may hold
-    connections to a replica that has left the Service. A second SIGTERM, or SIGINT at any time, ends that at once.
+    SIGTERM calls ``begin_drain``, and requests are still served for ``drain_seconds``, because the API server may keep
+    connections to a replica that has left the Service. A second SIGTERM, or SIGINT at any time, ends the drain
+    immediately.
     """
     leaving, at_once = asyncio.Event(), asyncio.Event()
 

@@ -1,10 +1,10 @@
-"""Make the checks of RFC 8259 that a decoder leaves out where it skips over what no decision reads.
+"""Check the rules of RFC 8259 that the decoder skips in unread values.
 
-In values that it skips, msgspec checks the grammar, but neither that strings are UTF-8 nor that numbers are within
-range. A review is mostly such values (``managedFields``, ``status``), and decoding all of them costs five times as much
-as skipping. simdjson checks everything in half the time of skipping, but refuses some documents that are right (big
-integers, lone surrogates), and takes 13 times a document's size to look at it. So what it accepts is right. Of what it
-refuses, and of large documents, only numbers that may be out of range are looked at, one by one. Nothing is decoded.
+In values that it skips, msgspec checks the grammar, but not that strings are UTF-8 and numbers are in range. A review
+is mostly such values (``managedFields``, ``status``), and decoding all of them costs five times as much as skipping.
+simdjson checks everything in half the time of skipping. But it rejects some valid documents (big integers, lone
+surrogates), and needs 13 times a document's size in memory. So documents that it accepts are valid. In documents that
+it rejects, and in large ones, only numbers that may be out of range are checked one by one, without decoding.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LARGE = 256 * 1024
-"""Bytes of a document that simdjson does not get to see: it keeps the memory it once took."""
+"""In bytes. Larger documents are not given to simdjson, because it never frees its memory."""
 
 _PIECE = 64 * 1024
-"""Bytes that are looked at in one go, so that large documents take no large copies, and other threads get turns."""
+"""Bytes checked in one step, so that large documents need no large copies and other threads get turns."""
 
 LONGEST_NUMBER = 1000
-"""Characters. No number of an object of the API is nearly as long."""
+"""In characters. Numbers in objects of the API are much shorter."""
 
 MOST_CONSPICUOUS = 10_000
-"""Numbers of one document with an exponent of three digits or more, or with hundreds of digits."""
+"""Limit of numbers in one document with an exponent of three or more digits, or with hundreds of digits."""
 
 _MANY_DIGITS = b"0" * 200
-"""With fewer digits and an exponent below 100, a number stays below 1e299: in range of a double."""
+"""With fewer digits and an exponent below 100, a number stays below 1e299, in the range of a double."""
 
 _CLASSES = bytes.maketrans(b"0123456789E]} \t\r\n", b"0000000000e,,,,,,")
 _parser = simdjson.Parser()
@@ -42,7 +42,7 @@ _CONSPICUOUS = re.compile(rb"(?<![0-9.eE+])(?:[0-9.]{200,}+(?:[eE][+-]?[0-9]++)?
 
 
 def check_strictly(body: bytes) -> None:
-    """Raise ValueError if ``body`` is not UTF-8, or has a number that is out of range."""
+    """Raise ValueError if ``body`` is not UTF-8, or contains a number out of range."""
     if len(body) < _LARGE and _is_plainly_right(body):
         return
     if not body.isascii():
@@ -67,16 +67,16 @@ def _check_utf8(body: bytes) -> None:
 
 
 def _has_conspicuous_number(body: bytes) -> bool:
-    """Return whether there may be a number out of range; strings that look like one count too."""
+    """Return whether a number may be out of range; strings that look like one count too."""
     classes = body.translate(_CLASSES, _SIGN)
     if _MANY_DIGITS in classes:
         return True
-    # The plain search is ten times as fast as the expression, and hits are rare: hexadecimal digests.
+    # The plain search is ten times as fast as the expression. Hits are rare; they are hexadecimal digests.
     return b"0e000" in classes and _BIG_EXPONENT.search(classes) is not None
 
 
 def _check_numbers(body: bytes) -> None:
-    """Look at each conspicuous number that is not part of a string."""
+    """Check each conspicuous number outside of strings."""
     # Without escaped characters, each quotation mark begins or ends a string.
     text = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in body else body
     for count, number in enumerate(_outside_strings(text)):

@@ -1,1 +1,1 @@
-"""The configuration document: strict YAML, read with every problem at once, from a file that may change."""
+"""Read the configuration document: strict YAML, with all problems reported together, from a file that may change."""

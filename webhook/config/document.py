@@ -1,6 +1,6 @@
-"""The configuration document: text in, a :class:`Configuration` out, or every problem in it at once.
+"""Parse the configuration document into a :class:`Configuration`, or report all problems in it.
 
-Reading is strict: unknown fields, wrong types and contradictions are problems, each with its path. Defaults come from
+Parsing is strict: unknown fields, wrong types and contradictions are problems, each with its path. Defaults come from
 webhook.core.model. See docs/configuration.md for the document itself.
 """
 
@@ -43,7 +43,7 @@ API_VERSION = "pullsecrets.webhook/v1alpha1"
 KIND = "Configuration"
 
 MOST_PROBLEMS = 100
-"""Problems that one message lists: a wrong file can have one in each of its lines."""
+"""Problems that one message lists, because each line of a wrong file can have one."""
 
 _FIELDS = ("apiVersion", "kind", "optIn", "excludedNamespaces", "pullSecrets", "retired")
 _PULL_SECRET_FIELDS = ("name", "sources", "namespaceSelector", "serviceAccounts", "pods", "registries")
@@ -52,7 +52,7 @@ _NAMESPACE_PATTERN = re.compile(r"[a-z0-9*?\[\]!-]+")
 
 
 def parse(text: str, origin: str) -> Configuration:
-    """Return the configuration that ``text`` holds; ConfigurationInvalid with every problem in it.
+    """Return the configuration in ``text``. Raises ConfigurationInvalid with all problems.
 
     ``origin`` names the document in the message: a file path, or ``standard input``.
     """
@@ -100,7 +100,7 @@ def _opt_in(node: Node) -> OptIn:
     label = _checked(fields["label"], problem_of_label_key, DEFAULT_OPT_IN_LABEL)
     value = _checked(fields["value"], problem_of_label_value, DEFAULT_OPT_IN_VALUE)
     if value == OPT_OUT_VALUE:
-        fields["value"].report(f'"{OPT_OUT_VALUE}" is what opts a Pod or ServiceAccount out: choose another value')
+        fields["value"].report(f'"{OPT_OUT_VALUE}" opts a Pod or ServiceAccount out: choose another value')
     elif isinstance(fields["value"].value, str) and not value.strip():
         fields["value"].report("must not be empty")
     return OptIn(label, value, fields["mayDecline"].boolean(default=False))
@@ -122,7 +122,7 @@ def _pull_secret(fields: Mapping[str, Node]) -> PullSecret:
 
 def _limit(node: Node) -> tuple[str, ...]:
     if node.value == []:
-        node.report("is empty, so it goes nowhere: leave it out to let it go everywhere")
+        node.report("is empty, so no namespace gets it: remove it to allow all")
     return _checked_items(node, _problem_of_namespace_pattern)
 
 
@@ -207,7 +207,7 @@ def _retired(node: Node, configured: set[str]) -> tuple[str, ...]:
 
 
 def _checked(node: Node, problem_of: Callable[[str], str | None], default: str | None = None) -> str:
-    """Return the text of ``node``; what is no text at all stands in as the empty string."""
+    """Return the text of ``node``, or an empty string when it is not text."""
     text = node.text(default)
     if text is not None and (problem := problem_of(text)):
         node.report(f"{quoted(text)} {problem}")

@@ -1,6 +1,6 @@
-"""A value of a document and where it stands, to be read with every problem noted and none raised.
+"""Read the values of a document, and collect problems with their paths instead of raising errors.
 
-Reading goes on after a problem, with a value that stands in for the wrong one: a person sees all of them at once.
+Reading continues after a problem, with a placeholder for the wrong value, so that people see all problems together.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value, its path in the document, and the list that its problems go to; null counts as absent."""
+    """A value, its path in the document, and the list for its problems. A null counts as absent."""
 
     value: Value
     path: str
@@ -26,15 +26,15 @@ class Node:
 
     @property
     def absent(self) -> bool:
-        """Whether the field is not there, or null as an empty line in YAML is."""
+        """Return whether the field is missing or null. An empty value in YAML is null."""
         return self.value is None
 
     def report(self, message: str) -> None:
-        """Note a problem with this value."""
+        """Record a problem with this value."""
         self.problems.append(Problem(self.path, message))
 
     def fields(self, known: Sequence[str]) -> Mapping[str, Node]:
-        """Return a node for each of the ``known`` fields; report any other, and a value that is no mapping."""
+        """Return a node for each of the ``known`` fields. Report other fields, and a value that is not a mapping."""
         value = self.value if isinstance(self.value, dict) else {}
         if not isinstance(self.value, dict) and not self.absent:
             self.report(f"must be a mapping, not {self._kind}")
@@ -51,14 +51,14 @@ class Node:
         return {name: self._child(name, item) for name, item in value.items()}
 
     def items(self) -> Sequence[Node]:
-        """Return a node for each item of a list; report a value that is no list."""
+        """Return a node for each item of a list. Report a value that is not a list."""
         value = self.value if isinstance(self.value, list) else []
         if not isinstance(self.value, list) and not self.absent:
             self.report(f"must be a list, not {self._kind}")
         return [self._child(index, item) for index, item in enumerate(value)]
 
     def mappings(self, known: Sequence[str]) -> Sequence[Mapping[str, Node]]:
-        """Return the fields of each item of a list of mappings; items of another type are reported and left out."""
+        """Return the fields of each item of a list of mappings. Items of other types are reported and left out."""
         read = [(item, item.fields(known)) for item in self.items()]
         for item, _ in read:
             if item.absent:
@@ -66,7 +66,10 @@ class Node:
         return [fields for item, fields in read if isinstance(item.value, dict)]
 
     def text(self, default: str | None = None) -> str | None:
-        """Return the text, or ``default`` when absent; None, and a problem, when required or of another type."""
+        """Return the text, or ``default`` when absent.
+
+        Report a problem and return None when it is required or not text.
+        """
         if isinstance(self.value, str):
             return self.value
         if self.absent:
@@ -80,7 +83,7 @@ class Node:
         return None
 
     def boolean(self, *, default: bool) -> bool:
-        """Return true or false, or ``default`` when absent; a problem, and ``default``, for anything else."""
+        """Return true or false, or ``default`` when absent. Report a problem for other values."""
         match self.value:
             case None:
                 return default

@@ -1,8 +1,8 @@
-"""The configuration file: read once at the start, and again whenever its content changes.
+"""Read the configuration file at the start, and again whenever its content changes.
 
-A mounted ConfigMap changes by the swap of its ``..data`` symlink, an editor writes in place or renames a new file over
-the old. None of them needs telling apart: the file is small, so each look opens it once, by its path, and compares what
-is in it.
+The kubelet updates a mounted ConfigMap by swapping its ``..data`` symlink. Editors write in place or rename a new file
+over the old one. They need no special handling: the file is small, so each check opens it by its path and compares the
+content.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
     from webhook.core.model import Configuration
 
 LOOK_SECONDS = 1.0
-"""Between two looks at the file; the kubelet takes up to a minute to refresh a mount, so more often gains nothing."""
+"""Seconds between two checks. The kubelet takes up to a minute to refresh a mount, so more checks bring no gain."""
 
 LOOKS_BEFORE_ABSENT = 2
-"""Looks in a row that must fail before the file counts as gone: a rename in between is no loss."""
+"""Failed checks in a row before the file counts as missing, so that a rename in between does not matter."""
 
 
 class ConfigurationFile:
-    """A configuration document on disk; the release namespace is always excluded from what it selects.
+    """A configuration document on disk. The release namespace is always excluded from its selection.
 
-    Not thread-safe: ``load`` first, then ``watch`` in one thread.
+    It is not thread-safe: call ``load`` first, then ``watch`` in one thread.
     """
 
     def __init__(self, path: Path, release_namespace: str) -> None:
         self.path = path
         self._release_namespace = release_namespace
         self.digest = ""
-        """Of the content that was last taken or refused, when the callbacks have returned; see :func:`digest_of`."""
+        """Digest of the content that was last accepted or rejected, set after the callbacks; see :func:`digest_of`."""
 
         self._digest = ""
         self._current: Configuration | None = None
         self._failed_looks = 0
 
     def load(self) -> Configuration:
-        """Return the configuration; UsageError when the file cannot be read or its document is not valid."""
+        """Return the configuration. Raises UsageError when the file cannot be read or its document is invalid."""
         content = self._read()
         self._digest = self.digest = digest_of(content)
         self._current = self._parse(content)
@@ -58,17 +58,17 @@ class ConfigurationFile:
         stop: threading.Event,
         interval: float = LOOK_SECONDS,
     ) -> None:
-        """Look at the file every ``interval`` seconds until ``stop`` is set; call back in this thread.
+        """Check the file every ``interval`` seconds until ``stop`` is set; callbacks run in this thread.
 
-        ``on_change`` gets each valid document that differs from the last one, and also the old one when it comes back
-        after an invalid one; a change of comments alone is none. ``on_invalid`` is called once for each distinct
-        content that is not valid, and once when the file is gone.
+        ``on_change`` gets each valid document that differs from the last one, but not after a change of comments only.
+        It also gets the old one when it returns after an invalid one. ``on_invalid`` is called once for each distinct
+        invalid content, and once when the file is missing.
         """
         while not stop.wait(interval):
             self.look(on_change, on_invalid)
 
     def look(self, on_change: Callable[[Configuration], None], on_invalid: Callable[[UsageError], None]) -> None:
-        """Look at the file once; the callbacks are those of :meth:`watch`."""
+        """Check the file once; the callbacks are those of :meth:`watch`."""
         try:
             content = self._read()
         except UsageError as error:
@@ -122,5 +122,5 @@ def _text(content: bytes) -> str | None:
 
 
 def digest_of(content: bytes) -> str:
-    """Return a digest of a document; of one that is too large, of as much as is read of it."""
+    """Return a digest of a document, or of the part that is read if the document is too large."""
     return hashlib.sha256(content[: LARGEST_DOCUMENT + 1]).hexdigest()

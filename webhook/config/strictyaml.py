@@ -1,8 +1,8 @@
-"""YAML that leaves nothing to guess: one document, text in it, each key once.
+"""Load YAML without guessing: one document, only text values, unique keys.
 
-YAML reads ``no``, ``1.10`` and ``2024-01-01`` as a boolean, a number and a date. Nothing in a configuration document is
-any of these, so such a value is kept as :class:`Unquoted`, with what was written, and whoever expected text can say so.
-No object is ever constructed from a tag, and nothing can be repeated by an alias.
+YAML reads ``no``, ``1.10`` and ``2024-01-01`` as a boolean, a number and a date. A configuration document has no values
+of these types. Such a value is kept as :class:`Unquoted` with its original text, so that code that expects text can
+report it. Objects are never constructed from tags, and aliases are not allowed.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import yaml
 from webhook.errors import Problem
 
 LARGEST_DOCUMENT = 1024 * 1024
-"""Bytes; what a ConfigMap can hold."""
+"""In bytes; a ConfigMap cannot hold more."""
 
 DEEPEST_NESTING = 32
-"""Levels; the configuration needs seven. The composer recurses, so the limit also keeps it off the stack's end."""
+"""In levels; the configuration needs seven. The composer recurses, so the limit also protects the stack."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAGS = "tag:yaml.org,2002:"
@@ -33,7 +33,7 @@ class DocumentError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Unquoted:
-    """A scalar that YAML does not read as text: ``text`` as written, ``kind`` as YAML takes it (``a boolean``)."""
+    """A scalar that YAML does not read as text: ``text`` as written, ``kind`` in YAML's terms (``a boolean``)."""
 
     text: str
     kind: str
@@ -43,9 +43,9 @@ Value: TypeAlias = "dict[str, Value] | list[Value] | str | Unquoted | None"
 
 
 def load(text: str, problems: list[Problem]) -> Value:
-    """Return the one document in ``text``; what is wrong inside it is appended to ``problems``.
+    """Return the single document in ``text``; problems inside it are appended to ``problems``.
 
-    DocumentError when there is no telling what is in it: too large, not YAML, not exactly one document, an alias.
+    Raises DocumentError when the content is unclear: too large, not YAML, not exactly one document, an alias.
     """
     try:
         if len(text.encode()) > LARGEST_DOCUMENT:
@@ -74,7 +74,7 @@ def child_path(path: str, key: str | int) -> str:
 def _explained(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         return f"{error.problem} (line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1})"
-    return "it holds a character that YAML does not allow"
+    return "it contains a character that YAML does not allow"
 
 
 def _check_events(text: str) -> None:
@@ -116,12 +116,12 @@ def _mapping(node: yaml.MappingNode, path: str, problems: list[Problem]) -> dict
             problems.append(Problem(path, "a key must be text"))
             continue
         if key in result:
-            problems.append(Problem(child_path(path, key), "the key is there twice"))
+            problems.append(Problem(child_path(path, key), "the key is repeated"))
         result[key] = _value(value_node, child_path(path, key), problems)
     return result
 
 
 def quoted(text: str) -> str:
-    """Return ``text`` in quotes, on one line and cut to a length that a message can carry."""
+    """Return ``text`` in quotes, on one line and shortened for a message."""
     shown = text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004
     return '"' + "".join(character if character.isprintable() else "?" for character in shown) + '"'

@@ -1,1 +1,1 @@
-"""One bounded HTTP/1.1 protocol for both ports; knows neither admission nor what the metrics port shows."""
+"""Serve bounded HTTP/1.1 on both ports, independent of admission and of the pages of the metrics port."""

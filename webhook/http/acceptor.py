@@ -1,6 +1,6 @@
-"""Accept connections, up to a limit, and hand each to a protocol.
+"""Accept connections, up to a limit, and pass each to a protocol.
 
-In place of asyncio's own server, which accepts without a limit and gives each connection large buffers.
+This replaces asyncio's own server, which accepts without a limit and gives each connection large buffers.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 16
-"""Connections accepted before requests have their turn again: each costs a TLS handshake."""
+"""Connections accepted before requests get their turn again, because each costs a TLS handshake."""
 
 _PAUSE_SECONDS = 0.5
-"""After the system has refused to accept: the cause, such as no free file descriptor, will not be gone at once."""
+"""Pause after the system has refused to accept, because a cause such as missing file descriptors lasts for a while."""
 
 
 class Acceptor:
-    """Accepts connections on ``bound``, and has ``wrap`` make what carries the bytes of each."""
+    """Accepts connections on ``bound``; ``wrap`` makes the stream of each."""
 
     def __init__(self, bound: socket.socket, port: Port, wrap: Callable[[Connection], Stream]) -> None:
         self._bound = bound
@@ -41,23 +41,23 @@ class Acceptor:
         self._pause: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin, or go on, to accept."""
+        """Start or continue to accept."""
         self._pause = None
         self._bound.setblocking(False)
-        # A connection inherits these. They bound what the system keeps of it, and what one read can bring.
+        # Connections inherit these options. They bound the system's buffers and the size of one read.
         self._bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._port.limits.receive_bytes)
         self._bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._port.limits.send_bytes)
         self._loop.add_reader(self._bound.fileno(), self._accept)
 
     def close(self) -> None:
-        """Accept no more."""
+        """Stop accepting."""
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._bound.fileno())
         self._bound.close()
 
     async def wait_closed(self) -> None:
-        """Wait for the connections that are just being taken."""
+        """Wait for the connections that are being accepted."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self) -> None:

@@ -1,4 +1,4 @@
-"""Answer one request by an ASGI application, without a body, and with the response in one piece."""
+"""Answer one request with an ASGI application, without a request body and with the response in one piece."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _FAILED = Reply(500, b"internal server error\n", TEXT, closes=True)
 
 
 class Asker(Protocol):
-    """The connection that a request came on."""
+    """The connection of a request."""
 
     def respond(self, reply: Reply) -> None:
-        """Take the response."""
+        """Send the response."""
 
 
 def scope_of(head: Head, client: tuple[str, int] | None, scheme: str) -> Scope:
-    """Return what ASGI calls a scope."""
+    """Return the ASGI scope of a request."""
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -47,7 +47,7 @@ def scope_of(head: Head, client: tuple[str, int] | None, scheme: str) -> Scope:
 
 
 class Exchange:
-    """One request that an application answers; its body is not read, because no application of ours wants one."""
+    """One request that an application answers. Its body is not read, because our applications do not need one."""
 
     def __init__(self, scope: Scope, asker: Asker) -> None:
         self._scope = scope
@@ -59,7 +59,7 @@ class Exchange:
         self._body: list[bytes] = []
 
     async def run(self, app: ASGIApp) -> None:
-        """Have it answered."""
+        """Run the application for this request."""
         try:
             await app(self._scope, self._receive, self._send)
         except Exception:
@@ -67,7 +67,7 @@ class Exchange:
             self._answer(_FAILED)
 
     def disconnect(self) -> None:
-        """Tell the application, if it asks, that nobody waits any more."""
+        """Mark the client as gone; the application gets ``http.disconnect`` at its next receive."""
         self._gone.set()
 
     async def _receive(self) -> dict[str, Any]:

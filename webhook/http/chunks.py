@@ -1,7 +1,7 @@
 """Decode a chunked body (RFC 9112, section 7.1) as it arrives.
 
-The framing may not be much more than what it frames: else a body of one byte a chunk would cost the event loop a
-hundred times what other bodies cost. Trailers are checked and dropped.
+The framing must not be much larger than the data. Otherwise a body with one byte in each chunk would cost the event
+loop a hundred times as much as other bodies. Trailers are checked and dropped.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class _Part(Enum):
 
 
 class Chunks:
-    """Takes one chunked body apart; Refusal when it is malformed, or mostly framing.
+    """Decodes one chunked body. Raises Refusal when it is malformed or mostly framing.
 
-    ``body`` is what it holds so far, and ``rest`` what came after its end.
+    ``body`` is the data so far, and ``rest`` the bytes after its end.
     """
 
     __slots__ = ("_allowed", "_framing", "_missing", "_part", "_pending", "body")
@@ -49,7 +49,7 @@ class Chunks:
         return self._pending if self.complete else b""
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Decode the next bytes."""
         data = self._pending + data if self._pending else data
         position = 0
         while not self.complete:
@@ -62,7 +62,7 @@ class Chunks:
             self._check_framing(len(self._pending))
 
     def _take_data(self, data: bytes, position: int) -> int:
-        """Return where the data of this chunk ends in ``data``; -1 when there is none."""
+        """Return the end of this chunk's data in ``data``; -1 when it has none."""
         piece = data[position : position + self._missing]
         if not piece:
             return -1
@@ -73,7 +73,7 @@ class Chunks:
         return position + len(piece)
 
     def _take_line(self, data: bytes, position: int) -> int:
-        """Return where the next line of framing ends in ``data``; -1 when it is not complete."""
+        """Return the end of the next line of framing in ``data``; -1 when it is incomplete."""
         end = data.find(_LINE_END, position)
         if end < 0:
             return -1

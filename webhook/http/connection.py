@@ -1,8 +1,8 @@
-"""Speak HTTP/1.1 on one connection, with a bound on each part of it while it arrives.
+"""Serve HTTP/1.1 on one connection, with a bound on each part of a request while it arrives.
 
-A connection has one request in flight. While that is being answered, or while the client does not take its answers,
-nothing more is read. POST requests to the path of the port's service are answered right here, without a task, an event
-or a timer, as soon as their last byte has come. The application of the port answers all others, and gets no bodies.
+A connection has one request in flight. During its answer, or while the client does not read its answers, reading stops.
+POST requests to the path of the port's service are answered directly after their last byte, without a task, an event or
+a timer. The application of the port answers all other requests and gets no bodies.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 _CR = 13
 _LARGE_PIECE = 4096
-"""Bytes of a body that are worth an object of their own, which takes some 50 more."""
+"""Bytes of a body from which a separate object is worth its overhead of some 50 bytes."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class State(Enum):
-    """The step that a connection is at."""
+    """The state of a connection."""
 
     READY = auto()
     """Between two requests, or within a head."""
@@ -41,14 +41,14 @@ class State(Enum):
     BODY = auto()
     ANSWERING = auto()
     OVER = auto()
-    """The last answer has been written; what still comes is dropped."""
+    """The last answer has been written; later bytes are dropped."""
 
 
 class Connection:
     """One connection, from its acceptance to its end.
 
-    ``due`` is when it ends unless it gets on, on the event loop's clock. One attribute and a periodic look cost less
-    than timers for each request.
+    ``due`` is the time, on the event loop's clock, at which it ends unless it makes progress. One attribute and a
+    periodic check cost less than timers for each request.
     """
 
     __slots__ = (
@@ -77,7 +77,7 @@ class Connection:
     transport: Stream
 
     def __init__(self, port: Port, client: tuple[str, int]) -> None:
-        """Take a place at the port; ``transport`` is to be set before anything else is called."""
+        """Join the port; ``transport`` must be set before any other call."""
         self._port = port
         self._traffic = port.traffic
         self.client = client
@@ -102,12 +102,12 @@ class Connection:
     # Called by the transport
 
     def established(self) -> None:
-        """Begin to take requests: the TLS handshake, if there is one, is over."""
+        """Start to take requests, after the TLS handshake if there is one."""
         self.shaking_hands = False
         self.due = self._port.loop.time() + self._port.limits.deadlines.idle
 
     def lost(self) -> None:
-        """Take note that the connection has ended, however that was."""
+        """Clean up after the connection has ended for any reason."""
         if self._state in (State.BODY, State.ANSWERING):
             self._traffic.requests -= 1
         self._state = State.OVER
@@ -129,7 +129,10 @@ class Connection:
             self._look_at_kept(len(data))
 
     def pause_writing(self) -> None:
-        """Read no more until the client has taken its answers; count what waits here and in the system's buffers."""
+        """Stop reading until the client has read its answers.
+
+        This counts the bytes that wait here and in the system's buffers.
+        """
         self._stuck = True
         self._traffic.kept_bytes += self._port.limits.unread_cost
         if self._state is State.OVER:
@@ -158,7 +161,7 @@ class Connection:
         return self._state is State.READY and not self._kept
 
     def shutdown(self) -> None:
-        """End as soon as the request in progress, if there is one, has been answered."""
+        """End after the answer to the request in progress, if there is one."""
         if self.shaking_hands:
             self.transport.abort()
         elif self.idle:
@@ -167,13 +170,13 @@ class Connection:
             self._keep_alive = False
 
     def evict(self) -> None:
-        """Make room for another connection."""
+        """End to free the place for another connection."""
         self._port.rejections.count(rejections.EVICTED, self.peer)
         self.lost()
         self.transport.abort()
 
     def end_overdue(self) -> None:
-        """End because something has not come in time."""
+        """End because a deadline has passed."""
         if self._stuck:
             self._port.rejections.count(rejections.UNREAD, self.peer)
         elif self.shaking_hands:
@@ -186,7 +189,7 @@ class Connection:
     # Heads
 
     def _advance(self, data: bytes) -> None:
-        """Take one request after the other off ``data``, as long as each can be answered at once."""
+        """Take requests off ``data`` one by one, as long as each is answered immediately."""
         port = self._port
         while True:
             end = data.find(END, 0, port.limits.head_bytes)
@@ -221,7 +224,7 @@ class Connection:
             self._check_head_size()
 
     def _look_at_kept(self, new: int) -> None:
-        """See whether the head that is being kept is complete with its ``new`` last bytes."""
+        """Check whether the kept head is complete with its ``new`` last bytes."""
         start = max(0, len(self._kept) - new - len(END))
         if self._kept.find(END, start, self._port.limits.head_bytes) >= 0:
             self._go_on()
@@ -236,7 +239,7 @@ class Connection:
     # Bodies for the service
 
     def _serve(self, head: Head, length: int, data: bytes, begin: int) -> bytes:
-        """Take the body of a request to the service; return what comes after it, as far as it is there."""
+        """Pass the body of a request to the service; return the bytes received after it."""
         service = self._port.service
         assert service is not None  # noqa: S101 - only a port with one has its path
         self._keep_alive = self._keep_alive and head.keep_alive
@@ -261,7 +264,7 @@ class Connection:
         return self._take_body(data[begin:]) if begin < len(data) else b""
 
     def _take_body(self, data: bytes) -> bytes:
-        """Take the next bytes of a body, and answer when it is complete; return what comes after it."""
+        """Take the next bytes of a body, and answer when it is complete. Return the bytes after it."""
         if self._chunks is not None:
             return self._take_chunks(self._chunks, data)
         body, rest = (data, b"") if len(data) <= self._missing else (data[: self._missing], data[self._missing :])
@@ -288,7 +291,7 @@ class Connection:
         return chunks.rest
 
     def _hold(self, more: int, size: int) -> bool:
-        """Count what has come of a body; False when that is too much."""
+        """Count received bytes of a body; False when they exceed a limit."""
         self._held += more
         self._traffic.held_bytes += more
         self._traffic.received_bytes += more
@@ -306,7 +309,7 @@ class Connection:
         self._answer(body)
 
     def _proceed(self, rest: bytes) -> None:
-        """Go on with what comes after a request, if anything, as soon as it is its turn."""
+        """Continue with the bytes after a request, if any, or keep them until it is their turn."""
         if not rest or self._state is State.OVER:
             return
         if self._state is State.READY and not self._stuck:
@@ -315,7 +318,7 @@ class Connection:
             self._keep(rest)
 
     def _answer(self, body: bytes) -> None:
-        """Have the service answer: at once, or in another thread what would keep everybody waiting."""
+        """Get the service's answer; a heavy one is computed in another thread, so that other requests do not wait."""
         service = self._port.service
         assert service is not None  # noqa: S101 - as above
         if not service.is_heavy(body):
@@ -330,7 +333,7 @@ class Connection:
         work.add_done_callback(self._come_back)
 
     def _work(self, service: Service, body: bytes) -> Callable[[], Reply] | None:
-        """Do it in another thread, unless the client has gone meanwhile."""
+        """Compute the answer in another thread, unless the client has gone."""
         return None if self._state is State.OVER else service.work(body)
 
     def _come_back(self, work: Future[Callable[[], Reply] | None]) -> None:
@@ -351,7 +354,7 @@ class Connection:
     # The application
 
     def _ask(self, head: Head, length: int) -> None:
-        """Have the application answer; a body would be dropped, so its connection ends."""
+        """Pass the request to the application. A body would be dropped, so then the connection ends."""
         self._traffic.requests += 1
         self._keep_alive = self._keep_alive and head.keep_alive and length == 0
         self._lingers = length != 0
@@ -374,13 +377,13 @@ class Connection:
     # Answers
 
     def _begin_answer(self) -> None:
-        """Read no more until the answer is there; it is our turn, so there is no deadline."""
+        """Stop reading until the answer is ready. The delay is ours, so there is no deadline."""
         self._state = State.ANSWERING
         self.due = float("inf")
         self.transport.pause_reading()
 
     def respond(self, reply: Reply) -> None:
-        """Write an answer that was not there at once, and go on with what has come meanwhile."""
+        """Write a delayed answer, and continue with the bytes received meanwhile."""
         if self._state is not State.ANSWERING:
             return
         self._exchange = None
@@ -388,7 +391,7 @@ class Connection:
             self._go_on()
 
     def _go_on(self) -> None:
-        """Go on with the bytes that had to wait, and read on, unless answers wait for the client."""
+        """Continue with the kept bytes, and read on unless answers wait for the client."""
         if self._stuck:
             return
         kept = bytes(self._kept)
@@ -399,7 +402,7 @@ class Connection:
             self.transport.resume_reading()
 
     def _write(self, reply: Reply) -> bool:
-        """Write the answer to the request in progress; return whether the connection goes on."""
+        """Write the answer to the request in progress; return whether the connection continues."""
         closes = reply.closes or not self._keep_alive
         if closes and not reply.closes:
             reply = reply.closing()
@@ -422,14 +425,14 @@ class Connection:
         self.due = self._port.loop.time() + self._port.limits.deadlines.idle
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer although the body is not complete; what still comes of it is not looked at."""
+        """Answer although the body is incomplete; the rest of it is ignored."""
         service = self._port.service
         assert service is not None  # noqa: S101 - as above
         self._lingers = True
         self._write(service.refuse(refusal))
 
     def _reject(self, refusal: Refusal) -> None:
-        """Answer a head that cannot be used."""
+        """Answer a head that is malformed or too large."""
         cause = rejections.BAD_REQUEST if refusal.status == 400 else rejections.TOO_LARGE  # noqa: PLR2004
         self._port.rejections.count(cause, self.peer, problem=str(refusal))
         self._traffic.requests += 1
@@ -438,17 +441,17 @@ class Connection:
         self._write(refusal.reply)
 
     def finish(self) -> None:
-        """End after the last answer: the client has a moment to read it, and what it still sends is dropped."""
+        """End after the last answer. The client has a moment to read it; later bytes from it are dropped."""
         self._state = State.OVER
         self._release()
         self._unkeep()
         self._parts, self._chunks = [], None
         self.transport.close(reads=not self._lingers)
 
-    # Bytes that are counted
+    # Counted bytes
 
     def _keep(self, data: bytes) -> bool:
-        """Keep bytes that cannot be looked at yet; False when they are too many, and the connection is at its end."""
+        """Keep bytes for later; False when they are too many and the connection ends."""
         limits = self._port.limits
         self._kept += data
         if self._port.keep(len(data)) and len(self._kept) <= limits.pipeline_bytes:
@@ -469,7 +472,7 @@ class Connection:
             self._traffic.kept_bytes -= self._port.limits.unread_cost
 
     def _release(self) -> None:
-        """Give back what a body took, unless another thread still has it."""
+        """Release the memory of a body, unless another thread still uses it."""
         if not self._working:
             self._traffic.held_bytes -= self._held
             self._held = 0

@@ -1,8 +1,8 @@
-"""Decide who makes room when a port has as many connections as it may have.
+"""Decide which connection ends when a port is full.
 
-The peer address with the most connections gives one up: the oldest that never had an accepted request, else the one
-that has been idle for the longest time. So connections that send nothing make room for the API server's, and one
-address cannot hold what another one needs.
+The peer address with the most connections loses one: the oldest without an accepted request, otherwise the one that has
+been idle longest. So connections that send nothing make room for the API server, and one address cannot take the places
+that another one needs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class Member(Protocol):
-    """A connection, as far as its place is concerned."""
+    """The parts of a connection that matter for its place."""
 
     peer: str
     due: float
@@ -21,7 +21,7 @@ class Member(Protocol):
         """True while none of its requests is being read or answered."""
 
     def evict(self) -> None:
-        """End at once."""
+        """End immediately."""
 
 
 class Crowd:
@@ -38,7 +38,7 @@ class Crowd:
         return self._count
 
     def admits(self, peer: str) -> bool:
-        """Return whether there is room for one more connection of ``peer``; another one may have to go for it."""
+        """Return whether ``peer`` may open one more connection; this may evict another one."""
         if self._count < self._limit:
             return True
         victim = self._oldest_stranger() or self._idle_of_largest(peer)
@@ -49,7 +49,7 @@ class Crowd:
         return True
 
     def evict_stranger(self) -> bool:
-        """End the connection that would be the first to make room; False when every one had an accepted request."""
+        """Evict the first candidate without an accepted request; False when every connection has had one."""
         victim = self._oldest_stranger()
         if victim is None:
             return False
@@ -58,18 +58,18 @@ class Crowd:
         return True
 
     def join(self, member: Member) -> None:
-        """Take in a connection that has not had an accepted request."""
+        """Add a connection that has not had an accepted request."""
         self._strangers.setdefault(member.peer, {})[member] = None
         self._sizes[member.peer] = self._sizes.get(member.peer, 0) + 1
         self._count += 1
 
     def accept(self, member: Member) -> None:
-        """Take note of the first accepted request of a connection."""
+        """Record the first accepted request of a connection."""
         if self._drop_stranger(member):
             self._known.setdefault(member.peer, set()).add(member)
 
     def leave(self, member: Member) -> None:
-        """Forget a connection; one that is not there any more stays forgotten."""
+        """Remove a connection, if it is still present."""
         if not (self._drop_stranger(member) or self._drop_known(member)):
             return
         self._count -= 1

@@ -1,7 +1,7 @@
-"""Parse the head of an HTTP/1.1 request (RFC 9112), strictly, after its size has been bounded.
+"""Parse the head of an HTTP/1.1 request (RFC 9112) strictly, after its size has been bounded.
 
-What the RFC forbids is a Refusal: two Hosts or none, an unknown transfer coding, two lengths, a folded line. No header
-is kept but those of the request in progress, and some heads that may come again.
+Violations of the RFC raise a Refusal: two Host headers or none, an unknown transfer coding, two lengths, a folded line.
+Only the headers of the request in progress are kept, and a cache of heads that are likely to be repeated.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 END = b"\r\n\r\n"
 CHUNKED = -1
-"""The length of a body that comes in chunks."""
+"""The length of a chunked body."""
 
 CACHED_HEADS = 64
 CACHED_BYTES = 2048
-"""Of a head that is worth remembering. The least recently used one makes room for another."""
+"""Largest head in the cache; the least recently used one is replaced."""
 
 MOST_DIGITS = 18
-"""Of a Content-Length."""
+"""Digits of a Content-Length."""
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([!-~]+) HTTP/1\.([01])")
@@ -35,11 +35,11 @@ _HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _ABSOLUTE = re.compile(rb"https?://[^/?#@]+", re.IGNORECASE)
 _LENGTH = b"\r\nContent-Length: "
 _SINGLE = frozenset({b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding", b"expect"})
-"""Headers that a request may have once. RFC 9110 allows a list of content codings; no client of ours sends one."""
+"""Headers that must not be repeated. RFC 9110 allows a list of content codings; our clients do not send one."""
 
 
 class Head:
-    """A request line and its headers, names in lower case."""
+    """A request line and its headers, with names in lower case."""
 
     __slots__ = (
         "accepted",
@@ -64,16 +64,16 @@ class Head:
         self.keep_alive = version == "1.1" and b"close" not in connection
         self.expects_continue = version == "1.1" and named.get(b"expect", b"").lower() == b"100-continue"
         self.length = _length(named, version)
-        """Of the body; CHUNKED where only its end will tell, and None without the header."""
+        """Length of the body: CHUNKED for a chunked body, None without the header."""
 
         self.accepted = False
-        """True after the service of the port has accepted this head; it checks a head once."""
+        """True after the port's service has accepted this head; it checks each head once."""
 
 
 def parse(head: bytes, limits: Limits) -> tuple[Head, int]:
-    """Return a head, which ends before its empty line, and the length of the body.
+    """Return the head, without its final empty line, and the length of the body.
 
-    Heads of one client differ only in their Content-Length, so that is read apart, and the rest is remembered.
+    Heads of one client differ only in their Content-Length. So that header is parsed separately and the rest is cached.
     """
     if len(head) > CACHED_BYTES:
         return _with_length(_parsed(head, limits))
@@ -126,7 +126,7 @@ def _field(line: bytes) -> Header:
 def _check_fields(headers: tuple[Header, ...], version: str) -> None:
     names = [name for name, _ in headers if name in _SINGLE]
     if len(set(names)) != len(names):
-        raise _bad("a header is repeated that may be there once")
+        raise _bad("a header is repeated that must occur only once")
     hosts = [value for name, value in headers if name == b"host"]
     if not hosts and version == "1.1":
         raise _bad("the Host header is missing")
@@ -135,7 +135,7 @@ def _check_fields(headers: tuple[Header, ...], version: str) -> None:
 
 
 def _origin_form(target: bytes) -> bytes:
-    """Return path and query of a request target; one in absolute form loses its scheme and authority."""
+    """Return path and query of a request target, without the scheme and authority of an absolute form."""
     if b"#" in target:
         raise _bad("the path has a fragment")
     absolute = _ABSOLUTE.match(target)

@@ -1,6 +1,6 @@
-"""Define what one peer, and all peers together, may have of a port.
+"""Define the limits of a port, for one peer and for all peers together.
 
-Each unit that a peer can repeat has a bound here. A bound counts what a unit costs in memory, and applies while it
+Each unit that a peer can repeat has a bound here. A bound counts the memory that a unit costs, and applies while it
 arrives. docs/serving.md lists all of them.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 KIB, MIB = 1024, 1024 * 1024
 
 OTHER_FILES = 100
-"""File descriptors that are left for everything but connections."""
+"""File descriptors that are reserved for files other than connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,13 @@ class Deadlines:
     header: float = 10.0
     body: float = 15.0
     answer: float = 15.0
-    """For the client to take answers of which more than ``unread_bytes`` wait."""
+    """For the client to read its answers, while more than ``unread_bytes`` of them wait."""
 
     idle: float = 120.0
-    """More than the 90 s for which the API server keeps an idle connection: else it may use one that is just being
-    closed, and it never repeats a POST. That also holds for a connection on which nothing has come yet: Go's client
-    dials ahead, and keeps in its pool what it does not need at once."""
+    """Longer than the 90 s for which the API server keeps an idle connection. Otherwise it may use a connection that is
+    being closed, and it never repeats a POST. The same holds for unused connections, because Go's client dials ahead
+    and keeps spare connections in its pool.
+    """
 
     farewell: float = 1.0
     """For the client to read its last answer, and to close its side."""
@@ -36,57 +37,58 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Limits:
-    """The limits of one port; each object is a key of its own, which costs no time to hash."""
+    """The limits of one port. Objects hash by identity, which is fast."""
 
     connections: int
-    """At once. A connection takes about 20 KiB, mostly for its TLS session."""
+    """Simultaneous connections. Each takes about 20 KiB, mostly for its TLS session."""
 
     applications: int
-    """Requests that the ASGI application answers at once; peers take turns."""
+    """Simultaneous requests to the ASGI application; peers take turns."""
 
     kept_bytes: int
-    """Of unfinished heads and of pipelined requests, on all connections together."""
+    """Bytes of unfinished heads and of pipelined requests, on all connections together."""
 
     head_bytes: int = 16 * KIB
-    """Of request line and headers. An API server's head has about 250 bytes."""
+    """Bytes of request line and headers. An API server's head has about 250 bytes."""
 
     headers: int = 100
-    """In one head has to be less than this, because each costs about 90 bytes beside its text."""
+    """Number of headers that is too many for one head; each costs about 90 bytes besides its text."""
 
     target_bytes: int = 4 * KIB
-    """Of the path and the query."""
+    """Bytes of the path and the query."""
 
     chunk_bytes: int = 16 * KIB
-    """By which the framing of a chunked body (sizes, extensions, trailers) may exceed the body itself."""
+    """Bytes by which the framing of a chunked body (sizes, extensions, trailers) may exceed the body itself."""
 
     pipeline_bytes: int = 256 * KIB
-    """Of requests on one connection that wait for the answer to the previous one."""
+    """Bytes of requests on one connection that wait for the answer to the previous one."""
 
     unread_bytes: int = 16 * KIB
-    """Of answers that wait for the client; beyond that, nothing more is read from it."""
+    """Bytes of answers that wait for the client; beyond that, reading from it stops."""
 
     receive_bytes: int = 64 * KIB
     send_bytes: int = 16 * KIB
-    """Of the system's buffers for one connection, which take twice that. They bound what one read brings, too."""
+    """Bytes of the system's buffers for one connection, which take twice that. They also bound the size of one read."""
 
     deadlines: Deadlines = Deadlines()
 
     @property
     def unread_cost(self) -> int:
-        """Bytes that a client takes that does not read its answers; they count as kept bytes."""
+        """Memory in bytes of a client that does not read its answers; it counts as kept bytes."""
         return self.unread_bytes + 2 * (self.receive_bytes + self.send_bytes)
 
 
 ADMISSION = Limits(connections=2500, applications=8, kept_bytes=8 * MIB)
-"""An API server keeps some 25 connections. With as many as this, and all bodies that may be held, a process stays
-within the 256 MiB that the chart allows it."""
+"""An API server keeps some 25 connections. With this many, and the maximum of request bodies, a process stays within
+the 256 MiB that the chart allows.
+"""
 
 METRICS = Limits(connections=128, applications=4, kept_bytes=8 * MIB)
 """The kubelet, Prometheus and people need a handful of connections."""
 
 
 def allow_files() -> None:
-    """Raise the limit of open files as far as the system lets us; the usual one is 1024."""
+    """Raise the limit of open files, usually 1024, to the number needed or the highest that the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = ADMISSION.connections + METRICS.connections + OTHER_FILES
     wanted = needed if hard == resource.RLIM_INFINITY else hard
@@ -95,9 +97,9 @@ def allow_files() -> None:
 
 
 def most_connections() -> tuple[int, int]:
-    """Return how many connections the admission port and the metrics port can have at once.
+    """Return the largest number of connections of the admission port and of the metrics port.
 
-    Where files are few, the metrics port gets a quarter of them at most: neither port can take those of the other.
+    With few files, the metrics port gets at most a quarter of them, so that neither port can starve the other.
     """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:

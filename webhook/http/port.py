@@ -1,4 +1,4 @@
-"""Hold what all connections of one port share."""
+"""Hold the state that all connections of one port share."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class Service(Protocol):
-    """The part of a port that answers POST requests to one path, ahead of its application."""
+    """Answers POST requests to one path, ahead of the port's application."""
 
     path: str
 
     def check(self, head: Head, length: int) -> None:
-        """Raise Refusal for a request whose body need not be read."""
+        """Raise Refusal for a request whose body does not have to be read."""
 
     def check_body(self, size: int) -> None:
-        """Raise Refusal when so many bytes of a body are too many."""
+        """Raise Refusal when ``size`` bytes of a body exceed a limit."""
 
     def is_heavy(self, body: bytes) -> bool:
         """Return whether the answer takes more than a few milliseconds."""
@@ -40,14 +40,14 @@ class Service(Protocol):
         """Return the answer."""
 
     def work(self, body: bytes) -> Callable[[], Reply]:
-        """Do the heavy part of an answer, in any thread; the event loop calls what is returned."""
+        """Do the heavy part of an answer, in any thread; the event loop calls the returned function."""
 
     def refuse(self, refusal: Refusal) -> Reply:
-        """Return the answer to a request that is refused."""
+        """Return the answer to a rejected request."""
 
 
 class Port:
-    """The limits, the numbers and the application of one port, on the event loop that serves it."""
+    """The limits, the counters and the application of one port, on the event loop that serves it."""
 
     def __init__(
         self, name: str, limits: Limits, traffic: Traffic, app: ASGIApp, service: Service | None, most: int
@@ -64,22 +64,22 @@ class Port:
         self.loop = asyncio.get_running_loop()
         self.tasks: set[asyncio.Task[None]] = set()
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="large bodies")
-        """One thread: the memory that one large body takes while it is read is all that they take at once."""
+        """One thread, so that only one large body at a time takes the memory for decoding."""
 
     def join(self, connection: Connection) -> None:
-        """Take in a connection."""
+        """Add a connection."""
         self.crowd.join(connection)
         self.connections.add(connection)
         self.traffic.connections = len(self.connections)
 
     def leave(self, connection: Connection) -> None:
-        """Forget a connection, which has ended."""
+        """Remove a connection that has ended."""
         self.crowd.leave(connection)
         self.connections.discard(connection)
         self.traffic.connections = len(self.connections)
 
     def keep(self, size: int) -> bool:
-        """Count bytes that have to wait; False when all connections together keep too many, whatever is evicted."""
+        """Count bytes that wait; False when all connections together keep too many and evictions do not help."""
         self.traffic.kept_bytes += size
         while self.traffic.kept_bytes > self.limits.kept_bytes:
             if not self.crowd.evict_stranger():

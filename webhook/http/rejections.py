@@ -1,4 +1,4 @@
-"""Count what strangers do wrong at a port, and log it at most once a second."""
+"""Count the faults of clients at a port, and log them at most once a second."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CAUSES = {
     HANDSHAKE: "the TLS handshake failed or took too long",
     CALLER: "the client certificate has no allowed name",
 }
-"""Why a request or a connection is rejected, by the value of the label ``cause``."""
+"""Reasons for rejecting a request or a connection, by the value of the label ``cause``."""
 
 
 class Rejections:
@@ -48,7 +48,7 @@ class Rejections:
         self._suppressed = 0
 
     def count(self, cause: str, peer: str, **details: object) -> None:
-        """Count one; ``details`` go into its line in the log."""
+        """Count a rejection; ``details`` are added to its log line."""
         rejected = self._traffic.rejected
         rejected[cause] = rejected.get(cause, 0) + 1
         if not self._bucket.take():

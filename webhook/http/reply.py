@@ -1,4 +1,4 @@
-"""An HTTP response, as bytes for our own protocol and as headers for any ASGI server."""
+"""Define an HTTP response: as bytes for our own protocol and as headers for any ASGI server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
-    """A complete response; ``closes`` tells the client to look for another connection."""
+    """A complete response; ``closes`` makes the client use another connection."""
 
     status: int
     body: bytes
@@ -28,17 +28,17 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def all_headers(self) -> list[Header]:
-        """Every header, in the form of ASGI."""
+        """Return every header, in the form of ASGI."""
         length = (b"content-length", b"%d" % len(self.body))
         closing = ((b"connection", b"close"),) if self.closes else ()
         return [(b"content-type", self.content_type), length, *self.headers, *closing]
 
     def closing(self) -> Reply:
-        """Return the same reply, the last of its connection."""
+        """Return the same reply as the last one of its connection."""
         return msgspec.structs.replace(self, closes=True)
 
     def on_the_wire(self, *, with_body: bool = True) -> bytes:
-        """Return the response as HTTP/1.1 has it (RFC 9112); without its body it answers HEAD."""
+        """Return the response in HTTP/1.1 (RFC 9112), without its body for HEAD."""
         if self.status == _REVIEWED and self.content_type is JSON and with_body and not (self.closes or self.headers):
             return _OK % (len(self.body), self.body)
         lines = [b"%b: %b\r\n" % header for header in self.all_headers]
@@ -55,5 +55,5 @@ class Refusal(Exception):
 
     @property
     def reply(self) -> Reply:
-        """The response, which closes: the rest of the request may still be on its way, and shall not be read."""
+        """Return the response. It closes the connection, so that the rest of the request is not read."""
         return Reply(self.status, f"{self}\n".encode(), TEXT, self.headers, closes=True)

@@ -1,4 +1,4 @@
-"""Carry the bytes of one connection, in plain text; tls.py has the same within TLS."""
+"""Carry the bytes of one connection in plain text; tls.py does the same within TLS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Stream(asyncio.BaseProtocol):
-    """A connection, without the way in which its bytes are read and written."""
+    """A connection, independent of how its bytes are read and written."""
 
     def __init__(self, port: Port, connection: Connection) -> None:
         self._port = port
@@ -52,12 +52,12 @@ class Stream(asyncio.BaseProtocol):
     # Called by the connection
 
     def write(self, data: bytes) -> None:
-        """Send bytes; none after the end."""
+        """Send bytes, unless the connection has ended."""
         if self._open and not self._closing:
             self._raw.write(data)
 
     def get_write_buffer_size(self) -> int:
-        """Return how many bytes wait for the client."""
+        """Return the number of bytes that wait for the client."""
         return self._raw.get_write_buffer_size() if self._open else 0
 
     def pause_reading(self) -> None:
@@ -71,9 +71,10 @@ class Stream(asyncio.BaseProtocol):
             self._raw.resume_reading()
 
     def close(self, *, reads: bool) -> None:
-        """End in good order: the client gets all that was written, and closes its side, or is cut off.
+        """End cleanly: the client gets all written bytes and closes its side, or is cut off.
 
-        What it still sends is dropped; without ``reads`` it stays in the system's buffers, which soon are full.
+        Later bytes from the client are dropped. Without ``reads`` they stay in the system's buffers, which are soon
+        full.
         """
         if self._closing or not self._open or self._raw.is_closing():
             return
@@ -96,10 +97,10 @@ class Stream(asyncio.BaseProtocol):
             self.abort()
 
     def _say_goodbye(self) -> None:
-        """Write what the protocol has for the end."""
+        """Write the protocol's last bytes."""
 
     def abort(self) -> None:
-        """End at once."""
+        """End immediately."""
         if self._open:
             self._raw.abort()
 

@@ -1,9 +1,9 @@
 """Carry the bytes of one connection within TLS.
 
-asyncio's and uvloop's own TLS layers keep a buffer of 256 KiB for each connection, take up to 256 KiB more before they
-stop to read, and let 512 KiB of answers wait. Here a connection has no buffer of its own beside those of OpenSSL. All
-connections read into the same two buffers, which saves two copies of each body: a connection has taken its bytes out of
-them before the event loop turns to the next one.
+The TLS layers of asyncio and uvloop keep a buffer of 256 KiB for each connection. They read up to 256 KiB more before
+they pause, and let 512 KiB of answers wait. Here, connections have only the buffers of OpenSSL. All connections read
+into the same two buffers, which saves two copies of each body. This is safe because each connection takes its bytes out
+before the event loop turns to the next one.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from webhook.http.port import Port
 
     Gate = Callable[[Mapping[str, Any]], list[str] | None]
-    """Returns the names in a verified client certificate if its owner is refused."""
+    """Returns the names in a verified client certificate if the client is rejected."""
 
 _RECORD = 16 * 1024
-"""Bytes of plain text in one TLS record, at most."""
+"""Largest number of plain-text bytes in one TLS record."""
 
 _PARTIAL_RECORD = 36 * 1024
-"""Bytes that a record takes whose end has not come: once in our buffer, once in OpenSSL's."""
+"""Bytes of an incomplete record: once in our buffer, once in OpenSSL's."""
 
 
 class ReadBuffers:
-    """The buffers that all connections of one event loop read into; nothing stays in them."""
+    """The read buffers that all connections of one event loop share; they are empty between reads."""
 
     __slots__ = ("encrypted", "plain")
 
@@ -43,7 +43,7 @@ class ReadBuffers:
         size = 2 * limits.receive_bytes  # of the system's buffer for a connection
         self.encrypted = memoryview(bytearray(size))
         self.plain = memoryview(bytearray(size + 2 * _RECORD))
-        """Has room for a record, too, whose beginning came with an earlier read."""
+        """This has extra room for a record whose beginning came with an earlier read."""
 
 
 class TlsStream(Stream, asyncio.BufferedProtocol):
@@ -96,7 +96,7 @@ class TlsStream(Stream, asyncio.BufferedProtocol):
             self._flush()
 
     def _note_partial(self, partial: bool) -> None:
-        """Count what OpenSSL keeps while the end of a record has not come."""
+        """Count the bytes that OpenSSL keeps while a record is incomplete."""
         self._partial = partial
         if not partial:
             self._port.traffic.kept_bytes -= _PARTIAL_RECORD
@@ -117,12 +117,12 @@ class TlsStream(Stream, asyncio.BufferedProtocol):
         self._raw.write(self._outgoing.read())
 
     def _flush(self) -> None:
-        """Send what TLS has to say of its own."""
+        """Send TLS's own pending messages."""
         if self._open and self._outgoing.pending and not self._raw.is_closing():
             self._raw.write(self._outgoing.read())
 
     def _shake_hands(self) -> bool:
-        """Go on with the handshake; return whether it is complete."""
+        """Continue the handshake; return whether it is complete."""
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -164,7 +164,7 @@ class TlsStream(Stream, asyncio.BufferedProtocol):
             self._port.traffic.failed_handshakes += 1
         if self._partial:
             self._note_partial(False)
-        # It refers to itself in a circle, and OpenSSL forgets the session of an object only as that is freed.
+        # Break the reference cycle, because OpenSSL drops the session only when the object is freed.
         del self._tls, self._read_into, self._encrypt, self._incoming, self._outgoing
         super().connection_lost(exc)
 
@@ -174,6 +174,6 @@ class TlsStream(Stream, asyncio.BufferedProtocol):
         super().abort()
 
     def _say_goodbye(self) -> None:
-        with contextlib.suppress(ssl.SSLError):  # it has written our part, and waits for that of the client
+        with contextlib.suppress(ssl.SSLError):  # our part is written; the error means that the client's is missing
             self._tls.unwrap()
         self._flush()

@@ -1,6 +1,6 @@
-"""Count what happens at one port, in plain numbers.
+"""Count the events of one port in plain numbers.
 
-The hot path counts in attributes of one object, at the price of an addition. Metrics read them on a scrape.
+On the hot path, a count costs one addition to an attribute. Metrics read the numbers during a scrape.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ class Traffic:
     """The numbers of one port; only its event loop writes them."""
 
     requests: int = 0
-    """Being read or answered."""
+    """Requests that are being read or answered."""
 
     held_bytes: int = 0
-    """Of bodies that have come, of requests that have not been answered."""
+    """Bytes of request bodies that are not answered yet."""
 
     received_bytes: int = 0
-    """Of bodies, since the start."""
+    """Bytes of request bodies since the start."""
 
     connections: int = 0
-    """Open, with those whose TLS handshake is not over yet."""
+    """Open connections, including those in their TLS handshake."""
 
     refused_connections: int = 0
     failed_handshakes: int = 0
     refused_callers: int = 0
-    """Clients whose certificate is valid, but does not have a name that is allowed."""
+    """Clients with a valid certificate but without an allowed name."""
 
     kept_bytes: int = 0
-    """Of heads that are not complete, and of requests that wait for the answer to the previous one."""
+    """Bytes of incomplete heads, and of requests that wait for the answer to the previous one."""
 
     rejected: dict[str, int] = field(default_factory=dict)
-    """Requests and connections that were ended because of what the peer did, by cause."""
+    """Requests and connections that were ended because of the client, by cause."""

@@ -1,4 +1,4 @@
-"""Let peers take turns at the application of a port, a few requests at once."""
+"""Let peers take turns at the application of a port, with a few requests at a time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 class Turns:
-    """Starts up to ``limit`` requests; those that wait are started peer by peer, not in the order in which they came.
+    """Starts up to ``limit`` requests; waiting ones are started peer by peer, not in their order of arrival.
 
-    A connection has one request at a time, so no more wait than there are connections.
+    A connection has one request at a time, so the number of waiting requests is bounded by the connections.
     """
 
     def __init__(self, limit: int) -> None:
@@ -20,9 +20,9 @@ class Turns:
         self._waiting: dict[str, deque[Callable[[], bool]]] = {}
 
     def take(self, peer: str, start: Callable[[], bool]) -> None:
-        """Call ``start`` when it is the turn of this request; it returns False if nobody waits for the answer any more.
+        """Call ``start`` when it is the turn of this request; it returns False if the client has gone.
 
-        Each start that returned True is followed by a call of ``give_back``.
+        Each start that returned True must be followed by a call of ``give_back``.
         """
         self._waiting.setdefault(peer, deque()).append(start)
         self._go_on()

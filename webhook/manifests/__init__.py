@@ -1,1 +1,1 @@
-"""Kubernetes manifests as people keep them: files, folders, standard input; read as kubectl does, and written back."""
+"""Read Kubernetes manifests from files, folders and standard input as kubectl does, and write them."""

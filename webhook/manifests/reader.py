@@ -1,7 +1,7 @@
-"""Kubernetes objects from files, folders and standard input.
+"""Read Kubernetes objects from files, folders and standard input.
 
-YAML streams, JSON, and lists of objects (``kubectl get -o yaml`` prints one) are read; whatever else is among them is
-an error that names the file and the document, so that nothing is passed over in silence.
+It reads YAML streams, JSON, and lists of objects (``kubectl get -o yaml`` prints one). Anything else is an error with
+the file and the document, so that input is never skipped silently.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ _SPACE = re.compile(r"\s*")
 
 
 def read_manifests(filenames: Sequence[str], default_namespace: str = DEFAULT_NAMESPACE) -> list[Manifest]:
-    """Return the objects of all ``filenames`` in their order; UsageError for what is none, or when there is none.
+    """Return the objects of all ``filenames`` in their order.
 
-    A folder stands for each file in and below it that ends as manifests do, by name; hidden ones are left out. ``-`` is
-    standard input. Objects without a namespace get ``default_namespace``.
+    Raises UsageError for input that is not an object, and when there are no objects. A folder stands for the files in
+    and below it with a suffix of manifests, sorted by name, without hidden ones. ``-`` is standard input. Objects
+    without a namespace get ``default_namespace``.
     """
     manifests = [manifest for origin, text in _texts(filenames) for manifest in _read(text, origin, default_namespace)]
     if not manifests:
@@ -44,7 +45,7 @@ def read_manifests(filenames: Sequence[str], default_namespace: str = DEFAULT_NA
 
 
 def repeated(manifests: Iterable[Manifest]) -> list[tuple[Manifest, Manifest]]:
-    """Return each object that is there more than once, with the one before it."""
+    """Return each repeated object, with its previous occurrence."""
     seen: dict[tuple[str, str, str, str], Manifest] = {}
     pairs: list[tuple[Manifest, Manifest]] = []
     for manifest in manifests:
@@ -66,7 +67,7 @@ def _read(text: str, origin: str, default_namespace: str) -> Iterator[Manifest]:
 
 def _next_command(origin: str, line: int) -> str:
     if origin == _STREAM:
-        return "look at the stream alone: run the command before the pipe without pullsecrets"
+        return "to see the stream, run the command before the pipe without pullsecrets"
     return f"look at it: sed -n '{line},+5p' {shlex.quote(origin)}"
 
 
@@ -81,7 +82,7 @@ def _texts(filenames: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _standard_input() -> bytes:
-    if sys.stdin is None:  # closed by whoever started this process
+    if sys.stdin is None:  # closed by the parent process
         return b""
     try:
         return sys.stdin.buffer.read()
@@ -96,7 +97,9 @@ def _files_below(folder: Path) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         files += [Path(where, name) for name in sorted(names) if name.endswith(SUFFIXES) and not name.startswith(".")]
     if not files:
-        raise UsageError(f"the folder {folder} holds no file that ends in {', '.join(SUFFIXES)}: name another with -f")
+        raise UsageError(
+            f"the folder {folder} does not contain a file that ends in {', '.join(SUFFIXES)}: name another with -f"
+        )
     return files
 
 
@@ -109,8 +112,8 @@ def _content(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         reason = error.strerror or type(error).__name__
-    except ValueError:  # half a character, or NUL
-        reason = "no file has such a name"
+    except ValueError:  # an incomplete character, or NUL
+        reason = "that is not a valid file name"
     raise UsageError(f"the file {file} cannot be read ({reason}): name a file, a folder or - with -f")
 
 
@@ -118,7 +121,7 @@ def _decoded(content: bytes, origin: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # Its own message quotes the content, which may be a Secret's.
+        # The error's own message quotes the content, which may belong to a Secret.
         line = content.count(b"\n", 0, error.start) + 1
     raise UsageError(f"{origin} is not UTF-8 text (line {line}): save it as UTF-8, or name another file with -f")
 
@@ -139,7 +142,7 @@ def _documents(text: str, origin: str) -> Iterator[Document]:
 
 
 def _json_stream(text: str) -> list[Document] | None:
-    """Return the JSON values that follow each other in ``text``; None where it is something else, perhaps YAML."""
+    """Return the JSON values that follow each other in ``text``; None for other text, perhaps YAML."""
     decoder = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unrepeated)
     values: list[Document] = []
     position, line = _after_space(text, 0), 1 + text.count("\n", 0, _after_space(text, 0))
@@ -175,7 +178,7 @@ def _refuse_constant(_constant: str) -> NoReturn:
 def _unrepeated(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("a key is repeated")
     return result
 
 
@@ -200,7 +203,7 @@ def _identifying(fields: Mapping[str, object], field: str, origin: str, parent: 
     value = fields.get(field)
     if value is None or value == "":
         raise UsageError(f"{origin} is not a Kubernetes object: it has no {parent}{field}")
-    # What is printed in a table must not be able to drive a terminal.
+    # The text is printed in tables, so it must not contain control sequences for a terminal.
     if not isinstance(value, str) or not value.isprintable():
         raise UsageError(f"{origin} is not a Kubernetes object: its {parent}{field} is not printable text")
     return value

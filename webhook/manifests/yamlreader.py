@@ -1,10 +1,10 @@
-"""YAML streams as Kubernetes reads them, built from the parser's events.
+"""Read YAML streams as Kubernetes does, from the events of the parser.
 
-What kubectl does decides here (sigs.k8s.io/yaml, which is go-yaml v2 and then JSON): ``y`` and ``on`` are booleans,
-``1e3`` is a number, ``2024-01-01`` is text, ``<<`` merges, an alias repeats a value, a key that is there twice is an
-error. Nothing recurses, so no nesting exhausts the stack, and no object is ever constructed from a tag. An alias shares
-the value it names: whoever changes a document must copy what they change. A document may be a Secret, so a message
-gives the line and never what is written there.
+The results match kubectl (sigs.k8s.io/yaml, which is go-yaml v2 and then JSON). ``y`` and ``on`` are booleans, ``1e3``
+is a number, ``2024-01-01`` is text, ``<<`` merges, an alias repeats a value, and a repeated key is an error. The reader
+does not recurse, so deep nesting cannot exhaust the stack. Objects are never constructed from tags. An alias shares its
+value, so code that changes a document must copy the changed parts. A document may be a Secret, so messages give the
+line and never quote the text.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEEPEST_NESTING = 100
-"""Levels; a CustomResourceDefinition with a deep schema needs some forty."""
+"""In levels; a CustomResourceDefinition with a deep schema needs some forty."""
 
 LARGEST_EXPANSION = 1_000_000
-"""Values that one document may have once its aliases are written out; far more than an API server accepts."""
+"""Values that one document may have with its aliases expanded; an API server accepts far fewer."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAGS = "tag:yaml.org,2002:"
@@ -41,11 +41,11 @@ _NO_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LINE_BREAK = "\n"
 _LONGEST_NUMBER = 1000
-"""Characters; Python refuses to read an integer of more than 4,300 digits."""
+"""In characters; Python refuses to read an integer of more than 4,300 digits."""
 
 
 class StreamError(ValueError):
-    """A document of the stream cannot be read; ``document`` counts from one, the message is the rest of a sentence."""
+    """A document of the stream is unreadable; ``document`` counts from one, the message is the rest of a sentence."""
 
     def __init__(self, document: int, message: str) -> None:
         self.document = document
@@ -58,7 +58,7 @@ class _Anchored(NamedTuple):
 
 
 class _Open:
-    """A list or mapping whose end has not come yet; ``size`` counts the values in it, aliases written out."""
+    """An unfinished list or mapping; ``size`` counts the values in it, with aliases expanded."""
 
     __slots__ = ("anchor", "key", "merges", "size", "value")
 
@@ -79,7 +79,7 @@ class Document(NamedTuple):
 
 
 def read_stream(text: str) -> Iterator[Document]:
-    """Yield each document of ``text``; StreamError at the first that cannot be read."""
+    """Yield each document of ``text``. Raises StreamError at the first unreadable one."""
     document = _Document(1)
     number = first = 0
     try:
@@ -112,7 +112,7 @@ def _explained(error: yaml.YAMLError, text: str) -> str:
         return f"{error.problem} (line {line}, column {error.problem_mark.column + 1}){tab}"
     refused = _NOT_YAML.search(text)
     where = "" if refused is None else f" (line {text.count(_LINE_BREAK, 0, refused.start()) + 1})"
-    return f"it holds a character that YAML does not allow{where}"
+    return f"it contains a character that YAML does not allow{where}"
 
 
 def _is_indented_with_tabs(text: str, line: int) -> bool:
@@ -122,7 +122,7 @@ def _is_indented_with_tabs(text: str, line: int) -> bool:
 
 
 class _Document:
-    """One document in the making."""
+    """One document while it is read."""
 
     def __init__(self, number: int) -> None:
         self.value: object = None
@@ -162,13 +162,13 @@ class _Document:
         if top is not None and top.key is None and isinstance(top.value, dict):
             self._refuse("has an alias for a key: write the key out")
         if anchor not in self._anchors:
-            self._refuse("has an alias that names nothing before it: quote a text that begins with *")
+            self._refuse("has an alias without an anchor before it: quote text that begins with *")
         self._put(*self._anchors[anchor])
 
     def _put_key(self, top: _Open, key: str) -> None:
-        # A key that is a number or a boolean to YAML becomes text in JSON too: what was written is the best of both.
+        # Numbers and booleans as keys become text in JSON too, so the key is kept as written.
         if key in top.value:
-            self._refuse("has a key that is there already in the same mapping")
+            self._refuse("repeats a key of the same mapping")
         top.key = key
 
     def _put(self, value: object, size: int) -> None:
@@ -189,7 +189,7 @@ class _Document:
             top.key = None
 
     def _merged(self, value: object, merged: object) -> dict[str, object]:
-        """Return ``value`` over what its ``<<`` names: a mapping, or a list of them of which the first wins."""
+        """Return ``value`` merged over its ``<<``: a mapping, or a list of mappings of which the first wins."""
         result: dict[str, object] = {}
         for mapping in reversed(merged) if isinstance(merged, list) else (merged,):
             if not isinstance(mapping, dict):
@@ -203,7 +203,7 @@ class _Document:
         if tag in ("str", "!"):
             return text
         if tag not in ("", "int", "float", "bool", "null"):
-            self._refuse("has a value with a tag that no Kubernetes object can hold")
+            self._refuse("has a value with a tag that Kubernetes objects do not support")
         if text in _NULLS:
             return None
         if text in _BOOLEANS:
@@ -211,7 +211,7 @@ class _Document:
         if text[0] not in "+-.0123456789":
             return text
         if _NO_JSON.fullmatch(text):
-            self._refuse("has an infinite number, or none, which no Kubernetes object can hold")
+            self._refuse("has an infinite number or NaN, which JSON does not allow")
         return _number(text)
 
     def _refuse(self, message: str) -> NoReturn:

@@ -1,1 +1,1 @@
-"""Registries, asked whether a credential still logs in: by their own token flow, and nothing else of theirs."""
+"""Test the credentials of registries with the registries' own token flow, without other requests."""

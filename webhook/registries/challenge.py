@@ -1,4 +1,4 @@
-"""What a registry asks for when it says 401: the ``WWW-Authenticate`` header (RFC 9110, 11.6.1).
+"""Parse the ``WWW-Authenticate`` header of a 401 from a registry (RFC 9110, 11.6.1).
 
 Source of the flow: https://distribution.github.io/distribution/spec/auth/token/.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)(?:\s+|$)")
 _PARAMETER = re.compile(r'\s*([A-Za-z][A-Za-z0-9_-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|$)')
 LONGEST_HEADER = 8192
-"""Characters; a longer one is no challenge that anybody means."""
+"""In characters; a genuine challenge is shorter."""
 
 LONGEST_REALM = 2048
 _HTTPS_URL = re.compile(r"https://([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?([/?][!-~]*)?", re.IGNORECASE)
@@ -25,19 +25,19 @@ _HTTPS_URL = re.compile(r"https://([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """A scheme, in lower case, and its parameters, by names in lower case."""
+    """A scheme and its parameters; the scheme and the names of the parameters are in lower case."""
 
     scheme: str
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
-    """Return the challenges of these header values, in order; what cannot be read is passed over."""
+    """Return the challenges of these header values, in order; unreadable ones are skipped."""
     return [challenge for header in headers if len(header) <= LONGEST_HEADER for challenge in _parse(header)]
 
 
 def parse_realm(realm: str) -> SplitResult | None:
-    """Return the https URL of a token service, or None: what a registry sends may be anything."""
+    """Return the https URL of a token service, or None, because a registry may send anything."""
     if len(realm) > LONGEST_REALM or _HTTPS_URL.fullmatch(realm) is None:
         return None
     try:

@@ -1,8 +1,8 @@
-"""Bound in time all that is said to one registry, and leave nothing behind.
+"""Limit the total time of the requests to one registry, and clean up afterwards.
 
-A timeout on a socket bounds silence: a peer that sends one byte a second is never silent for long enough. Here a timer
-shuts down the connections at the deadline, whatever their thread is waiting for (TLS, a header, a body). The timer and
-the connections end with the exchange. Host names are resolved by the system, within the limits of its resolver.
+A timeout on a socket bounds silence, but a peer that sends one byte a second is never silent for long. Here a timer
+shuts down the connections at the deadline, even if their thread is waiting (for TLS, a header or a body). The timer and
+the connections end with the exchange. The system resolves host names, within the limits of its resolver.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
-"""It logs a head that cannot be parsed as a warning, with a traceback and with the words of the peer."""
+"""urllib3 would log an unreadable head as a warning, with a traceback and with text from the peer."""
 
 
 _RESET = struct.pack("ii", 1, 0)
-"""Linger for no time: the connection is gone when it is closed, also from a peer that goes on sending."""
+"""Do not linger: closing drops the connection even if the peer goes on sending."""
 
 
 class Exchange:
-    """A context in which requests are made; after ``seconds`` every connection of it is cut, and no new one is made."""
+    """A context for requests. After ``seconds`` every connection is cut and new ones fail."""
 
     def __init__(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
@@ -59,11 +59,11 @@ class Exchange:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the deadline; zero or less when it has passed."""
+        """Return the seconds until the deadline; zero or less when it has passed."""
         return self._deadline - time.monotonic()
 
     def pool(self, url: str, context: ssl.SSLContext) -> PoolManager:
-        """Return what to send a request by: through the proxy of the environment, if there is one for that host."""
+        """Return a pool for requests. It uses the proxy from the environment, if there is one for that host."""
         proxies: Mapping[str, str] = getproxies()
         proxy = proxies.get("https") or proxies.get("all")
         if not proxy or proxy_bypass(urlsplit(url).netloc):
@@ -74,7 +74,7 @@ class Exchange:
         return pool
 
     def connect(self, connection: HTTPConnection, host: str, port: int) -> socket.socket:
-        """Return a socket that is connected to one of the addresses of a host, and that will be cut in time."""
+        """Return a socket connected to one of the host's addresses; it is cut at the deadline."""
         try:
             addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
@@ -118,7 +118,7 @@ class Exchange:
         return {"http": PlainPool, "https": SecurePool}
 
     def _watch(self, sock: socket.socket) -> None:
-        # TLS takes the socket over, in another object. A second handle reaches the connection all the same.
+        # TLS moves the socket into another object, but a duplicated handle still reaches the connection.
         with self._lock:
             self._handles.append(sock.dup())
             over = self.seconds_left <= 0
@@ -128,6 +128,6 @@ class Exchange:
     def _cut(self) -> None:
         with self._lock:
             for handle in self._handles:
-                with contextlib.suppress(OSError):  # the peer was first
+                with contextlib.suppress(OSError):  # the peer has already closed it
                     handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                     handle.shutdown(socket.SHUT_RDWR)

@@ -1,8 +1,8 @@
-"""Whether a registry accepts a credential: ``GET /v2/``, and what the registry then asks for, Basic or Bearer.
+"""Test whether a registry accepts a credential: ``GET /v2/``, then Basic or Bearer as the registry requests.
 
-That is what ``docker login`` does. Nothing is pulled, so nothing counts against a limit of pulls. A credential is sent
-over TLS alone, to the registry that its key names and to the token service that this registry names; a redirection is
-not followed. No message holds a credential or a token.
+``docker login`` does the same. Images are not pulled, so pull limits do not count it. A credential is sent over TLS
+only, to the registry that its key names and to the token service that this registry names. Redirects are not followed.
+Messages never contain a credential or a token.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from webhook.core.credential import Credential
 
 LOGIN_SECONDS = 10.0
-"""For one registry, all requests together."""
+"""Limit for all requests to one registry."""
 
 DOCKER_HUB_HOST = "registry-1.docker.io"
-"""Where Docker Hub serves the API of a registry."""
+"""The host on which Docker Hub serves the registry API."""
 
 LARGEST_ANSWER = 64 * 1024
 """Bytes of an answer that are read; a token has a few thousand."""
@@ -45,17 +45,17 @@ OK, UNAUTHORIZED, FORBIDDEN = 200, 401, 403
 
 
 class Login(StrEnum):
-    """What came of it."""
+    """The result of a login."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
     UNKNOWN = "unknown"
-    """Nobody answered, or what answered is no registry."""
+    """The host does not answer, or is not a registry."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoginResult:
-    """What came of it, and a sentence about the registry."""
+    """The result of a login, and a sentence about the registry."""
 
     login: Login
     why: str
@@ -73,7 +73,7 @@ class _Answered(Exception):
 
 
 class Registries:
-    """Logs in to registries; ``ca_file`` holds authorities to trust beside those of the system (``SSL_CERT_FILE``)."""
+    """Logs in to registries. ``ca_file`` adds authorities to those of the system (``SSL_CERT_FILE``)."""
 
     def __init__(self, ca_file: Path | None = None, seconds: float = LOGIN_SECONDS) -> None:
         self._seconds = seconds
@@ -82,10 +82,10 @@ class Registries:
             self._context.load_verify_locations(cafile=ca_file)
 
     def log_in(self, key: str, credential: Credential) -> LoginResult:
-        """Return whether the registry that a key of a source names accepts a credential."""
+        """Return whether the registry that a source's key names accepts a credential."""
         host = read_key(key).host.rstrip(":")
         if "*" in host:
-            return LoginResult(Login.UNKNOWN, f"{key} stands for many registries, of which none is named")
+            return LoginResult(Login.UNKNOWN, f"{key} stands for many registries, so it cannot be tested")
         if host in DOCKER_HUB_ALIASES:
             host = DOCKER_HUB_HOST
         with Exchange(self._seconds) as exchange:
@@ -109,15 +109,15 @@ class _Flow:
     def _log_in(self) -> LoginResult:
         status, _, challenges = self._get(self._url)
         if status == OK:
-            return LoginResult(Login.UNKNOWN, f"{self._host} asks nobody for a credential")
+            return LoginResult(Login.UNKNOWN, f"{self._host} does not require a credential")
         if status != UNAUTHORIZED:
-            return LoginResult(Login.UNKNOWN, f"{self._host} answers {status}, which no registry does")
+            return LoginResult(Login.UNKNOWN, f"{self._host} answers {status} instead of 200 or 401")
         by_scheme = {challenge.scheme: challenge for challenge in challenges}
         if "bearer" in by_scheme:
             return self._verdict(f"Bearer {self._token(by_scheme['bearer'])}")
         if "basic" in by_scheme:
             return self._verdict(self._basic)
-        return LoginResult(Login.UNKNOWN, f"{self._host} asks for no credential that a node could give")
+        return LoginResult(Login.UNKNOWN, f"{self._host} offers neither Basic nor Bearer authentication")
 
     def _verdict(self, authorization: str) -> LoginResult:
         status, _, _ = self._get(self._url, authorization)
@@ -151,7 +151,7 @@ class _Flow:
         except (HTTPError, HTTPException, OSError, ValueError) as error:
             raise _Answered(Login.UNKNOWN, self._failure(urlsplit(url).netloc, error)) from None
         if self._exchange.seconds_left <= 0:
-            # A head that was cut off looks like a whole one.
+            # A truncated head looks like a complete one.
             raise _Answered(Login.UNKNOWN, self._failure(urlsplit(url).netloc))
         return answer
 
@@ -165,7 +165,7 @@ class _Flow:
             retries=False,
             redirect=False,
             preload_content=False,
-            decode_content=False,  # nothing is inflated
+            decode_content=False,  # do not decompress
         )
         try:
             return response.status, response.read(LARGEST_ANSWER), _challenges(response)

@@ -126,8 +126,8 @@ def test_five_errors_are_five_lines_each_with_its_path() -> None:
             "a: b: c\n",
             "the document is not valid YAML: mapping values are not allowed in this context (line 1, column 5)",
         ),
-        ("a: \x00\n", "the document is not valid YAML: it holds a character that YAML does not allow"),
-        ("a: \ud800\n", "the document is not valid YAML: it holds a character that YAML does not allow"),
+        ("a: \x00\n", "the document is not valid YAML: it contains a character that YAML does not allow"),
+        ("a: \ud800\n", "the document is not valid YAML: it contains a character that YAML does not allow"),
         ("# " + "x" * 1024 * 1024, "the document is larger than 1048576 bytes"),
     ],
 )
@@ -144,14 +144,14 @@ def test_a_yaml_bomb_is_refused_before_it_is_built() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (ONE + "pullSecrets: []\n", "pullSecrets: the key is there twice"),
+        (ONE + "pullSecrets: []\n", "pullSecrets: the key is repeated"),
         ("on: x\n", 'the key "on" is read by YAML as a boolean: quote it'),
         ("? [a]\n: b\n", "a key must be text"),
         ("<<: {a: b}\n", 'the key "<<" is read by YAML as a value of a special type: quote it'),
         ("optIn: [a]\n", "optIn: must be a mapping, not a list"),
         ("optIn: {value: yes}\n", 'optIn.value: "yes" is read by YAML as a boolean: quote it'),
         ("optIn: {value: !!python/object:os.system x}\n", "optIn.value: "),
-        ("optIn: {value: disabled}\n", 'optIn.value: "disabled" is what opts a Pod or ServiceAccount out'),
+        ("optIn: {value: disabled}\n", 'optIn.value: "disabled" opts a Pod or ServiceAccount out'),
         ('optIn: {value: ""}\n', "optIn.value: must not be empty"),
         ("optIn: {label: a/b/c}\n", 'optIn.label: "a/b/c" is not a valid label key'),
         ("optIn: {label: {}}\n", "optIn.label: must be text, not a mapping"),
@@ -321,7 +321,7 @@ def test_a_source_may_be_limited_and_namespaces_may_decline() -> None:
         ("optIn: {mayDecline: []}", "optIn.mayDecline: must be true or false, not a list"),
         (
             "pullSecrets: [{name: x, sources: [{secretName: a, namespaces: []}]}]",
-            "pullSecrets[0].sources[0].namespaces: is empty, so it goes nowhere: leave it out to let it go everywhere",
+            "pullSecrets[0].sources[0].namespaces: is empty, so no namespace gets it: remove it to allow all",
         ),
         (
             "pullSecrets: [{name: x, sources: [{secretName: a, namespaces: [a.b]}]}]",

@@ -176,11 +176,11 @@ def test_what_is_no_object_is_told_with_its_file_document_and_line(tmp_path: Pat
         ),
         (
             f"{POD}---\nkind: *missing\n",
-            "/a.yaml, document 2 has an alias that names nothing before it: quote a text that begins with * (line 5)",
+            "/a.yaml, document 2 has an alias without an anchor before it: quote text that begins with * (line 5)",
         ),
         (
             f"{POD}---\na: \0\n",
-            "/a.yaml, document 1 is not valid YAML: it holds a character that YAML does not allow (line 5)",
+            "/a.yaml, document 1 is not valid YAML: it contains a character that YAML does not allow (line 5)",
         ),
     ],
 )
@@ -207,7 +207,7 @@ def test_what_is_not_utf_8_is_not_quoted(tmp_path: Path) -> None:
 def test_what_is_not_there_is_told_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"the file .*/no\.yaml cannot be read \(No such file or directory\)"):
         read_manifests([str(tmp_path / "no.yaml")])
-    with pytest.raises(UsageError, match=r"the folder .* holds no file that ends in \.yaml, \.yml, \.json"):
+    with pytest.raises(UsageError, match=r"the folder .* does not contain a file that ends in \.yaml, \.yml, \.json"):
         read_manifests([str(tmp_path)])
 
 

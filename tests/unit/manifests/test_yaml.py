@@ -97,18 +97,18 @@ def test_nesting_without_end_is_refused(nested: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\n---\nb: 1\nb: 2\n", "2 has a key that is there already in the same mapping (line 4)"),
+        ("a: 1\n---\nb: 1\nb: 2\n", "2 repeats a key of the same mapping (line 4)"),
         ("? [a]\n: 1\n", "1 has a key that is a list or a mapping: a key must be text (line 1)"),
         ("a: &x 1\n*x : 2\n", "1 has an alias for a key: write the key out (line 2)"),
-        ("a: &x [*x]\n", "1 has an alias that names nothing before it: quote a text that begins with * (line 1)"),
+        ("a: &x [*x]\n", "1 has an alias without an anchor before it: quote text that begins with * (line 1)"),
         ("a: {<<: 1}\n", "1 has a << that does not name a mapping (line 1)"),
-        ("a: !x 1\n", "1 has a value with a tag that no Kubernetes object can hold (line 1)"),
-        ("a: .inf\n", "1 has an infinite number, or none, which no Kubernetes object can hold (line 1)"),
+        ("a: !x 1\n", "1 has a value with a tag that Kubernetes objects do not support (line 1)"),
+        ("a: .inf\n", "1 has an infinite number or NaN, which JSON does not allow (line 1)"),
         (
             "a: 1\n---\na: b: c\n",
             "2 is not valid YAML: mapping values are not allowed in this context (line 3, column 5)",
         ),
-        ("a: \0\n", "1 is not valid YAML: it holds a character that YAML does not allow (line 1)"),
+        ("a: \0\n", "1 is not valid YAML: it contains a character that YAML does not allow (line 1)"),
     ],
 )
 def test_what_cannot_be_read_is_told_with_its_document_and_line(text: str, message: str) -> None:
@@ -165,7 +165,7 @@ def test_common_text_is_not_quoted() -> None:
 
 
 def test_half_a_character_is_refused() -> None:
-    with pytest.raises(UsageError, match="half a character"):
+    with pytest.raises(UsageError, match="incomplete character"):
         dump([{"a": "\ud800"}], StringIO())
 
 

@@ -88,11 +88,11 @@ def test_the_registry_is_given_a_token_and_the_token_service_the_credential(
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"scheme": "none"}, "asks nobody for a credential"),
-        ({"scheme": "negotiate"}, "asks for no credential that a node could give"),
-        ({"status": 404}, "answers 404, which no registry does"),
-        ({"status": 503}, "answers 503, which no registry does"),
-        ({"status": 302, "location": "https://elsewhere.example.com/v2/"}, "answers 302, which no registry does"),
+        ({"scheme": "none"}, "does not require a credential"),
+        ({"scheme": "negotiate"}, "offers neither Basic nor Bearer authentication"),
+        ({"status": 404}, "answers 404 instead of 200 or 401"),
+        ({"status": 503}, "answers 503 instead of 200 or 401"),
+        ({"status": 302, "location": "https://elsewhere.example.com/v2/"}, "answers 302 instead of 200 or 401"),
         ({"realm": "http://127.0.0.1:1/token"}, "names a token service that is not at an https URL"),
         ({"realm": "/token"}, "names a token service that is not at an https URL"),
         ({"realm": "https://127.0.0.1:1/token"}, "127.0.0.1:1 does not answer"),

@@ -1,0 +1,78 @@
+"""The English of the product is plain, so that engineers under stress and non-native speakers read it only once."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.documented import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PLAIN = "certs webhook/admission webhook/config webhook/http webhook/manifests webhook/registries".split()
+"""Folders and files whose English has been rewritten."""
+
+FIRST = re.compile(r"(?:What|Whatever|Who|Whoever|Whose|Whom|Which|Whichever|Whether|How|Where|Wherever)\b")
+"""A sentence starts with its subject or with an imperative verb."""
+
+OLD_WORDS = re.compile(
+    r"\b(anew|shall|lest|mend|mends|mended|at once|in vain|told of|whoever|whomever|whom|be it|the one before|nobody"
+    r"|comes? to nothing|came to nothing|of no use|to be found|in good order|all is well)\b",
+    re.IGNORECASE,
+)
+SENTENCE = re.compile(r"\S+ \S+ ")
+ENDS = re.compile(r"(?<=[.!?])\s+")
+
+
+def texts(source: str) -> Iterator[tuple[int, str]]:
+    """Yield line and text of each comment block, docstring and string with blanks in it."""
+    block, end = "", 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            text = token.string.lstrip("# ")
+            if token.start[0] != end + 1 and block:
+                yield end, block
+                block = ""
+            block, end = f"{block} {text}".strip(), token.start[0]
+    if block:
+        yield end, block
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and SENTENCE.match(node.value):
+            yield node.lineno, node.value
+
+
+def faults(source: str) -> Iterator[tuple[int, str]]:
+    """Yield line and words of each sentence that is not plain."""
+    for line, text in texts(source):
+        for sentence in ENDS.split(text):
+            if FIRST.match(sentence) and not sentence.endswith("?"):
+                yield line, sentence.split()[0]
+            yield from ((line, match[0]) for match in OLD_WORDS.finditer(sentence))
+
+
+def files(name: str) -> list[Path]:
+    path = ROOT / name
+    return [path] if path.is_file() else sorted(path.rglob("*.py"))
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_sentences_begin_with_their_subject_and_use_words_of_today(name: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {words}" for path in files(name) for line, words in faults(path.read_text())
+    ]
+    assert not found, "\n".join(found)
+    assert files(name), f"{name} does not exist"
+
+
+@pytest.mark.parametrize(
+    "source", ['"""Whether it works."""', "x = 1\n# It is done. Who asks, waits.", 'X = "tried in vain again"']
+)
+def test_a_sentence_that_is_not_plain_is_a_fault(source: str) -> None:
+    assert list(faults(source))
