@@ -14,7 +14,7 @@ RED_FROM_1 = [{"color": "green", "value": None}, {"color": "red", "value": 1}]
 RED_BELOW_1 = [{"color": "red", "value": None}, {"color": "green", "value": 1}]
 
 ROWS: Mapping[str, list[Panel]] = {
-    "At a glance": [
+    "Overview": [
         stat(
             "Webhook replicas",
             f"count(pullsecrets_admission_in_flight_requests{{{OURS}}}) or vector(0)",
@@ -43,7 +43,7 @@ ROWS: Mapping[str, list[Panel]] = {
             "Failed open",
             f"sum(increase(apiserver_admission_webhook_fail_open_count{{{WEBHOOKS}}}[$__range])) or vector(0)",
             steps=RED_FROM_1,
-            about="Calls of the API server that got no answer within the time shown, of all releases.",
+            about="API server calls without an answer in the selected time range, for all releases.",
         ),
     ],
     "Admission": [
@@ -57,7 +57,7 @@ ROWS: Mapping[str, list[Panel]] = {
             "Reviews by reason", {"{{reason}}": rate("pullsecrets_admission_requests_total", "reason")}, unit="reqps"
         ),
         Panel(
-            "Time to answer",
+            "Response time",
             {
                 "median": quantile(0.5, "pullsecrets_admission_duration_seconds"),
                 "99 %": quantile(0.99, "pullsecrets_admission_duration_seconds"),
@@ -65,7 +65,7 @@ ROWS: Mapping[str, list[Panel]] = {
             unit="s",
         ),
         Panel(
-            "As the API server sees it: time",
+            "Response time seen by the API server",
             {
                 "{{name}} 99 %": quantile(
                     0.99, "apiserver_admission_webhook_admission_duration_seconds", WEBHOOKS, "name, le"
@@ -74,20 +74,20 @@ ROWS: Mapping[str, list[Panel]] = {
             unit="s",
         ),
         Panel(
-            "As the API server sees it: no answer",
+            "Unanswered calls seen by the API server",
             {
-                "{{name}} passed": rate("apiserver_admission_webhook_fail_open_count", "name", WEBHOOKS),
-                "{{name}} refused": rate("apiserver_admission_webhook_rejection_count", "name", WEBHOOKS),
+                "{{name}} admitted": rate("apiserver_admission_webhook_fail_open_count", "name", WEBHOOKS),
+                "{{name}} rejected": rate("apiserver_admission_webhook_rejection_count", "name", WEBHOOKS),
             },
             unit="reqps",
         ),
-        Panel("Refused requests", {"{{code}}": rate("pullsecrets_admission_refused_total", "code")}, unit="reqps"),
+        Panel("Rejected requests", {"{{code}}": rate("pullsecrets_admission_refused_total", "code")}, unit="reqps"),
         Panel("In flight: requests", per_pod("pullsecrets_admission_in_flight_requests")),
         Panel("In flight: bytes", per_pod("pullsecrets_admission_in_flight_bytes"), unit="bytes"),
         Panel("Bytes received", {"{{pod}}": rate("pullsecrets_admission_request_bytes_total", "pod")}, unit="Bps"),
         Panel("Connections", per_pod("pullsecrets_admission_connections")),
         Panel(
-            "Connections that came to nothing",
+            "Failed connections",
             {
                 "TLS": rate("pullsecrets_admission_tls_handshake_failures_total", "namespace"),
                 "too many": rate("pullsecrets_admission_connections_refused_total", "namespace"),
@@ -95,7 +95,7 @@ ROWS: Mapping[str, list[Panel]] = {
             },
             unit="cps",
         ),
-        Panel("Labels of namespaces: as old as", per_pod("pullsecrets_namespaces_stale_seconds"), unit="s"),
+        Panel("Age of namespace labels", per_pod("pullsecrets_namespaces_stale_seconds"), unit="s"),
     ],
     "Copies": [
         Panel(
@@ -116,24 +116,24 @@ ROWS: Mapping[str, list[Panel]] = {
             },
         ),
         Panel(
-            "Waiting for longest",
+            "Longest wait",
             {
                 "unreconciled": f"max(pullsecrets_sync_oldest_unreconciled_seconds{{{OURS}}})",
-                "since the last full pass": f"max(pullsecrets_sync_last_full_pass_seconds{{{OURS}}})",
+                "since the last full resync": f"max(pullsecrets_sync_last_full_pass_seconds{{{OURS}}})",
             },
             unit="s",
         ),
         Panel(
-            "Queue: time of waiting and of work, 99 %",
+            "Queue: wait and work time, 99 %",
             {
                 "waiting": quantile(0.99, "workqueue_queue_duration_seconds", f'{OURS},name="namespaces"'),
                 "work": quantile(0.99, "workqueue_work_duration_seconds", f'{OURS},name="namespaces"'),
-                "longest work now": f'max(workqueue_longest_running_processor_seconds{{{OURS},name="namespaces"}})',
+                "longest running": f'max(workqueue_longest_running_processor_seconds{{{OURS},name="namespaces"}})',
             },
             unit="s",
         ),
         Panel(
-            "Queue: namespaces put in",
+            "Queue: namespaces added",
             {
                 "all": rate("workqueue_adds_total", "namespace", f'{OURS},name="namespaces"'),
                 "after a failure": rate("workqueue_retries_total", "namespace", f'{OURS},name="namespaces"'),
@@ -141,7 +141,7 @@ ROWS: Mapping[str, list[Panel]] = {
             unit="ops",
         ),
         Panel(
-            "Undone by somebody",
+            "Reverted by other writers",
             {
                 "written again": rate("pullsecrets_sync_undone_writes_total", "namespace"),
                 "{{kind}} contended": f"sum by (kind) (pullsecrets_sync_contended_objects{{{OURS}}})",
@@ -157,10 +157,10 @@ ROWS: Mapping[str, list[Panel]] = {
             unit="s",
         ),
         Panel(
-            "Held back",
+            "Delayed writes",
             {
                 "99 % of writes": quantile(0.99, "rest_client_rate_limiter_duration_seconds"),
-                "by a 429": f"max(pullsecrets_sync_paused_seconds{{{OURS}}})",
+                "pause after a 429": f"max(pullsecrets_sync_paused_seconds{{{OURS}}})",
             },
             unit="s",
         ),
@@ -173,7 +173,7 @@ ROWS: Mapping[str, list[Panel]] = {
     ],
     "Certificates": [
         Panel(
-            "Expire in",
+            "Time to expiry",
             {
                 "serving {{pod}}": remaining("pullsecrets_certificate_expiry_timestamp_seconds"),
                 "authority {{pod}}": remaining("pullsecrets_certificate_authority_expiry_timestamp_seconds"),
@@ -182,7 +182,7 @@ ROWS: Mapping[str, list[Panel]] = {
             unit="s",
         ),
         Panel(
-            "What is at its source is in use",
+            "Latest certificate in use",
             {
                 "serving {{pod}}": f"pullsecrets_certificate_last_reload_successful{{{OURS}}}",
                 "callers {{pod}}": f"pullsecrets_client_ca_last_reload_successful{{{OURS}}}",
@@ -199,10 +199,10 @@ ROWS: Mapping[str, list[Panel]] = {
             {"{{what}}": f"sum by (what) (increase(pullsecrets_certificate_writes_total{{{OURS}}}[$__rate_interval]))"},
         ),
         Panel(
-            "Of no use",
+            "Errors",
             {
                 "not written": rate("pullsecrets_certificate_write_errors_total", "namespace"),
-                "not taken into use": rate("pullsecrets_certificate_reload_errors_total", "namespace"),
+                "not loaded": rate("pullsecrets_certificate_reload_errors_total", "namespace"),
                 "left out of the caBundle": rate("pullsecrets_ca_bundle_unreadable_total", "namespace"),
             },
         ),
@@ -223,15 +223,15 @@ ROWS: Mapping[str, list[Panel]] = {
             },
         ),
         Panel(
-            "Up for",
+            "Uptime",
             {"{{pod}}": f"time() - process_start_time_seconds{{{OURS}}} and on (pod) pullsecrets_build_info"},
             unit="s",
         ),
         Panel(
             "Configuration",
             {
-                "{{pod}}: in force since the start": f"pullsecrets_config_generation{{{OURS}}}",
-                "{{pod}}: the file is valid": f"pullsecrets_config_last_reload_successful{{{OURS}}}",
+                "{{pod}}: configurations loaded": f"pullsecrets_config_generation{{{OURS}}}",
+                "{{pod}}: file is valid": f"pullsecrets_config_last_reload_successful{{{OURS}}}",
             },
         ),
     ],

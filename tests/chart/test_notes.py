@@ -26,7 +26,7 @@ def notes(values: Mapping[str, Any] | None = None) -> str:
 
 
 def warnings(values: Mapping[str, Any] | None = None) -> list[str]:
-    _, _, after = notes(values).partition("Mind:")
+    _, _, after = notes(values).partition("Warnings:")
     return [line.removeprefix("* ") for line in map(str.strip, after.splitlines()) if line]
 
 
@@ -57,7 +57,7 @@ def test_nothing_of_a_credential_is_said() -> None:
 
 def test_without_a_pull_secret_there_is_nothing_to_label() -> None:
     assert "kubectl label" not in notes()
-    assert any(line.startswith("There is no pull secret") for line in warnings())
+    assert any(line.startswith("pullSecrets is empty") for line in warnings())
 
 
 def test_values_that_are_safe_leave_one_thing_to_mind() -> None:
@@ -68,23 +68,23 @@ def test_values_that_are_safe_leave_one_thing_to_mind() -> None:
 @pytest.mark.parametrize(
     ("values", "beginning"),
     [
-        ({"image": {"repository": "localhost/psw", "tag": "1"}}, "The image is localhost/psw:1: only nodes into which"),
+        ({"image": {"repository": "localhost/psw", "tag": "1"}}, "The image is localhost/psw:1: only nodes onto which"),
         ({"webhook": {}}, "A Pod that is created while the webhook does not answer"),
         ({"webhook": {"failurePolicy": {"serviceAccounts": "Fail"}}}, "webhook.failurePolicy.serviceAccounts is Fail"),
-        ({"webhook": {"replicas": 1}}, "There may be a single replica"),
-        ({"webhook": {"autoscaling": {"enabled": True, "minReplicas": 1}}}, "There may be a single replica"),
+        ({"webhook": {"replicas": 1}}, "The webhook can run with a single replica"),
+        ({"webhook": {"autoscaling": {"enabled": True, "minReplicas": 1}}}, "The webhook can run with a single replica"),
         ({"cleanup": {"enabled": False}}, "cleanup.enabled is false"),
-        ({"certificates": {"mode": "cert-manager"}}, "The webhook answers once cert-manager has issued"),
-        ({"certificates": {"mode": "provided"}}, "You keep the certificate: the Secret psw-pull-secret-webhook-tls"),
+        ({"certificates": {"mode": "cert-manager"}}, "The webhook is available after cert-manager has issued"),
+        ({"certificates": {"mode": "provided"}}, "You maintain the certificate: create the Secret psw-pull-secret-webhook-tls"),
         ({"certificates": {"mode": "provided"}}, "webhook.caBundle is empty"),
         (
             {"monitoring": {"podMonitor": {"enabled": True}}, "networkPolicy": {"enabled": True}},
             "networkPolicy.metricsFrom is empty",
         ),
-        ({"sourceSecrets": [TRIAL]}, "The passwords in sourceSecrets can be read"),
+        ({"sourceSecrets": [TRIAL]}, "Users who can read the release"),
         (
             {"deployments": {"enabled": False}, "webhook": {"url": "https://127.0.0.1:9443"}},
-            'No Pod is installed: run "pullsecrets serve" and "pullsecrets sync" yourself, so that https://127.0.0.1',
+            'No Pod is installed: run "pullsecrets serve" (reachable at https://127.0.0.1',
         ),
     ],
 )
