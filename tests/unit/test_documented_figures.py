@@ -36,7 +36,7 @@ RELIST_HOURS = (
 @pytest.mark.parametrize(
     ("page", "sentence"),
     [
-        ("injection.md", f"Bodies over {LARGEST_BODY // MIB} MiB are refused with 413"),
+        ("injection.md", f"Bodies over {LARGEST_BODY // MIB} MiB are rejected with 413"),
         (
             "injection.md",
             f"cut off after {CLIENT.handshake:g}, {CLIENT.header:g} and {CLIENT.body:g} seconds",
