@@ -75,7 +75,7 @@ def test_values_that_are_safe_leave_one_thing_to_mind() -> None:
         ({"webhook": {"autoscaling": {"enabled": True, "minReplicas": 1}}}, "The webhook can run with a single"),
         ({"cleanup": {"enabled": False}}, "cleanup.enabled is false"),
         ({"certificates": {"mode": "cert-manager"}}, "The webhook is available after cert-manager has issued"),
-        ({"certificates": {"mode": "provided"}}, "create the Secret psw-pull-secret-webhook-tls"),
+        ({"certificates": {"mode": "provided"}}, "You maintain the certificate: create the Secret"),
         ({"certificates": {"mode": "provided"}}, "webhook.caBundle is empty"),
         (
             {"monitoring": {"podMonitor": {"enabled": True}}, "networkPolicy": {"enabled": True}},
