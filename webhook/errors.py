@@ -98,6 +98,8 @@ class ApiError(PullSecretsError):
         self.retry_after = retry_after
         self.denied_by = denied_by
         """The API server's words that name the webhook or policy; empty where there is none."""
+        self.plural = self.name = ""
+        """Resource and name of the object of the request, where a Status of the API server is about it."""
         super().__init__(message)
 
     @property

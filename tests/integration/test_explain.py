@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.integration.commands import of_release, run
 from tests.integration.conftest import FIRST_PASSWORD
-from tests.integration.playground import COPY, SOURCE, Playground, eventually, pod, service_account
+from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually, pod, service_account
+from tests.integration.test_waiting import NAMESPACES, taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,6 +134,57 @@ def test_the_cause_is_named_where_sync_cannot_write(playground: Callable[..., Pl
     assert "within seconds" not in found["advice"]
 
 
+def test_an_old_refusal_is_no_cause_once_the_copy_was_written(playground: Callable[..., Playground]) -> None:
+    ours = playground()
+    ours.set_source("first")
+    sync = ours.installation.start_sync()
+    sync.wait_ready()
+    team = ours.namespace(selected=False)
+    ours.apply(team, "ResourceQuota", "none", {"spec": {"hard": {"secrets": "0"}}})
+    counted = f"/api/v1/namespaces/{team}/resourcequotas/none"
+    eventually(lambda: ours.cluster.api.call("GET", counted).get("status", {}).get("hard") == {"secrets": "0"})
+    ours.opt(team, "enabled")
+    eventually(lambda: dict(ours.events(team)), lambda seen: "CopyDenied" in seen)
+    assert regarding(ours, team, "CopyDenied") == {("Secret", COPY)}
+    ours.delete(team, "resourcequotas", "none")
+    ours.await_selected(team, "first")
+
+    # While sync is suspended, its Lease is valid for some seconds more: it leads, and the copy is due.
+    sync.program.signal(signal.SIGSTOP)
+    try:
+        edit = {"data": dockerconfigjson("of somebody else")}
+        path = f"/api/v1/namespaces/{team}/secrets/{COPY}"
+        ours.cluster.api.call("PATCH", path, edit, "application/merge-patch+json")
+        steps = explained(ours, f"ns/{team}", team)["steps"]
+    finally:
+        sync.program.signal(signal.SIGCONT)
+    step = next(each for each in steps if each["gate"] == "copy")
+    assert step["reason"] == "copy-due"
+    assert "quota" not in step["why"]
+    assert "CopyDenied" not in step["advice"]
+
+
+def test_what_stops_all_of_sync_is_named_in_each_namespace(playground: Callable[..., Playground]) -> None:
+    ours = playground()
+    ours.set_source("first")
+    with taken(ours, NAMESPACES):
+        ours.installation.start_sync()
+        team = ours.namespace(selected=True)
+        told = eventually(lambda: dict(ours.events(ours.installation.namespace)), lambda seen: "WatchForbidden" in seen)
+        assert "namespaces" in told["WatchForbidden"]
+        steps = explained(ours, f"ns/{team}", team)["steps"]
+    step = next(each for each in steps if each["gate"] == "copy")
+    assert "does not let namespaces be watched" in step["why"]
+    assert step["advice"].endswith(f"-n {ours.installation.namespace} --field-selector reason=WatchForbidden")
+
+
+def regarding(ours: Playground, namespace: str, reason: str) -> set[tuple[str, str]]:
+    """Return kind and name of the objects that Events of a reason are about."""
+    events = ours.cluster.api.call("GET", f"/api/v1/namespaces/{namespace}/events")["items"]
+    found = (event["involvedObject"] for event in events if event["reason"] == reason)
+    return {(each["kind"], each["name"]) for each in found}
+
+
 # With few rights
 
 
@@ -184,6 +237,9 @@ def test_what_may_not_be_read_is_left_open_and_the_rest_is_explained(
     assert "webhook registered" not in found
     assert f"warning: you may not get secrets/{COPY} in namespace {team}: " in ran.err
     assert f"warning: you may not get secrets/{SOURCE} in namespace {installation.namespace}: " in ran.err
+    # Nothing is due here, so the rights to the Lease and the Events do not matter.
+    assert "leases" not in ran.err
+    assert "events" not in ran.err
 
 
 def test_what_cannot_be_done_without_is_an_error(shared: Playground, tenant: Path, team: str) -> None:

@@ -105,6 +105,22 @@ class NamespacePlan:
         return sum(map(len, writes))
 
     @property
+    def copies_to_write(self) -> frozenset[str]:
+        """The names of the copies to write or delete."""
+        return frozenset((*(action.name for action in self.copies), *(action.copy.name for action in self.deletions)))
+
+    @property
+    def accounts_to_write(self) -> frozenset[str]:
+        """The names of the ServiceAccounts to write."""
+        actions: tuple[AddReferences | RemoveReferences | HandBack, ...] = (
+            *self.required,
+            *self.additions,
+            *self.removals,
+            *self.hand_backs,
+        )
+        return frozenset(action.service_account.name for action in actions)
+
+    @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
         return not self.number_of_writes

@@ -151,12 +151,13 @@ def error_from_status(
     if shown:
         message = f"{message}: {shown[:MESSAGE_LIMIT]}"
     denied = _ADMISSION.search(status.message)
-    if denied is not None:
-        return _made(AdmissionFailed, message, code, status.reason, retry_after, denied.group(0))
-    kind = _kind(path, status, code, is_json_patch=content_type == JSON_PATCH)
+    kind = AdmissionFailed if denied else _kind(path, status, code, is_json_patch=content_type == JSON_PATCH)
     if kind is ApiUnavailable and code == 404:  # noqa: PLR2004
         message = f"{method} {path}: {code}: the answer is about another object, so it proves nothing about this one"
-    return _made(kind, message, code, status.reason, retry_after)
+    error = _made(kind, message, code, status.reason, retry_after, denied.group(0) if denied else "")
+    asked = _Asked.by(path)
+    error.plural, error.name = asked.plural, asked.name
+    return error
 
 
 def not_an_answer(

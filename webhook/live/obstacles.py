@@ -3,28 +3,54 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from webhook.core.explain.obstacle import Holder, Report, Writer, obstacle_in
+from webhook.core.explain.obstacle import Holder, Report, Target, Writer, obstacle_everywhere, standing_reports
+from webhook.core.managedfields import Writer as FieldManager
+from webhook.core.ownership import is_written_by_us
 from webhook.errors import Forbidden
 from webhook.kube.events import COMPONENT
 from webhook.kube.lease import decode_lease
-from webhook.kube.resources import EVENTS, LEASES, Collection
-from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotations
+from webhook.kube.resources import EVENTS, LEASES, SECRETS, SERVICE_ACCOUNTS, Collection
+from webhook.kube.wire import ObjectMeta, decoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from webhook.live.reader import Reader
     from webhook.live.release import Installed
+
+
+class _Involved(msgspec.Struct, frozen=True):
+    kind: str = ""
+    name: str = ""
+
+
+class _Dated(FieldManager, frozen=True, gc=False):
+    time: str | None = None
+
+
+class _WrittenMetadata(msgspec.Struct, frozen=True, rename="camel"):
+    managed_fields: tuple[_Dated, ...] = ()
+
+
+class _Written(msgspec.Struct, frozen=True):
+    metadata: _WrittenMetadata
+
+
+_decode_written: Callable[[bytes], _Written] = decoder(_Written)
+
+_RESOURCES = {each.kind: each for each in (SECRETS, SERVICE_ACCOUNTS)}
 
 
 class Event(msgspec.Struct, frozen=True, rename="camel"):
     """A core/v1 Event."""
 
     metadata: ObjectMeta
+    involved_object: _Involved = _Involved()
     reason: str = ""
     message: str = ""
     last_timestamp: str | None = None
@@ -51,19 +77,34 @@ def read_reports(reader: Reader, namespace: str | None) -> list[Report]:
         return []
 
 
-def read_writer(reader: Reader, installed: Installed, namespace: str) -> Writer:
-    """Return what is known of the controller in one namespace."""
-    reports = read_reports(reader, namespace)
+def read_writer(reader: Reader, installed: Installed, namespace: str, is_right: Callable[[Target], bool]) -> Writer:
+    """Return what is known of the controller in one namespace; ``is_right`` tells of objects that need no write."""
+    now, release = datetime.now(UTC), installed.release.namespace
+    written = partial(is_written_since, reader)
+    reports = standing_reports(read_reports(reader, namespace), now, is_right, written)
     try:
         holder = read_holder(reader, installed)
     except Forbidden:
-        reader.lacks("get", f"leases/{installed.fullname}-sync", installed.release.namespace)
-        return Writer()
-    return Writer(known=True, obstacle=obstacle_in(holder, reports, datetime.now(UTC)))
+        reader.lacks("get", f"leases/{installed.fullname}-sync", release)
+        return Writer(reports=reports)
+    return Writer(True, obstacle_everywhere(holder, read_reports(reader, release), now), reports)
+
+
+def is_written_since(reader: Reader, report: Report) -> bool:
+    """Return whether the controller has written the object of a report since, as its ``managedFields`` prove."""
+    resource = _RESOURCES.get(report.kind)
+    if resource is None:
+        return False
+    content, _ = reader.optional(resource, report.name, report.namespace)
+    writers = () if content is None else _decode_written(content).metadata.managed_fields
+    ours = [writer for writer in writers if writer.time and is_written_by_us((writer,))]
+    # Both times are in whole seconds. An Event needs two failures in a row, so in the same second it came first.
+    return any(datetime.fromisoformat(writer.time or "") >= report.at for writer in ours)
 
 
 def _reports(reader: Reader, collection: Collection, query: dict[str, str]) -> Iterator[Report]:
     for event in reader.each(collection, Event, query):
         if event.last_timestamp:
             at = datetime.fromisoformat(event.last_timestamp)
-            yield Report(event.metadata.namespace or "", event.reason, event.message, at)
+            involved = event.involved_object
+            yield Report(event.metadata.namespace or "", event.reason, event.message, at, involved.kind, involved.name)

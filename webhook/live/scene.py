@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from webhook.core.coverage import registries_for
@@ -26,6 +27,7 @@ from webhook.live.secrets import read_copy, read_sources
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from webhook.core.explain.obstacle import Target
     from webhook.core.explain.step import Explanation
     from webhook.core.inject import Subject
     from webhook.core.model import Configuration
@@ -58,12 +60,35 @@ def explain_live(reader: Reader, installed: Installed, kind: str, name: str, nam
         found = read_namespace(reader, name)
         accounts = read_accounts(reader, installed.configuration, name)
         scene = _scene(reader, installed, found, accounts or ())
-        return explain_namespace(replace(scene, accounts_seen=accounts is not None), name)
+        scene = replace(scene, accounts_seen=accounts is not None)
+        return _with_writer(reader, installed, scene, name, lambda scene: explain_namespace(scene, name))
     found = read_namespace(reader, namespace)
     subject = _subject(reader, kind, name, namespace)
     if subject is None:
         return explain_unreadable(kind, name, namespace)
-    return explain_subject(_scene(reader, installed, found, ()), subject)
+    scene = replace(_scene(reader, installed, found, ()), accounts_seen=False)
+    return _with_writer(reader, installed, scene, namespace, lambda scene: explain_subject(scene, subject))
+
+
+def _with_writer(
+    reader: Reader, installed: Installed, scene: Scene, namespace: str, explain: Callable[[Scene], Explanation]
+) -> Explanation:
+    """Explain a scene. What is known of the controller is read only where it still has something to write."""
+    found = explain(scene)
+    if not any(step.awaits_sync for step in found.steps):
+        return found
+    is_right = partial(_is_right, scene, namespace)
+    return explain(replace(scene, writer=read_writer(reader, installed, namespace, is_right)))
+
+
+def _is_right(scene: Scene, namespace: str, target: Target) -> bool:
+    """Return whether an object of the namespace was looked at, and nothing is to be written to it."""
+    kind, name = target
+    plan = scene.world.plans[namespace]
+    if kind == "ServiceAccount":
+        return scene.accounts_seen and name not in plan.accounts_to_write
+    unseen = name in scene.world.unseen_copies or name not in scene.world.configuration.secret_names
+    return not unseen and name not in plan.copies_to_write
 
 
 def read_accounts(reader: Reader, configuration: Configuration, namespace: str) -> tuple[ServiceAccount, ...] | None:
@@ -111,7 +136,6 @@ def _scene(reader: Reader, installed: Installed, namespace: Namespace, accounts:
         exists=True,
         registration=registration_of(reader, installed),
         registries=registries,
-        writer=read_writer(reader, installed, namespace.name),
     )
 
 

@@ -263,6 +263,7 @@ class SyncLoop:
             wrote = self._reconcile(name)
             if wrote:
                 attempt.succeeded()
+                self.notices.resumed()
         except Deposed:
             # Whoever leads now has the name in its own queue; should that be us again, it must not be lost here.
             self.queue.retry(name)
@@ -277,6 +278,7 @@ class SyncLoop:
                 attempt.failed()
             elif error.status:
                 attempt.succeeded()
+                self.notices.resumed()
             return
         except Exception:
             self.ledger.namespace_failed(name, Result.ERROR)

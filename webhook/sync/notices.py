@@ -15,7 +15,7 @@ from webhook.core.backfill import MOST_REFERENCES
 from webhook.core.brake import confirm_command
 from webhook.errors import ApiError, Forbidden, Refused
 from webhook.kube.events import Notice, Reference
-from webhook.kube.resources import SERVICE_ACCOUNTS
+from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
 from webhook.sync.damping import CALM_SECONDS, FLIPS, PAUSE_SECONDS
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ class Notices:
         self._leading = False
         self._refused: set[str] = set()
         self._findings: dict[str, frozenset[Finding]] = {}
-        self._denied: dict[str, tuple[tuple[int, str], str]] = {}
+        self._denied: dict[str, tuple[tuple[int, str, Reference], str]] = {}
+        self._paused = ""
+        self._pause_told = False
 
     def lead(self, leading: bool) -> None:
         """Begin to write Events, or stop."""
@@ -141,15 +143,34 @@ class Notices:
         It is told from the second time in a row: what a policy knows of the namespace, our guard's too, may be some
         milliseconds behind a label that has just been set.
         """
+        if error.is_general:
+            self._general(error)
         if not isinstance(error, Refused):
             return
-        kind = (error.status, error.reason)
+        about = _object(namespace, error.plural, error.name)
+        kind = (error.status, error.reason, about)
         known = self._denied.get(namespace)
         if known is None or known[0] != kind:
             # The first message stands for all of its kind: one that counts what is used would be new each time.
             self._denied[namespace] = (kind, f"the API server refused a write: {error}")
             return
-        self._tell(_namespace(namespace), "CopyDenied", known[1])
+        self._tell(about, "CopyDenied", known[1])
+
+    def _general(self, error: ApiError) -> None:
+        """Record that writes pause, from the second failure in a row; the first message stands for all."""
+        if not self._paused:
+            self._paused = f"all writes pause, and one is tried after each pause, because the last ones failed: {error}"
+            return
+        self._pause_told = True
+        self._tell(_namespace(self._release.namespace), "WritesPaused", self._paused)
+
+    def resumed(self) -> None:
+        """Take it that the API server carries out writes."""
+        if not self._paused:
+            return
+        told, self._paused, self._pause_told = self._pause_told, "", False
+        if told:
+            self._tell(_namespace(self._release.namespace), "WritesResumed", "writes go on", "Normal")
 
     def flapping(self, namespace: str) -> None:
         """Record that a namespace opts in and out again and again, so that it is followed less often."""
@@ -176,10 +197,12 @@ class Notices:
                 f'somebody keeps taking {what} out of the imagePullSecrets of ServiceAccount "{name}": {how_often}. '
                 f"Its managedFields say who; if it is meant, exclude the ServiceAccount by serviceAccounts.exclude"
             )
-            self._tell(_namespace(contended.namespace), "ReferenceRemovedRepeatedly", message)
+            self._tell(
+                _object(contended.namespace, SERVICE_ACCOUNTS.plural, name), "ReferenceRemovedRepeatedly", message
+            )
         else:
             message = f'somebody keeps changing or deleting Secret "{name}": {how_often}. Its managedFields may say who'
-            self._tell(_namespace(contended.namespace), "CopyChangedRepeatedly", message)
+            self._tell(_object(contended.namespace, SECRETS.plural, name), "CopyChangedRepeatedly", message)
 
     def source_changed(self, source: Source) -> None:
         """Record that a source cannot be used, or that it can again."""
@@ -295,3 +318,11 @@ class Notices:
 
 def _namespace(name: str) -> Reference:
     return Reference("v1", "Namespace", name, name)
+
+
+def _object(namespace: str, plural: str, name: str) -> Reference:
+    """Return a copy or ServiceAccount; the namespace for another object."""
+    for resource in (SECRETS, SERVICE_ACCOUNTS):
+        if plural == resource.plural and name:
+            return Reference("v1", resource.kind, namespace, name)
+    return _namespace(namespace)

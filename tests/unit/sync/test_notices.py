@@ -129,3 +129,37 @@ def test_who_stands_by_tells_nothing_and_who_takes_over_tells_what_is_wrong(api:
 
     until(lambda: reasons(api) == {"SourceMissing"})
     running.stop()
+
+
+@pytest.mark.usefixtures("running")
+def test_a_refusal_is_reported_on_the_object_that_it_is_about(api: FakeApiServer) -> None:
+    status = json.dumps({"kind": "Status", "code": 403, "reason": "Forbidden", "message": "never"}).encode()
+    denied = [api.inject(Answer(403, status), "patch", plural="serviceaccounts", times=None)]
+    opt_in(api)
+    until(lambda: about(api, "CopyDenied") == {("ServiceAccount", "default")})
+    denied.append(api.inject(Answer(403, status), "apply", plural="secrets", times=None))
+    api.remove(secret_path("a", "pull"))
+
+    until(lambda: about(api, "CopyDenied") == {("ServiceAccount", "default"), ("Secret", "pull")})
+    for each in denied:
+        each.lift()
+
+
+@pytest.mark.usefixtures("running")
+def test_a_pause_of_all_writes_is_reported_and_its_end_too(api: FakeApiServer) -> None:
+    broken = api.inject(Answer(502, b"<html>a page of the proxy"), "apply", plural="secrets", times=None)
+    opt_in(api)
+    until(lambda: "WritesPaused" in reasons(api))
+    assert "WritesResumed" not in reasons(api)
+    assert about(api, "WritesPaused") == {("Namespace", RELEASE.namespace)}
+    broken.lift()
+
+    until(lambda: "WritesResumed" in reasons(api))
+
+
+def about(api: FakeApiServer, reason: str) -> set[tuple[str, str]]:
+    return {
+        (event["involvedObject"]["kind"], event["involvedObject"]["name"])
+        for event in events(api)
+        if event["reason"] == reason
+    }

@@ -16,7 +16,7 @@ from webhook.core.preview.row import Effect, PreviewReason
 from webhook.core.text import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from webhook.core.actions import NamespacePlan
     from webhook.core.explain.obstacle import Writer
@@ -52,15 +52,19 @@ def reference_step(
     if subject.kind == "Pod":
         missing = PreviewReason.POD_WITHOUT_REFERENCE
         return Step(gate, Verdict.STOP, why, missing, advice(missing), pull_secret)
-    return _reference_due(gate, why, pull_secret, copy, writer)
+    return _reference_due(gate, why, pull_secret, copy, writer, (subject.name,))
 
 
-def _reference_due(gate: str, why: str, pull_secret: str, copy: Step | None, writer: Writer) -> Step:
+def _reference_due(
+    gate: str, why: str, pull_secret: str, copy: Step | None, writer: Writer, accounts: Iterable[str]
+) -> Step:
     if copy is not None and copy.verdict is Verdict.STOP and copy.reason != PreviewReason.COPY_DUE:
         todo = "sync adds it when there is a copy; the gate copy tells what is in the way of that"
         why = f"{why}, and there is no copy to reference"
         return Step(gate, Verdict.STOP, why, PreviewReason.REFERENCE_DUE, todo, pull_secret)
-    return writer.due(gate, why, PreviewReason.REFERENCE_DUE, pull_secret)
+    # The copy comes first, so what is in the way of the copy is in the way of the reference.
+    targets = {("Secret", pull_secret), *(("ServiceAccount", name) for name in accounts)}
+    return writer.due(gate, why, PreviewReason.REFERENCE_DUE, pull_secret, targets)
 
 
 def copy_step(world: World, namespace: str, pull_secret: str, writer: Writer, *, exists: bool) -> Step | None:
@@ -84,7 +88,8 @@ def _copy_step(row: Row, pull_secret: str, writer: Writer, last_good: LastGood |
         lacking = "is not there yet" if row.effect is Effect.CREATE else f"does not hold {content}"
         if last_good is not None:
             lacking = f"{lacking}; it is to be {row.why}"
-        return writer.due(gate, f"the copy {lacking}", PreviewReason.COPY_DUE, pull_secret)
+        targets = {("Secret", pull_secret)}
+        return writer.due(gate, f"the copy {lacking}", PreviewReason.COPY_DUE, pull_secret, targets)
     if row.effect is Effect.UNDECIDED:
         return Step(gate, Verdict.UNKNOWN, row.why, row.reason, advice(row.reason), pull_secret)
     if row.reason == PreviewReason.SOURCE_NOT_SEEN and not row.effect.is_change:
@@ -142,7 +147,7 @@ def account_steps(
     lacking = [name for name, reason in reasons.items() if reason is Reason.INJECTED and name not in named]
     if lacking and exists:
         verb = "lacks" if len(lacking) == 1 else "lack"
-        return [*steps, _reference_due(gate, f"{_some(lacking)} {verb} it", pull_secret, copy, writer)]
+        return [*steps, _reference_due(gate, f"{_some(lacking)} {verb} it", pull_secret, copy, writer, lacking)]
     if lacking:
         return [*steps, Step(gate, Verdict.PASS, f"{_some(lacking)} would be given it", pull_secret=pull_secret)]
     unreadable = [account.name for account in state.service_accounts if account.references is None]

@@ -28,6 +28,8 @@ class Step:
     reason: str = ""
     advice: str = ""
     pull_secret: str = ""
+    awaits_sync: bool = False
+    """Whether it is open because the controller still has something to write."""
 
 
 @dataclass(frozen=True, slots=True)

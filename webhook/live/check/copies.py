@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 from webhook.core.actions import FindingReason
 from webhook.core.credential import SourceReason
+from webhook.core.explain.obstacle import nearest, standing_reports
 from webhook.core.preview.row import Effect, PreviewReason
 from webhook.live.check.outcome import Check, Context, Outcome, finding, note, unknown
-from webhook.live.obstacles import read_reports
+from webhook.live.obstacles import is_written_since, read_reports
 from webhook.live.secrets import read_sources, read_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
+    from webhook.core.explain.obstacle import Report, Target
     from webhook.core.preview.row import Row
 
 SHOWN = 5
@@ -31,14 +34,41 @@ _SENTENCES = {
 }
 
 
-def _reports(context: Context) -> dict[str, str]:
-    """Return by namespace the last cause that the controller has reported."""
-    reports = sorted(read_reports(context.reader, None), key=lambda each: each.at)
-    return {report.namespace: report.obstacle().why for report in reports if report.is_current(context.now)}
+class _Causes:
+    """What the controller has reported about the objects of these rows, read from the cluster at the first need."""
+
+    def __init__(self, context: Context, rows: Iterable[Row]) -> None:
+        self._context = context
+        self._wrong = {(row.namespace, _target(row)) for row in rows}
+        self._reports: dict[str, list[Report]] | None = None
+
+    def of(self, row: Row) -> str:
+        """Return what goes behind the sentence about a row."""
+        targets = {_target(row), *(("Secret", name) for name in row.added)}
+        reports = standing_reports(
+            self._in(row.namespace),
+            self._context.now,
+            lambda target: (row.namespace, target) not in self._wrong,
+            partial(is_written_since, self._context.reader),
+        )
+        obstacle = nearest(reports, targets)
+        return "" if obstacle is None else f"{':' if obstacle.is_cause else ';'} {obstacle.why}"
+
+    def _in(self, namespace: str) -> list[Report]:
+        if self._reports is None:
+            self._reports = defaultdict(list)
+            for report in read_reports(self._context.reader, None):
+                self._reports[report.namespace].append(report)
+        return self._reports.get(namespace, [])
+
+
+def _target(row: Row) -> Target:
+    kind, _, name = row.title.partition("/")
+    return kind, name
 
 
 def _look(context: Context) -> Iterator[Outcome]:
-    found: dict[str, list[str]] = defaultdict(list)
+    found: dict[str, list[Row]] = defaultdict(list)
     for row in context.forecast().rows:
         if row.reason in _SOURCES:
             code = "PSW040" if row.reason == SourceReason.ABSENT else "PSW041"
@@ -46,18 +76,18 @@ def _look(context: Context) -> Iterator[Outcome]:
         elif row.reason == PreviewReason.COPY_KEPT:
             yield note("PSW051", f"{row.title.partition('/')[2]}: {row.why}")
         elif row.reason == PreviewReason.COPY_NOT_SEEN:
-            found["?"].append(_named(row))
+            found["?"].append(row)
         elif code := _code(row):
-            found[code].append(_named(row))
-    reports = _reports(context) if found else {}
-    for code, names in sorted(found.items()):
+            found[code].append(row)
+    causes = _Causes(context, [row for rows in found.values() for row in rows])
+    for code, rows in sorted(found.items()):
         if code == "?":
-            yield unknown("PSW050", f"Secrets may not be read: {_few(names)}")
+            yield unknown("PSW050", f"Secrets may not be read: {_few([_named(row) for row in rows])}")
         elif code == "PSW054" and read_state(context.reader, context.installed).held is not None:
-            removals = "1 removal is" if len(names) == 1 else f"{len(names)} removals are"
+            removals = "1 removal is" if len(rows) == 1 else f"{len(rows)} removals are"
             yield note(code, f"{removals} due; those that the configuration alone causes are held (PSW035)")
         else:
-            yield from _findings(code, names, reports)
+            yield from _findings(code, rows, causes)
 
 
 def _look_at_entries(context: Context) -> Iterator[Outcome]:
@@ -86,13 +116,13 @@ def _code(row: Row) -> str:
     return {Effect.CREATE: "PSW050", Effect.UPDATE: "PSW051", Effect.REFERENCES: "PSW053"}.get(row.effect, "")
 
 
-def _findings(code: str, names: list[str], reports: Mapping[str, str]) -> Iterator[Outcome]:
-    """Yield the first of them, each with what the controller has reported about its namespace."""
-    for name in names[:SHOWN]:
-        sentence, report = _SENTENCES[code].format(name), reports.get(name.partition("/")[0])
-        yield finding(code, f"{sentence}: {report}" if report else sentence)
-    if len(names) > SHOWN:
-        yield finding(code, f"and {len(names) - SHOWN} more")
+def _findings(code: str, rows: list[Row], causes: _Causes) -> Iterator[Outcome]:
+    """Yield the first of them, each with what the controller has reported about it or its namespace."""
+    for row in rows[:SHOWN]:
+        cause = causes.of(row) if row.effect.is_change else ""
+        yield finding(code, f"{_SENTENCES[code].format(_named(row))}{cause}")
+    if len(rows) > SHOWN:
+        yield finding(code, f"and {len(rows) - SHOWN} more")
 
 
 def _few(names: list[str]) -> str:
