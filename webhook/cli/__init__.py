@@ -96,6 +96,7 @@ def _run(arguments: list[str]) -> int:
         tell(f"error: {error.lines[0]}")
         for line in error.lines[1:]:
             tell(line)
+        tell("correct it; docs/configuration.md describes each field")
         return EXIT_USAGE
     except PullSecretsError as error:
         tell(f"error: {error}")
@@ -107,6 +108,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _usage_error(error: TyperException) -> str:
-    message = error.format_message().rstrip(".").replace("\n", " ")
+    # The validation's own prefix, and the layout of its lists, are no part of a sentence.
+    message = " ".join(error.format_message().rstrip(".").replace("Value error, ", "").split())
     context = getattr(error, "ctx", None)
     return f"{message}; see {context.command_path} --help" if context else message

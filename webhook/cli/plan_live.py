@@ -61,7 +61,7 @@ def of_cluster(
 
 
 def _namespaces(targets: Iterable[str], flag: str) -> frozenset[str]:
-    found = [parse_target(target) for target in targets]
+    found = [parse_target(target, "ns/NAME") for target in targets]
     for target in found:
         if target.kind != "Namespace":
             raise UsageError(f"{flag} {target.kind.lower()}/{target.name} names no namespace: write ns/NAME")

@@ -46,9 +46,9 @@ def complete_target(incomplete: str) -> list[str]:
     return [found for reason in CATALOG if (found := f"reason/{reason}").startswith(incomplete)]
 
 
-def parse_target(text: str) -> Target:
-    """Return what ``kind/name`` names; UsageError when it is not of that form."""
+def parse_target(text: str, forms: str = "pod/NAME, sa/NAME, ns/NAME or reason/ID") -> Target:
+    """Return what ``kind/name`` names; UsageError with the ``forms`` that are possible when it is not one of them."""
     kind, slash, name = text.partition("/")
     if not (kind and slash and name) or "/" in name:
-        raise UsageError(f"{text} names no object: write pod/NAME, sa/NAME, ns/NAME or reason/ID")
+        raise UsageError(f"{text} names no object: write {forms}")
     return Target(_KINDS.get(kind.lower(), kind), name)

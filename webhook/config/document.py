@@ -32,6 +32,7 @@ from webhook.core.names import (
     problem_of_namespace,
     problem_of_subdomain,
 )
+from webhook.core.text import look_command
 from webhook.errors import ConfigurationInvalid, Problem
 
 if TYPE_CHECKING:
@@ -51,16 +52,17 @@ _NAME_PATTERN = re.compile(r"[a-z0-9.*?\[\]!-]+")
 _NAMESPACE_PATTERN = re.compile(r"[a-z0-9*?\[\]!-]+")
 
 
-def parse(text: str, origin: str) -> Configuration:
+def parse(text: str, origin: str, look: str = "") -> Configuration:
     """Return the configuration in ``text``. Raises ConfigurationInvalid with all problems.
 
-    ``origin`` names the document in the message: a file path, or ``standard input``.
+    ``origin`` names the document in the message: a file path, or something that the command ``look`` shows.
     """
     problems: list[Problem] = []
     try:
         document = Node(load(text, problems), "", problems)
     except DocumentError as error:
-        raise ConfigurationInvalid(origin, [Problem("", str(error))]) from None
+        todo = f"look at it: {look or look_command(origin, error.line - 3, error.line + 1)}"
+        raise ConfigurationInvalid(origin, [Problem("", f"{error}; {todo}" if error.line else str(error))]) from None
     configuration = _configuration(document)
     if len(problems) > MOST_PROBLEMS:
         problems[MOST_PROBLEMS:] = [Problem("", f"and {len(problems) - MOST_PROBLEMS} more")]

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import yaml
 
+from webhook.core.text import line_that_is_not_yaml, yaml_problem
 from webhook.errors import Problem
 
 LARGEST_DOCUMENT = 1024 * 1024
@@ -28,7 +29,14 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 class DocumentError(ValueError):
-    """The text is not one YAML document within the bounds; the message is a sentence."""
+    """The text is not one YAML document within the bounds; the message is a sentence.
+
+    ``line`` counts from one, and is 0 where the problem has no line.
+    """
+
+    def __init__(self, message: str, line: int = 0) -> None:
+        self.line = line
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +62,9 @@ def load(text: str, problems: list[Problem]) -> Value:
         _check_events(text)
         node = yaml.compose(text, Loader=_LOADER)
     except (yaml.YAMLError, UnicodeEncodeError) as error:
-        message = f"the document is not valid YAML: {_explained(error)}"
-        raise DocumentError(message) from None
+        line, problem = _explained(error, text)
+        message = f"the document is not valid YAML: {problem}"
+        raise DocumentError(message, line) from None
     if node is None:
         message = "the document is empty"
         raise DocumentError(message)
@@ -71,10 +80,14 @@ def child_path(path: str, key: str | int) -> str:
     return f"{path}.{key}" if path else key
 
 
-def _explained(error: Exception) -> str:
+def _explained(error: Exception, text: str) -> tuple[int, str]:
+    """Return the line of an error, and the error as a clause."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"{error.problem} (line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1})"
-    return "it contains a character that YAML does not allow"
+        line, column = error.problem_mark.line + 1, error.problem_mark.column + 1
+        began = 0 if error.context_mark is None else error.context_mark.line + 1
+        return line, yaml_problem(error.problem or "", line, column, error.context or "", began)
+    line = line_that_is_not_yaml(text)
+    return line, f"it contains a character that YAML does not allow (line {line})"
 
 
 def _check_events(text: str) -> None:

@@ -8,12 +8,14 @@ that change the direction of text or take no room. This is the only place that d
 from __future__ import annotations
 
 import re
+import shlex
 from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NOT_PLAIN_ASCII = re.compile(r"[^\x00-\x7e]")
 
 
@@ -31,6 +33,23 @@ def escaped(text: str) -> str:
 def escaped_lines(text: str) -> str:
     """Return ``text`` as :func:`escaped` does, line by line: for text that is ours and has several lines."""
     return "\n".join(map(escaped, text.split("\n")))
+
+
+def yaml_problem(problem: str, line: int, column: int, context: str = "", began: int = 0) -> str:
+    """Return what a YAML parser does not understand, with where the thing begins that it was reading."""
+    within = f", {context} that begins in line {began}" if context and 0 < began < line else ""
+    return f"{problem} (line {line}, column {column}{within})"
+
+
+def line_that_is_not_yaml(text: str) -> int:
+    """Return the first line with a character that YAML does not allow; 1 where there is none."""
+    refused = _NOT_YAML.search(text)
+    return 1 if refused is None else text.count("\n", 0, refused.start()) + 1
+
+
+def look_command(file: str, first: int, last: int) -> str:
+    """Return the command that shows some lines of a file."""
+    return f"sed -n '{max(1, first)},{last}p' {shlex.quote(file)}"
 
 
 def html_escaped(text: str) -> str:

@@ -13,6 +13,7 @@ from kubernetes import config as kubernetes_config
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.config.config_exception import ConfigException
 
+from webhook.core.text import yaml_problem
 from webhook.errors import UsageError
 from webhook.kube.access import POOL_SIZE, Access, Tls
 
@@ -39,9 +40,8 @@ def packaged_access(kubeconfig: Path | None, context: str | None) -> Access:
         ) from None
     except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         # Broken YAML, a folder, a list at the top, an unreadable certificate: the loader lets each escape as it is.
-        problem = " ".join(str(error).split()) or type(error).__name__
         where = f"kubeconfig {kubeconfig}" if kubeconfig else "the default kubeconfig"
-        raise UsageError(f"{where} cannot be read: {problem}") from None
+        raise UsageError(f"{where} cannot be read: {_explained(error)}") from None
     return Access(str(configuration.host), pool, lambda: _authorization(configuration))
 
 
@@ -54,6 +54,19 @@ def _load(configuration: Configuration, kubeconfig: Path | None, context: str | 
         return
     file = None if kubeconfig is None else str(kubeconfig)
     kubernetes_config.load_kube_config(file, context, client_configuration=configuration, persist_config=False)
+
+
+def _explained(error: Exception) -> str:
+    """Return what is wrong with a kubeconfig, and what to do."""
+    todo = "give a readable file with --kubeconfig"
+    if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
+        began = 0 if error.context_mark is None else error.context_mark.line + 1
+        problem = yaml_problem(error.problem or "", mark.line + 1, mark.column + 1, error.context or "", began)
+        return f"it is not valid YAML: {problem}; correct it, or {todo}"
+    if isinstance(error, (TypeError, AttributeError)):
+        # The loader takes the shape for granted, so its own words are about Python.
+        return f"a part of it is not of the kind that a kubeconfig has there; {todo}"
+    return f"{' '.join(str(error).split()) or type(error).__name__}; {todo}"
 
 
 def _authorization(configuration: Configuration) -> str:

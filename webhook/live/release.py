@@ -153,5 +153,6 @@ def _document(content: bytes | None, namespace: str) -> Configuration | None:
 
 
 def _parsed(config_map: ConfigMap, namespace: str) -> Configuration:
-    origin = f"ConfigMap {namespace}/{config_map.metadata.name}"
-    return parse(config_map.data[DOCUMENT_KEY], origin).excluding(namespace)
+    name = config_map.metadata.name
+    look = f"kubectl get configmap {name} -n {namespace} -o yaml"
+    return parse(config_map.data[DOCUMENT_KEY], f"ConfigMap {namespace}/{name}", look).excluding(namespace)

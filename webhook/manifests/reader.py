@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from webhook.core.preview.manifest import Manifest
+from webhook.core.text import look_command
 from webhook.errors import UsageError
 from webhook.manifests.yamlreader import DEEPEST_NESTING, Document, StreamError, read_stream
 
@@ -62,13 +62,14 @@ def _read(text: str, origin: str, default_namespace: str) -> Iterator[Manifest]:
         try:
             yield from _objects(document.value, f"{origin}, document {document.number}", default_namespace)
         except UsageError as error:
-            raise UsageError(f"{error} (line {document.line}); {_next_command(origin, document.line)}") from None
+            todo = _next_command(origin, document.line, document.line + 5)
+            raise UsageError(f"{error} (line {document.line}); {todo}") from None
 
 
-def _next_command(origin: str, line: int) -> str:
+def _next_command(origin: str, first: int, last: int) -> str:
     if origin == _STREAM:
         return "to see the stream, run the command before the pipe without pullsecrets"
-    return f"look at it: sed -n '{line},+5p' {shlex.quote(origin)}"
+    return f"look at it: {look_command(origin, first, last)}"
 
 
 def _texts(filenames: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -135,10 +136,10 @@ def _documents(text: str, origin: str) -> Iterator[Document]:
     try:
         yield from read_stream(text)
     except StreamError as error:
-        hint = ""
+        todo = _next_command(origin, error.line - 3, error.line + 1)
         if "{{" in text:
-            hint = "; a template must be rendered first: helm template CHART | pullsecrets plan -f -"
-        raise UsageError(f"{origin}, document {error.document} {error}{hint}") from None
+            todo = f"a template must be rendered first: {_PIPE}"
+        raise UsageError(f"{origin}, document {error.document} {error}; {todo}") from None
 
 
 def _json_stream(text: str) -> list[Document] | None:

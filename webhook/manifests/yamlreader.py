@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import yaml
 
+from webhook.core.text import line_that_is_not_yaml, yaml_problem
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,17 +40,20 @@ _INTEGER = re.compile(r"[-+]?(?:0b[01][01_]*|0o?[0-7][0-7_]*|0x[0-9a-fA-F][0-9a-
 _OLD_OCTAL = re.compile(r"([-+]?)0([0-7]+)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NO_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LINE_BREAK = "\n"
 _LONGEST_NUMBER = 1000
 """In characters; Python refuses to read an integer of more than 4,300 digits."""
 
 
 class StreamError(ValueError):
-    """A document of the stream is unreadable; ``document`` counts from one, the message is the rest of a sentence."""
+    """A document of the stream cannot be read; ``document`` and ``line`` count from one.
 
-    def __init__(self, document: int, message: str) -> None:
+    The message is the rest of a sentence.
+    """
+
+    def __init__(self, document: int, line: int, message: str) -> None:
         self.document = document
+        self.line = line
         super().__init__(message)
 
 
@@ -102,17 +107,19 @@ def read_stream(text: str) -> Iterator[Document]:
             elif isinstance(event, yaml.DocumentEndEvent):
                 yield Document(number, first, document.value)
     except yaml.YAMLError as error:
-        raise StreamError(max(number, 1), f"is not valid YAML: {_explained(error, text)}") from None
+        line, problem = _explained(error, text)
+        raise StreamError(max(number, 1), line, f"is not valid YAML: {problem}") from None
 
 
-def _explained(error: yaml.YAMLError, text: str) -> str:
+def _explained(error: yaml.YAMLError, text: str) -> tuple[int, str]:
+    """Return the line of an error, and the error as a clause."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        line = error.problem_mark.line + 1
+        line, column = error.problem_mark.line + 1, error.problem_mark.column + 1
+        began = 0 if error.context_mark is None else error.context_mark.line + 1
         tab = "; indent with spaces, not with tabs" if _is_indented_with_tabs(text, line) else ""
-        return f"{error.problem} (line {line}, column {error.problem_mark.column + 1}){tab}"
-    refused = _NOT_YAML.search(text)
-    where = "" if refused is None else f" (line {text.count(_LINE_BREAK, 0, refused.start()) + 1})"
-    return f"it contains a character that YAML does not allow{where}"
+        return line, yaml_problem(error.problem or "", line, column, error.context or "", began) + tab
+    line = line_that_is_not_yaml(text)
+    return line, f"it contains a character that YAML does not allow (line {line})"
 
 
 def _is_indented_with_tabs(text: str, line: int) -> bool:
@@ -215,7 +222,7 @@ class _Document:
         return _number(text)
 
     def _refuse(self, message: str) -> NoReturn:
-        raise StreamError(self._number, f"{message} (line {self.line})")
+        raise StreamError(self._number, self.line, f"{message} (line {self.line})")
 
 
 def _number(text: str) -> object:

@@ -86,6 +86,9 @@ def test_a_document_that_selects_nothing_is_valid_and_null_is_absent(text: str) 
     assert parse(HEAD + text, "config.yaml") == Configuration(())
 
 
+NO_CHARACTER = "the document is not valid YAML: it contains a character that YAML does not allow"
+
+
 def test_five_errors_are_five_lines_each_with_its_path() -> None:
     text = """
     apiVersion: pullsecrets.webhook/v1
@@ -124,10 +127,20 @@ def test_five_errors_are_five_lines_each_with_its_path() -> None:
         ("[" * 100, "the document is nested more than 32 levels deep"),
         (
             "a: b: c\n",
-            "the document is not valid YAML: mapping values are not allowed in this context (line 1, column 5)",
+            (
+                "the document is not valid YAML: mapping values are not allowed in this context (line 1, column 5); "
+                "look at it: sed -n '1,2p' config.yaml"
+            ),
         ),
-        ("a: \x00\n", "the document is not valid YAML: it contains a character that YAML does not allow"),
-        ("a: \ud800\n", "the document is not valid YAML: it contains a character that YAML does not allow"),
+        (
+            "b: c\na: [1\nb: 2\n",
+            (
+                "the document is not valid YAML: did not find expected ',' or ']' (line 3, column 2, while parsing a "
+                "flow sequence that begins in line 2); look at it: sed -n '1,4p' config.yaml"
+            ),
+        ),
+        ("a: \x00\n", f"{NO_CHARACTER} (line 1); look at it: sed -n '1,2p' config.yaml"),
+        ("\n\n\n\na: \ud800\n", f"{NO_CHARACTER} (line 5); look at it: sed -n '2,6p' config.yaml"),
         ("# " + "x" * 1024 * 1024, "the document is larger than 1048576 bytes"),
     ],
 )

@@ -356,6 +356,19 @@ def test_a_kubeconfig_that_cannot_be_used_is_said_in_one_sentence(tmp_path: Path
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("users:\n- {token: x\nclusters: []\n", "it is not valid YAML: .* [(]line 3, column 9, .* begins in line 2[)]"),
+        ("- a\n", "a part of it is not of the kind that a kubeconfig has there"),
+        ("users: []\nclusters: []\ncontexts: []\n", "Expected key current-context"),
+    ],
+)
+def test_what_is_wrong_with_a_kubeconfig_is_named_with_the_way_out(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(UsageError, match=f"{why}.*; .*give a readable file with --kubeconfig$"):
+        connect(bad_kubeconfig(tmp_path, text))
+
+
 def test_a_folder_is_no_kubeconfig(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=rf"^kubeconfig {tmp_path} cannot be "):
         connect(tmp_path)

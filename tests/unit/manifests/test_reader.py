@@ -147,7 +147,7 @@ def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_is_no_object_is_told_with_its_file_document_and_line(tmp_path: Path, text: str, message: str) -> None:
     line = 5 if text.startswith(POD) else 1
-    assert refusal(tmp_path, text) == f"{message} (line {line}); look at it: sed -n '{line},+5p' /a.yaml"
+    assert refusal(tmp_path, text) == f"{message} (line {line}); look at it: sed -n '{line},{line + 5}p' /a.yaml"
 
 
 @pytest.mark.parametrize(
@@ -171,21 +171,35 @@ def test_what_is_no_object_is_told_with_its_file_document_and_line(tmp_path: Pat
             f"{POD}---\nkind: Pod\n\tapiVersion: v1\n",
             (
                 "/a.yaml, document 2 is not valid YAML: found a tab character that violates indentation "
-                "(line 6, column 1); indent with spaces, not with tabs"
+                "(line 6, column 1, while scanning a plain scalar that begins in line 5); indent with spaces, not with "
+                "tabs; look at it: sed -n '3,7p' /a.yaml"
             ),
         ),
         (
             f"{POD}---\nkind: *missing\n",
-            "/a.yaml, document 2 has an alias without an anchor before it: quote text that begins with * (line 5)",
+            (
+                "/a.yaml, document 2 has an alias without an anchor before it: quote text that begins with * (line 5); "
+                "look at it: sed -n '2,6p' /a.yaml"
+            ),
         ),
         (
             f"{POD}---\na: \0\n",
-            "/a.yaml, document 1 is not valid YAML: it contains a character that YAML does not allow (line 5)",
+            (
+                "/a.yaml, document 1 is not valid YAML: it contains a character that YAML does not allow (line 5); "
+                "look at it: sed -n '2,6p' /a.yaml"
+            ),
         ),
     ],
 )
 def test_what_cannot_be_read_is_told_with_its_file_and_line(tmp_path: Path, text: str, message: str) -> None:
     assert refusal(tmp_path, text) == message
+
+
+def test_a_bracket_that_is_never_closed_is_named_by_the_line_where_it_begins(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "kind: Pod\nmetadata: {name: a\nspec:\n  a: b\n") == (
+        "/a.yaml, document 1 is not valid YAML: did not find expected ',' or '}' (line 3, column 5, while parsing a "
+        "flow mapping that begins in line 2); look at it: sed -n '1,4p' /a.yaml"
+    )
 
 
 @pytest.mark.parametrize(
