@@ -159,7 +159,7 @@ def test_what_cannot_be_removed_is_listed_and_the_rest_is_removed(installed: Pla
     assert done.returncode == 1
     assert copies_of(installed) == [f"{guarded}/{COPY}"]
     last = done.stderr.splitlines()[-2:]
-    assert last[0] == "error: 1 thing could not be removed; run it again:"
+    assert last[0] == "error: 1 item could not be removed; run the command again:"
     assert last[1].startswith(f"  Secret {guarded}/{COPY}: DELETE ")
     assert "422" in last[1]
 

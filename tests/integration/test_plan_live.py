@@ -146,7 +146,7 @@ def test_a_changed_configuration_against_the_running_one(idle: Playground, tmp_p
     ran = of_release(idle, "plan", "-n", team, "--config", str(changed))
     assert ran.code == 1
     assert "Secret/another" in ran.out
-    assert f"warning: {COPY}: gone from pullSecrets and not in retired, so their copies would stay\n" in ran.err
+    assert f"warning: {COPY}: removed from pullSecrets but not in retired, so their copies would stay\n" in ran.err
 
 
 def test_a_source_that_is_missing_is_told_once_and_at_each_copy(playground: Maker) -> None:

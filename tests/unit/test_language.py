@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PLAIN = ("certs", "webhook/admission", "webhook/config", "webhook/http", "webhook/manifests", "webhook/registries")
+PLAIN = (
+    "certs",
+    "webhook/admission",
+    "webhook/cli",
+    "webhook/config",
+    "webhook/http",
+    "webhook/manifests",
+    "webhook/registries",
+)
 """Folders and files whose English has been rewritten."""
 
 FIRST = re.compile(r"(?:What|Whatever|Who|Whoever|Whose|Whom|Which|Whichever|Whether|How|Where|Wherever)\b")

@@ -1,9 +1,9 @@
-"""The command line ``pullsecrets``, also ``kubectl pullsecrets``: one module a command.
+"""Define the command line ``pullsecrets``, also ``kubectl pullsecrets``, with one module for each command.
 
-Exit codes: 0 done; 2 what was asked for cannot be had, told in one sentence without a traceback; 3 a bug, with a
-traceback. 1 is left to commands that mean something by it: for ``plan``, that there are changes; for ``explain``, that
-something is in the way; for ``check``, that something is wrong; for ``cleanup``, that something could not be removed.
-4 is left to ``plan``: something is undecided.
+Exit codes: 0 done; 2 the request failed, with one sentence and without a traceback; 3 a bug, with a traceback. The code
+1 has a meaning of its own in some commands. ``plan``: there are changes. ``explain``: a gate stops the object.
+``check``: there are findings. ``coverage``: a workload would fail. ``cleanup``: something could not be removed. The
+code 4 belongs to ``plan``: something is undecided.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 done; 1 something is found, or left; 2 what was asked for cannot be had; 3 a bug. "
-    "A flag goes before its environment variable.",
+    epilog="Exit codes: 0 done; 1 findings or leftovers; 2 the request failed; 3 a bug. "
+    "A flag overrides its environment variable.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=Command, short_help="Answer the API server's admission reviews over HTTPS.")(serve)
-app.command(cls=Command, short_help="Keep copies, ServiceAccounts and certificate as they should be.")(sync)
-app.command(cls=Command, short_help="Tell what would happen in a cluster or to manifests, and why.")(plan)
-app.command(cls=Command, short_help="Tell gate by gate why an object gets its pull secrets or not.")(explain)
-app.command(cls=Command, short_help="Tell whether an installation is healthy.")(check)
-app.command(cls=Command, short_help="Tell which running workloads would fail on a fresh node.")(coverage)
-app.command(cls=Command, short_help="Write policies for the API server that do the same.")(export)
-app.command(cls=Command, short_help="Take away all that the release has made.")(cleanup)
-app.command(cls=Command, short_help="Print the script by which a shell completes.")(completion)
+app.command(cls=Command, short_help="Keep copies, ServiceAccounts and the certificate up to date.")(sync)
+app.command(cls=Command, short_help="Show changes to a cluster or to manifests, with reasons.")(plan)
+app.command(cls=Command, short_help="Explain why an object gets its pull secrets or not.")(explain)
+app.command(cls=Command, short_help="Check an installation.")(check)
+app.command(cls=Command, short_help="List running workloads that would fail on a fresh node.")(coverage)
+app.command(cls=Command, short_help="Write equivalent policies for the API server.")(export)
+app.command(cls=Command, short_help="Remove everything that the release has created.")(cleanup)
+app.command(cls=Command, short_help="Print a completion script for a shell.")(completion)
 
 
 def _print_version(wanted: bool) -> None:
@@ -73,14 +73,14 @@ def pullsecrets(
     """Give every Pod and ServiceAccount of an opted-in namespace its imagePullSecrets.
 
     \b
-    pullsecrets plan -A                      what would happen in a cluster, and why
-    pullsecrets explain pod/web -n team-a    why a Pod gets its pull secrets or not
-    pullsecrets check                        whether an installation is healthy
+    pullsecrets plan -A                      show changes to a cluster, with reasons
+    pullsecrets explain pod/web -n team-a    explain why a Pod gets its pull secrets or not
+    pullsecrets check                        check an installation
     """  # noqa: D301 - \b is for the help text
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit with its code; the entry point of the installed commands."""
+    """Run one command and exit with its code. This is the entry point of the installed commands."""
     if answers_a_shell():
         app([], prog_name=PROGRAM)
     sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments) or ["--help"]))
@@ -101,7 +101,7 @@ def _run(arguments: list[str]) -> int:
     except PullSecretsError as error:
         tell(f"error: {error}")
         return EXIT_USAGE
-    except Exception:  # noqa: BLE001 - the last resort: nothing above it would know better
+    except Exception:  # noqa: BLE001 - the last resort for bugs
         typer.echo(escaped_lines(traceback.format_exc().rstrip("\n")), err=True)
         return EXIT_BUG
     return code or 0

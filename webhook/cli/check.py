@@ -1,4 +1,4 @@
-"""``pullsecrets check``: whether an installation is healthy."""
+"""Implement ``pullsecrets check``: check an installation."""
 # ruff: noqa: TC001, TC003 - typer evaluates the annotations
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 EXIT_FINDINGS = 1
 LOOK_SECONDS = 2.0
-"""Between two looks with ``--wait``: each costs the API server some two hundred requests."""
+"""Seconds between two checks with ``--wait``; each costs the API server some two hundred requests."""
 
 
 def check(  # noqa: PLR0913 - one parameter is one flag
@@ -33,29 +33,31 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     context: options.Context = "",
     namespace: options.ReleaseNamespace,
     release: options.ReleaseName = "",
-    wait: Annotated[bool, typer.Option("--wait", help="Look again until nothing is wrong any more.")] = False,
-    timeout: Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long --wait waits.")] = "2m",
+    wait: Annotated[bool, typer.Option("--wait", help="Repeat until there are no findings.")] = False,
+    timeout: Annotated[str, typer.Option("--timeout", metavar="DURATION", help="The time limit of --wait.")] = "2m",
     registries: Annotated[
-        bool, typer.Option("--registries", help="Try too whether each credential still logs in to its registry.")
+        bool, typer.Option("--registries", help="Also test each credential against its registry.")
     ] = False,
     registry_ca_file: Annotated[
         Path | None,
         typer.Option(
-            "--registry-ca-file", metavar="FILE", help="Authorities of registries, PEM, beside those of the system."
+            "--registry-ca-file",
+            metavar="FILE",
+            help="CA certificates of registries, PEM, in addition to those of the system.",
         ),
     ] = None,
     output: Annotated[
-        ReportForm, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="How to print it.")
+        ReportForm, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
     ] = ReportForm.TABLE,
 ) -> None:
-    """Tell whether an installation is healthy; exit 0: it is, 1: there are findings, 2: it could not be checked.
+    """Check an installation; exit 0: healthy, 1: findings, 2: checks could not run.
 
     \b
     pullsecrets check                                the only release in the cluster
     pullsecrets check --release psw --namespace pull-secrets
     pullsecrets check --wait --timeout 5m            after an installation or upgrade
     pullsecrets check -o junit > check.xml           for a pipeline
-    pullsecrets check --registries                   asks each registry too
+    pullsecrets check --registries                   also test credentials at registries
     """  # noqa: D301 - \b is for the help text
     from webhook.cli.render_report import render, summary  # noqa: PLC0415 - --help is quick without what checks
     from webhook.live.check.run import check as look  # noqa: PLC0415 - as above
@@ -78,11 +80,11 @@ def _registries(ca_file: Path | None) -> Registries:
         return Registries(ca_file)
     except OSError as error:
         reason = error.strerror or "no PEM"
-        raise UsageError(f"--registry-ca-file {ca_file} holds no certificate that can be read ({reason})") from None
+        raise UsageError(f"--registry-ca-file {ca_file} does not contain a readable certificate ({reason})") from None
 
 
 def _awaited(look: Callable[[], Report], seconds: float) -> Report:
-    """Look until there is no finding, or the time is over; return the last report."""
+    """Check until there are no findings, or the time is over. Return the last report."""
     deadline = time.monotonic() + seconds
     report = look()
     while report.exit_code == EXIT_FINDINGS and time.monotonic() + LOOK_SECONDS < deadline:

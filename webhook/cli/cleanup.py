@@ -1,4 +1,4 @@
-"""``pullsecrets cleanup``: takes away all that the release has made, before it is uninstalled."""
+"""Implement ``pullsecrets cleanup``: remove everything that the release has created, before it is uninstalled."""
 # ruff: noqa: TC001 - typer evaluates the annotations
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from webhook.observe.logs import LogLevel, configure
 EXIT_LEFT = 1
 
 LINES = 100
-"""Of what is left, so many are named: whoever has more to do by hand needs the rule, not the list."""
+"""The largest number of leftovers that are listed. A longer list would not help people who clean up by hand."""
 
 
 def cleanup(  # noqa: PLR0913 - one parameter is one flag
@@ -42,20 +42,20 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
             "--timeout",
             envvar="PULLSECRETS_TIMEOUT",
             metavar="DURATION",
-            help="How long to try; what is left then is listed.",
+            help="The time limit; leftovers are listed.",
         ),
     ] = "4m",
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", envvar="PULLSECRETS_DRY_RUN", help="List what would be removed; change nothing."),
+        typer.Option("--dry-run", envvar="PULLSECRETS_DRY_RUN", help="List objects to remove, without changes."),
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", envvar="PULLSECRETS_YES", help="On a terminal, do not ask before removing.")
+        bool, typer.Option("--yes", "-y", envvar="PULLSECRETS_YES", help="Do not ask for confirmation on a terminal.")
     ] = False,
     log_format: options.LogFormatOption,
     log_level: options.LogLevelOption = LogLevel.INFO,
 ) -> None:
-    """Stop injection and the loop, then remove references, copies and certificate; exit 0: all, 1: some is left.
+    """Stop injection and sync, then remove references, copies and certificate; exit 0: done, 1: leftovers.
 
     \b
     pullsecrets cleanup --config configuration.yaml --namespace pull-secrets --release psw
@@ -82,7 +82,7 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
     if dry_run:
         for line in left:
             typer.echo(line)
-        typer.echo(f"{len(left)} to remove; nothing was changed", err=True)
+        typer.echo(f"{len(left)} to remove; no changes were made", err=True)
         return
     if left:
         _tell(left)
@@ -98,7 +98,7 @@ def _confirm(planned: list[str]) -> bool:
 
 
 def _tell(left: list[str]) -> None:
-    tell(f"error: {len(left)} thing{'s' if len(left) != 1 else ''} could not be removed; run it again:")
+    tell(f"error: {len(left)} item{'s' if len(left) != 1 else ''} could not be removed; run the command again:")
     for line in left[:LINES]:
         tell(f"  {line}")
     if len(left) > LINES:

@@ -1,4 +1,4 @@
-"""What the commands that look at a live cluster have in common: who asks, which release is meant, what was not seen."""
+"""Connect to a live cluster, find the release and report unreadable objects, for several commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def reading(
     kubeconfig: Path | None, context: str, seen: Callable[[int, int], None] = lambda *_: None
 ) -> Iterator[Reader]:
-    """Read from a cluster while the context lasts; what could not be read is told at its end."""
+    """Read from a cluster while the context lasts; report unreadable parts at its end."""
     from webhook.kube.connect import connect  # noqa: PLC0415 - --help is quick without it
     from webhook.live.reader import Reader  # noqa: PLC0415 - as above
 
@@ -33,11 +33,11 @@ def reading(
     finally:
         client.close()
     for sentence in reader.missing:
-        tell(f"warning: {sentence}: what depends on it was not looked at")
+        tell(f"warning: {sentence}; checks and results that need it were skipped")
 
 
 def wanted(config: Path | None, namespace: str, release: str) -> Wanted:
-    """Return what a person has said about the release."""
+    """Return the release that the flags name."""
     from webhook.live.release import Wanted  # noqa: PLC0415 - as above
 
     return Wanted(namespace, release, None if config is None else load(config, namespace))
@@ -51,7 +51,7 @@ def load(config: Path, namespace: str) -> Configuration:
 
 
 def usual_namespace(kubeconfig: Path | None, context: str) -> str:
-    """Return the namespace that kubectl would take."""
+    """Return the namespace that kubectl would use."""
     from webhook.kube.kubeconfig import default_namespace  # noqa: PLC0415 - as above
 
     if kubeconfig is None and not context and (own := in_cluster_namespace()):

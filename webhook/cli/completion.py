@@ -1,7 +1,7 @@
-"""``pullsecrets completion``: the script by which a shell completes commands, flags and their values.
+"""Implement ``pullsecrets completion``: print a shell's completion script for commands, flags and their values.
 
-The shell asks this very program, by an environment variable, what may come next: so what it offers is always what there
-is. kubectl asks by the name ``kubectl_complete-pullsecrets``, with the words typed so far, as it does for each plugin.
+The shell calls this program with an environment variable to get the candidates, so they always match the program.
+kubectl calls ``kubectl_complete-pullsecrets`` with the words typed so far, as it does for each plugin.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 VARIABLE = "_PULLSECRETS_COMPLETE"
 PROGRAM = "pullsecrets"
 NO_FILES = 4
-"""kubectl's directive: do not offer files beside what is printed (cobra, ShellCompDirectiveNoFileComp)."""
+"""kubectl's directive: do not offer files in addition to the output (cobra, ShellCompDirectiveNoFileComp)."""
 
 
 class Shell(StrEnum):
-    """The shells that completion is for."""
+    """The supported shells."""
 
     BASH = "bash"
     ZSH = "zsh"
@@ -57,7 +57,7 @@ complete --command {PROGRAM} --arguments "(__{PROGRAM})"
 
 
 def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="The shell to complete for.")]) -> None:
-    """Print the script by which a shell completes what is typed.
+    """Print a completion script for a shell.
 
     \b
     source <(pullsecrets completion bash)            in ~/.bashrc
@@ -68,7 +68,7 @@ def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="The
 
 
 def answers_a_shell() -> bool:
-    """Whether this process was started to say what may come next; makes it able to."""
+    """Return whether a shell called this process for candidates, and prepare typer for it."""
     if VARIABLE not in os.environ:
         return False
     from typer._completion_classes import completion_init  # noqa: PLC0415 - only here; it has no other name
@@ -78,7 +78,7 @@ def answers_a_shell() -> bool:
 
 
 def for_kubectl() -> None:
-    """Say what may come next, as kubectl asks its plugins; the entry point ``kubectl_complete-pullsecrets``."""
+    """Print candidates as kubectl expects them of plugins; the entry point ``kubectl_complete-pullsecrets``."""
     words = sys.argv[1:] or [""]
     os.environ |= {
         VARIABLE: "complete_bash",

@@ -1,4 +1,4 @@
-"""``pullsecrets coverage``: which workloads would fail on a fresh node."""
+"""Implement ``pullsecrets coverage``: list workloads that would fail on a fresh node."""
 # ruff: noqa: TC001 - typer evaluates the annotations
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def coverage(  # noqa: PLR0913 - one parameter is one flag
     namespace: options.ReleaseNamespace,
     release: options.ReleaseName = "",
     output: Annotated[
-        PageForm, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="How to print it.")
+        PageForm, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
     ] = PageForm.TABLE,
 ) -> None:
-    """Tell which running workloads could not pull their images on a fresh node; exit 0: none, 1: some, 2: an error.
+    """List running workloads that could not pull images on a fresh node; exit 0: none, 1: some, 2: an error.
 
     \b
     pullsecrets coverage -A
@@ -38,7 +38,7 @@ def coverage(  # noqa: PLR0913 - one parameter is one flag
     pullsecrets coverage -A -o html > coverage.html
     """  # noqa: D301 - \b is for the help text
     if in_namespace and (all_namespaces or selector):
-        raise UsageError("-n names one namespace, -A and -l mean several: give one of them")
+        raise UsageError("-n selects one namespace, -A and -l select several: give one of them")
     from webhook.cli.progress import progress  # noqa: PLC0415 - --help is quick without what looks
     from webhook.cli.render_coverage import render, summary  # noqa: PLC0415 - as above
     from webhook.core.exposure import Exposure  # noqa: PLC0415 - as above

@@ -1,4 +1,4 @@
-"""``pullsecrets explain``: why an object has the pull secrets that it has, gate by gate."""
+"""Implement ``pullsecrets explain``: explain gate by gate why an object gets its pull secrets or not."""
 # ruff: noqa: TC001 - typer evaluates the annotations
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
     namespace: options.ReleaseNamespace,
     release: options.ReleaseName = "",
     output: Annotated[
-        Form, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="How to print it.")
+        Form, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
     ] = Form.TABLE,
 ) -> None:
-    """Tell gate by gate why an object gets its pull secrets or not; exit 0: it gets one, 1: it is stopped, 2: an error.
+    """Explain gate by gate why an object gets its pull secrets; exit 0: it gets one, 1: it is stopped, 2: an error.
 
     \b
     pullsecrets explain pod/web -n team-a            a Pod as it is in the cluster
     pullsecrets explain ns/team-a                    a namespace, its copies and its ServiceAccounts
     pullsecrets explain sa/default -f manifests/ --config configuration.yaml
-    pullsecrets explain reason/image-not-matched     what a reason id means, and what to do about it
+    pullsecrets explain reason/image-not-matched     the meaning of a reason id, and advice
     """  # noqa: D301 - \b is for the help text
     from webhook.cli.render_explanation import render, render_reason, verdict  # noqa: PLC0415 - --help is quick without
 
@@ -65,7 +65,7 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
         found = _from_files(named, filename, asked, in_namespace or "default")
     else:
         if assume_label:
-            raise UsageError("--assume-label is about manifests: give them with -f")
+            raise UsageError("--assume-label needs manifests: give them with -f")
         chosen = in_namespace or usual_namespace(kubeconfig, context)
         with reading(kubeconfig, context) as reader:
             from webhook.live.release import find_release  # noqa: PLC0415 - as above
@@ -93,12 +93,12 @@ def _from_files(target: Target, filenames: Sequence[str], asked: Asked, namespac
     )
     if found is None:
         where = "" if target.kind == "Namespace" else f" in namespace {namespace}"
-        raise UsageError(f"there is no {target.kind} {target.name}{where} among the files: see -f and -n")
+        raise UsageError(f"the files do not contain {target.kind} {target.name}{where}: check -f and -n")
     return found
 
 
 def _other(target: Target, namespace: str) -> Explanation | None:
-    """Return the explanation of a kind that nothing here is about; None for the others."""
+    """Return the explanation for a kind that the product does not handle; None for other kinds."""
     from webhook.core.explain.outcome import explain_other  # noqa: PLC0415 - as above
 
     return None if target.is_known else explain_other(target.kind, target.name, namespace)

@@ -1,4 +1,4 @@
-"""``pullsecrets export``: the configuration in the words of another tool."""
+"""Implement ``pullsecrets export``: write the configuration for another tool."""
 # ruff: noqa: TC001 - typer evaluates the annotations
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ COMMENT_WIDTH = 118
 
 
 class Target(StrEnum):
-    """What a configuration can be exported to."""
+    """The formats of an export."""
 
     MUTATING_ADMISSION_POLICY = "mutating-admission-policy"
 
 
 def export(
-    target: Annotated[Target, typer.Argument(metavar="TARGET", help="What to write.")],  # noqa: ARG001 - the only one
+    target: Annotated[Target, typer.Argument(metavar="TARGET", help="The format to write.")],  # noqa: ARG001 - the only one
     config: options.Config,
     *,
     namespace: options.Namespace,
     release: Annotated[
         str,
         typer.Option(
-            "--release", envvar="PULLSECRETS_RELEASE", metavar="NAME", help="What the names of the objects begin with."
+            "--release", envvar="PULLSECRETS_RELEASE", metavar="NAME", help="The prefix of the objects' names."
         ),
     ] = "pull-secret-webhook",
 ) -> None:
-    """Write policies for the API server that do at admission what the webhook does with the same configuration.
+    """Write policies with which the API server itself does the webhook's work at admission.
 
     \b
     pullsecrets export mutating-admission-policy --config configuration.yaml --namespace pull-secrets > policies.yaml

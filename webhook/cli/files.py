@@ -1,6 +1,6 @@
-"""Find what decides about manifests of ``-f``: the configuration, and namespaces that the files do not have.
+"""Find the configuration and missing namespaces for manifests of ``-f``.
 
-The labels of such a namespace come from ``--assume-label``, else from the cluster, if one is reachable.
+The labels of a namespace that the files lack come from ``--assume-label``, or else from a reachable cluster.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ADVICE = "add its Namespace to the files, or give its labels with --assume-labe
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The flags that say where the configuration and the labels of namespaces are."""
+    """The flags that locate the configuration and the labels of namespaces."""
 
     config: Path | None
     kubeconfig: Path | None
@@ -43,13 +43,13 @@ class Asked:
 
     @property
     def names_a_cluster(self) -> bool:
-        """Whether a cluster was chosen by a flag, so that it must answer."""
+        """Return whether a flag names a cluster, so that it must answer."""
         return self.kubeconfig is not None or bool(self.context)
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What decides about the manifests, beside them."""
+    """The context that decides about the manifests."""
 
     configuration: Configuration
     release_namespace: str
@@ -57,10 +57,10 @@ class Surroundings:
 
 
 def surroundings(manifests: Sequence[Manifest], asked: Asked) -> Surroundings:
-    """Return what decides about ``manifests``, and tell on standard error where labels came from.
+    """Return the context of ``manifests``, and report the origin of labels on standard error.
 
     Raises:
-        UsageError: the configuration cannot be had, or the cluster that a flag names does not answer.
+        UsageError: the configuration is unavailable, or the cluster that a flag names does not answer.
     """
     assumed = _labels(asked.assumed)
     if asked.config is None:
@@ -108,7 +108,7 @@ def _read(reader: Reader, names: Iterable[str]) -> Mapping[str, Namespace]:
         if namespace is not None:
             found[name] = namespace
         else:
-            why = "does not exist in the cluster" if known else "may not be read in the cluster"
+            why = "does not exist in the cluster" if known else "cannot be read in the cluster with your rights"
             tell(f"note: namespace {name} {why}, so it is undecided: {_ADVICE}")
     if found:
         which = f"namespace{'' if len(found) == 1 else 's'} {listed(sorted(found))}"

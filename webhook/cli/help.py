@@ -1,4 +1,4 @@
-"""The text of ``--help``: in two columns, and on a narrow terminal each flag above what it means, so that it fits."""
+"""Format ``--help`` in two columns; on a narrow terminal, put each flag above its meaning."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NARROW = 70
-"""Columns; with fewer, what is beside the flags would be cut within words."""
+"""Columns below which the second column would be cut within words."""
 
 NARROWEST = 40
-"""Columns; the longest names of environment variables need them."""
+"""Columns that the longest names of environment variables need."""
 
 
 class Command(TyperCommand):
@@ -26,7 +26,7 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """The command without a command, whose help fits the terminal."""
+    """The top-level command, whose help fits the terminal."""
 
     def get_help(self, ctx: Any) -> str:  # noqa: ANN401 - as above
         """Return the text."""

@@ -1,4 +1,4 @@
-"""Durations as flags have them, and whether the lifetimes of certificates fit together."""
+"""Parse durations of flags, and check that the lifetimes of certificates fit together."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _PART = re.compile(r"([0-9]{1,6})(ms|[dhms])")
 
 SHORTEST = timedelta(seconds=3)
-"""A certificate has its times in whole seconds: a third of less than this would be none."""
+"""A certificate has times in whole seconds, so a third of a shorter lifetime would be less than a second."""
 
 LONGEST = timedelta(days=3650)
 
 SETTLING_SHARE = 4
-"""A new authority settles for at most one part in so many of a certificate's lifetime: the certificate that the one
-before it signed may have just a third left to live when that begins."""
+"""A new authority settles for at most a quarter of a certificate's lifetime. When settling begins, the previous
+authority's certificate may have just a third of its lifetime left.
+"""
 
 
 def parse_duration(text: str, flag: str) -> timedelta:
-    """Return a duration such as ``365d``, ``1h30m``, ``90s`` or ``500ms``; UsageError for anything else."""
+    """Return a duration such as ``365d``, ``1h30m``, ``90s`` or ``500ms``. Raises UsageError for other text."""
     parts = _PART.findall(text)
     if not parts or "".join(map("".join, parts)) != text:
         raise UsageError(f"{flag} {text} is not a duration: write it like 365d, 1h30m or 90s")
@@ -38,7 +39,7 @@ def parse_lifetimes(authority: str, leaf: str, settling: str) -> Lifetimes:
     )
     if found.leaf > found.authority:
         raise UsageError(
-            f"--tls-lifetime {leaf} is longer than --ca-lifetime {authority}: no certificate outlives its authority"
+            f"--tls-lifetime {leaf} is longer than --ca-lifetime {authority}, but a certificate cannot outlive its CA"
         )
     if found.leaf < SHORTEST:
         raise UsageError(f"--tls-lifetime {leaf} is too short to renew in time: give at least {SHORTEST.seconds}s")

@@ -1,4 +1,4 @@
-"""The flags that several commands have, each declared once. Each is also an environment variable."""
+"""Declare the flags that several commands share. Each is also an environment variable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from webhook.observe.logs import LogFormat, LogLevel
 ENVIRONMENT_PREFIX = "PULLSECRETS_"
 
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-"""Where the kubelet tells a Pod its namespace."""
+"""The file with the namespace of a Pod, written by the kubelet."""
 
 _HIGHEST_PORT = 65535
 
@@ -25,7 +25,7 @@ def default_log_format() -> LogFormat:
 
 
 def in_cluster_namespace() -> str:
-    """Return the namespace of the Pod that this process runs in, or an empty string."""
+    """Return the namespace of this process's Pod, or an empty string."""
     try:
         return SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
     except OSError:
@@ -33,7 +33,7 @@ def in_cluster_namespace() -> str:
 
 
 class TlsVersion(StrEnum):
-    """The versions of TLS that are still in good standing."""
+    """The versions of TLS that are still considered secure."""
 
     TLS_1_2 = "1.2"
     TLS_1_3 = "1.3"
@@ -49,7 +49,7 @@ Kubeconfig = Annotated[
         "--kubeconfig",
         envvar="PULLSECRETS_KUBECONFIG",
         metavar="FILE",
-        help="How to reach the cluster; in a Pod, its ServiceAccount if not given.",
+        help="The kubeconfig file; in a Pod, the default is its ServiceAccount.",
     ),
 ]
 OwnRelease = Annotated[
@@ -58,7 +58,7 @@ OwnRelease = Annotated[
         "--release",
         envvar="PULLSECRETS_RELEASE",
         metavar="NAME",
-        help="The name of the Helm release; copies carry it, and only copies that do are ever changed.",
+        help="The name of the Helm release; only copies labelled with it are changed.",
     ),
 ]
 Namespace = Annotated[
@@ -67,7 +67,7 @@ Namespace = Annotated[
         "--namespace",
         envvar="PULLSECRETS_NAMESPACE",
         metavar="NAME",
-        help="The release namespace: it holds the sources, and is excluded; in a Pod, its own if not given.",
+        help="The release namespace with the sources; always excluded. In a Pod, the default is its own.",
         default_factory=in_cluster_namespace,
         show_default=False,
     ),
@@ -75,7 +75,7 @@ Namespace = Annotated[
 BindAddress = Annotated[
     str,
     typer.Option(
-        "--bind-address", envvar="PULLSECRETS_BIND_ADDRESS", metavar="IP", help="The address to listen on, both ports."
+        "--bind-address", envvar="PULLSECRETS_BIND_ADDRESS", metavar="IP", help="The IP address to listen on."
     ),
 ]
 MetricsPort = Annotated[
@@ -94,7 +94,7 @@ AllowedHosts = Annotated[
         "--allowed-host",
         envvar="PULLSECRETS_ALLOWED_HOST",
         metavar="NAME",
-        help="Another DNS name of the plain-HTTP port, as of an Ingress; may be given several times.",
+        help="Another DNS name of the plain-HTTP port, for example of an Ingress; repeatable.",
     ),
 ]
 SecurePort = Annotated[
@@ -118,7 +118,7 @@ LogFormatOption = Annotated[
     ),
 ]
 LogLevelOption = Annotated[
-    LogLevel, typer.Option("--log-level", envvar="PULLSECRETS_LOG_LEVEL", help="The least severe level to log.")
+    LogLevel, typer.Option("--log-level", envvar="PULLSECRETS_LOG_LEVEL", help="The lowest level to log.")
 ]
 Context = Annotated[
     str,
@@ -126,7 +126,7 @@ Context = Annotated[
         "--context",
         envvar="PULLSECRETS_CONTEXT",
         metavar="NAME",
-        help="The context of the kubeconfig to use; its current one if not given.",
+        help="The context of the kubeconfig; the default is its current one.",
     ),
 ]
 OfCluster = Annotated[
@@ -135,7 +135,7 @@ OfCluster = Annotated[
         "--kubeconfig",
         envvar="PULLSECRETS_KUBECONFIG",
         metavar="FILE",
-        help="How to reach the cluster; if not given, as kubectl finds it.",
+        help="The kubeconfig file; the default is kubectl's.",
     ),
 ]
 ReleaseNamespace = Annotated[
@@ -144,7 +144,7 @@ ReleaseNamespace = Annotated[
         "--namespace",
         envvar="PULLSECRETS_NAMESPACE",
         metavar="NAME",
-        help="The release namespace; found by itself in a cluster that has one release.",
+        help="The release namespace; detected in a cluster with one release.",
         default_factory=in_cluster_namespace,
         show_default=False,
     ),
@@ -155,7 +155,7 @@ ReleaseName = Annotated[
         "--release",
         envvar="PULLSECRETS_RELEASE",
         metavar="NAME",
-        help="The name of the Helm release; found by itself in a cluster that has one release.",
+        help="The name of the Helm release; detected in a cluster with one release.",
     ),
 ]
 LiveConfig = Annotated[
@@ -164,16 +164,16 @@ LiveConfig = Annotated[
         "--config",
         envvar="PULLSECRETS_CONFIG",
         metavar="FILE",
-        help="The configuration document; if not given, that of the release in the cluster.",
+        help="The configuration document; the default is the release's in the cluster.",
     ),
 ]
 InNamespace = Annotated[
     str,
-    typer.Option("--in", "-n", envvar="PULLSECRETS_IN", metavar="NAMESPACE", help="The namespace to look at."),
+    typer.Option("--in", "-n", envvar="PULLSECRETS_IN", metavar="NAMESPACE", help="The namespace to read."),
 ]
-AllNamespaces = Annotated[bool, typer.Option("--all-namespaces", "-A", help="Look at all of them.")]
+AllNamespaces = Annotated[bool, typer.Option("--all-namespaces", "-A", help="Read all namespaces.")]
 Selector = Annotated[
-    str, typer.Option("--selector", "-l", metavar="LABELS", help="Look at the namespaces with these labels.")
+    str, typer.Option("--selector", "-l", metavar="LABELS", help="Read the namespaces with these labels.")
 ]
 Filenames = Annotated[
     list[str] | None,
@@ -181,7 +181,7 @@ Filenames = Annotated[
         "--filename",
         "-f",
         metavar="FILE",
-        help="Manifests instead of a cluster: a file, a folder with all below it, or -; repeatable.",
+        help="Manifests instead of a cluster: a file, a folder (recursive), or -; repeatable.",
     ),
 ]
 AssumedLabels = Annotated[
@@ -189,6 +189,6 @@ AssumedLabels = Annotated[
     typer.Option(
         "--assume-label",
         metavar="KEY=VALUE",
-        help="A label of each namespace that the manifests of -f lack, instead of those in a cluster; repeatable.",
+        help="A label for namespaces that the files of -f lack; replaces labels from a cluster; repeatable.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""The forms in which commands print what they found."""
+"""Define the output formats of the commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Output(StrEnum):
-    """The forms of ``--output``."""
+    """The formats of ``--output``."""
 
     TABLE = "table"
     JSON = "json"
@@ -22,7 +22,7 @@ class Output(StrEnum):
 
 
 class Form(StrEnum):
-    """The forms of ``--output`` where there are no manifests to print."""
+    """The formats of ``--output`` without manifests."""
 
     TABLE = "table"
     JSON = "json"
@@ -30,7 +30,7 @@ class Form(StrEnum):
 
 
 class ReportForm(StrEnum):
-    """The forms of ``--output`` of a check."""
+    """The formats of ``--output`` of a check."""
 
     TABLE = "table"
     JSON = "json"
@@ -38,7 +38,7 @@ class ReportForm(StrEnum):
 
 
 class PageForm(StrEnum):
-    """The forms of ``--output`` of what is also sent around."""
+    """The formats of ``--output`` of reports that people share."""
 
     TABLE = "table"
     JSON = "json"

@@ -1,4 +1,4 @@
-"""``pullsecrets plan``: what would happen to manifests, or in a cluster, and why."""
+"""Implement ``pullsecrets plan``: show changes to manifests or to a cluster, with reasons."""
 # ruff: noqa: TC001 - typer evaluates the annotations
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
     selector: options.Selector = "",
     label: Annotated[
         list[str] | None,
-        typer.Option("--label", metavar="ns/NAME", help="What if this namespace opted in; repeatable."),
+        typer.Option("--label", metavar="ns/NAME", help="Assume that this namespace opts in; repeatable."),
     ] = None,
     unlabel: Annotated[
         list[str] | None,
-        typer.Option("--unlabel", metavar="ns/NAME", help="What if this namespace opted out; repeatable."),
+        typer.Option("--unlabel", metavar="ns/NAME", help="Assume that this namespace opts out; repeatable."),
     ] = None,
     assume_label: options.AssumedLabels = None,
     context: options.Context = "",
@@ -50,38 +50,38 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
             "--default-namespace",
             envvar="PULLSECRETS_DEFAULT_NAMESPACE",
             metavar="NAME",
-            help="The namespace of manifests that name none.",
+            help="The namespace of manifests without one.",
         ),
     ] = "default",
     output: Annotated[
-        Output, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="How to print it.")
+        Output, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
     ] = Output.TABLE,
 ) -> None:
-    """Tell what would happen in a cluster or to manifests, and why.
+    """Show changes to a cluster or to manifests, with reasons.
 
-    Exit 0: nothing would change, 1: changes, 2: an error, or with -f a problem, 4: undecided.
+    Exit 0: no changes, 1: changes, 2: an error, or with -f a problem, 4: undecided.
 
     \b
-    pullsecrets plan -A                              what sync would do now, and which Pods run without
-    pullsecrets plan -A --config new.yaml            what a changed configuration would do
-    pullsecrets plan --label ns/team-a               what the label would do
+    pullsecrets plan -A                              show what sync would do now, and Pods without a reference
+    pullsecrets plan -A --config new.yaml            show the effect of a changed configuration
+    pullsecrets plan --label ns/team-a               show the effect of the label
     pullsecrets plan -f manifests/ --config configuration.yaml
-    pullsecrets plan -f - -n my-app                  what helm template prints, piped into it
+    pullsecrets plan -f - -n my-app                  read the output of helm template from a pipe
     """  # noqa: D301 - \b is for the help text
     if filename:
         if any((all_namespaces, selector, label, unlabel)):
-            raise UsageError("-f is about files; -A, -l, --label and --unlabel are about a cluster")
+            raise UsageError("-f reads files; -A, -l, --label and --unlabel need a cluster: give one or the other")
         from webhook.cli.files import Asked as AskedOfFiles  # noqa: PLC0415 - --help is quick without what decides
 
         asked_of_files = AskedOfFiles(config, kubeconfig, context, namespace, release, assume_label or ())
         result = _of_files(filename, asked_of_files, in_namespace or default_namespace, output)
     else:
         if assume_label:
-            raise UsageError("--assume-label is about manifests: give them with -f, or use --label ns/NAME")
+            raise UsageError("--assume-label needs manifests: give them with -f, or use --label ns/NAME")
         from webhook.cli.plan_live import Asked, of_cluster  # noqa: PLC0415 - --help is quick without what decides
 
         if output is Output.MANIFESTS:
-            raise UsageError("-o manifests prints what -f has read: give files, or another --output")
+            raise UsageError("-o manifests prints the files of -f: give files, or another --output")
         asked = Asked(in_namespace, all_namespaces, selector, tuple(label or ()), tuple(unlabel or ()))
         result = of_cluster(asked, config, kubeconfig, context, namespace, release)
     _show(result, output)
@@ -117,14 +117,14 @@ def _show(result: Preview, output: Output) -> None:
 
 
 def _tell(manifests: Sequence[Manifest], output: Output) -> None:
-    """Print to standard error what a person must know of the files, beside the result."""
+    """Warn on standard error about repeated objects and omitted Secrets."""
     from webhook.manifests.reader import repeated  # noqa: PLC0415 - as above
 
     for manifest, before in repeated(manifests):
         tell(
-            f"warning: {manifest.title} in namespace {manifest.namespace} is there twice, the last one counts:"
+            f"warning: {manifest.title} in namespace {manifest.namespace} occurs twice, the last one is used:"
             f" {before.origin}, and {manifest.origin}"
         )
     secrets = sum(manifest.is_core("Secret") for manifest in manifests)
     if output is Output.MANIFESTS and secrets:
-        tell(f"# {secrets} Secret{'s' if secrets != 1 else ''} left out: no credential is printed")
+        tell(f"# {secrets} Secret{'s' if secrets != 1 else ''} left out, because credentials are not printed")

@@ -1,4 +1,4 @@
-"""The part of ``pullsecrets plan`` that looks at a cluster."""
+"""Implement the part of ``pullsecrets plan`` that reads a cluster."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the flags say about where to look, and what if."""
+    """The flags for the namespaces to read and for assumptions."""
 
     namespace: str
     everywhere: bool
@@ -33,12 +33,12 @@ class Asked:
     unlabel: tuple[str, ...]
 
     def scope(self, usual: str) -> Scope:
-        """Return where to look; UsageError for what contradicts itself. By default it is the ``usual`` namespace."""
+        """Return the scope, by default the ``usual`` namespace. Raises UsageError for contradictory flags."""
         if self.namespace and (self.everywhere or self.selector):
-            raise UsageError("-n names one namespace, -A and -l mean several: give one of them")
+            raise UsageError("-n selects one namespace, -A and -l select several: give one of them")
         what_if = WhatIf(_namespaces(self.label, "--label"), _namespaces(self.unlabel, "--unlabel"))
         if both := sorted(what_if.opted_in & what_if.opted_out):
-            raise UsageError(f"--label and --unlabel are both about namespace {both[0]}: give one of them")
+            raise UsageError(f"--label and --unlabel both name namespace {both[0]}: give one of them")
         if self.everywhere or self.selector or len(what_if.names) > 1:
             return Scope(selector=self.selector, what_if=what_if)
         return Scope(self.namespace or next(iter(what_if.names), "") or usual, what_if=what_if)
@@ -47,7 +47,7 @@ class Asked:
 def of_cluster(
     asked: Asked, config: Path | None, kubeconfig: Path | None, context: str, namespace: str, release: str
 ) -> Preview:
-    """Return what would happen in a cluster."""
+    """Return the changes that would happen in a cluster."""
     scope = asked.scope(usual_namespace(kubeconfig, context))
     with progress() as seen, reading(kubeconfig, context, seen) as reader:
         installed = find_release(reader, wanted(config, namespace, release))
@@ -56,7 +56,7 @@ def of_cluster(
     if held:
         tell(f"warning: {held}")
     if names := forgotten(installed.running, installed.configuration):
-        tell(f"warning: {', '.join(names)}: gone from pullSecrets and not in retired, so their copies would stay")
+        tell(f"warning: {', '.join(names)}: removed from pullSecrets but not in retired, so their copies would stay")
     return result
 
 
@@ -64,5 +64,5 @@ def _namespaces(targets: Iterable[str], flag: str) -> frozenset[str]:
     found = [parse_target(target, "ns/NAME") for target in targets]
     for target in found:
         if target.kind != "Namespace":
-            raise UsageError(f"{flag} {target.kind.lower()}/{target.name} names no namespace: write ns/NAME")
+            raise UsageError(f"{flag} {target.kind.lower()}/{target.name} is not a namespace: write ns/NAME")
     return frozenset(target.name for target in found)

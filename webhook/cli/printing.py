@@ -1,4 +1,4 @@
-"""Standard output, whose other end may be anything: a terminal, ``| head``, a full disk, nothing."""
+"""Print to standard output, whether it is a terminal, ``| head``, a full disk or closed."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def tell(sentence: str) -> None:
-    """Print one line to standard error, with everything escaped that a terminal would obey."""
+    """Print one line to standard error, with terminal control characters escaped."""
     typer.echo(escaped(sentence), err=True)
 
 
 @contextmanager
 def standard_output() -> Iterator[TextIO]:
-    """Give what to print to. Whoever reads it may leave early, as ``| head`` does: the rest is for nobody then.
+    """Yield standard output. Output after its reader has left, as ``| head`` does, is dropped.
 
     Raises:
-        UsageError: what is printed cannot be kept, on a full disk say.
+        UsageError: the output cannot be written, for example on a full disk.
     """
     if sys.stdout is None:  # closed from the start, by ``>&-``
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for as long as the process lasts
@@ -35,7 +35,7 @@ def standard_output() -> Iterator[TextIO]:
         yield sys.stdout
         sys.stdout.flush()
     except OSError as error:
-        # Python would fail once more when it closes the stream.
+        # Otherwise Python would fail again when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
-            raise UsageError(f"the result cannot be written where standard output goes: {error.strerror}") from None
+            raise UsageError(f"the result cannot be written to standard output: {error.strerror}") from None

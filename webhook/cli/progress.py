@@ -1,4 +1,4 @@
-"""A bar on standard error for what takes more than a second; nothing where nobody looks."""
+"""Show a progress bar on standard error for work of more than a second; only on a terminal."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 PATIENCE_SECONDS = 1.0
-"""What takes less needs no bar."""
+"""Work up to this duration does not need a bar."""
 
 REFRESH_SECONDS = 0.1
 WIDEST_BAR = 40
 
 
 class Progress:
-    """Counts objects that are read, out of those that are known to be there; safe from any thread."""
+    """Counts the objects read and the objects expected; safe from any thread."""
 
     def __init__(self, file: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._file = file
@@ -34,7 +34,7 @@ class Progress:
         self._remaining: dict[int, int] = {}
 
     def seen(self, number: int, remaining: int) -> None:
-        """Take a page of so many objects; of its list, which this thread reads, so many are still to come."""
+        """Count a page of ``number`` objects; ``remaining`` objects of this thread's list are still to come."""
         with self._lock:
             self._done += number
             self._remaining[threading.get_ident()] = remaining
@@ -45,7 +45,7 @@ class Progress:
                 self._file.flush()
 
     def close(self) -> None:
-        """Wipe the bar, if there is one."""
+        """Erase the bar, if there is one."""
         if self._drawn_at:
             self._file.write("\r\x1b[K")
             self._file.flush()
@@ -62,7 +62,7 @@ class Progress:
 
 @contextmanager
 def progress() -> Iterator[Callable[[int, int], None]]:
-    """Show a bar while the context lasts, on a terminal; gives what is to be told of each page."""
+    """Show a bar while the context lasts, on a terminal. Yield the function to call for each page."""
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield lambda *_: None
         return

@@ -1,4 +1,4 @@
-"""Printing a preview: as a table, as JSON or YAML, or as the manifests that it leads to."""
+"""Print a preview: as a table, as JSON or YAML, or as the resulting manifests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RESULTS = {
     Effect.DELETE: "- copy",
     Effect.PROBLEM: "!",
     Effect.UNDECIDED: "?",
-    Effect.RECREATE: "(anew)",
+    Effect.RECREATE: "(recreate)",
 }
 _COLOURS = {
     Effect.REFERENCES: "green",
@@ -39,7 +39,7 @@ _COLOURS = {
 
 
 def render(preview: Preview, output: Output, file: TextIO) -> None:
-    """Write ``preview`` to ``file``; UsageError for manifests that cannot be written as YAML."""
+    """Write ``preview`` to ``file``. Raises UsageError for manifests that YAML cannot represent."""
     writers: Mapping[Output, Callable[[Preview, TextIO], None]] = {
         Output.TABLE: _write_table,
         Output.JSON: _write_json,
@@ -50,7 +50,7 @@ def render(preview: Preview, output: Output, file: TextIO) -> None:
 
 
 def summary(preview: Preview) -> str:
-    """Return how many objects and copies would change, as one line."""
+    """Return one line with the numbers of objects and copies that would change."""
     objects = [row for row in preview.rows if not row.is_copy]
     copies = [row for row in preview.rows if row.is_copy]
     parts = [f"{_changes(objects)} of {_count(len(objects) + preview.unlisted, 'object')} would change"]
@@ -59,13 +59,13 @@ def summary(preview: Preview) -> str:
     if deleted := sum(row.effect is Effect.DELETE for row in copies):
         parts.append(f"{_count(deleted, 'copy', 'copies')} would be deleted")
     if without := sum(row.effect is Effect.RECREATE for row in objects):
-        parts.append(f"{_count(without, 'Pod')} would have to be created anew")
+        parts.append(f"{_count(without, 'Pod')} would have to be recreated")
     if undecided := sum(row.effect is Effect.UNDECIDED for row in preview.rows):
         parts.append(f"{undecided} undecided")
     if problems := sum(row.effect is Effect.PROBLEM for row in preview.rows):
         parts.append(_count(problems, "problem"))
     if preview.not_looked_at:
-        parts.append(f"{preview.not_looked_at} of other kinds not looked at")
+        parts.append(f"{preview.not_looked_at} of other kinds skipped")
     return ", ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Printing the coverage of images: as a table, as JSON, or as one HTML page to send around."""
+"""Print the coverage of images: as a table, as JSON, or as one HTML page to share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ORDER = {exposure: place for place, exposure in enumerate((Exposure.EXPOSED, Ex
 
 
 def render(found: Sequence[ImageExposure], form: PageForm, file: TextIO) -> None:
-    """Write what was found to ``file``."""
+    """Write the coverage to ``file``."""
     if form is PageForm.JSON:
         write_document(_document(found), Form.JSON, file)
     elif form is PageForm.HTML:
@@ -40,7 +40,7 @@ def render(found: Sequence[ImageExposure], form: PageForm, file: TextIO) -> None
 
 
 def summary(found: Sequence[ImageExposure]) -> str:
-    """Return how it came out, as one line."""
+    """Return the result as one line."""
     exposed = {(each.namespace, each.workload) for each in found if each.exposure is Exposure.EXPOSED}
     everything = {(each.namespace, each.workload) for each in found}
     unknown = sum(each.exposure is Exposure.UNKNOWN for each in found)
@@ -74,8 +74,8 @@ def _page(found: Sequence[ImageExposure]) -> str:
     )
     head = "".join(f'<th scope="col">{name.capitalize()}</th>' for name in HEADER)
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Coverage of images</title>'
-        f"<style>{STYLE}</style></head><body><main><h1>Coverage of images</h1><p>{escape(summary(found))}.</p>"
-        '<div class="scroll"><table><caption>Images of running Pods, what would fail first</caption>'
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Image coverage</title>'
+        f"<style>{STYLE}</style></head><body><main><h1>Image coverage</h1><p>{escape(summary(found))}.</p>"
+        '<div class="scroll"><table><caption>Images of running Pods, with failures first</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></main></body></html>\n"
     )

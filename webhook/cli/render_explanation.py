@@ -1,4 +1,4 @@
-"""Printing an explanation: as a table of gates, as JSON or YAML; and what one reason id means."""
+"""Print an explanation as a table of gates, as JSON or YAML, and the meaning of a reason id."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def render(explanation: Explanation, form: Form, file: TextIO) -> None:
 
 
 def verdict(explanation: Explanation) -> str:
-    """Return how it ended, as one line."""
+    """Return the result as one line."""
     where = "" if explanation.title.startswith("Namespace/") else f" in namespace {explanation.namespace}"
     step = explanation.stop
     if step is None:
-        return f"{explanation.title}{where}: nothing is in the way"
+        return f"{explanation.title}{where}: everything is in place"
     about = f" of {step.pull_secret}" if step.pull_secret else ""
     return f"{explanation.title}{where}: stopped at {step.gate}{about} ({step.reason})"
 
 
 def render_reason(reason: str, file: TextIO) -> None:
-    """Write what a reason id means; UsageError for what is none."""
+    """Write the meaning of a reason id. Raises UsageError for an unknown id."""
     if reason not in CATALOG:
         close = get_close_matches(reason, CATALOG, n=1)
         hint = f"did you mean {close[0]}?" if close else "docs/reasons.md lists all"

@@ -1,4 +1,4 @@
-"""Printing the report of a check: as a table, as JSON, or as JUnit for a pipeline."""
+"""Print the report of a check: as a table, as JSON, or as JUnit for a pipeline."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def render(report: Report, form: ReportForm, file: TextIO) -> None:
 
 
 def summary(report: Report) -> str:
-    """Return how it came out, as one line."""
+    """Return the result as one line."""
     found = Counter(each.state for each in report.outcomes)
-    parts = [f"{_count(found[State.FINDING], 'finding')}", f"{found[State.OK]} in order"]
+    parts = [f"{_count(found[State.FINDING], 'finding')}", f"{found[State.OK]} ok"]
     if found[State.NOTE]:
         parts.append(_count(found[State.NOTE], "note"))
     if found[State.UNKNOWN]:
         parts.append(f"{found[State.UNKNOWN]} could not be checked")
-    hint = f"; what a code means: {PAGE}" if found[State.FINDING] else ""
+    hint = f"; see {PAGE} for the codes" if found[State.FINDING] else ""
     return f"{', '.join(parts)}{hint}"
 
 
@@ -86,7 +86,7 @@ def _write_junit(report: Report, file: TextIO) -> None:
 
 
 def _add_outcomes(case: ET.Element, outcomes: list[Outcome]) -> list[str]:
-    """Add what is to be said of one code; a test case has at most one failure, and is skipped or not."""
+    """Add the outcomes of one code. A test case has at most one failure, or is skipped."""
     details = [escaped(each.detail) for each in outcomes if each.state is State.FINDING]
     if details:
         ET.SubElement(case, "failure", message=details[0]).text = "\n".join(details)

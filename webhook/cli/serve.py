@@ -1,4 +1,4 @@
-"""``pullsecrets serve``: the admission webhook."""
+"""Implement ``pullsecrets serve``: the admission webhook."""
 # ruff: noqa: TC003 - typer evaluates the annotations
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
             "--tls-secret",
             envvar="PULLSECRETS_TLS_SECRET",
             metavar="NAMESPACE/NAME",
-            help="The Secret that holds certificate and key, instead of files.",
+            help="The Secret with certificate and key, instead of files.",
         ),
     ] = "",
     tls_min_version: Annotated[
         options.TlsVersion,
         typer.Option(
-            "--tls-min-version", envvar="PULLSECRETS_TLS_MIN_VERSION", help="The oldest version of TLS to speak."
+            "--tls-min-version", envvar="PULLSECRETS_TLS_MIN_VERSION", help="The lowest accepted TLS version."
         ),
     ] = options.TlsVersion.TLS_1_2,
     client_ca_file: Annotated[
@@ -65,7 +65,7 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
             "--client-ca-file",
             envvar="PULLSECRETS_CLIENT_CA_FILE",
             metavar="FILE",
-            help="Answer only callers with a certificate of one of these authorities, PEM.",
+            help="Accept only clients with a certificate from one of these authorities, PEM.",
         ),
     ] = None,
     client_allowed_name: Annotated[
@@ -74,7 +74,7 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
             "--client-allowed-name",
             envvar="PULLSECRETS_CLIENT_ALLOWED_NAME",
             metavar="NAME",
-            help="Of these callers, answer only those with this name in their certificate; may be given several times.",
+            help="Accept only clients with this name in their certificate; repeatable.",
         ),
     ] = None,
     drain_seconds: Annotated[
@@ -84,7 +84,7 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
             envvar="PULLSECRETS_DRAIN_SECONDS",
             min=0,
             max=3600,
-            help="How long requests are still answered after SIGTERM.",
+            help="Time in which requests are still answered after SIGTERM.",
         ),
     ] = 8,
     log_format: options.LogFormatOption,
@@ -122,20 +122,22 @@ _VERSIONS = {
 
 
 def _callers(authorities: Path | None, names: Iterable[str]) -> Callers | None:
-    """Return who is answered, None for everybody; UsageError for names of callers whom nobody has verified."""
+    """Return the accepted clients, or None for all. Raises UsageError for names without an authority to verify them."""
     from certs.files import WatchedFiles  # noqa: PLC0415 - as above
     from webhook.admission.callers import Callers  # noqa: PLC0415 - as above
 
     allowed = frozenset(names)
     if authorities is None:
         if allowed:
-            raise UsageError("--client-allowed-name needs --client-ca-file: a name proves nothing unless it is signed")
+            raise UsageError(
+                "--client-allowed-name needs --client-ca-file: a name is trusted only in a verified certificate"
+            )
         return None
     return Callers(WatchedFiles(authorities), allowed)
 
 
 def _certificate_source(cert_file: Path | None, key_file: Path | None, secret: str) -> CertificateSource:
-    """Return where the certificate comes from; UsageError unless the flags name exactly one place."""
+    """Return the source of the certificate. Raises UsageError unless the flags name exactly one."""
     from certs.files import CertificateFiles  # noqa: PLC0415 - as above
     from webhook.admission.process import CertificateSecret  # noqa: PLC0415
 
@@ -148,7 +150,7 @@ def _certificate_source(cert_file: Path | None, key_file: Path | None, secret: s
         return CertificateSecret(namespace, name)
     if cert_file is None and key_file is None:
         raise UsageError(
-            "no certificate to serve with: give --tls-cert-file and --tls-private-key-file, or --tls-secret"
+            "the serving certificate is missing: give --tls-cert-file and --tls-private-key-file, or --tls-secret"
         )
     if cert_file is None or key_file is None:
         raise UsageError("--tls-cert-file and --tls-private-key-file belong together: give both")

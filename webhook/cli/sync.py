@@ -1,4 +1,4 @@
-"""``pullsecrets sync``: the loop behind the webhook."""
+"""Implement ``pullsecrets sync``: the controller beside the webhook."""
 # ruff: noqa: TC001 - typer evaluates the annotations
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
         typer.Option(
             "--status-page/--no-status-page",
             envvar="PULLSECRETS_STATUS_PAGE",
-            help="Show the state as a page for people at / of the plain-HTTP port.",
+            help="Show a status page at / of the plain-HTTP port.",
         ),
     ] = True,
     login_interval: Annotated[
@@ -44,13 +44,13 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             "--login-interval",
             envvar="PULLSECRETS_LOGIN_INTERVAL",
             metavar="DURATION",
-            help="Try so often whether each credential still logs in to its registry; if not given, never.",
+            help="The interval of credential tests at registries; off by default.",
         ),
     ] = "",
     workers: Annotated[
         int,
         typer.Option(
-            "--workers", envvar="PULLSECRETS_WORKERS", min=1, max=64, help="Namespaces brought up to date at a time."
+            "--workers", envvar="PULLSECRETS_WORKERS", min=1, max=64, help="Namespaces that are reconciled in parallel."
         ),
     ] = 16,
     writes_per_second: Annotated[
@@ -60,7 +60,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             envvar="PULLSECRETS_WRITES_PER_SECOND",
             min=1,
             max=10000,
-            help="The most that is written to the API server in a second, by all workers together.",
+            help="Limit of writes to the API server per second, for all workers together.",
         ),
     ] = 1000,
     leader_elect: Annotated[
@@ -68,12 +68,14 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
         typer.Option(
             "--leader-elect/--no-leader-elect",
             envvar="PULLSECRETS_LEADER_ELECT",
-            help="Write only while holding the lease; without, this must be the only process.",
+            help="Write only while holding the Lease. Without it, run only one process.",
         ),
     ] = True,
     lease_name: Annotated[
         str,
-        typer.Option("--lease-name", envvar="PULLSECRETS_LEASE_NAME", metavar="NAME", help="The Lease to hold."),
+        typer.Option(
+            "--lease-name", envvar="PULLSECRETS_LEASE_NAME", metavar="NAME", help="The Lease for leader election."
+        ),
     ] = "pull-secret-webhook-sync",
     config_map: Annotated[
         str,
@@ -81,7 +83,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             "--config-map",
             envvar="PULLSECRETS_CONFIG_MAP",
             metavar="NAME",
-            help="The ConfigMap that --config is mounted from; a replica whose file differs from it does not lead.",
+            help="The ConfigMap mounted as --config; a replica whose file differs from it does not lead.",
         ),
     ] = "",
     state_secret: Annotated[
@@ -90,7 +92,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             "--state-secret",
             envvar="PULLSECRETS_STATE_SECRET",
             metavar="NAME",
-            help="The Secret of the release namespace in which the last good contents are kept.",
+            help="The Secret in the release namespace that stores the last good contents.",
         ),
     ] = "pull-secret-webhook-state",  # noqa: S107 - the name of a Secret
     webhook_configuration: Annotated[
@@ -99,7 +101,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             "--webhook-configuration",
             envvar="PULLSECRETS_WEBHOOK_CONFIGURATION",
             metavar="NAME",
-            help="The MutatingWebhookConfiguration whose caBundle is kept.",
+            help="The MutatingWebhookConfiguration whose caBundle is kept up to date.",
         ),
     ] = "pull-secret-webhook",
     tls_secret: Annotated[
@@ -108,12 +110,12 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             "--tls-secret",
             envvar="PULLSECRETS_TLS_SECRET",
             metavar="NAME",
-            help="Issue the serving certificate into this Secret of the release namespace; without, none is issued.",
+            help="The Secret in the release namespace for the issued serving certificate; without it, none is issued.",
         ),
     ] = "",
     ca_secret: Annotated[
         str,
-        typer.Option("--ca-secret", envvar="PULLSECRETS_CA_SECRET", metavar="NAME", help="The Secret of its CA."),
+        typer.Option("--ca-secret", envvar="PULLSECRETS_CA_SECRET", metavar="NAME", help="The Secret of the CA."),
     ] = "pull-secret-webhook-ca",  # noqa: S107 - the name of a Secret
     tls_san: Annotated[
         list[str] | None,
@@ -121,7 +123,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             "--tls-san",
             envvar="PULLSECRETS_TLS_SAN",
             metavar="NAME",
-            help="A DNS name or IP address by which the API server calls the webhook; may be given several times.",
+            help="A DNS name or IP address at which the API server calls the webhook; repeatable.",
         ),
     ] = None,
     ca_lifetime: Annotated[
@@ -130,7 +132,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             "--ca-lifetime",
             envvar="PULLSECRETS_CA_LIFETIME",
             metavar="DURATION",
-            help="How long a CA is valid.",
+            help="The lifetime of a CA.",
         ),
     ] = "365d",
     tls_lifetime: Annotated[
@@ -139,7 +141,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             "--tls-lifetime",
             envvar="PULLSECRETS_TLS_LIFETIME",
             metavar="DURATION",
-            help="How long a serving certificate is valid; it is renewed after two thirds of that.",
+            help="The lifetime of a serving certificate; it is renewed after two thirds of that.",
         ),
     ] = "30d",
     ca_settle: Annotated[
@@ -148,13 +150,13 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             "--ca-settle",
             envvar="PULLSECRETS_CA_SETTLE",
             metavar="DURATION",
-            help="How long a new authority is in the caBundle before a certificate that it signed is served.",
+            help="The time a new CA is in the caBundle before a certificate that it signed is served.",
         ),
     ] = "10s",
     log_format: options.LogFormatOption,
     log_level: options.LogLevelOption = LogLevel.INFO,
 ) -> None:
-    """Keep copies, existing ServiceAccounts, the certificate and the caBundle as they should be.
+    """Keep copies, existing ServiceAccounts, the certificate and the caBundle up to date.
 
     \b
     pullsecrets sync --config configuration.yaml --namespace pull-secrets --release psw
@@ -191,23 +193,23 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
 
 
 def _login_seconds(interval: str) -> float | None:
-    """Return what ``--login-interval`` says, None for never; UsageError when registries would mind."""
+    """Return ``--login-interval``, or None for never. Raises UsageError if it would overload registries."""
     if not interval:
         return None
     seconds = parse_duration(interval, "--login-interval").total_seconds()
     if seconds < SHORTEST_LOGIN_SECONDS:
-        raise UsageError(f"--login-interval {interval} is too short for registries to bear: give at least 1m")
+        raise UsageError(f"--login-interval {interval} is too short and could overload registries: give at least 1m")
     return seconds
 
 
 def _certificates(leaf: str, authority: str, configuration: str, sans: tuple[str, ...]) -> CertificateNames | None:
-    """Return what to issue; UsageError when a name that the certificate needs is missing or is none."""
+    """Return the certificates to issue. Raises UsageError when a name is missing or invalid."""
     from webhook.sync.release import CertificateNames  # noqa: PLC0415 - --help is quick without the loop
 
     if not leaf:
         return None
     if not sans:
-        raise UsageError("--tls-secret needs the names the certificate is for: give at least one --tls-san")
+        raise UsageError("--tls-secret needs a name for the certificate: give at least one --tls-san")
     for san in sans:
         if not (_is_ip_address(san) or problem_of_subdomain(san) is None):
             raise UsageError(f"--tls-san {san} is neither a DNS name nor an IP address")

@@ -1,6 +1,6 @@
-"""Print tables: aligned and uncut where a program reads them, coloured and folded to its width on a terminal.
+"""Print tables: aligned and uncut for programs, coloured and folded to the width of a terminal for people.
 
-Cells hold names and messages of other people: each is escaped here, and none is read as markup.
+Cells contain names and messages from users. Each cell is escaped here, and never read as markup.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GAP = 2
 """Characters between two columns."""
 
 NARROWEST_LAST = 28
-"""Characters; on a terminal that leaves less for the last column, what belongs together is stacked."""
+"""In characters; on a terminal with less space for the last column, related cells are stacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Table:
     identity: int
 
     def write(self, file: TextIO) -> None:
-        """Write the table, if it has any row."""
+        """Write the table, if it has rows."""
         if not self.rows:
             return
         shown = replace(self, rows=[tuple(map(escaped, row)) for row in self.rows])
@@ -46,7 +46,7 @@ class Table:
 
     def write_lines(self, file: TextIO) -> None:
         """Write each row as one line."""
-        # Where nobody looks, nothing may be cut or folded: lines are for grep and awk.
+        # Programs such as grep and awk read these lines, so they are neither cut nor folded.
         widths = self._widths()
         for line in (self.header, *self.rows):
             padded = (" " * GAP).join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
@@ -78,6 +78,6 @@ class Table:
         console.print(table)
 
     def _stacked(self, line: Sequence[str]) -> tuple[str, str]:
-        """Return what is decided about, and what was decided, each with its parts below each other."""
+        """Return the cells of the identity and the cells of the result, each stacked."""
         first, second = line[: self.identity], line[self.identity :]
         return "\n".join(filter(None, first)), "\n".join(cell for cell in second if cell)

@@ -1,4 +1,4 @@
-"""An object as a person names it on the command line: ``pod/web``."""
+"""Parse the name of an object on the command line: ``pod/web``."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _KINDS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A kind and a name; the kind is as it was typed where it is none that is known here."""
+    """A kind and a name. An unknown kind stays as it was typed."""
 
     kind: str
     name: str
 
     @property
     def is_known(self) -> bool:
-        """Whether something can be said about an object of this kind."""
+        """Return whether objects of this kind can be explained."""
         return self.kind in _KINDS.values()
 
 
 def complete_target(incomplete: str) -> list[str]:
-    """Return what a target may begin with; for a reason, which ids there are."""
+    """Return completions of a target; for reasons, their ids."""
     if not incomplete.startswith("reason/"):
         return [each for each in ("pod/", "sa/", "ns/", "reason/") if each.startswith(incomplete)]
     from webhook.core.catalog import CATALOG  # noqa: PLC0415 - only when somebody asks
@@ -47,8 +47,8 @@ def complete_target(incomplete: str) -> list[str]:
 
 
 def parse_target(text: str, forms: str = "pod/NAME, sa/NAME, ns/NAME or reason/ID") -> Target:
-    """Return what ``kind/name`` names; UsageError with the ``forms`` that are possible when it is not one of them."""
+    """Return the target of ``kind/name``. Raises UsageError, with the possible ``forms``, for other text."""
     kind, slash, name = text.partition("/")
     if not (kind and slash and name) or "/" in name:
-        raise UsageError(f"{text} names no object: write {forms}")
+        raise UsageError(f"{text} is not an object: write {forms}")
     return Target(_KINDS.get(kind.lower(), kind), name)

@@ -61,7 +61,9 @@ def test_what_is_left_is_listed_and_a_one(
     left_by_run(monkeypatch, ["Secret a/pull: refused", "Secret b/pull: refused"])
     said = answer(capsys, 1, config, "--namespace=psw")
     assert said == (
-        "error: 2 things could not be removed; run it again:\n  Secret a/pull: refused\n  Secret b/pull: refused\n"
+        "error: 2 items could not be removed; run the command again:\n"
+        "  Secret a/pull: refused\n"
+        "  Secret b/pull: refused\n"
     )
 
 
@@ -93,7 +95,7 @@ def test_a_dry_run_prints_what_would_go_and_a_zero(
         main(["cleanup", config, "--namespace=psw", "--dry-run"])
     said = capsys.readouterr()
     assert (exit_info.value.code, said.out, seen[0].dry_run) == (0, "Secret a/pull\n", True)
-    assert "nothing was changed" in said.err
+    assert "no changes were made" in said.err
 
 
 @pytest.mark.parametrize(

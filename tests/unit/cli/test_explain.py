@@ -69,19 +69,19 @@ def test_json_has_each_step(explain: Callable[..., Result]) -> None:
 
 def test_a_workload_is_explained_by_its_pods(explain: Callable[..., Result]) -> None:
     result = explain("deployment/api", "-n", "team-a", *EXAMPLES)
-    assert (result.code, result.err) == (0, "Deployment/api in namespace team-a: nothing is in the way\n")
+    assert (result.code, result.err) == (0, "Deployment/api in namespace team-a: everything is in place\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("web",), "web names no object: write pod/NAME, sa/NAME, ns/NAME or reason/ID"),
-        (("pod/a/b",), "pod/a/b names no object: write pod/NAME, sa/NAME, ns/NAME or reason/ID"),
-        (("pod/",), "pod/ names no object: write pod/NAME, sa/NAME, ns/NAME or reason/ID"),
+        (("web",), "web is not an object: write pod/NAME, sa/NAME, ns/NAME or reason/ID"),
+        (("pod/a/b",), "pod/a/b is not an object: write pod/NAME, sa/NAME, ns/NAME or reason/ID"),
+        (("pod/",), "pod/ is not an object: write pod/NAME, sa/NAME, ns/NAME or reason/ID"),
         (("reason/image-not-match",), "there is no reason id image-not-match; did you mean image-not-matched?"),
         (("reason/zzz",), "there is no reason id zzz; docs/reasons.md lists all"),
-        (("pod/x", *EXAMPLES), "there is no Pod x in namespace default among the files: see -f and -n"),
-        (("ns/x", *EXAMPLES), "there is no Namespace x among the files: see -f and -n"),
+        (("pod/x", *EXAMPLES), "the files do not contain Pod x in namespace default: check -f and -n"),
+        (("ns/x", *EXAMPLES), "the files do not contain Namespace x: check -f and -n"),
         (
             ("pod/x", "-f", "-"),
             (

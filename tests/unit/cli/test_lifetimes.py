@@ -42,7 +42,7 @@ def test_the_defaults_of_the_flags_are_those_of_the_values() -> None:
             "30d",
             "31d",
             "10s",
-            "--tls-lifetime 31d is longer than --ca-lifetime 30d: no certificate",
+            "--tls-lifetime 31d is longer than --ca-lifetime 30d",
         ),
         ("30d", "2s", "0s", "--tls-lifetime 2s is too short to renew in time: give at least 3s"),
         ("3651d", "30d", "10s", "--ca-lifetime 3651d is too long: give at most 3650d"),

@@ -32,7 +32,7 @@ def test_without_arguments_the_commands_are_listed(
         (("frob",), "No such command 'frob'"),
         (("serve",), "Missing option '--config'"),
         (("serve", "--config=x", "--tls-secret=a"), "--tls-secret a is not of the form NAMESPACE/NAME"),
-        (("serve", "--config=x"), "no certificate to serve with"),
+        (("serve", "--config=x"), "the serving certificate is missing"),
         (("serve", "--config=x", "--tls-cert-file=c"), "belong together"),
         (("serve", "--config=x", "--tls-cert-file=c", "--tls-secret=a/b"), "exclude each other"),
     ],

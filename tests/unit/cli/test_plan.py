@@ -148,8 +148,8 @@ data:
   "n": "no"
   e: "1e3"
 """,
-        "# 1 Secret left out: no credential is printed\n"
-        "1 of 2 objects would change, 1 copy would be written, 2 of other kinds not looked at\n",
+        "# 1 Secret left out, because credentials are not printed\n"
+        "1 of 2 objects would change, 1 copy would be written, 2 of other kinds skipped\n",
     )
 
 
@@ -239,7 +239,7 @@ def test_objects_that_are_there_twice_are_reported(plan: Callable[..., Result]) 
     result = plan("-f", "-", stdin=f"{ACCOUNT}---\n{ACCOUNT}")
 
     assert (
-        "warning: ServiceAccount/api in namespace team-a is there twice, the last one counts:"
+        "warning: ServiceAccount/api in namespace team-a occurs twice, the last one is used:"
         " standard input, document 1, and standard input, document 2"
     ) in result.err.splitlines()
 
@@ -262,15 +262,15 @@ def test_manifests_without_a_namespace_are_in_the_default_one(plan: Callable[...
         (["-f", "-"], "", "there is no object in standard input: name manifests with -f"),
         (["-f", "-"], "a: 1\n", "standard input, document 1 is not a Kubernetes object: it has no kind"),
         (["-f", "-"], "a: {", "standard input, document 1 is not valid YAML: "),
-        (["-f", "-", "-A"], "", "-f is about files; -A, -l, --label and --unlabel are about a cluster"),
-        (["--assume-label", "a=b"], "", "--assume-label is about manifests: give them with -f"),
+        (["-f", "-", "-A"], "", "-f reads files; -A, -l, --label and --unlabel need a cluster"),
+        (["--assume-label", "a=b"], "", "--assume-label needs manifests: give them with -f"),
         (["-f", "-", "--assume-label", "enabled"], ACCOUNT, "--assume-label enabled is not KEY=VALUE: write"),
         (["-f", "-", "--assume-label", "a=b c"], ACCOUNT, "--assume-label a=b c is not KEY=VALUE: b c is not a valid"),
         (["-f", "-", "--kubeconfig", "no"], ACCOUNT, "kubeconfig no cannot be read: it does not exist"),
-        (["-A", "-n", "team-a"], "", "-n names one namespace, -A and -l mean several: give one of them"),
-        (["--label", "pod/x"], "", "--label pod/x names no namespace: write ns/NAME"),
-        (["--label", "ns/a", "--unlabel", "ns/a"], "", "--label and --unlabel are both about namespace a: give one"),
-        (["-A", "-o", "manifests"], "", "-o manifests prints what -f has read: give files, or another --output"),
+        (["-A", "-n", "team-a"], "", "-n selects one namespace, -A and -l select several: give one of them"),
+        (["--label", "pod/x"], "", "--label pod/x is not a namespace: write ns/NAME"),
+        (["--label", "ns/a", "--unlabel", "ns/a"], "", "--label and --unlabel both name namespace a: give one"),
+        (["-A", "-o", "manifests"], "", "-o manifests prints the files of -f: give files, or another --output"),
         (["-A", "--kubeconfig", "no"], "", "kubeconfig no cannot be read: it does not exist"),
         (["-f", "-", "-o", "wide"], ACCOUNT, "Invalid value for '--output' / '-o'"),
         (["-f", "-", "--config", "no.yaml"], ACCOUNT, "the configuration file no.yaml cannot be read"),

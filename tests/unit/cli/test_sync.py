@@ -59,7 +59,7 @@ def test_a_flag_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("interval", "message"),
     [
-        ("30s", "--login-interval 30s is too short for registries to bear: give at least 1m"),
+        ("30s", "--login-interval 30s is too short and could overload registries: give at least 1m"),
         ("soon", "--login-interval soon is not a duration"),
     ],
 )

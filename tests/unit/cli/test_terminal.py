@@ -140,4 +140,4 @@ def test_it_is_closed_from_the_start(arguments: tuple[str, ...], code: int) -> N
 def test_a_full_disk_is_told(arguments: tuple[str, ...], code: int) -> None:  # noqa: ARG001 (it is another here)
     done = by_a_shell(arguments, ">/dev/full")
     assert done.returncode == 2
-    assert done.stderr == "error: the result cannot be written where standard output goes: No space left on device\n"
+    assert done.stderr == "error: the result cannot be written to standard output: No space left on device\n"
