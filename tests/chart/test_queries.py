@@ -144,7 +144,9 @@ def test_the_pod_monitor_reads_the_metrics_of_both_roles() -> None:
 def test_the_documented_alerts_are_those_of_the_chart() -> None:
     row = re.compile(r"^\| `(PullSecrets\w+)` \| (\w+) \| ([^|]+) \| [^|]+ \|$", re.MULTILINE)
     found = row.findall((DOCS / "alerts.md").read_text())
-    assert found == [(alert, rule["labels"]["severity"], rule.get("for", "at once")) for alert, rule in RULES.items()]
+    assert found == [
+        (alert, rule["labels"]["severity"], rule.get("for", "immediately")) for alert, rule in RULES.items()
+    ]
 
 
 def test_nothing_is_monitored_unless_asked_for() -> None:

@@ -41,9 +41,9 @@ RELIST_HOURS = (
             "injection.md",
             f"cut off after {CLIENT.handshake:g}, {CLIENT.header:g} and {CLIENT.body:g} seconds",
         ),
-        ("injection.md", f"A replica holds {MOST_HELD_BYTES // MIB} MiB of bodies at once"),
+        ("injection.md", f"A replica holds at most {MOST_HELD_BYTES // MIB} MiB of bodies"),
         ("injection.md", f"Reviews of up to {SMALL_BODY // KIB} KiB that come in one piece"),
-        ("injection.md", f"It serves {ADMISSION.connections:,} connections at once"),
+        ("injection.md", f"It serves at most {ADMISSION.connections:,} connections"),
         *(
             ("serving.md", sentence)
             for sentence in (
