@@ -55,7 +55,7 @@ RELIST_HOURS = (
                 f"| bytes of all bodies | {MOST_HELD_BYTES // MIB} MiB |",
                 f"trailers | {ADMISSION.chunk_bytes // KIB} KiB more than the body |",
                 f"one connection | {ADMISSION.pipeline_bytes // KIB} KiB | {METRICS.pipeline_bytes // KIB} KiB |",
-                f"answers at once | {ADMISSION.applications} | {METRICS.applications} |",
+                f"answers in parallel | {ADMISSION.applications} | {METRICS.applications} |",
                 f"does not read | {ADMISSION.unread_bytes // KIB} KiB | {METRICS.unread_bytes // KIB} KiB |",
                 f"all connections | {ADMISSION.kept_bytes // MIB} MiB | {METRICS.kept_bytes // MIB} MiB |",
                 f"than {HEAVY_BODY // KIB} KiB is worked out in another thread",
