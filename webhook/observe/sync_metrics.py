@@ -72,6 +72,12 @@ class SyncMetrics(ProcessMetrics):
             ("action", "result"),
             registry=self.registry,
         )
+        self._judged = Counter(
+            "pullsecrets_sync_judged_service_accounts",
+            "ServiceAccounts compared with the configuration: one that changed, or all of a namespace that is planned.",
+            ("cause",),
+            registry=self.registry,
+        )
         self._watch_restarts = Counter(
             "pullsecrets_sync_watch_restarts",
             "Watches that broke, by resource and cause.",
@@ -103,6 +109,10 @@ class SyncMetrics(ProcessMetrics):
     def wrote(self, action: str, result: str) -> None:
         """Count a write."""
         self._writes.labels(action, result).inc()
+
+    def judged(self, cause: str, number: int) -> None:
+        """Count ServiceAccounts that were compared with the configuration."""
+        self._judged.labels(cause).inc(number)
 
     def watch_restarted(self, resource: str, cause: str) -> None:
         """Count a broken watch."""

@@ -13,23 +13,24 @@ SECONDS = 1.0
 """Writes and time of one turn. What is left of the plan waits for the next turn of the namespace."""
 
 WRITES_AT_LEAST = 5
-"""Writes before a turn ends because the namespace has changed: else constant changes would leave one write a turn."""
+"""Writes before a turn ends because its worker is needed: constant changes must not leave one write a turn."""
 
 
 class Budget:
     """The budget of one turn. At least one write is always made.
 
-    ``wrote()`` is called after each write that succeeded. ``wanted_again()`` tells whether the namespace has changed.
+    ``wrote()`` is called after each write that succeeded. ``needed()`` returns whether the worker is needed for another
+    namespace, or for a new plan of this one.
     """
 
     def __init__(
         self,
         wrote: Callable[[], None],
-        wanted_again: Callable[[], bool],
+        needed: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.wrote = wrote
-        self._wanted_again = wanted_again
+        self._needed = needed
         self._clock = clock
         self._ends = clock() + SECONDS
         self._writes = 0
@@ -39,7 +40,7 @@ class Budget:
         late = self._clock() >= self._ends
         if self._writes and (late or self._writes >= WRITES):
             return False
-        if self._writes >= WRITES_AT_LEAST and self._wanted_again():
+        if self._writes >= WRITES_AT_LEAST and self._needed():
             return False
         self._writes += 1
         return True

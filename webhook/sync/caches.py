@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from webhook.sync.release import Release
     from webhook.sync.sources import SourceBook
 
+JUDGED_PER_SECOND = 20_000
+"""ServiceAccounts of one namespace that its plans may judge in a second: about a tenth of a core."""
+
+FEW_ACCOUNTS = 100
+"""A namespace with at most so many is planned without delay."""
+
 STOP_SECONDS = 20.0
 """How long a reflector may take to end: one request timeout and a little."""
 
@@ -41,8 +47,12 @@ STOP_SECONDS = 20.0
 class Caches:
     """The caches of the loop; ``changed(namespace)`` and ``refreshed()`` tell what to look at again.
 
+    ``changed_later(namespace, seconds)`` is called instead where one look is to serve several changes.
     ``refreshed`` is called when a whole collection has been read for the first time. Nothing is read, and nobody is
     called, before the first :meth:`configure`: whoever makes the caches may not be complete before they are.
+
+    ``judged(cause, number)`` counts ServiceAccounts that are compared with the configuration, ``changed`` alone or
+    ``planned`` with their namespace.
     """
 
     def __init__(
@@ -51,20 +61,24 @@ class Caches:
         release: Release,
         sources: SourceBook,
         changed: Callable[[str], None],
+        changed_later: Callable[[str, float], None],
         refreshed: Callable[[], None],
         on_restart: Callable[[Collection, str], None] | None = None,
+        judged: Callable[[str, int], None] = lambda *_: None,
     ) -> None:
         self._client = client
         self._release = release
         self._sources = sources
         self._changed = changed
+        self._changed_later = changed_later
         self._refreshed = refreshed
         self._on_restart = on_restart
+        self._judged = judged
         self._lock = threading.Lock()
         self.selections = SelectionHistory()
         self.namespaces = NamespaceTable(self._namespace_changed, self.selections.forget)
         self.service_accounts: Table[ServiceAccount] = Table(
-            _same_service_account, changed, self._service_account_matters
+            _same_service_account, self._service_account_changed, self._service_account_matters
         )
         self._configuration: Configuration | None = None
         self._shapes = Shapes(CacheScope())
@@ -140,6 +154,7 @@ class Caches:
             if copy is not None:
                 copies[name] = copy
         accounts = self.service_accounts.of_namespace(namespace.name)
+        self._judged("planned", len(accounts))
         return NamespaceState(namespace, copies, tuple(accounts.values()))
 
     def read_service_account(self, data: bytes) -> ServiceAccount:
@@ -220,14 +235,21 @@ class Caches:
         reflector = self._reflectors.get(collection)
         return reflector is not None and reflector.has_synced
 
-    def _service_account_matters(self, old: ServiceAccount | None, new: ServiceAccount) -> bool:
-        """Judge the one ServiceAccount that has changed, before its whole namespace is planned."""
-        namespace, configuration = self.namespaces.get(new.namespace), self._configuration
+    def _service_account_changed(self, namespace: str) -> None:
+        """Have a namespace planned; where a plan has many ServiceAccounts to judge, one plan follows many changes."""
+        number = self.service_accounts.number_in(namespace)
+        if number <= FEW_ACCOUNTS:
+            self._changed(namespace)
+        else:
+            self._changed_later(namespace, number / JUDGED_PER_SECOND)
+
+    def _service_account_matters(self, account: ServiceAccount) -> bool:
+        """Judge one ServiceAccount that has changed or is gone, before its whole namespace is planned."""
+        namespace, configuration = self.namespaces.get(account.namespace), self._configuration
+        self._judged("changed", 1)
         if namespace is None or configuration is None:
             return True
-        part = self.readable_part(configuration)
-        # What is reported about the old one must be taken back.
-        return needs_look(new, namespace, part) or (old is not None and needs_look(old, namespace, part))
+        return needs_look(account, namespace, self.readable_part(configuration))
 
     def _reflect_scoped(self, scope: CacheScope) -> None:
         """Watch namespaces and ServiceAccounts, and list them again if the configuration asks for more of them."""

@@ -87,7 +87,16 @@ class SyncLoop:
         self.sources = SourceBook(self._contents_changed, told.source_changed, told.clashed, told.refused, logins)
         if logins is not None:
             logins.told = told.login_refused
-        self.caches = Caches(client, release, self.sources, self.queue.add, self.look_at_everything, self._watch_broke)
+        self.caches = Caches(
+            client,
+            release,
+            self.sources,
+            self.queue.add,
+            self.queue.add_later,
+            self.look_at_everything,
+            self._watch_broke,
+            metrics.judged,
+        )
         self.brake: Brake | None = None
         self._state: StateKeeper | None = None
         if state_secret:
@@ -304,7 +313,7 @@ class SyncLoop:
 
     def _reconcile(self, name: str) -> bool:
         """Bring a namespace up to date; whether anything had to be written."""
-        budget = Budget(lambda: self.queue.progress(name), lambda: self.queue.is_wanted_again(name))
+        budget = Budget(lambda: self.queue.progress(name), lambda: self.queue.needs_worker(name))
         for attempt in range(1, CONFLICT_ATTEMPTS + 1):
             contents, hashes = self.sources.usable_contents(partial(self.caches.copy, name))
             plan, again = self._planner.plan(name, self.configuration, hashes)

@@ -3,10 +3,12 @@
 A name that is added while it is handled is handled again afterwards, so that no change is lost and none is handled
 twice. Failures back off for each name alone.
 
-Workers are shared fairly. Each lane has a share of them, so that no lane waits for another to become empty. Names that
-failed last time, or whose writes hang, are troubled: together they hold at most half of the workers, and they come
-after a rotation. A name that is not known to be troubled can still take all workers when its writes hang for the first
-time. So :meth:`WorkQueue.overdue` says which workers to take away from a write that hangs while others wait.
+Workers are shared fairly. Each lane has a share of them, so that no lane waits for another to become empty. A name with
+work left over after its turn comes after those that have just changed, and such names hold at most half of the workers:
+so a tenant with much work does not delay another's new namespace. Names that failed last time, or whose writes hang,
+are troubled: together they hold at most half of the workers, and they come after a rotation. A name that is not known
+to be troubled can still take all workers when its writes hang for the first time. So :meth:`WorkQueue.overdue` says
+which workers to take away from a write that hangs while others wait.
 
 Source: k8s.io/client-go/util/workqueue (queue.go, delaying_queue.go, default_rate_limiters.go).
 """
@@ -53,6 +55,9 @@ class Lane(IntEnum):
 SHARES = {Lane.URGENT: 8, Lane.CHANGED: 8, Lane.ALL: 4, Lane.REST: 1, Lane.RETRY: 1}
 """Names that a lane may hand out in one round, while other lanes have names too."""
 
+HALVED = frozenset({Lane.REST, Lane.RETRY})
+"""Lanes of which each holds at most half of the workers, so that a name that has just changed finds one."""
+
 STARVED_SECONDS = 5.0
 """A troubled name that has waited this long takes part in the rounds even while a rotation is under way."""
 
@@ -78,7 +83,11 @@ class _Turn:
     since: float
     moved_at: float
     thread: int
-    troubled: bool
+    lane: Lane
+
+    @property
+    def troubled(self) -> bool:
+        return self.lane is Lane.RETRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +123,7 @@ class WorkQueue:
         worked: Callable[[float], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._most_troubled = 8
+        self._half = 8
         self._credit = dict(SHARES)
         self._slow: dict[str, float] = {}
         self._recent: deque[float] = deque(maxlen=RECENT_WRITES)
@@ -133,12 +142,13 @@ class WorkQueue:
         self._heap: list[tuple[float, str]] = []
         self._failures: dict[str, int] = {}
         self._own_failures: set[str] = set()
+        self._unfinished: set[str] = set()
         self._added = self._retried = 0
         self._closed = False
 
     def share_among(self, workers: int) -> None:
         """Take it that there are that many workers."""
-        self._most_troubled = max(1, workers // 2)
+        self._half = max(1, workers // 2)
 
     def add(self, *names: str, lane: Lane = Lane.CHANGED) -> None:
         """Put names into the queue; one that waits already keeps its place, or is moved up to a faster lane."""
@@ -163,13 +173,14 @@ class WorkQueue:
 
     def _want(self, name: str, now: float, lane: Lane) -> None:
         self._wanted.setdefault(name, now)
+        if lane is Lane.REST:
+            self._unfinished.add(name)
         if name in self._handled:
             self._added += name not in self._again
             since, before = self._again.get(name, (now, lane))
             self._again[name] = (since, min(before, lane))
             return
-        if self._is_troubled(name, now):
-            lane = Lane.RETRY
+        lane = self._lane_of(name, lane, now)
         for known, names in enumerate(self._lanes):
             if name in names:
                 if lane < known:
@@ -177,6 +188,15 @@ class WorkQueue:
                 return
         self._added += 1
         self._lanes[lane][name] = now
+
+    def _lane_of(self, name: str, lane: Lane, now: float) -> Lane:
+        """Return the lane in which a name waits that is wanted in ``lane``.
+
+        A name with work left over stays behind its turn, however often it changes: others that have changed come first.
+        """
+        if self._is_troubled(name, now):
+            return Lane.RETRY
+        return Lane.REST if lane is Lane.CHANGED and name in self._unfinished else lane
 
     def retry(self, name: str, at_least: float = 0.0, cap: float = RETRY_CAP, *, own: bool = True) -> float:
         """Put a name that failed back after its backoff, ``at_least`` seconds; return how many it will be.
@@ -226,10 +246,10 @@ class WorkQueue:
         with self._condition:
             self._handled[name].moved_at = self._clock()
 
-    def is_wanted_again(self, name: str) -> bool:
-        """Whether a name that is handled has been added meanwhile."""
+    def needs_worker(self, name: str) -> bool:
+        """Whether the worker of a name is needed: the name was added again, or another one that has changed waits."""
         with self._condition:
-            return name in self._again
+            return name in self._again or any(self._lanes[: Lane.ALL])
 
     def overdue(self) -> list[tuple[str, int]]:
         """Return names whose writes hang while others wait, with the threads that handle them; the longest first."""
@@ -240,9 +260,13 @@ class WorkQueue:
                 return []
             turns = sorted(self._handled.items(), key=lambda item: item[1].moved_at)
             hanging = sum(now - turn.moved_at >= self._patience(mass=True) for _, turn in turns)
-            patience = self._patience(mass=hanging >= self._most_troubled)
+            patience = self._patience(mass=hanging >= self._half)
+            # Where only work left over waits, and for its own half of the workers, no other turn is in its way.
+            any_turn = any(self._lanes[: Lane.REST]) or self._has_workers(Lane.REST, now)
             found = [
-                (name, turn.thread) for name, turn in turns if not turn.troubled and now - turn.moved_at >= patience
+                (name, turn.thread)
+                for name, turn in turns
+                if not turn.troubled and now - turn.moved_at >= patience and (any_turn or turn.lane is Lane.REST)
             ]
             return found[: sum(map(len, waiting))]
 
@@ -271,7 +295,8 @@ class WorkQueue:
                 if lane is not None:
                     self._credit[lane] -= 1
                     name, since = self._lanes[lane].popitem(last=False)
-                    self._handled[name] = _Turn(now, now, threading.get_ident(), troubled=lane is Lane.RETRY)
+                    self._unfinished.discard(name)
+                    self._handled[name] = _Turn(now, now, threading.get_ident(), lane)
                     self._waited(now - since)
                     return name
                 self._condition.wait(self._until_next())
@@ -279,18 +304,22 @@ class WorkQueue:
 
     def _next_lane(self, now: float) -> Lane | None:
         """Return the first lane that may hand out a name and has not used up its share; None when none may."""
-        ready = [lane for lane in Lane if self._lanes[lane] and (lane is not Lane.RETRY or self._may_retry(now))]
+        ready = [lane for lane in Lane if self._lanes[lane] and self._has_workers(lane, now)]
         if not ready:
             return None
         if not any(self._credit[lane] > 0 for lane in ready):
             self._credit = dict(SHARES)
         return next(lane for lane in ready if self._credit[lane] > 0)
 
-    def _may_retry(self, now: float) -> bool:
-        if sum(turn.troubled for turn in self._handled.values()) >= self._most_troubled:
+    def _has_workers(self, lane: Lane, now: float) -> bool:
+        """Return whether a lane may take one more worker."""
+        if lane not in HALVED:
+            return True
+        if sum(turn.lane is lane for turn in self._handled.values()) >= self._half:
             return False
-        waited = now - next(iter(self._lanes[Lane.RETRY].values()))
-        return waited >= STARVED_SECONDS or not self._lanes[Lane.ALL]
+        if lane is Lane.REST or not self._lanes[Lane.ALL]:
+            return True
+        return now - next(iter(self._lanes[lane].values())) >= STARVED_SECONDS
 
     def done(self, name: str) -> None:
         """Give a name back; if it was added meanwhile, it waits again."""
@@ -303,10 +332,10 @@ class WorkQueue:
             if name in self._again:
                 since, lane = self._again.pop(name)
                 self._wanted.setdefault(name, since)
-                self._lanes[Lane.RETRY if self._is_troubled(name, now) else lane].setdefault(name, now)
+                self._lanes[self._lane_of(name, lane, now)].setdefault(name, now)
                 self._condition.notify()
-            if turn.troubled:
-                self._condition.notify()  # a worker that could not take another troubled name can now
+            if turn.lane in HALVED:
+                self._condition.notify()  # a worker that could not take another name of this lane can now
 
     def close(self) -> None:
         """Wake every waiting worker with None; nothing is handed out any more."""

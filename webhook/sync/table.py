@@ -31,14 +31,14 @@ class Table(Generic[R]):
     """Objects of a collection; ``changed(namespace)`` is called when one of them matters anew.
 
     ``same(old, new)`` says whether a change is none to the plan (a renewed annotation, our own write coming back).
-    ``matters(old, new)`` judges one object that has changed, or that is new and has no ``old``.
+    ``matters(object)`` judges one object. A change is passed on if the object matters as it is now or as it was before.
     """
 
     def __init__(
         self,
         same: Callable[[R, R], bool],
         changed: Callable[[str], None],
-        matters: Callable[[R | None, R], bool] = lambda *_: True,
+        matters: Callable[[R], bool] = lambda _: True,
     ) -> None:
         self._same = same
         self._matters = matters
@@ -55,6 +55,11 @@ class Table(Generic[R]):
         """Return the namespaces that hold at least one object."""
         with self._lock:
             return list(self._rows)
+
+    def number_in(self, namespace: str) -> int:
+        """Return how many objects a namespace holds."""
+        with self._lock:
+            return len(self._rows.get(namespace, ()))
 
     def __len__(self) -> int:
         with self._lock:
@@ -79,28 +84,32 @@ class Table(Generic[R]):
             if known is not None and is_older(obj.resource_version, known.resource_version):
                 return
             row[obj.name] = obj
-        if (known is None or not self._same(known, obj)) and self._matters(known, obj):
+        if known is not None and self._same(known, obj):
+            return
+        # What was planned or reported for the object as it was before must be taken back.
+        if self._matters(obj) or (known is not None and self._matters(known)):
             self._changed(obj.namespace)
 
     def remove(self, obj: R) -> None:
         """Take an object that is gone; after our own write, another of its name may be there already."""
-        if self._take_out(obj.namespace, obj.name, obj.resource_version):
+        known = self._take_out(obj.namespace, obj.name, obj.resource_version)
+        if known is not None and self._matters(known):
             self._changed(obj.namespace)
 
     def discard(self, namespace: str, name: str) -> bool:
         """Forget an object that we have deleted ourselves, before the watch tells of it; whether it was known."""
-        return self._take_out(namespace, name)
+        return self._take_out(namespace, name) is not None
 
-    def _take_out(self, namespace: str, name: str, gone_at: str = "") -> bool:
+    def _take_out(self, namespace: str, name: str, gone_at: str = "") -> R | None:
         with self._lock:
             row = self._rows.get(namespace, {})
             known = row.get(name)
             if known is None or is_older(gone_at, known.resource_version):
-                return False
+                return None
             del row[name]
             if not row:
                 del self._rows[namespace]
-            return True
+            return known
 
     def _equal(self, before: Mapping[str, R], now: Mapping[str, R]) -> bool:
         return before.keys() == now.keys() and all(self._same(before[name], now[name]) for name in now)

@@ -30,7 +30,7 @@ class Hands:
         self.leads: Callable[[], bool] = lambda: True
         self.wrote: list[str] = []
         self.sources = SourceBook(lambda: None, lambda _: None, lambda *_: None)
-        self.caches = Caches(client, RELEASE, self.sources, lambda _: None, lambda: None)
+        self.caches = Caches(client, RELEASE, self.sources, lambda _: None, lambda *_: None, lambda: None)
         self.failed: list[str] = []
         self.contention = Contention()
         self.reach = WebhookReach()

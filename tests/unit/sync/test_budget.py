@@ -4,8 +4,8 @@ from tests.unit.sync.clock import Clock
 from webhook.sync.budget import SECONDS, WRITES, WRITES_AT_LEAST, Budget
 
 
-def budget(clock: Clock, *, wanted_again: bool = False) -> Budget:
-    return Budget(lambda: None, lambda: wanted_again, clock)
+def budget(clock: Clock, *, needed: bool = False) -> Budget:
+    return Budget(lambda: None, lambda: needed, clock)
 
 
 def allowed(turn: Budget) -> int:
@@ -27,5 +27,5 @@ def test_a_turn_that_took_its_time_ends_after_the_write_it_is_at() -> None:
     assert allowed(turn) == 1
 
 
-def test_a_namespace_that_has_changed_is_planned_again_after_a_few_writes() -> None:
-    assert allowed(budget(Clock(), wanted_again=True)) == WRITES_AT_LEAST
+def test_a_worker_that_is_needed_ends_its_turn_after_a_few_writes() -> None:
+    assert allowed(budget(Clock(), needed=True)) == WRITES_AT_LEAST

@@ -25,6 +25,7 @@ from tests.unit.sync.world import (
 )
 from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.core.model import PullSecret
+from webhook.sync.caches import FEW_ACCOUNTS
 
 if TYPE_CHECKING:
     from tests.unit.fake_apiserver.server import FakeApiServer
@@ -349,6 +350,36 @@ def test_a_service_account_that_needs_nothing_costs_no_plan_of_its_namespace(
 
     put_account(api, "a", "mine", account="lacking")
     until(lambda: references_in(api, "a", "lacking") == ["mine", "pull"])
+
+
+def test_the_end_of_a_service_account_that_needed_nothing_costs_no_plan_of_its_namespace(
+    api: FakeApiServer, running: Running
+) -> None:
+    opt_in(api)
+    put_account(api, "a", "mine", "pull", account="in-order")
+    until(lambda: is_right(api))
+    running.settle()
+    before = running.loop.queue.state().added
+
+    api.remove("/api/v1/namespaces/a/serviceaccounts/in-order")
+    until(lambda: "in-order" not in running.loop.caches.service_accounts.of_namespace("a"))
+    assert running.loop.queue.state().added == before
+
+
+def test_many_changes_in_a_namespace_with_many_service_accounts_cost_few_plans(
+    api: FakeApiServer, running: Running
+) -> None:
+    opt_in(api)
+    for number in range(3 * FEW_ACCOUNTS):
+        put_account(api, "a", "pull", account=f"account-{number}")
+    until(lambda: is_right(api))
+    running.settle()
+    before = running.loop.queue.state().added
+
+    for number in range(3 * FEW_ACCOUNTS):
+        put_account(api, "a", "mine", account=f"account-{number}")
+    until(lambda: all("pull" in (references_in(api, "a", f"account-{n}") or ()) for n in range(3 * FEW_ACCOUNTS)))
+    assert running.loop.queue.state().added - before < FEW_ACCOUNTS
 
 
 @pytest.mark.usefixtures("running")

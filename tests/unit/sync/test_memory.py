@@ -135,7 +135,7 @@ def test_little_is_kept_of_a_namespace_and_little_more_needed_to_read_it(*, watc
     gc.collect()
     tracemalloc.start()
     try:
-        caches = Caches(cast("Client", cluster), RELEASE, book, lambda _: None, lambda: None)
+        caches = Caches(cast("Client", cluster), RELEASE, book, lambda _: None, lambda *_: None, lambda: None)
         caches.configure(CONFIGURATION)
         until(lambda: not caches.unsynced())
         gc.collect()

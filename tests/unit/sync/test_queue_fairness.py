@@ -71,6 +71,59 @@ def test_names_that_failed_hold_at_most_half_of_the_workers(queue: WorkQueue) ->
     assert queue.get() == "c"
 
 
+def leave_work_over(queue: WorkQueue, *names: str) -> None:
+    """Let names take their first turn, and leave something for the next."""
+    queue.add(*names)
+    for name in names:
+        assert queue.get() == name
+        queue.add(name, lane=Lane.REST)
+    for name in names:
+        queue.done(name)
+
+
+def test_work_that_is_left_over_holds_at_most_half_of_the_workers(queue: WorkQueue) -> None:
+    leave_work_over(queue, "a", "b", "c")
+
+    assert take(queue, WORKERS // 2) == ["a", "b"]
+    queue.add("new")
+    assert queue.get() == "new"
+    queue.done("a")
+    assert queue.get() == "c"
+
+
+def test_a_name_with_work_left_over_does_not_overtake_by_changing(queue: WorkQueue) -> None:
+    queue.add("busy")
+    queue.get()
+    queue.add("busy")
+    queue.add("busy", lane=Lane.REST)
+    queue.add("new")
+    queue.done("busy")
+    queue.add("busy")
+
+    assert take_all(queue) == ["new", "busy"]
+    # It has no work left now.
+    queue.add("busy", "new")
+    assert take_all(queue) == ["busy", "new"]
+
+
+def test_a_rotation_reaches_a_name_with_work_left_over_in_its_own_lane(queue: WorkQueue) -> None:
+    leave_work_over(queue, "busy")
+    queue.add_all(["busy"])
+    queue.add("busy")
+
+    assert queue.get() == "busy"
+    assert queue.state().waiting == 0
+
+
+def test_work_left_over_that_waits_for_its_half_interrupts_no_other_turn(queue: WorkQueue, clock: Clock) -> None:
+    leave_work_over(queue, "a", "b", "c")
+    queue.add("slow")
+    assert take(queue, WORKERS // 2 + 1) == ["slow", "a", "b"]
+    clock.now += PATIENCE_SECONDS
+
+    assert [name for name, _ in queue.overdue()] == ["a"]
+
+
 def test_a_retry_comes_after_a_rotation_until_it_has_waited_long(queue: WorkQueue, clock: Clock) -> None:
     fail(queue, "failed")
     queue.add("failed")
@@ -210,13 +263,25 @@ def test_a_name_that_hung_long_ago_gets_another_chance(queue: WorkQueue, clock: 
 def test_a_name_that_was_added_meanwhile_comes_back_in_the_fastest_lane_it_was_added_to(queue: WorkQueue) -> None:
     queue.add("a")
     queue.get()
-    queue.add("a", lane=Lane.REST)
-    assert queue.is_wanted_again("a")
+    queue.add("a", lane=Lane.ALL)
+    assert queue.needs_worker("a")
     queue.add("a")
     queue.done("a")
     queue.add_all(["rotated"])
 
     assert take(queue, 2) == ["a", "rotated"]
+
+
+@pytest.mark.parametrize(
+    ("lane", "needed"),
+    [(Lane.URGENT, True), (Lane.CHANGED, True), (Lane.ALL, False), (Lane.REST, False), (Lane.RETRY, False)],
+)
+def test_a_worker_is_needed_where_a_name_that_has_changed_waits(queue: WorkQueue, lane: Lane, needed: bool) -> None:
+    queue.add("a")
+    queue.get()
+    assert not queue.needs_worker("a")
+    queue.add("b", lane=lane)
+    assert queue.needs_worker("a") == needed
 
 
 @given(
