@@ -1,8 +1,8 @@
-"""pull-secret-webhook: the right imagePullSecrets on every new Pod and ServiceAccount of an opted-in namespace.
+"""pull-secret-webhook: give each Pod and ServiceAccount of an opted-in namespace its imagePullSecrets.
 
 Dependencies point one way: ``cli``, ``admission``, ``sync`` → ``kube``, ``observe``, ``certs`` → ``core``.
-import-linter holds the packages to it (see pyproject.toml).
+import-linter enforces this (see pyproject.toml).
 """
 
 __version__ = "0.1.0"
-"""As in pyproject.toml, which a test compares: to ask the installed package takes longer than most imports."""
+"""The version in pyproject.toml, compared by a test. Reading it from the installed package is slow."""

@@ -1,29 +1,29 @@
-"""The exceptions of this project, drawn as a tree.
+"""Define the exceptions of this project.
 
 ::
 
     PullSecretsError
-    ├── UsageError               what a person asked for cannot be done; the command line prints it and exits 2
-    │   └── ConfigurationInvalid one document, every problem in it
+    ├── UsageError               a request that cannot be done; the command line prints it and exits 2
+    │   └── ConfigurationInvalid a document with all its problems
     ├── SourceInvalid            a source Secret that must not be copied
     ├── CertificateInvalid       a certificate, key or bundle that must not be served or trusted
     └── ApiError                 the API server did not do what was requested
         ├── ApiUnavailable       no answer, or one that does not come from the API server or is not about the request
-        │   └── Interrupted      taken back by this process while it waited for the answer
+        │   └── Interrupted      cancelled by this process while it waited for the answer
         ├── AnswerTooLarge       more bytes than the caller has room for
         ├── Throttled            429 of the API server itself: priority and fairness, or too many requests in flight
         ├── NotFound             404, proven by a Status that names the object or its namespace
         ├── Conflict             409, and 422 of a JSON Patch whose ``test`` failed
-        ├── Gone                 410: the resourceVersion is compacted away
+        ├── Gone                 410: the resourceVersion is no longer stored
         └── Refused              the API server understood the request and refuses it
             ├── Forbidden        401 and 403: a right, a quota, a namespace that is being deleted
             ├── Invalid          400, 413 and any other 422
-            └── AdmissionFailed  a webhook or policy denied the request or could not be called, whatever the code
+            └── AdmissionFailed  a webhook or policy denied the request or could not be called, with any code
 
-:mod:`webhook.kube.status` is the one place that decides which of these an answer is.
+:mod:`webhook.kube.status` maps each answer to one of these; no other module does.
 
-A message is one sentence that names the thing and the way out. None carries the content of a Secret, a token or a
-request body. Exceptions of third-party packages end in the one module that imports the package.
+A message is one sentence with the object and the remedy. It never contains the content of a Secret, a token or a
+request body. Exceptions of third-party packages are caught in the one module that imports the package.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
 
 class PullSecretsError(Exception):
-    """The root of every exception that this project raises on purpose."""
+    """The root of all exceptions that this project raises deliberately."""
 
 
 class UsageError(PullSecretsError):
-    """What a person asked for cannot be done: a wrong flag value, a missing file, a port in use."""
+    """A request that cannot be done: a wrong flag value, a missing file, a port in use."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing wrong in a document: where, as ``pullSecrets[1].sources[0].secretName``, and what, as a sentence."""
+    """A problem in a document: its path, such as ``pullSecrets[1].sources[0].secretName``, and a sentence."""
 
     path: str
     message: str
@@ -55,7 +55,7 @@ class Problem:
 
 
 class ConfigurationInvalid(UsageError):
-    """A configuration document that must not come into force; carries every problem, not only the first."""
+    """A configuration document that must not come into force, with all its problems."""
 
     def __init__(self, origin: str, problems: Sequence[Problem]) -> None:
         self.origin = origin
@@ -66,11 +66,11 @@ class ConfigurationInvalid(UsageError):
 
 
 class ConfigurationAbsent(UsageError):
-    """A release without its ConfigMap: nothing can be judged by its configuration."""
+    """A release without its ConfigMap, so that its configuration is unknown."""
 
 
 class SourceInvalid(PullSecretsError):
-    """A source Secret that must not be copied; ``reason`` is the stable id, the message never holds its content."""
+    """A source Secret that must not be copied. ``reason`` is a stable id; the message never contains its content."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
@@ -82,7 +82,7 @@ class CertificateInvalid(PullSecretsError):
 
 
 class ApiError(PullSecretsError):
-    """The API server did not do what was asked; ``status`` is the HTTP status, 0 where there was no answer."""
+    """The API server did not fulfil a request; ``status`` is the HTTP status, or 0 without an answer."""
 
     def __init__(
         self,
@@ -97,29 +97,29 @@ class ApiError(PullSecretsError):
         self.reason = reason
         self.retry_after = retry_after
         self.denied_by = denied_by
-        """The API server's words that name the webhook or policy; empty where there is none."""
+        """The API server's text that names the webhook or policy; empty without one."""
         self.plural = self.name = ""
-        """Resource and name of the object of the request, where a Status of the API server is about it."""
+        """Resource and name of the object of the request, if a Status of the API server names it."""
         super().__init__(message)
 
     @property
     def is_general(self) -> bool:
-        """Whether the answer says something about the API server, and nothing about the object of the request.
+        """Return whether the answer is about the API server in general, and not about the object of the request.
 
-        Only such an answer may hold up other namespaces. InternalError is not general: the API server answers with it
-        when the patch of somebody's mutating webhook does not apply. A request without an answer (status 0) is not
-        general either: :mod:`webhook.kube.connectivity` finds out why there was none.
+        Only such an answer may delay other namespaces. InternalError is not general: the API server returns it
+        when the patch of a tenant's mutating webhook does not apply. A request without an answer (status 0) is not
+        general either: :mod:`webhook.kube.connectivity` finds the reason.
         """
         return False
 
     @property
     def is_lasting(self) -> bool:
-        """Whether the next try will fail in the same way, unless somebody changes something."""
+        """Return whether the next attempt will fail in the same way unless a person changes something."""
         return False
 
 
 class ApiUnavailable(ApiError):
-    """No answer (refused, timed out, reset, TLS), or one that proves nothing: a proxy's page, or a 5xx."""
+    """No answer (refused, timed out, reset, TLS), or an inconclusive one: a proxy's page, or a 5xx."""
 
     @property
     def is_general(self) -> bool:
@@ -127,11 +127,11 @@ class ApiUnavailable(ApiError):
 
 
 class Interrupted(ApiUnavailable):
-    """This process has taken its request back, because the answer took too long while others waited."""
+    """This process has cancelled its request, because the answer took too long while others waited."""
 
 
 class AnswerTooLarge(ApiError):
-    """The answer has more bytes than the caller has room for: request fewer objects."""
+    """The answer has more bytes than the caller can store: request fewer objects."""
 
 
 class Throttled(ApiError):
@@ -147,7 +147,7 @@ class NotFound(ApiError):
 
 
 class Conflict(ApiError):
-    """Another writer was first (409), or the ``test`` of a JSON Patch did not hold (422)."""
+    """Another writer was first (409), or the ``test`` of a JSON Patch failed (422)."""
 
 
 class Gone(ApiError):
@@ -159,7 +159,7 @@ class Refused(ApiError):
 
     @property
     def is_lasting(self) -> bool:
-        # A webhook that cannot be called, or that has too much to do, may be well again a moment later.
+        # A webhook that cannot be called or is overloaded may recover a moment later.
         return self.status < 500 and self.status != 429  # noqa: PLR2004
 
 
@@ -174,5 +174,5 @@ class Invalid(Refused):
 class AdmissionFailed(Refused):
     """An admission webhook or policy denied the request or could not be called.
 
-    This is the affair of one namespace, whatever status it comes with: 403, 422, 429, 500 or 503.
+    It concerns only one namespace, with any status: 403, 422, 429, 500 or 503.
     """

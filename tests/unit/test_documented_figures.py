@@ -74,7 +74,7 @@ RELIST_HOURS = (
             )
         ),
         ("metrics.md", f"at most {MOST_HELD_BYTES // MIB} MiB, beyond which requests get 429"),
-        ("metrics.md", f"because {ADMISSION.connections:,} were open"),
+        ("metrics.md", f"full](serving.md#when-a-port-is-full): {ADMISSION.connections:,} connections"),
         ("metrics.md", f"took more than {CLIENT.handshake:g} seconds"),
         ("architecture.md", f"Idle connections live for {CLIENT.idle:g} s"),
         ("architecture.md", f"After {LEASE.renew_deadline:g} s without success it no longer calls itself leader"),

@@ -16,16 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PLAIN = (
-    "certs",
-    "webhook/admission",
-    "webhook/cli",
-    "webhook/config",
-    "webhook/http",
-    "webhook/manifests",
-    "webhook/registries",
+PENDING = (
+    "webhook/core",
+    "webhook/kube",
+    "webhook/live",
+    "webhook/observe/page_summary.py",
+    "webhook/observe/sync_status.py",
+    "webhook/sync",
 )
-"""Folders and files whose English has been rewritten."""
+"""Folders and files whose English is still to be rewritten."""
 
 FIRST = re.compile(r"(?:What|Whatever|Who|Whoever|Whose|Whom|Which|Whichever|Whether|How|Where|Wherever)\b")
 """A sentence starts with its subject or with an imperative verb."""
@@ -65,18 +64,19 @@ def faults(source: str) -> Iterator[tuple[int, str]]:
             yield from ((line, match[0]) for match in OLD_WORDS.finditer(sentence))
 
 
-def files(name: str) -> list[Path]:
-    path = ROOT / name
-    return [path] if path.is_file() else sorted(path.rglob("*.py"))
-
-
-@pytest.mark.parametrize("name", PLAIN)
-def test_sentences_begin_with_their_subject_and_use_words_of_today(name: str) -> None:
-    found = [
-        f"{path.relative_to(ROOT)}:{line}: {words}" for path in files(name) for line, words in faults(path.read_text())
+def files() -> list[Path]:
+    pending = tuple(ROOT / name for name in PENDING)
+    return [
+        path
+        for folder in ("certs", "webhook")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if not any(path.is_relative_to(each) for each in pending)
     ]
-    assert not found, "\n".join(found)
-    assert files(name), f"{name} does not exist"
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_sentences_begin_with_their_subject_and_use_words_of_today(path: Path) -> None:
+    assert [f"{path.relative_to(ROOT)}:{line}: {words}" for line, words in faults(path.read_text())] == []
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Logs, metrics and health, for the people and machines that operate this."""
+"""Provide logs, metrics, health checks and the status page."""

@@ -1,4 +1,4 @@
-"""A server in a thread of its own, on a socket that is bound beforehand; light to import, unlike what serves."""
+"""Run a server in a background thread, on a socket that is already bound; light to import, unlike the server itself."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BACKLOG = 2048
-"""Connections that the kernel holds until they are accepted."""
+"""Connections that the kernel queues until they are accepted."""
 
 GRACE_SECONDS = 5
-"""Seconds that a server that stops waits for requests in progress."""
+"""Seconds that a stopping server waits for requests in progress."""
 
 
 class Server(Protocol):
@@ -30,7 +30,7 @@ class Server(Protocol):
 
 
 def bind(address: str, port: int, flag: str) -> socket.socket:
-    """Return a listening socket; UsageError, naming the ``flag`` that gives the port, when there is none to be had."""
+    """Return a listening socket. Raises UsageError with the ``flag`` of the port if the port is unavailable."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         return socket.create_server((address, port), family=family, backlog=BACKLOG)
@@ -41,10 +41,11 @@ def bind(address: str, port: int, flag: str) -> socket.socket:
 
 @contextmanager
 def in_background(make: Callable[[], Server], name: str, *, asked: socket.socket | None = None) -> Iterator[None]:
-    """Serve from a thread of this name while the context lasts.
+    """Serve from a thread with this name while the context lasts.
 
-    ``make`` is called in that thread, so that what it imports delays nobody. With ``asked``, a listening socket, it is
-    not called before somebody connects there, who waits for it: importing holds up every other thread as well.
+    ``make`` is called in that thread, so that its imports do not delay the caller. With ``asked``, a listening socket,
+    ``make`` is called only after a client connects there, and the client waits for it. Imports block all other threads
+    too.
     """
     background = _Background(make, asked)
     thread = threading.Thread(target=background.run, name=name, daemon=True)

@@ -1,4 +1,4 @@
-"""Metrics of certificates: of the one that is served, and of those that are issued."""
+"""Define metrics of certificates: the one that is served, and those that are issued."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ LAST_ROTATION = "pullsecrets_certificate_last_rotation_timestamp_seconds"
 
 
 class ServedCertificateMetrics:
-    """The certificate in use, and the authorities of callers where they are asked for one."""
+    """The certificate in use, and the client authorities if clients need a certificate."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._expiry = Gauge(
             EXPIRY,
-            "When the serving certificate ends to be valid, in Unix time; 0 before there is one.",
+            "Expiry time of the serving certificate, in Unix seconds; 0 until one is loaded.",
             registry=registry,
         )
         self._authority_expiry = Gauge(
             AUTHORITY_EXPIRY,
-            "When the authority stored with it ends to be valid, in Unix time; 0 when there is none.",
+            "Expiry time of the CA stored with the serving certificate, in Unix seconds; 0 without one.",
             registry=registry,
         )
         self._rotated = Gauge(
-            LAST_ROTATION, "When the serving certificate came into use, in Unix time.", registry=registry
+            LAST_ROTATION, "Time when the serving certificate was loaded, in Unix seconds.", registry=registry
         )
         self._successful = Gauge(
             "pullsecrets_certificate_last_reload_successful",
-            "1 while the certificate at its source is the one in use, 0 when it is not usable and an older one stays.",
+            "1 if the latest certificate is in use, 0 if it is unusable and an older one is kept.",
             registry=registry,
         )
         self._errors = Counter(
             "pullsecrets_certificate_reload_errors",
-            "Certificates at the source that could not be taken into use.",
+            "Certificates that could not be loaded.",
             registry=registry,
         )
         self._callers_expiry = Gauge(
             "pullsecrets_client_ca_expiry_timestamp_seconds",
-            "When the last of the authorities of callers ends to be valid, in Unix time; 0 when none is asked for.",
+            "Expiry time of the client CA that expires last, in Unix seconds; 0 without client CAs.",
             registry=registry,
         )
         self._callers_successful = Gauge(
             "pullsecrets_client_ca_last_reload_successful",
-            "1 while the authorities of callers in the file are in use; 0 when not usable, or when none is asked for.",
+            "1 if the client CAs in the file are in use, 0 if they are unusable or not configured.",
             registry=registry,
         )
 
@@ -75,29 +75,32 @@ class ServedCertificateMetrics:
 
 
 class IssuedCertificateMetrics:
-    """Certificates that sync issues and publishes; all zero where another tool does."""
+    """Certificates that sync issues and publishes; all zero if another tool issues them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.expiry: datetime | None = None
         self.authority_expiry: datetime | None = None
         self._expiry = Gauge(
-            EXPIRY, "When the serving certificate in its Secret ends to be valid, in Unix time.", registry=registry
+            EXPIRY, "Expiry time of the serving certificate in its Secret, in Unix seconds.", registry=registry
         )
         self._authority_expiry = Gauge(
-            AUTHORITY_EXPIRY, "When the authority in its Secret ends to be valid, in Unix time.", registry=registry
+            AUTHORITY_EXPIRY, "Expiry time of the CA in its Secret, in Unix seconds.", registry=registry
         )
         self._rotated = Gauge(
-            LAST_ROTATION, "When this process last wrote it, in Unix time; 0 for never.", ("what",), registry=registry
+            LAST_ROTATION,
+            "Time when this process last wrote it, in Unix seconds; 0 for never.",
+            ("what",),
+            registry=registry,
         )
         self._writes = Counter(
             "pullsecrets_certificate_writes",
-            "What this process has written: authority, certificate or bundle.",
+            "Writes of this process: authority, certificate or bundle.",
             ("what",),
             registry=registry,
         )
         self._write_errors = Counter(
             "pullsecrets_certificate_write_errors",
-            "Writes of them that failed; that another process was first is no failure.",
+            "Failed writes of these. A write conflict with another process does not count.",
             registry=registry,
         )
         self._bundle = Gauge(
@@ -108,18 +111,18 @@ class IssuedCertificateMetrics:
         )
         self._unreadable = Counter(
             "pullsecrets_ca_bundle_unreadable",
-            "Blocks found in a caBundle that are no certificate, and were left out.",
+            "Blocks in a caBundle that are not certificates and were left out.",
             registry=registry,
         )
 
     def holds(self, expiry: datetime | None, authority_expiry: datetime | None) -> None:
-        """Tell when what is in the two Secrets expires."""
+        """Set the expiry times of the certificates in the two Secrets."""
         self.expiry, self.authority_expiry = expiry, authority_expiry
         self._expiry.set(expiry.timestamp() if expiry else 0)
         self._authority_expiry.set(authority_expiry.timestamp() if authority_expiry else 0)
 
     def publishes(self, *, own: int, foreign: int, expired: int) -> None:
-        """Tell what is in the bundle."""
+        """Set the numbers of certificates in the bundle."""
         for kind, number in (("own", own), ("foreign", foreign), ("foreign expired", expired)):
             self._bundle.labels(kind).set(number)
 
@@ -129,9 +132,9 @@ class IssuedCertificateMetrics:
         self._rotated.labels(what).set(clock())
 
     def failed(self) -> None:
-        """Count a write that failed."""
+        """Count a failed write."""
         self._write_errors.inc()
 
     def left_out(self, blocks: int) -> None:
-        """Count what was in the bundle and could not be read."""
+        """Count unreadable blocks of the bundle."""
         self._unreadable.inc(blocks)

@@ -1,7 +1,7 @@
-"""Readiness, as a set of named checks; both roles use it.
+"""Track readiness as a set of named checks; both roles use it.
 
-Whoever is responsible for something that must hold before the process is of use takes a check by name, and keeps it up
-to date. The process is ready when all of them pass.
+Each part that the process depends on owns a check by name and keeps it up to date. The process is ready when all checks
+pass.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ STARTING = "starting"
 
 
 class Check:
-    """One named condition; it fails, as ``starting``, until it is told otherwise. Safe to use from any thread."""
+    """A named condition, safe to use from any thread. It fails as ``starting`` until it is set."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -28,45 +28,45 @@ class Check:
 
     @property
     def problem(self) -> str | None:
-        """Why it fails, None while it passes."""
+        """Return why the check fails, or None while it passes."""
         return self._problem if self._look is None else self._look()
 
     def passes(self) -> None:
         self._problem = None
 
     def fails(self, problem: str) -> None:
-        """Fail, with a short description that anyone who can reach the health port may read."""
+        """Fail, with a short description. All clients that can reach the health port can read it."""
         self._problem = problem
 
     def follows(self, look: Callable[[], str | None]) -> None:
-        """Have ``look`` say, whenever somebody asks, what the problem is: for what also changes by time alone."""
+        """Call ``look`` for the problem on each query, for conditions that also change with time."""
         self._look = look
 
     @property
     def line(self) -> str:
-        """The check in one line, as Kubernetes' own components print it with ``?verbose``."""
+        """Return the check in one line, as Kubernetes' own components print it with ``?verbose``."""
         if (problem := self.problem) is not None:
             return f"[-]{self.name} failed: {escaped(problem)}"
         return f"[+]{self.name} ok: {escaped(self.note)}" if self.note else f"[+]{self.name} ok"
 
 
 class Health:
-    """The checks of one process that one question is about: ``readyz``, or ``livez``."""
+    """The checks of one process behind one endpoint: ``readyz``, or ``livez``."""
 
     def __init__(self, name: str = "readyz") -> None:
         self._name = name
         self._checks: dict[str, Check] = {}
 
     def check(self, name: str) -> Check:
-        """Return the check of this name, which from now on is a condition."""
+        """Return the check of this name, and add it as a condition if it is new."""
         return self._checks.setdefault(name, Check(name))
 
     @property
     def ready(self) -> bool:
-        """True while all checks pass."""
+        """Return True while all checks pass."""
         return all(check.problem is None for check in self._checks.values())
 
     def report(self) -> str:
-        """Return one line for each check, and the verdict."""
+        """Return one line for each check, and the result."""
         lines = [check.line for check in tuple(self._checks.values())]
         return "\n".join([*lines, f"{self._name} check {'passed' if self.ready else 'failed'}"]) + "\n"

@@ -1,8 +1,8 @@
-"""Refuse requests that name a host which is not known, so that no web page reads the plain-HTTP port.
+"""Reject requests with an unknown Host, so that web pages cannot read the plain-HTTP port.
 
-A page whose own name is made to lead to this port (DNS rebinding) may read the answers, because for the browser they
-are of its own origin. Its requests carry that name as Host. Probes and Prometheus come with the IP address of the Pod,
-people with localhost or the name of a Service; none of those can be the name of a page on the web.
+With DNS rebinding, a page's own name resolves to this port. The browser then treats the answers as same-origin. But its
+requests carry that name as Host. Probes and Prometheus use the IP address of the Pod. People use localhost or the name
+of a Service. A page on the web cannot have such a name.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 MISDIRECTED_REQUEST = 421
 
 _OPEN_PATHS = frozenset({"/livez", "/readyz"})
-"""Probes may be told to send any Host."""
+"""Probes may be configured to send any Host."""
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 _CLUSTER_NAME = re.compile(
     r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:svc|svc\.cluster\.local|pod|pod\.cluster\.local|localhost)"
 )
-"""Names that end in what no registry of the public DNS hands out."""
+"""Names with suffixes that public DNS registries do not assign."""
 
 
 class KnownHosts:
-    """An ASGI application around another, which answers requests for known hosts alone.
+    """Wraps an ASGI application and answers only requests for known hosts.
 
     Known are IP addresses, ``localhost``, names without a dot, the names of Services and Pods, and ``names``.
     """
@@ -43,19 +43,19 @@ class KnownHosts:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "http" and scope["path"] not in _OPEN_PATHS and not self._is_known(scope):
-            text = "the Host of the request is not known here: see --allowed-host\n"
+            text = "unknown Host in the request: see --allowed-host\n"
             await PlainTextResponse(text, status_code=MISDIRECTED_REQUEST)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
     def _is_known(self, scope: Scope) -> bool:
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        # HTTP/1.0 may name none; every browser does.
+        # HTTP/1.0 requests may lack a Host, but every browser sends one.
         return not hosts or (len(hosts) == 1 and is_known_host(hosts[0], self._names))
 
 
 def is_known_host(host: str, names: frozenset[str] = frozenset()) -> bool:
-    """Return whether a Host header, with or without a port, names this process for sure."""
+    """Return whether a Host header, with or without a port, certainly names this process."""
     match = _HOST.fullmatch(host)
     if match is None:
         return False

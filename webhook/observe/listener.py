@@ -1,4 +1,4 @@
-"""Run a port: uvicorn as the frame, our own protocol within it, stopped by whoever started it."""
+"""Run a port: uvicorn as the frame, with our own protocol inside; the caller stops it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from webhook.http.stream import Stream
 
 SWEEP_TICKS = 2
-"""Of uvicorn's main loop, a tenth of a second each, between two looks for overdue connections."""
+"""Ticks of uvicorn's main loop, a tenth of a second each, between two checks for overdue connections."""
 
 
 class Listener(uvicorn.Server):
-    """Serves one application on one bound socket; handles no signals. Set ``should_exit`` to stop it.
+    """Serves one application on one bound socket, without signal handling. Set ``should_exit`` to stop it.
 
-    ``most`` connections are served at once; by default, as many as the metrics port has.
+    ``most`` connections are served at a time; the default is that of the metrics port.
     """
 
     name = "metrics"
@@ -69,7 +69,7 @@ class Listener(uvicorn.Server):
 
     @property
     def port(self) -> int:
-        """The port that is listened on, also where port 0 was asked for."""
+        """Return the port in use, also if port 0 was configured."""
         port: int = self._bound.getsockname()[1]
         return port
 
@@ -78,11 +78,11 @@ class Listener(uvicorn.Server):
         await self.serve(sockets=[self._bound])
 
     def serve_here(self) -> None:
-        """Serve in this thread, on an event loop of its own, until ``should_exit``."""
+        """Serve in this thread, on its own event loop, until ``should_exit``."""
         self.run([self._bound])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept connections; uvicorn's own servers bound nothing."""
+        """Start to accept connections; uvicorn's own servers do not bind a socket."""
         self._port = Port(self.name, self._limits, self._traffic, self._app, self._service, self._most)
         # uvicorn waits for both sets to become empty before it ends.
         self.server_state.connections = self._port.connections  # type: ignore[assignment]
@@ -90,15 +90,15 @@ class Listener(uvicorn.Server):
         acceptors = [Acceptor(bound, self._port, self._wrap) for bound in sockets or ()]
         for acceptor in acceptors:
             acceptor.start()
-        self.servers = acceptors  # type: ignore[assignment]  # has what uvicorn needs: close and wait_closed
+        self.servers = acceptors  # type: ignore[assignment]  # has the methods that uvicorn needs: close and wait_closed
         self.started = True
 
     def _wrap(self, connection: Connection) -> Stream:
-        """Return what carries the bytes of a connection."""
+        """Return the stream of a connection."""
         return PlainStream(self._port, connection)
 
     async def on_tick(self, counter: int) -> bool:
-        """Close the connections that are overdue, several times a second."""
+        """Close overdue connections, several times a second."""
         if counter % SWEEP_TICKS == 0:
             now = asyncio.get_running_loop().time()
             for connection in tuple(self._port.connections):

@@ -1,7 +1,7 @@
-"""Logging: structlog to standard error, JSON lines in a cluster, readable lines on a terminal.
+"""Log with structlog to standard error: JSON lines in a cluster, readable lines on a terminal.
 
-Messages are constant and variables are keys. What third-party packages log through the standard library goes the same
-way. No access log: metrics count requests, and the API server's audit log names them.
+Messages are constant and variables are keys. Third-party logs through the standard library take the same path. There is
+no access log, because metrics count requests and the API server's audit log names them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     import structlog
     from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 else:
-    # structlog takes rich where there is one, for tracebacks that show local variables. Ours never do, and the import
-    # costs a process a sixth of a second and 10 MiB: for this one import there is none. `plan` draws its table with it.
+    # structlog uses rich, if it is installed, for tracebacks that show local variables. Our tracebacks never do, and
+    # the import costs a sixth of a second and 10 MiB. So rich is hidden during this one import. `plan` draws its table
+    # with it.
     _modules: dict[str, Any] = sys.modules
     _rich = _modules.setdefault("rich", None)
     import structlog
@@ -32,14 +33,14 @@ else:
 
 
 class LogFormat(StrEnum):
-    """The form of a line."""
+    """The format of a line."""
 
     JSON = "json"
     TEXT = "text"
 
 
 class LogLevel(StrEnum):
-    """The least severe level that is logged."""
+    """The lowest level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -50,14 +51,14 @@ class LogLevel(StrEnum):
 REDACTED = "[redacted]"
 
 SENSITIVE_WORDS = frozenset({"auth", "body", "data", "passwd", "password", "pem", "token"})
-"""A key that has one of these as a word of its name never shows its value; nobody should log one in the first place."""
+"""Keys with one of these words in their name never show their value. Code should not log such values at all."""
 
 _QUIET = ("uvicorn.error", "urllib3", "kubernetes", "asyncio")
-"""Loggers whose INFO and DEBUG tell of their own mechanics, and at DEBUG of headers and bodies."""
+"""Loggers whose INFO and DEBUG lines describe their internals, and at DEBUG headers and bodies."""
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Hide the values of sensitive keys: the last line of defence."""
+    """Hide the values of sensitive keys, as a last line of defence."""
     for key in event:
         if not SENSITIVE_WORDS.isdisjoint(key.lower().replace("-", "_").split("_")):
             event[key] = REDACTED
@@ -65,7 +66,7 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 
 def escape_text(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Escape in text what a terminal would obey; values that are not text are shown by their repr, which does that."""
+    """Escape terminal control characters in text. Other values are shown by their repr, which escapes them."""
     for key, value in event.items():
         if isinstance(value, str) and not value.isprintable():
             event[key] = escaped(value)
@@ -73,21 +74,21 @@ def escape_text(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
 
 
 def _plain_traceback(file: TextIO, exception: ExcInfo) -> None:
-    """Write a traceback: never one that shows local variables."""
+    """Write a traceback without local variables."""
     text = io.StringIO()
     structlog.dev.plain_traceback(text, exception)
     file.write(escaped_lines(text.getvalue()))
 
 
-def _ascii_json(document: object, **options: Any) -> str:  # noqa: ANN401 - those of json.dumps
+def _ascii_json(document: object, **options: Any) -> str:  # noqa: ANN401 - the options of json.dumps
     return ascii_json(json.dumps(document, **options))
 
 
 class _Lines:
-    """Writes the rendered lines of one logger to where those of the standard library's loggers go.
+    """Writes the rendered lines of one logger to the handler of the standard library's loggers.
 
-    Not through the standard library, which makes a record of each line and costs three times as much: sync has two
-    lines to say about each namespace.
+    It bypasses the standard library's records, which make a line three times as expensive; sync logs two lines for each
+    namespace.
     """
 
     def __init__(self, handler: logging.StreamHandler[TextIO], name: str) -> None:
@@ -100,7 +101,7 @@ class _Lines:
             self._handler.stream.write(f"{text}\n")
             self._handler.flush()
         except (OSError, ValueError):
-            # Nobody reads any more, or the disk is full: no reason for the work itself to fail.
+            # The reader is gone, or the disk is full; the work itself must not fail because of that.
             return
         finally:
             self._handler.release()
@@ -109,7 +110,7 @@ class _Lines:
 
 
 def configure(log_format: LogFormat, level: LogLevel) -> None:
-    """Set up the logging of this process, once, before anything logs."""
+    """Set up the logging of this process, once, before the first log line."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,

@@ -1,4 +1,4 @@
-"""Metrics, on Prometheus' conventions; each process has one registry, made and passed on by its command."""
+"""Define metrics by Prometheus' conventions. Each process has one registry, which its command creates and passes on."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ if TYPE_CHECKING:
 
 
 class ProcessMetrics:
-    """Metrics that every role has: its build, its process and the configuration in force."""
+    """Metrics of every role: its build, its process and the configuration in force."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each, that nobody asked for
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # avoids one more series for each
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         build = Info("pullsecrets_build", "The version that is running.", registry=self.registry)
         build.info({"version": __version__, "python": platform.python_version()})
         self._generation = Gauge(
             "pullsecrets_config_generation",
-            "How many configurations have come into force since the start.",
+            "Configurations that have come into force since the start.",
             registry=self.registry,
         )
         self._reload_successful = Gauge(
             "pullsecrets_config_last_reload_successful",
-            "1 while the configuration file is what is in force, 0 when it is not valid and an older one stays.",
+            "1 if the configuration file is in force, 0 if it is invalid and an older one is kept.",
             registry=self.registry,
         )
         self.port_traffic = Traffic()
-        """Of the metrics port itself."""
+        """The traffic of the metrics port itself."""
 
         self._rejected = _RejectedCollector(self.port_traffic)
         self.registry.register(self._rejected)
@@ -62,7 +62,7 @@ class ProcessMetrics:
 
 
 class AdmissionMetrics(ProcessMetrics):
-    """Metrics of ``serve`` alone: its traffic, its answers, its certificate and its watch."""
+    """Metrics of ``serve`` only: its traffic, its answers, its certificate and its watch."""
 
     def __init__(self, traffic: Traffic) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class AdmissionMetrics(ProcessMetrics):
         self.answered = self._tally.answered
         self._refused = Counter(
             "pullsecrets_admission_refused",
-            "HTTP requests to the admission endpoint that were no admission review, by status code.",
+            "HTTP requests to the admission endpoint that were not admission reviews, by status code.",
             ("code",),
             registry=self.registry,
         )
@@ -79,13 +79,13 @@ class AdmissionMetrics(ProcessMetrics):
         self._rejected.ports["admission"] = traffic
         self._stale = Gauge(
             "pullsecrets_namespaces_stale_seconds",
-            "For how long the watch of namespaces has been down; 0 while it is open, or none is needed.",
+            "Seconds since the watch of namespaces was lost; 0 while it is open or not needed.",
             registry=self.registry,
         )
         self.certificate = ServedCertificateMetrics(self.registry)
 
     def follow_staleness(self, seconds: Callable[[], float]) -> None:
-        """Export for how long the watch of namespaces has been down."""
+        """Export the downtime of the watch of namespaces."""
         self._stale.set_function(seconds)
 
     def refused(self, status: int) -> None:
@@ -94,7 +94,7 @@ class AdmissionMetrics(ProcessMetrics):
 
 
 class _RejectedCollector(Collector):
-    """Reads what each port has rejected on a scrape."""
+    """Reads the rejections of each port during a scrape."""
 
     def __init__(self, traffic: Traffic) -> None:
         self.ports = {"metrics": traffic}
@@ -102,7 +102,7 @@ class _RejectedCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         rejected = CounterMetricFamily(
             "pullsecrets_http_rejected",
-            "Requests and connections ended because of what the client did, by port and cause.",
+            "Requests and connections rejected because of the client, by port and cause.",
             labels=("port", "cause"),
         )
         for port, traffic in self.ports.items():
@@ -112,7 +112,7 @@ class _RejectedCollector(Collector):
 
 
 class _TrafficCollector(Collector):
-    """Reads the numbers of the admission port when somebody asks."""
+    """Reads the numbers of the admission port during a scrape."""
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
@@ -121,18 +121,18 @@ class _TrafficCollector(Collector):
         now = self._traffic
         for name, text, value in (
             ("in_flight_requests", "Admission requests that are being read or answered.", now.requests),
-            ("in_flight_bytes", "Bytes of their bodies that are held.", now.held_bytes),
-            ("connections", "Connections that are open, also those in their TLS handshake.", now.connections),
+            ("in_flight_bytes", "Bytes of their bodies in memory.", now.held_bytes),
+            ("connections", "Open connections, including those in their TLS handshake.", now.connections),
         ):
             yield GaugeMetricFamily(f"pullsecrets_admission_{name}", text, value=value)
         for name, text, value in (
-            ("request_bytes", "Bytes of request bodies that have been received.", now.received_bytes),
+            ("request_bytes", "Bytes of received request bodies.", now.received_bytes),
             (
                 "connections_refused",
-                "Connections closed at once, because none could make room.",
+                "New connections closed because the port was full.",
                 now.refused_connections,
             ),
             ("tls_handshake_failures", "TLS handshakes that failed or took too long.", now.failed_handshakes),
-            ("callers_refused", "Connections of callers whose name is not allowed.", now.refused_callers),
+            ("callers_refused", "Connections of clients without an allowed name.", now.refused_callers),
         ):
             yield CounterMetricFamily(f"pullsecrets_admission_{name}", text, value=value)

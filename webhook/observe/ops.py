@@ -1,4 +1,4 @@
-"""The application of the plain-HTTP port, for operators and the kubelet; both roles serve it."""
+"""Define the application of the plain-HTTP port for operators and the kubelet; both roles serve it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def ops_app(
     alive: Health | None = None,
     allowed_hosts: Iterable[str] = (),
 ) -> FastAPI:
-    """Return an application with ``/livez``, ``/readyz`` and ``/metrics``; with ``/status`` and a page where given.
+    """Return an application with ``/livez``, ``/readyz`` and ``/metrics``, and optionally ``/status`` and a page.
 
-    ``/livez`` is 200 as long as the process can answer and the checks of ``alive`` pass. ``/livez`` and ``/readyz`` are
-    200 or 503, with a line for each check when one fails; ``/readyz`` also with ``?verbose``. ``status()`` returns a
-    JSON document; ``page()`` what is shown to people at ``/``.
+    ``/livez`` is 200 while the process can answer and the checks of ``alive`` pass. ``/livez`` and ``/readyz`` return
+    200 or 503, with a line for each check on failure; ``/readyz`` also with ``?verbose``. ``status()`` returns a JSON
+    document; ``page()`` returns the data for people at ``/``.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.add_middleware(KnownHosts, names=tuple(allowed_hosts))
@@ -45,7 +45,7 @@ def ops_app(
     async def readyz(request: Request) -> PlainTextResponse:
         if not health.ready:
             return PlainTextResponse(health.report(), status_code=503)
-        # Not a declared parameter: for one of those FastAPI loads the whole of pydantic.v1, 4 MiB.
+        # Do not declare a parameter: FastAPI would load all of pydantic.v1 for it, 4 MiB.
         verbose = "verbose" in request.query_params
         return PlainTextResponse(health.report() if verbose else "ok\n")
 

@@ -1,7 +1,7 @@
-"""The status page of sync: one HTML document without scripts, for people; ``/status`` is the same for programs.
+"""Render the status page of sync: one HTML document without scripts. ``/status`` has the same data for programs.
 
-Filter and search are a form that asks the page again, so that it works in every browser, by keyboard and by screen
-reader. Whatever comes from a cluster passes :func:`~webhook.core.text.html_escaped`.
+Filter and search are a form that requests the page again, so that it works in every browser, by keyboard and by screen
+reader. All text from a cluster passes :func:`~webhook.core.text.html_escaped`.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _WORST_FIRST = {
     )
 }
 PER_PAGE = 100
-"""Namespaces on one page: enough to look through, and quick to read for a screen reader."""
+"""Namespaces on one page: few enough to scan, and quick to read for a screen reader."""
 
 
 def wish_of(query: Mapping[str, str]) -> Wish:
-    """Return what the query of a URL asks for; what makes no sense asks for nothing."""
+    """Return the search in the query of a URL; invalid values are ignored."""
     page = query.get("page", "")
     number = int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 1  # noqa: PLR2004 - 99,999 pages
     return Wish(query.get("q", "").strip()[:253], query.get("state", ""), max(1, number))
@@ -60,7 +60,7 @@ def render(data: PageData, wish: Wish) -> str:
             f"<title>pull-secret-webhook: {release}</title><style>{STYLE}</style></head><body>",
             '<a class="skip" href="#namespaces">To the namespaces</a><header>',
             f"<h1>pull-secret-webhook, release {release}</h1>",
-            f'<p class="faint">Version {escape(status.version)}, as of {_time(data)}. <a href="">Look again</a></p>',
+            f'<p class="faint">Version {escape(status.version)}, as of {_time(data)}. <a href="">Reload</a></p>',
             "</header><main>",
             "<h2>At a glance</h2>",
             glance(data),
@@ -109,8 +109,8 @@ def _namespaces(data: PageData, wish: Wish) -> Iterator[str]:
     yield '<h2 id="namespaces">Namespaces</h2>'
     yield _form(data.namespaces, wish)
     if not data.status.leader.leading:
-        holder = escape(data.status.leader.holder or "nobody")
-        yield f"<p>This process stands by, and knows of no copies: {holder} leads, and its page has them.</p>"
+        holder = escape(data.status.leader.holder or "none")
+        yield f"<p>This process is a standby and does not track copies; the leader does. Leader: {holder}.</p>"
     rows = [
         (
             f'<th scope="row">{escape(each.name)}</th>',
@@ -124,13 +124,13 @@ def _namespaces(data: PageData, wish: Wish) -> Iterator[str]:
     end = begin + len(shown) - 1 if shown else 0
     everything = len(data.namespaces)
     of_all = f" found, of {everything}" if wish.text or wish.state else ""
-    caption = f"{begin} to {end} of {len(found)}{of_all} namespaces, what is wrong first"
+    caption = f"{begin} to {end} of {len(found)}{of_all} namespaces, problems first"
     yield _table(caption, ("Namespace", "State", "Reason", "Copies"), rows)
     yield from _pages(wish, page, pages)
 
 
 def _mistyped(namespace: NamespaceView) -> str:
-    return f": the label {escape(namespace.mistyped)} may be a typing error" if namespace.mistyped else ""
+    return f": the label {escape(namespace.mistyped)} may have a typing error" if namespace.mistyped else ""
 
 
 def _severity(namespace: NamespaceView) -> tuple[int, str]:
@@ -178,14 +178,14 @@ def _events(events: Sequence[EventView]) -> Iterator[str]:
         for each in events
     ]
     if rows:
-        caption = "What this process has told by Events, the latest first"
+        caption = "Events of this process, the latest first"
         yield _table(caption, ("When", "What", "About", "Message"), rows)
     else:
-        yield "<p>This process has told of nothing since it began to lead.</p>"
+        yield "<p>This process has not sent Events since it became the leader.</p>"
 
 
 def _reason(reason: str) -> str:
-    """Return a reason id, with what it means for who points at it or has it read out."""
+    """Return a reason id, with its meaning as a tooltip and for screen readers."""
     if reason not in CATALOG:
         return escape(reason) or "–"
     return f'<abbr title="{escape(CATALOG[reason].meaning.replace("`", ""))}">{escape(reason)}</abbr>'

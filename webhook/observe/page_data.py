@@ -1,4 +1,4 @@
-"""Data of the status page: the state of the loop, and of each namespace with its reason."""
+"""Define the data of the status page: the state of the controller, and of each namespace with its reason."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from webhook.observe.sync_status import SyncStatus
 
 NOT_SELECTED = "not selected"
-"""The state of a namespace in which no copy is or should be."""
+"""The state of a namespace that has no copies and needs none."""
 
 NOT_LOOKED_AT = "not looked at yet"
-"""The state of one that is selected, while the loop has not come to it, or another process leads."""
+"""The state of a selected namespace before the controller has checked it, or while another process leads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ class NamespaceView:
     reason: str
     copies: tuple[CopyView, ...] = ()
     mistyped: str = ""
-    """A label of it that may be a typing error of the opt-in label."""
+    """A label of it that may be a misspelled opt-in label."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventView:
-    """Something that was told by an Event, and when."""
+    """An Event that was sent, and its time."""
 
     at: datetime
     reason: str
@@ -53,7 +53,7 @@ class EventView:
 
 @dataclass(frozen=True, slots=True)
 class CertificateView:
-    """When what is in the Secrets expires; None where sync does not issue it, or has not yet."""
+    """Expiry times of the certificates in the Secrets; None if sync does not issue them, or has not yet."""
 
     expiry: datetime | None
     authority_expiry: datetime | None
@@ -61,12 +61,12 @@ class CertificateView:
 
 @dataclass(frozen=True, slots=True)
 class PageData:
-    """All of it, at one moment."""
+    """All data of the page, at one moment."""
 
     now: datetime
     status: SyncStatus
     unready: str
-    """Why the process is not ready, as ``/readyz`` says it; empty while it is."""
+    """The reason why the process is not ready, as in ``/readyz``; empty while it is ready."""
     namespaces: Sequence[NamespaceView]
     events: Sequence[EventView]
     certificate: CertificateView
@@ -74,7 +74,7 @@ class PageData:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A search by a person: a part of a name, a state, and the page of the result."""
+    """A search: a part of a name, a state, and the page of the result."""
 
     text: str = ""
     state: str = ""

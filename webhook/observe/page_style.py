@@ -1,6 +1,7 @@
-"""The style of the status page, in the page itself: nothing is fetched from anywhere.
+"""Define the style of the status page, inside the page itself, so that it does not load other resources.
 
-Text on its background has a contrast of 7 to 1 or more, in light and in dark; states are words, colour only helps.
+Text on its background has a contrast of 7 to 1 or more, in light and in dark. States are words; colour is only an
+addition.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; style-src 'sha256-{b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""The browser runs no script and fetches nothing, whatever a name on the page might be."""
+"""The browser runs no script and loads nothing, even if a name on the page is hostile."""
 
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,

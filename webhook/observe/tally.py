@@ -1,7 +1,8 @@
-"""Counts of answered reviews, in plain numbers.
+"""Count answered reviews in plain numbers.
 
-The client library's counters and histograms take a lock and walk through their buckets for each observation: a tenth
-of what a decision takes. One event loop counts here, so additions will do, and the library gets families to show.
+The client library's counters and histograms take a lock and walk through their buckets for each observation. That costs
+a tenth of a decision. Only one event loop counts here, so plain additions suffice, and the library gets finished
+families.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
 DURATION_BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
-"""Seconds. A review takes a fraction of a millisecond; the API server gives up after some seconds."""
+"""In seconds. A review takes a fraction of a millisecond; the API server times out after some seconds."""
 
 
 class Answered(Protocol):
-    """The key that an answer is counted by."""
+    """The labels by which an answer is counted."""
 
     @property
     def resource(self) -> str: ...
@@ -35,7 +36,7 @@ class Answered(Protocol):
 
 
 class Tally(Collector):
-    """Counters of reviews by the kind of their answer, and the time that they took."""
+    """Counters of reviews by the kind of their answer, and their duration."""
 
     def __init__(self) -> None:
         self._requests: dict[tuple[str, str, str, str], int] = {}
@@ -52,7 +53,7 @@ class Tally(Collector):
     def collect(self) -> Iterable[Metric]:
         requests = CounterMetricFamily(
             "pullsecrets_admission_requests",
-            "Admission reviews answered, by what they were about and what was decided.",
+            "Answered admission reviews, by resource, operation, decision and reason.",
             labels=("resource", "operation", "decision", "reason"),
         )
         for key, count in tuple(self._requests.items()):
@@ -60,7 +61,7 @@ class Tally(Collector):
         yield requests
         yield HistogramMetricFamily(
             "pullsecrets_admission_duration_seconds",
-            "From the last byte of an admission review to its answer.",
+            "Time from the last byte of an admission review to its answer.",
             buckets=self._cumulated(),
             sum_value=self._seconds,
         )

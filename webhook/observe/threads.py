@@ -1,7 +1,7 @@
-"""Keep threads running that must not end: a thread that dies is reported by ``/livez`` and started again.
+"""Keep threads alive: report a dead thread in ``/livez`` and restart it.
 
-Whoever does one thing after the other catches what may go wrong with each. What goes wrong around that is a defect, and
-would leave a process that looks well and does less and less.
+Loops catch the expected errors of each step. An error outside of that is a defect. It would leave a process that looks
+healthy but does less and less.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ log = structlog.get_logger(__name__)
 
 RESTART_BASE = 1.0
 RESTART_CAP = 60.0
-"""Seconds until a thread that has died is started again."""
+"""Bounds of the delay in seconds before a dead thread is restarted."""
 
 REPORT_SECONDS = 15.0
-"""Seconds for which a death is reported: longer than the kubelet waits between two probes, shorter than three of them
-take. So one death is seen, and a thread that dies again and again has the container restarted."""
+"""Seconds for which a death is reported. This is longer than the kubelet's probe interval and shorter than three
+probes. So one death is seen, and the container is restarted only if a thread dies repeatedly.
+"""
 
 
 class Threads:
@@ -39,18 +40,18 @@ class Threads:
         self._died: dict[str, tuple[float, str]] = {}
 
     def start(self, target: Callable[[], None], name: str) -> None:
-        """Run ``target`` in a thread of this name, again and again should it end before the process stops."""
+        """Run ``target`` in a thread with this name, and restart it if it ends before the process stops."""
         thread = threading.Thread(target=lambda: self._run(target, name), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def join(self, timeout: float) -> None:
-        """Wait for each thread to end, once the process stops."""
+        """Wait for each thread to end, after the process has stopped."""
         for thread in self._threads:
             thread.join(timeout)
 
     def problem(self) -> str | None:
-        """Return which threads have died of late, and of what; None when there are none."""
+        """Return the threads that died recently, with their causes; None without deaths."""
         now = self._clock()
         found = [
             f"{name} ({cause})"

@@ -1,7 +1,7 @@
-"""Name what a process waits for: in ``/readyz?verbose`` at once, in the log after a second and then each minute.
+"""Report what a process waits for: in ``/readyz?verbose`` immediately, in the log after a second and then each minute.
 
-A right, a Secret or a Lease that is missing keeps a process from its job, and only a person can bring it. A usual start
-is over within a second and logs nothing.
+A missing right, Secret or Lease keeps a process from working, and only a person can supply it. A usual start is
+complete within a second and logs nothing.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ REMIND_SECONDS = 60.0
 LOOK_SECONDS = 0.5
 
 MOST_NAMED = 10
-"""Of one kind; the others are counted."""
+"""Items of one kind that are listed; the others are counted."""
 
 
 class Waiting:
-    """Looks again and again at what is awaited, by kind, and reports it."""
+    """Polls missing items by kind, and reports them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -38,22 +38,22 @@ class Waiting:
         self._logged_at = 0.0
 
     def follow(self, kind: str, look: Callable[[], Iterable[str]], check: Check | None = None) -> None:
-        """Report what ``look`` returns under a name of its kind: in the log, and as the remark of a check that passes.
+        """Report the items that ``look`` returns for a kind: in the log, and as the remark of a passing check.
 
-        Without a check, somebody else keeps one.
+        Without ``check``, another part reports them in a check of its own.
         """
         if check is not None:
             check.passes()
         self._looks[kind] = (look, check)
 
     def watch(self, stop: threading.Event) -> None:
-        """Look until ``stop`` is set."""
+        """Poll until ``stop`` is set."""
         while not stop.is_set():
             self.look()
             stop.wait(LOOK_SECONDS)
 
     def look(self) -> None:
-        """Look once; to be called about twice a second, from one thread."""
+        """Poll once; the caller runs this about twice a second, from one thread."""
         now = self._clock()
         awaited = {kind: list(look()) for kind, (look, _) in self._looks.items()}
         for kind, (_, check) in self._looks.items():

@@ -91,7 +91,7 @@ def test_a_page_whose_name_leads_here_reads_nothing() -> None:
         for path in ("/status", "/metrics", "/", "/nothing"):
             assert ask(port, path, "evil.example.com") == (
                 421,
-                b"the Host of the request is not known here: see --allowed-host\n",
+                b"unknown Host in the request: see --allowed-host\n",
             )
         assert ask(port, "/status", f"127.0.0.1:{port}") == (200, b'{"name": "\\u00fc"}')
         assert ask(port, "/metrics", "psw-sync.pull-secrets.svc")[0] == 200

@@ -119,7 +119,7 @@ def test_everything_that_matters_is_in_words() -> None:
         "Serving certificate (in order) 20 days left, until 2026-01-21 01:00 UTC",
         "team-b conflicting copy-conflict registry: conflicting",
         "kube-system not selected namespace-excluded –",
-        "1 to 3 of 3 namespaces, what is wrong first",
+        "1 to 3 of 3 namespaces, problems first",
         "CopyConflict Namespace team-b/team-b it is in the way",
         "harbor: valid, 2 registries",
     ):
@@ -176,9 +176,9 @@ def test_whatever_a_name_is_it_is_text(where: str) -> None:
 def test_who_stands_by_says_whose_page_to_look_at() -> None:
     data = replace(DATA, status=status(leader=LeaderStatus(leading=False, holder="psw-sync-1")), events=[])
     words = page(data).words
-    assert "This process stands by, and knows of no copies: psw-sync-1 leads" in words
+    assert "This process is a standby and does not track copies; the leader does. Leader: psw-sync-1." in words
     assert "Leader (to be minded) psw-sync-1" in words
-    assert "This process has told of nothing" in words
+    assert "This process has not sent Events" in words
 
 
 @pytest.mark.parametrize(
