@@ -152,5 +152,6 @@ def test_a_credential_that_its_registry_refuses_is_found_when_it_is_asked_for(pa
     assert logins(PASSWORD)[0][0] == "unknown"
     ran = of_release(patient.ours, "check", "--registries", "--registry-ca-file=absent")
     assert ran.err == (
-        "error: --registry-ca-file absent does not contain a readable certificate (No such file or directory)\n"
+        "error: --registry-ca-file absent does not contain a readable certificate (No such file or directory): "
+        "give another file\n"
     )

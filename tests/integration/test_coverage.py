@@ -82,7 +82,10 @@ def test_a_secret_of_their_own_counts_and_one_that_is_not_there_does_not(shared:
 def test_a_namespace_without_pods_is_covered_and_one_that_does_not_exist_is_an_error(shared: Playground) -> None:
     assert covered(shared, "-n", shared.namespace(selected=True)) == (0, {})
     nowhere = of_release(shared, "coverage", "-n", "absent")
-    assert (nowhere.code, nowhere.err) == (2, "error: namespace absent does not exist\n")
+    assert (nowhere.code, nowhere.err) == (
+        2,
+        "error: namespace absent does not exist; list them: kubectl get namespaces\n",
+    )
 
 
 @pytest.mark.parametrize("command", ["coverage", "plan"])

@@ -248,6 +248,12 @@ def test_what_cannot_be_done_without_is_an_error(shared: Playground, tenant: Pat
     assert asked.code == 2
     assert "you may not get namespace kube-system, and its labels decide: ask for that right" in asked.err
     absent = of_release(shared, "explain", "pod/absent", "-n", team)
-    assert absent.err == f"error: Pod absent does not exist in namespace {team}; choose another with -n\n"
+    assert absent.err == (
+        f"error: Pod absent does not exist in namespace {team}; choose another with -n, or list them: "
+        f"kubectl get pods -n {team}\n"
+    )
     nowhere = of_release(shared, "explain", "ns/absent")
-    assert (nowhere.code, nowhere.err) == (2, "error: namespace absent does not exist\n")
+    assert (nowhere.code, nowhere.err) == (
+        2,
+        "error: namespace absent does not exist; list them: kubectl get namespaces\n",
+    )

@@ -79,7 +79,8 @@ def test_a_copy_that_is_not_the_last_good_content_is_outdated_and_one_that_never
     rows = json.loads(of_release(ours, "plan", "-A", "-o", "json").out)["rows"]
     found = {(row["namespace"], row["object"], row["effect"], row["reason"]) for row in rows}
     assert (outdated, f"Secret/{COPY}", "problem", "copy-outdated") in found
-    assert (kept, "Secret/never", "problem", "source-unavailable") in found
+    assert (ours.installation.namespace, "PullSecret/never", "problem", "source-unavailable") in found
+    assert not [each for each in found if each[1] == "Secret/never"]
     assert (ours.installation.namespace, f"PullSecret/{COPY}", "none", "copy-kept") in found
     assert of_release(ours, "explain", f"ns/{outdated}").code == 1
     checks = json.loads(of_release(ours, "check", "-o", "json").out)["checks"]
@@ -161,6 +162,30 @@ def test_a_leader_that_never_saw_the_source_brings_an_older_copy_up_to_date_and_
     assert (later, f"Secret/{COPY}", "problem", "copy-outdated") in _planned(ours)
     assert _copy_step(ours, later)["reason"] == "copy-outdated"
     assert _on_page(sync, later) == ["stale", "copy-outdated", f"{COPY}: stale"]
+
+
+def test_where_the_last_good_content_is_not_known_copies_are_kept_as_they_are(
+    playground: Callable[..., Playground],
+) -> None:
+    ours = playground()
+    ours.set_source("first")
+    sync = ours.installation.start_sync()
+    team = ours.namespace(selected=True)
+    ours.await_selected(team, "first")
+    await_kept(ours, "first")
+    assert sync.stop() == 0
+    for name in (SOURCE, ours.installation.state_secret):
+        ours.delete(ours.installation.namespace, "secrets", name)
+    sync = ours.installation.start_sync()
+    sync.wait_ready()
+
+    eventually(lambda: copies(status(sync)), lambda seen: seen == {"kept": 1})
+    assert "0 of 1 current, 1 kept as they are" in sync.get("/")[1]
+    rows = json.loads(of_release(ours, "plan", "-A", "-o", "json").out)["rows"]
+    assert [row["why"] for row in rows if row["reason"] == "copy-kept"] == [
+        f'1 copy is kept as it is, because source Secret "{SOURCE}" does not exist in the release namespace: create it'
+    ]
+    assert _copy_step(ours, team)["why"].startswith("the copy is kept as it is, because")
 
 
 def _is_denied(ours: Playground, namespace: str) -> bool:

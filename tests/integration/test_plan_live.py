@@ -134,7 +134,10 @@ def test_what_a_label_would_do_and_what_taking_it_away_would(idle: Playground) -
     ran = of_release(idle, "plan", "-A", "--label", "ns/absent")
     assert (ran.code, ran.err) == (
         2,
-        "error: namespace absent does not exist, or is not among those that are looked at\n",
+        (
+            "error: namespace absent does not exist, or is not among those that are looked at; "
+            "list them: kubectl get namespaces\n"
+        ),
     )
 
 
@@ -149,14 +152,19 @@ def test_a_changed_configuration_against_the_running_one(idle: Playground, tmp_p
     assert f"warning: {COPY}: removed from pullSecrets but not in retired, so their copies would stay\n" in ran.err
 
 
-def test_a_source_that_is_missing_is_told_once_and_at_each_copy(playground: Maker) -> None:
+def test_a_source_that_was_never_there_is_two_rows_however_many_namespaces_wait_for_it(playground: Maker) -> None:
     ours = playground()
-    team = ours.namespace(selected=True)
-    rows = [row for row in planned(ours, "-A", code=0) if row["effect"] == "problem"]
+    team, _ = ours.namespace(selected=True), ours.namespace(selected=True)
+    rows = planned(ours, "-A", code=0)
+    release = ours.installation.namespace
     assert [(row["namespace"], *row_) for row, row_ in zip(rows, short(rows), strict=True)] == [
-        (ours.installation.namespace, f"Secret/{SOURCE}", "problem", "source-absent"),
-        (team, f"Secret/{COPY}", "problem", "source-unavailable"),
+        (release, f"Secret/{SOURCE}", "problem", "source-absent"),
+        (release, f"PullSecret/{COPY}", "problem", "source-unavailable"),
     ]
+    assert rows[1]["why"].startswith(
+        "2 copies are missing and 2 ServiceAccounts lack the reference: its sources cannot be"
+    )
+    assert (f"Secret/{COPY}", "problem", "source-unavailable") in short(planned(ours, "-n", team, code=0))
 
 
 def test_rights_that_are_missing_are_named_and_the_rest_is_told(idle: Playground, cluster: Cluster) -> None:

@@ -80,7 +80,9 @@ def _registries(ca_file: Path | None) -> Registries:
         return Registries(ca_file)
     except OSError as error:
         reason = error.strerror or "no PEM"
-        raise UsageError(f"--registry-ca-file {ca_file} does not contain a readable certificate ({reason})") from None
+        raise UsageError(
+            f"--registry-ca-file {ca_file} does not contain a readable certificate ({reason}): give another file"
+        ) from None
 
 
 def _awaited(look: Callable[[], Report], seconds: float) -> Report:

@@ -39,7 +39,8 @@ def parse_lifetimes(authority: str, leaf: str, settling: str) -> Lifetimes:
     )
     if found.leaf > found.authority:
         raise UsageError(
-            f"--tls-lifetime {leaf} is longer than --ca-lifetime {authority}, but a certificate cannot outlive its CA"
+            f"--tls-lifetime {leaf} is longer than --ca-lifetime {authority}, but a certificate cannot outlive its CA: "
+            f"give --tls-lifetime {authority} or less"
         )
     if found.leaf < SHORTEST:
         raise UsageError(f"--tls-lifetime {leaf} is too short to renew in time: give at least {SHORTEST.seconds}s")
@@ -48,6 +49,6 @@ def parse_lifetimes(authority: str, leaf: str, settling: str) -> Lifetimes:
     if found.settling * SETTLING_SHARE > found.leaf:
         raise UsageError(
             f"--ca-settle {settling} is more than a quarter of --tls-lifetime {leaf}: "
-            "the certificate in service could expire while a new authority settles"
+            "the certificate in service could expire while a new authority settles; give a shorter --ca-settle"
         )
     return found

@@ -9,6 +9,7 @@ from webhook.cli.cluster import reading, usual_namespace, wanted
 from webhook.cli.printing import tell
 from webhook.cli.progress import progress
 from webhook.cli.target import parse_target
+from webhook.core.preview.summary import summarized
 from webhook.errors import UsageError
 from webhook.live.brake import held_warning
 from webhook.live.forecast import Scope, forecast
@@ -53,6 +54,8 @@ def of_cluster(
         installed = find_release(reader, wanted(config, namespace, release))
         result = forecast(reader, installed, scope)
         held = held_warning(reader, installed, result)
+    if not scope.namespace:
+        result = summarized(result, installed.release.namespace, scope.lists_all_of)
     if held:
         tell(f"warning: {held}")
     if names := forgotten(installed.running, installed.configuration):

@@ -212,7 +212,9 @@ def _certificates(leaf: str, authority: str, configuration: str, sans: tuple[str
         raise UsageError("--tls-secret needs a name for the certificate: give at least one --tls-san")
     for san in sans:
         if not (_is_ip_address(san) or problem_of_subdomain(san) is None):
-            raise UsageError(f"--tls-san {san} is neither a DNS name nor an IP address")
+            raise UsageError(
+                f"--tls-san {san} is neither a DNS name nor an IP address: give one of them, such as name.namespace.svc"
+            )
     return CertificateNames(leaf, authority, configuration, sans)
 
 

@@ -150,7 +150,9 @@ class _Forecast:
         for name, content in expected.items():
             if number := kept.get(f"Secret/{name}", 0):
                 them = "1 copy is" if number == 1 else f"{number} copies are"
-                why = f"{them} kept with the last good content, because {content.problem}"
+                unchanged = "as it is" if number == 1 else "as they are"
+                how = unchanged if content.last_good is None else "with the last good content"
+                why = f"{them} kept {how}, because {content.problem}"
                 where = self._installed.release.namespace
                 yield Row(where, f"PullSecret/{name}", Effect.NONE, PreviewReason.COPY_KEPT, why)
 

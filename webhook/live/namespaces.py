@@ -69,4 +69,4 @@ def list_namespaces(
 
 
 def _absent(name: str) -> UsageError:
-    return UsageError(f"namespace {name} does not exist")
+    return UsageError(f"namespace {name} does not exist; list them: kubectl get namespaces")

@@ -109,7 +109,8 @@ def _subject(reader: Reader, kind: str, name: str, namespace: str) -> Subject | 
     except Forbidden:
         raise UsageError(f"you may not get {resource.plural} in namespace {namespace}: ask for that right") from None
     if content is None:
-        raise UsageError(f"{kind} {name} does not exist in namespace {namespace}; choose another with -n")
+        listing = f", or list them: kubectl get {resource.plural} -n {namespace}"
+        raise UsageError(f"{kind} {name} does not exist in namespace {namespace}; choose another with -n{listing}")
     found = _decode_object(content)
     return found.as_pod(namespace) if kind == "Pod" else found.as_service_account(namespace)
 

@@ -31,7 +31,10 @@ class WhatIf:
         found = [self._labelled(namespace, opt_in) for namespace in namespaces]
         absent = sorted(self.names - {namespace.name for namespace in found})
         if absent:
-            raise UsageError(f"namespace {absent[0]} does not exist, or is not among those that are looked at")
+            raise UsageError(
+                f"namespace {absent[0]} does not exist, or is not among those that are looked at; list them: "
+                "kubectl get namespaces"
+            )
         return found
 
     def _labelled(self, namespace: Namespace, opt_in: OptIn) -> Namespace:

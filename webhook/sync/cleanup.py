@@ -132,7 +132,9 @@ class _Cleanup:
             if self._settings.dry_run or not known:
                 return planned if self._settings.dry_run else []
             if self._settings.confirm is not None and not self._settings.confirm(planned):
-                raise UsageError("it was not confirmed, so nothing was changed")
+                raise UsageError(
+                    "it was not confirmed, so nothing was changed: run it again and answer y, or give --yes"
+                )
         self._insist(self._stop_injection, what)
         lease = self._stop_the_loop()
         left = removal.run()
