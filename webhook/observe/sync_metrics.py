@@ -149,7 +149,7 @@ def _of_secrets(status: SyncStatus) -> Iterator[Metric]:
     yield refused
     ready = GaugeMetricFamily(
         "pullsecrets_sync_pull_secret_ready",
-        "1 if all sources are valid, 0 while a source is missing or invalid.",
+        "1 if its sources are valid and fit into one Secret together, else 0.",
         labels=["pull_secret"],
     )
     copies = GaugeMetricFamily(
