@@ -81,6 +81,10 @@ class Estate:
         del self._expected[self._leaving]
         self._left.append(self._leaving)
 
+    def is_in_a_left_namespace(self, path: str) -> bool:
+        """Whether the path of a request is in a namespace that has opted out for good."""
+        return any(f"/{namespace}/" in path for namespace in self._left)
+
     def rotate(self, password: str) -> None:
         """Change the source, and nothing else."""
         self._playground.set_source(password)

@@ -105,6 +105,7 @@ class Link:
         self._passes = asyncio.Event()
         self._passes.set()
         self._answered = 0
+        self.last_request: Request | None = None
 
     def hold(self) -> None:
         self._passes.clear()
@@ -160,6 +161,7 @@ class Link:
             body = await reader.readexactly(int(request.headers.get("content-length", "0")))
             await self._passes.wait()
             self._traffic.requests.append(request)
+            self.last_request = request
             await self._traffic.keep_back(request)
             answer = self._traffic.answer_to(request)
             writer, said = (far, head + body) if answer is None else (near, answer.encode())

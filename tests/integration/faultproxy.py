@@ -97,6 +97,12 @@ class FaultProxy:
             for link in held if resumes else ():
                 self._call(link.resume)
 
+    def mute(self, chosen: Chooses) -> None:
+        """Established connections whose last request is chosen are half-open from now on; new ones work."""
+        for link in list(self._links.values()):
+            if link.last_request is not None and chosen(link.last_request):
+                self._call(link.hold)
+
     @contextmanager
     def slow(self, seconds: float) -> Iterator[None]:
         """Everything that the API server says comes so much later."""

@@ -31,6 +31,10 @@ TERMINATED_SECONDS = 3.0
 
 WORKERS = 4
 
+NAMESPACES, ACCOUNTS, SECRETS = ("/api/v1/namespaces",), ("/api/v1/serviceaccounts",), ("/api/v1/secrets",)
+ALL = (*NAMESPACES, *ACCOUNTS, *SECRETS)
+"""The paths of the watches that a standby has."""
+
 LOOKS = 3
 """At the Lease, before a standby counts as one that does not take it."""
 
@@ -148,6 +152,47 @@ def test_a_standby_whose_source_watch_was_silent_never_writes_the_old_credential
             changed = {name for name, version in estate.versions().items() if before.get(name) != version}
         assert len([request for request in standby.writes(ended) if of_copies(request)]) == 1
         assert len(changed) == 1
+
+
+def test_a_new_leader_that_gets_no_list_of_namespaces_writes_nothing_until_it_does(site: Playground) -> None:
+    def of_namespaces(request: Request) -> bool:
+        return request.target.partition("?")[0] in NAMESPACES
+
+    with leader_and_standby(site) as (leader, standby), Estate(site) as estate:
+        with standby.proxy.withholding(of_namespaces) as withheld:
+            ended = time.monotonic()
+            leader.process.program.signal(signal.SIGTERM)
+            estate.lose_a_copy()
+            eventually(lambda: withheld.requests)
+            eventually(lambda: len(standby.renewals(ended)) >= LOOKS)
+            assert [request for request in standby.writes(ended) if of_copies(request)] == []
+        estate.await_right()
+
+
+@pytest.mark.parametrize(
+    "silent", [NAMESPACES, ACCOUNTS, SECRETS, ALL], ids=["namespaces", "accounts", "copies", "all"]
+)
+def test_a_standby_whose_watches_are_silent_does_no_wrong_write(site: Playground, silent: tuple[str, ...]) -> None:
+    """It does not know that a namespace has opted out, nor what has become of the copy and the reference there."""
+
+    def watches_it(request: Request) -> bool:
+        return "watch=true" in request.target and request.target.partition("?")[0] in silent
+
+    with leader_and_standby(site) as (leader, standby), Estate(site) as estate:
+        standby.proxy.mute(watches_it)
+        with standby.proxy.withholding(watches_it):
+            estate.leave()
+            estate.await_right()
+            before, ended = estate.versions(), time.monotonic()
+            leader.process.program.signal(signal.SIGTERM)
+            eventually(lambda: standby.leads)
+        # What it does for this shows that it writes.
+        estate.lose_a_copy()
+        estate.await_right()
+        changed = {name for name, version in estate.versions().items() if before.get(name) != version}
+        assert len(changed) == 1
+        if silent == NAMESPACES:
+            assert [request for request in standby.writes(ended) if estate.is_in_a_left_namespace(request.target)] == []
 
 
 def test_a_standby_whose_configuration_file_is_older_does_not_lead_until_the_file_arrives(

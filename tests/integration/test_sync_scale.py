@@ -20,6 +20,9 @@ WORKERS = 16
 ONCE = {"get /version", "get configmaps", "get leases", "apply leases", "patch leases"}
 """What does not depend on the number of namespaces: the first question, the ConfigMap, and the Lease."""
 
+WATCHES = {"watch namespaces": 1, "watch secrets": 2, "watch serviceaccounts": 1}
+"""Two of Secrets: those of the copy's name, and the source."""
+
 
 @pytest.fixture(scope="module")
 def installed(cluster: Cluster) -> Iterator[Playground]:
@@ -46,6 +49,14 @@ def without_once(counted: dict[str, int]) -> dict[str, int]:
     return {key: number for key, number in counted.items() if key not in ONCE}
 
 
+def without_watches(counted: dict[str, int]) -> dict[str, int]:
+    """Leave out the watches, each once. What a process had before it led, it opens again; namespaces it lists again."""
+    assert counted.get("list namespaces", 0) <= 1
+    for watch, number in WATCHES.items():
+        assert number <= counted[watch] <= 2 * number
+    return {key: number for key, number in counted.items() if key not in {*WATCHES, "list namespaces"}}
+
+
 def complete(playground: Playground, namespaces: list[str], password: str) -> None:
     for namespace in namespaces:
         playground.await_selected(namespace, password)
@@ -65,20 +76,16 @@ def test_each_namespace_costs_one_apply_and_few_patches_and_each_kind_of_object_
     sync = installed.installation.start_sync("--tls-secret=", "--state-secret=", f"--workers={WORKERS}")
     complete(installed, namespaces, "first")
     eventually(lambda: all(handed_back(installed, namespace) for namespace in namespaces))
-    counted = without_once(requests.since())
+    counted = without_watches(without_once(requests.since()))
     assert sync.stop() == 0
     # No webhook answers here. So a reference is added directly, and its ownership handed back by a second patch. At the
     # beginning each worker may have tried whether the webhook adds it.
     patches = counted.pop("patch serviceaccounts")
     assert 2 * NAMESPACES <= patches <= 2 * NAMESPACES + WORKERS
 
-    # Two watches of Secrets: those of the copy's name, and the source.
     assert counted == {
         "apply secrets": NAMESPACES,
         "get secrets": 1,  # the source, before the first write of a leader
-        "watch namespaces": 1,
-        "watch secrets": 2,
-        "watch serviceaccounts": 1,
     }
 
 
@@ -97,14 +104,11 @@ def test_a_start_where_all_is_well_writes_nothing_and_a_rotation_only_the_copies
     last = installed.namespace(selected=True)
     installed.await_selected(last, "first")
     eventually(lambda: handed_back(installed, last))
-    counted = without_once(requests.since())
+    counted = without_watches(without_once(requests.since()))
     assert counted.pop("patch serviceaccounts") <= 3  # a try, the addition, the ownership
     assert counted == {
         "apply secrets": 1,
         "get secrets": 1,
-        "watch namespaces": 1,
-        "watch secrets": 2,
-        "watch serviceaccounts": 1,
     }
 
     installed.set_source("second")

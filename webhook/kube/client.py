@@ -243,6 +243,8 @@ class Client:
             use_once(response.connection)
             data = b"" if status == 200 else response.data  # noqa: PLR2004
             error = _error_in("WATCH", path, response, data)
+        except RequestInterrupted:
+            error = Interrupted(f"WATCH {path}: no answer while a newer one was needed")
         except (HTTPError, OSError) as failure:
             error = unavailable("WATCH", path, failure)
         self._observe("WATCH", path, query, status, started, error)

@@ -127,6 +127,9 @@ class Reflector(Generic[W, V]):
         self._on_synced = on_synced
         self._inactivity = inactivity
         self._stopping = threading.Event()
+        self._hurry = threading.Event()
+        """Ends the pause between two attempts."""
+
         self._synced = threading.Event()
         self._connected = False
         self._stream: Stream | None = None
@@ -135,6 +138,11 @@ class Reflector(Generic[W, V]):
         self._pending: _Pending[V] | None = None
         """The initial objects of a WatchList, until their end is announced."""
         self._failed_watches = 0
+        self._renewals = 0
+        """How often :meth:`renew` was called; ``_renewal`` is the one that the current list or watch follows."""
+
+        self._renewal = self._renewed = 0
+        self._lists_again = False
         self._listed_at = 0.0
         self._list_again_at = 0.0
         self._thread = threading.Thread(target=self._run, name=f"reflector {collection}", daemon=True)
@@ -146,6 +154,7 @@ class Reflector(Generic[W, V]):
     def stop(self) -> None:
         """Ask the thread to end, without waiting; see :meth:`join`."""
         self._stopping.set()
+        self._hurry.set()
         stream = self._stream
         if stream is not None:
             stream.shutdown()
@@ -153,6 +162,22 @@ class Reflector(Generic[W, V]):
     def join(self, timeout: float) -> None:
         """Wait for the thread to end: the handler is not called after that."""
         self._thread.join(timeout)
+
+    def renew(self, *, list_again: bool = False) -> None:
+        """End the watch and resume it over a new connection, or list again first; see :attr:`is_renewed`."""
+        self._lists_again = self._lists_again or list_again
+        self._renewals += 1
+        self._hurry.set()
+        stream = self._stream
+        if stream is not None:
+            stream.shutdown()
+        elif self._thread.ident is not None:
+            self._client.connectivity.interrupt(self._thread.ident)
+
+    @property
+    def is_renewed(self) -> bool:
+        """Whether the API server has answered a list or a watch that began after the last :meth:`renew`."""
+        return self._renewed == self._renewals
 
     @property
     def has_synced(self) -> bool:
@@ -180,9 +205,17 @@ class Reflector(Generic[W, V]):
                 self._connected = False
                 if self._stopping.is_set():
                     return
+                if self._is_outdated:
+                    self._failed_watches = 0  # broken by renew()
+                    continue
                 steady = time.monotonic() - started >= STEADY_SECONDS
                 failures = 1 if steady else failures + 1
                 self._recover(error, failures, has_listed=self._listed_at >= started)
+
+    @property
+    def _is_outdated(self) -> bool:
+        """Whether the current list or watch began before the last :meth:`renew`."""
+        return self._renewal != self._renewals
 
     def _recover(self, error: Exception, failures: int, *, has_listed: bool) -> None:
         base, cap = (FRUITLESS_BASE, FRUITLESS_CAP) if has_listed else (BACKOFF_BASE, BACKOFF_CAP)
@@ -199,12 +232,14 @@ class Reflector(Generic[W, V]):
             self._resource_version = ""
         if self._on_restart is not None:
             self._on_restart(self.collection, type(error).__name__)
-        self._stopping.wait(seconds)
+        self._hurry.wait(seconds)
         self._client.connectivity.wait_up(self._stopping)
 
     def _list_and_watch(self) -> None:
-        if self._listed_at and time.monotonic() >= self._list_again_at:
-            self._resource_version = ""
+        self._hurry.clear()
+        self._renewal = self._renewals
+        if self._lists_again or (self._listed_at and time.monotonic() >= self._list_again_at):
+            self._resource_version, self._lists_again = "", False
         if not self._resource_version:
             # The first list only. Later something has gone wrong, with streams as well as not: a list is one answer.
             if self._uses_watch_list and self._watch_list():
@@ -236,6 +271,7 @@ class Reflector(Generic[W, V]):
 
     def _replace(self, objects: Iterable[V], resource_version: str) -> None:
         self._handler.replace(objects)
+        self._renewed = self._renewal
         self._resource_version = resource_version
         self._listed_at = time.monotonic()
         self._list_again_at = self._listed_at + RELIST_SECONDS + random.random() * RELIST_JITTER_SECONDS  # noqa: S311
@@ -260,6 +296,8 @@ class Reflector(Generic[W, V]):
             # Where there is no answer at all, the API server is away. Then nothing speaks against going on later.
             self._failed_watches += bool(error.status)
             raise
+        if self._is_outdated:
+            return
         if self._pending is not None or time.monotonic() - started < SHORT_WATCH_SECONDS:
             raise ApiUnavailable(f"WATCH {self.collection.path}: the server ended the watch at once")
         if self._failed_watches:
@@ -274,8 +312,10 @@ class Reflector(Generic[W, V]):
             self._connected = True
             self._failed_watches += 1  # until something comes
             try:
-                if self._stopping.is_set():
+                if self._stopping.is_set() or self._is_outdated:
                     return
+                if self._pending is None:
+                    self._renewed = self._renewal
                 if self._on_connected is not None:
                     self._on_connected()
                 for line in stream.lines():

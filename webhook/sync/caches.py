@@ -85,6 +85,7 @@ class Caches:
         self._scoped: dict[Collection, _ScopedTable] = {}
         self._copies: dict[str, Table[Copy]] = {}
         self._reflectors: dict[Collection, Reflector[Any, Any]] = {}
+        self._renewing: list[Collection] = []
 
     def configure(self, configuration: Configuration, accepted: Configuration | None = None) -> None:
         """Watch what a configuration names, and no longer what it does not; namespaces and ServiceAccounts always.
@@ -201,6 +202,27 @@ class Caches:
     def has_synced(self) -> bool:
         """Whether namespaces and ServiceAccounts are known: without them nothing can be planned."""
         return bool(self._scoped) and all(table.filled for table in self._scoped.values())
+
+    def renew(self) -> None:
+        """Reopen every watch, and list the namespaces again: what a standby knows may be old without a sign of it.
+
+        Writes to copies and ServiceAccounts depend on the version that was seen. So their watches go on from where they
+        were. Nothing protects a namespace that has opted out meanwhile, but a list.
+        """
+        self._renewing = []
+        for collection, reflector in list(self._reflectors.items()):
+            if reflector.has_synced:
+                reflector.renew(list_again=collection.resource is NAMESPACES)
+                self._renewing.append(collection)
+
+    def not_renewed(self) -> list[Collection]:
+        """Return the collections that the API server has not answered for since :meth:`renew`, except the sources."""
+        pairs = [(each, self._reflectors.get(each)) for each in self._renewing if each.namespace is None]
+        return [
+            collection
+            for collection, reflector in pairs
+            if reflector is not None and not (reflector.is_renewed and reflector.has_synced)
+        ]
 
     def unsynced(self) -> list[str]:
         """Return what has not been read for the first time yet."""

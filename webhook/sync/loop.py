@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from webhook.errors import ApiError, Conflict, Forbidden, Interrupted, NotFound
-from webhook.kube.resources import SECRETS
+from webhook.kube.resources import NAMESPACES, SECRETS, Collection
 from webhook.observe.threads import Threads
 from webhook.sync.brake import Brake
 from webhook.sync.breaker import Breaker
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from webhook.core.model import Configuration
     from webhook.kube.client import Client
     from webhook.kube.events import EventRecorder
-    from webhook.kube.resources import Collection
     from webhook.observe.sync_metrics import SyncMetrics
     from webhook.sync.breaker import Attempt
     from webhook.sync.logins import Logins
@@ -51,6 +50,12 @@ FULL_PASS_SECONDS = 600.0
 READ_AGAIN_SECONDS = 0.5
 """Between two attempts to read a source, before this process begins to write."""
 
+RENEWAL_SECONDS = 5.0
+"""How long a new leader waits for watches that it has reopened: without them a write can meet a conflict, no more."""
+
+RENEWAL_LOOK_SECONDS = 0.02
+"""Between two looks for them."""
+
 FAIRNESS_SECONDS = 0.03
 """Between two looks for workers that wait for a write while names wait for a worker."""
 
@@ -63,8 +68,8 @@ class SyncLoop:
 
     The last good contents are kept in the Secret ``state_secret`` of the release namespace, if one is named.
 
-    On a process that stands by, the caches are filled and the queue gathers names all the same: so a takeover begins
-    with the first write, not with a list of the whole cluster.
+    On a process that stands by, the caches are filled and the queue gathers names all the same. So a takeover begins
+    with a list of the namespaces, and not with a list of the whole cluster.
     """
 
     def __init__(
@@ -178,11 +183,13 @@ class SyncLoop:
             self._leading.clear()
 
     def _take_over(self, term: int) -> None:
-        """Read each source by name, then begin to write: a watch of a standby may be behind and not know it."""
+        """Verify what is known, then begin to write: a watch of a standby may be behind and not know it."""
+        self.caches.renew()
         for name in self.configuration.source_names:
             while not self._read_source(name) and self._term == term:
                 if self._stopping.wait(READ_AGAIN_SECONDS):
                     return
+        self._await_renewal(term)
         if self._term != term or self._stopping.is_set():
             return
         self.ledger.clear()
@@ -194,6 +201,16 @@ class SyncLoop:
             self._leading.clear()  # deposed in between
         self.sources.tell_again()
         self.look_at_everything()
+
+    def _await_renewal(self, term: int) -> None:
+        """Wait for the list of namespaces, and for the other watches as long as that has some patience."""
+        begun = time.monotonic()
+        while self._term == term and (behind := self.caches.not_renewed()):
+            if time.monotonic() - begun >= RENEWAL_SECONDS and Collection(NAMESPACES) not in behind:
+                log.info("watches not reopened yet", collections=[str(collection) for collection in behind])
+                return
+            if self._stopping.wait(RENEWAL_LOOK_SECONDS):
+                return
 
     def _read_source(self, name: str) -> bool:
         """Take a source as it is now; false where that could not be found out and is worth another attempt."""

@@ -287,6 +287,7 @@ class _Process:
         """Return the report of what only a person can bring, or a process that is not this one."""
         waiting, check = Waiting(), self.health.check
         waiting.follow("lists", self._loop.caches.unsynced)
+        waiting.follow("watches", lambda: map(str, self._loop.caches.not_renewed()))
         waiting.follow("rights", self._rights.sentences, check("rights"))
         waiting.follow("sources", self._missing_sources, check("sources"))
         waiting.follow("lease", self._unusable_lease, check("lease"))

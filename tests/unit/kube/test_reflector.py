@@ -603,6 +603,67 @@ def test_the_outage_of_the_server_is_over_when_it_is_back(api: FakeApiServer, re
     assert running.seen.calls == ["replace", "upsert meanwhile"]
 
 
+def test_a_renewed_watch_goes_on_from_where_it_was(api: FakeApiServer, reflect: Callable[..., Running]) -> None:
+    put(api, "old")
+    running = reflect()
+    until(lambda: running.reflector.is_connected and running.names() == {"old"})
+    before = len(api.requests)
+
+    running.reflector.renew()
+
+    until(lambda: running.reflector.is_renewed)
+    put(api, "new")
+    until(lambda: running.names() == {"old", "new"})
+    assert [request.verb for request in api.requests[before:]] == ["watch"]
+    assert running.restarts == []
+
+
+def test_a_renewal_with_a_list_finds_what_a_silent_watch_has_missed(
+    api: FakeApiServer, reflect: Callable[..., Running]
+) -> None:
+    put(api, "old")
+    api.inject(Lines((b"garbage",)), "watch")  # no stream of what is there at first
+    silence = api.inject(Lines(silent=True), "watch", times=None)
+    running = reflect()
+    until(lambda: silence.met)
+    put(api, "new")
+
+    running.reflector.renew(list_again=True)
+
+    until(lambda: running.reflector.is_renewed)
+    assert running.names() == {"old", "new"}
+
+
+def test_a_watch_that_is_not_answered_is_not_renewed(api: FakeApiServer, reflect: Callable[..., Running]) -> None:
+    put(api, "old")
+    running = reflect()
+    until(lambda: running.reflector.is_connected and running.names() == {"old"})
+    hang = api.inject(Hang(), "watch", times=None)
+
+    running.reflector.renew()
+
+    until(lambda: hang.met)
+    assert not running.reflector.is_renewed
+    hang.lift()
+    until(lambda: running.reflector.is_renewed)
+
+
+def test_a_watch_that_was_requested_before_the_renewal_does_not_count(
+    api: FakeApiServer, reflect: Callable[..., Running]
+) -> None:
+    """It is answered later, and may have been on its way for long."""
+    put(api, "old")
+    running = reflect()
+    until(lambda: running.reflector.is_connected and running.names() == {"old"})
+    for _ in range(3):
+        before = len(api.seen("watch"))
+        running.reflector.renew()
+        running.reflector.renew()
+        until(lambda: running.reflector.is_renewed)
+        assert len(api.seen("watch")) > before
+    assert running.restarts == []
+
+
 def test_a_collection_is_shown_by_what_it_is() -> None:
     assert str(Collection(SECRETS, "a", "harbor")) == "secrets in a named harbor"
     assert str(Collection(SERVICE_ACCOUNTS)) == "serviceaccounts"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.fake_apiserver.faults import Answer, Hang
+from tests.unit.fake_apiserver.faults import Answer, Hang, Lines
 from tests.unit.polling import until
-from tests.unit.sync.running import Running, is_clean, is_right, opt_in, put_foreign, reasons, writes
+from tests.unit.sync.running import WRITES, Running, is_clean, is_right, opt_in, put_foreign, reasons, writes
 from tests.unit.sync.world import (
     CONFIGURATION,
     OURS,
@@ -237,13 +237,42 @@ def test_who_stands_by_writes_nothing_and_begins_at_once(api: FakeApiServer, cli
     running.start(leading=False)
     until(lambda: not running.loop.caches.unsynced())
     assert writes(api) == 0
-    lists = len(api.seen("list", "watch"))
+    before = len(api.requests)
 
     running.leads = True
     running.loop.lead(leading=True)
 
     until(lambda: is_right(api))
-    assert len(api.seen("list", "watch")) == lists
+    since = api.requests[before:]
+    assert [request.target.plural for request in since if request.verb == "list"] == ["namespaces"]
+    assert sorted(request.target.plural for request in since if request.verb == "watch") == [
+        "namespaces",
+        "secrets",
+        "secrets",
+        "serviceaccounts",
+    ]
+    running.stop()
+
+
+def test_who_takes_over_with_a_silent_watch_of_namespaces_does_not_put_back_what_has_left(
+    api: FakeApiServer, client: Client
+) -> None:
+    put_source(api, "first")
+    opt_in(api)
+    opt_in(api, "b")
+    api.inject(Lines((b"garbage",)), "watch", plural="namespaces")  # then what is there is listed
+    silence = api.inject(Lines(silent=True), "watch", plural="namespaces", times=None)
+    running = Running(client)
+    running.start(leading=False)
+    until(lambda: silence.met and not running.loop.caches.unsynced())
+    put_namespace(api, "a", "")
+
+    running.leads = True
+    running.loop.lead(leading=True)
+
+    until(lambda: is_right(api, "b"))
+    assert is_clean(api)
+    assert [request for request in api.seen(*WRITES) if request.target.namespace == "a"] == []
     running.stop()
 
 
