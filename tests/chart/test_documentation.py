@@ -58,7 +58,7 @@ def test_the_documented_rights_are_the_rendered_rights(component: str) -> None:
 
 def what_is_installed() -> tuple[str, set[str]]:
     """Return what the page about the chart says of it, and the kinds that any values render."""
-    installed = section(DOCS / "chart.md", "What is installed")
+    installed = section(DOCS / "chart.md", "Installed objects")
     return installed, {item["kind"] for values in VALUE_SETS.values() for item in render(values).objects}
 
 
