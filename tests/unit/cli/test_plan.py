@@ -181,10 +181,10 @@ def test_sources_are_checked_in_the_release_namespace(plan: Callable[..., Result
 
     assert [re.split(" {2,}", line) for line in result.out.splitlines()[1:]] == [
         ["pull-secrets", "Secret/harbor", "=", "source-valid", "it holds what can be copied, for h.example"],
-        ["team-a", "Namespace/team-a", "=", "namespace-selected", "it opts in: registry-credentials applies"],
+        ["team-a", "Namespace/team-a", "=", "namespace-selected", "opted in; gets registry-credentials"],
         [
             *("team-a", "Secret/registry-credentials", "+ copy"),
-            *("source-not-seen", "made from its sources; ghcr was not looked at"),
+            *("source-not-seen", "made from its sources; ghcr was not read"),
         ],
     ]
 

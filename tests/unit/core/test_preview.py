@@ -130,7 +130,7 @@ def test_the_pods_of_a_workload_are_decided_and_the_workload_stays_as_it_is(
     result = looked_at(namespace_of(), workload)
 
     assert (result.rows[-1].title, result.rows[-1].added) == (f"{kind}/api", ("registry-credentials",))
-    assert result.rows[-1].why == "each Pod of it: registry-credentials is due here and not yet referenced"
+    assert result.rows[-1].why == "its Pods: registry-credentials is due here and not yet referenced"
     assert result.patched[-1] == workload
 
 
@@ -153,7 +153,7 @@ def test_a_kind_that_is_not_known_but_has_a_pod_template_is_named() -> None:
 
     assert (result.rows[-1].title, result.rows[-1].added) == ("CloneSet/a", ("registry-credentials",))
     assert result.rows[-1].why == (
-        "kind CloneSet of apps.kruise.io is not known; a Pod made from its spec.template: "
+        "kind CloneSet of apps.kruise.io is unknown; for Pods from its spec.template: "
         "registry-credentials is due here and not yet referenced"
     )
 
@@ -233,7 +233,7 @@ def test_what_is_in_a_namespace_shares_its_fate(namespace: Manifest, expected: t
             (
                 "problem",
                 "object-unreadable",
-                "a field that decides is absent or has a wrong type, so it is left as it is",
+                "a required field is missing or has a wrong type, so it stays unchanged",
             ),
         ),
         (
@@ -241,7 +241,7 @@ def test_what_is_in_a_namespace_shares_its_fate(namespace: Manifest, expected: t
             (
                 "problem",
                 "object-unreadable",
-                "a field that decides is absent or has a wrong type, so it is left as it is",
+                "a required field is missing or has a wrong type, so it stays unchanged",
             ),
         ),
         (
@@ -390,11 +390,11 @@ def test_what_a_namespace_declines_or_may_not_have_is_told() -> None:
     rows = preview([declining, old, manifest("ServiceAccount", "api")], narrow, "pull-secrets").rows
 
     assert [(row.title, row.why) for row in rows] == [
-        ("Namespace/team-a", "it opts in: common applies; it declines registry-credentials"),
-        ("Secret/common", "made from its sources; vendor was not looked at"),
+        ("Namespace/team-a", "opted in; gets common; declines registry-credentials"),
+        ("Secret/common", "made from its sources; vendor was not read"),
         (
             "Secret/registry-credentials",
-            "the namespace declines it: references to it are taken out, then it is deleted",
+            "the namespace declines it: references to it are removed, then it is deleted",
         ),
         ("ServiceAccount/api", "common is due here and not yet referenced"),
     ]
@@ -455,7 +455,7 @@ def test_valid_sources_are_reported_and_make_the_copy_due() -> None:
     assert [(row.title, row.effect, row.reason, row.why) for row in result.rows] == [
         ("Secret/harbor", "none", "source-valid", "it holds what can be copied, for harbor.example"),
         ("Secret/ghcr", "none", "source-valid", "it holds what can be copied, for ghcr.example"),
-        ("Namespace/team-a", "none", "namespace-selected", "it opts in: registry-credentials applies"),
+        ("Namespace/team-a", "none", "namespace-selected", "opted in; gets registry-credentials"),
         ("Secret/registry-credentials", "create", "copy-due", "made from harbor and ghcr"),
     ]
 
@@ -499,7 +499,7 @@ def test_registries_in_two_sources_are_reported_on_the_copy() -> None:
     assert last_row(secret("harbor"), secret("ghcr", **clash), namespace_of()) == (
         "create",
         "copy-due",
-        "made from harbor and ghcr; harbor.example is there more than once: harbor wins",
+        "made from harbor and ghcr; harbor.example occurs more than once: harbor is used",
     )
 
 
@@ -507,7 +507,7 @@ def test_sources_that_are_not_among_the_files_are_said_to_be_unseen() -> None:
     assert last_row(secret("harbor"), namespace_of()) == (
         "create",
         "source-not-seen",
-        "made from its sources; ghcr was not looked at",
+        "made from its sources; ghcr was not read",
     )
 
 
@@ -549,7 +549,7 @@ def existing(name: str = "registry-credentials", **body: Any) -> Manifest:  # no
             (
                 "update",
                 "copy-due",
-                "made anew, because its type or immutability forbids an update, from harbor and ghcr",
+                "made again, because its type or immutability forbids an update, from harbor and ghcr",
             ),
         ),
         (
@@ -557,7 +557,7 @@ def existing(name: str = "registry-credentials", **body: Any) -> Manifest:  # no
             (
                 "problem",
                 "copy-conflict",
-                "a Secret of this name is there that pull-secret-webhook did not make: it is left alone, rename it",
+                "a foreign Secret with this name exists and is not changed: rename it",
             ),
         ),
     ],
@@ -570,7 +570,7 @@ def test_a_copy_whose_sources_are_unseen_is_taken_as_it_is() -> None:
     assert last_row(existing(stringData={}), namespace_of()) == (
         "none",
         "source-not-seen",
-        "made from its sources; harbor and ghcr were not looked at",
+        "made from its sources; harbor and ghcr were not read",
     )
 
 
@@ -584,7 +584,7 @@ def test_what_is_left_of_a_retired_pull_secret_goes() -> None:
         ("team-a", "ServiceAccount/api", "references", "injected"),
     ]
     assert (result.rows[-1].added, result.rows[-1].removed) == (("registry-credentials",), ("old-credentials",))
-    assert result.rows[-1].why.endswith("; the copy of old-credentials goes")
+    assert result.rows[-1].why.endswith("; the copy of old-credentials will be deleted")
     assert result.patched[-1].body["imagePullSecrets"] == [{"name": "own"}, {"name": "registry-credentials"}]
     assert result.not_looked_at == 0
 

@@ -82,7 +82,7 @@ def test_a_copy_that_does_not_hold_the_last_good_content_is_outdated_and_a_probl
     assert older.why == "made of the last good copy from 2026-01-02 03:04 UTC, because it does not exist"
     assert (outdated.effect, outdated.reason) == ("problem", "copy-outdated")
     assert outdated.why == (
-        "it does not hold the last good copy from 2026-01-02 03:04 UTC, and stays as it is, because it does not exist"
+        "it does not have the last good copy from 2026-01-02 03:04 UTC and stays as it is, because it does not exist"
     )
     assert (kept.effect, kept.reason) == ("none", "copy-kept")
 
@@ -90,13 +90,13 @@ def test_a_copy_that_does_not_hold_the_last_good_content_is_outdated_and_a_probl
 def test_the_write_of_the_loop_passes_the_webhook_which_adds_what_has_no_copy() -> None:
     row = rows(copy("old"), accounts=(account("old"),))[-1]
     assert (row.added, row.removed) == (("pull", "late"), ("old",))
-    assert row.why == "pull and late are due here and not yet referenced; the copy of old goes"
+    assert row.why == "pull and late are due here and not yet referenced; the copy of old will be deleted"
 
 
 def test_what_is_due_and_has_no_copy_waits_while_nothing_else_is_written() -> None:
     row = rows(copy("pull"), accounts=(account("pull"),))[-1]
     assert (row.effect, row.reason, row.added) == ("none", "source-unavailable", ())
-    assert row.why == "late is due, once there is a copy to reference"
+    assert row.why == "late is due as soon as its copy exists"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
-"""The configuration as a MutatingAdmissionPolicy (KEP-3962); the pure part of ``pullsecrets export``.
+"""Export the configuration as a MutatingAdmissionPolicy (KEP-3962); the pure part of ``pullsecrets export``.
 
-What is written here in CEL is what ``webhook/core/gates.py`` decides in Python, gate by gate;
-tests/integration/test_export.py has both decide about the same objects on the real API server.
+The CEL here matches the decisions of ``webhook/core/gates.py`` in Python, gate by gate. In
+tests/integration/test_export.py both decide about the same objects on the real API server.
 """

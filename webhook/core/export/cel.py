@@ -1,6 +1,6 @@
-"""CEL as text: literals, and shell-style patterns as the regular expressions that CEL has (RE2).
+"""Write CEL: literals, and shell-style patterns as regular expressions for CEL (RE2).
 
-No text of a valid configuration has a quote or a backslash in it, so raw strings hold each as it is.
+Texts of a valid configuration contain no quotes or backslashes, so raw strings can hold them unchanged.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 NAME_CHARACTERS = f"-.{string.digits}{string.ascii_lowercase}"
-"""All that names of namespaces and ServiceAccounts are made of."""
+"""All characters in names of namespaces and ServiceAccounts."""
 
 NOTHING = r"[^\x00-\x{10FFFF}]"
-"""A class that no character is in."""
+"""A character class that matches no character."""
 
 _PART = re.compile(r"\*+|\?|\[!?+\]?+[^\]]*+\]|.", re.DOTALL)
 
@@ -38,7 +38,7 @@ def regex(expression: str) -> str:
 
 
 def matches_any(name: str, patterns: Iterable[str]) -> str:
-    """Return the condition that what the expression ``name`` gives matches one of the shell-style ``patterns``."""
+    """Return the condition that the value of the expression ``name`` matches one of the shell-style ``patterns``."""
     alternatives = "|".join(map(_of_pattern, patterns))
     return f"{name}.matches({regex(f'^(?:{alternatives})$')})"
 
@@ -54,6 +54,6 @@ def _of_part(part: str) -> str:
         return "."
     if len(part) == 1:
         return re.escape(part)
-    # What a class means to fnmatch is asked of fnmatch: ranges that are empty, a "!" or "]" in front, and the like.
+    # fnmatch itself evaluates each class, because of special cases such as empty ranges and a leading "!" or "]".
     members = [character for character in NAME_CHARACTERS if fnmatchcase(character, part)]
     return f"[{''.join(map(re.escape, members))}]" if members else NOTHING

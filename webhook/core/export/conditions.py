@@ -1,4 +1,4 @@
-"""Conditions in CEL, one function for each gate of ``webhook/core/gates.py`` that depends on the pull secret."""
+"""Write CEL conditions, one function for each gate of ``webhook/core/gates.py`` that depends on the pull secret."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def selector(entry: PullSecret) -> Iterator[str]:
 
 
 def limits(entry: PullSecret) -> Iterator[str]:
-    """Yield that each source may go to the namespace."""
+    """Yield that each source is allowed in the namespace."""
     for patterns in entry.limits:
         if "*" not in patterns:
             yield cel.matches_any("request.namespace", patterns)

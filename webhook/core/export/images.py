@@ -1,6 +1,6 @@
-"""Image references and registries in CEL: what ``webhook/core/imageref.py`` reads and matches, said to the API server.
+"""Write image references and registries in CEL, with the grammar and matching of ``webhook/core/imageref.py``.
 
-CEL has no loops and RE2 no look-ahead, so the short name is spelled out by cases, then the grammar is one expression.
+CEL has no loops and RE2 no look-ahead. So cases expand the short name first, then one expression covers the grammar.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SPELLED_OUT = f"""\
   .map(image, image.find({cel.regex(_WITHOUT_TAG_AND_DIGEST)}))
   .filter(name, name.size() <= {imageref.LONGEST_PATH}
     + (name.matches({cel.regex(_DOMAIN_FIRST)}) ? name.indexOf("/") + 1 : 0))"""
-"""Registry and repository of each image of a Pod that is a reference, spelled out in full."""
+"""Full registry and repository of each valid image reference in a Pod."""
 
 
 def from_registries(registries: Iterable[str]) -> str:
@@ -63,5 +63,5 @@ def _of_registry(registry: Registry) -> str:
 
 def _of_host(host: str) -> str:
     if host == "*":
-        return rf"[^.:/]*|{imageref.IPV6}"  # that has no labels: to the keyring it is one
+        return rf"[^.:/]*|{imageref.IPV6}"  # an address has no labels; the keyring treats it as one label
     return "[^.:/]*".join(map(re.escape, host.split("*")))

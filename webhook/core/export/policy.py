@@ -1,7 +1,7 @@
-"""The manifests: for each kind of object a MutatingAdmissionPolicy, and the binding that puts it in force.
+"""Build the manifests: a MutatingAdmissionPolicy for each kind of object, and its binding.
 
-Its patch is a JSON Patch, and not an ApplyConfiguration: the API server refuses that for the list of a ServiceAccount,
-which is atomic. The operations are those of ``webhook/core/jsonpatch.py``.
+The patch is a JSON Patch, because the API server rejects an ApplyConfiguration for the list of a ServiceAccount, which
+is atomic. The operations are those of ``webhook/core/jsonpatch.py``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ API_VERSION = "admissionregistration.k8s.io/v1"
 
 
 class _Kind(NamedTuple):
-    """What differs between Pods and ServiceAccounts."""
+    """The differences between Pods and ServiceAccounts."""
 
     resource: str
     operations: tuple[str, ...]
@@ -38,12 +38,12 @@ class _Kind(NamedTuple):
 
     @property
     def field(self) -> str:
-        """The type of an entry of the list."""
+        """Return the type of an entry of the list."""
         return "Object" + self.path.replace("/", ".")
 
     @property
     def held(self) -> str:
-        """The names that are referenced already; an entry may have none."""
+        """Return the names that are already referenced; an entry may lack one."""
         holder = "object.spec" if self.of_pods else "object"
         return f'{holder}.?imagePullSecrets.orValue([]).map(each, each.?name.orValue(""))'
 
@@ -60,9 +60,9 @@ _SERVICE_ACCOUNTS = _Kind(
 
 
 def manifests(configuration: Configuration, prefix: str) -> list[Manifest]:
-    """Return policies and bindings that do at admission what the webhook does; none where it does nothing.
+    """Return policies and bindings that do the webhook's work at admission; none if it has none.
 
-    ``prefix`` begins their names, which are cluster-wide.
+    ``prefix`` is the beginning of their cluster-wide names.
     """
     of_pods = [entry for entry in configuration.pull_secrets if entry.pods is not PodPolicy.NEVER]
     found = []
@@ -80,7 +80,7 @@ def _manifest(kind: str, name: str, spec: Manifest) -> Manifest:
 
 def _policy(kind: _Kind, entries: Sequence[PullSecret], configuration: Configuration) -> Manifest:
     return {
-        # An injector never blocks anyone, as the webhook does not.
+        # An injector never blocks requests; the webhook does not either.
         "failurePolicy": "Ignore",
         "reinvocationPolicy": "IfNeeded",
         "matchConstraints": _constraints(kind, configuration),
@@ -114,21 +114,21 @@ def _constraints(kind: _Kind, configuration: Configuration) -> Manifest:
 
 def _match_conditions(kind: _Kind, entries: Sequence[PullSecret], configuration: Configuration) -> list[Manifest]:
     found = [
-        # In the steady state nothing is missing: then the object is not even copied.
+        # Usually all references exist; then the object is not even copied.
         ("lacks-a-reference", f"!{cel.texts(entry.name for entry in entries)}.all(name, name in {kind.held})"),
     ]
     if kind.of_pods:
         annotation = f"object.metadata.?annotations[?{cel.text(MIRROR_ANNOTATION)}]"
         found.append(("no-mirror-pod", f"!{annotation}.hasValue()"))
     else:
-        # The objectSelector lets an update through if the label is missing before or after it.
+        # The objectSelector lets an update pass if the label is missing before or after it.
         label = f"object.metadata.?labels[?{cel.text(configuration.opt_in.label)}]"
         found.append(("not-disabled", f'{label}.orValue("") != {cel.text(OPT_OUT_VALUE)}'))
     return [{"name": name, "expression": expression} for name, expression in found]
 
 
 def _variables(kind: _Kind, entries: Sequence[PullSecret], configuration: Configuration) -> list[Manifest]:
-    """Return the variables, each before those that use it; only those that are used."""
+    """Return the used variables, each before those that need it."""
     wanted = [(entry.name, _conditions(kind, entry, configuration)) for entry in entries]
     said = "\n".join(condition for _, each in wanted for condition in each)
     annotation = f"namespaceObject.metadata.?annotations[?{cel.text(DECLINE_ANNOTATION)}]"
@@ -144,7 +144,7 @@ def _variables(kind: _Kind, entries: Sequence[PullSecret], configuration: Config
 
 
 def _conditions(kind: _Kind, entry: PullSecret, configuration: Configuration) -> tuple[str, ...]:
-    """Return the conditions that must all hold for an object of an opted-in namespace to get a reference."""
+    """Return the conditions that must all hold for an object in an opted-in namespace to get a reference."""
     about = "Pod" if kind.of_pods else "ServiceAccount"
     found = (gate.cel(entry, configuration) for gate in GATES if gate.cel is not None and about in gate.kinds)
     return tuple(condition for of_gate in found for condition in of_gate)
@@ -161,7 +161,7 @@ def _missing(wanted: Sequence[tuple[str, tuple[str, ...]]]) -> str:
 
 
 def _patch(kind: _Kind) -> str:
-    """Return the operations: the list as a whole where there is none, else each name at its end."""
+    """Return the operations: add the whole list if it is missing, otherwise append each name."""
     entry, path = f"{kind.field}{{name: name}}", kind.path
     holder = "object.spec" if kind.of_pods else "object"
     return (

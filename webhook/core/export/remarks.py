@@ -1,4 +1,4 @@
-"""What an exported policy does not do, or not as the webhook does: a sentence each, written above it."""
+"""List the differences between an exported policy and the webhook, as comments above the policy."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 
 def remarks(configuration: Configuration, release_namespace: str) -> Iterator[str]:
-    """Yield what a person must know who applies the policies of this configuration."""
+    """Yield the remarks for people who apply the policies of this configuration."""
     yield (
-        "References only: the Secrets that they name, ServiceAccounts that are there already, and what a namespace has"
-        " when it opts out are the work of pullsecrets sync, or of somebody else."
+        "These policies only add references. Copies of Secrets, existing ServiceAccounts and the cleanup after an"
+        " opt-out need pullsecrets sync or another tool."
     )
-    yield "A policy has no audit annotations, metrics or log of its own: no reason is told."
-    yield "Where an expression fails, the object passes as it is (failurePolicy: Ignore), and nothing tells of it."
+    yield "A policy has no audit annotations, metrics or logs, so reasons are not reported."
+    yield "If an expression fails, the object is admitted unchanged (failurePolicy: Ignore), without a report."
     if not release_namespace:
-        yield "No release namespace was given (--namespace): it is selected as any other."
+        yield "No release namespace was given (--namespace), so it is selected like any other namespace."
     if configuration.retired:
-        yield f"Nothing is taken away, so nothing is said of the retired {', '.join(configuration.retired)}."
+        yield f"Policies remove nothing, so retired pull secrets are not included: {', '.join(configuration.retired)}."
     if any(entry.pods is PodPolicy.WHEN_IMAGE_MATCHES for entry in configuration.pull_secrets):
         yield (
-            "pods: WhenImageMatches has the API server compare texts, of which it does only so much for one object: a"
-            " Pod with thousands of images passes as it is."
+            "pods: WhenImageMatches compares texts, and the API server limits that work for each object: a Pod with"
+            " thousands of images is admitted unchanged."
         )

@@ -1,1 +1,1 @@
-"""What would happen to a set of manifests, row by row; the pure part of ``pullsecrets plan``."""
+"""Decide the changes to a set of manifests, row by row; the pure part of ``pullsecrets plan``."""

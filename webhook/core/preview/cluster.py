@@ -1,4 +1,4 @@
-"""What would happen in a namespace as it is in a cluster: what the loop writes there, and which Pods run without."""
+"""Forecast the controller's writes in a namespace of a cluster, and find Pods without a due reference."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ ORIGIN = "cluster"
 
 
 class Forecaster:
-    """Tells what would become of namespaces while a configuration is in force and its sources hold what they hold.
+    """Forecasts changes to namespaces under a configuration and the present content of its sources.
 
-    Of the ``unseen`` names it is not known which copies there are.
+    For the ``unseen`` names, the existing copies are unknown.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class Forecaster:
             yield self._of_account(namespace, account, plan)
 
     def of_pod(self, subject: Subject, namespace: Namespace) -> Row:
-        """Return whether a Pod that exists runs without a reference that it would get if it were created now."""
+        """Return whether an existing Pod lacks a reference that it would get if it were created now."""
         decision = decide_in(namespace, subject, self.configuration)
         effect, reason = Effect.NONE, str(decision.reason)
         why = sentence(decision.reason, subject, self.configuration, decision)
         if decision.added:
             effect, reason = Effect.RECREATE, PreviewReason.POD_WITHOUT_REFERENCE
-            why = f"it runs without {listed(decision.added)}: create it anew"
+            why = f"it runs without {listed(decision.added)}: recreate it"
         title = f"Pod/{subject.name}"
         return Row(subject.namespace, title, effect, reason, why, decision.added, gates=decision.gates, origin=ORIGIN)
 
@@ -75,7 +75,7 @@ class Forecaster:
         decision = decide_in(namespace, subject, self.configuration)
         added = written
         if written or removed or any(each.service_account is account for each in plan.hand_backs):
-            # The controller's write passes the webhook, which adds what is due whether there is a copy or not.
+            # The controller's write passes the webhook, which adds all due references with or without a copy.
             added = (*written, *self._added_at_admission(namespace, subject, written, removed))
         effect, reason, why = (
             _changed(added, removed) if added or removed else self._unchanged(account, subject, decision, plan)
@@ -108,14 +108,12 @@ class Forecaster:
         if finding is not None:
             why = f"it enforces its references and opts out: its Pods that get {finding.secret} are refused"
             if finding.reason is FindingReason.REFERENCES_TOO_MANY:
-                why = (
-                    f"it has {account.references.count:,} references: {finding.secret} is not added to such a long list"
-                )
+                why = f"it has {account.references.count:,} references, too many to add {finding.secret}"
             return Effect.PROBLEM, finding.reason, why
         if decision.added:
             waiting = [each.reason for each in plan.findings if each.secret in decision.added]
             reason = waiting[0] if waiting else PreviewReason.COPY_NOT_SEEN
-            return Effect.NONE, reason, f"{listed(decision.added)} is due, once there is a copy to reference"
+            return Effect.NONE, reason, f"{listed(decision.added)} is due as soon as its copy exists"
         return Effect.NONE, decision.reason, sentence(decision.reason, subject, self.configuration, decision)
 
 
@@ -130,6 +128,6 @@ def _removed(plan: NamespacePlan, account: ServiceAccount) -> tuple[str, ...]:
 
 def _changed(added: Sequence[str], removed: Sequence[str]) -> tuple[Effect, str, str]:
     due = f"{listed(added)} {'is' if len(added) == 1 else 'are'} due here and not yet referenced" if added else ""
-    gone = f"the copy of {listed(removed)} goes" if removed else ""
+    gone = f"the copy of {listed(removed)} will be deleted" if removed else ""
     reason = Reason.INJECTED if added else PreviewReason.COPY_NOT_WANTED
     return Effect.REFERENCES, reason, "; ".join(filter(None, (due, gone)))

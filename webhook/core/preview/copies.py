@@ -1,4 +1,4 @@
-"""The copies of one namespace, as rows of a preview."""
+"""Build the preview rows for the copies of one namespace."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from webhook.core.state_document import LastGood
 
 HASH_OF_UNSEEN = "unseen"
-"""Stands for a content that is not known, where there is no copy to compare it with."""
+"""A placeholder hash for unknown content without an existing copy to compare with."""
 
 
 def hashes_for(expected: Mapping[str, Expected], copies: Mapping[str, Copy]) -> dict[str, str | None]:
     """Return the content hashes to plan one namespace with.
 
-    A content that is not known counts as what the copy has already: whether it would change cannot be told. While a
-    source cannot be used, some copies are made of the last good content: see :meth:`LastGood.is_due`.
+    Unknown content counts as the content of the existing copy, because a change cannot be detected. While a source is
+    unusable, some copies get the last good content: see :meth:`LastGood.is_due`.
     """
     return {name: _hash(content, copies.get(name)) for name, content in expected.items()}
 
@@ -49,9 +49,9 @@ def copy_rows(
     expected: Mapping[str, Expected],
     unseen: Collection[str] = (),
 ) -> Iterator[Row]:
-    """Yield a row for each copy that the namespace should have, then one for each that would go.
+    """Yield a row for each copy that the namespace should have, then one for each copy to delete.
 
-    Of the ``unseen`` names it is not known whether there is a copy.
+    For the ``unseen`` names, the existing copies are unknown.
     """
     decision = decide_namespace(state.namespace, configuration)
     for entry in configuration.pull_secrets:
@@ -60,7 +60,7 @@ def copy_rows(
         effect, reason, why = _outcome(entry, state, plan, expected[entry.name])
         if entry.name in unseen:
             effect, reason = Effect.UNDECIDED, PreviewReason.COPY_NOT_SEEN
-            why = "whether the copy is there was not looked at: you may not read Secrets of its name"
+            why = "the copy was not checked, because you lack the right to read Secrets with its name"
         yield Row(state.namespace.name, f"Secret/{entry.name}", effect, reason, why)
     for deletion in plan.deletions:
         name = deletion.copy.name
@@ -70,7 +70,7 @@ def copy_rows(
             f"Secret/{name}",
             Effect.DELETE,
             PreviewReason.COPY_NOT_WANTED,
-            f"{why}: references to it are taken out, then it is deleted",
+            f"{why}: references to it are removed, then it is deleted",
         )
 
 
@@ -79,7 +79,7 @@ def _why_not(name: str, configuration: Configuration, stops: Mapping[str, Reason
         return "it is retired"
     match stops.get(name):
         case Reason.SOURCE_NOT_FOR_NAMESPACE:
-            return "one of its sources is not for the namespace"
+            return "one of its sources is not allowed in the namespace"
         case Reason.NAMESPACE_DECLINES:
             return "the namespace declines it"
         case _:
@@ -91,7 +91,7 @@ def _outcome(
 ) -> tuple[Effect, str, str]:
     finding = next((finding.reason for finding in plan.findings if finding.secret == entry.name), None)
     if finding is FindingReason.COPY_CONFLICT:
-        why = "a Secret of this name is there that pull-secret-webhook did not make: it is left alone, rename it"
+        why = "a foreign Secret with this name exists and is not changed: rename it"
         return Effect.PROBLEM, finding, why
     copy = state.copies.get(entry.name)
     if finding is FindingReason.SOURCE_UNAVAILABLE and copy is not None and not copy.terminating:
@@ -110,22 +110,22 @@ def _outcome(
         return effect, PreviewReason.COPY_KEPT, f"kept with the last good content, because {expected.problem}"
     if expected.last_good is not None:
         return effect, reason, f"made of {last_good_copy(expected.last_good)}, because {expected.problem}"
-    again = "anew, because its type or immutability forbids an update, " if write and write.replaces else ""
+    again = "again, because its type or immutability forbids an update, " if write and write.replaces else ""
     return effect, reason, f"made {again}from {listed(entry.sources)}{f'; {expected.note}' if expected.note else ''}"
 
 
 def _left_alone(expected: Expected) -> tuple[Effect, str, str]:
-    """Return what is said of a copy that stays as it is, whatever it holds."""
+    """Return the row of a copy that stays as it is."""
     if expected.last_good is not None:
-        why = f"it does not hold {last_good_copy(expected.last_good)}, and stays as it is, because {expected.problem}"
+        why = f"it does not have {last_good_copy(expected.last_good)} and stays as it is, because {expected.problem}"
         return Effect.PROBLEM, PreviewReason.COPY_OUTDATED, why
     return Effect.NONE, PreviewReason.COPY_KEPT, f"kept as it is, because {expected.problem}"
 
 
 def last_good_copy(content: LastGood) -> str:
-    """Return what the last good content is called."""
+    """Return the name of a last good content for messages."""
     return f"the last good copy from {content.time:%Y-%m-%d %H:%M} UTC"
 
 
 def _unseen(names: tuple[str, ...]) -> str:
-    return f"made from its sources; {listed(names)} {'was' if len(names) == 1 else 'were'} not looked at"
+    return f"made from its sources; {listed(names)} {'was' if len(names) == 1 else 'were'} not read"

@@ -1,4 +1,4 @@
-"""The decision about one object in a namespace that may not be known, as admission and sync would take it."""
+"""Decide about one object as admission and sync would, even if its namespace is unknown."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def decide_in(namespace: Namespace | None, subject: Subject, configuration: Configuration) -> Decision:
-    """Return what is to be done with ``subject``; ``NAMESPACE_UNKNOWN`` where that depends on labels not known."""
+    """Return the decision about ``subject``; ``NAMESPACE_UNKNOWN`` if it depends on unknown labels."""
     if namespace is not None:
         return decide(subject, configuration, namespace)
     decision = decide(subject, configuration)
-    # Without labels everything is assumed that a label could allow: what is stopped even so is stopped for certain.
+    # Unknown labels count as whatever permits most, so an object that is stopped even then is certainly stopped.
     if decision.added or any(gate is Reason.NAMESPACE_UNKNOWN for _, gate in decision.gates):
         return Decision(Reason.NAMESPACE_UNKNOWN)
     return decision

@@ -1,4 +1,4 @@
-"""One Kubernetes object as a file has it."""
+"""Represent one Kubernetes object from a file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An object in the API's JSON form, and what identifies it; its body is not shown, because it may be a Secret's.
+    """An object in the API's JSON form and its identity. The repr hides the body, because it may be a Secret's.
 
-    ``namespace`` is filled in where the file leaves it out; a Namespace has its own name there. ``generated`` means
-    that ``name`` is a ``generateName``. ``origin`` tells a person where it stands: ``team.yaml, document 2``.
+    ``namespace`` gets a default if the file has none; for a Namespace it is its own name. ``generated`` means that
+    ``name`` is a ``generateName``. ``origin`` is the location for people: ``team.yaml, document 2``.
     """
 
     api_version: str
@@ -27,19 +27,19 @@ class Manifest:
 
     @property
     def group(self) -> str:
-        """The API group; empty for the core group."""
+        """Return the API group; empty for the core group."""
         return self.api_version.rpartition("/")[0]
 
     @property
     def title(self) -> str:
-        """Kind and name, as kubectl writes them: ``Pod/migrate``; a generated name ends in ``*``."""
+        """Return kind and name as kubectl writes them: ``Pod/migrate``; a generated name ends in ``*``."""
         return f"{self.kind}/{self.name}{'*' if self.generated else ''}"
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
-        """What may be there only once: group, kind, namespace and name."""
+        """Return the identity that must be unique: group, kind, namespace and name."""
         return (self.group, self.kind, self.namespace, self.name)
 
     def is_core(self, kind: str) -> bool:
-        """Whether this is a ``kind`` of the core group."""
+        """Return whether this is a ``kind`` of the core group."""
         return self.kind == kind and self.group == ""

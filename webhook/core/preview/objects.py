@@ -1,4 +1,4 @@
-"""Reading Namespaces, ServiceAccounts, Pods and the Pods of workloads from manifests."""
+"""Read Namespaces, ServiceAccounts, Pods and the Pod templates of workloads from manifests."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _TEMPLATES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("serving.knative.dev", "Revision"): (),
     ("argoproj.io", "Rollout"): ("spec", "template"),
 }
-"""Where a workload has the template of its Pods; a Revision is one itself."""
+"""The path of the Pod template in each kind of workload; a Revision is a template itself."""
 
 _BUILT_IN = ("", "apps", "batch")
-"""Groups whose kinds always have their template."""
+"""Groups whose kinds always have a template."""
 
 _USUAL = ("spec", "template")
 
@@ -50,7 +50,7 @@ class _Namespace(msgspec.Struct):
 
 
 def is_workload(manifest: Manifest) -> bool:
-    """Whether this makes Pods from a template. A Rollout with a ``workloadRef`` has none: its Deployment has."""
+    """Return whether this makes Pods from a template. A Rollout with a ``workloadRef`` does not."""
     path = _TEMPLATES.get((manifest.group, manifest.kind))
     if path is None:
         return has_unknown_kind(manifest)
@@ -58,18 +58,18 @@ def is_workload(manifest: Manifest) -> bool:
 
 
 def has_unknown_kind(manifest: Manifest) -> bool:
-    """Whether this has a Pod template at the usual place, and a kind whose controller is not known here."""
+    """Return whether this has a Pod template at the usual path, but an unknown kind."""
     known = (manifest.group, manifest.kind) in _TEMPLATES
     return not known and isinstance(_at(manifest.body, (*_USUAL, "spec", "containers")), list)
 
 
 def is_subject(manifest: Manifest) -> bool:
-    """Whether this is a Pod or a ServiceAccount, or something that makes Pods."""
+    """Return whether this is a Pod, a ServiceAccount or a workload."""
     return manifest.is_core("Pod") or manifest.is_core("ServiceAccount") or is_workload(manifest)
 
 
 def read_namespace(manifest: Manifest) -> Namespace | None:
-    """Return what decisions read of a Namespace; None when a field that decides has a wrong type."""
+    """Return a Namespace as decisions read it; None when a relevant field has a wrong type."""
     try:
         metadata = msgspec.convert(manifest.body, _Namespace).metadata
     except msgspec.ValidationError:
@@ -79,7 +79,7 @@ def read_namespace(manifest: Manifest) -> Namespace | None:
 
 
 def read_annotations(manifest: Manifest) -> Mapping[str, str]:
-    """Return the annotations of an object; none when they cannot be read."""
+    """Return the annotations of an object; empty when they are unreadable."""
     try:
         return msgspec.convert(manifest.body, _Namespace).metadata.annotations or {}
     except msgspec.ValidationError:
@@ -87,7 +87,7 @@ def read_annotations(manifest: Manifest) -> Mapping[str, str]:
 
 
 def read_subject(manifest: Manifest) -> Subject | None:
-    """Return what is decided about, for a workload one of its Pods; None when it cannot be read."""
+    """Return the subject of a decision, for a workload one of its Pods; None when it is unreadable."""
     if manifest.is_core("ServiceAccount"):
         return service_account_subject(manifest.body, manifest.namespace)
     if manifest.is_core("Pod"):

@@ -1,7 +1,7 @@
-"""What would happen to manifests in a cluster that has a configuration, decided by what decides there.
+"""Preview the changes to manifests in a cluster, with the same decisions as in the running system.
 
-Pods and ServiceAccounts as at admission, as if they were created now; copies, and what is left of retired ones, as the
-sync loop plans them. Only the manifests are known: what depends on a namespace that is not among them is undecided.
+Pods and ServiceAccounts are decided as at admission, as if they were created now. Copies, including retired ones, are
+planned as in the controller. Only the manifests are known, so a result that needs a missing namespace is undecided.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The rows, in the order of the manifests, and each manifest as it would be stored; Secrets are as they came.
+    """The rows, in the order of the manifests, and each manifest as it would be stored; Secrets are unchanged.
 
-    A copy has its row after that of its namespace. ``not_looked_at`` counts the objects that nothing here touches,
-    ``unlisted`` those that stay as they are and have no row for that reason.
+    The rows of copies follow the row of their namespace. ``not_looked_at`` counts the objects that the product never
+    changes. ``unlisted`` counts the unchanged objects without a row.
     """
 
     rows: tuple[Row, ...]
@@ -45,21 +45,21 @@ class Preview:
     not_looked_at: int = 0
     unlisted: int = 0
     copies: tuple[tuple[Namespace, frozenset[str]], ...] = field(default=(), repr=False)
-    """Where a whole cluster was looked at: the namespaces that have copies of ours, and the names of these."""
+    """In a preview of a whole cluster: the namespaces that have our copies, and the names of these."""
 
     @property
     def has_changes(self) -> bool:
-        """Whether anything would be written."""
+        """Return whether the preview contains a write."""
         return any(row.effect.is_change for row in self.rows)
 
     @property
     def is_undecided(self) -> bool:
-        """Whether something depends on what is not known."""
+        """Return whether a row depends on unknown objects."""
         return any(row.effect is Effect.UNDECIDED for row in self.rows)
 
     @property
     def has_problems(self) -> bool:
-        """Whether a person has to act."""
+        """Return whether a person has to act."""
         return any(row.effect is Effect.PROBLEM for row in self.rows)
 
 
@@ -75,9 +75,9 @@ def preview(
     release_namespace: str,
     namespaces: Mapping[str, Namespace] = NO_NAMESPACES,
 ) -> Preview:
-    """Return what would happen to ``manifests``; sources are looked for in ``release_namespace``, if it is known.
+    """Return the preview of ``manifests``. Sources are taken from ``release_namespace``, if it is known.
 
-    ``namespaces`` are those that are known from elsewhere. A Namespace among the manifests counts more.
+    ``namespaces`` are known from elsewhere; a Namespace in the manifests overrides them.
     """
     world = survey(manifests, configuration, release_namespace, namespaces)
     last = {manifest.identity: manifest for manifest in manifests}
@@ -92,7 +92,7 @@ def preview(
 
 
 def _outcome(manifest: Manifest, world: World, *, counts: bool) -> _Outcome:
-    """Return what becomes of one manifest; copies belong to the Namespace that ``counts``, the last of its name."""
+    """Return the result for one manifest. Copies belong to the Namespace that ``counts``, the last one of its name."""
     if manifest.is_core("Namespace"):
         copies = _copies(manifest.name, world) if counts else ()
         return _Outcome((_namespace_row(manifest, world), *copies), manifest)
@@ -110,7 +110,7 @@ def _row(manifest: Manifest, effect: Effect, reason: str, why: str) -> Row:
 def _namespace_row(manifest: Manifest, world: World) -> Row:
     namespace = read_namespace(manifest)
     if namespace is None:
-        return _row(manifest, Effect.PROBLEM, Reason.OBJECT_UNREADABLE, "its labels are not text: quote them")
+        return _row(manifest, Effect.PROBLEM, Reason.OBJECT_UNREADABLE, "its labels must be text: quote them")
     reason, why = judged(namespace, world.configuration)
     return _row(manifest, Effect.NONE, reason, why)
 
@@ -160,8 +160,8 @@ def _subject_outcome(manifest: Manifest, world: World) -> _Outcome:
 
 def _of_pods(manifest: Manifest, why: str) -> str:
     if has_unknown_kind(manifest):
-        return f"kind {manifest.kind} of {manifest.group} is not known; a Pod made from its spec.template: {why}"
-    return f"each Pod of it: {why}"
+        return f"kind {manifest.kind} of {manifest.group} is unknown; for Pods from its spec.template: {why}"
+    return f"its Pods: {why}"
 
 
 def _effect(decision: Decision, removed: tuple[str, ...]) -> Effect:
@@ -172,7 +172,7 @@ def _effect(decision: Decision, removed: tuple[str, ...]) -> Effect:
 
 def _why(subject: Subject, decision: Decision, removed: tuple[str, ...], configuration: Configuration) -> str:
     why = sentence(decision.reason, subject, configuration, decision)
-    return f"{why}; the copy of {listed(removed)} goes" if removed else why
+    return f"{why}; the copy of {listed(removed)} will be deleted" if removed else why
 
 
 def _patched(manifest: Manifest, subject: Subject, row: Row) -> Manifest:

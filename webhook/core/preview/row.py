@@ -1,4 +1,4 @@
-"""The values of a preview: one row for each object that is looked at, and for each copy."""
+"""Define the values of a preview: one row for each object, and for each copy."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from enum import StrEnum
 
 
 class Effect(StrEnum):
-    """What would become of an object."""
+    """The effect on an object."""
 
     NONE = "none"
     REFERENCES = "references"
-    """Its imagePullSecrets would change, or those of its Pods."""
+    """The imagePullSecrets of the object or of its Pods would change."""
     CREATE = "create"
     UPDATE = "update"
     DELETE = "delete"
     PROBLEM = "problem"
     """Something is wrong, and a person has to act."""
     UNDECIDED = "undecided"
-    """It depends on an object that is not among the manifests, or may not be read."""
+    """The result depends on an object that is not in the manifests, or that you lack the right to read."""
     RECREATE = "recreate"
-    """A Pod that runs without a reference: it would have to be created anew."""
+    """A Pod runs without a due reference and would have to be recreated."""
 
     @property
     def is_change(self) -> bool:
-        """Whether something would be written."""
+        """Return whether the object would be written."""
         return self in (Effect.REFERENCES, Effect.CREATE, Effect.UPDATE, Effect.DELETE)
 
 
 class PreviewReason(StrEnum):
-    """The reason ids that only ``plan`` and ``explain`` have, beside those of decisions, sources and findings."""
+    """The reason ids of ``plan`` and ``explain`` only, besides those of decisions, sources and findings."""
 
     NAMESPACE_SELECTED = "namespace-selected"
     SOURCE_VALID = "source-valid"
@@ -51,11 +51,11 @@ class PreviewReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What would become of one object, with the stable id of the reason and a sentence that explains it.
+    """The effect on one object, with a stable reason id and a sentence that explains it.
 
-    ``added`` and ``removed`` are the names that its imagePullSecrets would gain and lose; ``gates`` the reason of each
-    pull secret by itself. ``origin`` is empty for a copy: no manifest has it; in a cluster it is ``cluster`` for all
-    others. ``title`` is kind and name.
+    ``added`` and ``removed`` are names that its imagePullSecrets would gain and lose. ``gates`` has the reason for each
+    pull secret. ``origin`` is empty for a copy, which has no manifest; for other objects in a cluster it is
+    ``cluster``. ``title`` is kind and name.
     """
 
     namespace: str
@@ -70,5 +70,5 @@ class Row:
 
     @property
     def is_copy(self) -> bool:
-        """Whether this is a copy, which the sync loop writes, and no object of the manifests."""
+        """Return whether this is a copy, written by the controller, and not an object of the manifests."""
         return not self.origin

@@ -1,4 +1,4 @@
-"""What the Secrets among some manifests mean for the copies: sources that can be read, and copies that are there."""
+"""Read sources and existing copies from the Secrets among some manifests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Metadata(msgspec.Struct, rename="camel"):
 
 
 class _Secret(msgspec.Struct, rename="camel"):
-    """A Secret as a person writes it: ``stringData`` goes over ``data``. Never shown."""
+    """A Secret as people write it: ``stringData`` overrides ``data``. The repr hides its content."""
 
     metadata: _Metadata
     type: str | None = None
@@ -49,7 +49,7 @@ class _Secret(msgspec.Struct, rename="camel"):
         return self.metadata.labels or {}
 
     def content(self) -> dict[str, str]:
-        """Return what the API server would store under ``data``."""
+        """Return the ``data`` that the API server would store."""
         encoded = {
             key: b64encode((value or "").encode()).decode("ascii") for key, value in (self.string_data or {}).items()
         }
@@ -58,10 +58,10 @@ class _Secret(msgspec.Struct, rename="camel"):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the copies of one pull secret must hold, as far as the manifests tell.
+    """The required content of a pull secret's copies, as far as the manifests define it.
 
-    ``hash`` is None while ``problem`` says why nothing may be copied, and also while the ``unseen`` sources are not
-    among the manifests. ``note`` is what a person should know of a content that is fine.
+    ``hash`` is None while a ``problem`` prevents copying, and also while the ``unseen`` sources are missing in the
+    manifests. ``note`` is a remark about valid content.
     """
 
     hash: str | None = None
@@ -69,24 +69,24 @@ class Expected:
     unseen: tuple[str, ...] = ()
     note: str = ""
     last_good: LastGood | None = None
-    """While there is a ``problem``: what the controller makes new copies of."""
+    """The content of new copies while there is a ``problem``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The sources among the manifests, each by its name: its credentials, or why it has none that may be copied."""
+    """The sources among the manifests by name: their credentials, or the reason why they cannot be copied."""
 
     read: Mapping[str, Credentials | SourceInvalid] = field(default_factory=dict)
     last_good: Mapping[str, LastGood] = field(default_factory=dict)
     """The last good contents that the controller has stored, by pull secret."""
 
     def credentials(self, name: str) -> Credentials | None:
-        """Return the credentials of a source; None when it is not there, or not valid."""
+        """Return the credentials of a source; None when it is missing or invalid."""
         found = self.read.get(name)
         return found if isinstance(found, Credentials) else None
 
     def expected(self, entry: PullSecret) -> Expected:
-        """Return what the copies of ``entry`` must hold."""
+        """Return the required content of the copies of ``entry``."""
         found = [(name, self.read[name]) for name in entry.sources if name in self.read]
         problems = [str(source) for _, source in found if isinstance(source, SourceInvalid)]
         if problems:
@@ -95,7 +95,7 @@ class Sources:
         if unseen:
             return Expected(unseen=unseen)
         merged = merge([(name, source) for name, source in found if isinstance(source, Credentials)])
-        notes = [f"{clash.registry} is there more than once: {clash.winner} wins" for clash in merged.clashes]
+        notes = [f"{clash.registry} occurs more than once: {clash.winner} is used" for clash in merged.clashes]
         notes += [f"of {name}: {each.remark}" for name, each in found if isinstance(each, Credentials) and each.remark]
         note = "; ".join(notes)
         try:
@@ -109,12 +109,12 @@ class Sources:
 
 
 def read_source(manifest: Manifest) -> Credentials | SourceInvalid:
-    """Return the credentials of a source, or why it has none that may be copied."""
+    """Return the credentials of a source, or the reason why it cannot be copied."""
     secret = _read(manifest)
     try:
         if secret is None:
-            message = f'source Secret "{manifest.name}" is not a Secret that the API server would accept'
-            raise SourceInvalid(Reason.OBJECT_UNREADABLE, message)  # noqa: TRY301 - one place hands it back
+            message = f'source Secret "{manifest.name}" is not a valid Secret'
+            raise SourceInvalid(Reason.OBJECT_UNREADABLE, message)  # noqa: TRY301 - one place returns it
         if secret.metadata.deletion_timestamp is not None:
             message = f'source Secret "{manifest.name}" is being deleted'
             raise SourceInvalid(SourceReason.TERMINATING, message)  # noqa: TRY301 - as above
@@ -124,10 +124,10 @@ def read_source(manifest: Manifest) -> Credentials | SourceInvalid:
 
 
 def read_copy(manifest: Manifest, release_namespace: str, namespace_uid: str) -> Copy:
-    """Return a Secret that has a copy's name, with a hash in place of its content.
+    """Return a Secret that has a copy's name, with a hash instead of its content.
 
-    The name of the release is not known here: a copy is ours when a release in ``release_namespace`` made it, or any
-    release while that is not known either. ``namespace_uid`` is empty where the manifests do not have it.
+    The release's name is unknown here. A copy is ours if a release in ``release_namespace`` made it, or any release if
+    that namespace is unknown. ``namespace_uid`` is empty if the manifests do not have it.
     """
     secret = _read(manifest)
     mark = None if secret is None else _mark(secret, release_namespace, namespace_uid)
@@ -149,9 +149,9 @@ def _mark(secret: _Secret, release_namespace: str, namespace_uid: str) -> Mark |
     if not is_a_copy(labels) or release_namespace not in ("", labels.get(RELEASE_NAMESPACE_LABEL)):
         return None
     if not namespace_uid:
-        return Mark()  # which namespace it is cannot be told, so the labels have to do
+        return Mark()  # the namespace cannot be identified, so the labels must suffice
     written_for = labels.get(NAMESPACE_UID_LABEL, "")
-    # kubectl leaves the writers out, unless told otherwise.
+    # kubectl omits the writers by default.
     written = is_written_by_us(writers) if writers else written_for in ("", namespace_uid)
     return Mark(written_for, written)
 

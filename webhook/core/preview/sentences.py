@@ -1,4 +1,4 @@
-"""Each decision as one sentence about one object, for a person who reads ``plan``."""
+"""Explain each decision about one object in a sentence for ``plan``."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from webhook.core.inject import Subject
     from webhook.core.model import Configuration
 
-UNREADABLE = "a field that decides is absent or has a wrong type, so it is left as it is"
+UNREADABLE = "a required field is missing or has a wrong type, so it stays unchanged"
 
 
 def sentence(reason: Reason, subject: Subject, configuration: Configuration, decision: Decision) -> str:
-    """Return why ``decision`` on ``subject`` came out with ``reason``."""
+    """Return the sentence for ``decision`` on ``subject`` with ``reason``."""
     if reason is Reason.INJECTED:
         return f"{listed(decision.added)} {'is' if len(decision.added) == 1 else 'are'} due here and not yet referenced"
     return stop_sentence(reason, Case(configuration, subject.namespace, None, subject), decision)
 
 
 def stop_sentence(reason: Reason, case: Case, decision: Decision) -> str:
-    """Return the sentence of the gate at which an object or a namespace was stopped."""
+    """Return the sentence of the gate that stopped an object or a namespace."""
     return BY_REASON[reason].stopped(case, decision.stopped_at(reason))
 
 
 def selected_sentence(decision: Decision) -> str:
-    """Return what applies to a namespace that has opted in, and what it has declined."""
+    """Return the sentence for an opted-in namespace, with the pull secrets that it gets and declines."""
     declined = decision.stopped_at(Reason.NAMESPACE_DECLINES)
-    why = f"it opts in: {listed(decision.added)} {'applies' if len(decision.added) == 1 else 'apply'}"
-    return f"{why}; it declines {listed(declined)}" if declined else why
+    why = f"opted in; gets {listed(decision.added)}"
+    return f"{why}; declines {listed(declined)}" if declined else why

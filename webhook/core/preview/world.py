@@ -1,4 +1,4 @@
-"""The cluster as some manifests describe it: its namespaces, what the sync loop plans for each, and the sources."""
+"""Describe the cluster of some manifests: its namespaces, the controller's plan for each, and the sources."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NO_NAMESPACES: Mapping[str, Namespace] = {}
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What is known of the cluster; of an object that is there more than once, the last one counts."""
+    """The known parts of the cluster; of repeated objects, the last one counts."""
 
     configuration: Configuration
     release_namespace: str
@@ -40,20 +40,20 @@ class World:
     sources: Sources
     removals: Mapping[tuple[str, str], tuple[str, ...]]
     unseen_copies: frozenset[str] = frozenset()
-    """Names of which it is not known whether there are copies."""
+    """Names for which the existing copies are unknown."""
 
     def namespace(self, name: str) -> Namespace | None:
-        """Return a namespace, None when it is not among the manifests or cannot be read."""
+        """Return a namespace; None when it is not in the manifests or unreadable."""
         state = self.states.get(name)
         return None if state is None else state.namespace
 
     def removed(self, subject: Subject) -> tuple[str, ...]:
-        """Return the references that the sync loop would take out of a ServiceAccount."""
+        """Return the references that the controller would remove from a ServiceAccount."""
         return self.removals.get((subject.namespace, subject.name), ()) if subject.kind == "ServiceAccount" else ()
 
 
 def is_source(manifest: Manifest, configuration: Configuration, release_namespace: str) -> bool:
-    """Whether this is a Secret that the configuration names as a source."""
+    """Return whether this is a Secret that the configuration names as a source."""
     return (
         manifest.is_core("Secret")
         and bool(release_namespace)
@@ -63,12 +63,12 @@ def is_source(manifest: Manifest, configuration: Configuration, release_namespac
 
 
 def may_be_a_copy(manifest: Manifest, configuration: Configuration) -> bool:
-    """Whether this is a Secret that has the name of a copy, present or retired."""
+    """Return whether this is a Secret with the name of a copy, current or retired."""
     return manifest.is_core("Secret") and manifest.name in configuration.secret_names
 
 
 def unknown_namespaces(manifests: Sequence[Manifest], configuration: Configuration) -> tuple[str, ...]:
-    """Return the namespaces that are not among ``manifests`` and whose labels decide about an object in them."""
+    """Return the namespaces whose labels are needed and that are not among ``manifests``."""
     known = {each.name for each in manifests if each.is_core("Namespace")}
     subjects = (read_subject(each) for each in manifests if is_subject(each) and each.namespace not in known)
     undecided = {
@@ -85,7 +85,7 @@ def survey(
     release_namespace: str,
     namespaces: Mapping[str, Namespace] = NO_NAMESPACES,
 ) -> World:
-    """Return the cluster that ``manifests`` describe, with ``namespaces`` that are known from elsewhere."""
+    """Return the cluster that ``manifests`` describe, with ``namespaces`` known from elsewhere."""
     sources = Sources(
         {each.name: read_source(each) for each in manifests if is_source(each, configuration, release_namespace)}
     )
