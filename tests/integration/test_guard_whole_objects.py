@@ -14,7 +14,7 @@ from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigj
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.cluster.api import Answer
+    from tests.cluster.api import Answer, Api
     from tests.cluster.cluster import Cluster
 
 LIMITED, SELECTING = "limited-credentials", "selecting-credentials"
@@ -334,6 +334,96 @@ def test_a_long_list_is_no_obstacle(sync: Impostor, guarded: Playground, count: 
         thief = Impostor.of(guarded, component)
         stored(thief.api.request("PATCH", f"{path}?dryRun=All", removed, JSON_PATCH))
     assert len(names(stored(sync.api.request("PATCH", path, removed, JSON_PATCH)))) == count
+
+
+LENGTHS = (2_500, 20_000)
+TIMES_PER_REFERENCE = 3.0
+"""How much longer the guard may take for each reference of the longer list; a quadratic time is 8 times as long."""
+
+
+def test_the_guard_takes_a_time_that_is_linear_in_the_list(sync: Impostor, guarded: Playground) -> None:
+    """A removal from the middle has the lists walked. The control is the same request of an unguarded identity."""
+    tenant = guarded.namespace(selected=False)
+    removed = [{"op": "remove", "path": "/imagePullSecrets/5"}]
+    paths = {}
+    for count in LENGTHS:
+        theirs = [{"name": f"r{number}"} for number in range(count)]
+        body = service_account(f"app-{count}", imagePullSecrets=[*theirs[:5], {"name": COPY}, *theirs[5:]])
+        guarded.create(tenant, "serviceaccounts", body)
+        paths[count] = f"/api/v1/namespaces/{tenant}/serviceaccounts/app-{count}?dryRun=All"
+
+    def seconds(api: Api, count: int) -> float:
+        begun = time.monotonic()
+        stored(api.request("PATCH", paths[count], removed, JSON_PATCH))
+        return time.monotonic() - begun
+
+    def per_reference(count: int) -> float:
+        tries = [(seconds(sync.api, count), seconds(guarded.cluster.api, count)) for _ in range(9)]
+        guarded_request, plain_request = min(first for first, _ in tries), min(second for _, second in tries)
+        print(f"{count} references: {guarded_request:.3f} s, {plain_request:.3f} s without a guard")
+        return (guarded_request - plain_request) / count
+
+    few, many = map(per_reference, LENGTHS)
+    assert many <= TIMES_PER_REFERENCE * few
+
+
+def test_a_list_of_40000_references_stops_no_removal(sync: Impostor, guarded: Playground) -> None:
+    tenant = guarded.namespace(selected=False)
+    theirs = [{"name": f"r{number}"} for number in range(40_000)]
+    listed = [*theirs[:5], {"name": COPY}, *theirs[5:], {"name": OLD}]
+    guarded.create(tenant, "serviceaccounts", service_account("app", imagePullSecrets=listed))
+    path = f"/api/v1/namespaces/{tenant}/serviceaccounts/app"
+    stolen = [{"op": "remove", "path": f"/imagePullSecrets/{at}"} for at in (40_000, 5)]
+    refused(sync.api.request("PATCH", path, stolen, JSON_PATCH), "come and go")
+    removed = [{"op": "remove", "path": f"/imagePullSecrets/{at}"} for at in (40_001, 5)]
+    for component in ("cleanup", "sync"):
+        thief = Impostor.of(guarded, component)
+        stored(thief.api.request("PATCH", f"{path}?dryRun=All", removed, JSON_PATCH))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (["a", "b"], ["b", "a"]),
+        (["a", "b"], ["a", "b", "b"]),
+        (["a,b"], ["a", "b"]),
+        (["a", "b"], ["a,b"]),
+        (["a,"], ["a!."]),
+        (["a!."], ["a,"]),
+        (["a!"], ["a!!"]),
+        (["a"], ["ab"]),
+        (["b"], ["ab"]),
+        (["a"], ["", "ab"]),
+        (["b"], ["x", "ab"]),
+        (["b"], ["ab", "x"]),
+        (["a"], ["x", "a", "y"]),
+        ([], [""]),
+        ([""], []),
+        (["a", "c"], ["a", "b", "c"]),
+        (["?"], []),
+        ([], list("abcdefghi")),
+        ([f"r{number}" for number in range(101)], [f"r{number}" for number in range(100)]),
+        ([f"r{number}" for number in range(201)], [*(f"r{number}" for number in range(200)), "r-200"]),
+    ],
+    ids=lambda names: ",".join(names)[:20],
+)
+@pytest.mark.parametrize("add", [True, False], ids=["adds", "removes"])
+def test_lists_that_differ_beside_ours_are_told_apart(
+    sync: Impostor, guarded: Playground, tenant: str, before: list[str], after: list[str], add: bool
+) -> None:
+    """A thief changes the references of others together with one of ours."""
+    ours, none = [COPY, OLD], [OLD]
+    first, second = (none, ours) if add else (ours, none)
+    body = service_account("app", imagePullSecrets=[{"name": name} for name in [*first, *before]])
+    guarded.create(tenant, "serviceaccounts", body)
+    changed = [*second, *after]
+    answer = sync.reference(tenant, *changed, account="app")
+    beside = after[: len(before)] == before or after[len(after) - len(before) :] == before
+    if add and beside and 0 < len(after) - len(before) <= 8:
+        # Another injector may have put these there in the same request.
+        stored(answer)
+    else:
+        refused(answer, "come and go")
 
 
 def test_many_of_ours_in_a_list_are_taken_out(sync: Impostor, guarded: Playground) -> None:
