@@ -3,8 +3,8 @@
 This module is pure: it takes the state and returns one step. The caller carries the step out, reads the state again and
 repeats until the result is :class:`Nothing`. The order of steps never breaks a handshake. A new authority is in every
 ``caBundle`` for a settling time before the first leaf that it signed is stored. The old authority stays there until it
-expires, because replicas may still serve the old leaf. A leaf is replaced immediately only if no replica can be serving
-it or no client accepts it.
+expires, because replicas may still serve the old leaf. A leaf is replaced immediately only if replicas cannot be
+serving it or clients do not accept it.
 """
 
 from __future__ import annotations

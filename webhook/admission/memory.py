@@ -19,7 +19,7 @@ BYTES_OF_CONNECTION = 20 * 1024
 """Memory of one connection, mostly for its TLS session."""
 
 WORTH_IT = 16 * 1024 * 1024
-"""In bytes, the least that a trim must free, because it takes some milliseconds in which no review is answered."""
+"""In bytes. A trim must free at least this much, because reviews wait some milliseconds for it."""
 
 LOOKS_BETWEEN = 50
 """Checks in ten seconds. Trimming this often takes a millisecond and frees the memory that a few connections at a time

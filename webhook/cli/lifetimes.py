@@ -31,7 +31,7 @@ def parse_duration(text: str, flag: str) -> timedelta:
 
 
 def parse_lifetimes(authority: str, leaf: str, settling: str) -> Lifetimes:
-    """Return what ``--ca-lifetime``, ``--tls-lifetime`` and ``--ca-settle`` say; UsageError if it cannot work."""
+    """Return the three lifetimes of the flags. Raises UsageError if they do not fit together."""
     found = Lifetimes(
         parse_duration(authority, "--ca-lifetime"),
         parse_duration(leaf, "--tls-lifetime"),

@@ -1,6 +1,6 @@
-"""What should be true, and why: values and pure functions.
+"""Make all decisions, as values and pure functions.
 
-No I/O, no clock, no logging, no randomness; neither kubernetes nor fastapi. Both roles and every command of the command
-line decide with this package, so that ``plan`` and ``explain`` tell exactly what the running system would do. The
-import contract in pyproject.toml enforces it.
+This package has no I/O, clock, logging or randomness, and imports neither kubernetes nor fastapi. Both roles and every
+command decide with it, so that ``plan`` and ``explain`` show exactly the decisions of the running system. The import
+contract in pyproject.toml enforces it.
 """

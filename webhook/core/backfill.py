@@ -1,10 +1,10 @@
-"""Which references the ServiceAccounts of one namespace lack, and which of them cannot wait for the copy they name.
+"""Check the references of one namespace's ServiceAccounts: missing ones, and those that cannot wait for their copy.
 
-A ServiceAccount can enforce its references: then the API server refuses each of its Pods that references a pull secret
-which the ServiceAccount itself does not. It checks after the webhooks, so also what the webhook has added, and the
-webhook cannot know: it sees the Pod alone. What can be done is done here: such a ServiceAccount gets at once each
-reference that its Pods may get at admission, whether there is a copy yet or not. A reference to a Secret that is not
-there harms nobody; the lack of one keeps Pods from being created.
+A ServiceAccount can enforce its references. Then the API server rejects each of its Pods that references a pull secret
+that the ServiceAccount itself lacks. It checks after the webhooks, so it also checks references that the webhook added,
+and the webhook sees only the Pod. Therefore such a ServiceAccount immediately gets each reference that its Pods may get
+at admission, even before the copy exists. A reference to a missing Secret is harmless; a missing reference keeps Pods
+from being created.
 
 Source: k8s.io/kubernetes, plugin/pkg/admission/serviceaccount/admission.go (limitSecretReferences).
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from webhook.core.state import NamespaceState, ServiceAccount
 
 MOST_REFERENCES = 5_000
-"""References in one ServiceAccount beyond which nothing is added to it.
+"""The most references in one ServiceAccount that the controller adds to.
 
 Each addition makes the API server decode, check and store the whole list. At this length it takes a few milliseconds,
 and the guard's policies evaluate within their cost limit.
@@ -37,11 +37,11 @@ and the guard's policies evaluate within their cost limit.
 ENFORCE_ANNOTATION = "kubernetes.io/enforce-mountable-secrets"
 
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
-"""What Go's strconv.ParseBool takes for true."""
+"""Texts that Go's strconv.ParseBool parses as true."""
 
 
 def enforces_references(annotations: Mapping[str, str]) -> bool:
-    """Return whether a ServiceAccount with these annotations allows its Pods only the references that it has itself."""
+    """Return whether a ServiceAccount with these annotations allows its Pods only its own references."""
     return annotations.get(ENFORCE_ANNOTATION) in _TRUE
 
 
@@ -53,7 +53,7 @@ def too_many(references: References) -> bool:
 def additions_after_copies(
     state: NamespaceState, configuration: Configuration, usable: Collection[str]
 ) -> Iterator[AddReferences]:
-    """Yield the references to add once the copies are written; of the ``usable`` names there is a copy then."""
+    """Yield the references to add after the copies are written; ``usable`` names have a copy then."""
     for account in state.service_accounts:
         if not account.enforces:
             yield from _add(account, _missing(account, configuration, state.namespace), usable)
@@ -62,9 +62,9 @@ def additions_after_copies(
 def required_additions(
     state: NamespaceState, injected: Configuration, usable: Collection[str]
 ) -> Iterator[AddReferences]:
-    """Yield the references to add before anything else, because Pods are refused without them.
+    """Yield the references to add before anything else, because Pods are rejected without them.
 
-    ``injected`` is what the webhook decides by; references that no Pod gets at admission wait for their copy here too.
+    ``injected`` is the configuration of the webhook. References that Pods do not get at admission wait for their copy.
     """
     for account in state.service_accounts:
         if account.enforces:
@@ -73,9 +73,9 @@ def required_additions(
 
 
 def withheld_references(state: NamespaceState, injected: Configuration) -> Iterator[Finding]:
-    """Yield the references that are not added: the list is too long, or Pods need one that their account may not get.
+    """Yield the references that are not added, because the list is too long or the account opts out.
 
-    The latter is a ServiceAccount that enforces its references and is disabled.
+    In the second case the ServiceAccount enforces its references and is disabled, but its Pods need them.
     """
     for account in state.service_accounts:
         if account.references is not None and too_many(account.references):
@@ -91,8 +91,8 @@ def withheld_references(state: NamespaceState, injected: Configuration) -> Itera
 def needs_look(account: ServiceAccount, namespace: Namespace, configuration: Configuration) -> bool:
     """Return whether a ServiceAccount, as it is now, can change the plan of its namespace.
 
-    It cannot if it lacks nothing, references nothing of ours that is not wanted here, and there is neither ownership of
-    its list to hand back nor anything to report. So most changes of one ServiceAccount cost no plan of the others.
+    It cannot if it has all due references, no undue reference of ours, no list ownership to hand back, and nothing to
+    report. So most changes of one ServiceAccount do not need a plan of the others.
     """
     if account.references is None or account.terminating or account.enforces or too_many(account.references):
         return True
@@ -103,7 +103,7 @@ def needs_look(account: ServiceAccount, namespace: Namespace, configuration: Con
 
 
 def hand_back_need(account: ServiceAccount, due: Collection[str]) -> HandBackNeed | None:
-    """Return what of the ownership of a list has to be handed back; ``due`` are the names that may be ours."""
+    """Return the list ownership to hand back; ``due`` are the names that may be ours."""
     if account.ownership is SETTLED or account.references is None or account.terminating:
         return None
     ours = sum(name in due for name in account.references.names)
@@ -111,7 +111,7 @@ def hand_back_need(account: ServiceAccount, due: Collection[str]) -> HandBackNee
 
 
 def subject_of(account: ServiceAccount, namespace: Namespace) -> Subject:
-    """Return a ServiceAccount of a namespace as decisions read it; a list that cannot be read counts as absent."""
+    """Return a ServiceAccount of a namespace as decisions read it; an unreadable list counts as absent."""
     references = References() if account.references is None else account.references
     return Subject("ServiceAccount", account.name, namespace.name, account.labels, {}, references)
 
@@ -123,14 +123,14 @@ def _add(account: ServiceAccount, missing: tuple[str, ...], allowed: Collection[
 
 
 def _missing(account: ServiceAccount, configuration: Configuration, namespace: Namespace) -> tuple[str, ...]:
-    """Return the names that a ServiceAccount should reference and does not; none when its list cannot be changed."""
+    """Return the due names that a ServiceAccount does not reference; none if its list cannot be changed."""
     if account.references is None or too_many(account.references):
         return ()
     return _lacking(account, configuration, namespace)
 
 
 def _lacking(account: ServiceAccount, configuration: Configuration, namespace: Namespace) -> tuple[str, ...]:
-    """Return the names that a ServiceAccount should reference and does not, however long its list is."""
+    """Return the due names that a ServiceAccount does not reference, for a list of any length."""
     if account.references is None or account.terminating:
         return ()
     return decide(subject_of(account, namespace), configuration, namespace).added

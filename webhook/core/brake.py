@@ -1,6 +1,6 @@
-"""Decide whether a change of the configuration removes so many copies that a person has to confirm it.
+"""Decide whether a configuration change removes so many copies that a person has to confirm it.
 
-One edit can take every copy away: a typing error in ``optIn.label`` is enough. So a change that removes more than
+One edit can remove every copy: a typing error in ``optIn.label`` is enough. So a change that removes more than
 :func:`most_removals` is held: the copies and references that only this change would remove stay. Removals with another
 cause pass: a retired pull secret, the label of a namespace, an uninstallation.
 """
@@ -26,19 +26,19 @@ CONFIRM_ANNOTATION = "pullsecrets.webhook/confirm-removals"
 """On the state Secret: the digest of the configuration whose removals a person confirms."""
 
 ALWAYS_ALLOWED = 20
-"""Copies; so a small cluster is not asked at each change."""
+"""In copies, so that a small cluster does not need a confirmation for each change."""
 
 LARGEST_SHARE = 0.3
-"""Of all copies."""
+"""The share of all copies."""
 
 WINDOW = timedelta(hours=1)
-"""Removals of several changes within this time are counted together."""
+"""Removals by several changes within this time are counted together."""
 
 _DIGEST_LETTERS = 12
 
 
 class PastRemoval(msgspec.Struct, frozen=True):
-    """A change that was let through: when, and how many copies it removed."""
+    """A change that was let through: its time and the number of copies it removed."""
 
     time: datetime
     copies: int
@@ -46,19 +46,19 @@ class PastRemoval(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Removals:
-    """How many copies a change would remove, and how many there are."""
+    """The number of copies that a change would remove, and the number of all copies."""
 
     copies: int
     total: int
 
     def exceeds(self, past: Sequence[PastRemoval]) -> bool:
-        """Whether a person has to confirm it, given what other changes have removed a short time ago."""
+        """Return whether a person has to confirm it, including recent removals by other changes."""
         before = sum(each.copies for each in past)
         return self.copies > 0 and self.copies + before > most_removals(self.total + before)
 
 
 def most_removals(copies: int) -> int:
-    """Return how many of so many copies may go without a confirmation."""
+    """Return how many of ``copies`` may be removed without a confirmation."""
     return max(ALWAYS_ALLOWED, int(copies * LARGEST_SHARE))
 
 
@@ -68,10 +68,11 @@ def recent(past: Sequence[PastRemoval], now: datetime) -> tuple[PastRemoval, ...
 
 
 def taken_away(accepted: Configuration | None, proposed: Configuration, namespace: Namespace) -> frozenset[str]:
-    """Return the pull secrets that a namespace loses by a change of the configuration alone.
+    """Return the pull secrets that a namespace loses only because of a configuration change.
 
-    A name that the accepted configuration does not select here either is lost for another reason: the namespace has
-    opted out. If no accepted configuration is known, each name that the proposed one does not select may be lost by it.
+    If the accepted configuration does not select a name here either, it is lost for another reason: the namespace has
+    opted out. If the accepted configuration is unknown, each name that the proposed one does not select may be lost by
+    it.
     """
     selected = {entry.name for entry in selected_pull_secrets(proposed, namespace)}
     names = {entry.name for entry in proposed.pull_secrets} - selected
@@ -81,12 +82,12 @@ def taken_away(accepted: Configuration | None, proposed: Configuration, namespac
 
 
 def encode_configuration(configuration: Configuration) -> bytes:
-    """Return a configuration as JSON, the same for equal ones."""
+    """Return a configuration as JSON; equal configurations give equal bytes."""
     return msgspec.json.encode(configuration, order="deterministic")
 
 
 def digest(configuration: Configuration) -> str:
-    """Return a short name for a configuration, by which a person confirms this one and no other."""
+    """Return a short digest of a configuration, so that a person confirms exactly this one."""
     return hashlib.sha256(encode_configuration(configuration)).hexdigest()[:_DIGEST_LETTERS]
 
 

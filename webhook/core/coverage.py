@@ -1,4 +1,4 @@
-"""Which images a credential is for: the registries of a pull secret against image references, as the kubelet does."""
+"""Match the registries of a pull secret against image references, as the kubelet does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Document(msgspec.Struct):
 
 
 def registries_in(payload: bytes) -> frozenset[str]:
-    """Return the registries that a ``.dockerconfigjson`` has credentials for; none when it cannot be read."""
+    """Return the registries in a ``.dockerconfigjson``; none when it is unreadable."""
     try:
         keys = msgspec.json.decode(payload, type=_Document).auths
     except msgspec.MsgspecError:
@@ -31,7 +31,7 @@ def registries_in(payload: bytes) -> frozenset[str]:
 
 
 def registries_of(data: Mapping[str, str]) -> frozenset[str]:
-    """Return the registries that a Secret with this ``data`` has credentials for, of either type that nodes know."""
+    """Return the registries in the ``data`` of a Secret of either type that nodes support."""
     whole, legacy = (decode_base64(data.get(key, "")) or b"" for key in (COPY_KEY, LEGACY_KEY))
     return registries_in(whole) if whole else registries_in(b'{"auths":%s}' % legacy)
 
@@ -44,13 +44,13 @@ def _registry(key: str) -> str | None:
 
 
 def uncovered(images: Collection[str], registries: Collection[str]) -> tuple[str, ...]:
-    """Return the images for which the kubelet has no credential, given the keys of Secrets."""
+    """Return the images for which the kubelet has no credential in the given keys."""
     keys = [read_key(registry) for registry in registries]
     return tuple(image for image in dict.fromkeys(images) if not any(key.covers(image) for key in keys))
 
 
 def registries_for(configuration: Configuration, sources: Sources) -> dict[str, frozenset[str]]:
-    """Return for which registries each pull secret has credentials, where its sources are all known and valid."""
+    """Return the registries of each pull secret whose sources are all known and valid."""
     known = {entry.name: [sources.credentials(name) for name in entry.sources] for entry in configuration.pull_secrets}
     return {
         name: frozenset(key for keys in found if keys for key in keys)

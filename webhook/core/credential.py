@@ -1,17 +1,17 @@
 """Read one entry of a pull secret: the user name and the password to sign in to a registry.
 
-Readers of an entry, and what they take of it:
+These readers use an entry as follows:
 
-- the kubelet (k8s.io/kubernetes v1.37, pkg/credentialprovider/config.go) takes ``auth``, else ``username`` and
-  ``password``, and nothing else; one entry that does not decode makes it refuse the whole Secret;
-- containerd gets user name and password from the kubelet, refuses an empty user name, and sends nothing without a
+- the kubelet (k8s.io/kubernetes v1.37, pkg/credentialprovider/config.go) reads only ``auth``, or else ``username`` and
+  ``password``; one undecodable entry makes it reject the whole Secret;
+- containerd gets user name and password from the kubelet, rejects an empty user name, and sends nothing without a
   password;
 - Knative (go-containerregistry, pkg/authn) reads the same fields, and prefers ``identitytoken`` and
-  ``registrytoken`` where they are given as well; one entry that does not decode fails every Revision.
+  ``registrytoken`` if they are given; one undecodable entry fails every Revision.
 
-An entry that none of them can use is left out of the copies: a token alone (the kubelet ignores it), an empty user
-name or password, bytes that are not UTF-8 (the kubelet cannot hand them to the runtime), a control character in the
-user name and NUL (RFC 7617 forbids them).
+Entries that none of them can use are left out of the copies: entries with only a token, which the kubelet ignores, and
+entries with an empty user name or password. So are entries with bytes that are not UTF-8, because the kubelet cannot
+pass them to the runtime. RFC 7617 forbids control characters in the user name, and NUL.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _WITH_TAG = re.compile(r"(?=.{1,255}\Z)(?P<name>[\w-]+(?:\.[\w-]+)+(?::\d+)?(?:/
 _TOKEN = re.compile(
     r"eyJ[\w-]+\.[\w-]+\.[\w-]+|(?:gh[pousr]_|github_pat_|glpat-|gldt-|dckr_pat_|dckr_oat_)[\w.-]+", re.ASCII
 )
-"""Formats that are known to have no line break: a JWT, and the tokens of GitHub, GitLab and Docker Hub."""
+"""Token formats that never contain a line break: a JWT, and the tokens of GitHub, GitLab and Docker Hub."""
 
 
 class SourceReason(StrEnum):
-    """The stable ids of why a source is refused; Events, metrics and ``check`` use them."""
+    """The stable ids for rejected sources; Events, metrics and ``check`` use them."""
 
     ABSENT = "source-absent"
     TERMINATING = "source-terminating"
@@ -57,7 +57,7 @@ class SourceReason(StrEnum):
 
 
 class Unusable(Exception):
-    """An entry that no reader can use: the reason id, and the end of a sentence that begins with the entry's name."""
+    """An entry that readers cannot use: the reason id, and the end of a sentence that begins with the entry's name."""
 
     def __init__(self, reason: SourceReason, why: str) -> None:
         self.reason = reason
@@ -67,7 +67,7 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credential:
-    """A user name and a password; neither is ever shown. The tokens are for Knative, which prefers them."""
+    """A user name and a password; the repr hides both. The tokens are for Knative, which prefers them."""
 
     username: str
     password: str
@@ -79,7 +79,7 @@ class Credential:
 
     @property
     def auth(self) -> str:
-        """The ``auth`` field: padded base64 of ``username:password``."""
+        """Return the ``auth`` field: padded base64 of ``username:password``."""
         return b64encode(f"{self.username}:{self.password}".encode()).decode("ascii")
 
     def fields(self) -> dict[str, str]:
@@ -93,7 +93,7 @@ class Credential:
 
 
 class ReadEntry(NamedTuple):
-    """A credential, and the warnings about it, each of them the end of a sentence."""
+    """A credential and its warnings; each warning is the end of a sentence."""
 
     credential: Credential
     warnings: tuple[str, ...] = ()
@@ -101,9 +101,9 @@ class ReadEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EntryNote:
-    """Something about one entry of a source: it is left out of the copies for a reason, or copied with a warning.
+    """A remark about one entry of a source: it is left out of the copies for a reason, or copied with a warning.
 
-    ``entry`` is how messages name it. ``key`` is never shown, because it may hide a credential.
+    ``entry`` is its name in messages. ``key`` is never shown, because it may contain a credential.
     """
 
     entry: str
@@ -116,7 +116,10 @@ class EntryNote:
 
 
 def shown(key: str, position: int) -> str:
-    """Return how a message names a registry key: by itself, unless it may hide a credential (``user:pass@host``)."""
+    """Return the name of a registry key in messages; keys that may hide a credential are not shown.
+
+    An example of such a key is ``user:pass@host``.
+    """
     if _SHOWABLE.fullmatch(key):
         return f'registry "{key}"'
     tagged = _WITH_TAG.fullmatch(key)
@@ -124,7 +127,7 @@ def shown(key: str, position: int) -> str:
 
 
 def read_entry(entry: object) -> ReadEntry:
-    """Return the credential that an entry of ``auths`` holds; Unusable when no reader could use it."""
+    """Return the credential in an entry of ``auths``. Raises Unusable when readers cannot use it."""
     if entry is None:
         entry = JsonObject([])
     if not isinstance(entry, JsonObject):
@@ -136,11 +139,11 @@ def read_entry(entry: object) -> ReadEntry:
     if not username or not password:
         raise Unusable(SourceReason.CREDENTIAL_UNUSABLE, _missing(username, password, identity_token, registry_token))
     if any(unicodedata.category(character) == "Cc" for character in username):
-        raise Unusable(SourceReason.CREDENTIAL_UNUSABLE, "has a control character in its user name: take it out")
+        raise Unusable(SourceReason.CREDENTIAL_UNUSABLE, "has a control character in its user name: remove it")
     if "\0" in password:
-        raise Unusable(SourceReason.CREDENTIAL_UNUSABLE, "has a NUL character in its password: take it out")
+        raise Unusable(SourceReason.CREDENTIAL_UNUSABLE, "has a NUL character in its password: remove it")
     if password.endswith(("\n", "\r")) and _TOKEN.fullmatch(password.rstrip("\r\n")):
-        message = "has a line break at the end of its token, which has none: create the Secret without it, by printf"
+        message = "has a line break at the end of its token: create the Secret again without it, with printf"
         raise Unusable(SourceReason.CREDENTIAL_UNUSABLE, message)
     credential = Credential(username, password, identity_token, registry_token)
     return ReadEntry(credential, tuple(_warnings(entry, credential)))
@@ -156,7 +159,7 @@ def _text(entry: JsonObject, name: str) -> str:
 
 
 def _token(entry: JsonObject, name: str) -> str:
-    """Return a field that the kubelet does not read, so that a wrong type in it is no reason to leave the entry out."""
+    """Return a field that the kubelet does not read, so that a wrong type in it does not exclude the entry."""
     return next((value for value in reversed([*entry.named(name)]) if isinstance(value, str)), "")
 
 
@@ -166,7 +169,7 @@ def _decode_auth(auth: str) -> tuple[str, str]:
         raise Unusable(SourceReason.ENTRY_INVALID, _why_no_base64(auth))
     text = _utf8(decoded)
     if text is None:
-        message = 'has an "auth" that is not base64 of user:password in UTF-8: no node can send other bytes'
+        message = 'has an "auth" that is not base64 of user:password in UTF-8: nodes cannot send other bytes'
         raise Unusable(SourceReason.ENTRY_INVALID, message)
     if ":" not in text:
         raise Unusable(SourceReason.ENTRY_INVALID, _why_no_pair(text))
@@ -186,11 +189,11 @@ def _why_no_pair(text: str) -> str:
     again = decode_base64(_padded(text))
     if again is not None and b":" in again:
         return 'has an "auth" that is not base64 of user:password, but encoded twice: encode it once'
-    return 'has an "auth" that is not base64 of user:password: there is no colon in it'
+    return 'has an "auth" that is not base64 of user:password: it has no colon'
 
 
 def _padded(auth: str) -> str:
-    """Return ``auth`` as Go's decoder would take it: line breaks ignored, padding optional."""
+    """Return ``auth`` as Go's decoder accepts it: line breaks ignored, padding optional."""
     text = auth.replace("\r", "").replace("\n", "")
     return text if "=" in text else text + "=" * (-len(text) % 4)
 
@@ -205,7 +208,7 @@ def _missing(username: str, password: str, identity_token: str, registry_token: 
         return "relies on a registrytoken, which the kubelet ignores: write a user name and a password"
     if username or password:
         return f"has an empty {'password' if username else 'user name'}"
-    return "holds no user name and no password: a credential helper's entry is empty, write the credential itself"
+    return "has no user name and no password, like the entry of a credential helper: write the credential itself"
 
 
 def _warnings(entry: JsonObject, credential: Credential) -> list[str]:
@@ -218,14 +221,14 @@ def _warnings(entry: JsonObject, credential: Credential) -> list[str]:
             "has a line break at the end of its password: it is copied, but likely a mistake (echo without -n)"
         )
     if ":" in credential.username:
-        found.append("has a colon in its user name: HTTP allows none there, so the registry will see another user")
+        found.append("has a colon in its user name: HTTP does not allow it, so the registry will see another user")
     if DAMAGED in credential.username + credential.password:
         found.append("has text that is not UTF-8: every reader gets replacement characters in its place")
     return found
 
 
 def decode_base64(text: str) -> bytes | None:
-    """Return the bytes of strict, padded base64; None, and no exception that might quote it, where it is not that."""
+    """Return the bytes of strict, padded base64, or None, because an exception might quote the text."""
     try:
         return b64decode(text, validate=True)
     except (binascii.Error, ValueError):

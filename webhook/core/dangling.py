@@ -1,7 +1,7 @@
-"""Find the references to copies that are not there, in namespaces that have lost their place.
+"""Find references to missing copies in namespaces that are no longer selected.
 
-Where a Secret of the name exists, a reference may be to that Secret. Where none exists, the reference is to nothing,
-and it goes if the namespace was selected before. A namespace that was never selected keeps what a person has set there.
+If a Secret with the name exists, a reference may be to that Secret. If none exists, the reference is removed if the
+namespace was selected before. A namespace that was never selected keeps the references that a person has set.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def without_copy(state: NamespaceState, configuration: Configuration, lost: Collection[str]) -> tuple[str, ...]:
-    """Return those of the ``lost`` names that are not due in a namespace and have no Secret there."""
+    """Return the ``lost`` names that are not due in a namespace and have no Secret there."""
     if not lost:
         return ()
     wanted = {entry.name for entry in selected_pull_secrets(configuration, state.namespace)}
@@ -29,10 +29,10 @@ def without_copy(state: NamespaceState, configuration: Configuration, lost: Coll
 
 
 def marked(state: NamespaceState, configuration: Configuration) -> frozenset[str]:
-    """Return the names in lists that only we have written: evidence that the namespace was selected.
+    """Return the names in lists that only we have written, which proves that the namespace was selected.
 
-    While a ServiceAccount that nobody else wrote has a reference of ours, it has an entry of our field manager. The
-    entry goes when a person writes the list. See :mod:`webhook.core.managedfields`.
+    A ServiceAccount that only we wrote has an entry of our field manager while it has a reference of ours. The entry
+    disappears when a person writes the list. See :mod:`webhook.core.managedfields`.
     """
     names = frozenset(configuration.secret_names)
     return frozenset(
@@ -45,7 +45,7 @@ def marked(state: NamespaceState, configuration: Configuration) -> frozenset[str
 
 
 def left_over(state: NamespaceState, lost: Collection[str]) -> frozenset[str]:
-    """Return those of the ``lost`` names that a ServiceAccount references, without those of foreign Secrets."""
+    """Return the ``lost`` names that a ServiceAccount references, except names of foreign Secrets."""
     foreign = {copy.name for copy in state.copies.values() if state.ownership(copy) is not Ownership.OURS}
     return frozenset(
         name for account in state.service_accounts for name in _names(account) if name in lost and name not in foreign

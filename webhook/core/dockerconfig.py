@@ -1,13 +1,13 @@
-"""Read the registry credentials of a pull secret from its sources, merge them, and write them in one canonical form.
+"""Read registry credentials of a pull secret from its sources, merge them, and write one canonical form.
 
-For every image, a copy offers the kubelet and Knative what its sources offer; docs/credentials.md lists the exceptions,
-and ``tests/oracle`` compares both with the readers' own code. Entries that no reader can use are left out and reported.
-They never refuse the others, as a single one does where a reader meets the source itself.
+For every image, a copy offers the kubelet and Knative the credentials of its sources. docs/credentials.md lists the
+exceptions, and ``tests/oracle`` compares both with the readers' own code. Unusable entries are left out and reported.
+They do not affect the others, while a reader of the source itself may reject everything because of one entry.
 
-A copy is written as ``kubectl create secret docker-registry`` writes it, without the obsolete ``email``: for each
-registry ``auth``, ``password`` and ``username``, keys sorted, no spaces. Equal credentials give equal bytes, because
-the kubelet tells pulls apart by a hash of the credential, and each registry has one key, because go-containerregistry
-takes the first of several spellings from a map in random order.
+A copy is written as ``kubectl create secret docker-registry`` writes it, without the obsolete ``email``. Each registry
+has ``auth``, ``password`` and ``username``; keys are sorted, without spaces. Equal credentials give equal bytes,
+because the kubelet distinguishes pulls by a hash of the credential. Each registry has one key, because
+go-containerregistry takes the first of several spellings from a map in random order.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ LEGACY_TYPE = "kubernetes.io/dockercfg"
 LEGACY_KEY = ".dockercfg"
 
 LARGEST_COPY = 1024 * 1024
-"""Bytes; the API server's limit for the data of one Secret."""
+"""In bytes: the API server's limit for the data of one Secret."""
 
 MOST_NOTES = 20
-"""Of one source are kept; the others are counted. A source of 1 MiB has room for 100,000 entries."""
+"""Notes that are kept for one source; the others are counted. A source of 1 MiB has room for 100,000 entries."""
 
 SHOWN_NOTES = 3
-"""Are spelled out in a message."""
+"""Notes that a message quotes."""
 
 _KEYS = {COPY_TYPE: COPY_KEY, LEGACY_TYPE: LEGACY_KEY}
 
 
 @dataclass(frozen=True, slots=True)
 class Clash:
-    """One registry named more than once: ``winner`` is the source, or the spelling in it, that was taken."""
+    """A registry that is named more than once: ``winner`` is the source, or the spelling in it, that is used."""
 
     registry: str
     winner: str
@@ -53,7 +53,7 @@ class Clash:
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What was noticed about entries of a source: the first of the notes, and the number of all."""
+    """Remarks about entries of a source: the first notes, and the number of all."""
 
     first: tuple[EntryNote, ...] = ()
     number: int = 0
@@ -69,10 +69,10 @@ class Notes:
 
 
 class Credentials(Mapping[str, Credential]):
-    """Credentials by registry key, each in its one spelling; immutable, and shown by its keys only.
+    """Credentials by registry key in its canonical spelling; immutable, and the repr shows only the keys.
 
     ``clashes`` are the registries that one source spells in several ways with different credentials. ``left_out`` are
-    the entries that no reader can use, ``warnings`` are about entries that are copied.
+    the unusable entries, ``warnings`` are about entries that are copied.
     """
 
     __slots__ = ("_entries", "clashes", "left_out", "warnings")
@@ -100,7 +100,7 @@ class Credentials(Mapping[str, Credential]):
 
     @property
     def remark(self) -> str:
-        """What a person must know of the entries, as text; empty where all of them are copied as they are."""
+        """Return the remarks for people as text; empty if all entries are copied unchanged."""
         left_out = f"not copied: {self.left_out}" if self.left_out else ""
         return "; ".join(filter(None, (left_out, str(self.warnings))))
 
@@ -110,16 +110,16 @@ class Credentials(Mapping[str, Credential]):
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The credentials of all sources of one pull secret, and every registry that was named more than once."""
+    """The credentials of all sources of one pull secret, and the registries that were named more than once."""
 
     credentials: Credentials
     clashes: tuple[Clash, ...]
 
 
 def parse_source(name: str, secret_type: str, data: Mapping[str, str], labels: Mapping[str, str]) -> Credentials:
-    """Return the credentials of the source Secret ``name``; SourceInvalid when there are none that can be copied.
+    """Return the credentials of the source Secret ``name``. Raises SourceInvalid when none can be copied.
 
-    ``data`` holds base64 text, as the API's JSON does. A ``kubernetes.io/dockercfg`` Secret is read too.
+    ``data`` contains base64 text, as in the API's JSON. A ``kubernetes.io/dockercfg`` Secret is read too.
     """
     where = f'source Secret "{name}"'
     if is_a_copy(labels):
@@ -168,9 +168,9 @@ def _hint(content: bytes) -> str:
 
 
 def read_document(document: JsonObject, *, legacy: bool, where: str) -> Credentials:
-    """Return the credentials of a ``.dockerconfigjson``, or of a ``.dockercfg``; perhaps all entries are left out.
+    """Return the credentials of a ``.dockerconfigjson`` or a ``.dockercfg``; all entries may be left out.
 
-    ``where`` begins the message of SourceInvalid, raised where the document as a whole is not what it should be.
+    ``where`` is the beginning of the message of SourceInvalid, which is raised when the whole document is invalid.
     """
     auths = _legacy_auths(document, where) if legacy else _auths(document, where)
     return _Reading(auths, _helped(document)).credentials()
@@ -179,7 +179,7 @@ def read_document(document: JsonObject, *, legacy: bool, where: str) -> Credenti
 def _legacy_auths(document: JsonObject, where: str) -> list[tuple[str, object]]:
     if any(isinstance(value, JsonObject) for value in document.named("auths")):
         _refuse_auths(
-            f"{where} holds a config.json, which has the registries under auths: create it with the type {COPY_TYPE}"
+            f"{where} contains a config.json, which has the registries under auths: create it with the type {COPY_TYPE}"
         )
     if not document.pairs:
         _refuse_auths(f"{where}: its content must be a JSON object with at least one registry")
@@ -192,7 +192,7 @@ def _auths(document: JsonObject, where: str) -> list[tuple[str, object]]:
     for value in document.named("auths"):
         found = True
         if value is None:
-            auths = []  # Go forgets what it has read
+            auths = []  # Go drops the earlier values
         elif isinstance(value, JsonObject):
             auths += value.pairs
         else:
@@ -204,7 +204,7 @@ def _auths(document: JsonObject, where: str) -> list[tuple[str, object]]:
 
 def _why_no_auths(document: JsonObject, *, found: bool) -> str:
     if any(document.named("credhelpers")) or any(document.named("credsstore")):
-        return "names credential helpers, which no node can call: write the credentials under auths"
+        return "names credential helpers, which nodes cannot call: write the credentials under auths"
     if not found and any(isinstance(value, JsonObject) for _, value in document.pairs):
         return f"has no auths: where its registries are at the top, create it with the type {LEGACY_TYPE}"
     return "has no registry: its auths must be a JSON object with at least one"
@@ -220,7 +220,7 @@ def _refuse_auths(message: str) -> NoReturn:
 
 
 class _Reading:
-    """Reads the entries of one source, and gathers what is noticed on the way."""
+    """Reads the entries of one source, and collects remarks."""
 
     def __init__(self, auths: Sequence[tuple[str, object]], helped: Sequence[str]) -> None:
         self._auths = dict(auths)  # the last of equal keys counts, as in Go
@@ -231,7 +231,7 @@ class _Reading:
         self._warnings: list[EntryNote] = []
 
     def credentials(self) -> Credentials:
-        """Return what can be copied."""
+        """Return the credentials that can be copied."""
         spellings: dict[RegistryKey, dict[str, Credential]] = {}
         for key, entry in self._auths.items():
             try:
@@ -245,7 +245,7 @@ class _Reading:
                 self._warn(key, *read.warnings, *self._about(key, registry))
         for key in self._helped:
             self._leave_out(
-                key, SourceReason.CREDENTIAL_UNUSABLE, "has only a credential helper, which no node can call"
+                key, SourceReason.CREDENTIAL_UNUSABLE, "has only a credential helper, which nodes cannot call"
             )
         taken, clashes = _choose(spellings)
         hub, domain = taken.get(DOCKER_HUB_KEY), taken.get(HUB_DOMAIN)
@@ -255,11 +255,11 @@ class _Reading:
 
     def _about(self, key: str, registry: RegistryKey) -> Iterator[str]:
         if self._times[key] > 1:
-            yield "is there more than once: the last one is copied, as the kubelet reads it"
+            yield "occurs more than once: the last one is copied, as the kubelet reads it"
         if registry.host != registry.host.lower():
-            yield "has upper case in its host: the kubelet uses it for images that are written in the same way alone"
+            yield "has upper case in its host: the kubelet uses it only for images with the same spelling"
         if registry.path in ("/v1", "/v2"):
-            yield "has an API version without a slash at its end: the kubelet takes that for a path"
+            yield "has an API version without a slash at its end: the kubelet reads it as a path"
         if registry.is_for_knative_alone:
             yield f"is never used by the kubelet: write {HUB_DOMAIN}{registry.path}"
 
@@ -274,11 +274,11 @@ class _Reading:
 
 
 def _choose(spellings: Mapping[RegistryKey, Mapping[str, Credential]]) -> tuple[dict[str, Credential], list[Clash]]:
-    """Return one credential for each registry, and where spellings of one registry have different ones."""
+    """Return one credential for each registry, and the registries whose spellings have different ones."""
     taken, clashes = {}, []
     for registry in sorted(spellings, key=str):
         read = spellings[registry]
-        # The canonical spelling is the one that needs no guess; among others any fixed order will do.
+        # The canonical spelling needs no guess; among the others any fixed order is fine.
         winner, *others = sorted(read, key=lambda key: (key != str(registry), key))
         taken[str(registry)] = read[winner]
         losers = [key for key in others if read[key] != read[winner]]
@@ -314,21 +314,23 @@ def _within(source: str, clash: Clash) -> Clash:
 
 
 def render(credentials: Mapping[str, Credential]) -> bytes:
-    """Return the canonical ``.dockerconfigjson`` of a copy; SourceInvalid over 1 MiB."""
+    """Return the canonical ``.dockerconfigjson`` of a copy. Raises SourceInvalid over 1 MiB."""
     auths = {registry: credential.fields() for registry, credential in _for_every_reader(credentials).items()}
     payload = json.dumps({"auths": auths}, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     if len(payload) > LARGEST_COPY:
-        message = f"the merged sources have {len(payload)} bytes and a Secret holds {LARGEST_COPY}: remove registries"
+        message = (
+            f"the merged sources have {len(payload)} bytes, and a Secret can have {LARGEST_COPY}: remove registries"
+        )
         raise SourceInvalid(SourceReason.COPY_TOO_LARGE, message)
     return payload
 
 
 def _for_every_reader(credentials: Mapping[str, Credential]) -> Mapping[str, Credential]:
-    """Return the credentials with that of Docker Hub under the name that Knative needs, and once where that is enough.
+    """Return the credentials, with those of Docker Hub also under the name that Knative needs.
 
-    The kubelet offers the credential of ``https://index.docker.io/v1/`` only where no other key covers the image, so
-    ``docker.io`` stays where another key covers some images of Docker Hub, or has another credential. And where another
-    key gives Knative a credential for some of them, that one stays the only one.
+    The kubelet offers the credential of ``https://index.docker.io/v1/`` only if no other key covers the image. So
+    ``docker.io`` stays if another key covers some images of Docker Hub or has another credential. If another key gives
+    Knative a credential for some of them, that key stays the only one.
     """
     domain = credentials.get(HUB_DOMAIN)
     if domain is None:

@@ -1,7 +1,7 @@
-"""Which images of running Pods could be pulled on a node that has never pulled them.
+"""Decide which images of running Pods could be pulled on a node that has never pulled them.
 
-An image is covered when one of the Pod's references has a credential for its registry. Whether an image needs one
-cannot be told from here: but where a pull secret of the configuration has one for its registry, it most likely does.
+An image is covered when one of the Pod's references has a credential for its registry. The need for a credential is
+unknown here. But if a configured pull secret has a credential for the registry, the image most likely needs it.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 class Exposure(StrEnum):
-    """What would become of an image on a fresh node."""
+    """The expected result of a pull on a fresh node."""
 
     COVERED = "covered"
     EXPOSED = "exposed"
-    """No reference covers it, although there is a credential for its registry: it would fail."""
+    """No reference covers the image, although a credential for its registry exists: the pull would fail."""
     UNKNOWN = "unknown"
-    """No credential for its registry is known: it is public, or fails; or a Secret may not be read."""
+    """No credential for the registry is known: the image is public, or fails. Or a Secret is unreadable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What made a Pod, or the Pod itself; the images and references of its Pods."""
+    """The owner of a Pod, or the Pod itself, with the images and references of its Pods."""
 
     namespace: str
     title: str
@@ -52,11 +52,11 @@ def exposures(
     credentials: Mapping[str, Collection[str] | None],
     configured: Mapping[str, Collection[str]],
 ) -> Iterator[ImageExposure]:
-    """Yield how each image of a workload stands.
+    """Yield the exposure of each image of a workload.
 
-    ``credentials`` holds for each reference the registries of the Secret that it names in the namespace: empty where
-    there is no such Secret, None where it may not be read. ``configured`` holds those of each pull secret of the
-    configuration.
+    ``credentials`` has for each reference the registries of the Secret that it names in the namespace. The value is
+    empty without such a Secret, and None if it is unreadable. ``configured`` has the registries of each configured pull
+    secret.
     """
     for image in workload.images:
         exposure, why = _judge(image, workload.references, credentials, configured)
@@ -74,10 +74,10 @@ def _judge(
         return Exposure.COVERED, f"by {covering[0]}"
     unread = [name for name in references if credentials.get(name, ()) is None]
     if unread:
-        return Exposure.UNKNOWN, f"Secret {unread[0]} may not be read"
+        return Exposure.UNKNOWN, f"Secret {unread[0]} cannot be read with your rights"
     could = [name for name, registries in configured.items() if not uncovered([image], registries)]
     if not could:
         return Exposure.UNKNOWN, "no credential for its registry is known: it may be public"
     if could[0] not in references:
         return Exposure.EXPOSED, f"{could[0]} has a credential for its registry, and the Pods do not reference it"
-    return Exposure.EXPOSED, f"the Secret {could[0]} that the Pods reference is not there, or has no credential for it"
+    return Exposure.EXPOSED, f"the Secret {could[0]} that the Pods reference is missing, or has no credential for it"

@@ -1,8 +1,10 @@
 """Decode JSON as Go's ``encoding/json`` does, because every reader of a pull secret is written in Go.
 
-The differences to Python's decoder change which credential a reader finds: Go finds fields by their name in any case,
-passes over a field that is null, keeps the last of two equal fields, and puts U+FFFD in the place of text that is not
-UTF-8. Two equal fields that hold maps are merged. Source: Go 1.26, encoding/json (decode.go, fold.go).
+The differences to Python's decoder change which credential a reader finds. Go finds fields by name in any case, skips
+null fields, and keeps the last of two equal fields. It replaces text that is not UTF-8 with U+FFFD. Two equal fields
+that are maps are merged.
+
+Source: Go 1.26, encoding/json (decode.go, fold.go).
 """
 
 from __future__ import annotations
@@ -15,15 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DAMAGED = "\ufffd"
-"""What Go reads where there is no valid text."""
+"""Go's replacement for invalid text."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _FOLDED = str.maketrans({"\u017f": "s", "\u212a": "k"})
-"""The two letters outside of ASCII that Go takes for one inside of it."""
+"""The two letters outside of ASCII that Go folds to ASCII letters."""
 
 
 class JsonObject:
-    """An object as its pairs, in their order; never shown, because it holds credentials."""
+    """An object as its pairs, in order. The repr hides them, because they contain credentials."""
 
     __slots__ = ("pairs",)
 
@@ -34,14 +36,14 @@ class JsonObject:
         return "JsonObject(…)"
 
     def named(self, name: str) -> Iterator[object]:
-        """Yield each value that Go would put into the field ``name``, in their order."""
+        """Yield each value that Go would store in the field ``name``, in order."""
         return (value for key, value in self.pairs if key.translate(_FOLDED).lower() == name)
 
 
 def decode(content: bytes) -> object:
-    """Return the document, with each object as a JsonObject; None where it is not JSON.
+    """Return the document, with each object as a JsonObject; None if it is not JSON.
 
-    None stands for the failure because an exception of the decoder may hold the content.
+    Failure returns None, because an exception of the decoder may contain the content.
     """
     try:
         text = content.decode("utf-8", errors="surrogateescape")
@@ -57,7 +59,7 @@ def _text(value: str) -> str:
 
 
 def _ignore(_number: str) -> int:
-    return 0  # no reader looks at a number, and Python refuses to convert a very long one
+    return 0  # readers ignore numbers, and Python refuses to convert very long ones
 
 
 def _refuse(constant: str) -> object:

@@ -1,12 +1,14 @@
-"""Image references, and the registries that they belong to.
+"""Parse image references, and match them with registries.
 
 The grammar is that of github.com/distribution/reference v0.6 (regexp.go, normalize.go): ``nginx`` is
-``docker.io/library/nginx``, ``index.docker.io`` is ``docker.io``. A registry is ``host[:port][/path]`` and is matched
-as the kubelet's keyring does it (k8s.io/kubernetes, pkg/credentialprovider/keyring.go, URLsMatch): ``*``
-stands for characters within one label of the host (``?`` does not: the keyring reads it as the query of a URL), the
-number of labels and the port must agree, case counts. The deliberate differences: the path matches by whole segments,
-so ``registry.example.com/team`` does not cover ``registry.example.com/teams``; Docker Hub is one registry under all of
-its names; ``/v2`` at the beginning of a path and an IPv6 host without a port are what they say.
+``docker.io/library/nginx``, ``index.docker.io`` is ``docker.io``. A registry is ``host[:port][/path]``. It is matched
+like in the kubelet's keyring (k8s.io/kubernetes, pkg/credentialprovider/keyring.go, URLsMatch). ``*`` matches
+characters within one label of the host; ``?`` does not, because the keyring reads it as the query of a URL. The number
+of labels and the port must be equal, and case matters.
+
+There are deliberate differences. The path matches by whole segments, so ``registry.example.com/team`` does not cover
+``registry.example.com/teams``. Docker Hub is one registry under all of its names. A ``/v2`` at the beginning of a path
+and an IPv6 host without a port are taken literally.
 """
 
 from __future__ import annotations
@@ -24,13 +26,13 @@ DOCKER_HUB_ALIASES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docke
 OFFICIAL_IMAGES = "library/"
 
 LONGEST_PATH = 255
-"""Characters of the path; the limit of distribution/reference."""
+"""In characters: the path limit of distribution/reference."""
 
 LONGEST_HOST = 253
-"""Characters; the limit of DNS."""
+"""In characters: the limit of DNS."""
 
 LONGEST_REFERENCE = 1024
-"""Characters; a host of 253, the longest path, tag and digest together stay below. Bounds the cache too."""
+"""In characters. A host of 253 with the longest path, tag and digest is shorter. This also bounds the cache."""
 
 DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
@@ -40,7 +42,7 @@ PATH_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 PATH = rf"{PATH_COMPONENT}(?:/{PATH_COMPONENT})*"
 DOMAIN = rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|{IPV6})(?::[0-9]+)?"
 TAG = r"\w[\w.-]{0,127}"
-"""These are read by RE2 as they are by Python: ``webhook/core/export`` writes them into policies."""
+"""RE2 reads these expressions like Python does; ``webhook/core/export`` writes them into policies."""
 
 _NAME = re.compile(rf"(?P<path>{PATH})(?::(?P<tag>{TAG}))?(?:@(?P<digest>[a-z0-9]+:[a-f0-9]+))?", re.ASCII)
 _DOMAIN_ONLY = re.compile(DOMAIN)
@@ -55,10 +57,10 @@ _REGISTRY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ImageReference:
-    """A parsed image reference; ``tag`` and ``digest`` are empty where the reference has none.
+    """A parsed image reference; ``tag`` and ``digest`` are empty if the reference has none.
 
-    So is ``domain`` where the host is none by the grammar of references, but a first component of the path by it:
-    ``my_registry.example.com/app``. Kubelet and container runtime pull that all the same.
+    ``domain`` is empty if the host is invalid in the grammar of references but valid as the first component of a path:
+    ``my_registry.example.com/app``. Kubelet and container runtime pull that anyway.
     """
 
     domain: str
@@ -68,13 +70,13 @@ class ImageReference:
 
     @property
     def name(self) -> str:
-        """Registry and repository, without tag and digest: what the kubelet looks up in its keyring."""
+        """Return registry and repository, without tag and digest, as the kubelet looks them up in its keyring."""
         return f"{self.domain}/{self.path}" if self.domain else self.path
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """A registry as credentials and ``registries`` name it: a host that may have wildcards, a port, a path."""
+    """A registry in credentials and ``registries``: a host that may have wildcards, a port, a path."""
 
     host: str
     port: str = ""
@@ -82,7 +84,7 @@ class Registry:
 
     @property
     def is_docker_hub(self) -> bool:
-        """Whether this is Docker Hub under any of the names it goes by."""
+        """Return whether this is Docker Hub under any of its names."""
         return self.host in DOCKER_HUB_ALIASES and not self.port
 
     def __str__(self) -> str:
@@ -90,12 +92,12 @@ class Registry:
 
 
 def parse(reference: str) -> ImageReference:
-    """Return the parts of ``reference``, with the name spelled out in full; ValueError when it is not one."""
+    """Return the parts of ``reference``, with the full name. Raises ValueError when it is not a reference."""
     if len(reference) > LONGEST_REFERENCE:
         message = "the image reference is too long"
         raise ValueError(message)
     if _IDENTIFIER.fullmatch(reference):
-        message = "a bare image identifier names no repository"
+        message = "a bare image identifier does not name a repository"
         raise ValueError(message)
     domain, remainder = _split_domain(reference)
     if not _DOMAIN_ONLY.fullmatch(domain):
@@ -123,13 +125,13 @@ def _split_domain(reference: str) -> tuple[str, str]:
 def _checked_digest(digest: str) -> str:
     algorithm, _, encoded = digest.partition(":")
     if digest and DIGEST_LENGTHS.get(algorithm) != len(encoded):
-        message = "the digest is not of a known algorithm and length"
+        message = "the digest does not have a known algorithm and length"
         raise ValueError(message)
     return digest
 
 
 def parse_registry(text: str) -> Registry:
-    """Return the parts of ``host[:port][/path]``; ValueError for a scheme, upper case, a trailing slash."""
+    """Return the parts of ``host[:port][/path]``. Raises ValueError for a scheme, upper case or a trailing slash."""
     match = _REGISTRY.fullmatch(text)
     if match is None or len(match["host"]) > LONGEST_HOST:
         message = "not of the form host[:port][/path] in lower case"
@@ -138,25 +140,25 @@ def parse_registry(text: str) -> Registry:
 
 
 def matches(image: str, registries: Sequence[str]) -> bool:
-    """Return whether ``image`` belongs to one of ``registries``; never for an image that does not parse."""
+    """Return whether ``image`` belongs to one of ``registries``; False for an image that does not parse."""
     return any_matches(names_of([image]), registries)
 
 
 def names_of(images: Iterable[str]) -> list[str]:
-    """Return registry and repository of each image; nothing for one that does not parse."""
+    """Return registry and repository of each image, without those that do not parse."""
     names = [image_name(image) for image in images if len(image) <= LONGEST_REFERENCE]
     return [name for name in names if name is not None]
 
 
 def any_matches(names: Iterable[str], registries: Sequence[str]) -> bool:
-    """Return whether one of ``names``, as :func:`names_of` returns them, belongs to one of ``registries``."""
+    """Return whether one of ``names`` from :func:`names_of` belongs to one of ``registries``."""
     match = _pattern(tuple(registries)).match
     return any(match(name) is not None for name in names)
 
 
 @lru_cache(maxsize=1024)
 def image_name(image: str) -> str | None:
-    """Return registry and repository of an image, spelled out in full; None when it is not an image reference."""
+    """Return the full registry and repository of an image; None when it is not an image reference."""
     try:
         return parse(image).name
     except ValueError:
@@ -165,7 +167,7 @@ def image_name(image: str) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _pattern(registries: tuple[str, ...]) -> re.Pattern[str]:
-    """Return one expression for all registries of a pull secret; without any, it matches nothing."""
+    """Return one expression for all registries of a pull secret; without registries it never matches."""
     alternatives = "|".join(map(_registry_pattern, map(parse_registry, registries)))
     return re.compile(rf"(?:{alternatives})(?:/|\Z)" if registries else r"(?!)")
 
@@ -177,13 +179,13 @@ def _registry_pattern(registry: Registry) -> str:
 
 
 def host_pattern(host: str) -> str:
-    """Return the expression for a host with wildcards; it takes linear time, for whoever creates a Pod names the image.
+    """Return the expression for a host with wildcards.
 
-    Within a label, what follows a ``*`` is looked for once and not again: an earlier place is as good as a later one,
-    but for what ends the label.
+    It takes linear time, because any creator of a Pod chooses the image. Within a label, the text after a ``*`` is
+    searched only once. An earlier match is as good as a later one, except for the text at the end of the label.
     """
     if host == "*":
-        return rf"(?:[^.:/]*|{IPV6})"  # that has no labels: to the keyring it is one
+        return rf"(?:[^.:/]*|{IPV6})"  # an address has no labels; the keyring treats it as one label
     return r"\.".join(_label_pattern(label.split("*")) for label in host.split("."))
 
 

@@ -1,4 +1,4 @@
-"""The Pods and ServiceAccounts that decisions are about, and the references that they have."""
+"""Define the Pods and ServiceAccounts of decisions, and their references."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ if TYPE_CHECKING:
 
 
 class LocalObjectReference(msgspec.Struct, gc=False):
-    """One entry of ``imagePullSecrets``, as the API has it; a missing or null name is an empty one."""
+    """One entry of ``imagePullSecrets`` in the API; a missing or null name counts as empty."""
 
     name: str | None = None
 
 
 class References(msgspec.Struct, frozen=True, gc=False):
-    """The ``imagePullSecrets`` of an object: whether the list exists, and the names in it, in order.
+    """The ``imagePullSecrets`` of an object: its presence, and the names in it, in order.
 
-    A list that was read by :func:`webhook.core.referencelist.read_reference_list` holds only the names that were asked
-    for. ``positions`` says where each of them is; None stands for 0, 1, 2, and so on.
+    A list from :func:`webhook.core.referencelist.read_reference_list` contains only the requested names. ``positions``
+    has their positions; None stands for 0, 1, 2, and so on.
     """
 
     present: bool = False
     names: tuple[str, ...] = ()
     positions: tuple[int, ...] | None = None
     length: int | None = None
-    """Number of entries in the whole list; None where ``names`` holds all of them."""
+    """Number of entries in the whole list; None if ``names`` has all of them."""
     truncated: bool = False
-    """Whether the list has more entries with these names than are kept here: then these are its last ones."""
+    """True if the list has more entries with these names than are kept here; the last ones are kept."""
 
     @property
     def count(self) -> int:
-        """The number of entries in the whole list."""
+        """Return the number of entries in the whole list."""
         return len(self.names) if self.length is None else self.length
 
     def entries(self) -> Iterable[tuple[int, str]]:
-        """Return the position and the name of each entry that is kept, in the order of the list."""
+        """Return the position and the name of each kept entry, in the order of the list."""
         return enumerate(self.names) if self.positions is None else zip(self.positions, self.names, strict=True)
 
 
@@ -57,9 +57,10 @@ def read_references(value: object) -> References | None:
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What a decision reads of a Pod or a ServiceAccount.
+    """The fields of a Pod or a ServiceAccount that a decision reads.
 
-    A struct like its neighbours, because each review makes one of each: a frozen dataclass takes four times as long.
+    It is a struct like its neighbours, because each review makes one of each; a frozen dataclass takes four times as
+    long.
     """
 
     kind: Literal["Pod", "ServiceAccount"]
@@ -71,4 +72,4 @@ class Subject(msgspec.Struct, frozen=True):
     service_account: str = ""
     images: tuple[str, ...] = ()
     generate_name: str = ""
-    """Nothing is decided by it; it tells people which Pod it was, because most come without a name yet."""
+    """Only for people: it identifies the Pod, because most Pods do not have a name yet."""

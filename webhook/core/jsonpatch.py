@@ -1,7 +1,7 @@
-"""JSON Patches (RFC 6902) that add references and lose nothing.
+"""Write JSON Patches (RFC 6902) that add references and lose nothing.
 
-The API server fails the user's request when a patch does not apply, whatever the failure policy: so an operation here
-refers only to what was seen in the object that the patch is for.
+The API server fails the user's request when a patch does not apply, with any failure policy. So an operation here
+refers only to parts that the object had when it was read.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class PatchOperation(TypedDict):
 
 
 def additions(path: str, references: References, names: Sequence[str]) -> list[PatchOperation]:
-    """Return the operations that make the list at ``path`` reference each of ``names``; none when it does already.
+    """Return the operations that make the list at ``path`` reference each of ``names``; none if it already does.
 
-    A list that is absent or null is added as a whole, which RFC 6902 allows over a null; to one that is there, each
-    missing name is appended. Nothing is ever replaced, moved or repeated.
+    A list that is absent or null is added as a whole, which RFC 6902 allows over a null. To an existing list, each
+    missing name is appended. Entries are never replaced, moved or repeated.
     """
     missing = [{"name": name} for name in dict.fromkeys(names) if name not in references.names]
     if not missing:
@@ -40,9 +40,9 @@ def additions(path: str, references: References, names: Sequence[str]) -> list[P
 
 
 def removals(path: str, references: References, names: Sequence[str]) -> list[PatchOperation]:
-    """Return the operations that take every entry with one of ``names`` out of the list at ``path``.
+    """Return the operations that remove every entry with one of ``names`` from the list at ``path``.
 
-    From the last to the first, because each removal moves up what follows it.
+    They run from the last to the first, because each removal shifts the entries after it.
     """
     positions = [position for position, name in references.entries() if name in names]
     return [{"op": "remove", "path": f"{path}/{position}"} for position in reversed(positions)]

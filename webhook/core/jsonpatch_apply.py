@@ -1,6 +1,7 @@
-"""Applying our own JSON Patches, so that ``plan`` can show the object that the API server would store.
+"""Apply our own JSON Patches, so that ``plan`` can show the object that the API server would store.
 
-Only ``add`` and ``remove`` with the paths that webhook.core.jsonpatch writes; the API server is the judge of the rest.
+It supports only ``add`` and ``remove`` with the paths of webhook.core.jsonpatch; the API server decides about all
+others.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ _END = "-"
 
 
 def apply(document: Mapping[str, object], operations: Sequence[PatchOperation]) -> dict[str, object]:
-    """Return ``document`` with ``operations`` applied; nothing is changed in place, what they leave alone is shared.
+    """Return ``document`` with ``operations`` applied. The input is not changed; unchanged parts are shared.
 
-    KeyError, IndexError, TypeError or ValueError for an operation that does not fit the document: such a patch is a
-    bug of whoever wrote it.
+    Raises KeyError, IndexError, TypeError or ValueError for an operation that does not fit the document, which is a bug
+    in the caller.
     """
     result: dict[str, object] = dict(document)
     for operation in operations:
         *parents, last = operation["path"].removeprefix("/").split("/")
         container: Any = result
         for name in parents:
-            # Copied at each step: a YAML alias makes one value stand in several places.
+            # Each step copies, because a YAML alias uses one value in several places.
             container[name] = container[name].copy()
             container = container[name]
         _change(container, last, operation)
@@ -42,4 +43,4 @@ def _change(container: Any, last: str, operation: PatchOperation) -> None:  # no
         case "remove":
             del container[int(last)]
         case other:
-            raise ValueError(f"{other} is no operation that changes a document")
+            raise ValueError(f"{other} is not an operation that changes a document")

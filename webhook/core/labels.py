@@ -1,7 +1,9 @@
-"""Label selectors, as ``metav1.LabelSelector`` has them.
+"""Match label selectors like ``metav1.LabelSelector``.
 
-Source: k8s.io/apimachinery/pkg/apis/meta/v1/helpers.go (LabelSelectorAsSelector): requirements are ANDed; ``NotIn`` and
-``DoesNotExist`` hold for an object that lacks the key; an empty selector matches everything.
+Requirements are ANDed. ``NotIn`` and ``DoesNotExist`` match an object without the key. An empty selector matches
+everything.
+
+Source: k8s.io/apimachinery/pkg/apis/meta/v1/helpers.go (LabelSelectorAsSelector).
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Keep the ownership of ``imagePullSecrets`` with the people who own it.
 
-The API server records in ``metadata.managedFields`` who wrote which field of an object. With server-side apply
-(``kubectl apply --server-side``, Helm 4) a person who changes a field that somebody else owns gets a conflict.
+The API server records the writer of each field of an object in ``metadata.managedFields``. With server-side apply
+(``kubectl apply --server-side``, Helm 4) a person who changes a field of another owner gets a conflict.
 ``imagePullSecrets`` of a ServiceAccount is one field with one owner. A controller that writes an entry owns the whole
 list. This module plans how to hand it back:
 
-- An entry of our field manager that owns the list is removed. Those who owned the list before own it again.
+- An entry of our field manager that owns the list is removed. The previous owners own it again.
 - An object without any entry gets one of ours that owns only ``metadata.uid``, which cannot change. Without it, the
   first server-side apply makes ``before-first-apply`` the owner of the list, and the person gets a conflict with it.
-- Where that has happened, and the list holds only references of ours, ``before-first-apply`` loses the list.
+- If that has happened, and the list has only references of ours, ``before-first-apply`` loses the list.
 
 Source: k8s.io/apimachinery/pkg/apis/meta/v1/types.go (ManagedFieldsEntry), pkg/util/managedfields/internal; KEP-555.
 """
@@ -31,10 +31,10 @@ PATH = "/metadata/managedFields"
 LIST_FIELD = "f:imagePullSecrets"
 
 STAND_IN = "before-first-apply"
-"""The API server's name for whoever wrote an object before its first server-side apply, if that is not recorded."""
+"""The API server's name for unrecorded writers of an object before its first server-side apply."""
 
 MOST_OWNERS = 8
-"""Owners that are remembered of one list. A person can add as many as fit into an object."""
+"""Owners of one list that are remembered. A person can add as many as fit into an object."""
 
 PLACEHOLDER_FIELDS: Mapping[str, object] = {"f:metadata": {"f:uid": {}}}
 PLACEHOLDER = {
@@ -58,7 +58,7 @@ class _Fields(msgspec.Struct, frozen=True, gc=False):
 
 
 class Entry(Writer, frozen=True, gc=False, rename="camel"):
-    """One entry of a ServiceAccount, with what it says about the list."""
+    """One entry of a ServiceAccount, with its information about the list."""
 
     api_version: str = ""
     subresource: str = ""
@@ -74,7 +74,7 @@ class Entry(Writer, frozen=True, gc=False, rename="camel"):
 
 
 class Owner(NamedTuple):
-    """What identifies an entry."""
+    """The identity of an entry."""
 
     manager: str
     operation: str
@@ -83,7 +83,7 @@ class Owner(NamedTuple):
 
 
 class ListOwnership(msgspec.Struct, frozen=True, gc=False):
-    """Who owns the list of one ServiceAccount; positions are those in ``managedFields``, -1 for none."""
+    """The owners of one ServiceAccount's list; positions are those in ``managedFields``, -1 for none."""
 
     entries: int = 1
     ours: int = -1
@@ -92,15 +92,15 @@ class ListOwnership(msgspec.Struct, frozen=True, gc=False):
     stand_in: int = -1
     """The entry of ``before-first-apply``, if it owns the list."""
     owners: tuple[Owner, ...] = ()
-    """All others that own the list."""
+    """All other owners of the list."""
 
 
 SETTLED = ListOwnership()
-"""Somebody else wrote the object, and there is nothing to hand back."""
+"""Another writer wrote the object, and there is nothing to hand back."""
 
 
 def list_ownership(entries: Sequence[Entry]) -> ListOwnership:
-    """Return who owns the list of a ServiceAccount with these entries."""
+    """Return the owners of the list of a ServiceAccount with these entries."""
     ours, stand_in, holds = -1, -1, False
     owners: list[Owner] = []
     for position, entry in enumerate(entries):
@@ -117,21 +117,21 @@ def list_ownership(entries: Sequence[Entry]) -> ListOwnership:
 
 @lru_cache(maxsize=1024)
 def _shared(entries: int, ours: int, holds: bool, stand_in: int, owners: tuple[Owner, ...]) -> ListOwnership:
-    """Return one value for the many ServiceAccounts that are alike."""
+    """Return one shared value for the many ServiceAccounts that are alike."""
     return ListOwnership(entries, ours, holds, stand_in, owners)
 
 
 class HandBackNeed(NamedTuple):
-    """What has to be handed back: whether our placeholder has to stay, and whether ``before-first-apply`` loses it."""
+    """The ownership to hand back: whether our placeholder stays, and whether ``before-first-apply`` loses the list."""
 
     keep: bool
     from_stand_in: bool
 
 
 def needed(ownership: ListOwnership, *, ours: int, entries: int) -> HandBackNeed | None:
-    """Return what has to be handed back of a list with so many ``entries``, of which ``ours`` are; None for nothing.
+    """Return the ownership to hand back of a list with ``entries`` entries, of which ``ours`` are ours, or None.
 
-    A placeholder beside no reference of ours may be of another release in the same cluster. It stays.
+    A placeholder without a reference of ours may belong to another release in the same cluster. It stays.
     """
     if not ours and not ownership.holds:
         return None
@@ -142,9 +142,9 @@ def needed(ownership: ListOwnership, *, ours: int, entries: int) -> HandBackNeed
 def hand_back(
     ownership: ListOwnership, need: HandBackNeed, restore: Sequence[tuple[int, Owner]] = ()
 ) -> list[PatchOperation]:
-    """Return the operations that leave the list with its owners; none when it is with them.
+    """Return the operations that return the list to its owners; none if they already own it.
 
-    ``restore`` are those who owned it before our write, each with the position of its entry, -1 where that is gone.
+    ``restore`` are the owners before our write, each with the position of its entry, -1 if that is gone.
     """
     operations: list[PatchOperation] = []
     if need.from_stand_in:
@@ -154,7 +154,7 @@ def hand_back(
         for position, _ in restore
         if position >= 0
     ]
-    # The stand-in's entry may own nothing but the list; the API server drops such an entry then.
+    # The stand-in's entry may own only the list; the API server drops such an entry then.
     others = ownership.entries - (ownership.ours >= 0) - need.from_stand_in
     if ownership.ours >= 0:
         operations += _hand_back_ours(ownership, need, alone=not others and not restore)
@@ -180,7 +180,7 @@ def _first_entry() -> dict[str, object]:
 
 
 def to_restore(owners: Sequence[Owner], entries: Sequence[Entry]) -> list[tuple[int, Owner]]:
-    """Return those of the ``owners`` that no longer own the list of an object with these ``entries``."""
+    """Return the ``owners`` that no longer own the list of an object with these ``entries``."""
     found = {entry.owner: (position, entry.owns_list) for position, entry in enumerate(entries)}
     lost = ((found.get(owner, (-1, False)), owner) for owner in owners)
     return [(position, owner) for (position, owns), owner in lost if not owns]

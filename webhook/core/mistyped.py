@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from webhook.core.model import OptIn
 
 CLOSE = 0.8
-"""How alike two texts must be for one to be a typing error of the other, from 0 to 1."""
+"""Similarity from 0 to 1 at which one text counts as a typing error of another."""
 
 _MEANT = frozenset({"true", "yes", "on", "1", "enable", "enabled", "inject"})
 """Values that people write when they want to opt in."""
@@ -22,7 +22,7 @@ _MEANT = frozenset({"true", "yes", "on", "1", "enable", "enabled", "inject"})
 def mistyped_opt_in(labels: Mapping[str, str], opt_in: OptIn, others: Collection[str] = ()) -> tuple[str, str] | None:
     """Return the key and the value of the label that looks like the opt-in label, or None.
 
-    ``others`` are keys that mean something else: the opt-in labels of other releases.
+    ``others`` are keys with another meaning: the opt-in labels of other releases.
     """
     value = labels.get(opt_in.label)
     if value is not None:

@@ -1,4 +1,4 @@
-"""The values that decisions are made of: the configuration, and the reasons a decision can have."""
+"""Define the values of decisions: the configuration and the reasons."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 DEFAULT_OPT_IN_LABEL = "pullsecrets.webhook/inject"
 DEFAULT_OPT_IN_VALUE = "enabled"
 OPT_OUT_VALUE = "disabled"
-"""The value of the opt-in label by which a single Pod or ServiceAccount opts out."""
+"""The value of the opt-in label with which a single Pod or ServiceAccount opts out."""
 
 DECLINE_ANNOTATION = "pullsecrets.webhook/decline"
-"""On a Namespace: the names of pull secrets that it does not want, separated by commas."""
+"""On a Namespace: the names of declined pull secrets, separated by commas."""
 
 DEFAULT_EXCLUDED_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
 
 
 class PodPolicy(StrEnum):
-    """Which Pods of a selected namespace reference a pull secret (``pods`` in the configuration)."""
+    """The Pods of a selected namespace that reference a pull secret (``pods`` in the configuration)."""
 
     ALWAYS = "Always"
     WHEN_IMAGE_MATCHES = "WhenImageMatches"
@@ -32,13 +32,13 @@ class PodPolicy(StrEnum):
 
 
 class Reason(StrEnum):
-    """The stable ids of why a decision came out as it did; logs, metrics, audit annotations and ``plan`` use them.
+    """The stable reason ids of decisions; logs, metrics, audit annotations and ``plan`` use them.
 
-    The order is the order of the gates: when several pull secrets stop one object at different gates, the object's
-    reason is the last of them, the one that came closest to a patch.
+    The order is the order of the gates. When several pull secrets stop one object at different gates, the object's
+    reason is the last of them, which came closest to a patch.
     """
 
-    __hash__ = str.__hash__  # Enum's own is not in C, and each review looks some up
+    __hash__ = str.__hash__  # Enum's own is slow Python, and each review uses it
 
     INTERNAL_ERROR = "internal-error"
     OPERATION_IGNORED = "operation-ignored"
@@ -64,12 +64,12 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OptIn:
-    """The label by which a namespace asks for pull secrets."""
+    """The label with which a namespace opts in."""
 
     label: str = DEFAULT_OPT_IN_LABEL
     value: str = DEFAULT_OPT_IN_VALUE
     may_decline: bool = False
-    """Whether a namespace may decline single pull secrets; then each decision needs to know its annotations."""
+    """True if a namespace may decline single pull secrets; then each decision needs its annotations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _matches_any(name: str, patterns: Collection[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PullSecret:
-    """One entry of ``pullSecrets``: a name, its sources, and where it applies."""
+    """One entry of ``pullSecrets``: a name, its sources, and its scope."""
 
     name: str
     sources: tuple[str, ...]
@@ -98,10 +98,10 @@ class PullSecret:
     pods: PodPolicy = PodPolicy.ALWAYS
     registries: tuple[str, ...] = ()
     limits: tuple[tuple[str, ...], ...] = ()
-    """For each source that may not go everywhere: the patterns of the names of namespaces that it may go to."""
+    """For each restricted source: the patterns of namespace names that it may go to."""
 
     def may_go_to(self, namespace: str) -> bool:
-        """Whether each of its sources may go to a namespace of that name."""
+        """Return whether each of its sources may go to a namespace with this name."""
         return not self.limits or all(_matches_any(namespace, patterns) for patterns in self.limits)
 
 
@@ -114,23 +114,23 @@ class Configuration:
     excluded_namespaces: frozenset[str] = frozenset(DEFAULT_EXCLUDED_NAMESPACES)
     retired: tuple[str, ...] = ()
     needs_namespace_labels: bool = field(init=False, repr=False, compare=False)
-    """Whether a decision at admission depends on more of the namespace than the API server has matched."""
+    """True if admission decisions need more of the namespace than the API server has matched."""
 
     def __post_init__(self) -> None:
-        # Worked out once: each review asks.
+        # Computed once, because each review reads it.
         needed = self.opt_in.may_decline or any(entry.namespace_selector != EVERYTHING for entry in self.pull_secrets)
         object.__setattr__(self, "needs_namespace_labels", needed)
 
     def excluding(self, namespace: str) -> Configuration:
-        """Return this configuration with one more excluded namespace: the release namespace, always."""
+        """Return this configuration with one more excluded namespace: always the release namespace."""
         return replace(self, excluded_namespaces=self.excluded_namespaces | {namespace})
 
     @property
     def source_names(self) -> tuple[str, ...]:
-        """The names of all sources, each once, in the order of the document."""
+        """Return the names of all sources, each once, in the order of the document."""
         return tuple(dict.fromkeys(source for entry in self.pull_secrets for source in entry.sources))
 
     @property
     def secret_names(self) -> tuple[str, ...]:
-        """The names that copies have or once had: configured first, then retired."""
+        """Return the current and earlier names of copies: configured first, then retired."""
         return (*(entry.name for entry in self.pull_secrets), *self.retired)

@@ -1,4 +1,4 @@
-"""What Kubernetes accepts as a name: k8s.io/apimachinery, pkg/util/validation/validation.go, as sentences."""
+"""Check names as Kubernetes does, with sentences: k8s.io/apimachinery, pkg/util/validation/validation.go."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _QUALIFIED = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 
 
 def problem_of_subdomain(text: str) -> str | None:
-    """Return what is wrong with ``text`` as the name of a Secret (RFC 1123 subdomain), None when nothing."""
+    """Return the problem with ``text`` as the name of a Secret (RFC 1123 subdomain), or None."""
     if len(text) > LONGEST_SUBDOMAIN:
         return f"is longer than {LONGEST_SUBDOMAIN} characters"
     if not _SUBDOMAIN.fullmatch(text):
@@ -23,7 +23,7 @@ def problem_of_subdomain(text: str) -> str | None:
 
 
 def problem_of_namespace(text: str) -> str | None:
-    """Return what is wrong with ``text`` as the name of a Namespace (RFC 1123 label), None when nothing."""
+    """Return the problem with ``text`` as the name of a Namespace (RFC 1123 label), or None."""
     if len(text) > LONGEST_LABEL:
         return f"is longer than {LONGEST_LABEL} characters"
     if not _LABEL.fullmatch(text):
@@ -32,7 +32,7 @@ def problem_of_namespace(text: str) -> str | None:
 
 
 def problem_of_label_key(text: str) -> str | None:
-    """Return what is wrong with ``text`` as a label key (``prefix/name`` or ``name``), None when nothing."""
+    """Return the problem with ``text`` as a label key (``prefix/name`` or ``name``), or None."""
     prefix, slash, name = text.rpartition("/")
     if slash and problem_of_subdomain(prefix) is not None:
         return "is not a valid label key: the part before / must be a DNS name"
@@ -45,7 +45,7 @@ def problem_of_label_key(text: str) -> str | None:
 
 
 def problem_of_label_value(text: str) -> str | None:
-    """Return what is wrong with ``text`` as a label value, None when nothing."""
+    """Return the problem with ``text`` as a label value, or None."""
     if len(text) > LONGEST_LABEL or not (text == "" or _QUALIFIED.fullmatch(text)):
         return (
             f"is not a valid label value: up to {LONGEST_LABEL} letters, digits, -, _ and ., beginning and ending with"

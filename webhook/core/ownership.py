@@ -1,9 +1,9 @@
 """Decide whether a Secret with a copy's name is a copy that this release wrote for its namespace.
 
 Labels alone prove nothing: a person who copies a Secret with ``kubectl get -o yaml`` copies them too. The proof has two
-further parts. A label holds the UID of the namespace that the copy was written for, and a person's copy in another
-namespace has the wrong UID. The API server lists the field managers that wrote an object, and a person's tool is listed
-in place of ours. ``kubectl get`` leaves that list out, and the API server ignores it when an object is created.
+further parts. A label has the UID of the namespace that the copy was written for, so a person's copy in another
+namespace has the wrong UID. The API server also lists the field managers that wrote an object, and a person's tool is
+listed instead of ours. ``kubectl get`` leaves that list out, and the API server ignores it when an object is created.
 
 The names of the labels are part of the chart's ValidatingAdmissionPolicies. Change them together.
 """
@@ -31,30 +31,31 @@ FIELD_MANAGER = "pull-secret-webhook"
 
 
 class Ownership(Enum):
-    """Whose a Secret with a copy's name is, in the namespace that it is in."""
+    """The owner of a Secret with a copy's name, in its namespace."""
 
     OURS = auto()
     """Written by this release for this namespace."""
     RESTORED = auto()
-    """It was ours, and a backup brought it back into a recreated namespace or without its field managers.
+    """It was ours, and a backup restored it into a recreated namespace or without its field managers.
 
-    It is put right where the namespace is selected, and never deleted: it may be a person's copy."""
+    It is corrected if the namespace is selected, and never deleted, because it may be a person's copy.
+    """
     FOREIGN = auto()
-    """Anything else. It is never changed or deleted, and the references to it stay."""
+    """Any other Secret. It is never changed or deleted, and the references to it stay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a Secret that carries the labels of this release has of the rest of the proof."""
+    """The rest of the proof in a Secret with the labels of this release."""
 
     namespace_uid: str = ""
     """The namespace that it was written for; empty for a copy of release 0.1."""
     written: bool = True
-    """Whether one of our field managers is among its writers."""
+    """True if one of our field managers is among its writers."""
 
 
 def labels_for(release: str, release_namespace: str) -> dict[str, str]:
-    """Return the labels by which the objects of this release are found."""
+    """Return the labels that identify the objects of this release."""
     return {
         MANAGED_BY_LABEL: MANAGED_BY,
         RELEASE_LABEL: release,
@@ -68,12 +69,12 @@ def copy_labels(release: str, release_namespace: str, namespace_uid: str) -> dic
 
 
 def is_labelled(labels: Mapping[str, str], release: str, release_namespace: str) -> bool:
-    """Return whether an object carries the labels of this very release. That alone does not make it ours."""
+    """Return whether an object carries the labels of exactly this release. That alone does not make it ours."""
     return all(labels.get(key) == value for key, value in labels_for(release, release_namespace).items())
 
 
 def mark_of(labels: Mapping[str, str], writers: Iterable[Writer], release: str, release_namespace: str) -> Mark | None:
-    """Return what a Secret has of the proof; None without the labels of this release."""
+    """Return the proof in a Secret; None without the labels of this release."""
     if not is_labelled(labels, release, release_namespace):
         return None
     return Mark(labels.get(NAMESPACE_UID_LABEL, ""), is_written_by_us(writers))
@@ -107,7 +108,7 @@ def is_a_copy(labels: Mapping[str, str]) -> bool:
 def is_written_by_us(writers: Iterable[Writer]) -> bool:
     """Return whether one of our field managers is among the writers of a Secret.
 
-    Copies are written by server-side apply only. An Update by a manager of our name is somebody else's.
+    Copies are written only by server-side apply. An Update with our manager name is from another writer.
     """
     return any(
         writer.operation == "Apply"

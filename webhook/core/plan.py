@@ -1,6 +1,6 @@
-"""What has to be written so that one namespace is as the configuration wants it.
+"""Plan the writes that bring one namespace in line with the configuration.
 
-The plan is pure: the sync loop carries it out, ``pullsecrets plan`` prints it. Applied to the state it was made from,
+The plan is pure: the controller carries it out, ``pullsecrets plan`` prints it. Applied to the state it was made from,
 it leads to a state whose plan is empty.
 """
 
@@ -38,12 +38,13 @@ def plan_namespace(
     injected: Configuration | None = None,
     lost: Collection[str] = (),
 ) -> NamespacePlan:
-    """Return the writes that make a namespace right.
+    """Return the writes that bring a namespace in line with the configuration.
 
-    ``hashes`` gives for each configured pull secret the content hash that its copies must have; None while its sources
-    are missing or invalid: then existing copies stay as they are (fail static), and no new ones are made.
-    ``configuration`` may be the part that can be judged yet of what is ``injected`` at admission already.
-    ``lost`` are the names for which the namespace was selected before: references to them go also without a copy.
+    ``hashes`` gives for each configured pull secret the content hash that its copies must have. None means that sources
+    are missing or invalid: then existing copies stay unchanged (fail static), and new ones are not made.
+    ``configuration`` may be the part of ``injected`` that can be decided already; ``injected`` is in force at
+    admission. ``lost`` are the names for which the namespace was selected before; references to them are removed even
+    without a copy.
     """
     if state.namespace.terminating:
         return EMPTY
@@ -77,7 +78,7 @@ def _selected_names(configuration: Configuration, namespace: Namespace) -> tuple
 def _plan_copies(
     state: NamespaceState, wanted: Iterable[str], hashes: Mapping[str, str | None]
 ) -> tuple[list[ApplyCopy], list[Finding], set[str]]:
-    """Return the copies to write, what is left alone, and the names that may be referenced afterwards."""
+    """Return the copies to write, the findings, and the names that may be referenced afterwards."""
     writes: list[ApplyCopy] = []
     findings: list[Finding] = []
     usable: set[str] = set()
@@ -91,7 +92,7 @@ def _plan_copies(
         elif copy is None:
             writes.append(ApplyCopy(name))
         elif copy.replaceable_only:
-            if not copy.terminating:  # else the watch reports when it is gone, and a new one is written
+            if not copy.terminating:  # else the watch reports the deletion, and a new one is written
                 writes.append(ApplyCopy(name, replaces=copy))
         elif copy.content_hash != content_hash or not state.is_proven(copy):
             writes.append(ApplyCopy(name, updates=copy))
@@ -101,9 +102,9 @@ def _plan_copies(
 
 
 def kept_copies(state: NamespaceState, configuration: Configuration) -> Iterator[Finding]:
-    """Yield our copies that are being deleted, and that a finalizer of somebody else keeps.
+    """Yield our copies that are being deleted but kept by a foreign finalizer.
 
-    Pods still pull with such a copy, so its content is updated as that of any other.
+    Pods still pull with such a copy, so its content is updated like that of any other.
     """
     for name in configuration.secret_names:
         copy = state.copies.get(name)
@@ -112,10 +113,10 @@ def kept_copies(state: NamespaceState, configuration: Configuration) -> Iterator
 
 
 def leaving_copies(state: NamespaceState, configuration: Configuration, wanted: Collection[str]) -> list[Copy]:
-    """Return our copies that have no place here: opted out, no longer selected, or retired.
+    """Return our copies that do not belong here: opted out, no longer selected, or retired.
 
-    ``wanted`` are the names of the pull secrets that the namespace is selected for. The release namespace and the other
-    excluded ones are no exception: a copy of ours there dates from before.
+    ``wanted`` are the names of the pull secrets that the namespace is selected for. Excluded namespaces, including the
+    release namespace, are treated the same: a copy of ours there is from an earlier time.
     """
     known = set(configuration.secret_names)
     return [
@@ -128,9 +129,9 @@ def leaving_copies(state: NamespaceState, configuration: Configuration, wanted: 
 def removals_of(
     accounts: Iterable[ServiceAccount], leaving: Sequence[str], absent: Sequence[str] = ()
 ) -> Iterable[RemoveReferences]:
-    """Yield the references to take out, so that no ServiceAccount names any of ``leaving`` and ``absent``.
+    """Yield the references to remove, so that no ServiceAccount names any of ``leaving`` and ``absent``.
 
-    Of the former there is a copy of ours, of the latter no Secret at all.
+    The names in ``leaving`` have a copy of ours, those in ``absent`` have no Secret.
     """
     for account in accounts:
         if account.references is None or account.terminating:
@@ -144,7 +145,7 @@ def removals_of(
 def hand_backs_to(
     accounts: Iterable[ServiceAccount], due: Collection[str], written: Collection[str]
 ) -> Iterable[HandBack]:
-    """Yield what to hand back to ServiceAccounts that are not ``written``; ``due`` are the names that may be ours."""
+    """Yield the ownership to hand back in ServiceAccounts that are not ``written``; names in ``due`` may be ours."""
     for account in accounts:
         need = None if account.name in written else hand_back_need(account, due)
         if need is not None:

@@ -1,4 +1,4 @@
-"""A token bucket: for what may be said often but not always, and for what may be done often but not all at once."""
+"""A token bucket, used to rate-limit log lines and API writes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 class TokenBucket:
-    """Lets ``rate`` events a second pass, and ``burst`` at once; ``clock`` counts seconds and never goes back.
+    """Lets ``rate`` events a second pass, and ``burst`` together; ``clock`` counts seconds and never goes back.
 
-    Who shares one between threads holds a lock meanwhile.
+    It is not thread-safe; threads that share one need a lock.
     """
 
     __slots__ = ("_burst", "_clock", "_filled", "_rate", "_tokens")
@@ -24,7 +24,7 @@ class TokenBucket:
         self._filled = clock()
 
     def take(self) -> bool:
-        """Return whether one more event may pass now; one that may not takes nothing."""
+        """Return whether one more event may pass now; a rejected event takes no token."""
         self._fill()
         passes = self._tokens >= 1
         if passes:
@@ -32,7 +32,7 @@ class TokenBucket:
         return passes
 
     def reserve(self) -> float:
-        """Take the next token, also one that is not there yet; return in how many seconds it will be."""
+        """Take the next token, even a future one; return the seconds until it is available."""
         self._fill()
         self._tokens -= 1
         return max(0.0, -self._tokens / self._rate)

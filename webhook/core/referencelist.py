@@ -1,7 +1,7 @@
 """Read an ``imagePullSecrets`` list from JSON and keep only the entries that name a configured pull secret.
 
-A ServiceAccount may reference 70,000 Secrets, because etcd takes objects of about 1.5 MB. The loop needs to know
-whether there is a list, which of its names are ours, and where they are. The rest is counted and dropped.
+A ServiceAccount may reference 70,000 Secrets, because etcd takes objects of about 1.5 MB. The controller needs only the
+presence of the list, our names in it, and their positions. The rest is counted and dropped.
 
 Source: k8s.io/apiserver limits a JSON Patch to 10,000 operations (pkg/endpoints/handlers/patch.go).
 """
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 MOST_KEPT = 1_000
-"""Entries with our names that are kept of one list, from its end. Each is one operation of the patch that removes."""
+"""Entries with our names that are kept of one list, from its end. Each is one operation of a removal patch."""
 
 SHORT_LIST_BYTES = 4_096
-"""Lists up to this size are decoded as a whole, which is faster than to scan them. Nearly all lists are that short."""
+"""Lists up to this size are decoded as a whole, which is faster than scanning. Nearly all lists are that short."""
 
 _ENTRY = re.compile(rb'(?:\{(?:"name":"((?:[^"\\]++|\\.)*+)")?\}|null)[,\]]')
-"""One entry and what follows it, as the API server writes JSON: without spaces, and without other fields.
+"""One entry and the next delimiter, as the API server writes JSON: without spaces and other fields.
 
 The quantifiers are possessive, so that a name of a megabyte needs no memory for backtracking.
 """
@@ -40,7 +40,7 @@ _decode_text = msgspec.json.Decoder(str).decode
 def read_reference_list(data: msgspec.Raw | bytes, names: Collection[str]) -> References:
     """Return the references with one of ``names`` in a list of JSON, with their positions.
 
-    Empty data stands for a list that is absent.
+    Empty data stands for an absent list.
 
     Raises:
         msgspec.MsgspecError: the data is not a list of references.
@@ -70,12 +70,12 @@ def _decoded(raw: bytes) -> list[str]:
 
 def _scanned(raw: bytes) -> Iterator[str]:
     if not raw.endswith(b"]"):
-        _decode_list(raw)  # raises: a list that was cut off
+        _decode_list(raw)  # raises, because the list is truncated
     position, count = 1, 0
     while position < len(raw):
         match = _ENTRY.match(raw, position)
         if match is None:
-            # Something between us and the API server has rewritten the JSON. It is still the same list.
+            # A proxy between us and the API server has rewritten the JSON; the list is still the same.
             yield from islice(_decoded(raw), count, None)
             return
         position, count = match.end(), count + 1

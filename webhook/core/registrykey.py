@@ -1,13 +1,13 @@
 """Read the keys of ``auths`` as the kubelet and Knative do.
 
-Both readers parse a key as a URL, keep its host, and cut ``/v1/`` or ``/v2/`` off the beginning of its path. They
-parse the result again when they look up an image: hosts are compared label by label with wildcards, ports must be
-equal, and the path is the beginning of a text. So ``ghcr.io/org`` covers ``ghcr.io/organisation``, and
-``ghcr.io/org/`` does not. A copy must keep every such meaning, because a credential that covers more images than its
-source is offered where nobody wants it.
+Both readers parse a key as a URL, keep its host, and cut ``/v1/`` or ``/v2/`` off the beginning of its path. They parse
+the result again when they look up an image. Hosts are compared label by label with wildcards, ports must be equal, and
+the path is a text prefix. So ``ghcr.io/org`` covers ``ghcr.io/organisation``, and ``ghcr.io/org/`` does not. A copy
+must keep this meaning exactly, because a credential that covers more images than its source would be offered to wrong
+registries or images.
 
-Sources: k8s.io/kubernetes v1.37, pkg/credentialprovider/keyring.go (Add, Lookup, URLsMatch);
-go-containerregistry v0.22, pkg/authn/kubernetes/keychain.go; Go 1.26, net/url (parse, parseHost, unescape).
+Sources: k8s.io/kubernetes v1.37, pkg/credentialprovider/keyring.go (Add, Lookup, URLsMatch); go-containerregistry
+v0.22, pkg/authn/kubernetes/keychain.go; Go 1.26, net/url (parse, parseHost, unescape).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from webhook.core.imageref import IPV6, LONGEST_PATH, LONGEST_REFERENCE, PATH_CO
 
 HUB_HOST = "index.docker.io"
 DOCKER_HUB_KEY = f"https://{HUB_HOST}/v1/"
-"""The one spelling of Docker Hub that the kubelet, docker and go-containerregistry all look for."""
+"""The only spelling of Docker Hub that the kubelet, docker and go-containerregistry all look up."""
 
 HUB_DOMAIN = "docker.io"
-"""The registry of ``nginx`` once the kubelet has spelled the name out."""
+"""The registry of ``nginx`` after the kubelet has expanded the name."""
 
 _SCHEMES = ("https://", "http://")
 _API_VERSIONS = ("/v1/", "/v2/")
 _DOCKER_TOKENS = frozenset({"/access-token", "/refresh-token"})
-"""Where ``docker login`` by browser keeps its tokens, below Docker Hub's key: these are no registries."""
+"""Keys below Docker Hub's key where a browser ``docker login`` stores its tokens; these are not registries."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
@@ -42,32 +42,32 @@ _PATH_PREFIX = re.compile(rf"(?:/{PATH_COMPONENT})*(?:/(?:{PATH_COMPONENT}(?:[._
 
 
 class KeyUnusable(ValueError):
-    """No image can match the key; the message continues the sentence ``registry "…"``, and never quotes the key."""
+    """Images cannot match the key. The message continues the sentence ``registry "…"``, and never quotes the key."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryKey:
-    """A key of ``auths`` as the readers index it: a host, which may have wildcards and a port, and a path or none."""
+    """A key of ``auths`` as the readers index it: a host with optional wildcards and port, and an optional path."""
 
     host: str
     path: str = ""
 
     def __str__(self) -> str:
-        """Return the key as a copy has it; reading that gives an equal key."""
+        """Return the key as a copy has it; reading it again gives an equal key."""
         if self.is_docker_hub:
             return DOCKER_HUB_KEY
-        # The readers would cut the version off a second time.
+        # Without this the readers would cut the version off a second time.
         version = "/v2" if self.path.startswith(_API_VERSIONS) else ""
         return f"{self.host}{version}{quote(self.path, safe='/')}"
 
     @property
     def is_docker_hub(self) -> bool:
-        """Whether the kubelet offers it for Docker Hub's images when no other key matches."""
+        """Return whether the kubelet offers it for Docker Hub's images when no other key matches."""
         return self.host == HUB_HOST and not self.path
 
     @property
     def is_for_knative_alone(self) -> bool:
-        """Whether it is a part of Docker Hub by the name that only go-containerregistry gives it."""
+        """Return whether it is a part of Docker Hub under the name that only go-containerregistry uses."""
         return self.host == HUB_HOST and bool(self.path)
 
     def may_cover(self, host: str) -> bool:
@@ -75,7 +75,7 @@ class RegistryKey:
         return _pattern(self.host, "").match(f"{host}/") is not None
 
     def covers(self, image: str) -> bool:
-        """Return whether the kubelet offers the credential for an image; never for what is no image reference."""
+        """Return whether the kubelet offers the credential for an image; False for an invalid image reference."""
         name = image_name(image) if len(image) <= LONGEST_REFERENCE else None
         if name is None:
             return False
@@ -86,14 +86,14 @@ class RegistryKey:
 
 @lru_cache(maxsize=1024)
 def read_key(key: str) -> RegistryKey:
-    """Return what the readers make of a key; KeyUnusable when no image can match it."""
+    """Return a key as the readers parse it. Raises KeyUnusable when images cannot match it."""
     indexed = _indexed(key)
     host, path = _split(indexed.host + indexed.path)
     _check_host(host)
     if not _PATH_PREFIX.fullmatch(path) or len(path) > LONGEST_PATH + 1:
         raise KeyUnusable(_why_no_path(path))
     if indexed.host == HUB_HOST and indexed.path in _DOCKER_TOKENS:
-        message = "is where docker keeps a token of its own: no image has such a name"
+        message = "is a key where docker stores its own token: images do not have such names"
         raise KeyUnusable(message)
     return indexed
 
@@ -116,11 +116,11 @@ def _split(text: str) -> tuple[str, str]:
     authority, slash, rest = text.partition("?")[0].partition("/")
     userinfo, at, host = authority.rpartition("@")
     if at and not _USERINFO.fullmatch(userinfo):
-        message = "has characters before an @ that no URL has"
+        message = "has characters before an @ that are not allowed in a URL"
         raise KeyUnusable(message)
     path = slash + rest
     if any(_BAD_ESCAPE.search(part) for part in (userinfo, host, path, fragment)):
-        message = "has a percent sign that begins no escape"
+        message = "has a percent sign without an escape"
         raise KeyUnusable(message)
     return host, unquote(path)
 
@@ -136,14 +136,14 @@ def _check_host(host: str) -> None:
     if not port and "." not in labels and labels != "localhost" and "*" not in labels and labels == labels.lower():
         if match["port"]:
             raise KeyUnusable(_why_no_host(host))
-        message = "names no registry: a host has a dot or a port, else it is the beginning of a name on Docker Hub"
+        message = "does not name a registry: without a dot or a port, the host is the beginning of a name on Docker Hub"
         raise KeyUnusable(message)
 
 
 def _check_address(host: str) -> None:
     match = _HOST_V6.fullmatch(host)
     if match is None:
-        message = "has no IPv6 address with a port: without one, the kubelet takes the brackets for a set of characters"
+        message = "has an IPv6 address without a port: the kubelet then reads the brackets as a set of characters"
         raise KeyUnusable(message)
     try:
         IPv6Address(match["address"][1:-1])
@@ -152,7 +152,7 @@ def _check_address(host: str) -> None:
     else:
         valid = True
     if not valid:
-        message = "is not of the form host[:port][/path]: the address in brackets is none"
+        message = "is not of the form host[:port][/path]: the address in brackets is invalid"
         raise KeyUnusable(message)
 
 
@@ -160,19 +160,19 @@ def _why_no_host(host: str) -> str:
     if not host:
         return "is not of the form host[:port][/path]: the host is empty"
     if host.strip() != host or " " in host:
-        return "has a blank: take it out"
+        return "has a space: remove it"
     if host.lower() in ("https:", "http:"):
         return "has a scheme that the kubelet does not know in this spelling: write host[:port][/path]"
     if host.endswith(":"):
         return "has another scheme than https:// or http://: write host[:port][/path]"
     if ":" in host:
-        return "is not of the form host[:port][/path]: what follows the colon is no port, perhaps a tag"
-    return "is not of the form host[:port][/path]: no image has such a host"
+        return "is not of the form host[:port][/path]: the text after the colon is not a port, perhaps a tag"
+    return "is not of the form host[:port][/path]: images do not have such a host"
 
 
 def _why_no_path(path: str) -> str:
     if " " in path:
-        return "has a blank: take it out"
+        return "has a space: remove it"
     if path.startswith("//"):
         return "has another scheme than https:// or http://, or two slashes: write host[:port][/path]"
     if "@" in path:
@@ -180,10 +180,10 @@ def _why_no_path(path: str) -> str:
     if ":" in path:
         return "has a tag: a key ends before it"
     if "*" in path:
-        return "has a wildcard in its path: the kubelet knows them in the host alone"
+        return "has a wildcard in its path: the kubelet supports them only in the host"
     if path != path.lower():
-        return "has upper case in its path: the names of images are lower case, so write it in lower case"
-    return "is not of the form host[:port][/path]: no image has such a path"
+        return "has upper case in its path: names of images are lower case, so write it in lower case"
+    return "is not of the form host[:port][/path]: images do not have such a path"
 
 
 @lru_cache(maxsize=1024)

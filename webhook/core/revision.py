@@ -1,7 +1,7 @@
-"""Name a version of the configuration, so that a replica can see that it is behind.
+"""Name a version of the configuration, so that a replica can detect that it is behind.
 
-The leader notes the revision on its Lease. A candidate compares it with what it reads: an older version of the same
-ConfigMap comes from an API server that is behind.
+The leader writes the revision to its Lease. A candidate compares it with the ConfigMap that it reads: an older version
+of the same ConfigMap comes from an API server that is behind.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from webhook.core.versions import is_older
 
 REVISION_ANNOTATION = "pullsecrets.webhook/configuration"
-"""On the Lease: the revision of the configuration that the leader has in force."""
+"""On the Lease: the revision of the leader's configuration."""
 
 _PARTS = 3
 
@@ -29,11 +29,11 @@ class Revision:
         return f"{self.uid}/{self.resource_version}/{self.digest}"
 
     def is_older_than(self, other: Revision | None) -> bool:
-        """Whether this is an older version of the same object; a recreated ConfigMap is another object."""
+        """Return whether this is an older version of the same object; a recreated ConfigMap is another object."""
         return other is not None and self.uid == other.uid and is_older(self.resource_version, other.resource_version)
 
 
 def parse_revision(text: str) -> Revision | None:
-    """Return the revision in an annotation; None where there is none, or somebody has written something else."""
+    """Return the revision in an annotation; None if it is missing or malformed."""
     parts = text.split("/")
     return Revision(*parts) if len(parts) == _PARTS and all(parts) else None

@@ -1,8 +1,8 @@
-"""Say what a configuration can ask of an object, so that caches keep nothing else.
+"""Define the parts of objects that a configuration needs, so that caches keep only these.
 
-A tenant chooses how many references and labels an object has. A cache that kept all of them would let one tenant fill
-the memory of the controller. So each cache keeps the names and label keys of one scope, and what it has not kept is
-treated as unknown until the objects have been listed again.
+A tenant chooses the number of references and labels of an object. A cache that kept all of them would let one tenant
+fill the memory of the controller. So each cache keeps the names and label keys of one scope. Parts that it has not kept
+count as unknown until the objects have been listed again.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class CacheScope:
     account_labels: frozenset[str] = frozenset()
     namespace_labels: frozenset[str] = frozenset()
     opt_in: OptIn = field(default_factory=OptIn, compare=False)
-    """By which a label is recognised that may be a typing error; no decision depends on that."""
+    """Used to detect a misspelled opt-in label; decisions do not depend on that."""
 
     def covers(self, other: CacheScope) -> bool:
-        """Whether a cache with this scope can answer everything that one with the other scope can."""
+        """Return whether a cache with this scope has everything that a cache with the other scope has."""
         return (
             self.names >= other.names
             and self.account_labels >= other.account_labels
@@ -35,7 +35,7 @@ class CacheScope:
         )
 
     def with_labels_of(self, other: CacheScope) -> CacheScope:
-        """Return this scope with the labels of namespaces that another one has."""
+        """Return this scope with the namespace labels of another one added."""
         return replace(self, namespace_labels=self.namespace_labels | other.namespace_labels)
 
 
@@ -55,7 +55,7 @@ def scope_of(configuration: Configuration) -> CacheScope:
 def part_within(configuration: Configuration, scope: CacheScope) -> Configuration:
     """Return the part of a configuration that can be decided from caches with this scope.
 
-    Without the opt-in label of a namespace, it is not known whether anything applies there.
+    Without the opt-in label of a namespace, it is unknown whether the configuration applies there.
     """
     label = configuration.opt_in.label
     if label not in scope.namespace_labels or label not in scope.account_labels:

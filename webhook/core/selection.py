@@ -1,4 +1,4 @@
-"""Namespaces, as far as decisions read them."""
+"""Define the fields of a namespace that decisions read."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """What a decision reads of a namespace."""
+    """The fields of a namespace that a decision reads."""
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     terminating: bool = False
     declined: frozenset[str] = frozenset()
-    """The pull secrets that it does not want; it counts only where the configuration lets namespaces decline."""
+    """The pull secrets that it declines; used only if the configuration lets namespaces decline."""
     uid: str = ""
-    """Tells it from a namespace of the same name that was there before. Empty in a manifest that has none."""
+    """Distinguishes it from an earlier namespace with the same name. Empty if a manifest has none."""
 
 
 def declined_names(annotations: Mapping[str, str]) -> frozenset[str]:
-    """Return the names of the pull secrets that a namespace with these annotations does not want."""
+    """Return the names of the pull secrets that a namespace with these annotations declines."""
     text = annotations.get(DECLINE_ANNOTATION)
     return frozenset(filter(None, (name.strip() for name in text.split(",")))) if text else frozenset()

@@ -1,4 +1,4 @@
-"""One namespace as it is, as far as plans are made from it."""
+"""Define the state of one namespace from which plans are made."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class Copy:
     immutable: bool = False
     terminating: bool = False
     finalizers: tuple[str, ...] = ()
-    """The first few that keep it from going, while it is ``terminating``."""
+    """The first few finalizers that block the deletion, while it is ``terminating``."""
 
     @property
     def replaceable_only(self) -> bool:
-        """Whether no update can make it right: the API server refuses to change a type or an immutable Secret."""
+        """Return whether an update cannot fix it, because a type or an immutable Secret cannot be changed."""
         return self.immutable or self.type != COPY_TYPE
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceAccount:
-    """What the plan reads of a ServiceAccount; ``references`` is None when the list cannot be read."""
+    """The fields of a ServiceAccount that the plan reads; ``references`` is None when the list is unreadable."""
 
     namespace: str
     name: str
@@ -50,26 +50,26 @@ class ServiceAccount:
     references: References | None
     terminating: bool = False
     enforces: bool = False
-    """Whether its Pods may reference only what it references itself; see :mod:`webhook.core.backfill`."""
+    """True if its Pods may reference only its own references; see :mod:`webhook.core.backfill`."""
     ownership: ListOwnership = SETTLED
 
 
 @dataclass(frozen=True, slots=True)
 class NamespaceState:
-    """One namespace as it is: itself, the Secrets that have a copy's name, and its ServiceAccounts."""
+    """The state of one namespace: itself, the Secrets that have a copy's name, and its ServiceAccounts."""
 
     namespace: Namespace
     copies: Mapping[str, Copy] = field(default_factory=dict)
     service_accounts: Sequence[ServiceAccount] = ()
 
     def ownership(self, copy: Copy) -> Ownership:
-        """Return whose a Secret of this namespace is."""
+        """Return the owner of a Secret in this namespace."""
         return ownership_of(copy.mark, self.namespace.uid)
 
     def is_foreign(self, copy: Copy) -> bool:
-        """Return whether a Secret of this namespace has to be left alone."""
+        """Return whether a Secret of this namespace must not be changed."""
         return self.ownership(copy) is Ownership.FOREIGN
 
     def is_proven(self, copy: Copy) -> bool:
-        """Return whether a copy carries the whole proof, so that only its content may have to be written."""
+        """Return whether a copy has the complete proof, so that at most its content has to be written."""
         return copy.mark is not None and copy.mark.written and copy.mark.namespace_uid == self.namespace.uid

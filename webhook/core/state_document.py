@@ -1,9 +1,9 @@
-"""Encode what the controller has to remember as the data of one Secret, and decode it again.
+"""Encode the persistent state of the controller as the data of one Secret, and decode it.
 
 The Secret has one key for each pull secret. Its value is the last good content, with the time and the source versions
-that it was made of. A key that begins with an underscore is not the name of a pull secret: ``_configuration`` holds the
-configuration that is in force, and ``_held`` what :mod:`webhook.core.brake` holds back. Each value is a JSON document
-with a format version of its own.
+that it was made of. A key that begins with an underscore is not the name of a pull secret: ``_configuration`` has the
+configuration that is in force, and ``_held`` the removals that :mod:`webhook.core.brake` holds. Each value is a JSON
+document with its own format version.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _Shape = TypeVar("_Shape")
 
 STATE_TYPE = "Opaque"
 STATE_SUFFIX = "-state"
-"""Follows the full name of a release in the name of the Secret."""
+"""The suffix of the Secret's name, after the full name of a release."""
 
 FORMAT_VERSION = 1
 
@@ -39,7 +39,7 @@ LARGEST_STATE = 1_040_000
 """Bytes of all values together. The API server allows 1,048,576."""
 
 LARGEST_CONFIGURATION = 500_000
-"""Bytes. A larger one is not stored, so that contents have room."""
+"""In bytes. A larger one is not stored, so that contents have room."""
 
 CONFIGURATION_KEY = "_configuration"
 HELD_KEY = "_held"
@@ -55,7 +55,7 @@ class SourceVersion(msgspec.Struct, frozen=True, rename="camel"):
 
 @dataclass(frozen=True, slots=True)
 class LastGood:
-    """The last good content of a pull secret, the sources it was made of in their order, and when it was first seen."""
+    """The last good content of a pull secret, its sources in order, and the time when it was first seen."""
 
     payload: bytes = field(repr=False)
     sources: tuple[SourceVersion, ...]
@@ -63,26 +63,26 @@ class LastGood:
 
     @property
     def source_names(self) -> tuple[str, ...]:
-        """The names of its sources. A content is good only for a pull secret that has the same ones."""
+        """Return the names of its sources. A content is good only for a pull secret with the same ones."""
         return tuple(source.name for source in self.sources)
 
     def is_same(self, other: LastGood) -> bool:
-        """Whether both are the same content of the same sources, whatever their versions and times."""
+        """Return whether both are the same content of the same sources, with any versions and times."""
         return (self.source_names, self.payload) == (other.source_names, other.payload)
 
     def is_later(self, other: LastGood) -> bool:
-        """Whether it was made of a later version of some source than another content of the same sources."""
+        """Return whether it was made of a later version of a source than another content of the same sources."""
         return any(
             is_older(theirs.resource_version, ours.resource_version)
             for ours, theirs in zip(self.sources, other.sources, strict=False)
         )
 
     def is_due(self, copy: Copy | None, content_hash: str) -> bool:
-        """Whether a copy must hold this content, which has the given hash, while a source cannot be used.
+        """Return whether a copy must have this content, with the given hash, while a source is unusable.
 
-        A copy that is missing must, and one that was last written before a source got the version that this content was
-        made of. Both are Secrets, so their resourceVersions can be compared. A copy that was written later may hold a
-        newer content that was never stored, so it stays as it is.
+        It must if it is missing, or if it was last written before a source got the version that this content was made
+        of. Both are Secrets, so their resourceVersions can be compared. A copy that was written later may have a newer
+        content that was never stored, so it stays unchanged.
         """
         if copy is None or copy.content_hash == content_hash:
             return True
@@ -90,7 +90,7 @@ class LastGood:
 
 
 class AcceptedConfiguration(msgspec.Struct, frozen=True):
-    """The configuration in force, and what its predecessors have removed a short time ago."""
+    """The configuration in force, and the recent removals by its predecessors."""
 
     version: int
     configuration: Configuration
@@ -98,7 +98,7 @@ class AcceptedConfiguration(msgspec.Struct, frozen=True):
 
 
 class HeldRemovals(msgspec.Struct, frozen=True):
-    """What is held back: the digest of a configuration, and how many of all copies it would remove."""
+    """The held removals: the digest of a configuration, and how many of all copies it would remove."""
 
     version: int
     digest: str
@@ -108,26 +108,26 @@ class HeldRemovals(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class StateDocument:
-    """The state as it is stored: what could be decoded by pull secret, and by key why something could not."""
+    """The decoded state by pull secret, and the reasons by key for undecodable values."""
 
     last_good: Mapping[str, LastGood] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     accepted: AcceptedConfiguration | None = None
     held: HeldRemovals | None = None
     other: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    """The values of the keys that begin with an underscore, as they are stored."""
+    """The stored values of the keys that begin with an underscore."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateUpdate:
-    """Values to write by key, None for a key to remove; there is no room for the pull secrets ``left_out``."""
+    """Values to write by key, None for a key to remove. The pull secrets in ``left_out`` do not fit."""
 
     values: Mapping[str, bytes | None] = field(repr=False)
     left_out: tuple[str, ...] = ()
 
 
 class _Entry(msgspec.Struct, frozen=True):
-    """The JSON of one last good content. Never shown."""
+    """The JSON of one last good content. The repr hides it."""
 
     version: int
     time: datetime
@@ -143,7 +143,7 @@ class _Versioned(msgspec.Struct, frozen=True):
 
 
 class _Undecodable(Exception):
-    """The text says why."""
+    """The text is the reason."""
 
 
 def encode(content: LastGood) -> bytes:
@@ -154,7 +154,7 @@ def encode(content: LastGood) -> bytes:
 def decode_document(data: Mapping[str, str]) -> StateDocument:
     """Return the state in the ``data`` of a Secret, which is base64 text.
 
-    A value that cannot be used is a problem of its key.
+    An unusable value is reported as a problem of its key.
     """
     last_good, other, problems = {}, {}, {}
     accepted = held = None
@@ -174,30 +174,30 @@ def decode_document(data: Mapping[str, str]) -> StateDocument:
 
 
 def encode_accepted(configuration: Configuration, past: Sequence[PastRemoval]) -> bytes | None:
-    """Return the value that says which configuration is in force; None for one that is too large to be stored."""
+    """Return the value with the configuration in force; None if it is too large to store."""
     value = AcceptedConfiguration(FORMAT_VERSION, configuration, tuple(past))
     encoded = msgspec.json.encode(value, order="deterministic")
     return encoded if len(encoded) <= LARGEST_CONFIGURATION else None
 
 
 def encode_held(configuration_digest: str, copies: int, total: int) -> bytes:
-    """Return the value that says what is held back."""
+    """Return the value with the held removals."""
     return msgspec.json.encode(HeldRemovals(FORMAT_VERSION, configuration_digest, copies, total))
 
 
 def is_reserved(key: str) -> bool:
-    """Whether a key holds other state than the content of a pull secret."""
+    """Return whether a key has other state than the content of a pull secret."""
     return key.startswith("_")
 
 
 def update(
     stored: StateDocument, wanted: Mapping[str, LastGood], other: Mapping[str, bytes | None] | None = None
 ) -> StateUpdate:
-    """Return what to write so that the ``wanted`` contents are stored, as many of them as there is room for.
+    """Return the values to write so that the ``wanted`` contents are stored, as many as fit.
 
-    ``other`` are values of keys that begin with an underscore. They are stored first; None removes one.
-    A content that is stored already is not written again because of a new version or time. Small ones come first, so
-    that as many as possible are kept.
+    ``other`` are values of keys that begin with an underscore. They are stored first; None removes one. A content that
+    is already stored is not written again for a new version or time. Small ones come first, so that as many as possible
+    are kept.
     """
     other = {**stored.other, **(other or {})}
     broken = [key for key in stored.problems if not is_reserved(key)]
@@ -225,7 +225,7 @@ def _decode(value: str) -> LastGood:
     entry = _decode_json(_decode_base64(value), _Entry)
     payload = bytes(entry.content)
     if not _is_canonical(payload):
-        raise _Undecodable("its content is not one that this release has made")
+        raise _Undecodable("its content was not made by this release")
     return LastGood(payload, entry.sources, entry.time.astimezone(UTC))
 
 
@@ -240,10 +240,10 @@ def _decode_json(content: bytes, shape: type[_Shape]) -> _Shape:
     try:
         version = msgspec.json.decode(content, type=_Versioned).version
         if version != FORMAT_VERSION:
-            raise _Undecodable(f"its format has version {version}, and this release reads version {FORMAT_VERSION}")
+            raise _Undecodable(f"its format version is {version}, but this release reads version {FORMAT_VERSION}")
         return msgspec.json.decode(content, type=shape)
     except (msgspec.MsgspecError, RecursionError):
-        raise _Undecodable("it is not a document that this release has written") from None
+        raise _Undecodable("the document was not written by this release") from None
 
 
 def _is_canonical(payload: bytes) -> bool:
@@ -255,5 +255,5 @@ def _is_canonical(payload: bytes) -> bool:
 
 
 def described(keys: Sequence[str], problems: Mapping[str, str]) -> str:
-    """Return in words what is wrong with some keys."""
+    """Return the problems of some keys in words."""
     return "; ".join(f"{key}: {problems[key]}" for key in keys)

@@ -1,7 +1,7 @@
-"""Reading a Subject from a Pod or ServiceAccount in the API's JSON form.
+"""Read a Subject from a Pod or ServiceAccount in the API's JSON form.
 
-Only the fields that a decision reads are named here; a newer Kubernetes may add others freely. Null means absent, as it
-does to the API server.
+Only the fields that a decision reads are named here; a newer Kubernetes may add others freely. Null means absent, as in
+the API server.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class _LargePodSpec(msgspec.Struct, rename="camel", gc=False):
 
 
 class AdmittedObject(msgspec.Struct, rename="camel", gc=False):
-    """A Pod or a ServiceAccount, whichever it turns out to be: the fields that a decision reads."""
+    """The fields of a Pod or a ServiceAccount that a decision reads."""
 
     kind: str | None = None
     metadata: _Metadata | None = None
@@ -101,7 +101,7 @@ class AdmittedObject(msgspec.Struct, rename="camel", gc=False):
     image_pull_secrets: list[LocalObjectReference | None] | None = None
 
     def as_pod(self, namespace: str) -> Subject | None:
-        """Return the Subject of a Pod, or None when it has no ``spec``: then there is no place for a reference."""
+        """Return the Subject of a Pod, or None without a ``spec``, because then references have no place."""
         if self.spec is None:
             return None
         metadata = self.metadata or _Metadata()
@@ -132,12 +132,13 @@ class AdmittedObject(msgspec.Struct, rename="camel", gc=False):
 
 
 MOST_ENTRIES = 100_000
-"""Entries of all lists and maps that a decision reads of one object. It leaves room for the 70,000 references that fit
-into etcd, and bounds what a hostile review costs."""
+"""Entries of all lists and maps that a decision reads of one object. This leaves room for the 70,000 references that
+fit into etcd, and bounds the cost of a hostile review.
+"""
 
 
 class LargeObject(msgspec.Struct, rename="camel", gc=False):
-    """The same fields, as they are on the wire: to be counted before they are decoded."""
+    """The same fields in their wire format, so that they are counted before they are decoded."""
 
     kind: str | None = None
     metadata: msgspec.Raw = _NULL
@@ -145,7 +146,7 @@ class LargeObject(msgspec.Struct, rename="camel", gc=False):
     image_pull_secrets: msgspec.Raw = _NULL
 
     def decoded(self) -> AdmittedObject:
-        """Return the object; ValidationError where a type is wrong, or the fields have too many entries."""
+        """Return the object. Raises ValidationError if a type is wrong, or the fields have too many entries."""
         metadata = msgspec.json.decode(self.metadata, type=_LargeMetadata | None) or _LargeMetadata()
         spec = self.spec or _LargePodSpec()
         lists = (spec.containers, spec.init_containers, spec.ephemeral_containers, spec.volumes)
@@ -167,13 +168,13 @@ def _decisive_annotations(annotations: _Annotations | None) -> dict[str, str]:
 
 
 def pod_subject(obj: Mapping[str, object], namespace: str) -> Subject | None:
-    """Return the Subject of a Pod in parsed JSON; None when a field that decides has a wrong type."""
+    """Return the Subject of a Pod in parsed JSON; None when a relevant field has a wrong type."""
     admitted = _convert(obj)
     return None if admitted is None else admitted.as_pod(namespace)
 
 
 def service_account_subject(obj: Mapping[str, object], namespace: str) -> Subject | None:
-    """Return the Subject of a ServiceAccount in parsed JSON; None when a field that decides has a wrong type."""
+    """Return the Subject of a ServiceAccount in parsed JSON; None when a relevant field has a wrong type."""
     admitted = _convert({key: value for key, value in obj.items() if key != "spec"})
     return None if admitted is None else admitted.as_service_account(namespace)
 

@@ -1,8 +1,8 @@
-"""Write text for people, and make it safe to show on a terminal and in what is copied from one.
+"""Write text for people, and make it safe to show on a terminal and to copy from one.
 
-Names, image references, annotations and messages come from tenants and from registries. A terminal obeys some
+Names, image references, annotations and messages come from tenants and from registries. A terminal interprets some
 characters instead of showing them: C0 and C1 controls (escape sequences, carriage return, line breaks), and characters
-that change the direction of text or take no room. This is the only place that decides what is shown of them.
+that change the direction of text or have no width. Only this module decides how they are shown.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _NOT_PLAIN_ASCII = re.compile(r"[^\x00-\x7e]")
 
 
 def escaped(text: str) -> str:
-    r"""Return ``text`` on one line, with everything that is not printable as an escape: ``\n``, ``\x1b``, ``\u202e``.
+    r"""Return ``text`` on one line, with unprintable characters as escapes: ``\n``, ``\x1b``, ``\u202e``.
 
-    Printable is what Unicode calls neither a control, a format character, a surrogate, private nor unassigned, nor a
-    separator; the plain space is printable.
+    Unprintable are Unicode's controls, format characters, surrogates, private and unassigned characters, and separators
+    except the plain space.
     """
     if text.isprintable():
         return text
@@ -31,18 +31,18 @@ def escaped(text: str) -> str:
 
 
 def escaped_lines(text: str) -> str:
-    """Return ``text`` as :func:`escaped` does, line by line: for text that is ours and has several lines."""
+    """Return ``text`` as :func:`escaped` does, line by line, for our own text with several lines."""
     return "\n".join(map(escaped, text.split("\n")))
 
 
 def yaml_problem(problem: str, line: int, column: int, context: str = "", began: int = 0) -> str:
-    """Return what a YAML parser does not understand, with where the thing begins that it was reading."""
+    """Return the error of a YAML parser, with the line where the unfinished part begins."""
     within = f", {context} that begins in line {began}" if context and 0 < began < line else ""
     return f"{problem} (line {line}, column {column}{within})"
 
 
 def line_that_is_not_yaml(text: str) -> int:
-    """Return the first line with a character that YAML does not allow; 1 where there is none."""
+    """Return the first line with a character that YAML does not allow; 1 without one."""
     refused = _NOT_YAML.search(text)
     return 1 if refused is None else text.count("\n", 0, refused.start()) + 1
 
@@ -58,7 +58,7 @@ def html_escaped(text: str) -> str:
 
 
 def ascii_json(document: str) -> str:
-    """Return a JSON document in ASCII without DEL; equal to the given one for every reader."""
+    """Return a JSON document in ASCII without DEL; every reader decodes it to the same values."""
     return _NOT_PLAIN_ASCII.sub(_json_escape, document)
 
 
@@ -72,5 +72,5 @@ def _json_escape(match: re.Match[str]) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names as a sentence has them: ``a``, ``a and b``, ``a, b and c``."""
+    """Return names as a list in a sentence: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join([*([", ".join(names[:-1])] if names[:-1] else []), *names[-1:]])

@@ -1,4 +1,4 @@
-"""What has to go from one namespace when the release goes: every copy of ours, and every reference that is."""
+"""Plan the removal of a release from one namespace: every copy of ours, and every reference of ours."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def plan_uninstall(state: NamespaceState, configuration: Configuration) -> NamespacePlan:
-    """Return the writes that leave nothing of ours in a namespace.
+    """Return the writes that remove everything of ours from a namespace.
 
-    A reference is ours where the copy that it names is. It is ours also where no Secret of that name exists, if the
-    namespace is selected, or if the list shows that we wrote it: see :mod:`webhook.core.dangling`. Where a foreign
-    Secret has the name, the reference may be to that one, and stays.
+    A reference is ours if the copy that it names is ours. If no Secret of that name exists, it is ours if the namespace
+    is selected, or if the list shows that we wrote it: see :mod:`webhook.core.dangling`. If a foreign Secret has the
+    name, the reference may be to that one and stays.
     """
     if state.namespace.terminating:
         return EMPTY
     ours = [copy for copy in state.copies.values() if state.ownership(copy) is Ownership.OURS]
-    # A retired name no longer has a selector: it may have gone to every namespace that has opted in.
+    # A retired name no longer has a selector, so it may have gone to every opted-in namespace.
     retired = tuple(PullSecret(name, ()) for name in configuration.retired)
     all_of_them = replace(configuration, pull_secrets=configuration.pull_secrets + retired)
     due = marked(state, configuration).union(

@@ -7,5 +7,5 @@ from __future__ import annotations
 
 
 def is_older(candidate: str, known: str) -> bool:
-    """Return whether a resourceVersion is older than another one; false where one of them is not a number."""
+    """Return whether a resourceVersion is older than another one; False if one of them is not a number."""
     return candidate.isdecimal() and known.isdecimal() and int(candidate) < int(known)

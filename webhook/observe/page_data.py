@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NOT_SELECTED = "not selected"
 """The state of a namespace that has no copies and needs none."""
 
-NOT_LOOKED_AT = "not looked at yet"
+NOT_LOOKED_AT = "not checked yet"
 """The state of a selected namespace before the controller has checked it, or while another process leads."""
 
 

@@ -63,7 +63,7 @@ def test_a_value_that_an_alias_shares_is_not_changed_in_its_other_place() -> Non
 
 
 def test_what_changes_nothing_is_no_patch_to_apply() -> None:
-    with pytest.raises(ValueError, match="test is no operation that changes a document"):
+    with pytest.raises(ValueError, match="test is not an operation that changes a document"):
         apply({"metadata": {}}, [expect_resource_version("1")])
 
 
