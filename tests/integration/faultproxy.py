@@ -47,7 +47,7 @@ class FaultProxy:
         self._port = free_port()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy", daemon=True)
-        self._listening: tuple[socket.socket, asyncio.Task[None]] | None = None
+        self._listener: socket.socket | None = None
         self._traffic = Traffic()
         self._links: dict[asyncio.Task[None], Link] = {}
         self._accepted: list[float] = []
@@ -154,32 +154,34 @@ class FaultProxy:
         self._loop.call_soon_threadsafe(function)
 
     async def _listen(self) -> None:
-        listener = socket.create_server((LOOPBACK, self._port), backlog=_BACKLOG)
-        listener.setblocking(False)
-        self._listening = (listener, self._loop.create_task(self._accept(listener)))
+        self._listener = socket.create_server((LOOPBACK, self._port), backlog=_BACKLOG)
+        self._listener.setblocking(False)
+        # Not sock_accept: a connection that arrives while that is cancelled is lost, and never closed.
+        self._loop.add_reader(self._listener, self._accept, self._listener)
 
     async def _stop_listening(self) -> None:
-        if self._listening is not None:
-            listener, accepting = self._listening
-            accepting.cancel()
-            await asyncio.gather(accepting, return_exceptions=True)
-            listener.close()
-            self._listening = None
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
 
-    async def _accept(self, listener: socket.socket) -> None:
-        while True:
-            accepted, _ = await self._loop.sock_accept(listener)
-            self._accepted.append(time.monotonic())
-            if self._swallowing:
-                self._swallowed.append(accepted)
-            else:
-                link = Link(self._traffic, self._ends)
-                task = self._loop.create_task(link.run(accepted))
-                self._links[task] = link
-                task.add_done_callback(self._forget)
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            accepted, _ = listener.accept()
+        except OSError:
+            return  # the peer has gone already
+        accepted.setblocking(False)
+        self._accepted.append(time.monotonic())
+        if self._swallowing:
+            self._swallowed.append(accepted)
+        else:
+            link = Link(accepted, self._traffic, self._ends)
+            task = self._loop.create_task(link.run())
+            self._links[task] = link
+            task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        del self._links[task]
+        self._links.pop(task).close_unused()
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._defects.append(error)
