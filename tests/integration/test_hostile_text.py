@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
-from typing import TYPE_CHECKING
+import subprocess
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from certs.authority import issue_authority, issue_leaf
+from tests.cluster.processes import COMMAND, clean_environment
 from tests.integration.commands import of_release
-from tests.integration.playground import SOURCE, Playground, pod
+from tests.integration.playground import SOURCE, Playground, dockerconfigjson, eventually, pod
+from tests.integration.policyjudge import ADMISSION
+from tests.integration.test_cleanup import cleanup
+from tests.unit.registries.registry import PASSWORD, Behaviour, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Maker = Callable[..., Playground]
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 \r\n\x85\x9b2J\u202eright\u2066left\u200b\ufeff" + "x" * 3000
 UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
@@ -75,3 +87,143 @@ def test_no_command_prints_what_a_terminal_obeys(attacked: tuple[Playground, str
     # The control: the hostile text did reach the commands.
     assert "\\x1b" in seen
     assert "\\u001b" in seen or "\\e[31m" in seen
+
+
+MARK = "hostile.example.com/denied"
+
+
+@contextlib.contextmanager
+def denying(ours: Playground) -> Iterator[None]:
+    """Have a policy refuse changes of ServiceAccounts in marked namespaces, with a message that a terminal obeys."""
+    name = f"{ours.installation.release}-hostile"
+    about: dict[str, Any] = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": name}}
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["serviceaccounts"]}
+    message = json.dumps(HOSTILE[:900].replace("\r", "").replace("\n", ""))
+    spec = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"namespaceSelector": {"matchLabels": {MARK: name}}, "resourceRules": [rule]},
+        "validations": [{"expression": "false", "messageExpression": message, "reason": "Forbidden"}],
+    }
+    binding = {"policyName": name, "validationActions": ["Deny"]}
+    policies = f"{ADMISSION}/validatingadmissionpolicies"
+    bindings = f"{ADMISSION}/validatingadmissionpolicybindings"
+    ours.cluster.api.call("POST", policies, {"kind": "ValidatingAdmissionPolicy", **about, "spec": spec})
+    ours.cluster.api.call("POST", bindings, {"kind": "ValidatingAdmissionPolicyBinding", **about, "spec": binding})
+    try:
+        yield
+    finally:
+        ours.cluster.api.call("DELETE", f"{bindings}/{name}")
+        ours.cluster.api.call("DELETE", f"{policies}/{name}")
+
+
+def test_what_a_policy_says_is_escaped_in_events_logs_and_the_output_of_cleanup(playground: Maker) -> None:
+    ours = playground()
+    ours.set_source("first")
+    sync = ours.installation.start_sync("--log-format=text")
+    sync.wait_ready()
+    team = ours.namespace(selected=True, labels={MARK: f"{ours.installation.release}-hostile"})
+    ours.await_selected(team, "first")
+    shown: dict[str, str] = {}
+
+    def note(where: str, *arguments: str) -> None:
+        ran = of_release(ours, *arguments)
+        shown[where] = ran.out + ran.err
+
+    with denying(ours):
+        change = {"metadata": {"annotations": {"x": "y"}}}
+        path = f"/api/v1/namespaces/{team}/serviceaccounts/default?dryRun=All"
+        merge = "application/merge-patch+json"
+        eventually(lambda: ours.cluster.api.request("PATCH", path, change, merge).status == 403)
+        ours.opt(team, None)
+        shown["event"] = eventually(lambda: dict(ours.events(team)).get("CopyDenied", ""))
+        eventually(lambda: "namespace failed" in sync.program.output)
+        for form in FORMS["explain"]:
+            note(f"explain {form}", "explain", f"ns/{team}", "-o", form)
+        for form in FORMS["check"]:
+            note(f"check {form}", "check", f"--namespace={ours.installation.namespace}", "-o", form)
+        for flags in (("--dry-run",), ("--yes", "--timeout=10s", "--log-format=text")):
+            ran = cleanup(ours, *flags)
+            shown[f"cleanup {flags[0]}"] = ran.stdout + ran.stderr
+        shown["log"] = sync.program.output
+    assert {where: UNSAFE.findall(text) for where, text in shown.items()} == {where: [] for where in shown}
+    assert [where for where, text in shown.items() if "Traceback" in text] == []
+    # The control: the commands had something to show, and the message of the policy did reach these.
+    assert f"ServiceAccount {team}/default" in shown["cleanup --dry-run"]
+    assert "could not be removed" in shown["cleanup --yes"]
+    assert [where for where in ("event", "log") if "\\x1b[31mred" not in shown[where]] == []
+
+
+def test_export_writes_what_a_configuration_says_in_plain_ascii(tmp_path: Path) -> None:
+    selector = {"matchLabels": {"team": "x"}, "matchExpressions": [{"key": "tier", "operator": "In", "values": ["x"]}]}
+    places: list[Callable[[dict[str, Any]], object]] = [
+        lambda each: each["optIn"].update(label=HOSTILE),
+        lambda each: each["optIn"].update(value=HOSTILE),
+        lambda each: each["pullSecrets"][0]["namespaceSelector"]["matchLabels"].update({"team": HOSTILE}),
+        lambda each: each["pullSecrets"][0]["namespaceSelector"]["matchLabels"].update({HOSTILE: "x"}),
+        lambda each: each["pullSecrets"][0]["namespaceSelector"]["matchExpressions"][0].update(values=[HOSTILE]),
+        lambda each: each["pullSecrets"][0]["serviceAccounts"].update(exclude=[HOSTILE]),
+        lambda each: each["pullSecrets"][0].update(registries=[HOSTILE], pods="WhenImageMatches"),
+        lambda each: each.update(excludedNamespaces=[HOSTILE]),
+    ]
+    for change in places:
+        document = {
+            "apiVersion": "pullsecrets.webhook/v1alpha1",
+            "kind": "Configuration",
+            "optIn": {"label": "x/inject", "value": "enabled"},
+            "pullSecrets": [
+                {
+                    "name": "registry",
+                    "sources": [{"secretName": "source"}],
+                    "namespaceSelector": json.loads(json.dumps(selector)),
+                    "serviceAccounts": {},
+                }
+            ],
+        }
+        change(document)
+        path = tmp_path / "configuration.yaml"
+        path.write_text(json.dumps(document))
+        ran = exported(path)
+        assert UNSAFE.findall(ran.stdout + ran.stderr) == []
+        assert "Traceback" not in ran.stderr
+        assert ran.returncode in (0, 2)
+        assert ran.stdout.isascii()
+
+
+def exported(path: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(COMMAND), "export", "mutating-admission-policy", f"--config={path}", "--namespace=pull-secrets"]
+    return subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_what_a_registry_answers_is_escaped(attacked: tuple[Playground, str], tmp_path: Path) -> None:
+    ours, _ = attacked
+    authority = issue_authority(datetime.now(UTC), timedelta(days=1))
+    leaf = issue_leaf(authority, ["127.0.0.1"], datetime.now(UTC), timedelta(days=1))
+    (tmp_path / "ca.crt").write_bytes(authority.certificate_pem)
+    (tmp_path / "tls.pem").write_bytes(leaf.certificate_pem + leaf.private_key_pem)
+    registry = Registry(tmp_path / "tls.pem")
+    data = {"type": "kubernetes.io/dockerconfigjson", "data": dockerconfigjson(PASSWORD, registry.key)}
+    ours.delete(ours.installation.namespace, "secrets", SOURCE)
+    ours.apply(ours.installation.namespace, "Secret", SOURCE, data)
+    text = HOSTILE.replace("\u202e", "").replace("\u2066", "").replace("\u200b", "").replace("\ufeff", "")
+    answers: list[dict[str, Any]] = [
+        {"realm": f"https://{registry.key}/token?{text}"},
+        {"realm": text},
+        {"realm": f"https://{text}/token"},
+        {"scheme": "\x1b[31m"},
+        {"token": json.dumps({"token": HOSTILE}).encode()},
+        {"token": HOSTILE.encode(errors="surrogateescape")},
+        {"status": 302, "location": text},
+        {"status": 999},
+    ]
+    try:
+        for answer in answers:
+            registry.behaviour = Behaviour(**answer)
+            for form in FORMS["check"]:
+                flags = ("--registries", f"--registry-ca-file={tmp_path / 'ca.crt'}", "-o", form)
+                ran = of_release(ours, "check", f"--namespace={ours.installation.namespace}", *flags)
+                assert registry.behaviour.seen, "the registry was not asked"
+                assert ran.code in (0, 1, 2), (answer, ran.err)
+                assert "Traceback" not in ran.err, answer
+                assert UNSAFE.findall(ran.out + ran.err) == [], (answer, form)
+    finally:
+        registry.close()

@@ -11,6 +11,7 @@ import typer
 from webhook.cli import options
 from webhook.cli.lifetimes import parse_duration
 from webhook.cli.printing import tell
+from webhook.core.text import escaped
 from webhook.errors import UsageError
 from webhook.observe.logs import LogLevel, configure
 
@@ -81,8 +82,8 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
     )
     if dry_run:
         for line in left:
-            typer.echo(line)
-        typer.echo(f"{len(left)} to remove; no changes were made", err=True)
+            typer.echo(escaped(line))
+        tell(f"{len(left)} to remove; no changes were made")
         return
     if left:
         _tell(left)
@@ -91,9 +92,9 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
 
 def _confirm(planned: list[str]) -> bool:
     for line in planned[:LINES]:
-        typer.echo(f"  {line}", err=True)
+        tell(f"  {line}")
     if len(planned) > LINES:
-        typer.echo(f"  … and {len(planned) - LINES} more", err=True)
+        tell(f"  … and {len(planned) - LINES} more")
     return typer.confirm("Stop injection, and remove these, the Lease and the certificate?", err=True)
 
 
