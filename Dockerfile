@@ -1,9 +1,8 @@
-# The image of all commands: pullsecrets serve, sync, cleanup. `make image` builds it with docker, podman or buildah.
+# The image for all commands: pullsecrets serve, sync, cleanup. `make image` builds it with docker, podman or buildah.
 #
-# The last stage is the base's file system without what only a build needs, so it brings its own Python and no package
-# manager for it; where the base has no shell (distroless), the image has none. Both images need the same Python at the
-# same path. Distroless, for example: BASE_IMAGE=gcr.io/distroless/python3-debian12 BUILD_IMAGE=docker.io/library/debian:12
-# (and `python3-venv` installed in the latter).
+# The last stage is the file system of the base without build tools. It contains Python, but no Python package manager, and it
+# has a shell only if the base has one. Both images need the same Python at the same path. An example with a distroless base is
+# BASE_IMAGE=gcr.io/distroless/python3-debian12 BUILD_IMAGE=docker.io/library/debian:12, with `python3-venv` in the latter.
 ARG BASE_IMAGE=docker.io/library/python:3.13.13-slim-bookworm@sha256:355bfa66770995d7e9a0da4b3473b44d0cb451f6b56f5615ad9c39e3c4eca03f
 ARG BUILD_IMAGE=${BASE_IMAGE}
 
@@ -17,11 +16,11 @@ ENV UV_PROJECT_ENVIRONMENT=/opt/pullsecrets \
     UV_NO_CACHE=1
 WORKDIR /src
 COPY .ci/uv.txt .ci/uv.txt
-# Behind a proxy that signs TLS itself its authority comes as the build secret `ca-bundle`, and stays out of the image.
+# Behind a TLS-intercepting proxy, the build secret `ca-bundle` contains its authority. It is not stored in the image.
 RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     if [ -s /run/secrets/ca-bundle ]; then export PIP_CERT=/run/secrets/ca-bundle; fi && \
     python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir --require-hashes -r .ci/uv.txt
-# What changes seldom comes first: a change of the sources reuses the layer of the dependencies.
+# Dependencies come first, because they change rarely: a change of the sources reuses their layer.
 COPY pyproject.toml uv.lock README.md LICENSE ./
 RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     if [ -s /run/secrets/ca-bundle ]; then export SSL_CERT_FILE=/run/secrets/ca-bundle; fi && \
@@ -32,7 +31,7 @@ RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
     if [ -s /run/secrets/ca-bundle ]; then export SSL_CERT_FILE=/run/secrets/ca-bundle; fi && \
     /opt/uv/bin/uv sync --quiet --frozen --no-default-groups --no-editable
 
-# Python byte-compiles on import, but not into a read-only file system: what is not compiled here costs at each start.
+# Python cannot store byte code in a read-only file system, so files that are not compiled here slow down each start.
 COPY --from=base / /rootfs
 COPY tests/image/strip.sh /strip.sh
 RUN sh /strip.sh /rootfs /opt/pullsecrets

@@ -11,20 +11,20 @@ PYTEST := $(RUN)/python -m pytest
 .DEFAULT_GOAL := help
 .PHONY: help run test unit check fix docs audit fuzz bench bench-admission bench-sync image e2e e2e-setup package cluster clean
 
-help: ## this list
+help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
 
-run: $(READY) ## the main job on a real API server; ONCE=1 exits with the verdict
+run: $(READY) ## run the main scenario on a real API server; ONCE=1 exits with the result
 	@$(RUN)/python -m tests.demo $(if $(ONCE),--once)
 
-test: $(READY) ## unit, chart and integration tests, in parallel (WORKERS=2)
+test: $(READY) ## run unit, chart and integration tests in parallel (WORKERS=2)
 	$(RUN)/python -m tests.cluster build >/dev/null
 	$(PYTEST) -n $(WORKERS) --dist loadgroup tests/unit tests/chart tests/integration
 
-unit: $(READY) ## unit tests alone, without a cluster
+unit: $(READY) ## run only the unit tests, without a cluster
 	$(PYTEST) -n $(WORKERS) tests/unit
 
-check: $(READY) ## format, lint, types, import contracts, chart: changes no file
+check: $(READY) ## check format, lint, types, import contracts and the chart, without changing files
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check --no-fix .
 	$(RUN)/mypy
@@ -34,7 +34,7 @@ check: $(READY) ## format, lint, types, import contracts, chart: changes no file
 	$(RUN)/python -m tests.chart.readme --check
 	test -z "$$(gofmt -l tests/cluster/binary tests/e2e/certmanager tests/bench/baselines tests/oracle 2>/dev/null)"
 
-fix: $(READY) ## format, mend what ruff can mend, write what is made from the chart and of the commands
+fix: $(READY) ## format, fix lint findings, and regenerate the chart's files and the screenshots
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
 	$(RUN)/python -m tests.chart.readme
@@ -42,44 +42,44 @@ fix: $(READY) ## format, mend what ruff can mend, write what is made from the ch
 	$(RUN)/python -m tests.chart.snapshots
 	$(RUN)/python -m tests.demo.screenshots >/dev/null
 
-docs: $(READY) ## the documentation as a site, into site/; a link or a page that is missing is an error
+docs: $(READY) ## build the documentation site in site/; broken links are errors
 	@$(UV) sync --quiet --frozen --inexact --group docs
 	@$(RUN)/python -m tests.site
 
-audit: $(READY) ## known vulnerabilities of what is locked, where they can be asked for
+audit: $(READY) ## look up known vulnerabilities of the locked dependencies, if a database is reachable
 	$(RUN)/python -m tests.supply --uv=$(UV)
 
-fuzz: $(READY) ## what strangers write, thrown at what reads it, led by coverage: FUZZ_SECONDS=600 for each target
+fuzz: $(READY) ## fuzz the readers of untrusted input, guided by coverage; FUZZ_SECONDS=600 for each target
 	$(UV) sync --quiet --frozen --inexact --group fuzz
 	for target in $(notdir $(wildcard tests/fuzz/corpus/*)); do \
 	  nice $(RUN)/python -m tests.fuzz $$target --seconds=$(FUZZ_SECONDS) || exit 1; \
 	done
 	HOSTILE_SECONDS=$(FUZZ_SECONDS) $(PYTEST) -q -s tests/integration/test_hostile_http.py -k mixture
 
-bench: bench-admission bench-sync ## measure everything; writes JSON and plots into tests/bench/results
+bench: bench-admission bench-sync ## run all benchmarks; writes JSON and plots to tests/bench/results
 	$(UV) sync --quiet --frozen --inexact --group bench
 	$(RUN)/python -m tests.bench.plots
 
-bench-admission: $(READY) ## reviews and Pods a second, beside two webhooks in Go (needs Go and wrk); CPU, memory
+bench-admission: $(READY) ## measure reviews and Pods per second, CPU and memory, beside two webhooks in Go (needs Go and wrk)
 	$(RUN)/python -m tests.bench.load
 	$(RUN)/python -m tests.bench.creates
 	$(RUN)/python -m tests.bench.flood
 	$(RUN)/python -m tests.bench.footprint
 
-bench-sync: $(READY) ## the sync loop at NAMESPACES=500 namespaces, or several numbers by commas
+bench-sync: $(READY) ## measure sync with NAMESPACES=500, or several numbers separated by commas
 	$(RUN)/python -m compileall -q webhook certs  # as an image has them
 	$(RUN)/python -m tests.bench.sync
 
-image: $(READY) ## the container image, by docker, podman or buildah; IMAGE=name BASE_IMAGE=base, or ARCHIVE=file to keep
+image: $(READY) ## build the container image with docker, podman or buildah; IMAGE=name BASE_IMAGE=base, or ARCHIVE=file to save it
 	@$(RUN)/python -m tests.image
 
-e2e: $(READY) ## scenarios on a real node with a private registry (root on Linux), or on the cluster of E2E_KUBECONFIG
+e2e: $(READY) ## run scenarios on a real node with a private registry (root on Linux), or on the cluster of E2E_KUBECONFIG
 	@$(RUN)/python -m tests.e2e
 
-e2e-setup: $(READY) ## install the packages that e2e needs, and what a few other tests want, by apt-get
+e2e-setup: $(READY) ## install the packages for e2e and a few other tests with apt-get
 	@$(RUN)/python -m tests.e2e setup
 
-package: $(READY) ## what is published: chart, wheel, image, bill of materials, checksums; into dist
+package: $(READY) ## write the published artifacts to dist: chart, wheel, image, bill of materials, checksums
 	rm -rf dist
 	$(UV) build --quiet --wheel --out-dir dist
 	$(HELM) package --destination dist charts/pull-secret-webhook
@@ -88,10 +88,10 @@ package: $(READY) ## what is published: chart, wheel, image, bill of materials, 
 	ARCHIVE=dist/pull-secret-webhook-image.tar $(RUN)/python -m tests.image
 	cd dist && { sha256sum *.* || shasum -a 256 *.*; } > SHA256SUMS
 
-cluster: $(READY) ## a local control plane to play with, until Ctrl-C
+cluster: $(READY) ## start a local control plane for experiments, until Ctrl-C
 	@$(RUN)/python -m tests.cluster up
 
-clean: ## remove what was built here; the cluster's binary stays in the user's cache
+clean: ## remove build results; the cluster's binary stays in the user's cache
 	rm -rf .venv dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(READY): pyproject.toml uv.lock

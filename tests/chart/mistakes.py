@@ -132,35 +132,35 @@ TRIAL = {"name": "y", "registry": "registry.example.com", "username": "robot", "
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 CONTRADICTIONS = [
-    ({"optIn": {"value": "disabled"}}, 'optIn.value: "disabled" is the value by which a single object opts out'),
-    ({"pullSecrets": entry()["pullSecrets"] * 2}, 'pullSecrets[1].name: "x" is there already'),
+    ({"optIn": {"value": "disabled"}}, 'optIn.value: "disabled" is reserved for the opt-out of a single object'),
+    ({"pullSecrets": entry()["pullSecrets"] * 2}, 'pullSecrets[1].name: "x" is a duplicate'),
     ({**entry(), "retired": ["x"]}, 'pullSecrets[0].name: "x" is also in retired'),
-    ({"deployments": {"enabled": False}}, "webhook.url: needed when deployments.enabled is false"),
+    ({"deployments": {"enabled": False}}, "webhook.url: required if deployments.enabled is false"),
     (
         {"webhook": {"caBundle": PEM}},
-        "webhook.caBundle: in the mode self-managed it is set for you; give one only with certificates.mode provided",
+        "webhook.caBundle: is set automatically in the mode self-managed; set it only with certificates.mode provided",
     ),
     (
         {"webhook": {"caBundle": PEM}, "certificates": {"mode": "cert-manager"}},
-        "webhook.caBundle: in the mode cert-manager it is set for you",
+        "webhook.caBundle: is set automatically in the mode cert-manager",
     ),
     (
         {"webhook": {"clientCA": "-----BEGIN CERTIFICATE REQUEST-----\n-----END CERTIFICATE REQUEST-----\n"}},
-        "webhook.clientCA: there is no certificate in it; give PEM certificates",
+        "webhook.clientCA: contains no certificate; use PEM certificates",
     ),
-    ({"webhook": {"clientAllowedNames": ["kube-apiserver"]}}, "webhook.clientAllowedNames: needs webhook.clientCA"),
+    ({"webhook": {"clientAllowedNames": ["kube-apiserver"]}}, "webhook.clientAllowedNames: requires webhook.clientCA"),
     ({"certificates": {"lifetime": "9m59s"}}, "certificates.lifetime: 9m59s is too short to reach every replica"),
     (
         {"certificates": {"mode": "cert-manager", "lifetime": "59m"}},
-        "certificates.lifetime: 59m is too short to reach every replica in time; give at least 60m",
+        "certificates.lifetime: 59m is too short to reach every replica in time; use at least 60m",
     ),
     (
         {"certificates": {"lifetime": "30d1s", "caLifetime": "720h"}},
-        "certificates.lifetime: 30d1s is longer than caLifetime, 720h; no certificate outlives its authority",
+        "certificates.lifetime: 30d1s is longer than caLifetime, 720h; a certificate must not outlive its authority",
     ),
     (
         {"certificates": {"mode": "cert-manager", "lifetime": "90d", "caLifetime": "719d"}},
-        "certificates.lifetime: 90d is more than an eighth of caLifetime, 719d; cert-manager renews no certificate",
+        "certificates.lifetime: 90d is more than an eighth of caLifetime, 719d; cert-manager does not renew a",
     ),
     (
         {"certificates": {"lifetime": "1h", "caSettle": "16m"}},
@@ -168,22 +168,22 @@ CONTRADICTIONS = [
     ),
     (
         {"image": {"repository": "registry.example.com:5000/psw:1.2"}},
-        'image.repository: "registry.example.com:5000.psw:1.2" has a tag or a digest in it; give that in image.tag',
+        'image.repository: "registry.example.com:5000.psw:1.2" contains a tag or a digest; set image.tag',
     ),
-    ({"image": {"repository": "r.example.com/psw@sha256:12"}}, "has a tag or a digest in it"),
-    ({"image": {"repository": "psw:1.2"}}, "has a tag or a digest in it"),
-    ({"webhook": {"metricsPort": 8443}}, "webhook.metricsPort: 8443 is securePort too; each needs a port of its own"),
+    ({"image": {"repository": "r.example.com/psw@sha256:12"}}, "contains a tag or a digest"),
+    ({"image": {"repository": "psw:1.2"}}, "contains a tag or a digest"),
+    ({"webhook": {"metricsPort": 8443}}, "webhook.metricsPort: 8443 is also securePort; choose two different ports"),
     (
         {"webhook": {"hostNetwork": True, "securePort": 443}},
-        "webhook.hostNetwork: ports below 1024 need rights on the node that the Pods do not have; choose others",
+        "webhook.hostNetwork: the Pods lack the right to use ports below 1024 of the node; choose higher ports",
     ),
     (
         {**entry(), "sourceSecrets": [TRIAL, TRIAL]},
-        'sourceSecrets[1].name: "y" is there already; one Secret cannot be made twice',
+        'sourceSecrets[1].name: "y" is a duplicate; remove one of them',
     ),
     (
         {"sourceSecrets": [TRIAL]},
-        'sourceSecrets[0].name: "y" is a source of no pull secret; name it in pullSecrets[].sources, or leave it out',
+        'sourceSecrets[0].name: "y" is not a source of any pull secret; add it to pullSecrets[].sources, or remove it',
     ),
     (
         {"webhook": {"autoscaling": {"enabled": True, "minReplicas": 7}}},
@@ -191,7 +191,7 @@ CONTRADICTIONS = [
     ),
     (
         {"webhook": {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": None}}}},
-        "webhook.autoscaling: needs webhook.resources.requests.cpu, of which it counts the per cent",
+        "webhook.autoscaling: requires webhook.resources.requests.cpu, the base of its target",
     ),
     (
         {"monitoring": {"prometheusRule": {"disabled": ["NoLeader"]}}},
@@ -204,25 +204,25 @@ CONTRADICTIONS = [
 
 AGGREGATES = "rbac.authorization.k8s.io/aggregate-to-admin"
 WITHOUT_SCHEMA = [
-    ({"retired": [""]}, 'retired[0]: "" is not a name'),
-    ({"retired": [None]}, "retired[0]: null is not a name"),
+    ({"retired": [""]}, 'retired[0]: "" is not a valid name'),
+    ({"retired": [None]}, "retired[0]: null is not a valid name"),
     ({"retired": None}, "retired: must be a list"),
-    ({"retired": ["gone", "a b"]}, 'retired[1]: "a b" is not a name'),
-    ({"retired": [7]}, "retired[0]: 7 is not a name"),
-    ({"pullSecrets": [{"sources": [{"secretName": "y"}]}]}, "pullSecrets[0].name: null is not a name"),
+    ({"retired": ["gone", "a b"]}, 'retired[1]: "a b" is not a valid name'),
+    ({"retired": [7]}, "retired[0]: 7 is not a valid name"),
+    ({"pullSecrets": [{"sources": [{"secretName": "y"}]}]}, "pullSecrets[0].name: null is not a valid name"),
     ({"pullSecrets": [None]}, "pullSecrets[0]: must be a mapping"),
     ({"pullSecrets": {}}, "pullSecrets: must be a list"),
     ({"pullSecrets": [{"name": "x"}]}, "pullSecrets[0].sources: must be a list"),
-    (entry(name=""), 'pullSecrets[0].name: "" is not a name'),
-    (entry(name="a" * 254), "is not a name"),
-    (entry(sources=[{"secretName": ""}]), 'pullSecrets[0].sources[0].secretName: "" is not a name'),
-    (entry(sources=[{}]), "pullSecrets[0].sources[0].secretName: null is not a name"),
+    (entry(name=""), 'pullSecrets[0].name: "" is not a valid name'),
+    (entry(name="a" * 254), "is not a valid name"),
+    (entry(sources=[{"secretName": ""}]), 'pullSecrets[0].sources[0].secretName: "" is not a valid name'),
+    (entry(sources=[{}]), "pullSecrets[0].sources[0].secretName: null is not a valid name"),
     (entry(sources=["y"]), "pullSecrets[0].sources[0]: must be a mapping"),
-    (entry(sources=[{"secretName": "y", "namespaces": ['"']}]), "is not a pattern"),
-    (entry(sources=[{"secretName": "y", "namespaces": [""]}]), "is not a pattern"),
-    ({"excludedNamespaces": [""]}, 'excludedNamespaces[0]: "" is not a name'),
-    ({"optIn": {"value": ""}}, "optIn.value: must be a text"),
-    ({"optIn": {"label": ""}}, "optIn.label: must be a text"),
+    (entry(sources=[{"secretName": "y", "namespaces": ['"']}]), "is not a valid pattern"),
+    (entry(sources=[{"secretName": "y", "namespaces": [""]}]), "is not a valid pattern"),
+    ({"excludedNamespaces": [""]}, 'excludedNamespaces[0]: "" is not a valid name'),
+    ({"optIn": {"value": ""}}, "optIn.value: must be a string"),
+    ({"optIn": {"label": ""}}, "optIn.label: must be a string"),
     ({"commonLabels": {AGGREGATES: "true"}}, f'"{AGGREGATES}" would add the rights of the release'),
     ({"commonLabels": {"example.com/aggregate-to-monitoring": "true"}}, "would add the rights of the release"),
 ]

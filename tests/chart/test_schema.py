@@ -61,7 +61,7 @@ def test_contradictions_are_refused_with_the_way_out(values: dict[str, Any], sen
 
 
 def test_a_release_whose_name_no_service_can_have_is_told_what_to_set() -> None:
-    with pytest.raises(HelmFailed, match=r'fullnameOverride: needed, since no Service can be called "psw\.eu-pull'):
+    with pytest.raises(HelmFailed, match=r'fullnameOverride: required, because the name of a Service \("psw\.eu-pull'):
         template("psw.eu", "default")
     assert template("psw.eu", "default", {"fullnameOverride": "psw"})
 
@@ -86,7 +86,7 @@ def test_a_password_that_is_refused_is_not_repeated_with_the_rest(password: obje
 @pytest.mark.parametrize("beside", [PEM, ""], ids=["beside a certificate", "alone"])
 def test_a_private_key_among_certificates_is_refused_and_not_repeated(value: str, beside: str) -> None:
     key = "-----BEGIN EC PRIVATE KEY-----\nc2VjcmV0\n-----END EC PRIVATE KEY-----\n"
-    with pytest.raises(HelmFailed, match=rf"webhook\.{value}: a private key is in it") as refused:
+    with pytest.raises(HelmFailed, match=rf"webhook\.{value}: contains a private key") as refused:
         render({"certificates": {"mode": "provided"}, "webhook": {value: beside + key}})
     assert "c2VjcmV0" not in str(refused.value)
 

@@ -1,1 +1,1 @@
-"""``make run``: the main job on a real API server, shown step by step; see :mod:`tests.demo.__main__`."""
+"""``make run``: run the main scenario on a real API server and print each step; see :mod:`tests.demo.__main__`."""

@@ -1,6 +1,6 @@
-"""``python -m tests.demo [--once]``: a cluster, the chart, both processes, and what a tenant sees of it.
+"""``python -m tests.demo [--once]``: run the main scenario with a cluster, the chart and both processes.
 
-With ``--once`` the exit code tells whether everything was as promised; without, it all stays up until Ctrl-C.
+With ``--once``, the exit code is 0 if every check passed. Otherwise everything stays up until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from tests.demo.scenario import VALUES, Scenario
 
 
 def main() -> int:
-    """Run the demonstration; return the exit code."""
+    """Run the main scenario; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.demo", description=__doc__)
-    parser.add_argument("--once", action="store_true", help="exit after the table; 0 only if all of it is true")
+    parser.add_argument("--once", action="store_true", help="exit after the table; 0 only if every check passed")
     once = parser.parse_args().once
     try:
         return run(once=once)
@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def run(*, once: bool) -> int:
-    """Show everything; return 0 if it was as promised, else 1."""
+    """Run the scenario and print the table; return 0 if every check passed, or 1."""
     started = time.monotonic()
     seen = Observations()
     with Cluster.start() as cluster:
@@ -46,13 +46,13 @@ def run(*, once: bool) -> int:
         seen.show()
         if not once:
             stay(cluster)
-    print("\nAll of it is as promised." if seen.all_hold else "\nNot all of it is as promised.")
+    print("\nAll checks passed." if seen.all_hold else "\nSome checks failed.")
     return 0 if seen.all_hold else 1
 
 
 def stay(cluster: Cluster) -> None:
-    """Say how to play with the cluster, and wait for Ctrl-C."""
-    print("\nIt stays up until Ctrl-C. In another shell:\n")
+    """Print commands for experiments, and wait for Ctrl-C."""
+    print("\nThe cluster runs until Ctrl-C. Commands for another shell:\n")
     print(f"  export KUBECONFIG={cluster.kubeconfig}")
     print(f"  alias kubectl={cluster.kubectl_path}")
     print("  kubectl label namespace team-b pullsecrets.webhook/inject=enabled")

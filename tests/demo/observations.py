@@ -1,4 +1,4 @@
-"""What the demonstration saw, and whether it is what was promised."""
+"""The observations of the main scenario, compared with the expected values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PIPE_WIDTH = 200
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One line of the table: what was looked at, what was there, what was expected."""
+    """One line of the table: the object, its observed value and its expected value."""
 
     what: str
     saw: str
@@ -30,26 +30,26 @@ class Observation:
 
 @dataclass(slots=True)
 class Observations:
-    """Gathers observations and shows them as a table."""
+    """Collects observations and prints them as a table."""
 
     rows: list[Observation] = field(default_factory=list)
 
     def compare(self, what: str, saw: str, expected: str) -> None:
-        """Note what was seen and what should have been."""
+        """Record an observed and an expected value."""
         self.rows.append(Observation(what, saw, expected))
 
     def references(self, what: str, saw: Sequence[str], expected: Sequence[str]) -> None:
-        """Note the imagePullSecrets of an object."""
+        """Record the imagePullSecrets of an object."""
         self.compare(what, _shown(saw), _shown(expected))
 
     @property
     def all_hold(self) -> bool:
-        """Whether everything was as promised."""
+        """True if every observation is as expected."""
         return all(row.holds for row in self.rows)
 
     def show(self) -> None:
         """Print the table."""
-        table = Table("", "on the API server", "what was there", box=None, pad_edge=False)
+        table = Table("", "object on the API server", "result", box=None, pad_edge=False)
         for row in self.rows:
             saw = row.saw if row.holds else f"{row.saw}  (expected: {row.expected})"
             table.add_row("ok" if row.holds else "WRONG", row.what, saw)

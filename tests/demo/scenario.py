@@ -1,6 +1,6 @@
 """The scenario: a platform team installs the chart and labels a namespace; its tenants never mention pull secrets.
 
-Objects are created over the API server's own HTTP API and judged by its answers, not by the project's client.
+Objects are created through the HTTP API of the API server and checked in its answers, without the project's client.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.002
 
 VALUES = {"pullSecrets": [{"name": PULL_SECRET, "sources": [{"secretName": SOURCE}]}]}
-"""The chart's values: the one thing that a platform team has to say."""
+"""The chart's values, as a platform team writes them."""
 
 CONTAINERS = [{"name": "app", "image": f"{REGISTRY}/team/app:1"}]
 
 
 class Scenario:
-    """Plays the platform team and its tenants on one installation, and notes what the API server shows."""
+    """Plays the platform team and its tenants on one installation, and records the answers of the API server."""
 
     def __init__(self, cluster: Cluster, installation: Installation, seen: Observations) -> None:
         self._cluster = cluster
@@ -74,11 +74,11 @@ class Scenario:
         self._seen.compare(f"Secret {PULL_SECRET} {_after(started)} after the label", copy, "first-password")
         account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
         await_(lambda: _references(self._get(account)))
-        what = f"ServiceAccount default, which was there before, {_after(started)} after the label"
+        what = f"existing ServiceAccount default {_after(started)} after the label"
         self._seen.references(what, _references(self._get(account)), [PULL_SECRET])
 
     def _admit(self, namespace: str, expected: list[str]) -> None:
-        """Create a ServiceAccount and a Pod, and read the references from the very answers."""
+        """Create a ServiceAccount and a Pod, and read the references from the answers."""
         account = self._create(namespace, "serviceaccounts", _named("ServiceAccount", "builder"))
         self._seen.references(f"ServiceAccount {namespace}/builder, as created", _references(account), expected)
         pod = {**_named("Pod", "web"), "spec": {"containers": CONTAINERS}}
@@ -89,7 +89,7 @@ class Scenario:
     def _keep_foreign_entry(self, namespace: str) -> None:
         spec = {"containers": CONTAINERS, "imagePullSecrets": [{"name": "their-own"}]}
         pod = self._create(namespace, "pods", {**_named("Pod", "with-their-own"), "spec": spec})
-        what = f"Pod {namespace}/with-their-own, which names another Secret"
+        what = f"Pod {namespace}/with-their-own, with another reference"
         self._seen.references(what, _references(pod["spec"]), ["their-own", PULL_SECRET])
 
     def _dry_run(self, namespace: str) -> None:
@@ -97,7 +97,7 @@ class Scenario:
         account = self._create(namespace, "serviceaccounts?dryRun=All", body)
         self._seen.references(f"ServiceAccount {namespace}/rehearsal, by dry run", _references(account), [PULL_SECRET])
         left = self._cluster.api.request("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/rehearsal").status
-        self._seen.compare("  … what the dry run left behind", str(left), "404")
+        self._seen.compare("  … after the dry run (HTTP status)", str(left), "404")
 
     def _deployment(self, namespace: str) -> None:
         labels = {"app": "shop"}
@@ -146,7 +146,7 @@ class Scenario:
 
 
 def await_(look: Callable[[], Any]) -> Any:  # noqa: ANN401 (whatever the look returns)
-    """Look until there is something to see, and return it.
+    """Poll until there is a value, and return it.
 
     Raises:
         ClusterFailed: there was nothing for a minute.
@@ -156,7 +156,7 @@ def await_(look: Callable[[], Any]) -> Any:  # noqa: ANN401 (whatever the look r
         if found := look():
             return found
         time.sleep(POLL_SECONDS)
-    raise ClusterFailed(f"waited {DEADLINE_SECONDS:.0f} s in vain")
+    raise ClusterFailed(f"waited {DEADLINE_SECONDS:.0f} s without success")
 
 
 def _named(kind: str, name: str) -> dict[str, Any]:

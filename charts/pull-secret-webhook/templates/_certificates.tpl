@@ -1,4 +1,4 @@
-{{/* "true" when the sync loop issues the certificate and sets the caBundle. */}}
+{{/* "true" if sync issues the certificate and sets the caBundle. */}}
 {{- define "pull-secret-webhook.selfManaged" -}}
 {{- if eq .Values.certificates.mode "self-managed" }}true{{ end -}}
 {{- end -}}
@@ -13,7 +13,7 @@
 {{- $seconds -}}
 {{- end -}}
 
-{{/* The same as cert-manager writes it: it knows no days. The argument is {duration, share}: as much of it. */}}
+{{/* A share of a duration in the format of cert-manager, which does not support days. The argument is {duration, share}. */}}
 {{- define "pull-secret-webhook.goDuration" -}}
 {{- div (include "pull-secret-webhook.seconds" .duration) (.share | default 1) }}s
 {{- end -}}
@@ -22,7 +22,7 @@
 {{- define "pull-secret-webhook.selfSignedIssuer" -}}{{ include "pull-secret-webhook.fullname" . }}-self-signed{{- end -}}
 {{- define "pull-secret-webhook.certificate" -}}{{ include "pull-secret-webhook.fullname" . }}-webhook{{- end -}}
 
-{{/* Renewed after two thirds of its lifetime, with a new key, as the sync loop does it. */}}
+{{/* Renewal after two thirds of the lifetime, with a new key, like in sync. */}}
 {{- define "pull-secret-webhook.renewal" -}}
 duration: {{ include "pull-secret-webhook.goDuration" (dict "duration" .) }}
 renewBefore: {{ include "pull-secret-webhook.goDuration" (dict "duration" . "share" 3) }}

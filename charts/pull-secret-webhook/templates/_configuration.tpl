@@ -1,4 +1,4 @@
-{{/* The configuration document, as the programs read it. */}}
+{{/* The configuration document that the programs read. */}}
 {{- define "pull-secret-webhook.configuration" -}}
 apiVersion: pullsecrets.webhook/v1alpha1
 kind: Configuration
@@ -13,8 +13,8 @@ retired: {{ .Values.retired | toJson }}
 {{- end -}}
 
 {{/*
-Names for resourceNames, as JSON. A rule with an empty resourceNames is a rule about every object: whoever includes one
-of these leaves the whole rule out when the list is "[]".
+Names for resourceNames, as JSON. A rule with an empty resourceNames applies to every object. Templates must omit the whole rule if
+the list is "[]".
 */}}
 {{- define "pull-secret-webhook.copyNames" -}}
 {{- include "pull-secret-webhook.validateGrants" . -}}
@@ -30,7 +30,7 @@ of these leaves the whole rule out when the list is "[]".
 {{- $names | uniq | toJson -}}
 {{- end -}}
 
-{{/* "true" when a decision at admission needs more of a namespace than the API server has matched already. */}}
+{{/* "true" if a decision at admission needs more data of a namespace than the API server has already matched. */}}
 {{- define "pull-secret-webhook.needsNamespaceLabels" -}}
 {{- include "pull-secret-webhook.validateGrants" . -}}
 {{- if .Values.optIn.mayDecline }}true{{ end -}}
@@ -41,9 +41,9 @@ of these leaves the whole rule out when the list is "[]".
 {{- end -}}
 
 {{/*
-The condition (CEL) under which the API server asks the webhook about an object: one of the names that may be due is not
-in the list at the path given. In the steady state it then asks about no Pod at all, because each gets its references
-from its ServiceAccount before. Only our names are looked up, each in one pass of the API server's own: a list can be long.
+The condition (CEL) under which the API server calls the webhook: one of the configured names is missing in the list at the given
+path. Most Pods then need no call, because they inherit the references of their ServiceAccount first. The condition searches for each
+configured name in one pass of the API server, because the list can be long.
 */}}
 {{- define "pull-secret-webhook.matchConditions" -}}
 {{- $names := list -}}

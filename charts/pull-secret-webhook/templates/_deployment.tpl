@@ -1,5 +1,5 @@
 {{/*
-What the two Deployments have in common. The argument is {root, component, pod}, as for the Pods.
+The common parts of the two Deployments. The argument is {root, component, pod}, as for the Pods.
 */}}
 {{- define "pull-secret-webhook.deploymentMetadata" -}}
 {{- include "pull-secret-webhook.metadata" (merge (dict "annotations" .pod.deploymentAnnotations) .) -}}
@@ -11,7 +11,7 @@ selector:
     {{- include "pull-secret-webhook.componentLabels" . | nindent 4 }}
 {{- end -}}
 
-{{/* A constraint counts the Pods of its component, unless it says otherwise. */}}
+{{/* A constraint applies to the Pods of its component, unless it has a labelSelector. */}}
 {{- define "pull-secret-webhook.topologySpread" -}}
 {{- $ours := dict "matchLabels" (include "pull-secret-webhook.componentLabels" . | fromYaml) -}}
 {{- with .pod.topologySpreadConstraints -}}
@@ -44,7 +44,7 @@ readinessProbe:
   timeoutSeconds: 3
 {{- end -}}
 
-{{/* Given the number of replicas there are at least: with one alone, a budget would only hold up the drain of its node. */}}
+{{/* The argument has the minimum number of replicas. With a single replica, a budget would only block the drain of its node. */}}
 {{- define "pull-secret-webhook.podDisruptionBudget" -}}
 {{- if and .pod.podDisruptionBudget.enabled (gt (int .replicas) 1) -}}
 apiVersion: policy/v1

@@ -1,4 +1,4 @@
-{{/* What all objects of the release are labelled with; commonLabels cannot replace any of it. */}}
+{{/* The labels of all objects of the release; commonLabels cannot replace them. */}}
 {{- define "pull-secret-webhook.labels" -}}
 {{- $labels := include "pull-secret-webhook.selectorLabels" . | fromYaml -}}
 {{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
@@ -12,15 +12,15 @@ app.kubernetes.io/name: {{ include "pull-secret-webhook.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
-{{/* What the Pods of one component are found by. The argument is {root, component}, here and below. */}}
+{{/* The labels that select the Pods of one component. The argument is {root, component}, here and below. */}}
 {{- define "pull-secret-webhook.componentLabels" -}}
 {{ include "pull-secret-webhook.selectorLabels" .root }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
 {{/*
-The metadata of an object. It has the name of its component, or the `name` given; it lies in the namespace of the
-release, unless it is `clusterWide`; it has the `labels` and `annotations` given beside those that all objects have.
+The metadata of an object. The name is `name`, or that of its component. The namespace is that of the release, unless the object is
+`clusterWide`. `labels` and `annotations` are added to those of all objects.
 */}}
 {{- define "pull-secret-webhook.metadata" -}}
 name: {{ .name | default (printf "%s-%s" (include "pull-secret-webhook.fullname" .root) .component) | quote }}

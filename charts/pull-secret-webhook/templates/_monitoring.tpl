@@ -1,4 +1,4 @@
-{{/* The rules of files/alerts.yaml, with this release's own words. */}}
+{{/* The rules of files/alerts.yaml, with the names of this release. */}}
 {{- define "pull-secret-webhook.alerts" -}}
 {{- .Files.Get "files/alerts.yaml"
     | replace "RELEASE_NAMESPACE" (include "pull-secret-webhook.namespace" .)

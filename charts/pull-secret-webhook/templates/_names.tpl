@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 55 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* 55, not Helm's usual 63: the Service's name is this and "-webhook", and a Service's name is a DNS label. */}}
+{{/* The limit is 55, not Helm's usual 63, because the Service adds "-webhook", and its name must be a DNS label. */}}
 {{- define "pull-secret-webhook.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- if .Values.fullnameOverride -}}
@@ -21,7 +21,7 @@
 {{- define "pull-secret-webhook.tlsSecret" -}}{{ include "pull-secret-webhook.fullname" . }}-tls{{- end -}}
 {{- define "pull-secret-webhook.caSecret" -}}{{ include "pull-secret-webhook.fullname" . }}-ca{{- end -}}
 {{- define "pull-secret-webhook.stateSecret" -}}{{ include "pull-secret-webhook.fullname" . }}-state{{- end -}}
-{{/* Not that of sync: what each would leave of the other's, after a change of the mode, makes no chain. */}}
+{{/* Different from that of sync: after a change of the mode, parts of both would not form a valid chain. */}}
 {{- define "pull-secret-webhook.issuerSecret" -}}{{ include "pull-secret-webhook.fullname" . }}-issuer{{- end -}}
 
 {{/* The name, or IP address, that the API server expects in the serving certificate. */}}

@@ -1,6 +1,6 @@
 {{/*
-The Pods of the three components. The argument is {root, component, pod}: `pod` are the values (of the webhook, or of
-sync) that say where a Pod runs and what else is in it.
+The Pods of the three components. The argument is {root, component, pod}: `pod` has the values (of the webhook, or of sync) for
+scheduling and extra content of a Pod.
 */}}
 {{- define "pull-secret-webhook.podMetadata" -}}
 labels:
@@ -14,7 +14,7 @@ annotations:
 {{- define "pull-secret-webhook.podSpec" -}}
 serviceAccountName: {{ include "pull-secret-webhook.fullname" .root }}-{{ .component }}
 automountServiceAccountToken: true
-{{- /* The variables of a Service called pullsecrets-… would be taken for our own settings. */}}
+{{- /* The variables of a Service called pullsecrets-… would be read as settings of the program. */}}
 enableServiceLinks: false
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
@@ -50,7 +50,7 @@ volumes:
   {{- end }}
 {{- end -}}
 
-{{/* All of the container but its arguments, ports and probes. */}}
+{{/* The container without its arguments, ports and probes. */}}
 {{- define "pull-secret-webhook.container" -}}
 name: {{ .component }}
 image: {{ include "pull-secret-webhook.image" .root | quote }}

@@ -1,6 +1,6 @@
 {{/*
-Metadata and rules stand in the templates of each identity; what binds them is the same for all. The argument is
-{root, component}: the component's ClusterRole, or Role, has the name of its ServiceAccount.
+The template of each identity has its metadata and rules. Their bindings are the same for all. The argument is {root, component}: the
+ClusterRole or Role of a component has the name of its ServiceAccount.
 */}}
 {{- define "pull-secret-webhook.roleMetadata" -}}
 {{- include "pull-secret-webhook.metadata" (merge (dict "clusterWide" true) .) -}}
@@ -38,7 +38,7 @@ subjects:
   namespace: {{ include "pull-secret-webhook.namespace" .root | quote }}
 {{- end -}}
 
-{{/* The annotations of what the Job of cleanup runs as. */}}
+{{/* The annotations of the ServiceAccount and the rights of the cleanup Job. */}}
 {{- define "pull-secret-webhook.cleanupRights" -}}
 helm.sh/hook: pre-delete
 helm.sh/hook-weight: "-1"

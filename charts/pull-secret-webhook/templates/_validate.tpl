@@ -1,19 +1,19 @@
-{{/* What the schema cannot see, or not say clearly; the programs would refuse it too, but only once installed. */}}
+{{/* Checks that the schema cannot express, or not with a clear message. The programs check the same, but only after the installation. */}}
 {{- define "pull-secret-webhook.validate" -}}
 {{- if eq .Values.optIn.value "disabled" -}}
-{{- fail "optIn.value: \"disabled\" is the value by which a single object opts out; choose another" -}}
+{{- fail "optIn.value: \"disabled\" is reserved for the opt-out of a single object; choose another value" -}}
 {{- end -}}
 {{- if not (or .Values.deployments.enabled .Values.webhook.url) -}}
-{{- fail "webhook.url: needed when deployments.enabled is false, so that the API server finds the webhook" -}}
+{{- fail "webhook.url: required if deployments.enabled is false, so that the API server can reach the webhook" -}}
 {{- end -}}
 {{- if regexMatch ":[^/]*$|@" .Values.image.repository -}}
-{{- fail (printf "image.repository: %q has a tag or a digest in it; give that in image.tag or image.digest" .Values.image.repository) -}}
+{{- fail (printf "image.repository: %q contains a tag or a digest; set image.tag or image.digest instead" .Values.image.repository) -}}
 {{- end -}}
 {{- if eq (int .Values.webhook.securePort) (int .Values.webhook.metricsPort) -}}
-{{- fail (printf "webhook.metricsPort: %d is securePort too; each needs a port of its own" (int .Values.webhook.metricsPort)) -}}
+{{- fail (printf "webhook.metricsPort: %d is also securePort; choose two different ports" (int .Values.webhook.metricsPort)) -}}
 {{- end -}}
 {{- if and .Values.webhook.hostNetwork (or (lt (int .Values.webhook.securePort) 1024) (lt (int .Values.webhook.metricsPort) 1024)) -}}
-{{- fail "webhook.hostNetwork: ports below 1024 need rights on the node that the Pods do not have; choose others" -}}
+{{- fail "webhook.hostNetwork: the Pods lack the right to use ports below 1024 of the node; choose higher ports" -}}
 {{- end -}}
 {{- include "pull-secret-webhook.validateGrants" . -}}
 {{- include "pull-secret-webhook.validateNames" . -}}
@@ -25,8 +25,8 @@
 {{- end -}}
 
 {{/*
-What rights are granted by, and what the guard is made of: judged here too, because Helm can be told to skip the schema.
-A rule with an empty name in its resourceNames is a rule about every Secret that is listed.
+Checks of values that become rights or parts of the guard. They are repeated here, because Helm can skip the schema. A rule with
+an empty name in its resourceNames would apply to every listed Secret.
 */}}
 {{- define "pull-secret-webhook.validateGrants" -}}
 {{- $checked := dict "retired" .Values.retired "excludedNamespaces" .Values.excludedNamespaces -}}
@@ -46,13 +46,13 @@ A rule with an empty name in its resourceNames is a rule about every Secret that
 {{- include "pull-secret-webhook.validateName" (dict "path" (printf "%s.secretName" $path) "value" .secretName) -}}
 {{- range .namespaces -}}
 {{- if not (and (kindIs "string" .) (regexMatch `^[a-z0-9*?\[\]!-]+$` .)) -}}
-{{- fail (printf "%s.namespaces: %s is not a pattern that the name of a namespace can match" $path (toJson .)) -}}
+{{- fail (printf "%s.namespaces: %s is not a valid pattern for names of namespaces" $path (toJson .)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range $key, $value := dict "optIn.label" .Values.optIn.label "optIn.value" .Values.optIn.value -}}
-{{- if not (and (kindIs "string" $value) $value) }}{{ fail (printf "%s: must be a text that is not empty" $key) }}{{ end -}}
+{{- if not (and (kindIs "string" $value) $value) }}{{ fail (printf "%s: must be a string that is not empty" $key) }}{{ end -}}
 {{- end -}}
 {{- range $key, $value := .Values.commonLabels -}}
 {{- if or (hasPrefix "rbac.authorization.k8s.io/" $key) (contains "aggregate-to-" $key) -}}
@@ -63,28 +63,28 @@ A rule with an empty name in its resourceNames is a rule about every Secret that
 
 {{/* The argument is {path, value}, here and below. */}}
 {{- define "pull-secret-webhook.validateList" -}}
-{{- if not (kindIs "slice" .value) }}{{ fail (printf "%s: must be a list, and may be empty only as []" .path) }}{{ end -}}
+{{- if not (kindIs "slice" .value) }}{{ fail (printf "%s: must be a list; write [] for an empty list" .path) }}{{ end -}}
 {{- end -}}
 
 {{- define "pull-secret-webhook.validateName" -}}
 {{- if not (and (kindIs "string" .value) (le (len (toString .value)) 253) (regexMatch `^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$` (toString .value))) -}}
-{{- fail (printf "%s: %s is not a name; give lower-case letters, digits, - and ." .path (toJson .value)) -}}
+{{- fail (printf "%s: %s is not a valid name; use lower-case letters, digits, - and ." .path (toJson .value)) -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "pull-secret-webhook.validateNames" -}}
 {{- $fullname := include "pull-secret-webhook.fullname" . -}}
 {{- if contains "." $fullname -}}
-{{- fail (printf "fullnameOverride: needed, since no Service can be called %q, with a dot in it" $fullname) -}}
+{{- fail (printf "fullnameOverride: required, because the name of a Service (%q) must not contain a dot" $fullname) -}}
 {{- end -}}
 {{- $seen := list -}}
 {{- $certificates := list (include "pull-secret-webhook.tlsSecret" .) (include "pull-secret-webhook.caSecret" .) (include "pull-secret-webhook.issuerSecret" .) -}}
 {{- range $index, $pullSecret := .Values.pullSecrets -}}
 {{- if has .name $seen -}}
-{{- fail (printf "pullSecrets[%d].name: %q is there already; give each pull secret a name of its own" $index .name) -}}
+{{- fail (printf "pullSecrets[%d].name: %q is a duplicate; give each pull secret a unique name" $index .name) -}}
 {{- end -}}
 {{- if has .name $.Values.retired -}}
-{{- fail (printf "pullSecrets[%d].name: %q is also in retired; take it out of one of the two" $index .name) -}}
+{{- fail (printf "pullSecrets[%d].name: %q is also in retired; remove it from one of the two lists" $index .name) -}}
 {{- end -}}
 {{- $seen = append $seen .name -}}
 {{- end -}}
@@ -100,17 +100,17 @@ A rule with an empty name in its resourceNames is a rule about every Secret that
 {{- define "pull-secret-webhook.validatePem" -}}
 {{- range $name, $pem := dict "caBundle" .Values.webhook.caBundle "clientCA" .Values.webhook.clientCA -}}
 {{- if contains "PRIVATE KEY" $pem -}}
-{{- fail (printf "webhook.%s: a private key is in it; only certificates belong there" $name) -}}
+{{- fail (printf "webhook.%s: contains a private key; use only certificates" $name) -}}
 {{- end -}}
 {{- if and $pem (not (contains "BEGIN CERTIFICATE-" $pem)) -}}
-{{- fail (printf "webhook.%s: there is no certificate in it; give PEM certificates" $name) -}}
+{{- fail (printf "webhook.%s: contains no certificate; use PEM certificates" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.webhook.caBundle (ne .Values.certificates.mode "provided") -}}
-{{- fail (printf "webhook.caBundle: in the mode %s it is set for you; give one only with certificates.mode provided" .Values.certificates.mode) -}}
+{{- fail (printf "webhook.caBundle: is set automatically in the mode %s; set it only with certificates.mode provided" .Values.certificates.mode) -}}
 {{- end -}}
 {{- if and .Values.webhook.clientAllowedNames (not .Values.webhook.clientCA) -}}
-{{- fail "webhook.clientAllowedNames: needs webhook.clientCA; a name proves nothing unless it is signed" -}}
+{{- fail "webhook.clientAllowedNames: requires webhook.clientCA, because a name must be signed by an authority" -}}
 {{- end -}}
 {{- end -}}
 
@@ -119,19 +119,19 @@ A rule with an empty name in its resourceNames is a rule about every Secret that
 {{- $settle := include "pull-secret-webhook.seconds" .Values.certificates.caSettle | int -}}
 {{- $least := eq .Values.certificates.mode "cert-manager" | ternary 3600 600 -}}
 {{- if and (ne .Values.certificates.mode "provided") (lt $lifetime $least) -}}
-{{- fail (printf "certificates.lifetime: %s is too short to reach every replica in time; give at least %dm" .Values.certificates.lifetime (div $least 60)) -}}
+{{- fail (printf "certificates.lifetime: %s is too short to reach every replica in time; use at least %dm" .Values.certificates.lifetime (div $least 60)) -}}
 {{- end -}}
 {{- $authority := include "pull-secret-webhook.seconds" .Values.certificates.caLifetime | int -}}
 {{- if gt $lifetime $authority -}}
-{{- fail (printf "certificates.lifetime: %s is longer than caLifetime, %s; no certificate outlives its authority" .Values.certificates.lifetime .Values.certificates.caLifetime) -}}
+{{- fail (printf "certificates.lifetime: %s is longer than caLifetime, %s; a certificate must not outlive its authority" .Values.certificates.lifetime .Values.certificates.caLifetime) -}}
 {{- end -}}
 {{- /* An eighth: signed just before two thirds of the authority, and renewed with a quarter of it left, of which the alerts warn. */ -}}
 {{- $ownAuthority := and (eq .Values.certificates.mode "cert-manager") (not .Values.certificates.issuerRef.name) -}}
 {{- if and $ownAuthority (gt (mul $lifetime 8) $authority) -}}
-{{- fail (printf "certificates.lifetime: %s is more than an eighth of caLifetime, %s; cert-manager renews no certificate because its authority ends" .Values.certificates.lifetime .Values.certificates.caLifetime) -}}
+{{- fail (printf "certificates.lifetime: %s is more than an eighth of caLifetime, %s; cert-manager does not renew a certificate when its authority expires" .Values.certificates.lifetime .Values.certificates.caLifetime) -}}
 {{- end -}}
 {{- if gt (mul $settle 4) $lifetime -}}
-{{- fail (printf "certificates.caSettle: %s is more than a quarter of lifetime, %s; a certificate could expire meanwhile" .Values.certificates.caSettle .Values.certificates.lifetime) -}}
+{{- fail (printf "certificates.caSettle: %s is more than a quarter of lifetime, %s; a certificate could expire during that time" .Values.certificates.caSettle .Values.certificates.lifetime) -}}
 {{- end -}}
 {{- end -}}
 
@@ -140,10 +140,10 @@ A rule with an empty name in its resourceNames is a rule about every Secret that
 {{- $seen := list -}}
 {{- range $index, $secret := .Values.sourceSecrets -}}
 {{- if has .name $seen -}}
-{{- fail (printf "sourceSecrets[%d].name: %q is there already; one Secret cannot be made twice" $index .name) -}}
+{{- fail (printf "sourceSecrets[%d].name: %q is a duplicate; remove one of them" $index .name) -}}
 {{- end -}}
 {{- if not (has .name $sources) -}}
-{{- fail (printf "sourceSecrets[%d].name: %q is a source of no pull secret; name it in pullSecrets[].sources, or leave it out" $index .name) -}}
+{{- fail (printf "sourceSecrets[%d].name: %q is not a source of any pull secret; add it to pullSecrets[].sources, or remove it" $index .name) -}}
 {{- end -}}
 {{- $seen = append $seen .name -}}
 {{- end -}}
@@ -155,7 +155,7 @@ A rule with an empty name in its resourceNames is a rule about every Secret that
 {{- fail (printf "webhook.autoscaling: minReplicas, %d, is more than maxReplicas, %d" (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas)) -}}
 {{- end -}}
 {{- if not (dig "requests" "cpu" "" .resources) -}}
-{{- fail "webhook.autoscaling: needs webhook.resources.requests.cpu, of which it counts the per cent" -}}
+{{- fail "webhook.autoscaling: requires webhook.resources.requests.cpu, the base of its target" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
