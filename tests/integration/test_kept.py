@@ -119,7 +119,7 @@ def test_a_copy_that_missed_a_rotation_gets_the_last_good_content_and_each_surfa
         }
         found = eventually(lambda: _copy_step(ours, denied), lambda seen: "CopyDenied" in seen["why"])
         assert (found["result"], found["reason"]) == ("stop", "copy-due")
-        assert "does not have the last good copy from" in found["why"]
+        assert "does not hold the last good copy from" in found["why"]
         assert [f"{denied}/{COPY}" in detail for detail in _findings(ours, "PSW051")] == [True]
         assert ours.password_in_copy(denied) == "first"
 
