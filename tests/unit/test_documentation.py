@@ -9,12 +9,26 @@ import pytest
 import yaml
 
 from tests.unit.documented import FENCE, PAGES, ROOT, in_code, rows, section
+from tests.unit.test_language import ENDS, FIRST, OLD_WORDS
 from webhook.cli import main
 from webhook.config.document import API_VERSION, KIND, parse
 
 README = ROOT / "README.md"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 TARGET = re.compile(r"^([a-z0-9-]+):.*## ", re.MULTILINE)
+
+NOT_YET_PLAIN = (
+    "CHANGELOG",
+    "architecture",
+    "check",
+    "explain",
+    "metrics",
+    "reasons",
+    "status",
+    "sync",
+    "threat-model",
+)
+"""Pages whose English has not been rewritten completely."""
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -90,3 +104,31 @@ def test_no_page_names_a_path_of_one_machine(page: Path) -> None:
     for own in (ROOT, Path.home()):
         assert not re.search(rf"(?<![\w.~/-]){re.escape(str(own))}(?![\w-])", text)
     assert not re.search(r"(?<![\w.~/-])/(?:home|Users)/", text)
+
+
+# Plain English
+
+
+def sentences(markdown: str) -> list[str]:
+    """Return the sentences outside of code: of paragraphs, headings, list items and table cells."""
+    text = re.sub(r"^ *```.*?^ *```$", "", markdown, flags=re.MULTILINE | re.DOTALL)
+    units = re.split(r"\n\s*\n|\n(?=#+ |\s*[-*] |\s*\d+\. |\|)|(?<!\\)\|", text)
+    plain = (re.sub(r"^(?:#+|[-*]|\d+\.) ", "", " ".join(unit.split())) for unit in units)
+    return [sentence for unit in plain for sentence in ENDS.split(unit)]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem not in NOT_YET_PLAIN], ids=lambda page: page.stem)
+def test_sentences_of_a_page_begin_with_their_subject_and_use_words_of_today(page: Path) -> None:
+    found = [
+        sentence
+        for sentence in sentences(page.read_text())
+        if OLD_WORDS.search(sentence) or (FIRST.match(sentence) and not sentence.endswith("?"))
+    ]
+    assert found == []
+
+
+def test_a_heading_and_a_cell_that_are_not_plain_are_found() -> None:
+    markdown = "## What is there\n\nIt works. Which one is told\nbelow.\n\n| a | whoever asks |\n|---|---|\n"
+    assert [sentence for sentence in sentences(markdown) if FIRST.match(sentence) or OLD_WORDS.search(sentence)] == [
+        *("What is there", "Which one is told below.", "whoever asks")
+    ]
