@@ -37,6 +37,9 @@ QUIET_PER_SECOND = 3.0
 TRYING_PER_SECOND = 10.0
 """Requests while something answers: each of ten watches every 1 to 2 s, the lease, and the work that gets through."""
 
+REPEATING_PER_SECOND = 8.0
+"""Requests beyond those that the same work takes without a fault, while some answers arrive and others are cut."""
+
 WORKING_PER_SECOND = 20.0
 """Requests where the fault is over within the block: all that there was to do, and every watch opened once."""
 
@@ -57,14 +60,18 @@ def remote(site: Playground) -> Iterator[Remote]:
 
 
 @contextmanager
-def got_over(site: Playground, remote: Remote, per_second: float) -> Iterator[Estate]:
-    """Let a fault come and go within the block; then all must be right in time, and the process have kept calm."""
+def got_over(site: Playground, remote: Remote, per_second: float, work: float = 0.0) -> Iterator[Estate]:
+    """Let a fault come and go within the block; then all must be right in time, and the process have kept calm.
+
+    ``work`` requests are made in any case, and do not count.
+    """
     with Estate(site) as estate:
         requests = remote.attempts()
         begun = time.monotonic()
         yield estate
         ended = time.monotonic()
-        load = max((remote.attempts() - requests) / (ended - begun), remote.proxy.load(begun, ended))
+        seconds = ended - begun
+        load = max((remote.attempts() - requests) / seconds, remote.proxy.load(begun, ended)) - work / seconds
         print(f"{load:.1f} requests a second during {ended - begun:.1f} s of the fault")
         seconds = estate.await_right(ended, CONVERGED_SECONDS)
         print(f"right {seconds:.2f} s after its end")
@@ -115,7 +122,12 @@ def test_answers_are_slow(site: Playground, remote: Remote) -> None:
 
 
 def test_connections_break_in_the_middle_of_an_answer(site: Playground, remote: Remote) -> None:
-    with got_over(site, remote, TRYING_PER_SECOND) as estate, remote.proxy.cutting(after=3000):
+    with Estate(site) as estate:
+        before = remote.attempts()
+        happen(estate, 0.0)
+        estate.await_right()
+        work = remote.attempts() - before
+    with got_over(site, remote, REPEATING_PER_SECOND, work) as estate, remote.proxy.cutting(after=3000):
         happen(estate, SHORT_FAULT_SECONDS)
 
 
