@@ -33,7 +33,7 @@ RUN --mount=type=secret,id=ca-bundle,target=/run/secrets/ca-bundle \
 
 # Python cannot store byte code in a read-only file system, so files that are not compiled here slow down each start.
 COPY --from=base / /rootfs
-COPY tests/image/strip.sh /strip.sh
+COPY tools/image/strip.sh /strip.sh
 RUN sh /strip.sh /rootfs /opt/pullsecrets
 
 FROM scratch

@@ -31,23 +31,23 @@ check: $(READY) ## check format, lint, types, import contracts and the chart, wi
 	$(RUN)/lint-imports --no-cache
 	$(RUN)/yamllint --strict .
 	$(HELM) lint --strict --quiet charts/pull-secret-webhook
-	$(RUN)/python -m tests.chart.readme --check
+	$(RUN)/python -m tools.chart.readme --check
 	test -z "$$(gofmt -l tests/cluster/binary tests/e2e/certmanager tests/bench/baselines tests/oracle 2>/dev/null)"
 
 fix: $(READY) ## format, fix lint findings, and regenerate the chart's files and the screenshots
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
-	$(RUN)/python -m tests.chart.readme
-	$(RUN)/python -m tests.chart.dashboard
+	$(RUN)/python -m tools.chart.readme
+	$(RUN)/python -m tools.chart.dashboard
 	$(RUN)/python -m tests.chart.snapshots
-	$(RUN)/python -m tests.demo.screenshots >/dev/null
+	$(RUN)/python -m tools.docs.screenshots >/dev/null
 
 docs: $(READY) ## build the documentation site in site/; broken links are errors
 	@$(UV) sync --quiet --frozen --inexact --group docs
-	@$(RUN)/python -m tests.site
+	@$(RUN)/python -m tools.site
 
 audit: $(READY) ## look up known vulnerabilities of the locked dependencies, if a database is reachable
-	$(RUN)/python -m tests.supply --uv=$(UV)
+	$(RUN)/python -m tools.audit --uv=$(UV)
 
 fuzz: $(READY) ## fuzz the readers of untrusted input, guided by coverage; FUZZ_SECONDS=600 for each target
 	$(UV) sync --quiet --frozen --inexact --group fuzz
@@ -71,7 +71,7 @@ bench-sync: $(READY) ## measure sync with NAMESPACES=500, or several numbers sep
 	$(RUN)/python -m tests.bench.sync
 
 image: $(READY) ## build the container image with docker, podman or buildah; IMAGE=name BASE_IMAGE=base, or ARCHIVE=file to save it
-	@$(RUN)/python -m tests.image
+	@$(RUN)/python -m tools.image
 
 e2e: $(READY) ## run scenarios on a real node with a private registry (root on Linux), or on the cluster of E2E_KUBECONFIG
 	@$(RUN)/python -m tests.e2e
@@ -85,7 +85,7 @@ package: $(READY) ## write the published artifacts to dist: chart, wheel, image,
 	$(HELM) package --destination dist charts/pull-secret-webhook
 	$(UV) export --quiet --frozen --no-default-groups --preview-features sbom-export --format cyclonedx1.5 \
 		--output-file dist/pull-secret-webhook.cdx.json
-	ARCHIVE=dist/pull-secret-webhook-image.tar $(RUN)/python -m tests.image
+	ARCHIVE=dist/pull-secret-webhook-image.tar $(RUN)/python -m tools.image
 	cd dist && { sha256sum *.* || shasum -a 256 *.*; } > SHA256SUMS
 
 cluster: $(READY) ## start a local control plane for experiments, until Ctrl-C

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from tests.chart.rendered import SAMPLE, render
-from webhook.config.document import parse
-from webhook.core.model import Configuration
+from webhook.files.configuration import parse
+from webhook.rules.configuration import Configuration
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 AWKWARD_NAMES = ["on", "no", "y", "null", "1e3", "012", "1.5", "0x1f", "2001-01-01"]

@@ -13,8 +13,8 @@ from tests.chart.rendered import FULLNAME, NAMESPACE, SAMPLE, render
 from tests.chart.valuesets import VALUE_SETS
 from tests.cluster.helm import CHART
 from tests.unit.documented import DOCS, PAGES, in_code, section
-from webhook.config.document import parse
 from webhook.errors import ConfigurationInvalid
+from webhook.files.configuration import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ import pytest
 
 from tests.chart.rendered import FULLNAME, NAMESPACE, RELEASE, SAMPLE, Rendered, render
 from tests.cluster import helm
-from webhook.core.ownership import labels_for
+from webhook.rules.ownership import labels_for
 from webhook.sync.cleanup import HELM_SECONDS
 
 POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"

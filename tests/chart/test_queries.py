@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.chart import dashboard, promtool, queries
-from tests.chart.dashboard_rows import ROWS
+from tests.chart import promtool, queries
 from tests.chart.rendered import FULLNAME, NAMESPACE, render
 from tests.cluster.helm import CHART
+from tools.chart import dashboard
+from tools.chart.dashboard_rows import ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

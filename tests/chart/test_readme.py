@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chart import readme
 from tests.chart.declared import values
+from tools.chart import readme
 
 
 def test_the_readme_of_the_chart_says_what_its_values_say() -> None:

@@ -19,8 +19,8 @@ from tests.chart.mistakes import (
 )
 from tests.chart.rendered import render
 from tests.cluster.helm import CHART, HelmFailed, run, template
-from webhook.config.document import API_VERSION, KIND, parse
 from webhook.errors import ConfigurationInvalid
+from webhook.files.configuration import API_VERSION, KIND, parse
 
 
 def document(values: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from tests.chart.rendered import SAMPLE, render
-from webhook.core.dockerconfig import parse_source
+from webhook.rules.dockerconfig import parse_source
 
 HARBOR = {"name": "harbor", "registry": "registry.example.com", "username": "robot$a", "password": 'päss"<word>&:'}
 

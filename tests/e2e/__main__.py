@@ -16,7 +16,7 @@ from tests.cluster.node import requirements, sandbox
 from tests.e2e import helm4, images
 from tests.e2e.certmanager import controllers
 from tests.e2e.knative import serving
-from tests.image.errors import ImageFailed
+from tools.image.errors import ImageFailed
 
 _CANNOT = 2
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.node.settings import PAUSE_IMAGE
-from tests.image import base, builder
-from tests.image.builder import output
+from tools.image import base, builder
+from tools.image.builder import output
 
 BUSYBOX = Path("/bin/busybox")
 """Statically linked: an image of it alone can run."""

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 from tests.integration.fuzzed_reviews import NAME
 from tests.integration.judge import check
 from tests.integration.serving import Response
-from webhook.admission.handler import Handler
-from webhook.admission.review import BadReview
-from webhook.config.document import MOST_PROBLEMS
-from webhook.config.document import parse as parse_configuration
-from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE, LEGACY_KEY, LEGACY_TYPE, merge, parse_source, render
-from webhook.core.imageref import matches, parse, parse_registry
-from webhook.core.model import OPT_OUT_VALUE, Configuration, PullSecret, Reason
-from webhook.core.names import problem_of_label_key, problem_of_subdomain
-from webhook.core.registrykey import read_key
 from webhook.errors import ConfigurationInvalid, SourceInvalid
+from webhook.files.configuration import MOST_PROBLEMS
+from webhook.files.configuration import parse as parse_configuration
+from webhook.rules.configuration import OPT_OUT_VALUE, Configuration, PullSecret, Reason
+from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, LEGACY_KEY, LEGACY_TYPE, merge, parse_source, render
+from webhook.rules.images import matches, parse, parse_registry
+from webhook.rules.names import problem_of_label_key, problem_of_subdomain
+from webhook.rules.registry_key import read_key
+from webhook.serve.handler import Handler
+from webhook.serve.review import BadReview
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from webhook.core.dockerconfig import Credentials
+    from webhook.rules.dockerconfig import Credentials
 
 REGISTRIES = ("ghcr.io/our-org", "*.example.com", "docker.io", "localhost:5000", "[::1]:5000")
 PLANTED = "pLaNtEd"

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from webhook.kube.connect import connect
 from webhook.kube.events import EventRecorder
-from webhook.observe.logs import LogFormat, LogLevel, configure
-from webhook.observe.sync_metrics import SyncMetrics
+from webhook.ops.logs import LogFormat, LogLevel, configure
+from webhook.ops.sync_metrics import SyncMetrics
 from webhook.sync.certificates import CertificateKeeper
 from webhook.sync.release import CertificateNames
 

@@ -19,7 +19,7 @@ from tests.integration.certificatefaults import (
 )
 from tests.integration.patient import ADMISSION, MERGE
 from tests.integration.playground import COPY, SOURCE, dockerconfigjson, service_account
-from webhook.core.ownership import labels_for
+from webhook.rules.ownership import labels_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

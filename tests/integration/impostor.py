@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.integration.playground import COPY, REGISTRY, dockerconfigjson
-from webhook.core.ownership import copy_labels, labels_for
+from webhook.rules.ownership import copy_labels, labels_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

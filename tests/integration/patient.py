@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tests.integration.commands import of_release
 from tests.integration.disorder import settle
 from tests.integration.playground import Playground, eventually
-from webhook.core.ownership import FIELD_MANAGER, RELEASE_LABEL
+from webhook.rules.ownership import FIELD_MANAGER, RELEASE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,11 +17,11 @@ import jsonpatch
 from tests.cluster.processes import COMMAND, clean_environment
 from tests.integration.playground import eventually
 from tests.integration.policyworlds import ACCOUNTS, THEIRS, references
-from webhook.config.document import parse
-from webhook.core.gates import decide
-from webhook.core.jsonpatch import POD_PATH, SERVICE_ACCOUNT_PATH, additions
-from webhook.core.selection import Namespace, declined_names
-from webhook.core.subject import pod_subject, service_account_subject
+from webhook.files.configuration import parse
+from webhook.rules.gates import decide
+from webhook.rules.objects import Namespace, declined_names
+from webhook.rules.patch import POD_PATH, SERVICE_ACCOUNT_PATH, additions
+from webhook.rules.subject import pod_subject, service_account_subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from tests.cluster.cluster import Cluster
     from tests.integration.policyworlds import Place, World
-    from webhook.core.gates import Decision
-    from webhook.core.model import Configuration
+    from webhook.rules.configuration import Configuration
+    from webhook.rules.gates import Decision
 
     Json = dict[str, Any]
 

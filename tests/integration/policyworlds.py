@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from webhook.config.document import API_VERSION, KIND
-from webhook.core.gates import MIRROR_ANNOTATION
-from webhook.core.model import DECLINE_ANNOTATION
+from webhook.files.configuration import API_VERSION, KIND
+from webhook.rules.configuration import DECLINE_ANNOTATION
+from webhook.rules.gates import MIRROR_ANNOTATION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

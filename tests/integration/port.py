@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from certs.authority import issue_authority, issue_leaf
 from certs.reload import ServingCertificate
-from webhook.admission.app import AdmissionApp
-from webhook.admission.endpoint import MutateEndpoint
-from webhook.admission.handler import Answer
-from webhook.admission.server import AdmissionListener
-from webhook.core.model import Reason
-from webhook.http.traffic import Traffic
-from webhook.observe.background import bind, in_background
-from webhook.observe.metrics import AdmissionMetrics
+from webhook.http.counters import Traffic
+from webhook.ops.background import bind, in_background
+from webhook.ops.metrics import AdmissionMetrics
+from webhook.rules.configuration import Reason
+from webhook.serve.endpoint import MutateEndpoint
+from webhook.serve.handler import Answer
+from webhook.serve.server import AdmissionApp, AdmissionListener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

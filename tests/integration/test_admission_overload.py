@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.creates import calls, failed_open
 from tests.integration.playground import COPY, eventually, names, pod
-from webhook.admission.endpoint import MOST_HELD_BY_LARGE, SMALL_BODY
+from webhook.serve.endpoint import MOST_HELD_BY_LARGE, SMALL_BODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

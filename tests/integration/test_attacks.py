@@ -23,7 +23,7 @@ from tests.integration.playground import (
     pod,
     service_account,
 )
-from webhook.core.ownership import NAMESPACE_UID_LABEL, labels_for
+from webhook.rules.ownership import NAMESPACE_UID_LABEL, labels_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

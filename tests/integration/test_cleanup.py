@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster.processes import COMMAND, clean_environment
 from tests.integration.playground import COPY, eventually, service_account
-from webhook.kube.hold import TERM_SECONDS
+from webhook.kube.lease import TERM_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -22,8 +22,8 @@ from tests.integration.policyworlds import (
     random_world,
     references,
 )
-from webhook.core.imageref import parse_registry
-from webhook.core.model import Reason
+from webhook.rules.configuration import Reason
+from webhook.rules.images import parse_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chart.dashboard_rows import ROWS
 from tests.cluster import helm
 from tests.integration.playground import SOURCE, Playground, eventually, pod
 from tests.integration.prometheus import PROMETHEUS, Prometheus, target
+from tools.chart.dashboard_rows import ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ import pytest
 from tests.oracle.comparison import EXCEPTIONS, Case, Document
 from tests.oracle.documents import IMAGES, generated, table
 from tests.oracle.program import ask
-from webhook.core.dockerconfig import COPY_TYPE
+from webhook.rules.dockerconfig import COPY_TYPE
 
 DOCUMENTS = int(os.environ.get("ORACLE_DOCUMENTS", "3000"))
 SEED = int(os.environ.get("ORACLE_SEED", "1"))

@@ -8,12 +8,12 @@ import pytest
 
 from tests.integration.port import connected, echo, listening, serving
 from tests.unit.polling import until
-from webhook.admission.endpoint import MutateEndpoint
-from webhook.http.traffic import Traffic
-from webhook.observe.metrics import AdmissionMetrics
+from webhook.http.counters import Traffic
+from webhook.ops.metrics import AdmissionMetrics
+from webhook.serve.endpoint import MutateEndpoint
 
 if TYPE_CHECKING:
-    from webhook.admission.handler import Answer
+    from webhook.serve.handler import Answer
 
 
 def request(body: bytes, *headers: str, version: str = "1.1") -> bytes:

@@ -14,10 +14,10 @@ import pytest
 from tests.integration.port import PATIENCE, connected, echo, serving
 from tests.integration.serving import is_closed
 from tests.unit.polling import until
-from webhook.admission.endpoint import LARGEST_BODY, MOST_HELD_BY_LARGE, MOST_HELD_BYTES, SMALL_BODY, MutateEndpoint
+from webhook.http.counters import Traffic
 from webhook.http.limits import Deadlines
-from webhook.http.traffic import Traffic
-from webhook.observe.metrics import AdmissionMetrics
+from webhook.ops.metrics import AdmissionMetrics
+from webhook.serve.endpoint import LARGEST_BODY, MOST_HELD_BY_LARGE, MOST_HELD_BYTES, SMALL_BODY, MutateEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ NOT_NEEDED = {
     *("kubernetes", "urllib3", "requests", "oauthlib"),  # no API server to talk to
     *("rich.console", "rich.text", "pygments"),  # for people at a terminal
     *("pydantic.v1", "websockets", "jinja2", "httpx"),  # for what the health port has not
-    *("webhook.kube.client", "webhook.sync", "webhook.manifests.reader", "webhook.core.preview"),
+    *("webhook.kube.client", "webhook.sync", "webhook.files.manifests", "webhook.report.preview"),
 }
 """Modules, with all below them, that ``serve`` does without when it has certificate files and no ``namespaceSelector``.
 Each was loaded once, or would be by a slip. Together they are 20 MiB, and as long to load as all the rest."""
@@ -42,7 +42,7 @@ def test_nothing_is_loaded_that_is_not_needed(tmp_path: Path) -> None:
         for line in (tmp_path / "log").read_text().splitlines()
         if line.startswith("import time:")
     }
-    assert {"fastapi", "webhook.admission.process"} <= loaded
+    assert {"fastapi", "webhook.serve.process"} <= loaded
     assert [name for name in sorted(loaded) if any(f"{name}.".startswith(f"{each}.") for each in NOT_NEEDED)] == []
 
 

@@ -356,5 +356,5 @@ def test_a_wrong_flag_is_one_sentence(files: Files, flag: str) -> None:
 
 
 def test_without_need_of_a_cluster_its_client_is_not_even_imported() -> None:
-    code = "import sys, webhook.admission.process; sys.exit('kubernetes' in sys.modules)"
+    code = "import sys, webhook.serve.process; sys.exit('kubernetes' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=DEADLINE).returncode == 0

@@ -15,14 +15,14 @@ from tests.integration.estate import CONVERGED_SECONDS
 from tests.integration.oracle import Oracle
 from tests.integration.playground import COPY, Playground
 from tests.integration.tenants import GOLD, pull_secrets
-from webhook.config.file import ConfigurationFile
-from webhook.core.plan import plan_namespace
-from webhook.core.scope import scope_of
-from webhook.core.state import NamespaceState
+from webhook.files.watched_file import ConfigurationFile
 from webhook.kube.connect import connect
 from webhook.kube.objects import Shapes
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from webhook.kube.wire import ObjectList, decoder
+from webhook.rules.objects import NamespaceState
+from webhook.rules.plan import plan_namespace
+from webhook.rules.scope import scope_of
 from webhook.sync.release import Release
 from webhook.sync.shapes import NamespaceObject, SecretObject, to_copy, to_namespace
 from webhook.sync.sources import SourceBook, read_source
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.cluster.cluster import Cluster
-    from webhook.core.actions import NamespacePlan
+    from webhook.rules.actions import NamespacePlan
 
 STEPS = int(os.environ.get("DAY_OF_LIFE_STEPS", "400"))
 SEED = int(os.environ.get("DAY_OF_LIFE_SEED") or random.SystemRandom().randrange(1_000_000))

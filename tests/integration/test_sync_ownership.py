@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster.processes import COMMAND, clean_environment
 from tests.integration.playground import COPY, dockerconfigjson, eventually, service_account
-from webhook.core.ownership import NAMESPACE_UID_LABEL, labels_for
+from webhook.rules.ownership import NAMESPACE_UID_LABEL, labels_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

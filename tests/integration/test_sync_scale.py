@@ -8,7 +8,7 @@ import pytest
 
 from tests.bench.requests import Requests
 from tests.integration.playground import COPY, Playground, eventually
-from webhook.core.ownership import FIELD_MANAGER
+from webhook.rules.ownership import FIELD_MANAGER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

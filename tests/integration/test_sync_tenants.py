@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.bench.filling import CREATORS, Filling
 from tests.integration.playground import COPY, Playground, eventually, names, service_account
-from webhook.core.backfill import ENFORCE_ANNOTATION
+from webhook.rules.backfill import ENFORCE_ANNOTATION
 from webhook.sync.caches import JUDGED_PER_SECOND
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import pytest
 
 from tests.exposition import series
 from tests.integration.playground import COPY, Playground, dockerconfigjson, eventually
-from webhook.core.dockerconfig import COPY_TYPE
-from webhook.core.ownership import labels_for
 from webhook.errors import Throttled
 from webhook.kube.connect import connect
 from webhook.kube.resources import SECRETS
+from webhook.rules.dockerconfig import COPY_TYPE
+from webhook.rules.ownership import labels_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

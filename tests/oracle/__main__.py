@@ -1,4 +1,4 @@
-"""``python -m tests.oracle``: renew the verdicts in ``tests/unit/core/kubelet_verdicts.json``."""
+"""``python -m tests.oracle``: renew the verdicts in ``tests/unit/rules/kubelet_verdicts.json``."""
 
 from __future__ import annotations
 

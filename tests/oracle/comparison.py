@@ -7,10 +7,10 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from webhook.core.dockerconfig import COPY_TYPE, LEGACY_TYPE, Credentials, merge, read_document, render
-from webhook.core.gojson import JsonObject, decode
-from webhook.core.registrykey import read_key
 from webhook.errors import SourceInvalid
+from webhook.rules.dockerconfig import COPY_TYPE, LEGACY_TYPE, Credentials, merge, read_document, render
+from webhook.rules.go_json import JsonObject, decode
+from webhook.rules.registry_key import read_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

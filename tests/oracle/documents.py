@@ -7,7 +7,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from tests.oracle.comparison import Document
-from webhook.core.dockerconfig import COPY_TYPE, LEGACY_TYPE
+from webhook.rules.dockerconfig import COPY_TYPE, LEGACY_TYPE
 
 if TYPE_CHECKING:
     from random import Random

@@ -11,7 +11,7 @@ import yaml
 from tests.unit.documented import FENCE, PAGES, ROOT, in_code, rows, section
 from tests.unit.test_language import ENDS, FIRST, OLD_WORDS
 from webhook.cli import main
-from webhook.config.document import API_VERSION, KIND, parse
+from webhook.files.configuration import API_VERSION, KIND, parse
 
 README = ROOT / "README.md"
 LINK = re.compile(r"\]\(([^)\s]+)\)")

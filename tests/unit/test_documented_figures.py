@@ -5,23 +5,24 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.documented import DOCS
-from webhook.admission.endpoint import HEAVY_BODY, LARGEST_BODY, MOST_HELD_BYTES, SMALL_BODY
-from webhook.admission.review import LONGEST_UID
-from webhook.admission.strictness import LONGEST_NUMBER, MOST_CONSPICUOUS
 from webhook.cli.check import LOOK_SECONDS
 from webhook.cli.cleanup import LINES
-from webhook.core.dockerconfig import LARGEST_COPY
-from webhook.core.gates import MOST_IMAGES
-from webhook.core.subject import MOST_ENTRIES
 from webhook.http.limits import ADMISSION, METRICS, Deadlines
 from webhook.http.rejections import CAUSES
+from webhook.inspect.checks import copies
 from webhook.kube import reflector
 from webhook.kube.connections import IDLE_SECONDS, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL
 from webhook.kube.lease import Timing
-from webhook.live.check import copies
-from webhook.observe.page import PER_PAGE
+from webhook.ops.page import PER_PAGE
 from webhook.registries.login import LOGIN_SECONDS
-from webhook.sync import certificates, grace, loop, queue, status
+from webhook.rules.dockerconfig import LARGEST_COPY
+from webhook.rules.gates import MOST_IMAGES
+from webhook.rules.subject import MOST_ENTRIES
+from webhook.serve.endpoint import HEAVY_BODY, LARGEST_BODY, MOST_HELD_BYTES, SMALL_BODY
+from webhook.serve.review import LONGEST_NUMBER, LONGEST_UID, MOST_CONSPICUOUS
+from webhook.sync import certificates, queue, status
+from webhook.sync import controller as loop
+from webhook.sync import removal_delay as grace
 
 KIB, MIB = 1024, 1024 * 1024
 WORDS = {2: "two", 5: "five", 10: "ten", 20: "twenty", 100: "hundred"}

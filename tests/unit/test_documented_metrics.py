@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.documented import DOCS, PAGES, ROOT, first_column, names, rows, section, texts
-from tests.unit.observe.statuses import STATUS
-from webhook.admission.handler import Answer
-from webhook.core.model import Reason
-from webhook.http.traffic import Traffic
-from webhook.observe.metrics import AdmissionMetrics, ProcessMetrics
-from webhook.observe.sync_metrics import SyncMetrics
-from webhook.sync.outcome import Result
+from tests.unit.ops.statuses import STATUS
+from webhook.http.counters import Traffic
+from webhook.ops.metrics import AdmissionMetrics, ProcessMetrics
+from webhook.ops.sync_metrics import SyncMetrics
+from webhook.rules.configuration import Reason
+from webhook.serve.handler import Answer
+from webhook.sync.write_result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

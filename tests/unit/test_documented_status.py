@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from tests.unit.documented import DOCS, first_column, rows, section
-from webhook.core.standing import CopyState
-from webhook.observe.sync_status import SyncStatus
+from webhook.ops.sync_status import SyncStatus
+from webhook.rules.copy_status import CopyState
 
 
 def shape_of(kind: Any, path: str = "") -> dict[str, str]:  # noqa: ANN401 - msgspec's own types

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from tests.unit.documented import DOCS, PAGES, ROOT, first_column, names, rows, section, texts
 from webhook.cli.render import _RESULTS
-from webhook.core.brake import CONFIRM_ANNOTATION
-from webhook.core.explain.step import Verdict
-from webhook.core.exposure import Exposure
-from webhook.core.gates import GATES
-from webhook.core.model import DECLINE_ANNOTATION, DEFAULT_OPT_IN_LABEL
-from webhook.core.ownership import NAMESPACE_UID_LABEL, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL
-from webhook.core.preview.row import Effect
-from webhook.core.revision import REVISION_ANNOTATION
-from webhook.live.check.codes import TITLES
-from webhook.live.check.outcome import State
-from webhook.live.webhooks import MODE_ANNOTATION
+from webhook.inspect.checks.codes import TITLES
+from webhook.inspect.checks.result import State
+from webhook.inspect.webhooks import MODE_ANNOTATION
+from webhook.report.coverage import Exposure
+from webhook.report.explain.step import Verdict
+from webhook.report.preview.row import Effect
+from webhook.rules.brake import CONFIRM_ANNOTATION
+from webhook.rules.configuration import DECLINE_ANNOTATION, DEFAULT_OPT_IN_LABEL
+from webhook.rules.gates import GATES
+from webhook.rules.ownership import NAMESPACE_UID_LABEL, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL
+from webhook.rules.versions import REVISION_ANNOTATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +84,7 @@ def test_the_documented_results_of_coverage_are_those_that_it_prints() -> None:
 def gates_of_explain() -> Iterator[str]:
     """Yield the gates that the code names: where a step is made, and in the tables of gates."""
     yield from (gate.name for gate in GATES)
-    for module in (ROOT / "webhook/core/explain").glob("*.py"):
+    for module in (ROOT / "webhook/report/explain").glob("*.py"):
         for node in ast.walk(ast.parse(module.read_text())):
             match node:
                 case ast.Call(func=ast.Name(id="Step" | "_step"), args=[ast.Constant(value=str(name)), *_]):

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 PENDING = """
 docs/architecture.md docs/explain.md docs/metrics.md docs/sync.md docs/threat-model.md
-webhook/core/actions.py webhook/core/catalog.py webhook/core/explain webhook/core/gates.py webhook/core/standing.py
-webhook/kube webhook/live webhook/observe/page_summary.py webhook/observe/sync_status.py webhook/sync
+webhook/rules/actions.py webhook/report/reasons.py webhook/report/explain webhook/rules/gates.py
+webhook/rules/copy_status.py
+webhook/kube webhook/inspect webhook/ops/page.py webhook/ops/sync_status.py webhook/sync
 """
 """Folders and files that are still to be rewritten."""
 

@@ -33,16 +33,16 @@ from tests.unit.sync.world import (
     put_namespace,
     secret_path,
 )
-from webhook.config.document import parse
-from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE, LEGACY_KEY, LEGACY_TYPE, merge, parse_source
-from webhook.core.ownership import labels_for
 from webhook.errors import PullSecretsError, SourceInvalid, UsageError
+from webhook.files.configuration import parse
 from webhook.kube.connect import connect
 from webhook.kube.events import EventRecorder
 from webhook.kube.resources import SECRETS
 from webhook.kube.wire import ObjectList, decode_event, decoder
-from webhook.observe.sync_metrics import SyncMetrics
-from webhook.sync.loop import SyncLoop
+from webhook.ops.sync_metrics import SyncMetrics
+from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, LEGACY_KEY, LEGACY_TYPE, merge, parse_source
+from webhook.rules.ownership import labels_for
+from webhook.sync.controller import SyncController
 from webhook.sync.shapes import SecretObject, decode_secret
 
 if TYPE_CHECKING:
@@ -230,10 +230,10 @@ def sources_told(api: FakeApiServer) -> set[str]:
 
 
 @pytest.fixture
-def loop(api: FakeApiServer, client: Client) -> Iterator[SyncLoop]:
+def loop(api: FakeApiServer, client: Client) -> Iterator[SyncController]:
     """A loop that leads, in this very process."""
     put_everything(api)
-    loop = SyncLoop(client, RELEASE, CONFIGURATION, EventRecorder(client), SyncMetrics(), lambda: True)
+    loop = SyncController(client, RELEASE, CONFIGURATION, EventRecorder(client), SyncMetrics(), lambda: True)
     loop.start(workers=1)
     loop.lead(leading=True)
     yield loop
@@ -250,7 +250,7 @@ def test_what_a_program_holds_in_memory_shows_no_credential(api: FakeApiServer) 
     shown = {type(obj).__name__ for obj in kept if shown_in(repr(obj))}
     names = {type(obj).__name__ for obj in kept}
 
-    assert {"Source", "Credentials", "Content", "Copy", "Client", "SyncLoop"} <= names
+    assert {"Source", "Credentials", "Content", "Copy", "Client", "SyncController"} <= names
     assert shown == set()
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.supply.__main__ import audit
-from tests.supply.dependencies import is_free, licences, shipped
+from tools.audit.__main__ import audit
+from tools.audit.dependencies import is_free, licences, shipped
 
 ROOT = Path(__file__).parents[2]
 LOCK = tomllib.loads((ROOT / "uv.lock").read_text())

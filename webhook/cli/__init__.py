@@ -27,8 +27,8 @@ from webhook.cli.plan import plan
 from webhook.cli.printing import tell
 from webhook.cli.serve import serve
 from webhook.cli.sync import sync
-from webhook.core.text import escaped_lines
 from webhook.errors import ConfigurationInvalid, PullSecretsError
+from webhook.rules.text import escaped_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

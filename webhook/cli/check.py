@@ -19,7 +19,7 @@ from webhook.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from webhook.live.check.outcome import Report
+    from webhook.inspect.checks.result import Report
     from webhook.registries.login import Registries
 
 EXIT_FINDINGS = 1
@@ -60,7 +60,7 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     pullsecrets check --registries                   also test credentials at registries
     """  # noqa: D301 - \b is for the help text
     from webhook.cli.render_report import render, summary  # noqa: PLC0415 - --help is quick without what checks
-    from webhook.live.check.run import check as look  # noqa: PLC0415 - as above
+    from webhook.inspect.checks.run import check as look  # noqa: PLC0415 - as above
 
     seconds = parse_duration(timeout, "--timeout").total_seconds() if wait else 0.0
     with reading(kubeconfig, context) as reader:

@@ -11,9 +11,9 @@ import typer
 from webhook.cli import options
 from webhook.cli.lifetimes import parse_duration
 from webhook.cli.printing import tell
-from webhook.core.text import escaped
 from webhook.errors import UsageError
-from webhook.observe.logs import LogLevel, configure
+from webhook.ops.logs import LogLevel, configure
+from webhook.rules.text import escaped
 
 EXIT_LEFT = 1
 

@@ -13,9 +13,9 @@ from webhook.cli.printing import tell
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from webhook.core.model import Configuration
-    from webhook.live.reader import Reader
-    from webhook.live.release import Wanted
+    from webhook.inspect.reader import Reader
+    from webhook.inspect.release import Wanted
+    from webhook.rules.configuration import Configuration
 
 
 @contextmanager
@@ -23,8 +23,8 @@ def reading(
     kubeconfig: Path | None, context: str, seen: Callable[[int, int], None] = lambda *_: None
 ) -> Iterator[Reader]:
     """Read from a cluster while the context lasts; report unreadable parts at its end."""
+    from webhook.inspect.reader import Reader  # noqa: PLC0415 - as above
     from webhook.kube.connect import connect  # noqa: PLC0415 - --help is quick without it
-    from webhook.live.reader import Reader  # noqa: PLC0415 - as above
 
     client = connect(kubeconfig, context or None)
     reader = Reader(client, seen)
@@ -38,14 +38,14 @@ def reading(
 
 def wanted(config: Path | None, namespace: str, release: str) -> Wanted:
     """Return the release that the flags name."""
-    from webhook.live.release import Wanted  # noqa: PLC0415 - as above
+    from webhook.inspect.release import Wanted  # noqa: PLC0415 - as above
 
     return Wanted(namespace, release, None if config is None else load(config, namespace))
 
 
 def load(config: Path, namespace: str) -> Configuration:
     """Return the configuration in a file."""
-    from webhook.config.file import ConfigurationFile  # noqa: PLC0415 - as above
+    from webhook.files.watched_file import ConfigurationFile  # noqa: PLC0415 - as above
 
     return ConfigurationFile(config, namespace).load()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from webhook.cli.files import Asked
-    from webhook.core.explain.step import Explanation
+    from webhook.report.explain.step import Explanation
 
 EXIT_STOPPED = 1
 
@@ -68,8 +68,8 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
             raise UsageError("--assume-label needs manifests: give them with -f")
         chosen = in_namespace or usual_namespace(kubeconfig, context)
         with reading(kubeconfig, context) as reader:
-            from webhook.live.release import find_release  # noqa: PLC0415 - as above
-            from webhook.live.scene import explain_live  # noqa: PLC0415 - as above
+            from webhook.inspect.release import find_release  # noqa: PLC0415 - as above
+            from webhook.inspect.scene import explain_live  # noqa: PLC0415 - as above
 
             installed = find_release(reader, wanted(config, namespace, release))
             found = _other(named, chosen) or explain_live(reader, installed, named.kind, named.name, chosen)
@@ -82,8 +82,8 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
 
 def _from_files(target: Target, filenames: Sequence[str], asked: Asked, namespace: str) -> Explanation:
     from webhook.cli.files import surroundings  # noqa: PLC0415 - as above
-    from webhook.core.explain.manifests import explain_manifest  # noqa: PLC0415 - as above
-    from webhook.manifests.reader import read_manifests  # noqa: PLC0415 - as above
+    from webhook.files.manifests import read_manifests  # noqa: PLC0415 - as above
+    from webhook.report.explain.manifests import explain_manifest  # noqa: PLC0415 - as above
 
     manifests = read_manifests(filenames, namespace)
     around = surroundings(manifests, asked)
@@ -99,6 +99,6 @@ def _from_files(target: Target, filenames: Sequence[str], asked: Asked, namespac
 
 def _other(target: Target, namespace: str) -> Explanation | None:
     """Return the explanation for a kind that the product does not handle; None for other kinds."""
-    from webhook.core.explain.outcome import explain_other  # noqa: PLC0415 - as above
+    from webhook.report.explain.explanation import explain_other  # noqa: PLC0415 - as above
 
     return None if target.is_known else explain_other(target.kind, target.name, namespace)

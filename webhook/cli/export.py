@@ -11,8 +11,8 @@ import typer
 from webhook import __version__
 from webhook.cli import options
 from webhook.cli.printing import standard_output
-from webhook.core.text import escaped
 from webhook.errors import UsageError
+from webhook.rules.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,10 +46,9 @@ def export(
     kubectl apply --server-side -f policies.yaml
     """  # noqa: D301 - \b is for the help text
     from webhook.cli.cluster import load  # noqa: PLC0415 - --help is quick without what decides
-    from webhook.core.export.policy import manifests  # noqa: PLC0415 - as above
-    from webhook.core.export.remarks import remarks  # noqa: PLC0415 - as above
-    from webhook.core.names import problem_of_subdomain  # noqa: PLC0415 - as above
-    from webhook.manifests.yamlwriter import dump  # noqa: PLC0415 - as above
+    from webhook.files.yaml_writer import dump  # noqa: PLC0415 - as above
+    from webhook.report.policy_export import manifests, remarks  # noqa: PLC0415 - as above
+    from webhook.rules.names import problem_of_subdomain  # noqa: PLC0415 - as above
 
     if problem := problem_of_subdomain(release):
         raise UsageError(f'--release: "{release}" {problem}')

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING
 
 from webhook.cli.cluster import load, reading, wanted
 from webhook.cli.printing import tell
-from webhook.core.explain.registration import NAME_LABEL
-from webhook.core.names import problem_of_label_key, problem_of_label_value, problem_of_namespace
-from webhook.core.preview.world import unknown_namespaces
-from webhook.core.selection import Namespace
-from webhook.core.text import listed
 from webhook.errors import UsageError
-from webhook.live.namespaces import find_namespace
-from webhook.live.release import find_release
+from webhook.inspect.namespaces import find_namespace
+from webhook.inspect.release import find_release
+from webhook.report.explain.registration import NAME_LABEL
+from webhook.report.preview.world import unknown_namespaces
+from webhook.rules.names import problem_of_label_key, problem_of_label_value, problem_of_namespace
+from webhook.rules.objects import Namespace
+from webhook.rules.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from webhook.core.model import Configuration
-    from webhook.core.preview.manifest import Manifest
-    from webhook.live.reader import Reader
+    from webhook.inspect.reader import Reader
+    from webhook.report.preview.manifest import Manifest
+    from webhook.rules.configuration import Configuration
 
 _ADVICE = "add its Namespace to the files, or give its labels with --assume-label KEY=VALUE"
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from webhook.observe.logs import LogFormat, LogLevel
+from webhook.ops.logs import LogFormat, LogLevel
 
 ENVIRONMENT_PREFIX = "PULLSECRETS_"
 

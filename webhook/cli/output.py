@@ -6,7 +6,7 @@ import json
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from webhook.core.text import ascii_json
+from webhook.rules.text import ascii_json
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -48,7 +48,7 @@ class PageForm(StrEnum):
 def write_document(document: object, form: Form, file: TextIO) -> None:
     """Write a document as JSON or YAML, both in ASCII."""
     if form is Form.YAML:
-        from webhook.manifests.yamlwriter import dump  # noqa: PLC0415 - slow to import
+        from webhook.files.yaml_writer import dump  # noqa: PLC0415 - slow to import
 
         dump([document], file)
         return

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from webhook.cli.files import Asked as AskedOfFiles
-    from webhook.core.preview.manifest import Manifest
-    from webhook.core.preview.outcome import Preview
+    from webhook.report.preview.manifest import Manifest
+    from webhook.report.preview.preview import Preview
 
 EXIT_CHANGES = 1
 EXIT_PROBLEM = 2
@@ -99,8 +99,8 @@ def _exit_code(result: Preview, *, of_files: bool) -> int:
 
 def _of_files(filenames: Sequence[str], asked: AskedOfFiles, default_namespace: str, output: Output) -> Preview:
     from webhook.cli.files import surroundings  # noqa: PLC0415 - as above
-    from webhook.core.preview.outcome import preview  # noqa: PLC0415 - as above
-    from webhook.manifests.reader import read_manifests  # noqa: PLC0415 - as above
+    from webhook.files.manifests import read_manifests  # noqa: PLC0415 - as above
+    from webhook.report.preview.preview import preview  # noqa: PLC0415 - as above
 
     manifests = read_manifests(filenames, default_namespace)
     around = surroundings(manifests, asked)
@@ -118,7 +118,7 @@ def _show(result: Preview, output: Output) -> None:
 
 def _tell(manifests: Sequence[Manifest], output: Output) -> None:
     """Warn on standard error about repeated objects and omitted Secrets."""
-    from webhook.manifests.reader import repeated  # noqa: PLC0415 - as above
+    from webhook.files.manifests import repeated  # noqa: PLC0415 - as above
 
     for manifest, before in repeated(manifests):
         tell(

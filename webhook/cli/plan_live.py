@@ -9,18 +9,16 @@ from webhook.cli.cluster import reading, usual_namespace, wanted
 from webhook.cli.printing import tell
 from webhook.cli.progress import progress
 from webhook.cli.target import parse_target
-from webhook.core.preview.summary import summarized
 from webhook.errors import UsageError
-from webhook.live.brake import held_warning
-from webhook.live.forecast import Scope, forecast
-from webhook.live.release import find_release
-from webhook.live.whatif import WhatIf, forgotten
+from webhook.inspect.forecast import Scope, WhatIf, forecast, forgotten, held_warning
+from webhook.inspect.release import find_release
+from webhook.report.preview.summary import summarized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from webhook.core.preview.outcome import Preview
+    from webhook.report.preview.preview import Preview
 
 
 @dataclass(frozen=True, slots=True)

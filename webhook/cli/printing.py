@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from webhook.core.text import escaped
 from webhook.errors import UsageError
+from webhook.rules.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

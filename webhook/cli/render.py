@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from webhook.cli.output import Form, Output, write_document
 from webhook.cli.table import Table
-from webhook.core.preview.row import Effect
-from webhook.manifests.yamlwriter import dump
+from webhook.files.yaml_writer import dump
+from webhook.report.preview.row import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import TextIO
 
-    from webhook.core.preview.outcome import Preview
-    from webhook.core.preview.row import Row
+    from webhook.report.preview.preview import Preview
+    from webhook.report.preview.row import Row
 
 HEADER = ("NAMESPACE", "OBJECT", "RESULT", "REASON", "WHY")
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from webhook.cli.output import Form, PageForm, write_document
 from webhook.cli.table import Table
-from webhook.core.exposure import Exposure
-from webhook.core.text import html_escaped as escape
-from webhook.observe.page_style import STYLE
+from webhook.ops.page import STYLE
+from webhook.report.coverage import Exposure
+from webhook.rules.text import html_escaped as escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TextIO
 
-    from webhook.core.exposure import ImageExposure
+    from webhook.report.coverage import ImageExposure
 
 HEADER = ("NAMESPACE", "WORKLOAD", "RESULT", "IMAGE", "WHY")
 _COLOURS = {Exposure.COVERED: "green", Exposure.EXPOSED: "bold red", Exposure.UNKNOWN: "yellow"}

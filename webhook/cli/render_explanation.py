@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from webhook.cli.output import Form, write_document
 from webhook.cli.table import Table
-from webhook.core.catalog import CATALOG
-from webhook.core.explain.step import Verdict
 from webhook.errors import UsageError
+from webhook.report.explain.step import Verdict
+from webhook.report.reasons import CATALOG
 
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from webhook.core.explain.step import Explanation, Step
+    from webhook.report.explain.step import Explanation, Step
 
 HEADER = ("PULL SECRET", "GATE", "RESULT", "REASON", "WHY, AND WHAT TO DO")
 _COLOURS = {Verdict.PASS: "green", Verdict.STOP: "bold red", Verdict.UNKNOWN: "yellow"}

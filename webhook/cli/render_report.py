@@ -9,13 +9,13 @@ from xml.etree import ElementTree as ET
 
 from webhook.cli.output import Form, ReportForm, write_document
 from webhook.cli.table import Table
-from webhook.core.text import escaped
-from webhook.live.check.outcome import State
+from webhook.inspect.checks.result import State
+from webhook.rules.text import escaped
 
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from webhook.live.check.outcome import Outcome, Report
+    from webhook.inspect.checks.result import Outcome, Report
 
 HEADER = ("CODE", "RESULT", "CHECK", "DETAIL")
 _COLOURS = {State.OK: "green", State.FINDING: "bold red", State.NOTE: "cyan", State.UNKNOWN: "yellow"}

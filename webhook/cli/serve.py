@@ -11,13 +11,13 @@ import typer
 
 from webhook.cli import options
 from webhook.errors import UsageError
-from webhook.observe.logs import LogLevel, configure
+from webhook.ops.logs import LogLevel, configure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from webhook.admission.callers import Callers
-    from webhook.admission.process import CertificateSource
+    from webhook.serve.client_auth import Callers
+    from webhook.serve.process import CertificateSource
 
 
 def serve(  # noqa: PLR0913 - one parameter is one flag
@@ -96,7 +96,7 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
     pullsecrets serve --config configuration.yaml --tls-cert-file tls.crt --tls-private-key-file tls.key
     pullsecrets serve --config configuration.yaml --namespace pull-secrets --tls-secret pull-secrets/psw-tls
     """  # noqa: D301 - \b is for the help text
-    from webhook.admission.process import ServeOptions, run  # noqa: PLC0415 - --help is quick without the server
+    from webhook.serve.process import ServeOptions, run  # noqa: PLC0415 - --help is quick without the server
 
     serve_options = ServeOptions(
         config=config,
@@ -124,7 +124,7 @@ _VERSIONS = {
 def _callers(authorities: Path | None, names: Iterable[str]) -> Callers | None:
     """Return the accepted clients, or None for all. Raises UsageError for names without an authority to verify them."""
     from certs.files import WatchedFiles  # noqa: PLC0415 - as above
-    from webhook.admission.callers import Callers  # noqa: PLC0415 - as above
+    from webhook.serve.client_auth import Callers  # noqa: PLC0415 - as above
 
     allowed = frozenset(names)
     if authorities is None:
@@ -139,7 +139,7 @@ def _callers(authorities: Path | None, names: Iterable[str]) -> Callers | None:
 def _certificate_source(cert_file: Path | None, key_file: Path | None, secret: str) -> CertificateSource:
     """Return the source of the certificate. Raises UsageError unless the flags name exactly one."""
     from certs.files import CertificateFiles  # noqa: PLC0415 - as above
-    from webhook.admission.process import CertificateSecret  # noqa: PLC0415
+    from webhook.serve.process import CertificateSecret  # noqa: PLC0415
 
     if secret and (cert_file or key_file):
         raise UsageError("--tls-secret and --tls-cert-file exclude each other: give one of them")

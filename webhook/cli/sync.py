@@ -10,9 +10,9 @@ import typer
 
 from webhook.cli import options
 from webhook.cli.lifetimes import parse_duration, parse_lifetimes
-from webhook.core.names import problem_of_subdomain
 from webhook.errors import UsageError
-from webhook.observe.logs import LogLevel, configure
+from webhook.ops.logs import LogLevel, configure
+from webhook.rules.names import problem_of_subdomain
 
 if TYPE_CHECKING:
     from webhook.sync.release import CertificateNames

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from webhook.core.text import escaped
+from webhook.rules.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -41,7 +41,7 @@ def complete_target(incomplete: str) -> list[str]:
     """Return completions of a target; for reasons, their ids."""
     if not incomplete.startswith("reason/"):
         return [each for each in ("pod/", "sa/", "ns/", "reason/") if each.startswith(incomplete)]
-    from webhook.core.catalog import CATALOG  # noqa: PLC0415 - loaded only for completion
+    from webhook.report.reasons import CATALOG  # noqa: PLC0415 - loaded only for completion
 
     return [found for reason in CATALOG if (found := f"reason/{reason}").startswith(incomplete)]
 

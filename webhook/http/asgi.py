@@ -12,7 +12,7 @@ from webhook.http.reply import TEXT, Reply
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Scope
 
-    from webhook.http.head import Head
+    from webhook.http.message import Head
     from webhook.http.reply import Header
 
 log = structlog.get_logger(__name__)

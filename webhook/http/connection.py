@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 
 from webhook.http import rejections
 from webhook.http.asgi import Exchange, scope_of
-from webhook.http.chunks import Chunks
-from webhook.http.head import CHUNKED, END, parse
+from webhook.http.message import CHUNKED, END, Chunks, parse
 from webhook.http.reply import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from webhook.http.head import Head
+    from webhook.http.message import Head
     from webhook.http.port import Port, Service
     from webhook.http.reply import Reply
     from webhook.http.stream import Stream

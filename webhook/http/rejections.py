@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.core.ratelimit import TokenBucket
+from webhook.rules.timing import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from webhook.http.traffic import Traffic
+    from webhook.http.counters import Traffic
 
 log = structlog.get_logger(__name__)
 

@@ -1,13 +1,30 @@
-"""Carry the bytes of one connection in plain text; tls.py does the same within TLS."""
+"""Carry the bytes of one connection, in plain text or within TLS.
+
+The TLS layers of asyncio and uvloop keep a buffer of 256 KiB for each connection. They read up to 256 KiB more before
+they pause, and let 512 KiB of answers wait. Here, connections have only the buffers of OpenSSL. All connections read
+into the same two buffers, which saves two copies of each body. This is safe because each connection takes its bytes out
+before the event loop turns to the next one.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ssl
 from typing import TYPE_CHECKING
 
+from webhook.http import rejections
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
     from webhook.http.connection import Connection
+    from webhook.http.limits import Limits
     from webhook.http.port import Port
+
+    Gate = Callable[[Mapping[str, Any]], list[str] | None]
+    """Returns the names in a verified client certificate if the client is rejected."""
 
 
 class Stream(asyncio.BaseProtocol):
@@ -111,3 +128,155 @@ class PlainStream(Stream, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if not self._closing:
             self._connection.data_received(data)
+
+
+_RECORD = 16 * 1024
+"""Largest number of plain-text bytes in one TLS record."""
+
+_PARTIAL_RECORD = 36 * 1024
+"""Bytes of an incomplete record: once in our buffer, once in OpenSSL's."""
+
+
+class ReadBuffers:
+    """The read buffers that all connections of one event loop share; they are empty between reads."""
+
+    __slots__ = ("encrypted", "plain")
+
+    def __init__(self, limits: Limits) -> None:
+        size = 2 * limits.receive_bytes  # of the system's buffer for a connection
+        self.encrypted = memoryview(bytearray(size))
+        self.plain = memoryview(bytearray(size + 2 * _RECORD))
+        """This has extra room for a record whose beginning came with an earlier read."""
+
+
+class TlsStream(Stream, asyncio.BufferedProtocol):
+    """A connection within TLS."""
+
+    def __init__(
+        self, port: Port, connection: Connection, context: ssl.SSLContext, buffers: ReadBuffers, gate: Gate | None
+    ) -> None:
+        super().__init__(port, connection)
+        self._gate = gate
+        self._encrypted, self._plain = buffers.encrypted, buffers.plain
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._read_into: Callable[[int, memoryview], int] = self._tls.read  # type: ignore[assignment]  # bytes without it
+        self._encrypt = self._tls.write
+        self._established = False
+        self._partial = False
+
+    def _begin(self) -> None:
+        """Wait for the handshake."""
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - there is one
+        return self._encrypted
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._closing:
+            return
+        incoming = self._incoming
+        incoming.write(self._encrypted[:nbytes])
+        if not self._established and not self._shake_hands():
+            return
+        plain, size, partial, ended = self._plain, 0, False, False
+        try:
+            while incoming.pending and not ended:
+                record = self._read_into(_RECORD, plain[size:])
+                size += record
+                ended = not record
+        except ssl.SSLWantReadError:
+            partial = True
+        except ssl.SSLError:
+            self.abort()
+            return
+        if partial != self._partial:
+            self._note_partial(partial)
+        if size:
+            self._connection.data_received(bytes(plain[:size]))
+        if ended:
+            self.close(reads=True)
+        elif self._outgoing.pending:
+            self._flush()
+
+    def _note_partial(self, partial: bool) -> None:
+        """Count the bytes that OpenSSL keeps while a record is incomplete."""
+        self._partial = partial
+        if not partial:
+            self._port.traffic.kept_bytes -= _PARTIAL_RECORD
+        elif self._open and not self._port.keep(_PARTIAL_RECORD):
+            self._port.rejections.count(rejections.TOO_LARGE, self._connection.peer)
+            self.abort()
+
+    def write(self, data: bytes) -> None:
+        if self._closing or not self._open:
+            return
+        try:
+            written = self._encrypt(data)
+            while written < len(data):
+                written += self._encrypt(memoryview(data)[written:])
+        except ssl.SSLError:
+            self.abort()
+            return
+        self._raw.write(self._outgoing.read())
+
+    def _flush(self) -> None:
+        """Send TLS's own pending messages."""
+        if self._open and self._outgoing.pending and not self._raw.is_closing():
+            self._raw.write(self._outgoing.read())
+
+    def _shake_hands(self) -> bool:
+        """Continue the handshake; return whether it is complete."""
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return False
+        except (ssl.SSLError, OSError) as error:
+            self._fail(error.reason if isinstance(error, ssl.SSLError) else str(error))
+            return False
+        self._flush()
+        self._established = True
+        if self._gate is not None and self._is_refused(self._gate):
+            return False
+        self._connection.established()
+        return True
+
+    def _fail(self, problem: str | None) -> None:
+        self._port.traffic.failed_handshakes += 1
+        self._port.rejections.count(rejections.HANDSHAKE, self._connection.peer, problem=problem or "unknown")
+        self._closing = True
+        self._flush()
+        self._raw.close()
+
+    def _is_refused(self, gate: Gate) -> bool:
+        names = gate(self._tls.getpeercert() or {})
+        if names is None:
+            return False
+        self._port.traffic.refused_callers += 1
+        self._port.rejections.count(rejections.CALLER, self._connection.peer, names=names)
+        self._closing = True
+        self._raw.abort()
+        return True
+
+    def eof_received(self) -> None:
+        if not self._established and not self._closing:
+            self._fail("the client closed the connection")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._established and not self._closing and exc is not None:
+            self._port.traffic.failed_handshakes += 1
+        if self._partial:
+            self._note_partial(False)
+        # Break the reference cycle, because OpenSSL drops the session only when the object is freed.
+        del self._tls, self._read_into, self._encrypt, self._incoming, self._outgoing
+        super().connection_lost(exc)
+
+    def abort(self) -> None:
+        if self._partial:
+            self._note_partial(False)
+        super().abort()
+
+    def _say_goodbye(self) -> None:
+        with contextlib.suppress(ssl.SSLError):  # our part is written; the error means that the client's is missing
+            self._tls.unwrap()
+        self._flush()

@@ -1,5 +1,5 @@
-"""The API server as this project sees it: raw JSON over a pooled connection, watches, a lease, events.
+"""Access to the API server: a client, watches, a Lease for leader election, Events.
 
-Only :mod:`webhook.kube.package` imports the ``kubernetes`` package; its exceptions, and those of its transport, end
-there.
+Only :mod:`webhook.kube.kubernetes_config` imports the ``kubernetes`` package. The exceptions of that package and of its
+transport are translated there.
 """

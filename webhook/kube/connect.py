@@ -44,7 +44,7 @@ def connect(
         )
     access = _simple_access(kubeconfig, context)
     if access is None:
-        from webhook.kube.package import packaged_access  # noqa: PLC0415 - half a second, and 40 MiB
+        from webhook.kube.kubernetes_config import packaged_access  # noqa: PLC0415 - half a second, and 40 MiB
 
         access = packaged_access(kubeconfig, context)
     return Client(access, observer, on_throttled, connectivity or Connectivity(), request_timeout, rights)

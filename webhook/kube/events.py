@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
-from webhook.core.text import escaped
 from webhook.errors import ApiError, Forbidden, Invalid, NotFound
 from webhook.kube.resources import EVENTS
+from webhook.rules.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable

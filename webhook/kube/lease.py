@@ -1,9 +1,12 @@
-"""Leader election by a Lease: at most one process writes at a time.
+"""Elect a leader with a Lease, so that at most one process writes at a time; or seize the Lease.
 
-The holder renews its Lease; the others watch the renewals by their own clock and take over when one has not come for
-the whole lease duration. Nobody compares clocks across machines. A holder that could not renew within the renew
-deadline stops calling itself the leader before anybody else may: :meth:`LeaseElection.is_leading` asks the clock each
-time, so a process that was suspended past its lease knows it at once when it resumes.
+The holder renews its Lease. The other candidates watch the renewals with their own clock, and take over if there is no
+renewal for the whole lease duration. Clocks of different machines are not compared. A holder that could not renew
+within the renew deadline stops to lead before another process may begin. :meth:`LeaseElection.is_leading` reads the
+clock each time, so that a process that was suspended for longer than its term knows it when it resumes.
+
+The cleanup job seizes the Lease to be the only writer: candidates respect the holder until the Lease expires. The
+seized Lease is not renewed.
 
 Source: k8s.io/client-go/tools/leaderelection/leaderelection.go; its durations are the defaults here.
 """
@@ -303,3 +306,71 @@ class LeaseElection:
             else:
                 return
         log.info("lease not released", lease=self._name, cause="it was changed again and again")
+
+
+ATTEMPTS = 10
+"""The leader renews every two seconds: to lose against it twice in a row is bad luck, ten times is a defect."""
+
+PAUSE_SECONDS = 0.1
+
+TERM_SECONDS = Timing().duration
+"""After so long whoever had the Lease has stopped by itself, whether it has learned of the loss or not."""
+
+
+class OwnerReference(msgspec.Struct, frozen=True, rename="camel"):
+    """A ``metav1.OwnerReference``: what it is on goes when the owner does."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+
+def take_lease(
+    client: Client, namespace: str, name: str, holder: str, seconds: int, owner: OwnerReference | None
+) -> tuple[Lease, float]:
+    """Take a Lease from whoever holds it, for so many seconds, and leave it to ``owner``.
+
+    Returns the Lease, and for how many seconds from now on whoever had it may still believe to have it.
+
+    Raises:
+        NotFound: there is no such namespace.
+        Conflict: it changed again and again.
+    """
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _take(client, namespace, name, holder, seconds, owner)
+        except Conflict:
+            time.sleep(PAUSE_SECONDS)
+    return _take(client, namespace, name, holder, seconds, owner)
+
+
+def delete_lease(client: Client, lease: Lease) -> None:
+    """Delete a Lease that nobody competes for any more; one that is gone is no failure."""
+    metadata = lease.metadata
+    try:
+        client.delete(
+            LEASES, metadata.name, metadata.namespace, uid=metadata.uid, resource_version=metadata.resource_version
+        )
+    except NotFound:
+        return
+
+
+def _take(
+    client: Client, namespace: str, name: str, holder: str, seconds: int, owner: OwnerReference | None
+) -> tuple[Lease, float]:
+    now, manager = timestamp(), holder[-128:]
+    owners = {} if owner is None else {"ownerReferences": [msgspec.to_builtins(owner)]}
+    try:
+        before = decode_lease(client.get(LEASES, name, namespace))
+    except NotFound:
+        body = _body({"namespace": namespace, "name": name, **owners}, LeaseSpec(holder, seconds, now, now, 0))
+        return decode_lease(client.apply(LEASES, body, field_manager=manager, force=False)), 0.0
+    spec = LeaseSpec(holder, seconds, now, now, (before.spec.lease_transitions or 0) + 1)
+    body = _body({"resourceVersion": before.metadata.resource_version, **owners}, spec)
+    taken = decode_lease(client.merge_patch(LEASES, name, body, namespace, field_manager=manager))
+    return taken, TERM_SECONDS if before.spec.holder_identity else 0.0
+
+
+def _body(metadata: dict[str, Any], spec: LeaseSpec) -> dict[str, Any]:
+    return {"metadata": metadata, "spec": msgspec.to_builtins(spec)}

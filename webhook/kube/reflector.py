@@ -27,12 +27,12 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
 
 import structlog
 
-from webhook.core.backoff import delay
-from webhook.core.versions import is_older
 from webhook.errors import ApiError, ApiUnavailable, Forbidden, Gone, Invalid
 from webhook.kube.listing import current_version, list_decoder, list_objects
 from webhook.kube.status import decode_status, error_from_status
 from webhook.kube.wire import Bookmark, EventType, Object, WatchEvent, decode_bookmark, decode_event, decoder
+from webhook.rules.timing import delay
+from webhook.rules.versions import is_older
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

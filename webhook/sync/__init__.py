@@ -1,5 +1,5 @@
-"""The loop behind the webhook: copies, references of existing ServiceAccounts, the certificate and the caBundle.
+"""The controller behind the webhook: copies, references of existing ServiceAccounts, the certificate and the caBundle.
 
-Watches fill caches; a change puts the namespace's name into one work queue; a worker asks :mod:`webhook.core.plan` what
-to write and the executor writes it. Nothing else writes.
+Watches fill caches. A change puts the name of its namespace into one work queue. A worker plans the writes of the
+namespace (:mod:`webhook.rules.plan`), and the executor carries them out. Other modules do not write.
 """

@@ -1,6 +1,6 @@
 """Hold back a mass removal that one change of the configuration would cause, until it is corrected or confirmed.
 
-The rules are in :mod:`webhook.core.brake`. A removal that a change causes waits until the change has been judged. That
+The rules are in :mod:`webhook.rules.brake`. A removal that a change causes waits until the change has been judged. That
 needs two things: the configuration that was in force before, which the leader reads from its stored state, and the
 whole lists of namespaces and copies. Everything else of a new configuration is in force at once, as it is at admission.
 """
@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.core.brake import PastRemoval, Removals, digest, recent, taken_away
-from webhook.core.state_document import CONFIGURATION_KEY, HELD_KEY, encode_accepted, encode_held
+from webhook.rules.brake import PastRemoval, Removals, digest, recent, taken_away
+from webhook.rules.state_document import CONFIGURATION_KEY, HELD_KEY, encode_accepted, encode_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from webhook.core.actions import NamespacePlan
-    from webhook.core.model import Configuration
-    from webhook.core.state import NamespaceState
-    from webhook.core.state_document import AcceptedConfiguration
+    from webhook.rules.actions import NamespacePlan
+    from webhook.rules.configuration import Configuration
+    from webhook.rules.objects import NamespaceState
+    from webhook.rules.state_document import AcceptedConfiguration
     from webhook.sync.caches import Caches
 
 log = structlog.get_logger(__name__)

@@ -10,15 +10,15 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from webhook.core.backfill import needs_look, too_many
-from webhook.core.gates import selected_pull_secrets
-from webhook.core.ownership import Ownership, ownership_of
-from webhook.core.scope import CacheScope, part_within, scope_of
-from webhook.core.state import NamespaceState
 from webhook.kube.objects import Shapes
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Collection
-from webhook.observe.sync_status import WatchStatus
+from webhook.ops.sync_status import WatchStatus
+from webhook.rules.backfill import needs_look, too_many
+from webhook.rules.gates import selected_pull_secrets
+from webhook.rules.objects import NamespaceState
+from webhook.rules.ownership import Ownership, ownership_of
+from webhook.rules.scope import CacheScope, part_within, scope_of
 from webhook.sync.selection_history import SelectionHistory
 from webhook.sync.shapes import SecretObject, to_copy
 from webhook.sync.sources import Source, absent_source, read_source
@@ -27,10 +27,9 @@ from webhook.sync.table import NamespaceTable, Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from webhook.core.model import Configuration
-    from webhook.core.selection import Namespace
-    from webhook.core.state import Copy, ServiceAccount
     from webhook.kube.client import Client
+    from webhook.rules.configuration import Configuration
+    from webhook.rules.objects import Copy, Namespace, ServiceAccount
     from webhook.sync.release import Release
     from webhook.sync.sources import SourceBook
 

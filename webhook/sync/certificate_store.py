@@ -1,33 +1,81 @@
-"""Where the certificate lives: two Secrets and the caBundle, watched, and written one step at a time.
+"""Store the certificate in two Secrets and the caBundle, one step at a time.
 
-Every write is conditional on the state that it was decided on, so any number of processes may try at once: one wins,
-the others meet a conflict, read again and find nothing left to do.
+Each write is conditional on the state that it was decided on. So any number of processes can try together: one wins,
+and the others get a conflict, read again and find that the step is done. The objects are watched, and updated from the
+answers to our own writes.
 """
 
 from __future__ import annotations
 
+import threading
 import uuid
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
 from certs.rotation import CertificateState, Nothing, PublishBundle, StoreAuthority, StoreLeaf
-from webhook.core.ownership import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL
 from webhook.errors import Conflict, NotFound, Refused
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, Collection
 from webhook.kube.wire import Object, ObjectMeta, decoder
+from webhook.rules.ownership import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL
 from webhook.sync.shapes import SecretObject, decode_secret
-from webhook.sync.slot import Sight, Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from certs.rotation import Step
     from webhook.kube.client import Client
     from webhook.sync.release import CertificateNames
+
+W = TypeVar("W", bound=Object)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight(Generic[W]):
+    """The one object of a name, or None, as it was seen at one moment."""
+
+    value: W | None = None
+    told: int = 0
+    """How often the watch had said something until then."""
+
+
+class ObjectCache(Generic[W]):
+    """What was seen last of the one object of a name, by a watch or the answer to a write; wakes who waits."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._lock = threading.Lock()
+        self.sight: Sight[W] = Sight()
+
+    def replace(self, objects: Iterable[W]) -> None:
+        self._tell(next(iter(objects), None))
+
+    def upsert(self, obj: W) -> None:
+        self._tell(obj)
+
+    def remove(self, obj: W) -> None:
+        # A watch may lag behind our own writes: the object that it takes away need not be the one that is there.
+        present = self.sight.value
+        self._tell(present if present is not None and present.metadata.uid != obj.metadata.uid else None)
+
+    def written(self, obj: W | None, before: Sight[W]) -> None:
+        """Take the answer to a write that was decided at ``before``, unless the watch has said something since.
+
+        The answer may be the older news then: what it tells may have been changed or deleted again, and no watch says a
+        thing twice. If it is not, the watch has yet to tell of it.
+        """
+        with self._lock:
+            if self.sight.told == before.told:
+                self.sight = Sight(obj, before.told)
+
+    def _tell(self, value: W | None) -> None:
+        with self._lock:
+            self.sight = Sight(value, self.sight.told + 1)
+        self._wake()
+
 
 TLS_TYPE = "kubernetes.io/tls"
 CERTIFICATE_KEY = "tls.crt"
@@ -55,8 +103,6 @@ class WebhookConfigurationObject(msgspec.Struct, frozen=True):
 
 
 _decode_configuration: Callable[[bytes], WebhookConfigurationObject] = decoder(WebhookConfigurationObject)
-
-W = TypeVar("W", bound=Object)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +136,9 @@ class CertificateStore:
         self._client = client
         self._namespace = namespace
         self._names = names
-        self._authority: Slot[SecretObject] = Slot(wake)
-        self._leaf: Slot[SecretObject] = Slot(wake)
-        self._configuration: Slot[WebhookConfigurationObject] = Slot(wake)
+        self._authority: ObjectCache[SecretObject] = ObjectCache(wake)
+        self._leaf: ObjectCache[SecretObject] = ObjectCache(wake)
+        self._configuration: ObjectCache[WebhookConfigurationObject] = ObjectCache(wake)
         self._reflectors = self._make_reflectors()
 
     def _make_reflectors(self) -> list[Reflector[Any, Any]]:
@@ -150,7 +196,7 @@ class CertificateStore:
                 return
 
     def _store(
-        self, name: str, slot: Slot[SecretObject], before: Sight[SecretObject], content: dict[str, bytes]
+        self, name: str, slot: ObjectCache[SecretObject], before: Sight[SecretObject], content: dict[str, bytes]
     ) -> None:
         data = {key: b64encode(value).decode() for key, value in content.items()}
         present = before.value

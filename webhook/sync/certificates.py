@@ -22,9 +22,9 @@ from certs.rotation import (
     next_step,
 )
 from certs.validity import not_after
-from webhook.core.backoff import delay
 from webhook.errors import ApiError, CertificateInvalid, Conflict, NotFound, Refused
 from webhook.kube.events import Notice, Reference
+from webhook.rules.timing import delay
 from webhook.sync.certificate_store import CertificateStore
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from certs.rotation import Step
     from webhook.kube.client import Client
     from webhook.kube.events import EventRecorder
-    from webhook.observe.certificate_metrics import IssuedCertificateMetrics
+    from webhook.ops.certificate_metrics import IssuedCertificateMetrics
     from webhook.sync.certificate_store import Snapshot
     from webhook.sync.release import CertificateNames
 

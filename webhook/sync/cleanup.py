@@ -19,29 +19,28 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from webhook.config.file import ConfigurationFile
-from webhook.core.backoff import delay
-from webhook.core.ownership import is_a_copy
-from webhook.core.state_document import STATE_SUFFIX
 from webhook.errors import ApiError, Forbidden, NotFound, UsageError
+from webhook.files.watched_file import ConfigurationFile
 from webhook.kube.connect import connect
-from webhook.kube.hold import TERM_SECONDS, OwnerReference, delete_lease, take_lease
-from webhook.kube.lease import boot_time
+from webhook.kube.lease import TERM_SECONDS, OwnerReference, boot_time, delete_lease, take_lease
 from webhook.kube.listing import list_decoder, list_objects
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
+from webhook.rules.ownership import is_a_copy
+from webhook.rules.state_document import STATE_SUFFIX
+from webhook.rules.timing import delay
+from webhook.sync.cleanup_scope import verify
 from webhook.sync.removal import Removal
 from webhook.sync.shapes import decode_secret
-from webhook.sync.whose import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
     from typing import TypeVar
 
-    from webhook.core.model import Configuration
     from webhook.kube.client import Client
     from webhook.kube.lease import Lease
+    from webhook.rules.configuration import Configuration
     from webhook.sync.release import Release
 
     T = TypeVar("T")

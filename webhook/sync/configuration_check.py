@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.config.file import digest_of
-from webhook.core.revision import REVISION_ANNOTATION, Revision, parse_revision
 from webhook.errors import ApiError, Forbidden, NotFound
+from webhook.files.watched_file import digest_of
 from webhook.kube.resources import CONFIG_MAPS
 from webhook.kube.wire import decode_config_map
+from webhook.rules.versions import REVISION_ANNOTATION, Revision, parse_revision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from webhook.config.file import ConfigurationFile
+    from webhook.files.watched_file import ConfigurationFile
     from webhook.kube.client import Client
 
 log = structlog.get_logger(__name__)

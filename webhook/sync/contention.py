@@ -7,14 +7,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from webhook.core.contention import CALM_SECONDS, COPIES, REFERENCES, Written, is_contended, wait, written
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
+from webhook.rules.contention import CALM_SECONDS, COPIES, REFERENCES, Written, is_contended, wait, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from webhook.core.actions import NamespacePlan
-    from webhook.core.state import NamespaceState
+    from webhook.rules.actions import NamespacePlan
+    from webhook.rules.objects import NamespaceState
 
 FRESH_LIMIT = 2000
 """Objects remembered that nobody has undone yet. A cold start writes more; what finds no place in between is noticed

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from webhook.core.actions import NamespacePlan
+from webhook.rules.actions import NamespacePlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from webhook.sync.writes import Unfinished
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from webhook.core.actions import AddReferences, NamespacePlan
+    from webhook.rules.actions import AddReferences, NamespacePlan
     from webhook.sync.budget import Budget
     from webhook.sync.sources import Content
     from webhook.sync.writes import Writes

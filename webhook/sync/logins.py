@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.core.credential import SourceReason
 from webhook.errors import SourceInvalid
 from webhook.registries.login import Login
+from webhook.rules.credential import SourceReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from webhook.core.credential import Credential
-    from webhook.core.dockerconfig import Credentials
     from webhook.registries.login import LoginResult
+    from webhook.rules.credential import Credential
+    from webhook.rules.dockerconfig import Credentials
     from webhook.sync.sources import Source
 
 log = structlog.get_logger(__name__)

@@ -1,29 +1,72 @@
-"""What to do about one namespace now: its plan, less what must wait, and what is remembered and told of it."""
+"""Plan what to write in one namespace now, without the writes that have to wait.
+
+The writes that hand the ownership of lists back are spread over time. After an upgrade each ServiceAccount of the
+cluster may need one. They are not urgent, and copies and references must not wait for them.
+"""
 
 from __future__ import annotations
 
+import threading
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from webhook.core.actions import EMPTY
-from webhook.core.dangling import left_over, marked
-from webhook.core.gates import selected_pull_secrets
-from webhook.core.plan import plan_namespace
-from webhook.core.standing import standings
+from webhook.rules.actions import EMPTY
+from webhook.rules.copy_status import standings
+from webhook.rules.dangling import left_over, marked
+from webhook.rules.gates import selected_pull_secrets
+from webhook.rules.plan import plan_namespace
 from webhook.sync.damping import FlapDamping
-from webhook.sync.hand_back_pace import HandBackPace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from webhook.core.actions import NamespacePlan
-    from webhook.core.model import Configuration
-    from webhook.core.state import NamespaceState
+    from webhook.rules.actions import NamespacePlan
+    from webhook.rules.configuration import Configuration
+    from webhook.rules.objects import NamespaceState
     from webhook.sync.brake import Brake
     from webhook.sync.caches import Caches
     from webhook.sync.contention import Contention
-    from webhook.sync.grace import Grace
-    from webhook.sync.ledger import Ledger
-    from webhook.sync.notices import Notices
+    from webhook.sync.events import Notices
+    from webhook.sync.removal_delay import RemovalDelay
+    from webhook.sync.status_index import StatusIndex
+
+PER_SECOND = 20.0
+AT_ONCE = 20
+"""Writes that need not wait when none were made for a second: so in daily life nothing waits."""
+
+SETTLE_SECONDS = 5.0
+"""An entry of our field manager that owns a list may be that of another release, which is about to hand it back itself
+and knows to whom."""
+
+
+class HandBackPace:
+    """Gives each namespace that has something to hand back a time for it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._free_at = 0.0
+        self._due: dict[str, float] = {}
+
+    def hold(self, namespace: str, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
+        """Return the plan without what must wait, and in how many seconds to look again; 0 for not at all."""
+        with self._lock:
+            if not plan.hand_backs:
+                self._due.pop(namespace, None)
+                return plan, 0.0
+            now = self._clock()
+            due = self._due.get(namespace)
+            if due is None:
+                start = max(self._free_at, now - AT_ONCE / PER_SECOND)
+                self._free_at = start + len(plan.hand_backs) / PER_SECOND
+                if any(action.service_account.ownership.holds for action in plan.hand_backs):
+                    start = max(start, now + SETTLE_SECONDS)
+                due = self._due[namespace] = start
+            if due <= now:
+                del self._due[namespace]
+                return plan, 0.0
+            return replace(plan, hand_backs=()), due - now
 
 
 class Planner:
@@ -33,8 +76,8 @@ class Planner:
         self,
         caches: Caches,
         contention: Contention,
-        grace: Grace,
-        ledger: Ledger,
+        grace: RemovalDelay,
+        ledger: StatusIndex,
         notices: Notices,
         brake: Brake | None = None,
     ) -> None:

@@ -11,34 +11,33 @@ from typing import TYPE_CHECKING
 import structlog
 from msgspec.json import encode
 
-from webhook.config.file import LOOK_SECONDS, ConfigurationFile
 from webhook.errors import ApiError, Forbidden, UsageError
+from webhook.files.watched_file import LOOK_SECONDS, ConfigurationFile
 from webhook.kube.connect import connect
 from webhook.kube.connectivity import Connectivity
 from webhook.kube.events import EventRecorder, Notice, Reference
 from webhook.kube.lease import LeaseElection
 from webhook.kube.resources import LEASES
 from webhook.kube.rights import MissingRights
-from webhook.observe.background import bind, in_background
-from webhook.observe.health import Health
-from webhook.observe.sync_metrics import SyncMetrics
-from webhook.observe.sync_status import LeaderStatus
-from webhook.observe.threads import Threads
-from webhook.observe.waiting import Waiting
+from webhook.ops.background import bind, in_background
+from webhook.ops.health import Health
+from webhook.ops.sync_metrics import SyncMetrics
+from webhook.ops.sync_status import LeaderStatus
+from webhook.ops.threads import Threads
+from webhook.ops.waiting import Waiting
 from webhook.sync.configuration_check import ConfigurationCheck
-from webhook.sync.loop import SyncLoop
-from webhook.sync.overview import overview
-from webhook.sync.pace import Pace
-from webhook.sync.status import EXAMPLES, look
+from webhook.sync.controller import SyncController
+from webhook.sync.rate_limit import Pace
+from webhook.sync.status import EXAMPLES, look, overview
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from webhook.core.model import Configuration
     from webhook.kube.client import Client
-    from webhook.observe.listener import Listener
-    from webhook.observe.page_data import PageData
-    from webhook.observe.sync_status import SyncStatus
+    from webhook.ops.listener import Listener
+    from webhook.ops.page_data import PageData
+    from webhook.ops.sync_status import SyncStatus
+    from webhook.rules.configuration import Configuration
     from webhook.sync.certificates import CertificateKeeper
     from webhook.sync.logins import Logins
     from webhook.sync.release import CertificateNames
@@ -122,7 +121,7 @@ class _Process:
         self._configuration_check: ConfigurationCheck | None = None
         self._election = self._make_election(settings)
         self._logins = _make_logins() if settings.login_seconds is not None else None
-        self._loop = SyncLoop(
+        self._loop = SyncController(
             client.fenced(self._leads),
             settings.release,
             configuration,
@@ -171,8 +170,8 @@ class _Process:
 
     def ops(self, bound: socket.socket) -> Listener:
         """Return the server of the plain-HTTP port; FastAPI and uvicorn are imported here, when somebody asks."""
-        from webhook.observe.listener import Listener  # noqa: PLC0415 - see above
-        from webhook.observe.ops import ops_app  # noqa: PLC0415 - see above
+        from webhook.ops.app import ops_app  # noqa: PLC0415 - see above
+        from webhook.ops.listener import Listener  # noqa: PLC0415 - see above
 
         page = self._overview if self._settings.status_page else None
         metrics, hosts = self._metrics, self._settings.allowed_hosts

@@ -25,7 +25,7 @@ from enum import IntEnum
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from webhook.core.backoff import delay
+from webhook.rules.timing import delay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -6,7 +6,7 @@ a namespace that was never selected. The object looks the same in both cases, so
 
 A standby remembers too, because it may take over between the opt-out and the removal. After a restart nothing is
 remembered. Then our entry in the managedFields of a ServiceAccount is the evidence: see
-:func:`webhook.core.dangling.marked`.
+:func:`webhook.rules.dangling.marked`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 SETTLED_SECONDS = 120.0
-"""After this time no replica of the webhook adds the reference any more: see :mod:`webhook.sync.grace`."""
+"""After this time no replica of the webhook adds the reference any more: see :mod:`webhook.sync.removal_delay`."""
 
 FOLLOWED_SECONDS = 600.0
 """A loss that another process had so long to follow up is no longer ours: a person may have set the reference since."""

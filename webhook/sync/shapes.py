@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE, content_hash
-from webhook.core.ownership import Mark, mark_of
-from webhook.core.selection import Namespace, declined_names
-from webhook.core.state import Copy
 from webhook.kube.objects import NO_LABELS
 from webhook.kube.wire import ObjectMeta, WrittenMeta, decoder
+from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, content_hash
+from webhook.rules.objects import Copy, Namespace, declined_names
+from webhook.rules.ownership import Mark, mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

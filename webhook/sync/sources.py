@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from webhook.core.credential import SourceReason
-from webhook.core.dockerconfig import Credentials, content_hash, merge, parse_source, render
-from webhook.core.state_document import LastGood, SourceVersion
 from webhook.errors import SourceInvalid
+from webhook.rules.credential import SourceReason
+from webhook.rules.dockerconfig import Credentials, content_hash, merge, parse_source, render
+from webhook.rules.state_document import LastGood, SourceVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from webhook.core.dockerconfig import Clash
-    from webhook.core.model import Configuration, PullSecret
-    from webhook.core.state import Copy
+    from webhook.rules.configuration import Configuration, PullSecret
+    from webhook.rules.dockerconfig import Clash
+    from webhook.rules.objects import Copy
     from webhook.sync.shapes import SecretObject
 
 

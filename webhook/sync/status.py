@@ -1,16 +1,27 @@
-"""Looks at the loop, and says how it is: for metrics at every scrape, so this must stay cheap in a large cluster."""
+"""Report the state of the controller: as metrics for each scrape, and by namespace for the status page.
+
+A scrape must stay cheap in a large cluster. The list of namespaces is made only when the page is requested.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from webhook import __version__
-from webhook.core.actions import FindingReason
-from webhook.core.credential import SourceReason
-from webhook.core.standing import CopyState
-from webhook.observe.sync_status import (
+from webhook.ops.page_data import (
+    NOT_LOOKED_AT,
+    NOT_SELECTED,
+    CertificateView,
+    CopyView,
+    EventView,
+    NamespaceView,
+    PageData,
+)
+from webhook.ops.sync_status import (
     ContendedStatus,
     CopyStatus,
     FailingStatus,
@@ -21,21 +32,126 @@ from webhook.observe.sync_status import (
     SyncStatus,
     UnreconciledStatus,
 )
-from webhook.sync.notices import TOLD_IN_THE_NAMESPACE
+from webhook.report.preview.row import PreviewReason
+from webhook.rules.actions import FindingReason
+from webhook.rules.configuration import Reason
+from webhook.rules.copy_status import CopyState
+from webhook.rules.credential import SourceReason
+from webhook.rules.gates import decide_namespace
+from webhook.rules.mistyped import mistyped_opt_in
+from webhook.sync.events import TOLD_IN_THE_NAMESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from webhook.core.model import PullSecret
-    from webhook.sync.loop import SyncLoop
+    from webhook.kube.events import EventRecorder
+    from webhook.ops.certificate_metrics import IssuedCertificateMetrics
+    from webhook.ops.health import Health
+    from webhook.rules.configuration import PullSecret
+    from webhook.sync.controller import SyncController
     from webhook.sync.queue import QueueState
     from webhook.sync.release import Release
+    from webhook.sync.write_result import Result
+
+_WORST_FIRST = (
+    CopyState.FAILING,
+    CopyState.CONFLICTING,
+    CopyState.MISSING,
+    CopyState.STALE,
+    CopyState.LEAVING,
+    CopyState.KEPT,
+    CopyState.CURRENT,
+)
+_REASONS: Mapping[CopyState, str] = {
+    CopyState.CONFLICTING: "copy-conflict",
+    CopyState.MISSING: PreviewReason.COPY_DUE,
+    CopyState.STALE: PreviewReason.COPY_DUE,
+    CopyState.KEPT: PreviewReason.COPY_KEPT,
+    CopyState.LEAVING: PreviewReason.COPY_NOT_WANTED,
+}
+_WAITING: Mapping[CopyState, str] = {
+    CopyState.MISSING: FindingReason.SOURCE_UNAVAILABLE,
+    CopyState.STALE: PreviewReason.COPY_OUTDATED,
+}
+"""Reasons of copies that are not written until a source can be used again."""
+
+
+def overview(
+    loop: SyncController,
+    status: SyncStatus,
+    health: Health,
+    recorder: EventRecorder,
+    certificates: IssuedCertificateMetrics,
+) -> PageData:
+    """Return what the status page shows."""
+    return PageData(
+        now=datetime.now(UTC),
+        status=status,
+        unready="" if health.ready else health.report(),
+        namespaces=list(_namespaces(loop)),
+        events=[
+            EventView(
+                at,
+                notice.reason,
+                f"{notice.regarding.kind} {notice.regarding.namespace}/{notice.regarding.name}",
+                notice.message,
+                notice.type == "Warning",
+            )
+            for at, notice in recorder.recent()
+        ],
+        certificate=CertificateView(certificates.expiry, certificates.authority_expiry),
+    )
+
+
+def _namespaces(loop: SyncController) -> Iterator[NamespaceView]:
+    hashes = {name: content.hash for name, content in loop.sources.contents().items()}
+    leading = loop.leading_for is not None
+    last_good = loop.sources.last_good_hashes()
+    copies = loop.ledger.standings(hashes, last_good) if leading else {}
+    failing = loop.ledger.failing() if leading else {}
+    for name in sorted(loop.caches.namespaces.names()):
+        namespace = loop.caches.namespaces.get(name)
+        if namespace is None:
+            continue
+        reason = decide_namespace(namespace, loop.configuration).reason
+        there = tuple(CopyView(*standing) for standing in copies.get(name, ()))
+        mistyped = mistyped_opt_in(namespace.labels, loop.configuration.opt_in)
+        typed = "" if mistyped is None else "=".join(mistyped)
+        yield NamespaceView(name, *_state(there, reason, failing.get(name), partial(_waits, loop, name)), there, typed)
+
+
+def _waits(loop: SyncController, namespace: str, pull_secret: str) -> bool:
+    """Return whether nothing is written to a copy until its sources can be used again."""
+    return loop.sources.is_waiting(pull_secret, loop.caches.copy(namespace, pull_secret))
+
+
+def _state(
+    copies: tuple[CopyView, ...], reason: Reason, failure: Result | None, waits: Callable[[str], bool]
+) -> tuple[str, str]:
+    """Return the state of a namespace, and its reason id; ``waits`` tells of a pull secret that no copy is written."""
+    if failure is not None:
+        return CopyState.FAILING, str(failure)
+    states = {copy.state for copy in copies}
+    worst = next((state for state in _WORST_FIRST if state in states), None)
+    if worst is None:
+        if reason is Reason.INJECTED:
+            return NOT_LOOKED_AT, PreviewReason.NAMESPACE_SELECTED
+        return NOT_SELECTED, reason
+    if worst is CopyState.CURRENT:
+        return worst, PreviewReason.COPY_CURRENT
+    of_worst = [copy for copy in copies if copy.state is worst]
+    if worst in _WAITING and all(waits(copy.secret) for copy in of_worst):
+        return worst, _WAITING[worst]
+    return worst, _REASONS.get(worst) or of_worst[0].reason
+
 
 EXAMPLES = 20
 """How many of each kind ``/status`` names; the numbers are those of all."""
 
 
-def look(loop: SyncLoop, release: Release, leader: LeaderStatus, paused: float, examples: int = EXAMPLES) -> SyncStatus:
+def look(
+    loop: SyncController, release: Release, leader: LeaderStatus, paused: float, examples: int = EXAMPLES
+) -> SyncStatus:
     """Return the state of the loop, with up to so many ``examples`` of each list that grows with the cluster."""
     hashes = {name: content.hash for name, content in loop.sources.contents().items()}
     queue, contended, failing = loop.queue.state(), loop.contention.contended(), loop.ledger.failing()
@@ -68,7 +184,7 @@ def look(loop: SyncLoop, release: Release, leader: LeaderStatus, paused: float, 
 
 
 def _problems(
-    loop: SyncLoop, pull_secrets: Iterable[PullSecretStatus], sources: Iterable[SourceStatus]
+    loop: SyncController, pull_secrets: Iterable[PullSecretStatus], sources: Iterable[SourceStatus]
 ) -> dict[str, int]:
     """Return how often each reason id of a source, a copy or a reference stands now; every id, also at zero."""
     found = Counter({str(reason): 0 for reason in (*SourceReason, *FindingReason)})
@@ -84,7 +200,7 @@ def _problems(
     return {str(reason): number for reason, number in found.items()}
 
 
-def _pull_secrets(loop: SyncLoop, hashes: Mapping[str, str], examples: int) -> tuple[PullSecretStatus, ...]:
+def _pull_secrets(loop: SyncController, hashes: Mapping[str, str], examples: int) -> tuple[PullSecretStatus, ...]:
     configuration, problems = loop.configuration, loop.sources.problems()
     last_good = loop.sources.last_good_hashes()
     counts = loop.ledger.counts(hashes, last_good) if loop.leading_for is not None else {}
@@ -111,7 +227,7 @@ def _pull_secrets(loop: SyncLoop, hashes: Mapping[str, str], examples: int) -> t
 
 
 def _examples(
-    loop: SyncLoop,
+    loop: SyncController,
     hashes: Mapping[str, str],
     last_good: Mapping[str, str],
     counts: Mapping[tuple[str, CopyState], int],
@@ -129,7 +245,7 @@ def _examples(
     return found
 
 
-def _source(loop: SyncLoop, name: str) -> SourceStatus:
+def _source(loop: SyncController, name: str) -> SourceStatus:
     source = loop.sources.source(name)
     if source is None:
         return SourceStatus(name, None)

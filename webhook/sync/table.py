@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from webhook.core.versions import is_older
+from webhook.rules.versions import is_older
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from webhook.core.selection import Namespace
+    from webhook.rules.objects import Namespace
 
 
 class Row(Protocol):

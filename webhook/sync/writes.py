@@ -1,7 +1,11 @@
-"""The writes of the loop, one by one: the only place that changes copies and ServiceAccounts."""
+"""Write copies and references, one by one: the only module that changes Secrets of tenants and ServiceAccounts.
+
+The answers also show whether the API server calls our webhook for these writes.
+"""
 
 from __future__ import annotations
 
+import time
 import uuid
 from base64 import b64encode
 from contextlib import contextmanager
@@ -9,30 +13,51 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import structlog
 
-from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
-from webhook.core.inject import References
-from webhook.core.jsonpatch import SERVICE_ACCOUNT_PATH, additions, expect_resource_version, removals
-from webhook.core.managedfields import HandBackNeed, hand_back, to_restore
-from webhook.core.ownership import FIELD_MANAGER, copy_labels
 from webhook.errors import AdmissionFailed, ApiError, Conflict, NotFound
-from webhook.kube.managed_fields import begin_tracking, is_tracked
+from webhook.kube.field_tracking import begin_tracking, is_tracked
 from webhook.kube.objects import decode_entries
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
-from webhook.sync.outcome import Result, Undone, result_of
+from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
+from webhook.rules.managed_fields import HandBackNeed, hand_back, to_restore
+from webhook.rules.objects import References
+from webhook.rules.ownership import FIELD_MANAGER, copy_labels
+from webhook.rules.patch import SERVICE_ACCOUNT_PATH, additions, expect_resource_version, removals
 from webhook.sync.shapes import decode_secret, to_copy
-from webhook.sync.webhook_reach import WebhookReach
+from webhook.sync.write_result import Result, Undone, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from webhook.core.actions import AddReferences, ApplyCopy, HandBack, RemoveReferences
-    from webhook.core.jsonpatch import PatchOperation
-    from webhook.core.state import Copy, ServiceAccount
     from webhook.kube.client import Client
+    from webhook.rules.actions import AddReferences, ApplyCopy, HandBack, RemoveReferences
+    from webhook.rules.objects import Copy, ServiceAccount
+    from webhook.rules.patch import PatchOperation
     from webhook.sync.contention import Contention
     from webhook.sync.release import Release
     from webhook.sync.sources import Content
     from webhook.sync.table import Table
+
+RETRY_SECONDS = 30.0
+"""After a write that the webhook was not called for: how long references are added directly before the next try."""
+
+
+class WebhookReach:
+    """Whether a write that changes nothing is worth a try, because our webhook adds the references to it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._not_before = 0.0
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether the webhook is believed to be called."""
+        return self._clock() >= self._not_before
+
+    def saw(self, *, added: bool) -> None:
+        """Take note of whether the webhook added what it was expected to add."""
+        if not added:
+            self._not_before = self._clock() + RETRY_SECONDS
+
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.processes import COMMAND
 from webhook.cli import app
 from webhook.cli.completion import Shell
-from webhook.core.catalog import CATALOG
+from webhook.report.reasons import CATALOG
 
 if TYPE_CHECKING:
     from pathlib import Path

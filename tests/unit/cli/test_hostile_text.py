@@ -16,8 +16,8 @@ from webhook.cli.output import Form, PageForm, ReportForm, write_document
 from webhook.cli.render_coverage import render as render_coverage
 from webhook.cli.render_report import render as render_report
 from webhook.cli.table import Table
-from webhook.core.exposure import Exposure, ImageExposure
-from webhook.live.check.outcome import Outcome, Report, State
+from webhook.inspect.checks.result import Outcome, Report, State
+from webhook.report.coverage import Exposure, ImageExposure
 
 if TYPE_CHECKING:
     from pathlib import Path

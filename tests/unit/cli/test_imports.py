@@ -39,7 +39,7 @@ def test_connecting_with_a_plain_kubeconfig_needs_no_more(kubeconfig: Path) -> N
     assert not imported_by(program, str(kubeconfig)) & (LATER | NEVER)
 
 
-@pytest.mark.parametrize("module", ["webhook.observe.ops", "webhook.observe.listener", "webhook.sync.certificates"])
+@pytest.mark.parametrize("module", ["webhook.ops.app", "webhook.ops.listener", "webhook.sync.certificates"])
 def test_what_is_imported_later_draws_in_nothing_that_is_never_needed(module: str) -> None:
     found = imported_by(f"import webhook.cli, webhook.sync.process, {module}")
     assert found & LATER

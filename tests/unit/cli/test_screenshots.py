@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.demo.screenshots import COMMANDS, IMAGES, picture
+from tools.docs.screenshots import COMMANDS, IMAGES, picture
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))

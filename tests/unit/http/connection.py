@@ -6,15 +6,15 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from webhook.admission.app import AdmissionApp
-from webhook.admission.endpoint import MutateEndpoint
-from webhook.admission.handler import Answer
-from webhook.admission.review import BadReview
-from webhook.core.model import Reason
 from webhook.http import connection
+from webhook.http.counters import Traffic
 from webhook.http.limits import ADMISSION
 from webhook.http.port import Port
-from webhook.http.traffic import Traffic
+from webhook.rules.configuration import Reason
+from webhook.serve.endpoint import MutateEndpoint
+from webhook.serve.handler import Answer
+from webhook.serve.review import BadReview
+from webhook.serve.server import AdmissionApp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.http.chunks import Chunks
+from webhook.http.message import Chunks
 from webhook.http.reply import Refusal
 
 if TYPE_CHECKING:

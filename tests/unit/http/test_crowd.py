@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from webhook.http.crowd import Crowd
+from webhook.http.port import Crowd
 
 
 @dataclass(eq=False)

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.http.connection import Connection
-from webhook.admission.endpoint import SMALL_BODY
-from webhook.http import head as heads
-from webhook.http.head import CACHED_HEADS, CHUNKED, parse
+from webhook.http import message as heads
+from webhook.http.counters import Traffic
 from webhook.http.limits import ADMISSION
+from webhook.http.message import CACHED_HEADS, CHUNKED, parse
 from webhook.http.reply import Refusal
-from webhook.http.traffic import Traffic
+from webhook.serve.endpoint import SMALL_BODY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,9 +3,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from webhook.http.counters import Traffic
 from webhook.http.rejections import BAD_REQUEST, Rejections
-from webhook.http.traffic import Traffic
-from webhook.observe.logs import LogFormat, LogLevel, configure
+from webhook.ops.logs import LogFormat, LogLevel, configure
 
 if TYPE_CHECKING:
     import pytest

@@ -14,7 +14,7 @@ from certs.authority import issue_authority, issue_leaf
 from tests.unit.http.connection import Connection as Endpoint
 from webhook.http.connection import Connection
 from webhook.http.limits import ADMISSION
-from webhook.http.tls import ReadBuffers, TlsStream
+from webhook.http.stream import ReadBuffers, TlsStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from webhook.http.turns import Turns
+from webhook.http.port import Turns
 
 
 class Started:

@@ -6,8 +6,7 @@ import pytest
 
 from tests.unit.fake_apiserver.faults import Answer
 from webhook.errors import Conflict
-from webhook.kube.hold import ATTEMPTS, OwnerReference, delete_lease, take_lease
-from webhook.kube.lease import LeaseElection, Timing
+from webhook.kube.lease import ATTEMPTS, LeaseElection, OwnerReference, Timing, delete_lease, take_lease
 
 if TYPE_CHECKING:
     from tests.unit.fake_apiserver.server import FakeApiServer
@@ -19,7 +18,7 @@ OWNER = OwnerReference("v1", "ServiceAccount", "sync", "uid-of-the-account")
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webhook.kube.hold.PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("webhook.kube.lease.PAUSE_SECONDS", 0.001)
 
 
 class Clock:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from webhook.core.model import Configuration
-from webhook.core.scope import scope_of
 from webhook.kube.objects import LARGEST_LABELS, Shapes
 from webhook.kube.wire import decoder
+from webhook.rules.configuration import Configuration
+from webhook.rules.scope import scope_of
 
 if TYPE_CHECKING:
-    from webhook.core.selection import Namespace
+    from webhook.rules.objects import Namespace
 
 LABEL = "pullsecrets.webhook/inject"
 

@@ -19,9 +19,8 @@ from certs.authority import issue_authority, issue_leaf
 from tests.unit.polling import until
 from tests.unit.registries.hostile import HostileRegistry
 from tests.unit.registries.registry import ACCEPTED, PASSWORD, TOKEN, USER, Registry
-from webhook.core.credential import Credential
-from webhook.registries.challenge import parse_realm
-from webhook.registries.login import Login, Registries
+from webhook.registries.login import Login, Registries, parse_realm
+from webhook.rules.credential import Credential
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.site.__main__ import ROOT, build
-from tests.site.index import paths
+from tools.site.__main__ import ROOT, build
+from tools.site.index import paths
 
 if TYPE_CHECKING:
     from pathlib import Path

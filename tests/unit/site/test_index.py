@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.site.index import Entry, Section, missing, paths, sections
+from tools.site.index import Entry, Section, missing, paths, sections
 
 DOCS = Path(__file__).parents[3] / "docs"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.site.outside import fetched_from_elsewhere
+from tools.site.outside import fetched_from_elsewhere
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.site.staging import stage
+from tools.site.staging import stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

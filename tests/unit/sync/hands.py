@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from tests.unit.polling import until
 from tests.unit.sync.world import BY_US, CONFIGURATION, OURS, RELEASE, docker_config, put_namespace, secret_path
-from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
-from webhook.core.plan import plan_namespace
+from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
+from webhook.rules.plan import plan_namespace
 from webhook.sync.caches import Caches
 from webhook.sync.contention import Contention
 from webhook.sync.executor import Executor
 from webhook.sync.sources import SourceBook
-from webhook.sync.webhook_reach import WebhookReach
-from webhook.sync.writes import Writes
+from webhook.sync.writes import WebhookReach, Writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.core.actions import NamespacePlan
     from webhook.kube.client import Client
+    from webhook.rules.actions import NamespacePlan
 
 
 class Hands:

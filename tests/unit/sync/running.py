@@ -16,10 +16,10 @@ from tests.unit.sync.world import (
     references_in,
     secret_path,
 )
-from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.kube.events import EventRecorder
-from webhook.observe.sync_metrics import SyncMetrics
-from webhook.sync.loop import SyncLoop
+from webhook.ops.sync_metrics import SyncMetrics
+from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
+from webhook.sync.controller import SyncController
 
 if TYPE_CHECKING:
     from tests.unit.fake_apiserver.server import FakeApiServer
@@ -37,7 +37,9 @@ class Running:
         self.leads = True
         self.metrics = SyncMetrics()
         self.recorder = EventRecorder(client)
-        self.loop = SyncLoop(client, RELEASE, CONFIGURATION, self.recorder, self.metrics, lambda: self.leads, logins)
+        self.loop = SyncController(
+            client, RELEASE, CONFIGURATION, self.recorder, self.metrics, lambda: self.leads, logins
+        )
 
     def start(self, *, leading: bool = True) -> None:
         self.recorder.start()

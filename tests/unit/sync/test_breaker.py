@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.polling import until
-from webhook.sync.breaker import Breaker
+from webhook.sync.failures import Breaker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def breaker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Breaker]:
-    monkeypatch.setattr("webhook.sync.breaker.BASE_SECONDS", 0.02)
+    monkeypatch.setattr("webhook.sync.failures.BASE_SECONDS", 0.02)
     breaker = Breaker()
     yield breaker
     breaker.close()

@@ -21,13 +21,12 @@ from webhook.errors import CertificateInvalid, Conflict
 from webhook.kube.connect import connect
 from webhook.kube.events import EventRecorder
 from webhook.kube.wire import WrittenMeta
-from webhook.observe.sync_metrics import SyncMetrics
+from webhook.ops.sync_metrics import SyncMetrics
 from webhook.sync import certificates
-from webhook.sync.certificate_store import CertificateStore
+from webhook.sync.certificate_store import CertificateStore, ObjectCache
 from webhook.sync.certificates import CertificateKeeper
 from webhook.sync.release import CertificateNames
 from webhook.sync.shapes import SecretObject
-from webhook.sync.slot import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -259,7 +258,7 @@ def test_what_was_decided_on_an_older_state_meets_a_conflict(api: FakeApiServer,
 
 def test_a_deletion_of_another_object_takes_nothing_out_of_a_slot() -> None:
     woken: list[None] = []
-    slot: Slot[SecretObject] = Slot(lambda: woken.append(None))
+    slot: ObjectCache[SecretObject] = ObjectCache(lambda: woken.append(None))
     old, new = secret_object("1"), secret_object("2")
     values = []
     changes: list[tuple[Callable[[SecretObject], None], SecretObject]]
@@ -272,7 +271,7 @@ def test_a_deletion_of_another_object_takes_nothing_out_of_a_slot() -> None:
 
 
 def test_the_answer_to_a_write_never_hides_what_the_watch_has_told_meanwhile() -> None:
-    slot: Slot[SecretObject] = Slot(lambda: None)
+    slot: ObjectCache[SecretObject] = ObjectCache(lambda: None)
     answer, edited = secret_object("1"), secret_object("1")
     before = slot.sight
     slot.upsert(edited)

@@ -10,9 +10,9 @@ import pytest
 from tests.unit.fake_apiserver.faults import Answer
 from tests.unit.fake_apiserver.storage import Target
 from tests.unit.sync.world import BY_US, OURS, RELEASE, copy_in, put_account, put_namespace, secret_path
-from webhook.core.dockerconfig import COPY_TYPE
-from webhook.core.ownership import MANAGED_BY, MANAGED_BY_LABEL
 from webhook.errors import UsageError
+from webhook.rules.dockerconfig import COPY_TYPE
+from webhook.rules.ownership import MANAGED_BY, MANAGED_BY_LABEL
 from webhook.sync.cleanup import HELM_SECONDS, Settings, run
 
 if TYPE_CHECKING:

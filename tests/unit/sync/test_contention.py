@@ -5,12 +5,10 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.sync.clock import Clock
-from webhook.core.actions import AddReferences, ApplyCopy, NamespacePlan
-from webhook.core.contention import CALM_SECONDS, COPIES, REFERENCES
-from webhook.core.inject import References
-from webhook.core.ownership import Mark
-from webhook.core.selection import Namespace
-from webhook.core.state import Copy, NamespaceState, ServiceAccount
+from webhook.rules.actions import AddReferences, ApplyCopy, NamespacePlan
+from webhook.rules.contention import CALM_SECONDS, COPIES, REFERENCES
+from webhook.rules.objects import Copy, Namespace, NamespaceState, References, ServiceAccount
+from webhook.rules.ownership import Mark
 from webhook.sync import contention as module
 from webhook.sync.contention import Contended, Contention
 

@@ -19,9 +19,9 @@ from tests.unit.sync.world import (
     references_in,
     secret_path,
 )
-from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Invalid
 from webhook.kube.resources import SECRETS, Collection
+from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.sync.budget import WRITES, Budget
 from webhook.sync.writes import Deposed, Unfinished
 

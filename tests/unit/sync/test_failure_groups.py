@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tests.unit.sync.clock import Clock
 from webhook.errors import AdmissionFailed, Forbidden
-from webhook.sync.failure_groups import PROBE_SECONDS, FailureGroups
+from webhook.sync.failures import PROBE_SECONDS, FailureGroups
 
 RIGHT = Forbidden("no", status=403, reason="Forbidden")
 POLICY = AdmissionFailed("no", status=422, denied_by="ValidatingAdmissionPolicy 'one'")

@@ -2,11 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from webhook.core.actions import HandBack, NamespacePlan
-from webhook.core.inject import References
-from webhook.core.managedfields import HandBackNeed, ListOwnership
-from webhook.core.state import ServiceAccount
-from webhook.sync.hand_back_pace import AT_ONCE, PER_SECOND, SETTLE_SECONDS, HandBackPace
+from webhook.rules.actions import HandBack, NamespacePlan
+from webhook.rules.managed_fields import HandBackNeed, ListOwnership
+from webhook.rules.objects import References, ServiceAccount
+from webhook.sync.planner import AT_ONCE, PER_SECOND, SETTLE_SECONDS, HandBackPace
 
 ACCOUNT = ServiceAccount("a", "default", "1", {}, References())
 PLAN = NamespacePlan(hand_backs=(HandBack(ACCOUNT, HandBackNeed(keep=True, from_stand_in=False)),))

@@ -7,10 +7,10 @@ import pytest
 from tests.unit.polling import until
 from tests.unit.sync.running import Running, events, opt_in, reasons
 from tests.unit.sync.world import RELEASE, copy_in, password_in, put_namespace, put_source, secret_path
-from webhook.core.credential import Credential, SourceReason
-from webhook.core.dockerconfig import Credentials
-from webhook.observe.sync_status import LeaderStatus
+from webhook.ops.sync_status import LeaderStatus
 from webhook.registries.login import Login, LoginResult
+from webhook.rules.credential import Credential, SourceReason
+from webhook.rules.dockerconfig import Credentials
 from webhook.sync.logins import Logins, RefusedLogin
 from webhook.sync.sources import Source, absent_source
 from webhook.sync.status import look

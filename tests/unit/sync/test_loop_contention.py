@@ -17,7 +17,7 @@ from tests.unit.sync.world import (
     put_account,
     references_in,
 )
-from webhook.core.contention import COPIES, REFERENCES, Patience
+from webhook.rules.contention import COPIES, REFERENCES, Patience
 from webhook.sync import contention
 
 if TYPE_CHECKING:

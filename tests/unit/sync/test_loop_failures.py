@@ -28,7 +28,7 @@ def denied(code: int) -> Answer:
 def test_a_webhook_that_denies_with_503_holds_up_nobody_else(
     api: FakeApiServer, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhook.sync.failure_groups.PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("webhook.sync.failures.PROBE_SECONDS", 0.05)
     sick = api.inject(denied(503), "apply", plural="secrets", times=None)
     opt_in(api, "sick")
     until(lambda: sick.met > 3)
@@ -43,7 +43,7 @@ def test_a_webhook_that_denies_with_503_holds_up_nobody_else(
 def test_a_worker_that_dies_is_reported_and_its_namespace_is_not_lost(
     api: FakeApiServer, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhook.observe.threads.RESTART_BASE", 0.01)
+    monkeypatch.setattr("webhook.ops.threads.RESTART_BASE", 0.01)
     reconcile, died = running.loop._reconcile, list[str]()
 
     def deadly(name: str) -> bool:

@@ -15,10 +15,10 @@ import pytest
 
 from tests.unit.polling import until
 from tests.unit.sync.world import CONFIGURATION, LABEL, OURS, RELEASE
-from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
-from webhook.core.ownership import NAMESPACE_UID_LABEL
 from webhook.errors import Invalid
 from webhook.kube.listing import PAGE_BYTES
+from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
+from webhook.rules.ownership import NAMESPACE_UID_LABEL
 from webhook.sync.caches import Caches
 from webhook.sync.sources import SourceBook
 

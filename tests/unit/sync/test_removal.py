@@ -17,7 +17,7 @@ from tests.unit.sync.world import (
     references_in,
     secret_path,
 )
-from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
+from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.sync.removal import FUTILE_PASSES, Removal
 
 if TYPE_CHECKING:

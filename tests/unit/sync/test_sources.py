@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from tests.unit.sync.world import docker_config
-from webhook.core.credential import SourceReason
-from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE, Clash
-from webhook.core.model import Configuration, PullSecret
-from webhook.core.ownership import labels_for
 from webhook.errors import SourceInvalid
 from webhook.kube.wire import WrittenMeta
+from webhook.rules.configuration import Configuration, PullSecret
+from webhook.rules.credential import SourceReason
+from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, Clash
+from webhook.rules.ownership import labels_for
 from webhook.sync.shapes import SecretObject
 from webhook.sync.sources import Source, SourceBook, absent_source, read_source
 

@@ -24,16 +24,15 @@ from tests.unit.sync.world import (
     put_source,
     secret_path,
 )
-from webhook.core.actions import FindingReason
-from webhook.core.contention import REFERENCES
-from webhook.core.credential import SourceReason
-from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
-from webhook.core.model import PullSecret
-from webhook.observe.certificate_metrics import IssuedCertificateMetrics
-from webhook.observe.health import Health
-from webhook.observe.sync_status import LeaderStatus, PullSecretStatus, SyncStatus
-from webhook.sync.overview import overview
-from webhook.sync.status import EXAMPLES, look
+from webhook.ops.certificate_metrics import IssuedCertificateMetrics
+from webhook.ops.health import Health
+from webhook.ops.sync_status import LeaderStatus, PullSecretStatus, SyncStatus
+from webhook.rules.actions import FindingReason
+from webhook.rules.configuration import PullSecret
+from webhook.rules.contention import REFERENCES
+from webhook.rules.credential import SourceReason
+from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
+from webhook.sync.status import EXAMPLES, look, overview
 
 if TYPE_CHECKING:
     from tests.unit.fake_apiserver.server import FakeApiServer

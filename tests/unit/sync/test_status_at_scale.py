@@ -11,10 +11,10 @@ from prometheus_client import generate_latest
 from tests.exposition import series
 from tests.unit.sync.running import Running
 from tests.unit.sync.world import CONFIGURATION, RELEASE
-from webhook.core.standing import CopyState, Standing
-from webhook.observe.sync_status import LeaderStatus
-from webhook.sync.outcome import Result
+from webhook.ops.sync_status import LeaderStatus
+from webhook.rules.copy_status import CopyState, CopyStatus
 from webhook.sync.status import look
+from webhook.sync.write_result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ def large(client: Client) -> Iterator[Running]:
     for number in range(10_000):
         name = f"namespace-{number:05}"
         bad = CopyState.CONFLICTING if number % 100 == 0 else CopyState.STALE
-        ledger.record(name, [Standing("pull", bad, f"sha256:{number % 7}" if bad is CopyState.STALE else "")])
+        ledger.record(name, [CopyStatus("pull", bad, f"sha256:{number % 7}" if bad is CopyState.STALE else "")])
         if number % 50 == 0:
             ledger.namespace_failed(name, Result.DENIED)
     queue.add_all(f"namespace-{number:05}" for number in range(10_000))

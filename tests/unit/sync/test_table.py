@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from webhook.core.ownership import Mark
-from webhook.core.selection import Namespace
-from webhook.core.state import Copy
+from webhook.rules.objects import Copy, Namespace
+from webhook.rules.ownership import Mark
 from webhook.sync.caches import _same_copy
 from webhook.sync.table import NamespaceTable, Table
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from webhook.sync.webhook_reach import RETRY_SECONDS, WebhookReach
+from webhook.sync.writes import RETRY_SECONDS, WebhookReach
 
 
 def test_a_webhook_that_does_not_answer_is_tried_again_after_a_while() -> None:

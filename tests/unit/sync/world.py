@@ -7,9 +7,9 @@ from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
 from tests.unit.fake_apiserver.storage import Target
-from webhook.core.dockerconfig import COPY_KEY, COPY_TYPE
-from webhook.core.model import Configuration, PullSecret
-from webhook.core.ownership import FIELD_MANAGER, labels_for
+from webhook.rules.configuration import Configuration, PullSecret
+from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
+from webhook.rules.ownership import FIELD_MANAGER, labels_for
 from webhook.sync.release import Release
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ request.userInfo.username == {{ include "pull-secret-webhook.guardUser" (dict "r
 {{- end -}}
 
 {{/*
-CEL variables that say which pull secrets apply to the namespace of the request, by the rules of webhook/core/selection.py:
+CEL variables that say which pull secrets apply to the namespace of the request, by the rules of webhook/rules/objects.py:
 `due` has every configured name.
 */}}
 {{- define "pull-secret-webhook.guardDue" -}}

@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhook.errors import ConfigurationInvalid, Problem
+from webhook.files.configuration import MOST_PROBLEMS, parse
+from webhook.rules.configuration import Configuration, NameFilter, OptIn, PodPolicy, PullSecret
+from webhook.rules.labels import EVERYTHING, Operator, Requirement, Selector
+
+HEAD = "apiVersion: pullsecrets.webhook/v1alpha1\nkind: Configuration\n"
+ONE = "pullSecrets:\n- name: registry-credentials\n  sources: [{secretName: harbor}]\n"
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigurationInvalid) as caught:
+        parse(text, "config.yaml")
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_the_smallest_document_has_the_defaults() -> None:
+    assert parse(HEAD + ONE, "config.yaml") == Configuration(
+        pull_secrets=(
+            PullSecret(
+                name="registry-credentials",
+                sources=("harbor",),
+                namespace_selector=EVERYTHING,
+                service_accounts=NameFilter(("*",), ()),
+                pods=PodPolicy.ALWAYS,
+                registries=(),
+            ),
+        ),
+        opt_in=OptIn("pullsecrets.webhook/inject", "enabled"),
+        excluded_namespaces=frozenset({"kube-system", "kube-public", "kube-node-lease"}),
+        retired=(),
+    )
+
+
+def test_every_field_is_read() -> None:
+    text = """
+    apiVersion: pullsecrets.webhook/v1alpha1
+    kind: Configuration
+    optIn: {label: example.com/pull, value: "on"}
+    excludedNamespaces: [kube-system]
+    pullSecrets:
+    - name: registry-credentials
+      sources: [{secretName: harbor}, {secretName: ghcr.read}]
+      namespaceSelector:
+        matchLabels: {team: b, env: ""}
+        matchExpressions:
+        - {key: tier, operator: NotIn, values: [gold, silver]}
+        - {key: example.com/legacy, operator: DoesNotExist}
+      serviceAccounts: {include: [default, "ci-*"], exclude: ["ci-[0-9]"]}
+      pods: WhenImageMatches
+      registries: [ghcr.io/our-org, "*.example.com:5000", docker.io]
+    retired: [old-credentials]
+    """
+
+    assert parse(text, "config.yaml") == Configuration(
+        pull_secrets=(
+            PullSecret(
+                name="registry-credentials",
+                sources=("harbor", "ghcr.read"),
+                namespace_selector=Selector(
+                    (
+                        Requirement("env", Operator.IN, ("",)),
+                        Requirement("team", Operator.IN, ("b",)),
+                        Requirement("tier", Operator.NOT_IN, ("gold", "silver")),
+                        Requirement("example.com/legacy", Operator.DOES_NOT_EXIST),
+                    )
+                ),
+                service_accounts=NameFilter(("default", "ci-*"), ("ci-[0-9]",)),
+                pods=PodPolicy.WHEN_IMAGE_MATCHES,
+                registries=("ghcr.io/our-org", "*.example.com:5000", "docker.io"),
+            ),
+        ),
+        opt_in=OptIn("example.com/pull", "on"),
+        excluded_namespaces=frozenset({"kube-system"}),
+        retired=("old-credentials",),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "pullSecrets: []\n", "pullSecrets:\nretired:\noptIn:\n"])
+def test_a_document_that_selects_nothing_is_valid_and_null_is_absent(text: str) -> None:
+    assert parse(HEAD + text, "config.yaml") == Configuration(())
+
+
+NO_CHARACTER = "the document is not valid YAML: it contains a character that YAML does not allow"
+
+
+def test_five_errors_are_five_lines_each_with_its_path() -> None:
+    text = """
+    apiVersion: pullsecrets.webhook/v1
+    kind: Configuration
+    pullSecrets:
+    - name: registry
+      sources: []
+      pods: Sometimes
+      excludes: []
+    retierd: []
+    """
+
+    with pytest.raises(ConfigurationInvalid) as caught:
+        parse(text, "config.yaml")
+
+    assert str(caught.value).splitlines() == [
+        "config.yaml: the configuration has 5 problems:",
+        "  retierd: unknown field, did you mean retired?",
+        '  apiVersion: must be pullsecrets.webhook/v1alpha1, not "pullsecrets.webhook/v1"',
+        "  pullSecrets[0].excludes: unknown field",
+        '  pullSecrets[0].pods: "Sometimes" is not one of Always, WhenImageMatches, Never',
+        "  pullSecrets[0].sources: is required: name at least one Secret of the release namespace",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "the document is empty"),
+        ("# only a comment\n", "the document is empty"),
+        ("---\n", "the document is empty"),
+        ("- a\n- b\n", "must be a mapping, not a list"),
+        ("just text\n", "must be a mapping, not text"),
+        ("a: b\n---\nc: d\n", "there is more than one document"),
+        ("a: &x [1]\nb: *x\n", "the alias *x is not allowed: write the value out"),
+        ("[" * 100, "the document is nested more than 32 levels deep"),
+        (
+            "a: b: c\n",
+            (
+                "the document is not valid YAML: mapping values are not allowed in this context (line 1, column 5); "
+                "look at it: sed -n '1,2p' config.yaml"
+            ),
+        ),
+        (
+            "b: c\na: [1\nb: 2\n",
+            (
+                "the document is not valid YAML: did not find expected ',' or ']' (line 3, column 2, while parsing a "
+                "flow sequence that begins in line 2); look at it: sed -n '1,4p' config.yaml"
+            ),
+        ),
+        ("a: \x00\n", f"{NO_CHARACTER} (line 1); look at it: sed -n '1,2p' config.yaml"),
+        ("\n\n\n\na: \ud800\n", f"{NO_CHARACTER} (line 5); look at it: sed -n '2,6p' config.yaml"),
+        ("# " + "x" * 1024 * 1024, "the document is larger than 1048576 bytes"),
+    ],
+)
+def test_a_text_that_is_no_single_document_is_refused(text: str, expected: str) -> None:
+    assert problems(text)[0] == expected
+
+
+def test_a_yaml_bomb_is_refused_before_it_is_built() -> None:
+    bomb = "a0: &a0 [x, x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}]\n" for n in range(1, 60))
+
+    assert problems(bomb) == ["the alias *a0 is not allowed: write the value out"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (ONE + "pullSecrets: []\n", "pullSecrets: the key is repeated"),
+        ("on: x\n", 'the key "on" is read by YAML as a boolean: quote it'),
+        ("? [a]\n: b\n", "a key must be text"),
+        ("<<: {a: b}\n", 'the key "<<" is read by YAML as a value of a special type: quote it'),
+        ("optIn: [a]\n", "optIn: must be a mapping, not a list"),
+        ("optIn: {value: yes}\n", 'optIn.value: "yes" is read by YAML as a boolean: quote it'),
+        ("optIn: {value: !!python/object:os.system x}\n", "optIn.value: "),
+        ("optIn: {value: disabled}\n", 'optIn.value: "disabled" opts a Pod or ServiceAccount out'),
+        ('optIn: {value: ""}\n', "optIn.value: must not be empty"),
+        ("optIn: {label: a/b/c}\n", 'optIn.label: "a/b/c" is not a valid label key'),
+        ("optIn: {label: {}}\n", "optIn.label: must be text, not a mapping"),
+        ("excludedNamespaces: kube-system\n", "excludedNamespaces: must be a list, not text"),
+        (
+            "excludedNamespaces: [2024-01-01]\n",
+            'excludedNamespaces[0]: "2024-01-01" is read by YAML as a date: quote it',
+        ),
+        ("excludedNamespaces: [a.b]\n", 'excludedNamespaces[0]: "a.b" is not a valid namespace name'),
+        ("excludedNamespaces: [null]\n", "excludedNamespaces[0]: is required"),
+        ("pullSecrets: {}\n", "pullSecrets: must be a list, not a mapping"),
+        ("pullSecrets: [1]\n", "pullSecrets[0]: must be a mapping, not a number"),
+        ("pullSecrets: [null]\n", "pullSecrets[0]: must be a mapping, not empty"),
+        ("pullSecrets: [{sources: [{secretName: a}]}]\n", "pullSecrets[0].name: is required"),
+        (
+            ONE.replace("registry-credentials", "1.10"),
+            'pullSecrets[0].name: "1.10" is read by YAML as a number: quote it',
+        ),
+        (ONE.replace("registry-credentials", "a" * 254), "is longer than 253 characters"),
+        (ONE.replace("harbor", "harbor_1"), 'pullSecrets[0].sources[0].secretName: "harbor_1" is not a valid name'),
+        (ONE.replace("secretName", "secretname"), "unknown field, did you mean secretName?"),
+        (ONE.replace("}]", "}, {secretName: harbor}]"), '"harbor" is already at pullSecrets[0].sources[0].secretName'),
+        (ONE + "- {name: registry-credentials, sources: [{secretName: a}]}\n", "is already at pullSecrets[0].name"),
+        (ONE + "retired: [registry-credentials]\n", 'retired[0]: "registry-credentials" is also in pullSecrets'),
+        ("retired: [a, a]\n", 'retired[1]: "a" is already at retired[0]'),
+        (ONE + "  pods: whenImageMatches\n", "did you mean WhenImageMatches?"),
+        (ONE + "  pods: WhenImageMatches\n", "pullSecrets[0].registries: is required with pods: WhenImageMatches"),
+        (ONE + "  registries: [ghcr.io]\n", "pullSecrets[0].registries: has no effect with pods: Always"),
+        (ONE + "  pods: WhenImageMatches\n  registries: ['https://ghcr.io']\n", "in lower case, without a scheme"),
+        (ONE + "  serviceAccounts: {include: []}\n", "serviceAccounts.include: is empty and so matches nothing"),
+        (ONE + "  serviceAccounts: {exclude: ['']}\n", 'serviceAccounts.exclude[0]: "" is not a pattern'),
+        (
+            ONE + "  serviceAccounts: {includes: ['*']}\n",
+            "serviceAccounts.includes: unknown field, did you mean include?",
+        ),
+        (ONE + "  namespaceSelector: {matchLabels: {a: true}}\n", 'matchLabels.a: "true" is read by YAML as a boolean'),
+        (
+            ONE + "  namespaceSelector: {matchLabels: {'a b': c}}\n",
+            'matchLabels["a b"]: "a b" is not a valid label key',
+        ),
+        (ONE + "  namespaceSelector: {matchLabels: {a: b/c}}\n", 'matchLabels.a: "b/c" is not a valid label value'),
+        (
+            ONE + "  namespaceSelector: {matchExpressions: [{key: a, operator: Gt, values: [b]}]}\n",
+            'matchExpressions[0].operator: "Gt" is not one of In, NotIn, Exists, DoesNotExist',
+        ),
+        (
+            ONE + "  namespaceSelector: {matchExpressions: [{key: a, operator: NotIn}]}\n",
+            "matchExpressions[0].values: is required with operator NotIn",
+        ),
+        (
+            ONE + "  namespaceSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}\n",
+            "matchExpressions[0].values: is not allowed with operator Exists",
+        ),
+    ],
+)
+def test_one_mistake_is_one_problem(text: str, expected: str) -> None:
+    found = [problem for problem in problems(HEAD + text) if expected in problem]
+
+    assert len(found) == 1
+
+
+def test_a_long_value_is_cut_and_stays_on_one_line() -> None:
+    (problem,) = problems(HEAD + f'retired: ["{"x" * 300}\\n"]\n')
+
+    assert len(problem) < 150
+    assert "\n" not in problem
+
+
+def test_a_wrong_file_does_not_fill_the_log() -> None:
+    found = problems(HEAD + "".join(f"field{number}: x\n" for number in range(5000)))
+
+    assert len(found) == MOST_PROBLEMS + 1
+    assert found[-1] == f"and {5000 - MOST_PROBLEMS} more"
+
+
+def test_a_problem_without_a_path_is_its_message() -> None:
+    assert str(Problem("", "the document is empty")) == "the document is empty"
+
+
+names = st.sampled_from(
+    [
+        "apiVersion",
+        "kind",
+        "optIn",
+        "excludedNamespaces",
+        "pullSecrets",
+        "retired",
+        "name",
+        "sources",
+        "secretName",
+        "namespaceSelector",
+        "matchLabels",
+        "matchExpressions",
+        "key",
+        "operator",
+        "values",
+        "serviceAccounts",
+        "include",
+        "exclude",
+        "pods",
+        "registries",
+        "label",
+        "value",
+        "other",
+    ]
+)
+scalars = st.sampled_from(
+    ["a", "'1'", "1", "yes", "~", "Always", "In", "2024-01-01", '"\\n"', "!!binary YQ==", "=", "<<", ".nan"]
+)
+flow = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+        | st.lists(st.tuples(names | scalars, inner), max_size=4).map(
+            lambda items: "{" + ", ".join(f"{key}: {value}" for key, value in items) + "}"
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.text(max_size=60) | flow | st.tuples(names, flow).map(lambda pair: f"{HEAD}{pair[0]}: {pair[1]}\n"))
+def test_any_text_is_a_configuration_or_a_list_of_problems(text: str) -> None:
+    try:
+        configuration = parse(text, "config.yaml")
+    except ConfigurationInvalid as error:
+        count = len(error.problems)
+        assert 0 < count <= MOST_PROBLEMS + 1
+        return
+    assert isinstance(configuration, Configuration)
+
+
+def test_a_field_whose_name_cannot_be_printed_is_told_in_what_can() -> None:
+    with pytest.raises(ConfigurationInvalid) as refused:
+        parse(
+            'apiVersion: pullsecrets.webhook/v1alpha1\nkind: Configuration\n"ret\\u202eired\\u001b[2J": []\n', "x.yaml"
+        )
+    assert str(refused.value).splitlines()[1] == '  ["ret?ired?[2J"]: unknown field, did you mean retired?'
+
+
+def test_a_source_may_be_limited_and_namespaces_may_decline() -> None:
+    read = parse(
+        """
+        apiVersion: pullsecrets.webhook/v1alpha1
+        kind: Configuration
+        optIn: {mayDecline: true}
+        pullSecrets:
+        - name: x
+          sources:
+          - {secretName: a}
+          - {secretName: b, namespaces: [team-a, "team-b-*"]}
+          - {secretName: c, namespaces: [t*]}
+        """,
+        "x.yaml",
+    )
+    assert read.opt_in == OptIn(may_decline=True)
+    assert read.needs_namespace_labels
+    (entry,) = read.pull_secrets
+    assert (entry.sources, entry.limits) == (("a", "b", "c"), (("team-a", "team-b-*"), ("t*",)))
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("optIn: {mayDecline: yes}", 'optIn.mayDecline: must be true or false, not "yes"'),
+        ("optIn: {mayDecline: 'true'}", "optIn.mayDecline: must be true or false, not text"),
+        ("optIn: {mayDecline: []}", "optIn.mayDecline: must be true or false, not a list"),
+        (
+            "pullSecrets: [{name: x, sources: [{secretName: a, namespaces: []}]}]",
+            "pullSecrets[0].sources[0].namespaces: is empty, so no namespace gets it: remove it to allow all",
+        ),
+        (
+            "pullSecrets: [{name: x, sources: [{secretName: a, namespaces: [a.b]}]}]",
+            'pullSecrets[0].sources[0].namespaces[0]: "a.b" is not a pattern that the name of a namespace can match',
+        ),
+    ],
+)
+def test_limits_and_declining_are_checked(line: str, problem: str) -> None:
+    with pytest.raises(ConfigurationInvalid) as refused:
+        parse(f"apiVersion: pullsecrets.webhook/v1alpha1\nkind: Configuration\n{line}\n", "x.yaml")
+    assert [str(each) for each in refused.value.problems] == [problem]

@@ -1,0 +1,190 @@
+"""Which release is meant: found by its webhook configuration, or by what a person says of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.fake_apiserver.faults import Answer
+from webhook.errors import ConfigurationAbsent, UsageError
+from webhook.inspect.reader import Reader
+from webhook.inspect.release import Wanted, find_release
+from webhook.inspect.scene import registration_of
+from webhook.rules.configuration import Configuration, PullSecret
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tests.unit.fake_apiserver.server import FakeApiServer
+    from webhook.kube.client import Client
+
+DOCUMENT = """\
+apiVersion: pullsecrets.webhook/v1alpha1
+kind: Configuration
+pullSecrets:
+  - name: registry
+    sources: [{secretName: harbor}]
+"""
+CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+INSTANCE = "app.kubernetes.io/instance"
+OTHER = Configuration((PullSecret("other", ("x",)),))
+
+
+def service(namespace: str, name: str) -> dict[str, Any]:
+    return {"service": {"namespace": namespace, "name": f"{name}-webhook", "path": "/mutate"}}
+
+
+def put_release(
+    api: FakeApiServer,
+    name: str,
+    namespace: str,
+    client_config: dict[str, Any] | None = None,
+    annotations: dict[str, str] | None = None,
+    document: str = DOCUMENT,
+) -> None:
+    """Install a release, as far as it is looked for."""
+    webhook = {
+        "name": "pods.pullsecrets.webhook",
+        "clientConfig": client_config or service(namespace, name),
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}],
+        "namespaceSelector": {
+            "matchExpressions": [
+                {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", namespace]}
+            ]
+        },
+    }
+    labels = {"labels": {INSTANCE: name}}
+    api.put(
+        f"{CONFIGURATIONS}/{name}", {"metadata": {**labels, "annotations": annotations or {}}, "webhooks": [webhook]}
+    )
+    api.put(
+        f"/api/v1/namespaces/{namespace}/configmaps/{name}", {"metadata": labels, "data": {"config.yaml": document}}
+    )
+
+
+def found(client: Client, **wanted: Any) -> tuple[str, str]:  # noqa: ANN401 - of Wanted
+    release = find_release(Reader(client), Wanted(**wanted)).release
+    return release.name, release.namespace
+
+
+def refusal(client: Client, **wanted: Any) -> str:  # noqa: ANN401 - of Wanted
+    with pytest.raises(UsageError) as refused:
+        find_release(Reader(client), Wanted(**wanted))
+    return str(refused.value)
+
+
+def test_the_only_release_is_found_by_itself(api: FakeApiServer, client: Client) -> None:
+    put_release(api, "psw", "pull-secrets")
+    api.put(
+        f"{CONFIGURATIONS}/other", {"webhooks": [{"name": "pods.example.com", "clientConfig": {"url": "https://x"}}]}
+    )
+    installed = find_release(Reader(client), Wanted())
+    assert (installed.release.name, installed.release.namespace, installed.fullname) == ("psw", "pull-secrets", "psw")
+    assert installed.configuration.secret_names == ("registry",)
+    assert "pull-secrets" in installed.configuration.excluded_namespaces
+    assert installed.running == installed.configuration
+
+
+def test_with_a_url_its_namespace_is_one_of_the_excluded(api: FakeApiServer, client: Client) -> None:
+    put_release(api, "psw", "pull-secrets", {"url": "https://127.0.0.1:1/mutate"})
+    assert found(client) == ("psw", "pull-secrets")
+
+
+def test_what_helm_has_noted_goes_before(api: FakeApiServer, client: Client) -> None:
+    noted = {"meta.helm.sh/release-namespace": "noted"}
+    put_release(api, "psw", "noted", service("elsewhere", "psw"), noted)
+    assert found(client) == ("psw", "noted")
+
+
+def test_of_several_one_has_to_be_chosen(api: FakeApiServer, client: Client) -> None:
+    put_release(api, "first", "one")
+    put_release(api, "second", "two")
+    assert refusal(client) == (
+        "there is more than one release: first in one, second in two; choose with --release and --namespace"
+    )
+    assert found(client, name="second") == ("second", "two")
+    assert found(client, namespace="one") == ("first", "one")
+    assert refusal(client, name="third") == "there is no release third here, but first, second: choose with --release"
+
+
+def test_another_configuration_is_judged_by_and_the_running_one_is_known(api: FakeApiServer, client: Client) -> None:
+    put_release(api, "psw", "pull-secrets")
+    installed = find_release(Reader(client), Wanted(configuration=OTHER))
+    assert installed.configuration.secret_names == ("other",)
+    assert installed.running is not None
+    assert installed.running.secret_names == ("registry",)
+
+
+def test_a_release_that_has_lost_its_webhook_is_found_by_its_configuration(api: FakeApiServer, client: Client) -> None:
+    put_release(api, "psw", "pull-secrets")
+    api.remove(f"{CONFIGURATIONS}/psw")
+    assert found(client, namespace="pull-secrets", name="psw") == ("psw", "pull-secrets")
+    assert refusal(client) == (
+        "the release cannot be found, because no release has a MutatingWebhookConfiguration here: "
+        "name it with --release and --namespace, and its configuration with --config"
+    )
+    installed = find_release(Reader(client), Wanted("pull-secrets", "psw"))
+    registration = registration_of(Reader(client), installed)
+    assert registration is not None
+    assert registration.hooks == ()
+
+
+def test_who_may_not_list_webhook_configurations_says_which_release(api: FakeApiServer, client: Client) -> None:
+    put_release(api, "psw", "pull-secrets")
+    api.inject(Answer(403), "list", plural="mutatingwebhookconfigurations", times=None)
+    reader = Reader(client)
+    installed = find_release(reader, Wanted("pull-secrets", "psw", OTHER))
+    assert (installed.release.name, installed.webhook) == ("psw", None)
+    assert list(reader.missing) == ["you may not list mutatingwebhookconfigurations"]
+    assert registration_of(reader, installed) is None
+
+
+def test_a_configuration_that_is_not_valid_is_told_with_its_place(api: FakeApiServer, client: Client) -> None:
+    put_release(api, "psw", "pull-secrets", document=DOCUMENT.replace("sources", "source"))
+    assert "ConfigMap pull-secrets/psw: the configuration has" in refusal(client)
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "answers", "why"),
+    [
+        ([{"conditions": {"ready": True}}, {"conditions": {}}], True, "leads to 2 replicas that are ready"),
+        ([{"conditions": {"ready": False}}, {}], True, "leads to 1 replica that is ready"),
+        ([{"conditions": {"ready": False}}], False, "leads to 0 replicas that are ready"),
+        (None, False, "leads to 0 replicas that are ready"),
+    ],
+)
+def test_a_service_reaches_the_replicas_that_are_ready(
+    api: FakeApiServer, client: Client, endpoints: list[dict[str, Any]] | None, answers: bool, why: str
+) -> None:
+    put_release(api, "psw", "pull-secrets")
+    labels = {"labels": {"kubernetes.io/service-name": "psw-webhook"}}
+    path = "/apis/discovery.k8s.io/v1/namespaces/pull-secrets/endpointslices/psw-1"
+    api.put(path, {"metadata": labels, "endpoints": endpoints})
+    reader = Reader(client)
+    registration = registration_of(reader, find_release(reader, Wanted()))
+    assert registration is not None
+    assert (registration.reach.answers, registration.reach.why) == (
+        answers,
+        f"Service pull-secrets/psw-webhook {why}",
+    )
+
+
+def test_replicas_that_may_not_be_seen_are_not_said_to_be_away(api: FakeApiServer, client: Client) -> None:
+    put_release(api, "psw", "pull-secrets")
+    api.inject(Answer(403), "list", plural="endpointslices", times=None)
+    reader = Reader(client)
+    registration = registration_of(reader, find_release(reader, Wanted()))
+    assert registration is not None
+    assert registration.reach.answers is None
+    assert "you may not list endpointslices in namespace pull-secrets" in reader.missing
+
+
+def test_a_release_without_its_config_map_is_named_with_the_way_to_bring_it_back(
+    api: FakeApiServer, client: Client
+) -> None:
+    put_release(api, "psw", "pull-secrets")
+    api.remove("/api/v1/namespaces/pull-secrets/configmaps/psw")
+    with pytest.raises(ConfigurationAbsent, match=r"ConfigMap pull-secrets/psw .* does not exist: .*helm upgrade"):
+        find_release(Reader(client), Wanted())
+    assert find_release(Reader(client), Wanted(configuration=OTHER)).running is None

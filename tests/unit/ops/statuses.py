@@ -1,0 +1,68 @@
+"""A state of the loop to show: one of everything."""
+
+from __future__ import annotations
+
+import msgspec
+
+from webhook.ops.sync_status import (
+    ContendedStatus,
+    CopyStatus,
+    FailingStatus,
+    LeaderStatus,
+    PullSecretStatus,
+    QueueStatus,
+    SourceStatus,
+    SyncStatus,
+    UnreconciledStatus,
+    WatchStatus,
+)
+from webhook.rules.copy_status import CopyState
+
+NUMBERS = {state: number for number, state in enumerate(CopyState, start=1)}
+
+PULL = PullSecretStatus(
+    name="registry",
+    retired=False,
+    ready=True,
+    problem="",
+    sources=("harbor",),
+    selected_namespaces=15,
+    copies=NUMBERS,
+    not_current=(CopyStatus("a", CopyState.FAILING, "denied"),),
+)
+
+STATUS = SyncStatus(
+    version="0.0.0",
+    release="psw",
+    release_namespace="psw-system",
+    leader=LeaderStatus(leading=True, lease="psw-sync", identity="me", holder="me"),
+    pull_secrets=(PULL,),
+    sources=(
+        SourceStatus("harbor", valid=True, registries=2),
+        SourceStatus("ghcr", valid=False, reason="source-absent", message="it does not exist"),
+        SourceStatus("quay", valid=None),
+    ),
+    watches=(
+        WatchStatus("namespaces", synced=True, connected=True),
+        WatchStatus("secrets named registry", synced=True, connected=False),
+    ),
+    queue=QueueStatus(
+        waiting=3, working=2, backing_off=1, added=40, retried=5, unfinished_seconds=0.75, longest_seconds=0.5
+    ),
+    oldest_unreconciled=UnreconciledStatus("a", 7.0),
+    last_full_pass_seconds=30.0,
+    failing_namespaces=1,
+    failing=(FailingStatus("a", "denied"),),
+    contended_objects={"ServiceAccount": 1},
+    contended=(ContendedStatus("ServiceAccount", "a", "default", 60.0),),
+    undone_writes=6,
+    paused_seconds=0.25,
+    held_removals=60,
+    held_configuration="0123456789ab",
+    problems={"source-absent": 1, "copy-conflict": 4},
+)
+
+
+def status(**changes: object) -> SyncStatus:
+    """Return this state with some of it changed."""
+    return msgspec.structs.replace(STATUS, **changes)

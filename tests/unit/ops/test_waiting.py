@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from structlog.testing import capture_logs
+
+from webhook.ops.health import Check
+from webhook.ops.waiting import MOST_NAMED, PATIENCE_SECONDS, REMIND_SECONDS, Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping
+    from typing import Any
+
+SECRET = "Secret release/harbor"  # noqa: S105 - its name
+
+
+class Situation:
+    """A clock, what is awaited, and the report of it."""
+
+    def __init__(self, lines: list[MutableMapping[str, Any]]) -> None:
+        self.now = 1000.0
+        self.lines = lines
+        self.sources: list[str] = []
+        self.check = Check("sources")
+        self._waiting = Waiting(lambda: self.now)
+        self._waiting.follow("sources", lambda: self.sources, self.check)
+        self._waiting.follow("rights", list)
+
+    def after(self, seconds: float) -> list[MutableMapping[str, Any]]:
+        """Look twice a second for so long, and return the lines of that time."""
+        before = len(self.lines)
+        for _ in range(int(seconds * 2)):
+            self.now += 0.5
+            self._waiting.look()
+        return self.lines[before:]
+
+
+@pytest.fixture
+def situation() -> Iterator[Situation]:
+    with capture_logs() as lines:
+        yield Situation(lines)
+
+
+def test_a_usual_start_logs_nothing(situation: Situation) -> None:
+    situation.sources = [SECRET]
+    assert situation.after(PATIENCE_SECONDS) == []
+    assert situation.check.line == f"[+]sources ok: {SECRET}"
+    situation.sources = []
+    assert situation.after(2 * REMIND_SECONDS) == []
+    assert situation.check.line == "[+]sources ok"
+
+
+def test_what_is_awaited_is_named_at_once_and_then_each_minute(situation: Situation) -> None:
+    situation.sources = [SECRET]
+    (line,) = situation.after(PATIENCE_SECONDS + 1)
+    assert line == {"event": "waiting", "log_level": "warning", "sources": SECRET}
+    assert len(situation.after(3 * REMIND_SECONDS)) == 3
+    situation.sources = [SECRET, "Secret release/quay"]
+    (line,) = situation.after(PATIENCE_SECONDS + 1)
+    assert line["sources"] == f"{SECRET}; Secret release/quay"
+    situation.sources = []
+    assert [line["event"] for line in situation.after(2 * REMIND_SECONDS)] == ["waiting is over"]
+
+
+def test_of_many_a_few_are_named_and_all_are_counted(situation: Situation) -> None:
+    situation.sources = [str(number) for number in range(MOST_NAMED + 5)]
+    (line,) = situation.after(PATIENCE_SECONDS + 1)
+    assert line["sources"] == "; ".join([*map(str, range(MOST_NAMED)), "and 5 more"])

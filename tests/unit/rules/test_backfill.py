@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from webhook.rules.actions import AddReferences, ApplyCopy, Finding, FindingReason
+from webhook.rules.backfill import ENFORCE_ANNOTATION, MOST_REFERENCES, enforces_references, needs_look
+from webhook.rules.configuration import Configuration, NameFilter, PodPolicy, PullSecret
+from webhook.rules.labels import Operator, Requirement, Selector
+from webhook.rules.managed_fields import ListOwnership
+from webhook.rules.objects import Copy, Namespace, NamespaceState, References, ServiceAccount
+from webhook.rules.plan import plan_namespace
+
+LABEL = "pullsecrets.webhook/inject"
+NAMESPACE = Namespace("team-a", {LABEL: "enabled"})
+ONE = Configuration((PullSecret("one", ("harbor",)),))
+HASHES = {"one": "sha256:1", "two": "sha256:2"}
+NEVER = replace(ONE, pull_secrets=(PullSecret("one", ("harbor",), pods=PodPolicy.NEVER),))
+
+
+def enforcing(*names: str, name: str = "strict", **labels: str) -> ServiceAccount:
+    return ServiceAccount("team-a", name, "9", labels, References(bool(names), names), enforces=True)
+
+
+def state(*accounts: ServiceAccount, copy: Copy | None = None) -> NamespaceState:
+    return NamespaceState(NAMESPACE, {copy.name: copy} if copy else {}, accounts)
+
+
+FOREIGN = Copy("team-a", "one", "uid", "7", None, content_hash="")
+
+
+@pytest.mark.parametrize("value", ["true", "True", "TRUE", "t", "T", "1"])
+def test_what_the_api_server_takes_for_true_enforces(value: str) -> None:
+    assert enforces_references({ENFORCE_ANNOTATION: value})
+
+
+@pytest.mark.parametrize("value", ["false", "0", "", "yes", "tRUE", " true", "on"])
+def test_what_it_does_not_enforces_nothing(value: str) -> None:
+    assert not enforces_references({ENFORCE_ANNOTATION: value})
+    assert not enforces_references({})
+
+
+def test_the_reference_comes_before_the_copy() -> None:
+    account = enforcing("mine")
+
+    plan = plan_namespace(state(account), ONE, HASHES)
+
+    assert plan.required == (AddReferences(account, ("one",)),)
+    assert plan.copies == (ApplyCopy("one"),)
+    assert plan.additions == ()
+    assert not plan.is_empty
+
+
+def test_others_of_the_namespace_wait_for_the_copy_as_ever() -> None:
+    other = replace(enforcing(name="other"), enforces=False)
+
+    plan = plan_namespace(state(enforcing(), other), ONE, HASHES)
+
+    assert [action.service_account.name for action in plan.required] == ["strict"]
+    assert plan.additions == (AddReferences(other, ("one",)),)
+
+
+@pytest.mark.parametrize("hashes", [{}, {"one": None}], ids=["unknown", "no usable source"])
+def test_the_reference_needs_no_source(hashes: dict[str, str | None]) -> None:
+    account = enforcing()
+
+    assert plan_namespace(state(account), ONE, hashes).required == (AddReferences(account, ("one",)),)
+
+
+def test_the_reference_is_needed_beside_a_foreign_secret_too() -> None:
+    account = enforcing()
+
+    plan = plan_namespace(state(account, copy=FOREIGN), ONE, HASHES)
+
+    assert plan.required == (AddReferences(account, ("one",)),)
+    assert plan.copies == ()
+
+
+def test_what_cannot_be_judged_yet_is_injected_already() -> None:
+    account = enforcing()
+    both = replace(ONE, pull_secrets=(*ONE.pull_secrets, PullSecret("two", ("ghcr",))))
+
+    plan = plan_namespace(state(account), ONE, HASHES, injected=both)
+
+    assert plan.required == (AddReferences(account, ("one", "two")),)
+    assert plan.copies == (ApplyCopy("one"),)
+
+
+def test_what_no_pod_is_given_waits_for_its_copy() -> None:
+    account = enforcing()
+
+    assert plan_namespace(state(account), NEVER, {}).required == ()
+    assert plan_namespace(state(account), NEVER, HASHES).required == (AddReferences(account, ("one",)),)
+
+
+def test_what_is_there_needs_no_write() -> None:
+    assert plan_namespace(state(enforcing("one")), ONE, {}).is_empty
+
+
+def test_one_that_is_not_included_gets_nothing_as_its_pods_do_not() -> None:
+    excluding = replace(
+        ONE, pull_secrets=(PullSecret("one", ("harbor",), service_accounts=NameFilter(("*",), ("strict",))),)
+    )
+
+    plan = plan_namespace(state(enforcing()), excluding, HASHES)
+
+    assert (plan.required, plan.findings) == ((), ())
+
+
+def test_a_namespace_that_is_not_selected_needs_nothing() -> None:
+    gold = Selector((Requirement("tier", Operator.IN, ("gold",)),))
+    selective = replace(ONE, pull_secrets=(PullSecret("one", ("harbor",), gold),))
+
+    assert plan_namespace(state(enforcing()), selective, HASHES).is_empty
+    opted_out = replace(state(enforcing()), namespace=Namespace("team-a", {}))
+    assert plan_namespace(opted_out, ONE, HASHES).is_empty
+
+
+def test_one_that_is_disabled_is_left_alone_and_reported() -> None:
+    account = enforcing("mine", **{LABEL: "disabled"})
+
+    plan = plan_namespace(state(account), ONE, HASHES)
+
+    assert (plan.required, plan.additions) == ((), ())
+    assert plan.findings == (Finding(FindingReason.REFERENCE_REQUIRED, "one", "strict"),)
+
+
+def test_one_that_is_disabled_is_not_reported_when_its_pods_are_not_refused() -> None:
+    disabled = {LABEL: "disabled"}
+
+    assert plan_namespace(state(enforcing("one", **disabled)), ONE, HASHES).findings == ()
+    assert plan_namespace(state(enforcing(**disabled)), NEVER, HASHES).findings == ()
+    lenient = replace(enforcing(**disabled), enforces=False)
+    assert plan_namespace(state(lenient), ONE, HASHES).findings == ()
+
+
+@pytest.mark.parametrize("change", [{"terminating": True}, {"references": None}])
+def test_one_that_ends_or_cannot_be_read_is_left_alone(change: dict[str, object]) -> None:
+    account = replace(enforcing(), **change)  # type: ignore[arg-type]
+
+    assert plan_namespace(state(account), ONE, HASHES).required == ()
+
+
+def test_nothing_is_added_to_a_list_that_is_too_long_and_that_is_reported() -> None:
+    long = ServiceAccount("team-a", "long", "1", {}, References(present=True, length=MOST_REFERENCES + 1, positions=()))
+    fitting = replace(long, name="fitting", references=References(present=True, length=MOST_REFERENCES, positions=()))
+
+    plan = plan_namespace(state(long, fitting), ONE, HASHES)
+
+    assert [action.service_account.name for action in plan.additions] == ["fitting"]
+    assert plan.findings == (Finding(FindingReason.REFERENCES_TOO_MANY, "one", "long"),)
+
+
+HARMLESS = [
+    ServiceAccount("team-a", "new", "1", {"any": "label"}, References(present=True, names=("one", "theirs"))),
+    ServiceAccount("team-a", "disabled", "1", {LABEL: "disabled"}, References()),
+]
+DECISIVE = [
+    ServiceAccount("team-a", "lacking", "1", {}, References(present=True, names=("theirs",))),
+    ServiceAccount("team-a", "ending", "1", {}, References(present=True, names=("one",)), terminating=True),
+    enforcing("one"),
+]
+
+
+@pytest.mark.parametrize("account", HARMLESS, ids=lambda account: account.name)
+def test_a_service_account_that_is_in_order_needs_no_look_at_its_namespace(account: ServiceAccount) -> None:
+    assert not needs_look(account, NAMESPACE, ONE)
+    assert plan_namespace(state(account), ONE, HASHES).additions == ()
+
+
+@pytest.mark.parametrize("account", DECISIVE, ids=lambda account: account.name)
+def test_a_service_account_that_can_change_the_plan_needs_a_look(account: ServiceAccount) -> None:
+    assert needs_look(account, NAMESPACE, ONE)
+
+
+def test_a_list_that_has_come_to_be_ours_needs_a_look() -> None:
+    account = replace(HARMLESS[0], ownership=ListOwnership(entries=2, ours=1, holds=True))
+    assert needs_look(account, NAMESPACE, ONE)
+    assert plan_namespace(state(account), ONE, HASHES).hand_backs
+
+
+def test_a_reference_that_is_not_wanted_needs_a_look() -> None:
+    assert needs_look(HARMLESS[0], Namespace("team-a"), ONE)
+    assert not needs_look(HARMLESS[1], Namespace("team-a"), ONE)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import jsonpatch
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhook.rules.objects import read_references
+from webhook.rules.patch import (
+    POD_PATH,
+    SERVICE_ACCOUNT_PATH,
+    PatchOperation,
+    additions,
+    apply,
+    expect_resource_version,
+    removals,
+)
+
+NAMES = st.sampled_from(["a", "b", "c", "registry-credentials", ""])
+ENTRIES: st.SearchStrategy[Any] = st.one_of(
+    NAMES.map(lambda name: {"name": name}), st.just({}), st.just({"name": None}), st.none()
+)
+LISTS = st.one_of(st.none(), st.lists(ENTRIES, max_size=6))
+
+
+@given(LISTS, st.booleans(), st.lists(NAMES, max_size=4), st.lists(NAMES, max_size=3), st.booleans())
+def test_a_patch_of_ours_does_what_rfc_6902_says(
+    entries: list[Any] | None,
+    there: bool,
+    added: list[str],
+    removed: list[str],
+    is_pod: bool,
+) -> None:
+    holder: dict[str, Any] = (
+        {"imagePullSecrets": entries, "other": [1]} if there or entries is not None else {"other": [1]}
+    )
+    document = {"kind": "Pod", "spec": holder} if is_pod else holder
+    path = POD_PATH if is_pod else SERVICE_ACCOUNT_PATH
+    references = read_references(entries)
+    assert references is not None
+    patch = [*additions(path, references, added), *removals(path, references, removed)]
+    before = copy.deepcopy(document)
+
+    result = apply(document, patch)
+
+    assert result == jsonpatch.apply_patch(document, patch)
+    assert document == before
+
+
+def test_a_value_that_an_alias_shares_is_not_changed_in_its_other_place() -> None:
+    shared: dict[str, object] = {"imagePullSecrets": [{"name": "own"}]}
+    document = {"spec": shared, "other": shared}
+
+    result = apply(document, additions(POD_PATH, _references(shared), ["new"]))
+
+    assert result == {
+        "spec": {"imagePullSecrets": [{"name": "own"}, {"name": "new"}]},
+        "other": {"imagePullSecrets": [{"name": "own"}]},
+    }
+
+
+def test_what_changes_nothing_is_no_patch_to_apply() -> None:
+    with pytest.raises(ValueError, match="test is not an operation that changes a document"):
+        apply({"metadata": {}}, [expect_resource_version("1")])
+
+
+def test_a_path_that_is_not_there_is_an_error() -> None:
+    operation: PatchOperation = {"op": "add", "path": "/spec/imagePullSecrets/-", "value": {"name": "a"}}
+
+    with pytest.raises(KeyError):
+        apply({"spec": {}}, [operation])
+
+
+def _references(holder: dict[str, object]) -> Any:  # noqa: ANN401
+    return read_references(holder["imagePullSecrets"])

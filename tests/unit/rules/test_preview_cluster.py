@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from webhook.report.preview.cluster import Forecaster
+from webhook.report.preview.secrets import Expected
+from webhook.rules.configuration import Configuration, NameFilter, PullSecret
+from webhook.rules.dockerconfig import content_hash
+from webhook.rules.objects import Copy, Namespace, NamespaceState, References, ServiceAccount, Subject
+from webhook.rules.ownership import Mark
+from webhook.rules.state_document import LastGood, SourceVersion
+
+if TYPE_CHECKING:
+    from webhook.report.preview.row import Row
+
+LABEL = "pullsecrets.webhook/inject"
+TEAM = Namespace("team-a", {LABEL: "enabled"})
+HASH = "sha256:1"
+CONFIGURATION = Configuration(
+    (PullSecret("pull", ("harbor",)), PullSecret("late", ("x",), service_accounts=NameFilter(exclude=("ci-*",)))),
+    retired=("old",),
+)
+EXPECTED = {"pull": Expected(HASH), "late": Expected(problem="it does not exist")}
+
+
+def account(*names: str, enforces: bool = False, labels: dict[str, str] | None = None) -> ServiceAccount:
+    return ServiceAccount("team-a", "default", "1", labels or {}, References(True, names), enforces=enforces)
+
+
+def copy(name: str, *, ours: bool = True) -> Copy:
+    return Copy("team-a", name, "u", "1", Mark() if ours else None, HASH)
+
+
+def rows(
+    *copies: Copy, accounts: tuple[ServiceAccount, ...] = (), namespace: Namespace = TEAM, unseen: tuple[str, ...] = ()
+) -> list[Row]:
+    state = NamespaceState(namespace, {each.name: each for each in copies}, accounts)
+    return list(Forecaster(CONFIGURATION, EXPECTED, unseen).of_namespace(state))
+
+
+def short(found: list[Row]) -> list[tuple[str, str, str]]:
+    return [(row.title, row.effect, row.reason) for row in found]
+
+
+def test_what_the_loop_would_write_is_a_row_each() -> None:
+    assert short(rows(copy("old"), accounts=(account("old"),))) == [
+        ("Namespace/team-a", "none", "namespace-selected"),
+        ("Secret/pull", "create", "copy-due"),
+        ("Secret/late", "problem", "source-unavailable"),
+        ("Secret/old", "delete", "copy-not-wanted"),
+        ("ServiceAccount/default", "references", "injected"),
+    ]
+
+
+def test_a_copy_whose_source_cannot_be_used_is_kept_and_one_that_was_never_made_is_a_problem() -> None:
+    (kept,) = (row for row in rows(copy("pull"), copy("late")) if row.title == "Secret/late")
+    (missing,) = (row for row in rows(copy("pull")) if row.title == "Secret/late")
+
+    assert (kept.effect, kept.reason) == ("none", "copy-kept")
+    assert kept.why == "kept as it is, because it does not exist"
+    assert (missing.effect, missing.reason) == ("problem", "source-unavailable")
+
+
+def test_a_copy_that_does_not_hold_the_last_good_content_is_outdated_and_a_problem() -> None:
+    last_good = LastGood(b"{}", (SourceVersion("x", "u", "1"),), datetime(2026, 1, 2, 3, 4, tzinfo=UTC))
+    expected = {"pull": Expected(HASH), "late": Expected(problem="it does not exist", last_good=last_good)}
+    held = replace(copy("late"), content_hash=content_hash(b"{}"))
+
+    def late(each: Copy) -> Row:
+        state = NamespaceState(TEAM, {"pull": copy("pull"), "late": each}, ())
+        found = Forecaster(CONFIGURATION, expected, ()).of_namespace(state)
+        return next(row for row in found if row.title == "Secret/late")
+
+    outdated, kept, older = late(copy("late")), late(held), late(replace(copy("late"), resource_version="0"))
+    assert (older.effect, older.reason) == ("update", "copy-due")
+    assert older.why == "made of the last good copy from 2026-01-02 03:04 UTC, because it does not exist"
+    assert (outdated.effect, outdated.reason) == ("problem", "copy-outdated")
+    assert outdated.why == (
+        "it does not have the last good copy from 2026-01-02 03:04 UTC and stays as it is, because it does not exist"
+    )
+    assert (kept.effect, kept.reason) == ("none", "copy-kept")
+
+
+def test_the_write_of_the_loop_passes_the_webhook_which_adds_what_has_no_copy() -> None:
+    row = rows(copy("old"), accounts=(account("old"),))[-1]
+    assert (row.added, row.removed) == (("pull", "late"), ("old",))
+    assert row.why == "pull and late are due here and not yet referenced; the copy of old will be deleted"
+
+
+def test_what_is_due_and_has_no_copy_waits_while_nothing_else_is_written() -> None:
+    row = rows(copy("pull"), accounts=(account("pull"),))[-1]
+    assert (row.effect, row.reason, row.added) == ("none", "source-unavailable", ())
+    assert row.why == "late is due as soon as its copy exists"
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        (Namespace("team-a"), ("references", "copy-not-wanted", (), ("pull",))),
+        (Namespace("team-a", {LABEL: "enabled"}, terminating=True), ("none", "namespace-terminating", (), ())),
+    ],
+)
+def test_a_namespace_that_is_left(where: Namespace, expected: tuple[object, ...]) -> None:
+    row = rows(copy("pull"), accounts=(account("pull"),), namespace=where)[-1]
+    assert (row.effect, row.reason, row.added, row.removed) == expected
+
+
+def test_a_foreign_secret_is_left_alone_and_so_is_the_reference_to_it() -> None:
+    found = rows(copy("pull", ours=False), accounts=(account(),))
+    assert short(found)[1] == ("Secret/pull", "problem", "copy-conflict")
+    assert short(found)[-1] == ("ServiceAccount/default", "none", "copy-conflict")
+
+
+def test_an_account_that_enforces_and_opts_out_is_a_problem_of_its_own() -> None:
+    found = rows(copy("pull"), accounts=(account(enforces=True, labels={LABEL: "disabled"}),))
+    assert short(found)[-1] == ("ServiceAccount/default", "problem", "reference-required")
+
+
+def test_a_list_that_cannot_be_read_is_a_problem() -> None:
+    unreadable = ServiceAccount("team-a", "default", "1", {}, None)
+    assert short(rows(copy("pull"), accounts=(unreadable,)))[-1][1:] == ("problem", "object-unreadable")
+
+
+def test_of_copies_that_may_not_be_read_nothing_is_known() -> None:
+    assert short(rows(unseen=("pull",)))[1] == ("Secret/pull", "undecided", "copy-not-seen")
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ((), ("recreate", "pod-without-reference", ("pull", "late"))),
+        (("pull",), ("recreate", "pod-without-reference", ("late",))),
+        (("pull", "late"), ("none", "already-present", ())),
+    ],
+)
+def test_a_pod_that_exists_has_to_be_created_anew(names: tuple[str, ...], expected: tuple[object, ...]) -> None:
+    subject = Subject("Pod", "web", "team-a", labels={}, annotations={}, references=References(True, names))
+    row = Forecaster(CONFIGURATION, EXPECTED).of_pod(subject, TEAM)
+    assert (row.effect, row.reason, row.added) == expected

@@ -1,0 +1,100 @@
+"""Each reason id is the same in ``explain``, in the logs, in the metrics and in the documentation."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client import generate_latest
+
+from tests.exposition import series
+from tests.unit.ops.statuses import status
+from tests.unit.sync.world import RELEASE
+from webhook.cli import main
+from webhook.errors import SourceInvalid
+from webhook.http.counters import Traffic
+from webhook.kube.events import EventRecorder
+from webhook.ops.logs import LogFormat, LogLevel, configure
+from webhook.ops.metrics import AdmissionMetrics
+from webhook.ops.sync_metrics import SyncMetrics
+from webhook.report.preview.row import PreviewReason
+from webhook.report.reasons import CATALOG
+from webhook.rules.actions import Finding, FindingReason
+from webhook.rules.configuration import Reason
+from webhook.rules.credential import SourceReason
+from webhook.serve.handler import Answer
+from webhook.serve.process import DecisionLog
+from webhook.sync.events import Notices
+from webhook.sync.sources import Source
+
+if TYPE_CHECKING:
+    from webhook.kube.client import Client
+
+PAGE = Path(__file__).parents[3] / "docs" / "reasons.md"
+ROW = re.compile(r"^\| `([a-z0-9-]+)` \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+OF_A_SOURCE = [*SourceReason, *FindingReason]
+
+
+def logged(capsys: pytest.CaptureFixture[str]) -> set[str]:
+    """Return the values of ``reason`` and ``finding`` in what was logged."""
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    return {line[key] for line in lines for key in ("reason", "finding") if key in line}
+
+
+def test_the_documentation_says_of_each_what_explain_says_of_it() -> None:
+    documented = {reason: (meaning, advice) for reason, meaning, advice in ROW.findall(PAGE.read_text())}
+    assert documented == {reason: (text.meaning, text.advice) for reason, text in CATALOG.items()}
+    assert list(CATALOG) == [*Reason, *OF_A_SOURCE, *PreviewReason]
+
+
+@pytest.mark.parametrize("reason", list(CATALOG))
+def test_explain_knows_each(reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", f"reason/{reason}"])
+    assert not ended.value.code
+    text = CATALOG[reason]
+    assert capsys.readouterr().out == f"{reason}: {text.meaning}\nwhat to do: {text.advice}\n".replace("`", "")
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_each_decision_is_in_the_log_and_the_metrics_of_the_webhook(
+    reason: Reason, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = Answer(b"", "pods", "CREATE", reason, namespace="team-a", name="web")
+    configure(LogFormat.JSON, LogLevel.DEBUG)
+    DecisionLog().answered(answer)
+    metrics = AdmissionMetrics(Traffic())
+    metrics.answered(answer, 0.001)
+
+    assert logged(capsys) == {reason}
+    counted = [family for family in metrics.registry.collect() if family.name == "pullsecrets_admission_requests"]
+    assert [sample.labels["reason"] for family in counted for sample in family.samples] == [reason]
+
+
+def test_what_is_wrong_with_sources_and_copies_is_in_the_log_of_the_loop(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(LogFormat.JSON, LogLevel.INFO)
+    notices = Notices(EventRecorder(client), RELEASE)
+    for reason in SourceReason:
+        problem = SourceInvalid(reason, "it cannot be used")
+        if reason is SourceReason.COPY_TOO_LARGE:
+            notices.refused("pull", problem)
+        else:
+            notices.source_changed(Source("harbor", problem=problem))
+    for finding in FindingReason:
+        notices.found(f"team-{finding}", [Finding(finding, "pull", "default")])
+
+    assert logged(capsys) == set(map(str, OF_A_SOURCE))
+
+
+def test_what_is_wrong_with_sources_and_copies_is_in_the_metrics_of_the_loop() -> None:
+    metrics = SyncMetrics()
+    metrics.follow_state(lambda: status(problems=dict.fromkeys(map(str, OF_A_SOURCE), 1)))
+    exported = series(generate_latest(metrics.registry).decode())
+    assert [name for name in exported if name.startswith("pullsecrets_sync_problems")] == [
+        f'pullsecrets_sync_problems{{reason="{reason}"}}' for reason in OF_A_SOURCE
+    ]

@@ -1,0 +1,1 @@
+"""Build and generate what is published: documentation, chart texts, image."""

@@ -1,0 +1,1 @@
+"""Generate the README and the dashboard of the chart."""

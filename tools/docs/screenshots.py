@@ -1,0 +1,73 @@
+"""``python -m tools.docs.screenshots``: pictures of what the commands print on a terminal, for the documentation.
+
+Each command runs as a real process on a terminal of its own, on the examples that the documentation has too.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from tests.cluster.processes import COMMAND, clean_environment
+
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "docs" / "images"
+COLUMNS = 140
+_FONT = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
+FILES = "-f examples/team-a.yaml -f examples/unlabelled.yaml --config examples/configuration.yaml"
+COMMANDS = {
+    "plan": f"plan {FILES}",
+    "explain": f"explain pod/migrate -n team-b {FILES}",
+}
+
+
+def on_a_terminal(arguments: list[str]) -> str:
+    """Return what a command prints on a terminal, colours and all."""
+    ours, theirs = pty.openpty()
+    environment = {**clean_environment(), "COLUMNS": str(COLUMNS), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    environment.pop("NO_COLOR", None)
+    with subprocess.Popen([COMMAND, *arguments], stdout=theirs, stderr=theirs, cwd=ROOT, env=environment) as process:
+        os.close(theirs)
+        printed = b""
+        while chunk := _read(ours):
+            printed += chunk
+        process.wait()
+    os.close(ours)
+    return printed.decode().replace("\r\n", "\n")
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # Linux says so when nobody has the other end open any more
+        return b""
+
+
+def picture(arguments: list[str]) -> str:
+    """Return an SVG of a command and what it prints; the same for the same output."""
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(Text(f"$ pullsecrets {' '.join(arguments)}", style="bold"))
+    console.print(Text.from_ansi(on_a_terminal(arguments).rstrip()))
+    svg = console.export_svg(title=f"pullsecrets {arguments[0]}", unique_id=f"pullsecrets-{arguments[0]}")
+    # The font would be fetched from elsewhere; any monospaced one will do.
+    return _FONT.sub("", svg)
+
+
+def main() -> None:
+    """Write the pictures."""
+    for name, command in COMMANDS.items():
+        file = IMAGES / f"{name}.svg"
+        file.write_text(picture(command.split()))
+        sys.stdout.write(f"{file.relative_to(ROOT)}\n")
+
+
+if __name__ == "__main__":
+    main()

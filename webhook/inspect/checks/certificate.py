@@ -1,0 +1,221 @@
+"""Check the serving certificate and the MutatingWebhookConfiguration that trusts it."""
+
+from __future__ import annotations
+
+import ssl
+from base64 import b64decode
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from certs.validity import certificates_in, chain_of, check_key, check_purpose, covers
+from certs.verify import is_trusted
+from webhook.errors import CertificateInvalid
+from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
+from webhook.kube.resources import SECRETS
+from webhook.report.explain.registration import NAME_LABEL
+from webhook.rules.configuration import OPT_OUT_VALUE, PodPolicy
+from webhook.rules.labels import Operator, Requirement
+from webhook.sync.shapes import decode_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from certs.validity import Certificate
+    from webhook.inspect.webhooks import ClientConfig, LabelSelector, Webhook, WebhookConfiguration
+    from webhook.rules.configuration import Configuration
+
+RENEWED_SHARE = 0.8
+"""Of the lifetime: it is renewed after two thirds, so whatever is older than this has not been."""
+
+_HTTPS = 443
+_HANDSHAKE_SECONDS = 3.0
+
+
+def _look_at_certificate(context: Context) -> Iterator[Outcome]:
+    installed = context.installed
+    name = f"{installed.fullname}-tls"
+    content = context.reader.one(SECRETS, name, installed.release.namespace)
+    data = {} if content is None else decode_secret(content).data or {}
+    certificate, key, authority = (b64decode(data.get(field, "")) for field in ("tls.crt", "tls.key", "ca.crt"))
+    if not (certificate and key):
+        absent = "does not exist" if content is None else "has no tls.crt and tls.key"
+        yield finding("PSW020", f"Secret {installed.release.namespace}/{name} {absent}")
+        return
+    try:
+        chain = chain_of(certificate)
+        check_key(chain[0], key)
+        check_purpose(chain[0])
+    except CertificateInvalid as error:
+        yield finding("PSW020", f"Secret {installed.release.namespace}/{name}: {error}")
+        return
+    yield from _age("PSW021", "the serving certificate", chain[0], context.now)
+    yield from _authority(authority, context.now)
+    yield from _used(context, chain)
+
+
+def _age(code: str, what: str, certificate: Certificate, now: datetime) -> Iterator[Outcome]:
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now > end:
+        yield finding(code, f"{what} expired at {end:%Y-%m-%d %H:%M} UTC")
+    elif now < begin:
+        yield finding(code, f"{what} is not valid before {begin:%Y-%m-%d %H:%M} UTC")
+    elif now > begin + (end - begin) * RENEWED_SHARE:
+        yield finding(code, f"{what} expires at {end:%Y-%m-%d %H:%M} UTC and has not been renewed")
+
+
+def _authority(authority: bytes, now: datetime) -> Iterator[Outcome]:
+    if not authority:
+        return  # whoever provides the certificate may keep its authority elsewhere
+    try:
+        yield from _age("PSW024", "the authority of the serving certificate", chain_of(authority)[0], now)
+    except CertificateInvalid as error:
+        yield finding("PSW024", f"ca.crt beside the serving certificate: {error}")
+
+
+def _used(context: Context, chain: list[Certificate]) -> Iterator[Outcome]:
+    webhook = context.installed.webhook
+    for each in webhook.webhooks if webhook else ():
+        client = each.client_config
+        bundle = b64decode(client.ca_bundle)
+        if not bundle and webhook and webhook.certificates_mode == "provided":
+            yield note("PSW015", f"{each.name} has no caBundle: the API server's system must trust the certificate")
+        elif not bundle:
+            yield finding("PSW015", f"{each.name} has no caBundle")
+        else:
+            # An expired certificate is PSW021's finding. Here the question is whose it is.
+            leaf = chain[0]
+            at = min(max(context.now, leaf.not_valid_before_utc), leaf.not_valid_after_utc)
+            yield from _trust(each.name, is_trusted(chain, certificates_in(bundle)[0], at))
+    if webhook and webhook.webhooks:
+        client = webhook.webhooks[0].client_config
+        name = _called(client)
+        if not covers(chain[0], name):
+            yield finding("PSW022", f"the API server calls {name}, and the serving certificate is not for that name")
+        if client.url:
+            yield from _served(client.url, chain[0])
+
+
+def _trust(name: str, trusted: bool | None) -> Iterator[Outcome]:
+    if trusted is None:
+        yield unknown("PSW015", f"the keys in the chain behind the caBundle of {name} cannot be judged from here")
+    elif not trusted:
+        yield finding("PSW015", f"the caBundle of {name} does not trust the serving certificate")
+
+
+def _called(client: ClientConfig) -> str:
+    if client.service is not None:
+        return f"{client.service.name}.{client.service.namespace}.svc"
+    return urlsplit(client.url or "").hostname or ""
+
+
+def _served(url: str, stored: Certificate) -> Iterator[Outcome]:
+    address = urlsplit(url)
+    where = (address.hostname or "", address.port or _HTTPS)
+    try:
+        served = ssl.get_server_certificate(where, timeout=_HANDSHAKE_SECONDS)
+    except (OSError, ValueError):
+        yield unknown("PSW023", f"{where[0]}:{where[1]} is not reached from here")
+        return
+    if chain_of(served.encode())[0] != stored:
+        yield finding("PSW023", f"{where[0]}:{where[1]} serves another certificate than the Secret holds")
+
+
+CERTIFICATE = Check(("PSW015", "PSW020", "PSW021", "PSW022", "PSW023", "PSW024"), _look_at_certificate)
+
+
+OPERATIONS: Mapping[str, tuple[str, frozenset[str]]] = {
+    "pods.pullsecrets.webhook": ("pods", frozenset({"CREATE"})),
+    "serviceaccounts.pullsecrets.webhook": ("serviceaccounts", frozenset({"CREATE", "UPDATE"})),
+}
+"""What each of our webhooks must be asked about."""
+
+_CONDITION = "a-reference-is-missing"
+
+
+def _look_at_registration(context: Context) -> Iterator[Outcome]:
+    installed = context.installed
+    if installed.webhook is None:
+        yield finding("PSW010", f"there is no MutatingWebhookConfiguration {installed.fullname}")
+        return
+    webhooks = {each.name: each for each in installed.webhook.webhooks}
+    for name in OPERATIONS:
+        if name not in webhooks:
+            yield finding("PSW010", f"MutatingWebhookConfiguration {installed.fullname} has no webhook {name}")
+            continue
+        webhook = webhooks[name]
+        yield from _rules(webhook)
+        yield from _selectors(webhook, installed.configuration)
+        yield from _policies(webhook, installed.webhook)
+        yield from _conditions(webhook, installed.configuration)
+
+
+def _rules(webhook: Webhook) -> Iterator[Outcome]:
+    resource, wanted = OPERATIONS[webhook.name]
+    asked = {(each, operation) for rule in webhook.rules for each in rule.resources for operation in rule.operations}
+    missing = sorted(operation for operation in wanted if (resource, operation) not in asked)
+    if missing:
+        yield finding("PSW011", f"{webhook.name} is not asked about {' and '.join(missing)} of {resource}")
+    others = sorted(f"{operation} of {each}" for each, operation in asked - {(resource, each) for each in wanted})
+    if others:
+        yield finding("PSW011", f"{webhook.name} is also asked about {' and '.join(others)}")
+
+
+def _selectors(webhook: Webhook, configuration: Configuration) -> Iterator[Outcome]:
+    opt_in = configuration.opt_in
+    excluded = tuple(sorted(configuration.excluded_namespaces))
+    of_namespaces = (
+        Requirement(opt_in.label, Operator.IN, (opt_in.value,)),
+        Requirement(NAME_LABEL, Operator.NOT_IN, excluded),
+    )
+    of_objects = (Requirement(opt_in.label, Operator.NOT_IN, (OPT_OUT_VALUE,)),)
+    yield from _required(webhook, "namespaceSelector", webhook.namespace_selector, of_namespaces)
+    yield from _required(webhook, "objectSelector", webhook.object_selector, of_objects)
+
+
+def _required(
+    webhook: Webhook, field: str, selector: LabelSelector, wanted: Iterable[Requirement]
+) -> Iterator[Outcome]:
+    there = {_sorted(each) for each in selector.selector().requirements}
+    for requirement in wanted:
+        if requirement not in there:
+            values = f" ({', '.join(requirement.values)})" if requirement.values else ""
+            yield finding(
+                "PSW012", f"the {field} of {webhook.name} lacks {requirement.key} {requirement.operator}{values}"
+            )
+
+
+def _sorted(requirement: Requirement) -> Requirement:
+    return Requirement(requirement.key, requirement.operator, tuple(sorted(requirement.values)))
+
+
+def _policies(webhook: Webhook, configuration: WebhookConfiguration) -> Iterator[Outcome]:
+    for field, value, wanted in (
+        ("sideEffects", webhook.side_effects, "None"),
+        ("matchPolicy", webhook.match_policy, "Equivalent"),
+    ):
+        if value != wanted:
+            yield finding("PSW013", f"{field} of {webhook.name} is {value or 'not set'}, and should be {wanted}")
+    installers = configuration.managers_of(webhook.name, "sideEffects")
+    for field in ("failurePolicy", "reinvocationPolicy", "timeoutSeconds"):
+        managers = configuration.managers_of(webhook.name, field)
+        if installers and managers and not managers & installers:
+            who = ", ".join(sorted(managers))
+            yield finding("PSW013", f"{field} of {webhook.name} has been changed by {who} since it was installed")
+
+
+def _conditions(webhook: Webhook, configuration: Configuration) -> Iterator[Outcome]:
+    if not webhook.match_conditions:
+        yield note("PSW014", f"{webhook.name} has no match condition: the API server asks about every object")
+        return
+    of_pods = OPERATIONS[webhook.name][0] == "pods"
+    due = [each.name for each in configuration.pull_secrets if not (of_pods and each.pods is PodPolicy.NEVER)]
+    for condition in webhook.match_conditions:
+        if condition.name != _CONDITION:
+            continue
+        missing = [name for name in due if f'"{name}"' not in condition.expression]
+        if missing:
+            yield finding("PSW014", f"the match condition of {webhook.name} does not name {', '.join(missing)}")
+
+
+REGISTRATION = Check(("PSW010", "PSW011", "PSW012", "PSW013", "PSW014"), _look_at_registration)

@@ -1,0 +1,133 @@
+"""Check the processes of the release, and on request the logins of the sources at their registries."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from webhook import __version__
+from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
+from webhook.inspect.obstacles import read_holder
+from webhook.inspect.secrets import read_sources
+from webhook.kube.resources import Resource
+from webhook.kube.wire import ObjectMeta, decoder
+from webhook.registries.login import Login
+from webhook.report.explain.obstacle import SKEW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from webhook.registries.login import LoginResult, Registries
+
+DEPLOYMENTS = Resource("/apis/apps/v1", "Deployment", "deployments")
+_VERSION_LABEL = "app.kubernetes.io/version"
+
+
+class _Container(msgspec.Struct, frozen=True):
+    image: str = ""
+
+
+class _PodSpec(msgspec.Struct, frozen=True):
+    containers: tuple[_Container, ...] = ()
+
+
+class _Template(msgspec.Struct, frozen=True):
+    spec: _PodSpec = _PodSpec()
+
+
+class _Spec(msgspec.Struct, frozen=True):
+    replicas: int = 1
+    template: _Template = _Template()
+
+
+class _Status(msgspec.Struct, frozen=True, rename="camel"):
+    ready_replicas: int = 0
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """An apps/v1 Deployment."""
+
+    metadata: ObjectMeta
+    spec: _Spec = _Spec()
+    status: _Status = _Status()
+
+
+_decode_deployment: Callable[[bytes], Deployment] = decoder(Deployment)
+
+
+def _look(context: Context) -> Iterator[Outcome]:
+    yield from _leader(context)
+    found = list(_deployments(context))
+    for each in found:
+        if each.status.ready_replicas < each.spec.replicas:
+            ready = f"{each.status.ready_replicas} of {each.spec.replicas}"
+            yield finding("PSW061", f"{ready} replicas of Deployment {each.metadata.name} are ready")
+    images = {container.image for each in found for container in each.spec.template.spec.containers[:1]}
+    if len(images) > 1:
+        yield finding("PSW062", f"the Deployments run different images: {', '.join(sorted(images))}")
+    webhook = context.installed.webhook
+    version = (webhook.metadata.labels or {}).get(_VERSION_LABEL, "") if webhook else ""
+    if version and version != __version__:
+        yield note("PSW062", f"the chart is of version {version}, this command of {__version__}")
+
+
+def _leader(context: Context) -> Iterator[Outcome]:
+    holder = read_holder(context.reader, context.installed)
+    obstacle = holder.obstacle(context.now)
+    if obstacle is not None:
+        yield finding("PSW060", f"{obstacle.why}: copies and references are not kept up to date; {obstacle.advice}")
+    if holder.renewed is not None and holder.renewed - context.now > SKEW:
+        ahead = (holder.renewed - context.now).total_seconds()
+        yield finding("PSW063", f"the clock of {holder.identity} is {ahead:.0f} s ahead of this one")
+
+
+def _deployments(context: Context) -> Iterator[Deployment]:
+    installed = context.installed
+    for role in ("webhook", "sync"):
+        content = context.reader.one(DEPLOYMENTS, f"{installed.fullname}-{role}", installed.release.namespace)
+        if content is not None:
+            yield _decode_deployment(content)
+
+
+def clock_skew(server: str, now: datetime) -> Iterator[Outcome]:
+    """Yield how far the API server's clock is from this one, by a time that it has given with whole seconds."""
+    skew = datetime.fromisoformat(server).astimezone(UTC) - now
+    if abs(skew) > SKEW:
+        ahead = "ahead of" if skew > timedelta() else "behind"
+        yield finding("PSW063", f"the clock of the API server is {abs(skew).total_seconds():.0f} s {ahead} this one")
+
+
+PROCESSES = Check(("PSW060", "PSW061", "PSW062"), _look)
+
+
+CODE = "PSW042"
+LOGINS_AT_ONCE = 8
+
+
+def logins(registries: Registries) -> Check:
+    """Return the check that logs in."""
+
+    def look(context: Context) -> Iterator[Outcome]:
+        sources = read_sources(context.reader, context.installed)
+        tried = [
+            (name, key, credential)
+            for name in context.installed.configuration.source_names
+            for key, credential in sorted((sources.credentials(name) or {}).items())
+        ]
+        with ThreadPoolExecutor(LOGINS_AT_ONCE, "login") as pool:
+            results = pool.map(lambda each: registries.log_in(each[1], each[2]), tried)
+            for (name, key, _), result in zip(tried, results, strict=True):
+                yield from _outcome(name, key, result)
+
+    return Check((CODE,), look)
+
+
+def _outcome(source: str, key: str, result: LoginResult) -> Iterator[Outcome]:
+    about = f"the credential of source {source} for {key}: {result.why}"
+    if result.login is Login.REFUSED:
+        yield finding(CODE, about)
+    elif result.login is Login.UNKNOWN:
+        yield unknown(CODE, about)

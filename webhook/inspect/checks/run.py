@@ -1,0 +1,81 @@
+"""All checks, in the order of their codes; what one of them may not look at keeps no other from looking."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+from webhook.errors import ApiError, ConfigurationAbsent, ConfigurationInvalid, UsageError
+from webhook.inspect.checks.certificate import CERTIFICATE, REGISTRATION
+from webhook.inspect.checks.codes import TITLES
+from webhook.inspect.checks.configuration import CONFIGURATION
+from webhook.inspect.checks.copies import COPIES, ENTRIES, STORED_STATE
+from webhook.inspect.checks.processes import CODE as LOGINS_CODE
+from webhook.inspect.checks.processes import PROCESSES, logins
+from webhook.inspect.checks.rehearsal import REHEARSAL
+from webhook.inspect.checks.result import Check, Context, Outcome, Report, State, finding, unknown
+from webhook.inspect.checks.rights import GUARDED, RIGHTS
+from webhook.inspect.forecast import Scope, forecast
+from webhook.inspect.release import find_release
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from webhook.inspect.reader import Reader
+    from webhook.inspect.release import Wanted
+    from webhook.registries.login import Registries
+
+CHECKS: tuple[Check, ...] = (
+    RIGHTS,
+    REGISTRATION,
+    CERTIFICATE,
+    CONFIGURATION,
+    ENTRIES,
+    STORED_STATE,
+    COPIES,
+    PROCESSES,
+    REHEARSAL,
+    GUARDED,
+)
+CONFIGURATION_CODE = "PSW030"
+
+
+def check(reader: Reader, wanted: Wanted, registries: Registries | None = None) -> Report:
+    """Look at everything once; at registries only where there is something to ask them by.
+
+    Raises:
+        UsageError: there is no release to look at, or no API server.
+    """
+    try:
+        installed = find_release(reader, wanted)
+    except ConfigurationInvalid as error:
+        lines = " ".join(str(error).split())
+        return _without_configuration(f"{lines}; the one before stays in force", "the configuration is not valid")
+    except ConfigurationAbsent as error:
+        why = f"{error}; Pods that run keep the configuration that they have read"
+        return _without_configuration(why, "the configuration does not exist")
+    context = Context(reader, installed, datetime.now(UTC), cache(lambda: forecast(reader, installed, Scope())))
+    checks = CHECKS if registries is None else (*CHECKS, logins(registries))
+    return _report((outcome for each in checks for outcome in _looked(each, context)), asks=registries is not None)
+
+
+def _without_configuration(problem: str, why: str) -> Report:
+    others = [unknown(code, why) for code in TITLES if code != CONFIGURATION_CODE]
+    return _report([finding(CONFIGURATION_CODE, problem), *others])
+
+
+def _looked(each: Check, context: Context) -> Iterator[Outcome]:
+    try:
+        yield from each.look(context)
+    except (ApiError, UsageError) as error:
+        for code in each.codes:
+            yield unknown(code, str(error))
+
+
+def _report(outcomes: Iterable[Outcome], *, asks: bool = False) -> Report:
+    """Return the outcomes by code; a code of which nothing is said is in order, unless it was not asked for."""
+    found = list(outcomes)
+    spoken = {outcome.code for outcome in found} | (set() if asks else {LOGINS_CODE})
+    found += [Outcome(code, State.OK, "") for code in TITLES if code not in spoken]
+    return Report(tuple(sorted(found, key=lambda outcome: outcome.code)))

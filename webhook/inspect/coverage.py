@@ -1,0 +1,113 @@
+"""The images of running Pods and the Secrets that these reference, read once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from webhook.errors import Forbidden, UsageError
+from webhook.inspect.forecast import RUNNING
+from webhook.inspect.namespaces import list_namespaces, refuse_absent
+from webhook.inspect.secrets import read_sources
+from webhook.kube.resources import PODS, SECRETS, Collection
+from webhook.kube.wire import decoder
+from webhook.report.coverage import ImageExposure, Workload, exposures, registries_for, registries_of
+from webhook.rules.subject import AdmittedObject
+from webhook.sync.shapes import decode_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from webhook.inspect.reader import Reader
+    from webhook.inspect.release import Installed
+
+TEMPLATE_HASH = "pod-template-hash"
+"""The label by which a Deployment knows its ReplicaSets, and that ends their names."""
+
+
+class _Owner(msgspec.Struct, frozen=True):
+    kind: str
+    name: str
+    controller: bool = False
+
+
+class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    name: str
+    namespace: str
+    labels: dict[str, str] | None = None
+    owner_references: tuple[_Owner, ...] = ()
+
+
+class _Pod(msgspec.Struct, frozen=True):
+    metadata: _Metadata
+
+
+_decode_pod: Callable[[bytes | msgspec.Raw], _Pod] = decoder(_Pod)
+_decode_spec: Callable[[bytes | msgspec.Raw], AdmittedObject] = decoder(AdmittedObject)
+
+
+def read_coverage(reader: Reader, installed: Installed, namespace: str, selector: str) -> list[ImageExposure]:
+    """Return how each image of each workload stands, in one namespace or in those that a label selector selects."""
+    configured = registries_for(installed.configuration, read_sources(reader, installed))
+    workloads = _workloads(reader, installed, namespace, selector)
+    secrets = _Secrets(reader)
+    found = [
+        exposure
+        for workload in workloads
+        for exposure in exposures(
+            workload, {name: secrets.registries(workload.namespace, name) for name in workload.references}, configured
+        )
+    ]
+    return [*dict.fromkeys(found)]  # Pods of one workload may differ in other images
+
+
+def _workloads(reader: Reader, installed: Installed, namespace: str, selector: str) -> list[Workload]:
+    """Return each workload once, with the images and references of its Pods that differ."""
+    named = list_namespaces(reader, installed.configuration, selector) if selector else None
+    wanted = None if named is None else {each.name for each in named}
+    found: dict[Workload, None] = {}
+    try:
+        for each in reader.each(Collection(PODS, namespace or None), msgspec.Raw, RUNNING):
+            metadata = _decode_pod(each).metadata
+            subject = _decode_spec(each).as_pod(metadata.namespace)
+            if subject is not None and (wanted is None or metadata.namespace in wanted):
+                images = tuple(dict.fromkeys(subject.images))
+                found[Workload(metadata.namespace, _title(metadata), images, subject.references.names)] = None
+    except Forbidden:
+        where = f" in namespace {namespace}" if namespace else ""
+        raise UsageError(f"you may not list pods{where}: ask for that right, or name a namespace with -n") from None
+    if namespace and not found:
+        refuse_absent(reader, namespace)  # nothing in it would look like nothing to be done
+    return sorted(found, key=lambda workload: (workload.namespace, workload.title))
+
+
+def _title(metadata: _Metadata) -> str:
+    owner = next((each for each in metadata.owner_references if each.controller), None)
+    if owner is None:
+        return f"Pod/{metadata.name}"
+    template = (metadata.labels or {}).get(TEMPLATE_HASH, "")
+    if owner.kind == "ReplicaSet" and template and owner.name.endswith(f"-{template}"):
+        return f"Deployment/{owner.name.removesuffix(f'-{template}')}"
+    return f"{owner.kind}/{owner.name}"
+
+
+class _Secrets:
+    """Reads each Secret once; holds the registries and nothing else."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._known: dict[tuple[str, str], frozenset[str] | None] = {}
+
+    def registries(self, namespace: str, name: str) -> frozenset[str] | None:
+        """Return what a Secret has credentials for; none when it is not there, None when it may not be read."""
+        key = (namespace, name)
+        if key not in self._known:
+            self._known[key] = self._read(namespace, name)
+        return self._known[key]
+
+    def _read(self, namespace: str, name: str) -> frozenset[str] | None:
+        content, known = self._reader.optional(SECRETS, name, namespace) if name else (None, True)
+        if content is None:
+            return frozenset() if known else None
+        return registries_of(decode_secret(content).data or {})

@@ -1,0 +1,291 @@
+"""Read a cluster once, and predict what the controller and the webhook would do in it.
+
+A namespace that is not selected and has no copy of ours is only counted. So ten thousand namespaces fit into the memory
+of a small tool. Labels and configurations can be assumed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from webhook.errors import Forbidden, SourceInvalid, UsageError
+from webhook.inspect.namespaces import list_namespaces, read_namespace
+from webhook.inspect.secrets import each_copy, read_copy, read_sources, read_state
+from webhook.kube.objects import Shapes
+from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection
+from webhook.kube.wire import ObjectMeta, decoder
+from webhook.report.preview.cluster import ORIGIN, Forecaster
+from webhook.report.preview.preview import Preview
+from webhook.report.preview.row import Effect, PreviewReason, Row
+from webhook.rules.actions import FindingReason
+from webhook.rules.brake import Removals, confirm_command, digest, taken_away
+from webhook.rules.gates import selected_pull_secrets
+from webhook.rules.objects import Copy, NamespaceState, ServiceAccount
+from webhook.rules.ownership import Ownership
+from webhook.rules.scope import scope_of
+from webhook.rules.state_document import STATE_SUFFIX
+from webhook.rules.subject import AdmittedObject
+from webhook.rules.text import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from webhook.inspect.reader import Reader
+    from webhook.inspect.release import Installed
+    from webhook.kube.resources import Resource
+    from webhook.report.preview.secrets import Expected, Sources
+    from webhook.rules.brake import PastRemoval
+    from webhook.rules.configuration import Configuration, OptIn
+    from webhook.rules.objects import Namespace
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """The namespaces that would opt in, and those that would opt out."""
+
+    opted_in: frozenset[str] = frozenset()
+    opted_out: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All of them."""
+        return self.opted_in | self.opted_out
+
+    def apply(self, namespaces: Iterable[Namespace], opt_in: OptIn) -> list[Namespace]:
+        """Return the namespaces as they would be; UsageError when one of them does not exist."""
+        found = [self._labelled(namespace, opt_in) for namespace in namespaces]
+        absent = sorted(self.names - {namespace.name for namespace in found})
+        if absent:
+            raise UsageError(
+                f"namespace {absent[0]} does not exist, or is not among those that are looked at; list them: "
+                "kubectl get namespaces"
+            )
+        return found
+
+    def _labelled(self, namespace: Namespace, opt_in: OptIn) -> Namespace:
+        if namespace.name in self.opted_in:
+            return replace(namespace, labels={**namespace.labels, opt_in.label: opt_in.value})
+        if namespace.name in self.opted_out:
+            labels = {key: value for key, value in namespace.labels.items() if key != opt_in.label}
+            return replace(namespace, labels=labels)
+        return namespace
+
+
+def forgotten(running: Configuration | None, chosen: Configuration) -> list[str]:
+    """Return the names that are gone from the chosen configuration without being retired: their copies would stay."""
+    return [] if running is None else sorted(set(running.secret_names) - set(chosen.secret_names))
+
+
+_T = TypeVar("_T")
+
+FEW = 8
+"""Up to so many namespaces are asked one by one; for more, one list of the whole cluster is less."""
+
+LISTS_AT_ONCE = 4
+
+RUNNING = {"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}
+"""Pods that may still pull an image."""
+
+
+class _Place(msgspec.Struct, frozen=True):
+    metadata: ObjectMeta
+
+
+_decode_place: Callable[[bytes | msgspec.Raw], _Place] = decoder(_Place)
+_decode_pod: Callable[[bytes | msgspec.Raw], AdmittedObject] = decoder(AdmittedObject)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which namespaces are looked at: one, or all that a label selector selects; and what if."""
+
+    namespace: str = ""
+    selector: str = ""
+    what_if: WhatIf = field(default_factory=WhatIf)
+
+    def lists_all_of(self, namespace: str) -> bool:
+        """Whether a person asked about this very namespace, so that what stays as it is has a row too."""
+        return namespace == self.namespace or namespace in self.what_if.names
+
+
+def forecast(reader: Reader, installed: Installed, scope: Scope) -> Preview:
+    """Return what would happen in the namespaces of ``scope``; UsageError when they may not be read."""
+    namespaces = scope.what_if.apply(_namespaces(reader, installed, scope), installed.configuration.opt_in)
+    with ThreadPoolExecutor(LISTS_AT_ONCE, "list") as pool:
+        return _Forecast(reader, installed, scope, namespaces, pool).preview()
+
+
+def _namespaces(reader: Reader, installed: Installed, scope: Scope) -> list[Namespace]:
+    if scope.namespace:
+        return [read_namespace(reader, scope.namespace)]
+    return list_namespaces(reader, installed.configuration, scope.selector, installed.running)
+
+
+class _Forecast:
+    def __init__(
+        self,
+        reader: Reader,
+        installed: Installed,
+        scope: Scope,
+        namespaces: list[Namespace],
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self._reader = reader
+        self._installed = installed
+        self._scope = scope
+        self._namespaces = {namespace.name: namespace for namespace in namespaces}
+        self._pool = pool
+        self._unseen: set[str] = set()
+        self._unlisted = 0
+        self._unlisted_pods = 0  # counted in a thread of its own
+
+    def preview(self) -> Preview:
+        reading = self._pool.submit(read_sources, self._reader, self._installed)
+        copies = self._copies()
+        sources = reading.result()
+        configuration = self._installed.configuration
+        expected = {entry.name: sources.expected(entry) for entry in configuration.pull_secrets}
+        forecaster = Forecaster(configuration, expected, self._unseen)
+        selected = {
+            name
+            for name, namespace in self._namespaces.items()
+            if self._scope.lists_all_of(name) or selected_pull_secrets(configuration, namespace)
+        }
+        looking = self._pool.submit(self._pods, forecaster, selected)
+        accounts = self._accounts(selected | copies.keys())
+        pods = looking.result()
+        rows = [*self._source_rows(sources)]
+        kept = Counter[str]()
+        for name in sorted(self._namespaces):
+            state = NamespaceState(self._namespaces[name], copies.get(name, {}), accounts.get(name, ()))
+            for row in forecaster.of_namespace(state):
+                if self._has_row(row):
+                    rows.append(row)
+                else:
+                    self._unlisted += not row.is_copy
+                    kept[row.title] += row.reason == PreviewReason.COPY_KEPT
+            rows += pods.get(name, ())
+        rows += self._kept_rows(kept, expected)
+        return Preview(tuple(rows), unlisted=self._unlisted + self._unlisted_pods, copies=self._ours(copies))
+
+    def _ours(self, copies: Mapping[str, Mapping[str, Copy]]) -> tuple[tuple[Namespace, frozenset[str]], ...]:
+        """Return the namespaces that have copies of ours, and their names; none where only a part was looked at."""
+        if self._scope.namespace or self._scope.selector:
+            return ()
+        states = (NamespaceState(self._namespaces[name], found) for name, found in copies.items())
+        return tuple(
+            (
+                state.namespace,
+                frozenset(copy.name for copy in state.copies.values() if state.ownership(copy) is Ownership.OURS),
+            )
+            for state in states
+        )
+
+    def _kept_rows(self, kept: Mapping[str, int], expected: Mapping[str, Expected]) -> Iterator[Row]:
+        """Yield one row for all copies of a pull secret that are kept: a row for each would hide the cause."""
+        for name, content in expected.items():
+            if number := kept.get(f"Secret/{name}", 0):
+                them = "1 copy is" if number == 1 else f"{number} copies are"
+                unchanged = "as it is" if number == 1 else "as they are"
+                how = unchanged if content.last_good is None else "with the last good content"
+                why = f"{them} kept {how}, because {content.problem}"
+                where = self._installed.release.namespace
+                yield Row(where, f"PullSecret/{name}", Effect.NONE, PreviewReason.COPY_KEPT, why)
+
+    def _has_row(self, row: Row) -> bool:
+        # A ServiceAccount that lacks a reference because there is no copy stays as it is, and that is not in order.
+        waits = row.reason == FindingReason.SOURCE_UNAVAILABLE
+        return waits or row.effect is not Effect.NONE or self._scope.lists_all_of(row.namespace)
+
+    def _copies(self) -> dict[str, dict[str, Copy]]:
+        found: dict[str, dict[str, Copy]] = defaultdict(dict)
+        for copies in self._pool.map(self._copies_named, self._installed.configuration.secret_names):
+            for copy in copies:
+                if copy.namespace in self._namespaces:
+                    found[copy.namespace][copy.name] = copy
+        return found
+
+    def _copies_named(self, name: str) -> list[Copy]:
+        release = self._installed.release
+        if self._scope.namespace:
+            copy, _, known = read_copy(self._reader, release, name, self._scope.namespace)
+            if not known:
+                self._unseen.add(name)
+            return [copy] if copy is not None else []
+        try:
+            return list(each_copy(self._reader, release, name, None))
+        except Forbidden:
+            self._reader.lacks("list", f"{SECRETS.plural} named {name} across namespaces")
+            self._unseen.add(name)
+            return []
+
+    def _accounts(self, wanted: set[str]) -> dict[str, list[ServiceAccount]]:
+        found: dict[str, list[ServiceAccount]] = defaultdict(list)
+        shapes = Shapes(scope_of(self._installed.configuration))
+        for each in self._each(SERVICE_ACCOUNTS, shapes.service_account, wanted, {}):
+            if each.metadata.namespace in wanted:
+                account = shapes.to_service_account(each)
+                found[account.namespace].append(account)
+            else:
+                self._unlisted += each.metadata.namespace in self._namespaces
+        return found
+
+    def _pods(self, forecaster: Forecaster, wanted: set[str]) -> dict[str, list[Row]]:
+        found: dict[str, list[Row]] = defaultdict(list)
+        for each in self._each(PODS, msgspec.Raw, wanted, RUNNING):
+            name = _decode_place(each).metadata.namespace
+            subject = _decode_pod(each).as_pod(name) if name in wanted else None
+            row = None if subject is None else forecaster.of_pod(subject, self._namespaces[name])
+            if row is not None and self._has_row(row):
+                found[name].append(row)
+            else:
+                self._unlisted_pods += name in self._namespaces
+        return found
+
+    def _each(self, resource: Resource, shape: type[_T], wanted: set[str], query: Mapping[str, str]) -> Iterator[_T]:
+        """Yield the objects of the ``wanted`` namespaces, perhaps with others; none where they may not be listed."""
+        places: list[str | None] = [*sorted(wanted)] if len(wanted) <= FEW else [None]
+        for namespace in places:
+            try:
+                yield from self._reader.each(Collection(resource, namespace), shape, query)
+            except Forbidden:
+                self._reader.lacks("list", f"{resource.plural}{'' if namespace else ' across namespaces'}", namespace)
+
+    def _source_rows(self, sources: Sources) -> Iterator[Row]:
+        where = self._installed.release.namespace
+        for name, source in sources.read.items():
+            if isinstance(source, SourceInvalid):
+                yield Row(where, f"Secret/{name}", Effect.PROBLEM, source.reason, str(source), origin=ORIGIN)
+            elif self._scope.lists_all_of(where):
+                why = f"it holds what can be copied, for {listed(sorted(source))}"
+                yield Row(where, f"Secret/{name}", Effect.NONE, PreviewReason.SOURCE_VALID, why, origin=ORIGIN)
+
+
+def held_warning(reader: Reader, installed: Installed, preview: Preview) -> str:
+    """Return a sentence about removals that are, or would be, held; empty where none are."""
+    if not preview.copies or all(row.effect is not Effect.DELETE for row in preview.rows):
+        return ""
+    state, configuration = read_state(reader, installed), installed.configuration
+    name, past = digest(configuration), state.accepted.past if state.accepted is not None else ()
+    if state.held is not None and state.held.digest == name:
+        return _warning(installed, Removals(state.held.copies, state.held.total), name, "are")
+    accepted = state.accepted.configuration if state.accepted is not None else installed.running
+    lost = sum(len(taken_away(accepted, configuration, namespace) & names) for namespace, names in preview.copies)
+    return _would_be_held(installed, Removals(lost, sum(len(names) for _, names in preview.copies)), past, name)
+
+
+def _would_be_held(installed: Installed, removals: Removals, past: tuple[PastRemoval, ...], name: str) -> str:
+    return _warning(installed, removals, name, "would be") if removals.exceeds(past) else ""
+
+
+def _warning(installed: Installed, removals: Removals, name: str, verb: str) -> str:
+    command = confirm_command(installed.release.namespace, f"{installed.fullname}{STATE_SUFFIX}", name)
+    return (
+        f"{removals.copies} of {removals.total} copies go by this configuration, so their removals {verb} held "
+        f"and they stay; if they are meant, confirm them: {command}"
+    )

@@ -1,0 +1,72 @@
+"""Namespaces as a person may read them: without them nothing can be decided."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from webhook.errors import ApiError, Forbidden, UsageError
+from webhook.kube.objects import Shapes
+from webhook.kube.resources import NAMESPACES, Collection
+from webhook.kube.wire import decoder
+from webhook.rules.scope import scope_of
+from webhook.sync.shapes import NamespaceObject, to_namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from webhook.inspect.reader import Reader
+    from webhook.rules.configuration import Configuration
+    from webhook.rules.objects import Namespace
+
+_decode: Callable[[bytes], NamespaceObject] = decoder(NamespaceObject)
+
+
+def read_namespace(reader: Reader, name: str) -> Namespace:
+    """Return a namespace; UsageError when there is none, or it may not be read."""
+    try:
+        content = reader.one(NAMESPACES, name)
+    except Forbidden:
+        raise UsageError(f"you may not get namespace {name}, and its labels decide: ask for that right") from None
+    if content is None:
+        raise _absent(name)
+    return to_namespace(_decode(content))
+
+
+def find_namespace(reader: Reader, name: str) -> tuple[Namespace | None, bool]:
+    """Return a namespace, None when there is none, and whether it may be read."""
+    content, known = reader.optional(NAMESPACES, name)
+    return (None if content is None else to_namespace(_decode(content))), known
+
+
+def refuse_absent(reader: Reader, name: str) -> None:
+    """Raise UsageError for a namespace that does not exist; where it may not be read, that is told."""
+    content, known = reader.optional(NAMESPACES, name)
+    if known and content is None:
+        raise _absent(name)
+
+
+def list_namespaces(
+    reader: Reader, configuration: Configuration, selector: str = "", running: Configuration | None = None
+) -> list[Namespace]:
+    """Return those that ``selector`` selects, all by default, with the labels that either configuration reads.
+
+    Raises:
+        UsageError: ``selector`` is not a label selector, or namespaces may not be read.
+    """
+    query = {"labelSelector": selector} if selector else {}
+    shapes = Shapes(scope_of(configuration).with_labels_of(scope_of(running or configuration)))
+    try:
+        return [shapes.to_namespace(each) for each in reader.each(Collection(NAMESPACES), shapes.namespace, query)]
+    except Forbidden:
+        raise UsageError("you may not list namespaces, and their labels decide: name one with -n") from None
+    except ApiError as error:
+        if not selector or error.status != HTTPStatus.BAD_REQUEST:
+            raise
+        raise UsageError(
+            f"-l {selector} is no label selector: write it as for kubectl, such as team=a or 'team in (a, b)'"
+        ) from None
+
+
+def _absent(name: str) -> UsageError:
+    return UsageError(f"namespace {name} does not exist; list them: kubectl get namespaces")

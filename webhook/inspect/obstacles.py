@@ -1,0 +1,110 @@
+"""Read what keeps the controller from writing: its Lease, and the Events that it has written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from webhook.errors import Forbidden
+from webhook.kube.events import COMPONENT
+from webhook.kube.lease import decode_lease
+from webhook.kube.resources import EVENTS, LEASES, SECRETS, SERVICE_ACCOUNTS, Collection
+from webhook.kube.wire import ObjectMeta, decoder
+from webhook.report.explain.obstacle import Holder, Report, Target, Writer, obstacle_everywhere, standing_reports
+from webhook.rules.managed_fields import Writer as FieldManager
+from webhook.rules.ownership import is_written_by_us
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from webhook.inspect.reader import Reader
+    from webhook.inspect.release import Installed
+
+
+class _Involved(msgspec.Struct, frozen=True):
+    kind: str = ""
+    name: str = ""
+
+
+class _Dated(FieldManager, frozen=True, gc=False):
+    time: str | None = None
+
+
+class _WrittenMetadata(msgspec.Struct, frozen=True, rename="camel"):
+    managed_fields: tuple[_Dated, ...] = ()
+
+
+class _Written(msgspec.Struct, frozen=True):
+    metadata: _WrittenMetadata
+
+
+_decode_written: Callable[[bytes], _Written] = decoder(_Written)
+
+_RESOURCES = {each.kind: each for each in (SECRETS, SERVICE_ACCOUNTS)}
+
+
+class Event(msgspec.Struct, frozen=True, rename="camel"):
+    """A core/v1 Event."""
+
+    metadata: ObjectMeta
+    involved_object: _Involved = _Involved()
+    reason: str = ""
+    message: str = ""
+    last_timestamp: str | None = None
+
+
+def read_holder(reader: Reader, installed: Installed) -> Holder:
+    """Return who holds the Lease of sync; raises Forbidden where it may not be read."""
+    namespace, name = installed.release.namespace, f"{installed.fullname}-sync"
+    content = reader.one(LEASES, name, namespace)
+    spec = None if content is None else decode_lease(content).spec
+    if spec is None or not spec.holder_identity or not spec.renew_time:
+        return Holder(namespace, name)
+    renewed, term = datetime.fromisoformat(spec.renew_time), timedelta(seconds=spec.lease_duration_seconds or 0)
+    return Holder(namespace, name, spec.holder_identity, renewed, term)
+
+
+def read_reports(reader: Reader, namespace: str | None) -> list[Report]:
+    """Return the Events that the controller wrote in a namespace, or in all; none where they may not be listed."""
+    query = {"fieldSelector": f"reportingComponent={COMPONENT}"}
+    try:
+        return list(_reports(reader, Collection(EVENTS, namespace), query))
+    except Forbidden:
+        reader.lacks("list", "events", namespace)
+        return []
+
+
+def read_writer(reader: Reader, installed: Installed, namespace: str, is_right: Callable[[Target], bool]) -> Writer:
+    """Return what is known of the controller in one namespace; ``is_right`` tells of objects that need no write."""
+    now, release = datetime.now(UTC), installed.release.namespace
+    written = partial(is_written_since, reader)
+    reports = standing_reports(read_reports(reader, namespace), now, is_right, written)
+    try:
+        holder = read_holder(reader, installed)
+    except Forbidden:
+        reader.lacks("get", f"leases/{installed.fullname}-sync", release)
+        return Writer(reports=reports)
+    return Writer(True, obstacle_everywhere(holder, read_reports(reader, release), now), reports)
+
+
+def is_written_since(reader: Reader, report: Report) -> bool:
+    """Return whether the controller has written the object of a report since, as its ``managedFields`` prove."""
+    resource = _RESOURCES.get(report.kind)
+    if resource is None:
+        return False
+    content, _ = reader.optional(resource, report.name, report.namespace)
+    writers = () if content is None else _decode_written(content).metadata.managed_fields
+    ours = [writer for writer in writers if writer.time and is_written_by_us((writer,))]
+    # Both times are in whole seconds. An Event needs two failures in a row, so in the same second it came first.
+    return any(datetime.fromisoformat(writer.time or "") >= report.at for writer in ours)
+
+
+def _reports(reader: Reader, collection: Collection, query: dict[str, str]) -> Iterator[Report]:
+    for event in reader.each(collection, Event, query):
+        if event.last_timestamp:
+            at = datetime.fromisoformat(event.last_timestamp)
+            involved = event.involved_object
+            yield Report(event.metadata.namespace or "", event.reason, event.message, at, involved.kind, involved.name)

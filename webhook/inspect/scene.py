@@ -1,0 +1,242 @@
+"""Read one namespace with everything that an explanation of an object in it needs."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+from base64 import b64decode
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+from webhook.errors import Forbidden, UsageError
+from webhook.inspect.namespaces import read_namespace
+from webhook.inspect.obstacles import read_writer
+from webhook.inspect.secrets import read_copy, read_sources
+from webhook.kube.objects import Shapes
+from webhook.kube.resources import PODS, SERVICE_ACCOUNTS, Collection, Resource
+from webhook.kube.wire import (
+    ObjectMeta,
+    decoder,
+)
+from webhook.report.coverage import registries_for
+from webhook.report.explain.explanation import Scene, explain_namespace, explain_subject, explain_unreadable
+from webhook.report.explain.registration import Reach, Registration
+from webhook.report.preview.copies import hashes_for
+from webhook.report.preview.world import World
+from webhook.rules.objects import Copy, NamespaceState
+from webhook.rules.ownership import Ownership, ownership_of
+from webhook.rules.plan import plan_namespace
+from webhook.rules.scope import scope_of
+from webhook.rules.subject import AdmittedObject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from webhook.inspect.reader import Reader
+    from webhook.inspect.release import Installed
+    from webhook.inspect.webhooks import ClientConfig, ServiceReference
+    from webhook.report.explain.obstacle import Target
+    from webhook.report.explain.step import Explanation
+    from webhook.rules.configuration import Configuration
+    from webhook.rules.objects import Namespace, ServiceAccount, Subject
+
+ENDPOINT_SLICES = Resource("/apis/discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
+HANDSHAKE_SECONDS = 3.0
+_HTTPS = 443
+
+
+class _Conditions(msgspec.Struct, frozen=True):
+    ready: bool | None = None
+
+
+class _Endpoint(msgspec.Struct, frozen=True):
+    conditions: _Conditions = _Conditions()
+
+
+class EndpointSlice(msgspec.Struct, frozen=True):
+    """A discovery/v1 EndpointSlice."""
+
+    metadata: ObjectMeta
+    endpoints: tuple[_Endpoint, ...] | None = None
+
+
+def registration_of(reader: Reader, installed: Installed) -> Registration | None:
+    """Return what the API server asks the webhook about; None where that may not be read."""
+    if installed.webhook is None:
+        gone = Registration(installed.release.name, (), Reach(answers=None, why=""))
+        return gone if installed.may_list_webhooks else None
+    configuration = installed.webhook
+    hooks = tuple(each.hook() for each in configuration.webhooks)
+    client = configuration.webhooks[0].client_config
+    return Registration(configuration.metadata.name, hooks, reach_of(reader, client))
+
+
+def reach_of(reader: Reader, client: ClientConfig) -> Reach:
+    """Return whether a replica answers where the API server would call it."""
+    if client.service is not None:
+        return _of_service(reader, client.service)
+    return _of_url(client.url or "", client.ca_bundle)
+
+
+def _of_service(reader: Reader, service: ServiceReference) -> Reach:
+    where = f"Service {service.namespace}/{service.name}"
+    query = {"labelSelector": f"kubernetes.io/service-name={service.name}"}
+    try:
+        slices = list(reader.each(Collection(ENDPOINT_SLICES, service.namespace), EndpointSlice, query))
+    except Forbidden:
+        reader.lacks("list", "endpointslices", service.namespace)
+        return Reach(answers=None, why=f"you may not see which replicas {where} leads to")
+    ready = sum(endpoint.conditions.ready is not False for each in slices for endpoint in each.endpoints or ())
+    return Reach(ready > 0, f"{where} leads to {ready} replica{'' if ready == 1 else 's'} that {_are(ready)} ready")
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _of_url(url: str, ca_bundle: str) -> Reach:
+    """Try a TLS handshake: what is reached from here may still not be reached by the API server, and the reverse."""
+    address = urlsplit(url)
+    host, port = address.hostname or "", address.port or _HTTPS
+    try:
+        context = ssl.create_default_context(cadata=b64decode(ca_bundle).decode("ascii") if ca_bundle else None)
+        with (
+            socket.create_connection((host, port), timeout=HANDSHAKE_SECONDS) as raw,
+            context.wrap_socket(raw, server_hostname=host),
+        ):
+            return Reach(answers=True, why=f"{_shown(host)}:{port} answers with a certificate that the caBundle trusts")
+    except ssl.SSLCertVerificationError as error:
+        return Reach(answers=False, why=f"the certificate at {_shown(host)}:{port} is refused: {error.verify_message}")
+    except (OSError, ValueError):
+        return Reach(answers=None, why=f"{_shown(host)}:{port} is not reached from here")
+
+
+def _shown(host: str) -> str:
+    try:
+        return f"[{host}]" if ipaddress.ip_address(host).version == 6 else host  # noqa: PLR2004
+    except ValueError:
+        return host
+
+
+_decode_object: Callable[[bytes], AdmittedObject] = decoder(AdmittedObject)
+
+_RESOURCES = {"Pod": PODS, "ServiceAccount": SERVICE_ACCOUNTS}
+
+
+@dataclass(frozen=True, slots=True)
+class _Copies:
+    """The Secrets of copies' names in one namespace, the registries in ours, and the names that may not be read."""
+
+    found: dict[str, Copy]
+    registries: dict[str, frozenset[str]]
+    unseen: frozenset[str]
+
+
+def explain_live(reader: Reader, installed: Installed, kind: str, name: str, namespace: str) -> Explanation:
+    """Return each gate for an object as it is in the cluster; ``namespace`` is where it is, if it is in one.
+
+    Raises:
+        UsageError: it does not exist, or may not be read: nothing can be said without it.
+    """
+    if kind == "Namespace":
+        found = read_namespace(reader, name)
+        accounts = read_accounts(reader, installed.configuration, name)
+        scene = _scene(reader, installed, found, accounts or ())
+        scene = replace(scene, accounts_seen=accounts is not None)
+        return _with_writer(reader, installed, scene, name, lambda scene: explain_namespace(scene, name))
+    found = read_namespace(reader, namespace)
+    subject = _subject(reader, kind, name, namespace)
+    if subject is None:
+        return explain_unreadable(kind, name, namespace)
+    scene = replace(_scene(reader, installed, found, ()), accounts_seen=False)
+    return _with_writer(reader, installed, scene, namespace, lambda scene: explain_subject(scene, subject))
+
+
+def _with_writer(
+    reader: Reader, installed: Installed, scene: Scene, namespace: str, explain: Callable[[Scene], Explanation]
+) -> Explanation:
+    """Explain a scene. What is known of the controller is read only where it still has something to write."""
+    found = explain(scene)
+    if not any(step.awaits_sync for step in found.steps):
+        return found
+    is_right = partial(_is_right, scene, namespace)
+    return explain(replace(scene, writer=read_writer(reader, installed, namespace, is_right)))
+
+
+def _is_right(scene: Scene, namespace: str, target: Target) -> bool:
+    """Return whether an object of the namespace was looked at, and nothing is to be written to it."""
+    kind, name = target
+    plan = scene.world.plans[namespace]
+    if kind == "ServiceAccount":
+        return scene.accounts_seen and name not in plan.accounts_to_write
+    unseen = name in scene.world.unseen_copies or name not in scene.world.configuration.secret_names
+    return not unseen and name not in plan.copies_to_write
+
+
+def read_accounts(reader: Reader, configuration: Configuration, namespace: str) -> tuple[ServiceAccount, ...] | None:
+    """Return the ServiceAccounts of a namespace; None where they may not be listed, which is told."""
+    try:
+        shapes = Shapes(scope_of(configuration))
+        objects = reader.each(Collection(SERVICE_ACCOUNTS, namespace), shapes.service_account)
+        return tuple(shapes.to_service_account(each) for each in objects)
+    except Forbidden:
+        reader.lacks("list", "serviceaccounts", namespace)
+        return None
+
+
+def _subject(reader: Reader, kind: str, name: str, namespace: str) -> Subject | None:
+    resource = _RESOURCES[kind]
+    try:
+        content = reader.one(resource, name, namespace)
+    except Forbidden:
+        raise UsageError(f"you may not get {resource.plural} in namespace {namespace}: ask for that right") from None
+    if content is None:
+        listing = f", or list them: kubectl get {resource.plural} -n {namespace}"
+        raise UsageError(f"{kind} {name} does not exist in namespace {namespace}; choose another with -n{listing}")
+    found = _decode_object(content)
+    return found.as_pod(namespace) if kind == "Pod" else found.as_service_account(namespace)
+
+
+def _scene(reader: Reader, installed: Installed, namespace: Namespace, accounts: tuple[ServiceAccount, ...]) -> Scene:
+    configuration, sources = installed.configuration, read_sources(reader, installed)
+    expected = {entry.name: sources.expected(entry) for entry in configuration.pull_secrets}
+    copies = _read_copies(reader, installed, namespace)
+    state = NamespaceState(namespace, copies.found, accounts)
+    plan = plan_namespace(state, configuration, hashes_for(expected, state.copies))
+    world = World(
+        configuration=configuration,
+        release_namespace=installed.release.namespace,
+        states={namespace.name: state},
+        plans={namespace.name: plan},
+        expected=expected,
+        sources=sources,
+        removals={},
+        unseen_copies=copies.unseen,
+    )
+    registries = registries_for(configuration, sources) | copies.registries
+    return Scene(
+        world,
+        exists=True,
+        registration=registration_of(reader, installed),
+        registries=registries,
+    )
+
+
+def _read_copies(reader: Reader, installed: Installed, namespace: Namespace) -> _Copies:
+    found: dict[str, Copy] = {}
+    registries: dict[str, frozenset[str]] = {}
+    unseen: set[str] = set()
+    for name in installed.configuration.secret_names:
+        copy, covered, known = read_copy(reader, installed.release, name, namespace.name)
+        if not known:
+            unseen.add(name)
+        elif copy is not None:
+            found[name] = copy
+            if ownership_of(copy.mark, namespace.uid) is not Ownership.FOREIGN:
+                registries[name] = covered
+    return _Copies(found, registries, frozenset(unseen))

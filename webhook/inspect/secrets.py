@@ -1,0 +1,78 @@
+"""The sources and the copies of a release, as far as they may be read: only ever by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from webhook.errors import Forbidden, SourceInvalid
+from webhook.kube.resources import SECRETS, Collection
+from webhook.report.coverage import registries_of
+from webhook.report.preview.secrets import Sources
+from webhook.rules.ownership import is_a_copy
+from webhook.rules.state_document import STATE_SUFFIX, StateDocument, decode_document
+from webhook.sync.shapes import SecretObject, decode_secret, to_copy
+from webhook.sync.sources import absent_source, read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from webhook.inspect.reader import Reader
+    from webhook.inspect.release import Installed
+    from webhook.rules.dockerconfig import Credentials
+    from webhook.rules.objects import Copy
+    from webhook.sync.release import Release
+
+
+def read_sources(reader: Reader, installed: Installed) -> Sources:
+    """Return the sources of the configuration; those that may not be read are left out."""
+    read: dict[str, Credentials | SourceInvalid] = {}
+    for name in installed.configuration.source_names:
+        content, known = reader.optional(SECRETS, name, installed.release.namespace)
+        if known:
+            source = read_source(decode_secret(content)) if content is not None else absent_source(name)
+            outcome = source.problem or source.credentials
+            if outcome is not None:
+                read[name] = outcome
+    sources = Sources(read)
+    if not any(sources.expected(entry).problem for entry in installed.configuration.pull_secrets):
+        return sources
+    return Sources(read, read_state(reader, installed).last_good)
+
+
+def read_state(reader: Reader, installed: Installed) -> StateDocument:
+    """Return what the controller has stored; empty where there is nothing, or where it may not be read."""
+    content, _ = reader.optional(SECRETS, f"{installed.fullname}{STATE_SUFFIX}", installed.release.namespace)
+    secret = decode_secret(content) if content is not None else None
+    if secret is None or not is_a_copy(secret.metadata.labels or {}):
+        return StateDocument()
+    return decode_document(secret.data or {})
+
+
+def read_copy(reader: Reader, release: Release, name: str, namespace: str) -> tuple[Copy | None, frozenset[str], bool]:
+    """Return the Secret of a copy's name in a namespace, the registries in it, and whether it is known.
+
+    The registries are left out where the Secret lacks the labels of the release: its content is not looked at.
+
+    Asked for by a list of that one name: whoever may list it across namespaces need not be asked for each.
+    """
+    try:
+        for found in reader.each(Collection(SECRETS, namespace, name), SecretObject):
+            copy = to_copy(found, release)
+            return copy, _registries(found) if copy.mark is not None else frozenset(), True
+    except Forbidden:
+        content, known = reader.optional(SECRETS, name, namespace)
+        if content is None:
+            return None, frozenset(), known
+        found = decode_secret(content)
+        copy = to_copy(found, release)
+        return copy, _registries(found) if copy.mark is not None else frozenset(), True
+    return None, frozenset(), True
+
+
+def each_copy(reader: Reader, release: Release, name: str, namespace: str | None) -> Iterator[Copy]:
+    """Yield every Secret of a copy's name, in one namespace or in all; raises Forbidden where that is not allowed."""
+    return (to_copy(found, release) for found in reader.each(Collection(SECRETS, namespace, name), SecretObject))
+
+
+def _registries(secret: SecretObject) -> frozenset[str]:
+    return registries_of(secret.data or {})

@@ -1,0 +1,175 @@
+"""The MutatingWebhookConfiguration as the API server has it: only the fields that are read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from webhook.kube.wire import decoder
+from webhook.report.explain.registration import NAME_LABEL, Hook
+from webhook.rules.labels import Operator, Requirement, Selector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SUFFIX = ".pullsecrets.webhook"
+"""How the name of each of our webhooks ends, whatever the release is called."""
+
+MODE_ANNOTATION = "pullsecrets.webhook/certificates"
+"""Of the configuration: the chart's value ``certificates.mode``."""
+
+
+class ServiceReference(msgspec.Struct, frozen=True):
+    """Where a webhook is, as a Service."""
+
+    namespace: str
+    name: str
+    path: str = ""
+    port: int = 443
+
+
+class ClientConfig(msgspec.Struct, frozen=True, rename="camel"):
+    """How the API server reaches a webhook, and what it trusts: base64 of PEM."""
+
+    url: str | None = None
+    service: ServiceReference | None = None
+    ca_bundle: str = ""
+
+
+class _Expression(msgspec.Struct, frozen=True):
+    key: str
+    operator: Operator
+    values: tuple[str, ...] = ()
+
+
+class LabelSelector(msgspec.Struct, frozen=True, rename="camel"):
+    """A ``metav1.LabelSelector``."""
+
+    match_labels: dict[str, str] | None = None
+    match_expressions: tuple[_Expression, ...] = ()
+
+    def selector(self) -> Selector:
+        """Return it as decisions use it."""
+        exact = [Requirement(key, Operator.IN, (value,)) for key, value in sorted((self.match_labels or {}).items())]
+        others = [Requirement(each.key, each.operator, each.values) for each in self.match_expressions]
+        return Selector((*exact, *others))
+
+
+class Rule(msgspec.Struct, frozen=True, rename="camel"):
+    """One rule: which requests it is about."""
+
+    api_groups: tuple[str, ...] = ()
+    api_versions: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    operations: tuple[str, ...] = ()
+    scope: str = "*"
+
+
+class MatchCondition(msgspec.Struct, frozen=True):
+    """A condition in CEL under which the webhook is asked."""
+
+    name: str
+    expression: str
+
+
+class Webhook(msgspec.Struct, frozen=True, rename="camel"):
+    """One entry of the configuration."""
+
+    name: str
+    client_config: ClientConfig = ClientConfig()
+    rules: tuple[Rule, ...] = ()
+    namespace_selector: LabelSelector = LabelSelector()
+    object_selector: LabelSelector = LabelSelector()
+    match_conditions: tuple[MatchCondition, ...] = ()
+    failure_policy: str = ""
+    reinvocation_policy: str = ""
+    side_effects: str = ""
+    match_policy: str = ""
+    timeout_seconds: int = 10
+
+    def hook(self) -> Hook:
+        """Return it as explanations use it."""
+        core = [rule for rule in self.rules if {"", "*"} & {*rule.api_groups}]
+        asks = {(resource, operation) for rule in core for resource in rule.resources for operation in rule.operations}
+        return Hook(
+            name=self.name,
+            asks=frozenset(asks),
+            namespace_selector=self.namespace_selector.selector(),
+            object_selector=self.object_selector.selector(),
+            failure_policy=self.failure_policy,
+            trusts=bool(self.client_config.ca_bundle),
+        )
+
+
+class _ManagedFields(msgspec.Struct, frozen=True, rename="camel"):
+    manager: str = ""
+    fields_v1: dict[str, Any] = msgspec.field(default_factory=dict, name="fieldsV1")
+
+
+class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    name: str = ""
+    namespace: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    managed_fields: tuple[_ManagedFields, ...] = ()
+
+
+HELM_NAMESPACE = "meta.helm.sh/release-namespace"
+"""The annotation by which Helm notes the namespace of a release."""
+
+
+class WebhookConfiguration(msgspec.Struct, frozen=True):
+    """A MutatingWebhookConfiguration."""
+
+    metadata: _Metadata
+    webhooks: tuple[Webhook, ...] = ()
+
+    def managers_of(self, webhook: str, field: str) -> set[str]:
+        """Return who has last set a field of one of the webhooks, as the API server remembers."""
+        key = f'k:{{"name":"{webhook}"}}'
+        return {
+            each.manager
+            for each in self.metadata.managed_fields
+            if f"f:{field}" in each.fields_v1.get("f:webhooks", {}).get(key, {})
+        }
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is one of this project, whatever the release."""
+        return any(each.name.endswith(SUFFIX) for each in self.webhooks)
+
+    @property
+    def release(self) -> str:
+        """The name of the Helm release, as the chart's labels have it."""
+        return (self.metadata.labels or {}).get("app.kubernetes.io/instance", "")
+
+    @property
+    def certificates_mode(self) -> str:
+        """Who keeps the certificate, as the chart's value ``certificates.mode`` has it; empty where it does not say."""
+        return (self.metadata.annotations or {}).get(MODE_ANNOTATION, "")
+
+    @property
+    def tells_namespace(self) -> bool:
+        """Whether Helm or a Service names the release namespace, so that the first guess is right."""
+        noted = (self.metadata.annotations or {}).get(HELM_NAMESPACE, "")
+        return bool(noted) or any(each.client_config.service for each in self.webhooks)
+
+    def release_namespaces(self) -> list[str]:
+        """Return the namespaces that may be the release's, the likeliest first.
+
+        Helm notes it; so does the Service. Else it is one of those that the selector leaves out.
+        """
+        noted = (self.metadata.annotations or {}).get(HELM_NAMESPACE, "")
+        services = [each.client_config.service.namespace for each in self.webhooks if each.client_config.service]
+        excluded = [
+            value
+            for each in self.webhooks
+            for requirement in each.namespace_selector.match_expressions
+            if requirement.key == NAME_LABEL and requirement.operator is Operator.NOT_IN
+            for value in reversed(requirement.values)
+        ]
+        return list(dict.fromkeys(filter(None, (noted, *services, *excluded))))
+
+
+decode_webhook_configuration: Callable[[bytes], WebhookConfiguration] = decoder(WebhookConfiguration)

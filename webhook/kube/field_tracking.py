@@ -1,0 +1,55 @@
+"""Have the API server record who sets which field of an object, where it does not do so yet.
+
+The API server skips an object that has no managedFields, and most ServiceAccounts have none. The guard then cannot tell
+what this project writes from what a mutating policy adds in the same request, and refuses both. An entry in the same
+patch makes the API server record the change. The entry owns an annotation that is never set: it conflicts with nobody.
+
+Source: k8s.io/apimachinery, pkg/util/managedfields/internal/skipnonapplied.go.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from webhook.kube.lease import timestamp
+from webhook.kube.wire import decoder
+from webhook.rules.ownership import FIELD_MANAGER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NEVER_SET = "pullsecrets.webhook/tracked"
+
+
+class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    managed_fields: list[msgspec.Raw] | None = None
+
+
+class _Object(msgspec.Struct, frozen=True):
+    metadata: _Metadata
+
+
+_decode: Callable[[bytes], _Object] = decoder(_Object)
+
+
+def is_tracked(content: bytes) -> bool:
+    """Return whether the API server records who sets which field of an object; ``content`` is its JSON."""
+    return bool(_decode(content).metadata.managed_fields)
+
+
+def begin_tracking() -> dict[str, Any]:
+    """Return the JSON Patch operation that makes the API server record this change and all later ones.
+
+    It replaces all entries that are there: only for an object that is not tracked, and with a test of its version.
+    """
+    entry = {
+        "manager": FIELD_MANAGER,
+        "operation": "Update",
+        "apiVersion": "v1",
+        "time": f"{timestamp()[:19]}Z",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:metadata": {"f:annotations": {f"f:{NEVER_SET}": {}}}},
+    }
+    return {"op": "add", "path": "/metadata/managedFields", "value": [entry]}

@@ -1,0 +1,77 @@
+"""Access through the ``kubernetes`` package, for kubeconfig files that say more than is read without it.
+
+It gives what is hard to get right: exec plugins, OIDC, proxies, merged files. Its typed models are left alone: they
+cost tens of megabytes, lose fields newer than the client, and print Secret data in their ``repr``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import yaml
+from kubernetes import config as kubernetes_config
+from kubernetes.client import ApiClient, Configuration
+from kubernetes.config.config_exception import ConfigException
+
+from webhook.errors import UsageError
+from webhook.kube.access import POOL_SIZE, Access, Tls
+from webhook.rules.text import yaml_problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def packaged_access(kubeconfig: Path | None, context: str | None) -> Access:
+    """Return how a kubeconfig file, or the environment, says to reach the API server.
+
+    Raises:
+        UsageError: there is no usable configuration.
+    """
+    configuration = Configuration()
+    configuration.connection_pool_maxsize = POOL_SIZE
+    try:
+        _load(configuration, kubeconfig, context)
+        Tls(configuration.ssl_ca_cert, None, configuration.cert_file, configuration.key_file).check()
+        pool = ApiClient(configuration).rest_client.pool_manager
+    except ConfigException as error:
+        where = f"kubeconfig {kubeconfig}" if kubeconfig else "the cluster's credentials"
+        raise UsageError(
+            f"{where} cannot be used: {str(error).rstrip('.')}; give a readable file with --kubeconfig"
+        ) from None
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        # Broken YAML, a folder, a list at the top, an unreadable certificate: the loader lets each escape as it is.
+        where = f"kubeconfig {kubeconfig}" if kubeconfig else "the default kubeconfig"
+        raise UsageError(f"{where} cannot be read: {_explained(error)}") from None
+    return Access(str(configuration.host), pool, lambda: _authorization(configuration))
+
+
+def _load(configuration: Configuration, kubeconfig: Path | None, context: str | None) -> None:
+    if kubeconfig is None and context is None:
+        try:
+            kubernetes_config.load_incluster_config(configuration)
+        except ConfigException:
+            kubernetes_config.load_kube_config(client_configuration=configuration)
+        return
+    file = None if kubeconfig is None else str(kubeconfig)
+    kubernetes_config.load_kube_config(file, context, client_configuration=configuration, persist_config=False)
+
+
+def _explained(error: Exception) -> str:
+    """Return what is wrong with a kubeconfig, and what to do."""
+    todo = "give a readable file with --kubeconfig"
+    if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
+        began = 0 if error.context_mark is None else error.context_mark.line + 1
+        problem = yaml_problem(error.problem or "", mark.line + 1, mark.column + 1, error.context or "", began)
+        return f"it is not valid YAML: {problem}; correct it, or {todo}"
+    if isinstance(error, (TypeError, AttributeError)):
+        # The loader takes the shape for granted, so its own words are about Python.
+        return f"a part of it is not of the kind that a kubeconfig has there; {todo}"
+    return f"{' '.join(str(error).split()) or type(error).__name__}; {todo}"
+
+
+def _authorization(configuration: Configuration) -> str:
+    try:
+        # Calls the hook that asks an exec plugin again, or reads a rotated token.
+        return configuration.get_api_key_with_prefix("BearerToken", alias="authorization") or ""
+    except ConfigException as error:
+        raise ValueError(str(error)) from None

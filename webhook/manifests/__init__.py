@@ -1,1 +1,0 @@
-"""Read Kubernetes manifests from files, folders and standard input as kubectl does, and write them."""

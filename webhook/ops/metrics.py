@@ -1,0 +1,198 @@
+"""Define the metrics of the webhook, by the conventions of Prometheus.
+
+Each process has one registry, which its command creates. Answered reviews are counted in plain numbers: the counters
+and histograms of the client library take a lock for each observation, which costs a tenth of a decision. One event loop
+counts, so additions are enough.
+"""
+
+from __future__ import annotations
+
+import platform
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Protocol
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from webhook import __version__
+from webhook.http.counters import Traffic
+from webhook.http.rejections import CAUSES
+from webhook.ops.certificate_metrics import ServedCertificateMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from prometheus_client import Metric
+
+DURATION_BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""In seconds. A review takes a fraction of a millisecond; the API server times out after some seconds."""
+
+
+class Answered(Protocol):
+    """The labels by which an answer is counted."""
+
+    @property
+    def resource(self) -> str: ...
+    @property
+    def operation(self) -> str: ...
+    @property
+    def decision(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
+class Tally(Collector):
+    """Counters of reviews by the kind of their answer, and their duration."""
+
+    def __init__(self) -> None:
+        self._requests: dict[tuple[str, str, str, str], int] = {}
+        self._buckets = [0] * (len(DURATION_BUCKETS) + 1)
+        self._seconds = 0.0
+
+    def answered(self, answer: Answered, seconds: float) -> None:
+        """Count an answered review."""
+        key = (answer.resource, answer.operation, answer.decision, answer.reason)
+        self._requests[key] = self._requests.get(key, 0) + 1
+        self._buckets[bisect_left(DURATION_BUCKETS, seconds)] += 1
+        self._seconds += seconds
+
+    def collect(self) -> Iterable[Metric]:
+        requests = CounterMetricFamily(
+            "pullsecrets_admission_requests",
+            "Answered admission reviews, by resource, operation, decision and reason.",
+            labels=("resource", "operation", "decision", "reason"),
+        )
+        for key, count in tuple(self._requests.items()):
+            requests.add_metric(key, count)
+        yield requests
+        yield HistogramMetricFamily(
+            "pullsecrets_admission_duration_seconds",
+            "Time from the last byte of an admission review to its answer.",
+            buckets=self._cumulated(),
+            sum_value=self._seconds,
+        )
+
+    def _cumulated(self) -> list[tuple[str, float]]:
+        total, found = 0, []
+        for bound, count in zip((*map(str, DURATION_BUCKETS), "+Inf"), self._buckets, strict=True):
+            total += count
+            found.append((bound, float(total)))
+        return found
+
+
+class ProcessMetrics:
+    """Metrics of every role: its build, its process and the configuration in force."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # avoids one more series for each
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        build = Info("pullsecrets_build", "The version that is running.", registry=self.registry)
+        build.info({"version": __version__, "python": platform.python_version()})
+        self._generation = Gauge(
+            "pullsecrets_config_generation",
+            "Configurations that have come into force since the start.",
+            registry=self.registry,
+        )
+        self._reload_successful = Gauge(
+            "pullsecrets_config_last_reload_successful",
+            "1 if the configuration file is in force, 0 if it is invalid and an older one is kept.",
+            registry=self.registry,
+        )
+        self.port_traffic = Traffic()
+        """The traffic of the metrics port itself."""
+
+        self._rejected = _RejectedCollector(self.port_traffic)
+        self.registry.register(self._rejected)
+
+    def configuration_accepted(self) -> None:
+        self._generation.inc()
+        self._reload_successful.set(1)
+
+    def configuration_refused(self) -> None:
+        self._reload_successful.set(0)
+
+
+class AdmissionMetrics(ProcessMetrics):
+    """Metrics of ``serve`` only: its traffic, its answers, its certificate and its watch."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        super().__init__()
+        self._tally = Tally()
+        self.registry.register(self._tally)
+        self.answered = self._tally.answered
+        self._refused = Counter(
+            "pullsecrets_admission_refused",
+            "HTTP requests to the admission endpoint that were not admission reviews, by status code.",
+            ("code",),
+            registry=self.registry,
+        )
+        self.registry.register(_TrafficCollector(traffic))
+        self._rejected.ports["admission"] = traffic
+        self._stale = Gauge(
+            "pullsecrets_namespaces_stale_seconds",
+            "Seconds since the watch of namespaces was lost; 0 while it is open or not needed.",
+            registry=self.registry,
+        )
+        self.certificate = ServedCertificateMetrics(self.registry)
+
+    def follow_staleness(self, seconds: Callable[[], float]) -> None:
+        """Export the downtime of the watch of namespaces."""
+        self._stale.set_function(seconds)
+
+    def refused(self, status: int) -> None:
+        """Count a request that was answered with a 4xx."""
+        self._refused.labels(str(status)).inc()
+
+
+class _RejectedCollector(Collector):
+    """Reads the rejections of each port during a scrape."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self.ports = {"metrics": traffic}
+
+    def collect(self) -> Iterable[Metric]:
+        rejected = CounterMetricFamily(
+            "pullsecrets_http_rejected",
+            "Requests and connections rejected because of the client, by port and cause.",
+            labels=("port", "cause"),
+        )
+        for port, traffic in self.ports.items():
+            for cause in CAUSES:
+                rejected.add_metric((port, cause), traffic.rejected.get(cause, 0))
+        yield rejected
+
+
+class _TrafficCollector(Collector):
+    """Reads the numbers of the admission port during a scrape."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+
+    def collect(self) -> Iterable[Metric]:
+        now = self._traffic
+        for name, text, value in (
+            ("in_flight_requests", "Admission requests that are being read or answered.", now.requests),
+            ("in_flight_bytes", "Bytes of their bodies in memory.", now.held_bytes),
+            ("connections", "Open connections, including those in their TLS handshake.", now.connections),
+        ):
+            yield GaugeMetricFamily(f"pullsecrets_admission_{name}", text, value=value)
+        for name, text, value in (
+            ("request_bytes", "Bytes of received request bodies.", now.received_bytes),
+            (
+                "connections_refused",
+                "New connections closed because the port was full.",
+                now.refused_connections,
+            ),
+            ("tls_handshake_failures", "TLS handshakes that failed or took too long.", now.failed_handshakes),
+            ("callers_refused", "Connections of clients without an allowed name.", now.refused_callers),
+        ):
+            yield CounterMetricFamily(f"pullsecrets_admission_{name}", text, value=value)

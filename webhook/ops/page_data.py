@@ -1,0 +1,86 @@
+"""Define the data of the status page: the state of the controller, and of each namespace with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from webhook.ops.sync_status import SyncStatus
+    from webhook.rules.copy_status import CopyState
+
+NOT_SELECTED = "not selected"
+"""The state of a namespace that has no copies and needs none."""
+
+NOT_LOOKED_AT = "not checked yet"
+"""The state of a selected namespace before the controller has checked it, or while another process leads."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyView:
+    """One copy of a namespace."""
+
+    secret: str
+    state: CopyState
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceView:
+    """One namespace: the worst state of its copies, the reason id, and each copy."""
+
+    name: str
+    state: str
+    reason: str
+    copies: tuple[CopyView, ...] = ()
+    mistyped: str = ""
+    """A label of it that may be a misspelled opt-in label."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """An Event that was sent, and its time."""
+
+    at: datetime
+    reason: str
+    about: str
+    message: str
+    is_warning: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateView:
+    """Expiry times of the certificates in the Secrets; None if sync does not issue them, or has not yet."""
+
+    expiry: datetime | None
+    authority_expiry: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PageData:
+    """All data of the page, at one moment."""
+
+    now: datetime
+    status: SyncStatus
+    unready: str
+    """The reason why the process is not ready, as in ``/readyz``; empty while it is ready."""
+    namespaces: Sequence[NamespaceView]
+    events: Sequence[EventView]
+    certificate: CertificateView
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A search: a part of a name, a state, and the page of the result."""
+
+    text: str = ""
+    state: str = ""
+    page: int = 1
+
+    def wants(self, namespace: NamespaceView) -> bool:
+        """Return whether a namespace matches the search."""
+        named = self.text.lower() in namespace.name or any(self.text == copy.secret for copy in namespace.copies)
+        return named and self.state in ("", namespace.state)

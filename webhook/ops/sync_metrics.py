@@ -1,0 +1,237 @@
+"""Define the metrics of ``sync``, with the usual names of client-go and controller-runtime where they exist."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from webhook.ops.certificate_metrics import IssuedCertificateMetrics
+from webhook.ops.metrics import ProcessMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from prometheus_client import Metric
+
+    from webhook.ops.sync_status import SyncStatus
+
+QUEUE = "namespaces"
+"""The name of the only work queue, in the label ``name`` of its metrics."""
+
+_WORK_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0)
+_WAIT_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0)
+_REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0)
+"""In seconds."""
+
+
+class SyncMetrics(ProcessMetrics):
+    """Metrics of ``sync`` only: counters of events, and its state at the time of a scrape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.certificates = IssuedCertificateMetrics(self.registry)
+        self._requests = Counter(
+            "rest_client_requests",
+            "Requests to the API server, by method and status code; code 0 means that no answer came.",
+            ("method", "code"),
+            registry=self.registry,
+        )
+        self._request_seconds = Histogram(
+            "rest_client_request_duration_seconds",
+            "Duration of requests to the API server; for a watch, until it began.",
+            ("verb",),
+            buckets=_REQUEST_BUCKETS,
+            registry=self.registry,
+        )
+        self._paced = Histogram(
+            "rest_client_rate_limiter_duration_seconds",
+            "Delay of writes before they were sent, because of the rate limit or a 429.",
+            buckets=_WAIT_BUCKETS,
+            registry=self.registry,
+        )
+        self._wait = Histogram(
+            "workqueue_queue_duration_seconds",
+            "Time that namespaces waited for a worker.",
+            ("name",),
+            buckets=_WAIT_BUCKETS,
+            registry=self.registry,
+        ).labels(QUEUE)
+        self._work = Histogram(
+            "workqueue_work_duration_seconds",
+            "Time to reconcile one namespace.",
+            ("name",),
+            buckets=_WORK_BUCKETS,
+            registry=self.registry,
+        ).labels(QUEUE)
+        self._writes = Counter(
+            "pullsecrets_sync_writes",
+            "Writes of copies and ServiceAccounts, by action and result.",
+            ("action", "result"),
+            registry=self.registry,
+        )
+        self._judged = Counter(
+            "pullsecrets_sync_judged_service_accounts",
+            "ServiceAccounts compared with the configuration: one that changed, or all of a namespace that is planned.",
+            ("cause",),
+            registry=self.registry,
+        )
+        self._watch_restarts = Counter(
+            "pullsecrets_sync_watch_restarts",
+            "Watches that broke, by resource and cause.",
+            ("resource", "cause"),
+            registry=self.registry,
+        )
+
+    def follow_state(self, look: Callable[[], SyncStatus]) -> None:
+        """Export the state of the controller at the time of a scrape."""
+        self.registry.register(_StateCollector(look))
+
+    def requested(self, method: str, status: int, seconds: float) -> None:
+        """Count a request to the API server."""
+        self._requests.labels(method, str(status)).inc()
+        self._request_seconds.labels(method).observe(seconds)
+
+    def paced(self, seconds: float) -> None:
+        """Count the delay of a write."""
+        self._paced.observe(seconds)
+
+    def waited(self, seconds: float) -> None:
+        """Count the time that a namespace waited for a worker."""
+        self._wait.observe(seconds)
+
+    def worked(self, seconds: float) -> None:
+        """Count the time that a worker spent on a namespace."""
+        self._work.observe(seconds)
+
+    def wrote(self, action: str, result: str) -> None:
+        """Count a write."""
+        self._writes.labels(action, result).inc()
+
+    def judged(self, cause: str, number: int) -> None:
+        """Count ServiceAccounts that were compared with the configuration."""
+        self._judged.labels(cause).inc(number)
+
+    def watch_restarted(self, resource: str, cause: str) -> None:
+        """Count a broken watch."""
+        self._watch_restarts.labels(resource, cause).inc()
+
+
+class _StateCollector(Collector):
+    """Builds the metrics of the state for each scrape, so that removed configuration leaves no series behind."""
+
+    def __init__(self, look: Callable[[], SyncStatus]) -> None:
+        self._look = look
+
+    def collect(self) -> Iterable[Metric]:
+        status = self._look()
+        yield from _of_secrets(status)
+        yield from _of_the_queue(status)
+        yield from _of_the_process(status)
+
+
+def _of_secrets(status: SyncStatus) -> Iterator[Metric]:
+    valid = GaugeMetricFamily(
+        "pullsecrets_sync_source_valid", "1 if the source exists and is valid, 0 otherwise.", labels=["source"]
+    )
+    for source in status.sources:
+        if source.valid is not None:
+            valid.add_metric([source.name], source.valid)
+    refused = GaugeMetricFamily(
+        "pullsecrets_sync_source_logins_refused",
+        "Registries that refuse the credential of the source, if credentials are tested.",
+        labels=["source"],
+    )
+    for source in status.sources:
+        refused.add_metric([source.name], len(source.refused_by))
+    yield refused
+    ready = GaugeMetricFamily(
+        "pullsecrets_sync_pull_secret_ready",
+        "1 if its sources are valid and fit into one Secret together, else 0.",
+        labels=["pull_secret"],
+    )
+    copies = GaugeMetricFamily(
+        "pullsecrets_sync_copies",
+        "Copies by state, reported by the leader; 0 on a standby.",
+        labels=["pull_secret", "state"],
+    )
+    for secret in status.pull_secrets:
+        if not secret.retired:
+            ready.add_metric([secret.name], secret.ready)
+        for state, number in secret.copies.items():
+            copies.add_metric([secret.name, state], number)
+    problems = GaugeMetricFamily(
+        "pullsecrets_sync_problems",
+        "Problems that need action, by reason id: sources, pull secrets, copies and references.",
+        labels=["reason"],
+    )
+    for reason, number in status.problems.items():
+        problems.add_metric([reason], number)
+    yield from (valid, ready, copies, problems)
+
+
+def _of_the_queue(status: SyncStatus) -> Iterator[Metric]:
+    queue = status.queue
+    for name, text, value in (
+        ("depth", "Namespaces that wait for a worker.", queue.waiting),
+        (
+            "unfinished_work_seconds",
+            "Total time spent so far on unfinished work.",
+            queue.unfinished_seconds,
+        ),
+        ("longest_running_processor_seconds", "Time spent on the longest unfinished work.", queue.longest_seconds),
+    ):
+        gauge = GaugeMetricFamily(f"workqueue_{name}", text, labels=["name"])
+        gauge.add_metric([QUEUE], value)
+        yield gauge
+    for name, text, value in (
+        ("adds", "Namespaces added to the queue.", queue.added),
+        ("retries", "Namespaces queued again after a failure.", queue.retried),
+    ):
+        counter = CounterMetricFamily(f"workqueue_{name}", text, labels=["name"])
+        counter.add_metric([QUEUE], value)
+        yield counter
+
+
+def _of_the_process(status: SyncStatus) -> Iterator[Metric]:
+    leader = GaugeMetricFamily(
+        "leader_election_master_status", "1 while this process is the leader, 0 on a standby.", labels=["name"]
+    )
+    leader.add_metric([status.leader.lease], status.leader.leading)
+    contended = GaugeMetricFamily(
+        "pullsecrets_sync_contended_objects",
+        "Objects that another writer keeps changing back; they are written only occasionally.",
+        labels=["kind"],
+    )
+    for kind, number in sorted(status.contended_objects.items()):
+        contended.add_metric([kind], number)
+    yield from (leader, contended)
+    yield CounterMetricFamily(
+        "pullsecrets_sync_undone_writes",
+        "Writes that were repeated because another writer had undone them.",
+        value=status.undone_writes,
+    )
+    oldest = status.oldest_unreconciled
+    for name, text, value in (
+        ("watches_down", "Watches that are not open now.", status.watches_down),
+        (
+            "failing_namespaces",
+            "Namespaces where a write fails.",
+            status.failing_namespaces,
+        ),
+        (
+            "oldest_unreconciled_seconds",
+            "Age of the oldest namespace that still needs reconciling, including failing ones.",
+            oldest.seconds if oldest else 0.0,
+        ),
+        ("last_full_pass_seconds", "Seconds since every namespace was last checked.", status.last_full_pass_seconds),
+        (
+            "held_removals",
+            "Copies that a configuration change would remove; the change is held until corrected or confirmed.",
+            status.held_removals,
+        ),
+        ("paused_seconds", "Seconds until writes resume after a 429.", status.paused_seconds),
+    ):
+        yield GaugeMetricFamily(f"pullsecrets_sync_{name}", text, value=value)

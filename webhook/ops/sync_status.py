@@ -1,0 +1,138 @@
+"""The state of the loop at one moment, as metrics and ``/status`` show it: one value, so that both tell the same.
+
+Its JSON has the field names in camelCase, and is described in docs/status.md. Nothing in it is the content of a Secret,
+or a hash of it, by which a guess could be confirmed: names, reasons, numbers.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from webhook.rules.copy_status import CopyState  # noqa: TC001 - msgspec evaluates the annotations
+
+
+class LeaderStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """The election: whether this process writes, and who does."""
+
+    leading: bool
+    lease: str = ""
+    """Its name; empty without an election."""
+    identity: str = ""
+    holder: str = ""
+
+
+class WatchStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """One watch: what it is of, whether all of it has been read once, and whether it is open now."""
+
+    of: str
+    synced: bool
+    connected: bool
+
+
+class QueueStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """The work queue, in names of namespaces and seconds."""
+
+    waiting: int
+    working: int
+    backing_off: int
+    added: int
+    retried: int
+    unfinished_seconds: float
+    longest_seconds: float
+
+
+class UnreconciledStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """The namespace that has been wanting a look, or a write that succeeds, for longest."""
+
+    namespace: str
+    seconds: float
+
+
+class SourceStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """A source; ``valid`` is None before it has been read, ``reason`` and ``message`` say why it is not valid."""
+
+    name: str
+    valid: bool | None
+    reason: str = ""
+    message: str = ""
+    registries: int = 0
+    refused_by: tuple[str, ...] = ()
+    """The registries that refuse its credential, where that is tried."""
+    left_out: int = 0
+    """Number of its entries that no reader can use."""
+    remark: str = ""
+    """Problems of these, and remarks about others."""
+
+
+class CopyStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One copy that is not current."""
+
+    namespace: str
+    state: CopyState
+    reason: str = ""
+
+
+class PullSecretStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """A pull secret, configured or retired, and the numbers of its copies by state."""
+
+    name: str
+    retired: bool
+    ready: bool
+    problem: str
+    """The reason id of why there is none."""
+    sources: tuple[str, ...]
+    selected_namespaces: int
+    """In how many namespaces a copy should be."""
+    copies: dict[CopyState, int]
+    not_current: tuple[CopyStatus, ...]
+    """The first of each state."""
+    last_good: bool = False
+    """Whether there is a last good content that copies keep or get, while there is a problem."""
+
+
+class FailingStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """A namespace where the last write of some kind has failed."""
+
+    namespace: str
+    reason: str
+
+
+class ContendedStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """An object that somebody keeps changing back, so that it is written only every so many seconds."""
+
+    kind: str
+    namespace: str
+    name: str
+    pause_seconds: float
+
+
+class SyncStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """All of it. Lists that grow with the cluster are cut, and their numbers are beside them."""
+
+    version: str
+    release: str
+    release_namespace: str
+    leader: LeaderStatus
+    pull_secrets: tuple[PullSecretStatus, ...]
+    sources: tuple[SourceStatus, ...]
+    watches: tuple[WatchStatus, ...]
+    queue: QueueStatus
+    oldest_unreconciled: UnreconciledStatus | None
+    last_full_pass_seconds: float
+    failing_namespaces: int
+    failing: tuple[FailingStatus, ...]
+    contended_objects: dict[str, int]
+    contended: tuple[ContendedStatus, ...]
+    undone_writes: int
+    paused_seconds: float
+    held_removals: int
+    """How many copies a configuration would remove that is held until it is corrected or confirmed."""
+    held_configuration: str
+    """The digest by which it is confirmed."""
+    problems: dict[str, int]
+    """Number of sources, pull secrets, copies or references by reason id, where a person must act."""
+
+    @property
+    def watches_down(self) -> int:
+        """Number of watches that are not open now."""
+        return sum(not watch.connected for watch in self.watches)

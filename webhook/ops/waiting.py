@@ -1,0 +1,75 @@
+"""Report what a process waits for: in ``/readyz?verbose`` immediately, in the log after a second and then each minute.
+
+A missing right, Secret or Lease keeps a process from working, and only a person can supply it. A usual start is
+complete within a second and logs nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterable
+
+    from webhook.ops.health import Check
+
+log = structlog.get_logger(__name__)
+
+PATIENCE_SECONDS = 1.0
+REMIND_SECONDS = 60.0
+LOOK_SECONDS = 0.5
+
+MOST_NAMED = 10
+"""Items of one kind that are listed; the others are counted."""
+
+
+class Waiting:
+    """Polls missing items by kind, and reports them."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._looks: dict[str, tuple[Callable[[], Iterable[str]], Check | None]] = {}
+        self._since: dict[tuple[str, str], float] = {}
+        self._logged: set[tuple[str, str]] = set()
+        self._logged_at = 0.0
+
+    def follow(self, kind: str, look: Callable[[], Iterable[str]], check: Check | None = None) -> None:
+        """Report the items that ``look`` returns for a kind: in the log, and as the remark of a passing check.
+
+        Without ``check``, another part reports them in a check of its own.
+        """
+        if check is not None:
+            check.passes()
+        self._looks[kind] = (look, check)
+
+    def watch(self, stop: threading.Event) -> None:
+        """Poll until ``stop`` is set."""
+        while not stop.is_set():
+            self.look()
+            stop.wait(LOOK_SECONDS)
+
+    def look(self) -> None:
+        """Poll once; the caller runs this about twice a second, from one thread."""
+        now = self._clock()
+        awaited = {kind: list(look()) for kind, (look, _) in self._looks.items()}
+        for kind, (_, check) in self._looks.items():
+            if check is not None:
+                check.note = _named(awaited[kind])
+        items = {(kind, each) for kind, found in awaited.items() for each in found}
+        self._since = {item: self._since.get(item, now) for item in items}
+        lasting = {item for item, since in self._since.items() if now - since >= PATIENCE_SECONDS}
+        if not items and self._logged:
+            self._logged = set()
+            log.info("waiting is over")
+        elif lasting and (lasting - self._logged or now - self._logged_at >= REMIND_SECONDS):
+            self._logged, self._logged_at = lasting, now
+            log.warning("waiting", **{kind: _named(found) for kind, found in awaited.items() if found})
+
+
+def _named(found: list[str]) -> str:
+    more = len(found) - MOST_NAMED
+    return "; ".join([*found[:MOST_NAMED], *([f"and {more} more"] if more > 0 else [])])

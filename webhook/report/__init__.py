@@ -1,0 +1,1 @@
+"""Put into words what the rules decide; rules know nothing of it."""

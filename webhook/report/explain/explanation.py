@@ -1,0 +1,318 @@
+"""Explain the decision about a Pod, a ServiceAccount or a namespace, one step for each gate.
+
+The steps are those of the gate table, then the reference, the copy that it names, and the registries of the images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from webhook.report.coverage import uncovered
+from webhook.report.explain.obstacle import UNKNOWN_WRITER, Writer
+from webhook.report.explain.registration import registration_steps, selection_steps
+from webhook.report.explain.step import Explanation, Step, Verdict
+from webhook.report.preview.copies import copy_rows, last_good_copy
+from webhook.report.preview.deciding import decide_in
+from webhook.report.preview.row import Effect, PreviewReason
+from webhook.report.reasons import advice
+from webhook.rules.actions import FindingReason
+from webhook.rules.backfill import subject_of
+from webhook.rules.configuration import Reason
+from webhook.rules.gates import BY_REASON, Case, Decision, decide, decide_namespace, passed
+from webhook.rules.text import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from webhook.report.explain.registration import Registration
+    from webhook.report.preview.row import Row
+    from webhook.report.preview.world import World
+    from webhook.rules.actions import NamespacePlan
+    from webhook.rules.configuration import Configuration, PullSecret
+    from webhook.rules.objects import NamespaceState, Subject
+    from webhook.rules.state_document import LastGood
+
+_REFERENCED = (Reason.ALREADY_PRESENT, Reason.INJECTED)
+
+
+def whole_steps(case: Case, decision: Decision) -> Iterator[Step]:
+    """Yield the gates that an object or a namespace passed as a whole, and the one that stopped it, if any."""
+    stopped_by = Reason.INJECTED if decision.gates else decision.reason
+    for gate in passed(case.walk.whole, stopped_by):
+        yield Step(gate.name, Verdict.PASS, gate.passed(case))
+    if stopped_by is not Reason.INJECTED:
+        yield _stop(stopped_by, case, decision)
+
+
+def pull_secret_steps(case: Case, decision: Decision, entry: PullSecret) -> Iterator[Step]:
+    """Yield the gates that one pull secret passed, and the one where it stopped; none about the reference itself."""
+    case.entry = entry
+    reason = dict(decision.gates)[entry.name]
+    for gate in passed(case.walk.each, reason):
+        if gate.used(case) and gate.reason not in _REFERENCED:
+            yield Step(gate.name, Verdict.PASS, gate.passed(case), pull_secret=entry.name)
+    if reason not in _REFERENCED:
+        yield _stop(reason, case, Decision(reason, gates=((entry.name, reason),)), entry.name)
+
+
+def _stop(reason: Reason, case: Case, decision: Decision, pull_secret: str = "") -> Step:
+    """Return the step at which a decision ended."""
+    verdict = Verdict.UNKNOWN if reason is Reason.NAMESPACE_UNKNOWN else Verdict.STOP
+    gate = BY_REASON[reason]
+    todo = advice(reason) if gate.command is None else gate.command(case)
+    return Step(gate.name, verdict, gate.stopped(case, decision.stopped_at(reason)), reason, todo, pull_secret)
+
+
+_UNCOVERED_SHOWN = 3
+_NAMES_SHOWN = 5
+_WITHHELD = {
+    FindingReason.REFERENCE_REQUIRED: 'ServiceAccount "{}" enforces its references and may not be given {}',
+    FindingReason.REFERENCES_TOO_MANY: 'ServiceAccount "{}" has too many references to be given {}',
+}
+
+
+def reference_step(
+    subject: Subject, pull_secret: str, reason: Reason, copy: Step | None, writer: Writer, *, exists: bool
+) -> Step:
+    """Return whether an object references a pull secret that is due; one that does not exist yet is given it.
+
+    ``copy`` is the step about the copy: the controller adds no reference before there is a copy.
+    """
+    gate = "reference"
+    if reason is Reason.ALREADY_PRESENT:
+        return Step(gate, Verdict.PASS, f"it references {pull_secret}", reason, pull_secret=pull_secret)
+    if not exists:
+        why = f"{pull_secret} is added when it is created"
+        return Step(gate, Verdict.PASS, why, Reason.INJECTED, pull_secret=pull_secret)
+    why = f"it does not reference {pull_secret}, which is due"
+    if subject.kind == "Pod":
+        missing = PreviewReason.POD_WITHOUT_REFERENCE
+        return Step(gate, Verdict.STOP, why, missing, advice(missing), pull_secret)
+    return _reference_due(gate, why, pull_secret, copy, writer, (subject.name,))
+
+
+def _reference_due(
+    gate: str, why: str, pull_secret: str, copy: Step | None, writer: Writer, accounts: Iterable[str]
+) -> Step:
+    if copy is not None and copy.verdict is Verdict.STOP and copy.reason != PreviewReason.COPY_DUE:
+        todo = "sync adds it when there is a copy; the gate copy tells what is in the way of that"
+        why = f"{why}, and there is no copy to reference"
+        return Step(gate, Verdict.STOP, why, PreviewReason.REFERENCE_DUE, todo, pull_secret)
+    # The copy comes first, so what is in the way of the copy is in the way of the reference.
+    targets = {("Secret", pull_secret), *(("ServiceAccount", name) for name in accounts)}
+    return writer.due(gate, why, PreviewReason.REFERENCE_DUE, pull_secret, targets)
+
+
+def copy_step(world: World, namespace: str, pull_secret: str, writer: Writer, *, exists: bool) -> Step | None:
+    """Return how the copy of a pull secret in a namespace stands; None for a namespace that is not known."""
+    if namespace not in world.states:
+        return None
+    state, plan = world.states[namespace], world.plans[namespace]
+    rows = copy_rows(state, plan, world.configuration, world.expected, world.unseen_copies)
+    row = next((row for row in rows if row.title == f"Secret/{pull_secret}" and row.effect is not Effect.DELETE), None)
+    if row is None:
+        return None
+    return _copy_step(row, pull_secret, writer, world.expected[pull_secret].last_good, exists=exists)
+
+
+def _copy_step(row: Row, pull_secret: str, writer: Writer, last_good: LastGood | None, *, exists: bool) -> Step:
+    gate = "copy"
+    if row.effect is Effect.PROBLEM:
+        return Step(gate, Verdict.STOP, row.why, row.reason, advice(row.reason), pull_secret)
+    if row.effect.is_change and exists:
+        content = "what its sources have now" if last_good is None else last_good_copy(last_good)
+        lacking = "is not there yet" if row.effect is Effect.CREATE else f"does not hold {content}"
+        if last_good is not None:
+            lacking = f"{lacking}; it is to be {row.why}"
+        targets = {("Secret", pull_secret)}
+        return writer.due(gate, f"the copy {lacking}", PreviewReason.COPY_DUE, pull_secret, targets)
+    if row.effect is Effect.UNDECIDED:
+        return Step(gate, Verdict.UNKNOWN, row.why, row.reason, advice(row.reason), pull_secret)
+    if row.reason == PreviewReason.SOURCE_NOT_SEEN and not row.effect.is_change:
+        why = f"the copy is there; whether it is current is not known: it is {row.why}"
+        return Step(gate, Verdict.PASS, why, row.reason, pull_secret=pull_secret)
+    return Step(gate, Verdict.PASS, f"the copy is {row.why}", row.reason, pull_secret=pull_secret)
+
+
+def coverage_step(subject: Subject, registries: Mapping[str, Collection[str]]) -> Step | None:
+    """Return whether the pull secrets that a Pod gets have credentials for its images; None where nothing is known."""
+    if subject.kind != "Pod" or not registries or not subject.images:
+        return None
+    lacking = uncovered(subject.images, {registry for known in registries.values() for registry in known})
+    gate = "images"
+    if not lacking:
+        return Step(gate, Verdict.PASS, f"{listed(tuple(registries))} {_has(registries)} a credential for each image")
+    shown = [*lacking[:_UNCOVERED_SHOWN], *(["…"] if len(lacking) > _UNCOVERED_SHOWN else [])]
+    verdict = Verdict.STOP if len(lacking) == len(dict.fromkeys(subject.images)) else Verdict.UNKNOWN
+    why = f"{listed(tuple(registries))} {_has(registries)} no credential for {', '.join(shown)}"
+    reason = PreviewReason.REGISTRY_NOT_COVERED
+    return Step(gate, verdict, why, reason, advice(reason))
+
+
+def account_steps(
+    state: NamespaceState,
+    plan: NamespacePlan,
+    configuration: Configuration,
+    pull_secret: str,
+    copy: Step | None,
+    writer: Writer,
+    *,
+    exists: bool,
+) -> list[Step]:
+    """Return which ServiceAccounts of a namespace lack a pull secret as they are now, and what keeps them from it."""
+    gate = "ServiceAccounts"
+    withheld = [each for each in plan.findings if each.reason in _WITHHELD and each.secret == pull_secret]
+    steps = [
+        Step(
+            gate,
+            Verdict.STOP,
+            _WITHHELD[finding.reason].format(finding.service_account, pull_secret),
+            finding.reason,
+            advice(finding.reason),
+            pull_secret,
+        )
+        for finding in withheld
+    ]
+    namespace = state.namespace
+    reasons = {
+        account.name: dict(decide(subject_of(account, namespace), configuration, namespace).gates).get(pull_secret)
+        for account in state.service_accounts
+        if not account.terminating and account.references is not None
+    }
+    named = {finding.service_account for finding in withheld}
+    lacking = [name for name, reason in reasons.items() if reason is Reason.INJECTED and name not in named]
+    if lacking and exists:
+        verb = "lacks" if len(lacking) == 1 else "lack"
+        return [*steps, _reference_due(gate, f"{_some(lacking)} {verb} it", pull_secret, copy, writer, lacking)]
+    if lacking:
+        return [*steps, Step(gate, Verdict.PASS, f"{_some(lacking)} would be given it", pull_secret=pull_secret)]
+    unreadable = [account.name for account in state.service_accounts if account.references is None]
+    if unreadable:
+        reason = Reason.OBJECT_UNREADABLE
+        why = f"the imagePullSecrets of {_some(unreadable)} cannot be read"
+        return [*steps, Step(gate, Verdict.STOP, why, reason, advice(reason), pull_secret)]
+    if steps:
+        return steps
+    holding = sum(reason is Reason.ALREADY_PRESENT for reason in reasons.values())
+    why = "each that is included references it" if holding else "the namespace has none that is included"
+    return [Step(gate, Verdict.PASS, why, pull_secret=pull_secret)]
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return names as a sentence has them, at most the first few of them."""
+    more = len(names) - _NAMES_SHOWN
+    return f"{', '.join(names[:_NAMES_SHOWN])} and {more} more" if more > 0 else listed(names)
+
+
+def _has(names: Collection[str]) -> str:
+    return "has" if len(names) == 1 else "have"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What an explanation is made from.
+
+    ``exists`` tells whether objects are judged as they are in a cluster, or as if they were created now from a file;
+    ``registration`` is None where there is no cluster. ``registries`` holds what each pull secret has credentials for,
+    where that is known; ``writer`` is what is known of the controller in the namespace.
+    """
+
+    world: World
+    exists: bool = False
+    registration: Registration | None = None
+    registries: Mapping[str, Collection[str]] = field(default_factory=dict)
+    writer: Writer = UNKNOWN_WRITER
+    accounts_seen: bool = True
+    """Whether the ServiceAccounts of the namespace were read."""
+
+
+def explain_subject(scene: Scene, subject: Subject) -> Explanation:
+    """Return each gate for a Pod or a ServiceAccount."""
+    name = subject.name or f"{subject.generate_name}*"
+    return Explanation(subject.namespace, f"{subject.kind}/{name}", tuple(_subject_steps(scene, subject)))
+
+
+def explain_namespace(scene: Scene, namespace: str) -> Explanation:
+    """Return each gate for a namespace, which is in the world of the scene."""
+    return Explanation(namespace, f"Namespace/{namespace}", tuple(_namespace_steps(scene, namespace)))
+
+
+def explain_other(kind: str, name: str, namespace: str) -> Explanation:
+    """Return why nothing is done about an object of another kind."""
+    reason = Reason.RESOURCE_IGNORED
+    why = f"the webhook is asked about Pods and ServiceAccounts, not about {kind}"
+    todo = "explain one of its Pods, or its ServiceAccount"
+    return Explanation(namespace, f"{kind}/{name}", (Step("kind", Verdict.STOP, why, reason, todo),))
+
+
+def explain_unreadable(kind: str, name: str, namespace: str) -> Explanation:
+    """Return why nothing is done about a Pod or ServiceAccount that cannot be read."""
+    reason = Reason.OBJECT_UNREADABLE
+    why = "a field that decides is absent or has a wrong type"
+    return Explanation(namespace, f"{kind}/{name}", (Step("readable", Verdict.STOP, why, reason, advice(reason)),))
+
+
+def _subject_steps(scene: Scene, subject: Subject) -> Iterator[Step]:
+    configuration = scene.world.configuration
+    namespace = scene.world.namespace(subject.namespace)
+    decision = decide_in(namespace, subject, configuration)
+    if scene.registration is not None:
+        yield from registration_steps(scene.registration, subject.kind)
+    operations = "CREATE" if subject.kind == "Pod" else "CREATE and UPDATE"
+    yield Step("kind and operation", Verdict.PASS, f"{subject.kind}s are looked at on {operations}")
+    case = Case(configuration, subject.namespace, namespace, subject)
+    yield from whole_steps(case, decision)
+    if not decision.gates:
+        return
+    if scene.registration is not None and namespace is not None:
+        yield from selection_steps(scene.registration, subject, namespace)
+    yield from _pull_secret_steps(scene, case, decision)
+
+
+def _pull_secret_steps(scene: Scene, case: Case, decision: Decision) -> Iterator[Step]:
+    world, subject = scene.world, case.subject
+    referenced: dict[str, Collection[str]] = {}
+    for entry in world.configuration.pull_secrets:
+        yield from pull_secret_steps(case, decision, entry)
+        reason = dict(decision.gates)[entry.name]
+        if reason not in _REFERENCED:
+            continue
+        step = copy_step(world, subject.namespace, entry.name, scene.writer, exists=scene.exists)
+        yield reference_step(subject, entry.name, reason, step, scene.writer, exists=scene.exists)
+        if step is not None:
+            yield step
+        if entry.name in scene.registries:
+            referenced[entry.name] = scene.registries[entry.name]
+    coverage = coverage_step(subject, referenced)
+    if coverage is not None:
+        yield coverage
+
+
+def _namespace_steps(scene: Scene, name: str) -> Iterator[Step]:
+    world = scene.world
+    state = world.states[name]
+    decision = decide_namespace(state.namespace, world.configuration)
+    if scene.registration is not None:
+        for kind in ("Pod", "ServiceAccount"):
+            yield from registration_steps(scene.registration, kind)
+    case = Case(world.configuration, name, state.namespace)
+    yield from whole_steps(case, decision)
+    for entry in world.configuration.pull_secrets if decision.gates else ():
+        yield from pull_secret_steps(case, decision, entry)
+        if entry.name not in decision.added:
+            continue
+        step = copy_step(world, name, entry.name, scene.writer, exists=scene.exists)
+        if step is not None:
+            yield step
+        yield from _account_steps(scene, name, entry.name, step)
+
+
+def _account_steps(scene: Scene, namespace: str, pull_secret: str, copy: Step | None) -> Iterable[Step]:
+    if not scene.accounts_seen:
+        why = "they may not be listed, so it is not known which of them lack it"
+        todo = "have somebody with the right look, or be given list on serviceaccounts"
+        return [Step("ServiceAccounts", Verdict.UNKNOWN, why, advice=todo, pull_secret=pull_secret)]
+    world = scene.world
+    state, plan = world.states[namespace], world.plans[namespace]
+    return account_steps(state, plan, world.configuration, pull_secret, copy, scene.writer, exists=scene.exists)

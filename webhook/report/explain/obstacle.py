@@ -1,0 +1,178 @@
+"""What keeps the controller from writing in a namespace, so that no sentence promises what will not happen.
+
+``explain`` and ``check`` may print "sync writes it within seconds" only if a replica leads and no obstacle is reported.
+The facts are the Lease and the Events that the controller has written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeAlias
+
+from webhook.report.explain.step import Step, Verdict
+from webhook.report.reasons import advice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+    from datetime import datetime
+
+SKEW = timedelta(seconds=5)
+"""How far two clocks may be apart."""
+
+RECENT = timedelta(minutes=5)
+"""Age of an Event that still counts. A failing write is tried again, and its Event counted up, within three minutes."""
+
+REFUSED = "CopyDenied"
+"""Reason of the Event by which the controller reports that the API server refuses a write."""
+
+REPORTED = frozenset({REFUSED, "CopyChangedRepeatedly", "ReferenceRemovedRepeatedly", "SelectionFlapping"})
+"""Reasons of the Events by which the controller reports that it cannot write, that its writes are undone, or that it
+follows a namespace less often."""
+
+PAUSED, RESUMED = "WritesPaused", "WritesResumed"
+
+EVERYWHERE = frozenset({PAUSED, "WatchForbidden"})
+"""Reasons of Events in the release namespace that hold up the work in every namespace."""
+
+RECENT_EVERYWHERE = timedelta(minutes=2)
+"""Age of one of these that still counts: it is counted up each minute while the cause lasts."""
+
+Target: TypeAlias = tuple[str, str]
+"""Kind and name of an object in a namespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why the controller does not write now, as a clause, and what to do about it.
+
+    ``is_cause`` is False for what was reported about another object of the namespace. Its cause may be the same.
+    """
+
+    why: str
+    advice: str
+    is_cause: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An Event that the controller wrote about a namespace, or about the object ``kind/name`` in it."""
+
+    namespace: str
+    reason: str
+    message: str
+    at: datetime
+    kind: str = "Namespace"
+    name: str = ""
+
+    @property
+    def target(self) -> Target:
+        """The object that it is about."""
+        return self.kind, self.name
+
+    def is_current(self, now: datetime) -> bool:
+        """Return whether it reports that writes fail now."""
+        return self.reason in REPORTED and now - self.at <= RECENT
+
+    def is_about(self, targets: Collection[Target]) -> bool:
+        """Return whether it is about one of some objects, or about all of its namespace."""
+        return self.kind == "Namespace" or self.target in targets
+
+    def obstacle(self) -> Obstacle:
+        """Return what it says."""
+        todo = f"kubectl get events -n {self.namespace} --field-selector reason={self.reason}"
+        return Obstacle(f"{self.message} (Event {self.reason}, {self.at:%H:%M:%S} UTC)", todo)
+
+    def elsewhere(self) -> Obstacle:
+        """Return what it says, for another object of its namespace."""
+        found = self.obstacle()
+        return Obstacle(f"sync reports about {self.kind} {self.name}: {found.why}", found.advice, is_cause=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The Lease by which one replica of sync leads; ``renewed`` is None where no replica holds it."""
+
+    namespace: str
+    name: str
+    identity: str = ""
+    renewed: datetime | None = None
+    term: timedelta = timedelta()
+    """How long the Lease is valid after a renewal."""
+
+    def obstacle(self, now: datetime) -> Obstacle | None:
+        """Return that no replica leads, or None; clocks may differ by :data:`SKEW`."""
+        todo = f"look at its Pods: kubectl get pods -n {self.namespace} -l app.kubernetes.io/component=sync"
+        if self.renewed is None:
+            return Obstacle(f"no replica of sync holds the Lease {self.namespace}/{self.name}", todo)
+        if now - self.renewed > self.term + SKEW:
+            since = f"{self.renewed:%Y-%m-%d %H:%M:%S} UTC"
+            return Obstacle(f"no replica of sync leads: {self.identity} has not renewed its Lease since {since}", todo)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """What is known of the controller in one namespace; ``known`` is False where the Lease was not read.
+
+    ``obstacle`` is in the way of every write; ``reports`` are about single objects, or about the namespace.
+    """
+
+    known: bool = False
+    obstacle: Obstacle | None = None
+    reports: Sequence[Report] = ()
+
+    def due(self, gate: str, why: str, reason: str, pull_secret: str, targets: Collection[Target] = ()) -> Step:
+        """Return the step about something that the controller still has to write, to these objects."""
+        obstacle = self.obstacle or nearest(self.reports, targets)
+        todo = advice(reason)
+        if obstacle is not None:
+            why, todo = f"{why}{':' if obstacle.is_cause else ';'} {obstacle.why}", obstacle.advice
+        elif not self.known:
+            todo = "you may not read the Lease of sync, so it is not known whether it runs: pullsecrets check"
+        return Step(gate, Verdict.STOP, why, reason, todo, pull_secret, awaits_sync=True)
+
+
+UNKNOWN_WRITER = Writer()
+
+
+def obstacle_everywhere(holder: Holder, reports: Iterable[Report], now: datetime) -> Obstacle | None:
+    """Return what is in the way of every write: no replica leads, or what was reported in the release namespace."""
+    leaderless = holder.obstacle(now)
+    if leaderless is not None:
+        return leaderless
+    reports = list(reports)
+    resumed = max((each.at for each in reports if each.reason == RESUMED), default=None)
+    current = [
+        each
+        for each in reports
+        if each.reason in EVERYWHERE
+        and now - each.at <= RECENT_EVERYWHERE
+        and not (each.reason == PAUSED and resumed is not None and each.at <= resumed)
+    ]
+    return max(current, key=lambda each: each.at).obstacle() if current else None
+
+
+def standing_reports(
+    reports: Iterable[Report], now: datetime, is_right: Callable[[Target], bool], written: Callable[[Report], bool]
+) -> tuple[Report, ...]:
+    """Return the reports that still count.
+
+    A report is over if the object that it is about ``is_right``, or if the controller has ``written`` it since.
+    """
+    return tuple(
+        each
+        for each in reports
+        if each.is_current(now)
+        and not (each.kind != "Namespace" and is_right(each.target))
+        and not (each.reason == REFUSED and each.kind != "Namespace" and written(each))
+    )
+
+
+def nearest(reports: Iterable[Report], targets: Collection[Target]) -> Obstacle | None:
+    """Return what was reported last about some objects or their namespace, or else about another object in it."""
+    latest = sorted(reports, key=lambda each: each.at, reverse=True)
+    about = next((each for each in latest if each.is_about(targets)), None)
+    if about is not None:
+        return about.obstacle()
+    return latest[0].elsewhere() if latest else None

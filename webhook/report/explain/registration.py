@@ -1,0 +1,100 @@
+"""What the API server asks the webhook about: the MutatingWebhookConfiguration, as far as an explanation needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from webhook.report.explain.step import Step, Verdict
+from webhook.report.preview.row import PreviewReason
+from webhook.report.reasons import advice
+from webhook.rules.labels import EVERYTHING, Selector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from webhook.rules.objects import Namespace, Subject
+
+NAME_LABEL = "kubernetes.io/metadata.name"
+"""The label that the API server gives each namespace, with its name."""
+
+RESOURCES: Mapping[str, str] = {"Pod": "pods", "ServiceAccount": "serviceaccounts"}
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """One entry of a MutatingWebhookConfiguration; ``asks`` holds pairs of resource and operation."""
+
+    name: str
+    asks: frozenset[tuple[str, str]]
+    namespace_selector: Selector = EVERYTHING
+    object_selector: Selector = EVERYTHING
+    failure_policy: str = "Ignore"
+    trusts: bool = True
+    """Whether it has a caBundle, without which the API server trusts no certificate of ours."""
+
+    def selects(self, namespace: Namespace, labels: Mapping[str, str]) -> bool:
+        """Whether the API server asks about an object with these labels, as far as selectors tell."""
+        of_namespace = {NAME_LABEL: namespace.name, **namespace.labels}
+        return self.namespace_selector.matches(of_namespace) and self.object_selector.matches(labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whether a replica can answer: None where that cannot be told, and a sentence about it."""
+
+    answers: bool | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """The MutatingWebhookConfiguration of the release, by its name; without any hook when there is none."""
+
+    name: str
+    hooks: tuple[Hook, ...]
+    reach: Reach
+
+    def hook_for(self, kind: str) -> Hook | None:
+        """Return the hook that asks about new objects of a kind."""
+        return next((hook for hook in self.hooks if (RESOURCES[kind], "CREATE") in hook.asks), None)
+
+
+def registration_steps(registration: Registration, kind: str) -> Iterator[Step]:
+    """Yield whether the API server asks the webhook about a kind of object, and gets an answer."""
+    hook = registration.hook_for(kind)
+    if hook is None:
+        why = f"no webhook of MutatingWebhookConfiguration {registration.name} asks about new {RESOURCES[kind]}"
+        yield _step("webhook registered", Verdict.STOP, why, PreviewReason.WEBHOOK_NOT_REGISTERED)
+        return
+    why = f"{hook.name} of MutatingWebhookConfiguration {registration.name} asks about new {RESOURCES[kind]}"
+    yield Step("webhook registered", Verdict.PASS, why)
+    yield _reached(registration.reach, hook)
+
+
+def selection_steps(registration: Registration, subject: Subject, namespace: Namespace) -> Iterator[Step]:
+    """Yield whether the selectors at the API server agree with the configuration about an object."""
+    hook = registration.hook_for(subject.kind)
+    if hook is None:
+        return
+    if hook.selects(namespace, subject.labels):
+        yield Step("webhook asked", Verdict.PASS, f"the selectors of {hook.name} match")
+    else:
+        why = f"the selectors of {hook.name} do not match the labels, so the API server does not ask"
+        yield _step("webhook asked", Verdict.STOP, why, PreviewReason.WEBHOOK_NOT_ASKED)
+
+
+def _reached(reach: Reach, hook: Hook) -> Step:
+    gate = "webhook reachable"
+    if not hook.trusts:
+        why = f"{hook.name} has no caBundle, so the API server trusts no certificate that is served"
+        return _step(gate, Verdict.STOP, why, PreviewReason.WEBHOOK_UNREACHABLE)
+    if reach.answers is None:
+        return _step(gate, Verdict.UNKNOWN, reach.why, PreviewReason.WEBHOOK_NOT_SEEN)
+    if not reach.answers:
+        return _step(gate, Verdict.STOP, reach.why, PreviewReason.WEBHOOK_UNREACHABLE)
+    return Step(gate, Verdict.PASS, reach.why)
+
+
+def _step(gate: str, verdict: Verdict, why: str, reason: PreviewReason) -> Step:
+    return Step(gate, verdict, why, reason, advice(reason))

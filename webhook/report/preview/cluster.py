@@ -1,0 +1,131 @@
+"""Forecast the controller's writes in a namespace of a cluster, and find Pods without a due reference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from webhook.report.preview.copies import copy_rows, hashes_for
+from webhook.report.preview.deciding import decide_in, sentence
+from webhook.report.preview.preview import judged
+from webhook.report.preview.row import Effect, PreviewReason, Row
+from webhook.rules.actions import FindingReason
+from webhook.rules.backfill import subject_of
+from webhook.rules.configuration import Reason
+from webhook.rules.dangling import marked
+from webhook.rules.objects import References, Subject
+from webhook.rules.plan import plan_namespace
+from webhook.rules.text import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from webhook.report.preview.secrets import Expected
+    from webhook.rules.actions import NamespacePlan
+    from webhook.rules.configuration import Configuration
+    from webhook.rules.gates import Decision
+    from webhook.rules.objects import Namespace, NamespaceState, ServiceAccount
+
+ORIGIN = "cluster"
+
+
+class Forecaster:
+    """Forecasts changes to namespaces under a configuration and the present content of its sources.
+
+    For the ``unseen`` names, the existing copies are unknown.
+    """
+
+    def __init__(
+        self, configuration: Configuration, expected: Mapping[str, Expected], unseen: Collection[str] = ()
+    ) -> None:
+        self.configuration = configuration
+        self._expected = expected
+        self._unseen = frozenset(unseen)
+
+    def of_namespace(self, state: NamespaceState) -> Iterator[Row]:
+        """Yield a row for the namespace, for each of its copies and for each of its ServiceAccounts."""
+        namespace, plan = state.namespace, self._plan(state)
+        reason, why = judged(namespace, self.configuration)
+        yield Row(namespace.name, f"Namespace/{namespace.name}", Effect.NONE, reason, why, origin=ORIGIN)
+        yield from copy_rows(state, plan, self.configuration, self._expected, self._unseen)
+        for account in state.service_accounts:
+            yield self._of_account(namespace, account, plan)
+
+    def of_pod(self, subject: Subject, namespace: Namespace) -> Row:
+        """Return whether an existing Pod lacks a reference that it would get if it were created now."""
+        decision = decide_in(namespace, subject, self.configuration)
+        effect, reason = Effect.NONE, str(decision.reason)
+        why = sentence(decision.reason, subject, self.configuration, decision)
+        if decision.added:
+            effect, reason = Effect.RECREATE, PreviewReason.POD_WITHOUT_REFERENCE
+            why = f"it runs without {listed(decision.added)}: recreate it"
+        title = f"Pod/{subject.name}"
+        return Row(subject.namespace, title, effect, reason, why, decision.added, gates=decision.gates, origin=ORIGIN)
+
+    def _plan(self, state: NamespaceState) -> NamespacePlan:
+        hashes, lost = hashes_for(self._expected, state.copies), marked(state, self.configuration)
+        return plan_namespace(state, self.configuration, hashes, lost=lost)
+
+    def _of_account(self, namespace: Namespace, account: ServiceAccount, plan: NamespacePlan) -> Row:
+        subject = subject_of(account, namespace)
+        written, removed = _added(plan, account), _removed(plan, account)
+        decision = decide_in(namespace, subject, self.configuration)
+        added = written
+        if written or removed or any(each.service_account is account for each in plan.hand_backs):
+            # The controller's write passes the webhook, which adds all due references with or without a copy.
+            added = (*written, *self._added_at_admission(namespace, subject, written, removed))
+        effect, reason, why = (
+            _changed(added, removed) if added or removed else self._unchanged(account, subject, decision, plan)
+        )
+        return Row(
+            namespace=namespace.name,
+            title=f"ServiceAccount/{account.name}",
+            effect=effect,
+            reason=reason,
+            why=why,
+            added=added,
+            removed=removed,
+            gates=decision.gates,
+            origin=ORIGIN,
+        )
+
+    def _added_at_admission(
+        self, namespace: Namespace, subject: Subject, added: Sequence[str], removed: Sequence[str]
+    ) -> tuple[str, ...]:
+        names = (*(name for name in subject.references.names if name not in removed), *added)
+        written = msgspec.structs.replace(subject, references=References(present=True, names=names))
+        return decide_in(namespace, written, self.configuration).added
+
+    def _unchanged(
+        self, account: ServiceAccount, subject: Subject, decision: Decision, plan: NamespacePlan
+    ) -> tuple[Effect, str, str]:
+        if account.references is None:
+            return Effect.PROBLEM, Reason.OBJECT_UNREADABLE, "its imagePullSecrets cannot be read"
+        finding = next((each for each in plan.findings if each.service_account == account.name), None)
+        if finding is not None:
+            why = f"it enforces its references and opts out: its Pods that get {finding.secret} are refused"
+            if finding.reason is FindingReason.REFERENCES_TOO_MANY:
+                why = f"it has {account.references.count:,} references, too many to add {finding.secret}"
+            return Effect.PROBLEM, finding.reason, why
+        if decision.added:
+            waiting = [each.reason for each in plan.findings if each.secret in decision.added]
+            reason = waiting[0] if waiting else PreviewReason.COPY_NOT_SEEN
+            return Effect.NONE, reason, f"{listed(decision.added)} is due as soon as its copy exists"
+        return Effect.NONE, decision.reason, sentence(decision.reason, subject, self.configuration, decision)
+
+
+def _added(plan: NamespacePlan, account: ServiceAccount) -> tuple[str, ...]:
+    actions = (*plan.required, *plan.additions)
+    return tuple(name for each in actions if each.service_account is account for name in each.names)
+
+
+def _removed(plan: NamespacePlan, account: ServiceAccount) -> tuple[str, ...]:
+    return tuple(name for each in plan.removals if each.service_account is account for name in each.names)
+
+
+def _changed(added: Sequence[str], removed: Sequence[str]) -> tuple[Effect, str, str]:
+    due = f"{listed(added)} {'is' if len(added) == 1 else 'are'} due here and not yet referenced" if added else ""
+    gone = f"the copy of {listed(removed)} will be deleted" if removed else ""
+    reason = Reason.INJECTED if added else PreviewReason.COPY_NOT_WANTED
+    return Effect.REFERENCES, reason, "; ".join(filter(None, (due, gone)))

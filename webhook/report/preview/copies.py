@@ -1,0 +1,131 @@
+"""Build the preview rows for the copies of one namespace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from webhook.report.preview.row import Effect, PreviewReason, Row
+from webhook.rules.actions import FindingReason
+from webhook.rules.configuration import Reason
+from webhook.rules.dockerconfig import content_hash
+from webhook.rules.gates import decide_namespace
+from webhook.rules.text import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from webhook.report.preview.secrets import Expected
+    from webhook.rules.actions import NamespacePlan
+    from webhook.rules.configuration import Configuration, PullSecret
+    from webhook.rules.objects import Copy, NamespaceState
+    from webhook.rules.state_document import LastGood
+
+HASH_OF_UNSEEN = "unseen"
+"""A placeholder hash for unknown content without an existing copy to compare with."""
+
+
+def hashes_for(expected: Mapping[str, Expected], copies: Mapping[str, Copy]) -> dict[str, str | None]:
+    """Return the content hashes to plan one namespace with.
+
+    Unknown content counts as the content of the existing copy, because a change cannot be detected. While a source is
+    unusable, some copies get the last good content: see :meth:`LastGood.is_due`.
+    """
+    return {name: _hash(content, copies.get(name)) for name, content in expected.items()}
+
+
+def _hash(expected: Expected, copy: Copy | None) -> str | None:
+    if expected.unseen:
+        return copy.content_hash if copy is not None else HASH_OF_UNSEEN
+    if expected.last_good is not None:
+        last_good = content_hash(expected.last_good.payload)
+        return last_good if expected.last_good.is_due(copy, last_good) else None
+    return expected.hash
+
+
+def copy_rows(
+    state: NamespaceState,
+    plan: NamespacePlan,
+    configuration: Configuration,
+    expected: Mapping[str, Expected],
+    unseen: Collection[str] = (),
+) -> Iterator[Row]:
+    """Yield a row for each copy that the namespace should have, then one for each copy to delete.
+
+    For the ``unseen`` names, the existing copies are unknown.
+    """
+    decision = decide_namespace(state.namespace, configuration)
+    for entry in configuration.pull_secrets:
+        if entry.name not in decision.added:
+            continue
+        effect, reason, why = _outcome(entry, state, plan, expected[entry.name])
+        if entry.name in unseen:
+            effect, reason = Effect.UNDECIDED, PreviewReason.COPY_NOT_SEEN
+            why = "the copy was not checked, because you lack the right to read Secrets with its name"
+        yield Row(state.namespace.name, f"Secret/{entry.name}", effect, reason, why)
+    for deletion in plan.deletions:
+        name = deletion.copy.name
+        why = _why_not(name, configuration, dict(decision.gates))
+        yield Row(
+            state.namespace.name,
+            f"Secret/{name}",
+            Effect.DELETE,
+            PreviewReason.COPY_NOT_WANTED,
+            f"{why}: references to it are removed, then it is deleted",
+        )
+
+
+def _why_not(name: str, configuration: Configuration, stops: Mapping[str, Reason]) -> str:
+    if name in configuration.retired:
+        return "it is retired"
+    match stops.get(name):
+        case Reason.SOURCE_NOT_FOR_NAMESPACE:
+            return "one of its sources is not allowed in the namespace"
+        case Reason.NAMESPACE_DECLINES:
+            return "the namespace declines it"
+        case _:
+            return "the namespace is not selected for it"
+
+
+def _outcome(
+    entry: PullSecret, state: NamespaceState, plan: NamespacePlan, expected: Expected
+) -> tuple[Effect, str, str]:
+    finding = next((finding.reason for finding in plan.findings if finding.secret == entry.name), None)
+    if finding is FindingReason.COPY_CONFLICT:
+        why = "a foreign Secret with this name exists and is not changed: rename it"
+        return Effect.PROBLEM, finding, why
+    copy = state.copies.get(entry.name)
+    if finding is FindingReason.SOURCE_UNAVAILABLE and copy is not None and not copy.terminating:
+        return _left_alone(expected)
+    if finding is FindingReason.SOURCE_UNAVAILABLE:
+        return Effect.PROBLEM, finding, f"its sources cannot be copied now: {expected.problem}"
+    write = next((write for write in plan.copies if write.name == entry.name), None)
+    if write is None:
+        effect, reason = Effect.NONE, PreviewReason.COPY_CURRENT
+    else:
+        effect = Effect.UPDATE if write.updates or write.replaces else Effect.CREATE
+        reason = PreviewReason.COPY_DUE
+    if expected.unseen:
+        return effect, PreviewReason.SOURCE_NOT_SEEN, _unseen(expected.unseen)
+    if expected.last_good is not None and write is None:
+        return effect, PreviewReason.COPY_KEPT, f"kept with the last good content, because {expected.problem}"
+    if expected.last_good is not None:
+        return effect, reason, f"made of {last_good_copy(expected.last_good)}, because {expected.problem}"
+    again = "again, because its type or immutability forbids an update, " if write and write.replaces else ""
+    return effect, reason, f"made {again}from {listed(entry.sources)}{f'; {expected.note}' if expected.note else ''}"
+
+
+def _left_alone(expected: Expected) -> tuple[Effect, str, str]:
+    """Return the row of a copy that stays as it is."""
+    if expected.last_good is not None:
+        why = f"it does not have {last_good_copy(expected.last_good)} and stays as it is, because {expected.problem}"
+        return Effect.PROBLEM, PreviewReason.COPY_OUTDATED, why
+    return Effect.NONE, PreviewReason.COPY_KEPT, f"kept as it is, because {expected.problem}"
+
+
+def last_good_copy(content: LastGood) -> str:
+    """Return the name of a last good content for messages."""
+    return f"the last good copy from {content.time:%Y-%m-%d %H:%M} UTC"
+
+
+def _unseen(names: tuple[str, ...]) -> str:
+    return f"made from its sources; {listed(names)} {'was' if len(names) == 1 else 'were'} not read"

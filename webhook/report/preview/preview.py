@@ -1,0 +1,178 @@
+"""Preview the changes to manifests in a cluster, with the same decisions as in the running system.
+
+Pods and ServiceAccounts are decided as at admission, as if they were created now. Copies, including retired ones, are
+planned as in the controller. Only the manifests are known, so a result that needs a missing namespace is undecided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from webhook.errors import SourceInvalid
+from webhook.report.preview.copies import copy_rows
+from webhook.report.preview.deciding import UNREADABLE, decide_in, selected_sentence, sentence, stop_sentence
+from webhook.report.preview.objects import has_unknown_kind, is_subject, is_workload, read_namespace, read_subject
+from webhook.report.preview.row import Effect, PreviewReason, Row
+from webhook.report.preview.world import NO_NAMESPACES, World, is_source, may_be_a_copy, survey
+from webhook.rules.configuration import Reason
+from webhook.rules.gates import Case, decide_namespace
+from webhook.rules.patch import POD_PATH, SERVICE_ACCOUNT_PATH, additions, apply, removals
+from webhook.rules.text import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from webhook.report.preview.manifest import Manifest
+    from webhook.rules.configuration import Configuration
+    from webhook.rules.gates import Decision
+    from webhook.rules.objects import Namespace, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The rows, in the order of the manifests, and each manifest as it would be stored; Secrets are unchanged.
+
+    The rows of copies follow the row of their namespace. ``not_looked_at`` counts the objects that the product never
+    changes. ``unlisted`` counts the unchanged objects without a row.
+    """
+
+    rows: tuple[Row, ...]
+    patched: tuple[Manifest, ...] = ()
+    not_looked_at: int = 0
+    unlisted: int = 0
+    copies: tuple[tuple[Namespace, frozenset[str]], ...] = field(default=(), repr=False)
+    """In a preview of a whole cluster: the namespaces that have our copies, and the names of these."""
+
+    @property
+    def has_changes(self) -> bool:
+        """Return whether the preview contains a write."""
+        return any(row.effect.is_change for row in self.rows)
+
+    @property
+    def is_undecided(self) -> bool:
+        """Return whether a row depends on unknown objects."""
+        return any(row.effect is Effect.UNDECIDED for row in self.rows)
+
+    @property
+    def has_problems(self) -> bool:
+        """Return whether a person has to act."""
+        return any(row.effect is Effect.PROBLEM for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    rows: tuple[Row, ...]
+    patched: Manifest
+
+
+def preview(
+    manifests: Sequence[Manifest],
+    configuration: Configuration,
+    release_namespace: str,
+    namespaces: Mapping[str, Namespace] = NO_NAMESPACES,
+) -> Preview:
+    """Return the preview of ``manifests``. Sources are taken from ``release_namespace``, if it is known.
+
+    ``namespaces`` are known from elsewhere; a Namespace in the manifests overrides them.
+    """
+    world = survey(manifests, configuration, release_namespace, namespaces)
+    last = {manifest.identity: manifest for manifest in manifests}
+    outcomes = [_outcome(manifest, world, counts=last[manifest.identity] is manifest) for manifest in manifests]
+    return Preview(
+        rows=tuple(row for outcome in outcomes for row in outcome.rows),
+        patched=tuple(outcome.patched for outcome in outcomes),
+        not_looked_at=sum(
+            not outcome.rows and not may_be_a_copy(outcome.patched, configuration) for outcome in outcomes
+        ),
+    )
+
+
+def _outcome(manifest: Manifest, world: World, *, counts: bool) -> _Outcome:
+    """Return the result for one manifest. Copies belong to the Namespace that ``counts``, the last one of its name."""
+    if manifest.is_core("Namespace"):
+        copies = _copies(manifest.name, world) if counts else ()
+        return _Outcome((_namespace_row(manifest, world), *copies), manifest)
+    if is_subject(manifest):
+        return _subject_outcome(manifest, world)
+    if is_source(manifest, world.configuration, world.release_namespace):
+        return _Outcome((_source_row(manifest, world),), manifest)
+    return _Outcome((), manifest)
+
+
+def _row(manifest: Manifest, effect: Effect, reason: str, why: str) -> Row:
+    return Row(manifest.namespace, manifest.title, effect, reason, why, origin=manifest.origin)
+
+
+def _namespace_row(manifest: Manifest, world: World) -> Row:
+    namespace = read_namespace(manifest)
+    if namespace is None:
+        return _row(manifest, Effect.PROBLEM, Reason.OBJECT_UNREADABLE, "its labels must be text: quote them")
+    reason, why = judged(namespace, world.configuration)
+    return _row(manifest, Effect.NONE, reason, why)
+
+
+def judged(namespace: Namespace, configuration: Configuration) -> tuple[str, str]:
+    """Return the reason id for a namespace as a whole, and a sentence."""
+    decision = decide_namespace(namespace, configuration)
+    if decision.reason is Reason.INJECTED:
+        return PreviewReason.NAMESPACE_SELECTED, selected_sentence(decision)
+    return decision.reason, stop_sentence(decision.reason, Case(configuration, namespace.name, namespace), decision)
+
+
+def _copies(namespace: str, world: World) -> Iterable[Row]:
+    if namespace not in world.states:
+        return ()
+    return copy_rows(world.states[namespace], world.plans[namespace], world.configuration, world.expected)
+
+
+def _source_row(manifest: Manifest, world: World) -> Row:
+    source = world.sources.read[manifest.name]
+    if isinstance(source, SourceInvalid):
+        return _row(manifest, Effect.PROBLEM, source.reason, str(source))
+    why = f"it holds what can be copied, for {listed(sorted(source))}"
+    return _row(manifest, Effect.NONE, PreviewReason.SOURCE_VALID, why)
+
+
+def _subject_outcome(manifest: Manifest, world: World) -> _Outcome:
+    subject = read_subject(manifest)
+    if subject is None:
+        return _Outcome((_row(manifest, Effect.PROBLEM, Reason.OBJECT_UNREADABLE, UNREADABLE),), manifest)
+    decision = decide_in(world.namespace(subject.namespace), subject, world.configuration)
+    removed = world.removed(subject)
+    why = _why(subject, decision, removed, world.configuration)
+    row = Row(
+        namespace=manifest.namespace,
+        title=manifest.title,
+        effect=_effect(decision, removed),
+        reason=decision.reason,
+        why=_of_pods(manifest, why) if is_workload(manifest) else why,
+        added=decision.added,
+        removed=removed,
+        gates=decision.gates,
+        origin=manifest.origin,
+    )
+    return _Outcome((row,), manifest if is_workload(manifest) else _patched(manifest, subject, row))
+
+
+def _of_pods(manifest: Manifest, why: str) -> str:
+    if has_unknown_kind(manifest):
+        return f"kind {manifest.kind} of {manifest.group} is unknown; for Pods from its spec.template: {why}"
+    return f"its Pods: {why}"
+
+
+def _effect(decision: Decision, removed: tuple[str, ...]) -> Effect:
+    if decision.reason is Reason.NAMESPACE_UNKNOWN:
+        return Effect.UNDECIDED
+    return Effect.REFERENCES if decision.added or removed else Effect.NONE
+
+
+def _why(subject: Subject, decision: Decision, removed: tuple[str, ...], configuration: Configuration) -> str:
+    why = sentence(decision.reason, subject, configuration, decision)
+    return f"{why}; the copy of {listed(removed)} will be deleted" if removed else why
+
+
+def _patched(manifest: Manifest, subject: Subject, row: Row) -> Manifest:
+    path = POD_PATH if subject.kind == "Pod" else SERVICE_ACCOUNT_PATH
+    patch = [*additions(path, subject.references, row.added), *removals(path, subject.references, row.removed)]
+    return replace(manifest, body=apply(manifest.body, patch)) if patch else manifest

@@ -1,0 +1,168 @@
+"""Read sources and existing copies from the Secrets among some manifests."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from webhook.errors import SourceInvalid
+from webhook.rules.configuration import Reason
+from webhook.rules.credential import SourceReason, decode_base64
+from webhook.rules.dockerconfig import COPY_KEY, Credentials, content_hash, merge, parse_source, render
+from webhook.rules.managed_fields import Writer  # noqa: TC001 - msgspec evaluates the annotation
+from webhook.rules.objects import Copy
+from webhook.rules.ownership import NAMESPACE_UID_LABEL, RELEASE_NAMESPACE_LABEL, Mark, is_a_copy, is_written_by_us
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from webhook.report.preview.manifest import Manifest
+    from webhook.rules.configuration import PullSecret
+    from webhook.rules.state_document import LastGood
+
+_DEFAULT_TYPE = "Opaque"
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    labels: dict[str, str] | None = None
+    deletion_timestamp: str | None = None
+    managed_fields: tuple[Writer, ...] = ()
+
+
+class _Secret(msgspec.Struct, rename="camel"):
+    """A Secret as people write it: ``stringData`` overrides ``data``. The repr hides its content."""
+
+    metadata: _Metadata
+    type: str | None = None
+    data: dict[str, str | None] | None = None
+    string_data: dict[str, str | None] | None = None
+    immutable: bool | None = None
+
+    def __repr__(self) -> str:
+        return "_Secret(…)"
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return self.metadata.labels or {}
+
+    def content(self) -> dict[str, str]:
+        """Return the ``data`` that the API server would store."""
+        encoded = {
+            key: b64encode((value or "").encode()).decode("ascii") for key, value in (self.string_data or {}).items()
+        }
+        return {key: value or "" for key, value in (self.data or {}).items()} | encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The required content of a pull secret's copies, as far as the manifests define it.
+
+    ``hash`` is None while a ``problem`` prevents copying, and also while the ``unseen`` sources are missing in the
+    manifests. ``note`` is a remark about valid content.
+    """
+
+    hash: str | None = None
+    problem: str = ""
+    unseen: tuple[str, ...] = ()
+    note: str = ""
+    last_good: LastGood | None = None
+    """The content of new copies while there is a ``problem``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The sources among the manifests by name: their credentials, or the reason why they cannot be copied."""
+
+    read: Mapping[str, Credentials | SourceInvalid] = field(default_factory=dict)
+    last_good: Mapping[str, LastGood] = field(default_factory=dict)
+    """The last good contents that the controller has stored, by pull secret."""
+
+    def credentials(self, name: str) -> Credentials | None:
+        """Return the credentials of a source; None when it is missing or invalid."""
+        found = self.read.get(name)
+        return found if isinstance(found, Credentials) else None
+
+    def expected(self, entry: PullSecret) -> Expected:
+        """Return the required content of the copies of ``entry``."""
+        found = [(name, self.read[name]) for name in entry.sources if name in self.read]
+        problems = [str(source) for _, source in found if isinstance(source, SourceInvalid)]
+        if problems:
+            return Expected(problem="; ".join(problems), last_good=self._last_good(entry))
+        unseen = tuple(name for name in entry.sources if name not in self.read)
+        if unseen:
+            return Expected(unseen=unseen)
+        merged = merge([(name, source) for name, source in found if isinstance(source, Credentials)])
+        notes = [f"{clash.registry} occurs more than once: {clash.winner} is used" for clash in merged.clashes]
+        notes += [f"of {name}: {each.remark}" for name, each in found if isinstance(each, Credentials) and each.remark]
+        note = "; ".join(notes)
+        try:
+            return Expected(hash=content_hash(render(merged.credentials)), note=note)
+        except SourceInvalid as error:
+            return Expected(problem=str(error), last_good=self._last_good(entry))
+
+    def _last_good(self, entry: PullSecret) -> LastGood | None:
+        stored = self.last_good.get(entry.name)
+        return stored if stored is not None and stored.source_names == entry.sources else None
+
+
+def read_source(manifest: Manifest) -> Credentials | SourceInvalid:
+    """Return the credentials of a source, or the reason why it cannot be copied."""
+    secret = _read(manifest)
+    try:
+        if secret is None:
+            message = f'source Secret "{manifest.name}" is not a valid Secret'
+            raise SourceInvalid(Reason.OBJECT_UNREADABLE, message)  # noqa: TRY301 - one place returns it
+        if secret.metadata.deletion_timestamp is not None:
+            message = f'source Secret "{manifest.name}" is being deleted'
+            raise SourceInvalid(SourceReason.TERMINATING, message)  # noqa: TRY301 - as above
+        return parse_source(manifest.name, secret.type or _DEFAULT_TYPE, secret.content(), secret.labels)
+    except SourceInvalid as error:
+        return error
+
+
+def read_copy(manifest: Manifest, release_namespace: str, namespace_uid: str) -> Copy:
+    """Return a Secret that has a copy's name, with a hash instead of its content.
+
+    The release's name is unknown here. A copy is ours if a release in ``release_namespace`` made it, or any release if
+    that namespace is unknown. ``namespace_uid`` is empty if the manifests do not have it.
+    """
+    secret = _read(manifest)
+    mark = None if secret is None else _mark(secret, release_namespace, namespace_uid)
+    return Copy(
+        namespace=manifest.namespace,
+        name=manifest.name,
+        uid="",
+        resource_version="",
+        mark=mark,
+        content_hash=_hash(secret) if secret is not None and mark is not None else "",
+        type=(secret.type if secret is not None else None) or _DEFAULT_TYPE,
+        immutable=secret is not None and secret.immutable is True,
+        terminating=secret is not None and secret.metadata.deletion_timestamp is not None,
+    )
+
+
+def _mark(secret: _Secret, release_namespace: str, namespace_uid: str) -> Mark | None:
+    labels, writers = secret.labels, secret.metadata.managed_fields
+    if not is_a_copy(labels) or release_namespace not in ("", labels.get(RELEASE_NAMESPACE_LABEL)):
+        return None
+    if not namespace_uid:
+        return Mark()  # the namespace cannot be identified, so the labels must suffice
+    written_for = labels.get(NAMESPACE_UID_LABEL, "")
+    # kubectl omits the writers by default.
+    written = is_written_by_us(writers) if writers else written_for in ("", namespace_uid)
+    return Mark(written_for, written)
+
+
+def _hash(secret: _Secret) -> str:
+    payload = decode_base64(secret.content().get(COPY_KEY, ""))
+    return "" if payload is None else content_hash(payload)
+
+
+def _read(manifest: Manifest) -> _Secret | None:
+    try:
+        return msgspec.convert(manifest.body, _Secret)
+    except msgspec.ValidationError:
+        return None

@@ -1,0 +1,126 @@
+"""Describe the cluster of some manifests: its namespaces, the controller's plan for each, and the sources."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from webhook.report.preview.copies import hashes_for
+from webhook.report.preview.deciding import decide_in
+from webhook.report.preview.objects import is_subject, read_annotations, read_namespace, read_subject
+from webhook.report.preview.secrets import Expected, Sources, read_copy, read_source
+from webhook.rules.backfill import enforces_references
+from webhook.rules.configuration import Reason
+from webhook.rules.objects import NamespaceState, ServiceAccount
+from webhook.rules.plan import plan_namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from webhook.report.preview.manifest import Manifest
+    from webhook.rules.actions import NamespacePlan
+    from webhook.rules.configuration import Configuration
+    from webhook.rules.objects import Copy, Namespace, Subject
+
+NO_NAMESPACES: Mapping[str, Namespace] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The known parts of the cluster; of repeated objects, the last one counts."""
+
+    configuration: Configuration
+    release_namespace: str
+    states: Mapping[str, NamespaceState]
+    plans: Mapping[str, NamespacePlan]
+    expected: Mapping[str, Expected]
+    sources: Sources
+    removals: Mapping[tuple[str, str], tuple[str, ...]]
+    unseen_copies: frozenset[str] = frozenset()
+    """Names for which the existing copies are unknown."""
+
+    def namespace(self, name: str) -> Namespace | None:
+        """Return a namespace; None when it is not in the manifests or unreadable."""
+        state = self.states.get(name)
+        return None if state is None else state.namespace
+
+    def removed(self, subject: Subject) -> tuple[str, ...]:
+        """Return the references that the controller would remove from a ServiceAccount."""
+        return self.removals.get((subject.namespace, subject.name), ()) if subject.kind == "ServiceAccount" else ()
+
+
+def is_source(manifest: Manifest, configuration: Configuration, release_namespace: str) -> bool:
+    """Return whether this is a Secret that the configuration names as a source."""
+    return (
+        manifest.is_core("Secret")
+        and bool(release_namespace)
+        and manifest.namespace == release_namespace
+        and manifest.name in configuration.source_names
+    )
+
+
+def may_be_a_copy(manifest: Manifest, configuration: Configuration) -> bool:
+    """Return whether this is a Secret with the name of a copy, current or retired."""
+    return manifest.is_core("Secret") and manifest.name in configuration.secret_names
+
+
+def unknown_namespaces(manifests: Sequence[Manifest], configuration: Configuration) -> tuple[str, ...]:
+    """Return the namespaces whose labels are needed and that are not among ``manifests``."""
+    known = {each.name for each in manifests if each.is_core("Namespace")}
+    subjects = (read_subject(each) for each in manifests if is_subject(each) and each.namespace not in known)
+    undecided = {
+        subject.namespace
+        for subject in subjects
+        if subject is not None and decide_in(None, subject, configuration).reason is Reason.NAMESPACE_UNKNOWN
+    }
+    return tuple(sorted(undecided))
+
+
+def survey(
+    manifests: Sequence[Manifest],
+    configuration: Configuration,
+    release_namespace: str,
+    namespaces: Mapping[str, Namespace] = NO_NAMESPACES,
+) -> World:
+    """Return the cluster that ``manifests`` describe, with ``namespaces`` known from elsewhere."""
+    sources = Sources(
+        {each.name: read_source(each) for each in manifests if is_source(each, configuration, release_namespace)}
+    )
+    expected = {entry.name: sources.expected(entry) for entry in configuration.pull_secrets}
+    states = _states(manifests, configuration, release_namespace, namespaces)
+    plans = {
+        name: plan_namespace(state, configuration, hashes_for(expected, state.copies)) for name, state in states.items()
+    }
+    removals = {(name, each.service_account.name): each.names for name in plans for each in plans[name].removals}
+    return World(configuration, release_namespace, states, plans, expected, sources, removals)
+
+
+def _states(
+    manifests: Sequence[Manifest],
+    configuration: Configuration,
+    release_namespace: str,
+    known: Mapping[str, Namespace],
+) -> dict[str, NamespaceState]:
+    namespaces = {**known, **{each.name: read_namespace(each) for each in manifests if each.is_core("Namespace")}}
+    copies: dict[str, dict[str, Copy]] = defaultdict(dict)
+    accounts: dict[str, list[ServiceAccount]] = defaultdict(list)
+    for manifest in manifests:
+        if may_be_a_copy(manifest, configuration):
+            namespace = namespaces.get(manifest.namespace)
+            uid = namespace.uid if namespace is not None else ""
+            copies[manifest.namespace][manifest.name] = read_copy(manifest, release_namespace, uid)
+        elif manifest.is_core("ServiceAccount"):
+            accounts[manifest.namespace] += _accounts(manifest)
+    return {
+        name: NamespaceState(namespace, copies[name], accounts[name])
+        for name, namespace in namespaces.items()
+        if namespace is not None
+    }
+
+
+def _accounts(manifest: Manifest) -> Iterable[ServiceAccount]:
+    subject = read_subject(manifest)
+    if subject is not None:
+        enforces = enforces_references(read_annotations(manifest))
+        yield ServiceAccount(subject.namespace, subject.name, "", subject.labels, subject.references, enforces=enforces)

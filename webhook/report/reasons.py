@@ -1,0 +1,206 @@
+"""Every reason id with what it means and what to do about it, as docs/reasons.md has them word for word.
+
+``explain`` prints them. The page is compared with this in both directions by the tests: an id without a line here is
+one that nobody can look up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from webhook.rules.gates import GATES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonText:
+    """What a reason id means, and what a person can do about it; both begin in lower case, names are in backticks."""
+
+    meaning: str
+    advice: str
+
+
+CATALOG: Mapping[str, ReasonText] = {
+    "internal-error": ReasonText(
+        "a defect of pull-secret-webhook: the object is admitted as it is, and the log has a traceback",
+        "please report it, with the traceback",
+    ),
+    "operation-ignored": ReasonText(
+        "not a CREATE of a Pod, nor a CREATE or UPDATE of a ServiceAccount",
+        "nothing",
+    ),
+    "resource-ignored": ReasonText(
+        "another kind, or a subresource",
+        "nothing; if it is frequent, look at the rules of the MutatingWebhookConfiguration",
+    ),
+    "object-absent": ReasonText(
+        "the request carries no object",
+        "nothing",
+    ),
+    "object-unreadable": ReasonText(
+        "a field that decides is absent or has a wrong type, so there is no telling what it asks for",
+        "correct the object; the API server refuses most of these anyway",
+    ),
+    **{gate.reason.value: ReasonText(gate.meaning, gate.advice) for gate in GATES},
+    "injected": ReasonText(
+        "at least one reference is added",
+        "nothing",
+    ),
+    "source-absent": ReasonText(
+        "the Secret does not exist in the release namespace",
+        "create it there: `kubectl create secret docker-registry`",
+    ),
+    "source-terminating": ReasonText(
+        "the Secret is being deleted",
+        "create it again once it is gone, or retire the pull secret",
+    ),
+    "source-is-a-copy": ReasonText(
+        "the Secret was itself written by pull-secret-webhook",
+        "name the original as the source",
+    ),
+    "source-type-unsupported": ReasonText(
+        "its type is neither `kubernetes.io/dockerconfigjson` nor `kubernetes.io/dockercfg`; External Secrets "
+        "writes `Opaque` by default",
+        "delete it and create it with the type that its message names; the type of a Secret cannot be changed",
+    ),
+    "source-key-absent": ReasonText(
+        "`.dockerconfigjson` (or `.dockercfg`) is absent or empty",
+        "put the document under that key",
+    ),
+    "source-base64-invalid": ReasonText(
+        "the value under `data` is not base64",
+        "encode it, or write it under `stringData`",
+    ),
+    "source-json-invalid": ReasonText(
+        "the document is not a JSON object",
+        "correct the document",
+    ),
+    "source-auths-invalid": ReasonText(
+        "`auths` is absent, empty or not an object; or there are only credential helpers, which a node cannot "
+        "call; or the content is for the other type",
+        "write the credentials under `auths`, or create the Secret with the other type",
+    ),
+    "source-registry-invalid": ReasonText(
+        "no image can match a key of `auths`, and no other entry can be used",
+        "correct the key: `host[:port][/path]`",
+    ),
+    "source-entry-invalid": ReasonText(
+        "an entry of `auths` is not an object, or its `auth` is not base64 of `user:password`, and no other entry "
+        "can be used",
+        "correct the entry",
+    ),
+    "source-credential-unusable": ReasonText(
+        "the user name or the password is empty or has a character that HTTP does not allow, or there is only a "
+        "token; and no other entry can be used",
+        "write a user name and a password",
+    ),
+    "source-credential-refused": ReasonText(
+        "a registry refuses a credential that was changed, and still accepts the one before; only where `sync` tries "
+        "credentials (`--login-interval`)",
+        "correct the source; the copies keep the credential before",
+    ),
+    "copy-too-large": ReasonText(
+        "the merged sources exceed the 1 MiB that a Secret holds",
+        "remove registries, or split the pull secret in two",
+    ),
+    "copy-conflict": ReasonText(
+        "a Secret of the copy's name is there that this release did not make: it is left alone",
+        "delete or rename it, or rename the pull secret",
+    ),
+    "source-unavailable": ReasonText(
+        "a source cannot be used: copies keep or get the last good content; if there never was one, no copy is made",
+        "see the reason of the source",
+    ),
+    "reference-required": ReasonText(
+        "a ServiceAccount enforces its references, is labelled `disabled`, and lacks one that its Pods get at "
+        "admission: the API server refuses these Pods",
+        "take the label away, or exclude the ServiceAccount by `serviceAccounts.exclude`",
+    ),
+    "references-too-many": ReasonText(
+        "a ServiceAccount has more than 5,000 references: `sync` adds none to a list of that length",
+        "remove references from the ServiceAccount, or exclude it by `serviceAccounts.exclude`",
+    ),
+    "copy-terminating": ReasonText(
+        "a copy is being deleted, and a finalizer of somebody else keeps it: it is still updated, and keeps its "
+        "credential after an opt-out",
+        "ask the owner of the finalizer; if the owner is gone, remove the finalizer from the Secret",
+    ),
+    "namespace-selected": ReasonText(
+        "the namespace has opted in, and at least one pull secret applies to it",
+        "nothing",
+    ),
+    "source-valid": ReasonText(
+        "the source can be copied",
+        "nothing",
+    ),
+    "source-not-seen": ReasonText(
+        "a source is not among the files, so what the copy would hold was not looked at",
+        "add the source to the files and name its namespace with `--namespace`, or leave it at that",
+    ),
+    "copy-due": ReasonText(
+        "the copy would be written",
+        "nothing, `sync` writes it within seconds while it runs; if it does not: `pullsecrets check`",
+    ),
+    "copy-current": ReasonText(
+        "the copy is there with the right content",
+        "nothing",
+    ),
+    "copy-kept": ReasonText(
+        "the copy keeps the last good content while a source cannot be used",
+        "nothing for the copy; correct the source",
+    ),
+    "copy-outdated": ReasonText(
+        "a source cannot be used; the copy was written after the last good content was made, and holds another one: it "
+        "stays as it is",
+        "correct the source, and `sync` writes the copy; or delete the copy, and `sync` makes it of the last good "
+        "content",
+    ),
+    "copy-not-wanted": ReasonText(
+        "the copy would be deleted, after the references to it: its pull secret is retired, or its namespace is "
+        "no longer selected",
+        "nothing; to keep it, take the name out of `retired`, or opt in again",
+    ),
+    "copy-not-seen": ReasonText(
+        "the Secrets of the copy's name may not be read with your rights, so it is not known whether the copy is there",
+        "have somebody with the right look, or be given `get` and `list` on that name",
+    ),
+    "pod-without-reference": ReasonText(
+        "the Pod runs without a reference that is due: it was created before the namespace opted in, or while no "
+        "replica of the webhook answered",
+        "create it anew, for instance by `kubectl rollout restart`: the references of a Pod that exists cannot be "
+        "changed",
+    ),
+    "reference-due": ReasonText(
+        "a ServiceAccount lacks a reference that is due",
+        "nothing, `sync` adds it within seconds when the copy is there; if it does not: `pullsecrets check`",
+    ),
+    "registry-not-covered": ReasonText(
+        "no pull secret that the Pod gets has a credential for the registry of an image",
+        "add the registry to a source; nothing, if the image can be pulled without a credential",
+    ),
+    "webhook-not-registered": ReasonText(
+        "no MutatingWebhookConfiguration of the release asks about this kind of object",
+        "install the chart again, and see who removed it",
+    ),
+    "webhook-not-asked": ReasonText(
+        "the selectors of the MutatingWebhookConfiguration leave the object out, although the configuration does not",
+        "upgrade the release, so that both are made from the same values",
+    ),
+    "webhook-unreachable": ReasonText(
+        "no replica of the webhook can answer, so objects pass as they are, or are refused where `failurePolicy` "
+        "is `Fail`",
+        "look at the Pods of the webhook and their logs",
+    ),
+    "webhook-not-seen": ReasonText(
+        "whether a replica of the webhook can answer cannot be told from here, or with your rights",
+        "`pullsecrets check` asks the API server itself, by a dry run",
+    ),
+}
+
+
+def advice(reason: str) -> str:
+    """Return what to do about a reason id, as a terminal shows it."""
+    return CATALOG[reason].advice.replace("`", "")

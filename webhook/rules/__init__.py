@@ -1,0 +1,1 @@
+"""Decide what should be true, and why: values and pure functions."""

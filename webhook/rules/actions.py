@@ -1,0 +1,180 @@
+"""What may have to be done in one namespace: the writes of a plan, and the findings that it leaves to a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from webhook.rules.managed_fields import HandBackNeed
+    from webhook.rules.objects import Copy, ServiceAccount
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyCopy:
+    """Write the copy ``name``: over the Secret of ours that it ``updates``, or anew.
+
+    ``replaces`` is a Secret of ours that must be deleted first, because no update can make it right.
+    """
+
+    name: str
+    updates: Copy | None = None
+    replaces: Copy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddReferences:
+    """Add ``names`` to a ServiceAccount's imagePullSecrets."""
+
+    service_account: ServiceAccount
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveReferences:
+    """Take every entry that names one of ``names`` out of a ServiceAccount's imagePullSecrets."""
+
+    service_account: ServiceAccount
+    names: tuple[str, ...]
+    without_copy: tuple[str, ...] = ()
+    """Those of them for which no Secret is known: before the write, the API server has to confirm that."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandBack:
+    """Leave the list of a ServiceAccount with its owners: see :mod:`webhook.rules.managed_fields`."""
+
+    service_account: ServiceAccount
+    need: HandBackNeed
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteCopy:
+    """Delete exactly this Secret of ours."""
+
+    copy: Copy
+
+
+class FindingReason(StrEnum):
+    """The stable ids of what a person must know about a namespace; Events carry them in CamelCase."""
+
+    COPY_CONFLICT = "copy-conflict"
+    SOURCE_UNAVAILABLE = "source-unavailable"
+    REFERENCE_REQUIRED = "reference-required"
+    REFERENCES_TOO_MANY = "references-too-many"
+    COPY_TERMINATING = "copy-terminating"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that the plan leaves as it is, and why: about a copy, or about a ServiceAccount's reference to it."""
+
+    reason: FindingReason
+    secret: str
+    service_account: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NamespacePlan:
+    """The writes for one namespace, in the order in which they are made.
+
+    Copies before the references to them, and on the way out references before the copies: at no moment does a
+    ServiceAccount come to name a Secret that is not there. The exception are the ``required`` additions, to
+    ServiceAccounts that enforce their references: without them the API server refuses Pods.
+    """
+
+    required: tuple[AddReferences, ...] = ()
+    copies: tuple[ApplyCopy, ...] = ()
+    additions: tuple[AddReferences, ...] = ()
+    removals: tuple[RemoveReferences, ...] = ()
+    deletions: tuple[DeleteCopy, ...] = ()
+    hand_backs: tuple[HandBack, ...] = ()
+    """To ServiceAccounts that no other write is for. They change no list, so they wait for everything else."""
+    findings: tuple[Finding, ...] = ()
+    namespace_uid: str = ""
+    """Goes into a label of each copy: see :mod:`webhook.rules.ownership`."""
+
+    @property
+    def number_of_writes(self) -> int:
+        """The number of objects to write."""
+        writes = (self.required, self.copies, self.additions, self.removals, self.deletions, self.hand_backs)
+        return sum(map(len, writes))
+
+    @property
+    def copies_to_write(self) -> frozenset[str]:
+        """The names of the copies to write or delete."""
+        return frozenset((*(action.name for action in self.copies), *(action.copy.name for action in self.deletions)))
+
+    @property
+    def accounts_to_write(self) -> frozenset[str]:
+        """The names of the ServiceAccounts to write."""
+        actions: tuple[AddReferences | RemoveReferences | HandBack, ...] = (
+            *self.required,
+            *self.additions,
+            *self.removals,
+            *self.hand_backs,
+        )
+        return frozenset(action.service_account.name for action in actions)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not self.number_of_writes
+
+    def without(
+        self,
+        *,
+        copies: Collection[str] = (),
+        additions_to: Collection[str] = (),
+        removals_from: Collection[str] = (),
+    ) -> NamespacePlan:
+        """Return this plan without the writes of these copies and ServiceAccounts, and what depends on them.
+
+        What is held back of a copy that is not there holds back the references to it; a reference that is not taken
+        out holds back the deletion of its copy.
+        """
+        absent = {action.name for action in self.copies if action.name in copies and action.updates is None}
+        held = [action for action in self.removals if action.service_account.name in removals_from]
+        still_referenced = {name for action in held for name in action.names}
+        return replace(
+            self,
+            required=_to_others(self.required, additions_to),
+            copies=tuple(action for action in self.copies if action.name not in copies),
+            additions=_of_others(_to_others(self.additions, additions_to), absent),
+            removals=tuple(action for action in self.removals if action not in held),
+            deletions=tuple(action for action in self.deletions if action.copy.name not in still_referenced),
+        )
+
+    def keeping(self, names: Collection[str]) -> NamespacePlan:
+        """Return this plan without the removals of copies of these names, and of references to them."""
+        if not names:
+            return self
+        kept = (
+            replace(
+                action,
+                names=tuple(name for name in action.names if name not in names),
+                without_copy=tuple(name for name in action.without_copy if name not in names),
+            )
+            for action in self.removals
+        )
+        return replace(
+            self,
+            removals=tuple(action for action in kept if action.names),
+            deletions=tuple(action for action in self.deletions if action.copy.name not in names),
+        )
+
+
+def _to_others(actions: tuple[AddReferences, ...], accounts: Collection[str]) -> tuple[AddReferences, ...]:
+    return tuple(action for action in actions if action.service_account.name not in accounts)
+
+
+def _of_others(actions: tuple[AddReferences, ...], secrets: Collection[str]) -> tuple[AddReferences, ...]:
+    kept = (replace(each, names=tuple(name for name in each.names if name not in secrets)) for each in actions)
+    return tuple(action for action in kept if action.names)
+
+
+EMPTY = NamespacePlan()

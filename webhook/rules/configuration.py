@@ -1,0 +1,136 @@
+"""Define the values of decisions: the configuration and the reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from webhook.rules.labels import EVERYTHING, Selector
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+DEFAULT_OPT_IN_LABEL = "pullsecrets.webhook/inject"
+DEFAULT_OPT_IN_VALUE = "enabled"
+OPT_OUT_VALUE = "disabled"
+"""The value of the opt-in label with which a single Pod or ServiceAccount opts out."""
+
+DECLINE_ANNOTATION = "pullsecrets.webhook/decline"
+"""On a Namespace: the names of declined pull secrets, separated by commas."""
+
+DEFAULT_EXCLUDED_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
+
+
+class PodPolicy(StrEnum):
+    """The Pods of a selected namespace that reference a pull secret (``pods`` in the configuration)."""
+
+    ALWAYS = "Always"
+    WHEN_IMAGE_MATCHES = "WhenImageMatches"
+    NEVER = "Never"
+
+
+class Reason(StrEnum):
+    """The stable reason ids of decisions; logs, metrics, audit annotations and ``plan`` use them.
+
+    The order is the order of the gates. When several pull secrets stop one object at different gates, the object's
+    reason is the last of them, which came closest to a patch.
+    """
+
+    __hash__ = str.__hash__  # Enum's own is slow Python, and each review uses it
+
+    INTERNAL_ERROR = "internal-error"
+    OPERATION_IGNORED = "operation-ignored"
+    RESOURCE_IGNORED = "resource-ignored"
+    OBJECT_ABSENT = "object-absent"
+    OBJECT_UNREADABLE = "object-unreadable"
+    NAMESPACE_EXCLUDED = "namespace-excluded"
+    NAMESPACE_TERMINATING = "namespace-terminating"
+    NAMESPACE_NOT_OPTED_IN = "namespace-not-opted-in"
+    OBJECT_DISABLED = "object-disabled"
+    MIRROR_POD = "mirror-pod"
+    NOTHING_CONFIGURED = "nothing-configured"
+    NAMESPACE_UNKNOWN = "namespace-unknown"
+    NAMESPACE_NOT_SELECTED = "namespace-not-selected"
+    SOURCE_NOT_FOR_NAMESPACE = "source-not-for-namespace"
+    NAMESPACE_DECLINES = "namespace-declines"
+    PODS_NEVER = "pods-never"
+    SERVICE_ACCOUNT_NOT_INCLUDED = "service-account-not-included"
+    IMAGE_NOT_MATCHED = "image-not-matched"
+    ALREADY_PRESENT = "already-present"
+    INJECTED = "injected"
+
+
+@dataclass(frozen=True, slots=True)
+class OptIn:
+    """The label with which a namespace opts in."""
+
+    label: str = DEFAULT_OPT_IN_LABEL
+    value: str = DEFAULT_OPT_IN_VALUE
+    may_decline: bool = False
+    """True if a namespace may decline single pull secrets; then each decision needs its annotations."""
+
+
+@dataclass(frozen=True, slots=True)
+class NameFilter:
+    """Shell-style patterns of names: included by one of ``include`` and by none of ``exclude``."""
+
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+
+    def matches(self, name: str) -> bool:
+        return _matches_any(name, self.include) and not _matches_any(name, self.exclude)
+
+
+def _matches_any(name: str, patterns: Collection[str]) -> bool:
+    return bool(patterns) and ("*" in patterns or any(fnmatchcase(name, pattern) for pattern in patterns))
+
+
+@dataclass(frozen=True, slots=True)
+class PullSecret:
+    """One entry of ``pullSecrets``: a name, its sources, and its scope."""
+
+    name: str
+    sources: tuple[str, ...]
+    namespace_selector: Selector = EVERYTHING
+    service_accounts: NameFilter = NameFilter()
+    pods: PodPolicy = PodPolicy.ALWAYS
+    registries: tuple[str, ...] = ()
+    limits: tuple[tuple[str, ...], ...] = ()
+    """For each restricted source: the patterns of namespace names that it may go to."""
+
+    def may_go_to(self, namespace: str) -> bool:
+        """Return whether each of its sources may go to a namespace with this name."""
+        return not self.limits or all(_matches_any(namespace, patterns) for patterns in self.limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A validated configuration document; immutable, so that one decision reads one snapshot."""
+
+    pull_secrets: tuple[PullSecret, ...]
+    opt_in: OptIn = OptIn()
+    excluded_namespaces: frozenset[str] = frozenset(DEFAULT_EXCLUDED_NAMESPACES)
+    retired: tuple[str, ...] = ()
+    needs_namespace_labels: bool = field(init=False, repr=False, compare=False)
+    """True if admission decisions need more of the namespace than the API server has matched."""
+
+    def __post_init__(self) -> None:
+        # Computed once, because each review reads it.
+        needed = self.opt_in.may_decline or any(entry.namespace_selector != EVERYTHING for entry in self.pull_secrets)
+        object.__setattr__(self, "needs_namespace_labels", needed)
+
+    def excluding(self, namespace: str) -> Configuration:
+        """Return this configuration with one more excluded namespace: always the release namespace."""
+        return replace(self, excluded_namespaces=self.excluded_namespaces | {namespace})
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """Return the names of all sources, each once, in the order of the document."""
+        return tuple(dict.fromkeys(source for entry in self.pull_secrets for source in entry.sources))
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """Return the current and earlier names of copies: configured first, then retired."""
+        return (*(entry.name for entry in self.pull_secrets), *self.retired)

@@ -1,0 +1,56 @@
+"""Find references to missing copies in namespaces that are no longer selected.
+
+If a Secret with the name exists, a reference may be to that Secret. If none exists, the reference is removed if the
+namespace was selected before. A namespace that was never selected keeps the references that a person has set.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from webhook.rules.gates import selected_pull_secrets
+from webhook.rules.ownership import Ownership
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from webhook.rules.configuration import Configuration
+    from webhook.rules.objects import NamespaceState, ServiceAccount
+
+
+def without_copy(state: NamespaceState, configuration: Configuration, lost: Collection[str]) -> tuple[str, ...]:
+    """Return the ``lost`` names that are not due in a namespace and have no Secret there."""
+    if not lost:
+        return ()
+    wanted = {entry.name for entry in selected_pull_secrets(configuration, state.namespace)}
+    return tuple(
+        name for name in configuration.secret_names if name in lost and name not in wanted and name not in state.copies
+    )
+
+
+def marked(state: NamespaceState, configuration: Configuration) -> frozenset[str]:
+    """Return the names in lists that only we have written, which proves that the namespace was selected.
+
+    A ServiceAccount that only we wrote has an entry of our field manager while it has a reference of ours. The entry
+    disappears when a person writes the list. See :mod:`webhook.rules.managed_fields`.
+    """
+    names = frozenset(configuration.secret_names)
+    return frozenset(
+        name
+        for account in state.service_accounts
+        if account.ownership.ours >= 0 and not account.ownership.owners
+        for name in _names(account)
+        if name in names
+    )
+
+
+def left_over(state: NamespaceState, lost: Collection[str]) -> frozenset[str]:
+    """Return the ``lost`` names that a ServiceAccount references, except names of foreign Secrets."""
+    foreign = {copy.name for copy in state.copies.values() if state.ownership(copy) is not Ownership.OURS}
+    return frozenset(
+        name for account in state.service_accounts for name in _names(account) if name in lost and name not in foreign
+    )
+
+
+def _names(account: ServiceAccount) -> tuple[str, ...]:
+    return account.references.names if account.references is not None else ()

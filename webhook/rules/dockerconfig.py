@@ -1,0 +1,349 @@
+"""Read registry credentials of a pull secret from its sources, merge them, and write one canonical form.
+
+For every image, a copy offers the kubelet and Knative the credentials of its sources. docs/credentials.md lists the
+exceptions, and ``tests/oracle`` compares both with the readers' own code. Unusable entries are left out and reported.
+They do not affect the others, while a reader of the source itself may reject everything because of one entry.
+
+A copy is written as ``kubectl create secret docker-registry`` writes it, without the obsolete ``email``. Each registry
+has ``auth``, ``password`` and ``username``; keys are sorted, without spaces. Equal credentials give equal bytes,
+because the kubelet distinguishes pulls by a hash of the credential. Each registry has one key, because
+go-containerregistry takes the first of several spellings from a map in random order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from webhook.errors import SourceInvalid
+from webhook.rules.credential import Credential, EntryNote, SourceReason, Unusable, decode_base64, read_entry, shown
+from webhook.rules.go_json import JsonObject, decode
+from webhook.rules.ownership import is_a_copy
+from webhook.rules.registry_key import DOCKER_HUB_KEY, HUB_DOMAIN, HUB_HOST, KeyUnusable, RegistryKey, read_key
+
+COPY_TYPE = "kubernetes.io/dockerconfigjson"
+COPY_KEY = ".dockerconfigjson"
+LEGACY_TYPE = "kubernetes.io/dockercfg"
+LEGACY_KEY = ".dockercfg"
+
+LARGEST_COPY = 1024 * 1024
+"""In bytes: the API server's limit for the data of one Secret."""
+
+MOST_NOTES = 20
+"""Notes that are kept for one source; the others are counted. A source of 1 MiB has room for 100,000 entries."""
+
+SHOWN_NOTES = 3
+"""Notes that a message quotes."""
+
+_KEYS = {COPY_TYPE: COPY_KEY, LEGACY_TYPE: LEGACY_KEY}
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """A registry that is named more than once: ``winner`` is the source, or the spelling in it, that is used."""
+
+    registry: str
+    winner: str
+    losers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """Remarks about entries of a source: the first notes, and the number of all."""
+
+    first: tuple[EntryNote, ...] = ()
+    number: int = 0
+
+    def __bool__(self) -> bool:
+        return self.number > 0
+
+    def __str__(self) -> str:
+        """Return the first notes as text, with the number of the others."""
+        told = "; ".join(str(note) for note in self.first[:SHOWN_NOTES])
+        others = self.number - len(self.first[:SHOWN_NOTES])
+        return told + (f"; and {others} more" if others else "")
+
+
+class Credentials(Mapping[str, Credential]):
+    """Credentials by registry key in its canonical spelling; immutable, and the repr shows only the keys.
+
+    ``clashes`` are the registries that one source spells in several ways with different credentials. ``left_out`` are
+    the unusable entries, ``warnings`` are about entries that are copied.
+    """
+
+    __slots__ = ("_entries", "clashes", "left_out", "warnings")
+
+    def __init__(
+        self,
+        entries: Mapping[str, Credential],
+        clashes: Sequence[Clash] = (),
+        left_out: Notes = Notes(),
+        warnings: Notes = Notes(),
+    ) -> None:
+        self._entries = dict(entries)
+        self.clashes = tuple(clashes)
+        self.left_out = left_out
+        self.warnings = warnings
+
+    def __getitem__(self, registry: str) -> Credential:
+        return self._entries[registry]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def remark(self) -> str:
+        """Return the remarks for people as text; empty if all entries are copied unchanged."""
+        left_out = f"not copied: {self.left_out}" if self.left_out else ""
+        return "; ".join(filter(None, (left_out, str(self.warnings))))
+
+    def __repr__(self) -> str:
+        return f"Credentials({', '.join(sorted(self._entries))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The credentials of all sources of one pull secret, and the registries that were named more than once."""
+
+    credentials: Credentials
+    clashes: tuple[Clash, ...]
+
+
+def parse_source(name: str, secret_type: str, data: Mapping[str, str], labels: Mapping[str, str]) -> Credentials:
+    """Return the credentials of the source Secret ``name``. Raises SourceInvalid when none can be copied.
+
+    ``data`` contains base64 text, as in the API's JSON. A ``kubernetes.io/dockercfg`` Secret is read too.
+    """
+    where = f'source Secret "{name}"'
+    if is_a_copy(labels):
+        message = f"{where} is itself a copy made by pull-secret-webhook: name the original"
+        raise SourceInvalid(SourceReason.IS_A_COPY, message)
+    key = _KEYS.get(secret_type)
+    if key is None:
+        raise SourceInvalid(SourceReason.TYPE_UNSUPPORTED, f"{where} {_why_type(secret_type, data)}")
+    document = _document(data, key, where)
+    credentials = read_document(document, legacy=secret_type == LEGACY_TYPE, where=where)
+    if not credentials:
+        first = credentials.left_out.first[0]
+        raise SourceInvalid(first.reason or SourceReason.AUTHS_INVALID, f"{where}: {credentials.left_out}")
+    return credentials
+
+
+def _why_type(secret_type: str, data: Mapping[str, str]) -> str:
+    wanted = LEGACY_TYPE if LEGACY_KEY in data and COPY_KEY not in data else COPY_TYPE
+    return (
+        f"has the type {secret_type[:80]!r}: delete it and create it with the type {wanted}, because a type cannot be "
+        "changed later (kubectl create secret docker-registry; External Secrets: spec.target.template.type)"
+    )
+
+
+def _document(data: Mapping[str, str], key: str, where: str) -> JsonObject:
+    if not data.get(key):
+        other = next((other for other in _KEYS.values() if other != key and data.get(other)), "")
+        hint = f', but under "{other}": create it with the type for that key' if other else ""
+        raise SourceInvalid(SourceReason.KEY_ABSENT, f'{where} has no content under the key "{key}"{hint}')
+    content = decode_base64(data[key])
+    if content is None:
+        raise SourceInvalid(SourceReason.BASE64_INVALID, f'{where}: "{key}" is not base64')
+    document = decode(content)
+    if document is None:
+        raise SourceInvalid(SourceReason.JSON_INVALID, f'{where}: "{key}" is not a JSON object{_hint(content)}')
+    if not isinstance(document, JsonObject):
+        _refuse_auths(f"{where} is not a JSON object with auths")
+    return document
+
+
+def _hint(content: bytes) -> str:
+    again = decode_base64(content.decode("ascii", errors="replace").strip())
+    if again is not None and isinstance(decode(again), JsonObject):
+        return ", but one that was encoded twice: put it under stringData, or encode it once"
+    return ""
+
+
+def read_document(document: JsonObject, *, legacy: bool, where: str) -> Credentials:
+    """Return the credentials of a ``.dockerconfigjson`` or a ``.dockercfg``; all entries may be left out.
+
+    ``where`` is the beginning of the message of SourceInvalid, which is raised when the whole document is invalid.
+    """
+    auths = _legacy_auths(document, where) if legacy else _auths(document, where)
+    return _Reading(auths, _helped(document)).credentials()
+
+
+def _legacy_auths(document: JsonObject, where: str) -> list[tuple[str, object]]:
+    if any(isinstance(value, JsonObject) for value in document.named("auths")):
+        _refuse_auths(
+            f"{where} contains a config.json, which has the registries under auths: create it with the type {COPY_TYPE}"
+        )
+    if not document.pairs:
+        _refuse_auths(f"{where}: its content must be a JSON object with at least one registry")
+    return document.pairs
+
+
+def _auths(document: JsonObject, where: str) -> list[tuple[str, object]]:
+    auths: list[tuple[str, object]] = []
+    found = False
+    for value in document.named("auths"):
+        found = True
+        if value is None:
+            auths = []  # Go drops the earlier values
+        elif isinstance(value, JsonObject):
+            auths += value.pairs
+        else:
+            _refuse_auths(f"{where}: its auths must be a JSON object with at least one registry")
+    if not auths:
+        _refuse_auths(f"{where} {_why_no_auths(document, found=found)}")
+    return auths
+
+
+def _why_no_auths(document: JsonObject, *, found: bool) -> str:
+    if any(document.named("credhelpers")) or any(document.named("credsstore")):
+        return "names credential helpers, which nodes cannot call: write the credentials under auths"
+    if not found and any(isinstance(value, JsonObject) for _, value in document.pairs):
+        return f"has no auths: where its registries are at the top, create it with the type {LEGACY_TYPE}"
+    return "has no registry: its auths must be a JSON object with at least one"
+
+
+def _helped(document: JsonObject) -> list[str]:
+    """Return the registries for which a document names a credential helper."""
+    return [key for value in document.named("credhelpers") if isinstance(value, JsonObject) for key, _ in value.pairs]
+
+
+def _refuse_auths(message: str) -> NoReturn:
+    raise SourceInvalid(SourceReason.AUTHS_INVALID, message)
+
+
+class _Reading:
+    """Reads the entries of one source, and collects remarks."""
+
+    def __init__(self, auths: Sequence[tuple[str, object]], helped: Sequence[str]) -> None:
+        self._auths = dict(auths)  # the last of equal keys counts, as in Go
+        self._times = Counter(key for key, _ in auths)
+        self._helped = [key for key in helped if key not in self._auths]
+        self._positions = {key: position for position, key in enumerate([*self._auths, *self._helped], start=1)}
+        self._left_out: list[EntryNote] = []
+        self._warnings: list[EntryNote] = []
+
+    def credentials(self) -> Credentials:
+        """Return the credentials that can be copied."""
+        spellings: dict[RegistryKey, dict[str, Credential]] = {}
+        for key, entry in self._auths.items():
+            try:
+                registry, read = read_key(key), read_entry(entry)
+            except KeyUnusable as error:
+                self._leave_out(key, SourceReason.REGISTRY_INVALID, str(error))
+            except Unusable as error:
+                self._leave_out(key, error.reason, error.why)
+            else:
+                spellings.setdefault(registry, {})[key] = read.credential
+                self._warn(key, *read.warnings, *self._about(key, registry))
+        for key in self._helped:
+            self._leave_out(
+                key, SourceReason.CREDENTIAL_UNUSABLE, "has only a credential helper, which nodes cannot call"
+            )
+        taken, clashes = _choose(spellings)
+        hub, domain = taken.get(DOCKER_HUB_KEY), taken.get(HUB_DOMAIN)
+        if hub is not None and domain is not None and hub != domain:
+            self._warn(HUB_DOMAIN, f"differs from {DOCKER_HUB_KEY}: the kubelet takes the first, Knative the second")
+        return Credentials(taken, clashes, _notes(self._left_out), _notes(self._warnings))
+
+    def _about(self, key: str, registry: RegistryKey) -> Iterator[str]:
+        if self._times[key] > 1:
+            yield "occurs more than once: the last one is copied, as the kubelet reads it"
+        if registry.host != registry.host.lower():
+            yield "has upper case in its host: the kubelet uses it only for images with the same spelling"
+        if registry.path in ("/v1", "/v2"):
+            yield "has an API version without a slash at its end: the kubelet reads it as a path"
+        if registry.is_for_knative_alone:
+            yield f"is never used by the kubelet: write {HUB_DOMAIN}{registry.path}"
+
+    def _leave_out(self, key: str, reason: SourceReason, why: str) -> None:
+        self._left_out.append(EntryNote(self._shown(key), why, reason, key))
+
+    def _warn(self, key: str, *warnings: str) -> None:
+        self._warnings += [EntryNote(self._shown(key), why, key=key) for why in warnings]
+
+    def _shown(self, key: str) -> str:
+        return shown(key, self._positions.get(key, 0))
+
+
+def _choose(spellings: Mapping[RegistryKey, Mapping[str, Credential]]) -> tuple[dict[str, Credential], list[Clash]]:
+    """Return one credential for each registry, and the registries whose spellings have different ones."""
+    taken, clashes = {}, []
+    for registry in sorted(spellings, key=str):
+        read = spellings[registry]
+        # The canonical spelling needs no guess; among the others any fixed order is fine.
+        winner, *others = sorted(read, key=lambda key: (key != str(registry), key))
+        taken[str(registry)] = read[winner]
+        losers = [key for key in others if read[key] != read[winner]]
+        if losers:
+            positions = {key: position for position, key in enumerate(read, start=1)}
+            names = [shown(key, positions[key]).removeprefix("registry ").strip('"') for key in (winner, *losers)]
+            clashes.append(Clash(str(registry), names[0], tuple(names[1:])))
+    return taken, clashes
+
+
+def _notes(notes: Sequence[EntryNote]) -> Notes:
+    return Notes(tuple(notes[:MOST_NOTES]), len(notes))
+
+
+def merge(sources: Sequence[tuple[str, Credentials]]) -> Merged:
+    """Return the credentials of all ``sources`` (name, credentials) as one; the first to name a registry wins."""
+    named_by: dict[str, list[str]] = {}
+    entries: dict[str, Credential] = {}
+    clashes: list[Clash] = []
+    for name, credentials in sources:
+        for registry, credential in credentials.items():
+            if registry not in entries:
+                entries[registry], named_by[registry] = credential, [name]
+            elif entries[registry] != credential:
+                named_by[registry].append(name)
+        clashes += [_within(name, clash) for clash in credentials.clashes]
+    clashes += [Clash(registry, names[0], tuple(names[1:])) for registry, names in named_by.items() if len(names) > 1]
+    return Merged(Credentials(entries), tuple(sorted(clashes, key=lambda clash: clash.registry)))
+
+
+def _within(source: str, clash: Clash) -> Clash:
+    return Clash(clash.registry, f"{source} ({clash.winner})", tuple(f"{source} ({loser})" for loser in clash.losers))
+
+
+def render(credentials: Mapping[str, Credential]) -> bytes:
+    """Return the canonical ``.dockerconfigjson`` of a copy. Raises SourceInvalid over 1 MiB."""
+    auths = {registry: credential.fields() for registry, credential in _for_every_reader(credentials).items()}
+    payload = json.dumps({"auths": auths}, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    if len(payload) > LARGEST_COPY:
+        message = (
+            f"the merged sources have {len(payload)} bytes, and a Secret can have {LARGEST_COPY}: remove registries"
+        )
+        raise SourceInvalid(SourceReason.COPY_TOO_LARGE, message)
+    return payload
+
+
+def _for_every_reader(credentials: Mapping[str, Credential]) -> Mapping[str, Credential]:
+    """Return the credentials, with those of Docker Hub also under the name that Knative needs.
+
+    The kubelet offers the credential of ``https://index.docker.io/v1/`` only if no other key covers the image. So
+    ``docker.io`` stays if another key covers some images of Docker Hub or has another credential. If another key gives
+    Knative a credential for some of them, that key stays the only one.
+    """
+    domain = credentials.get(HUB_DOMAIN)
+    if domain is None:
+        return credentials
+    others = [read_key(key) for key in credentials if key not in (HUB_DOMAIN, DOCKER_HUB_KEY)]
+    if DOCKER_HUB_KEY not in credentials and any(key.may_cover(HUB_HOST) for key in others):
+        return credentials
+    spelled = {DOCKER_HUB_KEY: domain} | dict(credentials)
+    if spelled[DOCKER_HUB_KEY] == domain and not any(key.may_cover(HUB_DOMAIN) for key in others):
+        del spelled[HUB_DOMAIN]
+    return spelled
+
+
+def content_hash(payload: bytes) -> str:
+    """Return ``sha256:…`` of a rendered copy."""
+    return f"sha256:{hashlib.sha256(payload).hexdigest()}"

@@ -1,0 +1,442 @@
+"""Decide which pull secrets a Pod, a ServiceAccount or a namespace gets: one table of gates, and one walk through it.
+
+A gate is one condition with everything that the product knows about it: how it decides, what is printed when it is
+passed and when it stops, what its reason id means, what a person can do about it, and its condition in CEL. Admission,
+the backfill, ``plan``, ``explain``, ``export`` and the catalogue of reasons all read :data:`GATES`.
+
+The order of the table is the order of the decision, and of :class:`~webhook.rules.configuration.Reason`: if several
+pull secrets stop at different gates, the reason of the object is the last of them, the one closest to a patch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from webhook.rules import cel_conditions as conditions
+from webhook.rules.configuration import DECLINE_ANNOTATION, OPT_OUT_VALUE, PodPolicy, Reason
+from webhook.rules.images import any_matches, names_of
+from webhook.rules.mistyped import mistyped_opt_in
+from webhook.rules.text import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from webhook.rules.configuration import Configuration, PullSecret
+    from webhook.rules.objects import Namespace, Subject
+
+MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+"""On the API object of a static Pod; the API server refuses such a Pod if it references any Secret."""
+
+DEFAULT_SERVICE_ACCOUNT = "default"
+
+MOST_IMAGES = 1000
+"""Distinct images of one Pod that are compared with registries. It bounds the work of one review."""
+
+Kind = Literal["Namespace", "Pod", "ServiceAccount"]
+
+_EVERYTHING: Final[tuple[Kind, ...]] = ("Namespace", "Pod", "ServiceAccount")
+_OBJECTS: Final[tuple[Kind, ...]] = ("Pod", "ServiceAccount")
+_PODS: Final[tuple[Kind, ...]] = ("Pod",)
+_SERVICE_ACCOUNTS: Final[tuple[Kind, ...]] = ("ServiceAccount",)
+_NAMESPACES: Final[tuple[Kind, ...]] = ("Namespace",)
+
+
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+
+class Case:
+    """The question that is put to the gates; one is made for each decision.
+
+    Three attributes may be absent, and the walk sees to it that no gate reads them then: ``namespace`` where it is not
+    known, ``subject`` where the question is about a namespace, and ``entry`` until a pull secret is looked at.
+    """
+
+    __slots__ = ("_repositories", "configuration", "entry", "labels", "name", "namespace", "subject", "walk")
+
+    configuration: Configuration
+    name: str
+    """Of the namespace."""
+    namespace: Namespace
+    labels: Mapping[str, str]
+    """Of the namespace; none where it is not known."""
+    subject: Subject
+    entry: PullSecret
+    walk: Walk
+    """The gates that it meets."""
+
+    def __init__(
+        self, configuration: Configuration, name: str, namespace: Namespace | None, subject: Subject | None = None
+    ) -> None:
+        self.configuration = configuration
+        self.name = name
+        if namespace is None:
+            self.labels = _NO_LABELS
+        else:
+            self.namespace, self.labels = namespace, namespace.labels
+        if subject is not None:
+            self.subject = subject
+        kind: Kind = "Namespace" if subject is None else subject.kind
+        self.walk = WALKS[kind, namespace is not None]
+        self._repositories: list[str] | None = None
+
+    @property
+    def service_account(self) -> str:
+        """The name of the ServiceAccount that decides about the object."""
+        if self.subject.kind == "ServiceAccount":
+            return self.subject.name
+        return self.subject.service_account or DEFAULT_SERVICE_ACCOUNT
+
+    @property
+    def repositories(self) -> list[str]:
+        """The repositories of the Pod's images, parsed once for all pull secrets, and only if one needs them."""
+        if self._repositories is None:
+            distinct = list(dict.fromkeys(self.subject.images))
+            self._repositories = names_of(distinct[:MOST_IMAGES])
+        return self._repositories
+
+
+def _always(_case: Case) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One condition of a decision."""
+
+    reason: Reason
+    name: str
+    """As ``explain`` shows it."""
+    kinds: tuple[Kind, ...]
+    """The kinds of objects that this gate is for."""
+    stops: Callable[[Case], bool]
+    passed: Callable[[Case], str]
+    """Return what is true of an object that passes; a clause without a full stop."""
+    stopped: Callable[[Case, Sequence[str]], str]
+    """Return what is true of an object that is stopped, given the names of the pull secrets that stop here."""
+    meaning: str
+    """As docs/reasons.md has it, with names in backticks."""
+    advice: str
+    command: Callable[[Case], str] | None = None
+    """Return what to do about one object, if that is more than ``advice``."""
+    per_pull_secret: bool = False
+    known: bool | None = None
+    """True for a gate that needs a known namespace, False for one that only an unknown namespace meets."""
+    used: Callable[[Case], bool] = _always
+    """Whether the configuration has anything that this gate is about; if not, ``explain`` does not show it."""
+    cel: Callable[[PullSecret, Configuration], Iterable[str]] | None = None
+    """Yield the conditions in CEL that must all hold for the gate to be passed."""
+
+
+def _has_label(case: Case) -> str:
+    return f'namespace "{case.name}" {{}} the label {case.configuration.opt_in.label}={case.configuration.opt_in.value}'
+
+
+def _mistyped(case: Case) -> str:
+    """Return the label that may be a typing error, as the end of a sentence."""
+    found = mistyped_opt_in(case.labels, case.configuration.opt_in)
+    return f", and its label {'='.join(found)} may be a typing error" if found is not None else ""
+
+
+def _label_command(case: Case) -> str:
+    opt_in = case.configuration.opt_in
+    overwrite = " --overwrite" if opt_in.label in case.labels else ""
+    return f"label it: kubectl label namespace {case.name} {opt_in.label}={opt_in.value}{overwrite}"
+
+
+def _accounts(case: Case) -> str:
+    return f'ServiceAccount "{case.service_account}"'
+
+
+def _has(names: Sequence[str]) -> str:
+    return "has" if len(names) == 1 else "have"
+
+
+def _image_passed(case: Case) -> str:
+    if case.entry.pods is not PodPolicy.WHEN_IMAGE_MATCHES:
+        return "it is for Pods with any image"
+    return "one of the images is from its registries"
+
+
+def _selector_passed(case: Case) -> str:
+    if case.entry.namespace_selector.requirements:
+        return "it matches the labels of the namespace"
+    return "there is none: it applies to every opted-in namespace"
+
+
+GATES: tuple[Gate, ...] = (
+    Gate(
+        reason=Reason.NAMESPACE_EXCLUDED,
+        name="namespace excluded",
+        kinds=_EVERYTHING,
+        stops=lambda case: case.name in case.configuration.excluded_namespaces,
+        passed=lambda case: f'namespace "{case.name}" is not excluded',
+        stopped=lambda case, _: (
+            f'namespace "{case.name}" is excluded by the configuration, or is the release namespace'
+        ),
+        meaning="the namespace is one of `excludedNamespaces`, or the release namespace",
+        advice="take it out of `excludedNamespaces`; the release namespace always stays excluded",
+    ),
+    Gate(
+        reason=Reason.NAMESPACE_TERMINATING,
+        name="namespace terminating",
+        kinds=_EVERYTHING,
+        known=True,
+        stops=lambda case: case.namespace.terminating,
+        passed=lambda case: f'namespace "{case.name}" is not being deleted',
+        stopped=lambda case, _: f'namespace "{case.name}" is being deleted',
+        meaning="the namespace is being deleted",
+        advice="nothing",
+    ),
+    Gate(
+        reason=Reason.NAMESPACE_NOT_OPTED_IN,
+        name="opt-in label",
+        kinds=_EVERYTHING,
+        known=True,
+        stops=lambda case: case.labels.get(case.configuration.opt_in.label) != case.configuration.opt_in.value,
+        passed=lambda case: _has_label(case).format("has"),
+        stopped=lambda case, _: f"{_has_label(case).format('does not have')}{_mistyped(case)}",
+        meaning="the namespace does not have the opt-in label with the value that opts in",
+        advice="label it: `kubectl label namespace NAME pullsecrets.webhook/inject=enabled`",
+        command=_label_command,
+    ),
+    Gate(
+        reason=Reason.OBJECT_DISABLED,
+        name="object label",
+        kinds=_OBJECTS,
+        stops=lambda case: case.subject.labels.get(case.configuration.opt_in.label) == OPT_OUT_VALUE,
+        passed=lambda case: f"it does not have the label {case.configuration.opt_in.label}={OPT_OUT_VALUE}",
+        stopped=lambda case, _: f"it opts out by its label {case.configuration.opt_in.label}={OPT_OUT_VALUE}",
+        meaning="the Pod or ServiceAccount itself has the opt-in label with the value `disabled`",
+        advice="remove that label, if it was not meant",
+    ),
+    Gate(
+        reason=Reason.MIRROR_POD,
+        name="mirror Pod",
+        kinds=_PODS,
+        stops=lambda case: MIRROR_ANNOTATION in case.subject.annotations,
+        passed=lambda _: "it is not the mirror of a static Pod",
+        stopped=lambda *_: "it is the mirror of a static Pod, which must not reference a Secret",
+        meaning="the Pod mirrors a static Pod; the API server refuses it with any Secret",
+        advice="give the node its credentials in another way",
+    ),
+    Gate(
+        reason=Reason.NOTHING_CONFIGURED,
+        name="configuration",
+        kinds=_EVERYTHING,
+        stops=lambda case: not case.configuration.pull_secrets,
+        passed=lambda _: "the configuration has pull secrets",
+        stopped=lambda *_: "the configuration has no pull secrets",
+        meaning="the configuration has no pull secrets",
+        advice="add `pullSecrets` to the configuration",
+    ),
+    Gate(
+        # A Pod goes on: a reference to a Secret that is not there is harmless, and a Pod without one never heals.
+        reason=Reason.NAMESPACE_UNKNOWN,
+        name="namespace",
+        kinds=_SERVICE_ACCOUNTS,
+        known=False,
+        per_pull_secret=True,
+        stops=lambda case: bool(
+            case.entry.namespace_selector.requirements or case.configuration.opt_in.may_decline,
+        ),
+        passed=lambda _: "its labels do not decide",
+        stopped=lambda case, _: f'namespace "{case.name}" is not among the files: add it, because its labels decide',
+        used=lambda _: False,
+        meaning=(
+            "a `namespaceSelector`, or `optIn.mayDecline`, needs labels and annotations that are not known: at "
+            "admission, because the namespace was created a moment ago (the sync loop adds the reference); in `plan`, "
+            "because the namespace is not among the files"
+        ),
+        advice="at admission nothing; for `plan`, add the Namespace to the files",
+    ),
+    Gate(
+        reason=Reason.NAMESPACE_NOT_SELECTED,
+        name="namespaceSelector",
+        kinds=_EVERYTHING,
+        known=True,
+        per_pull_secret=True,
+        stops=lambda case: not case.entry.namespace_selector.matches(case.labels),
+        passed=_selector_passed,
+        stopped=lambda case, names: (
+            f'the namespaceSelector of {listed(names)} does not match the labels of namespace "{case.name}"'
+        ),
+        meaning="no `namespaceSelector` matches the labels of the namespace",
+        advice="change its labels, or the selector",
+        cel=lambda entry, _: conditions.selector(entry),
+    ),
+    Gate(
+        reason=Reason.SOURCE_NOT_FOR_NAMESPACE,
+        name="source's namespaces",
+        kinds=_EVERYTHING,
+        per_pull_secret=True,
+        stops=lambda case: not case.entry.may_go_to(case.name),
+        passed=lambda case: f'its sources may go to namespace "{case.name}"',
+        stopped=lambda case, names: f'a source of {listed(names)} is not for namespace "{case.name}"',
+        used=lambda case: bool(case.entry.limits),
+        meaning="a source of the pull secret is limited to other namespaces",
+        advice="add the namespace to `sources[].namespaces`, if it is to have the credential",
+        cel=lambda entry, _: conditions.limits(entry),
+    ),
+    Gate(
+        reason=Reason.NAMESPACE_DECLINES,
+        name="declined",
+        kinds=_EVERYTHING,
+        known=True,
+        per_pull_secret=True,
+        stops=lambda case: case.configuration.opt_in.may_decline and case.entry.name in case.namespace.declined,
+        passed=lambda _: "the namespace does not decline it",
+        stopped=lambda case, names: (
+            f'namespace "{case.name}" declines {listed(names)} by its annotation {DECLINE_ANNOTATION}'
+        ),
+        used=lambda case: case.configuration.opt_in.may_decline,
+        meaning="the namespace declines the pull secret by its annotation `pullsecrets.webhook/decline`",
+        advice="remove the name from the annotation, if it was not meant",
+        cel=conditions.not_declined,
+    ),
+    Gate(
+        reason=Reason.PODS_NEVER,
+        name="pods",
+        kinds=_PODS,
+        per_pull_secret=True,
+        stops=lambda case: case.entry.pods is PodPolicy.NEVER,
+        passed=lambda case: f"pods: {case.entry.pods}",
+        stopped=lambda _, names: (
+            f"{listed(names)} {_has(names)} pods: Never, so Pods have it from their ServiceAccount only"
+        ),
+        meaning=(
+            "the pull secret has `pods: Never`; the API server still gives a Pod without any `imagePullSecrets` those "
+            "of its ServiceAccount"
+        ),
+        advice="nothing, or set `pods` to `Always`",
+    ),
+    Gate(
+        reason=Reason.SERVICE_ACCOUNT_NOT_INCLUDED,
+        name="serviceAccounts",
+        kinds=_OBJECTS,
+        per_pull_secret=True,
+        stops=lambda case: not case.entry.service_accounts.matches(case.service_account),
+        passed=lambda case: f"{_accounts(case)} is included",
+        stopped=lambda case, names: f"{_accounts(case)} is not among the serviceAccounts of {listed(names)}",
+        meaning="`serviceAccounts` does not include the ServiceAccount, or that which the Pod runs as",
+        advice="change `include` or `exclude`",
+        cel=lambda entry, _: conditions.accounts(entry.service_accounts),
+    ),
+    Gate(
+        reason=Reason.IMAGE_NOT_MATCHED,
+        name="image",
+        kinds=_PODS,
+        per_pull_secret=True,
+        stops=lambda case: (
+            case.entry.pods is PodPolicy.WHEN_IMAGE_MATCHES
+            and not any_matches(case.repositories, case.entry.registries)
+        ),
+        passed=_image_passed,
+        stopped=lambda _, names: f"none of its images is from the registries of {listed(names)}",
+        meaning="the pull secret has `pods: WhenImageMatches`, and none of the images is from its `registries`",
+        advice="add the registry, or use the image's full name",
+        cel=lambda entry, _: conditions.images(entry),
+    ),
+    Gate(
+        reason=Reason.ALREADY_PRESENT,
+        name="reference",
+        kinds=_OBJECTS,
+        per_pull_secret=True,
+        stops=lambda case: case.entry.name in case.subject.references.names,
+        passed=lambda case: f"it does not reference {case.entry.name} yet",
+        stopped=lambda _, names: f"it references {listed(names)} already",
+        meaning="every reference that is due is there already",
+        advice="nothing",
+    ),
+)
+"""In the order of the decision."""
+
+BY_REASON: Mapping[Reason, Gate] = {gate.reason: gate for gate in GATES}
+
+_ORDER = {reason: position for position, reason in enumerate(Reason)}
+
+
+class Walk(msgspec.Struct, frozen=True):
+    """The gates that a kind of object meets: those of the object as a whole, then those of each pull secret."""
+
+    whole: tuple[Gate, ...]
+    each: tuple[Gate, ...]
+
+
+def _walk(kind: Kind, *, known: bool) -> Walk:
+    met = [gate for gate in GATES if kind in gate.kinds and gate.known in (None, known)]
+    return Walk(
+        whole=tuple(gate for gate in met if not gate.per_pull_secret),
+        each=tuple(gate for gate in met if gate.per_pull_secret),
+    )
+
+
+WALKS: Mapping[tuple[Kind, bool], Walk] = {
+    (kind, known): _walk(kind, known=known) for kind in _EVERYTHING for known in (True, False)
+}
+"""By the kind of object, and by whether its namespace is known."""
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The names to add to one object, and the reason.
+
+    ``gates`` holds for each pull secret, in the order of the configuration, its name and its own reason. It is empty
+    when the object was stopped before any pull secret was looked at. Of a namespace, ``added`` are the pull secrets
+    that apply to it.
+    """
+
+    reason: Reason
+    added: tuple[str, ...] = ()
+    gates: tuple[tuple[str, Reason], ...] = ()
+
+    def stopped_at(self, reason: Reason) -> tuple[str, ...]:
+        """Return the pull secrets that have this reason."""
+        return tuple(name for name, gate in self.gates if gate is reason)
+
+
+def decide(subject: Subject, configuration: Configuration, namespace: Namespace | None = None) -> Decision:
+    """Return the references that a Pod or ServiceAccount gets.
+
+    ``namespace`` is None when it is not known. At admission the API server has already compared the opt-in label, and
+    only pull secrets with a ``namespaceSelector``, or that namespaces may decline, depend on more of the namespace.
+    """
+    return _decide(Case(configuration, subject.namespace, namespace, subject))
+
+
+def decide_namespace(namespace: Namespace, configuration: Configuration) -> Decision:
+    """Return the pull secrets that apply to a namespace."""
+    return _decide(Case(configuration, namespace.name, namespace))
+
+
+def selected_pull_secrets(configuration: Configuration, namespace: Namespace) -> tuple[PullSecret, ...]:
+    """Return the pull secrets that apply to a namespace; :func:`decide_namespace` tells the reasons, too."""
+    case = Case(configuration, namespace.name, namespace)
+    if any(gate.stops(case) for gate in case.walk.whole):
+        return ()
+    return tuple([entry for entry in configuration.pull_secrets if _reason(case, entry) is Reason.INJECTED])
+
+
+def _decide(case: Case) -> Decision:
+    for gate in case.walk.whole:
+        if gate.stops(case):
+            return Decision(gate.reason)
+    gates = tuple([(entry.name, _reason(case, entry)) for entry in case.configuration.pull_secrets])
+    added = tuple([name for name, reason in gates if reason is Reason.INJECTED])
+    reason = Reason.INJECTED if added else max([reason for _, reason in gates], key=_ORDER.__getitem__)
+    return Decision(reason, added, gates)
+
+
+def _reason(case: Case, entry: PullSecret) -> Reason:
+    case.entry = entry
+    for gate in case.walk.each:
+        if gate.stops(case):
+            return gate.reason
+    return Reason.INJECTED
+
+
+def passed(gates: Iterable[Gate], reason: Reason) -> Iterator[Gate]:
+    """Yield the gates that were passed before a decision ended with ``reason``."""
+    return (gate for gate in gates if _ORDER[gate.reason] < _ORDER[reason])

@@ -1,0 +1,42 @@
+"""Find a label of a namespace that was probably meant to be the opt-in label."""
+
+from __future__ import annotations
+
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING
+
+from webhook.rules.configuration import OPT_OUT_VALUE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from webhook.rules.configuration import OptIn
+
+CLOSE = 0.8
+"""Similarity from 0 to 1 at which one text counts as a typing error of another."""
+
+_MEANT = frozenset({"true", "yes", "on", "1", "enable", "enabled", "inject"})
+"""Values that people write when they want to opt in."""
+
+
+def mistyped_opt_in(labels: Mapping[str, str], opt_in: OptIn, others: Collection[str] = ()) -> tuple[str, str] | None:
+    """Return the key and the value of the label that looks like the opt-in label, or None.
+
+    ``others`` are keys with another meaning: the opt-in labels of other releases.
+    """
+    value = labels.get(opt_in.label)
+    if value is not None:
+        odd = value not in (opt_in.value, OPT_OUT_VALUE) and _is_meant(value, opt_in)
+        return (opt_in.label, value) if odd else None
+    for key, other in labels.items():
+        if key not in others and _is_meant(other, opt_in) and _is_close(key, opt_in.label):
+            return key, other
+    return None
+
+
+def _is_meant(value: str, opt_in: OptIn) -> bool:
+    return value.lower() in _MEANT or _is_close(value, opt_in.value)
+
+
+def _is_close(text: str, wanted: str) -> bool:
+    return SequenceMatcher(None, text.lower(), wanted.lower()).ratio() >= CLOSE

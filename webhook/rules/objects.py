@@ -1,0 +1,164 @@
+"""Define the parts of Kubernetes objects that decisions and plans read.
+
+A :class:`Namespace` and a :class:`Subject` (a Pod or a ServiceAccount) are enough to decide. A plan also needs the
+:class:`NamespaceState`: the copies and the ServiceAccounts of one namespace.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from webhook.rules.configuration import DECLINE_ANNOTATION
+from webhook.rules.dockerconfig import COPY_TYPE
+from webhook.rules.managed_fields import SETTLED, ListOwnership
+from webhook.rules.ownership import Ownership, ownership_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from webhook.rules.ownership import Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """The fields of a namespace that a decision reads."""
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    terminating: bool = False
+    declined: frozenset[str] = frozenset()
+    """The pull secrets that it declines; used only if the configuration lets namespaces decline."""
+    uid: str = ""
+    """Distinguishes it from an earlier namespace with the same name. Empty if a manifest has none."""
+
+
+def declined_names(annotations: Mapping[str, str]) -> frozenset[str]:
+    """Return the names of the pull secrets that a namespace with these annotations declines."""
+    text = annotations.get(DECLINE_ANNOTATION)
+    return frozenset(filter(None, (name.strip() for name in text.split(",")))) if text else frozenset()
+
+
+class LocalObjectReference(msgspec.Struct, gc=False):
+    """One entry of ``imagePullSecrets`` in the API; a missing or null name counts as empty."""
+
+    name: str | None = None
+
+
+class References(msgspec.Struct, frozen=True, gc=False):
+    """The ``imagePullSecrets`` of an object: its presence, and the names in it, in order.
+
+    A list from :func:`webhook.kube.objects.read_reference_list` contains only the requested names. ``positions``
+    has their positions; None stands for 0, 1, 2, and so on.
+    """
+
+    present: bool = False
+    names: tuple[str, ...] = ()
+    positions: tuple[int, ...] | None = None
+    length: int | None = None
+    """Number of entries in the whole list; None if ``names`` has all of them."""
+    truncated: bool = False
+    """True if the list has more entries with these names than are kept here; the last ones are kept."""
+
+    @property
+    def count(self) -> int:
+        """Return the number of entries in the whole list."""
+        return len(self.names) if self.length is None else self.length
+
+    def entries(self) -> Iterable[tuple[int, str]]:
+        """Return the position and the name of each kept entry, in the order of the list."""
+        return enumerate(self.names) if self.positions is None else zip(self.positions, self.names, strict=True)
+
+
+def references_of(entries: Sequence[LocalObjectReference | None] | None) -> References:
+    """Return the references in a decoded list; null entries count as entries with an empty name."""
+    if entries is None:
+        return References()
+    return References(present=True, names=tuple((entry.name or "") if entry else "" for entry in entries))
+
+
+def read_references(value: object) -> References | None:
+    """Return the references in an ``imagePullSecrets`` of parsed JSON; None for a value of a wrong type."""
+    try:
+        return references_of(msgspec.convert(value, list[LocalObjectReference | None] | None))
+    except msgspec.ValidationError:
+        return None
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """The fields of a Pod or a ServiceAccount that a decision reads.
+
+    It is a struct like its neighbours, because each review makes one of each; a frozen dataclass takes four times as
+    long.
+    """
+
+    kind: Literal["Pod", "ServiceAccount"]
+    name: str
+    namespace: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    references: References
+    service_account: str = ""
+    images: tuple[str, ...] = ()
+    generate_name: str = ""
+    """Only for people: it identifies the Pod, because most Pods do not have a name yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A Secret that has the name of a copy; ``mark`` is None when it lacks the labels of this release."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    mark: Mark | None
+    content_hash: str
+    type: str = COPY_TYPE
+    immutable: bool = False
+    terminating: bool = False
+    finalizers: tuple[str, ...] = ()
+    """The first few finalizers that block the deletion, while it is ``terminating``."""
+
+    @property
+    def replaceable_only(self) -> bool:
+        """Return whether an update cannot fix it, because a type or an immutable Secret cannot be changed."""
+        return self.immutable or self.type != COPY_TYPE
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccount:
+    """The fields of a ServiceAccount that the plan reads; ``references`` is None when the list is unreadable."""
+
+    namespace: str
+    name: str
+    resource_version: str
+    labels: Mapping[str, str]
+    references: References | None
+    terminating: bool = False
+    enforces: bool = False
+    """True if its Pods may reference only its own references; see :mod:`webhook.rules.backfill`."""
+    ownership: ListOwnership = SETTLED
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceState:
+    """The state of one namespace: itself, the Secrets that have a copy's name, and its ServiceAccounts."""
+
+    namespace: Namespace
+    copies: Mapping[str, Copy] = field(default_factory=dict)
+    service_accounts: Sequence[ServiceAccount] = ()
+
+    def ownership(self, copy: Copy) -> Ownership:
+        """Return the owner of a Secret in this namespace."""
+        return ownership_of(copy.mark, self.namespace.uid)
+
+    def is_foreign(self, copy: Copy) -> bool:
+        """Return whether a Secret of this namespace must not be changed."""
+        return self.ownership(copy) is Ownership.FOREIGN
+
+    def is_proven(self, copy: Copy) -> bool:
+        """Return whether a copy has the complete proof, so that at most its content has to be written."""
+        return copy.mark is not None and copy.mark.written and copy.mark.namespace_uid == self.namespace.uid

@@ -1,0 +1,179 @@
+"""Plan the writes for one namespace: towards the configuration, or for an uninstallation.
+
+The functions are pure. The controller carries a plan out, and ``pullsecrets plan`` prints it. If a plan is applied to
+the state that it was made from, the plan of the new state is empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from webhook.rules.actions import (
+    EMPTY,
+    ApplyCopy,
+    DeleteCopy,
+    Finding,
+    FindingReason,
+    HandBack,
+    NamespacePlan,
+    RemoveReferences,
+)
+from webhook.rules.backfill import additions_after_copies, hand_back_need, required_additions, withheld_references
+from webhook.rules.configuration import PullSecret
+from webhook.rules.dangling import marked, without_copy
+from webhook.rules.gates import selected_pull_secrets
+from webhook.rules.ownership import Ownership
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from webhook.rules.configuration import Configuration
+    from webhook.rules.objects import Copy, Namespace, NamespaceState, ServiceAccount
+
+
+def plan_namespace(
+    state: NamespaceState,
+    configuration: Configuration,
+    hashes: Mapping[str, str | None],
+    injected: Configuration | None = None,
+    lost: Collection[str] = (),
+) -> NamespacePlan:
+    """Return the writes that bring a namespace in line with the configuration.
+
+    ``hashes`` gives for each configured pull secret the content hash that its copies must have. None means that sources
+    are missing or invalid: then existing copies stay unchanged (fail static), and new ones are not made.
+    ``configuration`` may be the part of ``injected`` that can be decided already; ``injected`` is in force at
+    admission. ``lost`` are the names for which the namespace was selected before; references to them are removed even
+    without a copy.
+    """
+    if state.namespace.terminating:
+        return EMPTY
+    wanted = _selected_names(configuration, state.namespace)
+    copies, findings, usable = _plan_copies(state, wanted, hashes)
+    injected = injected or configuration
+    leaving = leaving_copies(state, configuration, wanted)
+    required = tuple(required_additions(state, injected, usable))
+    additions = tuple(additions_after_copies(state, configuration, usable))
+    absent = without_copy(state, configuration, lost)
+    removals = tuple(removals_of(state.service_accounts, [copy.name for copy in leaving], absent))
+    written = {action.service_account.name for action in (*required, *additions)}
+    written.update(action.service_account.name for action in removals)
+    due = frozenset(wanted if injected == configuration else _selected_names(injected, state.namespace))
+    return NamespacePlan(
+        required=required,
+        copies=tuple(copies),
+        additions=additions,
+        removals=removals,
+        hand_backs=tuple(hand_backs_to(state.service_accounts, due, written)),
+        deletions=tuple(DeleteCopy(copy) for copy in leaving if not copy.terminating),
+        findings=(*findings, *withheld_references(state, injected), *kept_copies(state, configuration)),
+        namespace_uid=state.namespace.uid,
+    )
+
+
+def _selected_names(configuration: Configuration, namespace: Namespace) -> tuple[str, ...]:
+    return tuple(entry.name for entry in selected_pull_secrets(configuration, namespace))
+
+
+def _plan_copies(
+    state: NamespaceState, wanted: Iterable[str], hashes: Mapping[str, str | None]
+) -> tuple[list[ApplyCopy], list[Finding], set[str]]:
+    """Return the copies to write, the findings, and the names that may be referenced afterwards."""
+    writes: list[ApplyCopy] = []
+    findings: list[Finding] = []
+    usable: set[str] = set()
+    for name in wanted:
+        copy, content_hash = state.copies.get(name), hashes.get(name)
+        if copy is not None and state.is_foreign(copy):
+            findings.append(Finding(FindingReason.COPY_CONFLICT, name))
+            continue
+        if content_hash is None:
+            findings.append(Finding(FindingReason.SOURCE_UNAVAILABLE, name))
+        elif copy is None:
+            writes.append(ApplyCopy(name))
+        elif copy.replaceable_only:
+            if not copy.terminating:  # else the watch reports the deletion, and a new one is written
+                writes.append(ApplyCopy(name, replaces=copy))
+        elif copy.content_hash != content_hash or not state.is_proven(copy):
+            writes.append(ApplyCopy(name, updates=copy))
+        if copy is not None or content_hash is not None:
+            usable.add(name)
+    return writes, findings, usable
+
+
+def kept_copies(state: NamespaceState, configuration: Configuration) -> Iterator[Finding]:
+    """Yield our copies that are being deleted but kept by a foreign finalizer.
+
+    Pods still pull with such a copy, so its content is updated like that of any other.
+    """
+    for name in configuration.secret_names:
+        copy = state.copies.get(name)
+        if copy is not None and copy.finalizers and state.ownership(copy) is Ownership.OURS:
+            yield Finding(FindingReason.COPY_TERMINATING, name, detail=", ".join(copy.finalizers))
+
+
+def leaving_copies(state: NamespaceState, configuration: Configuration, wanted: Collection[str]) -> list[Copy]:
+    """Return our copies that do not belong here: opted out, no longer selected, or retired.
+
+    ``wanted`` are the names of the pull secrets that the namespace is selected for. Excluded namespaces, including the
+    release namespace, are treated the same: a copy of ours there is from an earlier time.
+    """
+    known = set(configuration.secret_names)
+    return [
+        copy
+        for copy in state.copies.values()
+        if copy.name in known and copy.name not in wanted and state.ownership(copy) is Ownership.OURS
+    ]
+
+
+def removals_of(
+    accounts: Iterable[ServiceAccount], leaving: Sequence[str], absent: Sequence[str] = ()
+) -> Iterable[RemoveReferences]:
+    """Yield the references to remove, so that no ServiceAccount names any of ``leaving`` and ``absent``.
+
+    The names in ``leaving`` have a copy of ours, those in ``absent`` have no Secret.
+    """
+    for account in accounts:
+        if account.references is None or account.terminating:
+            continue
+        without = tuple(name for name in absent if name in account.references.names)
+        names = tuple(name for name in leaving if name in account.references.names)
+        if names or without:
+            yield RemoveReferences(account, names + without, without)
+
+
+def hand_backs_to(
+    accounts: Iterable[ServiceAccount], due: Collection[str], written: Collection[str]
+) -> Iterable[HandBack]:
+    """Yield the ownership to hand back in ServiceAccounts that are not ``written``; names in ``due`` may be ours."""
+    for account in accounts:
+        need = None if account.name in written else hand_back_need(account, due)
+        if need is not None:
+            yield HandBack(account, need)
+
+
+def plan_uninstall(state: NamespaceState, configuration: Configuration) -> NamespacePlan:
+    """Return the writes that remove everything of ours from a namespace.
+
+    A reference is ours if the copy that it names is ours. If no Secret of that name exists, it is ours if the namespace
+    is selected, or if the list shows that we wrote it: see :mod:`webhook.rules.dangling`. If a foreign Secret has the
+    name, the reference may be to that one and stays.
+    """
+    if state.namespace.terminating:
+        return EMPTY
+    ours = [copy for copy in state.copies.values() if state.ownership(copy) is Ownership.OURS]
+    # A retired name no longer has a selector, so it may have gone to every opted-in namespace.
+    retired = tuple(PullSecret(name, ()) for name in configuration.retired)
+    all_of_them = replace(configuration, pull_secrets=configuration.pull_secrets + retired)
+    due = marked(state, configuration).union(
+        entry.name for entry in selected_pull_secrets(all_of_them, state.namespace)
+    )
+    absent = [name for name in configuration.secret_names if name in due and name not in state.copies]
+    removals = tuple(removals_of(state.service_accounts, [copy.name for copy in ours], absent))
+    written = {action.service_account.name for action in removals}
+    return NamespacePlan(
+        removals=removals,
+        hand_backs=tuple(hand_backs_to(state.service_accounts, (), written)),
+        deletions=tuple(DeleteCopy(copy) for copy in ours if not copy.terminating),
+    )

@@ -1,0 +1,159 @@
+"""Load each new serving certificate, and keep the previous one when the new one is unusable."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from certs.validity import certificates_in, not_after
+from webhook.errors import CertificateInvalid
+from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterable
+
+    from certs.reload import ServingCertificate
+    from webhook.ops.health import Check
+    from webhook.ops.metrics import AdmissionMetrics
+
+log = structlog.get_logger(__name__)
+
+CERTIFICATE = "tls.crt"
+KEY = "tls.key"
+AUTHORITY = "ca.crt"
+
+REMIND_SECONDS = 60.0
+"""Seconds between two log lines while the first certificate is missing."""
+
+LOOK_SECONDS = 1.0
+
+
+class CertificateIntake:
+    """Loads each new pair, or keeps the old one and reports the reason. Safe to call from any thread."""
+
+    def __init__(self, serving: ServingCertificate, check: Check, metrics: AdmissionMetrics) -> None:
+        self._serving = serving
+        self._metrics = metrics.certificate
+        self._awaited = ""
+        # The check polls, because a certificate also expires when no event happens.
+        check.follows(self._problem)
+
+    def wait_for(self, awaited: str, stop: threading.Event, seconds: float = REMIND_SECONDS) -> None:
+        """Report the source of the first certificate while it is missing.
+
+        The check reports it immediately, the log after a second and then each minute. Returns when a certificate is
+        loaded, or when ``stop`` is set.
+        """
+        self._awaited = awaited
+        # An existing Secret is read within this time, so that a usual start logs nothing.
+        self._loaded_within(LOOK_SECONDS, stop)
+        while not (self._serving.loaded or stop.is_set()):
+            log.warning("waiting for the certificate", awaited=awaited)
+            if self._loaded_within(seconds, stop):
+                return
+
+    def _loaded_within(self, seconds: float, stop: threading.Event) -> bool:
+        end = time.monotonic() + seconds
+        while not self._serving.loaded and time.monotonic() < end:
+            if stop.wait(LOOK_SECONDS):
+                return True
+        return self._serving.loaded
+
+    def _problem(self) -> str | None:
+        problem = self._serving.problem(datetime.now(UTC))
+        if problem is None or self._serving.loaded or not self._awaited:
+            return problem
+        return f"{problem}: waiting for {self._awaited}"
+
+    def take(self, certificate_pem: bytes, key_pem: bytes, authority_pem: bytes = b"") -> None:
+        """Serve this pair from the next handshake on. CertificateInvalid leaves everything unchanged.
+
+        ``authority_pem`` is used only for metrics; trusting it is the API server's decision.
+        """
+        self._serving.load(certificate_pem, key_pem)
+        not_after = self._serving.not_after
+        if not_after is not None:
+            self._metrics.accepted(not_after, _end_of(authority_pem))
+            log.info("certificate in use", not_after=not_after.isoformat())
+
+    def refuse(self, error: CertificateInvalid) -> None:
+        """Report why a certificate is not loaded."""
+        self._metrics.refused()
+        log.warning("certificate refused", cause=str(error), old_one_stays=self._serving.loaded)
+
+    def take_callers(self, authorities_pem: bytes) -> None:
+        """Accept clients of these authorities from the next handshake on.
+
+        CertificateInvalid leaves everything unchanged.
+        """
+        self._serving.trust_clients(authorities_pem)
+        ends = [certificate.not_valid_after_utc for certificate in certificates_in(authorities_pem)[0]]
+        self._metrics.callers_accepted(max(ends))
+        log.info("authorities of callers in use", number=len(ends), not_after=max(ends).isoformat())
+
+    def refuse_callers(self, error: CertificateInvalid) -> None:
+        """Report why the client authorities are not loaded."""
+        self._metrics.callers_refused()
+        log.warning("authorities of callers refused", cause=str(error))
+
+
+def _end_of(certificate_pem: bytes) -> datetime | None:
+    try:
+        return not_after(certificate_pem)
+    except CertificateInvalid:
+        return None
+
+
+class TlsSecret(msgspec.Struct, frozen=True):
+    """The parts of a ``kubernetes.io/tls`` Secret that are read. The repr does not show data."""
+
+    metadata: ObjectMeta
+    data: dict[str, str] | None = None
+
+    def __repr__(self) -> str:
+        return f"Secret {self.metadata.namespace}/{self.metadata.name}"
+
+    def pair(self) -> tuple[bytes, bytes]:
+        """Return certificate and key in PEM. Raises CertificateInvalid when one is missing or unreadable."""
+        data = self.data or {}
+        try:
+            certificate, key = (base64.b64decode(data.get(name, ""), validate=True) for name in (CERTIFICATE, KEY))
+        except binascii.Error:
+            raise CertificateInvalid(f"{self!r} contains data that is not base64") from None
+        if not certificate or not key:
+            raise CertificateInvalid(f"{self!r} does not contain {CERTIFICATE} and {KEY}")
+        return certificate, key
+
+    def authority(self) -> bytes:
+        """Return the certificate of the authority in PEM; empty when it is missing."""
+        try:
+            return base64.b64decode((self.data or {}).get(AUTHORITY, ""), validate=True)
+        except binascii.Error:
+            return b""
+
+
+class TlsSecretHandler:
+    """A reflector's handler that passes on the pair in one Secret. A deleted Secret changes nothing."""
+
+    def __init__(self, intake: CertificateIntake) -> None:
+        self._intake = intake
+
+    def replace(self, objects: Iterable[TlsSecret]) -> None:
+        for secret in objects:
+            self.upsert(secret)
+
+    def upsert(self, obj: TlsSecret) -> None:
+        try:
+            self._intake.take(*obj.pair(), obj.authority())
+        except CertificateInvalid as error:
+            self._intake.refuse(error)
+
+    def remove(self, obj: TlsSecret) -> None:
+        self._intake.refuse(CertificateInvalid(f"{obj!r} has been deleted"))

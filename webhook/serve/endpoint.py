@@ -1,0 +1,201 @@
+"""Answer requests to ``/mutate``: HTTP around the handler.
+
+The port's protocol calls the endpoint directly for each POST, see webhook/http/port.py. For all other methods it is an
+ASGI application ahead of FastAPI's router.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from webhook.http.reply import JSON, Refusal, Reply
+from webhook.serve.review import BadReview
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from starlette.types import Receive, Scope, Send
+
+    from webhook.http.counters import Traffic
+    from webhook.http.message import Head
+    from webhook.http.reply import Header
+    from webhook.serve.handler import Answer
+
+log = structlog.get_logger(__name__)
+
+MUTATE_PATH = "/mutate"
+
+LARGEST_BODY = 7 * 1024 * 1024
+"""In bytes, the same bound as in controller-runtime. The API server's request limit of 3 MiB counts twice, for object
+and oldObject; the rest needs some room (sigs.k8s.io/controller-runtime, pkg/webhook/admission/http.go).
+"""
+
+MOST_HELD_BYTES = 32 * 1024 * 1024
+"""The limit of all request bodies together. Beyond it, incomplete requests are rejected with 429. The API server then
+retries after the seconds in Retry-After, as long as its own timeout allows.
+"""
+
+MOST_HELD_BY_LARGE = MOST_HELD_BYTES * 3 // 4
+SMALL_BODY = 64 * 1024
+"""In bytes. Larger bodies must leave the last quarter to these, so that a flood of large bodies does not block them.
+Most reviews are a tenth of this size.
+"""
+
+HEAVY_BODY = 256 * 1024
+"""In bytes. Up to this size an answer takes less than a millisecond; larger bodies do not block the event loop."""
+
+_TOO_LARGE = f"the body is larger than {LARGEST_BODY} bytes"
+_TOO_MUCH = "too many requests are being read"
+_RETRY_AFTER = (b"retry-after", b"1")
+
+
+class Observer(Protocol):
+    """Receives each request that has been handled."""
+
+    def answered(self, answer: Answer, seconds: float) -> None:
+        """Count an answer."""
+
+    def refused(self, status: int) -> None:
+        """Count a request that was not an admission review."""
+
+
+class ClientGone(Exception):
+    """The client disconnected before its request was complete."""
+
+
+class MutateEndpoint:
+    """Answers POST requests with ``handle``, which takes a body and raises BadReview.
+
+    While :attr:`draining`, each answer closes its connection, so that clients reconnect to another replica.
+    """
+
+    path = MUTATE_PATH
+
+    def __init__(self, handle: Callable[[bytes], Answer], observer: Observer, traffic: Traffic) -> None:
+        self._handle = handle
+        self._observer = observer
+        self.traffic = traffic
+        self.draining = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        self.traffic.requests += 1
+        try:
+            try:
+                check_head(scope["method"], scope["headers"])
+                check_length(_announced(scope["headers"]), self.traffic)
+                reply = self.reply(await _read_body(receive, self.traffic))
+            except Refusal as refusal:
+                reply = self.refuse(refusal)
+            await send({"type": "http.response.start", "status": reply.status, "headers": reply.all_headers})
+            await send({"type": "http.response.body", "body": reply.body})
+        except ClientGone:
+            return
+        finally:
+            self.traffic.requests -= 1
+
+    def check(self, head: Head, length: int) -> None:
+        """Raise Refusal for a POST whose body does not have to be read."""
+        if not head.accepted:
+            check_head(head.method, head.headers)
+            head.accepted = True
+        if length > SMALL_BODY:
+            check_length(length, self.traffic)
+
+    def check_body(self, size: int) -> None:
+        """Raise Refusal when ``size`` bytes of a body, or the bytes of all bodies, exceed the limit."""
+        check_body(size, self.traffic)
+
+    def is_heavy(self, body: bytes) -> bool:
+        """Return whether the answer takes more than a few milliseconds."""
+        return len(body) > HEAVY_BODY
+
+    def reply(self, body: bytes) -> Reply:
+        """Return the reply to a request with an accepted head and a complete body."""
+        started = perf_counter()
+        result = self._look_at(body)
+        return self._told(result, perf_counter() - started)
+
+    def work(self, body: bytes) -> Callable[[], Reply]:
+        """Compute the answer, in any thread. The returned function counts it and makes the reply, on the event loop."""
+        started = perf_counter()
+        result = self._look_at(body)
+        seconds = perf_counter() - started
+        return lambda: self._told(result, seconds)
+
+    def _told(self, result: Answer | Refusal, seconds: float) -> Reply:
+        if isinstance(result, Refusal):
+            return self.refuse(result)
+        self._observer.answered(result, seconds)
+        return Reply(200, result.body, closes=self.draining)
+
+    def _look_at(self, body: bytes) -> Answer | Refusal:
+        try:
+            return self._handle(body)
+        except BadReview as error:
+            return Refusal(error.status, str(error))
+        except Exception:
+            # A defect before the uid is known. Without this reply the client would get a 5xx.
+            log.exception("admission review not read")
+            return Refusal(400, "the review could not be read")
+
+    def refuse(self, refusal: Refusal) -> Reply:
+        """Return the reply that gives the reason of a rejection."""
+        self._observer.refused(refusal.status)
+        return refusal.reply
+
+
+def check_head(method: str, headers: Iterable[Header]) -> None:
+    """Raise Refusal for a head that does not belong to a review. Header names are in lower case."""
+    if method != "POST":
+        raise Refusal(405, "only POST is accepted here", (b"allow", b"POST"))
+    content_type, encoding = b"", b""
+    for name, value in headers:
+        if name == b"content-type":
+            content_type = value
+        elif name == b"content-encoding":
+            encoding = value
+    if content_type != JSON and content_type.partition(b";")[0].strip().lower() != JSON:
+        raise Refusal(415, "the Content-Type must be application/json")
+    if encoding and encoding.strip().lower() != b"identity":
+        raise Refusal(415, "a Content-Encoding is not accepted")
+
+
+def check_length(length: int, traffic: Traffic) -> None:
+    """Raise Refusal for a body that is announced too large, or that does not fit into the shared limit."""
+    if length > LARGEST_BODY:
+        raise Refusal(413, _TOO_LARGE)
+    if length > SMALL_BODY and traffic.held_bytes + length > MOST_HELD_BY_LARGE:
+        raise Refusal(429, _TOO_MUCH, _RETRY_AFTER)
+
+
+def check_body(size: int, traffic: Traffic) -> None:
+    """Raise Refusal when the ``size`` bytes received of a body, or the bytes of all bodies, exceed the limit."""
+    if size > LARGEST_BODY:
+        raise Refusal(413, _TOO_LARGE)
+    if traffic.held_bytes > (MOST_HELD_BYTES if size <= SMALL_BODY else MOST_HELD_BY_LARGE):
+        raise Refusal(429, _TOO_MUCH, _RETRY_AFTER)
+
+
+def _announced(headers: Iterable[Header]) -> int:
+    return next((int(value) for name, value in headers if name == b"content-length"), 0)
+
+
+async def _read_body(receive: Receive, traffic: Traffic) -> bytes:
+    """Return the whole body. Raises Refusal as soon as it is too large, ClientGone when it stays incomplete."""
+    message = await receive()
+    chunks: list[bytes] = []
+    size = 0
+    while message["type"] == "http.request":
+        chunk: bytes = message["body"]
+        size += len(chunk)
+        chunks.append(chunk)
+        if message["more_body"] or size > LARGEST_BODY:
+            check_body(size, traffic)
+            message = await receive()
+        else:
+            return b"".join(chunks)
+    raise ClientGone

@@ -1,0 +1,350 @@
+"""The sync loop: a namespace whose name comes out of the queue is made as the configuration wants it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from webhook.errors import ApiError, Conflict, Forbidden, Interrupted, NotFound
+from webhook.kube.resources import NAMESPACES, SECRETS, Collection
+from webhook.ops.threads import Threads
+from webhook.sync.brake import Brake
+from webhook.sync.budget import Budget
+from webhook.sync.caches import Caches
+from webhook.sync.contention import Contention
+from webhook.sync.events import Notices
+from webhook.sync.executor import Executor
+from webhook.sync.failures import PROBE_SECONDS, Breaker, FailureGroups
+from webhook.sync.planner import Planner
+from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
+from webhook.sync.removal_delay import RemovalDelay
+from webhook.sync.resync import Resync
+from webhook.sync.shapes import decode_secret
+from webhook.sync.sources import SourceBook, absent_source, read_source
+from webhook.sync.state_keeper import StateKeeper
+from webhook.sync.status_index import StatusIndex
+from webhook.sync.write_result import Result, result_of
+from webhook.sync.writes import Deposed, Unfinished, Writes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from webhook.kube.client import Client
+    from webhook.kube.events import EventRecorder
+    from webhook.ops.sync_metrics import SyncMetrics
+    from webhook.rules.configuration import Configuration
+    from webhook.sync.failures import Attempt
+    from webhook.sync.logins import Logins
+    from webhook.sync.release import Release
+
+log = structlog.get_logger(__name__)
+
+FULL_PASS_SECONDS = 600.0
+"""How often every namespace is looked at without a cause: it costs no request where all is well."""
+
+READ_AGAIN_SECONDS = 0.5
+"""Between two attempts to read a source, before this process begins to write."""
+
+RENEWAL_SECONDS = 5.0
+"""How long a new leader waits for watches that it has reopened: without them a write can meet a conflict, no more."""
+
+RENEWAL_LOOK_SECONDS = 0.02
+"""Between two looks for them."""
+
+FAIRNESS_SECONDS = 0.03
+"""Between two looks for workers that wait for a write while names wait for a worker."""
+
+CONFLICT_ATTEMPTS = 5
+"""Plans made anew at once when another writer was first; beyond that the name backs off like after any failure."""
+
+
+class SyncController:
+    """Keeps every selected namespace as the configuration wants it, while ``may_write()``.
+
+    The last good contents are kept in the Secret ``state_secret`` of the release namespace, if one is named.
+
+    On a process that stands by, the caches are filled and the queue gathers names all the same. So a takeover begins
+    with a list of the namespaces, and not with a list of the whole cluster.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        release: Release,
+        configuration: Configuration,
+        recorder: EventRecorder,
+        metrics: SyncMetrics,
+        may_write: Callable[[], bool],
+        logins: Logins | None = None,
+        state_secret: str = "",
+    ) -> None:
+        self.configuration = configuration
+        self.notices = Notices(recorder, release)
+        self.queue = WorkQueue(waited=metrics.waited, worked=metrics.worked)
+        self._metrics = metrics
+        self.logins = logins
+        told = self.notices
+        self.sources = SourceBook(self._contents_changed, told.source_changed, told.clashed, told.refused, logins)
+        if logins is not None:
+            logins.told = told.login_refused
+        self.caches = Caches(
+            client,
+            release,
+            self.sources,
+            self.queue.add,
+            self.queue.add_later,
+            self.look_at_everything,
+            self._watch_broke,
+            metrics.judged,
+        )
+        self.brake: Brake | None = None
+        self._state: StateKeeper | None = None
+        if state_secret:
+            self.brake = Brake(
+                configuration, self.caches, self.look_at_everything, partial(self.notices.removal_held, state_secret)
+            )
+            self._state = StateKeeper(
+                client, release, state_secret, self.sources, self.brake, may_write, self.notices, self._keep_accepted
+            )
+        self._configuring = threading.Lock()
+        self.ledger, self.contention, self.full_pass = StatusIndex(), Contention(self.notices.undone), Resync()
+        self._planner = Planner(self.caches, self.contention, RemovalDelay(), self.ledger, self.notices, self.brake)
+        writes = Writes(client, release, self.caches, self.contention, may_write, metrics.wrote)
+        self._executor = Executor(writes, self._copy_failed)
+        self._connectivity, self._breaker = client.connectivity, Breaker()
+        self._leading = threading.Event()
+        self._leading_since = 0.0
+        self._term = 0
+        self._client, self._release = client, release
+        self._stopping = threading.Event()
+        self._failure_groups = FailureGroups()
+        self.threads = Threads(self._stopping)
+
+    def start(self, workers: int) -> None:
+        """Begin to watch, and have ``workers`` threads wait for leadership."""
+        self.queue.share_among(workers)
+        self.sources.configure(self.configuration)
+        self.caches.configure(self.configuration)
+        for number in range(workers):
+            self.threads.start(self._work, f"worker {number}")
+        self.threads.start(self._pass_regularly, "full pass")
+        self.threads.start(self._take_workers_back, "fairness")
+        if self._state is not None:
+            self.threads.start(partial(self._state.run, self._stopping), "state")
+
+    def stop(self, timeout: float) -> None:
+        """Let the workers finish the write they are at, and end, for at most ``timeout`` seconds."""
+        self._stopping.set()
+        self._leading.set()
+        if self._state is not None:
+            self._state.changed()
+        self._breaker.close()
+        self.queue.close()
+        self.threads.join(timeout)
+        self.caches.stop()
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Take a new configuration into force."""
+        dropped = set(self.configuration.secret_names) - set(configuration.secret_names)
+        with_copies = sorted(filter(self.caches.has_copies, dropped))
+        if with_copies:
+            self.notices.forgotten(with_copies)
+        with self._configuring:
+            if self.brake is not None:
+                self.brake.configure(configuration)
+            self.configuration = configuration
+            self.sources.configure(configuration)
+            self._configure_caches()
+        self._contents_changed()
+
+    def _configure_caches(self) -> None:
+        self.caches.configure(self.configuration, self.brake.accepted if self.brake is not None else None)
+
+    def _keep_accepted(self) -> None:
+        """Have the caches keep what is needed to compare the configuration in force with the new one."""
+        with self._configuring:
+            self._configure_caches()
+
+    def lead(self, leading: bool) -> None:
+        """Begin to write, or stop: told by the election."""
+        self.notices.lead(leading)
+        if self._state is not None:
+            self._state.lead(leading)
+        self._term += 1
+        if leading:
+            # Not in the thread of the election, which has to renew the Lease.
+            threading.Thread(target=self._take_over, args=(self._term,), name="takeover", daemon=True).start()
+        else:
+            self._leading.clear()
+
+    def _take_over(self, term: int) -> None:
+        """Verify what is known, then begin to write: a watch of a standby may be behind and not know it."""
+        self.caches.renew()
+        for name in self.configuration.source_names:
+            while not self._read_source(name) and self._term == term:
+                if self._stopping.wait(READ_AGAIN_SECONDS):
+                    return
+        self._await_renewal(term)
+        if self._term != term or self._stopping.is_set():
+            return
+        self.ledger.clear()
+        self._failure_groups.clear()
+        self.full_pass.restart()
+        self._leading_since = time.monotonic()
+        self._leading.set()
+        if self._term != term:
+            self._leading.clear()  # deposed in between
+        self.sources.tell_again()
+        self.look_at_everything()
+
+    def _await_renewal(self, term: int) -> None:
+        """Wait for the list of namespaces, and for the other watches as long as that has some patience."""
+        begun = time.monotonic()
+        while self._term == term and (behind := self.caches.not_renewed()):
+            if time.monotonic() - begun >= RENEWAL_SECONDS and Collection(NAMESPACES) not in behind:
+                log.info("watches not reopened yet", collections=[str(collection) for collection in behind])
+                return
+            if self._stopping.wait(RENEWAL_LOOK_SECONDS):
+                return
+
+    def _read_source(self, name: str) -> bool:
+        """Take a source as it is now; false where that could not be found out and is worth another attempt."""
+        try:
+            self.sources.take(read_source(decode_secret(self._client.get(SECRETS, name, self._release.namespace))))
+        except NotFound:
+            self.sources.take(absent_source(name))
+        except Forbidden as error:
+            log.warning("source not read", source=name, cause=str(error))
+        except ApiError as error:
+            log.info("source not read yet", source=name, cause=str(error))
+            return False
+        return True
+
+    @property
+    def leading_for(self) -> float | None:
+        """For how many seconds this process has been the one that writes; None when it is not."""
+        return time.monotonic() - self._leading_since if self._leading.is_set() else None
+
+    def look_at_everything(self) -> None:
+        """Put every namespace into the queue; first those where Pods may be refused until it is looked at."""
+        names = self.caches.namespaces.names()
+        # Those too that have gone while nobody was watching: what is remembered of them is forgotten then.
+        names += self.ledger.namespaces().difference(names)
+        self.full_pass.begin(names)
+        self.queue.add(*filter(self._enforces, names), lane=Lane.URGENT)
+        self.queue.add_all(names)
+
+    def _contents_changed(self) -> None:
+        if self._state is not None:
+            self._state.changed()
+        self.look_at_everything()
+
+    def _enforces(self, namespace: str) -> bool:
+        return any(account.enforces for account in self.caches.service_accounts.of_namespace(namespace).values())
+
+    def _watch_broke(self, collection: Collection, cause: str) -> None:
+        self._metrics.watch_restarted(collection.resource.plural, cause)
+        self.notices.watch_broke(collection, cause)
+
+    def _copy_failed(self, namespace: str, secret: str, error: ApiError) -> None:
+        self.ledger.copy_failed(namespace, secret, result_of(error))
+
+    def _pass_regularly(self) -> None:
+        while not self._stopping.wait(FULL_PASS_SECONDS):
+            self.look_at_everything()
+
+    def _take_workers_back(self) -> None:
+        """Interrupt writes that hang while other namespaces wait for a worker."""
+        while not self._stopping.wait(FAIRNESS_SECONDS):
+            for name, thread in self.queue.overdue():
+                if self._connectivity.interrupt(thread):
+                    self.queue.interrupted(name)
+                    log.info("write interrupted", namespace=name, cause="it hangs while other namespaces wait")
+
+    def _work(self) -> None:
+        while True:
+            self._leading.wait()
+            name = self.queue.get()
+            if name is None or self._stopping.is_set():
+                return
+            try:
+                self._connectivity.wait_up(self._stopping)
+                with self._breaker.attempt() as attempt:
+                    self.queue.restart(name)
+                    self._handle(name, attempt)
+            except BaseException:
+                self.queue.retry(name)  # this thread ends, the name must not be lost with it
+                raise
+            finally:
+                self.queue.done(name)
+                self.full_pass.looked_at(name)
+
+    def _handle(self, name: str, attempt: Attempt) -> None:
+        try:
+            wrote = self._reconcile(name)
+            if wrote:
+                attempt.succeeded()
+                self.notices.resumed()
+        except Deposed:
+            # Whoever leads now has the name in its own queue; should that be us again, it must not be lost here.
+            self.queue.retry(name)
+            return
+        except ApiError as error:
+            self.notices.failed(name, error)
+            self.ledger.namespace_failed(name, result_of(error))
+            own = not error.is_general and (bool(error.status) or isinstance(error, Interrupted))
+            seconds = self.queue.retry(name, error.retry_after or 0.0, self._retry_cap(name, error), own=own)
+            log.warning("namespace failed", namespace=name, cause=str(error), retry_in=round(seconds, 2))
+            if error.is_general:
+                attempt.failed()
+            elif error.status:
+                attempt.succeeded()
+                self.notices.resumed()
+            return
+        except Exception:
+            self.ledger.namespace_failed(name, Result.ERROR)
+            seconds = self.queue.retry(name)
+            log.exception("namespace failed", namespace=name, retry_in=round(seconds, 2))
+            return
+        self.notices.done(name)
+        self.ledger.namespace_done(name)
+        self.queue.forget(name)
+        self._overcome(name, wrote=wrote)
+
+    def _retry_cap(self, name: str, error: ApiError) -> float:
+        if error.is_general:
+            return OUTAGE_RETRY_CAP
+        return PROBE_SECONDS if self._failure_groups.failed(name, error) else RETRY_CAP
+
+    def _overcome(self, name: str, *, wrote: bool) -> None:
+        """Bring forward the names that failed as this one did, if it has been written; else have another one tried."""
+        if wrote:
+            self.queue.add_all(self._failure_groups.succeeded(name))
+        elif (instead := self._failure_groups.forget(name)) is not None:
+            self.queue.add_later(instead, PROBE_SECONDS)
+
+    def _reconcile(self, name: str) -> bool:
+        """Bring a namespace up to date; whether anything had to be written."""
+        budget = Budget(lambda: self.queue.progress(name), lambda: self.queue.needs_worker(name))
+        for attempt in range(1, CONFLICT_ATTEMPTS + 1):
+            contents, hashes = self.sources.usable_contents(partial(self.caches.copy, name))
+            plan, again = self._planner.plan(name, self.configuration, hashes)
+            if again:
+                self.queue.add_later(name, again)
+            if plan.is_empty:
+                return attempt > 1
+            try:
+                self._executor.carry_out(name, plan, contents, budget)
+            except Unfinished:
+                self.queue.add(name, lane=Lane.REST)
+                return True
+            except Conflict:
+                if attempt == CONFLICT_ATTEMPTS:
+                    raise
+            else:
+                break
+        return True

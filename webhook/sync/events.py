@@ -1,0 +1,328 @@
+"""What the loop tells people, by Events: each thing once when it appears, not at every look.
+
+Only the process that leads writes Events; whoever takes over says again what is wrong with the sources.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import structlog
+
+from webhook.errors import ApiError, Forbidden, Refused
+from webhook.kube.events import Notice, Reference
+from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
+from webhook.rules.actions import Finding, FindingReason
+from webhook.rules.backfill import MOST_REFERENCES
+from webhook.rules.brake import confirm_command
+from webhook.sync.damping import CALM_SECONDS, FLIPS, PAUSE_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Literal
+
+    from webhook.errors import SourceInvalid
+    from webhook.kube.events import EventRecorder
+    from webhook.kube.resources import Collection
+    from webhook.rules.dockerconfig import Clash
+    from webhook.sync.brake import Held
+    from webhook.sync.contention import Contended
+    from webhook.sync.logins import RefusedLogin
+    from webhook.sync.release import Release
+    from webhook.sync.sources import Source
+
+log = structlog.get_logger(__name__)
+
+TOLD_IN_THE_NAMESPACE = frozenset(FindingReason) - {FindingReason.SOURCE_UNAVAILABLE}
+"""Findings that are reported in the namespace. A missing source is reported on the source itself, once."""
+
+_LAST_GOOD = "copies keep the last good content, if there ever was one"
+
+
+class Notices:
+    """Remembers what has been told of each namespace, pull secret and source, and records what is new."""
+
+    def __init__(self, recorder: EventRecorder, release: Release) -> None:
+        self._recorder = recorder
+        self._release = release
+        self._lock = threading.Lock()
+        self._leading = False
+        self._refused: set[str] = set()
+        self._findings: dict[str, frozenset[Finding]] = {}
+        self._denied: dict[str, tuple[tuple[int, str, Reference], str]] = {}
+        self._paused = ""
+        self._pause_told = False
+
+    def lead(self, leading: bool) -> None:
+        """Begin to write Events, or stop."""
+        self._leading = leading
+
+    def found(self, namespace: str, findings: Iterable[Finding]) -> None:
+        """Take the findings of a namespace for all it has."""
+        now = frozenset([finding for finding in findings if finding.reason in TOLD_IN_THE_NAMESPACE])
+        if not now and namespace not in self._findings:
+            return
+        with self._lock:
+            before = self._findings.pop(namespace, frozenset())
+            if now:
+                self._findings[namespace] = now
+        for finding in now - before:
+            if finding.reason is FindingReason.COPY_CONFLICT:
+                self._conflict(namespace, finding)
+            elif finding.reason is FindingReason.REFERENCES_TOO_MANY:
+                self._too_many(namespace, finding)
+            elif finding.reason is FindingReason.COPY_TERMINATING:
+                self._kept_by_finalizer(namespace, finding)
+            else:
+                self._reference_required(namespace, finding)
+
+    def count(self, reason: FindingReason) -> int:
+        """Return how many findings of namespaces have this reason now."""
+        with self._lock:
+            return sum(finding.reason is reason for found in self._findings.values() for finding in found)
+
+    def _conflict(self, namespace: str, finding: Finding) -> None:
+        log.warning("copy conflict", namespace=namespace, secret=finding.secret, reason=finding.reason.value)
+        message = (
+            f'Secret "{finding.secret}" was not made by release {self._release.namespace}/{self._release.name} '
+            f"and is left alone: delete or rename it to get the copy"
+        )
+        self._tell(_namespace(namespace), "CopyConflict", message)
+
+    def _kept_by_finalizer(self, namespace: str, finding: Finding) -> None:
+        secret, finalizers = finding.secret, finding.detail
+        log.warning(
+            "copy kept by a finalizer",
+            namespace=namespace,
+            secret=secret,
+            finalizers=finalizers,
+            reason=finding.reason.value,
+        )
+        message = (
+            f'Secret "{secret}" is being deleted, and keeps its credential while it has the finalizer {finalizers}. '
+            f"If the owner of the finalizer is gone, run: kubectl patch secret {secret} --namespace {namespace} "
+            f"""--type json --patch '[{{"op":"remove","path":"/metadata/finalizers"}}]'"""
+        )
+        self._tell(_namespace(namespace), "CopyKeptByFinalizer", message)
+
+    def _too_many(self, namespace: str, finding: Finding) -> None:
+        account = finding.service_account
+        log.warning(
+            "too many references",
+            namespace=namespace,
+            service_account=account,
+            secret=finding.secret,
+            reason=finding.reason.value,
+        )
+        message = (
+            f'ServiceAccount "{account}" has more than {MOST_REFERENCES:,} references, so "{finding.secret}" is not '
+            f"added: remove references from it, or exclude it by serviceAccounts.exclude"
+        )
+        self._tell(_namespace(namespace), "TooManyReferences", message)
+
+    def _reference_required(self, namespace: str, finding: Finding) -> None:
+        account = finding.service_account
+        log.warning(
+            "reference required",
+            namespace=namespace,
+            service_account=account,
+            secret=finding.secret,
+            reason=finding.reason.value,
+        )
+        message = (
+            f'ServiceAccount "{account}" enforces its references, is labelled disabled and does not reference '
+            f'"{finding.secret}": the API server refuses its Pods that get this reference at admission. Take the label '
+            f"away, or exclude the ServiceAccount by serviceAccounts.exclude"
+        )
+        self._tell(_namespace(namespace), "ReferenceRequired", message)
+
+    def failed(self, namespace: str, error: ApiError) -> None:
+        """Record that a namespace refuses a write, where a person has to act.
+
+        It is told from the second time in a row: what a policy knows of the namespace, our guard's too, may be some
+        milliseconds behind a label that has just been set.
+        """
+        if error.is_general:
+            self._general(error)
+        if not isinstance(error, Refused):
+            return
+        about = _object(namespace, error.plural, error.name)
+        kind = (error.status, error.reason, about)
+        known = self._denied.get(namespace)
+        if known is None or known[0] != kind:
+            # The first message stands for all of its kind: one that counts what is used would be new each time.
+            self._denied[namespace] = (kind, f"the API server refused a write: {error}")
+            return
+        self._tell(about, "CopyDenied", known[1])
+
+    def _general(self, error: ApiError) -> None:
+        """Record that writes pause, from the second failure in a row; the first message stands for all."""
+        if not self._paused:
+            self._paused = f"all writes pause, and one is tried after each pause, because the last ones failed: {error}"
+            return
+        self._pause_told = True
+        self._tell(_namespace(self._release.namespace), "WritesPaused", self._paused)
+
+    def resumed(self) -> None:
+        """Take it that the API server carries out writes."""
+        if not self._paused:
+            return
+        told, self._paused, self._pause_told = self._pause_told, "", False
+        if told:
+            self._tell(_namespace(self._release.namespace), "WritesResumed", "writes go on", "Normal")
+
+    def flapping(self, namespace: str) -> None:
+        """Record that a namespace opts in and out again and again, so that it is followed less often."""
+        message = (
+            f"the pull secrets that this namespace is selected for have changed more than {FLIPS} times, each time "
+            f"within {CALM_SECONDS:.0f} s of the last. Changes, also an opt-out, are followed with "
+            f"pauses of up to {PAUSE_SECONDS:.0f} s until the selection stays the same for {CALM_SECONDS:.0f} s. Find "
+            f"out who changes its labels: kubectl get namespace {namespace} --output yaml --show-managed-fields"
+        )
+        self._tell(_namespace(namespace), "SelectionFlapping", message)
+
+    def done(self, namespace: str) -> None:
+        """Take it that nothing is refused in a namespace any more."""
+        self._denied.pop(namespace, None)
+
+    def undone(self, contended: Contended) -> None:
+        """Record that somebody keeps changing back what is written."""
+        kind, name, pause = contended.kind, contended.name, contended.pause
+        log.warning("write undone", namespace=contended.namespace, kind=kind, object=name, pause=pause)
+        how_often = f"it is put right once in {pause:.0f} s at most"
+        if kind == SERVICE_ACCOUNTS.kind:
+            what = ", ".join(sorted(contended.what))
+            message = (
+                f'somebody keeps taking {what} out of the imagePullSecrets of ServiceAccount "{name}": {how_often}. '
+                f"Its managedFields say who; if it is meant, exclude the ServiceAccount by serviceAccounts.exclude"
+            )
+            self._tell(
+                _object(contended.namespace, SERVICE_ACCOUNTS.plural, name), "ReferenceRemovedRepeatedly", message
+            )
+        else:
+            message = f'somebody keeps changing or deleting Secret "{name}": {how_often}. Its managedFields may say who'
+            self._tell(_object(contended.namespace, SECRETS.plural, name), "CopyChangedRepeatedly", message)
+
+    def source_changed(self, source: Source) -> None:
+        """Record that a source cannot be used, or that it can again."""
+        about = Reference("v1", "Secret", self._release.namespace, source.name, source.uid)
+        if source.problem is None:
+            log.info("source read", source=source.name, registries=sorted(source.credentials or ()))
+            self._entries(about, source)
+            if source.name in self._refused:
+                self._refused.discard(source.name)
+                message = f'source Secret "{source.name}" can be used again: copies follow it'
+                self._tell(about, "SourceRecovered", message, "Normal")
+            return
+        self._refused.add(source.name)
+        log.warning(
+            "source refused",
+            source=source.name,
+            reason=str(source.problem.reason),
+            finding=FindingReason.SOURCE_UNAVAILABLE.value,
+            cause=str(source.problem),
+        )
+        reason = "SourceInvalid" if source.uid else "SourceMissing"
+        self._tell(about, reason, f"{source.problem}; {_LAST_GOOD}")
+
+    def _entries(self, about: Reference, source: Source) -> None:
+        """Record entries that are left out of the copies, and those that are copied with a warning."""
+        if source.credentials is None:
+            return
+        left_out, warnings = source.credentials.left_out, source.credentials.warnings
+        if not left_out and not warnings:
+            return
+        log.warning("source entries", source=source.name, left_out=str(left_out), warnings=str(warnings))
+        message = f'source Secret "{source.name}": {source.credentials.remark}'
+        self._tell(about, "SourceEntries", message)
+
+    def login_refused(self, refused: RefusedLogin) -> None:
+        """Record that a registry refuses the credential of a source; nothing is taken away because of that."""
+        log.warning("login refused", source=refused.source, registry=refused.registry, cause=refused.why)
+        about = Reference("v1", "Secret", self._release.namespace, refused.source)
+        message = f'source Secret "{refused.source}": {refused.why}; copies stay as they are'
+        self._tell(about, "CredentialRefused", message)
+
+    def clashed(self, secret: str, clashes: Sequence[Clash]) -> None:
+        """Record which registries several sources of a pull secret name, and whose credentials are taken."""
+        for clash in clashes:
+            losers = ", ".join(clash.losers)
+            log.warning("sources clash", secret=secret, registry=clash.registry, taken=clash.winner, passed_over=losers)
+            message = (
+                f'pull secret "{secret}": {clash.registry} is named more than once; the credential of {clash.winner} '
+                f"is taken, not that of {losers}"
+            )
+            self._tell(_namespace(self._release.namespace), "SourcesClash", message)
+
+    def refused(self, secret: str, problem: SourceInvalid) -> None:
+        """Record that no copy can be made of sources that can each be used."""
+        log.warning("copy refused", secret=secret, reason=str(problem.reason), cause=str(problem))
+        message = f'pull secret "{secret}": {problem}; {_LAST_GOOD}'
+        self._tell(_namespace(self._release.namespace), "CopyRefused", message)
+
+    def forgotten(self, names: Sequence[str]) -> None:
+        """Record that names are gone from the configuration without having been retired."""
+        # With the name the right to the copies is gone too: only a person can put this right.
+        log.warning("pull secrets forgotten: list them under retired to have their copies removed", names=list(names))
+        message = (
+            f"{', '.join(names)}: gone from pullSecrets, so the copies stay; list them under retired to remove them"
+        )
+        self._tell(_namespace(self._release.namespace), "PullSecretForgotten", message)
+
+    def removal_held(self, secret: str, held: Held | None) -> None:
+        """Record that a configuration is held because it would remove many copies, or that nothing is held any more."""
+        about = _namespace(self._release.namespace)
+        if held is None:
+            log.info("no removals held")
+            self._tell(about, "RemovalReleased", "no configuration is held any more", "Normal")
+            return
+        copies, total, command = held.removals.copies, held.removals.total, self._confirm(secret, held.digest)
+        log.warning("removals held", copies=copies, total=total, configuration=held.digest, confirm=command)
+        message = (
+            f"the configuration would remove {copies} of {total} copies, so it removes nothing: correct it (is optIn, "
+            f"excludedNamespaces or a namespaceSelector mistyped?), or confirm the removals: {command}"
+        )
+        self._tell(about, "RemovalHeld", message)
+
+    def _confirm(self, secret: str, digest: str) -> str:
+        return confirm_command(self._release.namespace, secret, digest)
+
+    def state_unreadable(self, secret: str, problem: str) -> None:
+        """Record that the stored state, or a part of it, cannot be used; it is written again."""
+        log.warning("state unreadable", secret=secret, cause=problem)
+        message = (
+            f'Secret "{secret}", which keeps the last good contents, was changed by somebody: {problem}. This is '
+            f"ignored, and written again from the sources"
+        )
+        self._tell(_namespace(self._release.namespace), "StateUnreadable", message)
+
+    def state_not_stored(self, secret: str, problem: str) -> None:
+        """Record that the last good contents cannot be stored, so that a restart forgets them."""
+        log.warning("state not stored", secret=secret, cause=problem)
+        message = f'the last good contents cannot be kept in Secret "{secret}": {problem}'
+        self._tell(_namespace(self._release.namespace), "StateNotStored", message)
+
+    def watch_broke(self, collection: Collection, cause: str) -> None:
+        """Record that something may not be watched; that a watch breaks otherwise is no news."""
+        if cause == Forbidden.__name__:
+            message = f"the API server does not let {collection} be watched: check the rights of the sync loop"
+            self._tell(_namespace(self._release.namespace), "WatchForbidden", message)
+
+    def _tell(
+        self, regarding: Reference, reason: str, message: str, kind: Literal["Normal", "Warning"] = "Warning"
+    ) -> None:
+        if self._leading:
+            self._recorder.record(Notice(regarding, reason, message, kind))
+
+
+def _namespace(name: str) -> Reference:
+    return Reference("v1", "Namespace", name, name)
+
+
+def _object(namespace: str, plural: str, name: str) -> Reference:
+    """Return a copy or ServiceAccount; the namespace for another object."""
+    for resource in (SECRETS, SERVICE_ACCOUNTS):
+        if plural == resource.plural and name:
+            return Reference("v1", resource.kind, namespace, name)
+    return _namespace(namespace)

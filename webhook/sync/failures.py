@@ -1,0 +1,180 @@
+"""Limit the cost of failures: a circuit breaker for general ones, and groups for names that fail in the same way.
+
+A proxy that answers each write with its own page, or an overloaded API server, fails the next namespace as it failed
+this one. Then the breaker allows one attempt at a time, after a pause, until one succeeds.
+
+A policy that denies, or a missing right, fails many namespaces in the same way. Each of them backs off, up to two
+minutes. The API server does not report when the cause is gone. So one namespace of a group is tried often, and its
+success brings the others forward.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from webhook.rules.timing import delay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from webhook.errors import ApiError
+
+BASE_SECONDS = 0.25
+CAP_SECONDS = 2.0
+"""Between two attempts. The cap is low because it is for how long nobody notices that the trouble is over."""
+
+
+class Attempt:
+    """One worker that has been let pass; ``tries`` is whether it is the only one for now."""
+
+    def __init__(self, breaker: Breaker, *, tries: bool) -> None:
+        self._breaker = breaker
+        self.tries = tries
+
+    def failed(self) -> None:
+        """Take a failure that has nothing to do with what was asked."""
+        self._breaker.failed(self)
+
+    def succeeded(self) -> None:
+        """Take an answer that only an API server in good health gives: to a write, or why it refuses it."""
+        self._breaker.succeeded()
+
+
+class Breaker:
+    """Lets workers pass; every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._failures = 0
+        self._due = 0.0
+        self._trying: Attempt | None = None
+        self._closing = False
+
+    @contextmanager
+    def attempt(self) -> Iterator[Attempt]:
+        """Wait until this worker may go on; whatever it does not say about how it went, the next one is to find out."""
+        attempt = self._wait()
+        try:
+            yield attempt
+        finally:
+            with self._condition:
+                if self._trying is attempt:
+                    self._trying = None
+                    self._condition.notify_all()
+
+    def _wait(self) -> Attempt:
+        with self._condition:
+            while self._failures and not self._closing:
+                remaining = self._due - time.monotonic()
+                if self._trying is None and remaining <= 0:
+                    self._trying = Attempt(self, tries=True)
+                    return self._trying
+                self._condition.wait(None if self._trying is not None else remaining)
+        return Attempt(self, tries=False)
+
+    def failed(self, attempt: Attempt) -> None:
+        """Take a failure; those that were on their way when the first one came say nothing new."""
+        with self._condition:
+            if self._failures and self._trying is not attempt:
+                return
+            self._failures += 1
+            pause = delay(self._failures, random.random(), base=BASE_SECONDS, cap=CAP_SECONDS)  # noqa: S311 (jitter)
+            self._due = time.monotonic() + pause
+            self._condition.notify_all()
+
+    def succeeded(self) -> None:
+        """Let everybody go on."""
+        with self._condition:
+            if self._failures:
+                self._failures = 0
+                self._condition.notify_all()
+
+    def close(self) -> None:
+        """Let everybody pass: the process ends."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify_all()
+
+
+PROBE_SECONDS = 5.0
+"""Between two tries of one name for its whole group, and between two times that a group is brought forward."""
+
+_Kind: TypeAlias = tuple[str, int, str, str]
+
+
+@dataclass(slots=True)
+class _Group:
+    names: set[str] = field(default_factory=set)
+    probe: str | None = None
+    """The name that is tried for all of them."""
+
+
+class FailureGroups:
+    """Every name is in one group at most: that of its last failure. Every method may be called from any thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._groups: dict[_Kind, _Group] = {}
+        self._kinds: dict[str, _Kind] = {}
+        self._forward_at: dict[_Kind, float] = {}
+
+    def failed(self, name: str, error: ApiError) -> bool:
+        """Note how a name has failed; whether it is the one that is to be tried often for its group."""
+        kind = (type(error).__name__, error.status, error.reason, error.denied_by)
+        with self._lock:
+            if self._kinds.get(name) != kind:
+                self._leave(name)
+            group = self._groups.setdefault(kind, _Group())
+            group.names.add(name)
+            self._kinds[name] = kind
+            if group.probe is None:
+                group.probe = name
+            return group.probe == name
+
+    def succeeded(self, name: str) -> list[str]:
+        """Note that a name has been written; return the others of its group, which may succeed now as well."""
+        with self._lock:
+            kind = self._kinds.get(name)
+            if kind is None:
+                return []
+            now = self._clock()
+            if now - self._forward_at.get(kind, now - PROBE_SECONDS) < PROBE_SECONDS:
+                # One that fails and succeeds in turn must not have all the others tried each time.
+                self._leave(name)
+                return []
+            self._forward_at[kind] = now
+            others = self._groups.pop(kind).names - {name}
+            for each in (name, *others):
+                del self._kinds[each]
+            return sorted(others)
+
+    def forget(self, name: str) -> str | None:
+        """Take a name out of its group without a success; return the name that is to be tried for the group instead."""
+        with self._lock:
+            return self._leave(name)
+
+    def clear(self) -> None:
+        """Forget every failure."""
+        with self._lock:
+            self._groups.clear()
+            self._kinds.clear()
+
+    def _leave(self, name: str) -> str | None:
+        kind = self._kinds.pop(name, None)
+        if kind is None:
+            return None
+        group = self._groups[kind]
+        group.names.discard(name)
+        if not group.names:
+            del self._groups[kind]
+            return None
+        if group.probe != name:
+            return None
+        group.probe = next(iter(group.names))
+        return group.probe
