@@ -24,7 +24,6 @@ NOT_YET_PLAIN = (
     "metrics",
     "reasons",
     "status",
-    "sync",
     "threat-model",
 )
 """Pages whose English has not been rewritten completely."""

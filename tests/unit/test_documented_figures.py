@@ -82,7 +82,7 @@ RELIST_HOURS = (
         ("architecture.md", f"after {LEASE.duration:g} s another may take over"),
         ("architecture.md", f"from {queue.RETRY_BASE:g} s, doubling, at most {queue.RETRY_CAP:g} s"),
         ("architecture.md", f"up to {WORDS[loop.CONFLICT_ATTEMPTS]} times without delay"),
-        ("sync.md", f"Every {loop.FULL_PASS_SECONDS / 60:g} minutes all namespaces are looked at"),
+        ("sync.md", f"Every {loop.FULL_PASS_SECONDS / 60:g} minutes all namespaces are checked"),
         ("sync.md", f"its references stay for {WORDS[int(grace.GRACE_SECONDS / 60)]} minutes"),
         ("sync.md", f"waits: {queue.RETRY_BASE:g} s, doubling, at most {queue.RETRY_CAP:g} s"),
         ("sync.md", f"again after {reflector.BACKOFF_BASE:g} s, doubling, at most {reflector.BACKOFF_CAP:g} s"),
