@@ -1,8 +1,8 @@
-"""How to reach the API server, and as whom.
+"""Define the address of the API server and the credentials for it.
 
-What a Pod of the chart needs, and kubeconfig files that hold no more than addresses, certificates and tokens, are read
-here and in :mod:`webhook.kube.kubeconfig`. Whatever else a kubeconfig may say (exec plugins, OIDC, proxies, merged
-files) is left to the ``kubernetes`` package, which is imported only then: it costs half a second and 40 MiB.
+This module and :mod:`webhook.kube.kubeconfig` read two cases: the ServiceAccount of a Pod, and kubeconfig files with
+only addresses, certificates and tokens. The ``kubernetes`` package reads all other kubeconfig files (exec plugins,
+OIDC, proxies, merged files). It is imported only for these, because it costs half a second and 40 MiB.
 
 Source: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
 """
@@ -24,21 +24,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 POOL_SIZE = 64
-"""Idle connections kept: for the watches (one for each name) and the workers, so that none is dialled again."""
+"""Idle connections that are kept: enough for the watches (one for each name) and the workers, so that none reconnects.
+"""
 
 TOKEN_SECONDS = 60.0
-"""How long a token that was read from a file is used: the kubelet replaces it long before it expires."""
+"""Seconds for which a token from a file is cached. The kubelet replaces it long before it expires."""
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where the kubelet puts what a Pod needs to speak to the API server."""
+"""Folder where the kubelet puts the credentials that a Pod needs for the API server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One API server, and one identity with it.
+    """One API server, and one identity at it.
 
-    ``authorization()`` returns the header's value, empty where a certificate says who asks. It may raise OSError or
-    ValueError when new credentials are due and cannot be had.
+    ``authorization()`` returns the value of the header; it is empty if a certificate identifies the client. It may
+    raise OSError or ValueError when new credentials are due and cannot be obtained.
     """
 
     host: str
@@ -48,7 +49,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """What a connection is secured with: file names, except for ``ca_data``, which is PEM text."""
+    """TLS settings of a connection: file names, except for ``ca_data``, which is PEM text."""
 
     ca_file: str | None = None
     ca_data: str | None = None
@@ -56,20 +57,20 @@ class Tls:
     key_file: str | None = None
 
     def check(self) -> None:
-        """Load everything once: else a broken file is found at the first request, and looks like a silent API server.
+        """Load everything once. Otherwise the first request finds a broken file, and it looks like a silent API server.
 
         Raises:
-            OSError: ssl.SSLError among them; a file is not there or is no certificate.
+            OSError: a file does not exist or is not a certificate; includes ssl.SSLError.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if self.ca_file or self.ca_data:
             context.load_verify_locations(cafile=self.ca_file, cadata=self.ca_data)
         if self.cert_file:
-            # A password, though empty, lest an encrypted key be asked for on the terminal.
+            # The password is empty but given, so that OpenSSL does not prompt for that of an encrypted key.
             context.load_cert_chain(self.cert_file, self.key_file, password="")
 
     def pool(self) -> urllib3.PoolManager:
-        """Return a pool of such connections."""
+        """Return a pool of connections with these settings."""
         return urllib3.PoolManager(
             maxsize=POOL_SIZE,
             cert_reqs=ssl.CERT_REQUIRED,
@@ -81,7 +82,7 @@ class Tls:
 
 
 class TokenFile:
-    """A bearer token in a file that somebody else renews; safe to call from any thread."""
+    """A bearer token in a file that another process renews; safe to call from any thread."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
@@ -90,11 +91,14 @@ class TokenFile:
         self._header = self._read()
 
     def __call__(self) -> str:
-        """Return the header's value, read again when it is a minute old; what cannot be read leaves the one before."""
+        """Return the header's value.
+
+        The file is read again after a minute; if it cannot be read, the previous token stays.
+        """
         now = self._clock()
         if now - self._read_at >= TOKEN_SECONDS:
             self._read_at = now
-            # As client-go: whether the old one is still good is for the API server to say.
+            # As client-go does: the API server decides whether the old token is still valid.
             with suppress(OSError, ValueError):
                 self._header = self._read()
         return self._header
@@ -110,10 +114,10 @@ class TokenFile:
 
 
 def in_cluster(folder: Path = SERVICE_ACCOUNT) -> Access | None:
-    """Return how the ServiceAccount of this Pod reaches its API server; None outside of a Pod, or half inside of one.
+    """Return the access of this Pod's ServiceAccount; None outside of a Pod, or if the Pod has only a part of it.
 
     Raises:
-        OSError: a certificate or the token is there, but cannot be used.
+        OSError: a certificate or the token exists, but cannot be used.
         ValueError: the token is empty.
     """
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "")
@@ -127,5 +131,5 @@ def in_cluster(folder: Path = SERVICE_ACCOUNT) -> Access | None:
 
 
 def goes_through_a_proxy() -> bool:
-    """Whether the environment names any proxy."""
+    """Return True if the environment names a proxy."""
     return bool(getproxies().keys() - {"no"})

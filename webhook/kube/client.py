@@ -1,7 +1,8 @@
-"""A client of the API server: bytes in, bytes out, errors of our own.
+"""Send requests to the API server: bytes in, bytes out, exceptions of our own.
 
-Requests go through a urllib3 pool, never retried there: a repeated write is decided by who asked for it. An answer
-counts only if it is about the object of the request; the page of a proxy does not, with 200 as little as with 404.
+Requests go through a urllib3 pool, which never retries; the caller decides whether a write is repeated. A response
+counts only if it is about the object of the request. The page of a proxy does not count, with status 200 as little as
+with 404.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     Observer: TypeAlias = Callable[[str, int, float], None]
 
 REQUEST_TIMEOUT = 15.0
-"""Seconds that the API server may be silent while a request is answered: above its own slow writes."""
+"""Seconds for which the API server may be silent during a request: more than its own slow writes take."""
 
 CONNECT_TIMEOUT = 5.0
 """Seconds for a TCP connection and its TLS handshake."""
@@ -47,12 +48,12 @@ CONNECT_TIMEOUT = 5.0
 USER_AGENT = f"pull-secret-webhook/{__version__}"
 
 WATCH_POOL = {"headers": {"User-Agent": USER_AGENT}}
-"""Tells the pool of the watches from that of the other requests. Each watch dials, because an idle connection may lead
-to an API server that is behind."""
+"""Separates the pool of the watches from that of the other requests. Each watch opens a new connection, because an idle
+one may lead to an API server that is behind."""
 
 
 class Client:
-    """Speaks to one API server with one identity; safe for any number of threads."""
+    """A client of one API server with one identity; safe for any number of threads."""
 
     def __init__(
         self,
@@ -66,10 +67,10 @@ class Client:
         self.connectivity = connectivity
         self._access = access
         connectivity.follow(access.pool)
-        # The pool of this one host: to find it by the whole URL costs a tenth of each request.
+        # The pool of this one host: to look it up by the whole URL costs a tenth of each request.
         self._pool = access.pool.connection_from_url(access.host)
         self._watches = access.pool.connection_from_url(access.host, pool_kwargs=WATCH_POOL)
-        # A proxy that is not tunnelled through is told the whole URL.
+        # A proxy without a tunnel needs the whole URL.
         forwarded = self._pool.proxy is not None and self._pool.scheme == "http"
         self._base = access.host if forwarded else urlsplit(access.host).path
         self._observer = observer
@@ -96,10 +97,10 @@ class Client:
         """Close every pooled connection."""
         self._pool.close()
         self._watches.close()
-        self._access.pool.clear()  # it would go on to hand out the pool that is closed
+        self._access.pool.clear()  # otherwise it would keep handing out the closed pool
 
     def start_anew(self) -> None:
-        """Close every pooled connection, and dial for the next request."""
+        """Close every pooled connection, so that the next request opens a new one."""
         self.close()
         self._pool = self._access.pool.connection_from_url(self._access.host)
         self._watches = self._access.pool.connection_from_url(self._access.host, pool_kwargs=WATCH_POOL)
@@ -128,10 +129,10 @@ class Client:
     def json_patch(
         self, resource: Resource, name: str, operations: list[Any], namespace: str | None = None, *, field_manager: str
     ) -> bytes:
-        """Apply an RFC 6902 patch, which should begin with a ``test``, and return the object.
+        """Apply an RFC 6902 patch, which should start with a ``test``, and return the object.
 
         Raises:
-            Conflict: a ``test`` did not hold (the API server answers 422), or the object changed meanwhile.
+            Conflict: a ``test`` failed (the API server returns 422), or the object has changed in the meantime.
         """
         path = resource.path(namespace, name)
         query = {"fieldManager": field_manager}
@@ -149,7 +150,7 @@ class Client:
         """Apply an RFC 7386 merge patch, conditional on a ``metadata.resourceVersion`` in it, and return the object.
 
         Raises:
-            Conflict: the resourceVersion given is not current.
+            Conflict: the given resourceVersion is not current.
         """
         path = resource.path(namespace, name)
         query = {"fieldManager": field_manager}
@@ -165,17 +166,17 @@ class Client:
         """Delete exactly the object that was seen.
 
         Raises:
-            Conflict: there is another of that name by now, or it has changed.
+            Conflict: the object has changed, or another one has its name now.
         """
         body = {"preconditions": {"uid": uid, "resourceVersion": resource_version}}
         self._of_object(name, "DELETE", resource.path(namespace, name), body=body, content_type="application/json")
 
     def delete_unseen(self, resource: Resource, name: str) -> None:
-        """Delete a cluster-wide object by its name alone, for who has no right to look at it."""
+        """Delete a cluster-wide object by its name alone, for callers that lack the right to read it."""
         self._of_object(name, "DELETE", resource.path(None, name))
 
     def _of_object(self, name: str, method: str, path: str, **options: Any) -> bytes:  # noqa: ANN401 (request's own)
-        """Send one request about one object, and return the answer; ApiUnavailable when it is about something else."""
+        """Send one request about one object and return the response; ApiUnavailable if that is about something else."""
         data = self.request(method, path, **options)
         if decode_identity(data).of != name:
             raise ApiUnavailable(f"{method} {path}: the answer is not about this object", status=HTTPStatus.OK)
@@ -191,11 +192,11 @@ class Client:
         content_type: str = "",
         most: int | None = None,
     ) -> bytes:
-        """Send one request and return the body of a 2xx answer, which may have up to ``most`` bytes.
+        """Send one request and return the body of a 2xx response, which may have up to ``most`` bytes.
 
         Raises:
-            AnswerTooLarge: the body has more bytes than that; the rest of it has not been read.
-            ApiError: one of its kinds, for every other outcome.
+            AnswerTooLarge: the body has more bytes than that; the rest of it was not read.
+            ApiError: one of its subclasses, for every other outcome.
         """
         headers = self._headers(content_type)
         payload = None if body is None else msgspec.json.encode(body)
@@ -225,9 +226,10 @@ class Client:
 
     @contextmanager
     def stream(self, path: str, query: Mapping[str, str], *, inactivity: float) -> Iterator[Stream]:
-        """Open a watch; the context ends it. ``inactivity`` is how many silent seconds mean that the peer is gone.
+        """Open a watch; the context ends it. After ``inactivity`` silent seconds the peer counts as gone.
 
-        Until it begins it is a request like others: the API server answers a watch at once, and is silent only then.
+        Until the watch begins, it is a request like others: the API server responds immediately and is silent only
+        later.
 
         Raises:
             ApiError: the server did not begin to stream.
@@ -253,7 +255,7 @@ class Client:
         try:
             yield Stream(response, path, inactivity)
         finally:
-            # Not release_conn: what is unread on the connection belongs to this watch.
+            # Not release_conn: unread data on the connection belongs to this watch.
             response.close()
 
     def _send(
@@ -278,7 +280,7 @@ class Client:
 
     def _authorization(self) -> str:
         try:
-            # A token file that a person wrote ends in a line break; client-go strips it too.
+            # A token file written by a person ends in a line break; client-go strips it too.
             authorization = self._access.authorization().strip()
         except (OSError, ValueError) as error:
             raise ApiUnavailable(f"the credentials cannot be read again ({type(error).__name__})") from None
@@ -308,7 +310,7 @@ class Client:
 def _error_in(
     method: str, path: str, response: BaseHTTPResponse, data: bytes, content_type: str = ""
 ) -> ApiError | None:
-    """Return what is wrong with an answer, None for one that the API server gives when it has done as requested."""
+    """Return the error of a response; None for one that the API server sends after it has done as requested."""
     if not 200 <= response.status < 300:  # noqa: PLR2004
         return error_from_response(method, path, response.status, response.headers, data, content_type)
     if not response.headers.get("Content-Type", "application/json").startswith("application/json"):
@@ -317,7 +319,7 @@ def _error_in(
 
 
 def _read(method: str, path: str, response: BaseHTTPResponse, most: int) -> bytes:
-    """Return a body; AnswerTooLarge if it has more than ``most`` bytes: then the connection is closed."""
+    """Return a body; if it has more than ``most`` bytes, close the connection and raise AnswerTooLarge."""
     parts: list[bytes] = []
     size = 0
     for part in response.stream(65536, decode_content=False):

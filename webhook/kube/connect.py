@@ -1,4 +1,4 @@
-"""Whose credentials a client uses: those of a kubeconfig, or of the Pod."""
+"""Create a client with the credentials of a kubeconfig or of the Pod."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def connect(
 ) -> Client:
     """Return a client for a kubeconfig file, else for the Pod's own ServiceAccount, else for the default kubeconfig.
 
-    ``observer(method, status, seconds)`` is called for every answer; status 0 stands for none.
-    ``on_throttled(seconds)`` is called for every 429 of the API server itself that says when to come back.
+    ``observer(method, status, seconds)`` is called for every response; status 0 means that there was none.
+    ``on_throttled(seconds)`` is called for every 429 of the API server itself that has a Retry-After.
     ``request_timeout`` in seconds bounds the silence in each request except a watch. Clients of one process share a
-    ``connectivity``, and ``rights``, which remembers those that are missing.
+    ``connectivity``, and ``rights``, which remembers the missing ones.
 
     Raises:
         UsageError: there is no usable configuration.
@@ -56,5 +56,5 @@ def _simple_access(kubeconfig: Path | None, context: str | None) -> Access | Non
             return plain_access(kubeconfig, context)
         return in_cluster() if context is None else None
     except (OSError, ValueError):
-        # What is wrong with it is told by who reads every kubeconfig.
+        # The code that reads every kubeconfig reports the error in it.
         return None

@@ -1,9 +1,9 @@
-"""The connections of this process to the API server, each with the moment when it was last heard of.
+"""Track the connections of this process to the API server, and the time at which each last received data.
 
-TCP keeps a connection for ever whose other side is gone without a word. The kernel asks after it every few seconds
-(keepalive), which also keeps it in the tables of the routers in between. That does not help where a proxy in between
-answers the kernel and has lost the API server: so connections can be broken here from any thread, whatever their own
-thread waits for.
+TCP keeps a connection forever if its peer disappears silently. The kernel probes the peer every few seconds
+(keepalive), which also keeps the connection in the tables of the routers in between. That does not help if a proxy
+answers the kernel but has lost the API server. So any thread can break a connection here, even while another thread
+waits on it.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 KEEPALIVE_IDLE = 5
 KEEPALIVE_INTERVAL = 2
 KEEPALIVE_PROBES = 3
-"""Seconds of silence before the kernel asks, between its questions, and how many may stay unanswered: 11 s in all,
-where the package ``kubernetes`` would take 165 s."""
+"""Seconds of silence before the first probe of the kernel, seconds between probes, and number of unanswered probes: 11
+s in total. The package ``kubernetes`` would take 165 s."""
 
 IDLE_SECONDS = 10.0
-"""A connection that was idle for longer is not used again. It may be dead, or lead to an API server that is behind. To
-dial is quicker than to find that out."""
+"""A connection that was idle for longer is not reused. It may be dead, or lead to an API server that is behind. A new
+connection is quicker than to find that out."""
 
 
 class RequestInterrupted(HTTPError):
-    """Another thread has taken back a request that was waiting for its answer."""
+    """Another thread has interrupted a request that was waiting for its response."""
 
 
 class RequestFenced(HTTPError):
@@ -49,9 +49,9 @@ _sending = threading.local()
 
 @contextmanager
 def fenced(may_send: Callable[[], bool] | None) -> Iterator[None]:
-    """Have the requests of this thread ask ``may_send()`` when their connection is open, just before they are sent.
+    """Make the requests of this thread call ``may_send()`` when their connection is open, just before they are sent.
 
-    To dial takes milliseconds, and longer if the process is suspended meanwhile.
+    To connect takes milliseconds, and longer if the process is suspended in the meantime.
     """
     _sending.may = may_send
     try:
@@ -70,7 +70,7 @@ class Connections:
         self._waiting: dict[int, _Tracked] = {}
 
     def follow(self, pool: PoolManager) -> None:
-        """Have a pool make connections that are known here; to be told before its first request."""
+        """Make a pool create connections that are tracked here. Call this before the first request of the pool."""
 
         class Plain(_Tracked, HTTPConnection):
             connections = self
@@ -87,36 +87,36 @@ class Connections:
         pool.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
 
     def add(self, connection: _Tracked) -> None:
-        """Take a connection that has just been made."""
+        """Add a new connection."""
         with self._lock:
             self._open.add(connection)
 
     def heard_since(self, moment: float) -> bool:
-        """Whether a connection that was there at a moment has been heard of since: then the way is not dead."""
+        """Return True if a connection that existed at a moment has received data since; then the route is not dead."""
         with self._lock:
             present = list(self._open)
         return any(connection.made_at < moment < connection.heard_at for connection in present)
 
     def waits(self, connection: _Tracked) -> None:
-        """Take it that this thread waits for an answer on a connection."""
+        """Note that this thread waits for a response on a connection."""
         with self._lock:
             self._waiting[threading.get_ident()] = connection
 
     def answered(self) -> None:
-        """Take it that this thread waits no longer."""
+        """Note that this thread does not wait any more."""
         with self._lock:
             self._waiting.pop(threading.get_ident(), None)
 
     def interrupt(self, thread: int) -> bool:
-        """Break the connection on which a thread waits for an answer, if it does."""
+        """Break the connection on which a thread waits for a response; return whether there was one."""
         with self._lock:
             connection = self._waiting.get(thread)
             return connection is not None and connection.interrupt()
 
     def break_silent(self, since: float, patience: float, spared: int | None = None) -> int:
-        """Break what has not been heard of since then, be it idle or a watch; return how many that were.
+        """Break the connections that have received nothing since then, idle ones and watches; return their number.
 
-        A request that waits for its answer is given ``patience`` seconds from when it was sent; that of the thread
+        A request that waits for its response has ``patience`` seconds from when it was sent. That of the thread
         ``spared`` is left alone.
         """
         sent_before = self.clock() - patience
@@ -137,7 +137,7 @@ class _Tracked(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether the next request may use this connection."""
+        """True if the next request may use this connection."""
         is_fresh = self.connections.clock() - self.heard_at <= IDLE_SECONDS
         return is_fresh and not self.is_spent and super().is_connected
 
@@ -168,8 +168,8 @@ class _Tracked(HTTPConnection):
         finally:
             self.connections.answered()
         self.heard()
-        # A load balancer decides for each connection which API server answers on it. If that one cannot reach etcd, the
-        # next request must be able to reach another one.
+        # A load balancer chooses an API server for each connection. If that one cannot reach etcd, the next request
+        # must be able to reach another one.
         self.is_spent = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         return response
 
@@ -190,7 +190,7 @@ class _Tracked(HTTPConnection):
         if self.sock is None:
             return False
         try:
-            # Of the plain socket, not of the TLS layer: its own thread may be in the middle of using that.
+            # On the plain socket, not on the TLS layer: its own thread may be using that now.
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
         except OSError:
             return False  # its own thread was first
@@ -198,20 +198,20 @@ class _Tracked(HTTPConnection):
 
 
 def heard(connection: object) -> None:
-    """Note that something has come in; connections of other kinds keep no record."""
+    """Note that data has arrived; connections of other kinds keep no record."""
     if isinstance(connection, _Tracked):
         connection.heard()
 
 
 def use_once(connection: object) -> None:
-    """Have the next request dial, in place of using this connection again."""
+    """Make the next request open a new connection instead of reusing this one."""
     if isinstance(connection, _Tracked):
         connection.is_spent = True
 
 
 def _keep_alive(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    # macOS has another name for the first; what a system does not have, it decides itself.
+    # macOS has another name for the first. If a system lacks an option, its own default applies.
     for names, value in (
         (("TCP_KEEPIDLE", "TCP_KEEPALIVE"), KEEPALIVE_IDLE),
         (("TCP_KEEPINTVL",), KEEPALIVE_INTERVAL),

@@ -1,18 +1,18 @@
-"""Whether the API server can be reached, as far as the requests of this process tell.
+"""Detect from the requests of this process whether the API server can be reached.
 
-Everything that asks the API server is silent while it does not answer, but for one question a second over a connection
-of its own: so an outage costs a request a second, however many watches and namespaces there are, and everything goes on
-within a second of its end.
+During an outage all requests pause, except one probe a second over a connection of its own. So an outage costs one
+request a second, however many watches and namespaces there are. Work resumes within a second of its end.
 
-A request that got no answer in its time casts doubt on every connection that is older: a watch is silent while nothing
-happens, and just as silent when its peer is gone (an address that moved, a router that forgot its flows). With the
-next answer, those that have not been heard of since are broken, and watches resume where they were, which costs next to
-nothing. The renewals of the Lease every two seconds are the requests that find it out. They may wait longer for their
-answer than that takes to doubt: a slow renewal goes on while the other connections are looked at.
+A request that got no response in time makes every older connection suspect. A watch is silent while nothing happens.
+It is just as silent when its peer is gone (an address that moved, a router that lost its flows). With the next
+response, the suspect connections that have received nothing since are broken. Watches resume from where they were,
+which costs next to nothing. The renewals of the Lease every two seconds are the requests that detect a dead route.
+Their timeout is longer than the time until connections become suspect. So a slow renewal continues while the other
+connections are checked.
 
-A write may also get no answer because an admission webhook is slow. So a write needs a second witness: it casts no
-doubt if any connection that was there when it was sent has been heard of since. That of the Lease is heard of every two
-seconds.
+A write may also get no response because an admission webhook is slow. So a write needs a second witness: it raises no
+suspicion if any connection that existed when it was sent has received data since. The connection of the Lease receives
+data every two seconds.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 ASK_SECONDS = 1.0
-"""Between two questions while nothing is answered, each without waiting for the one before."""
+"""Seconds between two probes while there is no response; each starts without waiting for the previous one."""
 
 PATIENCE_SECONDS = 2.5
-"""Seconds without an answer after which a request casts doubt on older connections."""
+"""Seconds without a response after which a request makes older connections suspect."""
 
 SUSPECT_SECONDS = 0.25
-"""Between two looks at the connections on which a request still waits when the API server answers again."""
+"""Seconds between two checks of the connections on which a request still waits when the API server responds again."""
 
 LOOK_SECONDS = 0.1
-"""How soon who waits for the end of an outage notices that it is not to wait any more."""
+"""Seconds within which a thread that waits for the end of an outage notices that it is to stop."""
 
 
 class Connectivity:
-    """Is told of every request of the clients that share it; before :meth:`start` it only keeps the record."""
+    """Receives the outcome of every request of the clients that share it. It only records them before :meth:`start`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -70,29 +70,30 @@ class Connectivity:
         self._thread = threading.Thread(target=self._run, name="connectivity", daemon=True)
 
     def follow(self, pool: PoolManager) -> None:
-        """Know the connections of a pool, from its first request on."""
+        """Track the connections of a pool, from its first request on."""
         self._connections.follow(pool)
 
     def interrupt(self, thread: int) -> bool:
-        """Take back the request for whose answer a thread waits, if it does: it ends with Interrupted."""
+        """Interrupt the request on which a thread waits, if there is one: it raises Interrupted."""
         return self._connections.interrupt(thread)
 
     def start(self, ask: Callable[[], object]) -> None:
-        """Watch over outages; ``ask()`` is a cheap request over a new connection that raises ApiError without answer.
+        """Watch for outages.
 
-        It must not wait for the end of the outage, and is asked again while it still waits for an answer.
+        ``ask()`` is a cheap request over a new connection that raises ApiError without a response. It must not wait for
+        the end of the outage. It is called again even while an earlier call still waits.
         """
         self._ask = ask
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask no more; nobody waits any more."""
+        """Stop probing and release all waiting threads."""
         self._stopping.set()
         self._wake.set()
 
     @property
     def is_up(self) -> bool:
-        """Whether the API server has answered since it last did not."""
+        """True if the API server has responded since the last request without a response."""
         return self._up.is_set()
 
     def wait_up(self, stopping: threading.Event, meanwhile: Callable[[], object] = lambda: None) -> None:
@@ -102,9 +103,9 @@ class Connectivity:
 
     @contextmanager
     def expecting(self) -> Iterator[None]:
-        """Cast doubt as soon as the request in the block has had no answer for :data:`PATIENCE_SECONDS`.
+        """Make connections suspect as soon as the request in the block has waited :data:`PATIENCE_SECONDS`.
 
-        The request itself is left alone and goes on waiting. For one thread at a time.
+        The request itself continues to wait. Only one thread at a time may use this.
         """
         with self._lock:
             self._expected = self._clock() + PATIENCE_SECONDS, threading.get_ident()
@@ -116,13 +117,13 @@ class Connectivity:
                 self._expected = self._spared = None
 
     def note(self, error: ApiError | None, started: float, *, may_be_held_up: bool = False) -> None:
-        """Take the outcome of a request that was sent at ``started``; ``error`` is None for an answer 2xx.
+        """Note the outcome of a request that was sent at ``started``; ``error`` is None for a 2xx response.
 
-        An answer about the object of the request counts as an answer, whether it is a refusal or not. With
-        ``may_be_held_up`` an admission webhook may have kept the request waiting.
+        Any response about the object of the request counts, including a refusal. With ``may_be_held_up``, an admission
+        webhook may have delayed the request.
         """
         if isinstance(error, Interrupted):
-            return  # it was taken back by this process: that says nothing about the API server
+            return  # this process interrupted it, which proves nothing about the API server
         if error is None or (error.status and not error.is_general):
             self._answered()
         elif self._ask is not None:
@@ -138,7 +139,7 @@ class Connectivity:
             seconds, self._lost_at = now - self._lost_at, None
             doubted_at, self._doubted_at = self._doubted_at, None
             if self._spared == threading.get_ident():
-                doubted_at = None  # the doubt was about this very answer, which was only slow
+                doubted_at = None  # the suspicion was about this very response, which was only slow
             if doubted_at is not None:
                 self._suspected = doubted_at, now + PATIENCE_SECONDS
             self._up.set()
@@ -149,16 +150,16 @@ class Connectivity:
             log.info("api server answers again", after=round(seconds, 1))
 
     def _unanswered(self, started: float, *, silent: bool, may_be_held_up: bool) -> None:
-        # What was sent before the last doubt has been judged with it.
+        # Requests that were sent before the last suspicion were judged with it.
         casts_doubt = silent and self._clock() - started >= PATIENCE_SECONDS and started > self._last_doubt
         if casts_doubt and may_be_held_up and self._connections.heard_since(started):
-            return  # the API server is well, and so is the way to it: that request was held up by somebody else
+            return  # the API server and the route to it are fine: something else held up that request
         with self._lock:
             now = self._clock()
             if casts_doubt:
                 self._doubt(now, spared=None)
             elif now < self._well_until:
-                return  # the API server is well: that request has failed for a reason of its own
+                return  # the API server is fine: that request failed for a reason of its own
             self._lose(now)
         self._wake.set()
 
@@ -183,7 +184,7 @@ class Connectivity:
             try:
                 self._look()
             except Exception:
-                # Everybody else waits for what is found out here: report and go on.
+                # All other threads depend on what this one finds out: report and continue.
                 log.exception("connectivity failed")
                 self._stopping.wait(ASK_SECONDS)
 
@@ -201,10 +202,10 @@ class Connectivity:
             if suspected is not None and now >= suspected[1]:
                 self._suspected = None
         if suspected is not None:
-            # What was sent shortly before the answer, over a connection that is as dead as the others.
+            # Requests that were sent shortly before the response, over connections that are dead too.
             self._break_silent(suspected[0])
         if asks and not self._stopping.is_set():
-            # A thread for each question: on a connection that leads nowhere one takes seconds to fail.
+            # One thread for each probe: on a connection that leads nowhere a probe takes seconds to fail.
             threading.Thread(target=self._question, name="connectivity question", daemon=True).start()
 
     def _pause(self) -> float | None:

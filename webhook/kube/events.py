@@ -1,7 +1,7 @@
-"""Events: what a person must know, where ``kubectl describe`` and ``kubectl get events`` show it.
+"""Record Events, which ``kubectl describe`` and ``kubectl get events`` show to people.
 
-Recording never waits and never fails its caller: a bounded queue and one thread. The same thing said again counts up
-the Event that is there, at most once a minute, so that a lasting fault does not fill etcd.
+Recording never blocks and never fails its caller: there is a bounded queue and one thread. A repeated notice increases
+the count of its Event, at most once a minute, so that a lasting fault does not fill etcd.
 
 Source: k8s.io/client-go/tools/record (EventCorrelator); the object is core/v1 Event.
 """
@@ -33,22 +33,25 @@ log = structlog.get_logger(__name__)
 COMPONENT = "pull-secret-webhook"
 
 REPEAT_SECONDS = 60.0
-"""How often the same Event is counted up at most."""
+"""Seconds between two increments of the same Event at least."""
 
 QUEUE_LIMIT = 1000
-"""Events waiting to be written; what comes beyond is dropped with a log line: they are advice, not state."""
+"""Events that wait to be written. Further ones are dropped with a log line: they are advice, not state."""
 
 MEMORY_LIMIT = 5000
-"""Events remembered for counting up; the oldest are forgotten, which costs one more Event object."""
+"""Events remembered for their count. The oldest are forgotten, which costs one more Event object."""
 
 
 RECENT_LIMIT = 50
-"""Notices kept to be shown."""
+"""Notices that are kept for display."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The object that an Event is about; a Namespace is given as in itself, so that its users see the Event."""
+    """The object that an Event is about.
+
+    The reference to a Namespace is in that namespace, so that its users see the Event.
+    """
 
     api_version: str
     kind: str
@@ -59,7 +62,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing to say about one object: a CamelCase reason and a sentence."""
+    """One notice about one object: a CamelCase reason and a sentence."""
 
     regarding: Reference
     reason: str
@@ -70,7 +73,7 @@ class Notice:
 @dataclass(slots=True)
 class _Said:
     name: str
-    """Of the Event object. Random, so that nobody in the namespace can have taken it before."""
+    """Name of the Event object. It is random, so that no user of the namespace can have taken it before."""
     count: int
     written_at: float
 
@@ -94,11 +97,11 @@ class EventRecorder:
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start to write."""
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        """Write what waits, for at most ``timeout`` seconds, and end."""
+        """Write the queued notices, for at most ``timeout`` seconds, and end."""
         try:
             self._queue.put(None, timeout=timeout)
         except queue.Full:
@@ -106,11 +109,11 @@ class EventRecorder:
         self._thread.join(timeout)
 
     def recent(self) -> list[tuple[datetime, Notice]]:
-        """Return what has been recorded of late and when, the latest first."""
+        """Return the recent notices and their times, the latest first."""
         return list(self._recent)
 
     def record(self, notice: Notice) -> None:
-        """Have a notice written soon."""
+        """Queue a notice to be written."""
         self._recent.appendleft((datetime.now(UTC), notice))
         try:
             self._queue.put_nowait(notice)
@@ -140,14 +143,14 @@ class EventRecorder:
         try:
             self._count_up(notice, said)
         except (NotFound, Forbidden, Invalid):
-            # The API server keeps Events for an hour, and what is there under the name may be somebody else's by now.
+            # The API server keeps Events for an hour, and another object may have the name by now.
             self._create(notice, now)
 
     def _create(self, notice: Notice, now: float) -> None:
         said = _Said(f"{notice.regarding.name[:200]}.{secrets.token_hex(8)}", 1, now)
         self._pace()
         self._client.create(EVENTS, _event(notice, said.name), notice.regarding.namespace)
-        # Only what has been written is counted up later; what could not be is said again the next time.
+        # Only a written Event is counted up later. After a failure, the same notice creates an Event the next time.
         self._said.pop(notice, None)
         while len(self._said) >= MEMORY_LIMIT:
             del self._said[next(iter(self._said))]

@@ -1,8 +1,9 @@
-"""Have the API server record who sets which field of an object, where it does not do so yet.
+"""Make the API server record which manager sets which field of an object, if it does not do so yet.
 
-The API server skips an object that has no managedFields, and most ServiceAccounts have none. The guard then cannot tell
-what this project writes from what a mutating policy adds in the same request, and refuses both. An entry in the same
-patch makes the API server record the change. The entry owns an annotation that is never set: it conflicts with nobody.
+The API server skips an object that has no managedFields, and most ServiceAccounts have none. The guard then cannot
+distinguish the writes of this project from those of a mutating policy in the same request, and refuses both. An entry
+in the same patch makes the API server record the change. The entry owns an annotation that is never set, so it
+conflicts with no other manager.
 
 Source: k8s.io/apimachinery, pkg/util/managedfields/internal/skipnonapplied.go.
 """
@@ -35,14 +36,14 @@ _decode: Callable[[bytes], _Object] = decoder(_Object)
 
 
 def is_tracked(content: bytes) -> bool:
-    """Return whether the API server records who sets which field of an object; ``content`` is its JSON."""
+    """Return True if the API server records which manager sets which field; ``content`` is the object's JSON."""
     return bool(_decode(content).metadata.managed_fields)
 
 
 def begin_tracking() -> dict[str, Any]:
     """Return the JSON Patch operation that makes the API server record this change and all later ones.
 
-    It replaces all entries that are there: only for an object that is not tracked, and with a test of its version.
+    It replaces all existing entries. Use it only for an object that is not tracked, with a test of its version.
     """
     entry = {
         "manager": FIELD_MANAGER,

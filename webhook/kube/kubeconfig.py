@@ -1,4 +1,4 @@
-"""Kubeconfig files that hold no more than an address, certificates and a token.
+"""Read kubeconfig files that contain only an address, certificates and a token.
 
 Source: k8s.io/client-go/tools/clientcmd/api/v1/types.go.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's, where PyYAML was built with it."""
+"""The loader of libyaml, if PyYAML was built with it."""
 
 
 class _Cluster(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
@@ -66,13 +66,13 @@ class _Document(msgspec.Struct, rename="kebab"):
 
 
 def plain_access(path: Path, context: str | None = None) -> Access | None:
-    """Return how a kubeconfig file says to reach the API server; None where it says more than is read here.
+    """Return the access that a kubeconfig file describes; None if it contains more than this module reads.
 
-    None also stands for a file that is not valid: whoever can read all of them knows what to say about this one.
+    None also stands for an invalid file: the full reader reports the error in it.
 
     Raises:
         OSError: the file, or one that it names, cannot be read.
-        ValueError: a token's file is empty, or what should be base64 or text is not.
+        ValueError: a token's file is empty, or a value is not the base64 or text that it must be.
     """
     try:
         document = msgspec.convert(yaml.load(path.read_bytes(), Loader=_LOADER), _Document)  # noqa: S506 (it is safe)
@@ -90,9 +90,9 @@ def plain_access(path: Path, context: str | None = None) -> Access | None:
 
 
 def default_namespace(paths: Sequence[Path], context: str = "") -> str:
-    """Return the namespace of the context that is in use, of the first of these files that has it; else ``default``.
+    """Return the namespace of the current context, from the first of these files that has it; else ``default``.
 
-    What cannot be read has none: whoever connects says what is wrong with it.
+    A file that cannot be read has none; the code that connects reports the error in it.
     """
     for path in paths:
         try:
@@ -122,7 +122,7 @@ def _tls(cluster: _Cluster, user: _User, folder: Path) -> Tls:
 
 
 def _file(folder: Path, name: str) -> str | None:
-    # What is relative is so to the kubeconfig file.
+    # Relative paths are relative to the folder of the kubeconfig file.
     return str(folder / name) if name else None
 
 

@@ -1,6 +1,6 @@
-"""Access through the ``kubernetes`` package, for kubeconfig files that say more than is read without it.
+"""Read kubeconfig files through the ``kubernetes`` package if they need more than this project reads by itself.
 
-It gives what is hard to get right: exec plugins, OIDC, proxies, merged files. Its typed models are left alone: they
+The package covers the difficult parts: exec plugins, OIDC, proxies, merged files. Its typed models are not used. They
 cost tens of megabytes, lose fields newer than the client, and print Secret data in their ``repr``.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def packaged_access(kubeconfig: Path | None, context: str | None) -> Access:
-    """Return how a kubeconfig file, or the environment, says to reach the API server.
+    """Return the access that a kubeconfig file, or the environment, describes.
 
     Raises:
         UsageError: there is no usable configuration.
@@ -39,7 +39,8 @@ def packaged_access(kubeconfig: Path | None, context: str | None) -> Access:
             f"{where} cannot be used: {str(error).rstrip('.')}; give a readable file with --kubeconfig"
         ) from None
     except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
-        # Broken YAML, a folder, a list at the top, an unreadable certificate: the loader lets each escape as it is.
+        # Broken YAML, a folder, a list at the top, an unreadable certificate: the loader lets each exception escape as
+        # it is.
         where = f"kubeconfig {kubeconfig}" if kubeconfig else "the default kubeconfig"
         raise UsageError(f"{where} cannot be read: {_explained(error)}") from None
     return Access(str(configuration.host), pool, lambda: _authorization(configuration))
@@ -57,21 +58,21 @@ def _load(configuration: Configuration, kubeconfig: Path | None, context: str | 
 
 
 def _explained(error: Exception) -> str:
-    """Return what is wrong with a kubeconfig, and what to do."""
+    """Return the error in a kubeconfig, and what to do."""
     todo = "give a readable file with --kubeconfig"
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
         began = 0 if error.context_mark is None else error.context_mark.line + 1
         problem = yaml_problem(error.problem or "", mark.line + 1, mark.column + 1, error.context or "", began)
         return f"it is not valid YAML: {problem}; correct it, or {todo}"
     if isinstance(error, (TypeError, AttributeError)):
-        # The loader takes the shape for granted, so its own words are about Python.
+        # The loader assumes the right shape, so its own message is about Python.
         return f"a part of it is not of the kind that a kubeconfig has there; {todo}"
     return f"{' '.join(str(error).split()) or type(error).__name__}; {todo}"
 
 
 def _authorization(configuration: Configuration) -> str:
     try:
-        # Calls the hook that asks an exec plugin again, or reads a rotated token.
+        # Calls the hook that runs an exec plugin again, or reads a rotated token.
         return configuration.get_api_key_with_prefix("BearerToken", alias="authorization") or ""
     except ConfigException as error:
         raise ValueError(str(error)) from None

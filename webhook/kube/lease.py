@@ -1,9 +1,9 @@
 """Elect a leader with a Lease, so that at most one process writes at a time; or seize the Lease.
 
-The holder renews its Lease. The other candidates watch the renewals with their own clock, and take over if there is no
-renewal for the whole lease duration. Clocks of different machines are not compared. A holder that could not renew
-within the renew deadline stops to lead before another process may begin. :meth:`LeaseElection.is_leading` reads the
-clock each time, so that a process that was suspended for longer than its term knows it when it resumes.
+The holder renews its Lease. The other candidates observe the renewals with their own clock, and take over if there is
+no renewal for the whole lease duration. Clocks of different machines are not compared. A holder that could not renew
+within the renew deadline stops leading before another process may start. :meth:`LeaseElection.is_leading` reads the
+clock each time. So a process that was suspended for longer than its term notices that when it resumes.
 
 The cleanup job seizes the Lease to be the only writer: candidates respect the holder until the Lease expires. The
 seized Lease is not renewed.
@@ -36,11 +36,11 @@ log = structlog.get_logger(__name__)
 
 
 RELEASE_ATTEMPTS = 5
-"""Attempts to release the Lease while others change it; each reads it again first."""
+"""Attempts to release the Lease while other processes change it; each reads it again first."""
 
 
 def boot_time() -> float:
-    """Return seconds of a clock that never jumps, and where there is one, that runs while the machine is suspended."""
+    """Return seconds of a clock that never jumps and, on systems that have one, keeps running during suspension."""
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime(clock)
 
@@ -75,12 +75,12 @@ decode_lease: Callable[[bytes], Lease] = decoder(Lease)
 
 
 def timestamp() -> str:
-    """Return now, as a ``metav1.MicroTime``: for people to read, nothing is decided by it."""
+    """Return the current time as a ``metav1.MicroTime``, for people to read; no decision depends on it."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class Candidacy(Protocol):
-    """Decides whether this process may take the Lease, and what it notes on it."""
+    """Decides whether this process may take the Lease, and which annotations it writes."""
 
     def may_lead(self, noted: Mapping[str, str]) -> bool:
         """Return whether to take the Lease; ``noted`` are its annotations. Not called for renewals."""
@@ -117,34 +117,34 @@ class LeaseElection:
         self._clock = clock
         self._candidacy = candidacy
         self.abstains = False
-        """Whether this process left the Lease to others when it could have taken it."""
+        """True if this process left the Lease to others although it could have taken it."""
 
         self._observed: Lease | None = None
         self._observed_at = 0.0
         self._leading_until = 0.0
         self._announced = False
         self.problem = ""
-        """The cause why the last try to read or renew the Lease failed; empty after one that worked."""
+        """The cause of the last failure to read or renew the Lease; empty after a success."""
 
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"lease {name}", daemon=True)
 
     def start(self) -> None:
-        """Begin to compete."""
+        """Start to compete."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop competing; a held Lease is released, so that another takes over at once."""
+        """Stop competing; a held Lease is released, so that another replica takes over immediately."""
         self._stopping.set()
         self._thread.join(self._timing.renew_deadline)
 
     def is_leading(self) -> bool:
-        """Whether this process may write now. Ask before every batch of writes."""
+        """True if this process may write now. Check it before every batch of writes."""
         return self._clock() < self._leading_until
 
     @property
     def holder(self) -> str:
-        """The identity that was last seen in the Lease; empty when there was none."""
+        """The identity that was last seen in the Lease; empty if there was none."""
         return (self._observed.spec.holder_identity or "") if self._observed else ""
 
     def _run(self) -> None:
@@ -161,7 +161,7 @@ class LeaseElection:
                 level = log.debug if isinstance(error, Forbidden) else log.info
                 level("lease not renewed", lease=self._name, cause=str(error))
             except Exception:
-                # A dead election thread would leave the cluster without a leader: report and go on.
+                # A dead election thread would leave the cluster without a leader: report and continue.
                 log.exception("lease failed", lease=self._name)
             self._announce()
             self._stopping.wait(max(0.0, self._pause() - (self._clock() - begun)))
@@ -170,11 +170,11 @@ class LeaseElection:
         self._announce()
 
     def _pause(self) -> float:
-        """Return the seconds from one attempt to the next; jitter keeps the candidates from calling in step."""
+        """Return the seconds between two attempts; jitter keeps the candidates from acting in step."""
         period = self._timing.retry_period * random.uniform(0.8, 1.0)  # noqa: S311
         if self.is_leading():
             return period  # early enough to see its own deadline pass
-        # Twice as often, and at the very moment when the Lease expires: each adds to how long nobody leads.
+        # Twice as often, and exactly when the Lease expires: each delay adds to the time without a leader.
         remaining = self._remaining(self._clock())
         return min(period / 2, remaining) if remaining > 0 else period / 2
 
@@ -192,7 +192,7 @@ class LeaseElection:
         now = self._clock()
         found = self._read()
         if found is None and self._is_term_of_another(now):
-            # Somebody has deleted the Lease. Its holder does not know yet, and may write until its term ends.
+            # The Lease was deleted. Its holder has not noticed yet, and may write until its term ends.
             self._leading_until = 0.0
             return
         self._observe(found)
@@ -212,7 +212,7 @@ class LeaseElection:
         return self._candidacy is None or self._candidacy.may_lead(noted or {})
 
     def _renew(self, lease: Lease) -> bool:
-        """Renew in one request, so that it may take as long as the term allows; false if the Lease has changed."""
+        """Renew in one request, so that it may take as long as the term allows; False if the Lease has changed."""
         try:
             with self._client.connectivity.expecting():
                 self._write(lease)
@@ -221,7 +221,7 @@ class LeaseElection:
         return True
 
     def _write(self, lease: Lease | None) -> None:
-        # The term is counted from before the request, the others count theirs from after they have seen its effect.
+        # The term counts from before the request. The other candidates count from when they have seen its effect.
         now = self._clock()
         written = self._create(self._spec(None)) if lease is None else self._update(lease, self._spec(lease))
         self._observe(written)
@@ -234,13 +234,13 @@ class LeaseElection:
             return None
 
     def _observe(self, lease: Lease | None) -> None:
-        """Note when the record last changed by our own clock: expiry is counted from there, not from its timestamps."""
+        """Note by our own clock when the record last changed. Expiry counts from there, not from the timestamps."""
         if lease is None or self._observed is None or lease.spec != self._observed.spec:
             self._observed_at = self._clock()
         self._observed = lease
 
     def _is_term_of_another(self, now: float) -> bool:
-        """Return whether the last known holder, if that is another process, may still believe that it leads."""
+        """Return True if another process was the last known holder and may still believe that it leads."""
         if self._observed is None or self._observed.spec.holder_identity in (None, "", self.identity):
             return False
         return now < self._observed_at + self._timing.duration
@@ -251,7 +251,7 @@ class LeaseElection:
         return self._remaining(now) <= 0
 
     def _remaining(self, now: float) -> float:
-        """Return in how many seconds the Lease expires, if nobody renews it."""
+        """Return the seconds until the Lease expires if it is not renewed."""
         given = self._observed.spec.lease_duration_seconds if self._observed else None
         return self._observed_at + (given or self._timing.duration) - now
 
@@ -266,8 +266,8 @@ class LeaseElection:
         return LeaseSpec(self.identity, int(self._timing.duration), acquired, stamp, transitions)
 
     def _create(self, spec: LeaseSpec) -> Lease:
-        # Server-side apply, because RBAC can limit it to this name. A field manager of its own and no force: of several
-        # candidates that all saw no Lease, one creates it and the others meet a conflict.
+        # Server-side apply, because RBAC can limit it to this name. A field manager of its own and no force: if several
+        # candidates saw no Lease, one creates it and the others get a conflict.
         body = self._body({"namespace": self._namespace, "name": self._name}, spec)
         return decode_lease(self._client.apply(LEASES, body, field_manager=self.identity[-128:], force=False))
 
@@ -292,7 +292,7 @@ class LeaseElection:
             log.info("lease not released", lease=self._name, cause=str(error))
 
     def _give_away(self) -> None:
-        """Release the Lease; after a conflict read it again, and go on for as long as it is ours."""
+        """Release the Lease; after a conflict read it again, and try again while it is ours."""
         lease = self._observed
         for _ in range(RELEASE_ATTEMPTS):
             if lease is None or lease.spec.holder_identity != self.identity:
@@ -314,11 +314,11 @@ ATTEMPTS = 10
 PAUSE_SECONDS = 0.1
 
 TERM_SECONDS = Timing().duration
-"""After so long whoever had the Lease has stopped by itself, whether it has learned of the loss or not."""
+"""After this time the previous holder has stopped by itself, even if it has not noticed the loss."""
 
 
 class OwnerReference(msgspec.Struct, frozen=True, rename="camel"):
-    """A ``metav1.OwnerReference``: what it is on goes when the owner does."""
+    """A ``metav1.OwnerReference``: its object is deleted together with the owner."""
 
     api_version: str
     kind: str
@@ -329,13 +329,13 @@ class OwnerReference(msgspec.Struct, frozen=True, rename="camel"):
 def take_lease(
     client: Client, namespace: str, name: str, holder: str, seconds: int, owner: OwnerReference | None
 ) -> tuple[Lease, float]:
-    """Take a Lease from whoever holds it, for so many seconds, and leave it to ``owner``.
+    """Seize a Lease from its holder, for so many seconds, with ``owner`` as its owner.
 
-    Returns the Lease, and for how many seconds from now on whoever had it may still believe to have it.
+    Returns the Lease, and for how many seconds from now on the previous holder may still believe that it leads.
 
     Raises:
-        NotFound: there is no such namespace.
-        Conflict: it changed again and again.
+        NotFound: the namespace does not exist.
+        Conflict: the Lease changed again at each attempt.
     """
     for _ in range(ATTEMPTS - 1):
         try:
@@ -346,7 +346,7 @@ def take_lease(
 
 
 def delete_lease(client: Client, lease: Lease) -> None:
-    """Delete a Lease that nobody competes for any more; one that is gone is no failure."""
+    """Delete a Lease for which no process competes any more; one that is gone is not a failure."""
     metadata = lease.metadata
     try:
         client.delete(

@@ -1,4 +1,4 @@
-"""A whole collection, page by page.
+"""List a whole collection, page by page.
 
 Source: KEP-365 (paged lists); k8s.io/client-go/tools/pager/pager.go.
 """
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 FIRST_PAGE_LIMIT = 100
 PAGE_LIMIT = 500
-"""Objects in the first page of a list, and in each of the others at most, as client-go's pager has it for all."""
+"""Objects in the first page of a list, and the maximum for each other page, as in client-go's pager."""
 
 PAGE_BYTES = 4 * 1024 * 1024
-"""What a page may weigh, by the objects in the one before: five hundred copies may be a few kilobytes each, or one
-megabyte each."""
+"""Intended bytes of a page, judged by the objects of the previous one. Five hundred copies may be a few kilobytes each,
+or one megabyte each."""
 
 MOST_PAGE_BYTES = 2 * PAGE_BYTES
-"""What is read of a page at most. The page after a light one may be heavy: it is asked for again, with fewer objects.
-A page of one object always fits, because etcd does not store larger ones."""
+"""Bytes of a page that are read at most. The page after a light one may be heavy: it is requested again, with fewer
+objects. A page of one object always fits, because etcd does not store larger ones."""
 
 FEWER = 8
-"""By how much the number of objects shrinks then."""
+"""Factor by which the number of objects shrinks in that case."""
 
 
 class _ListHead(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ V = TypeVar("V")
 
 
 def list_decoder(shape: type[W]) -> Callable[[bytes], ObjectList[W]]:
-    """Return what decodes a page of a list of ``shape``."""
+    """Return the decoder for a page of a list of ``shape``."""
     decode: Callable[[bytes], ObjectList[W]] = decoder(ObjectList[shape])  # type: ignore[valid-type]
     return decode
 
@@ -54,10 +54,10 @@ def list_decoder(shape: type[W]) -> Callable[[bytes], ObjectList[W]]:
 def list_objects(
     client: Client, collection: Collection, decode: Callable[[bytes], ObjectList[W]], convert: Callable[[W], V]
 ) -> tuple[list[V], str]:
-    """Return every object of a collection and the resourceVersion that it had as a whole.
+    """Return every object of a collection, and the resourceVersion of the collection.
 
-    The read is consistent. ``convert`` makes of each object what is kept of it, page by page: so what is not kept (the
-    content of a Secret) is never held for a whole list.
+    The read is consistent. ``convert`` reduces each object to the part that is kept, page by page. So discarded parts
+    (the content of a Secret) are never held for a whole list.
     """
     objects: list[V] = []
     query = {"limit": str(FIRST_PAGE_LIMIT), **collection.selector}
@@ -69,14 +69,14 @@ def list_objects(
 
 
 def current_version(client: Client, collection: Collection) -> str:
-    """Return the resourceVersion that a collection has now, as a whole; the read is consistent."""
+    """Return the current resourceVersion of a collection; the read is consistent."""
     data = read_page(client, collection.path, {"limit": "1", **collection.selector})
     return _version(collection, _decode_head(data).metadata)
 
 
 def _version(collection: Collection, metadata: ListMeta) -> str:
     if not metadata.resource_version:
-        # Every list of the API server has one. Without it, "there is nothing" would come from something else.
+        # Every list of the API server has one. Without it, an empty list would come from another server.
         raise ApiUnavailable(f"GET {collection.path}: the answer is not a list of the API server", status=HTTPStatus.OK)
     return metadata.resource_version
 
@@ -88,7 +88,7 @@ def _list_page(
     decode: Callable[[bytes], ObjectList[W]],
     take: Callable[[W], None],
 ) -> tuple[ListMeta, int]:
-    # A function of its own, so that nothing holds this page while the next one is waited for.
+    # A function of its own, so that this page is freed while the next one is loaded.
     data = read_page(client, collection.path, query)
     page = decode(data)
     _version(collection, page.metadata)
@@ -114,7 +114,7 @@ def read_page(client: Client, path: str, query: dict[str, str]) -> bytes:
 
 
 def page_limit(size: int, count: int) -> int:
-    """Return how many objects to ask for after a page of that many, which had that many bytes."""
-    # A page may be empty, where a selector has left nothing of it, and still not be the last.
+    """Return the number of objects to request after a page of ``count`` objects that had ``size`` bytes."""
+    # A page may be empty because of a selector, and still not be the last.
     fitting = PAGE_BYTES * count // size if count else PAGE_LIMIT
     return min(max(fitting, 1), PAGE_LIMIT)

@@ -85,7 +85,7 @@ def _scanned(raw: bytes) -> Iterator[str]:
     while position < len(raw):
         match = _ENTRY.match(raw, position)
         if match is None:
-            # A proxy between us and the API server has rewritten the JSON; the list is still the same.
+            # A proxy in between has rewritten the JSON; the list is still the same.
             yield from islice(_decoded(raw), count, None)
             return
         position, count = match.end(), count + 1
@@ -101,7 +101,7 @@ NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 LARGEST_LABELS = 32 * 1024
-"""Bytes of the labels of a Namespace that are searched for typing errors."""
+"""Bytes of a Namespace's labels that are searched for typing errors."""
 
 
 class _Annotations(msgspec.Struct, frozen=True):
@@ -167,7 +167,7 @@ class Shapes:
         self._decode_service_account = decoder(self.service_account)
 
     def to_namespace(self, obj: Any) -> Namespace:  # noqa: ANN401 (a shape made at run time has no better type)
-        """Return what decisions read of a Namespace."""
+        """Return the part of a Namespace that decisions read."""
         metadata = obj.metadata
         annotations = metadata.annotations or _NO_ANNOTATIONS
         declined = declined_names({DECLINE_ANNOTATION: annotations.decline or ""})
@@ -193,10 +193,10 @@ class Shapes:
         return labels if mistyped is None else {**labels, intern(mistyped[0]): intern(mistyped[1])}
 
     def to_service_account(self, obj: Any) -> ServiceAccount:  # noqa: ANN401 (as above)
-        """Return what a plan reads of a ServiceAccount.
+        """Return the part of a ServiceAccount that a plan reads.
 
         Raises:
-            ApiUnavailable: its ``imagePullSecrets`` is not a list of references, as no API server sends it.
+            ApiUnavailable: its ``imagePullSecrets`` is not a list of references, which no API server sends.
         """
         metadata = obj.metadata
         try:
@@ -215,7 +215,7 @@ class Shapes:
         )
 
     def read_service_account(self, data: bytes) -> ServiceAccount:
-        """Return the same of the JSON of one ServiceAccount."""
+        """Return the same from the JSON of one ServiceAccount."""
         return self.to_service_account(self._decode_service_account(data))
 
 

@@ -1,15 +1,16 @@
-"""Keep a handler informed of every object of a collection.
+"""Keep a handler up to date with every object of a collection.
 
-List, then watch from the list's resourceVersion. The first list is a WatchList stream where the server offers it.
+The reflector lists, then watches from the list's resourceVersion. The first list is a WatchList stream if the server
+supports it.
 
-A watch may look well and be behind: an API server that has lost etcd, an etcd that was restored, a proxy that swallows
-what comes. So a watch lasts for seconds only. Then the API server has to send a bookmark, and the next watch is a new
-connection that may reach another API server. The collection is listed again, page by page and without a
-resourceVersion, when something is not as it should be:
+A watch may look healthy and be behind: an API server that has lost etcd, an etcd that was restored, a proxy that
+swallows data. So a watch lasts for seconds only. Then the API server has to send a bookmark, and the next watch is a
+new connection that may reach another API server. The collection is listed again, page by page and without a
+resourceVersion, in these cases:
 
 - 410 Gone, an ERROR event, or an event that cannot be decoded.
 - A resourceVersion that goes backwards: etcd was restored.
-- A watch in which nothing came for :data:`INACTIVITY_SECONDS`, or two watches in a row that failed.
+- A watch that received nothing for :data:`INACTIVITY_SECONDS`, or two watches in a row that failed.
 - Every few hours, without a cause.
 
 Failures back off with jitter.
@@ -45,34 +46,35 @@ log = structlog.get_logger(__name__)
 
 WATCH_SECONDS = 12
 WATCH_JITTER_SECONDS = 3
-"""Requested duration of one watch, and how much longer it may be. The API server sends a bookmark 2 s before the end
-(k8s.io/apiserver, pkg/storage/cacher/cache_watcher.go). A watch that is resumed costs it next to nothing."""
+"""Requested seconds of one watch, and how many seconds longer it may be. The API server sends a bookmark 2 s before the
+end (k8s.io/apiserver, pkg/storage/cacher/cache_watcher.go). A resumed watch costs it next to nothing."""
 
 INACTIVITY_SECONDS = 20.0
-"""Silence after which the peer counts as gone: a bookmark and the end of the watch are overdue."""
+"""Seconds of silence after which the peer counts as gone: a bookmark and the end of the watch are overdue."""
 
 RELIST_SECONDS = 4 * 3600.0
 RELIST_JITTER_SECONDS = 2 * 3600.0
-"""Age at which a list is read again without a cause, and how much older it may become."""
+"""Age in seconds at which a list is read again without a cause, and how much older it may become."""
 
 FAILED_WATCHES = 2
-"""Watches in a row that failed before anything came. After these the collection is listed again."""
+"""Watches in a row that failed before they received anything. After these the collection is listed again."""
 
 BACKOFF_BASE = 0.2
 BACKOFF_CAP = 2.0
-"""Seconds between attempts. The cap is low because it bounds how long after an outage the loop is blind; a request
-every two seconds is nothing to an API server that has just come back."""
+"""Seconds between attempts at most. The cap is low because it bounds how long the controller is blind after an outage.
+A request every two seconds is no burden for an API server that has just come back."""
 
 FRUITLESS_BASE = 0.5
 FRUITLESS_CAP = 10.0
-"""Seconds between attempts while lists succeed and no watch does: these requests are answered, and a list is heavy."""
+"""Seconds between attempts while lists succeed and watches fail: these requests are answered, and a list is heavy."""
 
 STEADY_SECONDS = 5.0
-"""A watch that lived this long begins the backoff anew: even if all end like that, it is a request in five seconds."""
+"""Seconds after which a watch resets the backoff. Even if all watches end like that, it is one request in five seconds.
+"""
 
 SHORT_WATCH_SECONDS = 1.0
-"""A watch that ends sooner counts as a failure, be there events or not: else the loop would spin on a server, or a
-proxy before it, that says one thing and hangs up."""
+"""A watch that ends sooner counts as a failure, with or without events. Otherwise the controller would spin on a server
+or proxy that sends one event and hangs up."""
 
 W = TypeVar("W", bound=Object)
 V = TypeVar("V")
@@ -82,25 +84,25 @@ _Pending: TypeAlias = dict[tuple[str, str], V]
 
 
 class Handler(Protocol[V_contra]):
-    """Is told of the objects of one collection, from one thread, in order."""
+    """Receives the objects of one collection, from one thread, in order."""
 
     def replace(self, objects: Iterable[V_contra]) -> None:
-        """Take these objects for all there are; what is known and not among them is gone."""
+        """Replace all known objects with these; all others are gone."""
 
     def upsert(self, obj: V_contra) -> None:
-        """Take an object that is new or has changed."""
+        """Add an object that is new, or update one that has changed."""
 
     def remove(self, obj: V_contra) -> None:
-        """Take an object that has been deleted, in its last state."""
+        """Remove an object that has been deleted, given in its last state."""
 
 
 class Reflector(Generic[W, V]):
     """Reflects one collection into one handler, in a thread of its own.
 
-    ``shape`` is the msgspec struct that objects are decoded into, and ``convert`` makes of it the value that the
-    handler gets, object by object: so what a value does not keep (the content of a Secret) is never held for a whole
-    list. ``on_connected()`` is told that a watch is open, ``on_restart(collection, cause)`` why one could not be opened
-    or ended otherwise than by its own time, ``on_synced()`` that :attr:`has_synced` has become true.
+    ``shape`` is the msgspec struct that objects are decoded into. ``convert`` turns it into the value for the handler,
+    object by object. So discarded parts (the content of a Secret) are never held for a whole list. ``on_connected()``
+    is called when a watch is open, and ``on_synced()`` when :attr:`has_synced` becomes true. ``on_restart(collection,
+    cause)`` is called when a watch could not be opened, or ended before its time.
     """
 
     def __init__(  # noqa: PLR0913 - what is observed, and who is told
@@ -139,7 +141,7 @@ class Reflector(Generic[W, V]):
         """The initial objects of a WatchList, until their end is announced."""
         self._failed_watches = 0
         self._renewals = 0
-        """How often :meth:`renew` was called; ``_renewal`` is the one that the current list or watch follows."""
+        """Number of calls of :meth:`renew`; ``_renewal`` is the one that the current list or watch follows."""
 
         self._renewal = self._renewed = 0
         self._lists_again = False
@@ -148,11 +150,11 @@ class Reflector(Generic[W, V]):
         self._thread = threading.Thread(target=self._run, name=f"reflector {collection}", daemon=True)
 
     def start(self) -> None:
-        """Begin to reflect."""
+        """Start to reflect."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the thread to end, without waiting; see :meth:`join`."""
+        """Signal the thread to end, without waiting; see :meth:`join`."""
         self._stopping.set()
         self._hurry.set()
         stream = self._stream
@@ -176,21 +178,21 @@ class Reflector(Generic[W, V]):
 
     @property
     def is_renewed(self) -> bool:
-        """Whether the API server has answered a list or a watch that began after the last :meth:`renew`."""
+        """True if the API server has answered a list or a watch that began after the last :meth:`renew`."""
         return self._renewed == self._renewals
 
     @property
     def has_synced(self) -> bool:
-        """Whether the handler has been told of everything at least once."""
+        """True if the handler has received everything at least once."""
         return self._synced.is_set()
 
     @property
     def is_connected(self) -> bool:
-        """Whether a watch is open now; while none is, what the handler knows grows stale."""
+        """True while a watch is open; otherwise the data of the handler becomes stale."""
         return self._connected
 
     def wait_synced(self, timeout: float) -> bool:
-        """Wait until :attr:`has_synced`; false when ``timeout`` seconds were not enough."""
+        """Wait until :attr:`has_synced`; False if ``timeout`` seconds were not enough."""
         return self._synced.wait(timeout)
 
     def _run(self) -> None:
@@ -201,7 +203,7 @@ class Reflector(Generic[W, V]):
                 self._list_and_watch()
                 failures = self._failed_watches = 0
             except Exception as error:  # noqa: BLE001
-                # A reflector that ends without a word would be the worst outcome: report, list again, go on.
+                # A reflector that ends silently would be the worst outcome: report, list again, continue.
                 self._connected = False
                 if self._stopping.is_set():
                     return
@@ -214,7 +216,7 @@ class Reflector(Generic[W, V]):
 
     @property
     def _is_outdated(self) -> bool:
-        """Whether the current list or watch began before the last :meth:`renew`."""
+        """True if the current list or watch began before the last :meth:`renew`."""
         return self._renewal != self._renewals
 
     def _recover(self, error: Exception, failures: int, *, has_listed: bool) -> None:
@@ -241,14 +243,14 @@ class Reflector(Generic[W, V]):
         if self._lists_again or (self._listed_at and time.monotonic() >= self._list_again_at):
             self._resource_version, self._lists_again = "", False
         if not self._resource_version:
-            # The first list only. Later something has gone wrong, with streams as well as not: a list is one answer.
+            # The first list only. Later something has gone wrong, perhaps with streams too, and a list is one response.
             if self._uses_watch_list and self._watch_list():
                 return
             self._list()
         self._watch({"resourceVersion": self._resource_version})
 
     def _watch_list(self) -> bool:
-        """Stream the initial objects, then the changes; false where the server does not offer that."""
+        """Stream the initial objects, then the changes; False if the server does not support that."""
         self._uses_watch_list = False
         query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "resourceVersion": ""}
         self._pending = {}
@@ -265,7 +267,7 @@ class Reflector(Generic[W, V]):
         return True
 
     def _list(self) -> None:
-        # Without a resourceVersion the read is consistent: a state older than what was seen must not come back.
+        # Without a resourceVersion the read is consistent: a state older than the one seen must not come back.
         objects, resource_version = list_objects(self._client, self.collection, self._decode_list, self._convert)
         self._replace(objects, resource_version)
 
@@ -293,7 +295,7 @@ class Reflector(Generic[W, V]):
         try:
             self._follow(query)
         except ApiError as error:
-            # Where there is no answer at all, the API server is away. Then nothing speaks against going on later.
+            # Without any response, the API server is away. Then the watch may resume later.
             self._failed_watches += bool(error.status)
             raise
         if self._is_outdated:
@@ -301,16 +303,16 @@ class Reflector(Generic[W, V]):
         if self._pending is not None or time.monotonic() - started < SHORT_WATCH_SECONDS:
             raise ApiUnavailable(f"WATCH {self.collection.path}: the server ended the watch at once")
         if self._failed_watches:
-            # Nothing came, not even a bookmark. A collection in which nothing has happened since the API server started
-            # has none. But there is none either for a watch that begins at a version that etcd no longer knows.
+            # Nothing arrived, not even a bookmark. A collection without changes since the API server started sends
+            # none. But a watch from a version that etcd has discarded gets none either.
             self._check_version(current_version(self._client, self.collection))
 
     def _follow(self, query: dict[str, str]) -> None:
-        """Take what comes on one watch until it ends."""
+        """Process the events of one watch until it ends."""
         with self._client.stream(self.collection.path, query, inactivity=self._inactivity) as stream:
             self._stream = stream
             self._connected = True
-            self._failed_watches += 1  # until something comes
+            self._failed_watches += 1  # until an event arrives
             try:
                 if self._stopping.is_set() or self._is_outdated:
                     return
@@ -329,13 +331,13 @@ class Reflector(Generic[W, V]):
         try:
             self._take(decode_event(line))
         except ApiError:
-            # From here the same line would come again and again; a list has only what is there by now.
+            # The same line would come again after a resume; a list contains only the current objects.
             self._resource_version = ""
             raise
         self._failed_watches = 0
 
     def _take(self, event: WatchEvent) -> None:
-        """Handle one event."""
+        """Process one event."""
         if event.type is EventType.ERROR:
             status = decode_status(event.object)
             raise error_from_status("WATCH", self.collection.path, status, status.code)
@@ -360,12 +362,12 @@ class Reflector(Generic[W, V]):
             self._replace(pending.values(), bookmark.metadata.resource_version)
 
     def _advance(self, resource_version: str) -> None:
-        """Note how far the watch has come."""
+        """Note the resourceVersion that the watch has reached."""
         self._check_version(resource_version)
         self._resource_version = resource_version
 
     def _check_version(self, resource_version: str) -> None:
-        """Raise Gone where the API server is at an older version than the one that was seen."""
+        """Raise Gone if the API server is at an older version than the one that was seen."""
         if is_older(resource_version, self._resource_version):
             message = f"WATCH {self.collection.path}: resourceVersion {resource_version} is older than the last one"
             raise Gone(f"{message}, {self._resource_version}: etcd was restored, or this API server is behind")
@@ -379,5 +381,5 @@ class Reflector(Generic[W, V]):
 
 
 def _says_not_offered(error: ApiError) -> bool:
-    """Whether WatchList is not to be had here: the feature is off (400, 422), or etcd is too old for it (500)."""
+    """True if WatchList is unavailable: the feature is off (400, 422), or etcd is too old for it (500)."""
     return isinstance(error, Invalid) or (error.status == 500 and "RequestWatchProgress" in str(error))  # noqa: PLR2004

@@ -1,4 +1,4 @@
-"""The kinds of objects that this project reads or writes, and where the API server serves them."""
+"""Define the kinds of objects that this project reads or writes, and their paths at the API server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What to reflect: a resource in one namespace or in all, optionally one name."""
+    """A set of objects to reflect: a resource in one namespace or in all, optionally one name."""
 
     resource: Resource
     namespace: str | None = None

@@ -1,7 +1,7 @@
-"""Remember which rights the API server says are missing, until a request shows that they have been granted.
+"""Remember the rights that are missing, until a request shows that they have been granted.
 
-A right that is missing is met again by each retry of each watch and each write. Here it is one entry, so that it can be
-reported once, by its name.
+Each retry of each watch and each write meets a missing right again. Here it is one entry, so that it can be reported
+once, by its name.
 
 Source: k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go (the words of a 403 by the authorizer).
 """
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from webhook.errors import ApiError
 
 FORGET_SECONDS = 300.0
-"""A right that no request has met for so long is not waited for any more: its object or namespace may be gone. Each
-failed request is repeated sooner than that."""
+"""Seconds after which a right that no request has met is forgotten: its object or namespace may be gone. Each failed
+request is repeated sooner than that."""
 
 MOST_RIGHTS = 1000
-"""Remembered; the one that was met the longest time ago makes room for another."""
+"""Rights remembered; the one that was met the longest time ago makes room for another."""
 
 _BY_AUTHORIZER = " is forbidden: User "
 """A 403 by a quota or an ending namespace has other words."""
@@ -35,8 +35,8 @@ _BY_AUTHORIZER = " is forbidden: User "
 _VERB = re.compile(r" cannot ([a-z]+) resource ")
 _VERBS = {"POST": "create", "DELETE": "delete", "PATCH": "patch", "PUT": "update", "WATCH": "watch"}
 _SPARED = {"patch": ("create",), "watch": ("list",)}
-"""Rights that are not needed any more when a request with this verb succeeds: a watch can begin with the list, and an
-apply creates what does not exist."""
+"""Rights that are no longer needed when a request with this verb succeeds. A watch can begin with the list, and an
+apply creates a missing object."""
 
 _NAME_SELECTOR = "metadata.name="
 _UNAUTHORIZED = 401
@@ -62,7 +62,7 @@ class MissingRights:
         self._unauthorized = False
 
     def note(self, method: str, path: str, query: Mapping[str, str] | None, error: ApiError | None) -> None:
-        """Take the outcome of a request; ``error`` is None for an answer 2xx."""
+        """Note the outcome of a request; ``error`` is None for a 2xx response."""
         if error is None:
             self._unauthorized = False
             if self._met:
@@ -93,7 +93,7 @@ class MissingRights:
             return sorted(self._met)
 
     def sentences(self) -> list[str]:
-        """Return what is missing, one phrase for each resource and name."""
+        """Return the missing rights, one phrase for each resource and name."""
         refused = ["credentials that the API server accepts (401)"] if self._unauthorized else []
         return refused + summarised(self.missing())
 

@@ -1,13 +1,13 @@
-"""Decide what an answer of the API server that is not 2xx means: whose failure it is, and which exception.
+"""Turn a response of the API server that is not 2xx into an exception that names the cause of the failure.
 
-An answer counts only as far as it proves something. A Status (metav1.Status) comes from the API server. Anything else
+A response counts only as far as it proves something. A Status (metav1.Status) comes from the API server. Anything else
 (the page of a load balancer, a login page, a redirect, an empty body) means that the API server was not reached,
 whatever its code.
 
-A webhook or policy that denies a request chooses the code itself: 429 or 503 from it says nothing about the API server.
-The API server puts its own words before the message of a webhook, and these are what tell the two apart.
+A webhook or policy that denies a request chooses the code itself. Its 429 or 503 proves nothing about the API server.
+The API server puts its own words before the message of a webhook. These words distinguish the two.
 
-Sources: k8s.io/apimachinery/pkg/api/errors/errors.go (what each code means);
+Sources: k8s.io/apimachinery/pkg/api/errors/errors.go (the meaning of each code);
 k8s.io/apiserver/pkg/admission/plugin/webhook/errors/statuserror.go, pkg/util/webhook/error.go and
 pkg/admission/plugin/policy (the words of webhooks and policies); pkg/server/filters/priority-and-fairness.go (429).
 """
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MESSAGE_LIMIT = 400
-"""Characters of the server's own message that are kept: policies and quotas explain themselves in less."""
+"""Characters of the server's own message that are kept; messages of policies and quotas are shorter."""
 
 RETRY_AFTER_LIMIT = 30.0
-"""Seconds to wait at the most, so that one strange header does not stop this process for a day."""
+"""Seconds to wait at most, so that one strange header does not stop this process for a day."""
 
 JSON_PATCH = "application/json-patch+json"
 
@@ -54,12 +54,12 @@ _ADMISSION = re.compile(
 """The API server's words for a webhook or policy that denied a request or could not be called."""
 
 _TOO_MANY_REQUESTS = b"Too many requests, please try again later."
-"""The body of the API server's own 429, which is plain text; with priority and fairness there are headers too."""
+"""The body of the API server's own 429, which is plain text. With priority and fairness there are headers too."""
 
 _PRIORITY_LEVEL = "X-Kubernetes-Pf-Prioritylevel-Uid"
 
 _NEVER_QUOTED = frozenset({401, 403, 404, 409, 429})
-"""The codes whose message the API server writes itself, of names alone: rights, quotas, conflicts."""
+"""Codes whose message the API server writes itself, from names alone: rights, quotas, conflicts."""
 
 _CONTENT_TYPE_LIMIT = 40
 
@@ -84,7 +84,7 @@ class Status(msgspec.Struct, frozen=True):
 
     @property
     def is_status(self) -> bool:
-        """Whether this was a Status, and so came from an API server."""
+        """True if this was a Status, and so came from an API server."""
         return self.kind == "Status"
 
 
@@ -108,18 +108,18 @@ class _Asked:
         return cls(plural, name, namespace)
 
     def is_absent_by(self, status: Status) -> bool:
-        """Whether a Status proves that this does not exist: it names the object, or the namespace it would be in."""
+        """True if a Status proves that this object does not exist: it names the object, or its namespace."""
         if status.reason != "NotFound":
             return False
         details = status.details or StatusDetails()
         if not details.name:
-            # The API server names no object where the resource as a whole is not served.
+            # The API server names no object if the resource as a whole is not served.
             return not self.name or status.message.endswith(f' "{self.name}" not found')
         return (details.kind, details.name) in ((self.plural, self.name), ("namespaces", self.namespace))
 
 
 def decode_status(data: bytes | msgspec.Raw) -> Status:
-    """Return the Status in a body; an empty one where the body is something else."""
+    """Return the Status in a body; an empty one if the body is something else."""
     try:
         return _decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -129,7 +129,7 @@ def decode_status(data: bytes | msgspec.Raw) -> Status:
 def error_from_response(
     method: str, path: str, code: int, headers: Mapping[str, str], data: bytes, content_type: str = ""
 ) -> ApiError:
-    """Return the exception for an answer that is not 2xx; ``content_type`` is that of the request."""
+    """Return the exception for a response that is not 2xx; ``content_type`` is that of the request."""
     status = decode_status(data)
     retry_after = _seconds(headers.get("Retry-After"))
     if not status.is_status:
@@ -143,7 +143,7 @@ def error_from_response(
 def error_from_status(
     method: str, path: str, status: Status, code: int, retry_after: float | None = None, content_type: str = ""
 ) -> ApiError:
-    """Return the exception for a Status: the body of an answer, or an ERROR event of a watch."""
+    """Return the exception for a Status: the body of a response, or an ERROR event of a watch."""
     if retry_after is None and status.details is not None and status.details.retry_after > 0:
         retry_after = status.details.retry_after
     message = f"{method} {path}: {code} {status.reason}".rstrip()
@@ -163,7 +163,7 @@ def error_from_status(
 def not_an_answer(
     method: str, path: str, code: int, headers: Mapping[str, str], retry_after: float | None = None
 ) -> ApiError:
-    """Return the exception for what does not come from the API server; its content is not quoted."""
+    """Return the exception for a response that does not come from the API server; its content is not quoted."""
     given = headers.get("Content-Type", "").partition(";")[0][:_CONTENT_TYPE_LIMIT]
     shown = given if given.isascii() and given.isprintable() and given else "no content type"
     message = f"{method} {path}: {code} ({shown}): not an answer of the API server, but perhaps of a proxy before it"
@@ -179,7 +179,7 @@ def _made(
 
 
 def _showable(method: str, path: str, code: int, message: str) -> str:
-    """Return what may be shown of a message: about the write of a Secret, nothing that may quote what was sent."""
+    """Return the part of a message that may be shown. For the write of a Secret, it never quotes the request."""
     if method in ("GET", "WATCH") or "/secrets" not in path:
         return message
     # The message of a webhook or a policy follows its name, and may quote the very object that it denied.
@@ -201,12 +201,12 @@ def _kind(path: str, status: Status, code: int, *, is_json_patch: bool) -> type[
         case 410:
             return Gone
         case 422 if is_json_patch and not has_causes:
-            # A failed test. What is wrong with an object, or with a policy's idea of it, is listed as causes.
+            # A failed test. Errors of the object, or denials by a policy, are listed as causes.
             return Conflict
         case 400 | 413 | 422:
             return Invalid
         case 429:
-            # An eviction that a PodDisruptionBudget forbids has its cause, and is about one Pod.
+            # An eviction that a PodDisruptionBudget forbids has a cause, and is about one Pod.
             return Refused if has_causes else Throttled
         case _ if code < 400 or code >= 500:  # noqa: PLR2004
             return ApiUnavailable

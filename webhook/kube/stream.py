@@ -1,4 +1,4 @@
-"""The body of a watch: one JSON document a line, for as long as it lasts."""
+"""Read the body of a watch: one JSON document a line, as long as the watch lasts."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """The lines of one watch; ``inactivity`` is how many silent seconds mean that the peer is gone."""
+    """The lines of one watch; after ``inactivity`` silent seconds the peer counts as gone."""
 
     def __init__(self, response: BaseHTTPResponse, path: str, inactivity: float) -> None:
         self.fell_silent = False
-        """Whether it ended because nothing came for too long."""
+        """True if it ended because nothing arrived for too long."""
         self._response = response
         self._path = path
         _be_patient(response, inactivity)
 
     def lines(self) -> Iterator[bytes]:
-        """Yield each complete line as it arrives; ends when the server ends the watch.
+        """Yield each complete line as it arrives, until the server ends the watch.
 
         Raises:
             ApiUnavailable: the connection broke, or was silent for too long.
@@ -48,22 +48,22 @@ class Stream:
             raise unavailable("WATCH", self._path, error) from None
 
     def shutdown(self) -> None:
-        """Wake the thread that reads the lines, from any other thread: for it, the connection breaks."""
+        """Wake the thread that reads the lines, from any other thread; for the reader, the connection breaks."""
         try:
             self._response.shutdown()
         except (ValueError, RuntimeError, OSError):
-            # Already closed by its own thread: nothing left to wake.
+            # Already closed by its own thread.
             return
 
 
 def unavailable(method: str, path: str, error: Exception) -> ApiUnavailable:
-    """Return the exception for a request that got no answer, or not all of it."""
-    # urllib3's texts carry addresses and object ids, never bodies or headers; the class name alone says what happened.
+    """Return the exception for a request that got no response, or only a part of it."""
+    # urllib3's texts contain addresses and object ids, never bodies or headers; the class name alone is sufficient.
     return ApiUnavailable(f"{method} {path}: no answer from the API server ({type(error).__name__})")
 
 
 def _be_patient(response: BaseHTTPResponse, seconds: float) -> None:
-    """Set how long the connection of an answer that has begun may be silent."""
+    """Set how many seconds the connection of a response that has begun may be silent."""
     connection = getattr(response, "connection", None)
     if connection is not None and connection.sock is not None:
         connection.sock.settimeout(seconds)

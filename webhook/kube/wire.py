@@ -1,4 +1,4 @@
-"""The JSON shapes that watches and lists have in common; only the fields that are read."""
+"""Define the JSON shapes that watches and lists have in common, with only the fields that are read."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class WrittenMeta(ObjectMeta, frozen=True, rename="camel"):
-    """The same, with who wrote the object, and what keeps it from being deleted."""
+    """The same, with the managers that wrote the object, and the finalizers that keep it from being deleted."""
 
     managed_fields: tuple[Writer, ...] = ()
     finalizers: tuple[str, ...] = ()
 
 
 class Object(Protocol):
-    """What every reflected shape has."""
+    """The fields that every reflected shape has."""
 
     @property
     def metadata(self) -> ObjectMeta:
@@ -53,7 +53,7 @@ class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
     resource_version: str = ""
     continue_: str = msgspec.field(default="", name="continue")
     remaining_item_count: int = 0
-    """How many objects are in the pages after this one; not told with a selector."""
+    """Number of objects in the pages after this one; absent with a selector."""
 
 
 class ConfigMap(msgspec.Struct, frozen=True):
@@ -64,7 +64,7 @@ class ConfigMap(msgspec.Struct, frozen=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """What an answer is about: an object, or a Status that names one."""
+    """The subject of a response: an object, or a Status that names one."""
 
     metadata: ObjectMeta = ObjectMeta()
     details: ObjectMeta | None = None
@@ -113,15 +113,15 @@ class Bookmark(msgspec.Struct, frozen=True):
 
     @property
     def ends_initial_events(self) -> bool:
-        """Whether the initial objects of a WatchList are complete with this bookmark."""
+        """True if this bookmark completes the initial objects of a WatchList."""
         return (self.metadata.annotations or {}).get(INITIAL_EVENTS_END) == "true"
 
 
 def decoder(shape: Any) -> Callable[[bytes | msgspec.Raw], Any]:  # noqa: ANN401 (a runtime generic alias has no better type)
     """Return a function that decodes JSON into ``shape``.
 
-    What it raises is :class:`ApiUnavailable`: an answer that is not the object asked for comes from a broken
-    connection or from something that is not an API server, and passes as they do. The content is never quoted.
+    It raises :class:`ApiUnavailable`. A response that is not the requested object comes from a broken connection or
+    from something that is not an API server. Such failures are temporary. The content is never quoted.
     """
     decode = msgspec.json.Decoder(shape).decode
 
