@@ -20,7 +20,6 @@ TARGET = re.compile(r"^([a-z0-9-]+):.*## ", re.MULTILINE)
 NOT_YET_PLAIN = (
     "CHANGELOG",
     "check",
-    "metrics",
     "reasons",
     "status",
     "threat-model",
