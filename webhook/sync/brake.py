@@ -1,8 +1,9 @@
-"""Hold back a mass removal that one change of the configuration would cause, until it is corrected or confirmed.
+"""Hold back a mass removal that one configuration change would cause, until it is corrected or confirmed.
 
 The rules are in :mod:`webhook.rules.brake`. A removal that a change causes waits until the change has been judged. That
-needs two things: the configuration that was in force before, which the leader reads from its stored state, and the
-whole lists of namespaces and copies. Everything else of a new configuration is in force at once, as it is at admission.
+needs the configuration that was in force before, and the whole lists of namespaces and copies. The leader reads that
+configuration from its stored state. Everything else of a new configuration is in force immediately, as it is at
+admission.
 """
 
 from __future__ import annotations
@@ -30,25 +31,25 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.1
-"""Between two looks for the lists that a judgement needs."""
+"""Seconds between two checks for the lists that a judgement needs."""
 
 PATIENCE_SECONDS = 10.0
-"""How long to wait for the lists of all pull secrets; one that may not be listed must delay only itself."""
+"""Seconds to wait for the lists of all pull secrets. One that may not be listed must delay only itself."""
 
 HELD_SECONDS = 5.0
-"""How often a configuration that is held is judged again, and the confirmation looked for."""
+"""Seconds between two judgements of a held configuration, and two checks for its confirmation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A configuration that is held: its digest, and what it would remove."""
+    """A configuration that is held: its digest, and the removals that it would cause."""
 
     digest: str
     removals: Removals
 
 
 class Brake:
-    """Judges each new configuration; ``told(held)`` is called with what is held, and with None when it is released.
+    """Judges each new configuration; ``told(held)`` receives what is held, and None when it is released.
 
     ``judged()`` is called when removals that waited may be made.
     """
@@ -78,20 +79,20 @@ class Brake:
 
     @property
     def accepted(self) -> Configuration | None:
-        """The configuration that was in force last; None while it is not known."""
+        """The last configuration in force; None until it has been read."""
         return self._accepted
 
     @property
     def is_known(self) -> bool:
-        """Whether the stored state has been read since this process began to lead."""
+        """True if the stored state has been read since this process began to lead."""
         return self._known
 
     def is_settled(self) -> bool:
-        """Whether the configuration is in force, so that there is nothing to hold back."""
+        """True if the configuration is in force, so that no removal has to be held."""
         return self._known and self._accepted is self._proposed
 
     def configure(self, configuration: Configuration) -> None:
-        """Take a new configuration, to be judged."""
+        """Set a new configuration, to be judged."""
         with self._lock:
             self._released, self._since = frozenset(), time.monotonic()
             self._proposed = configuration
@@ -99,13 +100,13 @@ class Brake:
                 self._proposed = self._accepted
 
     def forget(self) -> None:
-        """Take it that another process may have judged since: the stored state has to be read."""
+        """Discard the stored state, because another process may have judged since; it has to be read again."""
         with self._lock:
             self._known = False
             self._accepted, self._released = None, frozenset()
 
     def learn(self, stored: AcceptedConfiguration | None, confirmed: str) -> None:
-        """Take the configuration that is stored as the one in force, and the digest that a person has confirmed."""
+        """Take the stored configuration as the one in force, and the digest that a person has confirmed."""
         with self._lock:
             self._confirmed = confirmed
             if self._known:
@@ -117,17 +118,17 @@ class Brake:
             self._accepted = self._proposed if stored.configuration == self._proposed else stored.configuration
 
     def hold(self, state: NamespaceState, plan: NamespacePlan) -> NamespacePlan:
-        """Return a plan without the removals that only a change of the configuration causes, while it is not judged."""
+        """Return a plan without the removals that only a configuration change causes, until it is judged."""
         if self.is_settled() or not (plan.removals or plan.deletions):
             return plan
         kept = plan.keeping(taken_away(self._trusted(), self._proposed, state.namespace) - self._released)
         if kept is not plan:
             self._has_kept = True
-        # Released meanwhile? Then the names that have waited may have been looked at again already.
+        # If it was released in the meantime, the namespaces that waited may have been checked again already.
         return plan if self.is_settled() else kept
 
     def judge(self) -> float | None:
-        """Judge the configuration if that is due; return the seconds until the next time, None for not at all."""
+        """Judge the configuration if that is due; return the seconds until the next time, None for never."""
         if not self._known:
             return None
         if self.is_settled():
@@ -150,7 +151,7 @@ class Brake:
     def _release(
         self, proposed: Configuration, listed: frozenset[str], removals: Removals, past: tuple[PastRemoval, ...]
     ) -> None:
-        """Let the removals of the ``listed`` pull secrets be made; with all of them, the configuration is in force."""
+        """Allow the removals of the ``listed`` pull secrets. If these are all, the configuration is in force."""
         with self._lock:
             if self._proposed is not proposed:
                 return
@@ -165,9 +166,9 @@ class Brake:
         self._look_again()
 
     def values(self) -> Mapping[str, bytes | None]:
-        """Return what has to be stored: the configuration in force, and what is held.
+        """Return the values to store: the configuration in force, and the held one.
 
-        Nothing before the stored state is known, so that what is stored stays.
+        Empty until the stored state has been read, so that it is not overwritten.
         """
         with self._lock:
             held, accepted = self.held, self._accepted
@@ -179,7 +180,7 @@ class Brake:
         }
 
     def _look_again(self) -> None:
-        """Have the namespaces looked at again in which removals have waited."""
+        """Queue the namespaces again in which removals have waited."""
         if self._has_kept:
             self._has_kept = False
             self._judged()
@@ -188,11 +189,11 @@ class Brake:
         return self._accepted is None or self._caches.can_judge(self._accepted)
 
     def _trusted(self) -> Configuration | None:
-        """Return the accepted configuration, if the caches have kept what it needs of namespaces."""
+        """Return the accepted configuration, if the caches have kept the parts of namespaces that it reads."""
         return self._accepted if self._can_judge_accepted() else None
 
     def _count(self, proposed: Configuration, listed: frozenset[str]) -> Removals:
-        """Count what is not released yet."""
+        """Count the removals that are not released yet."""
         accepted, lost, total = self._trusted(), 0, 0
         for namespace, names in self._our_copies(listed).items():
             total += len(names)
@@ -202,7 +203,7 @@ class Brake:
         return Removals(lost, total)
 
     def _our_copies(self, names: Iterable[str]) -> dict[str, set[str]]:
-        """Return the names of the copies that there are, by namespace."""
+        """Return the names of the existing copies, by namespace."""
         ours: dict[str, set[str]] = {}
         for name in names:
             for namespace in self._caches.namespaces_with_copies(name):

@@ -1,4 +1,4 @@
-"""Bound what one turn of a namespace may write, so that its worker returns to the others."""
+"""Limit the writes in one turn of a namespace, so that its worker returns to the others."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 WRITES = 20
 SECONDS = 1.0
-"""Writes and time of one turn. What is left of the plan waits for the next turn of the namespace."""
+"""Writes and seconds of one turn. The rest of the plan waits for the next turn of the namespace."""
 
 WRITES_AT_LEAST = 5
-"""Writes before a turn ends because its worker is needed: constant changes must not leave one write a turn."""
+"""Writes before a turn ends because its worker is needed: constant changes must not reduce turns to one write."""
 
 
 class Budget:
@@ -36,7 +36,7 @@ class Budget:
         self._writes = 0
 
     def allows_another(self) -> bool:
-        """Return whether one more write may be made in this turn, and count it."""
+        """Return True if one more write may be made in this turn, and count it."""
         late = self._clock() >= self._ends
         if self._writes and (late or self._writes >= WRITES):
             return False

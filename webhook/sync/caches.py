@@ -1,7 +1,7 @@
-"""Everything the loop knows of the cluster, and the reflectors that keep it so.
+"""Cache the cluster state that the controller needs, and keep it up to date with reflectors.
 
-The Secrets with a copy's name are watched name by name, across all namespaces, and the sources name by name in the
-release namespace: RBAC grants exactly that, and no other Secret is ever read.
+The Secrets with a copy's name are watched name by name, across all namespaces. The sources are watched name by name in
+the release namespace. RBAC grants exactly that, and no other Secret is ever read.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ JUDGED_PER_SECOND = 20_000
 """ServiceAccounts of one namespace that its plans may judge in a second: about a tenth of a core."""
 
 FEW_ACCOUNTS = 100
-"""A namespace with at most so many is planned without delay."""
+"""A namespace with at most this many ServiceAccounts is planned without delay."""
 
 STOP_SECONDS = 20.0
-"""How long a reflector may take to end: one request timeout and a little."""
+"""Seconds that a reflector may take to end: one request timeout and a little."""
 
 
 class Caches:
-    """The caches of the loop; ``changed(namespace)`` and ``refreshed()`` tell what to look at again.
+    """The caches of the controller; they call ``changed(namespace)`` and ``refreshed()`` to have work queued.
 
-    ``changed_later(namespace, seconds)`` is called instead where one look is to serve several changes.
-    ``refreshed`` is called when a whole collection has been read for the first time. Nothing is read, and nobody is
-    called, before the first :meth:`configure`: whoever makes the caches may not be complete before they are.
+    ``changed_later(namespace, seconds)`` is called instead if one plan is to serve several changes. ``refreshed`` is
+    called when a whole collection has been read for the first time. Before the first :meth:`configure` nothing is read
+    and no callback is called, because their owner may not be complete before.
 
     ``judged(cause, number)`` counts ServiceAccounts that are compared with the configuration, ``changed`` alone or
     ``planned`` with their namespace.
@@ -87,9 +87,10 @@ class Caches:
         self._renewing: list[Collection] = []
 
     def configure(self, configuration: Configuration, accepted: Configuration | None = None) -> None:
-        """Watch what a configuration names, and no longer what it does not; namespaces and ServiceAccounts always.
+        """Watch the Secrets that a configuration names, and no others; namespaces and ServiceAccounts always.
 
-        Of namespaces, what the ``accepted`` configuration reads is kept as well, so that both can be compared.
+        The parts of namespaces that the ``accepted`` configuration reads are kept as well, so that both can be
+        compared.
         """
         with self._lock:
             self._configuration = configuration
@@ -104,7 +105,7 @@ class Caches:
             ]
             _end(gone)
             self._copies = {
-                # Not "or": a table is false while it is empty, and its reflector goes on filling the one that it has.
+                # Not "or": an empty table is false, and its reflector continues to fill the old one.
                 name: self._copies[name] if name in self._copies else Table(_same_copy, self._changed)
                 for name in configuration.secret_names
             }
@@ -118,21 +119,21 @@ class Caches:
             self._note_selection(name)
 
     def stop(self) -> None:
-        """Ask every reflector to end."""
+        """Signal every reflector to end."""
         with self._lock:
             for reflector in self._reflectors.values():
                 reflector.stop()
 
     def copies(self, name: str) -> Table[Copy] | None:
-        """Return the Secrets that have the name of a copy; None when that name is not configured."""
+        """Return the Secrets that have the name of a copy; None if that name is not configured."""
         return self._copies.get(name)
 
     def has_copies(self, name: str) -> bool:
-        """Whether there are copies of that name that this release has made."""
+        """Return True if copies of that name exist that this release has created."""
         return any(True for _ in self.namespaces_with_copies(name))
 
     def namespaces_with_copies(self, name: str) -> Iterator[str]:
-        """Yield the namespaces that have a copy of that name that this release has made."""
+        """Yield the namespaces that have a copy of that name that this release has created."""
         table = self._copies.get(name)
         if table is None:
             return
@@ -142,12 +143,12 @@ class Caches:
                 yield namespace
 
     def copy(self, namespace: str, name: str) -> Copy | None:
-        """Return the Secret of a copy's name in a namespace, whoever made it."""
+        """Return the Secret with a copy's name in a namespace, whether it is ours or not."""
         table = self._copies.get(name)
         return None if table is None else table.of_namespace(namespace).get(name)
 
     def state_of(self, namespace: Namespace) -> NamespaceState:
-        """Return what is known of a namespace, for a plan."""
+        """Return the cached state of a namespace, for a plan."""
         copies = {}
         for name, table in self._copies.items():
             copy = table.of_namespace(namespace.name).get(name)
@@ -158,13 +159,13 @@ class Caches:
         return NamespaceState(namespace, copies, tuple(accounts.values()))
 
     def read_service_account(self, data: bytes) -> ServiceAccount:
-        """Return what is kept of a ServiceAccount in an answer of the API server."""
+        """Return the cached part of a ServiceAccount from a response of the API server."""
         return self._shapes.read_service_account(data)
 
     def readable_part(self, configuration: Configuration) -> Configuration:
-        """Return the configuration without what the caches have not kept yet of namespaces and ServiceAccounts.
+        """Return the configuration without the parts of namespaces and ServiceAccounts that are not cached yet.
 
-        After a change of the configuration, that is what the lists now being read will add.
+        After a configuration change, the lists that are now being read will add these parts.
         """
         for table in self._scoped.values():
             configuration = part_within(configuration, table.scope)
@@ -173,7 +174,7 @@ class Caches:
     def known_part(self, configuration: Configuration) -> Configuration:
         """Return the configuration without the pull secrets that cannot be judged yet.
 
-        A name whose Secrets have not been listed (a right that is missing, a watch just begun) must delay only itself.
+        A name whose Secrets have not been listed (a missing right, a new watch) must delay only itself.
         """
         configuration = self.readable_part(configuration)
         return replace(
@@ -187,11 +188,11 @@ class Caches:
         )
 
     def has_listed(self, name: str) -> bool:
-        """Whether the Secrets of a copy's name have been listed."""
+        """Return True if the Secrets of a copy's name have been listed."""
         return self._has_synced(self._copy_collection(name))
 
     def can_judge(self, configuration: Configuration) -> bool:
-        """Whether all labels of namespaces that a configuration reads are known."""
+        """Return True if all labels of namespaces that a configuration reads are cached."""
         scope = scope_of(configuration)
         return self.has_synced and all(
             table.scope.namespace_labels >= scope.namespace_labels for table in self._scoped.values()
@@ -199,14 +200,14 @@ class Caches:
 
     @property
     def has_synced(self) -> bool:
-        """Whether namespaces and ServiceAccounts are known: without them nothing can be planned."""
+        """True if namespaces and ServiceAccounts are cached; no plan is possible without them."""
         return bool(self._scoped) and all(table.filled for table in self._scoped.values())
 
     def renew(self) -> None:
-        """Reopen every watch, and list the namespaces again: what a standby knows may be old without a sign of it.
+        """Reopen every watch, and list the namespaces again: the cache of a standby may be old without a sign of it.
 
-        Writes to copies and ServiceAccounts depend on the version that was seen. So their watches go on from where they
-        were. Nothing protects a namespace that has opted out meanwhile, but a list.
+        Writes to copies and ServiceAccounts depend on the version that was seen. So their watches resume from where
+        they were. Only a list protects a namespace that has opted out in the meantime.
         """
         self._renewing = []
         for collection, reflector in list(self._reflectors.items()):
@@ -224,17 +225,17 @@ class Caches:
         ]
 
     def unsynced(self) -> list[str]:
-        """Return what has not been read for the first time yet."""
+        """Return the collections that have not been read for the first time yet."""
         with self._lock:
             return [str(collection) for collection, reflector in self._reflectors.items() if not reflector.has_synced]
 
     def disconnected(self) -> list[str]:
-        """Return what is not being watched at this moment."""
+        """Return the collections that are not being watched at this moment."""
         with self._lock:
             return [str(collection) for collection, reflector in self._reflectors.items() if not reflector.is_connected]
 
     def watches(self) -> tuple[WatchStatus, ...]:
-        """Return how each watch is; takes no lock, because a change of configuration holds it for seconds."""
+        """Return the status of each watch. It takes no lock, because a configuration change holds it for seconds."""
         return tuple(
             WatchStatus(str(collection), reflector.has_synced, reflector.is_connected)
             for collection, reflector in list(self._reflectors.items())
@@ -248,7 +249,7 @@ class Caches:
         namespace, configuration = self.namespaces.get(name), self._configuration
         if namespace is None or configuration is None or namespace.terminating:
             return
-        # By the whole configuration: what the caches cannot judge yet is not lost.
+        # The whole configuration: a selection that the caches cannot judge yet is not lost.
         selected = selected_pull_secrets(configuration, namespace)
         self.selections.saw(name, namespace.uid, [entry.name for entry in selected])
 
@@ -257,7 +258,7 @@ class Caches:
         return reflector is not None and reflector.has_synced
 
     def _service_account_changed(self, namespace: str) -> None:
-        """Have a namespace planned; where a plan has many ServiceAccounts to judge, one plan follows many changes."""
+        """Have a namespace planned; if a plan has many ServiceAccounts to judge, one plan serves many changes."""
         number = self.service_accounts.number_in(namespace)
         if number <= FEW_ACCOUNTS:
             self._changed(namespace)
@@ -273,7 +274,7 @@ class Caches:
         return needs_look(account, namespace, self.readable_part(configuration))
 
     def _reflect_scoped(self, scope: CacheScope) -> None:
-        """Watch namespaces and ServiceAccounts, and list them again if the configuration asks for more of them."""
+        """Watch namespaces and ServiceAccounts, and list them again if the configuration needs more of them."""
         if self._shapes.scope.covers(scope) and self._scoped:
             return
         shapes = self._shapes = Shapes(scope)
@@ -287,7 +288,7 @@ class Caches:
             self._reflect(collection, shape, convert, handler)
 
     def _reflect(self, collection: Collection, shape: Any, convert: Any, handler: Any) -> None:  # noqa: ANN401
-        # One place for every collection: the four types go together, which no signature over all of them can say.
+        # One place for every collection: the four types belong together, which a common signature cannot express.
         if collection in self._reflectors:
             return
         reflector: Reflector[Any, Any] = Reflector(
@@ -307,10 +308,7 @@ class Caches:
 
 
 class _ScopedTable:
-    """Passes on to a table, and knows with which scope the rows in it were read.
-
-    After a change of scope, the table keeps the rows of the previous scope until the first list has replaced them.
-    """
+    """Passes objects on to a table, and stores the scope with which its rows were read."""
 
     def __init__(self, table: Any, scope: CacheScope, before: _ScopedTable | None) -> None:  # noqa: ANN401
         self._table = table
@@ -330,7 +328,7 @@ class _ScopedTable:
 
 
 class _SourceWatch:
-    """Hands the states of one source to the book; its absence is a state too."""
+    """Passes the states of one source to the book; absence is a state too."""
 
     def __init__(self, name: str, sources: SourceBook) -> None:
         self._name = name
@@ -358,7 +356,7 @@ def _same_service_account(old: ServiceAccount, new: ServiceAccount) -> bool:
 
 
 def _decisive(account: ServiceAccount) -> tuple[object, ...]:
-    """Return what plans depend on. Where our names are in the list matters only to the patch that removes them."""
+    """Return the part that plans depend on. The positions of our names matter only to the patch that removes them."""
     references = account.references
     listed = None if references is None else (references.present, references.names, too_many(references))
     return account.labels, listed, account.terminating, account.enforces, account.ownership

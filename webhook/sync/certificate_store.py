@@ -1,8 +1,8 @@
 """Store the certificate in two Secrets and the caBundle, one step at a time.
 
-Each write is conditional on the state that it was decided on. So any number of processes can try together: one wins,
-and the others get a conflict, read again and find that the step is done. The objects are watched, and updated from the
-answers to our own writes.
+Each write is conditional on the state that it was decided on. So any number of processes can try together. One
+succeeds; the others get a conflict, read again and find that the step is done. The objects are watched, and updated
+from the responses to our own writes.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ W = TypeVar("W", bound=Object)
 
 @dataclass(frozen=True, slots=True)
 class Sight(Generic[W]):
-    """The one object of a name, or None, as it was seen at one moment."""
+    """The one object with a name, or None, as it was seen at one moment."""
 
     value: W | None = None
     told: int = 0
-    """How often the watch had said something until then."""
+    """Number of changes that the watch had reported until then."""
 
 
 class ObjectCache(Generic[W]):
-    """What was seen last of the one object of a name, by a watch or the answer to a write; wakes who waits."""
+    """The last observed state of one object, from a watch or the response to a write; it wakes waiting threads."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
@@ -57,15 +57,15 @@ class ObjectCache(Generic[W]):
         self._tell(obj)
 
     def remove(self, obj: W) -> None:
-        # A watch may lag behind our own writes: the object that it takes away need not be the one that is there.
+        # A watch may lag behind our own writes: the deleted object need not be the current one.
         present = self.sight.value
         self._tell(present if present is not None and present.metadata.uid != obj.metadata.uid else None)
 
     def written(self, obj: W | None, before: Sight[W]) -> None:
-        """Take the answer to a write that was decided at ``before``, unless the watch has said something since.
+        """Store the response to a write that was decided at ``before``, unless the watch has reported a change since.
 
-        The answer may be the older news then: what it tells may have been changed or deleted again, and no watch says a
-        thing twice. If it is not, the watch has yet to tell of it.
+        In that case the response may be older: its object may have been changed or deleted again, and a watch never
+        repeats a report. If the response is newer, the watch will still report it.
         """
         with self._lock:
             if self.sight.told == before.told:
@@ -107,14 +107,14 @@ _decode_configuration: Callable[[bytes], WebhookConfigurationObject] = decoder(W
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All three objects, as they were when a step was decided: it is written only if they still are."""
+    """All three objects at the time of a decision. A step is written only if they are unchanged."""
 
     authority: Sight[SecretObject]
     leaf: Sight[SecretObject]
     configuration: Sight[WebhookConfigurationObject]
 
     def state(self, names: tuple[str, ...]) -> CertificateState:
-        """Return what decisions are made on; ``names`` are what the certificate is for."""
+        """Return the state for decisions; ``names`` are the DNS names of the certificate."""
         authority, leaf = _data(self.authority.value), _data(self.leaf.value)
         configuration = self.configuration.value
         webhooks = configuration.webhooks if configuration is not None else None
@@ -130,7 +130,7 @@ class Snapshot:
 
 
 class CertificateStore:
-    """Knows the present state, and carries out steps; not for several threads at once, but for its own watches."""
+    """Tracks the present state, and carries out steps. Only one thread may use it, besides its own watches."""
 
     def __init__(self, client: Client, namespace: str, names: CertificateNames, wake: Callable[[], None]) -> None:
         self._client = client
@@ -154,7 +154,7 @@ class CertificateStore:
         ]
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start to watch."""
         for reflector in self._reflectors:
             reflector.start()
 
@@ -165,19 +165,19 @@ class CertificateStore:
 
     @property
     def has_synced(self) -> bool:
-        """Whether everything has been read once."""
+        """True if everything has been read once."""
         return all(reflector.has_synced for reflector in self._reflectors)
 
     def look(self) -> Snapshot:
-        """Return what is there now, as far as it is known."""
+        """Return the current objects, as last observed."""
         return Snapshot(self._authority.sight, self._leaf.sight, self._configuration.sight)
 
     def write(self, step: Step, decided_on: Snapshot) -> None:
         """Carry out one step.
 
         Raises:
-            Conflict: it is no longer as it was in ``decided_on``: somebody else was faster.
-            ApiError: one of its other kinds: it was not written.
+            Conflict: the state is no longer that of ``decided_on``, because another process was faster.
+            ApiError: one of its other subclasses; the step was not written.
         """
         match step:
             case StoreAuthority(authority):
@@ -206,7 +206,7 @@ class CertificateStore:
                 present = None
             stored = self._create(name, data) if present is None else self._update(name, present, data)
         except NotFound:
-            # Whatever was missed, a watch has no reason to tell of it now.
+            # The object is gone, and a watch that missed its deletion will not report it later.
             slot.written(None, before)
             raise
         except Conflict:
@@ -230,8 +230,8 @@ class CertificateStore:
             raise NotReplaceable(name, self._namespace, present, error) from None
 
     def _create(self, name: str, data: dict[str, str]) -> bytes:
-        # Server-side apply is the only creation that RBAC can limit to a name. Without force, and with a field manager
-        # that nobody else is, a Secret that somebody created meanwhile is a conflict.
+        # Server-side apply is the only creation that RBAC can limit to a name. There is no force, and the field manager
+        # is unique. So a Secret that was created in the meantime is a conflict.
         creator = f"{FIELD_MANAGER}-{uuid.uuid4()}"
         metadata = {"labels": {MANAGED_BY_LABEL: MANAGED_BY}, "namespace": self._namespace, "name": name}
         body = {"metadata": metadata, "type": TLS_TYPE, "data": data}
@@ -269,7 +269,7 @@ class CertificateStore:
 
 
 class NotReplaceable(Refused):
-    """A Secret in the place of a certificate that no update can make right, and that must not be deleted."""
+    """A Secret with the name of a certificate that no update can correct, and that must not be deleted."""
 
     def __init__(self, name: str, namespace: str, present: SecretObject, error: Refused) -> None:
         why = "is immutable" if present.immutable else f'has the type "{present.type}" in place of {TLS_TYPE}'
@@ -281,7 +281,7 @@ class NotReplaceable(Refused):
 
 
 def is_replaceable_only(secret: SecretObject) -> bool:
-    """Whether no update can make it right: the API server refuses to change a type or an immutable Secret."""
+    """Return True if no update can correct it: the API server refuses to change a type or an immutable Secret."""
     return secret.immutable is True or secret.type != TLS_TYPE
 
 

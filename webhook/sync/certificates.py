@@ -1,4 +1,4 @@
-"""Keeps the certificate valid, trusted and renewed: asks :mod:`certs.rotation` what is due, and has it written."""
+"""Keep the certificate valid, trusted and renewed: carry out the steps that :mod:`certs.rotation` returns."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 30.0
-"""The longest sleep: after a suspended machine or a jump of the clock, what is due is noticed within this time."""
+"""Seconds to sleep at most. Due steps are noticed within this time after a suspension or a jump of the clock."""
 
 RETRY_SECONDS = 1.0
 RETRY_CAP = 5.0
 REFUSED_CAP = 60.0
-"""Seconds after the first failed write, and at most after many; more where a person has to change something first. A
+"""Seconds after the first failed write, and at most after many; more if a person has to change something first. A
 conflict is solved after the first: the object has been read again."""
 
 
@@ -80,7 +80,7 @@ class CertificateKeeper:
         self._thread = threading.Thread(target=self._run, name="certificates", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch; writing waits for leadership."""
+        """Start to watch; writing waits for leadership."""
         self._store.start()
         self._thread.start()
 
@@ -92,13 +92,13 @@ class CertificateKeeper:
         self._thread.join(timeout)
 
     def lead(self, leading: bool) -> None:
-        """Look at once whether there is something to do: told by the election."""
+        """Check immediately whether a step is due. The election calls this."""
         if leading:
             self._wake.set()
 
     @property
     def has_synced(self) -> bool:
-        """Whether all that it keeps has been read once."""
+        """True if all of its objects have been read once."""
         return self._store.has_synced
 
     def _run(self) -> None:
@@ -121,7 +121,7 @@ class CertificateKeeper:
                 log.exception("certificates failed", retry_in=pause)
 
     def _look(self) -> float:
-        """Take the steps that are due; return the seconds until the next look."""
+        """Take the steps that are due; return the seconds until the next check."""
         if not self._store.has_synced:
             return RETRY_SECONDS
         while not self._stopping.is_set():
@@ -172,7 +172,7 @@ def _delay(failures: int, error: ApiError) -> float:
 
 
 class _Report:
-    """Tells people, by logs, Events and metrics, what only they can put right."""
+    """Reports, by logs, Events and metrics, the problems that only people can correct."""
 
     def __init__(self, recorder: EventRecorder, metrics: IssuedCertificateMetrics, namespace: str) -> None:
         self._recorder = recorder
@@ -181,7 +181,7 @@ class _Report:
         self._told: frozenset[str] = frozenset()
 
     def seen(self, state: CertificateState, now: datetime, *, tell: bool) -> None:
-        """Tell what is there, and, when it is ``tell``'s turn, which foreign authorities have expired meanwhile."""
+        """Report the current state, and, if ``tell`` is set, the foreign authorities that have expired."""
         self._metrics.holds(_end_of(state.leaf), _end_of(state.authority))
         bundle = parse(b"\n".join(state.ca_bundles))
         of_no_use = expired(bundle.foreign, now)
@@ -199,7 +199,7 @@ class _Report:
         self._told = found
 
     def left_out(self, blocks: int) -> None:
-        """Tell that something in the bundle could not be read."""
+        """Report that a part of the bundle could not be read."""
         if not blocks:
             return
         self._metrics.left_out(blocks)
@@ -209,7 +209,7 @@ class _Report:
         )
 
     def not_written(self, error: ApiError, retry_in: float) -> None:
-        """Tell that a write failed."""
+        """Report that a write failed."""
         self._metrics.failed()
         log.warning("certificate not written", cause=str(error), retry_in=retry_in)
         if isinstance(error, Refused):

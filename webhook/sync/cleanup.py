@@ -1,8 +1,7 @@
-"""``pullsecrets cleanup``: what the chart's pre-delete hook runs, so that ``helm uninstall`` leaves nothing behind.
+"""Run ``pullsecrets cleanup``, the chart's pre-delete hook, so that ``helm uninstall`` leaves nothing behind.
 
-In this order: the webhook configuration, so that nothing is injected any more; the Lease, so that no sync loop puts
-back what is taken away; references and copies of every namespace; the state and the certificate. Safe to repeat, from
-any point.
+The order is: the webhook configuration, so that injection stops; the Lease, so that no controller restores what is
+removed; references and copies of every namespace; the state and the certificate. It is safe to repeat, from any point.
 """
 
 from __future__ import annotations
@@ -48,8 +47,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 HELM_SECONDS = 300
-"""How long the Lease stays taken after the work: until Helm has deleted the Deployments, and their Pods are gone. If it
-does not, because the work has failed or was no uninstallation at all, the loop goes on after that."""
+"""Seconds for which the Lease stays seized after the work: until Helm has deleted the Deployments, and their Pods are
+gone. If Helm does not delete them, because the work has failed or was not an uninstallation, the controller resumes
+after that."""
 
 NAMESPACE_TERMINATING = "because it is being terminated"
 """Source: k8s.io/apiserver, pkg/admission/plugin/namespace/lifecycle/admission.go."""
@@ -60,7 +60,7 @@ PAUSE_CAP = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the command line says."""
+    """The flags of the command line."""
 
     config: Path
     kubeconfig: Path | None
@@ -70,11 +70,11 @@ class Settings:
     timeout: float
     dry_run: bool = False
     confirm: Callable[[list[str]], bool] | None = None
-    """Called once with what would be removed, a line each; False ends it before anything is changed."""
+    """Called once with the objects to remove, a line each; False ends the run before any change."""
 
     @property
     def lease(self) -> str:
-        """The Lease of the sync loop, and the name of its ServiceAccount."""
+        """The Lease of the controller, and the name of its ServiceAccount."""
         return f"{self.webhook_configuration}-sync"
 
     @property
@@ -84,20 +84,20 @@ class Settings:
 
 
 class _Owner(msgspec.Struct, frozen=True):
-    """The ServiceAccount of the loop, of which only the metadata is read."""
+    """The ServiceAccount of the controller; only its metadata is read."""
 
     metadata: ObjectMeta
 
 
 class _Stuck(Exception):
-    """There is no going on; the text says what is left and why."""
+    """The work cannot continue; the text names what is left and the cause."""
 
 
 def run(settings: Settings) -> list[str]:
     """Remove everything; return what is left and why, a line each.
 
     Raises:
-        UsageError: something the operator gave cannot be used: found out before anything is removed.
+        UsageError: an operator's input cannot be used; found before any removal.
     """
     configuration = ConfigurationFile(settings.config, settings.release.namespace).load()
     client = connect(settings.kubeconfig, settings.context)
@@ -158,7 +158,7 @@ class _Cleanup:
             log.info("webhook configuration deleted", webhook_configuration=name)
 
     def _stop_the_loop(self) -> Lease | None:
-        """Take the Lease, and wait until nobody leads any more; return it if nobody else will delete it."""
+        """Seize the Lease and wait until no replica leads. Return it if nothing else will delete it."""
         name = self._settings.lease
         what = f"Lease {self._path(name)}, without which the loop would put everything back"
         owner = self._insist(self._owner, what)
@@ -176,7 +176,7 @@ class _Cleanup:
         return lease if owner is None else None
 
     def _owner(self) -> OwnerReference | None:
-        """Return the ServiceAccount of the loop: who deletes it has the Lease deleted too."""
+        """Return the ServiceAccount of the controller; when it is deleted, the Lease is deleted too."""
         collection = Collection(SERVICE_ACCOUNTS, self._settings.release.namespace, self._settings.lease)
         found, _ = list_objects(self._client, collection, list_decoder(_Owner), lambda obj: obj.metadata.uid)
         kind = SERVICE_ACCOUNTS
@@ -194,14 +194,14 @@ class _Cleanup:
         log.info("secret deleted", namespace=namespace, secret=name)
 
     def _own(self, name: str) -> ObjectMeta | None:
-        """Return a Secret that sync has made; None where there is none, or it is somebody else's."""
+        """Return a Secret that sync has created; None if it does not exist or is not ours."""
         namespace = self._settings.release.namespace
         try:
             metadata = decode_secret(self._client.get(SECRETS, name, namespace)).metadata
         except NotFound:
             return None
         except Forbidden:
-            # The chart gives the right to it exactly where sync keeps it.
+            # The chart grants the right to it exactly if sync keeps it.
             log.info(
                 "secret left alone: there is no right to it, so somebody else keeps it",
                 namespace=namespace,
@@ -214,7 +214,7 @@ class _Cleanup:
         return metadata
 
     def _insist(self, act: Callable[[], T], what: str) -> T:
-        """Do something until it is done; _Stuck when it is refused, or there is no time left."""
+        """Retry until it is done; raise _Stuck if it is refused or no time is left."""
         failures = 0
         while True:
             try:
@@ -240,7 +240,7 @@ class _Cleanup:
 def _take(
     client: Client, namespace: str, name: str, holder: str, seconds: int, owner: OwnerReference | None
 ) -> tuple[Lease, float] | None:
-    """Take the Lease as :func:`take_lease` does; None where there is none, and no other can be made any more."""
+    """Seize the Lease as :func:`take_lease` does; None if there is none and it cannot be created any more."""
     try:
         return take_lease(client, namespace, name, holder, seconds, owner)
     except NotFound:

@@ -1,7 +1,7 @@
-"""Find out whose the objects are that a cleanup is about to delete: a wrong flag must not uninstall another release.
+"""Identify the owner of the objects that a cleanup is about to delete: a wrong flag must not uninstall another release.
 
-The webhook configuration names its release and namespace. Where it is gone, the copies, the ServiceAccount of the loop
-or the Lease of an earlier cleanup show that the release was here.
+The webhook configuration names its release and namespace. If it is gone, the copies, the controller's ServiceAccount or
+the Lease of an earlier cleanup show that the release was here.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ INSTANCE_LABEL = "app.kubernetes.io/instance"
 NAME_LABEL = "kubernetes.io/metadata.name"
 HELM_NAMESPACE = "meta.helm.sh/release-namespace"
 CLEANING = "uninstalling_"
-"""How the holder of a Lease begins that a cleanup has taken."""
+"""Prefix of the holder in a Lease that a cleanup has seized."""
 
 
 class Target(Protocol):
-    """What a cleanup is pointed at."""
+    """The objects that a cleanup was pointed at."""
 
     @property
     def release(self) -> Release:
@@ -45,7 +45,7 @@ class Target(Protocol):
 
     @property
     def lease(self) -> str:
-        """The name of its Lease, and of the ServiceAccount of the loop."""
+        """The name of its Lease, and of the controller's ServiceAccount."""
 
 
 class _Service(msgspec.Struct, frozen=True):
@@ -77,7 +77,7 @@ class _Registration(msgspec.Struct, frozen=True):
 
 
 class _Owned(msgspec.Struct, frozen=True):
-    """Any object, of which only the metadata is read."""
+    """Any object; only its metadata is read."""
 
     metadata: ObjectMeta
 
@@ -86,11 +86,11 @@ _decode_registration: Callable[[bytes], _Registration] = decoder(_Registration)
 
 
 def verify(client: Client, target: Target, configuration: Configuration) -> bool:
-    """Return whether the release that is meant was installed; False where nothing at all shows it.
+    """Return True if the intended release was installed; False if nothing shows that.
 
     Raises:
-        UsageError: what is there belongs to another release, or to nobody known.
-        ApiError: it could not be read.
+        UsageError: the objects belong to another release, or their owner is unknown.
+        ApiError: they could not be read.
     """
     if _has_registration(client, target):
         return True
@@ -130,9 +130,9 @@ def _has_registration(client: Client, target: Target) -> bool:
 
 
 def _namespaces(found: _Registration) -> set[str]:
-    """Return the namespaces of which one is the release's; empty where the webhook configuration names none.
+    """Return the namespaces one of which is the release's; empty if the webhook configuration names none.
 
-    Helm notes it, and so does the Service. Else it is one of those that the selector excludes.
+    Helm records it, and so does the Service. Otherwise it is one of those that the selector excludes.
     """
     if noted := (found.metadata.annotations or {}).get(HELM_NAMESPACE):
         return {noted}

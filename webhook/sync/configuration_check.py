@@ -1,11 +1,11 @@
 """Keep a replica from leading while its configuration file is older than the ConfigMap.
 
 The kubelet updates a mounted ConfigMap up to two minutes late, on one node later than on another. A replica with the
-older file would undo what the previous leader has done. So before it takes the Lease, a replica reads the ConfigMap by
-name. If its file differs, it leaves the Lease to others and looks again.
+older file would revert the work of the previous leader. So before it takes the Lease, a replica reads the ConfigMap by
+name. If its file differs, it leaves the Lease to others and checks again.
 
 The read comes before the Lease is taken, which fails if another replica has led in between. So no configuration that a
-previous leader had in force is newer than what was read.
+previous leader had in force is newer than the one that was read.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PATIENCE_SECONDS = 30.0
-"""How long a ConfigMap that cannot be read, or an answer that is too old, keeps a replica from leading."""
+"""Seconds for which an unreadable ConfigMap, or a response that is too old, keeps a replica from leading."""
 
 
 class ConfigurationCheck:
@@ -45,7 +45,7 @@ class ConfigurationCheck:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.awaited = ""
-        """What keeps this replica from taking the Lease, by the last answer of :meth:`may_lead`."""
+        """The cause that keeps this replica from taking the Lease, by the last result of :meth:`may_lead`."""
 
         self._client = client
         self._namespace = namespace
@@ -57,20 +57,20 @@ class ConfigurationCheck:
         self._reported = ""
 
     def may_lead(self, noted: Mapping[str, str]) -> bool:
-        """Whether the file agrees with the ConfigMap; ``noted`` are the annotations of the Lease.
+        """Return True if the file agrees with the ConfigMap; ``noted`` are the annotations of the Lease.
 
-        A ConfigMap that does not exist, that lacks the file, or that must not be read cannot keep a replica from
-        leading. One that cannot be read for another reason does so for :data:`PATIENCE_SECONDS`.
+        A ConfigMap that does not exist, lacks the file, or must not be read cannot keep a replica from leading. One
+        that cannot be read for another reason does so for :data:`PATIENCE_SECONDS`.
         """
         self.awaited = self._obstacle(parse_revision(noted.get(REVISION_ANNOTATION, "")))
         return not self.awaited
 
     def annotations(self) -> Mapping[str, str]:
-        """Return what the leader notes on its Lease."""
+        """Return the annotations that the leader writes on its Lease."""
         return {} if self._in_force is None else {REVISION_ANNOTATION: str(self._in_force)}
 
     def file_changed(self) -> None:
-        """Note the revision of a file that has changed, if the ConfigMap can be read and agrees with it."""
+        """Note the revision of a changed file, if the ConfigMap can be read and agrees with it."""
         try:
             current = self._read()
         except ApiError as error:
@@ -84,7 +84,7 @@ class ConfigurationCheck:
         return f"ConfigMap {self._namespace}/{self._name}"
 
     def _obstacle(self, noted: Revision | None) -> str:
-        """Return what is in the way of leading; empty for nothing."""
+        """Return the cause that prevents leading; empty if there is none."""
         try:
             current = self._read()
         except (Forbidden, NotFound) as error:
@@ -106,7 +106,7 @@ class ConfigurationCheck:
         return ""
 
     def _read(self) -> Revision | None:
-        """Return the revision of the ConfigMap; None if it does not have the file."""
+        """Return the revision of the ConfigMap; None if it lacks the file."""
         found = decode_config_map(self._client.get(CONFIG_MAPS, self._name, self._namespace))
         document = found.data.get(self._file.path.name)
         if document is None:
@@ -114,7 +114,7 @@ class ConfigurationCheck:
         return Revision(found.metadata.uid, found.metadata.resource_version, digest_of(document.encode()))
 
     def _undecided(self, cause: str) -> str:
-        """Return the obstacle where nothing can be compared, for as long as that has some patience."""
+        """Return the obstacle if a comparison is impossible, until :data:`PATIENCE_SECONDS` are over."""
         now = self._clock()
         if self._undecided_since is None or now - self._undecided_since > 2 * PATIENCE_SECONDS:
             self._undecided_since = now  # not an earlier takeover, which another replica won
@@ -124,7 +124,7 @@ class ConfigurationCheck:
         return f"the current {self._where}: {cause}"
 
     def _report(self, message: str, cause: str) -> None:
-        """Log something once, until it is something else."""
+        """Log a message once, until it changes."""
         if self._reported != cause:
             log.warning(message, cause=cause)
         self._reported = cause

@@ -1,4 +1,4 @@
-"""Remembers what this process has written lately, and holds back what somebody keeps undoing."""
+"""Remember recent writes of this process, and hold back writes that are reverted repeatedly."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from webhook.rules.objects import NamespaceState
 
 FRESH_LIMIT = 2000
-"""Objects remembered that nobody has undone yet. A cold start writes more; what finds no place in between is noticed
-when it is undone a second time. Those that are fought over are all remembered."""
+"""Objects remembered that have not been reverted yet. A cold start writes more. If an object finds no place, its second
+reversion is noticed instead of the first. Contended objects are all remembered."""
 
 PRUNE_SECONDS = 10.0
-"""Between two looks for what may be forgotten, where there is no place left."""
+"""Seconds between two prunings when there is no place left."""
 
 _REFERENCES, _COPY = SERVICE_ACCOUNTS.kind, SECRETS.kind
 _PATIENCE = {_REFERENCES: REFERENCES, _COPY: COPIES}
@@ -29,7 +29,7 @@ _PATIENCE = {_REFERENCES: REFERENCES, _COPY: COPIES}
 
 @dataclass(frozen=True, slots=True)
 class Contended:
-    """An object that somebody keeps changing back; ``what`` are the references, or the hash of the content."""
+    """An object that is reverted repeatedly; ``what`` are the references, or the hash of the content."""
 
     kind: str
     namespace: str
@@ -38,14 +38,14 @@ class Contended:
 
     @property
     def pause(self) -> float:
-        """How often it is written at most, in seconds."""
+        """Seconds between two writes of it at least."""
         return _PATIENCE[self.kind].seconds
 
 
 class Contention:
     """The recent writes by namespace and object; every method may be called from any thread.
 
-    ``told(contended)`` is called after each write of an object that somebody keeps undoing.
+    ``told(contended)`` is called after each write of an object that is reverted repeatedly.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Contention:
         self._clock = clock
         self._lock = threading.Lock()
         self._written: dict[str, dict[tuple[str, str], Written]] = {}
-        # Most objects are given the same: one set of names for all of them, not a set for each.
+        # Most objects get the same names: one shared set for all of them, not a set for each.
         self._shared: dict[frozenset[str], frozenset[str]] = {}
         self._fresh = 0
         self._undone = 0
@@ -63,7 +63,7 @@ class Contention:
 
     @property
     def undone(self) -> int:
-        """How many writes had to be made again since the start, because somebody had undone them."""
+        """Number of writes since the start that had to be repeated because they were reverted."""
         return self._undone
 
     def contended(self) -> list[Contended]:
@@ -79,12 +79,12 @@ class Contention:
             ]
 
     def hold(self, state: NamespaceState, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
-        """Return what of a plan is to be done now, and in how many seconds to look again; 0 for not at all."""
+        """Return the part of a plan to do now, and the seconds until the next check; 0 for none."""
         namespace, now = state.namespace.name, self._clock()
         if namespace not in self._written:
             return plan, 0.0
         with self._lock:
-            # A ServiceAccount that is gone, and then there again, was not undone by anybody.
+            # A ServiceAccount that is deleted and created again was not reverted.
             there = {account.name for account in state.service_accounts}
             self._forget(
                 namespace, [key for key in self._records(namespace) if key[0] == _REFERENCES and key[1] not in there]
@@ -99,21 +99,21 @@ class Contention:
         self._wrote(namespace, (_REFERENCES, account), frozenset(names), keeps=True)
 
     def removed_references(self, namespace: str, account: str) -> None:
-        """Forget what a ServiceAccount had been given: we have undone it ourselves."""
+        """Forget the references of a ServiceAccount, because we have removed them ourselves."""
         with self._lock:
             self._forget(namespace, [(_REFERENCES, account)])
 
     def wrote_copy(self, namespace: str, name: str, content: str) -> None:
-        """Remember the hash of the content that a copy has been given."""
+        """Remember the hash of the content that was written to a copy."""
         self._wrote(namespace, (_COPY, name), frozenset((content,)), keeps=False)
 
     def deleted_copy(self, namespace: str, name: str) -> None:
-        """Forget what a copy had been given: we have undone it ourselves."""
+        """Forget the content of a copy, because we have deleted it ourselves."""
         with self._lock:
             self._forget(namespace, [(_COPY, name)])
 
     def forget(self, namespace: str) -> None:
-        """Forget a namespace that ends."""
+        """Forget a namespace that is gone."""
         if namespace in self._written:
             with self._lock:
                 self._forget(namespace, list(self._records(namespace)))

@@ -1,4 +1,4 @@
-"""The sync loop: a namespace whose name comes out of the queue is made as the configuration wants it."""
+"""Bring each namespace whose name comes out of the queue to the state that the configuration requires."""
 
 from __future__ import annotations
 
@@ -44,31 +44,31 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 FULL_PASS_SECONDS = 600.0
-"""How often every namespace is looked at without a cause: it costs no request where all is well."""
+"""Seconds between two checks of every namespace without a cause. A check costs no request if all is in order."""
 
 READ_AGAIN_SECONDS = 0.5
-"""Between two attempts to read a source, before this process begins to write."""
+"""Seconds between two attempts to read a source, before this process begins to write."""
 
 RENEWAL_SECONDS = 5.0
-"""How long a new leader waits for watches that it has reopened: without them a write can meet a conflict, no more."""
+"""Seconds that a new leader waits for its reopened watches. Without them, a write can at worst get a conflict."""
 
 RENEWAL_LOOK_SECONDS = 0.02
-"""Between two looks for them."""
+"""Seconds between two checks for these watches."""
 
 FAIRNESS_SECONDS = 0.03
-"""Between two looks for workers that wait for a write while names wait for a worker."""
+"""Seconds between two checks for workers that wait for a write while names wait for a worker."""
 
 CONFLICT_ATTEMPTS = 5
-"""Plans made anew at once when another writer was first; beyond that the name backs off like after any failure."""
+"""Plans that are remade immediately after a conflict. Then the name backs off as after any failure."""
 
 
 class SyncController:
-    """Keeps every selected namespace as the configuration wants it, while ``may_write()``.
+    """Keeps every selected namespace as configured, while ``may_write()``.
 
     The last good contents are kept in the Secret ``state_secret`` of the release namespace, if one is named.
 
-    On a process that stands by, the caches are filled and the queue gathers names all the same. So a takeover begins
-    with a list of the namespaces, and not with a list of the whole cluster.
+    A standby fills its caches and its queue too. So a takeover begins with a list of the namespaces, and not with a
+    list of the whole cluster.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class SyncController:
         self.threads = Threads(self._stopping)
 
     def start(self, workers: int) -> None:
-        """Begin to watch, and have ``workers`` threads wait for leadership."""
+        """Start to watch, and start ``workers`` threads that wait for leadership."""
         self.queue.share_among(workers)
         self.sources.configure(self.configuration)
         self.caches.configure(self.configuration)
@@ -137,7 +137,7 @@ class SyncController:
             self.threads.start(partial(self._state.run, self._stopping), "state")
 
     def stop(self, timeout: float) -> None:
-        """Let the workers finish the write they are at, and end, for at most ``timeout`` seconds."""
+        """Let the workers finish their current write, and end, within ``timeout`` seconds."""
         self._stopping.set()
         self._leading.set()
         if self._state is not None:
@@ -148,7 +148,7 @@ class SyncController:
         self.caches.stop()
 
     def reconfigure(self, configuration: Configuration) -> None:
-        """Take a new configuration into force."""
+        """Put a new configuration into force."""
         dropped = set(self.configuration.secret_names) - set(configuration.secret_names)
         with_copies = sorted(filter(self.caches.has_copies, dropped))
         if with_copies:
@@ -165,24 +165,24 @@ class SyncController:
         self.caches.configure(self.configuration, self.brake.accepted if self.brake is not None else None)
 
     def _keep_accepted(self) -> None:
-        """Have the caches keep what is needed to compare the configuration in force with the new one."""
+        """Make the caches keep the parts that are needed to compare the configuration in force with the new one."""
         with self._configuring:
             self._configure_caches()
 
     def lead(self, leading: bool) -> None:
-        """Begin to write, or stop: told by the election."""
+        """Start to write, or stop. The election calls this."""
         self.notices.lead(leading)
         if self._state is not None:
             self._state.lead(leading)
         self._term += 1
         if leading:
-            # Not in the thread of the election, which has to renew the Lease.
+            # Not in the election's thread, which has to renew the Lease.
             threading.Thread(target=self._take_over, args=(self._term,), name="takeover", daemon=True).start()
         else:
             self._leading.clear()
 
     def _take_over(self, term: int) -> None:
-        """Verify what is known, then begin to write: a watch of a standby may be behind and not know it."""
+        """Verify the caches, then begin to write: a watch of a standby may be behind without a sign of it."""
         self.caches.renew()
         for name in self.configuration.source_names:
             while not self._read_source(name) and self._term == term:
@@ -202,7 +202,7 @@ class SyncController:
         self.look_at_everything()
 
     def _await_renewal(self, term: int) -> None:
-        """Wait for the list of namespaces, and for the other watches as long as that has some patience."""
+        """Wait for the list of namespaces, and up to :data:`RENEWAL_SECONDS` for the other watches."""
         begun = time.monotonic()
         while self._term == term and (behind := self.caches.not_renewed()):
             if time.monotonic() - begun >= RENEWAL_SECONDS and Collection(NAMESPACES) not in behind:
@@ -212,7 +212,7 @@ class SyncController:
                 return
 
     def _read_source(self, name: str) -> bool:
-        """Take a source as it is now; false where that could not be found out and is worth another attempt."""
+        """Read the current state of a source; False if that failed and is worth another attempt."""
         try:
             self.sources.take(read_source(decode_secret(self._client.get(SECRETS, name, self._release.namespace))))
         except NotFound:
@@ -226,13 +226,13 @@ class SyncController:
 
     @property
     def leading_for(self) -> float | None:
-        """For how many seconds this process has been the one that writes; None when it is not."""
+        """Seconds since this process became the leader; None if it is not."""
         return time.monotonic() - self._leading_since if self._leading.is_set() else None
 
     def look_at_everything(self) -> None:
-        """Put every namespace into the queue; first those where Pods may be refused until it is looked at."""
+        """Queue every namespace; first those that may refuse Pods until they are planned."""
         names = self.caches.namespaces.names()
-        # Those too that have gone while nobody was watching: what is remembered of them is forgotten then.
+        # Also those that were deleted while no watch was open, so that their state is forgotten.
         names += self.ledger.namespaces().difference(names)
         self.full_pass.begin(names)
         self.queue.add(*filter(self._enforces, names), lane=Lane.URGENT)
@@ -277,7 +277,7 @@ class SyncController:
                     self.queue.restart(name)
                     self._handle(name, attempt)
             except BaseException:
-                self.queue.retry(name)  # this thread ends, the name must not be lost with it
+                self.queue.retry(name)  # this thread ends, and the name must not be lost with it
                 raise
             finally:
                 self.queue.done(name)
@@ -290,7 +290,7 @@ class SyncController:
                 attempt.succeeded()
                 self.notices.resumed()
         except Deposed:
-            # Whoever leads now has the name in its own queue; should that be us again, it must not be lost here.
+            # The current leader has the name in its own queue. If this process leads again, it must not be lost here.
             self.queue.retry(name)
             return
         except ApiError as error:
@@ -321,14 +321,14 @@ class SyncController:
         return PROBE_SECONDS if self._failure_groups.failed(name, error) else RETRY_CAP
 
     def _overcome(self, name: str, *, wrote: bool) -> None:
-        """Bring forward the names that failed as this one did, if it has been written; else have another one tried."""
+        """After a write, bring forward the names that failed for the same cause; otherwise have another one tried."""
         if wrote:
             self.queue.add_all(self._failure_groups.succeeded(name))
         elif (instead := self._failure_groups.forget(name)) is not None:
             self.queue.add_later(instead, PROBE_SECONDS)
 
     def _reconcile(self, name: str) -> bool:
-        """Bring a namespace up to date; whether anything had to be written."""
+        """Bring a namespace up to date; return True if a write was needed."""
         budget = Budget(lambda: self.queue.progress(name), lambda: self.queue.needs_worker(name))
         for attempt in range(1, CONFLICT_ATTEMPTS + 1):
             contents, hashes = self.sources.usable_contents(partial(self.caches.copy, name))

@@ -1,8 +1,8 @@
-"""Slow down work on a namespace that opts in and out again and again.
+"""Slow down work on a namespace that opts in and out repeatedly.
 
-Each change of the label is worth one write for each ServiceAccount and copy. So a label that flips every two seconds
-would keep workers and the API server busy for nothing. After a few changes in a row, the namespace gets one turn in a
-while, until its selection has stayed the same for some time. A rotation still reaches the copies that are there.
+Each change of the label costs one write for each ServiceAccount and copy. So a label that flips every two seconds would
+keep workers and the API server busy without benefit. After a few changes in a row, the namespace gets turns less often,
+until its selection has stayed the same for some time. A rotation still reaches the existing copies.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FLIPS = 5
-"""Changes of what is selected that are followed at once."""
+"""Changes of the selection that are followed immediately."""
 
 CALM_SECONDS = 60.0
-"""A selection that has stayed the same for this long ends the series of changes."""
+"""Seconds for which a selection must stay the same to end the series of changes."""
 
 SECONDS_PER_WRITE = 0.25
 LEAST_PAUSE_SECONDS = 1.0
 PAUSE_SECONDS = 5.0
-"""Pause after a turn of a namespace whose selection keeps changing: so much for each write, within bounds. A small
-namespace is right again a second after its last change, and a large one does not take the workers of the others."""
+"""Seconds of pause after a turn of a namespace whose selection keeps changing: so many for each write, within bounds. A
+small namespace is correct a second after its last change, and a large one does not take the workers of the others."""
 
 
 @dataclass(slots=True)
 class _Selection:
-    """What is selected in one namespace, and how often that has changed lately."""
+    """The selection of one namespace, and the number of its recent changes."""
 
     names: frozenset[str]
     flips: int = 0
     flipped_at: float = 0.0
     acts_at: float = 0.0
-    """When its next turn is."""
+    """Time of its next turn."""
 
 
 class FlapDamping:
@@ -51,7 +51,7 @@ class FlapDamping:
         self._selections: dict[str, _Selection] = {}
 
     def hold(self, namespace: str, selected: frozenset[str], plan: NamespacePlan) -> tuple[NamespacePlan, float]:
-        """Return what of a plan is to be done now, and in how many seconds to look again; 0 for not at all."""
+        """Return the part of a plan to do now, and the seconds until the next check; 0 for none."""
         now = self._clock()
         with self._lock:
             selected = self._shared.setdefault(selected, selected)
