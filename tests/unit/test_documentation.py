@@ -22,7 +22,6 @@ NOT_YET_PLAIN = (
     "check",
     "reasons",
     "status",
-    "threat-model",
 )
 """Pages whose English has not been rewritten completely."""
 

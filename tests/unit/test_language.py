@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PENDING = """
-docs/threat-model.md
 webhook/rules/actions.py webhook/report/reasons.py webhook/report/explain webhook/rules/gates.py
 webhook/rules/copy_status.py
 webhook/kube webhook/inspect webhook/ops/page.py webhook/ops/sync_status.py webhook/sync
