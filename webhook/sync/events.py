@@ -1,6 +1,6 @@
-"""What the loop tells people, by Events: each thing once when it appears, not at every look.
+"""Report problems to people by Events: each once when it appears, not at every check.
 
-Only the process that leads writes Events; whoever takes over says again what is wrong with the sources.
+Only the leader writes Events; a new leader reports the problems of the sources again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LAST_GOOD = "copies keep the last good content, if there ever was one"
 
 
 class Notices:
-    """Remembers what has been told of each namespace, pull secret and source, and records what is new."""
+    """Remembers the reports about each namespace, pull secret and source, and records the new ones."""
 
     def __init__(self, recorder: EventRecorder, release: Release) -> None:
         self._recorder = recorder
@@ -55,11 +55,11 @@ class Notices:
         self._pause_told = False
 
     def lead(self, leading: bool) -> None:
-        """Begin to write Events, or stop."""
+        """Start to write Events, or stop."""
         self._leading = leading
 
     def found(self, namespace: str, findings: Iterable[Finding]) -> None:
-        """Take the findings of a namespace for all it has."""
+        """Replace all findings of a namespace with these."""
         now = frozenset([finding for finding in findings if finding.reason in TOLD_IN_THE_NAMESPACE])
         if not now and namespace not in self._findings:
             return
@@ -78,7 +78,7 @@ class Notices:
                 self._reference_required(namespace, finding)
 
     def count(self, reason: FindingReason) -> int:
-        """Return how many findings of namespaces have this reason now."""
+        """Return the current number of findings of namespaces with this reason."""
         with self._lock:
             return sum(finding.reason is reason for found in self._findings.values() for finding in found)
 
@@ -138,10 +138,10 @@ class Notices:
         self._tell(_namespace(namespace), "ReferenceRequired", message)
 
     def failed(self, namespace: str, error: ApiError) -> None:
-        """Record that a namespace refuses a write, where a person has to act.
+        """Record that a namespace refuses a write, if a person has to act.
 
-        It is told from the second time in a row: what a policy knows of the namespace, our guard's too, may be some
-        milliseconds behind a label that has just been set.
+        It is reported from the second time in a row. The data that a policy (our guard's too) has of the namespace may
+        be milliseconds older than a label that was just set.
         """
         if error.is_general:
             self._general(error)
@@ -151,7 +151,7 @@ class Notices:
         kind = (error.status, error.reason, about)
         known = self._denied.get(namespace)
         if known is None or known[0] != kind:
-            # The first message stands for all of its kind: one that counts what is used would be new each time.
+            # The first message stands for all of its kind: one that counts usage would be new each time.
             self._denied[namespace] = (kind, f"the API server refused a write: {error}")
             return
         self._tell(about, "CopyDenied", known[1])
@@ -165,7 +165,7 @@ class Notices:
         self._tell(_namespace(self._release.namespace), "WritesPaused", self._paused)
 
     def resumed(self) -> None:
-        """Take it that the API server carries out writes."""
+        """Note that the API server carries out writes."""
         if not self._paused:
             return
         told, self._paused, self._pause_told = self._pause_told, "", False
@@ -173,7 +173,7 @@ class Notices:
             self._tell(_namespace(self._release.namespace), "WritesResumed", "writes go on", "Normal")
 
     def flapping(self, namespace: str) -> None:
-        """Record that a namespace opts in and out again and again, so that it is followed less often."""
+        """Record that a namespace opts in and out repeatedly, so that it is followed less often."""
         message = (
             f"the pull secrets that this namespace is selected for have changed more than {FLIPS} times, each time "
             f"within {CALM_SECONDS:.0f} s of the last. Changes, also an opt-out, are followed with "
@@ -183,11 +183,11 @@ class Notices:
         self._tell(_namespace(namespace), "SelectionFlapping", message)
 
     def done(self, namespace: str) -> None:
-        """Take it that nothing is refused in a namespace any more."""
+        """Note that no write is refused in a namespace any more."""
         self._denied.pop(namespace, None)
 
     def undone(self, contended: Contended) -> None:
-        """Record that somebody keeps changing back what is written."""
+        """Record that our write is reverted repeatedly."""
         kind, name, pause = contended.kind, contended.name, contended.pause
         log.warning("write undone", namespace=contended.namespace, kind=kind, object=name, pause=pause)
         how_often = f"it is put right once in {pause:.0f} s at most"
@@ -238,14 +238,14 @@ class Notices:
         self._tell(about, "SourceEntries", message)
 
     def login_refused(self, refused: RefusedLogin) -> None:
-        """Record that a registry refuses the credential of a source; nothing is taken away because of that."""
+        """Record that a registry refuses the credential of a source; no copy is removed because of that."""
         log.warning("login refused", source=refused.source, registry=refused.registry, cause=refused.why)
         about = Reference("v1", "Secret", self._release.namespace, refused.source)
         message = f'source Secret "{refused.source}": {refused.why}; copies stay as they are'
         self._tell(about, "CredentialRefused", message)
 
     def clashed(self, secret: str, clashes: Sequence[Clash]) -> None:
-        """Record which registries several sources of a pull secret name, and whose credentials are taken."""
+        """Record the registries that several sources of a pull secret name, and the source that is used for each."""
         for clash in clashes:
             losers = ", ".join(clash.losers)
             log.warning("sources clash", secret=secret, registry=clash.registry, taken=clash.winner, passed_over=losers)
@@ -256,14 +256,14 @@ class Notices:
             self._tell(_namespace(self._release.namespace), "SourcesClash", message)
 
     def refused(self, secret: str, problem: SourceInvalid) -> None:
-        """Record that no copy can be made of sources that can each be used."""
+        """Record that sources that are valid by themselves make no valid copy together."""
         log.warning("copy refused", secret=secret, reason=str(problem.reason), cause=str(problem))
         message = f'pull secret "{secret}": {problem}; {_LAST_GOOD}'
         self._tell(_namespace(self._release.namespace), "CopyRefused", message)
 
     def forgotten(self, names: Sequence[str]) -> None:
-        """Record that names are gone from the configuration without having been retired."""
-        # With the name the right to the copies is gone too: only a person can put this right.
+        """Record that names were removed from the configuration without being retired."""
+        # Without the name, the right to the copies is gone too: only a person can correct this.
         log.warning("pull secrets forgotten: list them under retired to have their copies removed", names=list(names))
         message = (
             f"{', '.join(names)}: gone from pullSecrets, so the copies stay; list them under retired to remove them"
@@ -271,7 +271,7 @@ class Notices:
         self._tell(_namespace(self._release.namespace), "PullSecretForgotten", message)
 
     def removal_held(self, secret: str, held: Held | None) -> None:
-        """Record that a configuration is held because it would remove many copies, or that nothing is held any more."""
+        """Record that a configuration is held because it would remove many copies, or that none is held any more."""
         about = _namespace(self._release.namespace)
         if held is None:
             log.info("no removals held")
@@ -304,7 +304,7 @@ class Notices:
         self._tell(_namespace(self._release.namespace), "StateNotStored", message)
 
     def watch_broke(self, collection: Collection, cause: str) -> None:
-        """Record that something may not be watched; that a watch breaks otherwise is no news."""
+        """Record that a watch is forbidden; other interruptions of a watch are routine."""
         if cause == Forbidden.__name__:
             message = f"the API server does not let {collection} be watched: check the rights of the sync loop"
             self._tell(_namespace(self._release.namespace), "WatchForbidden", message)
@@ -321,7 +321,7 @@ def _namespace(name: str) -> Reference:
 
 
 def _object(namespace: str, plural: str, name: str) -> Reference:
-    """Return a copy or ServiceAccount; the namespace for another object."""
+    """Return the reference to a copy or ServiceAccount, or to the namespace for another object."""
     for resource in (SECRETS, SERVICE_ACCOUNTS):
         if plural == resource.plural and name:
             return Reference("v1", resource.kind, namespace, name)

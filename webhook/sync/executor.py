@@ -1,4 +1,4 @@
-"""Carries out the plan of one namespace, each write after those it depends on."""
+"""Carry out the plan of one namespace, each write after those that it depends on."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 REQUIRED_BEFORE_COPIES = 10
-"""References that Pods cannot be created without, and that are written before the copies: half of a turn's budget."""
+"""References that are written before the copies, because Pods cannot be created without them: half of a turn's budget.
+"""
 
 
 ALIKE_IN_A_ROW = 2
-"""Failures of the same kind after which the rest of a plan is left for a later try."""
+"""Failures of the same kind in a row after which the rest of a plan is left for a later try."""
 
 
 class _Pointless(Exception):
@@ -29,7 +30,10 @@ class _Pointless(Exception):
 
 
 class Executor:
-    """Makes the writes of plans. ``copy_failed(namespace, secret, error)`` is told of each copy it could not write."""
+    """Makes the writes of plans.
+
+    ``copy_failed(namespace, secret, error)`` is called for each copy that it could not write.
+    """
 
     def __init__(self, writes: Writes, copy_failed: Callable[[str, str, ApiError], None]) -> None:
         self._writes = writes
@@ -38,13 +42,13 @@ class Executor:
     def carry_out(
         self, namespace: str, plan: NamespacePlan, contents: Mapping[str, Content], budget: Budget | None = None
     ) -> None:
-        """Make every write of a plan that can be made, each after those it depends on.
+        """Make every write of a plan that can be made, each after those that it depends on.
 
         Raises:
-            Deposed: before the first write that this process may not make any more.
+            Deposed: before the first write that this process must not make any more.
             Unfinished: there is more to write, and the budget is spent.
-            ApiError: the first failure. What did not depend on it has been done all the same, unless a second write in
-                a row failed in the same way: then the rest would fail too.
+            ApiError: the first failure. Independent writes were made all the same, unless a second write in a row
+                failed in the same way. Then the rest would fail too.
         """
         failures = _Failures(budget)
         try:
@@ -59,8 +63,8 @@ class Executor:
     def _carry_out(
         self, failures: _Failures, namespace: str, plan: NamespacePlan, contents: Mapping[str, Content]
     ) -> None:
-        # Pods are refused without the required references. All the same, a thousand of them must not keep the copies
-        # from being written in the first turn.
+        # Pods are refused without the required references. But a thousand of them must not keep the copies from being
+        # written in the first turn.
         first, rest = plan.required[:REQUIRED_BEFORE_COPIES], plan.required[REQUIRED_BEFORE_COPIES:]
         for addition in first:
             self._try(failures, self._writes.add_references, addition, addition.names)
@@ -83,7 +87,7 @@ class Executor:
             self._try(failures, self._writes.hand_back, action)
 
     def _unproven(self, failures: _Failures, namespace: str, plan: NamespacePlan) -> set[str]:
-        """Return the names for which there may be a Secret after all, so that references to them stay."""
+        """Return the names for which a Secret may exist after all, so that references to them stay."""
         names = {name for removal in plan.removals for name in removal.without_copy}
         return {name for name in sorted(names) if not self._try(failures, self._writes.prove_absent, namespace, name)}
 
@@ -116,7 +120,7 @@ class Executor:
 
 
 class _Failures:
-    """The failures of one plan so far, and the budget that its writes are counted against."""
+    """The failures of one plan so far, and the budget for its writes."""
 
     def __init__(self, budget: Budget | None) -> None:
         self._budget = budget
@@ -143,9 +147,9 @@ class _Failures:
             self._budget.wrote()
 
     def raise_first(self) -> None:
-        """Raise the failure that tells most, if there is any."""
+        """Raise the most informative failure, if there is any."""
         if self._all:
-            # A conflict means that the caches are behind, and the plan with them: worth another look at once.
+            # A conflict means that the caches are behind, and so is the plan: plan again immediately.
             raise next((failure for failure in self._all if isinstance(failure, Conflict)), self._all[0])
 
 

@@ -26,27 +26,27 @@ if TYPE_CHECKING:
 
 BASE_SECONDS = 0.25
 CAP_SECONDS = 2.0
-"""Between two attempts. The cap is low because it is for how long nobody notices that the trouble is over."""
+"""Seconds between two attempts at most. The cap is low because it bounds how late the recovery is noticed."""
 
 
 class Attempt:
-    """One worker that has been let pass; ``tries`` is whether it is the only one for now."""
+    """One attempt of a worker; ``tries`` is true if it is the only one for now."""
 
     def __init__(self, breaker: Breaker, *, tries: bool) -> None:
         self._breaker = breaker
         self.tries = tries
 
     def failed(self) -> None:
-        """Take a failure that has nothing to do with what was asked."""
+        """Note a failure that has a general cause, not one in the request."""
         self._breaker.failed(self)
 
     def succeeded(self) -> None:
-        """Take an answer that only an API server in good health gives: to a write, or why it refuses it."""
+        """Note a response that only a healthy API server sends: to a write, or the cause of its refusal."""
         self._breaker.succeeded()
 
 
 class Breaker:
-    """Lets workers pass; every method may be called from any thread."""
+    """Admits workers; every method may be called from any thread."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -57,7 +57,7 @@ class Breaker:
 
     @contextmanager
     def attempt(self) -> Iterator[Attempt]:
-        """Wait until this worker may go on; whatever it does not say about how it went, the next one is to find out."""
+        """Wait until this worker may continue. If it does not report an outcome, the next worker tries."""
         attempt = self._wait()
         try:
             yield attempt
@@ -78,7 +78,7 @@ class Breaker:
         return Attempt(self, tries=False)
 
     def failed(self, attempt: Attempt) -> None:
-        """Take a failure; those that were on their way when the first one came say nothing new."""
+        """Note a failure; those that were already on their way at the first failure prove nothing new."""
         with self._condition:
             if self._failures and self._trying is not attempt:
                 return
@@ -88,21 +88,21 @@ class Breaker:
             self._condition.notify_all()
 
     def succeeded(self) -> None:
-        """Let everybody go on."""
+        """Admit all workers."""
         with self._condition:
             if self._failures:
                 self._failures = 0
                 self._condition.notify_all()
 
     def close(self) -> None:
-        """Let everybody pass: the process ends."""
+        """Admit all workers, because the process ends."""
         with self._condition:
             self._closing = True
             self._condition.notify_all()
 
 
 PROBE_SECONDS = 5.0
-"""Between two tries of one name for its whole group, and between two times that a group is brought forward."""
+"""Seconds between two tries of one name for its whole group, and between two times that a group is brought forward."""
 
 _Kind: TypeAlias = tuple[str, int, str, str]
 
@@ -115,7 +115,7 @@ class _Group:
 
 
 class FailureGroups:
-    """Every name is in one group at most: that of its last failure. Every method may be called from any thread."""
+    """Every name is in at most one group: that of its last failure. Every method may be called from any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -125,7 +125,7 @@ class FailureGroups:
         self._forward_at: dict[_Kind, float] = {}
 
     def failed(self, name: str, error: ApiError) -> bool:
-        """Note how a name has failed; whether it is the one that is to be tried often for its group."""
+        """Note the failure of a name; return True if this name is to be tried often for its group."""
         kind = (type(error).__name__, error.status, error.reason, error.denied_by)
         with self._lock:
             if self._kinds.get(name) != kind:
@@ -138,14 +138,14 @@ class FailureGroups:
             return group.probe == name
 
     def succeeded(self, name: str) -> list[str]:
-        """Note that a name has been written; return the others of its group, which may succeed now as well."""
+        """Note that a name has been written; return the others of its group, which may succeed now too."""
         with self._lock:
             kind = self._kinds.get(name)
             if kind is None:
                 return []
             now = self._clock()
             if now - self._forward_at.get(kind, now - PROBE_SECONDS) < PROBE_SECONDS:
-                # One that fails and succeeds in turn must not have all the others tried each time.
+                # A name that fails and succeeds in turn must not have all the others tried each time.
                 self._leave(name)
                 return []
             self._forward_at[kind] = now
@@ -155,7 +155,7 @@ class FailureGroups:
             return sorted(others)
 
     def forget(self, name: str) -> str | None:
-        """Take a name out of its group without a success; return the name that is to be tried for the group instead."""
+        """Remove a name from its group without a success; return the name to try for the group instead."""
         with self._lock:
             return self._leave(name)
 

@@ -1,8 +1,8 @@
-"""Whether the credentials of the sources still log in, tried regularly; and a new one before it replaces an old one.
+"""Test regularly that the credentials of the sources log in, and test a new one before it replaces an old one.
 
-Off unless asked for: it sends credentials to registries, from where sync runs. A credential that its registry refuses
-is told of, and nothing is taken away because of it. Only where the registry still accepts the one before is a new one
-that it refuses not copied: whoever typed it wrong breaks no node.
+Off by default, because it sends credentials from sync to registries. A refused credential is reported, and no copy is
+removed because of it. A new credential is held back only if the registry refuses it and still accepts the previous one.
+So a typing error breaks no node.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class RefusedLogin:
 
 
 class Logins:
-    """Tries credentials by ``log_in(key, credential)``; safe from any thread.
+    """Tests credentials with ``log_in(key, credential)``; safe from any thread.
 
-    ``told(refused)`` hears of each credential that a registry refuses, once.
+    ``told(refused)`` is called once for each credential that a registry refuses.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Logins:
         self._refused: dict[tuple[str, str], RefusedLogin] = {}
 
     def judge(self, source: Source) -> Source:
-        """Return a source that has changed, with a problem in place of credentials that must not be copied."""
+        """Return a changed source, with a problem in place of credentials that must not be copied."""
         if source.credentials is None:
             return source
         before = self._good.get(source.name)
@@ -78,16 +78,16 @@ class Logins:
             self._held[source.name] = source
 
     def refused(self, source: str) -> list[str]:
-        """Return the registries that refuse the credential of a source, as of the last time that it was tried."""
+        """Return the registries that refused the credential of a source at the last test."""
         with self._lock:
             return sorted(each.registry for each in self._refused.values() if each.source == source)
 
     def held(self) -> list[Source]:
-        """Return the sources that were not taken: what refused them may be of another mind by now."""
+        """Return the sources that were held; the registry may accept them by now."""
         return list(self._held.values())
 
     def try_all(self, sources: Iterable[Source], go_on: Callable[[], bool]) -> None:
-        """Try each credential of each source, while ``go_on()``."""
+        """Test each credential of each source, while ``go_on()``."""
         found: dict[tuple[str, str], RefusedLogin] = {}
         for source in sources:
             for key, credential in (source.credentials or {}).items():
@@ -104,7 +104,7 @@ class Logins:
                 self.told(refused)
 
     def _worse(self, credentials: Credentials, before: Credentials) -> str | None:
-        """Return a registry that refuses the new credential and accepts the one before; None when there is none."""
+        """Return a registry that refuses the new credential and accepts the previous one; None if there is none."""
         for key, credential in credentials.items():
             old = before.get(key)
             if old is None or old == credential:

@@ -1,4 +1,4 @@
-"""Plan what to write in one namespace now, without the writes that have to wait.
+"""Plan the writes of one namespace, without those that have to wait.
 
 The writes that hand the ownership of lists back are spread over time. After an upgrade each ServiceAccount of the
 cluster may need one. They are not urgent, and copies and references must not wait for them.
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
 PER_SECOND = 20.0
 AT_ONCE = 20
-"""Writes that need not wait when none were made for a second: so in daily life nothing waits."""
+"""Writes that need not wait if none were made for a second, so that usually none waits."""
 
 SETTLE_SECONDS = 5.0
-"""An entry of our field manager that owns a list may be that of another release, which is about to hand it back itself
-and knows to whom."""
+"""Seconds to wait. An entry of our field manager that owns a list may belong to another release. That release may be
+about to hand it back itself, to the right owner."""
 
 
 class HandBackPace:
-    """Gives each namespace that has something to hand back a time for it."""
+    """Schedules the hand-back of each namespace that needs one."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -50,7 +50,7 @@ class HandBackPace:
         self._due: dict[str, float] = {}
 
     def hold(self, namespace: str, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
-        """Return the plan without what must wait, and in how many seconds to look again; 0 for not at all."""
+        """Return the plan without the writes that must wait, and the seconds until the next check; 0 for none."""
         with self._lock:
             if not plan.hand_backs:
                 self._due.pop(namespace, None)
@@ -93,7 +93,7 @@ class Planner:
     def plan(
         self, name: str, configuration: Configuration, hashes: Mapping[str, str | None]
     ) -> tuple[NamespacePlan, float]:
-        """Return what to write in a namespace now, and in how many seconds to look again; 0 for not at all."""
+        """Return the writes for a namespace now, and the seconds until the next check; 0 for none."""
         namespace = self._caches.namespaces.get(name)
         if namespace is None or not self._caches.has_synced:
             self._ledger.record(name, ())
@@ -105,7 +105,7 @@ class Planner:
             self._contention.forget(name)
         state = self._caches.state_of(namespace)
         known = self._caches.known_part(configuration)
-        # By the whole configuration: a name that becomes known at a start is not a change of the namespace.
+        # The whole configuration: a name that becomes judgeable at a start is not a change of the namespace.
         selected = frozenset(entry.name for entry in selected_pull_secrets(configuration, namespace))
         lost = self._lost(state, configuration, selected)
         plan = plan_namespace(state, known, hashes, self._caches.readable_part(configuration), lost)

@@ -1,4 +1,4 @@
-"""The ``sync`` process: everything wired together, from start to the release of the lease."""
+"""Run the ``sync`` process: it wires all parts together, from start to the release of the Lease."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LEASE_REQUEST_SECONDS = 5.0
-"""Seconds that one renewal may take. It is one request, so a slow API server may take 5 s for each answer and keeps its
+"""Seconds that one renewal may take. It is one request, so an API server that takes 5 s for each response keeps its
 leader. A renewal that hangs leaves time for another one before the renew deadline of 10 s."""
 
 STOP_SECONDS = 10.0
-"""How long the workers may take to finish the write they are at."""
+"""Seconds that the workers may take to finish their current write."""
 
 HEALTH_SECONDS = 0.5
-"""Between two looks at what readiness depends on."""
+"""Seconds between two checks of the conditions of readiness."""
 
 
 def run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT.
 
     Raises:
-        UsageError: something the operator gave cannot be used: found out before anything is written.
+        UsageError: an operator's input cannot be used; found before any write.
     """
     file = ConfigurationFile(settings.config, settings.release.namespace)
     configuration = file.load()
@@ -85,14 +85,14 @@ def run(settings: Settings) -> None:
 
 
 def _probe(client: Client) -> None:
-    """Ask the API server for its version: a wrong address or an expired credential should be said at once."""
+    """Request the version of the API server, so that a wrong address or an expired credential is reported early."""
     try:
         client.request("GET", "/version")
     except ApiError as error:
         if isinstance(error, Forbidden):
             message = f"the API server at {client.host} refuses the credentials ({error.status}): check --kubeconfig"
             raise UsageError(message) from None
-        # Not there yet is no mistake: the loop waits for it.
+        # An API server that is not up yet is not a mistake: the controller waits for it.
         log.warning("api server not reached", api_server=client.host, cause=str(error))
 
 
@@ -140,7 +140,7 @@ class _Process:
         metrics.follow_state(lambda: self.status(examples=0))
 
     def status(self, examples: int = EXAMPLES) -> SyncStatus:
-        """Return how this process is, with up to so many examples of what there may be many of."""
+        """Return the status of this process, with up to so many examples in each list that grows with the cluster."""
         election = self._election
         leader = LeaderStatus(
             leading=self._loop.leading_for is not None,
@@ -169,7 +169,7 @@ class _Process:
         self._stop()
 
     def ops(self, bound: socket.socket) -> Listener:
-        """Return the server of the plain-HTTP port; FastAPI and uvicorn are imported here, when somebody asks."""
+        """Return the server of the plain-HTTP port. FastAPI and uvicorn are imported here, on first use."""
         from webhook.ops.app import ops_app  # noqa: PLC0415 - see above
         from webhook.ops.listener import Listener  # noqa: PLC0415 - see above
 
@@ -185,7 +185,7 @@ class _Process:
         return overview(self._loop, self.status(examples=0), self.health, self._recorder, certificates)
 
     def _start_certificates(self, names: CertificateNames) -> CertificateKeeper:
-        # Only now: the loop need not wait for cryptography to be imported.
+        # Imported late: the controller need not wait for cryptography to be imported.
         from webhook.sync.certificates import CertificateKeeper  # noqa: PLC0415 - see above
 
         keeper = CertificateKeeper(
@@ -201,7 +201,7 @@ class _Process:
         return keeper
 
     def _stop(self) -> None:
-        # Writing ends before the lease is given up: at no moment do two processes write.
+        # Writing ends before the Lease is released: two processes never write at the same time.
         self._pace.close()
         self._loop.stop(STOP_SECONDS)
         if self._certificates is not None:
@@ -212,7 +212,7 @@ class _Process:
         self._connectivity.stop()
 
     def _make_question(self) -> Callable[[], object]:
-        """Return what to ask an API server that does not answer: for what is needed most, the Lease."""
+        """Return the probe for an API server that does not respond: a read of the Lease, which is needed most."""
         settings = self._settings
         client = connect(settings.kubeconfig, observer=self._metrics.requested, request_timeout=LEASE_REQUEST_SECONDS)
 
@@ -283,7 +283,7 @@ class _Process:
             logins.try_all(self._loop.sources.sources(), lambda: self._leads() and not self._stopping.is_set())
 
     def _waiting(self) -> Waiting:
-        """Return the report of what only a person can bring, or a process that is not this one."""
+        """Return the report of the conditions that only a person or another process can fulfil."""
         waiting, check = Waiting(), self.health.check
         waiting.follow("lists", self._loop.caches.unsynced)
         waiting.follow("watches", lambda: map(str, self._loop.caches.not_renewed()))

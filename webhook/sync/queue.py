@@ -1,14 +1,14 @@
-"""A work queue of names: each at most once in it, never handled by two workers at a time.
+"""Queue names for workers: each is in the queue at most once, and only one worker at a time handles it.
 
 A name that is added while it is handled is handled again afterwards, so that no change is lost and none is handled
-twice. Failures back off for each name alone.
+twice. Failures back off for each name separately.
 
 Workers are shared fairly. Each lane has a share of them, so that no lane waits for another to become empty. A name with
-work left over after its turn comes after those that have just changed, and such names hold at most half of the workers:
-so a tenant with much work does not delay another's new namespace. Names that failed last time, or whose writes hang,
-are troubled: together they hold at most half of the workers, and they come after a rotation. A name that is not known
-to be troubled can still take all workers when its writes hang for the first time. So :meth:`WorkQueue.overdue` says
-which workers to take away from a write that hangs while others wait.
+work left over after its turn comes after those that have just changed. Such names hold at most half of the workers, so
+a tenant with much work does not delay another's new namespace. Names that failed last time, or whose writes hang, are
+troubled. Together they hold at most half of the workers, and they come after a rotation. A name that is not yet
+troubled can still take all workers when its writes hang for the first time. So :meth:`WorkQueue.overdue` returns the
+workers to take away from a hanging write while others wait.
 
 Source: k8s.io/client-go/util/workqueue (queue.go, delaying_queue.go, default_rate_limiters.go).
 """
@@ -31,29 +31,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 RETRY_BASE = 0.25
-"""Seconds before the first retry of a name: most failures are conflicts, gone a moment later."""
+"""Seconds before the first retry of a name: most failures are conflicts, which are over a moment later."""
 
 RETRY_CAP = 120.0
-"""Seconds between retries at the most: a quota or a policy that denies the write changes when a person changes it."""
+"""Seconds between retries at most. A quota or a policy that denies the write changes only if a person changes it."""
 
 OUTAGE_RETRY_CAP = 2.0
-"""The same after a failure that is not the name's own: when the outage is over, nobody has to change anything."""
+"""The same after a failure with a general cause: no person has to act when the outage is over."""
 
 
 class Lane(IntEnum):
-    """How soon a name is wanted; one that waits already is only ever moved up."""
+    """Urgency of a name; a waiting name is only ever moved up."""
 
     URGENT = 0
     CHANGED = 1
     ALL = 2
     REST = 3
-    """What one turn of a name has left over."""
+    """The work that is left over after one turn of a name."""
     RETRY = 4
-    """Names that are troubled, however they came to be wanted."""
+    """Names that are troubled, whatever added them."""
 
 
 SHARES = {Lane.URGENT: 8, Lane.CHANGED: 8, Lane.ALL: 4, Lane.REST: 1, Lane.RETRY: 1}
-"""Names that a lane may hand out in one round, while other lanes have names too."""
+"""Names that a lane may hand out in one round while other lanes have names too."""
 
 HALVED = frozenset({Lane.REST, Lane.RETRY})
 """Lanes of which each holds at most half of the workers, so that a name that has just changed finds one."""
@@ -63,17 +63,18 @@ STARVED_SECONDS = 5.0
 
 PATIENCE_SECONDS = 0.3
 MASS_PATIENCE_SECONDS = 0.1
-"""Time that one write may take while other names wait, and the same when half of the workers wait for their writes."""
+"""Seconds that one write may take while other names wait, and the same when half of the workers wait for their writes.
+"""
 
 PATIENCE_FACTOR = 20
 MASS_PATIENCE_FACTOR = 4
-"""The same as a multiple of what a write usually takes, so that a slow API server is not taken for a hanging one."""
+"""The same as a multiple of the usual time of a write, so that a slow API server does not count as a hanging one."""
 
 RECENT_WRITES = 64
-"""Writes whose median is what a write usually takes: four times as many as there are workers by default."""
+"""Writes whose median is the usual time of a write: four times as many as there are workers by default."""
 
 SLOW_MEMORY_SECONDS = 600.0
-"""How long a name counts as troubled after one of its writes hung and none has been quick since."""
+"""Seconds that a name counts as troubled after one of its writes hung, if none has been quick since."""
 
 
 @dataclass(slots=True)
@@ -92,28 +93,28 @@ class _Turn:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """A queue at one moment; times are in seconds, and names that back off are not waiting."""
+    """The state of a queue at one moment. Times are in seconds. Names that back off do not count as waiting."""
 
     waiting: int
     working: int
     failing: int
     added: int
-    """How often a name has been put into the queue since the start."""
+    """Number of additions to the queue since the start."""
     retried: int
-    """How often one has been put back because it failed."""
+    """Number of names that were put back because they failed."""
     unfinished: float
-    """The sum of how long the names have been worked on that are being worked on."""
+    """Total seconds for which the names in progress have been worked on."""
     longest: float
     """The longest of these."""
     oldest: tuple[str, float] | None
-    """The name that has been wanting work for longest, waiting, worked on or backing off, and for how long."""
+    """The name whose work has been due longest (waiting, in progress or backing off), and for how many seconds."""
 
 
 class WorkQueue:
-    """Names waiting for workers; every method may be called from any thread.
+    """Names that wait for workers; every method may be called from any thread.
 
-    ``waited(seconds)`` is told how long a name has waited when it is taken, ``worked(seconds)`` how long it was worked
-    on when it is given back.
+    ``waited(seconds)`` is called with the time that a name has waited when it is taken. ``worked(seconds)`` is called
+    with the time of the work when it is given back.
     """
 
     def __init__(
@@ -132,8 +133,8 @@ class WorkQueue:
         self._worked = worked
         self._clock = clock
         self._condition = threading.Condition()
-        # First in, first out, each name in one lane and once. A plain dict keeps the order too, but looks for its first
-        # entry past all those that have been taken.
+        # First in, first out, each name in one lane and once. A plain dict keeps the order too, but its search for the
+        # first entry passes all those that have been taken.
         self._lanes: tuple[OrderedDict[str, float], ...] = tuple(OrderedDict() for _ in Lane)
         self._handled: dict[str, _Turn] = {}
         self._again: dict[str, tuple[float, Lane]] = {}
@@ -147,19 +148,19 @@ class WorkQueue:
         self._closed = False
 
     def share_among(self, workers: int) -> None:
-        """Take it that there are that many workers."""
+        """Set the number of workers."""
         self._half = max(1, workers // 2)
 
     def add(self, *names: str, lane: Lane = Lane.CHANGED) -> None:
-        """Put names into the queue; one that waits already keeps its place, or is moved up to a faster lane."""
+        """Add names to the queue; a waiting name keeps its place, or is moved up to a faster lane."""
         self._add(names, lane)
 
     def add_all(self, names: Iterable[str]) -> None:
-        """Put many names into the queue at once, behind those that have changed."""
+        """Add many names to the queue together, behind those that have changed."""
         self._add(names, Lane.ALL)
 
     def add_later(self, name: str, seconds: float) -> None:
-        """Put a name into the queue after so many seconds, at the latest."""
+        """Add a name to the queue after at most so many seconds."""
         with self._condition:
             self._schedule(name, self._clock() + seconds)
 
@@ -190,18 +191,18 @@ class WorkQueue:
         self._lanes[lane][name] = now
 
     def _lane_of(self, name: str, lane: Lane, now: float) -> Lane:
-        """Return the lane in which a name waits that is wanted in ``lane``.
+        """Return the lane in which a name waits that was added to ``lane``.
 
-        A name with work left over stays behind its turn, however often it changes: others that have changed come first.
+        A name with work left over stays behind its turn, however often it changes: other changed names come first.
         """
         if self._is_troubled(name, now):
             return Lane.RETRY
         return Lane.REST if lane is Lane.CHANGED and name in self._unfinished else lane
 
     def retry(self, name: str, at_least: float = 0.0, cap: float = RETRY_CAP, *, own: bool = True) -> float:
-        """Put a name that failed back after its backoff, ``at_least`` seconds; return how many it will be.
+        """Put a failed name back after its backoff, ``at_least`` seconds; return the number of seconds.
 
-        ``own`` is false for a failure that has nothing to do with this name: it does not make the name troubled.
+        ``own`` is False for a failure with a general cause: it does not make the name troubled.
         """
         with self._condition:
             if own:
@@ -222,13 +223,13 @@ class WorkQueue:
             self._condition.notify()
 
     def forget(self, name: str) -> None:
-        """Take a name's failures for overcome."""
+        """Reset the failures of a name."""
         with self._condition:
             self._failures.pop(name, None)
             self._own_failures.discard(name)
 
     def progress(self, name: str) -> None:
-        """Take it that a write of a name that is handled has just succeeded."""
+        """Note that a write of a name in progress has just succeeded."""
         with self._condition:
             turn, now = self._handled[name], self._clock()
             took, turn.moved_at = now - turn.moved_at, now
@@ -237,17 +238,17 @@ class WorkQueue:
             else:
                 self._slow[name] = now
             if not turn.troubled:
-                # The median: a few writes that a webhook holds up must not make the API server look slow.
+                # The median: a few writes that a webhook delays must not make the API server look slow.
                 self._recent.append(took)
                 self._usual = sorted(self._recent)[len(self._recent) // 2]
 
     def restart(self, name: str) -> None:
-        """Take it that a name that is handled begins with its first write only now."""
+        """Note that a name in progress begins with its first write only now."""
         with self._condition:
             self._handled[name].moved_at = self._clock()
 
     def needs_worker(self, name: str) -> bool:
-        """Whether the worker of a name is needed: the name was added again, or another one that has changed waits."""
+        """Return True if the worker of a name is needed: the name was added again, or another changed name waits."""
         with self._condition:
             return name in self._again or any(self._lanes[: Lane.ALL])
 
@@ -261,7 +262,7 @@ class WorkQueue:
             turns = sorted(self._handled.items(), key=lambda item: item[1].moved_at)
             hanging = sum(now - turn.moved_at >= self._patience(mass=True) for _, turn in turns)
             patience = self._patience(mass=hanging >= self._half)
-            # Where only work left over waits, and for its own half of the workers, no other turn is in its way.
+            # If only left-over work waits, and for its own half of the workers, no other turn blocks it.
             any_turn = any(self._lanes[: Lane.REST]) or self._has_workers(Lane.REST, now)
             found = [
                 (name, turn.thread)
@@ -271,7 +272,7 @@ class WorkQueue:
             return found[: sum(map(len, waiting))]
 
     def interrupted(self, name: str) -> None:
-        """Take it that a write of this name hung, and was interrupted."""
+        """Note that a write of this name hung and was interrupted."""
         with self._condition:
             self._slow[name] = self._clock()
 
@@ -286,7 +287,7 @@ class WorkQueue:
         return name in self._own_failures or name in self._slow
 
     def get(self) -> str | None:
-        """Wait for a name and take it; None when the queue is closed. Each must be given back by :meth:`done`."""
+        """Wait for a name and take it; None if the queue is closed. Each must be given back by :meth:`done`."""
         with self._condition:
             while not self._closed:
                 self._promote()
@@ -303,7 +304,7 @@ class WorkQueue:
             return None
 
     def _next_lane(self, now: float) -> Lane | None:
-        """Return the first lane that may hand out a name and has not used up its share; None when none may."""
+        """Return the first lane that may hand out a name and has not used up its share; None if there is none."""
         ready = [lane for lane in Lane if self._lanes[lane] and self._has_workers(lane, now)]
         if not ready:
             return None
@@ -312,7 +313,7 @@ class WorkQueue:
         return next(lane for lane in ready if self._credit[lane] > 0)
 
     def _has_workers(self, lane: Lane, now: float) -> bool:
-        """Return whether a lane may take one more worker."""
+        """Return True if a lane may take one more worker."""
         if lane not in HALVED:
             return True
         if sum(turn.lane is lane for turn in self._handled.values()) >= self._half:
@@ -322,7 +323,7 @@ class WorkQueue:
         return now - next(iter(self._lanes[lane].values())) >= STARVED_SECONDS
 
     def done(self, name: str) -> None:
-        """Give a name back; if it was added meanwhile, it waits again."""
+        """Give a name back; if it was added in the meantime, it waits again."""
         with self._condition:
             now = self._clock()
             turn = self._handled.pop(name)
@@ -335,10 +336,10 @@ class WorkQueue:
                 self._lanes[self._lane_of(name, lane, now)].setdefault(name, now)
                 self._condition.notify()
             if turn.lane in HALVED:
-                self._condition.notify()  # a worker that could not take another name of this lane can now
+                self._condition.notify()  # a worker that could not take another name of this lane can do so now
 
     def close(self) -> None:
-        """Wake every waiting worker with None; nothing is handed out any more."""
+        """Wake every waiting worker with None; no name is handed out any more."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()
@@ -349,12 +350,12 @@ class WorkQueue:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits and nothing is handled; names that back off do not count."""
+        """True if no name waits or is handled; names that back off do not count."""
         with self._condition:
             return not self._handled and not any(self._lanes)
 
     def state(self) -> QueueState:
-        """Return how the queue is at this moment."""
+        """Return the current state of the queue."""
         with self._condition:
             now = self._clock()
             working = [now - turn.since for turn in self._handled.values()]
@@ -377,7 +378,7 @@ class WorkQueue:
         now = self._clock()
         while self._heap and self._heap[0][0] <= now:
             due, name = heapq.heappop(self._heap)
-            if self._due.get(name) == due:  # else superseded by an earlier one
+            if self._due.get(name) == due:  # otherwise superseded by an earlier one
                 del self._due[name]
                 self._want(name, now, Lane.ALL if name in self._failures else Lane.CHANGED)
 
