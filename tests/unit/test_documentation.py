@@ -19,7 +19,6 @@ TARGET = re.compile(r"^([a-z0-9-]+):.*## ", re.MULTILINE)
 
 NOT_YET_PLAIN = (
     "CHANGELOG",
-    "check",
     "reasons",
     "status",
 )
