@@ -1,6 +1,6 @@
-"""How fast this process writes: never faster than it was told to, and not at all while the API server says to wait.
+"""Limit the rate of writes of this process, and pause all writes while the API server requests it.
 
-One pace for all who write: what one worker is told by a 429 is about the whole process, because the API server counts
+All writers share one limit. A 429 that one worker gets concerns the whole process, because the API server counts
 requests by identity (API Priority and Fairness, KEP-1040).
 """
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 WRITES_PER_SECOND = 1000
-"""The default, and as many at once: more than one process reaches, so that it holds back only whoever asks for it.
-An API server that wants less says so by a 429, and is heeded."""
+"""Default number of writes per second, and of a burst. It is more than one process reaches, so only a lower setting has
+an effect. An overloaded API server sends a 429, which is respected."""
 
 
 class Pace:
-    """Lets writes pass one by one; every method may be called from any thread.
+    """Admits writes one by one; every method may be called from any thread.
 
-    ``waited(seconds)`` is told of each write how long it was held back. ``sleep(seconds)`` returns early, and true,
-    when the process ends.
+    ``waited(seconds)`` is called for each write with its delay. ``sleep(seconds)`` returns early, and true, when the
+    process ends.
     """
 
     def __init__(
@@ -48,24 +48,24 @@ class Pace:
         self._paused_until = clock()
 
     def may_write(self, leads: Callable[[], bool]) -> bool:
-        """Wait until one more write may pass, and return whether it may.
+        """Wait until one more write may pass, and return True if it may.
 
-        Who leads is asked again after the wait: what was true before it may be so no longer.
+        ``leads`` is called again after the wait, because leadership may have been lost.
         """
         return leads() and self.wait() and leads()
 
     def wait(self) -> bool:
-        """Wait until one more write may pass; false when the process ends instead."""
+        """Wait until one more write may pass; False if the process ends instead."""
         began = self._clock()
         with self._lock:
             seconds = max(self._bucket.reserve(), self._paused_until - began)
         while seconds > 0 and not self._sleep(seconds):
-            seconds = self.paused_seconds  # a pause that began meanwhile is heeded too
+            seconds = self.paused_seconds  # a pause that began in the meantime counts too
         self._waited(self._clock() - began)
         return not self._closing.is_set()
 
     def throttled(self, seconds: float) -> None:
-        """Let nothing pass for so many seconds: the API server has said so."""
+        """Admit no writes for so many seconds, as the API server has requested."""
         with self._lock:
             now = self._clock()
             begins = self._paused_until <= now
@@ -75,9 +75,9 @@ class Pace:
 
     @property
     def paused_seconds(self) -> float:
-        """For how long nothing passes any more; 0 when writes pass."""
+        """Seconds for which writes are still paused; 0 if they pass."""
         return max(0.0, self._paused_until - self._clock())
 
     def close(self) -> None:
-        """Wake whoever waits: the process ends."""
+        """Wake all waiting writers, because the process ends."""
         self._closing.set()

@@ -1,4 +1,4 @@
-"""Which installation this is: it marks what it writes, and touches only what it has marked."""
+"""Identify the installation, which marks its objects and touches only these."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class CertificateNames:
-    """Where the release's serving certificate lives and what it is for."""
+    """The Secrets of the release's serving certificate, and its DNS names."""
 
     leaf_secret: str
     authority_secret: str

@@ -56,7 +56,7 @@ class Inventory:
         """Read all of it again; return why Secrets of some names could not be listed.
 
         Raises:
-            ApiError: namespaces or ServiceAccounts could not be listed: without them nothing is known.
+            ApiError: namespaces or ServiceAccounts could not be listed, which are always needed.
         """
         shapes = self._shapes
         namespaces = self._list(Collection(NAMESPACES), shapes.namespace, shapes.to_namespace)
@@ -73,20 +73,20 @@ class Inventory:
         return unread
 
     def copies(self, name: str) -> Table[Copy] | None:
-        """Return the Secrets of that name; None for a name that was not asked for."""
+        """Return the Secrets of that name; None for a name that is not in the configuration."""
         return self._copies.get(name)
 
     def read_service_account(self, data: bytes) -> ServiceAccount:
-        """Return what is kept of a ServiceAccount in an answer of the API server."""
+        """Return the cached part of a ServiceAccount from a response of the API server."""
         return self._shapes.read_service_account(data)
 
     def states(self) -> Iterator[NamespaceState]:
-        """Yield what is known of each namespace, by name."""
+        """Yield the cached state of each namespace, by name."""
         for name in sorted(self._namespaces):
             yield self.state_of(name)
 
     def state_of(self, name: str) -> NamespaceState:
-        """Return what is known of a namespace that has been listed, our own writes included."""
+        """Return the cached state of a listed namespace, including our own writes."""
         namespace = self._namespaces[name]
         found = {secret: table.of_namespace(namespace.name).get(secret) for secret, table in self._copies.items()}
         copies = {secret: copy for secret, copy in found.items() if copy is not None}
@@ -106,19 +106,19 @@ def _never_the_same(_old: object, _new: object) -> bool:
 
 
 def _nobody_waits(_namespace: str) -> None:
-    """Nothing waits for a change: the next pass reads everything again."""
+    """Ignore a change: the next pass reads everything again."""
 
 
 log = structlog.get_logger(__name__)
 
 WORKERS = 8
-"""Namespaces at a time: more are no faster, a write costs a process about a millisecond of its one core."""
+"""Namespaces at a time: more are no faster, because a write costs a process about a millisecond of its one core."""
 
 FUTILE_PASSES = 3
-"""After so many passes in a row that were only refused, nothing will come of another."""
+"""After this many passes in a row in which all writes were refused, further passes are useless."""
 
 MOST_UNDOINGS = 3
-"""After so many undone removals in one namespace, its references without a copy belong to somebody else's webhook."""
+"""After this many reverted removals in one namespace, its references without a copy belong to another webhook."""
 
 PROGRESS_EVERY = 100
 PAUSE_BASE = 0.5
@@ -126,9 +126,9 @@ PAUSE_CAP = 5.0
 
 
 class Removal:
-    """What has to go, and what has been in the way; ``may_go_on()`` is asked before each write and each pass.
+    """The objects to remove, and the obstacles so far; ``may_go_on()`` is called before each write and each pass.
 
-    ``wait(seconds)`` waits, or not, when there is no time left.
+    ``wait(seconds)`` waits, or returns immediately if no time is left.
     """
 
     def __init__(
@@ -151,10 +151,10 @@ class Removal:
         self._unlisted: dict[str, ApiError] = {}
         self._unknown: ApiError | None = None
         self.done: dict[str, int] = {}
-        """How many writes of each kind were made."""
+        """Number of writes of each kind."""
 
     def run(self) -> list[str]:
-        """Remove all that can be; return what is left and why, a line each."""
+        """Remove all that can be removed; return what is left and why, a line each."""
         futile = passes = 0
         while self._may_go_on():
             before = sum(self.done.values())
@@ -168,12 +168,12 @@ class Removal:
             futile = futile + 1 if refused and not wrote else 0
             if futile == FUTILE_PASSES:
                 break
-            if passes > 1 or errors or not wrote:  # else it is only looked whether that was all
+            if passes > 1 or errors or not wrote:  # otherwise only check that this was all
                 self._pause(passes, errors)
         return list(self._left()) or ["what is left is not known: there was no time to look"]
 
     def preview(self) -> list[str]:
-        """Return what there is to remove now, a line each; nothing is written.
+        """Return the objects to remove now, a line each; nothing is written.
 
         Raises:
             ApiError: something could not be read.
@@ -198,7 +198,7 @@ class Removal:
         self._wait(max(asked, delay(passes, random.random(), base=PAUSE_BASE, cap=PAUSE_CAP)))  # noqa: S311 (jitter)
 
     def _pass(self) -> dict[str, NamespacePlan]:
-        """Try everything once; return what there was to do in which namespace."""
+        """Try everything once; return the plan of each namespace that had one."""
         self._errors.clear()
         self._unknown = None
         try:
@@ -220,7 +220,7 @@ class Removal:
         return {namespace: plan for namespace, plan in plans.items() if not plan.is_empty}
 
     def _plan(self, state: NamespaceState) -> NamespacePlan:
-        # Where the Secrets of a name are not known, whose the references to it are is not known either.
+        # If the Secrets of a name are unknown, the owner of references to that name is unknown too.
         configuration = replace(
             self._configuration,
             pull_secrets=tuple(entry for entry in self._configuration.pull_secrets if entry.name not in self._unlisted),
@@ -236,7 +236,7 @@ class Removal:
             while self._carries_on(namespace, plan):
                 plan = self._plan(self._inventory.state_of(namespace))
         except Deposed:
-            return  # the time is over: what is left will be told
+            return  # no time is left: the rest is reported later
         except ApiError as error:
             log.warning("namespace failed", namespace=namespace, cause=str(error))
             with self._lock:
@@ -244,7 +244,7 @@ class Removal:
                 self._undone[namespace] = self._undone.get(namespace, 0) + isinstance(error, Undone)
 
     def _carries_on(self, namespace: str, plan: NamespacePlan) -> bool:
-        """Carry out a plan; return whether a list was so long that a second plan has to go on with it."""
+        """Carry out a plan; return True if a list was so long that a second plan has to continue with it."""
         try:
             self._executor.carry_out(namespace, plan, {})
         except Unfinished:
@@ -257,7 +257,7 @@ class Removal:
                 self.done[action] = self.done.get(action, 0) + 1
 
     def waiting(self) -> list[str]:
-        """Return the copies that are deleted and still there, because a finalizer of somebody else keeps them.
+        """Return the copies that are deleted but still exist because of another party's finalizer.
 
         They do not count as left: a tenant can add a finalizer, and must not be able to stop an uninstallation.
         """
@@ -287,6 +287,6 @@ class Removal:
 
 
 def _of_copies(removal: RemoveReferences) -> RemoveReferences | None:
-    """Return what a removal takes out of which there is a copy of ours."""
+    """Return the part of a removal for which a copy of ours exists."""
     names = tuple(name for name in removal.names if name not in removal.without_copy)
     return replace(removal, names=names, without_copy=()) if names else None

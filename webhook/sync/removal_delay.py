@@ -1,7 +1,7 @@
-"""Leaves references for a while in ServiceAccounts that enforce them.
+"""Delay the removal of references from ServiceAccounts that enforce them.
 
-A pull secret that is retired is injected for as long as a replica of the webhook does not know: a mounted ConfigMap
-reaches one node later than another. Were the reference gone from such a ServiceAccount meanwhile, the API server would
+A retired pull secret is injected until every replica of the webhook has the new configuration: a mounted ConfigMap
+reaches one node later than another. If such a ServiceAccount lost the reference in the meantime, the API server would
 refuse the Pods that still get it. See :mod:`webhook.rules.backfill`.
 """
 
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
     from webhook.rules.actions import NamespacePlan
 
 GRACE_SECONDS = 120.0
-"""The kubelet looks at ConfigMaps once a minute and may be a minute behind; the webhook then reads the file at once."""
+"""Seconds of delay. The kubelet checks ConfigMaps once a minute and may be a minute behind; the webhook then reads the
+file immediately."""
 
 
 class RemovalDelay:
-    """Since when references are to be taken out; one namespace is asked about by one worker at a time."""
+    """Start times of the delays; only one worker at a time may call it for one namespace."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._since: dict[str, dict[str, float]] = {}
 
     def hold(self, namespace: str, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
-        """Return what of a plan is to be done now, and in how many seconds to look again; 0 for not at all."""
+        """Return the part of a plan to do now, and the seconds until the next check; 0 for none."""
         leaving = [removal.service_account for removal in plan.removals if removal.service_account.enforces]
         before = self._since.pop(namespace, {})
         if not leaving:

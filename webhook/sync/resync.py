@@ -1,4 +1,4 @@
-"""When every namespace was last looked at."""
+"""Record when every namespace was last checked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Resync:
-    """The names that a pass has yet to come to; a pass that begins takes the place of one that has not ended."""
+    """The names that a pass has not reached yet. A new pass replaces one that has not ended."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -20,27 +20,27 @@ class Resync:
         self._since = clock()
 
     def begin(self, names: Iterable[str]) -> None:
-        """Take these names for all there are."""
+        """Start a pass over these names."""
         with self._lock:
             self._left = set(names)
             self._end_if_done()
 
     def looked_at(self, name: str) -> None:
-        """Take it that a name has been looked at, whatever came of it."""
+        """Note that a name has been checked, with any result."""
         with self._lock:
             if self._left is not None:
                 self._left.discard(name)
                 self._end_if_done()
 
     def restart(self) -> None:
-        """Count from now on: this process has only now begun to look."""
+        """Count from now on: this process has just begun to check."""
         with self._lock:
             self._left = None
             self._since = self._clock()
 
     @property
     def seconds_since(self) -> float:
-        """How long ago the last pass ended; before the first one has, how long this process has been at it."""
+        """Seconds since the last pass ended; before the end of the first pass, seconds since this process began."""
         return self._clock() - self._since
 
     def _end_if_done(self) -> None:

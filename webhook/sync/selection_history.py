@@ -1,11 +1,12 @@
-"""Remember which pull secrets each namespace has lost, so that references without a copy go as well.
+"""Remember which pull secrets each namespace has lost, so that references without a copy are removed too.
 
-A ServiceAccount may reference a Secret that is not there. Our webhook adds such a reference while a source is missing,
-and a person can delete a copy just before the namespace opts out. A person can also have set the reference by hand, in
-a namespace that was never selected. The object looks the same in both cases, so the difference is remembered here.
+A ServiceAccount may reference a Secret that does not exist. Our webhook adds such a reference while a source is
+missing, and a person can delete a copy just before the namespace opts out. A person can also have set the reference by
+hand, in a namespace that was never selected. The object looks the same in both cases, so the difference is remembered
+here.
 
-A standby remembers too, because it may take over between the opt-out and the removal. After a restart nothing is
-remembered. Then our entry in the managedFields of a ServiceAccount is the evidence: see
+A standby remembers too, because it may take over between the opt-out and the removal. After a restart the history is
+empty. Then our entry in the managedFields of a ServiceAccount is the evidence: see
 :func:`webhook.rules.dangling.marked`.
 """
 
@@ -23,23 +24,24 @@ SETTLED_SECONDS = 120.0
 """After this time no replica of the webhook adds the reference any more: see :mod:`webhook.sync.removal_delay`."""
 
 FOLLOWED_SECONDS = 600.0
-"""A loss that another process had so long to follow up is no longer ours: a person may have set the reference since."""
+"""Seconds in which another process could follow up a loss. An older loss is no longer ours: a person may have set the
+reference since."""
 
 
 @dataclass(slots=True)
 class _Record:
-    """What is selected in one namespace, and what was lost."""
+    """The selection of one namespace, and its losses."""
 
     uid: str
     selected: frozenset[str]
     lost: frozenset[str] = frozenset()
     lost_at: float = 0.0
     examined: bool = False
-    """Whether this process has looked for evidence of an earlier selection."""
+    """True if this process has looked for evidence of an earlier selection."""
     followed: bool = False
-    """Whether this process has planned the namespace since the loss."""
+    """True if this process has planned the namespace since the loss."""
     is_clean: bool = False
-    """Whether no ServiceAccount had a reference to what was lost at that time."""
+    """True if no ServiceAccount had a reference to a lost pull secret at that time."""
 
 
 class SelectionHistory:
@@ -52,7 +54,7 @@ class SelectionHistory:
         self._records: dict[str, _Record] = {}
 
     def saw(self, namespace: str, uid: str, selected: Collection[str]) -> None:
-        """Note the pull secrets for which a namespace is selected now."""
+        """Note the pull secrets that select a namespace now."""
         names = frozenset(selected)
         with self._lock:
             names = self._shared.setdefault(names, names)
@@ -67,7 +69,7 @@ class SelectionHistory:
                 record.selected = names
 
     def lost(self, namespace: str, evidence: Callable[[], Collection[str]]) -> frozenset[str]:
-        """Return what a namespace has lost of late; ``evidence()`` is called at the first look of this process."""
+        """Return the recent losses of a namespace; ``evidence()`` is called at the first check by this process."""
         with self._lock:
             record = self._records.get(namespace)
             if record is None:
@@ -82,7 +84,7 @@ class SelectionHistory:
             return record.lost
 
     def followed(self, namespace: str, left: Collection[str]) -> None:
-        """Note that a namespace was planned, and which lost names a ServiceAccount still references."""
+        """Note that a namespace was planned, and the lost names that a ServiceAccount still references."""
         with self._lock:
             record = self._records.get(namespace)
             if record is not None and record.lost:

@@ -1,4 +1,4 @@
-"""What the ``sync`` process is told on its command line."""
+"""Define the settings of the ``sync`` process, from its command line."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Settings:
     state_secret: str
     """The Secret of the release namespace that keeps the last good contents."""
     certificates: CertificateNames | None
-    """None leaves the certificate and the caBundle to somebody else."""
+    """None leaves the certificate and the caBundle to another tool."""
     lifetimes: Lifetimes
     login_seconds: float | None = None
-    """How often credentials are tried at their registries; None for never."""
+    """Seconds between two tests of the credentials at their registries; None for no tests."""
     allowed_hosts: tuple[str, ...] = ()
-    """Names by which the plain-HTTP port is reached, beside those of the cluster."""
+    """Host names that the plain-HTTP port accepts, besides those of the cluster."""
     status_page: bool = True
-    """Whether people may look at the state in a browser."""
+    """True if the status page is served."""

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 MOST_FINALIZERS, FINALIZER_LENGTH = 3, 100
-"""A tenant can add as many as fit into an object."""
+"""Finalizers that are kept, and characters of each. A tenant can add as many as fit into an object."""
 
 OF_THE_GARBAGE_COLLECTOR = frozenset({"foregroundDeletion", "orphan"})
-"""They go by themselves. Source: k8s.io/apimachinery, pkg/apis/meta/v1/types.go."""
+"""They disappear by themselves. Source: k8s.io/apimachinery, pkg/apis/meta/v1/types.go."""
 
 
 class NamespaceObject(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ decode_secret: Callable[[bytes], SecretObject] = decoder(SecretObject)
 
 
 def to_namespace(obj: NamespaceObject) -> Namespace:
-    """Return what decisions read of a Namespace."""
+    """Return the part of a Namespace that decisions read."""
     metadata = obj.metadata
     return Namespace(
         name=intern(metadata.name),
@@ -62,7 +62,7 @@ def to_namespace(obj: NamespaceObject) -> Namespace:
 
 
 def to_copy(obj: SecretObject, release: Release) -> Copy:
-    """Return what the plan reads of a Secret with a copy's name: a hash in place of its content."""
+    """Return the part of a Secret with a copy's name that the plan reads: a hash instead of its content."""
     metadata = obj.metadata
     mark = mark_of(metadata.labels or {}, metadata.managed_fields, release.name, release.namespace)
     if mark is not None:
@@ -74,9 +74,9 @@ def to_copy(obj: SecretObject, release: Release) -> Copy:
         uid=metadata.uid,
         resource_version=metadata.resource_version,
         mark=mark,
-        # The content of a foreign Secret is not our business, not even as a hash.
+        # The content of a foreign Secret does not concern us, not even as a hash.
         content_hash=intern(_hash(obj.data)) if mark is not None else "",
-        # The API server does not bound the type of a Secret: only whether it is the right one is kept.
+        # The API server does not bound the length of a Secret's type, so only our own type is kept.
         type=COPY_TYPE if obj.type == COPY_TYPE else "",
         immutable=obj.immutable is True,
         terminating=metadata.deletion_timestamp is not None,
@@ -85,7 +85,7 @@ def to_copy(obj: SecretObject, release: Release) -> Copy:
 
 
 def _kept_by(metadata: WrittenMeta) -> tuple[str, ...]:
-    """Return the first finalizers of somebody else that keep an object which is being deleted; each cut to size."""
+    """Return the first finalizers of other parties that keep a deleted object; each is cut to size."""
     if metadata.deletion_timestamp is None:
         return ()
     others = (name for name in metadata.finalizers if name not in OF_THE_GARBAGE_COLLECTOR)

@@ -1,4 +1,4 @@
-"""The sources, and the content that copies must have because of them."""
+"""Read the sources, and build the content of the copies from them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is known of a source Secret: its credentials, or why it has none that may be copied."""
+    """The state of a source Secret: its credentials, or why it has none that may be copied."""
 
     name: str
     resource_version: str = ""
@@ -34,7 +34,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What every copy of one pull secret must hold; the payload is never shown."""
+    """The content of every copy of one pull secret; the payload is never shown."""
 
     payload: bytes = field(repr=False)
     hash: str
@@ -42,7 +42,7 @@ class Content:
 
 
 def read_source(secret: SecretObject) -> Source:
-    """Return what a source Secret holds, valid or not."""
+    """Return the state of a source Secret, valid or not."""
     metadata = secret.metadata
     credentials = problem = None
     try:
@@ -56,7 +56,7 @@ def read_source(secret: SecretObject) -> Source:
 
 
 def absent_source(name: str) -> Source:
-    """Return what is known of a source Secret that does not exist."""
+    """Return the state of a source Secret that does not exist."""
     message = f'source Secret "{name}" does not exist in the release namespace: create it'
     return Source(name, problem=SourceInvalid(SourceReason.ABSENT, message))
 
@@ -65,24 +65,24 @@ class Judge(Protocol):
     """Decides whether the credentials of a source may be copied."""
 
     def judge(self, source: Source) -> Source:
-        """Return the source, perhaps with a problem in place of its credentials; may take its time."""
+        """Return the source, perhaps with a problem in place of its credentials. This may take long."""
 
     def keep(self, source: Source, judged: Source) -> None:
         """Remember a judgement that is in force. Called under a lock, so it must be quick."""
 
 
 class SourceBook:
-    """The sources as they are, and the content made of them.
+    """The current sources, and the content made of them.
 
-    ``changed()`` is called when a content changes, ``told(source)`` when a source does, ``clashed(secret, clashes)``
-    when other registries than before are named more than once, and ``refused(secret, problem)`` when sources that can
-    each be used make no copy together.
+    ``changed()`` is called when a content changes, ``told(source)`` when a source does. ``clashed(secret, clashes)`` is
+    called when the registries that are named more than once change. ``refused(secret, problem)`` is called when sources
+    that are valid by themselves make no copy together.
 
     A ``judge`` may take long, so versions of one source can be judged at the same time. Only the judgement of the
-    version that arrived last counts: an older version never replaces a newer one, however late its judgement is.
+    version that arrived last counts: an older version never replaces a newer one, even if its judgement is later.
 
     Fail static: while any source of a pull secret is absent or invalid, there is no content. Copies that are missing or
-    older than the last good content are made of it: see :mod:`webhook.sync.state_keeper`. Others stay as they are.
+    older than the last good content are made of that: see :mod:`webhook.sync.state_keeper`. Others stay as they are.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class SourceBook:
         self._last_good: dict[str, LastGood] = {}
 
     def configure(self, configuration: Configuration) -> None:
-        """Take the pull secrets of a new configuration."""
+        """Set the pull secrets of a new configuration."""
         with self._lock:
             self._pull_secrets = configuration.pull_secrets
             self._last_good = {
@@ -116,7 +116,8 @@ class SourceBook:
                 for entry in configuration.pull_secrets
                 if (kept := self._last_good.get(entry.name)) is not None and kept.source_names == entry.sources
             }
-            # What is no longer watched grows stale: named again later, it must be read again first.
+            # A source that is not watched any more becomes stale. If it is named again later, it must be read again
+            # first.
             self._sources = {name: self._sources[name] for name in configuration.source_names if name in self._sources}
             self._arrived = {name: self._arrived[name] for name in configuration.source_names if name in self._arrived}
             before, self._made = self._made, self._make()
@@ -124,13 +125,13 @@ class SourceBook:
         self._changed()
 
     def take(self, source: Source) -> None:
-        """Take a source in a new state; ``told`` hears of it when it differs from the state before."""
+        """Set a new state of a source; ``told`` is called if it differs from the previous state."""
         with self._lock:
             self._arrived[source.name] = source
         self._judge_and_store(source)
 
     def judge_again(self, source: Source) -> None:
-        """Judge a version again that was refused before, unless another version has arrived since."""
+        """Judge a refused version again, unless another version has arrived since."""
         with self._lock:
             if not self._is_latest(source):
                 return
@@ -143,7 +144,7 @@ class SourceBook:
                 return
             if all(source.name not in entry.sources for entry in self._pull_secrets):
                 del self._arrived[source.name]
-                return  # the last word of a watch that is being stopped
+                return  # the last event of a watch that is being stopped
             if self._judge is not None:
                 self._judge.keep(source, judged)
             known = self._sources.get(source.name)
@@ -160,7 +161,7 @@ class SourceBook:
         return latest is not None and (latest.uid, latest.resource_version) == (source.uid, source.resource_version)
 
     def restore(self, stored: Mapping[str, LastGood]) -> None:
-        """Take over what another process has stored, where this one knows nothing later of the same sources."""
+        """Restore the contents that another process has stored, unless this one has later versions of the sources."""
         with self._lock:
             for entry in self._pull_secrets:
                 content, known = stored.get(entry.name), self._last_good.get(entry.name)
@@ -175,23 +176,23 @@ class SourceBook:
             self._changed()
 
     def stored_contents(self) -> Mapping[str, LastGood]:
-        """Return what has to be stored: the last good content of each pull secret that ever had one."""
+        """Return the last good content of each pull secret that ever had one, to be stored."""
         with self._lock:
             return dict(self._last_good)
 
     def tell_again(self) -> None:
-        """Tell once more what is wrong with sources and what is made of them."""
+        """Report the problems of the sources and of their contents again."""
         for source in self.sources():
             if source.problem is not None or (source.credentials is not None and source.credentials.remark):
                 self._told(source)
         self._tell(_Made())
 
     def contents(self) -> Mapping[str, Content]:
-        """Return the content by pull secret; one whose sources are not all usable has none."""
+        """Return the content by pull secret; one with an unusable source has none."""
         return self._made.contents
 
     def last_good(self) -> Mapping[str, Content]:
-        """Return the last content of each pull secret that has none now, if its sources are those that it had then."""
+        """Return the last content of each pull secret that has none now, if its sources are the same as then."""
         return self._made.last_good
 
     def last_good_hashes(self) -> Mapping[str, str]:
@@ -199,9 +200,10 @@ class SourceBook:
         return {name: content.hash for name, content in self._made.last_good.items()}
 
     def usable_contents(self, copy: Callable[[str], Copy | None]) -> tuple[Mapping[str, Content], Mapping[str, str]]:
-        """Return the contents to make copies of in one namespace, and their hashes; ``copy(name)`` is what is there.
+        """Return the contents for the copies in one namespace, and their hashes.
 
-        While a source cannot be used, only some copies are made of the last good content: see :meth:`LastGood.is_due`.
+        ``copy(name)`` returns the existing copy. While a source cannot be used, only some copies are made of the last
+        good content: see :meth:`LastGood.is_due`.
         """
         made = self._made
         if not made.last_good:
@@ -211,7 +213,7 @@ class SourceBook:
         return contents, {name: content.hash for name, content in contents.items()}
 
     def is_waiting(self, name: str, copy: Copy | None) -> bool:
-        """Whether nothing is written to a copy of this pull secret until its sources can be used again."""
+        """Return True if this copy is not written until the sources of its pull secret can be used again."""
         made = self._made
         return name in made.problems and not (name in made.last_good and made.is_due(name, copy))
 
@@ -220,11 +222,11 @@ class SourceBook:
         return self._made.problems
 
     def knows(self, names: Iterable[str]) -> bool:
-        """Whether every one of these sources has been looked at, be it there or not."""
+        """Return True if each of these sources has been read, including absent ones."""
         return all(name in self._sources for name in names)
 
     def source(self, name: str) -> Source | None:
-        """Return what is known of a source, None before its first list."""
+        """Return the state of a source; None before its first list."""
         return self._sources.get(name)
 
     def missing(self) -> list[str]:
@@ -236,7 +238,7 @@ class SourceBook:
         ]
 
     def sources(self) -> Sequence[Source]:
-        """Return every source that has been looked at."""
+        """Return every source that has been read."""
         return tuple(self._sources.values())
 
     def _tell(self, before: _Made) -> None:
@@ -280,7 +282,10 @@ class SourceBook:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """What the sources make, by pull secret: its content, or why it has none; ``refusals`` are not of one source."""
+    """The result of the sources, by pull secret: its content, or why it has none.
+
+    ``refusals`` concern several sources together.
+    """
 
     contents: dict[str, Content] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
@@ -291,7 +296,7 @@ class _Made:
     refusals: dict[str, SourceInvalid] = field(default_factory=dict)
 
     def is_due(self, name: str, copy: Copy | None) -> bool:
-        """Whether a copy must hold the last good content of a pull secret that has one."""
+        """Return True if a copy must have the last good content of a pull secret that has one."""
         return self.kept[name].is_due(copy, self.last_good[name].hash)
 
 

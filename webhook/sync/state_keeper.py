@@ -1,11 +1,11 @@
-"""Keep in a Secret what has to survive a restart and a change of leader.
+"""Store the state that must survive a restart and a change of leader in a Secret.
 
-The last good content of each pull secret: a namespace that opts in while a source is missing gets a copy of it. And the
-configuration that is in force, with which :mod:`webhook.sync.brake` compares a new one.
+It has two parts. The first is the last good content of each pull secret: a namespace that opts in while a source is
+missing gets a copy of it. The second is the configuration that is in force, with which :mod:`webhook.sync.brake`
+compares a new one.
 
-The process that leads reads the Secret before it writes it for the first time, and writes it when something has
-changed. Everything else goes on without it: the rights to it may be missing, and somebody may have put another object
-in its place.
+The leader reads the Secret before its first write of it, and writes it after a change. All other work continues without
+it: the rights to it may be missing, or another object may have its name.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 READ_SECONDS = 600.0
-"""How often the Secret is read again without a cause: one that was deleted or changed by somebody is put right."""
+"""Seconds between two reads of the Secret without a cause. Then a deleted or changed Secret is restored."""
 
 UNUSABLE_SECONDS = 15.0
-"""How often it is looked at while another object has its name."""
+"""Seconds between two reads while another object has its name."""
 
 CONFLICT_SECONDS = 0.2
-"""After the first conflict; the Secret is read again then."""
+"""Seconds after the first conflict; then the Secret is read again."""
 
 
 class StateKeeper:
@@ -84,14 +84,14 @@ class StateKeeper:
         """None until the Secret has been read, and when it has to be read again."""
 
     def lead(self, leading: bool) -> None:
-        """Begin to read and write, or stop."""
+        """Start to read and write, or stop."""
         self._leading = leading
         if leading:
             self._brake.forget()
             self.changed()
 
     def changed(self) -> None:
-        """Look soon whether there is something to write."""
+        """Check soon whether a write is due."""
         self._wake.set()
 
     def run(self, stopping: threading.Event) -> None:
@@ -101,7 +101,7 @@ class StateKeeper:
             self._wake.wait(pause)
             self._wake.clear()
             if not self._leading or stopping.is_set():
-                self._stored, pause = None, None  # others write it now
+                self._stored, pause = None, None  # other processes write it now
                 continue
             reading = self._safely(self._learn)
             judging = self._brake.judge()
@@ -139,7 +139,7 @@ class StateKeeper:
         return most
 
     def _store(self) -> float:
-        """Write what is due."""
+        """Write the parts that are due."""
         if self._stored is None:
             return READ_SECONDS
         if self._present is not None and (problem := problem_of(self._present)):
@@ -177,8 +177,8 @@ class StateKeeper:
         log.info("state stored", secret=self._name, pull_secrets=sorted(self._stored.last_good))
 
     def _create(self, data: dict[str, str | None]) -> bytes:
-        # As a certificate is created: only server-side apply can be allowed by name. Without force, and by a field
-        # manager that nobody else is, a Secret that is there meanwhile is a conflict.
+        # As a certificate is created: RBAC can limit only server-side apply to a name. There is no force, and the field
+        # manager is unique. So a Secret that was created in the meantime is a conflict.
         metadata = {"namespace": self._namespace, "name": self._name, "labels": {MANAGED_BY_LABEL: MANAGED_BY}}
         body: dict[str, Any] = {"metadata": metadata, "type": STATE_TYPE, "data": data}
         return self._client.apply(SECRETS, body, field_manager=f"{FIELD_MANAGER}-{uuid.uuid4()}", force=False)
@@ -188,14 +188,14 @@ class StateKeeper:
         return self._client.merge_patch(SECRETS, self._name, patch, self._namespace, field_manager=FIELD_MANAGER)
 
     def _tell(self, problem: str) -> None:
-        """Report a problem once, until it is another one or none."""
+        """Report a problem once, until it changes or is solved."""
         if problem and problem != self._told:
             self._notices.state_not_stored(self._name, problem)
         self._told = problem
 
 
 def problem_of(secret: SecretObject) -> str:
-    """Return why a Secret that has the name cannot be ours; empty where it can."""
+    """Return why a Secret with the name cannot be ours; empty if it can."""
     if not is_a_copy(secret.metadata.labels or {}):
         return "a Secret of this name is there that pull-secret-webhook has not made; delete it, or rename it"
     if secret.type != STATE_TYPE or secret.immutable:

@@ -83,7 +83,7 @@ def overview(
     recorder: EventRecorder,
     certificates: IssuedCertificateMetrics,
 ) -> PageData:
-    """Return what the status page shows."""
+    """Return the data of the status page."""
     return PageData(
         now=datetime.now(UTC),
         status=status,
@@ -121,14 +121,14 @@ def _namespaces(loop: SyncController) -> Iterator[NamespaceView]:
 
 
 def _waits(loop: SyncController, namespace: str, pull_secret: str) -> bool:
-    """Return whether nothing is written to a copy until its sources can be used again."""
+    """Return True if a copy is not written until its sources can be used again."""
     return loop.sources.is_waiting(pull_secret, loop.caches.copy(namespace, pull_secret))
 
 
 def _state(
     copies: tuple[CopyView, ...], reason: Reason, failure: Result | None, waits: Callable[[str], bool]
 ) -> tuple[str, str]:
-    """Return the state of a namespace, and its reason id; ``waits`` tells of a pull secret that no copy is written."""
+    """Return the state of a namespace, and its reason id; ``waits`` returns whether the copy of a pull secret waits."""
     if failure is not None:
         return CopyState.FAILING, str(failure)
     states = {copy.state for copy in copies}
@@ -146,13 +146,13 @@ def _state(
 
 
 EXAMPLES = 20
-"""How many of each kind ``/status`` names; the numbers are those of all."""
+"""Examples of each kind in ``/status``; its counts include all."""
 
 
 def look(
     loop: SyncController, release: Release, leader: LeaderStatus, paused: float, examples: int = EXAMPLES
 ) -> SyncStatus:
-    """Return the state of the loop, with up to so many ``examples`` of each list that grows with the cluster."""
+    """Return the state of the controller, with up to so many ``examples`` in each list that grows with the cluster."""
     hashes = {name: content.hash for name, content in loop.sources.contents().items()}
     queue, contended, failing = loop.queue.state(), loop.contention.contended(), loop.ledger.failing()
     pull_secrets = _pull_secrets(loop, hashes, examples)
@@ -186,13 +186,13 @@ def look(
 def _problems(
     loop: SyncController, pull_secrets: Iterable[PullSecretStatus], sources: Iterable[SourceStatus]
 ) -> dict[str, int]:
-    """Return how often each reason id of a source, a copy or a reference stands now; every id, also at zero."""
+    """Return the current number of sources, copies and references for each reason id, including zeros."""
     found = Counter({str(reason): 0 for reason in (*SourceReason, *FindingReason)})
     found.update(source.reason for source in sources if source.reason)
     for entry in pull_secrets:
         found[FindingReason.COPY_CONFLICT] += entry.copies[CopyState.CONFLICTING]
         found[FindingReason.SOURCE_UNAVAILABLE] += bool(entry.problem)
-        # What is wrong with one source has been counted with the source.
+        # Problems of a single source were counted with the source.
         found[SourceReason.COPY_TOO_LARGE] += entry.problem == SourceReason.COPY_TOO_LARGE
     if loop.leading_for is not None:
         for reason in TOLD_IN_THE_NAMESPACE - {FindingReason.COPY_CONFLICT}:
@@ -233,7 +233,7 @@ def _examples(
     counts: Mapping[tuple[str, CopyState], int],
     limit: int,
 ) -> dict[str, list[CopyStatus]]:
-    """Return up to ``limit`` copies of each state by pull secret; looks no further than it must."""
+    """Return up to ``limit`` copies of each state by pull secret; stops reading as early as possible."""
     missing = {key: min(number, limit) for key, number in counts.items() if key[1] is not CopyState.CURRENT}
     found: dict[str, list[CopyStatus]] = {}
     for namespace, standing in loop.ledger.not_current(hashes, last_good) if any(missing.values()) else ():
@@ -277,7 +277,7 @@ def _queue(state: QueueState) -> QueueStatus:
 
 
 def _oldest(state: QueueState, leading_for: float | None) -> UnreconciledStatus | None:
-    """Return what waits for longest; a process that has only now begun to lead has kept nobody waiting before."""
+    """Return the oldest waiting namespace; its wait counts from when this process began to lead at the earliest."""
     if state.oldest is None or leading_for is None:
         return None
     namespace, seconds = state.oldest

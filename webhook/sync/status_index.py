@@ -1,7 +1,7 @@
-"""How every copy stands, counted while the namespaces are looked at: so that nobody has to look at all to know.
+"""Count the states of all copies while the namespaces are checked, so that a scrape reads only numbers.
 
-A scrape reads a handful of numbers, however many namespaces there are. A rotation makes every copy stale at once,
-without one being touched, because copies are counted by the hash of their content.
+A scrape reads a few numbers, even with many namespaces. A rotation makes every copy stale immediately, without any
+update, because copies are counted by the hash of their content.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 NONE_KNOWN: Mapping[str, str] = MappingProxyType({})
 
 SHARED_LIMIT = 1000
-"""Different records kept for sharing: most namespaces stand alike, and then have one record in common."""
+"""Different records kept for sharing: most namespaces have equal states, and share one record."""
 
 
 class StatusIndex:
-    """The standings by namespace; every method may be called from any thread."""
+    """The copy states by namespace; every method may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,7 +36,7 @@ class StatusIndex:
         self._failing: dict[str, Result] = {}
 
     def record(self, namespace: str, standings: Iterable[CopyStatus], due: Collection[str] = ()) -> None:
-        """Take how the copies of a namespace stand; ``due`` are the names of those that are to be written."""
+        """Set the states of a namespace's copies; ``due`` are the names of those that are to be written."""
         with self._lock:
             found = tuple(standings)
             if namespace in self._failed:
@@ -47,42 +47,42 @@ class StatusIndex:
             self._put(namespace, found)
 
     def copy_failed(self, namespace: str, secret: str, result: Result) -> None:
-        """Take it that a copy could not be written; that stands until it is no longer due."""
+        """Note that a copy could not be written; this state stays until the copy is no longer due."""
         with self._lock:
             failed = self._failed.setdefault(namespace, {})
             failed[secret] = result
             self._put(namespace, tuple(_marked(each, failed) for each in self._records.get(namespace, ())))
 
     def namespace_failed(self, namespace: str, result: Result) -> None:
-        """Take it that a write of any kind has failed in a namespace."""
+        """Note that a write of any kind has failed in a namespace."""
         with self._lock:
             self._failing[namespace] = result
 
     def namespace_done(self, namespace: str) -> None:
-        """Take it that whatever was to be written in a namespace has been."""
+        """Note that all writes of a namespace have been made."""
         with self._lock:
             self._failing.pop(namespace, None)
 
     def clear(self) -> None:
-        """Forget everything: who does not lead does not know."""
+        """Clear all state; a standby does not track copies."""
         with self._lock:
             for known in (self._records, self._shared, self._counts, self._failed, self._failing):
                 known.clear()
 
     def namespaces(self) -> set[str]:
-        """Return the namespaces of which anything is recorded."""
+        """Return the namespaces that have a record."""
         with self._lock:
             return {*self._records, *self._failing}
 
     def failing(self) -> dict[str, Result]:
-        """Return the namespaces where a write has failed and not succeeded since, and how."""
+        """Return the namespaces with a failed write and no success since, with the result of that write."""
         with self._lock:
             return self._failing.copy()
 
     def counts(
         self, hashes: Mapping[str, str], last_good: Mapping[str, str] = NONE_KNOWN
     ) -> dict[tuple[str, CopyState], int]:
-        """Return how many copies are in which state, while the pull secrets' contents have these hashes.
+        """Return the number of copies in each state, given these hashes of the pull secrets' contents.
 
         A pull secret that has no content now may have a ``last_good`` one.
         """
@@ -97,7 +97,7 @@ class StatusIndex:
     def not_current(
         self, hashes: Mapping[str, str], last_good: Mapping[str, str] = NONE_KNOWN
     ) -> Iterator[tuple[str, CopyStatus]]:
-        """Yield namespace and standing of each copy that is not current, in the state that it has now."""
+        """Yield namespace and state of each copy that is not current now."""
         with self._lock:
             records = list(self._records.items())
         for namespace, standings in records:
@@ -109,7 +109,7 @@ class StatusIndex:
     def standings(
         self, hashes: Mapping[str, str], last_good: Mapping[str, str] = NONE_KNOWN
     ) -> dict[str, tuple[tuple[str, CopyState, str], ...]]:
-        """Return by namespace the name, the state and the reason of each copy, as they are now."""
+        """Return by namespace the name, the present state and the reason of each copy."""
         with self._lock:
             records = list(self._records.items())
         return {

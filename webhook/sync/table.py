@@ -1,4 +1,4 @@
-"""A cache of one collection: by namespace and name, filled by a reflector and by the answers to our own writes."""
+"""Cache one collection by namespace and name, filled by a reflector and by the responses to our own writes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ R = TypeVar("R", bound=Row)
 
 
 class Table(Generic[R]):
-    """Objects of a collection; ``changed(namespace)`` is called when one of them matters anew.
+    """Objects of a collection; ``changed(namespace)`` is called after a change that matters.
 
-    ``same(old, new)`` says whether a change is none to the plan (a renewed annotation, our own write coming back).
+    ``same(old, new)`` returns True if a change does not affect the plan (a renewed annotation, our own write).
     ``matters(object)`` judges one object. A change is passed on if the object matters as it is now or as it was before.
     """
 
@@ -47,7 +47,7 @@ class Table(Generic[R]):
         self._rows: dict[str, dict[str, R]] = {}
 
     def of_namespace(self, namespace: str) -> Mapping[str, R]:
-        """Return the objects of a namespace by name: a copy, for a decision on one state."""
+        """Return a copy of the objects of a namespace by name, so that a decision sees one state."""
         with self._lock:
             return dict(self._rows.get(namespace, ()))
 
@@ -57,7 +57,7 @@ class Table(Generic[R]):
             return list(self._rows)
 
     def number_in(self, namespace: str) -> int:
-        """Return how many objects a namespace holds."""
+        """Return the number of objects in a namespace."""
         with self._lock:
             return len(self._rows.get(namespace, ()))
 
@@ -66,7 +66,7 @@ class Table(Generic[R]):
             return sum(map(len, self._rows.values()))
 
     def replace(self, objects: Iterable[R]) -> None:
-        """Take these objects for all there are."""
+        """Replace all objects with these."""
         rows: dict[str, dict[str, R]] = {}
         for obj in objects:
             rows.setdefault(obj.namespace, {})[obj.name] = obj
@@ -77,7 +77,7 @@ class Table(Generic[R]):
                 self._changed(namespace)
 
     def upsert(self, obj: R) -> None:
-        """Take an object that is new or has changed; after our own write, an older event may still be on its way."""
+        """Add or update an object; after our own write, an older event may still arrive."""
         with self._lock:
             row = self._rows.setdefault(obj.namespace, {})
             known = row.get(obj.name)
@@ -86,18 +86,18 @@ class Table(Generic[R]):
             row[obj.name] = obj
         if known is not None and self._same(known, obj):
             return
-        # What was planned or reported for the object as it was before must be taken back.
+        # Plans and reports for the previous object must be taken back.
         if self._matters(obj) or (known is not None and self._matters(known)):
             self._changed(obj.namespace)
 
     def remove(self, obj: R) -> None:
-        """Take an object that is gone; after our own write, another of its name may be there already."""
+        """Remove an object that is gone; after our own write, another one may have its name already."""
         known = self._take_out(obj.namespace, obj.name, obj.resource_version)
         if known is not None and self._matters(known):
             self._changed(obj.namespace)
 
     def discard(self, namespace: str, name: str) -> bool:
-        """Forget an object that we have deleted ourselves, before the watch tells of it; whether it was known."""
+        """Remove an object that we have deleted, before the watch reports it; return True if it was cached."""
         return self._take_out(namespace, name) is not None
 
     def _take_out(self, namespace: str, name: str, gone_at: str = "") -> R | None:
@@ -118,7 +118,8 @@ class Table(Generic[R]):
 class NamespaceTable:
     """The namespaces.
 
-    ``changed(name)`` is called when one's labels or its end matter anew, and ``removed(name)`` when one is gone.
+    ``changed(name)`` is called after a relevant change of a namespace's labels or its deletion, and ``removed(name)``
+    when it is gone.
     """
 
     def __init__(self, changed: Callable[[str], None], removed: Callable[[str], None] = lambda _: None) -> None:
@@ -127,7 +128,7 @@ class NamespaceTable:
         self._namespaces: dict[str, Namespace] = {}
 
     def get(self, name: str) -> Namespace | None:
-        """Return a namespace, or None when there is none."""
+        """Return a namespace; None if it does not exist."""
         return self._namespaces.get(name)
 
     def names(self) -> list[str]:
@@ -135,7 +136,7 @@ class NamespaceTable:
         return list(self._namespaces)
 
     def replace(self, objects: Iterable[Namespace]) -> None:
-        """Take these namespaces for all there are."""
+        """Replace all namespaces with these."""
         before, self._namespaces = self._namespaces, {obj.name: obj for obj in objects}
         for name, obj in self._namespaces.items():
             if before.get(name) != obj:
@@ -144,13 +145,13 @@ class NamespaceTable:
             self._removed(name)
 
     def upsert(self, obj: Namespace) -> None:
-        """Take a namespace that is new or has changed."""
+        """Add a namespace that is new, or update one that has changed."""
         known = self._namespaces.get(obj.name)
         self._namespaces[obj.name] = obj
         if known != obj:
             self._changed(obj.name)
 
     def remove(self, obj: Namespace) -> None:
-        """Take a namespace that is gone: nothing is left in it to be done."""
+        """Remove a namespace that is gone; no work is left in it."""
         self._namespaces.pop(obj.name, None)
         self._removed(obj.name)

@@ -1,4 +1,4 @@
-"""How a write ended, in one word: for metrics, the status and whoever has to act."""
+"""Classify the result of a write in one word, for metrics, the status and operators."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from webhook.errors import ApiError, ApiUnavailable, Conflict, Invalid, NotFound
 
 
 class Undone(Conflict):
-    """The write was accepted, and a webhook took it back in the same request."""
+    """The write was accepted, and a webhook reverted it in the same request."""
 
 
 class Result(StrEnum):
-    """How a write ended."""
+    """The result of a write."""
 
     OK = "ok"
     CONFLICT = "conflict"
@@ -37,5 +37,5 @@ _RESULTS = (
 
 
 def result_of(error: ApiError) -> Result:
-    """Return how a write ended that raised ``error``."""
+    """Return the result of a write that raised ``error``."""
     return next((result for kind, result in _RESULTS if isinstance(error, kind)), Result.ERROR)

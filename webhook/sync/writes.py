@@ -1,6 +1,6 @@
-"""Write copies and references, one by one: the only module that changes Secrets of tenants and ServiceAccounts.
+"""Write copies and references, one by one. Only this module changes Secrets of tenants and ServiceAccounts.
 
-The answers also show whether the API server calls our webhook for these writes.
+The responses also show whether the API server calls our webhook for these writes.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from webhook.sync.table import Table
 
 RETRY_SECONDS = 30.0
-"""After a write that the webhook was not called for: how long references are added directly before the next try."""
+"""Seconds for which references are added directly, after a write that the webhook was not called for."""
 
 
 class WebhookReach:
-    """Whether a write that changes nothing is worth a try, because our webhook adds the references to it."""
+    """Tracks whether our webhook adds the references to a write that changes nothing."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -50,11 +50,11 @@ class WebhookReach:
 
     @property
     def is_expected(self) -> bool:
-        """Whether the webhook is believed to be called."""
+        """True if the webhook is believed to be called."""
         return self._clock() >= self._not_before
 
     def saw(self, *, added: bool) -> None:
-        """Take note of whether the webhook added what it was expected to add."""
+        """Note whether the webhook added the expected references."""
         if not added:
             self._not_before = self._clock() + RETRY_SECONDS
 
@@ -63,15 +63,15 @@ log = structlog.get_logger(__name__)
 
 
 class Deposed(Exception):
-    """The lease is no longer ours: nothing more is written."""
+    """The Lease is no longer ours: this process writes nothing more."""
 
 
 class Unfinished(Exception):
-    """A write succeeded and more of the same plan is left: plan again and go on."""
+    """A write succeeded and more of the same plan is left: plan again and continue."""
 
 
 class _Stored(NamedTuple):
-    """A ServiceAccount as the answer to a write has it, and the answer itself."""
+    """A ServiceAccount from the response to a write, and the response itself."""
 
     account: ServiceAccount
     answer: bytes
@@ -82,24 +82,25 @@ GO = HandBackNeed(keep=False, from_stand_in=False)
 
 
 class Known(Protocol):
-    """What is known of the cluster, and is told what the API server stored."""
+    """The caches, which receive the objects that the API server stored."""
 
     @property
     def service_accounts(self) -> Table[ServiceAccount]:
         """The ServiceAccounts of every namespace."""
 
     def copies(self, name: str) -> Table[Copy] | None:
-        """Return the Secrets that have the name of a copy; None for a name that nobody asks for."""
+        """Return the Secrets that have the name of a copy; None for a name that is not configured."""
 
     def read_service_account(self, data: bytes) -> ServiceAccount:
-        """Return what is kept of a ServiceAccount in an answer of the API server."""
+        """Return the cached part of a ServiceAccount from a response of the API server."""
 
 
 class Writes:
-    """Makes one write, and tells the caches what the API server stored.
+    """Makes one write, and passes the stored object to the caches.
 
-    ``may_write()`` is asked before each: a deposed leader writes nothing. ``wrote(action, result)`` counts. Each method
-    raises ApiError when the write was not made, Deposed when it may not be, and Unfinished when more is left to write.
+    ``may_write()`` is called before each: a deposed leader writes nothing. ``wrote(action, result)`` counts. Each
+    method raises ApiError if the write was not made, Deposed if it must not be made, and Unfinished if more is left to
+    write.
     """
 
     def __init__(
@@ -119,15 +120,15 @@ class Writes:
         self._contention = contention
         self._may_write = may_write
         self._wrote = wrote
-        # A creation has no resourceVersion to depend on. As a field manager that nobody else is, and without force, it
-        # is a conflict where another process has been there first: also when it was decided on before a suspension, or
-        # got lost on the way, and comes when another leads.
+        # A creation has no resourceVersion to depend on. With a unique field manager and without force, it is a
+        # conflict if another process has created the object first. This also holds for a creation that was delayed by a
+        # suspension or on the network, and arrives when another process leads.
         self._creator = f"{FIELD_MANAGER}-{uuid.uuid4()}"
 
     def apply_copy(self, where: tuple[str, str], action: ApplyCopy, content: Content) -> None:
         """Create or update a copy in the namespace with this name and UID.
 
-        One that no update can make right is deleted first.
+        A Secret that no update can correct is deleted first.
         """
         namespace, namespace_uid = where
         if action.replaces is not None:
@@ -138,7 +139,7 @@ class Writes:
             "labels": copy_labels(self._release.name, self._release.namespace, namespace_uid),
         }
         if action.updates is not None:
-            # Exactly the Secret that was seen to be ours; one that took its place meanwhile is a conflict.
+            # Exactly the Secret that was seen to be ours; one that has replaced it in the meantime is a conflict.
             metadata["uid"] = action.updates.uid
             metadata["resourceVersion"] = action.updates.resource_version
         body = {
@@ -146,8 +147,8 @@ class Writes:
             "type": COPY_TYPE,
             "data": {COPY_KEY: b64encode(content.payload).decode()},
         }
-        # Force takes back what others edited in our copy. Never on creation: a foreign Secret of that name that the
-        # caches do not know yet must win.
+        # Force reverts edits of others in our copy. It is never used for creation: a foreign Secret of that name that
+        # is not cached yet must win.
         force = action.updates is not None
         with self._write("copy updated" if force else "copy created"), self._refreshed(namespace, action.name):
             manager = FIELD_MANAGER if force else self._creator
@@ -160,38 +161,39 @@ class Writes:
         log.info("copy applied", namespace=namespace, secret=action.name)
 
     def delete_copy(self, copy: Copy) -> None:
-        """Delete exactly the copy that was seen; one that is gone already is no failure."""
+        """Delete exactly the copy that was seen; one that is already gone is not a failure."""
         self._delete(copy, "copy deleted")
         self._contention.deleted_copy(copy.namespace, copy.name)
 
     def add_references(self, action: AddReferences, names: tuple[str, ...]) -> None:
-        """Add some of the names of an action to its ServiceAccount; one that is gone is no failure."""
+        """Add some of the names of an action to its ServiceAccount; one that is gone is not a failure."""
         account = action.service_account
         if account.references is None:
             return
         with self._change(account, "references added", names):
             stored = self._add(account, names)
-            # Also when they were taken back at once: who does that keeps undoing, like any other.
+            # Also if they were reverted immediately: that counts as a reversion like any other.
             self._contention.wrote_references(account.namespace, account.name, names)
             self._restore(account, stored, KEEP)
             if not _names(stored.account).issuperset(names):
                 raise _undone(account)
 
     def _add(self, account: ServiceAccount, names: tuple[str, ...]) -> _Stored:
-        """Have our webhook add the names, so that nobody comes to own the list. Where it does not, add them."""
+        """Have our webhook add the names, so that no manager of ours owns the list. If it does not, add them."""
         if self._reach.is_expected:
-            # It changes at most managedFields. The API server calls our webhook, and stores what that adds.
+            # This patch changes at most managedFields. The API server calls our webhook, and stores the names that it
+            # adds.
             stored = self._patch(account, hand_back(account.ownership, KEEP))
             added = _names(stored.account).issuperset(names)
             self._reach.saw(added=added)
             account = stored.account
             if added or account.references is None:
                 return stored
-            self._check()  # a write of its own
+            self._check()  # a separate write
         return self._patch(account, additions(SERVICE_ACCOUNT_PATH, account.references or References(), names))
 
     def remove_references(self, action: RemoveReferences) -> None:
-        """Take the names of an action out of its ServiceAccount; one that is gone is no failure."""
+        """Remove the names of an action from its ServiceAccount; one that is gone is not a failure."""
         account = action.service_account
         if account.references is None:
             return
@@ -203,8 +205,8 @@ class Writes:
             except AdmissionFailed:
                 if not placeholder:
                     raise
-                # Without any entry, the guard cannot tell our change from that of a mutating policy beside it.
-                self._check()  # a write of its own
+                # Without any entry, the guard cannot distinguish our change from that of a mutating policy beside it.
+                self._check()  # a separate write
                 stored = self._patch(account, operations)
             self._contention.removed_references(account.namespace, account.name)
             self._restore(account, stored, GO)
@@ -214,22 +216,22 @@ class Writes:
                 raise _undone(account)
 
     def prove_absent(self, namespace: str, name: str) -> None:
-        """See that no Secret of a copy's name exists in a namespace.
+        """Verify that no Secret with a copy's name exists in a namespace.
 
         Raises:
-            Conflict: there is one, and the caches did not know it.
+            Conflict: there is one that the caches did not have.
         """
         if self._refresh_copy(namespace, name):
             raise Conflict(f"Secret {namespace}/{name} exists: the references to it may be somebody else's")
 
     def hand_back(self, action: HandBack) -> None:
-        """Leave the list of a ServiceAccount with its owners; one that is gone is no failure."""
+        """Leave the list of a ServiceAccount with its owners; one that is gone is not a failure."""
         account = action.service_account
         with self._change(account, "ownership handed back", ()):
             self._patch(account, hand_back(account.ownership, action.need))
 
     def _restore(self, before: ServiceAccount, stored: _Stored, need: HandBackNeed) -> None:
-        """Hand back what our write made ours, to those who owned it before."""
+        """Hand back the ownership that our write took, to the previous owners."""
         if not stored.account.ownership.holds:
             return
         owners = before.ownership.owners
@@ -252,13 +254,13 @@ class Writes:
             table.discard(copy.namespace, copy.name)
 
     def _check(self) -> None:
-        """Wait for the turn of one write; Deposed when this process may not write any more."""
+        """Wait for the turn of one write; raise Deposed if this process must not write any more."""
         if not self._may_write():
             raise Deposed
 
     @contextmanager
     def _write(self, action: str) -> Iterator[None]:
-        """Ask whether to write, and count how it went."""
+        """Check that this process may write, and count the result."""
         self._check()
         try:
             yield
@@ -269,9 +271,9 @@ class Writes:
 
     @contextmanager
     def _refreshed(self, namespace: str, secret: str) -> Iterator[None]:
-        """Read a copy again that met a conflict.
+        """Read a copy again after a conflict.
 
-        Else the next plan would be the same, and meet the same conflict, for as long as the watch is behind.
+        Otherwise the next plan would be the same, and get the same conflict, until the watch has caught up.
         """
         try:
             yield
@@ -280,7 +282,7 @@ class Writes:
             raise
 
     def _refresh_copy(self, namespace: str, name: str) -> bool:
-        """Read a Secret with a copy's name again; return whether it is there."""
+        """Read a Secret with a copy's name again; return True if it exists."""
         table = self._caches.copies(name)
         if table is None:
             return False
@@ -305,13 +307,13 @@ class Writes:
             log.info(action, **where, secrets=list(names))
 
     def _patch(self, account: ServiceAccount, operations: Sequence[PatchOperation]) -> _Stored:
-        """Change exactly the ServiceAccount that was seen, and return what is stored."""
+        """Change exactly the ServiceAccount that was seen, and return the stored object."""
         namespace, name = account.namespace, account.name
         conditional = [expect_resource_version(account.resource_version), *operations]
         try:
             answer = self._patch_tracked(namespace, name, conditional)
         except Conflict:
-            # Another writer was first. The watch will tell, but a busy list would be changed again by then.
+            # Another writer was first. The watch will report it, but a busy list would have changed again by then.
             self._refresh(namespace, name)
             raise
         stored = self._caches.read_service_account(answer)
@@ -319,7 +321,7 @@ class Writes:
         return _Stored(stored, answer)
 
     def _patch_tracked(self, namespace: str, name: str, operations: list[Any]) -> bytes:
-        """Patch a ServiceAccount; have the API server track it first where the guard refuses for want of that."""
+        """Patch a ServiceAccount; if the guard refuses an untracked one, have the API server track it first."""
 
         def patch(operations: list[Any]) -> bytes:
             return self._client.json_patch(SERVICE_ACCOUNTS, name, operations, namespace, field_manager=FIELD_MANAGER)
@@ -327,7 +329,7 @@ class Writes:
         try:
             return patch(operations)
         except AdmissionFailed:
-            # Not tracked from the start: in most clusters nobody changes the object beside us.
+            # Not tracked from the start: in most clusters no other writer changes the object at the same time.
             if is_tracked(self._client.get(SERVICE_ACCOUNTS, name, namespace)):
                 raise
             self._check()
@@ -347,9 +349,10 @@ def _names(account: ServiceAccount) -> frozenset[str]:
 
 
 def _undone(account: ServiceAccount) -> Undone:
-    """Return the conflict with whoever changes at admission what we write.
+    """Return the conflict with the webhook or policy that reverts our write at admission.
 
-    That may be our own webhook: after an opt-out, the API server's namespaceSelector lags by milliseconds, and puts
-    back what is being taken away. Were it not noticed, the copy would go and the reference stay.
+    This may be our own webhook: after an opt-out, the API server's namespaceSelector lags by milliseconds, and the
+    webhook restores what is being removed. If that were not noticed, the copy would be deleted and the reference would
+    stay.
     """
     return Undone(f"ServiceAccount {account.namespace}/{account.name}: a webhook undid the change of imagePullSecrets")
