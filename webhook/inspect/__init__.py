@@ -1,1 +1,1 @@
-"""A cluster as it is, read with the rights of whoever asks; nothing here writes anything."""
+"""Read a cluster with the rights of the user; this package writes nothing."""

@@ -1,4 +1,4 @@
-"""The images of running Pods and the Secrets that these reference, read once."""
+"""Read the images of running Pods and the Secrets that these reference, each once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from webhook.inspect.release import Installed
 
 TEMPLATE_HASH = "pod-template-hash"
-"""The label by which a Deployment knows its ReplicaSets, and that ends their names."""
+"""The label that links ReplicaSets to their Deployment; its value is the last part of their names."""
 
 
 class _Owner(msgspec.Struct, frozen=True):
@@ -48,7 +48,7 @@ _decode_spec: Callable[[bytes | msgspec.Raw], AdmittedObject] = decoder(Admitted
 
 
 def read_coverage(reader: Reader, installed: Installed, namespace: str, selector: str) -> list[ImageExposure]:
-    """Return how each image of each workload stands, in one namespace or in those that a label selector selects."""
+    """Return the coverage of each image of each workload, in one namespace or in those of a label selector."""
     configured = registries_for(installed.configuration, read_sources(reader, installed))
     workloads = _workloads(reader, installed, namespace, selector)
     secrets = _Secrets(reader)
@@ -78,7 +78,7 @@ def _workloads(reader: Reader, installed: Installed, namespace: str, selector: s
         where = f" in namespace {namespace}" if namespace else ""
         raise UsageError(f"you may not list pods{where}: ask for that right, or name a namespace with -n") from None
     if namespace and not found:
-        refuse_absent(reader, namespace)  # nothing in it would look like nothing to be done
+        refuse_absent(reader, namespace)  # an absent namespace would look like one without work
     return sorted(found, key=lambda workload: (workload.namespace, workload.title))
 
 
@@ -93,14 +93,14 @@ def _title(metadata: _Metadata) -> str:
 
 
 class _Secrets:
-    """Reads each Secret once; holds the registries and nothing else."""
+    """Reads each Secret once; stores its registries and nothing else."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._known: dict[tuple[str, str], frozenset[str] | None] = {}
 
     def registries(self, namespace: str, name: str) -> frozenset[str] | None:
-        """Return what a Secret has credentials for; none when it is not there, None when it may not be read."""
+        """Return the registries that a Secret covers; empty if it does not exist, None if it must not be read."""
         key = (namespace, name)
         if key not in self._known:
             self._known[key] = self._read(namespace, name)

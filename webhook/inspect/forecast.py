@@ -1,4 +1,4 @@
-"""Read a cluster once, and predict what the controller and the webhook would do in it.
+"""Read a cluster once, and predict the actions of the controller and the webhook in it.
 
 A namespace that is not selected and has no copy of ours is only counted. So ten thousand namespaces fit into the memory
 of a small tool. Labels and configurations can be assumed.
@@ -53,11 +53,11 @@ class WhatIf:
 
     @property
     def names(self) -> frozenset[str]:
-        """All of them."""
+        """All of these namespaces."""
         return self.opted_in | self.opted_out
 
     def apply(self, namespaces: Iterable[Namespace], opt_in: OptIn) -> list[Namespace]:
-        """Return the namespaces as they would be; UsageError when one of them does not exist."""
+        """Return the namespaces with the assumed labels; UsageError if one of them does not exist."""
         found = [self._labelled(namespace, opt_in) for namespace in namespaces]
         absent = sorted(self.names - {namespace.name for namespace in found})
         if absent:
@@ -77,14 +77,14 @@ class WhatIf:
 
 
 def forgotten(running: Configuration | None, chosen: Configuration) -> list[str]:
-    """Return the names that are gone from the chosen configuration without being retired: their copies would stay."""
+    """Return the names that the chosen configuration lacks without having retired them: their copies would stay."""
     return [] if running is None else sorted(set(running.secret_names) - set(chosen.secret_names))
 
 
 _T = TypeVar("_T")
 
 FEW = 8
-"""Up to so many namespaces are asked one by one; for more, one list of the whole cluster is less."""
+"""Up to this many namespaces are read one by one; for more, one list of the whole cluster is cheaper."""
 
 LISTS_AT_ONCE = 4
 
@@ -102,19 +102,19 @@ _decode_pod: Callable[[bytes | msgspec.Raw], AdmittedObject] = decoder(AdmittedO
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which namespaces are looked at: one, or all that a label selector selects; and what if."""
+    """The namespaces to read: one, or all that a label selector selects; and the assumed opt-ins and opt-outs."""
 
     namespace: str = ""
     selector: str = ""
     what_if: WhatIf = field(default_factory=WhatIf)
 
     def lists_all_of(self, namespace: str) -> bool:
-        """Whether a person asked about this very namespace, so that what stays as it is has a row too."""
+        """Return True if the user named this very namespace, so that unchanged objects have a row too."""
         return namespace == self.namespace or namespace in self.what_if.names
 
 
 def forecast(reader: Reader, installed: Installed, scope: Scope) -> Preview:
-    """Return what would happen in the namespaces of ``scope``; UsageError when they may not be read."""
+    """Return the changes in the namespaces of ``scope``; UsageError if they must not be read."""
     namespaces = scope.what_if.apply(_namespaces(reader, installed, scope), installed.configuration.opt_in)
     with ThreadPoolExecutor(LISTS_AT_ONCE, "list") as pool:
         return _Forecast(reader, installed, scope, namespaces, pool).preview()
@@ -174,7 +174,7 @@ class _Forecast:
         return Preview(tuple(rows), unlisted=self._unlisted + self._unlisted_pods, copies=self._ours(copies))
 
     def _ours(self, copies: Mapping[str, Mapping[str, Copy]]) -> tuple[tuple[Namespace, frozenset[str]], ...]:
-        """Return the namespaces that have copies of ours, and their names; none where only a part was looked at."""
+        """Return the namespaces that have copies of ours, and their names; empty if only a part was read."""
         if self._scope.namespace or self._scope.selector:
             return ()
         states = (NamespaceState(self._namespaces[name], found) for name, found in copies.items())
@@ -198,7 +198,7 @@ class _Forecast:
                 yield Row(where, f"PullSecret/{name}", Effect.NONE, PreviewReason.COPY_KEPT, why)
 
     def _has_row(self, row: Row) -> bool:
-        # A ServiceAccount that lacks a reference because there is no copy stays as it is, and that is not in order.
+        # A ServiceAccount that lacks a reference because there is no copy stays as it is, but this is not in order.
         waits = row.reason == FindingReason.SOURCE_UNAVAILABLE
         return waits or row.effect is not Effect.NONE or self._scope.lists_all_of(row.namespace)
 
@@ -248,7 +248,7 @@ class _Forecast:
         return found
 
     def _each(self, resource: Resource, shape: type[_T], wanted: set[str], query: Mapping[str, str]) -> Iterator[_T]:
-        """Yield the objects of the ``wanted`` namespaces, perhaps with others; none where they may not be listed."""
+        """Yield the objects of the ``wanted`` namespaces, perhaps with others; none if they must not be listed."""
         places: list[str | None] = [*sorted(wanted)] if len(wanted) <= FEW else [None]
         for namespace in places:
             try:

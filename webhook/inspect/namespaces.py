@@ -1,4 +1,4 @@
-"""Namespaces as a person may read them: without them nothing can be decided."""
+"""Read namespaces with the rights of a person; no decision is possible without them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _decode: Callable[[bytes], NamespaceObject] = decoder(NamespaceObject)
 
 
 def read_namespace(reader: Reader, name: str) -> Namespace:
-    """Return a namespace; UsageError when there is none, or it may not be read."""
+    """Return a namespace; UsageError if it does not exist or must not be read."""
     try:
         content = reader.one(NAMESPACES, name)
     except Forbidden:
@@ -34,13 +34,13 @@ def read_namespace(reader: Reader, name: str) -> Namespace:
 
 
 def find_namespace(reader: Reader, name: str) -> tuple[Namespace | None, bool]:
-    """Return a namespace, None when there is none, and whether it may be read."""
+    """Return a namespace, None if it does not exist, and True if it may be read."""
     content, known = reader.optional(NAMESPACES, name)
     return (None if content is None else to_namespace(_decode(content))), known
 
 
 def refuse_absent(reader: Reader, name: str) -> None:
-    """Raise UsageError for a namespace that does not exist; where it may not be read, that is told."""
+    """Raise UsageError for a namespace that does not exist; if it must not be read, that is reported."""
     content, known = reader.optional(NAMESPACES, name)
     if known and content is None:
         raise _absent(name)
@@ -49,10 +49,10 @@ def refuse_absent(reader: Reader, name: str) -> None:
 def list_namespaces(
     reader: Reader, configuration: Configuration, selector: str = "", running: Configuration | None = None
 ) -> list[Namespace]:
-    """Return those that ``selector`` selects, all by default, with the labels that either configuration reads.
+    """Return the namespaces that ``selector`` selects, all by default, with the labels that a configuration reads.
 
     Raises:
-        UsageError: ``selector`` is not a label selector, or namespaces may not be read.
+        UsageError: ``selector`` is not a label selector, or namespaces must not be read.
     """
     query = {"labelSelector": selector} if selector else {}
     shapes = Shapes(scope_of(configuration).with_labels_of(scope_of(running or configuration)))

@@ -1,4 +1,4 @@
-"""Read what keeps the controller from writing: its Lease, and the Events that it has written."""
+"""Read the obstacles that keep the controller from writing: its Lease, and the Events that it has written."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Event(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def read_holder(reader: Reader, installed: Installed) -> Holder:
-    """Return who holds the Lease of sync; raises Forbidden where it may not be read."""
+    """Return the holder of the Lease of sync; raises Forbidden if it must not be read."""
     namespace, name = installed.release.namespace, f"{installed.fullname}-sync"
     content = reader.one(LEASES, name, namespace)
     spec = None if content is None else decode_lease(content).spec
@@ -68,7 +68,7 @@ def read_holder(reader: Reader, installed: Installed) -> Holder:
 
 
 def read_reports(reader: Reader, namespace: str | None) -> list[Report]:
-    """Return the Events that the controller wrote in a namespace, or in all; none where they may not be listed."""
+    """Return the Events that the controller wrote in a namespace, or in all; none if they must not be listed."""
     query = {"fieldSelector": f"reportingComponent={COMPONENT}"}
     try:
         return list(_reports(reader, Collection(EVENTS, namespace), query))
@@ -78,7 +78,7 @@ def read_reports(reader: Reader, namespace: str | None) -> list[Report]:
 
 
 def read_writer(reader: Reader, installed: Installed, namespace: str, is_right: Callable[[Target], bool]) -> Writer:
-    """Return what is known of the controller in one namespace; ``is_right`` tells of objects that need no write."""
+    """Return the state of the controller in one namespace; ``is_right`` returns True for objects that need no write."""
     now, release = datetime.now(UTC), installed.release.namespace
     written = partial(is_written_since, reader)
     reports = standing_reports(read_reports(reader, namespace), now, is_right, written)
@@ -91,7 +91,7 @@ def read_writer(reader: Reader, installed: Installed, namespace: str, is_right: 
 
 
 def is_written_since(reader: Reader, report: Report) -> bool:
-    """Return whether the controller has written the object of a report since, as its ``managedFields`` prove."""
+    """Return True if the controller has written the object of a report since, as its ``managedFields`` prove."""
     resource = _RESOURCES.get(report.kind)
     if resource is None:
         return False

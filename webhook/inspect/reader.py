@@ -1,4 +1,4 @@
-"""Reading objects for a person: what may not be read is remembered and told, and the rest goes on."""
+"""Read objects for a person: a missing right is remembered and reported, and the rest continues."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ UNAUTHORIZED = 401
 
 
 class Reader:
-    """Reads with one client. ``missing`` are the rights that were lacking, as sentences, each once.
+    """Reads with one client. ``missing`` are the missing rights, as sentences, each once.
 
-    ``seen(number, remaining)`` is told how many objects a page has had, and how many of its list are still to come.
+    ``seen(number, remaining)`` receives the number of objects in a page, and the number of objects that are still to
+    come.
     """
 
     def __init__(self, client: Client, seen: Callable[[int, int], None] = lambda *_: None) -> None:
@@ -31,7 +32,7 @@ class Reader:
         self.missing: dict[str, None] = {}
 
     def one(self, resource: Resource, name: str, namespace: str | None = None) -> bytes | None:
-        """Return an object as JSON; None when it does not exist.
+        """Return an object as JSON; None if it does not exist.
 
         Raises:
             Forbidden: the right to get it is missing.
@@ -43,7 +44,7 @@ class Reader:
             return None
 
     def optional(self, resource: Resource, name: str, namespace: str | None = None) -> tuple[bytes | None, bool]:
-        """Return an object as JSON, None when it does not exist, and whether that could be found out."""
+        """Return an object as JSON, None if it does not exist, and True if that could be determined."""
         try:
             return self.one(resource, name, namespace), True
         except Forbidden:

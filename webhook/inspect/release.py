@@ -1,4 +1,4 @@
-"""Which release is meant, and the configuration that it runs with."""
+"""Find the release that is meant, and its configuration."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ _FLAGS = "name it with --release and --namespace, and its configuration with --c
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a person has said about the release; empty where nothing."""
+    """The user's description of the release; omitted parts are empty."""
 
     namespace: str = ""
     name: str = ""
     configuration: Configuration | None = None
-    """Another configuration than the release's own."""
+    """A configuration to use instead of the release's own."""
 
     def fits(self, found: WebhookConfiguration) -> bool:
-        """Whether a webhook configuration can be that of the release that is meant."""
+        """Return True if a webhook configuration can belong to the described release."""
         named = self.name in ("", found.release)
         return named and (not self.namespace or self.namespace in found.release_namespaces())
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A release in a cluster: what marks its copies, its webhook configuration if any, and its configuration.
+    """A release in a cluster: the marks of its copies, its webhook configuration if any, and its configuration.
 
-    ``fullname`` is the name of its ConfigMap and MutatingWebhookConfiguration, and begins that of its other objects.
+    ``fullname`` is the name of its ConfigMap and MutatingWebhookConfiguration, and the prefix of its other objects.
 
-    ``running`` is the configuration of its ConfigMap, None where that could not be read; ``configuration`` is the one
-    to judge by. Both exclude the release namespace.
+    ``running`` is the configuration of its ConfigMap, None if that could not be read; ``configuration`` is the one to
+    judge by. Both exclude the release namespace.
     """
 
     release: Release
@@ -58,7 +58,7 @@ class Installed:
 
 
 def find_release(reader: Reader, wanted: Wanted) -> Installed:
-    """Return the release that is meant; UsageError when there is none, or more than one."""
+    """Return the described release; UsageError if there is none, or more than one."""
     try:
         webhooks = [*_webhook_configurations(reader)]
     except Forbidden:
@@ -80,7 +80,7 @@ def find_release(reader: Reader, wanted: Wanted) -> Installed:
 
 
 def _refuse_without_configuration(reader: Reader, wanted: Wanted, webhook: WebhookConfiguration) -> None:
-    """Raise ConfigurationAbsent if the ConfigMap of a release that is installed does not exist in any likely place."""
+    """Raise ConfigurationAbsent if the ConfigMap of an installed release does not exist in any likely place."""
     name = webhook.metadata.name
     namespaces = [wanted.namespace] if wanted.namespace else webhook.release_namespaces()
     found = [reader.optional(CONFIG_MAPS, name, namespace) for namespace in namespaces]
@@ -97,7 +97,7 @@ def _webhook_configurations(reader: Reader) -> Iterator[WebhookConfiguration]:
 
 
 def _locate(reader: Reader, wanted: Wanted, webhook: WebhookConfiguration) -> Iterator[Installed]:
-    """Yield the release of a webhook configuration, if it can be told in which namespace it is."""
+    """Yield the release of a webhook configuration, if its namespace can be determined."""
     namespaces = [wanted.namespace] if wanted.namespace else webhook.release_namespaces()
     for namespace in namespaces:
         content, _ = reader.optional(CONFIG_MAPS, webhook.metadata.name, namespace)
@@ -110,7 +110,7 @@ def _locate(reader: Reader, wanted: Wanted, webhook: WebhookConfiguration) -> It
 
 
 def _without_webhook(reader: Reader, wanted: Wanted, *, may_list: bool) -> Installed:
-    """Return a release by what a person says of it alone: it may have lost its webhook configuration."""
+    """Return a release from the user's description alone: it may have lost its webhook configuration."""
     if not wanted.namespace:
         absent = "no release has a MutatingWebhookConfiguration here"
         why = absent if may_list else "you may not list mutatingwebhookconfigurations"

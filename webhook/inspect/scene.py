@@ -1,4 +1,4 @@
-"""Read one namespace with everything that an explanation of an object in it needs."""
+"""Read one namespace with all input for an explanation of an object in it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class EndpointSlice(msgspec.Struct, frozen=True):
 
 
 def registration_of(reader: Reader, installed: Installed) -> Registration | None:
-    """Return what the API server asks the webhook about; None where that may not be read."""
+    """Return the requests for which the API server calls the webhook; None if that must not be read."""
     if installed.webhook is None:
         gone = Registration(installed.release.name, (), Reach(answers=None, why=""))
         return gone if installed.may_list_webhooks else None
@@ -77,7 +77,7 @@ def registration_of(reader: Reader, installed: Installed) -> Registration | None
 
 
 def reach_of(reader: Reader, client: ClientConfig) -> Reach:
-    """Return whether a replica answers where the API server would call it."""
+    """Return whether a replica answers at the address that the API server calls."""
     if client.service is not None:
         return _of_service(reader, client.service)
     return _of_url(client.url or "", client.ca_bundle)
@@ -100,7 +100,7 @@ def _are(number: int) -> str:
 
 
 def _of_url(url: str, ca_bundle: str) -> Reach:
-    """Try a TLS handshake: what is reached from here may still not be reached by the API server, and the reverse."""
+    """Try a TLS handshake. The API server may still not reach an address that this machine reaches, and the reverse."""
     address = urlsplit(url)
     host, port = address.hostname or "", address.port or _HTTPS
     try:
@@ -130,7 +130,7 @@ _RESOURCES = {"Pod": PODS, "ServiceAccount": SERVICE_ACCOUNTS}
 
 @dataclass(frozen=True, slots=True)
 class _Copies:
-    """The Secrets of copies' names in one namespace, the registries in ours, and the names that may not be read."""
+    """The Secrets with copies' names in one namespace, the registries in ours, and the names that must not be read."""
 
     found: dict[str, Copy]
     registries: dict[str, frozenset[str]]
@@ -138,10 +138,10 @@ class _Copies:
 
 
 def explain_live(reader: Reader, installed: Installed, kind: str, name: str, namespace: str) -> Explanation:
-    """Return each gate for an object as it is in the cluster; ``namespace`` is where it is, if it is in one.
+    """Return each gate for an object in the cluster; ``namespace`` is its namespace, if it has one.
 
     Raises:
-        UsageError: it does not exist, or may not be read: nothing can be said without it.
+        UsageError: it does not exist, or must not be read; no explanation is possible without it.
     """
     if kind == "Namespace":
         found = read_namespace(reader, name)
@@ -160,7 +160,7 @@ def explain_live(reader: Reader, installed: Installed, kind: str, name: str, nam
 def _with_writer(
     reader: Reader, installed: Installed, scene: Scene, namespace: str, explain: Callable[[Scene], Explanation]
 ) -> Explanation:
-    """Explain a scene. What is known of the controller is read only where it still has something to write."""
+    """Explain a scene. The state of the controller is read only if the controller still has something to write."""
     found = explain(scene)
     if not any(step.awaits_sync for step in found.steps):
         return found
@@ -169,7 +169,7 @@ def _with_writer(
 
 
 def _is_right(scene: Scene, namespace: str, target: Target) -> bool:
-    """Return whether an object of the namespace was looked at, and nothing is to be written to it."""
+    """Return True if an object of the namespace was read, and needs no write."""
     kind, name = target
     plan = scene.world.plans[namespace]
     if kind == "ServiceAccount":
@@ -179,7 +179,7 @@ def _is_right(scene: Scene, namespace: str, target: Target) -> bool:
 
 
 def read_accounts(reader: Reader, configuration: Configuration, namespace: str) -> tuple[ServiceAccount, ...] | None:
-    """Return the ServiceAccounts of a namespace; None where they may not be listed, which is told."""
+    """Return the ServiceAccounts of a namespace; None if they must not be listed, which is reported."""
     try:
         shapes = Shapes(scope_of(configuration))
         objects = reader.each(Collection(SERVICE_ACCOUNTS, namespace), shapes.service_account)

@@ -1,4 +1,4 @@
-"""The sources and the copies of a release, as far as they may be read: only ever by name."""
+"""Read the sources and the copies of a release, as far as rights allow, and only by name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def read_sources(reader: Reader, installed: Installed) -> Sources:
-    """Return the sources of the configuration; those that may not be read are left out."""
+    """Return the sources of the configuration; those that must not be read are left out."""
     read: dict[str, Credentials | SourceInvalid] = {}
     for name in installed.configuration.source_names:
         content, known = reader.optional(SECRETS, name, installed.release.namespace)
@@ -40,7 +40,7 @@ def read_sources(reader: Reader, installed: Installed) -> Sources:
 
 
 def read_state(reader: Reader, installed: Installed) -> StateDocument:
-    """Return what the controller has stored; empty where there is nothing, or where it may not be read."""
+    """Return the stored state of the controller; empty if there is none, or if it must not be read."""
     content, _ = reader.optional(SECRETS, f"{installed.fullname}{STATE_SUFFIX}", installed.release.namespace)
     secret = decode_secret(content) if content is not None else None
     if secret is None or not is_a_copy(secret.metadata.labels or {}):
@@ -49,11 +49,11 @@ def read_state(reader: Reader, installed: Installed) -> StateDocument:
 
 
 def read_copy(reader: Reader, release: Release, name: str, namespace: str) -> tuple[Copy | None, frozenset[str], bool]:
-    """Return the Secret of a copy's name in a namespace, the registries in it, and whether it is known.
+    """Return the Secret with a copy's name in a namespace, its registries, and True if it could be read.
 
-    The registries are left out where the Secret lacks the labels of the release: its content is not looked at.
+    The registries are left out if the Secret lacks the labels of the release, because its content is not read then.
 
-    Asked for by a list of that one name: whoever may list it across namespaces need not be asked for each.
+    The request is a list of that one name: users with the right to list it across namespaces need no right in each.
     """
     try:
         for found in reader.each(Collection(SECRETS, namespace, name), SecretObject):
@@ -70,7 +70,7 @@ def read_copy(reader: Reader, release: Release, name: str, namespace: str) -> tu
 
 
 def each_copy(reader: Reader, release: Release, name: str, namespace: str | None) -> Iterator[Copy]:
-    """Yield every Secret of a copy's name, in one namespace or in all; raises Forbidden where that is not allowed."""
+    """Yield every Secret with a copy's name, in one namespace or in all; raises Forbidden if that is not allowed."""
     return (to_copy(found, release) for found in reader.each(Collection(SECRETS, namespace, name), SecretObject))
 
 

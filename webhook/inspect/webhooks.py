@@ -1,4 +1,4 @@
-"""The MutatingWebhookConfiguration as the API server has it: only the fields that are read."""
+"""Decode the MutatingWebhookConfiguration of the API server, with only the fields that are read."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SUFFIX = ".pullsecrets.webhook"
-"""How the name of each of our webhooks ends, whatever the release is called."""
+"""Suffix of the name of each of our webhooks, in every release."""
 
 MODE_ANNOTATION = "pullsecrets.webhook/certificates"
-"""Of the configuration: the chart's value ``certificates.mode``."""
+"""Annotation of the configuration: the chart's value ``certificates.mode``."""
 
 
 class ServiceReference(msgspec.Struct, frozen=True):
-    """Where a webhook is, as a Service."""
+    """The Service of a webhook."""
 
     namespace: str
     name: str
@@ -30,7 +30,7 @@ class ServiceReference(msgspec.Struct, frozen=True):
 
 
 class ClientConfig(msgspec.Struct, frozen=True, rename="camel"):
-    """How the API server reaches a webhook, and what it trusts: base64 of PEM."""
+    """The address of a webhook, and its trusted certificates as base64 of PEM."""
 
     url: str | None = None
     service: ServiceReference | None = None
@@ -50,14 +50,14 @@ class LabelSelector(msgspec.Struct, frozen=True, rename="camel"):
     match_expressions: tuple[_Expression, ...] = ()
 
     def selector(self) -> Selector:
-        """Return it as decisions use it."""
+        """Return the selector as decisions use it."""
         exact = [Requirement(key, Operator.IN, (value,)) for key, value in sorted((self.match_labels or {}).items())]
         others = [Requirement(each.key, each.operator, each.values) for each in self.match_expressions]
         return Selector((*exact, *others))
 
 
 class Rule(msgspec.Struct, frozen=True, rename="camel"):
-    """One rule: which requests it is about."""
+    """One rule: the requests that it covers."""
 
     api_groups: tuple[str, ...] = ()
     api_versions: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class Rule(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class MatchCondition(msgspec.Struct, frozen=True):
-    """A condition in CEL under which the webhook is asked."""
+    """A condition in CEL under which the webhook is called."""
 
     name: str
     expression: str
@@ -89,7 +89,7 @@ class Webhook(msgspec.Struct, frozen=True, rename="camel"):
     timeout_seconds: int = 10
 
     def hook(self) -> Hook:
-        """Return it as explanations use it."""
+        """Return the entry as explanations use it."""
         core = [rule for rule in self.rules if {"", "*"} & {*rule.api_groups}]
         asks = {(resource, operation) for rule in core for resource in rule.resources for operation in rule.operations}
         return Hook(
@@ -116,7 +116,7 @@ class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
 
 
 HELM_NAMESPACE = "meta.helm.sh/release-namespace"
-"""The annotation by which Helm notes the namespace of a release."""
+"""The annotation in which Helm records the namespace of a release."""
 
 
 class WebhookConfiguration(msgspec.Struct, frozen=True):
@@ -126,7 +126,7 @@ class WebhookConfiguration(msgspec.Struct, frozen=True):
     webhooks: tuple[Webhook, ...] = ()
 
     def managers_of(self, webhook: str, field: str) -> set[str]:
-        """Return who has last set a field of one of the webhooks, as the API server remembers."""
+        """Return the managers that last set a field of one of the webhooks, as the API server recorded them."""
         key = f'k:{{"name":"{webhook}"}}'
         return {
             each.manager
@@ -136,29 +136,29 @@ class WebhookConfiguration(msgspec.Struct, frozen=True):
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is one of this project, whatever the release."""
+        """True if it belongs to this project, in any release."""
         return any(each.name.endswith(SUFFIX) for each in self.webhooks)
 
     @property
     def release(self) -> str:
-        """The name of the Helm release, as the chart's labels have it."""
+        """The name of the Helm release, from the chart's labels."""
         return (self.metadata.labels or {}).get("app.kubernetes.io/instance", "")
 
     @property
     def certificates_mode(self) -> str:
-        """Who keeps the certificate, as the chart's value ``certificates.mode`` has it; empty where it does not say."""
+        """The chart's value ``certificates.mode``; empty if it is absent."""
         return (self.metadata.annotations or {}).get(MODE_ANNOTATION, "")
 
     @property
     def tells_namespace(self) -> bool:
-        """Whether Helm or a Service names the release namespace, so that the first guess is right."""
+        """True if Helm or a Service names the release namespace, so that the first guess is right."""
         noted = (self.metadata.annotations or {}).get(HELM_NAMESPACE, "")
         return bool(noted) or any(each.client_config.service for each in self.webhooks)
 
     def release_namespaces(self) -> list[str]:
-        """Return the namespaces that may be the release's, the likeliest first.
+        """Return the possible namespaces of the release, the likeliest first.
 
-        Helm notes it; so does the Service. Else it is one of those that the selector leaves out.
+        Helm records it; so does the Service. Otherwise it is one of those that the selector leaves out.
         """
         noted = (self.metadata.annotations or {}).get(HELM_NAMESPACE, "")
         services = [each.client_config.service.namespace for each in self.webhooks if each.client_config.service]

@@ -1,1 +1,1 @@
-"""Whether an installation is healthy: each thing that can be wrong with it has a code and a page in docs/check.md."""
+"""Check the health of an installation: each possible fault has a code and a section in docs/check.md."""

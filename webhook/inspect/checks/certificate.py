@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from webhook.rules.configuration import Configuration
 
 RENEWED_SHARE = 0.8
-"""Of the lifetime: it is renewed after two thirds, so whatever is older than this has not been."""
+"""Share of the lifetime. A certificate is renewed after two thirds, so an older one was not renewed."""
 
 _HTTPS = 443
 _HANDSHAKE_SECONDS = 3.0
@@ -66,7 +66,7 @@ def _age(code: str, what: str, certificate: Certificate, now: datetime) -> Itera
 
 def _authority(authority: bytes, now: datetime) -> Iterator[Outcome]:
     if not authority:
-        return  # whoever provides the certificate may keep its authority elsewhere
+        return  # the tool that provides the certificate may keep its authority elsewhere
     try:
         yield from _age("PSW024", "the authority of the serving certificate", chain_of(authority)[0], now)
     except CertificateInvalid as error:
@@ -83,7 +83,7 @@ def _used(context: Context, chain: list[Certificate]) -> Iterator[Outcome]:
         elif not bundle:
             yield finding("PSW015", f"{each.name} has no caBundle")
         else:
-            # An expired certificate is PSW021's finding. Here the question is whose it is.
+            # PSW021 covers expiry. This check is only about trust.
             leaf = chain[0]
             at = min(max(context.now, leaf.not_valid_before_utc), leaf.not_valid_after_utc)
             yield from _trust(each.name, is_trusted(chain, certificates_in(bundle)[0], at))
@@ -128,7 +128,7 @@ OPERATIONS: Mapping[str, tuple[str, frozenset[str]]] = {
     "pods.pullsecrets.webhook": ("pods", frozenset({"CREATE"})),
     "serviceaccounts.pullsecrets.webhook": ("serviceaccounts", frozenset({"CREATE", "UPDATE"})),
 }
-"""What each of our webhooks must be asked about."""
+"""The operations and resources that each of our webhooks must be called for."""
 
 _CONDITION = "a-reference-is-missing"
 

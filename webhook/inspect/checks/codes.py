@@ -1,4 +1,4 @@
-"""The stable codes of ``pullsecrets check``: what each is about, as docs/check.md heads its section."""
+"""Define the stable codes of ``pullsecrets check``: the subject of each, as in the headings of docs/check.md."""
 
 from __future__ import annotations
 

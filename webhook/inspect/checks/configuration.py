@@ -1,4 +1,4 @@
-"""The configuration and the labels that people set because of it."""
+"""Check the configuration and the labels that people set because of it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _look(context: Context) -> Iterator[Outcome]:
 
 
 def _dropped(context: Context) -> Iterator[Outcome]:
-    """Yield the names of copies that the configuration does not know any more."""
+    """Yield the names of copies that the configuration does not contain any more."""
     installed = context.installed
     labels = labels_for(installed.release.name, installed.release.namespace)
     selector = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())}
@@ -62,7 +62,7 @@ def _dropped(context: Context) -> Iterator[Outcome]:
 
 
 def _labels(namespace: Namespace, configuration: Configuration, others: frozenset[str]) -> Iterator[Outcome]:
-    """Yield what is odd about the opt-in label of one namespace."""
+    """Yield the suspicious opt-in labels of one namespace."""
     opt_in = configuration.opt_in
     wanted = f"{opt_in.label}={opt_in.value}"
     if namespace.name in configuration.excluded_namespaces:
@@ -76,7 +76,7 @@ def _labels(namespace: Namespace, configuration: Configuration, others: frozense
 
 
 def _labels_of_other_releases(context: Context) -> frozenset[str]:
-    """Return the opt-in labels of all releases: two of them may be much alike."""
+    """Return the opt-in labels of all releases: two of them may be similar."""
     collection = Collection(MUTATING_WEBHOOK_CONFIGURATIONS)
     return frozenset(
         requirement.key

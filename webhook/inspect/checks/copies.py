@@ -1,4 +1,4 @@
-"""Check sources, copies, references, and what the controller has stored.
+"""Check sources, copies, references, and the stored state of the controller.
 
 A write that the controller still has to make is a finding.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from webhook.report.preview.row import Row
 
 SHOWN = 5
-"""Of what is wrong in the same way; the others are counted."""
+"""Findings of the same kind that are shown; the others are counted."""
 
 _SOURCES = frozenset(map(str, SourceReason))
 _SENTENCES = {
@@ -44,7 +44,7 @@ _SENTENCES = {
 
 
 class _Causes:
-    """What the controller has reported about the objects of these rows, read from the cluster at the first need."""
+    """The controller's reports about the objects of these rows, read from the cluster on first use."""
 
     def __init__(self, context: Context, rows: Iterable[Row]) -> None:
         self._context = context
@@ -52,7 +52,7 @@ class _Causes:
         self._reports: dict[str, list[Report]] | None = None
 
     def of(self, row: Row) -> str:
-        """Return what goes behind the sentence about a row."""
+        """Return the text that follows the sentence about a row."""
         targets = {_target(row), *(("Secret", name) for name in row.added)}
         reports = standing_reports(
             self._in(row.namespace),
@@ -126,7 +126,7 @@ def _code(row: Row) -> str:
 
 
 def _findings(code: str, rows: list[Row], causes: _Causes) -> Iterator[Outcome]:
-    """Yield the first of them, each with what the controller has reported about it or its namespace."""
+    """Yield the first findings, each with the controller's report about it or its namespace."""
     for row in rows[:SHOWN]:
         cause = causes.of(row) if row.effect.is_change else ""
         yield finding(code, f"{_SENTENCES[code].format(_named(row))}{cause}")

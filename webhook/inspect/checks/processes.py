@@ -93,7 +93,7 @@ def _deployments(context: Context) -> Iterator[Deployment]:
 
 
 def clock_skew(server: str, now: datetime) -> Iterator[Outcome]:
-    """Yield how far the API server's clock is from this one, by a time that it has given with whole seconds."""
+    """Yield the difference between the API server's clock and this one; the server's time is in whole seconds."""
     skew = datetime.fromisoformat(server).astimezone(UTC) - now
     if abs(skew) > SKEW:
         ahead = "ahead of" if skew > timedelta() else "behind"

@@ -1,4 +1,7 @@
-"""A Pod and a ServiceAccount by dry run: the way that real ones take, through the API server and the webhook."""
+"""Create a Pod and a ServiceAccount by dry run.
+
+They take the same way as real ones, through the API server and the webhook.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 NAME = "pullsecrets-check"
 WEBHOOK_FAILED = 500
-"""What the API server says when a webhook with failurePolicy Fail does not answer."""
+"""Status code of the API server if a webhook with failurePolicy Fail does not answer."""
 
 
 class _Created(msgspec.Struct, frozen=True, rename="camel"):
@@ -58,7 +61,7 @@ def _look(context: Context) -> Iterator[Outcome]:
 
 
 def _selected(context: Context) -> Namespace | None:
-    """Return a selected namespace, one with as many pull secrets as any; None when there is none."""
+    """Return a selected namespace, with as many pull secrets as possible; None if there is none."""
     best: Namespace | None = None
     most = 0
     for each in context.reader.each(Collection(NAMESPACES), NamespaceObject):
@@ -101,7 +104,7 @@ def _dry_run(context: Context, resource: Resource, namespace: str, body: dict[st
 
 
 def _image(configuration: Configuration, namespace: Namespace) -> str:
-    """Return an image that as many pull secrets as possible are for."""
+    """Return an image that matches as many pull secrets as possible."""
     for entry in selected_pull_secrets(configuration, namespace):
         if entry.pods is PodPolicy.WHEN_IMAGE_MATCHES:
             return f"{entry.registries[0].replace('*', 'x')}/{NAME}"
@@ -115,7 +118,7 @@ def _account() -> dict[str, Any]:
 def _pod(image: str) -> dict[str, Any]:
     """Return a Pod that the restricted Pod security standard and small quotas allow.
 
-    It has a list of its own, without which the API server would copy that of its ServiceAccount.
+    It has its own list; otherwise the API server would copy that of its ServiceAccount.
     """
     container = {
         "name": "check",

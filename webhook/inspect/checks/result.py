@@ -1,4 +1,4 @@
-"""The values of a check."""
+"""Define the values of a check."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """How one check came out."""
+    """The result of one check."""
 
     OK = "ok"
     FINDING = "FAIL"
     NOTE = "note"
-    """Worth knowing, and nothing wrong."""
+    """Useful information without a fault."""
     UNKNOWN = "?"
-    """It could not be checked."""
+    """The check was not possible."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One result of one check; a check that finds several things has several."""
+    """One result of one check; a check that finds several faults has several."""
 
     code: str
     state: State
@@ -38,13 +38,13 @@ class Outcome:
 
     @property
     def title(self) -> str:
-        """What the check is about."""
+        """The subject of the check."""
         return TITLES[self.code]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What checks look at, and when; ``forecast()`` tells once what sync would still have to write."""
+    """The input of checks, and its time; ``forecast()`` returns once the writes that sync still has to make."""
 
     reader: Reader
     installed: Installed
@@ -59,7 +59,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One look that can tell about several codes; what it does not speak of is in order."""
+    """A check that may cover several codes; a code without a result is in order."""
 
     codes: tuple[str, ...]
     look: Callable[[Context], Iterator[Outcome]]
@@ -73,21 +73,21 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 healthy, 1 there is something to do, 2 not everything could be checked."""
+        """0 if healthy, 1 if there is something to do, 2 if not everything could be checked."""
         states = {outcome.state for outcome in self.outcomes}
         return 1 if State.FINDING in states else 2 if State.UNKNOWN in states else 0
 
 
 def finding(code: str, detail: str) -> Outcome:
-    """Return that something is wrong."""
+    """Return a fault."""
     return Outcome(code, State.FINDING, detail)
 
 
 def note(code: str, detail: str) -> Outcome:
-    """Return what is worth knowing."""
+    """Return useful information."""
     return Outcome(code, State.NOTE, detail)
 
 
 def unknown(code: str, detail: str) -> Outcome:
-    """Return that something could not be checked."""
+    """Return that a check was not possible."""
     return Outcome(code, State.UNKNOWN, detail)

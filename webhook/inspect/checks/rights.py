@@ -26,7 +26,7 @@ _PREFIX = "/apis/admissionregistration.k8s.io/v1"
 POLICIES = Resource(_PREFIX, "ValidatingAdmissionPolicy", "validatingadmissionpolicies")
 BINDINGS = Resource(_PREFIX, "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings")
 GUARDS = ("secrets", "serviceaccounts")
-"""What is guarded: the policies are called after the release and this."""
+"""The guarded resources; each policy is named after the release and one of these."""
 
 
 class _PolicySpec(msgspec.Struct, frozen=True, rename="camel"):

@@ -1,4 +1,4 @@
-"""All checks, in the order of their codes; what one of them may not look at keeps no other from looking."""
+"""Run all checks, in the order of their codes; a missing right for one does not stop the others."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ CONFIGURATION_CODE = "PSW030"
 
 
 def check(reader: Reader, wanted: Wanted, registries: Registries | None = None) -> Report:
-    """Look at everything once; at registries only where there is something to ask them by.
+    """Run all checks once; at registries only if there is a client for them.
 
     Raises:
-        UsageError: there is no release to look at, or no API server.
+        UsageError: there is no release to check, or no API server.
     """
     try:
         installed = find_release(reader, wanted)
@@ -74,7 +74,7 @@ def _looked(each: Check, context: Context) -> Iterator[Outcome]:
 
 
 def _report(outcomes: Iterable[Outcome], *, asks: bool = False) -> Report:
-    """Return the outcomes by code; a code of which nothing is said is in order, unless it was not asked for."""
+    """Return the outcomes by code. A code without an outcome is in order, unless its check was not requested."""
     found = list(outcomes)
     spoken = {outcome.code for outcome in found} | (set() if asks else {LOGINS_CODE})
     found += [Outcome(code, State.OK, "") for code in TITLES if code not in spoken]
