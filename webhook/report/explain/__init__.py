@@ -1,4 +1,4 @@
-"""Why one object came out as it did, gate by gate; the pure part of ``pullsecrets explain``.
+"""Explain the result for one object, gate by gate; the pure part of ``pullsecrets explain``.
 
-Nothing is decided here: the steps are read off what the functions return that decide at admission and in the loop.
+No decision is made here: the steps come from the functions that decide at admission and in the controller.
 """

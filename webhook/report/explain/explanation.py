@@ -46,7 +46,7 @@ def whole_steps(case: Case, decision: Decision) -> Iterator[Step]:
 
 
 def pull_secret_steps(case: Case, decision: Decision, entry: PullSecret) -> Iterator[Step]:
-    """Yield the gates that one pull secret passed, and the one where it stopped; none about the reference itself."""
+    """Yield the gates that one pull secret passed, and the one that stopped it; none about the reference itself."""
     case.entry = entry
     reason = dict(decision.gates)[entry.name]
     for gate in passed(case.walk.each, reason):
@@ -75,7 +75,7 @@ _WITHHELD = {
 def reference_step(
     subject: Subject, pull_secret: str, reason: Reason, copy: Step | None, writer: Writer, *, exists: bool
 ) -> Step:
-    """Return whether an object references a pull secret that is due; one that does not exist yet is given it.
+    """Return the step about the reference to a pull secret that applies; a new object will get the reference.
 
     ``copy`` is the step about the copy: the controller adds no reference before there is a copy.
     """
@@ -99,13 +99,13 @@ def _reference_due(
         todo = "sync adds it when there is a copy; the gate copy tells what is in the way of that"
         why = f"{why}, and there is no copy to reference"
         return Step(gate, Verdict.STOP, why, PreviewReason.REFERENCE_DUE, todo, pull_secret)
-    # The copy comes first, so what is in the way of the copy is in the way of the reference.
+    # The copy comes first, so an obstacle to the copy is an obstacle to the reference.
     targets = {("Secret", pull_secret), *(("ServiceAccount", name) for name in accounts)}
     return writer.due(gate, why, PreviewReason.REFERENCE_DUE, pull_secret, targets)
 
 
 def copy_step(world: World, namespace: str, pull_secret: str, writer: Writer, *, exists: bool) -> Step | None:
-    """Return how the copy of a pull secret in a namespace stands; None for a namespace that is not known."""
+    """Return the step about the copy of a pull secret in a namespace; None if the namespace is unknown."""
     if namespace not in world.states:
         return None
     state, plan = world.states[namespace], world.plans[namespace]
@@ -136,7 +136,7 @@ def _copy_step(row: Row, pull_secret: str, writer: Writer, last_good: LastGood |
 
 
 def coverage_step(subject: Subject, registries: Mapping[str, Collection[str]]) -> Step | None:
-    """Return whether the pull secrets that a Pod gets have credentials for its images; None where nothing is known."""
+    """Return the step about the credentials for a Pod's images in its pull secrets; None if nothing is known."""
     if subject.kind != "Pod" or not registries or not subject.images:
         return None
     lacking = uncovered(subject.images, {registry for known in registries.values() for registry in known})
@@ -160,7 +160,7 @@ def account_steps(
     *,
     exists: bool,
 ) -> list[Step]:
-    """Return which ServiceAccounts of a namespace lack a pull secret as they are now, and what keeps them from it."""
+    """Return the step about the ServiceAccounts of a namespace that lack a pull secret now, and the obstacles."""
     gate = "ServiceAccounts"
     withheld = [each for each in plan.findings if each.reason in _WITHHELD and each.secret == pull_secret]
     steps = [
@@ -200,7 +200,7 @@ def account_steps(
 
 
 def _some(names: Sequence[str]) -> str:
-    """Return names as a sentence has them, at most the first few of them."""
+    """Return names for a sentence, at most the first few of them."""
     more = len(names) - _NAMES_SHOWN
     return f"{', '.join(names[:_NAMES_SHOWN])} and {more} more" if more > 0 else listed(names)
 
@@ -211,11 +211,11 @@ def _has(names: Collection[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What an explanation is made from.
+    """The input of an explanation.
 
-    ``exists`` tells whether objects are judged as they are in a cluster, or as if they were created now from a file;
-    ``registration`` is None where there is no cluster. ``registries`` holds what each pull secret has credentials for,
-    where that is known; ``writer`` is what is known of the controller in the namespace.
+    ``exists`` is True if objects are judged as they are in a cluster, and False if as created now from a file.
+    ``registration`` is None if there is no cluster. ``registries`` holds the registries of each pull secret, if known;
+    ``writer`` is the state of the controller in the namespace.
     """
 
     world: World
@@ -224,7 +224,7 @@ class Scene:
     registries: Mapping[str, Collection[str]] = field(default_factory=dict)
     writer: Writer = UNKNOWN_WRITER
     accounts_seen: bool = True
-    """Whether the ServiceAccounts of the namespace were read."""
+    """True if the ServiceAccounts of the namespace were read."""
 
 
 def explain_subject(scene: Scene, subject: Subject) -> Explanation:
@@ -239,7 +239,7 @@ def explain_namespace(scene: Scene, namespace: str) -> Explanation:
 
 
 def explain_other(kind: str, name: str, namespace: str) -> Explanation:
-    """Return why nothing is done about an object of another kind."""
+    """Return why objects of another kind are not changed."""
     reason = Reason.RESOURCE_IGNORED
     why = f"the webhook is asked about Pods and ServiceAccounts, not about {kind}"
     todo = "explain one of its Pods, or its ServiceAccount"
@@ -247,7 +247,7 @@ def explain_other(kind: str, name: str, namespace: str) -> Explanation:
 
 
 def explain_unreadable(kind: str, name: str, namespace: str) -> Explanation:
-    """Return why nothing is done about a Pod or ServiceAccount that cannot be read."""
+    """Return why a Pod or ServiceAccount that cannot be read is not changed."""
     reason = Reason.OBJECT_UNREADABLE
     why = "a field that decides is absent or has a wrong type"
     return Explanation(namespace, f"{kind}/{name}", (Step("readable", Verdict.STOP, why, reason, advice(reason)),))

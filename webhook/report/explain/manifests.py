@@ -1,4 +1,4 @@
-"""Explanations of objects in manifests, as if they were created now."""
+"""Explain objects in manifests, as if they were created now."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def explain_manifest(
     namespace: str,
     known: Mapping[str, Namespace] = NO_NAMESPACES,
 ) -> Explanation | None:
-    """Return each gate for one object of ``manifests``, for a workload that of its Pods; None when it is not there.
+    """Return each gate for one object of ``manifests``, for a workload that of its Pods; None if it is absent.
 
-    ``known`` are namespaces that are known from elsewhere. A Service of Knative goes before a Service of its name.
+    ``known`` are namespaces from other sources. A Service of Knative takes precedence over a Service of its name.
     """
     where = name if kind == "Namespace" else namespace
     fitting = sorted((each for each in reversed(manifests) if _is(each, kind, name, where)), key=_is_of_no_interest)

@@ -1,4 +1,4 @@
-"""What keeps the controller from writing in a namespace, so that no sentence promises what will not happen.
+"""Describe the obstacles that keep the controller from writing in a namespace, so that every sentence stays true.
 
 ``explain`` and ``check`` may print "sync writes it within seconds" only if a replica leads and no obstacle is reported.
 The facts are the Lease and the Events that the controller has written.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 SKEW = timedelta(seconds=5)
-"""How far two clocks may be apart."""
+"""Possible difference between two clocks."""
 
 RECENT = timedelta(minutes=5)
 """Age of an Event that still counts. A failing write is tried again, and its Event counted up, within three minutes."""
@@ -27,8 +27,8 @@ REFUSED = "CopyDenied"
 """Reason of the Event by which the controller reports that the API server refuses a write."""
 
 REPORTED = frozenset({REFUSED, "CopyChangedRepeatedly", "ReferenceRemovedRepeatedly", "SelectionFlapping"})
-"""Reasons of the Events by which the controller reports that it cannot write, that its writes are undone, or that it
-follows a namespace less often."""
+"""Reasons of Events by which the controller reports that it cannot write or that its writes are undone. It also reports
+that it follows a namespace less often."""
 
 PAUSED, RESUMED = "WritesPaused", "WritesResumed"
 
@@ -36,7 +36,7 @@ EVERYWHERE = frozenset({PAUSED, "WatchForbidden"})
 """Reasons of Events in the release namespace that hold up the work in every namespace."""
 
 RECENT_EVERYWHERE = timedelta(minutes=2)
-"""Age of one of these that still counts: it is counted up each minute while the cause lasts."""
+"""Age of an Event in the release namespace that still counts: it is counted up each minute while the cause lasts."""
 
 Target: TypeAlias = tuple[str, str]
 """Kind and name of an object in a namespace."""
@@ -44,9 +44,9 @@ Target: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why the controller does not write now, as a clause, and what to do about it.
+    """An obstacle to the controller's writes as a clause, and what to do about it.
 
-    ``is_cause`` is False for what was reported about another object of the namespace. Its cause may be the same.
+    ``is_cause`` is False for a report about another object of the namespace. Its cause may be the same.
     """
 
     why: str
@@ -67,38 +67,38 @@ class Report:
 
     @property
     def target(self) -> Target:
-        """The object that it is about."""
+        """The object of the report."""
         return self.kind, self.name
 
     def is_current(self, now: datetime) -> bool:
-        """Return whether it reports that writes fail now."""
+        """Return True if it reports that writes fail now."""
         return self.reason in REPORTED and now - self.at <= RECENT
 
     def is_about(self, targets: Collection[Target]) -> bool:
-        """Return whether it is about one of some objects, or about all of its namespace."""
+        """Return True if it is about one of some objects, or about all of its namespace."""
         return self.kind == "Namespace" or self.target in targets
 
     def obstacle(self) -> Obstacle:
-        """Return what it says."""
+        """Return the obstacle that it reports."""
         todo = f"kubectl get events -n {self.namespace} --field-selector reason={self.reason}"
         return Obstacle(f"{self.message} (Event {self.reason}, {self.at:%H:%M:%S} UTC)", todo)
 
     def elsewhere(self) -> Obstacle:
-        """Return what it says, for another object of its namespace."""
+        """Return the obstacle that it reports, for another object of its namespace."""
         found = self.obstacle()
         return Obstacle(f"sync reports about {self.kind} {self.name}: {found.why}", found.advice, is_cause=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The Lease by which one replica of sync leads; ``renewed`` is None where no replica holds it."""
+    """The Lease by which one replica of sync leads; ``renewed`` is None if no replica holds it."""
 
     namespace: str
     name: str
     identity: str = ""
     renewed: datetime | None = None
     term: timedelta = timedelta()
-    """How long the Lease is valid after a renewal."""
+    """Duration of the Lease after a renewal."""
 
     def obstacle(self, now: datetime) -> Obstacle | None:
         """Return that no replica leads, or None; clocks may differ by :data:`SKEW`."""
@@ -113,9 +113,9 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """What is known of the controller in one namespace; ``known`` is False where the Lease was not read.
+    """The state of the controller in one namespace; ``known`` is False if the Lease was not read.
 
-    ``obstacle`` is in the way of every write; ``reports`` are about single objects, or about the namespace.
+    ``obstacle`` blocks every write; ``reports`` are about single objects, or about the namespace.
     """
 
     known: bool = False
@@ -123,7 +123,7 @@ class Writer:
     reports: Sequence[Report] = ()
 
     def due(self, gate: str, why: str, reason: str, pull_secret: str, targets: Collection[Target] = ()) -> Step:
-        """Return the step about something that the controller still has to write, to these objects."""
+        """Return the step about a write to these objects that the controller still has to make."""
         obstacle = self.obstacle or nearest(self.reports, targets)
         todo = advice(reason)
         if obstacle is not None:
@@ -137,7 +137,7 @@ UNKNOWN_WRITER = Writer()
 
 
 def obstacle_everywhere(holder: Holder, reports: Iterable[Report], now: datetime) -> Obstacle | None:
-    """Return what is in the way of every write: no replica leads, or what was reported in the release namespace."""
+    """Return the obstacle to every write: no replica leads, or a report in the release namespace."""
     leaderless = holder.obstacle(now)
     if leaderless is not None:
         return leaderless
@@ -158,7 +158,7 @@ def standing_reports(
 ) -> tuple[Report, ...]:
     """Return the reports that still count.
 
-    A report is over if the object that it is about ``is_right``, or if the controller has ``written`` it since.
+    A report is over if its object ``is_right``, or if the controller has ``written`` that object since.
     """
     return tuple(
         each
@@ -170,7 +170,7 @@ def standing_reports(
 
 
 def nearest(reports: Iterable[Report], targets: Collection[Target]) -> Obstacle | None:
-    """Return what was reported last about some objects or their namespace, or else about another object in it."""
+    """Return the latest report about some objects or their namespace, or else about another object in it."""
     latest = sorted(reports, key=lambda each: each.at, reverse=True)
     about = next((each for each in latest if each.is_about(targets)), None)
     if about is not None:

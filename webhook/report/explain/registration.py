@@ -1,4 +1,4 @@
-"""What the API server asks the webhook about: the MutatingWebhookConfiguration, as far as an explanation needs it."""
+"""Describe the MutatingWebhookConfiguration, as far as an explanation needs it."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class Hook:
     object_selector: Selector = EVERYTHING
     failure_policy: str = "Ignore"
     trusts: bool = True
-    """Whether it has a caBundle, without which the API server trusts no certificate of ours."""
+    """True if it has a caBundle, without which the API server trusts no certificate of ours."""
 
     def selects(self, namespace: Namespace, labels: Mapping[str, str]) -> bool:
-        """Whether the API server asks about an object with these labels, as far as selectors tell."""
+        """Return True if the API server calls the webhook for an object with these labels, judged by the selectors."""
         of_namespace = {NAME_LABEL: namespace.name, **namespace.labels}
         return self.namespace_selector.matches(of_namespace) and self.object_selector.matches(labels)
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Whether a replica can answer: None where that cannot be told, and a sentence about it."""
+    """True if a replica can answer, None if that cannot be determined; and a sentence about it."""
 
     answers: bool | None
     why: str
@@ -49,19 +49,19 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """The MutatingWebhookConfiguration of the release, by its name; without any hook when there is none."""
+    """The MutatingWebhookConfiguration of the release, by its name; without any hook if it does not exist."""
 
     name: str
     hooks: tuple[Hook, ...]
     reach: Reach
 
     def hook_for(self, kind: str) -> Hook | None:
-        """Return the hook that asks about new objects of a kind."""
+        """Return the hook that is called for new objects of a kind."""
         return next((hook for hook in self.hooks if (RESOURCES[kind], "CREATE") in hook.asks), None)
 
 
 def registration_steps(registration: Registration, kind: str) -> Iterator[Step]:
-    """Yield whether the API server asks the webhook about a kind of object, and gets an answer."""
+    """Yield steps about the API server's calls of the webhook for a kind of object, and about their answers."""
     hook = registration.hook_for(kind)
     if hook is None:
         why = f"no webhook of MutatingWebhookConfiguration {registration.name} asks about new {RESOURCES[kind]}"
@@ -73,7 +73,7 @@ def registration_steps(registration: Registration, kind: str) -> Iterator[Step]:
 
 
 def selection_steps(registration: Registration, subject: Subject, namespace: Namespace) -> Iterator[Step]:
-    """Yield whether the selectors at the API server agree with the configuration about an object."""
+    """Yield steps about differences between the selectors at the API server and the configuration for an object."""
     hook = registration.hook_for(subject.kind)
     if hook is None:
         return

@@ -1,4 +1,4 @@
-"""The values of an explanation."""
+"""Define the values of an explanation."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """What became of an object at one gate."""
+    """The result of an object at one gate."""
 
     PASS = "PASS"  # noqa: S105 - the gate is open
     STOP = "STOP"
     UNKNOWN = "?"
-    """It depends on something that was not looked at, or could not be."""
+    """It depends on something that was not, or could not be, read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One gate: what became of the object there, a sentence why, and what to do about it where it did not pass.
+    """One gate: the object's result there, a sentence about the cause, and advice if it did not pass.
 
-    ``pull_secret`` is empty for what is about the object as a whole; ``reason`` is empty where a gate is simply open.
+    ``pull_secret`` is empty for a step about the object as a whole; ``reason`` is empty if a gate is simply open.
     """
 
     gate: str
@@ -29,7 +29,7 @@ class Step:
     advice: str = ""
     pull_secret: str = ""
     awaits_sync: bool = False
-    """Whether it is open because the controller still has something to write."""
+    """True if it is open because the controller still has something to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,10 @@ class Explanation:
 
     @property
     def stop(self) -> Step | None:
-        """Return the step that keeps the object from all pull secrets; None when at least one gets through.
+        """The step that keeps the object from all pull secrets; None if at least one passes.
 
-        What stops the object as a whole comes before what stops its pull secrets. Of these, the first is named.
+        A step that stops the object as a whole comes before those that stop its pull secrets. Of these, the first is
+        named.
         """
         whole = [step for step in self.steps if not step.pull_secret and step.verdict is Verdict.STOP]
         if whole:
