@@ -1,7 +1,7 @@
-"""Every reason id with what it means and what to do about it, as docs/reasons.md has them word for word.
+"""Explain every reason id: its meaning and what to do about it, in the same words as docs/reasons.md.
 
-``explain`` prints them. The page is compared with this in both directions by the tests: an id without a line here is
-one that nobody can look up.
+``explain`` prints these texts. Tests compare the page with this module in both directions, so that people can look up
+every id.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ReasonText:
-    """What a reason id means, and what a person can do about it; both begin in lower case, names are in backticks."""
+    """The meaning of a reason id, and advice; both begin in lower case, names are in backticks."""
 
     meaning: str
     advice: str

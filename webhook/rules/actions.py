@@ -1,4 +1,4 @@
-"""What may have to be done in one namespace: the writes of a plan, and the findings that it leaves to a person."""
+"""Define the actions in one namespace: the writes of a plan, and the findings that it leaves to a person."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ApplyCopy:
-    """Write the copy ``name``: over the Secret of ours that it ``updates``, or anew.
+    """Write the copy ``name``: over the Secret of ours that it ``updates``, or as a new one.
 
-    ``replaces`` is a Secret of ours that must be deleted first, because no update can make it right.
+    ``replaces`` is a Secret of ours that must be deleted first, because no update can correct it.
     """
 
     name: str
@@ -35,12 +35,12 @@ class AddReferences:
 
 @dataclass(frozen=True, slots=True)
 class RemoveReferences:
-    """Take every entry that names one of ``names`` out of a ServiceAccount's imagePullSecrets."""
+    """Remove every entry that names one of ``names`` from a ServiceAccount's imagePullSecrets."""
 
     service_account: ServiceAccount
     names: tuple[str, ...]
     without_copy: tuple[str, ...] = ()
-    """Those of them for which no Secret is known: before the write, the API server has to confirm that."""
+    """The names without a known Secret: before the write, the API server has to confirm that it does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class DeleteCopy:
 
 
 class FindingReason(StrEnum):
-    """The stable ids of what a person must know about a namespace; Events carry them in CamelCase."""
+    """The stable ids of the findings about a namespace; Events carry them in CamelCase."""
 
     COPY_CONFLICT = "copy-conflict"
     SOURCE_UNAVAILABLE = "source-unavailable"
@@ -70,7 +70,7 @@ class FindingReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that the plan leaves as it is, and why: about a copy, or about a ServiceAccount's reference to it."""
+    """An object that the plan leaves as it is, and why: a copy, or a ServiceAccount's reference to it."""
 
     reason: FindingReason
     secret: str
@@ -82,9 +82,9 @@ class Finding:
 class NamespacePlan:
     """The writes for one namespace, in the order in which they are made.
 
-    Copies before the references to them, and on the way out references before the copies: at no moment does a
-    ServiceAccount come to name a Secret that is not there. The exception are the ``required`` additions, to
-    ServiceAccounts that enforce their references: without them the API server refuses Pods.
+    Copies come before the references to them, and in removals references before the copies. So a ServiceAccount never
+    references a Secret that does not exist. The exception are the ``required`` additions, to ServiceAccounts that
+    enforce their references: without them the API server refuses Pods.
     """
 
     required: tuple[AddReferences, ...] = ()
@@ -93,7 +93,7 @@ class NamespacePlan:
     removals: tuple[RemoveReferences, ...] = ()
     deletions: tuple[DeleteCopy, ...] = ()
     hand_backs: tuple[HandBack, ...] = ()
-    """To ServiceAccounts that no other write is for. They change no list, so they wait for everything else."""
+    """For ServiceAccounts without another write. They change no list, so they wait for everything else."""
     findings: tuple[Finding, ...] = ()
     namespace_uid: str = ""
     """Goes into a label of each copy: see :mod:`webhook.rules.ownership`."""
@@ -122,7 +122,7 @@ class NamespacePlan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to write."""
+        """True if there is nothing to write."""
         return not self.number_of_writes
 
     def without(
@@ -132,10 +132,10 @@ class NamespacePlan:
         additions_to: Collection[str] = (),
         removals_from: Collection[str] = (),
     ) -> NamespacePlan:
-        """Return this plan without the writes of these copies and ServiceAccounts, and what depends on them.
+        """Return this plan without the writes of these copies and ServiceAccounts, and the writes that depend on them.
 
-        What is held back of a copy that is not there holds back the references to it; a reference that is not taken
-        out holds back the deletion of its copy.
+        A missing copy that is held back also holds back the references to it. A reference that is not removed holds
+        back the deletion of its copy.
         """
         absent = {action.name for action in self.copies if action.name in copies and action.updates is None}
         held = [action for action in self.removals if action.service_account.name in removals_from]

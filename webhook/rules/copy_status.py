@@ -1,4 +1,4 @@
-"""How the copies of one namespace stand: what is there, compared with what should be."""
+"""Compare the copies of one namespace with their intended state."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ if TYPE_CHECKING:
 
 
 class CopyState(StrEnum):
-    """How one copy stands; in a selected namespace each pull secret's copy is in one of the first six."""
+    """The state of one copy; in a selected namespace each pull secret's copy is in one of the first six."""
 
     CURRENT = "current"
-    """There, with the content that its sources have now."""
+    """It exists with the present content of its sources."""
     STALE = "stale"
-    """There, but not with that content."""
+    """It exists with another content."""
     KEPT = "kept"
-    """There with the last good content, as far as that is known, while a source cannot be used."""
+    """It exists with the last good content, as far as that is known, while a source cannot be used."""
     MISSING = "missing"
-    """Not there, or about to go."""
+    """It does not exist, or is about to be deleted."""
     CONFLICTING = "conflicting"
     """A Secret that is not ours has its name."""
     FAILING = "failing"
-    """Stale or missing, and the last try to write it has failed."""
+    """It is stale or missing, and the last try to write it has failed."""
     LEAVING = "leaving"
-    """Still there in a namespace that is not selected (any more), or of a retired pull secret."""
+    """It exists in a namespace that is not selected (any more), or belongs to a retired pull secret."""
 
 
 class CopyStatus(msgspec.Struct, frozen=True):
-    """How one copy was last seen; whether a ``content_hash`` is current depends on the sources, which change.
+    """The last seen state of one copy; the sources, which change, decide if a ``content_hash`` is current.
 
-    A struct, because standings are counted by value at every look: a frozen dataclass takes four times as long to hash.
+    It is a struct because equal values are counted at every check: a frozen dataclass takes four times as long to hash.
     """
 
     secret: str
     state: CopyState
-    """While it is not current."""
+    """The state while it is not current."""
     content_hash: str = ""
-    """Of a copy that is there and could be current."""
+    """The hash of a copy that exists and could be current."""
     reason: str = ""
-    """Of one that is failing."""
+    """The reason of a failing copy."""
 
     def now(self, content_hash: str | None, last_good: str | None = None) -> CopyState:
-        """Return its state while its content should have this hash; None while a source cannot be used.
+        """Return the state while the content should have this hash; None while a source cannot be used.
 
-        ``last_good`` is the hash of the last good content then, None where that is not known.
+        ``last_good`` is the hash of the last good content then, None if that is unknown.
         """
         if self.content_hash and content_hash is None and last_good in (None, self.content_hash):
             return CopyState.KEPT
@@ -61,7 +61,7 @@ class CopyStatus(msgspec.Struct, frozen=True):
 
 
 def standings(state: NamespaceState, configuration: Configuration) -> Iterator[CopyStatus]:
-    """Yield how each copy stands that a namespace should have, then each that should go."""
+    """Yield the state of each copy that a namespace should have, then of each that should be deleted."""
     wanted = [entry.name for entry in selected_pull_secrets(configuration, state.namespace)]
     for name in wanted:
         yield _standing(name, state.copies.get(name), state)

@@ -1,10 +1,10 @@
 """Decide which pull secrets a Pod, a ServiceAccount or a namespace gets: one table of gates, and one walk through it.
 
-A gate is one condition with everything that the product knows about it: how it decides, what is printed when it is
-passed and when it stops, what its reason id means, what a person can do about it, and its condition in CEL. Admission,
-the backfill, ``plan``, ``explain``, ``export`` and the catalogue of reasons all read :data:`GATES`.
+A gate is one condition with everything that the product needs about it. That is the decision, the texts for passed and
+stopped objects, the meaning of its reason id, the advice, and its condition in CEL. Admission, the backfill, ``plan``,
+``explain``, ``export`` and the catalogue of reasons all read :data:`GATES`.
 
-The order of the table is the order of the decision, and of :class:`~webhook.rules.configuration.Reason`: if several
+The order of the table is the order of the decision, and of :class:`~webhook.rules.configuration.Reason`. If several
 pull secrets stop at different gates, the reason of the object is the last of them, the one closest to a patch.
 """
 
@@ -49,24 +49,24 @@ _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 class Case:
-    """The question that is put to the gates; one is made for each decision.
+    """The input of the gates; one is made for each decision.
 
-    Three attributes may be absent, and the walk sees to it that no gate reads them then: ``namespace`` where it is not
-    known, ``subject`` where the question is about a namespace, and ``entry`` until a pull secret is looked at.
+    Three attributes may be absent, and the walk ensures that no gate reads them then: ``namespace`` if it is unknown,
+    ``subject`` if the decision is about a namespace, and ``entry`` until a pull secret is examined.
     """
 
     __slots__ = ("_repositories", "configuration", "entry", "labels", "name", "namespace", "subject", "walk")
 
     configuration: Configuration
     name: str
-    """Of the namespace."""
+    """Name of the namespace."""
     namespace: Namespace
     labels: Mapping[str, str]
-    """Of the namespace; none where it is not known."""
+    """Labels of the namespace; empty if it is unknown."""
     subject: Subject
     entry: PullSecret
     walk: Walk
-    """The gates that it meets."""
+    """The gates of this decision."""
 
     def __init__(
         self, configuration: Configuration, name: str, namespace: Namespace | None, subject: Subject | None = None
@@ -109,24 +109,24 @@ class Gate:
 
     reason: Reason
     name: str
-    """As ``explain`` shows it."""
+    """The name that ``explain`` shows."""
     kinds: tuple[Kind, ...]
     """The kinds of objects that this gate is for."""
     stops: Callable[[Case], bool]
     passed: Callable[[Case], str]
-    """Return what is true of an object that passes; a clause without a full stop."""
+    """Return the fact about an object that passes; a clause without a full stop."""
     stopped: Callable[[Case, Sequence[str]], str]
-    """Return what is true of an object that is stopped, given the names of the pull secrets that stop here."""
+    """Return the fact about an object that is stopped, given the names of the pull secrets that stop here."""
     meaning: str
-    """As docs/reasons.md has it, with names in backticks."""
+    """The meaning as in docs/reasons.md, with names in backticks."""
     advice: str
     command: Callable[[Case], str] | None = None
-    """Return what to do about one object, if that is more than ``advice``."""
+    """Return the advice about one object, if that is more than ``advice``."""
     per_pull_secret: bool = False
     known: bool | None = None
     """True for a gate that needs a known namespace, False for one that only an unknown namespace meets."""
     used: Callable[[Case], bool] = _always
-    """Whether the configuration has anything that this gate is about; if not, ``explain`` does not show it."""
+    """Return True if the configuration uses this gate; otherwise ``explain`` does not show it."""
     cel: Callable[[PullSecret, Configuration], Iterable[str]] | None = None
     """Yield the conditions in CEL that must all hold for the gate to be passed."""
 
@@ -234,7 +234,7 @@ GATES: tuple[Gate, ...] = (
         advice="add `pullSecrets` to the configuration",
     ),
     Gate(
-        # A Pod goes on: a reference to a Secret that is not there is harmless, and a Pod without one never heals.
+        # A Pod continues: a reference to a Secret that does not exist is harmless, and a Pod without one never heals.
         reason=Reason.NAMESPACE_UNKNOWN,
         name="namespace",
         kinds=_SERVICE_ACCOUNTS,
@@ -360,7 +360,7 @@ _ORDER = {reason: position for position, reason in enumerate(Reason)}
 
 
 class Walk(msgspec.Struct, frozen=True):
-    """The gates that a kind of object meets: those of the object as a whole, then those of each pull secret."""
+    """The gates of a kind of object: those of the object as a whole, then those of each pull secret."""
 
     whole: tuple[Gate, ...]
     each: tuple[Gate, ...]
@@ -383,9 +383,9 @@ WALKS: Mapping[tuple[Kind, bool], Walk] = {
 class Decision(msgspec.Struct, frozen=True):
     """The names to add to one object, and the reason.
 
-    ``gates`` holds for each pull secret, in the order of the configuration, its name and its own reason. It is empty
-    when the object was stopped before any pull secret was looked at. Of a namespace, ``added`` are the pull secrets
-    that apply to it.
+    ``gates`` holds for each pull secret, in the order of the configuration, its name and its own reason. It is empty if
+    the object was stopped before any pull secret was examined. For a namespace, ``added`` are the pull secrets that
+    apply to it.
     """
 
     reason: Reason
@@ -400,8 +400,8 @@ class Decision(msgspec.Struct, frozen=True):
 def decide(subject: Subject, configuration: Configuration, namespace: Namespace | None = None) -> Decision:
     """Return the references that a Pod or ServiceAccount gets.
 
-    ``namespace`` is None when it is not known. At admission the API server has already compared the opt-in label, and
-    only pull secrets with a ``namespaceSelector``, or that namespaces may decline, depend on more of the namespace.
+    ``namespace`` is None if it is unknown. At admission the API server has already compared the opt-in label. Only pull
+    secrets with a ``namespaceSelector``, or that namespaces may decline, depend on more of the namespace.
     """
     return _decide(Case(configuration, subject.namespace, namespace, subject))
 
@@ -412,7 +412,7 @@ def decide_namespace(namespace: Namespace, configuration: Configuration) -> Deci
 
 
 def selected_pull_secrets(configuration: Configuration, namespace: Namespace) -> tuple[PullSecret, ...]:
-    """Return the pull secrets that apply to a namespace; :func:`decide_namespace` tells the reasons, too."""
+    """Return the pull secrets that apply to a namespace; :func:`decide_namespace` also returns the reasons."""
     case = Case(configuration, namespace.name, namespace)
     if any(gate.stops(case) for gate in case.walk.whole):
         return ()
