@@ -2,7 +2,7 @@
 
 Filter and search are a form that requests the page again. So they work in every browser, with a keyboard and with a
 screen reader. Text from the cluster passes :func:`~webhook.rules.text.html_escaped`. The style is in the page itself.
-Text has a contrast of 7 to 1 or more, in light and in dark mode, and each state has a word, not only a color.
+Text has a contrast of 7 to 1 or more, in light and in dark mode. Each state has a word, not only a color.
 """
 
 from __future__ import annotations
@@ -72,17 +72,17 @@ HEADERS = {
 
 
 WAITING_SECONDS = 60.0
-"""A namespace that has been waiting for longer is worth a look: a write takes milliseconds."""
+"""Seconds after which a waiting namespace is highlighted: a write takes milliseconds."""
 
 SHORT_LIVED = timedelta(days=7)
-"""Remaining lifetime of a certificate that should have been renewed: a third of 30 days is more than that."""
+"""Remaining lifetime below which a certificate should have been renewed: a third of 30 days is more than that."""
 
 _WRONG = (CopyState.FAILING, CopyState.CONFLICTING)
 _Item = tuple[str, str, str]
 
 
 def glance(data: PageData) -> str:
-    """Return the list of what there is to see, as HTML."""
+    """Return the summary list as HTML."""
     items = (*_process(data), *_cluster(data), *_certificate(data))
     return f"<dl>{''.join(_item(*item) for item in items)}</dl>"
 
@@ -128,7 +128,7 @@ def _cluster(data: PageData) -> Iterator[_Item]:
 
 
 def _kept(status: SyncStatus) -> Iterator[str]:
-    """Yield how many copies are kept, with the last good content or with one that is not known to be that."""
+    """Yield the number of kept copies: with the last good content, or with one that is not known to be that."""
     for known, holding in ((True, "with the last good content"), (False, "as they are")):
         number = sum(entry.copies.get(CopyState.KEPT, 0) for entry in status.pull_secrets if entry.last_good is known)
         if number:

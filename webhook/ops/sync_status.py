@@ -1,7 +1,7 @@
-"""The state of the loop at one moment, as metrics and ``/status`` show it: one value, so that both tell the same.
+"""Define the state of the controller at one moment: one value for the metrics and ``/status``, so that both agree.
 
-Its JSON has the field names in camelCase, and is described in docs/status.md. Nothing in it is the content of a Secret,
-or a hash of it, by which a guess could be confirmed: names, reasons, numbers.
+Its JSON has the field names in camelCase, and is described in docs/status.md. It contains names, reasons and numbers.
+It contains no content of a Secret, and no hash of it, which could confirm a guess.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from webhook.rules.copy_status import CopyState  # noqa: TC001 - msgspec evaluat
 
 
 class LeaderStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """The election: whether this process writes, and who does."""
+    """The election: the leader, and whether it is this process."""
 
     leading: bool
     lease: str = ""
-    """Its name; empty without an election."""
+    """Name of the Lease; empty without an election."""
     identity: str = ""
     holder: str = ""
 
 
 class WatchStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """One watch: what it is of, whether all of it has been read once, and whether it is open now."""
+    """One watch: its collection, whether all of it has been read once, and whether it is open now."""
 
     of: str
     synced: bool
@@ -42,14 +42,14 @@ class QueueStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class UnreconciledStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """The namespace that has been wanting a look, or a write that succeeds, for longest."""
+    """The namespace that has been waiting longest for a check, or for a write that succeeds."""
 
     namespace: str
     seconds: float
 
 
 class SourceStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """A source; ``valid`` is None before it has been read, ``reason`` and ``message`` say why it is not valid."""
+    """A source; ``valid`` is None before it has been read. ``reason`` and ``message`` explain why it is invalid."""
 
     name: str
     valid: bool | None
@@ -57,7 +57,7 @@ class SourceStatus(msgspec.Struct, frozen=True, rename="camel"):
     message: str = ""
     registries: int = 0
     refused_by: tuple[str, ...] = ()
-    """The registries that refuse its credential, where that is tried."""
+    """The registries that refuse its credential, if it is tested."""
     left_out: int = 0
     """Number of its entries that no reader can use."""
     remark: str = ""
@@ -79,26 +79,26 @@ class PullSecretStatus(msgspec.Struct, frozen=True, rename="camel"):
     retired: bool
     ready: bool
     problem: str
-    """The reason id of why there is none."""
+    """The reason id if there is no content."""
     sources: tuple[str, ...]
     selected_namespaces: int
-    """In how many namespaces a copy should be."""
+    """Number of namespaces that should have a copy."""
     copies: dict[CopyState, int]
     not_current: tuple[CopyStatus, ...]
-    """The first of each state."""
+    """The first few of each state."""
     last_good: bool = False
-    """Whether there is a last good content that copies keep or get, while there is a problem."""
+    """True if there is a last good content that copies keep or get, while there is a problem."""
 
 
 class FailingStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """A namespace where the last write of some kind has failed."""
+    """A namespace in which the last write of some kind has failed."""
 
     namespace: str
     reason: str
 
 
 class ContendedStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """An object that somebody keeps changing back, so that it is written only every so many seconds."""
+    """An object that is reverted repeatedly, so that it is written only every so many seconds."""
 
     kind: str
     namespace: str
@@ -107,7 +107,7 @@ class ContendedStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class SyncStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """All of it. Lists that grow with the cluster are cut, and their numbers are beside them."""
+    """The complete state. Lists that grow with the cluster are cut, and their numbers are beside them."""
 
     version: str
     release: str
@@ -126,11 +126,11 @@ class SyncStatus(msgspec.Struct, frozen=True, rename="camel"):
     undone_writes: int
     paused_seconds: float
     held_removals: int
-    """How many copies a configuration would remove that is held until it is corrected or confirmed."""
+    """Number of copies that a held configuration would remove after its confirmation."""
     held_configuration: str
-    """The digest by which it is confirmed."""
+    """The digest that confirms it."""
     problems: dict[str, int]
-    """Number of sources, pull secrets, copies or references by reason id, where a person must act."""
+    """Number of sources, pull secrets, copies or references by reason id, if a person must act."""
 
     @property
     def watches_down(self) -> int:
