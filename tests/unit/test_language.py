@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PENDING = """
-webhook/rules/actions.py webhook/report/reasons.py webhook/report/explain webhook/rules/gates.py
-webhook/rules/copy_status.py
-webhook/kube webhook/inspect webhook/ops/page.py webhook/ops/sync_status.py webhook/sync
+webhook/report/reasons.py webhook/kube/reflector.py webhook/inspect/release.py webhook/inspect/checks/run.py
+webhook/sync/certificates.py webhook/sync/process.py
 """
-"""Folders and files that are still to be rewritten."""
+"""Files that still have old words in pages or messages."""
 
 FIRST = re.compile(r"(?:What|Whatever|Who|Whoever|Whose|Whom|Which|Whichever|Whether|How|Where|Wherever)\b(?!-)")
 """A sentence starts with its subject or with an imperative verb."""
