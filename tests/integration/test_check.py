@@ -91,7 +91,7 @@ def test_who_may_look_at_little_is_told_what_could_not_be_checked(patient: Patie
     ran = run(nobody, "check", f"--namespace={patient.namespace}", f"--release={patient.installation.release}")
     assert ran.code == 2
     assert ran.out == ""
-    assert ran.err.startswith(f"error: the configuration of a release is not to be found in {patient.namespace}")
+    assert ran.err.startswith(f"error: the configuration of a release was not found in {patient.namespace}")
 
 
 def test_what_may_not_be_looked_at_keeps_no_other_check_from_looking(patient: Patient) -> None:

@@ -47,7 +47,7 @@ def test_a_typing_error_in_a_rotation_reaches_no_copy(playground: Callable[..., 
             ]
         )
         (message,) = told
-        assert f"{registry.key} refuses its new credential, and still accepts the one before" in message
+        assert f"{registry.key} refuses its new credential, and still accepts the previous one" in message
         assert "typo" not in message
         assert content() == good
         status = json.loads(sync.get("/status")[1])

@@ -125,7 +125,7 @@ def _without_webhook(reader: Reader, wanted: Wanted, *, may_list: bool) -> Insta
         reader.lacks("list", "configmaps", wanted.namespace)
     name = wanted.name or (next(iter(running)) if len(running) == 1 else "")
     if not name or (name not in running and wanted.configuration is None):
-        raise UsageError(f"the configuration of a release is not to be found in {wanted.namespace}: {_FLAGS}")
+        raise UsageError(f"the configuration of a release was not found in {wanted.namespace}: {_FLAGS}")
     found = running.get(name)
     configuration = None if found is None else _parsed(found, wanted.namespace)
     fullname = name if found is None else found.metadata.name

@@ -99,7 +99,7 @@ class Client:
         self._watches.close()
         self._access.pool.clear()  # otherwise it would keep handing out the closed pool
 
-    def start_anew(self) -> None:
+    def reconnect(self) -> None:
         """Close every pooled connection, so that the next request opens a new one."""
         self.close()
         self._pool = self._access.pool.connection_from_url(self._access.host)

@@ -301,7 +301,7 @@ class Reflector(Generic[W, V]):
         if self._is_outdated:
             return
         if self._pending is not None or time.monotonic() - started < SHORT_WATCH_SECONDS:
-            raise ApiUnavailable(f"WATCH {self.collection.path}: the server ended the watch at once")
+            raise ApiUnavailable(f"WATCH {self.collection.path}: the server ended the watch immediately")
         if self._failed_watches:
             # Nothing arrived, not even a bookmark. A collection without changes since the API server started sends
             # none. But a watch from a version that etcd has discarded gets none either.

@@ -98,9 +98,9 @@ CATALOG: Mapping[str, ReasonText] = {
         "write a user name and a password",
     ),
     "source-credential-refused": ReasonText(
-        "a registry refuses a credential that was changed, and still accepts the one before; only where `sync` tries "
+        "a registry refuses a credential that was changed, and still accepts the previous one; only where `sync` tries "
         "credentials (`--login-interval`)",
-        "correct the source; the copies keep the credential before",
+        "correct the source; the copies keep the previous credential",
     ),
     "copy-too-large": ReasonText(
         "the merged sources exceed the 1 MiB that a Secret holds",
@@ -170,8 +170,7 @@ CATALOG: Mapping[str, ReasonText] = {
     "pod-without-reference": ReasonText(
         "the Pod runs without a reference that is due: it was created before the namespace opted in, or while no "
         "replica of the webhook answered",
-        "create it anew, for instance by `kubectl rollout restart`: the references of a Pod that exists cannot be "
-        "changed",
+        "recreate it, for example with `kubectl rollout restart`: the references of an existing Pod cannot be changed",
     ),
     "reference-due": ReasonText(
         "a ServiceAccount lacks a reference that is due",

@@ -194,7 +194,8 @@ class _Report:
         for name in sorted(found - self._told):
             log.warning("foreign authority expired", authority=name)
             self._say(
-                "ForeignAuthorityExpired", f"the caBundle holds {name}, which has expired: take it out, it is of no use"
+                "ForeignAuthorityExpired",
+                f"the caBundle holds {name}, which has expired: remove it, because it is not used",
             )
         self._told = found
 

@@ -62,7 +62,7 @@ class Logins:
         if worse is None:
             return source
         message = (
-            f'source Secret "{source.name}": {worse} refuses its new credential, and still accepts the one before: '
+            f'source Secret "{source.name}": {worse} refuses its new credential, and still accepts the previous one: '
             "correct it"
         )
         problem = SourceInvalid(SourceReason.CREDENTIAL_REFUSED, message)

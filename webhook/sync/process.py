@@ -217,7 +217,7 @@ class _Process:
         client = connect(settings.kubeconfig, observer=self._metrics.requested, request_timeout=LEASE_REQUEST_SECONDS)
 
         def ask() -> object:
-            client.start_anew()  # an idle connection may be as dead as the others
+            client.reconnect()  # an idle connection may be as dead as the others
             if settings.lease_name is None:
                 return client.request("GET", "/version")
             return client.get(LEASES, settings.lease_name, settings.release.namespace)
@@ -272,7 +272,7 @@ class _Process:
         self._configuration_problem = str(error)
         namespace = self._settings.release.namespace
         regarding = Reference("v1", "Namespace", namespace, namespace)
-        self._recorder.record(Notice(regarding, "ConfigurationInvalid", f"{error}; the one before stays in force"))
+        self._recorder.record(Notice(regarding, "ConfigurationInvalid", f"{error}; the previous one stays in force"))
 
     def _try_logins(self, logins: Logins | None) -> None:
         while logins is not None and not self._stopping.wait(self._settings.login_seconds):

@@ -462,7 +462,7 @@ def test_a_client_shows_no_token(client: Client) -> None:
 
 def test_a_fenced_client_reads_and_sends_no_write_when_it_may_not(api: FakeApiServer, client: Client) -> None:
     api.put(DEFAULT)
-    client.start_anew()  # so that the next request dials first
+    client.reconnect()  # so that the next request dials first
     leads = [True]
     fenced = client.fenced(lambda: leads[0])
     apply(fenced)

@@ -81,7 +81,7 @@ def test_only_a_credential_that_works_is_not_replaced_by_one_that_does_not(
         assert found.problem is not None
         assert found.problem.reason == SourceReason.CREDENTIAL_REFUSED
         assert str(found.problem) == (
-            f'source Secret "harbor": {KEY} refuses its new credential, and still accepts the one before: correct it'
+            f'source Secret "harbor": {KEY} refuses its new credential, and still accepts the previous one: correct it'
         )
     assert [each.name for each in logins.held()] == ([] if taken else ["harbor"])
 
@@ -159,7 +159,7 @@ def test_a_typing_error_reaches_no_copy_and_is_told(api: FakeApiServer, trying: 
     put_source(api, "typo")
     until(lambda: "SourceInvalid" in reasons(api))
     (told,) = (event for event in events(api) if event["reason"] == "SourceInvalid")
-    assert "refuses its new credential, and still accepts the one before" in told["message"]
+    assert "refuses its new credential, and still accepts the previous one" in told["message"]
     assert "typo" not in told["message"]
     assert password_in(copy_in(api, "a")) == "first"
     status = look(trying.loop, RELEASE, LeaderStatus(leading=True), 0.0)

@@ -51,7 +51,7 @@ def check(reader: Reader, wanted: Wanted, registries: Registries | None = None) 
         installed = find_release(reader, wanted)
     except ConfigurationInvalid as error:
         lines = " ".join(str(error).split())
-        return _without_configuration(f"{lines}; the one before stays in force", "the configuration is not valid")
+        return _without_configuration(f"{lines}; the previous one stays in force", "the configuration is not valid")
     except ConfigurationAbsent as error:
         why = f"{error}; Pods that run keep the configuration that they have read"
         return _without_configuration(why, "the configuration does not exist")
