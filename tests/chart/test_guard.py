@@ -67,7 +67,7 @@ def test_the_labels_are_those_that_the_program_writes() -> None:
 def test_the_names_are_those_of_the_configuration() -> None:
     secrets, accounts = (expressions(render(SAMPLE), suffix) for suffix in ("-secrets", "-serviceaccounts"))
     assert 'request.name in ["registry-credentials","vendor-credentials"]' in secrets
-    assert '{"old-credentials":true,"registry-credentials":true,"vendor-credentials":true}' in accounts
+    assert '{"old-credentials":"","registry-credentials":"","vendor-credentials":""}' in accounts
     assert f'request.name in ["{FULLNAME}-tls","{FULLNAME}-ca"]' in secrets
 
 

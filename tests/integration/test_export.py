@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.cluster.cluster import Cluster
     from tests.integration.policyjudge import Verdict
 
-KUBELET = json.loads((Path(__file__).parents[1] / "unit" / "core" / "kubelet_verdicts.json").read_text())
+KUBELET = json.loads((Path(__file__).parents[1] / "unit" / "rules" / "kubelet_verdicts.json").read_text())
 SEEDS = range(16)
 LABEL = "export.example.com/inject"
 HERE = Place()

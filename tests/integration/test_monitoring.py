@@ -22,11 +22,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 ONLY_AFTER_TROUBLE = {
-    "Refused requests",
-    "As the API server sees it: no answer",
+    "Rejected requests",
+    "Unanswered calls seen by the API server",
     "Watches broken",
-    "Undone by somebody: {{kind}} contended",
-    "Expire in: callers {{pod}}",
+    "Reverted by other writers: {{kind}} contended",
+    "Time to expiry: callers {{pod}}",
 }
 """Panels, or single queries of a panel, that show nothing while nothing has gone wrong or been asked for."""
 

@@ -190,7 +190,7 @@ def test_rights_that_are_missing_are_named_and_the_rest_is_told(idle: Playground
         (f"Secret/{COPY}", "undecided", "copy-not-seen"),
         ("ServiceAccount/default", "references", "injected"),
     ]
-    told = {line.removeprefix("warning: ").partition(": what depends")[0] for line in ran.err.splitlines()[:-1]}
+    told = {line.removeprefix("warning: ").partition("; checks")[0] for line in ran.err.splitlines()[:-1]}
     assert told >= {
         f"you may not get secrets/{SOURCE} in namespace {installation.namespace}",
         f"you may not list configmaps in namespace {installation.namespace}",

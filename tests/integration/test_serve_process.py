@@ -326,14 +326,15 @@ def test_a_port_in_use_is_one_sentence(files: Files) -> None:
         assert "--metrics-port" in refused(files.arguments(metrics_port=port))
 
 
-def test_five_errors_in_the_configuration_are_five_lines(files: Files) -> None:
+def test_five_errors_in_the_configuration_are_five_lines_and_what_to_do(files: Files) -> None:
     files.configure(
         "apiVersion: pullsecrets.webhook/v1\nkind: Configuration\nsurprise: 1\n"
         "pullSecrets:\n  - name: UPPER\n    sources: []\n    pods: Sometimes\n"
     )
     lines = refused(files.arguments()).splitlines()
     assert lines[0] == f"error: {files.configuration}: the configuration has 5 problems:"
-    assert len(lines) == 6
+    assert len(lines[1:-1]) == 5
+    assert lines[-1] == "correct it; docs/configuration.md describes each field"
 
 
 @pytest.mark.parametrize("absent", ["config.yaml", "tls.crt", "tls.key"])

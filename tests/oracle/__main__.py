@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.oracle.program import HERE, ask
 
-VERDICTS = HERE.parent / "unit" / "core" / "kubelet_verdicts.json"
+VERDICTS = HERE.parent / "unit" / "rules" / "kubelet_verdicts.json"
 
 
 def main() -> None:
