@@ -70,6 +70,9 @@ PATIENCE_FACTOR = 20
 MASS_PATIENCE_FACTOR = 4
 """The same as a multiple of the usual time of a write, so that a slow API server does not count as a hanging one."""
 
+MASS_MEMORY_SECONDS = 10.0
+"""Seconds for which an interrupted write shortens the patience with the next ones, if many hang."""
+
 RECENT_WRITES = 64
 """Writes whose median is the usual time of a write: four times as many as there are workers by default."""
 
@@ -129,6 +132,8 @@ class WorkQueue:
         self._slow: dict[str, float] = {}
         self._recent: deque[float] = deque(maxlen=RECENT_WRITES)
         self._usual = 0.0
+        self._interrupted = 0
+        self._interrupted_at = float("-inf")
         self._waited = waited
         self._worked = worked
         self._clock = clock
@@ -233,6 +238,8 @@ class WorkQueue:
         with self._condition:
             turn, now = self._handled[name], self._clock()
             took, turn.moved_at = now - turn.moved_at, now
+            if not turn.troubled and took > self._patience(mass=True):
+                self._interrupted = 0  # the patience has become too short for writes that succeed
             if took < self._patience(mass=False):
                 self._slow.pop(name, None)
             else:
@@ -274,12 +281,24 @@ class WorkQueue:
     def interrupted(self, name: str) -> None:
         """Note that a write of this name hung and was interrupted."""
         with self._condition:
-            self._slow[name] = self._clock()
+            now = self._clock()
+            self._slow[name] = now
+            self._interrupted = 1 if self._forgives(now) else self._interrupted + 1
+            self._interrupted_at = now
+
+    def _forgives(self, now: float) -> bool:
+        return now - self._interrupted_at >= MASS_MEMORY_SECONDS
 
     def _patience(self, *, mass: bool) -> float:
-        if mass:
-            return max(MASS_PATIENCE_SECONDS, MASS_PATIENCE_FACTOR * self._usual)
-        return max(PATIENCE_SECONDS, PATIENCE_FACTOR * self._usual)
+        """Return the seconds that a write may take.
+
+        A hundred namespaces that hang would keep a healthy one waiting for many times the patience. So it is halved
+        each time as many writes were interrupted as there are workers.
+        """
+        if not mass:
+            return max(PATIENCE_SECONDS, PATIENCE_FACTOR * self._usual)
+        rounds = 0 if self._forgives(self._clock()) else self._interrupted // (2 * self._half)
+        return max(MASS_PATIENCE_SECONDS, MASS_PATIENCE_FACTOR * self._usual / 2.0**rounds)
 
     def _is_troubled(self, name: str, now: float) -> bool:
         if name in self._slow and now - self._slow[name] >= SLOW_MEMORY_SECONDS:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests.unit.sync.clock import Clock
 from tests.unit.sync.queues import take_all
 from webhook.sync.queue import (
+    MASS_MEMORY_SECONDS,
     MASS_PATIENCE_SECONDS,
     PATIENCE_SECONDS,
     SHARES,
@@ -182,6 +183,51 @@ def test_where_half_of_the_workers_hang_it_takes_less_patience(queue: WorkQueue,
 
     # As many as there are names that wait.
     assert [name for name, _ in queue.overdue()] == ["a", "b"]
+
+
+def write(queue: WorkQueue, clock: Clock, seconds: float) -> None:
+    """Let a write of the next name succeed after so many seconds."""
+    queue.add("well")
+    name = queue.get()
+    assert name is not None
+    clock.now += seconds
+    queue.progress(name)
+    queue.done(name)
+
+
+def hang(queue: WorkQueue, clock: Clock, seconds: float) -> int:
+    """Let all workers hang for so long; return how many of them are taken away."""
+    names = take(queue, WORKERS)
+    clock.now += seconds
+    overdue = queue.overdue()
+    for name, _ in overdue:
+        queue.interrupted(name)
+    for name in names:
+        assert name is not None
+        queue.done(name)
+    return len(overdue)
+
+
+def test_the_more_writes_were_interrupted_the_less_patience_there_is(queue: WorkQueue, clock: Clock) -> None:
+    write(queue, clock, 0.5)  # a slow API server: the patience with half of the workers is 2 s
+    queue.add_all([f"hangs-{number}" for number in range(10 * WORKERS)])
+
+    assert hang(queue, clock, 1.9) == 0
+    assert hang(queue, clock, 2.1) == WORKERS
+    assert hang(queue, clock, 1.1) == WORKERS
+    assert hang(queue, clock, 0.6) == WORKERS
+
+    write(queue, clock, 0.5)
+    assert hang(queue, clock, 1.9) == 0
+
+
+def test_interruptions_are_forgotten(queue: WorkQueue, clock: Clock) -> None:
+    write(queue, clock, 0.5)
+    queue.add_all([f"hangs-{number}" for number in range(10 * WORKERS)])
+    assert hang(queue, clock, 2.1) == WORKERS
+    clock.now += MASS_MEMORY_SECONDS
+
+    assert hang(queue, clock, 1.1) == 0
 
 
 def test_a_name_that_makes_progress_keeps_its_worker(queue: WorkQueue, clock: Clock) -> None:
