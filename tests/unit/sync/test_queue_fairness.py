@@ -202,9 +202,9 @@ def hang(queue: WorkQueue, clock: Clock, seconds: float) -> int:
     overdue = queue.overdue()
     for name, _ in overdue:
         queue.interrupted(name)
-    for name in names:
-        assert name is not None
-        queue.done(name)
+    for taken in names:
+        assert taken is not None
+        queue.done(taken)
     return len(overdue)
 
 
