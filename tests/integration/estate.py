@@ -82,7 +82,7 @@ class Estate:
         self._left.append(self._leaving)
 
     def is_in_a_left_namespace(self, path: str) -> bool:
-        """Whether the path of a request is in a namespace that has opted out for good."""
+        """Return True if the path of a request is in a namespace that has opted out for good."""
         return any(f"/{namespace}/" in path for namespace in self._left)
 
     def rotate(self, password: str) -> None:

@@ -189,7 +189,7 @@ def test_where_the_last_good_content_is_not_known_copies_are_kept_as_they_are(
 
 
 def _is_denied(ours: Playground, namespace: str) -> bool:
-    """Whether the policy is in force."""
+    """Return True if the policy is in force."""
     path = f"/api/v1/namespaces/{namespace}/secrets/{COPY}?dryRun=All"
     return (
         ours.cluster.api.request(

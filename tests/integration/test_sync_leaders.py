@@ -186,7 +186,7 @@ def test_a_standby_whose_watches_are_silent_does_no_wrong_write(site: Playground
             before, ended = estate.versions(), time.monotonic()
             leader.process.program.signal(signal.SIGTERM)
             eventually(lambda: standby.leads)
-        # What it does for this shows that it writes.
+        # Its work for this shows that it writes.
         estate.lose_a_copy()
         estate.await_right()
         changed = {name for name, version in estate.versions().items() if before.get(name) != version}

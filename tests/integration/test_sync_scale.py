@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NAMESPACES = 40
 WORKERS = 16
 ONCE = {"get /version", "get configmaps", "get leases", "apply leases", "patch leases"}
-"""What does not depend on the number of namespaces: the first question, the ConfigMap, and the Lease."""
+"""Requests whose number does not depend on the number of namespaces: for the version, the ConfigMap and the Lease."""
 
 WATCHES = {"watch namespaces": 1, "watch secrets": 2, "watch serviceaccounts": 1}
 """Two of Secrets: those of the copy's name, and the source."""

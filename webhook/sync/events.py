@@ -83,59 +83,44 @@ class Notices:
             return sum(finding.reason is reason for found in self._findings.values() for finding in found)
 
     def _conflict(self, namespace: str, finding: Finding) -> None:
-        log.warning("copy conflict", namespace=namespace, secret=finding.secret, reason=finding.reason.value)
         message = (
             f'Secret "{finding.secret}" was not made by release {self._release.namespace}/{self._release.name} '
             f"and is left alone: delete or rename it to get the copy"
         )
-        self._tell(_namespace(namespace), "CopyConflict", message)
+        self._report("copy conflict", namespace, finding, "CopyConflict", message)
 
     def _kept_by_finalizer(self, namespace: str, finding: Finding) -> None:
         secret, finalizers = finding.secret, finding.detail
-        log.warning(
-            "copy kept by a finalizer",
-            namespace=namespace,
-            secret=secret,
-            finalizers=finalizers,
-            reason=finding.reason.value,
-        )
         message = (
             f'Secret "{secret}" is being deleted, and keeps its credential while it has the finalizer {finalizers}. '
             f"If the owner of the finalizer is gone, run: kubectl patch secret {secret} --namespace {namespace} "
             f"""--type json --patch '[{{"op":"remove","path":"/metadata/finalizers"}}]'"""
         )
-        self._tell(_namespace(namespace), "CopyKeptByFinalizer", message)
+        self._report(
+            "copy kept by a finalizer", namespace, finding, "CopyKeptByFinalizer", message, finalizers=finalizers
+        )
 
     def _too_many(self, namespace: str, finding: Finding) -> None:
         account = finding.service_account
-        log.warning(
-            "too many references",
-            namespace=namespace,
-            service_account=account,
-            secret=finding.secret,
-            reason=finding.reason.value,
-        )
         message = (
             f'ServiceAccount "{account}" has more than {MOST_REFERENCES:,} references, so "{finding.secret}" is not '
             f"added: remove references from it, or exclude it by serviceAccounts.exclude"
         )
-        self._tell(_namespace(namespace), "TooManyReferences", message)
+        self._report("too many references", namespace, finding, "TooManyReferences", message, service_account=account)
 
     def _reference_required(self, namespace: str, finding: Finding) -> None:
         account = finding.service_account
-        log.warning(
-            "reference required",
-            namespace=namespace,
-            service_account=account,
-            secret=finding.secret,
-            reason=finding.reason.value,
-        )
         message = (
             f'ServiceAccount "{account}" enforces its references, is labelled disabled and does not reference '
             f'"{finding.secret}": the API server refuses its Pods that get this reference at admission. Take the label '
             f"away, or exclude the ServiceAccount by serviceAccounts.exclude"
         )
-        self._tell(_namespace(namespace), "ReferenceRequired", message)
+        self._report("reference required", namespace, finding, "ReferenceRequired", message, service_account=account)
+
+    def _report(self, logged: str, namespace: str, finding: Finding, event: str, message: str, **fields: str) -> None:
+        """Log a finding, and write its Event about the namespace."""
+        log.warning(logged, namespace=namespace, secret=finding.secret, reason=finding.reason.value, **fields)
+        self._tell(_namespace(namespace), event, message)
 
     def failed(self, namespace: str, error: ApiError) -> None:
         """Record that a namespace refuses a write, if a person has to act.

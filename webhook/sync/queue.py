@@ -238,9 +238,9 @@ class WorkQueue:
         with self._condition:
             turn, now = self._handled[name], self._clock()
             took, turn.moved_at = now - turn.moved_at, now
-            if not turn.troubled and took > self._patience(mass=True):
+            if not turn.troubled and took > self._mass_patience(now):
                 self._interrupted = 0  # the patience has become too short for writes that succeed
-            if took < self._patience(mass=False):
+            if took < self._patience():
                 self._slow.pop(name, None)
             else:
                 self._slow[name] = now
@@ -267,8 +267,9 @@ class WorkQueue:
             if not waiting or now - min(next(iter(lane.values())) for lane in waiting) < MASS_PATIENCE_SECONDS:
                 return []
             turns = sorted(self._handled.items(), key=lambda item: item[1].moved_at)
-            hanging = sum(now - turn.moved_at >= self._patience(mass=True) for _, turn in turns)
-            patience = self._patience(mass=hanging >= self._half)
+            mass_patience = self._mass_patience(now)
+            hanging = sum(now - turn.moved_at >= mass_patience for _, turn in turns)
+            patience = mass_patience if hanging >= self._half else self._patience()
             # If only left-over work waits, and for its own half of the workers, no other turn blocks it.
             any_turn = any(self._lanes[: Lane.REST]) or self._has_workers(Lane.REST, now)
             found = [
@@ -289,15 +290,17 @@ class WorkQueue:
     def _forgives(self, now: float) -> bool:
         return now - self._interrupted_at >= MASS_MEMORY_SECONDS
 
-    def _patience(self, *, mass: bool) -> float:
-        """Return the seconds that a write may take.
+    def _patience(self) -> float:
+        """Return the seconds that a write may take while other names wait."""
+        return max(PATIENCE_SECONDS, PATIENCE_FACTOR * self._usual)
+
+    def _mass_patience(self, now: float) -> float:
+        """Return the seconds that a write may take when half of the workers wait for their writes.
 
         A hundred namespaces that hang would keep a healthy one waiting for many times the patience. So it is halved
         each time as many writes were interrupted as there are workers.
         """
-        if not mass:
-            return max(PATIENCE_SECONDS, PATIENCE_FACTOR * self._usual)
-        rounds = 0 if self._forgives(self._clock()) else self._interrupted // (2 * self._half)
+        rounds = 0 if self._forgives(now) else self._interrupted // (2 * self._half)
         return max(MASS_PATIENCE_SECONDS, MASS_PATIENCE_FACTOR * self._usual / 2.0**rounds)
 
     def _is_troubled(self, name: str, now: float) -> bool:

@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from webhook.rules.state_document import LastGood
 
 _REFERENCED = (Reason.ALREADY_PRESENT, Reason.INJECTED)
+_UNCOVERED_SHOWN = 3
+_NAMES_SHOWN = 5
+_WITHHELD = {
+    FindingReason.REFERENCE_REQUIRED: 'ServiceAccount "{}" enforces its references and may not be given {}',
+    FindingReason.REFERENCES_TOO_MANY: 'ServiceAccount "{}" has too many references to be given {}',
+}
 
 
 def whole_steps(case: Case, decision: Decision) -> Iterator[Step]:
@@ -62,14 +68,6 @@ def _stop(reason: Reason, case: Case, decision: Decision, pull_secret: str = "")
     gate = BY_REASON[reason]
     todo = advice(reason) if gate.command is None else gate.command(case)
     return Step(gate.name, verdict, gate.stopped(case, decision.stopped_at(reason)), reason, todo, pull_secret)
-
-
-_UNCOVERED_SHOWN = 3
-_NAMES_SHOWN = 5
-_WITHHELD = {
-    FindingReason.REFERENCE_REQUIRED: 'ServiceAccount "{}" enforces its references and may not be given {}',
-    FindingReason.REFERENCES_TOO_MANY: 'ServiceAccount "{}" has too many references to be given {}',
-}
 
 
 def reference_step(
