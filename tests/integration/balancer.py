@@ -13,9 +13,10 @@ import threading
 from typing import TYPE_CHECKING
 
 from tests.cluster.programs import LOOPBACK
+from tests.integration.accepting import accept_all, task_of
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
@@ -78,14 +79,9 @@ class Balancer:
         if news > self._known:  # late news may arrive out of order: the newest ones stand
             self._known, self._endpoints = news, endpoints
 
-    async def _accept(self) -> None:
-        while True:
-            accepted, _ = await self._loop.sock_accept(self._listener)
-            self.accepted += 1
-            self._keep(self._join(accepted))
-
-    def _keep(self, work: Coroutine[None, None, None]) -> None:
-        task = self._loop.create_task(work)
+    def _accept(self, accepted: socket.socket) -> None:
+        self.accepted += 1
+        task = task_of(self._loop, accepted, self._join(accepted))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -105,6 +101,7 @@ class Balancer:
             near.transport.close()
 
     async def _end(self) -> None:
+        self._loop.remove_reader(self._listener)
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
@@ -115,9 +112,8 @@ class Balancer:
         await asyncio.sleep(0)  # each of them is told of its end before this returns
 
     def __enter__(self) -> Self:
-        self._listener.setblocking(False)
         self._thread.start()
-        self._loop.call_soon_threadsafe(self._keep, self._accept())
+        self._loop.call_soon_threadsafe(accept_all, self._loop, self._listener, self._accept)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:

@@ -99,9 +99,7 @@ class Ends:
 class Link:
     """An accepted connection, and the one to the API server that belongs to it; while it is held, nothing passes."""
 
-    def __init__(self, accepted: socket.socket, traffic: Traffic, ends: Ends) -> None:
-        self._accepted = accepted
-        self._begun = False
+    def __init__(self, traffic: Traffic, ends: Ends) -> None:
         self._traffic = traffic
         self._ends = ends
         self._passes = asyncio.Event()
@@ -119,15 +117,9 @@ class Link:
         """Begin to count the bytes of answers from here."""
         self._answered = 0
 
-    def close_unused(self) -> None:
-        """Close the accepted connection if :meth:`run` was cancelled before it began."""
-        if not self._begun:
-            self._accepted.close()
-
-    async def run(self) -> None:
+    async def run(self, accepted: socket.socket) -> None:
         """Pass on what either side says until one of them ends, or this is cancelled; then reset both."""
-        self._begun = True
-        ends, accepted = self._ends, self._accepted
+        ends = self._ends
         try:
             far_reader, far = await asyncio.open_connection(ends.host, ends.port, ssl=ends.towards_server)
         except (OSError, asyncio.CancelledError):

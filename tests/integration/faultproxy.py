@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from tests.cluster.ports import free_port
 from tests.cluster.programs import LOOPBACK
+from tests.integration.accepting import accept_all, task_of
 from tests.integration.faultlink import Ends, Link, Traffic, Withheld
 
 if TYPE_CHECKING:
@@ -155,9 +156,7 @@ class FaultProxy:
 
     async def _listen(self) -> None:
         self._listener = socket.create_server((LOOPBACK, self._port), backlog=_BACKLOG)
-        self._listener.setblocking(False)
-        # Not sock_accept: a connection that arrives while that is cancelled is lost, and never closed.
-        self._loop.add_reader(self._listener, self._accept, self._listener)
+        accept_all(self._loop, self._listener, self._accept)
 
     async def _stop_listening(self) -> None:
         if self._listener is not None:
@@ -165,23 +164,18 @@ class FaultProxy:
             self._listener.close()
             self._listener = None
 
-    def _accept(self, listener: socket.socket) -> None:
-        try:
-            accepted, _ = listener.accept()
-        except OSError:
-            return  # the peer has gone already
-        accepted.setblocking(False)
+    def _accept(self, accepted: socket.socket) -> None:
         self._accepted.append(time.monotonic())
         if self._swallowing:
             self._swallowed.append(accepted)
         else:
-            link = Link(accepted, self._traffic, self._ends)
-            task = self._loop.create_task(link.run())
+            link = Link(self._traffic, self._ends)
+            task = task_of(self._loop, accepted, link.run(accepted))
             self._links[task] = link
             task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        self._links.pop(task).close_unused()
+        del self._links[task]
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._defects.append(error)
