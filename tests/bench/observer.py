@@ -55,7 +55,7 @@ class Seen:
         self._values: dict[str, tuple[str, float]] = {}
         self._goals: list[_Goal] = []
 
-    def replace(self, objects: Iterable[tuple[str, str]]) -> None:
+    def replace(self, objects: Iterable[tuple[str, str]], _version: str) -> None:
         for each in objects:
             self.upsert(each)
 

@@ -73,6 +73,7 @@ class Traffic:
     cut_after: int | None = None
     answers: list[tuple[Answer, Chooses]] = field(default_factory=list)
     withheld: list[tuple[Withheld, Chooses]] = field(default_factory=list)
+    answered_late: list[tuple[Withheld, Chooses]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
 
     def answer_to(self, request: Request) -> Answer | None:
@@ -84,6 +85,14 @@ class Traffic:
             if chosen(request):
                 withheld.requests.append(request)
                 await withheld.released.wait()
+
+    def keeps_back_the_answer(self, request: Request) -> Withheld | None:
+        """Return for how long the answer to a request is to be withheld, if it is."""
+        for withheld, chosen in self.answered_late:
+            if chosen(request):
+                withheld.requests.append(request)
+                return withheld
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +174,14 @@ class Link:
             await self._traffic.keep_back(request)
             answer = self._traffic.answer_to(request)
             writer, said = (far, head + body) if answer is None else (near, answer.encode())
+            late = self._traffic.keeps_back_the_answer(request)
+            if late is not None:
+                self.hold()
             writer.write(said)
             await writer.drain()
+            if late is not None:
+                await late.released.wait()
+                self.resume()
 
     async def _pass_answers(self, reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
         # Two steps, because what is late must not hold up the reading of what comes after it.

@@ -144,6 +144,17 @@ class FaultProxy:
             self._traffic.withheld.remove(entry)
             self._call(entry[0].released.set)
 
+    @contextmanager
+    def answering_late(self, chosen: Chooses) -> Iterator[Withheld]:
+        """The chosen requests reach the API server at once, and their answers come back at the end."""
+        entry = (Withheld(), chosen)
+        self._traffic.answered_late.append(entry)
+        try:
+            yield entry[0]
+        finally:
+            self._traffic.answered_late.remove(entry)
+            self._call(entry[0].released.set)
+
     def reset(self) -> None:
         """Break every connection there is; new ones work."""
         self._do(self._end_links())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.bench.filling import Filling
 from tests.cluster import kubeconfig
 from tests.cluster.cluster import Cluster
 from tests.cluster.ports import free_port
@@ -98,6 +99,27 @@ def test_an_api_server_that_is_cut_off_from_etcd_and_goes_on_serving_watches(
             print(f"right after {seconds:.1f} s")
         assert sync.program.exit_code is None
         sync.kill()
+
+
+def test_a_copy_that_is_deleted_before_the_answer_to_its_write_arrives_is_written_again(site: Playground) -> None:
+    """The watch reports the copy and its end first; then the late answer says that the copy exists."""
+    with remote_sync(site, "sync") as remote:
+        password = new_password()
+        site.set_source(password)
+        witness = site.namespace(selected=True)
+        site.await_selected(witness, password)
+        name = f"{site.installation.release}-late"
+        with remote.proxy.answering_late(lambda request: request.writes and f"/{name}/secrets/" in request.target):
+            Filling(site.cluster.kubeconfig).create([name], {site.label: "enabled"})
+            eventually(lambda: site.get(name, "secrets", COPY))
+            site.delete(name, "secrets", COPY)
+            # What the same watch reports after that has been heard, so the end of the copy has been heard too.
+            site.delete(witness, "secrets", COPY)
+            eventually(lambda: site.get(witness, "secrets", COPY))
+            assert site.get(name, "secrets", COPY) is None
+
+        site.await_selected(name, password)
+        assert remote.alive
 
 
 def test_an_etcd_that_is_put_back_to_an_older_copy(site: Playground, own_cluster: Cluster) -> None:

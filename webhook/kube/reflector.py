@@ -86,8 +86,8 @@ _Pending: TypeAlias = dict[tuple[str, str], V]
 class Handler(Protocol[V_contra]):
     """Receives the objects of one collection, from one thread, in order."""
 
-    def replace(self, objects: Iterable[V_contra]) -> None:
-        """Replace all known objects with these; all others are gone."""
+    def replace(self, objects: Iterable[V_contra], resource_version: str, /) -> None:
+        """Replace all known objects with these of a list of that version; all others are gone."""
 
     def upsert(self, obj: V_contra) -> None:
         """Add an object that is new, or update one that has changed."""
@@ -272,7 +272,7 @@ class Reflector(Generic[W, V]):
         self._replace(objects, resource_version)
 
     def _replace(self, objects: Iterable[V], resource_version: str) -> None:
-        self._handler.replace(objects)
+        self._handler.replace(objects, resource_version)
         self._renewed = self._renewal
         self._resource_version = resource_version
         self._listed_at = time.monotonic()

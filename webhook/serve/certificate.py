@@ -145,7 +145,7 @@ class TlsSecretHandler:
     def __init__(self, intake: CertificateIntake) -> None:
         self._intake = intake
 
-    def replace(self, objects: Iterable[TlsSecret]) -> None:
+    def replace(self, objects: Iterable[TlsSecret], _version: str) -> None:
         for secret in objects:
             self.upsert(secret)
 

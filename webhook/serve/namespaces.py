@@ -30,7 +30,7 @@ class KnownNamespaces:
         """Return a namespace, or None when it is unknown."""
         return self._namespaces.get(name)
 
-    def replace(self, objects: Iterable[Namespace]) -> None:
+    def replace(self, objects: Iterable[Namespace], _version: str = "") -> None:
         self._namespaces = {namespace.name: namespace for namespace in objects}
 
     def upsert(self, obj: Namespace) -> None:

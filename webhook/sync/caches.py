@@ -316,8 +316,8 @@ class _ScopedTable:
         self.filled: bool = before is not None and before.filled
         self.scope: CacheScope = before.scope if before is not None else scope
 
-    def replace(self, objects: Iterable[Any]) -> None:
-        self._table.replace(objects)
+    def replace(self, objects: Iterable[Any], resource_version: str) -> None:
+        self._table.replace(objects, resource_version)
         self.scope, self.filled = self._wanted, True
 
     def upsert(self, obj: Any) -> None:  # noqa: ANN401
@@ -334,7 +334,7 @@ class _SourceWatch:
         self._name = name
         self._sources = sources
 
-    def replace(self, objects: Iterable[Source]) -> None:
+    def replace(self, objects: Iterable[Source], _version: str) -> None:
         self._sources.take(next(iter(objects), None) or absent_source(self._name))
 
     def upsert(self, obj: Source) -> None:

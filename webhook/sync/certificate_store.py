@@ -50,7 +50,7 @@ class ObjectCache(Generic[W]):
         self._lock = threading.Lock()
         self.sight: Sight[W] = Sight()
 
-    def replace(self, objects: Iterable[W]) -> None:
+    def replace(self, objects: Iterable[W], _version: str) -> None:
         self._tell(next(iter(objects), None))
 
     def upsert(self, obj: W) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.errors import ApiError, Conflict, Forbidden, Interrupted, NotFound
+from webhook.errors import ApiError, Conflict, Forbidden, NotFound
 from webhook.kube.resources import NAMESPACES, SECRETS, Collection
 from webhook.ops.threads import Threads
 from webhook.sync.brake import Brake
@@ -296,7 +296,7 @@ class SyncController:
         except ApiError as error:
             self.notices.failed(name, error)
             self.ledger.namespace_failed(name, result_of(error))
-            own = not error.is_general and (bool(error.status) or isinstance(error, Interrupted))
+            own = not error.is_general and bool(error.status)
             seconds = self.queue.retry(name, error.retry_after or 0.0, self._retry_cap(name, error), own=own)
             log.warning("namespace failed", namespace=name, cause=str(error), retry_in=round(seconds, 2))
             if error.is_general:

@@ -45,6 +45,8 @@ class Table(Generic[R]):
         self._changed = changed
         self._lock = threading.Lock()
         self._rows: dict[str, dict[str, R]] = {}
+        self._watched = ""
+        """The resourceVersion that the watch has reached: it will not report older changes any more."""
 
     def of_namespace(self, namespace: str) -> Mapping[str, R]:
         """Return a copy of the objects of a namespace by name, so that a decision sees one state."""
@@ -65,51 +67,82 @@ class Table(Generic[R]):
         with self._lock:
             return sum(map(len, self._rows.values()))
 
-    def replace(self, objects: Iterable[R]) -> None:
-        """Replace all objects with these."""
+    def replace(self, objects: Iterable[R], resource_version: str = "") -> None:
+        """Replace all objects with those of a list; a watch continues at ``resource_version``."""
         rows: dict[str, dict[str, R]] = {}
         for obj in objects:
             rows.setdefault(obj.namespace, {})[obj.name] = obj
         with self._lock:
-            before, self._rows = self._rows, rows
+            before, self._rows, self._watched = self._rows, rows, resource_version
         for namespace in before.keys() | rows.keys():
             if not self._equal(before.get(namespace, {}), rows.get(namespace, {})):
                 self._changed(namespace)
 
     def upsert(self, obj: R) -> None:
-        """Add or update an object; after our own write, an older event may still arrive."""
+        """Add or update an object that the watch reports; after our own write, an older event may still arrive."""
         with self._lock:
-            row = self._rows.setdefault(obj.namespace, {})
-            known = row.get(obj.name)
+            self._watched = obj.resource_version
+            known = self._get(obj.namespace, obj.name)
             if known is not None and is_older(obj.resource_version, known.resource_version):
                 return
-            row[obj.name] = obj
+            self._put(obj)
+        self._tell(known, obj)
+
+    def stored(self, obj: R) -> None:
+        """Add or update an object from the response to our own request.
+
+        The response may arrive late. If the watch is past this version and the object is not here, it was deleted. The
+        watch has reported that and will not report it again.
+        """
+        with self._lock:
+            known = self._get(obj.namespace, obj.name)
+            if is_older(obj.resource_version, self._watched if known is None else known.resource_version):
+                return
+            self._put(obj)
+        self._tell(known, obj)
+
+    def remove(self, obj: R) -> None:
+        """Remove an object that the watch reports as gone; after our own write, another one may have its name."""
+        with self._lock:
+            self._watched = obj.resource_version
+            known = self._get(obj.namespace, obj.name)
+            if known is None or is_older(obj.resource_version, known.resource_version):
+                return
+            self._take_out(known)
+        if self._matters(known):
+            self._changed(obj.namespace)
+
+    def discard(self, seen: R | None) -> None:
+        """Remove an object that does not exist any more, before the watch reports it.
+
+        ``seen`` is the object as it was here before our request. If the watch has reported another version since, that
+        one stays: it may be a new object with the same name, which the watch will not report again.
+        """
+        if seen is None:
+            return
+        with self._lock:
+            known = self._get(seen.namespace, seen.name)
+            if known is not None and known.resource_version == seen.resource_version:
+                self._take_out(known)
+
+    def _get(self, namespace: str, name: str) -> R | None:
+        return self._rows.get(namespace, {}).get(name)
+
+    def _put(self, obj: R) -> None:
+        self._rows.setdefault(obj.namespace, {})[obj.name] = obj
+
+    def _take_out(self, obj: R) -> None:
+        row = self._rows[obj.namespace]
+        del row[obj.name]
+        if not row:
+            del self._rows[obj.namespace]
+
+    def _tell(self, known: R | None, obj: R) -> None:
         if known is not None and self._same(known, obj):
             return
         # Plans and reports for the previous object must be taken back.
         if self._matters(obj) or (known is not None and self._matters(known)):
             self._changed(obj.namespace)
-
-    def remove(self, obj: R) -> None:
-        """Remove an object that is gone; after our own write, another one may have its name already."""
-        known = self._take_out(obj.namespace, obj.name, obj.resource_version)
-        if known is not None and self._matters(known):
-            self._changed(obj.namespace)
-
-    def discard(self, namespace: str, name: str) -> bool:
-        """Remove an object that we have deleted, before the watch reports it; return True if it was cached."""
-        return self._take_out(namespace, name) is not None
-
-    def _take_out(self, namespace: str, name: str, gone_at: str = "") -> R | None:
-        with self._lock:
-            row = self._rows.get(namespace, {})
-            known = row.get(name)
-            if known is None or is_older(gone_at, known.resource_version):
-                return None
-            del row[name]
-            if not row:
-                del self._rows[namespace]
-            return known
 
     def _equal(self, before: Mapping[str, R], now: Mapping[str, R]) -> bool:
         return before.keys() == now.keys() and all(self._same(before[name], now[name]) for name in now)
@@ -135,7 +168,7 @@ class NamespaceTable:
         """Return the names of all namespaces."""
         return list(self._namespaces)
 
-    def replace(self, objects: Iterable[Namespace]) -> None:
+    def replace(self, objects: Iterable[Namespace], _version: str = "") -> None:
         """Replace all namespaces with these."""
         before, self._namespaces = self._namespaces, {obj.name: obj for obj in objects}
         for name, obj in self._namespaces.items():

@@ -156,7 +156,7 @@ class Writes:
         copy = to_copy(decode_secret(stored), self._release)
         table = self._caches.copies(action.name)
         if table is not None:
-            table.upsert(copy)
+            table.stored(copy)
         self._contention.wrote_copy(namespace, action.name, content.hash)
         log.info("copy applied", namespace=namespace, secret=action.name)
 
@@ -251,7 +251,7 @@ class Writes:
             log.info(action, namespace=copy.namespace, secret=copy.name)
         table = self._caches.copies(copy.name)
         if table is not None:
-            table.discard(copy.namespace, copy.name)
+            table.discard(copy)
 
     def _check(self) -> None:
         """Wait for the turn of one write; raise Deposed if this process must not write any more."""
@@ -286,12 +286,13 @@ class Writes:
         table = self._caches.copies(name)
         if table is None:
             return False
+        seen = table.of_namespace(namespace).get(name)
         try:
             current = decode_secret(self._client.get(SECRETS, name, namespace))
         except NotFound:
-            table.discard(namespace, name)
+            table.discard(seen)
             return False
-        table.upsert(to_copy(current, self._release))
+        table.stored(to_copy(current, self._release))
         return True
 
     @contextmanager
@@ -301,7 +302,7 @@ class Writes:
             with self._write(action):
                 yield
         except NotFound:
-            self._caches.service_accounts.discard(account.namespace, account.name)
+            self._caches.service_accounts.discard(account)
             log.debug("service account was gone", **where)
         else:
             log.info(action, **where, secrets=list(names))
@@ -314,10 +315,10 @@ class Writes:
             answer = self._patch_tracked(namespace, name, conditional)
         except Conflict:
             # Another writer was first. The watch will report it, but a busy list would have changed again by then.
-            self._refresh(namespace, name)
+            self._refresh(account)
             raise
         stored = self._caches.read_service_account(answer)
-        self._caches.service_accounts.upsert(stored)
+        self._caches.service_accounts.stored(stored)
         return _Stored(stored, answer)
 
     def _patch_tracked(self, namespace: str, name: str, operations: list[Any]) -> bytes:
@@ -335,13 +336,13 @@ class Writes:
             self._check()
             return patch([*operations, begin_tracking()])
 
-    def _refresh(self, namespace: str, name: str) -> None:
+    def _refresh(self, account: ServiceAccount) -> None:
         try:
-            current = self._caches.read_service_account(self._client.get(SERVICE_ACCOUNTS, name, namespace))
+            answer = self._client.get(SERVICE_ACCOUNTS, account.name, account.namespace)
         except NotFound:
-            self._caches.service_accounts.discard(namespace, name)
+            self._caches.service_accounts.discard(account)
         else:
-            self._caches.service_accounts.upsert(current)
+            self._caches.service_accounts.stored(self._caches.read_service_account(answer))
 
 
 def _names(account: ServiceAccount) -> frozenset[str]:

@@ -250,7 +250,7 @@ class Accounts:
     def __init__(self) -> None:
         self.names: set[str] = set()
 
-    def replace(self, objects: Iterable[MetadataObject]) -> None:
+    def replace(self, objects: Iterable[MetadataObject], _version: str) -> None:
         self.names = {obj.metadata.name for obj in objects}
 
     def upsert(self, obj: MetadataObject) -> None:

@@ -42,7 +42,7 @@ class Seen:
         self.calls: list[str] = []
         self.defect: Exception | None = None
 
-    def replace(self, objects: Iterable[MetadataObject]) -> None:
+    def replace(self, objects: Iterable[MetadataObject], _version: str) -> None:
         self.objects = {obj.metadata.name: obj.metadata.labels or {} for obj in objects}
         self.calls.append("replace")
 

@@ -51,7 +51,7 @@ class Replica:
 
 def test_a_replica_is_ready_with_the_first_usable_pair() -> None:
     replica = Replica()
-    replica.handler.replace([])
+    replica.handler.replace([], "1")
     assert (replica.health.ready, replica.last_reload_successful) == (False, 0)
     replica.handler.upsert(secret(GOOD))
     assert (replica.health.ready, replica.last_reload_successful) == (True, 1)

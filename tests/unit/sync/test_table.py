@@ -83,9 +83,65 @@ def test_the_deletion_of_what_we_have_replaced_since_is_passed_over(table: Table
 def test_what_we_have_deleted_ourselves_is_forgotten_in_silence(table: Table[Copy], changed: list[str]) -> None:
     table.upsert(row())
 
-    assert table.discard("a", "pull")
-    assert not table.discard("a", "pull")
+    table.discard(row())
+    table.discard(row())
+    table.discard(None)
+
+    assert table.namespaces() == []
     assert changed == ["a"]
+
+
+def test_a_not_found_does_not_remove_what_the_watch_has_reported_since(table: Table[Copy]) -> None:
+    seen = row(1)
+    table.upsert(seen)
+    table.remove(row(2))
+    table.upsert(row(3, "created again"))
+
+    table.discard(seen)
+
+    assert table.of_namespace("a")["pull"].content_hash == "created again"
+
+
+def test_a_late_response_does_not_bring_back_what_was_deleted_since(table: Table[Copy], changed: list[str]) -> None:
+    """A process that is suspended, or busy, reads the response to its write after the watch has reported the end."""
+    table.upsert(row(5))
+    table.remove(row(6))
+    changed.clear()
+
+    table.stored(row(5))
+
+    assert table.namespaces() == []
+    assert changed == []
+
+
+def test_a_late_response_does_not_bring_back_what_a_list_did_not_have(table: Table[Copy]) -> None:
+    table.replace([row(3, name="another")], "9")
+
+    table.stored(row(8))
+    assert list(table.of_namespace("a")) == ["another"]
+
+    table.stored(row(10))
+    assert sorted(table.of_namespace("a")) == ["another", "pull"]
+
+
+def test_a_list_of_an_older_etcd_counts_from_there(table: Table[Copy]) -> None:
+    table.replace([], "9")
+    table.replace([], "3")
+
+    table.stored(row(4))
+
+    assert list(table.of_namespace("a")) == ["pull"]
+
+
+def test_a_response_is_known_before_the_watch_reports_it(table: Table[Copy], changed: list[str]) -> None:
+    table.replace([], "3")
+
+    table.stored(row(4))
+    table.upsert(row(4))
+    table.stored(row(4))
+
+    assert changed == ["a"]
+    assert table.of_namespace("a")["pull"].resource_version == "4"
 
 
 def test_a_new_list_tells_only_of_what_differs(table: Table[Copy], changed: list[str]) -> None:
