@@ -7,6 +7,8 @@ FUZZ_SECONDS ?= 600
 HELM = $(or $(shell command -v helm 2>/dev/null),$(RUN)/helm)
 READY := .venv/.ready
 PYTEST := $(RUN)/python -m pytest
+COG := $(RUN)/cog -I . -p "import cog; from tools import tables" --verbosity=1
+PAGES := CONTRIBUTING.md charts/pull-secret-webhook/README.md docs/*.md
 
 .DEFAULT_GOAL := help
 .PHONY: help run test unit check fix docs audit fuzz bench bench-admission bench-sync image e2e e2e-setup package cluster clean
@@ -24,20 +26,20 @@ test: $(READY) ## run unit, chart and integration tests in parallel (WORKERS=2)
 unit: $(READY) ## run only the unit tests, without a cluster
 	$(PYTEST) -n $(WORKERS) tests/unit
 
-check: $(READY) ## check format, lint, types, import contracts and the chart, without changing files
+check: $(READY) ## check format, lint, types, import contracts, generated tables and the chart, without changing files
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check --no-fix .
 	$(RUN)/mypy
 	$(RUN)/lint-imports --no-cache
 	$(RUN)/yamllint --strict .
 	$(HELM) lint --strict --quiet charts/pull-secret-webhook
-	$(RUN)/python -m tools.chart.readme --check
+	$(COG) --check --diff --check-fail-msg="run 'make fix'" $(PAGES)
 	test -z "$$(gofmt -l tests/cluster/binary tests/e2e/certmanager tests/bench/baselines tests/oracle 2>/dev/null)"
 
-fix: $(READY) ## format, fix lint findings, and regenerate the chart's files and the screenshots
+fix: $(READY) ## format, fix lint findings, and regenerate tables, the chart's files and the screenshots
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
-	$(RUN)/python -m tools.chart.readme
+	$(COG) -r $(PAGES)
 	$(RUN)/python -m tools.chart.dashboard
 	$(RUN)/python -m tests.chart.snapshots
 	$(RUN)/python -m tools.docs.screenshots >/dev/null

@@ -88,3 +88,25 @@ def in_schema(
             yield from in_schema(whole, resolved, f"{above}{key}.")
         else:
             yield f"{above}{key}"
+
+
+_WHOLE_FIELDS = {"optIn", "pullSecrets[]", "pullSecrets[].sources[]", "pullSecrets[].serviceAccounts"}
+"""Fields of the configuration that are never set as a whole."""
+
+
+def in_configuration() -> Iterator[str]:
+    """Yield the path of every field of the configuration document that the schema of the values knows."""
+    whole = schema()
+    for name in ("optIn", "excludedNamespaces", "pullSecrets", "retired"):
+        yield from _fields(whole["properties"][name], whole["definitions"], name)
+
+
+def _fields(part: dict[str, Any], definitions: dict[str, Any], path: str) -> Iterator[str]:
+    part = definitions[part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+    if path not in _WHOLE_FIELDS:
+        yield path
+    for name, field in part.get("properties", {}).items():
+        yield from _fields(field, definitions, f"{path}.{name}")
+    items = part.get("items", {})
+    if "properties" in items or items.get("$ref", "").endswith("pullSecret"):
+        yield from (found for found in _fields(items, definitions, f"{path}[]") if found != f"{path}[]")

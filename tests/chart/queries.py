@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tools.tables import metrics_of, roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-METRICS = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 WORDS = {"sum", "min", "max", "count", "by", "on", "and", "or", "unless", "offset"}
 WORDS |= {"rate", "increase", "histogram_quantile", "absent", "time", "vector"}
@@ -43,15 +42,19 @@ API_SERVER: Mapping[str, Metric] = {
         "histogram", frozenset({"name", "type", "operation", "rejected"})
     ),
     "up": Metric("gauge", frozenset()),
+    "process_cpu_seconds_total": Metric("counter", frozenset()),
+    "process_resident_memory_bytes": Metric("gauge", frozenset()),
+    "process_start_time_seconds": Metric("gauge", frozenset()),
+    "process_open_fds": Metric("gauge", frozenset()),
+    "process_max_fds": Metric("gauge", frozenset()),
 }
-"""What is asked of the API server, and of Prometheus itself."""
+"""What is asked of the API server, of Prometheus itself, and of processes on Linux."""
 
 
-def documented() -> dict[str, Metric]:
-    """Return the metrics of both roles: a test elsewhere holds docs/metrics.md to the code."""
-    row = re.compile(r"^\| `([a-z_]+)` \| (counter|gauge|histogram|info) \| ([^|]*)\|", re.MULTILINE)
-    found = row.findall(METRICS.read_text())
-    return {name: Metric(kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in found}
+def of_both_roles() -> dict[str, Metric]:
+    """Return the metrics that the program has."""
+    found = {name: metric for role in roles().values() for name, metric in metrics_of(role).items()}
+    return {name: Metric(kind, frozenset(labels)) for name, (kind, labels, _) in found.items()}
 
 
 def asked(query: str) -> Iterator[tuple[str, set[str]]]:

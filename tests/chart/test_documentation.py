@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.chart.declared import values
-from tests.chart.rendered import FULLNAME, NAMESPACE, SAMPLE, render
+from tests.chart.rendered import render
 from tests.chart.valuesets import VALUE_SETS
-from tests.cluster.helm import CHART
 from tests.unit.documented import DOCS, PAGES, in_code, section
 from webhook.errors import ConfigurationInvalid
 from webhook.files.configuration import parse
@@ -33,27 +31,6 @@ def rows(markdown: str) -> Iterator[list[str]]:
     for table in re.findall(r"(?:^\|.*\n)+", markdown, re.MULTILINE):
         for line in table.splitlines()[2:]:
             yield [cell.strip() for cell in line.strip("|").split(" | ")]
-
-
-def documented_rights(component: str) -> list[tuple[str | None, dict[str, Any]]]:
-    rights = []
-    for where, group, resource, names, verbs, reason in rows(section(DOCS / "rights.md", component)):
-        assert reason
-        rule: dict[str, Any] = {"apiGroups": ["" if group == "core" else group], "resources": [resource]}
-        if names != "any":
-            rule["resourceNames"] = list(resource_names(names))
-        rights.append((None if where == "cluster" else NAMESPACE, rule | {"verbs": verbs.split(", ")}))
-    return sorted(rights, key=repr)
-
-
-def resource_names(cell: str) -> Iterator[str]:
-    for name in cell.replace("`", "").split(", "):
-        yield from NAMED_BY_VALUES.get(name, [name.replace("<fullname>", FULLNAME)])
-
-
-@pytest.mark.parametrize("component", ["webhook", "sync", "cleanup"])
-def test_the_documented_rights_are_the_rendered_rights(component: str) -> None:
-    assert documented_rights(component) == render(SAMPLE).rights(component)
 
 
 def what_is_installed() -> tuple[str, set[str]]:
@@ -93,30 +70,6 @@ def with_parents(path: str) -> Iterator[str]:
     names = path.split(".")
     for end in range(1, len(names) + 1):
         yield ".".join(names[:end])
-
-
-def fields(schema: dict[str, Any], definitions: dict[str, Any], path: str) -> Iterator[str]:
-    """Yield the path of every field below ``path``; a mapping that is never set as a whole has none of its own."""
-    schema = definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
-    properties = schema.get("properties", {})
-    if path not in {"optIn", "pullSecrets[]", "pullSecrets[].sources[]", "pullSecrets[].serviceAccounts"}:
-        yield path
-    for name, field in properties.items():
-        yield from fields(field, definitions, f"{path}.{name}")
-    items = schema.get("items", {})
-    if "properties" in items or items.get("$ref", "").endswith("pullSecret"):
-        yield from (found for found in fields(items, definitions, f"{path}[]") if found != f"{path}[]")
-
-
-def test_every_field_of_the_configuration_is_documented_and_no_other() -> None:
-    schema = json.loads((CHART / "values.schema.json").read_text())
-    known = {
-        path
-        for name in CONFIGURATION_VALUES
-        for path in fields(schema["properties"][name], schema["definitions"], name)
-    }
-    documented = [cells[0].strip("`") for cells in rows((DOCS / "configuration.md").read_text())]
-    assert sorted(documented) == sorted(known | FIXED_FIELDS)
 
 
 def test_the_documented_mistakes_are_answered_as_documented() -> None:

@@ -1,8 +1,7 @@
-"""The pages of the documentation, as far as tests compare them with the code."""
+"""The pages of the documentation, as tests read them."""
 
 from __future__ import annotations
 
-import ast
 import re
 import textwrap
 from pathlib import Path
@@ -26,11 +25,6 @@ def rows(markdown: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[0].splitlines()[2:]]
 
 
-def first_column(page: str, heading: str) -> list[str]:
-    """Return what the rows of the table of a section are about."""
-    return [cells[0].strip("`") for cells in rows(section(DOCS / page, heading))]
-
-
 def in_code(text: str) -> list[str]:
     """Return what stands in code: the words of `…`, of "```" blocks whole."""
     return [*FENCE.findall(text), *re.findall(r"`([^`\n]+)`", FENCE.sub("", text))]
@@ -44,9 +38,3 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def names(cell: str) -> set[str]:
     return set(re.findall(r"`([^`]+)`", cell))
-
-
-def texts(module: Path) -> set[str]:
-    """Return the text constants of a module."""
-    tree = ast.parse(module.read_text())
-    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.unit.documented import FENCE, PAGES, ROOT, in_code, rows, section
+from tests.unit.documented import FENCE, PAGES, ROOT, in_code
 from tests.unit.test_language import ENDS, FIRST, OLD_WORDS
 from webhook.cli import main
 from webhook.files.configuration import API_VERSION, KIND, parse
@@ -35,11 +35,6 @@ def test_every_make_target_in_the_documentation_exists() -> None:
         for target in re.findall(r"(?:^|\s)make ([a-z0-9-]+)", code)
     }
     assert named <= targets
-
-
-def test_every_make_target_is_in_contributing() -> None:
-    listed = {cells[0].strip("`") for cells in rows(section(ROOT / "CONTRIBUTING.md", "Setting up"))}
-    assert listed == {f"make {target}" for target in TARGET.findall((ROOT / "Makefile").read_text())}
 
 
 def test_the_readme_begins_with_the_two_commands() -> None:

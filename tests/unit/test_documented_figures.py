@@ -7,8 +7,7 @@ import pytest
 from tests.unit.documented import DOCS
 from webhook.cli.check import LOOK_SECONDS
 from webhook.cli.cleanup import LINES
-from webhook.http.limits import ADMISSION, METRICS, Deadlines
-from webhook.http.rejections import CAUSES
+from webhook.http.limits import ADMISSION, Deadlines
 from webhook.inspect.checks import copies
 from webhook.kube import reflector
 from webhook.kube.connections import IDLE_SECONDS, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL
@@ -16,10 +15,7 @@ from webhook.kube.lease import Timing
 from webhook.ops.page import PER_PAGE
 from webhook.registries.login import LOGIN_SECONDS
 from webhook.rules.dockerconfig import LARGEST_COPY
-from webhook.rules.gates import MOST_IMAGES
-from webhook.rules.subject import MOST_ENTRIES
 from webhook.serve.endpoint import HEAVY_BODY, LARGEST_BODY, MOST_HELD_BYTES, SMALL_BODY
-from webhook.serve.review import LONGEST_NUMBER, LONGEST_UID, MOST_CONSPICUOUS
 from webhook.sync import certificates, queue, status
 from webhook.sync import controller as loop
 from webhook.sync import removal_delay as grace
@@ -45,35 +41,7 @@ RELIST_HOURS = (
         ("injection.md", f"A replica holds at most {MOST_HELD_BYTES // MIB} MiB of bodies"),
         ("injection.md", f"Reviews of up to {SMALL_BODY // KIB} KiB that come in one piece"),
         ("injection.md", f"It serves at most {ADMISSION.connections:,} connections"),
-        *(
-            ("serving.md", sentence)
-            for sentence in (
-                f"| connections | {ADMISSION.connections:,} | {METRICS.connections} |",
-                f"headers | {ADMISSION.head_bytes // KIB} KiB | {METRICS.head_bytes // KIB} KiB |",
-                f"| fewer than {ADMISSION.headers} | fewer than {METRICS.headers} |",
-                f"path and query | {ADMISSION.target_bytes // KIB} KiB | {METRICS.target_bytes // KIB} KiB |",
-                f"| bytes of a body | {LARGEST_BODY // MIB} MiB |",
-                f"| bytes of all bodies | {MOST_HELD_BYTES // MIB} MiB |",
-                f"trailers | {ADMISSION.chunk_bytes // KIB} KiB more than the body |",
-                f"one connection | {ADMISSION.pipeline_bytes // KIB} KiB | {METRICS.pipeline_bytes // KIB} KiB |",
-                f"answers in parallel | {ADMISSION.applications} | {METRICS.applications} |",
-                f"does not read | {ADMISSION.unread_bytes // KIB} KiB | {METRICS.unread_bytes // KIB} KiB |",
-                f"all connections | {ADMISSION.kept_bytes // MIB} MiB | {METRICS.kept_bytes // MIB} MiB |",
-                f"than {HEAVY_BODY // KIB} KiB is worked out in another thread",
-                f"| TLS handshake | {CLIENT.handshake:g} |",
-                f"first byte | {CLIENT.header:g} |",
-                f"| body | {CLIENT.body:g} |",
-                f"once {ADMISSION.unread_bytes // KIB} KiB wait | {CLIENT.answer:g} |",
-                f"| idle | {CLIENT.idle:g} |",
-                f"the connection is cut | {CLIENT.farewell:g} |",
-                f"| `uid` | {LONGEST_UID} bytes |",
-                f"of a Pod | {MOST_IMAGES:,} are looked at |",
-                f"references | {MOST_ENTRIES:,} |",
-                f"of a number | {LONGEST_NUMBER:,} |",
-                f"hundreds of digits | {MOST_CONSPICUOUS:,} |",
-                *(f"| `{cause}` | {meaning} |" for cause, meaning in CAUSES.items()),
-            )
-        ),
+        ("serving.md", f"than {HEAVY_BODY // KIB} KiB is worked out in another thread"),
         ("metrics.md", f"at most {MOST_HELD_BYTES // MIB} MiB, beyond which requests get 429"),
         ("metrics.md", f"full](serving.md#when-a-port-is-full): {ADMISSION.connections:,} connections"),
         ("metrics.md", f"took more than {CLIENT.handshake:g} seconds"),

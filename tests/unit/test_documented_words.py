@@ -6,12 +6,12 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
-from tests.unit.documented import DOCS, PAGES, ROOT, first_column, names, rows, section, texts
+from tests.unit.documented import DOCS, PAGES, ROOT, names, rows, section
+from tools.tables import metrics_of, roles, texts
 from webhook.cli.render import _RESULTS
 from webhook.inspect.checks.codes import TITLES
-from webhook.inspect.checks.result import State
 from webhook.inspect.webhooks import MODE_ANNOTATION
-from webhook.report.coverage import Exposure
+from webhook.ops.metrics import ProcessMetrics
 from webhook.report.explain.step import Verdict
 from webhook.report.preview.row import Effect
 from webhook.rules.brake import CONFIRM_ANNOTATION
@@ -22,8 +22,6 @@ from webhook.rules.versions import REVISION_ANNOTATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-CAMEL_CASE = re.compile(r"([A-Z][a-z]+){2,}")
 
 
 def test_every_check_has_a_section_and_no_other_has() -> None:
@@ -38,12 +36,6 @@ def test_every_section_of_a_check_says_what_to_do() -> None:
             assert "\n**What to do:** " in text, text
 
 
-def test_the_documented_events_are_those_that_sync_writes() -> None:
-    modules = (ROOT / "webhook/sync").glob("*.py")
-    written = {text for module in modules for text in texts(module) if CAMEL_CASE.fullmatch(text)}
-    assert set(first_column("sync.md", "Events")) == written
-
-
 # Labels and annotations
 
 
@@ -53,6 +45,29 @@ def test_the_documented_labels_and_annotations_are_those_that_there_are() -> Non
     ours = {DEFAULT_OPT_IN_LABEL, DECLINE_ANNOTATION, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL, MODE_ANNOTATION}
     ours |= {NAMESPACE_UID_LABEL, CONFIRM_ANNOTATION, REVISION_ANNOTATION}
     assert documented == ours
+
+
+# Metrics
+
+
+def test_the_metrics_of_the_process_are_documented_where_there_are_any() -> None:
+    documented = set(re.findall(r"^\| `(process_\w+)` ", (DOCS / "metrics.md").read_text(), re.MULTILINE))
+    families = [family for family in ProcessMetrics().registry.collect() if family.name.startswith("process_")]
+    exported = {family.name + ("_total" if family.type == "counter" else "") for family in families}
+    assert exported <= documented
+
+
+def test_the_documented_actions_are_those_that_the_executor_counts() -> None:
+    (meaning,) = (cells[3] for cells in rows(section(DOCS / "metrics.md", "sync")) if "sync_writes" in cells[0])
+    words = {"copy", "references"}
+    counted = {text for text in texts(ROOT / "webhook/sync/writes.py") if re.fullmatch(r"\w+ \w+ed", text)}
+    assert {name for name in names(meaning) if name.split()[0] in words} == counted - {"copy applied"}
+
+
+def test_every_metric_that_a_page_names_is_there() -> None:
+    known = {name for role in roles().values() for name in metrics_of(role)}
+    named = {name for page in PAGES for name in re.findall(r"\bpullsecrets_\w+", page.read_text())}
+    assert {re.sub(r"_(?:bucket|sum|count)$", "", name) for name in named} - known == set()
 
 
 # Results
@@ -66,19 +81,6 @@ def test_the_documented_results_of_plan_are_those_that_it_prints() -> None:
     references = {"+ name", "- name"}
     assert results("plan.md", "Reading the result") == {*_RESULTS.values(), *references}
     assert set(_RESULTS) == set(Effect) - {Effect.REFERENCES}
-
-
-def test_the_documented_effects_of_plan_for_programs_are_those_that_there_are() -> None:
-    (sentence,) = re.findall(r"`effect` is (.*?)\.", section(DOCS / "plan.md", "Output for programs"), re.DOTALL)
-    assert names(sentence) == set(Effect)
-
-
-def test_the_documented_results_of_check_are_those_that_it_prints() -> None:
-    assert results("check.md", "Reading the result") == set(State)
-
-
-def test_the_documented_results_of_coverage_are_those_that_it_prints() -> None:
-    assert {cells[0].strip("`") for cells in rows((DOCS / "coverage.md").read_text())} == set(Exposure)
 
 
 def gates_of_explain() -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Explain every reason id: its meaning and what to do about it, in the same words as docs/reasons.md.
 
-``explain`` prints these texts. Tests compare the page with this module in both directions, so that people can look up
-every id.
+``explain`` prints these texts. The tables of the page are generated from this module, so that people can look up every
+id.
 """
 
 from __future__ import annotations
