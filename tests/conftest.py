@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import hypothesis
 import pytest
@@ -12,9 +12,6 @@ import pytest
 from tests.cluster import binaries
 from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterFailed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 # How long an example takes on a machine that is busy with other things says nothing about it.
 hypothesis.settings.register_profile("ours", deadline=None)

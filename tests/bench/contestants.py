@@ -8,21 +8,17 @@ import os
 import shutil
 import ssl
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from certs.authority import issue_authority, issue_leaf
 from tests.cluster.binaries import cache_root
 from tests.cluster.ports import free_port
 from tests.cluster.processes import COMMAND, clean_environment
 from tests.cluster.programs import LOOPBACK
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.cluster.supervise import Keeper, Program
+from tests.cluster.supervise import Keeper, Program
 
 BASELINES = Path(__file__).parent / "baselines"
 OURS = "pull-secret-webhook"

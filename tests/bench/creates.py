@@ -12,9 +12,10 @@ import json
 import os
 import statistics
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -23,9 +24,6 @@ from tests.bench import contestants, wrk
 from tests.cluster import helm
 from tests.cluster.cluster import Cluster
 from tests.cluster.supervise import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS = 3

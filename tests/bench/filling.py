@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+from webhook.kube.client import Client
 from webhook.kube.connect import connect
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
-
-    from webhook.kube.client import Client
 
 CREATORS = 8
 ACCOUNT = "default"

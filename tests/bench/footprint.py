@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -23,14 +23,10 @@ from tests.bench.reviews import pod_review
 from tests.cluster import processes
 from tests.cluster.cluster import Cluster
 from tests.cluster.ports import free_port
+from tests.cluster.processes import PullSecrets
 from tests.cluster.programs import LOOPBACK
 from tests.cluster.supervise import Keeper
 from tests.integration.playground import COPY, SOURCE, Playground
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.cluster.processes import PullSecrets
 
 RESULTS = Path(__file__).parent / "results"
 STARTS = 5

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tests.cluster.processes import PullSecrets
+from tests.cluster.processes import PullSecrets
 
 PERIOD_SECONDS = 2.0
 """As the chart's startup probe, whose first question comes at once."""

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import msgspec
 
 from webhook.kube.connect import connect
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS, Collection
-from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
+from webhook.kube.wire import ObjectMeta
 from webhook.sync.shapes import SecretObject
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
 
 DEADLINE_SECONDS = 600.0
 SYNC_SECONDS = 60.0

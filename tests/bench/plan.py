@@ -9,16 +9,13 @@ import os
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.bench.filling import Filling
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import COMMAND, clean_environment
 from tests.integration.disorder import settle
 from tests.integration.playground import Playground, eventually
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PATIENCE_SECONDS = 900.0
 _KIB_IN_MIB = 1024

@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tests.bench.filling import Filling
 from tests.bench.kubelet import Kubelet
@@ -23,9 +23,6 @@ from tests.bench.requests import Requests
 from tests.bench.table import show
 from tests.cluster.cluster import Cluster
 from tests.integration.playground import COPY, Playground
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 RESULTS = Path(__file__).parent / "results"
 NEW_NAMESPACES = 500

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from tests.chart.rendered import FULLNAME, NAMESPACE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MINUTES = 40
 DAY = 24 * 3600

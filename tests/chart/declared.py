@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from tests.cluster.helm import CHART
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 _COMMENT = re.compile(r" *# ?(?:-- )?(.*)")
 _KEY = re.compile(r"( *)(\w+):")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tools.tables import metrics_of, roles
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 WORDS = {"sum", "min", "max", "count", "by", "on", "and", "or", "unless", "offset"}
 WORDS |= {"rate", "increase", "histogram_quantile", "absent", "time", "vector"}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.cluster import helm
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 RELEASE = "psw"
 NAMESPACE = "psw-system"

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.chart import promtool
 from tests.chart.alert_cases import CASES, MINUTES, Case, leaders
 from tests.chart.rendered import FULLNAME, NAMESPACE, render
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def groups(disabled: tuple[str, ...] = (), **values: Any) -> dict[str, Any]:  # noqa: ANN401 (values are any JSON)

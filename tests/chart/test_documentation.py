@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,9 +13,6 @@ from tests.chart.valuesets import VALUE_SETS
 from tests.unit.documented import DOCS, PAGES, in_code, section
 from webhook.errors import ConfigurationInvalid
 from webhook.files.configuration import parse
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CONFIGURATION_VALUES = ("optIn", "excludedNamespaces", "pullSecrets", "retired")
 FIXED_FIELDS = {"apiVersion", "kind"}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.chart.rendered import render
 from tests.unit.documented import DOCS, blocks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 VALUES = "# values.yaml\n"
 

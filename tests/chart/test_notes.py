@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import typer.main
 
 from tests.chart.rendered import SAMPLE, render
 from webhook.cli import app
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 TRIAL = {"name": "harbor", "registry": "registry.example.com", "username": "robot", "password": "not-to-be-seen"}
 PUBLISHED = {"image": {"repository": "registry.example.com/psw"}}

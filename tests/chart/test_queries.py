@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -14,9 +14,6 @@ from tests.chart.rendered import FULLNAME, NAMESPACE, render
 from tests.cluster.helm import CHART
 from tools.chart import dashboard
 from tools.chart.dashboard_rows import ROWS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 DOCS = Path(__file__).parents[2] / "docs"
 KNOWN: Mapping[str, queries.Metric] = {**queries.of_both_roles(), **queries.API_SERVER}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,6 @@ from tests.chart.rendered import NAMESPACE, RELEASE
 from tests.chart.valuesets import VALUE_SETS
 from tests.cluster import helm
 from tests.cluster.binaries import kubernetes_version
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 KUBE_SCORE = "github.com/zegl/kube-score/cmd/kube-score@v1.20.0"
 GO = shutil.which("go")

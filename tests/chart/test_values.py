@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -13,9 +14,6 @@ import yaml
 from tests.chart.declared import Value, at, in_schema, nested, schema, values
 from tests.chart.rendered import SAMPLE, render
 from tests.cluster.helm import CHART
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 DECLARED = values()
 KEY = {"key": "department", "operator": "Exists"}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from tests.chart.rendered import SAMPLE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 """What has the form of a certificate; a real one would expire."""

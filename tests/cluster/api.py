@@ -8,17 +8,14 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from tests.cluster.errors import ClusterFailed
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from tests.cluster.pki import Pair
+from tests.cluster.pki import Pair
 
 TIMEOUT_SECONDS = 15.0
 PROBE_SECONDS = 3.0

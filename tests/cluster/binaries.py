@@ -11,16 +11,13 @@ import fcntl
 import os
 import re
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tests.cluster import build, programs
 from tests.cluster.errors import ClusterFailed
 from tests.cluster.progress import tell
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 CONTROL_PLANE = (programs.ETCD, programs.API_SERVER, programs.CONTROLLER_MANAGER, programs.KUBECTL)
 NODE = (programs.SCHEDULER, programs.KUBELET, programs.PROXY)

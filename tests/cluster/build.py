@@ -15,15 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tests.cluster.errors import ClusterFailed
 from tests.cluster.progress import Progress, tell
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 _SCRATCH = ".build-"
 

@@ -15,27 +15,23 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from http.client import HTTPConnection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import msgspec
 
 from tests.cluster import binaries, kubeconfig, pki, programs
 from tests.cluster.api import Api
+from tests.cluster.binaries import Binaries
 from tests.cluster.errors import ClusterFailed, PortTaken
 from tests.cluster.ports import free_port
 from tests.cluster.supervise import Keeper, Program, last_lines
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from http.client import HTTPConnection
-    from pathlib import Path
-    from types import TracebackType
-    from typing import Self
-
-    from tests.cluster.binaries import Binaries
 
 READY_SECONDS = 60.0
 """A deadline for a machine that is busy with other things; on an idle one a cluster is ready in a few seconds."""

@@ -6,16 +6,14 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from tests.cluster.binaries import kubernetes_version
 from tests.cluster.errors import HelmFailed
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 __all__ = ["CHART", "HelmFailed", "find", "run", "template"]
 

@@ -7,21 +7,17 @@ with tokens of the chart's own ServiceAccounts, never as cluster-admin: the righ
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 from tests.cluster import helm, processes
+from tests.cluster.cluster import Cluster
 from tests.cluster.mounted import MountedConfigMap
 from tests.cluster.ports import free_port
+from tests.cluster.processes import PullSecrets
 from tests.cluster.programs import LOOPBACK
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-    from types import TracebackType
-    from typing import Self
-
-    from tests.cluster.cluster import Cluster
-    from tests.cluster.processes import PullSecrets
 
 RELEASE = "psw"
 NAMESPACE = "pull-secret-webhook"

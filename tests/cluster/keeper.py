@@ -21,11 +21,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import FrameType
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
 
 OWNER_CHECK_SECONDS = 1.0
 """How often to look whether the owner still lives: a process that the owner forked may hold the pipe open after it."""

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.cluster.pki import Pair
+from tests.cluster.pki import Pair
 
 NAME = "pull-secret-webhook-tests"
 """The name of the one cluster, user and context in each file."""

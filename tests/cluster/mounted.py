@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path
 
 
 class MountedConfigMap:

@@ -5,17 +5,13 @@ from __future__ import annotations
 import http.client
 import os
 import sysconfig
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tests.cluster.ports import free_port
 from tests.cluster.programs import LOOPBACK
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from tests.cluster.supervise import Keeper, Program
+from tests.cluster.supervise import Keeper, Program
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "pullsecrets"
 """The installed command, not the package on the path: what is tested is what a user starts."""

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.cluster.pki import Pki
+from tests.cluster.pki import Pki
 
 ETCD = "etcd"
 API_SERVER = "kube-apiserver"

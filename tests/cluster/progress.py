@@ -5,11 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
+from types import TracebackType
+from typing import Self
 
 _EVERY_SECONDS = 20.0
 _EVERY_SECONDS_ON_A_TERMINAL = 0.2

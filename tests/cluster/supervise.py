@@ -12,17 +12,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any, Self
 
 from tests.cluster import keeper
 from tests.cluster.errors import ClusterFailed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from types import TracebackType
-    from typing import Self
 
 POLL_SECONDS = 0.02
 LOG_TAIL_LINES = 15

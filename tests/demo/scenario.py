@@ -9,16 +9,13 @@ import hashlib
 import json
 import time
 from base64 import b64decode
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
+from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterFailed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.cluster.cluster import Cluster
-    from tests.cluster.install import Installation
-    from tests.demo.observations import Observations
+from tests.cluster.install import Installation
+from tests.demo.observations import Observations
 
 PULL_SECRET = "registry-credentials"  # noqa: S105 (the name of one)
 SOURCE = "harbor"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,6 @@ from tests.e2e import images
 from tests.e2e.registry import HOST, USER, Registry
 from tests.e2e.release import Release
 from tests.e2e.site import Local, Site
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _PASSWORD = "first-password"  # noqa: S105 (invented)
 _GIVEN = ("E2E_IMAGE", "E2E_PRIVATE_IMAGE", "E2E_REGISTRY_USERNAME", "E2E_REGISTRY_PASSWORD")

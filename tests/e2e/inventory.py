@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tests.e2e.site import Site
+from tests.e2e.site import Site
 
 _IDENTITY = '{range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}{"\\n"}{end}'
 _CHANGE_BY_THEMSELVES = {

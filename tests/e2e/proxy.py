@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import http.client
 import subprocess
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import Self
 
-if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
-    from tests.e2e.site import Site
+from tests.e2e.site import Site
 
 _TIMEOUT_SECONDS = 30.0
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 import http.client
 import ssl
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import yaml
 
 from tests.cluster.node import sandbox
+from tests.cluster.node.node import Node
 from tests.cluster.supervise import wait_until
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.cluster.node.node import Node
 
 NAME = "registry.test"
 PORT = 5000

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from tests.cluster.helm import CHART
-from tests.e2e.site import COPY, OPT_IN, SECONDS, SOURCE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tests.e2e.site import Site
+from tests.e2e.site import COPY, OPT_IN, SECONDS, SOURCE, Site
 
 RESTRICTED = {
     "pod-security.kubernetes.io/enforce": "restricted",

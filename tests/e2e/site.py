@@ -11,18 +11,15 @@ import json
 import os
 import subprocess
 import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from tests.cluster import helm
+from tests.cluster.node.node import Node
 from tests.cluster.supervise import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    from tests.cluster.node.node import Node
-    from tests.e2e.registry import Registry
+from tests.e2e.registry import Registry
 
 OPT_IN = "pullsecrets.webhook/inject"
 COPY = "registry-credentials"

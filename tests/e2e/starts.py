@@ -6,17 +6,14 @@ import http.client
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tests.cluster.node import sandbox
 from tests.cluster.ports import free_port
 from tests.cluster.programs import LOOPBACK
 from tests.cluster.supervise import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 USER = 65532
 SECONDS = 60.0

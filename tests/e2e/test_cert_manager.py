@@ -5,28 +5,23 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from certs.authority import issue_authority
-from certs.validity import certificates_in, chain_of
+from certs.validity import Certificate, certificates_in, chain_of
 from tests.e2e.certmanager import controllers
 from tests.e2e.inventory import await_left, everything
 from tests.e2e.proxy import Proxy
 from tests.e2e.reader import Reader
 from tests.e2e.release import Release
-from tests.e2e.site import COPY, CommandFailed
+from tests.e2e.site import COPY, CommandFailed, Site
 from tests.e2e.workloads import pod
 from tests.integration.creates import THEIRS, SteadyCreates, failed_open
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from certs.validity import Certificate
-    from tests.e2e.site import Site
 
 MANAGED = {"mode": "cert-manager"}
 ISSUER = "platform-ca"

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.e2e import helm4
 from tests.e2e.release import Release
-from tests.e2e.site import COPY, OPT_IN
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.e2e.site import Site
+from tests.e2e.site import COPY, OPT_IN, Site
 
 ACCOUNT = "builder"
 _TEMPLATE = """apiVersion: v1

@@ -5,25 +5,20 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from certs.authority import issue_authority, issue_leaf
 from tests.e2e.proxy import Proxy
-from tests.e2e.reader import Reader, blocks
+from tests.e2e.reader import Reader, Typed, blocks
 from tests.e2e.release import RESTRICTED, Release
-from tests.e2e.site import COPY, OPT_IN, SOURCE
+from tests.e2e.site import COPY, OPT_IN, SOURCE, Local, Site
 from tests.e2e.workloads import pod
 from tests.integration.creates import SteadyCreates, failed_open
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.e2e.reader import Typed
-    from tests.e2e.site import Local, Site
 
 NAMESPACE = "pull-secrets"
 NAME = "pull-secret-webhook"

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from tests.e2e import imagefiles, images
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.e2e.imagefiles import ImageFiles
-    from tests.e2e.release import Release
-    from tests.e2e.site import Local, Site
+from tests.e2e.imagefiles import ImageFiles
+from tests.e2e.release import Release
+from tests.e2e.site import Local, Site
 
 NOT_IN_AN_IMAGE = {
     "a compiler": r"bin/(gcc|g\+\+|cc|c\+\+|clang|ld|as|make)(-\d+)?$",

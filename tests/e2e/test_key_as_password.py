@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.release import Release, pull_secret
-from tests.e2e.site import COPY
+from tests.e2e.site import COPY, Local, Site
 from tests.e2e.workloads import pod
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.e2e.site import Local, Site
 
 USER = "_json_key"
 _PEM = "-----BEGIN PRIVATE KEY-----\n" + "\n".join(["QUJDREVGR0hJSktMTU5P" * 3] * 26) + "\n-----END PRIVATE KEY-----\n"

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.cluster.node.settings import PAUSE_IMAGE
 from tests.e2e.knative import serving
+from tests.e2e.release import Release
+from tests.e2e.site import Site
 from tests.e2e.workloads import container
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.e2e.release import Release
-    from tests.e2e.site import Site
 
 
 @pytest.fixture(scope="module")

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.e2e.release import Release
-from tests.e2e.site import COPY, OPT_IN
+from tests.e2e.site import COPY, OPT_IN, Site
 from tests.e2e.workloads import pod
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.e2e.site import Site
 
 LABEL = "policy.example.com/team"
 _NAME = "label-everything"

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.e2e.release import Release
-    from tests.e2e.site import Local, Site
+from tests.e2e.release import Release
+from tests.e2e.site import Local, Site
 
 
 def test_a_killed_leader_is_replaced(site: Site, local: Local, install: Callable[..., Release]) -> None:

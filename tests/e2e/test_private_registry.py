@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from tests.e2e.release import RESTRICTED, Release
-from tests.e2e.site import COPY, OPT_IN
+from tests.e2e.site import COPY, OPT_IN, Local, Site
 from tests.e2e.workloads import container, pod, workloads
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.e2e.site import Local, Site
 
 TURNED_AWAY = {"ErrImagePull", "ImagePullBackOff"}
 

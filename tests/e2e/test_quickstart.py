@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e import images
 from tests.e2e.reader import blocks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.e2e.site import Site
+from tests.e2e.site import Site
 
 NAMESPACE = "pull-secrets"
 RELEASE = "pull-secret-webhook"

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from tests.e2e.release import Release
-from tests.e2e.site import COPY, OPT_IN
-
-if TYPE_CHECKING:
-    from tests.e2e.site import Site
+from tests.e2e.site import COPY, OPT_IN, Site
 
 ACCOUNT = "builder"
 

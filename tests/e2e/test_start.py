@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
+from tests.e2e.release import Release
+from tests.e2e.site import Local, Site
 from tests.e2e.starts import Container, readable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.e2e.release import Release
-    from tests.e2e.site import Local, Site
 
 RUNS = 3
 OURS = ("--config=", "--metrics-port=", "--secure-port=", "--leader-elect")

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from tests.e2e.release import pull_secret
-from tests.e2e.site import COPY, OPT_IN
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.e2e.release import Release
-    from tests.e2e.site import Site
+from tests.e2e.release import Release, pull_secret
+from tests.e2e.site import COPY, OPT_IN, Site
 
 THEIR_LABEL = "second.example.com/inject"
 THEIR_COPY = "second-credentials"

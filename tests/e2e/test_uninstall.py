@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tests.e2e.inventory import await_left, everything
 from tests.e2e.release import Release
-from tests.e2e.site import COPY, OPT_IN
+from tests.e2e.site import COPY, OPT_IN, Site
 from tests.e2e.workloads import pod
-
-if TYPE_CHECKING:
-    from tests.e2e.site import Site
 
 
 def leases(site: Site, namespace: str) -> str:

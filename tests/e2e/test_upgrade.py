@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from tests.e2e.proxy import Proxy
-from tests.e2e.release import pull_secret
+from tests.e2e.release import Release, pull_secret
+from tests.e2e.site import Site
 from tests.integration.creates import SteadyCreates, calls, failed_open
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.e2e.release import Release
-    from tests.e2e.site import Site
 
 LEAST_CREATES = 300
 """Fewer would prove little. Where a change is over sooner, creates go on after it, which also sees what the last of the

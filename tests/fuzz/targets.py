@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 from tests.integration.fuzzed_reviews import NAME
 from tests.integration.judge import check
@@ -14,17 +14,21 @@ from webhook.errors import ConfigurationInvalid, SourceInvalid
 from webhook.files.configuration import MOST_PROBLEMS
 from webhook.files.configuration import parse as parse_configuration
 from webhook.rules.configuration import OPT_OUT_VALUE, Configuration, PullSecret, Reason
-from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, LEGACY_KEY, LEGACY_TYPE, merge, parse_source, render
+from webhook.rules.dockerconfig import (
+    COPY_KEY,
+    COPY_TYPE,
+    LEGACY_KEY,
+    LEGACY_TYPE,
+    Credentials,
+    merge,
+    parse_source,
+    render,
+)
 from webhook.rules.images import matches, parse, parse_registry
 from webhook.rules.names import problem_of_label_key, problem_of_subdomain
 from webhook.rules.registry_key import read_key
 from webhook.serve.handler import Handler
 from webhook.serve.review import BadReview
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from webhook.rules.dockerconfig import Credentials
 
 REGISTRIES = ("ghcr.io/our-org", "*.example.com", "docker.io", "localhost:5000", "[::1]:5000")
 PLANTED = "pLaNtEd"

@@ -6,12 +6,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import asyncio
-    import socket
-    from collections.abc import Callable, Coroutine
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine
 
 
 def accept_all(loop: asyncio.AbstractEventLoop, listener: socket.socket, take: Callable[[socket.socket], None]) -> None:

@@ -11,19 +11,17 @@ import json
 import re
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.cluster import programs
 from tests.cluster.api import Api
 from tests.cluster.cluster import Cluster
 from tests.integration.denier import Denier, denying_policy
 from tests.integration.playground import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 FILE = Path(__file__).parent.parent / "unit" / "kube" / "answers.json"
 NAMESPACE = "answers"

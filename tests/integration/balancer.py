@@ -10,15 +10,12 @@ import asyncio
 import itertools
 import socket
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
 
 from tests.cluster.programs import LOOPBACK
 from tests.integration.accepting import accept_all, task_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import TracebackType
-    from typing import Self
 
 _BACKLOG = 1024
 

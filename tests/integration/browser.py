@@ -12,14 +12,12 @@ import shutil
 import subprocess
 import time
 from base64 import b64decode
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from tests.cluster.ports import free_port
 from tests.cluster.supervise import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 CHROMIUM = shutil.which("chromium")
 DRIVER = shutil.which("chromedriver")

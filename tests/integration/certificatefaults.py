@@ -9,12 +9,10 @@ import tempfile
 import threading
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from certs.authority import Authority, issue_authority, issue_leaf
-
-if TYPE_CHECKING:
-    from tests.integration.patient import Patient
+from tests.integration.patient import Patient
 
 DAY = timedelta(days=1)
 LOOPBACK = "127.0.0.1"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 from base64 import b64encode
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from tests.integration.certificatefaults import (
     another_certificate_is_served,
@@ -17,14 +17,9 @@ from tests.integration.certificatefaults import (
     trust_another,
     wipe_bundle,
 )
-from tests.integration.patient import ADMISSION, MERGE
+from tests.integration.patient import ADMISSION, MERGE, Patient
 from tests.integration.playground import COPY, SOURCE, dockerconfigjson, service_account
 from webhook.rules.ownership import labels_for
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.integration.patient import Patient
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from tests.cluster.processes import COMMAND, clean_environment
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.integration.playground import Playground
+from tests.integration.playground import Playground
 
 SECONDS = 120
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from tests.cluster.cluster import Cluster
 from tests.integration.memorygroup import group
 from tests.integration.playground import Playground
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.cluster.cluster import Cluster
 
 __all__ = ["group"]
 

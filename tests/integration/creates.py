@@ -7,14 +7,11 @@ import json
 import re
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from tests.cluster.supervise import wait_until
 from tests.integration.playground import COPY, names, pod
-
-if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
 
 WEBHOOK = "pods.pullsecrets.webhook"
 THEIRS = "theirs"

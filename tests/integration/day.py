@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from tests.cluster.processes import PullSecrets
 from tests.integration.daynamespaces import AccountSteps, NamespaceSteps
 from tests.integration.daysecrets import CopySteps, SourceSteps
 from tests.integration.dayworld import World
-from tests.integration.playground import COPY
+from tests.integration.playground import COPY, Playground
 from tests.integration.tenants import GOLD, pull_secrets
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.cluster.processes import PullSecrets
-    from tests.integration.playground import Playground
 
 LONGEST_PAUSE = 0.1
 """Seconds between two steps: so that sync is met at work as well as when it has done all."""

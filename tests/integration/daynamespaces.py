@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from tests.integration.dayworld import MERGE, path
+from tests.integration.dayworld import MERGE, World, path
 from tests.integration.playground import COPY
 from tests.integration.tenants import GOLD, GOLD_LABEL, Account, Tenant
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.integration.dayworld import World
 
 MOST_TENANTS = 20
 ACCOUNTS = ("default", "app-web", "app-legacy", "builder")

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tests.integration.dayworld import MERGE, path
+from tests.cluster.api import Answer
+from tests.integration.dayworld import MERGE, World, path
 from tests.integration.playground import COPY
-from tests.integration.tenants import GHCR, GOLD, HARBOR, source_data
-
-if TYPE_CHECKING:
-    from tests.cluster.api import Answer
-    from tests.integration.dayworld import World
-    from tests.integration.tenants import Tenant
+from tests.integration.tenants import GHCR, GOLD, HARBOR, Tenant, source_data
 
 
 class CopySteps:

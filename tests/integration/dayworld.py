@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
 
-from tests.integration.playground import COPY
+from tests.integration.playground import COPY, Playground
 from tests.integration.tenants import GOLD, Account, Sources, Tenant, wanted
-
-if TYPE_CHECKING:
-    from tests.integration.playground import Playground
 
 MERGE = "application/merge-patch+json"
 

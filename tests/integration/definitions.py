@@ -6,14 +6,11 @@ Not that project's own definitions: a field that is not named is refused, so tha
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from tests.cluster.cluster import Cluster
 from tests.integration.playground import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from tests.cluster.cluster import Cluster
 
 TEXT: Mapping[str, Any] = {"type": "string", "minLength": 1}
 

@@ -10,8 +10,9 @@ import json
 import random
 from base64 import b64encode
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tests.cluster.processes import PullSecrets
 from tests.integration.playground import (
     DEADLINE_SECONDS,
     Playground,
@@ -21,9 +22,6 @@ from tests.integration.playground import (
     pod,
     service_account,
 )
-
-if TYPE_CHECKING:
-    from tests.cluster.processes import PullSecrets
 
 MERGE = "application/merge-patch+json"
 PLAIN, TEAM, VENDOR, OLD = "plain-pull", "team-pull", "vendor-pull", "old-pull"

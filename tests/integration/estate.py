@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
 
 from tests.integration.playground import COPY, Playground, dockerconfigjson, service_account
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
-    from typing import Self
 
 CONVERGED_SECONDS = 5.0
 """How long after the end of a fault everything must be right."""

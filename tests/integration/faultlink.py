@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable, Mapping
-    from typing import TypeAlias
+from typing import TypeAlias
 
 _CHUNK = 65536
 _LARGEST_HEAD = 65536
@@ -53,8 +50,7 @@ class Answer:
         return "\r\n".join([*lines, "", ""]).encode() + self.body
 
 
-if TYPE_CHECKING:
-    Chooses: TypeAlias = Callable[[Request], bool]
+Chooses: TypeAlias = Callable[[Request], bool]
 
 
 @dataclass(slots=True)

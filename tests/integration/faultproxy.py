@@ -12,23 +12,18 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import urlsplit
 
+from tests.cluster.pki import Pair
 from tests.cluster.ports import free_port
 from tests.cluster.programs import LOOPBACK
 from tests.integration.accepting import accept_all, task_of
-from tests.integration.faultlink import Ends, Link, Traffic, Withheld
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
-    from pathlib import Path
-    from types import TracebackType
-    from typing import Self
-
-    from tests.cluster.pki import Pair
-    from tests.integration.faultlink import Answer, Chooses, Request
+from tests.integration.faultlink import Answer, Chooses, Ends, Link, Request, Traffic, Withheld
 
 _BACKLOG = 1024
 

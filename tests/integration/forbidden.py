@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.integration.impostor import APPLY, JSON_PATCH, MERGE
-from tests.integration.playground import COPY, SOURCE, pod
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from tests.integration.playground import Playground
+from tests.integration.playground import COPY, SOURCE, Playground, pod
 
 OTHER = "database-password"
 """A Secret that is nobody's business, in the tenant's namespace and in that of the release."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from hypothesis import strategies as st
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Json = Any
-    Record = Callable[[dict[str, st.SearchStrategy[Json]]], st.SearchStrategy[Json]]
+Json = Any
+Record = Callable[[dict[str, st.SearchStrategy[Json]]], st.SearchStrategy[Json]]
 
 NAME = "registry"
 """The pull secret of the configuration that ``serving`` writes."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tests.integration.playground import eventually
-
-if TYPE_CHECKING:
-    from tests.cluster.api import Answer
-    from tests.integration.playground import Playground
+from tests.cluster.api import Answer
+from tests.integration.playground import Playground, eventually
 
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 

@@ -7,16 +7,12 @@ import ssl
 import threading
 import time
 from base64 import b64decode
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
 
+from tests.cluster.api import Api
 from tests.cluster.programs import LOOPBACK
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from types import TracebackType
-    from typing import Self
-
-    from tests.cluster.api import Api
 
 TIMEOUT = 10.0
 

@@ -13,19 +13,15 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import Self, TypeAlias
 
 from tests.integration.attack import HEAD as REVIEW_HEAD
 from tests.integration.attack import MIB, REVIEW, worst_case
-from tests.integration.serving import LOOPBACK, post
+from tests.integration.serving import LOOPBACK, Serving, post
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from tests.integration.serving import Serving
-
-    Attack: TypeAlias = "Callable[[Target, random.Random, Callable[[], bool]], None]"
+Attack: TypeAlias = "Callable[[Target, random.Random, Callable[[], bool]], None]"
 
 PATIENCE = 5.0
 BLOCK = 64 * 1024

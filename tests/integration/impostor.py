@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tests.integration.playground import COPY, REGISTRY, dockerconfigjson
+from tests.cluster.api import Answer, Api
+from tests.integration.playground import COPY, REGISTRY, Playground, dockerconfigjson
 from webhook.rules.ownership import copy_labels, labels_for
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tests.cluster.api import Answer, Api
-    from tests.integration.playground import Playground
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"

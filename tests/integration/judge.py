@@ -6,20 +6,17 @@ import json
 import math
 import re
 from base64 import b64decode
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jsonpatch
 
 from tests.integration.fuzzed_reviews import API_VERSION, KIND, MIRROR, NAME, OPT_IN
+from tests.integration.serving import Response
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.integration.serving import Response
-
-    Json = Any
+Json = Any
 
 LONGEST_UID = 256
 SAFE_DEPTH = 200

@@ -10,14 +10,11 @@ import asyncio
 import socket
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
 from tests.cluster.programs import LOOPBACK
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-    from typing import Self
 
 
 class _Near(asyncio.Protocol):

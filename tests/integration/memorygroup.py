@@ -6,18 +6,15 @@ import contextlib
 import os
 import re
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
 from tests.unit.polling import until
 from webhook.http.limits import MIB
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path("/sys/fs/cgroup")
 VALUES = yaml.safe_load((Path(__file__).parents[2] / "charts" / "pull-secret-webhook" / "values.yaml").read_text())

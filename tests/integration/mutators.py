@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tests.cluster.cluster import Cluster
 from tests.integration.policyjudge import ADMISSION, await_policies
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.cluster import Cluster
 
 LABEL = "policy.example.com/team"
 PLAIN_LABEL = "costcenter"

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
-from tests.integration.playground import COPY, names
-from tests.integration.tenants import GOLD, included, wanted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.integration.dayworld import World
-    from tests.integration.playground import Playground
-    from tests.integration.tenants import Tenant
+from tests.integration.dayworld import World
+from tests.integration.playground import COPY, Playground, names
+from tests.integration.tenants import GOLD, Tenant, included, wanted
 
 
 class Oracle:

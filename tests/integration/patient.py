@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from tests.integration.commands import of_release
 from tests.integration.disorder import settle
 from tests.integration.playground import Playground, eventually
 from webhook.rules.ownership import FIELD_MANAGER, RELEASE_LABEL
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 MERGE = "application/merge-patch+json"

@@ -6,20 +6,16 @@ import json
 import time
 import uuid
 from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
+from tests.cluster.cluster import Cluster
 from tests.cluster.install import Installation, install
+from tests.cluster.processes import PullSecrets
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from types import TracebackType
-    from typing import Self, TypeVar
-
-    from tests.cluster.cluster import Cluster
-    from tests.cluster.processes import PullSecrets
-
-    T = TypeVar("T")
+T = TypeVar("T")
 
 DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.01

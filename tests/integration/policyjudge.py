@@ -9,30 +9,25 @@ import copy
 import json
 import subprocess
 import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import jsonpatch
 
+from tests.cluster.cluster import Cluster
 from tests.cluster.processes import COMMAND, clean_environment
 from tests.integration.playground import eventually
-from tests.integration.policyworlds import ACCOUNTS, THEIRS, references
+from tests.integration.policyworlds import ACCOUNTS, THEIRS, Place, World, references
 from webhook.files.configuration import parse
-from webhook.rules.gates import decide
+from webhook.rules.configuration import Configuration
+from webhook.rules.gates import Decision, decide
 from webhook.rules.objects import Namespace, declined_names
 from webhook.rules.patch import POD_PATH, SERVICE_ACCOUNT_PATH, additions
 from webhook.rules.subject import pod_subject, service_account_subject
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from tests.cluster.cluster import Cluster
-    from tests.integration.policyworlds import Place, World
-    from webhook.rules.configuration import Configuration
-    from webhook.rules.gates import Decision
-
-    Json = dict[str, Any]
+Json = dict[str, Any]
 
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 RELEASE_NAMESPACE = "pull-secrets"

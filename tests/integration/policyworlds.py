@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from random import Random
+from typing import Any
 
 from webhook.files.configuration import API_VERSION, KIND
 from webhook.rules.configuration import DECLINE_ANNOTATION
 from webhook.rules.gates import MIRROR_ANNOTATION
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from random import Random
-
-    Json = dict[str, Any]
+Json = dict[str, Any]
 
 ACCOUNTS = ("default", "builder", "ci-1", "ci-12", "team.robot")
 """The ServiceAccounts of each namespace; ``builder`` has a list of its own."""

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from certs.authority import issue_authority, issue_leaf
 from certs.reload import ServingCertificate
 from webhook.http.counters import Traffic
+from webhook.http.limits import Deadlines
 from webhook.ops.background import bind, in_background
 from webhook.ops.metrics import AdmissionMetrics
 from webhook.rules.configuration import Reason
 from webhook.serve.endpoint import MutateEndpoint
 from webhook.serve.handler import Answer
 from webhook.serve.server import AdmissionApp, AdmissionListener
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from webhook.http.limits import Deadlines
 
 DAY = timedelta(days=1)
 AUTHORITY = issue_authority(datetime.now(UTC), DAY)

@@ -5,18 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, Self, cast
 from urllib.parse import urlencode
 
+from tests.cluster.cluster import Cluster
 from tests.cluster.ports import free_port
 from tests.cluster.programs import LOOPBACK
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Self
-
-    from tests.cluster.cluster import Cluster
-    from tests.cluster.supervise import Program
+from tests.cluster.supervise import Program
 
 PROMETHEUS = shutil.which("prometheus")
 READY_SECONDS = 30.0

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tests.cluster.cluster import Cluster
 from tests.integration import definitions
 from tests.integration.definitions import TEXT, a_list, a_map, an_object, definition
-
-if TYPE_CHECKING:
-    from tests.cluster.cluster import Cluster
 
 GROUP = "monitoring.coreos.com"
 _DURATION = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d|w|y))+$"}

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tests.cluster import kubeconfig
+from tests.cluster.processes import PullSecrets
+from tests.integration.faultlink import Request
 from tests.integration.faultproxy import FaultProxy
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.processes import PullSecrets
-    from tests.integration.faultlink import Request
-    from tests.integration.playground import Playground
+from tests.integration.playground import Playground
 
 
 @dataclass(frozen=True, slots=True)

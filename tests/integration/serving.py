@@ -8,19 +8,14 @@ import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from certs.authority import issue_authority, issue_leaf
+from certs.authority import Leaf, issue_authority, issue_leaf
 from tests.cluster.processes import COMMAND, clean_environment
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from certs.authority import Leaf
 
 DEADLINE = 30.0
 LOOPBACK = "127.0.0.1"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.integration.playground import COPY
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 GOLD = "gold-credentials"
 """The second pull secret: from two sources, for some namespaces and some of their ServiceAccounts."""

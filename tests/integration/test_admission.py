@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.integration.playground import COPY, Playground, eventually, names, pod, service_account
-
-if TYPE_CHECKING:
-    from tests.integration.playground import Playground as _Playground
+from tests.integration.playground import Playground as _Playground
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.integration.attack import MIB, REVIEW, Attack, Strength, resident, review_times
 from tests.integration.serving import serving, until
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SECONDS = 5.0
 MOST_MEMORY = 256 * MIB

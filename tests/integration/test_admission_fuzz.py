@@ -11,19 +11,15 @@ import json
 import os
 import random
 import ssl
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.bench.process import resident_mib
 from tests.integration import fuzzed_http, fuzzed_reviews, judge
-from tests.integration.serving import Response, exchange, is_closed, post, serving
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.integration.serving import Serving
+from tests.integration.serving import Response, Serving, exchange, is_closed, post, serving
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "250"))
 HANG_SECONDS = 5.0

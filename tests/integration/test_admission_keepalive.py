@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import heapq
 import random
+import ssl
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from tests.integration.port import connected, listening
 from webhook.http.limits import Deadlines
-
-if TYPE_CHECKING:
-    import ssl
 
 API_SERVER_SECONDS = 90
 POOL_SHARE = API_SERVER_SECONDS / Deadlines().idle

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from tests.integration.playground import COPY, Playground, eventually, names, pod
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 THEIRS = [{"name": "theirs"}]
 

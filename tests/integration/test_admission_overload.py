@@ -6,21 +6,17 @@ import contextlib
 import re
 import socket
 import ssl
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from tests.cluster.api import Answer
+from tests.cluster.processes import PullSecrets
 from tests.integration.creates import calls, failed_open
-from tests.integration.playground import COPY, eventually, names, pod
+from tests.integration.playground import COPY, Playground, eventually, names, pod
 from webhook.serve.endpoint import MOST_HELD_BY_LARGE, SMALL_BODY
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.cluster.api import Answer
-    from tests.cluster.processes import PullSecrets
-    from tests.integration.playground import Playground
 
 MIB = 1024 * 1024
 THEIRS = "theirs"

@@ -9,22 +9,18 @@ import itertools
 import os
 import random
 import signal
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cluster.cluster import Cluster
 from tests.cluster.ports import free_port
+from tests.cluster.processes import PullSecrets
 from tests.cluster.supervise import wait_until
 from tests.integration.balancer import Balancer
 from tests.integration.creates import SteadyCreates, calls, failed_open
 from tests.integration.playground import Playground
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.cluster import Cluster
-    from tests.cluster.processes import PullSecrets
 
 ROLLING_RESTARTS = int(os.environ.get("RESTARTS", "3"))
 SINGLE_RESTARTS = int(os.environ.get("RESTARTS", "1"))

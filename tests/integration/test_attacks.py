@@ -6,10 +6,12 @@ import http.client
 import json
 import ssl
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from tests.cluster.cluster import Cluster
 from tests.cluster.programs import LOOPBACK
 from tests.integration.conftest import FIRST_PASSWORD
 from tests.integration.playground import (
@@ -24,11 +26,6 @@ from tests.integration.playground import (
     service_account,
 )
 from webhook.rules.ownership import NAMESPACE_UID_LABEL, labels_for
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.cluster.cluster import Cluster
 
 MATCHING = "matching-credentials"
 TYPE = "kubernetes.io/dockerconfigjson"

@@ -7,13 +7,15 @@ import json
 import socket
 import ssl
 import subprocess
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from cryptography import x509
 
+from certs.authority import Authority
 from tests.cluster.processes import clean_environment
 from tests.integration.serving import (
     AUTHORITY,
@@ -21,6 +23,7 @@ from tests.integration.serving import (
     DEADLINE,
     LOOPBACK,
     Files,
+    Serving,
     exchange,
     new_leaf,
     post,
@@ -28,13 +31,6 @@ from tests.integration.serving import (
     until,
 )
 from tests.strangers import client_certificate, foreign_authority
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from certs.authority import Authority
-    from tests.integration.serving import Serving
 
 DAY = timedelta(days=1)
 NAME = "kube-apiserver"

@@ -10,21 +10,16 @@ import os
 import ssl
 import sys
 from base64 import b64decode
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from certs.bundle import parse
+from tests.cluster.cluster import Cluster
 from tests.cluster.processes import clean_environment
 from tests.cluster.programs import LOOPBACK
-from tests.cluster.supervise import wait_until
+from tests.cluster.supervise import Program, wait_until
 from tests.integration.creates import failed_open
 from tests.integration.handshakes import ca_bundle, shake
 from tests.integration.playground import COPY, Playground, eventually, names, pod
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.cluster.cluster import Cluster
-    from tests.cluster.supervise import Program
 
 PROCESSES = int(os.environ.get("BOOTSTRAPS", "10"))
 START_SECONDS = 240.0

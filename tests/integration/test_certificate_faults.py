@@ -6,14 +6,17 @@ import os
 import ssl
 import time
 from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from certs.authority import issue_leaf
 from certs.bundle import parse
 from certs.validity import check_pair
+from tests.cluster.cluster import Cluster
 from tests.cluster.supervise import wait_until
 from tests.integration.creates import failed_open
 from tests.integration.handshakes import ca_bundle, shake
@@ -21,12 +24,6 @@ from tests.integration.playground import COPY, Playground, eventually, names, po
 from tests.integration.serving import AUTHORITY, LOOPBACK, Serving, new_leaf, serving, until
 from tests.strangers import foreign_authority
 from webhook.errors import CertificateInvalid
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.cluster.cluster import Cluster
 
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 REISSUED_SECONDS = 15.0

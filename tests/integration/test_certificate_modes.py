@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from certs.authority import issue_leaf
+from certs.authority import Authority, issue_leaf
 from tests.cluster import programs
 from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterFailed
@@ -21,12 +23,6 @@ from tests.integration.creates import failed_open
 from tests.integration.handshakes import ca_bundle
 from tests.integration.playground import COPY, Playground, eventually, names, pod
 from tests.strangers import client_certificate, foreign_authority
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from certs.authority import Authority
 
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 DAY = timedelta(days=1)

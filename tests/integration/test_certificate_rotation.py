@@ -8,27 +8,23 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
 
 from tests.cluster import programs
+from tests.cluster.cluster import Cluster
 from tests.cluster.ports import free_port
+from tests.cluster.processes import PullSecrets
 from tests.integration.balancer import Balancer
 from tests.integration.creates import SteadyCreates, calls, failed_open, rejected
 from tests.integration.handshakes import Handshakes, ca_bundle
 from tests.integration.latelink import LateLink
 from tests.integration.playground import Playground, eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.cluster.cluster import Cluster
-    from tests.cluster.processes import PullSecrets
 
 SECONDS = float(os.environ.get("ROTATION_SECONDS", "12"))
 LEAST_PER_SECOND = 100 if "ROTATION_SECONDS" in os.environ else 30

@@ -6,22 +6,19 @@ import contextlib
 import json
 import uuid
 from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.chart.valuesets import VALUE_SETS
 from tests.cluster import helm, processes
+from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterFailed, HelmFailed
 from tests.integration import certmanager, prometheus_operator
 from tests.integration.playground import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from tests.cluster.cluster import Cluster
 
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 FIRST = {"pullSecrets": [{"name": "first", "sources": [{"secretName": "harbor"}]}]}

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from certs.authority import issue_authority, issue_leaf
+from tests.cluster import binaries
 from tests.cluster.cluster import Cluster
+from tests.cluster.processes import PullSecrets
 from tests.integration.checkfaults import ALSO, FAULTS, no_copy
 from tests.integration.commands import of_release, run
 from tests.integration.patient import Patient
 from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually
 from tests.unit.registries.registry import PASSWORD, Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.cluster import binaries
-    from tests.cluster.processes import PullSecrets
 
 
 @pytest.fixture(scope="module")

@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from tests.cluster.cluster import Cluster
 from tests.cluster.processes import COMMAND, clean_environment
-from tests.integration.playground import COPY, eventually, service_account
+from tests.integration.playground import COPY, Playground, eventually, service_account
 from webhook.kube.lease import TERM_SECONDS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.cluster.cluster import Cluster
-    from tests.integration.playground import Playground
 
 HOOK_SECONDS = 120
 QUIET_SECONDS = 5.0

@@ -9,25 +9,21 @@ import socket
 import ssl
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.cluster import cluster as module
 from tests.cluster import programs
 from tests.cluster.api import Api
+from tests.cluster.binaries import Binaries
 from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterFailed
 from tests.cluster.pki import Pair
 from tests.cluster.ports import free_port
 from tests.cluster.supervise import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.cluster.binaries import Binaries
 
 ROOT = Path(__file__).parents[2]
 OWNER = """

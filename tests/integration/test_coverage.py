@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.integration.commands import of_release
 from tests.integration.conftest import FIRST_PASSWORD
 from tests.integration.playground import COPY, REGISTRY, Playground, dockerconfigjson, pod
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def covered(playground: Playground, *flags: str) -> tuple[int, dict[tuple[str, str], str]]:

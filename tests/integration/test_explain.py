@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import signal
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.cluster.cluster import Cluster
 from tests.integration.commands import of_release, run
 from tests.integration.conftest import FIRST_PASSWORD
 from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually, pod, service_account
 from tests.integration.test_waiting import NAMESPACES, taken
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.cluster.cluster import Cluster
 
 
 def explained(playground: Playground, target: str, namespace: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - as run

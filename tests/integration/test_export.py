@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.integration.policyjudge import Site, await_policies
+from tests.cluster.cluster import Cluster
+from tests.integration.policyjudge import Site, Verdict, await_policies
 from tests.integration.policyworlds import (
     Place,
     World,
@@ -24,12 +26,6 @@ from tests.integration.policyworlds import (
 )
 from webhook.rules.configuration import Reason
 from webhook.rules.images import parse_registry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.cluster.cluster import Cluster
-    from tests.integration.policyjudge import Verdict
 
 KUBELET = json.loads((Path(__file__).parents[1] / "unit" / "rules" / "kubelet_verdicts.json").read_text())
 SEEDS = range(16)

@@ -8,8 +8,9 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -19,10 +20,6 @@ from tests.cluster.programs import LOOPBACK
 from tests.cluster.supervise import wait_until
 from tests.integration.faultlink import Answer
 from tests.integration.faultproxy import FaultProxy
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 SHORT = 0.3
 """Seconds that are enough to see that nothing comes."""

@@ -6,19 +6,16 @@ RBAC cannot say what is written, only to what; here somebody with a token of the
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from tests.cluster.api import Answer
+from tests.cluster.cluster import Cluster
 from tests.integration.guarding import refused, stored, warnings_about
 from tests.integration.impostor import JSON_PATCH, MERGE, Impostor
 from tests.integration.playground import COPY, Playground, eventually, service_account
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.api import Answer
-    from tests.cluster.cluster import Cluster
 
 OLD = "old-credentials"
 

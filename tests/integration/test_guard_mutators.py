@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from tests.cluster.cluster import Cluster
 from tests.integration.conftest import FIRST_PASSWORD
 from tests.integration.guarding import refused
 from tests.integration.impostor import Impostor
@@ -24,11 +26,6 @@ from tests.integration.mutators import (
 )
 from tests.integration.playground import COPY, Playground, eventually, service_account
 from tests.integration.test_cleanup import cleanup
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.cluster.cluster import Cluster
 
 UPDATE = ["UPDATE"]
 WRITES = ["CREATE", "UPDATE"]

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from tests.cluster.api import Answer
+from tests.cluster.cluster import Cluster
 from tests.integration.guarding import refused, stored, warnings_about
 from tests.integration.playground import Playground, eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.cluster.api import Answer
-    from tests.cluster.cluster import Cluster
 
 
 @pytest.fixture(scope="module")

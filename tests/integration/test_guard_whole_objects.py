@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from tests.cluster.api import Answer, Api
+from tests.cluster.cluster import Cluster
 from tests.integration.guarding import refused, stored, warnings_about
 from tests.integration.impostor import APPLY, JSON_PATCH, MERGE, Impostor
 from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually, names, service_account
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.api import Answer, Api
-    from tests.cluster.cluster import Cluster
 
 LIMITED, SELECTING = "limited-credentials", "selecting-credentials"
 OLD = "old-credentials"

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from tests.integration import hostile
 from tests.integration.attack import MIB
-from tests.integration.playground import eventually
+from tests.integration.memorygroup import MemoryGroup
+from tests.integration.playground import Playground, eventually
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.integration.memorygroup import MemoryGroup
-    from tests.integration.playground import Playground
-
-    Maker = Callable[..., Playground]
+Maker = Callable[..., Playground]
 
 SECONDS = float(os.environ.get("HOSTILE_SECONDS", "30"))
 THREADS = 6

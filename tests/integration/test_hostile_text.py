@@ -6,8 +6,10 @@ import contextlib
 import json
 import re
 import subprocess
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,11 +21,7 @@ from tests.integration.policyjudge import ADMISSION
 from tests.integration.test_cleanup import cleanup
 from tests.unit.registries.registry import PASSWORD, Behaviour, Registry
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    Maker = Callable[..., Playground]
+Maker = Callable[..., Playground]
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 \r\n\x85\x9b2J\u202eright\u2066left\u200b\ufeff" + "x" * 3000
 UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from tests.cluster.cluster import Cluster
 from tests.integration.conftest import FIRST_PASSWORD
 from tests.integration.forbidden import ADMISSION, OTHER, for_everybody, of_cleanup, of_sync, of_webhook
 from tests.integration.impostor import MERGE, Impostor
 from tests.integration.playground import COPY, SOURCE, Playground, eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.cluster import Cluster
 
 COMPONENTS = ("webhook", "sync", "cleanup")
 OF = {"webhook": of_webhook, "sync": of_sync, "cleanup": of_cleanup}

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import yaml
 
+from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterFailed, HelmFailed
-from tests.cluster.install import install
+from tests.cluster.install import Installation, install
 from tests.cluster.supervise import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.cluster.cluster import Cluster
-    from tests.cluster.install import Installation
 
 FIRST = {"name": "first", "sources": [{"secretName": "harbor"}]}
 SELECTING = {

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
+from tests.cluster.processes import PullSecrets
 from tests.integration.commands import of_release
 from tests.integration.denier import denying_policy
 from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually
 from tests.integration.test_sync_state import await_kept
 from tests.integration.test_sync_status import copies, exported_copies, status
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.cluster.processes import PullSecrets
 
 
 def test_copies_of_a_source_that_is_deleted_are_kept_everywhere(playground: Callable[..., Playground]) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from tests.integration.playground import COPY, SOURCE, Playground, eventually, names, pod, service_account
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 OTHER = "other-credentials"
 DECLINE = "pullsecrets.webhook/decline"

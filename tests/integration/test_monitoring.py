@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.cluster import helm
+from tests.cluster.cluster import Cluster
 from tests.integration.playground import SOURCE, Playground, eventually, pod
 from tests.integration.prometheus import PROMETHEUS, Prometheus, target
 from tools.chart.dashboard_rows import ROWS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.cluster import Cluster
 
 pytestmark = pytest.mark.skipif(
     PROMETHEUS is None, reason="there is no prometheus on PATH to read metrics with (Debian: the package prometheus)"

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.cluster.cluster import Cluster
 from tests.integration.commands import of_release, run
 from tests.integration.disorder import FIRST, SECOND, Disorder, settle
 from tests.integration.playground import COPY, SOURCE, Playground, pod
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.cluster.cluster import Cluster
-
-    Maker = Callable[..., Playground]
-    Rows = list[dict[str, Any]]
+Maker = Callable[..., Playground]
+Rows = list[dict[str, Any]]
 
 NAMESPACES = 12
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cluster import helm
+from tests.cluster.cluster import Cluster
 from tests.cluster.processes import COMMAND, clean_environment
 from tests.integration.commands import SECONDS, Ran
 from tests.integration.playground import COPY, Playground
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.cluster.cluster import Cluster
 
 PODS = {"spec": {"containers": [{"name": "app", "image": "registry.example.com/app:{{ .Chart.AppVersion }}"}]}}
 WEB = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from tests.integration.port import connected, echo, listening, serving
@@ -11,9 +9,7 @@ from tests.unit.polling import until
 from webhook.http.counters import Traffic
 from webhook.ops.metrics import AdmissionMetrics
 from webhook.serve.endpoint import MutateEndpoint
-
-if TYPE_CHECKING:
-    from webhook.serve.handler import Answer
+from webhook.serve.handler import Answer
 
 
 def request(body: bytes, *headers: str, version: str = "1.1") -> bytes:

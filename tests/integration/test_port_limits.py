@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,9 +18,6 @@ from webhook.http.counters import Traffic
 from webhook.http.limits import Deadlines
 from webhook.ops.metrics import AdmissionMetrics
 from webhook.serve.endpoint import LARGEST_BODY, MOST_HELD_BY_LARGE, MOST_HELD_BYTES, SMALL_BODY, MutateEndpoint
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LARGE = SMALL_BODY + 1
 

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.bench.reviews import pod_review
-from tests.integration.serving import exchange, post, serving, until
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.integration.serving import Serving
+from tests.integration.serving import Serving, exchange, post, serving, until
 
 REVIEW = b"""{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "1"}}"""
 

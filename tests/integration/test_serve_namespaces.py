@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from tests.integration.serving import CONFIGURATION, serving, until
+from tests.integration.serving import CONFIGURATION, Serving, serving, until
 from tests.unit.fake_apiserver.server import FakeApiServer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.integration.serving import Serving
 
 PLAIN = CONFIGURATION.replace("NAME", "registry")
 SELECTING = f"{PLAIN}    namespaceSelector: {{matchLabels: {{team: a}}}}\n"

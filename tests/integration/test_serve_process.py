@@ -10,7 +10,8 @@ import ssl
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,10 +30,6 @@ from tests.integration.serving import (
     serving,
     until,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 REVIEW = json.dumps(
     {

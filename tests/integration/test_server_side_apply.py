@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from tests.cluster.cluster import Cluster
 from tests.cluster.processes import COMMAND, clean_environment
 from tests.integration.playground import COPY, Playground, eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.cluster.cluster import Cluster
 
 OURS = "pull-secret-webhook"
 MANAGERS = ["kubectl", "helm"]

@@ -6,25 +6,20 @@ import http.client
 import json
 import os
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.bench.filling import Filling
+from tests.cluster import binaries
 from tests.cluster.cluster import Cluster
-from tests.integration.browser import CHROMIUM, DRIVER, browsing
+from tests.cluster.processes import PullSecrets
+from tests.integration.browser import CHROMIUM, DRIVER, Browser, browsing
 from tests.integration.disorder import settle
 from tests.integration.playground import COPY, Playground, eventually
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.cluster import binaries
-    from tests.cluster.processes import PullSecrets
-    from tests.integration.browser import Browser
-
-    Maker = Callable[..., Playground]
+Maker = Callable[..., Playground]
 
 MANY = 5000
 PASSWORD = "marker-hunter2"  # noqa: S105 (invented)

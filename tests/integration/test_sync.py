@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually, service_account
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Maker = Callable[..., Playground]
+Maker = Callable[..., Playground]
 
 
 @pytest.fixture

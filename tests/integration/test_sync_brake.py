@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from tests.cluster.processes import PullSecrets
 from tests.integration.commands import of_release
 from tests.integration.playground import COPY, SOURCE, Playground, eventually
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.cluster.processes import PullSecrets
-
-    Maker = Callable[..., Playground]
+Maker = Callable[..., Playground]
 
 NAMESPACES = 60
 

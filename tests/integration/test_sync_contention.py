@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
+from tests.cluster.processes import PullSecrets
 from tests.exposition import series
 from tests.integration.playground import COPY, Playground, eventually, service_account
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.cluster.processes import PullSecrets
-
-    Maker = Callable[..., Playground]
+Maker = Callable[..., Playground]
 
 UNDOINGS = 5
 REPAIR_SECONDS = 5.0

@@ -6,21 +6,16 @@ import os
 import re
 import signal
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 from tests.cluster import programs
+from tests.cluster.binaries import Binaries
 from tests.cluster.cluster import Cluster
 from tests.integration.estate import CONVERGED_SECONDS, Estate, new_password
 from tests.integration.playground import Playground
-from tests.integration.remote import remote_sync
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.binaries import Binaries
-    from tests.integration.remote import Remote
+from tests.integration.remote import Remote, remote_sync
 
 AWAY_SECONDS = float(os.environ.get("FAULT_SECONDS", "6"))
 

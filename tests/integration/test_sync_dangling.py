@@ -6,18 +6,13 @@ In each test, a namespace that was never selected has the same reference, set by
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.integration.playground import COPY, SOURCE, eventually, names, service_account
+from tests.cluster.processes import PullSecrets
+from tests.integration.playground import COPY, SOURCE, Playground, eventually, names, service_account
 from tests.integration.test_cleanup import cleanup
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.cluster.processes import PullSecrets
-    from tests.integration.playground import Playground
 
 OLD = "old-credentials"
 ACCOUNTS = ("plain", "tracked", "mixed")

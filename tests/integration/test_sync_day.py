@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import random
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
+from tests.cluster.cluster import Cluster
 from tests.integration.day import Day
 from tests.integration.estate import CONVERGED_SECONDS
 from tests.integration.oracle import Oracle
@@ -20,18 +21,13 @@ from webhook.kube.connect import connect
 from webhook.kube.objects import Shapes
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from webhook.kube.wire import ObjectList, decoder
+from webhook.rules.actions import NamespacePlan
 from webhook.rules.objects import NamespaceState
 from webhook.rules.plan import plan_namespace
 from webhook.rules.scope import scope_of
 from webhook.sync.release import Release
 from webhook.sync.shapes import NamespaceObject, SecretObject, to_copy, to_namespace
 from webhook.sync.sources import SourceBook, read_source
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.cluster import Cluster
-    from webhook.rules.actions import NamespacePlan
 
 STEPS = int(os.environ.get("DAY_OF_LIFE_STEPS", "400"))
 SEED = int(os.environ.get("DAY_OF_LIFE_SEED") or random.SystemRandom().randrange(1_000_000))

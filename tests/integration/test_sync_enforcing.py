@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.integration.playground import COPY, SOURCE, Playground, eventually, names, pod, service_account
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Maker = Callable[..., Playground]
+Maker = Callable[..., Playground]
 
 ACCOUNT = "strict"
 ENFORCES = {"kubernetes.io/enforce-mountable-secrets": "true"}

@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cluster.cluster import Cluster
 from tests.integration.estate import CONVERGED_SECONDS, Estate, new_password
-from tests.integration.faultlink import Answer
+from tests.integration.faultlink import Answer, Request
 from tests.integration.playground import SOURCE, Playground, eventually
-from tests.integration.remote import remote_sync
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.cluster import Cluster
-    from tests.integration.faultlink import Request
-    from tests.integration.remote import Remote
+from tests.integration.remote import Remote, remote_sync
 
 FAULT_SECONDS = float(os.environ.get("FAULT_SECONDS", "12"))
 """By default more than the 10 s after which a leader that cannot renew its Lease gives up."""

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cluster.install import CONFIGURATION_KEY
 from tests.cluster.mounted import MountedConfigMap
 from tests.integration.estate import Estate, new_password
+from tests.integration.faultlink import Request
 from tests.integration.playground import COPY, SOURCE, Playground, detail, eventually
-from tests.integration.remote import remote_sync
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.integration.faultlink import Request
-    from tests.integration.remote import Remote
+from tests.integration.remote import Remote, remote_sync
 
 KILLED_SECONDS = 17.0
 """From SIGKILL to the next one's first write: the 15 s of the Lease, and what its last renewal was noticed too late."""

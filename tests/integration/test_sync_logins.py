@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from certs.authority import issue_authority, issue_leaf
 from tests.cluster import processes
 from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually
 from tests.unit.registries.registry import PASSWORD, Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 
 def test_a_typing_error_in_a_rotation_reaches_no_copy(playground: Callable[..., Playground], tmp_path: Path) -> None:

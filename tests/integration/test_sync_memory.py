@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from tests.bench.process import peak_mib
-from tests.integration.playground import COPY, eventually, service_account
+from tests.integration.memorygroup import MemoryGroup
+from tests.integration.playground import COPY, Playground, eventually, service_account
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.integration.memorygroup import MemoryGroup
-    from tests.integration.playground import Playground
-
-    Maker = Callable[..., Playground]
+Maker = Callable[..., Playground]
 
 MOST_MIB = 150
 REFERENCES = 70_000

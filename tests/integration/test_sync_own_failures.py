@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import time
 from base64 import b64decode
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
 
+from tests.cluster.cluster import Cluster
+from tests.cluster.processes import PullSecrets
 from tests.exposition import series
 from tests.integration.denier import Denier
-from tests.integration.faultlink import Answer
+from tests.integration.faultlink import Answer, Request
 from tests.integration.playground import COPY, Playground, eventually
 from tests.integration.remote import remote_sync
 from tests.integration.ward import HEALTHY, Ward, copy_path
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.cluster.cluster import Cluster
-    from tests.cluster.processes import PullSecrets
-    from tests.integration.faultlink import Request
-
-    Maker = Callable[..., Playground]
+Maker = Callable[..., Playground]
 
 MANY = 60
 PAGE = b"<html><head><title>404 Not Found</title></head><body><center><h1>404 Not Found</h1></center></body></html>"

@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.cluster.processes import COMMAND, clean_environment
-from tests.integration.playground import COPY, dockerconfigjson, eventually, service_account
+from tests.integration.playground import COPY, Playground, dockerconfigjson, eventually, service_account
 from webhook.rules.ownership import NAMESPACE_UID_LABEL, labels_for
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.integration.playground import Playground
 
 TYPE = "kubernetes.io/dockerconfigjson"
 SERVER_SIDE = ("apply", "--server-side")

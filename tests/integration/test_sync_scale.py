@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 from tests.bench.requests import Requests
+from tests.cluster.cluster import Cluster
 from tests.integration.playground import COPY, Playground, eventually
 from webhook.kube.listing import FIRST_PAGE_LIMIT
 from webhook.rules.ownership import FIELD_MANAGER
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.cluster import Cluster
 
 NAMESPACES = 40
 WORKERS = 16

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.integration.playground import COPY, Playground, dockerconfigjson, eventually
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Maker = Callable[..., Playground]
+Maker = Callable[..., Playground]
 
 FIRST, SECOND = "harbor", "ghcr"
 DOCKERCONFIGJSON = "kubernetes.io/dockerconfigjson"

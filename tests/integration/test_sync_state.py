@@ -5,22 +5,19 @@ from __future__ import annotations
 import json
 import signal
 from base64 import b64decode, b64encode
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from tests.cluster.api import Answer
 from tests.integration.commands import Ran, of_release
 from tests.integration.guarding import refused, stored
 from tests.integration.impostor import MERGE, Impostor
 from tests.integration.playground import COPY, SOURCE, Playground, eventually
 from tests.integration.test_cleanup import cleanup
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.cluster.api import Answer
-
-    Maker = Callable[..., Playground]
+Maker = Callable[..., Playground]
 
 OTHER = "other-credentials"
 

@@ -8,21 +8,18 @@ import math
 import re
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.bench.filling import CREATORS, Filling
+from tests.cluster.processes import PullSecrets
 from tests.integration.playground import COPY, Playground, eventually, names, service_account
 from webhook.rules.backfill import ENFORCE_ANNOTATION
 from webhook.sync.caches import JUDGED_PER_SECOND
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from tests.cluster.processes import PullSecrets
-
-    Maker = Callable[..., Playground]
+Maker = Callable[..., Playground]
 
 NEW_NAMESPACES = 150
 DELAY_SECONDS, TIMES = 0.25, 5.0

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from tests.integration.impostor import MERGE
-from tests.integration.playground import COPY, eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.integration.playground import Playground
+from tests.integration.playground import COPY, Playground, eventually
 
 FINALIZER = "example.com/held"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import pytest
 
@@ -16,11 +17,7 @@ from webhook.kube.resources import SECRETS
 from webhook.rules.dockerconfig import COPY_TYPE
 from webhook.rules.ownership import labels_for
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import Self
-
-    Maker = Callable[..., Playground]
+Maker = Callable[..., Playground]
 
 FLOW_CONTROL = "/apis/flowcontrol.apiserver.k8s.io/v1"
 NAMESPACES = 30

@@ -9,18 +9,15 @@ from __future__ import annotations
 import os
 import random
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cluster.cluster import Cluster
 from tests.cluster.mounted import MountedConfigMap
 from tests.integration.denier import Denier
 from tests.integration.playground import Playground
 from tests.integration.remote import remote_sync
 from tests.integration.trouble import PULL_SECRETS, Trouble, await_right, two_controllers
-
-if TYPE_CHECKING:
-    from tests.cluster.cluster import Cluster
 
 SECONDS = float(os.environ.get("TROUBLE_SECONDS", "25"))
 RUNS = int(os.environ.get("TROUBLE_SEEDS", "1"))

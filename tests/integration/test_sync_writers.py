@@ -7,17 +7,14 @@ import random
 import re
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from tests.cluster.cluster import Cluster
+from tests.cluster.processes import PullSecrets
 from tests.integration.playground import COPY, Playground, eventually, names
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.cluster.cluster import Cluster
-    from tests.cluster.processes import PullSecrets
 
 ROUNDS = int(os.environ.get("WRITER_ROUNDS", "1000"))
 MOST_ENTRIES = 12

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tests.cluster.processes import PullSecrets
 from tests.exposition import series
-from tests.integration.playground import COPY, SOURCE, detail, eventually
+from tests.integration.playground import COPY, SOURCE, Playground, detail, eventually
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.cluster.processes import PullSecrets
-    from tests.integration.playground import Playground
-
-    Maker = Callable[..., Playground]
+Maker = Callable[..., Playground]
 
 RETRIES = 5
 

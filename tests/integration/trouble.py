@@ -12,22 +12,17 @@ import signal
 import threading
 import time
 from base64 import b64decode
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
 
-from tests.integration.faultlink import Answer
+from tests.cluster.mounted import MountedConfigMap
+from tests.integration.denier import Denier
+from tests.integration.faultlink import Answer, Request
 from tests.integration.impostor import MERGE
 from tests.integration.playground import COPY, REGISTRY, SOURCE, Playground, dockerconfigjson, names
+from tests.integration.remote import Remote
 from tests.integration.tenants import GOLD
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
-
-    from tests.cluster.mounted import MountedConfigMap
-    from tests.integration.denier import Denier
-    from tests.integration.faultlink import Request
-    from tests.integration.remote import Remote
 
 NAMESPACES = 12
 SICK = 4

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
 
 from tests.integration.denier import denying_policy
 from tests.integration.estate import new_password
 from tests.integration.playground import COPY, Playground, eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 HEALTHY = 5
 ROUNDS = 3

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from webhook.errors import SourceInvalid
 from webhook.rules.dockerconfig import COPY_TYPE, LEGACY_TYPE, Credentials, merge, read_document, render
 from webhook.rules.go_json import JsonObject, decode
 from webhook.rules.registry_key import read_key
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 EXCEPTIONS = (
     "docker-hub-for-knative",

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from random import Random
+from typing import Any
 
 from tests.oracle.comparison import Document
 from webhook.rules.dockerconfig import COPY_TYPE, LEGACY_TYPE
-
-if TYPE_CHECKING:
-    from random import Random
 
 IMAGES = (
     *(

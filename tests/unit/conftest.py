@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 
 from tests.unit.fake_apiserver.server import FakeApiServer
+from webhook.kube.client import Client
 from webhook.kube.connect import connect
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from webhook.kube.client import Client
 
 TOKEN = "a-token-that-nobody-may-see"  # noqa: S105
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import pytest
+import typer.core
 
 from tests.unit.documented import DOCS, PAGES, ROOT, in_code, names, rows, section
 from tools.tables import commands
-
-if TYPE_CHECKING:
-    import typer.core
 
 PAGE = DOCS / "commands.md"
 

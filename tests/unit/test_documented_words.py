@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from tests.unit.documented import DOCS, PAGES, ROOT, names, rows, section
 from tools.tables import metrics_of, roles, texts
@@ -19,9 +19,6 @@ from webhook.rules.configuration import DECLINE_ANNOTATION, DEFAULT_OPT_IN_LABEL
 from webhook.rules.gates import GATES
 from webhook.rules.ownership import NAMESPACE_UID_LABEL, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL
 from webhook.rules.versions import REVISION_ANNOTATION
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def test_every_check_has_a_section_and_no_other_has() -> None:

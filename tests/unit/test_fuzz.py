@@ -5,16 +5,13 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from tests.fuzz.__main__ import CORPUS
 from tests.fuzz.mutator import LARGEST, mutate, run
 from tests.fuzz.targets import TARGETS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SECONDS = 4.0
 LEAST = 500

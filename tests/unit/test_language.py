@@ -6,15 +6,12 @@ import ast
 import io
 import re
 import tokenize
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.unit.documented import PAGES, ROOT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 FIRST = re.compile(r"(?:What|Whatever|Who|Whoever|Whose|Whom|Which|Whichever|Whether|How|Where|Wherever)\b(?!-)")
 """A sentence starts with its subject or with an imperative verb."""

@@ -12,9 +12,11 @@ import subprocess
 import sys
 import traceback
 from base64 import b64encode
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -22,6 +24,8 @@ import pytest
 from certs.authority import issue_authority
 from tests.unit.conftest import TOKEN
 from tests.unit.fake_apiserver.faults import Answer, Lines
+from tests.unit.fake_apiserver.server import FakeApiServer
+from tests.unit.fake_apiserver.storage import Object
 from tests.unit.polling import until
 from tests.unit.sync.world import (
     CONFIGURATION,
@@ -35,6 +39,7 @@ from tests.unit.sync.world import (
 )
 from webhook.errors import PullSecretsError, SourceInvalid, UsageError
 from webhook.files.configuration import parse
+from webhook.kube.client import Client
 from webhook.kube.connect import connect
 from webhook.kube.events import EventRecorder
 from webhook.kube.resources import SECRETS
@@ -44,14 +49,6 @@ from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, LEGACY_KEY, LEGACY_T
 from webhook.rules.ownership import labels_for
 from webhook.sync.controller import SyncController
 from webhook.sync.shapes import SecretObject, decode_secret
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from tests.unit.fake_apiserver.storage import Object
-    from webhook.kube.client import Client
 
 MARKER = "hunter2Qz7XmarkerKv9Wq"
 

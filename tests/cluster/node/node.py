@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import Self
 
 from tests.cluster import programs
 from tests.cluster.cluster import Cluster
@@ -13,11 +15,6 @@ from tests.cluster.errors import ClusterFailed
 from tests.cluster.node import sandbox, settings
 from tests.cluster.node.requirements import SEARCH_PATH
 from tests.cluster.supervise import last_lines, wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import TracebackType
-    from typing import Self
 
 DIRECTORY = Path("/run/node")
 """In memory, in the sandbox: what is pulled, mounted and logged is gone with it."""

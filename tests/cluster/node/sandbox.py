@@ -16,11 +16,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 ADDRESS = "10.100.0.1"
 HOSTS = {"registry.test": ADDRESS}

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tests.cluster import binaries, build
-
-if TYPE_CHECKING:
-    from tests.cluster.cluster import Cluster
-    from tests.cluster.supervise import Program
+from tests.cluster.cluster import Cluster
+from tests.cluster.supervise import Program
 
 NAMESPACE = "knative-serving"
 VERSION = "v0.42.2"

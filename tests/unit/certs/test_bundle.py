@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from certs.authority import issue_authority
 from certs.bundle import described, expired, parse, updated
 from tests.strangers import foreign_authority
-
-if TYPE_CHECKING:
-    from cryptography import x509
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

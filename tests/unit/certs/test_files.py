@@ -1,18 +1,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
 
 import pytest
 
 from certs.files import LARGEST_FILE, CertificateFiles
 from webhook.errors import CertificateInvalid
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 DEADLINE = 5.0
 INTERVAL = 0.005

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from pkilint.bin import lint_pkix_cert, lint_pkix_signer_signee_cert_chain
 
-from certs.authority import issue_authority, issue_leaf
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from types import ModuleType
-
-    from certs.authority import Authority, Leaf
+from certs.authority import Authority, Leaf, issue_authority, issue_leaf
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LIFETIMES = [

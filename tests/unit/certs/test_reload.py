@@ -6,10 +6,10 @@ import ssl
 import subprocess
 import tempfile
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
@@ -17,15 +17,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from certs import reload
-from certs.authority import Leaf, issue_authority, issue_leaf
+from certs.authority import Authority, Leaf, issue_authority, issue_leaf
 from certs.reload import ServingCertificate
 from tests.strangers import client_certificate
 from webhook.errors import CertificateInvalid
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from certs.authority import Authority
 
 NOW = datetime.now(UTC)
 AUTHORITY = issue_authority(NOW - timedelta(days=5), timedelta(days=10))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -17,16 +17,12 @@ from certs.rotation import (
     CertificateState,
     Nothing,
     PublishBundle,
+    Step,
     StoreAuthority,
     StoreLeaf,
     is_published,
     next_step,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from certs.rotation import Step
 
 BEGIN = datetime(2026, 2, 27, 23, 59, 59, tzinfo=UTC)
 NAME = "psw-webhook.pull-secrets.svc"

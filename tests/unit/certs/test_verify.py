@@ -6,8 +6,8 @@ import json
 import random
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -29,9 +29,6 @@ from tests.unit.certs.chains import (
     pem,
 )
 from webhook.errors import CertificateInvalid
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 GO = shutil.which("go")
 VERIFIER = Path(__file__).parent / "verifier" / "main.go"

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.unit.cli.test_sync import GOOD
 from webhook.cli import main
 from webhook.cli.cleanup import LINES
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from webhook.sync.cleanup import Settings
+from webhook.sync.cleanup import Settings
 
 
 def answer(capsys: pytest.CaptureFixture[str], code: int, *flags: str) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +11,6 @@ from tests.cluster.processes import COMMAND
 from webhook.cli import app
 from webhook.cli.completion import Shell
 from webhook.report.reasons import CATALOG
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SCRIPTS = COMMAND.parent
 ENVIRONMENT = {**os.environ, "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"}

@@ -5,18 +5,15 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pytest
 import yaml
 
+from tests.unit.fake_apiserver.server import FakeApiServer
 from webhook.cli import main
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
 
 ROOT = Path(__file__).parents[3]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -18,9 +19,6 @@ from webhook.cli.render_report import render as render_report
 from webhook.cli.table import Table
 from webhook.inspect.checks.result import Outcome, Report, State
 from webhook.report.coverage import Exposure, ImageExposure
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CONFIGURATION = """
 apiVersion: pullsecrets.webhook/v1alpha1

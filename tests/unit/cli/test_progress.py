@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+
+import pytest
 
 from webhook.cli.progress import Progress
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_the_bar_comes_after_a_second_and_leaves_nothing_behind() -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from webhook.cli import main
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 GOOD = """\
 apiVersion: pullsecrets.webhook/v1alpha1

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.cluster.mounted import MountedConfigMap
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_files_are_links_through_one_link_that_is_swapped(tmp_path: Path) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.unit.fake_apiserver.faults import READS, WRITES, Action, Fault, Faults
 from tests.unit.fake_apiserver.handler import Handler, Request, cut
 from tests.unit.fake_apiserver.storage import Object, Refused, Storage, Target
-
-if TYPE_CHECKING:
-    import socket
 
 
 class FakeApiServer:

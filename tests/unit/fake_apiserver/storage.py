@@ -10,13 +10,11 @@ import copy
 import json
 import threading
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import jsonpatch
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Object: TypeAlias = dict[str, Any]
 _Path: TypeAlias = tuple[str, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 import yaml
@@ -13,9 +14,6 @@ from webhook.errors import ConfigurationInvalid
 from webhook.files.configuration import API_VERSION, KIND, Node, parse
 from webhook.rules.configuration import PodPolicy
 from webhook.rules.labels import Operator
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 FIELDS = {cells[0].strip("`"): cells for cells in rows(section(DOCS / "configuration.md", "Fields"))}
 EXAMPLE = (ROOT / "examples" / "configuration.yaml").read_text()

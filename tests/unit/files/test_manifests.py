@@ -2,17 +2,13 @@ from __future__ import annotations
 
 import io
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from webhook.errors import UsageError
 from webhook.files.manifests import read_manifests, repeated
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from webhook.report.preview.manifest import Manifest
+from webhook.report.preview.manifest import Manifest
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: migrate, namespace: team-a}\n"
 ACCOUNT = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: api}\n"

@@ -2,20 +2,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
 
 import pytest
 
 from webhook.errors import ConfigurationInvalid, UsageError
 from webhook.files.watched_file import ConfigurationFile
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from webhook.rules.configuration import Configuration
+from webhook.rules.configuration import Configuration
 
 HEAD = "apiVersion: pullsecrets.webhook/v1alpha1\nkind: Configuration\n"
 DEADLINE = 5.0

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from webhook.http import connection
 from webhook.http.counters import Traffic
-from webhook.http.limits import ADMISSION
+from webhook.http.limits import ADMISSION, Limits
 from webhook.http.port import Port
 from webhook.rules.configuration import Reason
 from webhook.serve.endpoint import MutateEndpoint
 from webhook.serve.handler import Answer
 from webhook.serve.review import BadReview
 from webhook.serve.server import AdmissionApp
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from webhook.http.limits import Limits
 
 
 class Wire:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -8,9 +8,6 @@ from hypothesis import strategies as st
 
 from webhook.http.message import Chunks
 from webhook.http.reply import Refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 ALLOWED = 1000
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from tests.unit.http.connection import Connection, Wire, connected, limits
+from webhook.http.counters import Traffic
 from webhook.http.limits import ADMISSION, KIB
+from webhook.http.port import Port
 from webhook.serve.endpoint import HEAVY_BODY
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from webhook.http.counters import Traffic
-    from webhook.http.port import Port
 
 REQUEST = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 OTHER = b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n"

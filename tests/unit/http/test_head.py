@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import httptools
 import pytest
@@ -15,9 +15,6 @@ from webhook.http.limits import ADMISSION
 from webhook.http.message import CACHED_HEADS, CHUNKED, parse
 from webhook.http.reply import Refusal
 from webhook.serve.endpoint import SMALL_BODY
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 LINES = (
     b"POST /mutate?timeout=5s HTTP/1.1",

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+
+import pytest
 
 from webhook.http.counters import Traffic
 from webhook.http.rejections import BAD_REQUEST, Rejections
 from webhook.ops.logs import LogFormat, LogLevel, configure
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_rejections_are_counted_and_logged_once_a_second(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -15,10 +17,6 @@ from tests.unit.http.connection import Connection as Endpoint
 from webhook.http.connection import Connection
 from webhook.http.limits import ADMISSION
 from webhook.http.stream import ReadBuffers, TlsStream
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 DAY = timedelta(days=1)
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
 from tests.unit.fake_apiserver.faults import Answer
+from tests.unit.fake_apiserver.server import FakeApiServer
 from webhook.errors import ConfigurationAbsent, UsageError
 from webhook.inspect.reader import Reader
 from webhook.inspect.release import Wanted, find_release
 from webhook.inspect.scene import registration_of
+from webhook.kube.client import Client
 from webhook.rules.configuration import Configuration, PullSecret
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
 
 DOCUMENT = """\
 apiVersion: pullsecrets.webhook/v1alpha1

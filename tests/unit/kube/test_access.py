@@ -7,7 +7,7 @@ import sys
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from kubernetes import config
@@ -15,13 +15,11 @@ from kubernetes.client import Configuration
 
 from certs.authority import issue_authority, issue_leaf
 from tests.unit.conftest import TOKEN
+from tests.unit.fake_apiserver.server import FakeApiServer
 from webhook.kube.access import Access, TokenFile, in_cluster
 from webhook.kube.connect import connect
 from webhook.kube.kubeconfig import plain_access
 from webhook.kube.resources import SERVICE_ACCOUNTS
-
-if TYPE_CHECKING:
-    from tests.unit.fake_apiserver.server import FakeApiServer
 
 DAY = timedelta(days=1)
 AUTHORITY = issue_authority(datetime.now(UTC), DAY)

@@ -6,22 +6,19 @@ import threading
 import time
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.conftest import TOKEN
 from tests.unit.fake_apiserver.faults import Answer, Cut, Hang, Lines
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from webhook.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Interrupted, Invalid, NotFound, UsageError
+from webhook.kube.client import Client
 from webhook.kube.connect import connect
 from webhook.kube.resources import LEASES, SECRETS, SERVICE_ACCOUNTS
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
 
 HARBOR = "/api/v1/namespaces/a/secrets/harbor"
 OBJECT = b'{"metadata":{"name":"harbor"}}'

@@ -3,24 +3,20 @@ from __future__ import annotations
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.unit.fake_apiserver.faults import Hang, Lines
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from webhook.errors import ApiUnavailable
+from webhook.kube.client import Client
 from webhook.kube.connect import connect
 from webhook.kube.connections import Connections, heard
 from webhook.kube.connectivity import Connectivity
 from webhook.kube.resources import SERVICE_ACCOUNTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
 
 ACCOUNTS = "/api/v1/serviceaccounts"
 DEFAULT = "/api/v1/namespaces/a/serviceaccounts/default"

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.unit.fake_apiserver.faults import Answer, Hang, Lines
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from webhook.errors import (
     AdmissionFailed,
@@ -19,18 +21,12 @@ from webhook.errors import (
     NotFound,
     Throttled,
 )
+from webhook.kube.client import Client
 from webhook.kube.connect import connect
 from webhook.kube.connectivity import Connectivity
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import SERVICE_ACCOUNTS, Collection
 from webhook.sync.shapes import NamespaceObject as MetadataObject
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
 
 DEFAULT = "/api/v1/namespaces/a/serviceaccounts/default"
 NO_ANSWER = ApiUnavailable("no answer")

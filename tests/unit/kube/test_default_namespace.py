@@ -1,12 +1,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from webhook.kube.kubeconfig import default_namespace
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def kubeconfig(path: Path, current: str, **namespaces: str) -> Path:

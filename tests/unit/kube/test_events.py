@@ -3,20 +3,17 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.unit.fake_apiserver.faults import Answer, Cut, Hang
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from webhook.kube import events
+from webhook.kube.client import Client
 from webhook.kube.events import EventRecorder, Notice, Reference
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
 
 NAMESPACE = Reference("v1", "Namespace", "team-a", "team-a", "uid-1")
 NOTICE = Notice(NAMESPACE, "CopyConflict", "it is not ours")

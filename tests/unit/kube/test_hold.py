@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from tests.unit.fake_apiserver.faults import Answer
+from tests.unit.fake_apiserver.server import FakeApiServer
 from webhook.errors import Conflict
+from webhook.kube.client import Client
 from webhook.kube.lease import ATTEMPTS, LeaseElection, OwnerReference, Timing, delete_lease, take_lease
-
-if TYPE_CHECKING:
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/system/leases/sync"
 OWNER = OwnerReference("v1", "ServiceAccount", "sync", "uid-of-the-account")

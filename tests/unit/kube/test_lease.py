@@ -2,21 +2,17 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 
 from tests.unit.fake_apiserver.faults import Answer, Hang
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from webhook.errors import ApiUnavailable, Conflict
-from webhook.kube.lease import LeaseElection, Timing, boot_time
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
-    from webhook.kube.lease import Candidacy
+from webhook.kube.client import Client
+from webhook.kube.lease import Candidacy, LeaseElection, Timing, boot_time
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/system/leases/sync"
 TIMING = Timing(duration=15.0, renew_deadline=10.0, retry_period=2.0)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 
 from webhook.kube.objects import LARGEST_LABELS, Shapes
 from webhook.kube.wire import decoder
 from webhook.rules.configuration import Configuration
+from webhook.rules.objects import Namespace
 from webhook.rules.scope import scope_of
-
-if TYPE_CHECKING:
-    from webhook.rules.objects import Namespace
 
 LABEL = "pullsecrets.webhook/inject"
 

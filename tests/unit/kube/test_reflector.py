@@ -2,22 +2,19 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import pytest
 
 from tests.unit.fake_apiserver.faults import Answer, Cut, Hang, Lines
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
+from webhook.kube.client import Client
 from webhook.kube.listing import FIRST_PAGE_LIMIT, PAGE_LIMIT
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.sync.shapes import NamespaceObject as MetadataObject
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
 
 HTML = b"<html>It works!</html>"
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,9 +11,6 @@ from webhook.ops.background import bind, in_background
 from webhook.ops.health import Health
 from webhook.ops.listener import Listener
 from webhook.ops.metrics import ProcessMetrics
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 KNOWN = [
     "10.0.0.7:8080",

@@ -3,16 +3,13 @@ from __future__ import annotations
 import io
 import json
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from tests.strangenames import HOSTILE, obeyed
 from webhook.ops.logs import LogFormat, LogLevel, configure
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @pytest.fixture(autouse=True)

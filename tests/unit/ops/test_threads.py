@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 from tests.unit.polling import until
 from tests.unit.sync.clock import Clock
 from webhook.ops.threads import REPORT_SECONDS, Threads
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @pytest.fixture

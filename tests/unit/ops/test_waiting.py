@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, MutableMapping
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from webhook.ops.health import Check
 from webhook.ops.waiting import MOST_NAMED, PATIENCE_SECONDS, REMIND_SECONDS, Waiting
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping
-    from typing import Any
 
 SECRET = "Secret release/harbor"  # noqa: S105 - its name
 

@@ -6,11 +6,9 @@ import contextlib
 import socket
 import ssl
 import threading
-from typing import TYPE_CHECKING, TypeAlias
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
 
 Pieces: TypeAlias = "Callable[[], Iterator[bytes]]"
 """What is sent, piece by piece; an empty piece is a short wait."""

@@ -9,11 +9,8 @@ import time
 from base64 import b64encode
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 USER, PASSWORD = "robot", "s3cret"
 TOKEN = "a-token"  # noqa: S105 (invented)

@@ -7,9 +7,10 @@ import socket
 import socketserver
 import threading
 import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain, cycle, repeat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,10 +22,6 @@ from tests.unit.registries.hostile import HostileRegistry
 from tests.unit.registries.registry import ACCEPTED, PASSWORD, TOKEN, USER, Registry
 from webhook.registries.login import Login, Registries, parse_realm
 from webhook.rules.credential import Credential
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 GOOD, BAD = Credential(USER, PASSWORD), Credential(USER, "old")
 DAY = timedelta(days=1)

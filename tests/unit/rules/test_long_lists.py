@@ -6,8 +6,9 @@ The work is counted in calls of functions, so that a busy machine changes nothin
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from types import FrameType
 
 import pytest
 from msgspec.json import encode
@@ -19,10 +20,6 @@ from webhook.rules.managed_fields import SETTLED
 from webhook.rules.objects import Namespace, ServiceAccount
 from webhook.rules.patch import SERVICE_ACCOUNT_PATH, removals
 from webhook.serve.handler import Handler
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
 
 NAMES = ("pull", "vendor")
 CONFIGURATION = Configuration(

@@ -2,20 +2,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import pytest
 
 from webhook.report.preview.cluster import Forecaster
+from webhook.report.preview.row import Row
 from webhook.report.preview.secrets import Expected
 from webhook.rules.configuration import Configuration, NameFilter, PullSecret
 from webhook.rules.dockerconfig import content_hash
 from webhook.rules.objects import Copy, Namespace, NamespaceState, References, ServiceAccount, Subject
 from webhook.rules.ownership import Mark
 from webhook.rules.state_document import LastGood, SourceVersion
-
-if TYPE_CHECKING:
-    from webhook.report.preview.row import Row
 
 LABEL = "pullsecrets.webhook/inject"
 TEAM = Namespace("team-a", {LABEL: "enabled"})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client import generate_latest
@@ -14,6 +13,7 @@ from tests.unit.sync.world import RELEASE
 from webhook.cli import main
 from webhook.errors import SourceInvalid
 from webhook.http.counters import Traffic
+from webhook.kube.client import Client
 from webhook.kube.events import EventRecorder
 from webhook.ops.logs import LogFormat, LogLevel, configure
 from webhook.ops.metrics import AdmissionMetrics
@@ -27,9 +27,6 @@ from webhook.serve.handler import Answer
 from webhook.serve.process import DecisionLog
 from webhook.sync.events import Notices
 from webhook.sync.sources import Source
-
-if TYPE_CHECKING:
-    from webhook.kube.client import Client
 
 OF_A_SOURCE = [*SourceReason, *FindingReason]
 

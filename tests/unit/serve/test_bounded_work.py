@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
@@ -15,9 +15,6 @@ from webhook.rules.objects import References, Subject
 from webhook.rules.subject import MOST_ENTRIES
 from webhook.serve.handler import Handler
 from webhook.serve.review import LONGEST_UID, BadReview, parse
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MIB = 1024 * 1024
 MOST_MEMORY = 24 * MIB

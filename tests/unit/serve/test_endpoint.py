@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,6 @@ from webhook.serve.endpoint import LARGEST_BODY, MutateEndpoint
 from webhook.serve.handler import Answer
 from webhook.serve.review import BadReview
 from webhook.serve.server import AdmissionApp
-
-if TYPE_CHECKING:
-    from collections.abc import MutableMapping, Sequence
 
 JSON = (b"content-type", b"application/json")
 

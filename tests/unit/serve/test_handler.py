@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import structlog.testing
@@ -11,12 +12,7 @@ import structlog.testing
 from webhook.rules.configuration import Configuration, OptIn, PullSecret, Reason
 from webhook.rules.labels import Operator, Requirement, Selector
 from webhook.rules.objects import Namespace
-from webhook.serve.handler import Handler
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from webhook.serve.handler import Answer
+from webhook.serve.handler import Answer, Handler
 
 PLAIN = Configuration((PullSecret("registry", ("source",)),))
 FOR_TEAM_A = Configuration(

@@ -1,22 +1,17 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from webhook.ops.health import Check
 from webhook.rules.objects import Namespace
 from webhook.rules.scope import CacheScope
 from webhook.serve.namespaces import KnownNamespaces, WatchState
 from webhook.serve.watches import ClusterWatches
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-
 
 SCOPE = CacheScope(names=frozenset({"pull", "vendor"}), namespace_labels=frozenset({"team"}))
 

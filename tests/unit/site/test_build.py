@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tools.site.__main__ import ROOT, build
 from tools.site.index import paths
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytest.importorskip("sphinx", reason="`make docs` installs Sphinx")
 

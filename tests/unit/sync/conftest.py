@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.sync.hands import Hands
 from tests.unit.sync.running import Running
 from tests.unit.sync.world import RELEASE, put_account, put_namespace, put_source
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
+from webhook.kube.client import Client
 
 
 @pytest.fixture

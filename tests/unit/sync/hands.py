@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from tests.unit.sync.world import BY_US, CONFIGURATION, OURS, RELEASE, docker_config, put_namespace, secret_path
+from webhook.kube.client import Client
+from webhook.rules.actions import NamespacePlan
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.rules.plan import plan_namespace
 from webhook.sync.caches import Caches
@@ -13,13 +17,6 @@ from webhook.sync.contention import Contention
 from webhook.sync.executor import Executor
 from webhook.sync.sources import SourceBook
 from webhook.sync.writes import WebhookReach, Writes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
-    from webhook.rules.actions import NamespacePlan
 
 
 class Hands:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from webhook.sync.queue import WorkQueue
+from webhook.sync.queue import WorkQueue
 
 
 def take_all(queue: WorkQueue) -> list[str]:

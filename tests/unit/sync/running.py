@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tests.unit.fake_apiserver.server import FakeApiServer
+from tests.unit.fake_apiserver.storage import Object
 from tests.unit.polling import until
 from tests.unit.sync.world import (
     CONFIGURATION,
@@ -16,16 +16,12 @@ from tests.unit.sync.world import (
     references_in,
     secret_path,
 )
+from webhook.kube.client import Client
 from webhook.kube.events import EventRecorder
 from webhook.ops.sync_metrics import SyncMetrics
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.sync.controller import SyncController
-
-if TYPE_CHECKING:
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from tests.unit.fake_apiserver.storage import Object
-    from webhook.kube.client import Client
-    from webhook.sync.logins import Logins
+from webhook.sync.logins import Logins
 
 WRITES = ("apply", "patch", "delete", "create")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +16,11 @@ from certs.rotation import next_step
 from certs.validity import check_pair, not_after
 from tests.strangers import foreign_authority
 from tests.unit.fake_apiserver.faults import Answer
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from tests.unit.sync.world import RELEASE, secret_path
 from webhook.errors import CertificateInvalid, Conflict
+from webhook.kube.client import Client
 from webhook.kube.connect import connect
 from webhook.kube.events import EventRecorder
 from webhook.kube.wire import WrittenMeta
@@ -27,13 +30,6 @@ from webhook.sync.certificate_store import CertificateStore, ObjectCache
 from webhook.sync.certificates import CertificateKeeper
 from webhook.sync.release import CertificateNames
 from webhook.sync.shapes import SecretObject
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
 
 NAMES = CertificateNames("psw-tls", "psw-ca", "psw", ("psw-webhook.psw-system.svc",))
 LEAF, AUTHORITY = secret_path(RELEASE.namespace, "psw-tls"), secret_path(RELEASE.namespace, "psw-ca")

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.fake_apiserver.faults import Answer
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.fake_apiserver.storage import Target
 from tests.unit.sync.world import BY_US, OURS, RELEASE, copy_in, put_account, put_namespace, secret_path
 from webhook.errors import UsageError
 from webhook.rules.dockerconfig import COPY_TYPE
 from webhook.rules.ownership import MANAGED_BY, MANAGED_BY_LABEL
 from webhook.sync.cleanup import HELM_SECONDS, Settings, run
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
 
 CONFIGURATION = """\
 apiVersion: pullsecrets.webhook/v1alpha1

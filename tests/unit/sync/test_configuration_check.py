@@ -1,21 +1,17 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.unit.fake_apiserver.faults import Answer
+from tests.unit.fake_apiserver.server import FakeApiServer
+from webhook.errors import UsageError
 from webhook.files.watched_file import ConfigurationFile
+from webhook.kube.client import Client
+from webhook.rules.configuration import Configuration
 from webhook.rules.versions import REVISION_ANNOTATION
 from webhook.sync.configuration_check import PATIENCE_SECONDS, ConfigurationCheck
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.errors import UsageError
-    from webhook.kube.client import Client
-    from webhook.rules.configuration import Configuration
 
 CONFIG_MAP = "/api/v1/namespaces/system/configmaps/psw"
 HEAD = "apiVersion: pullsecrets.webhook/v1alpha1\nkind: Configuration\n"

@@ -3,11 +3,11 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.unit.fake_apiserver.faults import Answer, Hang, Lines
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from tests.unit.sync.running import WRITES, Running, is_clean, is_right, opt_in, put_foreign, reasons, writes
 from tests.unit.sync.world import (
@@ -23,13 +23,10 @@ from tests.unit.sync.world import (
     references_in,
     secret_path,
 )
+from webhook.kube.client import Client
 from webhook.rules.configuration import PullSecret
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.sync.caches import FEW_ACCOUNTS
-
-if TYPE_CHECKING:
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.unit.fake_apiserver.faults import Answer
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from tests.unit.sync.running import Running, events, is_right, opt_in, reasons
 from tests.unit.sync.world import (
@@ -17,12 +17,9 @@ from tests.unit.sync.world import (
     put_source,
     secret_path,
 )
+from webhook.kube.client import Client
 from webhook.rules.configuration import PullSecret
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
-
-if TYPE_CHECKING:
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.unit.fake_apiserver.faults import Answer, Cut, Lines
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from tests.unit.sync.hands import Hands, opt_out, put_copy
 from tests.unit.sync.world import (
@@ -20,14 +21,11 @@ from tests.unit.sync.world import (
     secret_path,
 )
 from webhook.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Invalid
+from webhook.kube.client import Client
 from webhook.kube.resources import SECRETS, Collection
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.sync.budget import WRITES, Budget
 from webhook.sync.writes import Deposed, Unfinished
-
-if TYPE_CHECKING:
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
 
 
 def writes(api: FakeApiServer) -> list[tuple[str, str]]:

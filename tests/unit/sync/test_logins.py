@@ -1,12 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from tests.unit.sync.running import Running, events, opt_in, reasons
 from tests.unit.sync.world import RELEASE, copy_in, password_in, put_namespace, put_source, secret_path
+from webhook.kube.client import Client
 from webhook.ops.sync_status import LeaderStatus
 from webhook.registries.login import Login, LoginResult
 from webhook.rules.credential import Credential, SourceReason
@@ -14,12 +16,6 @@ from webhook.rules.dockerconfig import Credentials
 from webhook.sync.logins import Logins, RefusedLogin
 from webhook.sync.sources import Source, absent_source
 from webhook.sync.status import look
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 

@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from tests.unit.fake_apiserver.server import FakeApiServer
+from tests.unit.fake_apiserver.storage import Object
 from tests.unit.polling import until
 from tests.unit.sync.running import Running, is_right, opt_in, reasons
 from tests.unit.sync.world import (
@@ -19,12 +22,6 @@ from tests.unit.sync.world import (
 )
 from webhook.rules.contention import COPIES, REFERENCES, Patience
 from webhook.sync import contention
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from tests.unit.fake_apiserver.storage import Object
 
 
 def take_away(api: FakeApiServer, stop: threading.Event) -> None:

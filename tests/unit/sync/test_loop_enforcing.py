@@ -3,10 +3,10 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from tests.unit.sync.running import Running, is_clean, is_right, opt_in, put_foreign, reasons
 from tests.unit.sync.world import (
@@ -19,10 +19,7 @@ from tests.unit.sync.world import (
     put_source,
     references_in,
 )
-
-if TYPE_CHECKING:
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
+from webhook.kube.client import Client
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.unit.fake_apiserver.faults import Answer
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
-from tests.unit.sync.running import is_right, opt_in, reasons
+from tests.unit.sync.running import Running, is_right, opt_in, reasons
 from tests.unit.sync.world import CONFIGURATION
-
-if TYPE_CHECKING:
-    import pytest
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from tests.unit.sync.running import Running
 
 
 def denied(code: int) -> Answer:

@@ -8,24 +8,21 @@ import threading
 import tracemalloc
 import uuid
 from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
 from tests.unit.polling import until
 from tests.unit.sync.world import CONFIGURATION, LABEL, OURS, RELEASE
 from webhook.errors import Invalid
+from webhook.kube.client import Client
 from webhook.kube.listing import PAGE_BYTES
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.rules.ownership import NAMESPACE_UID_LABEL
 from webhook.sync.caches import Caches
 from webhook.sync.sources import SourceBook
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from webhook.kube.client import Client
 
 NAMESPACES = 1_000
 PAYLOAD = b64encode(b"x" * 12_000).decode()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
@@ -14,9 +14,6 @@ from tests.unit.polling import until
 from tests.unit.sync.clock import Clock
 from tests.unit.sync.queues import take_all
 from webhook.sync.queue import RETRY_BASE, RETRY_CAP, Lane, WorkQueue
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @pytest.fixture

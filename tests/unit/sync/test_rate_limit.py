@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
 
 import pytest
 
 from tests.unit.fake_apiserver.faults import Answer
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from tests.unit.sync.world import CONFIGURATION, RELEASE, copy_in, put_account, put_namespace, put_source, references_in
 from webhook.kube.connect import connect
@@ -13,13 +16,6 @@ from webhook.kube.events import EventRecorder, Notice, Reference
 from webhook.ops.sync_metrics import SyncMetrics
 from webhook.sync.controller import SyncController
 from webhook.sync.rate_limit import WRITES_PER_SECOND, Pace
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-    from typing import Self
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
 
 WRITES = ("apply", "patch", "delete", "create")
 WORKERS = 4

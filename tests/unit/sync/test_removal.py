@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from tests.unit.fake_apiserver.faults import Answer
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.sync.world import (
     BY_US,
     CONFIGURATION,
@@ -17,14 +18,9 @@ from tests.unit.sync.world import (
     references_in,
     secret_path,
 )
+from webhook.kube.client import Client
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.sync.removal import FUTILE_PASSES, Removal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
 
 NAMESPACES = ("a", "b", "c")
 

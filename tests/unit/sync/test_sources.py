@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import threading
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -17,9 +17,6 @@ from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, Clash
 from webhook.rules.ownership import labels_for
 from webhook.sync.shapes import SecretObject
 from webhook.sync.sources import Source, SourceBook, absent_source, read_source
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 CONFIGURATION = Configuration((PullSecret("pull", ("harbor", "ghcr")), PullSecret("alone", ("harbor",))))
 

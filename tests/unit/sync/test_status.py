@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -10,6 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.exposition import series
 from tests.unit.fake_apiserver.faults import Answer
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from tests.unit.sync.running import Running, is_right, opt_in, put_foreign
 from tests.unit.sync.world import (
@@ -24,6 +24,7 @@ from tests.unit.sync.world import (
     put_source,
     secret_path,
 )
+from webhook.kube.client import Client
 from webhook.ops.certificate_metrics import IssuedCertificateMetrics
 from webhook.ops.health import Health
 from webhook.ops.sync_status import LeaderStatus, PullSecretStatus, SyncStatus
@@ -33,10 +34,6 @@ from webhook.rules.contention import REFERENCES
 from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.sync.status import EXAMPLES, look, overview
-
-if TYPE_CHECKING:
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from webhook.kube.client import Client
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -11,15 +11,11 @@ from prometheus_client import generate_latest
 from tests.exposition import series
 from tests.unit.sync.running import Running
 from tests.unit.sync.world import CONFIGURATION, RELEASE
+from webhook.kube.client import Client
 from webhook.ops.sync_status import LeaderStatus
 from webhook.rules.copy_status import CopyState, CopyStatus
 from webhook.sync.status import look
 from webhook.sync.write_result import Result
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from webhook.kube.client import Client
 
 
 @pytest.fixture

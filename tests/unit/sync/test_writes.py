@@ -1,18 +1,16 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.unit.fake_apiserver.faults import Answer, Cut
+from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from tests.unit.sync.hands import Hands, opt_out, put_copy
 from tests.unit.sync.world import put_account, put_namespace, references_in, secret_path
 from webhook.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Invalid, NotFound, Throttled
 from webhook.sync.write_result import Result, Undone, result_of
-
-if TYPE_CHECKING:
-    from tests.unit.fake_apiserver.server import FakeApiServer
 
 
 @pytest.mark.parametrize(

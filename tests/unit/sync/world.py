@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from tests.unit.fake_apiserver.storage import Target
+from tests.unit.fake_apiserver.server import FakeApiServer
+from tests.unit.fake_apiserver.storage import Object, Target
 from webhook.rules.configuration import Configuration, PullSecret
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.rules.ownership import FIELD_MANAGER, labels_for
 from webhook.sync.release import Release
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tests.unit.fake_apiserver.server import FakeApiServer
-    from tests.unit.fake_apiserver.storage import Object
 
 RELEASE = Release("psw", "psw-system")
 LABEL = "pullsecrets.webhook/inject"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,9 +19,6 @@ from webhook.report.explain.obstacle import (
 )
 from webhook.report.explain.step import Verdict
 from webhook.report.preview.row import PreviewReason
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TERM = timedelta(seconds=15)

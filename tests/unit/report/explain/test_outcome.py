@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,9 +25,6 @@ from webhook.rules.labels import Operator, Requirement, Selector
 from webhook.rules.objects import Copy, Namespace, NamespaceState, References, ServiceAccount, Subject
 from webhook.rules.ownership import Mark
 from webhook.rules.plan import plan_namespace
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 LABEL = "pullsecrets.webhook/inject"
 ENABLED = {LABEL: "enabled"}
