@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,12 @@ def test_all_of_python_that_runs_is_compiled(image: ImageFiles) -> None:
     sources = {path for path in ours | standard if path.endswith(".py")}
     assert len(sources) > 200
     assert sources <= done
+
+
+def test_the_templates_of_the_pages_are_in_it(image: ImageFiles) -> None:
+    folder = Path(__file__).parents[2] / "webhook" / "ops" / "templates"
+    found = {path.rpartition("/")[2] for path in image.paths if "site-packages/webhook/ops/templates/" in path}
+    assert found == {file.name for file in folder.iterdir()}
 
 
 def test_its_label_and_command_are_those_that_the_chart_expects(image: ImageFiles) -> None:

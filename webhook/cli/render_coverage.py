@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 from webhook.cli.output import Form, PageForm, write_document
 from webhook.cli.table import Table
-from webhook.ops.page import STYLE
 from webhook.report.coverage import Exposure
-from webhook.rules.text import html_escaped as escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,16 +64,12 @@ def _document(found: Sequence[ImageExposure]) -> dict[str, object]:
 
 
 def _page(found: Sequence[ImageExposure]) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{escape(each.namespace)}</th><td>{escape(each.workload)}</td>'
-        f'<td class="{_CLASSES[each.exposure]}">{each.exposure}</td><td>{escape(each.image)}</td>'
-        f"<td>{escape(each.why)}</td></tr>"
-        for each in sorted(found, key=lambda each: _ORDER[each.exposure])
-    )
-    head = "".join(f'<th scope="col">{name.capitalize()}</th>' for name in HEADER)
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Image coverage</title>'
-        f"<style>{STYLE}</style></head><body><main><h1>Image coverage</h1><p>{escape(summary(found))}.</p>"
-        '<div class="scroll"><table><caption>Images of running Pods, with failures first</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></main></body></html>\n"
+    from webhook.ops.html import render as render_template  # noqa: PLC0415 - loads Jinja2
+
+    return render_template(
+        "coverage",
+        summary=summary(found),
+        columns=[name.capitalize() for name in HEADER],
+        rows=sorted(found, key=lambda each: _ORDER[each.exposure]),
+        classes=_CLASSES,
     )

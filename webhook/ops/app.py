@@ -116,14 +116,15 @@ def ops_app(
             return Response(ascii_json(status().decode()), media_type="application/json")
 
     if page is not None:
-        from webhook.ops.page import (  # noqa: PLC0415 - one role alone has it
-            HEADERS,
-            render,
-            wish_of,
-        )
 
         @app.get("/")
         def look(request: Request) -> HTMLResponse:
+            from webhook.ops.page import (  # noqa: PLC0415 - loads Jinja2, which few processes need
+                HEADERS,
+                render,
+                wish_of,
+            )
+
             return HTMLResponse(render(page(), wish_of(request.query_params)), headers=HEADERS)
 
     return app

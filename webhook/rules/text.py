@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,11 +49,6 @@ def line_that_is_not_yaml(text: str) -> int:
 def look_command(file: str, first: int, last: int) -> str:
     """Return the command that shows some lines of a file."""
     return f"sed -n '{max(1, first)},{last}p' {shlex.quote(file)}"
-
-
-def html_escaped(text: str) -> str:
-    """Return ``text`` for HTML, as content or as the value of an attribute."""
-    return escape(escaped(text))
 
 
 def ascii_json(document: str) -> str:

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from tests.unit.ops.statuses import PULL, STATUS, status
-from webhook.ops.page import CONTENT_SECURITY_POLICY, PER_PAGE, STYLE, render, wish_of
+from webhook.ops.html import STYLE
+from webhook.ops.page import CONTENT_SECURITY_POLICY, PER_PAGE, render, wish_of
 from webhook.ops.page_data import (
     NOT_SELECTED,
     CertificateView,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.strangenames import BREAKS, CONTROLS, DIRECTIONS, HOSTILE, INVISIBLE, obeyed
-from webhook.rules.text import ascii_json, escaped, escaped_lines, html_escaped
+from webhook.rules.text import ascii_json, escaped, escaped_lines
 
 
 def test_of_all_characters_none_that_a_terminal_obeys_is_left() -> None:
@@ -45,9 +45,3 @@ def test_json_is_ascii_and_says_the_same(text: str) -> None:
         document = ascii_json(raw)
         assert all(" " <= character <= "~" for character in document)
         assert json.loads(document) == json.loads(raw)
-
-
-@given(st.text())
-def test_html_holds_no_tag_and_no_control(text: str) -> None:
-    assert obeyed(html_escaped(text), allowed="") == set()
-    assert not set('<>"') & set(html_escaped(text))
