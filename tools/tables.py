@@ -30,11 +30,11 @@ from webhook.http.counters import Traffic
 from webhook.http.limits import ADMISSION, METRICS, Deadlines
 from webhook.http.rejections import CAUSES
 from webhook.inspect.checks.codes import TITLES
-from webhook.inspect.checks.result import State
+from webhook.inspect.checks.result import RESULTS as CHECK_RESULTS
 from webhook.ops.metrics import AdmissionMetrics, ProcessMetrics
 from webhook.ops.sync_metrics import SyncMetrics
 from webhook.ops.sync_status import SyncStatus
-from webhook.report.coverage import Exposure
+from webhook.report.coverage import RESULTS as COVERAGE_RESULTS
 from webhook.report.preview.row import Effect, PreviewReason
 from webhook.report.reasons import CATALOG
 from webhook.rules.actions import FindingReason
@@ -54,17 +54,17 @@ if TYPE_CHECKING:
     from tests.chart.declared import Value
 
 __all__ = [
+    "CHECK_RESULTS",
+    "COVERAGE_RESULTS",
     "CopyState",
     "Effect",
-    "Exposure",
     "FindingReason",
     "PreviewReason",
     "Reason",
     "Result",
     "SourceReason",
-    "State",
 ]
-"""Enumerations that blocks pass to :func:`reasons`, :func:`states` and :func:`sentence`."""
+"""Enumerations and words that blocks pass to :func:`reasons`, :func:`states` and :func:`sentence`."""
 
 ROOT = Path(__file__).parents[1]
 KIB, MIB = 1024, 1024 * 1024
@@ -196,7 +196,7 @@ def reasons(*kinds: Iterable[str]) -> str:
 
 
 def states(head: Sequence[str], kind: Iterable[str], previous: str) -> str:
-    """Return the members of an enumeration; their meaning is written by hand."""
+    """Return the members of an enumeration, or words; their meaning is written by hand."""
     return table(head, [(_code(str(state)),) for state in kind], previous, ordered_by_hand=True)
 
 

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 
 from tests.unit.documented import DOCS, PAGES, ROOT, names, rows, section
 from tools.tables import metrics_of, roles, texts
-from webhook.cli.render import _RESULTS
 from webhook.inspect.checks.codes import TITLES
 from webhook.inspect.webhooks import MODE_ANNOTATION
 from webhook.ops.metrics import ProcessMetrics
-from webhook.report.explain.step import Verdict
-from webhook.report.preview.row import Effect
+from webhook.report.explain import step
+from webhook.report.preview import row
 from webhook.rules.brake import CONFIRM_ANNOTATION
 from webhook.rules.configuration import DECLINE_ANNOTATION, DEFAULT_OPT_IN_LABEL
 from webhook.rules.gates import GATES
@@ -76,8 +75,8 @@ def results(page: str, heading: str) -> set[str]:
 
 def test_the_documented_results_of_plan_are_those_that_it_prints() -> None:
     references = {"+ name", "- name"}
-    assert results("plan.md", "Reading the result") == {*_RESULTS.values(), *references}
-    assert set(_RESULTS) == set(Effect) - {Effect.REFERENCES}
+    assert results("plan.md", "Reading the result") == {*row.RESULTS.values(), *references}
+    assert set(row.RESULTS) == set(row.Effect) - {row.Effect.REFERENCES}
 
 
 def gates_of_explain() -> Iterator[str]:
@@ -98,4 +97,4 @@ def test_the_documented_gates_are_those_that_explain_prints() -> None:
 
 def test_the_documented_verdicts_are_those_that_explain_prints() -> None:
     (sentence,) = re.findall(r"in order: (.*?),\s+with", (DOCS / "explain.md").read_text())
-    assert set(re.findall(r"[A-Z]+|(?<=`).(?=`)", sentence)) == set(Verdict)
+    assert set(re.findall(r"[A-Z]+|(?<=`).(?=`)", sentence)) == set(step.RESULTS.values())

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from enum import StrEnum
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,19 +15,32 @@ import typer
 from webhook.cli import options
 from webhook.cli.cluster import reading, wanted
 from webhook.cli.lifetimes import parse_duration
-from webhook.cli.output import ReportForm
 from webhook.cli.printing import standard_output, tell
+from webhook.cli.render import Form, render
 from webhook.errors import UsageError
+from webhook.report.protocol import Severity
+from webhook.rules.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TextIO
+    from xml.etree import ElementTree as ET
 
-    from webhook.inspect.checks.result import Report
+    from webhook.inspect.checks.result import Checkup, Outcome
     from webhook.registries.login import Registries
 
 EXIT_FINDINGS = 1
 LOOK_SECONDS = 2.0
 """Seconds between two checks with ``--wait``; each costs the API server some two hundred requests."""
+
+
+class Output(StrEnum):
+    """The formats of ``--output``."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    JUNIT = "junit"
 
 
 def check(  # noqa: PLR0913 - one parameter is one flag
@@ -47,8 +63,8 @@ def check(  # noqa: PLR0913 - one parameter is one flag
         ),
     ] = None,
     output: Annotated[
-        ReportForm, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
-    ] = ReportForm.TABLE,
+        Output, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
+    ] = Output.TABLE,
 ) -> None:
     """Check an installation; exit 0: healthy, 1: findings, 2: checks could not run.
 
@@ -59,16 +75,18 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     pullsecrets check -o junit > check.xml           for a pipeline
     pullsecrets check --registries                   also test credentials at registries
     """  # noqa: D301 - \b is for the help text
-    from webhook.cli.render_report import render, summary  # noqa: PLC0415 - --help is quick without what checks
-    from webhook.inspect.checks.run import check as look  # noqa: PLC0415 - as above
+    from webhook.inspect.checks.run import check as look  # noqa: PLC0415 - --help is quick without what checks
 
     seconds = parse_duration(timeout, "--timeout").total_seconds() if wait else 0.0
     with reading(kubeconfig, context) as reader:
         asked = _registries(registry_ca_file) if registries else None
         report = _awaited(lambda: look(reader, wanted(None, namespace, release), asked), seconds)
     with standard_output() as file:
-        render(report, output, file)
-    tell(summary(report))
+        if output is Output.JUNIT:
+            write_junit(report, file)
+        else:
+            render(report, Form(output), file)
+    tell(report.summary())
     if report.exit_code:
         raise typer.Exit(report.exit_code)
 
@@ -85,7 +103,7 @@ def _registries(ca_file: Path | None) -> Registries:
         ) from None
 
 
-def _awaited(look: Callable[[], Report], seconds: float) -> Report:
+def _awaited(look: Callable[[], Checkup], seconds: float) -> Checkup:
     """Check until there are no findings, or the time is over. Return the last report."""
     deadline = time.monotonic() + seconds
     report = look()
@@ -93,3 +111,39 @@ def _awaited(look: Callable[[], Report], seconds: float) -> Report:
         time.sleep(LOOK_SECONDS)
         report = look()
     return report
+
+
+def write_junit(checkup: Checkup, file: TextIO) -> None:
+    """Write the outcomes as JUnit, for a pipeline."""
+    from xml.etree import ElementTree as ET  # noqa: PLC0415 - as above
+
+    suite = ET.Element("testsuite", name="pullsecrets check")
+    totals = Counter[str]()
+    for code, group in groupby(checkup.outcomes, key=lambda each: each.code):
+        outcomes = list(group)
+        case = ET.SubElement(suite, "testcase", classname="pullsecrets.check", name=f"{code} {outcomes[0].title}")
+        totals["tests"] += 1
+        totals.update(_add_outcomes(case, outcomes))
+    for name in ("tests", "failures", "skipped"):
+        suite.set(name, str(totals[name]))
+    suite.set("errors", "0")
+    ET.indent(suite)
+    file.write(f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(suite, encoding="unicode")}\n')
+
+
+def _add_outcomes(case: ET.Element, outcomes: list[Outcome]) -> list[str]:
+    """Add the outcomes of one code. A test case has at most one failure, or is skipped."""
+    from xml.etree import ElementTree as ET  # noqa: PLC0415 - as above
+
+    details = [escaped(each.detail) for each in outcomes if each.severity is Severity.FAULT]
+    if details:
+        ET.SubElement(case, "failure", message=details[0]).text = "\n".join(details)
+        return ["failures"]
+    unknown = [escaped(each.detail) for each in outcomes if each.severity is Severity.UNKNOWN]
+    if unknown:
+        ET.SubElement(case, "skipped", message=unknown[0])
+        return ["skipped"]
+    notes = [escaped(each.detail) for each in outcomes if each.severity is Severity.NOTE]
+    if notes:
+        ET.SubElement(case, "system-out").text = "\n".join(notes)
+    return []

@@ -13,7 +13,7 @@ from webhook.cli.lifetimes import parse_duration
 from webhook.cli.printing import tell
 from webhook.errors import UsageError
 from webhook.ops.logs import LogLevel, configure
-from webhook.rules.text import escaped
+from webhook.rules.text import counted, escaped
 
 EXIT_LEFT = 1
 
@@ -99,7 +99,7 @@ def _confirm(planned: list[str]) -> bool:
 
 
 def _tell(left: list[str]) -> None:
-    tell(f"error: {len(left)} item{'s' if len(left) != 1 else ''} could not be removed; run the command again:")
+    tell(f"error: {counted(len(left), 'item')} could not be removed; run the command again:")
     for line in left[:LINES]:
         tell(f"  {line}")
     if len(left) > LINES:

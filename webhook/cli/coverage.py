@@ -3,17 +3,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from webhook.cli import options
 from webhook.cli.cluster import reading, usual_namespace, wanted
-from webhook.cli.output import PageForm
 from webhook.cli.printing import standard_output, tell
+from webhook.cli.render import Form, render
 from webhook.errors import UsageError
 
+if TYPE_CHECKING:
+    from webhook.report.coverage import Coverage
+
 EXIT_EXPOSED = 1
+
+_CLASSES = {"exposed": "state-failing", "unknown": "state-missing", "covered": "state-current"}
+"""The class of each result in a page, with failures first."""
+
+
+class Output(StrEnum):
+    """The formats of ``--output``."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    HTML = "html"
 
 
 def coverage(  # noqa: PLR0913 - one parameter is one flag
@@ -27,8 +43,8 @@ def coverage(  # noqa: PLR0913 - one parameter is one flag
     namespace: options.ReleaseNamespace,
     release: options.ReleaseName = "",
     output: Annotated[
-        PageForm, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
-    ] = PageForm.TABLE,
+        Output, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
+    ] = Output.TABLE,
 ) -> None:
     """List running workloads that could not pull images on a fresh node; exit 0: none, 1: some, 2: an error.
 
@@ -40,17 +56,32 @@ def coverage(  # noqa: PLR0913 - one parameter is one flag
     if in_namespace and (all_namespaces or selector):
         raise UsageError("-n selects one namespace, -A and -l select several: give one of them")
     from webhook.cli.progress import progress  # noqa: PLC0415 - --help is quick without what looks
-    from webhook.cli.render_coverage import render, summary  # noqa: PLC0415 - as above
     from webhook.inspect.coverage import read_coverage  # noqa: PLC0415 - as above
     from webhook.inspect.release import find_release  # noqa: PLC0415 - as above
-    from webhook.report.coverage import Exposure  # noqa: PLC0415 - as above
 
     where = "" if all_namespaces or selector else in_namespace or usual_namespace(kubeconfig, context)
     with progress() as seen, reading(kubeconfig, context, seen) as reader:
         installed = find_release(reader, wanted(config, namespace, release))
         found = read_coverage(reader, installed, where, selector)
     with standard_output() as file:
-        render(found, output, file)
-    tell(summary(found))
-    if any(each.exposure is Exposure.EXPOSED for each in found):
+        if output is Output.HTML:
+            file.write(html_page(found))
+        else:
+            render(found, Form(output), file)
+    tell(found.summary())
+    if found.exposed:
         raise typer.Exit(EXIT_EXPOSED)
+
+
+def html_page(coverage: Coverage) -> str:
+    """Return one HTML page to share."""
+    from webhook.ops.html import render as render_template  # noqa: PLC0415 - loads Jinja2
+
+    order = list(_CLASSES)
+    return render_template(
+        "coverage",
+        summary=coverage.summary(),
+        columns=[name.capitalize() for name in coverage.columns],
+        rows=sorted(coverage.images, key=lambda image: order.index(image.exposure)),
+        classes=_CLASSES,
+    )

@@ -9,8 +9,8 @@ import typer
 
 from webhook.cli import options
 from webhook.cli.cluster import reading, usual_namespace, wanted
-from webhook.cli.output import Form
 from webhook.cli.printing import standard_output, tell
+from webhook.cli.render import Form, render
 from webhook.cli.target import Target, complete_target, parse_target
 from webhook.errors import UsageError
 
@@ -51,15 +51,13 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
     pullsecrets explain sa/default -f manifests/ --config configuration.yaml
     pullsecrets explain reason/image-not-matched     the meaning of a reason id, and advice
     """  # noqa: D301 - \b is for the help text
-    from webhook.cli.render_explanation import render, render_reason, verdict  # noqa: PLC0415 - --help is quick without
-
     named = parse_target(target)
     if named.kind == "reason":
         with standard_output() as file:
-            render_reason(named.name, file)
+            file.write(_meaning(named.name))
         return
     if filename:
-        from webhook.cli.files import Asked  # noqa: PLC0415 - as above
+        from webhook.cli.files import Asked  # noqa: PLC0415 - --help is quick without what decides
 
         asked = Asked(config, kubeconfig, context, namespace, release, assume_label or ())
         found = _from_files(named, filename, asked, in_namespace or "default")
@@ -75,9 +73,23 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
             found = _other(named, chosen) or explain_live(reader, installed, named.kind, named.name, chosen)
     with standard_output() as file:
         render(found, output, file)
-    tell(verdict(found))
+    tell(found.summary())
     if found.stop is not None:
         raise typer.Exit(EXIT_STOPPED)
+
+
+def _meaning(reason: str) -> str:
+    """Return the meaning of a reason id, and advice. Raises UsageError for an unknown id."""
+    from difflib import get_close_matches  # noqa: PLC0415 - as above
+
+    from webhook.report.reasons import CATALOG  # noqa: PLC0415 - as above
+
+    if reason not in CATALOG:
+        close = get_close_matches(reason, CATALOG, n=1)
+        hint = f"did you mean {close[0]}?" if close else "docs/reasons.md lists all"
+        raise UsageError(f"there is no reason id {reason}; {hint}")
+    text = CATALOG[reason]
+    return f"{reason}: {text.meaning}\nwhat to do: {text.advice}\n".replace("`", "")
 
 
 def _from_files(target: Target, filenames: Sequence[str], asked: Asked, namespace: str) -> Explanation:

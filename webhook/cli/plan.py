@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from webhook.cli import options
-from webhook.cli.output import Output
 from webhook.cli.printing import standard_output, tell
+from webhook.cli.render import Form, render
 from webhook.errors import UsageError
+from webhook.rules.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,15 @@ if TYPE_CHECKING:
 EXIT_CHANGES = 1
 EXIT_PROBLEM = 2
 EXIT_UNDECIDED = 4
+
+
+class Output(StrEnum):
+    """The formats of ``--output``."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    MANIFESTS = "manifests"
 
 
 def plan(  # noqa: PLR0913 - one parameter is one flag
@@ -109,11 +120,14 @@ def _of_files(filenames: Sequence[str], asked: AskedOfFiles, default_namespace: 
 
 
 def _show(result: Preview, output: Output) -> None:
-    from webhook.cli.render import render, summary  # noqa: PLC0415 - as above
+    from webhook.files.yaml_writer import dump  # noqa: PLC0415 - as above
 
     with standard_output() as file:
-        render(result, output, file)
-    tell(summary(result))
+        if output is Output.MANIFESTS:
+            dump((manifest.body for manifest in result.patched if not manifest.is_core("Secret")), file)
+        else:
+            render(result, Form(output), file)
+    tell(result.summary())
 
 
 def _tell(manifests: Sequence[Manifest], output: Output) -> None:
@@ -127,4 +141,4 @@ def _tell(manifests: Sequence[Manifest], output: Output) -> None:
         )
     secrets = sum(manifest.is_core("Secret") for manifest in manifests)
     if output is Output.MANIFESTS and secrets:
-        tell(f"# {secrets} Secret{'s' if secrets != 1 else ''} left out, because credentials are not printed")
+        tell(f"# {counted(secrets, 'Secret')} left out, because credentials are not printed")

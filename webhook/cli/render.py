@@ -1,131 +1,113 @@
-"""Print a preview: as a table, as JSON or YAML, or as the resulting manifests."""
+"""Print reports: as a table, as JSON or as YAML.
+
+Cells contain names and messages from users. Each cell is escaped here, and never read as markup.
+"""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from webhook.cli.output import Form, Output, write_document
-from webhook.cli.table import Table
-from webhook.files.yaml_writer import dump
-from webhook.report.preview.row import Effect
+from webhook.report.protocol import RESULT, Line
+from webhook.rules.text import ascii_json, escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
     from typing import TextIO
 
-    from webhook.report.preview.preview import Preview
-    from webhook.report.preview.row import Row
+    from webhook.report.protocol import Report
 
-HEADER = ("NAMESPACE", "OBJECT", "RESULT", "REASON", "WHY")
+GAP = 2
+"""Characters between two columns."""
 
-_RESULTS = {
-    Effect.NONE: "=",
-    Effect.CREATE: "+ copy",
-    Effect.UPDATE: "~ copy",
-    Effect.DELETE: "- copy",
-    Effect.PROBLEM: "!",
-    Effect.UNDECIDED: "?",
-    Effect.RECREATE: "(recreate)",
-}
-_COLOURS = {
-    Effect.REFERENCES: "green",
-    Effect.CREATE: "green",
-    Effect.UPDATE: "yellow",
-    Effect.DELETE: "red",
-    Effect.PROBLEM: "bold red",
-    Effect.UNDECIDED: "yellow",
-    Effect.RECREATE: "yellow",
-}
+NARROWEST_LAST = 28
+"""In characters; on a terminal with less space for the last column, related cells are stacked."""
 
 
-def render(preview: Preview, output: Output, file: TextIO) -> None:
-    """Write ``preview`` to ``file``. Raises UsageError for manifests that YAML cannot represent."""
-    writers: Mapping[Output, Callable[[Preview, TextIO], None]] = {
-        Output.TABLE: _write_table,
-        Output.JSON: _write_json,
-        Output.YAML: lambda preview, file: dump([_document(preview)], file),
-        Output.MANIFESTS: _write_manifests,
-    }
-    writers[output](preview, file)
+class Form(StrEnum):
+    """The formats of ``--output`` that every report has."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
 
 
-def summary(preview: Preview) -> str:
-    """Return one line with the numbers of objects and copies that would change."""
-    objects = [row for row in preview.rows if not row.is_copy]
-    copies = [row for row in preview.rows if row.is_copy]
-    parts = [f"{_changes(objects)} of {_count(len(objects) + preview.unlisted, 'object')} would change"]
-    if written := sum(row.effect in (Effect.CREATE, Effect.UPDATE) for row in copies):
-        parts.append(f"{_count(written, 'copy', 'copies')} would be written")
-    if deleted := sum(row.effect is Effect.DELETE for row in copies):
-        parts.append(f"{_count(deleted, 'copy', 'copies')} would be deleted")
-    if without := sum(row.effect is Effect.RECREATE for row in objects):
-        parts.append(f"{_count(without, 'Pod')} would have to be recreated")
-    if undecided := sum(row.effect is Effect.UNDECIDED for row in preview.rows):
-        parts.append(f"{undecided} undecided")
-    if problems := sum(row.effect is Effect.PROBLEM for row in preview.rows):
-        parts.append(_count(problems, "problem"))
-    if preview.not_looked_at:
-        parts.append(f"{preview.not_looked_at} of other kinds skipped")
-    return ", ".join(parts)
+def render(report: Report, form: Form, file: TextIO) -> None:
+    """Write ``report`` to ``file``: aligned and uncut for programs, coloured and folded for a terminal."""
+    if form is Form.TABLE:
+        _write_table(report, file)
+    else:
+        write_document(report.document(), form, file)
 
 
-def _changes(rows: Sequence[Row]) -> int:
-    return sum(row.effect.is_change for row in rows)
+def write_document(document: object, form: Form, file: TextIO) -> None:
+    """Write a document as JSON or YAML, both in ASCII."""
+    if form is Form.YAML:
+        from webhook.files.yaml_writer import dump  # noqa: PLC0415 - slow to import
+
+        dump([document], file)
+        return
+    file.write(f"{ascii_json(json.dumps(document, indent=2))}\n")
 
 
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
+def _write_table(report: Report, file: TextIO) -> None:
+    lines = [Line(tuple(map(escaped, cells)), colour) for cells, colour in report.lines()]
+    if not lines:
+        return
+    table = _Table(report.columns, lines)
+    if file.isatty():
+        table.write_to_terminal(file)
+    else:
+        table.write_lines(file)
 
 
-def _result(row: Row) -> str:
-    if row.effect is not Effect.REFERENCES:
-        return _RESULTS[row.effect]
-    signed = (("+", row.added), ("-", row.removed))
-    return " ".join(f"{sign} {', '.join(names)}" for sign, names in signed if names)
+@dataclass(frozen=True, slots=True)
+class _Table:
+    columns: tuple[str, ...]
+    lines: Sequence[Line]
+
+    def write_lines(self, file: TextIO) -> None:
+        """Write each line as one line of text."""
+        # Programs such as grep and awk read these lines, so they are neither cut nor folded.
+        widths = self._widths()
+        for cells in (self.columns, *(line.cells for line in self.lines)):
+            padded = (" " * GAP).join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+            file.write(f"{padded.rstrip()}\n")
+
+    def _widths(self) -> list[int]:
+        return [
+            max(map(len, column)) for column in zip(self.columns, *(line.cells for line in self.lines), strict=True)
+        ]
+
+    def write_to_terminal(self, file: TextIO) -> None:
+        """Write the table for a person, at the width of the terminal.
+
+        On a narrow terminal the columns before the result are stacked in one, the others in a second.
+        """
+        from rich.console import Console  # noqa: PLC0415 - slow to import, and only needed on a terminal
+        from rich.table import Table as RichTable  # noqa: PLC0415 - as above
+        from rich.text import Text  # noqa: PLC0415 - as above
+
+        console = Console(file=file)
+        before_last = sum(width + GAP for width in self._widths()[:-1])
+        is_narrow = before_last + NARROWEST_LAST > console.width
+        result = self.columns.index(RESULT)
+        table = RichTable(box=None, pad_edge=False, padding=(0, GAP, int(is_narrow), 0), header_style="bold")
+        for header in _stacked(self.columns, result) if is_narrow else self.columns:
+            table.add_column(header, overflow="fold")
+        for cells, colour in self.lines:
+            if is_narrow:
+                identity, outcome = map(Text, _stacked(cells, result))
+                outcome.stylize(colour, 0, len(cells[result]))
+                table.add_row(identity, outcome)
+            else:
+                table.add_row(*(Text(cell, colour if at == result else "") for at, cell in enumerate(cells)))
+        console.print(table)
 
 
-def _write_table(preview: Preview, file: TextIO) -> None:
-    Table(
-        header=HEADER,
-        rows=[(row.namespace, row.title, _result(row), row.reason, row.why) for row in preview.rows],
-        colours=[_COLOURS.get(row.effect, "") for row in preview.rows],
-        coloured=2,
-        identity=2,
-    ).write(file)
-
-
-def _document(preview: Preview) -> dict[str, object]:
-    return {
-        "rows": [_fields(row) for row in preview.rows],
-        "summary": {
-            "objects": sum(not row.is_copy for row in preview.rows) + preview.unlisted,
-            "copies": sum(row.is_copy for row in preview.rows),
-            "changes": _changes(preview.rows),
-            "undecided": sum(row.effect is Effect.UNDECIDED for row in preview.rows),
-            "podsToRecreate": sum(row.effect is Effect.RECREATE for row in preview.rows),
-            "problems": sum(row.effect is Effect.PROBLEM for row in preview.rows),
-            "notLookedAt": preview.not_looked_at,
-        },
-    }
-
-
-def _fields(row: Row) -> dict[str, object]:
-    return {
-        "namespace": row.namespace,
-        "object": row.title,
-        "effect": str(row.effect),
-        "added": list(row.added),
-        "removed": list(row.removed),
-        "reason": str(row.reason),
-        "why": row.why,
-        "pullSecrets": [{"name": name, "reason": str(reason)} for name, reason in row.gates],
-        "origin": row.origin or None,
-    }
-
-
-def _write_json(preview: Preview, file: TextIO) -> None:
-    write_document(_document(preview), Form.JSON, file)
-
-
-def _write_manifests(preview: Preview, file: TextIO) -> None:
-    dump((manifest.body for manifest in preview.patched if not manifest.is_core("Secret")), file)
+def _stacked(cells: Sequence[str], result: int) -> tuple[str, str]:
+    """Return the cells before the result, and those from it on, each stacked."""
+    first, second = cells[:result], cells[result:]
+    return "\n".join(filter(None, first)), "\n".join(filter(None, second))

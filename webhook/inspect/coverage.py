@@ -12,7 +12,7 @@ from webhook.inspect.namespaces import list_namespaces, refuse_absent
 from webhook.inspect.secrets import read_sources
 from webhook.kube.resources import PODS, SECRETS, Collection
 from webhook.kube.wire import decoder
-from webhook.report.coverage import ImageExposure, Workload, exposures, registries_for, registries_of
+from webhook.report.coverage import Coverage, Workload, exposures, registries_for, registries_of
 from webhook.rules.subject import AdmittedObject
 from webhook.sync.shapes import decode_secret
 
@@ -47,7 +47,7 @@ _decode_pod: Callable[[bytes | msgspec.Raw], _Pod] = decoder(_Pod)
 _decode_spec: Callable[[bytes | msgspec.Raw], AdmittedObject] = decoder(AdmittedObject)
 
 
-def read_coverage(reader: Reader, installed: Installed, namespace: str, selector: str) -> list[ImageExposure]:
+def read_coverage(reader: Reader, installed: Installed, namespace: str, selector: str) -> Coverage:
     """Return the coverage of each image of each workload, in one namespace or in those of a label selector."""
     configured = registries_for(installed.configuration, read_sources(reader, installed))
     workloads = _workloads(reader, installed, namespace, selector)
@@ -59,7 +59,7 @@ def read_coverage(reader: Reader, installed: Installed, namespace: str, selector
             workload, {name: secrets.registries(workload.namespace, name) for name in workload.references}, configured
         )
     ]
-    return [*dict.fromkeys(found)]  # Pods of one workload may differ in other images
+    return Coverage(tuple(dict.fromkeys(found)))  # Pods of one workload may differ in other images
 
 
 def _workloads(reader: Reader, installed: Installed, namespace: str, selector: str) -> list[Workload]:

@@ -6,12 +6,13 @@ known whether an image needs a credential. It probably does if a configured pull
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from webhook.report.protocol import RESULT, Line, Severity
 from webhook.rules.credential import decode_base64
 from webhook.rules.dockerconfig import COPY_KEY, LEGACY_KEY
 from webhook.rules.registry_key import KeyUnusable, read_key
@@ -65,14 +66,12 @@ def registries_for(configuration: Configuration, sources: Sources) -> dict[str, 
     }
 
 
-class Exposure(StrEnum):
-    """The expected result of a pull on a fresh node."""
+RESULTS = {Severity.OK: "covered", Severity.FAULT: "exposed", Severity.UNKNOWN: "unknown"}
+"""The expected results of a pull on a fresh node, in words.
 
-    COVERED = "covered"
-    EXPOSED = "exposed"
-    """No reference covers the image, although a credential for its registry exists: the pull would fail."""
-    UNKNOWN = "unknown"
-    """No credential for the registry is known: the image is public, or fails. Or a Secret is unreadable."""
+An image is exposed if no reference covers it, although a credential for its registry exists: the pull would fail. The
+result is unknown if no credential for the registry is known, or if a Secret is unreadable.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +91,64 @@ class ImageExposure:
     namespace: str
     workload: str
     image: str
-    exposure: Exposure
+    severity: Severity
     why: str
+
+    @property
+    def exposure(self) -> str:
+        """The result in a word."""
+        return RESULTS[self.severity]
+
+    def line(self) -> Line:
+        """Return the line for a table."""
+        cells = (self.namespace, self.workload, self.exposure, self.image, self.why)
+        return Line(cells, self.severity.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The images of all workloads."""
+
+    images: tuple[ImageExposure, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The headings of the table."""
+        return ("NAMESPACE", "WORKLOAD", RESULT, "IMAGE", "WHY")
+
+    def lines(self) -> list[Line]:
+        """Return the lines of the table."""
+        return [image.line() for image in self.images]
+
+    def document(self) -> dict[str, object]:
+        """Return everything for programs."""
+        total = Counter(image.severity for image in self.images)
+        return {
+            "images": [
+                {
+                    "namespace": each.namespace,
+                    "workload": each.workload,
+                    "image": each.image,
+                    "result": each.exposure,
+                    "why": each.why,
+                }
+                for each in self.images
+            ],
+            "summary": {word: total[severity] for severity, word in RESULTS.items()},
+        }
+
+    def summary(self) -> str:
+        """Return the result as one line."""
+        exposed = {(each.namespace, each.workload) for each in self.exposed}
+        everything = {(each.namespace, each.workload) for each in self.images}
+        unknown = sum(each.severity is Severity.UNKNOWN for each in self.images)
+        more = f"; {unknown} images without a known credential" if unknown else ""
+        return f"{len(exposed)} of {len(everything)} workloads would fail on a fresh node{more}"
+
+    @property
+    def exposed(self) -> list[ImageExposure]:
+        """The images that a fresh node could not pull."""
+        return [each for each in self.images if each.severity is Severity.FAULT]
 
 
 def exposures(
@@ -108,8 +163,8 @@ def exposures(
     secret.
     """
     for image in workload.images:
-        exposure, why = _judge(image, workload.references, credentials, configured)
-        yield ImageExposure(workload.namespace, workload.title, image, exposure, why)
+        severity, why = _judge(image, workload.references, credentials, configured)
+        yield ImageExposure(workload.namespace, workload.title, image, severity, why)
 
 
 def _judge(
@@ -117,16 +172,16 @@ def _judge(
     references: Sequence[str],
     credentials: Mapping[str, Collection[str] | None],
     configured: Mapping[str, Collection[str]],
-) -> tuple[Exposure, str]:
+) -> tuple[Severity, str]:
     covering = [name for name in references if not uncovered([image], credentials.get(name) or ())]
     if covering:
-        return Exposure.COVERED, f"by {covering[0]}"
+        return Severity.OK, f"by {covering[0]}"
     unread = [name for name in references if credentials.get(name, ()) is None]
     if unread:
-        return Exposure.UNKNOWN, f"Secret {unread[0]} cannot be read with your rights"
+        return Severity.UNKNOWN, f"Secret {unread[0]} cannot be read with your rights"
     could = [name for name, registries in configured.items() if not uncovered([image], registries)]
     if not could:
-        return Exposure.UNKNOWN, "no credential for its registry is known: it may be public"
+        return Severity.UNKNOWN, "no credential for its registry is known: it may be public"
     if could[0] not in references:
-        return Exposure.EXPOSED, f"{could[0]} has a credential for its registry, and the Pods do not reference it"
-    return Exposure.EXPOSED, f"the Secret {could[0]} that the Pods reference is missing, or has no credential for it"
+        return Severity.FAULT, f"{could[0]} has a credential for its registry, and the Pods do not reference it"
+    return Severity.FAULT, f"the Secret {could[0]} that the Pods reference is missing, or has no credential for it"

@@ -65,6 +65,11 @@ def _json_escape(match: re.Match[str]) -> str:
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: ``1 copy``, ``2 copies``."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
 def listed(names: Sequence[str]) -> str:
     """Return names as a list in a sentence: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join([*([", ".join(names[:-1])] if names[:-1] else []), *names[-1:]])

@@ -13,12 +13,12 @@ import yaml
 
 from tests.strangenames import HOSTILE, MARKUP, obeyed
 from webhook.cli import main
-from webhook.cli.output import Form, PageForm, ReportForm, write_document
-from webhook.cli.render_coverage import render as render_coverage
-from webhook.cli.render_report import render as render_report
-from webhook.cli.table import Table
-from webhook.inspect.checks.result import Outcome, Report, State
-from webhook.report.coverage import Exposure, ImageExposure
+from webhook.cli.check import write_junit
+from webhook.cli.coverage import html_page
+from webhook.cli.render import Form, render, write_document
+from webhook.inspect.checks.result import RESULTS, Checkup, Outcome
+from webhook.report.coverage import Coverage, ImageExposure
+from webhook.report.protocol import RESULT, Line, Report, Severity
 
 CONFIGURATION = """
 apiVersion: pullsecrets.webhook/v1alpha1
@@ -26,6 +26,24 @@ kind: Configuration
 pullSecrets:
   - {name: registry, sources: [{secretName: source}]}
 """
+
+
+class ThreeCells:
+    """A report of one line."""
+
+    columns = ("A", RESULT, "C")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def lines(self) -> list[Line]:
+        return [Line((self.text, self.text, self.text), "bold red")]
+
+    def document(self) -> dict[str, object]:
+        return {}
+
+    def summary(self) -> str:
+        return ""
 
 
 class Terminal(io.StringIO):
@@ -127,9 +145,8 @@ def test_a_table_on_a_terminal_and_in_a_pipe(text: str, width: str, monkeypatch:
     monkeypatch.setenv("COLUMNS", width)
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setenv("NO_COLOR", "1")
-    table = Table(("A", "B", "C"), [(text, text, text)], ["bold red"], 1, 1)
     for file in (Terminal(), io.StringIO()):
-        table.write(file)
+        render(ThreeCells(text), Form.TABLE, file)
         assert obeyed(file.getvalue()) == set()
         if text in MARKUP and not (isinstance(file, Terminal) and len(text) > int(width) // 4):
             assert text in file.getvalue()  # in one piece, where the column is wide enough for that
@@ -137,22 +154,29 @@ def test_a_table_on_a_terminal_and_in_a_pipe(text: str, width: str, monkeypatch:
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, *MARKUP])
-@pytest.mark.parametrize("form", list(PageForm))
-def test_coverage_of_hostile_images(text: str, form: PageForm) -> None:
-    file = io.StringIO()
-    render_coverage([ImageExposure("team-a", f"Pod/{text}", f"a/{text}", Exposure.EXPOSED, text)], form, file)
-    assert obeyed(file.getvalue()) == set()
+def test_coverage_of_hostile_images(text: str) -> None:
+    report = Coverage((ImageExposure("team-a", f"Pod/{text}", f"a/{text}", Severity.FAULT, text),))
+    assert_printed_safely(report)
+    assert obeyed(html_page(report)) == set()
+
+
+def assert_printed_safely(report: Report) -> None:
+    for form in Form:
+        if form is Form.YAML and "\ud800" in json.dumps(report.document(), ensure_ascii=False):
+            continue  # YAML refuses it, in a sentence: see webhook/files
+        file = io.StringIO()
+        render(report, form, file)
+        assert obeyed(file.getvalue()) == set()
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, *MARKUP])
-@pytest.mark.parametrize("form", list(ReportForm))
-@pytest.mark.parametrize("state", list(State))
-def test_a_report_with_hostile_details(text: str, form: ReportForm, state: State) -> None:
-    file = io.StringIO()
-    render_report(Report((Outcome("PSW001", state, text),)), form, file)
+@pytest.mark.parametrize("severity", list(RESULTS))
+def test_a_report_with_hostile_details(text: str, severity: Severity) -> None:
+    report, file = Checkup((Outcome("PSW001", severity, text),)), io.StringIO()
+    assert_printed_safely(report)
+    write_junit(report, file)
     assert obeyed(file.getvalue()) == set()
-    if form is ReportForm.JUNIT:
-        assert ET.fromstring(file.getvalue()) is not None  # noqa: S314 - ours
+    assert ET.fromstring(file.getvalue()) is not None  # noqa: S314 - ours
 
 
 @pytest.mark.parametrize("text", [each for each in [*HOSTILE, *MARKUP] if "\ud800" not in each])

@@ -4,14 +4,12 @@ from base64 import b64encode
 
 import pytest
 
-from webhook.report.coverage import Exposure, Workload, exposures, registries_of, uncovered
+from webhook.report.coverage import Workload, exposures, registries_of, uncovered
 
 OURS = {"registry": frozenset({"registry.example.com"})}
 
 
-def judged(
-    image: str, references: tuple[str, ...], credentials: dict[str, frozenset[str] | None]
-) -> tuple[Exposure, str]:
+def judged(image: str, references: tuple[str, ...], credentials: dict[str, frozenset[str] | None]) -> tuple[str, str]:
     (found,) = exposures(Workload("team-a", "Deployment/web", (image,), references), credentials, OURS)
     return found.exposure, found.why
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from webhook.inspect.checks.codes import TITLES
+from webhook.report.protocol import RESULT, Line, Severity
+from webhook.rules.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,15 +19,12 @@ if TYPE_CHECKING:
     from webhook.report.preview.preview import Preview
 
 
-class State(StrEnum):
-    """The result of one check."""
+RESULTS = {Severity.OK: "ok", Severity.FAULT: "FAIL", Severity.NOTE: "note", Severity.UNKNOWN: "?"}
+"""The results of a check in a table."""
 
-    OK = "ok"
-    FINDING = "FAIL"
-    NOTE = "note"
-    """Useful information without a fault."""
-    UNKNOWN = "?"
-    """The check was not possible."""
+_NAMES = {Severity.OK: "ok", Severity.FAULT: "finding", Severity.NOTE: "note", Severity.UNKNOWN: "unknown"}
+
+PAGE = "docs/check.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Outcome:
     """One result of one check; a check that finds several faults has several."""
 
     code: str
-    state: State
+    severity: Severity
     detail: str
 
     @property
@@ -66,28 +65,66 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """All outcomes, in the order of the codes."""
+class Checkup:
+    """The outcomes of all checks, in the order of the codes."""
 
     outcomes: tuple[Outcome, ...]
 
     @property
     def exit_code(self) -> int:
         """0 if healthy, 1 if there is something to do, 2 if not everything could be checked."""
-        states = {outcome.state for outcome in self.outcomes}
-        return 1 if State.FINDING in states else 2 if State.UNKNOWN in states else 0
+        severities = {outcome.severity for outcome in self.outcomes}
+        return 1 if Severity.FAULT in severities else 2 if Severity.UNKNOWN in severities else 0
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The headings of the table."""
+        return ("CODE", RESULT, "CHECK", "DETAIL")
+
+    def lines(self) -> list[Line]:
+        """Return the lines of the table."""
+        return [
+            Line((each.code, RESULTS[each.severity], each.title, each.detail), each.severity.value)
+            for each in self.outcomes
+        ]
+
+    def document(self) -> dict[str, object]:
+        """Return everything for programs."""
+        return {
+            "healthy": self.exit_code == 0,
+            "checks": [
+                {
+                    "code": each.code,
+                    "result": _NAMES[each.severity],
+                    "title": each.title,
+                    "detail": each.detail or None,
+                }
+                for each in self.outcomes
+            ],
+        }
+
+    def summary(self) -> str:
+        """Return the result as one line."""
+        total = Counter(each.severity for each in self.outcomes)
+        parts = [counted(total[Severity.FAULT], "finding"), f"{total[Severity.OK]} ok"]
+        if total[Severity.NOTE]:
+            parts.append(counted(total[Severity.NOTE], "note"))
+        if total[Severity.UNKNOWN]:
+            parts.append(f"{total[Severity.UNKNOWN]} could not be checked")
+        hint = f"; see {PAGE} for the codes" if total[Severity.FAULT] else ""
+        return f"{', '.join(parts)}{hint}"
 
 
 def finding(code: str, detail: str) -> Outcome:
     """Return a fault."""
-    return Outcome(code, State.FINDING, detail)
+    return Outcome(code, Severity.FAULT, detail)
 
 
 def note(code: str, detail: str) -> Outcome:
     """Return useful information."""
-    return Outcome(code, State.NOTE, detail)
+    return Outcome(code, Severity.NOTE, detail)
 
 
 def unknown(code: str, detail: str) -> Outcome:
     """Return that a check was not possible."""
-    return Outcome(code, State.UNKNOWN, detail)
+    return Outcome(code, Severity.UNKNOWN, detail)

@@ -14,10 +14,11 @@ from webhook.inspect.checks.copies import COPIES, ENTRIES, STORED_STATE
 from webhook.inspect.checks.processes import CODE as LOGINS_CODE
 from webhook.inspect.checks.processes import PROCESSES, logins
 from webhook.inspect.checks.rehearsal import REHEARSAL
-from webhook.inspect.checks.result import Check, Context, Outcome, Report, State, finding, unknown
+from webhook.inspect.checks.result import Check, Checkup, Context, Outcome, finding, unknown
 from webhook.inspect.checks.rights import GUARDED, RIGHTS
 from webhook.inspect.forecast import Scope, forecast
 from webhook.inspect.release import find_release
+from webhook.report.protocol import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,7 +42,7 @@ CHECKS: tuple[Check, ...] = (
 CONFIGURATION_CODE = "PSW030"
 
 
-def check(reader: Reader, wanted: Wanted, registries: Registries | None = None) -> Report:
+def check(reader: Reader, wanted: Wanted, registries: Registries | None = None) -> Checkup:
     """Run all checks once; at registries only if there is a client for them.
 
     Raises:
@@ -60,7 +61,7 @@ def check(reader: Reader, wanted: Wanted, registries: Registries | None = None) 
     return _report((outcome for each in checks for outcome in _looked(each, context)), asks=registries is not None)
 
 
-def _without_configuration(problem: str, why: str) -> Report:
+def _without_configuration(problem: str, why: str) -> Checkup:
     others = [unknown(code, why) for code in TITLES if code != CONFIGURATION_CODE]
     return _report([finding(CONFIGURATION_CODE, problem), *others])
 
@@ -73,9 +74,9 @@ def _looked(each: Check, context: Context) -> Iterator[Outcome]:
             yield unknown(code, str(error))
 
 
-def _report(outcomes: Iterable[Outcome], *, asks: bool = False) -> Report:
+def _report(outcomes: Iterable[Outcome], *, asks: bool = False) -> Checkup:
     """Return the outcomes by code. A code without an outcome is in order, unless its check was not requested."""
     found = list(outcomes)
     spoken = {outcome.code for outcome in found} | (set() if asks else {LOGINS_CODE})
-    found += [Outcome(code, State.OK, "") for code in TITLES if code not in spoken]
-    return Report(tuple(sorted(found, key=lambda outcome: outcome.code)))
+    found += [Outcome(code, Severity.OK, "") for code in TITLES if code not in spoken]
+    return Checkup(tuple(sorted(found, key=lambda outcome: outcome.code)))

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from webhook.report.coverage import uncovered
 from webhook.report.explain.obstacle import UNKNOWN_WRITER, Writer
 from webhook.report.explain.registration import registration_steps, selection_steps
-from webhook.report.explain.step import Explanation, Step, Verdict
+from webhook.report.explain.step import Explanation, Step
 from webhook.report.preview.copies import copy_rows, last_good_copy
 from webhook.report.preview.deciding import decide_in
 from webhook.report.preview.row import Effect, PreviewReason
+from webhook.report.protocol import Severity
 from webhook.report.reasons import advice
 from webhook.rules.actions import FindingReason
 from webhook.rules.backfill import subject_of
@@ -46,7 +47,7 @@ def whole_steps(case: Case, decision: Decision) -> Iterator[Step]:
     """Yield the gates that an object or a namespace passed as a whole, and the one that stopped it, if any."""
     stopped_by = Reason.INJECTED if decision.gates else decision.reason
     for gate in passed(case.walk.whole, stopped_by):
-        yield Step(gate.name, Verdict.PASS, gate.passed(case))
+        yield Step(gate.name, Severity.OK, gate.passed(case))
     if stopped_by is not Reason.INJECTED:
         yield _stop(stopped_by, case, decision)
 
@@ -57,17 +58,17 @@ def pull_secret_steps(case: Case, decision: Decision, entry: PullSecret) -> Iter
     reason = dict(decision.gates)[entry.name]
     for gate in passed(case.walk.each, reason):
         if gate.used(case) and gate.reason not in _REFERENCED:
-            yield Step(gate.name, Verdict.PASS, gate.passed(case), pull_secret=entry.name)
+            yield Step(gate.name, Severity.OK, gate.passed(case), pull_secret=entry.name)
     if reason not in _REFERENCED:
         yield _stop(reason, case, Decision(reason, gates=((entry.name, reason),)), entry.name)
 
 
 def _stop(reason: Reason, case: Case, decision: Decision, pull_secret: str = "") -> Step:
     """Return the step at which a decision ended."""
-    verdict = Verdict.UNKNOWN if reason is Reason.NAMESPACE_UNKNOWN else Verdict.STOP
+    severity = Severity.UNKNOWN if reason is Reason.NAMESPACE_UNKNOWN else Severity.FAULT
     gate = BY_REASON[reason]
     todo = advice(reason) if gate.command is None else gate.command(case)
-    return Step(gate.name, verdict, gate.stopped(case, decision.stopped_at(reason)), reason, todo, pull_secret)
+    return Step(gate.name, severity, gate.stopped(case, decision.stopped_at(reason)), reason, todo, pull_secret)
 
 
 def reference_step(
@@ -79,24 +80,24 @@ def reference_step(
     """
     gate = "reference"
     if reason is Reason.ALREADY_PRESENT:
-        return Step(gate, Verdict.PASS, f"it references {pull_secret}", reason, pull_secret=pull_secret)
+        return Step(gate, Severity.OK, f"it references {pull_secret}", reason, pull_secret=pull_secret)
     if not exists:
         why = f"{pull_secret} is added when it is created"
-        return Step(gate, Verdict.PASS, why, Reason.INJECTED, pull_secret=pull_secret)
+        return Step(gate, Severity.OK, why, Reason.INJECTED, pull_secret=pull_secret)
     why = f"it does not reference {pull_secret}, which is due"
     if subject.kind == "Pod":
         missing = PreviewReason.POD_WITHOUT_REFERENCE
-        return Step(gate, Verdict.STOP, why, missing, advice(missing), pull_secret)
+        return Step(gate, Severity.FAULT, why, missing, advice(missing), pull_secret)
     return _reference_due(gate, why, pull_secret, copy, writer, (subject.name,))
 
 
 def _reference_due(
     gate: str, why: str, pull_secret: str, copy: Step | None, writer: Writer, accounts: Iterable[str]
 ) -> Step:
-    if copy is not None and copy.verdict is Verdict.STOP and copy.reason != PreviewReason.COPY_DUE:
+    if copy is not None and copy.severity is Severity.FAULT and copy.reason != PreviewReason.COPY_DUE:
         todo = "sync adds it when there is a copy; the gate copy tells what is in the way of that"
         why = f"{why}, and there is no copy to reference"
-        return Step(gate, Verdict.STOP, why, PreviewReason.REFERENCE_DUE, todo, pull_secret)
+        return Step(gate, Severity.FAULT, why, PreviewReason.REFERENCE_DUE, todo, pull_secret)
     # The copy comes first, so an obstacle to the copy is an obstacle to the reference.
     targets = {("Secret", pull_secret), *(("ServiceAccount", name) for name in accounts)}
     return writer.due(gate, why, PreviewReason.REFERENCE_DUE, pull_secret, targets)
@@ -117,7 +118,7 @@ def copy_step(world: World, namespace: str, pull_secret: str, writer: Writer, *,
 def _copy_step(row: Row, pull_secret: str, writer: Writer, last_good: LastGood | None, *, exists: bool) -> Step:
     gate = "copy"
     if row.effect is Effect.PROBLEM:
-        return Step(gate, Verdict.STOP, row.why, row.reason, advice(row.reason), pull_secret)
+        return Step(gate, Severity.FAULT, row.why, row.reason, advice(row.reason), pull_secret)
     if row.effect.is_change and exists:
         content = "what its sources have now" if last_good is None else last_good_copy(last_good)
         lacking = "is not there yet" if row.effect is Effect.CREATE else f"does not hold {content}"
@@ -126,11 +127,11 @@ def _copy_step(row: Row, pull_secret: str, writer: Writer, last_good: LastGood |
         targets = {("Secret", pull_secret)}
         return writer.due(gate, f"the copy {lacking}", PreviewReason.COPY_DUE, pull_secret, targets)
     if row.effect is Effect.UNDECIDED:
-        return Step(gate, Verdict.UNKNOWN, row.why, row.reason, advice(row.reason), pull_secret)
+        return Step(gate, Severity.UNKNOWN, row.why, row.reason, advice(row.reason), pull_secret)
     if row.reason == PreviewReason.SOURCE_NOT_SEEN and not row.effect.is_change:
         why = f"the copy is there; whether it is current is not known: it is {row.why}"
-        return Step(gate, Verdict.PASS, why, row.reason, pull_secret=pull_secret)
-    return Step(gate, Verdict.PASS, f"the copy is {row.why}", row.reason, pull_secret=pull_secret)
+        return Step(gate, Severity.OK, why, row.reason, pull_secret=pull_secret)
+    return Step(gate, Severity.OK, f"the copy is {row.why}", row.reason, pull_secret=pull_secret)
 
 
 def coverage_step(subject: Subject, registries: Mapping[str, Collection[str]]) -> Step | None:
@@ -140,12 +141,12 @@ def coverage_step(subject: Subject, registries: Mapping[str, Collection[str]]) -
     lacking = uncovered(subject.images, {registry for known in registries.values() for registry in known})
     gate = "images"
     if not lacking:
-        return Step(gate, Verdict.PASS, f"{listed(tuple(registries))} {_has(registries)} a credential for each image")
+        return Step(gate, Severity.OK, f"{listed(tuple(registries))} {_has(registries)} a credential for each image")
     shown = [*lacking[:_UNCOVERED_SHOWN], *(["…"] if len(lacking) > _UNCOVERED_SHOWN else [])]
-    verdict = Verdict.STOP if len(lacking) == len(dict.fromkeys(subject.images)) else Verdict.UNKNOWN
+    severity = Severity.FAULT if len(lacking) == len(dict.fromkeys(subject.images)) else Severity.UNKNOWN
     why = f"{listed(tuple(registries))} {_has(registries)} no credential for {', '.join(shown)}"
     reason = PreviewReason.REGISTRY_NOT_COVERED
-    return Step(gate, verdict, why, reason, advice(reason))
+    return Step(gate, severity, why, reason, advice(reason))
 
 
 def account_steps(
@@ -164,7 +165,7 @@ def account_steps(
     steps = [
         Step(
             gate,
-            Verdict.STOP,
+            Severity.FAULT,
             _WITHHELD[finding.reason].format(finding.service_account, pull_secret),
             finding.reason,
             advice(finding.reason),
@@ -184,17 +185,17 @@ def account_steps(
         verb = "lacks" if len(lacking) == 1 else "lack"
         return [*steps, _reference_due(gate, f"{_some(lacking)} {verb} it", pull_secret, copy, writer, lacking)]
     if lacking:
-        return [*steps, Step(gate, Verdict.PASS, f"{_some(lacking)} would be given it", pull_secret=pull_secret)]
+        return [*steps, Step(gate, Severity.OK, f"{_some(lacking)} would be given it", pull_secret=pull_secret)]
     unreadable = [account.name for account in state.service_accounts if account.references is None]
     if unreadable:
         reason = Reason.OBJECT_UNREADABLE
         why = f"the imagePullSecrets of {_some(unreadable)} cannot be read"
-        return [*steps, Step(gate, Verdict.STOP, why, reason, advice(reason), pull_secret)]
+        return [*steps, Step(gate, Severity.FAULT, why, reason, advice(reason), pull_secret)]
     if steps:
         return steps
     holding = sum(reason is Reason.ALREADY_PRESENT for reason in reasons.values())
     why = "each that is included references it" if holding else "the namespace has none that is included"
-    return [Step(gate, Verdict.PASS, why, pull_secret=pull_secret)]
+    return [Step(gate, Severity.OK, why, pull_secret=pull_secret)]
 
 
 def _some(names: Sequence[str]) -> str:
@@ -241,14 +242,14 @@ def explain_other(kind: str, name: str, namespace: str) -> Explanation:
     reason = Reason.RESOURCE_IGNORED
     why = f"the webhook is asked about Pods and ServiceAccounts, not about {kind}"
     todo = "explain one of its Pods, or its ServiceAccount"
-    return Explanation(namespace, f"{kind}/{name}", (Step("kind", Verdict.STOP, why, reason, todo),))
+    return Explanation(namespace, f"{kind}/{name}", (Step("kind", Severity.FAULT, why, reason, todo),))
 
 
 def explain_unreadable(kind: str, name: str, namespace: str) -> Explanation:
     """Return why a Pod or ServiceAccount that cannot be read is not changed."""
     reason = Reason.OBJECT_UNREADABLE
     why = "a field that decides is absent or has a wrong type"
-    return Explanation(namespace, f"{kind}/{name}", (Step("readable", Verdict.STOP, why, reason, advice(reason)),))
+    return Explanation(namespace, f"{kind}/{name}", (Step("readable", Severity.FAULT, why, reason, advice(reason)),))
 
 
 def _subject_steps(scene: Scene, subject: Subject) -> Iterator[Step]:
@@ -258,7 +259,7 @@ def _subject_steps(scene: Scene, subject: Subject) -> Iterator[Step]:
     if scene.registration is not None:
         yield from registration_steps(scene.registration, subject.kind)
     operations = "CREATE" if subject.kind == "Pod" else "CREATE and UPDATE"
-    yield Step("kind and operation", Verdict.PASS, f"{subject.kind}s are looked at on {operations}")
+    yield Step("kind and operation", Severity.OK, f"{subject.kind}s are looked at on {operations}")
     case = Case(configuration, subject.namespace, namespace, subject)
     yield from whole_steps(case, decision)
     if not decision.gates:
@@ -310,7 +311,7 @@ def _account_steps(scene: Scene, namespace: str, pull_secret: str, copy: Step | 
     if not scene.accounts_seen:
         why = "they may not be listed, so it is not known which of them lack it"
         todo = "have somebody with the right look, or be given list on serviceaccounts"
-        return [Step("ServiceAccounts", Verdict.UNKNOWN, why, advice=todo, pull_secret=pull_secret)]
+        return [Step("ServiceAccounts", Severity.UNKNOWN, why, advice=todo, pull_secret=pull_secret)]
     world = scene.world
     state, plan = world.states[namespace], world.plans[namespace]
     return account_steps(state, plan, world.configuration, pull_secret, copy, scene.writer, exists=scene.exists)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
-from webhook.report.explain.step import Step, Verdict
+from webhook.report.explain.step import Step
+from webhook.report.protocol import Severity
 from webhook.report.reasons import advice
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Writer:
             why, todo = f"{why}{':' if obstacle.is_cause else ';'} {obstacle.why}", obstacle.advice
         elif not self.known:
             todo = "you may not read the Lease of sync, so it is not known whether it runs: pullsecrets check"
-        return Step(gate, Verdict.STOP, why, reason, todo, pull_secret, awaits_sync=True)
+        return Step(gate, Severity.FAULT, why, reason, todo, pull_secret, awaits_sync=True)
 
 
 UNKNOWN_WRITER = Writer()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from webhook.report.explain.step import Step, Verdict
+from webhook.report.explain.step import Step
 from webhook.report.preview.row import PreviewReason
+from webhook.report.protocol import Severity
 from webhook.report.reasons import advice
 from webhook.rules.labels import EVERYTHING, Selector
 
@@ -65,10 +66,10 @@ def registration_steps(registration: Registration, kind: str) -> Iterator[Step]:
     hook = registration.hook_for(kind)
     if hook is None:
         why = f"no webhook of MutatingWebhookConfiguration {registration.name} asks about new {RESOURCES[kind]}"
-        yield _step("webhook registered", Verdict.STOP, why, PreviewReason.WEBHOOK_NOT_REGISTERED)
+        yield _step("webhook registered", Severity.FAULT, why, PreviewReason.WEBHOOK_NOT_REGISTERED)
         return
     why = f"{hook.name} of MutatingWebhookConfiguration {registration.name} asks about new {RESOURCES[kind]}"
-    yield Step("webhook registered", Verdict.PASS, why)
+    yield Step("webhook registered", Severity.OK, why)
     yield _reached(registration.reach, hook)
 
 
@@ -78,23 +79,23 @@ def selection_steps(registration: Registration, subject: Subject, namespace: Nam
     if hook is None:
         return
     if hook.selects(namespace, subject.labels):
-        yield Step("webhook asked", Verdict.PASS, f"the selectors of {hook.name} match")
+        yield Step("webhook asked", Severity.OK, f"the selectors of {hook.name} match")
     else:
         why = f"the selectors of {hook.name} do not match the labels, so the API server does not ask"
-        yield _step("webhook asked", Verdict.STOP, why, PreviewReason.WEBHOOK_NOT_ASKED)
+        yield _step("webhook asked", Severity.FAULT, why, PreviewReason.WEBHOOK_NOT_ASKED)
 
 
 def _reached(reach: Reach, hook: Hook) -> Step:
     gate = "webhook reachable"
     if not hook.trusts:
         why = f"{hook.name} has no caBundle, so the API server trusts no certificate that is served"
-        return _step(gate, Verdict.STOP, why, PreviewReason.WEBHOOK_UNREACHABLE)
+        return _step(gate, Severity.FAULT, why, PreviewReason.WEBHOOK_UNREACHABLE)
     if reach.answers is None:
-        return _step(gate, Verdict.UNKNOWN, reach.why, PreviewReason.WEBHOOK_NOT_SEEN)
+        return _step(gate, Severity.UNKNOWN, reach.why, PreviewReason.WEBHOOK_NOT_SEEN)
     if not reach.answers:
-        return _step(gate, Verdict.STOP, reach.why, PreviewReason.WEBHOOK_UNREACHABLE)
-    return Step(gate, Verdict.PASS, reach.why)
+        return _step(gate, Severity.FAULT, reach.why, PreviewReason.WEBHOOK_UNREACHABLE)
+    return Step(gate, Severity.OK, reach.why)
 
 
-def _step(gate: str, verdict: Verdict, why: str, reason: PreviewReason) -> Step:
-    return Step(gate, verdict, why, reason, advice(reason))
+def _step(gate: str, severity: Severity, why: str, reason: PreviewReason) -> Step:
+    return Step(gate, severity, why, reason, advice(reason))

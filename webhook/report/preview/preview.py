@@ -15,15 +15,17 @@ from webhook.report.preview.deciding import UNREADABLE, decide_in, selected_sent
 from webhook.report.preview.objects import has_unknown_kind, is_subject, is_workload, read_namespace, read_subject
 from webhook.report.preview.row import Effect, PreviewReason, Row
 from webhook.report.preview.world import NO_NAMESPACES, World, is_source, may_be_a_copy, survey
+from webhook.report.protocol import RESULT
 from webhook.rules.configuration import Reason
 from webhook.rules.gates import Case, decide_namespace
 from webhook.rules.patch import POD_PATH, SERVICE_ACCOUNT_PATH, additions, apply, removals
-from webhook.rules.text import listed
+from webhook.rules.text import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from webhook.report.preview.manifest import Manifest
+    from webhook.report.protocol import Line
     from webhook.rules.configuration import Configuration
     from webhook.rules.gates import Decision
     from webhook.rules.objects import Namespace, Subject
@@ -52,12 +54,58 @@ class Preview:
     @property
     def is_undecided(self) -> bool:
         """Return whether a row depends on unknown objects."""
-        return any(row.effect is Effect.UNDECIDED for row in self.rows)
+        return self._count(Effect.UNDECIDED) > 0
 
     @property
     def has_problems(self) -> bool:
         """Return whether a person has to act."""
-        return any(row.effect is Effect.PROBLEM for row in self.rows)
+        return self._count(Effect.PROBLEM) > 0
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The headings of the table."""
+        return ("NAMESPACE", "OBJECT", RESULT, "REASON", "WHY")
+
+    def lines(self) -> list[Line]:
+        """Return the lines of the table."""
+        return [row.line() for row in self.rows]
+
+    def document(self) -> dict[str, object]:
+        """Return everything for programs."""
+        return {
+            "rows": [row.document() for row in self.rows],
+            "summary": {
+                "objects": sum(not row.is_copy for row in self.rows) + self.unlisted,
+                "copies": sum(row.is_copy for row in self.rows),
+                "changes": sum(row.effect.is_change for row in self.rows),
+                "undecided": self._count(Effect.UNDECIDED),
+                "podsToRecreate": self._count(Effect.RECREATE),
+                "problems": self._count(Effect.PROBLEM),
+                "notLookedAt": self.not_looked_at,
+            },
+        }
+
+    def summary(self) -> str:
+        """Return one line with the numbers of objects and copies that would change."""
+        objects = [row for row in self.rows if not row.is_copy]
+        changes = sum(row.effect.is_change for row in objects)
+        parts = [f"{changes} of {counted(len(objects) + self.unlisted, 'object')} would change"]
+        if written := self._count(Effect.CREATE, Effect.UPDATE):
+            parts.append(f"{counted(written, 'copy', 'copies')} would be written")
+        if deleted := self._count(Effect.DELETE):
+            parts.append(f"{counted(deleted, 'copy', 'copies')} would be deleted")
+        if without := self._count(Effect.RECREATE):
+            parts.append(f"{counted(without, 'Pod')} would have to be recreated")
+        if undecided := self._count(Effect.UNDECIDED):
+            parts.append(f"{undecided} undecided")
+        if problems := self._count(Effect.PROBLEM):
+            parts.append(counted(problems, "problem"))
+        if self.not_looked_at:
+            parts.append(f"{self.not_looked_at} of other kinds skipped")
+        return ", ".join(parts)
+
+    def _count(self, *effects: Effect) -> int:
+        return sum(row.effect in effects for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)

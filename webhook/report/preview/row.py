@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from webhook.report.protocol import Line, Severity
+
 
 class Effect(StrEnum):
     """The effect on an object."""
@@ -49,6 +51,29 @@ class PreviewReason(StrEnum):
     WEBHOOK_NOT_SEEN = "webhook-not-seen"
 
 
+RESULTS = {
+    Effect.NONE: "=",
+    Effect.CREATE: "+ copy",
+    Effect.UPDATE: "~ copy",
+    Effect.DELETE: "- copy",
+    Effect.PROBLEM: "!",
+    Effect.UNDECIDED: "?",
+    Effect.RECREATE: "(recreate)",
+}
+"""The result of each effect in a table; that of references has their names."""
+
+_COLOURS = {
+    # Writes have the colours of a diff.
+    Effect.REFERENCES: "green",
+    Effect.CREATE: "green",
+    Effect.UPDATE: "yellow",
+    Effect.DELETE: "red",
+    Effect.PROBLEM: Severity.FAULT.value,
+    Effect.UNDECIDED: Severity.UNKNOWN.value,
+    Effect.RECREATE: Severity.UNKNOWN.value,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """The effect on one object, with a stable reason id and a sentence that explains it.
@@ -72,3 +97,28 @@ class Row:
     def is_copy(self) -> bool:
         """Return whether this is a copy, written by the controller, and not an object of the manifests."""
         return not self.origin
+
+    def line(self) -> Line:
+        """Return the line for a table."""
+        cells = (self.namespace, self.title, self._result(), self.reason, self.why)
+        return Line(cells, _COLOURS.get(self.effect, ""))
+
+    def _result(self) -> str:
+        if self.effect is not Effect.REFERENCES:
+            return RESULTS[self.effect]
+        signed = (("+", self.added), ("-", self.removed))
+        return " ".join(f"{sign} {', '.join(names)}" for sign, names in signed if names)
+
+    def document(self) -> dict[str, object]:
+        """Return the row for programs."""
+        return {
+            "namespace": self.namespace,
+            "object": self.title,
+            "effect": str(self.effect),
+            "added": list(self.added),
+            "removed": list(self.removed),
+            "reason": str(self.reason),
+            "why": self.why,
+            "pullSecrets": [{"name": name, "reason": str(reason)} for name, reason in self.gates],
+            "origin": self.origin or None,
+        }

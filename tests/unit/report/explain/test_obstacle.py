@@ -17,8 +17,8 @@ from webhook.report.explain.obstacle import (
     obstacle_everywhere,
     standing_reports,
 )
-from webhook.report.explain.step import Verdict
 from webhook.report.preview.row import PreviewReason
+from webhook.report.protocol import Severity
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TERM = timedelta(seconds=15)
@@ -114,7 +114,7 @@ def test_a_missing_leader_comes_before_what_was_reported() -> None:
 def test_seconds_are_promised_only_when_a_replica_leads_and_nothing_is_reported() -> None:
     def due(writer: Writer) -> tuple[str, str]:
         step = writer.due("copy", "the copy is not there yet", PreviewReason.COPY_DUE, "registry")
-        assert (step.verdict, step.reason) == (Verdict.STOP, "copy-due")
+        assert (step.severity, step.reason) == (Severity.FAULT, "copy-due")
         return step.why, step.advice
 
     assert "within seconds" in due(Writer(known=True))[1]

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from webhook.report.explain.explanation import Scene, explain_namespace, explain_subject
 from webhook.report.explain.manifests import explain_manifest
 from webhook.report.explain.registration import Hook, Reach, Registration
-from webhook.report.explain.step import Explanation, Verdict
+from webhook.report.explain.step import RESULTS, Explanation
 from webhook.report.preview.copies import hashes_for
 from webhook.report.preview.manifest import Manifest
 from webhook.report.preview.secrets import Expected, Sources
 from webhook.report.preview.world import World
+from webhook.report.protocol import Severity
 from webhook.report.reasons import CATALOG
 from webhook.rules.configuration import Configuration, NameFilter, OptIn, PodPolicy, PullSecret, Reason
 from webhook.rules.gates import decide
@@ -77,7 +78,7 @@ def scene(
 
 
 def verdicts(explanation: Explanation) -> list[tuple[str, str, str, str]]:
-    return [(step.pull_secret, step.gate, step.verdict, step.reason) for step in explanation.steps]
+    return [(step.pull_secret, step.gate, RESULTS[step.severity], step.reason) for step in explanation.steps]
 
 
 def stopped(explanation: Explanation) -> tuple[str, str] | None:
@@ -370,7 +371,7 @@ def test_the_steps_are_those_of_the_decision(
     of_object = [step for step in found.steps if not step.pull_secret]
     if not decision.gates:
         assert of_object[-1].reason == decision.reason
-        assert [step.verdict for step in of_object] == [Verdict.PASS] * (len(of_object) - 1) + [Verdict.STOP]
+        assert [step.severity for step in of_object] == [Severity.OK] * (len(of_object) - 1) + [Severity.FAULT]
     for name, reason in decision.gates:
         reasons = [step.reason for step in found.steps if step.pull_secret == name and step.gate != "copy"]
         assert reasons[-1] == reason
@@ -378,7 +379,7 @@ def test_the_steps_are_those_of_the_decision(
         referenced = reason in (Reason.ALREADY_PRESENT, Reason.INJECTED)
         assert referenced == any(step.gate == "reference" for step in found.steps if step.pull_secret == name)
     assert all(step.reason in CATALOG for step in found.steps if step.reason)
-    assert all(step.advice for step in found.steps if step.verdict is Verdict.STOP)
+    assert all(step.advice for step in found.steps if step.severity is Severity.FAULT)
 
 
 def test_a_namespace_without_any_reference_does_not_pass_because_nothing_is_planned() -> None:
@@ -386,7 +387,7 @@ def test_a_namespace_without_any_reference_does_not_pass_because_nothing_is_plan
     lacking = [ServiceAccount("team-a", name, "1", {}, References()) for name in ("default", "builder")]
     found = explain_namespace(scene(accounts=lacking, expected=missing), "team-a")
     step = next(each for each in found.steps if each.gate == "ServiceAccounts")
-    assert (step.verdict, step.reason) == (Verdict.STOP, "reference-due")
+    assert (step.severity, step.reason) == (Severity.FAULT, "reference-due")
     assert step.why == "default and builder lack it, and there is no copy to reference"
     assert "within seconds" not in step.advice
 
@@ -394,10 +395,10 @@ def test_a_namespace_without_any_reference_does_not_pass_because_nothing_is_plan
 def test_service_accounts_that_were_not_read_are_not_said_to_be_in_order() -> None:
     found = explain_namespace(scene(copy(), accounts_seen=False), "team-a")
     step = next(each for each in found.steps if each.gate == "ServiceAccounts")
-    assert step.verdict is Verdict.UNKNOWN
+    assert step.severity is Severity.UNKNOWN
 
 
 def test_a_namespace_whose_service_accounts_are_all_excluded_says_so() -> None:
     found = explain_namespace(scene(copy()), "team-a")
     step = next(each for each in found.steps if each.gate == "ServiceAccounts")
-    assert (step.verdict, step.why) == (Verdict.PASS, "the namespace has none that is included")
+    assert (step.severity, step.why) == (Severity.OK, "the namespace has none that is included")

@@ -1,0 +1,47 @@
+"""Define what every report of a command offers: lines for people, one document for programs, and a summary."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RESULT = "RESULT"
+"""The column that has the colour of its line. The columns before it identify what the line is about."""
+
+
+class Severity(Enum):
+    """The one scale of all results, with its colour. Each report has its own words for the members that it uses."""
+
+    OK = "green"
+    NOTE = "cyan"
+    """Useful information without a fault."""
+    UNKNOWN = "yellow"
+    """It depends on something that was not, or could not be, read."""
+    FAULT = "bold red"
+
+
+class Line(NamedTuple):
+    """One line of a table: a cell for each column, and the colour of its result."""
+
+    cells: tuple[str, ...]
+    colour: str
+
+
+class Report(Protocol):
+    """A result that can be printed as a table, as JSON and as YAML."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The headings of the table; one is :data:`RESULT`."""
+
+    def lines(self) -> Sequence[Line]:
+        """Return the lines of the table."""
+
+    def document(self) -> dict[str, object]:
+        """Return everything for programs, as values that JSON has."""
+
+    def summary(self) -> str:
+        """Return the result as one line."""
