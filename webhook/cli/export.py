@@ -46,7 +46,7 @@ def export(
     kubectl apply --server-side -f policies.yaml
     """  # noqa: D301 - \b is for the help text
     from webhook.cli.cluster import load  # noqa: PLC0415 - --help is quick without what decides
-    from webhook.files.yaml_writer import dump  # noqa: PLC0415 - as above
+    from webhook.files.yaml import dump  # noqa: PLC0415 - as above
     from webhook.report.policy_export import manifests, remarks  # noqa: PLC0415 - as above
     from webhook.rules.names import problem_of_subdomain  # noqa: PLC0415 - as above
 

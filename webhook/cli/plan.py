@@ -120,7 +120,7 @@ def _of_files(filenames: Sequence[str], asked: AskedOfFiles, default_namespace: 
 
 
 def _show(result: Preview, output: Output) -> None:
-    from webhook.files.yaml_writer import dump  # noqa: PLC0415 - as above
+    from webhook.files.yaml import dump  # noqa: PLC0415 - as above
 
     with standard_output() as file:
         if output is Output.MANIFESTS:

@@ -45,7 +45,7 @@ def render(report: Report, form: Form, file: TextIO) -> None:
 def write_document(document: object, form: Form, file: TextIO) -> None:
     """Write a document as JSON or YAML, both in ASCII."""
     if form is Form.YAML:
-        from webhook.files.yaml_writer import dump  # noqa: PLC0415 - slow to import
+        from webhook.files.yaml import dump  # noqa: PLC0415 - slow to import
 
         dump([document], file)
         return

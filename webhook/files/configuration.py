@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
 from webhook.errors import ConfigurationInvalid, Problem
-from webhook.files.strict_yaml import DocumentError, Unquoted, Value, child_path, load, quoted
+from webhook.files.yaml import DocumentError, Unquoted, Value, child_path, load, quoted
 from webhook.rules.configuration import (
     DEFAULT_EXCLUDED_NAMESPACES,
     DEFAULT_OPT_IN_LABEL,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from webhook.errors import UsageError
-from webhook.files.yaml_reader import DEEPEST_NESTING, Document, StreamError, read_stream
+from webhook.files.yaml import DEEPEST_NESTING, Document, StreamError, read_stream
 from webhook.report.preview.manifest import Manifest
 from webhook.rules.text import look_command
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from webhook.errors import ConfigurationInvalid, Problem, UsageError
 from webhook.files.configuration import parse
-from webhook.files.strict_yaml import LARGEST_DOCUMENT
+from webhook.files.yaml import LARGEST_DOCUMENT
 
 if TYPE_CHECKING:
     import threading

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.errors import UsageError
-from webhook.files.yaml_reader import DEEPEST_NESTING, StreamError, read_stream
-from webhook.files.yaml_writer import dump
+from webhook.files.yaml import DEEPEST_NESTING, StreamError, dump, read_stream
 
 
 def value(text: str) -> object:
