@@ -60,7 +60,7 @@ class Lane(IntEnum):
 SHARES = {Lane.URGENT: 8, Lane.CHANGED: 8, Lane.ALL: 4, Lane.REST: 1, Lane.SECOND_TRY: 4, Lane.RETRY: 1}
 """Names that a lane may hand out in one round while other lanes have names too."""
 
-HALVED = frozenset({Lane.REST, Lane.SECOND_TRY, Lane.RETRY})
+HALVED = frozenset({Lane.REST, Lane.RETRY})
 """Lanes of which each holds at most half of the workers, so that a name that has just changed finds one."""
 
 STARVED_SECONDS = 5.0
@@ -90,12 +90,13 @@ TROUBLED_AFTER = 2
 
 @dataclass(slots=True)
 class _Turn:
-    """One name with one worker; ``moved_at`` is when its last write ended."""
+    """One name with one worker; ``moved_at`` is when its last write ended or was interrupted."""
 
     since: float
     moved_at: float
     thread: int
     lane: Lane
+    interrupted: bool = False
 
     @property
     def troubled(self) -> bool:
@@ -301,9 +302,16 @@ class WorkQueue:
             return found[: sum(len(self._lanes[lane]) for lane in waiting)]
 
     def interrupted(self, name: str) -> None:
-        """Note that a write of this name hung and was interrupted."""
+        """Note that a write of this name hung and was interrupted; one turn counts once, however many writes it has."""
         with self._condition:
             now = self._clock()
+            turn = self._handled.get(name)
+            if turn is None:
+                return  # it has ended in the meantime
+            turn.moved_at = now
+            if turn.interrupted:
+                return  # its thread had no time to notice the first time, or its next write hangs too
+            turn.interrupted = True
             self._slow[name] = _Slow(now, self._interruptions(name, now) + 1)
             self._interrupted = 1 if self._forgives(now) else self._interrupted + 1
             self._interrupted_at = now
