@@ -1,8 +1,8 @@
 """An admission webhook of somebody else, on loopback, that answers as its path says.
 
-``/deny/503`` denies with that code, ``/deny/429/30`` with retryAfterSeconds as well, ``/slow/10`` allows after so many
-seconds, ``/stumble/1`` does so once for each object, ``/garbage`` answers with a page, ``/fail/503`` with that HTTP status, ``/patch`` with a patch that does not
-apply.
+``/deny/503`` denies with that code, ``/deny/429/30`` with retryAfterSeconds as well. ``/slow/10`` allows after so many
+seconds, ``/stumble/1`` takes them once for each object. ``/garbage`` answers with a page, ``/fail/503`` with that HTTP
+status, ``/patch`` with a patch that does not apply.
 """
 
 from __future__ import annotations

@@ -318,8 +318,8 @@ def test_a_turn_counts_once_however_often_it_is_interrupted(queue: WorkQueue, cl
         assert queue.overdue() == []
     queue.done("a")
     queue.interrupted("a")  # too late
-    interrupt(queue, "hangs", times=TROUBLED_AFTER)
     assert queue.get() == "waiting"
+    interrupt(queue, "hangs", times=TROUBLED_AFTER)
     queue.add("hangs", "a")
 
     assert take(queue, 2) == ["a", "hangs"]
