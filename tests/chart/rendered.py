@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,4 +81,10 @@ class Rendered:
 
 def render(values: Mapping[str, Any] | None = None) -> Rendered:
     """Render the chart with these values; `HelmFailed` with what Helm says against them."""
-    return Rendered(helm.template(RELEASE, NAMESPACE, values))
+    return Rendered(copy.deepcopy(_objects(json.dumps(values or {}))))
+
+
+@functools.cache
+def _objects(values: str) -> list[dict[str, Any]]:
+    """Render each set of values once a session: most of the time of these tests is Helm's."""
+    return helm.template(RELEASE, NAMESPACE, json.loads(values))
