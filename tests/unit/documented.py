@@ -6,7 +6,10 @@ import re
 import textwrap
 from pathlib import Path
 
+import webhook
+
 ROOT = Path(__file__).parents[2]
+PRODUCT = Path(webhook.__file__).parents[1]  # ROOT, or where the wheel is installed
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "charts").rglob("*.md")])
 

@@ -7,7 +7,7 @@ import re
 import pytest
 import typer.core
 
-from tests.unit.documented import DOCS, PAGES, ROOT, in_code, names, rows, section
+from tests.unit.documented import DOCS, PAGES, PRODUCT, in_code, names, rows, section
 from tools.tables import commands
 
 PAGE = DOCS / "commands.md"
@@ -35,7 +35,7 @@ def test_the_synopsis_of_a_command_names_what_it_requires_and_flags_of_it(name: 
 
 def test_every_variable_that_is_read_is_documented_and_no_other() -> None:
     documented = {name for cells in rows(section(PAGE, "Environment")) for name in names(cells[0])}
-    code = "".join(module.read_text() for module in (ROOT / "webhook").rglob("*.py"))
+    code = "".join(module.read_text() for module in (PRODUCT / "webhook").rglob("*.py"))
     read = set(re.findall(r"environ(?:\.get\(|\[)\"([A-Z_]+)\"|\"([A-Z_]+)\" in os\.environ", code))
     by_libraries = {"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "NO_COLOR", "COLUMNS"}
     assert documented == {name for found in read for name in found if name} | by_libraries

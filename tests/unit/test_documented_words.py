@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from tests.unit.documented import DOCS, PAGES, ROOT, names, rows, section
+from tests.unit.documented import DOCS, PAGES, PRODUCT, names, rows, section
 from tools.tables import metrics_of, roles, texts
 from webhook.inspect.checks.codes import TITLES
 from webhook.inspect.webhooks import MODE_ANNOTATION
@@ -56,7 +56,7 @@ def test_the_metrics_of_the_process_are_documented_where_there_are_any() -> None
 def test_the_documented_actions_are_those_that_the_executor_counts() -> None:
     (meaning,) = (cells[3] for cells in rows(section(DOCS / "metrics.md", "sync")) if "sync_writes" in cells[0])
     words = {"copy", "references"}
-    counted = {text for text in texts(ROOT / "webhook/sync/writes.py") if re.fullmatch(r"\w+ \w+ed", text)}
+    counted = {text for text in texts(PRODUCT / "webhook/sync/writes.py") if re.fullmatch(r"\w+ \w+ed", text)}
     assert {name for name in names(meaning) if name.split()[0] in words} == counted - {"copy applied"}
 
 
@@ -82,7 +82,7 @@ def test_the_documented_results_of_plan_are_those_that_it_prints() -> None:
 def gates_of_explain() -> Iterator[str]:
     """Yield the gates that the code names: where a step is made, and in the tables of gates."""
     yield from (gate.name for gate in GATES)
-    for module in (ROOT / "webhook/report/explain").glob("*.py"):
+    for module in (PRODUCT / "webhook/report/explain").glob("*.py"):
         for node in ast.walk(ast.parse(module.read_text())):
             match node:
                 case ast.Call(func=ast.Name(id="Step" | "_step"), args=[ast.Constant(value=str(name)), *_]):
