@@ -1,16 +1,20 @@
-"""The commands as real processes on a real terminal, of any width and with or without colours."""
+"""What the commands print on a terminal of any width, with or without colours, and where standard output fails."""
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from webhook.cli import main
 
 ROOT = Path(__file__).parents[3]
 PLAN = ("plan", "-f", "examples/team-a.yaml", "--config", "examples/configuration.yaml")
@@ -53,14 +57,48 @@ def plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
+class Terminal(io.StringIO):
+    """Standard output that claims to be a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Run a command that ends with 1 in this process; return what it prints on a terminal, or in a pipe."""
+
+    def run(arguments: tuple[str, ...], columns: int, *, terminal: bool = True, **variables: str) -> str:
+        for name in ("NO_COLOR", "FORCE_COLOR"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in {"COLUMNS": str(columns), "TERM": "xterm", **variables}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setattr("sys.stdout", output := Terminal() if terminal else io.StringIO())
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        assert ended.value.code == 1
+        return output.getvalue()
+
+    return run
+
+
+def test_a_real_terminal_gets_what_this_process_prints(printed: Callable[..., str]) -> None:
+    """So the other tests need neither a process nor a terminal."""
+    real = on_a_terminal(PLAN, 80)
+    assert real.replace("\r\n", "\n") == printed(PLAN, 80)
+
+
 @each
 @pytest.mark.parametrize("columns", [40, 80, 200])
-def test_a_table_fits_and_cuts_nothing(arguments: tuple[str, ...], columns: int) -> None:
-    text = plain(on_a_terminal(arguments, columns))
+def test_a_table_fits_and_cuts_nothing(printed: Callable[..., str], arguments: tuple[str, ...], columns: int) -> None:
+    text = plain(printed(arguments, columns))
     assert max(len(line.rstrip()) for line in text.splitlines()) <= columns
     assert "…" not in text
     shown = text if columns == 200 else "".join(stacked(text))
     assert [word for word in WORDS[arguments] if word not in shown and word.replace(" ", "") not in shown] == []
+    if arguments == PLAN:
+        assert text.lstrip().startswith("NAMESPACE  OBJECT" if columns == 200 else "RESULT")
 
 
 def stacked(text: str) -> tuple[str, str]:
@@ -72,33 +110,24 @@ def stacked(text: str) -> tuple[str, str]:
     )
 
 
-def test_what_belongs_together_is_stacked_where_it_is_narrow() -> None:
-    for columns, first in ((40, "RESULT"), (80, "RESULT"), (200, "NAMESPACE  OBJECT")):
-        assert plain(on_a_terminal(PLAN, columns)).lstrip().startswith(first)
-
-
 @each
 @pytest.mark.parametrize("columns", [40, 200])
-def test_colours_are_there_unless_they_are_not_wanted(arguments: tuple[str, ...], columns: int) -> None:
-    assert COLOUR.search(on_a_terminal(arguments, columns))
-    assert not COLOUR.search(on_a_terminal(arguments, columns, NO_COLOR="1"))
-    assert "\x1b" not in on_a_terminal(arguments, columns, TERM="dumb")
+def test_colours_are_there_unless_they_are_not_wanted(
+    printed: Callable[..., str], arguments: tuple[str, ...], columns: int
+) -> None:
+    assert COLOUR.search(printed(arguments, columns))
+    assert not COLOUR.search(printed(arguments, columns, NO_COLOR="1"))
+    assert "\x1b" not in printed(arguments, columns, TERM="dumb")
 
 
 @each
-def test_in_a_pipe_there_is_one_line_for_each_row_however_narrow(arguments: tuple[str, ...]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", "from webhook.cli import main; main()", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "40", "FORCE_COLOR": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "\x1b" not in done.stdout
-    assert all(word in done.stdout for word in WORDS[arguments])
-    assert not [line for line in done.stdout.splitlines() if line.startswith(" ")]
+def test_in_a_pipe_there_is_one_line_for_each_row_however_narrow(
+    printed: Callable[..., str], arguments: tuple[str, ...]
+) -> None:
+    text = printed(arguments, 40, terminal=False, FORCE_COLOR="")
+    assert "\x1b" not in text
+    assert all(word in text for word in WORDS[arguments])
+    assert not [line for line in text.splitlines() if line.startswith(" ")]
 
 
 # Where standard output goes
