@@ -125,12 +125,19 @@ PATTERNS += [
 NAMES = ["".join(each) for size in (1, 2, 3) for each in itertools.product("abcdex-05", repeat=size)]
 
 
+def matchers() -> dict[str, str]:
+    """Return the expression that the guard has for each of `PATTERNS`."""
+    entries = [
+        {"name": f"x{number}", "sources": [{"secretName": "y", "namespaces": [pattern]}]}
+        for number, pattern in enumerate(PATTERNS)
+    ]
+    found = expressions(render({"pullSecrets": entries}), "-secrets").replace("\\\\", "\\")
+    return dict(zip(PATTERNS, re.findall(r'request\.namespace\.matches\(r"([^"]*)"\)', found), strict=True))
+
+
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_pattern_matches_what_the_program_takes_it_to_match(pattern: str) -> None:
-    entry = {"name": "x", "sources": [{"secretName": "y", "namespaces": [pattern]}]}
-    found = expressions(render({"pullSecrets": [entry]}), "-secrets").replace("\\\\", "\\")
-    (expression,) = re.findall(r'request\.namespace\.matches\(r"([^"]*)"\)', found)
-    judged = re.compile(expression.replace(r"\x{10FFFF}", r"\U0010FFFF"))
+    judged = re.compile(matchers()[pattern].replace(r"\x{10FFFF}", r"\U0010FFFF"))
     team = [*NAMES, "team-", "team-a", "team"]
     assert [name for name in team if judged.search(name)] == [name for name in team if fnmatchcase(name, pattern)]
 

