@@ -60,9 +60,9 @@ def looked_at(*manifests: Manifest, release_namespace: str = "pull-secrets") -> 
     return preview(manifests, CONFIGURATION, release_namespace)
 
 
-def last_row(*manifests: Manifest) -> tuple[str, str, str]:
+def last_row(*manifests: Manifest) -> tuple[str, str]:
     row = looked_at(*manifests).rows[-1]
-    return row.effect, row.reason, row.why
+    return row.effect, row.reason
 
 
 def rows(result: Preview) -> list[tuple[str, str, str, str]]:
@@ -178,92 +178,38 @@ def test_a_kind_of_another_group_is_not_looked_at() -> None:
 @pytest.mark.parametrize(
     ("namespace", "expected"),
     [
-        (
-            namespace_of(labels={}),
-            (
-                "none",
-                "namespace-not-opted-in",
-                'namespace "team-a" does not have the label pullsecrets.webhook/inject=enabled',
-            ),
-        ),
-        (
-            namespace_of(deletionTimestamp="2026-01-01T00:00:00Z"),
-            ("none", "namespace-terminating", 'namespace "team-a" is being deleted'),
-        ),
-        (
-            namespace_of("team-b"),
-            (
-                "undecided",
-                "namespace-unknown",
-                'namespace "team-a" is not among the files: add it, because its labels decide',
-            ),
-        ),
-        (
-            namespace_of(labels={"pullsecrets.webhook/inject": True}),
-            (
-                "undecided",
-                "namespace-unknown",
-                'namespace "team-a" is not among the files: add it, because its labels decide',
-            ),
-        ),
+        (namespace_of(labels={}), ("none", "namespace-not-opted-in")),
+        (namespace_of(deletionTimestamp="2026-01-01T00:00:00Z"), ("none", "namespace-terminating")),
+        (namespace_of("team-b"), ("undecided", "namespace-unknown")),
+        (namespace_of(labels={"pullsecrets.webhook/inject": True}), ("undecided", "namespace-unknown")),
     ],
 )
-def test_what_is_in_a_namespace_shares_its_fate(namespace: Manifest, expected: tuple[str, str, str]) -> None:
-    assert last_row(namespace, manifest("ServiceAccount", "api")) == expected
-    assert last_row(namespace, manifest("Pod", "migrate", spec={})) == expected
+def test_what_is_in_a_namespace_shares_its_fate(namespace: Manifest, expected: tuple[str, str]) -> None:
+    for subject in (manifest("ServiceAccount", "api"), manifest("Pod", "migrate", spec={})):
+        assert last_row(namespace, subject) == expected
+        assert '"team-a"' in looked_at(namespace, subject).rows[-1].why
 
 
 @pytest.mark.parametrize(
     ("subject", "expected"),
     [
-        (
-            manifest("Pod", "a", spec={"imagePullSecrets": [{"name": "registry-credentials"}]}),
-            ("none", "already-present", "it references registry-credentials already"),
-        ),
+        (manifest("Pod", "a", spec={"imagePullSecrets": [{"name": "registry-credentials"}]}), "none already-present"),
         (
             manifest("Pod", "a", metadata={"labels": {"pullsecrets.webhook/inject": "disabled"}}, spec={}),
-            ("none", "object-disabled", "it opts out by its label pullsecrets.webhook/inject=disabled"),
+            "none object-disabled",
         ),
         (
             manifest("Pod", "a", metadata={"annotations": {"kubernetes.io/config.mirror": "x"}}, spec={}),
-            ("none", "mirror-pod", "it is the mirror of a static Pod, which must not reference a Secret"),
+            "none mirror-pod",
         ),
-        (
-            manifest("Pod", "a", spec={"containers": 3}),
-            (
-                "problem",
-                "object-unreadable",
-                "a required field is missing or has a wrong type, so it stays unchanged",
-            ),
-        ),
-        (
-            manifest("Deployment", "a", api_version="apps/v1", spec={"template": []}),
-            (
-                "problem",
-                "object-unreadable",
-                "a required field is missing or has a wrong type, so it stays unchanged",
-            ),
-        ),
-        (
-            manifest("ServiceAccount", "a", "kube-system"),
-            (
-                "none",
-                "namespace-excluded",
-                'namespace "kube-system" is excluded by the configuration, or is the release namespace',
-            ),
-        ),
-        (
-            manifest("ServiceAccount", "a", "pull-secrets"),
-            (
-                "none",
-                "namespace-excluded",
-                'namespace "pull-secrets" is excluded by the configuration, or is the release namespace',
-            ),
-        ),
+        (manifest("Pod", "a", spec={"containers": 3}), "problem object-unreadable"),
+        (manifest("Deployment", "a", api_version="apps/v1", spec={"template": []}), "problem object-unreadable"),
+        (manifest("ServiceAccount", "a", "kube-system"), "none namespace-excluded"),
+        (manifest("ServiceAccount", "a", "pull-secrets"), "none namespace-excluded"),
     ],
 )
-def test_an_object_that_is_left_alone_says_why(subject: Manifest, expected: tuple[str, str, str]) -> None:
-    assert last_row(namespace_of(), subject) == expected
+def test_an_object_that_is_left_alone_has_the_reason(subject: Manifest, expected: str) -> None:
+    assert " ".join(last_row(namespace_of(), subject)) == expected
 
 
 ONLY_VENDOR = parse(
@@ -281,49 +227,27 @@ PAYMENTS = namespace_of(labels={**ENABLED, "department": "payments"})
 
 
 @pytest.mark.parametrize(
-    ("namespace", "subject", "expected"),
+    ("namespace", "subject", "reason", "names"),
     [
-        (
-            PAYMENTS,
-            manifest("Pod", "a", spec={"containers": [{"image": "nginx"}]}),
-            ("none", "image-not-matched", "none of its images is from the registries of vendor"),
-        ),
+        (PAYMENTS, manifest("Pod", "a", spec={"containers": [{"image": "nginx"}]}), "image-not-matched", "vendor"),
         (
             PAYMENTS,
             manifest("Pod", "a", spec={"serviceAccountName": "ci-a", "containers": IMAGE_LIST}),
-            (
-                "none",
-                "service-account-not-included",
-                'ServiceAccount "ci-a" is not among the serviceAccounts of vendor',
-            ),
+            "service-account-not-included",
+            "vendor",
         ),
-        (
-            namespace_of(),
-            manifest("Pod", "a", spec={}),
-            ("none", "pods-never", "quiet has pods: Never, so Pods have it from their ServiceAccount only"),
-        ),
-        (
-            PAYMENTS,
-            manifest("ServiceAccount", "ci-a"),
-            (
-                "none",
-                "service-account-not-included",
-                'ServiceAccount "ci-a" is not among the serviceAccounts of vendor and quiet',
-            ),
-        ),
-        (
-            PAYMENTS,
-            manifest("ServiceAccount", "a"),
-            ("references", "injected", "vendor and quiet are due here and not yet referenced"),
-        ),
+        (namespace_of(), manifest("Pod", "a", spec={}), "pods-never", "quiet"),
+        (PAYMENTS, manifest("ServiceAccount", "ci-a"), "service-account-not-included", "vendor and quiet"),
+        (PAYMENTS, manifest("ServiceAccount", "a"), "injected", "vendor and quiet"),
     ],
 )
-def test_a_pull_secret_that_does_not_apply_says_why(
-    namespace: Manifest, subject: Manifest, expected: tuple[str, str, str]
+def test_a_pull_secret_that_does_not_apply_is_named_with_the_reason(
+    namespace: Manifest, subject: Manifest, reason: str, names: str
 ) -> None:
     row = preview([namespace, subject], ONLY_VENDOR, "").rows[-1]
 
-    assert (row.effect, row.reason, row.why) == expected
+    assert (row.effect, row.reason) == ("references" if reason == "injected" else "none", reason)
+    assert names in row.why
 
 
 @pytest.mark.parametrize(
@@ -351,16 +275,8 @@ def test_a_namespace_that_no_selector_matches_says_so() -> None:
 
     result = preview([namespace_of(), manifest("ServiceAccount", "api")], vendor_only, "")
 
-    assert [(row.reason, row.why) for row in result.rows] == [
-        (
-            "namespace-not-selected",
-            'the namespaceSelector of vendor-credentials does not match the labels of namespace "team-a"',
-        ),
-        (
-            "namespace-not-selected",
-            'the namespaceSelector of vendor-credentials does not match the labels of namespace "team-a"',
-        ),
-    ]
+    assert [row.reason for row in result.rows] == ["namespace-not-selected"] * 2
+    assert all("vendor-credentials" in row.why for row in result.rows)
 
 
 def test_what_a_namespace_declines_or_may_not_have_is_told() -> None:
@@ -389,15 +305,14 @@ def test_what_a_namespace_declines_or_may_not_have_is_told() -> None:
 
     rows = preview([declining, old, manifest("ServiceAccount", "api")], narrow, "pull-secrets").rows
 
-    assert [(row.title, row.why) for row in rows] == [
-        ("Namespace/team-a", "opted in; gets common; declines registry-credentials"),
-        ("Secret/common", "made from its sources; vendor was not read"),
-        (
-            "Secret/registry-credentials",
-            "the namespace declines it: references to it are removed, then it is deleted",
-        ),
-        ("ServiceAccount/api", "common is due here and not yet referenced"),
+    assert [(row.title, row.effect, row.reason) for row in rows] == [
+        ("Namespace/team-a", "none", "namespace-selected"),
+        ("Secret/common", "create", "source-not-seen"),
+        ("Secret/registry-credentials", "delete", "copy-not-wanted"),
+        ("ServiceAccount/api", "references", "injected"),
     ]
+    assert rows[0].why == "opted in; gets common; declines registry-credentials"
+    assert "the namespace declines it" in rows[2].why
     assert rows[-1].gates == (
         ("registry-credentials", "namespace-declines"),
         ("vendor-credentials", "source-not-for-namespace"),
@@ -408,34 +323,19 @@ def test_what_a_namespace_declines_or_may_not_have_is_told() -> None:
 def test_a_namespace_that_gets_nothing_says_why() -> None:
     narrow = replace(CONFIGURATION, pull_secrets=(replace(CONFIGURATION.pull_secrets[0], limits=(("team-b",),)),))
     rows = preview([namespace_of(), manifest("ServiceAccount", "api")], narrow, "").rows
-    assert [(row.reason, row.why) for row in rows] == [
-        ("source-not-for-namespace", 'a source of registry-credentials is not for namespace "team-a"'),
-        ("source-not-for-namespace", 'a source of registry-credentials is not for namespace "team-a"'),
-    ]
+    assert [row.reason for row in rows] == ["source-not-for-namespace"] * 2
     deaf = replace(CONFIGURATION, opt_in=OptIn(may_decline=True), pull_secrets=CONFIGURATION.pull_secrets[:1])
     declining = namespace_of(annotations={"pullsecrets.webhook/decline": "registry-credentials"})  # type: ignore[arg-type]
     rows = preview([declining, manifest("ServiceAccount", "api")], deaf, "").rows
-    assert [(row.reason, row.why) for row in rows] == [
-        (
-            "namespace-declines",
-            'namespace "team-a" declines registry-credentials by its annotation pullsecrets.webhook/decline',
-        ),
-        (
-            "namespace-declines",
-            'namespace "team-a" declines registry-credentials by its annotation pullsecrets.webhook/decline',
-        ),
-    ]
+    assert [row.reason for row in rows] == ["namespace-declines"] * 2
 
 
 def test_a_copy_that_would_be_too_large_is_a_problem() -> None:
     large = {"auths": {f"{number}.example": {"username": "u", "password": "p" * 1000} for number in range(500)}}
 
-    effect, reason, why = last_row(
-        secret("harbor", data=None, stringData={".dockerconfigjson": json.dumps(large)}), secret("ghcr"), namespace_of()
-    )
+    source = secret("harbor", data=None, stringData={".dockerconfigjson": json.dumps(large)})
 
-    assert (effect, reason) == ("problem", "source-unavailable")
-    assert why.startswith("its sources cannot be copied now: the merged sources have ")
+    assert last_row(source, secret("ghcr"), namespace_of()) == ("problem", "source-unavailable")
 
 
 def test_of_a_namespace_that_is_there_twice_the_last_one_counts() -> None:
@@ -496,19 +396,15 @@ def test_registries_in_two_sources_are_reported_on_the_copy() -> None:
         "stringData": {".dockerconfigjson": '{"auths":{"harbor.example":{"username":"u","password":"p"}}}'}
     }
 
-    assert last_row(secret("harbor"), secret("ghcr", **clash), namespace_of()) == (
-        "create",
-        "copy-due",
-        "made from harbor and ghcr; harbor.example occurs more than once: harbor is used",
-    )
+    row = looked_at(secret("harbor"), secret("ghcr", **clash), namespace_of()).rows[-1]
+    assert (row.effect, row.reason) == ("create", "copy-due")
+    assert "harbor.example occurs more than once: harbor is used" in row.why
 
 
-def test_sources_that_are_not_among_the_files_are_said_to_be_unseen() -> None:
-    assert last_row(secret("harbor"), namespace_of()) == (
-        "create",
-        "source-not-seen",
-        "made from its sources; ghcr was not read",
-    )
+def test_sources_that_are_not_among_the_files_are_named() -> None:
+    row = looked_at(secret("harbor"), namespace_of()).rows[-1]
+    assert (row.effect, row.reason) == ("create", "source-not-seen")
+    assert "ghcr" in row.why
 
 
 def test_without_a_release_namespace_no_secret_is_a_source() -> None:
@@ -542,36 +438,20 @@ def existing(name: str = "registry-credentials", **body: Any) -> Manifest:  # no
 @pytest.mark.parametrize(
     ("copy", "expected"),
     [
-        (existing(), ("none", "copy-current", "made from harbor and ghcr")),
-        (existing(stringData={}), ("update", "copy-due", "made from harbor and ghcr")),
-        (
-            existing(immutable=True, stringData={}),
-            (
-                "update",
-                "copy-due",
-                "made again, because its type or immutability forbids an update, from harbor and ghcr",
-            ),
-        ),
-        (
-            existing(metadata={"labels": {}}),
-            (
-                "problem",
-                "copy-conflict",
-                "a foreign Secret with this name exists and is not changed: rename it",
-            ),
-        ),
+        (existing(), ("none", "copy-current")),
+        (existing(stringData={}), ("update", "copy-due")),
+        (existing(immutable=True, stringData={}), ("update", "copy-due")),
+        (existing(metadata={"labels": {}}), ("problem", "copy-conflict")),
     ],
 )
-def test_a_copy_that_is_among_the_files_is_compared(copy: Manifest, expected: tuple[str, str, str]) -> None:
-    assert last_row(copy, secret("harbor"), secret("ghcr"), namespace_of()) == expected
+def test_a_copy_that_is_among_the_files_is_compared(copy: Manifest, expected: tuple[str, str]) -> None:
+    row = looked_at(copy, secret("harbor"), secret("ghcr"), namespace_of()).rows[-1]
+    assert (row.effect, row.reason) == expected
+    assert ("made again" in row.why) == bool(copy.body.get("immutable"))
 
 
 def test_a_copy_whose_sources_are_unseen_is_taken_as_it_is() -> None:
-    assert last_row(existing(stringData={}), namespace_of()) == (
-        "none",
-        "source-not-seen",
-        "made from its sources; harbor and ghcr were not read",
-    )
+    assert last_row(existing(stringData={}), namespace_of()) == ("none", "source-not-seen")
 
 
 def test_what_is_left_of_a_retired_pull_secret_goes() -> None:
@@ -618,6 +498,4 @@ def test_an_empty_configuration_changes_nothing() -> None:
 
     result = preview([namespace_of(), manifest("Pod", "a", spec={})], empty, "")
 
-    assert [(row.effect, row.reason, row.why) for row in result.rows] == [
-        ("none", "nothing-configured", "the configuration has no pull secrets")
-    ] * 2
+    assert [(row.effect, row.reason) for row in result.rows] == [("none", "nothing-configured")] * 2
