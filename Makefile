@@ -11,7 +11,7 @@ COG := $(RUN)/cog -I . -p "import cog; from tools import tables" --verbosity=1
 PAGES := CONTRIBUTING.md charts/pull-secret-webhook/README.md docs/*.md
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit installed check fix docs audit fuzz bench bench-admission bench-sync image e2e e2e-setup package cluster clean
+.PHONY: help run test unit coverage installed check fix docs audit fuzz bench bench-admission bench-sync image e2e e2e-setup package cluster clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ test: $(READY) ## run unit, chart and integration tests in parallel (WORKERS=2)
 
 unit: $(READY) ## run only the unit tests, without a cluster
 	$(PYTEST) -n $(WORKERS) tests/unit
+
+coverage: $(READY) ## measure branch coverage of the unit and chart tests; less than the floor in pyproject.toml is an error
+	$(PYTEST) -q -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered tests/unit tests/chart
 
 installed: $(READY) ## run the unit tests with the built wheel installed, on each of VERSIONS="3.11 3.12 3.13" that is there
 	$(RUN)/python -m tools.installed --uv=$(UV) --workers=$(WORKERS) $(VERSIONS)

@@ -163,7 +163,7 @@ def test_what_cannot_be_removed_is_listed_and_the_rest_is_removed(installed: Pla
     assert copies_of(installed) == []
 
 
-def test_a_finalizer_of_a_tenant_stops_no_uninstallation(installed: Playground) -> None:
+def test_a_finalizer_of_a_tenant_stops_no_uninstallation(installed: Playground, cluster: Cluster) -> None:
     free, held = installed.namespace(selected=True), installed.namespace(selected=True)
     for tenant in (free, held):
         installed.await_selected(tenant, "first")
