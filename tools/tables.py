@@ -24,6 +24,7 @@ from tests.chart.declared import in_configuration, values
 from tests.chart.rendered import FULLNAME, NAMESPACE, SAMPLE, render
 from tests.cluster.helm import CHART
 from tests.unit.ops.statuses import STATUS
+from tests.unit.ops.uvicorn_parts import ATTRIBUTES, METHODS
 from webhook.cli import EXIT_BUG, EXIT_USAGE, app
 from webhook.cli.plan import EXIT_UNDECIDED
 from webhook.http.counters import Traffic
@@ -363,6 +364,13 @@ def work(previous: str) -> str:
         ],
         previous,
     )
+
+
+def uvicorn_parts() -> str:
+    """Return the parts of uvicorn's server that the listeners rely on."""
+    methods = [(_code(f"{each.name}({each.parameters})"), each.use, each.meaning) for each in METHODS]
+    attributes = [(_code(each.path), each.use, each.meaning) for each in ATTRIBUTES]
+    return table(("part of `uvicorn.Server`", "our listener", "what it does"), [*methods, *attributes])
 
 
 # The chart

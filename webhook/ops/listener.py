@@ -1,4 +1,7 @@
-"""Run a port: uvicorn as the frame, with our own protocol inside; the caller stops it."""
+"""Run a port: uvicorn as the frame, with our own protocol inside; the caller stops it.
+
+docs/uvicorn.md lists the parts of uvicorn that this module relies on, and a test compares each with the installed one.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from webhook.http.counters import Traffic
 from webhook.http.limits import METRICS, most_connections
 from webhook.http.port import Port
 from webhook.http.stream import PlainStream
-from webhook.ops.background import BACKLOG, GRACE_SECONDS
+from webhook.ops.background import GRACE_SECONDS
 
 if TYPE_CHECKING:
     import socket
@@ -56,7 +59,6 @@ class Listener(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,
-                backlog=BACKLOG,
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
