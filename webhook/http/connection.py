@@ -67,6 +67,7 @@ class Connection:
         "_working",
         "client",
         "due",
+        "kept",
         "known",
         "peer",
         "shaking_hands",
@@ -82,6 +83,7 @@ class Connection:
         self.client = client
         self.peer = client[0]
         self.known = False
+        self.kept = 0
         self.shaking_hands = True
         self.due = port.loop.time() + port.limits.deadlines.handshake
         self._state = State.READY
@@ -133,10 +135,10 @@ class Connection:
         This counts the bytes that wait here and in the system's buffers.
         """
         self._stuck = True
-        self._traffic.kept_bytes += self._port.limits.unread_cost
+        fits = self._port.count(self, self._port.limits.unread_cost)
         if self._state is State.OVER:
             return
-        if self._traffic.kept_bytes > self._port.limits.kept_bytes:
+        if not fits:
             self._port.rejections.count(rejections.UNREAD, self.peer)
             self.transport.abort()
             return
@@ -453,7 +455,7 @@ class Connection:
         """Keep bytes for later; False when they are too many and the connection ends."""
         limits = self._port.limits
         self._kept += data
-        if self._port.keep(len(data)) and len(self._kept) <= limits.pipeline_bytes:
+        if self._port.keep(self, len(data)) and len(self._kept) <= limits.pipeline_bytes:
             return self._state is not State.OVER
         if self._state is not State.OVER:
             self._port.rejections.count(rejections.TOO_LARGE, self.peer)
@@ -462,13 +464,13 @@ class Connection:
 
     def _unkeep(self) -> None:
         if self._kept:
-            self._traffic.kept_bytes -= len(self._kept)
+            self._port.release(self, len(self._kept))
             self._kept = bytearray()
 
     def _unstick(self) -> None:
         if self._stuck:
             self._stuck = False
-            self._traffic.kept_bytes -= self._port.limits.unread_cost
+            self._port.release(self, self._port.limits.unread_cost)
 
     def _release(self) -> None:
         """Release the memory of a body, unless another thread still uses it."""

@@ -32,6 +32,8 @@ class Member(Protocol):
 
     peer: str
     due: float
+    kept: int
+    """Bytes that wait because of it."""
 
     @property
     def idle(self) -> bool:
@@ -65,14 +67,24 @@ class Crowd:
         victim.evict()
         return True
 
-    def evict_stranger(self) -> bool:
-        """Evict the first candidate without an accepted request; False when every connection has had one."""
-        victim = self._oldest_stranger()
-        if victim is None:
-            return False
-        self.leave(victim)
-        victim.evict()
-        return True
+    def keeper(self) -> Member | None:
+        """Return the connection that must end first when all together keep too many bytes; None if none keeps any.
+
+        A new connection in its handshake keeps none, so it never pays for the others.
+        """
+        kept = {
+            peer: sum(member.kept for group in (self._strangers, self._known) for member in group.get(peer, ()))
+            for peer in self._sizes
+        }
+        peer = max(kept, key=kept.__getitem__, default=None)
+        if peer is None:
+            return None
+        for group in (self._strangers, self._known):
+            keepers = [member for member in group.get(peer, ()) if member.kept]
+            if keepers:
+                # The one without progress for the longest time: what an API server sends is complete in milliseconds.
+                return min(keepers, key=lambda member: member.due)
+        return None
 
     def join(self, member: Member) -> None:
         """Add a connection that has not had an accepted request."""
@@ -219,10 +231,25 @@ class Port:
         self.connections.discard(connection)
         self.traffic.connections = len(self.connections)
 
-    def keep(self, size: int) -> bool:
-        """Count bytes that wait; False when all connections together keep too many and evictions do not help."""
+    def count(self, connection: Connection, size: int) -> bool:
+        """Count bytes that wait; False when all connections together keep too many."""
+        connection.kept += size
         self.traffic.kept_bytes += size
-        while self.traffic.kept_bytes > self.limits.kept_bytes:
-            if not self.crowd.evict_stranger():
+        return self.traffic.kept_bytes <= self.limits.kept_bytes
+
+    def keep(self, connection: Connection, size: int) -> bool:
+        """Count bytes that wait, and evict others when they are too many; False when this connection must end."""
+        fits = self.count(connection, size)
+        while not fits:
+            victim = self.crowd.keeper()
+            if victim is None or victim is connection:
                 return False
+            self.crowd.leave(victim)
+            victim.evict()
+            fits = self.traffic.kept_bytes <= self.limits.kept_bytes
         return True
+
+    def release(self, connection: Connection, size: int) -> None:
+        """Count bytes that do not wait any more."""
+        connection.kept -= size
+        self.traffic.kept_bytes -= size

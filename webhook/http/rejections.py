@@ -30,7 +30,7 @@ CAUSES = {
     TOO_LARGE: "head, headers or path are larger than a limit, or the heads of all connections together",
     SLOW: "a head or a body did not arrive in time",
     UNREAD: "the client did not read its answers in time",
-    EVICTED: "the port was full, and the connection made room for another one",
+    EVICTED: "the port, or its memory for waiting bytes, was full, and the connection made room for another one",
     FULL: "the port was full, and the new connection was closed",
     HANDSHAKE: "the TLS handshake failed or took too long",
     CALLER: "the client certificate has no allowed name",

@@ -202,8 +202,8 @@ class TlsStream(Stream, asyncio.BufferedProtocol):
         """Count the bytes that OpenSSL keeps while a record is incomplete."""
         self._partial = partial
         if not partial:
-            self._port.traffic.kept_bytes -= _PARTIAL_RECORD
-        elif self._open and not self._port.keep(_PARTIAL_RECORD):
+            self._port.release(self._connection, _PARTIAL_RECORD)
+        elif not self._port.keep(self._connection, _PARTIAL_RECORD) and self._open:
             self._port.rejections.count(rejections.TOO_LARGE, self._connection.peer)
             self.abort()
 

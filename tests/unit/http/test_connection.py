@@ -112,6 +112,20 @@ def test_who_does_not_read_is_cut_off_when_many_do_not() -> None:
     assert on_loop(test, kept_bytes=2 * ADMISSION.unread_cost).rejected == {"unread": 2}
 
 
+def test_those_who_do_not_read_make_room_for_the_bytes_of_others() -> None:
+    async def test(_: Connection, port: Port) -> None:
+        silent = [Wire() for _ in range(2)]
+        for wire in silent:
+            connected(port, wire).pause_writing()
+        handshake, reader = Wire(), Wire()
+        connected(port, handshake)
+        connected(port, reader).data_received(REQUEST[:10])
+        assert [wire.aborted for wire in (*silent, handshake, reader)] == [True, False, False, False]
+        assert port.traffic.kept_bytes == ADMISSION.unread_cost + 10
+
+    assert on_loop(test, kept_bytes=2 * ADMISSION.unread_cost).rejected == {"evicted": 1}
+
+
 def test_who_does_not_read_in_time_is_cut_off() -> None:
     async def test(_: Connection, port: Port) -> None:
         wire = Wire()

@@ -12,6 +12,7 @@ class Member:
     peer: str
     due: float = 0.0
     idle: bool = True
+    kept: int = 0
     evicted: list[bool] = field(default_factory=list)
 
     def evict(self) -> None:
@@ -86,6 +87,35 @@ def test_a_crowd_of_strangers_that_renew_their_connections_does_not_keep_a_newco
     for _ in range(1000):
         join(crowd, Member("stranger"))
     assert api_server.evicted == []
+
+
+def test_a_connection_that_keeps_nothing_never_pays_for_those_that_do() -> None:
+    """In its handshake, an API server's new connection is the only one without an accepted request."""
+    crowd = Crowd(10)
+    hoarders = [Member("a", due=due, kept=100) for due in (2.0, 1.0)]
+    api_server = Member("a")
+    join(crowd, *hoarders, api_server)
+    for member in hoarders:
+        crowd.accept(member)
+
+    assert crowd.keeper() is hoarders[1]
+    for member in hoarders:
+        crowd.leave(member)
+    assert crowd.keeper() is None
+
+
+def test_of_those_that_keep_bytes_the_greediest_address_loses_first_and_there_a_stranger() -> None:
+    crowd = Crowd(10)
+    api_server = Member("api server", due=0.0, kept=150)
+    greedy = [Member("greedy", due=due, kept=100) for due in (1.0, 2.0, 3.0)]
+    join(crowd, api_server, *greedy)
+    crowd.accept(greedy[0])
+    crowd.accept(api_server)
+
+    assert crowd.keeper() is greedy[1]
+    crowd.accept(greedy[1])
+    crowd.accept(greedy[2])
+    assert crowd.keeper() is greedy[0]
 
 
 def test_who_has_gone_is_forgotten() -> None:
