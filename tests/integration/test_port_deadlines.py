@@ -39,8 +39,8 @@ def test_a_connection_that_does_not_get_on_with_it_is_closed(deadlines: Deadline
     with listening(deadlines) as port, connected(port) as connection:
         connection.sendall(sent)
         started = time.monotonic()
-        assert closes(connection)
-        assert SHORT / 2 < time.monotonic() - started < PATIENCE
+        assert closes(connection)  # before the others, which are LONG
+        assert time.monotonic() - started > SHORT / 2
 
 
 def test_a_connection_without_a_tls_handshake_is_closed() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,17 +103,20 @@ def test_a_body_is_refused_while_it_comes(held: int, size: int) -> None:
         until(lambda: admission.traffic.held_bytes == held)
 
 
+def send_without_end(connection: ssl.SSLSocket) -> None:
+    for _ in range(2**14):
+        connection.sendall(b"x" * 65536)
+
+
 @pytest.mark.parametrize("path", ["/mutate", "/other"], ids=["the service", "the application"])
 def test_a_refused_client_that_goes_on_sending_gets_its_answer_and_is_cut_off(path: str) -> None:
     start = head(LARGEST_BODY + 1, path=path)
     with port(Deadlines(farewell=0.2, body=PATIENCE)) as admission, connected(admission.number) as connection:
         connection.sendall(start)
         assert connection.recv(12) in {b"HTTP/1.1 413", b"HTTP/1.1 404"}
-        started = time.monotonic()
-        with pytest.raises(OSError, match=r"."):  # noqa: PT012 - which of the sends fails is a matter of buffers
-            while time.monotonic() < started + PATIENCE:
-                connection.sendall(b"x" * 65536)
-        assert time.monotonic() - started < PATIENCE / 2
+        # Which of the sends fails is a matter of buffers; one that only waits for room would be a TimeoutError.
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            send_without_end(connection)
         assert admission.traffic.received_bytes == 0
 
 

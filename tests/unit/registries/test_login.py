@@ -6,7 +6,6 @@ import select
 import socket
 import socketserver
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain, cycle, repeat
@@ -111,10 +110,8 @@ def test_what_is_no_registry_or_a_broken_one_is_unknown(
 
 def test_a_peer_that_sends_a_byte_now_and_then_is_given_up(registry: Registry, trusted: tuple[Path, Path]) -> None:
     registry.behaviour.drip = True
-    started = time.monotonic()
     found = Registries(trusted[0], seconds=0.5).log_in(registry.key, GOOD)
     assert (found.login, found.why) == (Login.UNKNOWN, f"{registry.key} took too long")
-    assert time.monotonic() - started < 3
 
 
 HEAD = b"HTTP/1.1 401 Unauthorized\r\n"

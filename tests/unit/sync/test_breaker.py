@@ -93,10 +93,9 @@ def test_many_who_fail_at_once_are_one_failure(breaker: Breaker) -> None:
         for attempt in (one, two, three):
             attempt.failed()
 
-    began = time.monotonic()
+    assert breaker._failures == 1
     with breaker.attempt() as attempt:
         assert attempt.tries
-        assert time.monotonic() - began <= 0.5
         attempt.succeeded()
 
 
