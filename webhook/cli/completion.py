@@ -1,7 +1,7 @@
 """Implement ``pullsecrets completion``: print a shell's completion script for commands, flags and their values.
 
-The shell calls this program with an environment variable to get the candidates, so they always match the program.
-kubectl calls ``kubectl_complete-pullsecrets`` with the words typed so far, as it does for each plugin.
+The scripts are typer's. The shell calls this program with an environment variable to get the candidates, so they always
+match the program. kubectl calls ``kubectl_complete-pullsecrets`` with the words typed so far, as for each plugin.
 """
 
 from __future__ import annotations
@@ -11,12 +11,9 @@ import os
 import sys
 from contextlib import redirect_stdout, suppress
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 VARIABLE = "_PULLSECRETS_COMPLETE"
 PROGRAM = "pullsecrets"
@@ -32,30 +29,6 @@ class Shell(StrEnum):
     FISH = "fish"
 
 
-_SCRIPTS: Mapping[Shell, str] = {
-    Shell.BASH: f"""\
-_{PROGRAM}() {{
-    local IFS=$'\\n'
-    COMPREPLY=($(env {VARIABLE}=complete_bash COMP_WORDS="${{COMP_WORDS[*]}}" COMP_CWORD="$COMP_CWORD" {PROGRAM}))
-}}
-complete -o default -F _{PROGRAM} {PROGRAM}
-""",
-    Shell.ZSH: f"""\
-#compdef {PROGRAM}
-_{PROGRAM}() {{
-    eval "$(env {VARIABLE}=complete_zsh _TYPER_COMPLETE_ARGS="${{words[1,$CURRENT]}}" {PROGRAM})"
-}}
-compdef _{PROGRAM} {PROGRAM}
-""",
-    Shell.FISH: f"""\
-function __{PROGRAM}
-    env {VARIABLE}=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) {PROGRAM}
-end
-complete --command {PROGRAM} --arguments "(__{PROGRAM})"
-""",
-}
-
-
 def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="The shell to complete for.")]) -> None:
     """Print a completion script for a shell.
 
@@ -64,7 +37,9 @@ def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="The
     source <(pullsecrets completion zsh)             in ~/.zshrc, after compinit
     pullsecrets completion fish > ~/.config/fish/completions/pullsecrets.fish
     """  # noqa: D301 - \b is for the help text
-    typer.echo(_SCRIPTS[shell], nl=False)
+    from typer._completion_shared import get_completion_script  # noqa: PLC0415 - only here; it has no other name
+
+    typer.echo(get_completion_script(prog_name=PROGRAM, complete_var=VARIABLE, shell=shell))
 
 
 def answers_a_shell() -> bool:

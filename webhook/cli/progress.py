@@ -7,21 +7,19 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TextIO
 
+    from rich.progress import Progress
+
 PATIENCE_SECONDS = 1.0
-"""Work up to this duration does not need a bar."""
-
-REFRESH_SECONDS = 0.1
-WIDEST_BAR = 40
+"""Work up to this duration does not need a bar, and does not import rich."""
 
 
-class Progress:
+class ObjectsRead:
     """Counts the objects read and the objects expected; safe from any thread."""
 
     def __init__(self, file: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -29,35 +27,36 @@ class Progress:
         self._clock = clock
         self._lock = threading.Lock()
         self._started = clock()
-        self._drawn_at = 0.0
         self._done = 0
         self._remaining: dict[int, int] = {}
+        self._bar: Progress | None = None
 
     def seen(self, number: int, remaining: int) -> None:
         """Count a page of ``number`` objects; ``remaining`` objects of this thread's list are still to come."""
         with self._lock:
             self._done += number
             self._remaining[threading.get_ident()] = remaining
-            now = self._clock()
-            if now - self._started >= PATIENCE_SECONDS and now - self._drawn_at >= REFRESH_SECONDS:
-                self._drawn_at = now
-                self._file.write(f"\r{self._line()}\x1b[K")
-                self._file.flush()
+            if self._bar is None and self._clock() - self._started >= PATIENCE_SECONDS:
+                self._bar = _started(self._file)
+            if self._bar is not None:
+                total = self._done + sum(self._remaining.values())
+                self._bar.update(self._bar.task_ids[0], completed=self._done, total=total)
 
     def close(self) -> None:
         """Erase the bar, if there is one."""
-        if self._drawn_at:
-            self._file.write("\r\x1b[K")
-            self._file.flush()
+        if self._bar is not None:
+            self._bar.stop()
 
-    def _line(self) -> str:
-        total = self._done + sum(self._remaining.values())
-        text = f"{self._done:,} of {total:,} objects read"
-        width = min(WIDEST_BAR, get_terminal_size().columns - len(text) - 4)
-        if width < 1:
-            return text
-        filled = width * self._done // max(total, 1)
-        return f"[{'#' * filled}{'.' * (width - filled)}] {text}"
+
+def _started(file: TextIO) -> Progress:
+    from rich.console import Console  # noqa: PLC0415 - most commands end sooner
+    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415
+
+    numbers = TextColumn("{task.completed:,} of {task.total:,} objects read")
+    bar = Progress(numbers, BarColumn(), console=Console(file=file), transient=True)
+    bar.add_task("")
+    bar.start()
+    return bar
 
 
 @contextmanager
@@ -66,8 +65,8 @@ def progress() -> Iterator[Callable[[int, int], None]]:
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield lambda *_: None
         return
-    bar = Progress(sys.stderr)
+    counted = ObjectsRead(sys.stderr)
     try:
-        yield bar.seen
+        yield counted.seen
     finally:
-        bar.close()
+        counted.close()

@@ -16,6 +16,7 @@ from enum import StrEnum
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.request import parse_http_list
 
 import msgspec
 from urllib3 import Timeout
@@ -27,15 +28,16 @@ from webhook.rules.images import DOCKER_HUB_ALIASES
 from webhook.rules.registry_key import read_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     from urllib3 import BaseHTTPResponse, PoolManager
 
     from webhook.rules.credential import Credential
 
-_SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)(?:\s+|$)")
-_PARAMETER = re.compile(r'\s*([A-Za-z][A-Za-z0-9_-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|$)')
+_ITEM = re.compile(r"(?:([A-Za-z][A-Za-z0-9-]*)(?:\s+|$))?(?:([A-Za-z][\w-]*)\s*=\s*(.+))?", re.ASCII | re.DOTALL)
+"""An item of the list: a scheme, a parameter, or a scheme with its first parameter."""
+
 LONGEST_HEADER = 8192
 """In characters; a genuine challenge is shorter."""
 
@@ -49,7 +51,7 @@ class Challenge:
     """A scheme and its parameters; the scheme and the names of the parameters are in lower case."""
 
     scheme: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
 
 
 def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
@@ -71,18 +73,13 @@ def parse_realm(realm: str) -> SplitResult | None:
 
 def _parse(header: str) -> list[Challenge]:
     found: list[Challenge] = []
-    position = 0
-    while position < len(header):
-        scheme = _SCHEME.match(header, position)
-        if scheme is None:
-            break
-        position = scheme.end()
-        parameters: dict[str, str] = {}
-        while parameter := _PARAMETER.match(header, position):
-            quoted, plain = parameter[2], parameter[3]
-            parameters[parameter[1].lower()] = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else plain
-            position = parameter.end()
-        found.append(Challenge(scheme[1].lower(), parameters))
+    for item in filter(None, map(_ITEM.fullmatch, parse_http_list(header))):
+        scheme, name, value = item.groups()
+        if scheme:
+            found.append(Challenge(scheme.lower()))
+        if name and found:
+            is_quoted = len(value) > 1 and value[0] == value[-1] == '"'
+            found[-1].parameters[name.lower()] = value[1:-1] if is_quoted else value
     return found
 
 
@@ -186,8 +183,10 @@ class _Flow:
         realm = parse_realm(challenge.parameters.get("realm", ""))
         if realm is None:
             raise _Answered(Login.UNKNOWN, f"{self._host} names a token service that is not at an https URL")
-        asked = {key: challenge.parameters[key] for key in ("service", "scope") if key in challenge.parameters}
-        query = "&".join(filter(None, (realm.query, urlencode({**asked, "client_id": CLIENT}))))
+        asked: dict[str, str] = {
+            key: challenge.parameters[key] for key in ("service", "scope") if key in challenge.parameters
+        }
+        query = "&".join(filter(None, (realm.query, urlencode(asked | {"client_id": CLIENT}))))
         status, content, _ = self._get(realm._replace(query=query, fragment="").geturl(), self._basic)
         if status in (UNAUTHORIZED, FORBIDDEN):
             raise _Answered(Login.REFUSED, f"{self._host} refuses it ({status} from {realm.netloc})")

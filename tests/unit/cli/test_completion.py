@@ -21,7 +21,8 @@ def in_bash(*words: str) -> list[str]:
     array = " ".join(f"'{word}'" for word in words)
     script = (
         "source <(pullsecrets completion bash); "
-        f"COMP_WORDS=(pullsecrets {array}); COMP_CWORD={len(words)}; _pullsecrets; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        f"COMP_WORDS=(pullsecrets {array}); COMP_CWORD={len(words)}; "
+        f"_pullsecrets_completion pullsecrets; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     )
     done = subprocess.run(["bash", "--norc", "-c", script], env=ENVIRONMENT, capture_output=True, text=True, check=True)
     assert done.stderr == ""

@@ -22,6 +22,11 @@ from webhook.registries.login import Challenge, parse_challenges
             [Challenge("bearer", {"realm": 'a"b,c'}), Challenge("basic", {"realm": "x"})],
         ),
         ('Bearer scope="repository:a:pull,push"', [Challenge("bearer", {"scope": "repository:a:pull,push"})]),
+        (
+            'Bearer realm="",scope="a b", error="", Basic',
+            [Challenge("bearer", {"realm": "", "scope": "a b", "error": ""}), Challenge("basic")],
+        ),
+        ('realm="x", Basic realm="y"', [Challenge("basic", {"realm": "y"})]),
         ("", []),
         ("=,=", []),
         ("Bearer " + "x" * 10_000, []),
@@ -29,6 +34,11 @@ from webhook.registries.login import Challenge, parse_challenges
 )
 def test_challenges_are_read(header: str, expected: list[Challenge]) -> None:
     assert parse_challenges([header]) == expected
+
+
+def test_a_challenge_after_a_token_or_after_what_cannot_be_read_is_found() -> None:
+    for header in ('Negotiate YIIG==, Basic realm="x"', 'Negotiate YIIG/+, Basic realm="x"', '%%, Basic realm="x"'):
+        assert Challenge("basic", {"realm": "x"}) in parse_challenges([header])
 
 
 def test_several_headers_are_several_challenges() -> None:
