@@ -9,8 +9,8 @@ import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.integration.conftest import FIRST_PASSWORD
-from tests.integration.guarding import refused
-from tests.integration.impostor import Impostor
+from tests.integration.guarding import refused, stored
+from tests.integration.impostor import JSON_PATCH, Impostor
 from tests.integration.mutators import (
     ANNOTATION,
     APPEND,
@@ -24,7 +24,7 @@ from tests.integration.mutators import (
     mutating,
     patched,
 )
-from tests.integration.playground import COPY, Playground, eventually, service_account
+from tests.integration.playground import COPY, Playground, eventually, names, service_account
 from tests.integration.test_cleanup import cleanup
 
 UPDATE = ["UPDATE"]
@@ -109,6 +109,24 @@ def test_what_a_thief_adds_beside_them_is_still_refused(mutated: Playground) -> 
             refused(thief.patch_account(tenant, {"metadata": change}, account), "nothing changes but")
         labels = {"labels": {**thief.copy_labels(tenant), **change.get("labels", {})}}
         refused(thief.apply_secret(tenant, metadata=change | labels), "no other labels and annotations than ours")
+
+
+@pytest.mark.parametrize("kind", ["labels", "annotations"])
+def test_thousands_of_labels_beside_a_policy_that_adds_one_stop_no_removal(
+    cluster: Cluster, installed: Playground, kind: str
+) -> None:
+    tenant = installed.namespace(selected=False, labels={MUTATED: installed.installation.release})
+    account = service_account("large", imagePullSecrets=[{"name": COPY}])
+    account["metadata"][kind] = {f"key-{number}": "" for number in range(4000)}
+    installed.create(tenant, "serviceaccounts", account)
+    path = f"/api/v1/namespaces/{tenant}/serviceaccounts/large?dryRun=All"
+    removed = [{"op": "remove", "path": "/imagePullSecrets/0"}]
+    with mutating(cluster, installed.installation.release, "serviceaccounts", UPDATE, applied(STAMP)):
+        for component in ("sync", "cleanup"):
+            thief = Impostor.of(installed, component)
+            after = stored(thief.api.request("PATCH", path, removed, JSON_PATCH))
+            assert stamped(after)
+            assert not names(after)
 
 
 def test_the_value_that_lets_a_changed_label_pass_is_named_and_works(
