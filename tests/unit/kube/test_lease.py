@@ -55,13 +55,32 @@ class Candidate:
         return self.election.is_leading()
 
 
+Candidates = Callable[..., Candidate]
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
 
 
 @pytest.fixture
-def candidates(client: Client) -> Iterator[Callable[..., Candidate]]:
+def leader(client: Client, clock: Clock) -> Candidate:
+    """One that holds the lease."""
+    leader = Candidate(client, "one", clock)
+    assert leader.attempt()
+    return leader
+
+
+@pytest.fixture
+def other(leader: Candidate, client: Client, clock: Clock) -> Candidate:  # noqa: ARG001 (it comes later)
+    """Another, that has seen who holds the lease."""
+    other = Candidate(client, "two", clock)
+    assert not other.attempt()
+    return other
+
+
+@pytest.fixture
+def candidates(client: Client) -> Iterator[Candidates]:
     """Candidates with threads of their own, stopped with the test."""
     started: list[Candidate] = []
 
@@ -91,9 +110,7 @@ def test_the_first_to_come_creates_the_lease_and_leads(api: FakeApiServer, clien
     assert (found["holderIdentity"], found["leaseDurationSeconds"], found["leaseTransitions"]) == ("one", 15, 0)
 
 
-def test_a_leader_renews_without_a_transition(api: FakeApiServer, client: Client, clock: Clock) -> None:
-    leader = Candidate(client, "one", clock)
-    leader.attempt()
+def test_a_leader_renews_without_a_transition(api: FakeApiServer, leader: Candidate, clock: Clock) -> None:
     before = spec(api)
     clock.now += 2.0
 
@@ -104,9 +121,7 @@ def test_a_leader_renews_without_a_transition(api: FakeApiServer, client: Client
     assert (after["acquireTime"], after["leaseTransitions"]) == (before["acquireTime"], 0)
 
 
-def test_a_renewal_is_one_request(api: FakeApiServer, client: Client, clock: Clock) -> None:
-    leader = Candidate(client, "one", clock)
-    assert leader.attempt()
+def test_a_renewal_is_one_request(api: FakeApiServer, leader: Candidate, clock: Clock) -> None:
     before = len(api.requests)
     clock.now += 2.0
     assert leader.attempt()
@@ -144,11 +159,8 @@ def test_a_lease_that_is_renewed_is_never_taken(client: Client, clock: Clock) ->
 
 
 def test_a_lease_is_taken_when_it_has_not_been_renewed_for_its_duration(
-    api: FakeApiServer, client: Client, clock: Clock
+    api: FakeApiServer, leader: Candidate, other: Candidate, clock: Clock
 ) -> None:
-    leader, other = Candidate(client, "one", clock), Candidate(client, "two", clock)
-    leader.attempt()
-    other.attempt()
 
     clock.now += 14.9
     assert not other.attempt()
@@ -202,11 +214,8 @@ def test_a_renewal_that_was_seen_late_counts_from_when_it_was_seen(
 
 
 def test_a_leader_that_cannot_renew_stops_leading_before_another_may(
-    api: FakeApiServer, client: Client, clock: Clock
+    api: FakeApiServer, leader: Candidate, other: Candidate, clock: Clock
 ) -> None:
-    leader, other = Candidate(client, "one", clock), Candidate(client, "two", clock)
-    leader.attempt()
-    other.attempt()
     api.inject(Answer(500), "patch", times=5)
 
     for _ in range(5):
@@ -218,20 +227,15 @@ def test_a_leader_that_cannot_renew_stops_leading_before_another_may(
     assert not other.attempt()
 
 
-def test_a_process_that_was_suspended_past_its_lease_knows_it_at_once(client: Client, clock: Clock) -> None:
-    leader = Candidate(client, "one", clock)
-    assert leader.attempt()
-
+def test_a_process_that_was_suspended_past_its_lease_knows_it_at_once(leader: Candidate, clock: Clock) -> None:
     clock.now += 10.0
 
     assert not leader.leads
 
 
 def test_a_leader_that_sees_another_in_the_lease_stops_at_once(
-    api: FakeApiServer, client: Client, clock: Clock
+    api: FakeApiServer, leader: Candidate, clock: Clock
 ) -> None:
-    leader = Candidate(client, "one", clock)
-    leader.attempt()
     api.storage.merge_patch(
         api.seen("apply")[0].target, {"spec": {"holderIdentity": "usurper", "leaseDurationSeconds": 60}}, "kubectl"
     )
@@ -260,9 +264,7 @@ def test_of_two_who_take_an_expired_lease_at_once_one_meets_a_conflict(client: C
     assert (one.leads, two.leads) == (True, False)
 
 
-def test_a_lease_that_was_deleted_is_created_again(api: FakeApiServer, client: Client, clock: Clock) -> None:
-    leader = Candidate(client, "one", clock)
-    leader.attempt()
+def test_a_lease_that_was_deleted_is_created_again(api: FakeApiServer, leader: Candidate) -> None:
     api.remove(LEASE)
 
     assert leader.attempt()
@@ -270,11 +272,8 @@ def test_a_lease_that_was_deleted_is_created_again(api: FakeApiServer, client: C
 
 
 def test_a_lease_that_is_missing_is_not_created_before_the_known_term_has_ended(
-    api: FakeApiServer, client: Client, clock: Clock
+    api: FakeApiServer, leader: Candidate, other: Candidate, clock: Clock
 ) -> None:
-    leader, other = Candidate(client, "one", clock), Candidate(client, "two", clock)
-    leader.attempt()
-    other.attempt()
     api.remove(LEASE)
 
     clock.now += 9.9
@@ -301,10 +300,8 @@ def test_a_lease_that_was_released_and_deleted_is_created_at_once(
 
 
 def test_a_release_that_meets_a_conflict_is_tried_again_while_the_lease_is_ours(
-    api: FakeApiServer, client: Client, clock: Clock
+    api: FakeApiServer, leader: Candidate
 ) -> None:
-    leader = Candidate(client, "one", clock)
-    leader.attempt()
     api.storage.merge_patch(api.seen("apply")[0].target, {"metadata": {"annotations": {"a": "b"}}}, "kubectl")
 
     leader.election._release()
@@ -312,11 +309,7 @@ def test_a_release_that_meets_a_conflict_is_tried_again_while_the_lease_is_ours(
     assert spec(api)["holderIdentity"] == ""
 
 
-def test_a_release_leaves_a_lease_alone_that_another_has_taken(
-    api: FakeApiServer, client: Client, clock: Clock
-) -> None:
-    leader = Candidate(client, "one", clock)
-    leader.attempt()
+def test_a_release_leaves_a_lease_alone_that_another_has_taken(api: FakeApiServer, leader: Candidate) -> None:
     api.storage.merge_patch(api.seen("apply")[0].target, {"spec": {"holderIdentity": "usurper"}}, "kubectl")
 
     leader.election._release()
@@ -350,7 +343,7 @@ def test_of_fifty_who_create_the_lease_at_once_one_leads(api: FakeApiServer, cli
     assert len(conflicts) == 49
 
 
-def test_a_leader_that_stops_gives_the_lease_away(api: FakeApiServer, candidates: Callable[..., Candidate]) -> None:
+def test_a_leader_that_stops_gives_the_lease_away(api: FakeApiServer, candidates: Candidates) -> None:
     """The other one gets it although its term would last for an hour."""
     long = replace(QUICK, duration=3600.0)
     leader = candidates("one", long)
@@ -366,7 +359,7 @@ def test_a_leader_that_stops_gives_the_lease_away(api: FakeApiServer, candidates
     assert spec(api)["holderIdentity"] == "two"
 
 
-def test_one_who_only_stood_by_gives_nothing_away(api: FakeApiServer, candidates: Callable[[str], Candidate]) -> None:
+def test_one_who_only_stood_by_gives_nothing_away(api: FakeApiServer, candidates: Candidates) -> None:
     leader = candidates("one")
     until(lambda: leader.leads)
     other = candidates("two")
@@ -378,9 +371,7 @@ def test_one_who_only_stood_by_gives_nothing_away(api: FakeApiServer, candidates
     assert spec(api)["holderIdentity"] == "one"
 
 
-def test_losing_the_api_server_is_announced_and_so_is_its_return(
-    api: FakeApiServer, candidates: Callable[[str], Candidate]
-) -> None:
+def test_losing_the_api_server_is_announced_and_so_is_its_return(api: FakeApiServer, candidates: Candidates) -> None:
     leader = candidates("one")
     until(lambda: leader.changes == [True])
 
@@ -392,7 +383,7 @@ def test_losing_the_api_server_is_announced_and_so_is_its_return(
 
 
 def test_a_renewal_that_hangs_ends_the_leadership_in_time(
-    api: FakeApiServer, client: Client, candidates: Callable[[str], Candidate]
+    api: FakeApiServer, client: Client, candidates: Candidates
 ) -> None:
     client._request_timeout = 0.1
     leader = candidates("one")
@@ -405,7 +396,7 @@ def test_a_renewal_that_hangs_ends_the_leadership_in_time(
     until(lambda: leader.leads)
 
 
-def test_whatever_goes_wrong_the_election_goes_on(api: FakeApiServer, candidates: Callable[[str], Candidate]) -> None:
+def test_whatever_goes_wrong_the_election_goes_on(api: FakeApiServer, candidates: Candidates) -> None:
     for answer in (Answer(200, b"<html>"), Answer(200, b"null"), Answer(500), Answer(403), Answer(401), Answer(429)):
         api.inject(answer, "get")
     api.inject(Answer(409), "apply")
@@ -415,11 +406,8 @@ def test_whatever_goes_wrong_the_election_goes_on(api: FakeApiServer, candidates
     until(lambda: leader.leads)
 
 
-def test_one_who_stands_by_looks_at_the_moment_of_expiry_and_no_later(client: Client, clock: Clock) -> None:
+def test_one_who_stands_by_looks_at_the_moment_of_expiry_and_no_later(other: Candidate, clock: Clock) -> None:
     """Takeover after 17 s at most: the lease's duration, and what the last renewal was noticed too late."""
-    leader, other = Candidate(client, "one", clock), Candidate(client, "two", clock)
-    leader.attempt()
-    other.attempt()
 
     assert 0.8 <= other.election._pause() <= 1.0
     clock.now += 14.5
@@ -428,25 +416,19 @@ def test_one_who_stands_by_looks_at_the_moment_of_expiry_and_no_later(client: Cl
     assert other.attempt()
 
 
-def test_an_expired_lease_that_cannot_be_had_is_not_asked_for_all_the_time(client: Client, clock: Clock) -> None:
-    leader, other = Candidate(client, "one", clock), Candidate(client, "two", clock)
-    leader.attempt()
-    other.attempt()
+def test_an_expired_lease_that_cannot_be_had_is_not_asked_for_all_the_time(other: Candidate, clock: Clock) -> None:
 
     clock.now += 20.0
 
     assert other.election._pause() >= 0.8
 
 
-def test_a_leader_renews_every_two_seconds_or_sooner(client: Client, clock: Clock) -> None:
-    leader = Candidate(client, "one", clock)
-    leader.attempt()
-
+def test_a_leader_renews_every_two_seconds_or_sooner(leader: Candidate) -> None:
     assert 1.6 <= leader.election._pause() <= 2.0
 
 
 def test_during_an_outage_the_lease_is_not_asked_for_and_its_loss_is_announced_in_time(
-    api: FakeApiServer, client: Client, candidates: Callable[[str], Candidate]
+    api: FakeApiServer, client: Client, candidates: Candidates
 ) -> None:
     asked: list[float] = []
 
