@@ -95,10 +95,11 @@ def needs_look(account: ServiceAccount, namespace: Namespace, configuration: Con
     """
     if account.references is None or account.terminating or account.enforces or too_many(account.references):
         return True
-    wanted = {entry.name for entry in selected_pull_secrets(configuration, namespace)}
-    if hand_back_need(account, wanted) or _lacking(account, configuration, namespace):
+    if _lacking(account, configuration, namespace):
         return True
-    return not (set(configuration.secret_names) - wanted).isdisjoint(account.references.names)
+    wanted = {entry.name for entry in selected_pull_secrets(configuration, namespace)}
+    undue = set(account.references.names) - wanted
+    return hand_back_need(account, wanted) is not None or not undue.isdisjoint(configuration.secret_names)
 
 
 def hand_back_need(account: ServiceAccount, due: Collection[str]) -> HandBackNeed | None:

@@ -59,14 +59,13 @@ def part_within(configuration: Configuration, scope: CacheScope) -> Configuratio
     """
     label = configuration.opt_in.label
     if label not in scope.namespace_labels or label not in scope.account_labels:
-        return replace(configuration, pull_secrets=(), retired=())
-    return replace(
-        configuration,
-        pull_secrets=tuple(entry for entry in configuration.pull_secrets if _is_within(entry, scope)),
-        retired=tuple(name for name in configuration.retired if name in scope.names),
+        return configuration.part((), ())
+    return configuration.part(
+        tuple([entry for entry in configuration.pull_secrets if _is_within(entry, scope)]),
+        tuple([name for name in configuration.retired if name in scope.names]),
     )
 
 
 def _is_within(entry: PullSecret, scope: CacheScope) -> bool:
-    keys = {requirement.key for requirement in entry.namespace_selector.requirements}
-    return entry.name in scope.names and keys <= scope.namespace_labels
+    requirements = entry.namespace_selector.requirements
+    return entry.name in scope.names and scope.namespace_labels.issuperset([each.key for each in requirements])

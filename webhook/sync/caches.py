@@ -171,20 +171,20 @@ class Caches:
             configuration = part_within(configuration, table.scope)
         return configuration
 
-    def known_part(self, configuration: Configuration) -> Configuration:
-        """Return the configuration without the pull secrets that cannot be judged yet.
+    def known_part(self, readable: Configuration) -> Configuration:
+        """Return the part of a :meth:`readable_part` whose pull secrets can be judged already.
 
         A name whose Secrets have not been listed (a missing right, a new watch) must delay only itself.
         """
-        configuration = self.readable_part(configuration)
-        return replace(
-            configuration,
-            pull_secrets=tuple(
-                entry
-                for entry in configuration.pull_secrets
-                if self._has_synced(self._copy_collection(entry.name)) and self._sources.knows(entry.sources)
+        return readable.part(
+            tuple(
+                [
+                    entry
+                    for entry in readable.pull_secrets
+                    if self.has_listed(entry.name) and self._sources.knows(entry.sources)
+                ]
             ),
-            retired=tuple(name for name in configuration.retired if self._has_synced(self._copy_collection(name))),
+            tuple([name for name in readable.retired if self.has_listed(name)]),
         )
 
     def has_listed(self, name: str) -> bool:

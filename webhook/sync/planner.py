@@ -104,11 +104,12 @@ class Planner:
         if namespace.terminating:
             self._contention.forget(name)
         state = self._caches.state_of(namespace)
-        known = self._caches.known_part(configuration)
+        readable = self._caches.readable_part(configuration)
+        known = self._caches.known_part(readable)
         # The whole configuration: a name that becomes judgeable at a start is not a change of the namespace.
         selected = frozenset(entry.name for entry in selected_pull_secrets(configuration, namespace))
         lost = self._lost(state, configuration, selected)
-        plan = plan_namespace(state, known, hashes, self._caches.readable_part(configuration), lost)
+        plan = plan_namespace(state, known, hashes, readable, lost)
         self._ledger.record(name, standings(state, known), {action.name for action in plan.copies})
         self._notices.found(name, plan.findings)
         if self._brake is not None:

@@ -32,6 +32,10 @@ def test_what_was_not_kept_is_not_decided() -> None:
     assert part_within(Configuration((new_label,)), scope_of(BEFORE)).pull_secrets == ()
 
 
+def test_what_was_kept_completely_is_decided_without_another_configuration() -> None:
+    assert part_within(BEFORE, scope_of(BEFORE)) is BEFORE
+
+
 def test_without_the_opt_in_label_nothing_is_decided() -> None:
     other = Configuration(BEFORE.pull_secrets, OptIn("example.com/other"), retired=("old",))
 
