@@ -35,3 +35,9 @@ def playground(cluster: Cluster) -> Iterator[Callable[..., Playground]]:
             return installed.enter_context(Playground.make(cluster, **values))
 
         yield make
+
+
+@pytest.fixture
+def ours(playground: Callable[..., Playground]) -> Playground:
+    """An installation of the test's own, with the usual values; nothing runs yet."""
+    return playground()

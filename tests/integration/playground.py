@@ -81,6 +81,13 @@ class Playground:
         sync.wait_ready()
         serve.wait_ready()
 
+    def start_sync(self, password: str, *flags: str, name: str = "sync") -> PullSecrets:
+        """Create the source, start sync and wait until it is ready."""
+        self.set_source(password)
+        sync = self.installation.start_sync(*flags, name=name)
+        sync.wait_ready()
+        return sync
+
     def set_source(self, password: str, name: str = SOURCE) -> None:
         """Create or change a source."""
         body = {"type": "kubernetes.io/dockerconfigjson", "data": dockerconfigjson(password)}
@@ -103,6 +110,11 @@ class Playground:
         """Set the opt-in label of a namespace, or take it away."""
         body = {"metadata": {"labels": {self.label: value}}}
         self.cluster.api.call("PATCH", f"/api/v1/namespaces/{namespace}", body, "application/merge-patch+json")
+
+    def patch(self, namespace: str, resource: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Change an object by a merge patch."""
+        path = f"/api/v1/namespaces/{namespace}/{resource}/{name}"
+        return self.cluster.api.call("PATCH", path, body, "application/merge-patch+json")
 
     def create(self, namespace: str, resource: str, body: Mapping[str, Any], query: str = "") -> dict[str, Any]:
         """Create an object and return the answer to the very call."""

@@ -6,7 +6,7 @@ import http.client
 import json
 import ssl
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -115,8 +115,7 @@ def test_annotations_decide_nothing_about_a_copy(attacked: Playground, tenant: s
         "helm.sh/resource-policy": "keep",
     }
     body = {"metadata": {"annotations": forged}, "data": {"extra": "eA=="}}
-    path = f"/api/v1/namespaces/{tenant}/secrets/{COPY}"
-    attacked.cluster.api.call("PATCH", path, body, "application/merge-patch+json")
+    attacked.patch(tenant, "secrets", COPY, body)
     attacked.opt(tenant, None)
     attacked.await_left(tenant)
 
@@ -277,8 +276,7 @@ def test_what_a_caller_names_injects_neither_a_header_nor_a_line(attacked: Playg
         assert "\x1b[31m" not in line
 
 
-def test_a_source_that_injects_into_messages_is_told_in_one_line(playground: Callable[..., Playground]) -> None:
-    ours = playground()
+def test_a_source_that_injects_into_messages_is_told_in_one_line(ours: Playground) -> None:
     evil = {"auths": {'x\n{"level":"error"}\x1b[31m': {"auth": b64encode(b"a:b").decode()}}}
     data = {".dockerconfigjson": b64encode(json.dumps(evil).encode()).decode()}
     ours.apply(ours.installation.namespace, "Secret", SOURCE, {"type": TYPE, "data": data})

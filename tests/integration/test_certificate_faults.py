@@ -135,8 +135,7 @@ def is_whole(shared: Playground) -> bool:
 
 
 def patch(shared: Playground, name: str, data: dict[str, str] | None) -> None:
-    path = f"/api/v1/namespaces/{shared.installation.namespace}/secrets/{name}"
-    shared.cluster.api.call("PATCH", path, {"data": data}, "application/merge-patch+json")
+    shared.patch(shared.installation.namespace, "secrets", name, {"data": data})
 
 
 def delete(shared: Playground, name: str) -> None:
@@ -157,9 +156,8 @@ def randomise_key(shared: Playground, name: str) -> None:
 
 def randomise_and_freeze(shared: Playground, name: str) -> None:
     """After this no update can make the Secret right: it has to be replaced."""
-    path = f"/api/v1/namespaces/{shared.installation.namespace}/secrets/{name}"
     body = {"data": {"tls.crt": RANDOM, "tls.key": RANDOM}, "immutable": True}
-    shared.cluster.api.call("PATCH", path, body, "application/merge-patch+json")
+    shared.patch(shared.installation.namespace, "secrets", name, body)
 
 
 SECRET_FAULTS = [delete, empty, randomise, randomise_key, randomise_and_freeze]

@@ -163,13 +163,11 @@ def test_what_cannot_be_removed_is_listed_and_the_rest_is_removed(installed: Pla
     assert copies_of(installed) == []
 
 
-def test_a_finalizer_of_a_tenant_stops_no_uninstallation(installed: Playground, cluster: Cluster) -> None:
+def test_a_finalizer_of_a_tenant_stops_no_uninstallation(installed: Playground) -> None:
     free, held = installed.namespace(selected=True), installed.namespace(selected=True)
     for tenant in (free, held):
         installed.await_selected(tenant, "first")
-    path = f"/api/v1/namespaces/{held}/secrets/{COPY}"
-    finalizers = {"metadata": {"finalizers": ["example.com/held"]}}
-    cluster.api.call("PATCH", path, finalizers, "application/merge-patch+json")
+    installed.patch(held, "secrets", COPY, {"metadata": {"finalizers": ["example.com/held"]}})
 
     done = cleanup(installed)
 
@@ -177,7 +175,7 @@ def test_a_finalizer_of_a_tenant_stops_no_uninstallation(installed: Playground, 
     assert f"Secret {held}/{COPY}: it is being deleted, and a finalizer keeps it" in done.stderr
     assert copies_of(installed) == [f"{held}/{COPY}"]
     assert installed.references(held) == []
-    cluster.api.call("PATCH", path, {"metadata": {"finalizers": None}}, "application/merge-patch+json")
+    installed.patch(held, "secrets", COPY, {"metadata": {"finalizers": None}})
     assert copies_of(installed) == []
 
 

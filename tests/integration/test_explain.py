@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +71,8 @@ def test_what_is_no_pod_is_left_alone(shared: Playground, team: str) -> None:
     assert explained(shared, "service/web", team)["stoppedBy"] == "resource-ignored"
 
 
-def test_a_foreign_secret_a_missing_source_and_a_lost_webhook_are_named(
-    playground: Callable[..., Playground],
-) -> None:
-    ours = playground()
-    ours.set_source("first")
-    sync = ours.installation.start_sync()
-    sync.wait_ready()
+def test_a_foreign_secret_a_missing_source_and_a_lost_webhook_are_named(ours: Playground) -> None:
+    sync = ours.start_sync("first")
     foreign, team = ours.namespace(selected=False), ours.namespace(selected=True)
     ours.await_selected(team, "first")
     ours.apply(foreign, "Secret", COPY, {"stringData": {"theirs": "value"}})
@@ -107,11 +101,8 @@ def test_a_foreign_secret_a_missing_source_and_a_lost_webhook_are_named(
     assert "webhook-not-registered" in ran.out
 
 
-def test_the_cause_is_named_where_sync_cannot_write(playground: Callable[..., Playground]) -> None:
-    ours = playground()
-    ours.set_source("first")
-    sync = ours.installation.start_sync()
-    sync.wait_ready()
+def test_the_cause_is_named_where_sync_cannot_write(ours: Playground) -> None:
+    sync = ours.start_sync("first")
     team = ours.namespace(selected=False)
     ours.apply(team, "ResourceQuota", "none", {"spec": {"hard": {"secrets": "0"}}})
     counted = f"/api/v1/namespaces/{team}/resourcequotas/none"
@@ -131,11 +122,8 @@ def test_the_cause_is_named_where_sync_cannot_write(playground: Callable[..., Pl
     assert "within seconds" not in found["advice"]
 
 
-def test_an_old_refusal_is_no_cause_once_the_copy_was_written(playground: Callable[..., Playground]) -> None:
-    ours = playground()
-    ours.set_source("first")
-    sync = ours.installation.start_sync()
-    sync.wait_ready()
+def test_an_old_refusal_is_no_cause_once_the_copy_was_written(ours: Playground) -> None:
+    sync = ours.start_sync("first")
     team = ours.namespace(selected=False)
     ours.apply(team, "ResourceQuota", "none", {"spec": {"hard": {"secrets": "0"}}})
     counted = f"/api/v1/namespaces/{team}/resourcequotas/none"
@@ -149,9 +137,7 @@ def test_an_old_refusal_is_no_cause_once_the_copy_was_written(playground: Callab
     # While sync is suspended, its Lease is valid for some seconds more: it leads, and the copy is due.
     sync.program.signal(signal.SIGSTOP)
     try:
-        edit = {"data": dockerconfigjson("of somebody else")}
-        path = f"/api/v1/namespaces/{team}/secrets/{COPY}"
-        ours.cluster.api.call("PATCH", path, edit, "application/merge-patch+json")
+        ours.patch(team, "secrets", COPY, {"data": dockerconfigjson("of somebody else")})
         steps = explained(ours, f"ns/{team}", team)["steps"]
     finally:
         sync.program.signal(signal.SIGCONT)
@@ -161,8 +147,7 @@ def test_an_old_refusal_is_no_cause_once_the_copy_was_written(playground: Callab
     assert "CopyDenied" not in step["advice"]
 
 
-def test_what_stops_all_of_sync_is_named_in_each_namespace(playground: Callable[..., Playground]) -> None:
-    ours = playground()
+def test_what_stops_all_of_sync_is_named_in_each_namespace(ours: Playground) -> None:
     ours.set_source("first")
     with taken(ours, NAMESPACES):
         ours.installation.start_sync()

@@ -18,8 +18,7 @@ THREADS = 6
 FEWEST_NAMESPACES = 3
 
 
-def test_sync_writes_copies_while_its_metrics_port_is_attacked(playground: Maker, group: MemoryGroup) -> None:
-    ours = playground()
+def test_sync_writes_copies_while_its_metrics_port_is_attacked(ours: Playground, group: MemoryGroup) -> None:
     ours.set_source("first")
     sync = ours.installation.start_sync()
     group.take(sync.program.pid)

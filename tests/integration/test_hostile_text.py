@@ -114,11 +114,8 @@ def denying(ours: Playground) -> Iterator[None]:
         ours.cluster.api.call("DELETE", f"{policies}/{name}")
 
 
-def test_what_a_policy_says_is_escaped_in_events_logs_and_the_output_of_cleanup(playground: Maker) -> None:
-    ours = playground()
-    ours.set_source("first")
-    sync = ours.installation.start_sync("--log-format=text")
-    sync.wait_ready()
+def test_what_a_policy_says_is_escaped_in_events_logs_and_the_output_of_cleanup(ours: Playground) -> None:
+    sync = ours.start_sync("first", "--log-format=text")
     team = ours.namespace(selected=True, labels={MARK: f"{ours.installation.release}-hostile"})
     ours.await_selected(team, "first")
     shown: dict[str, str] = {}

@@ -15,11 +15,8 @@ from tests.integration.test_sync_state import await_kept
 from tests.integration.test_sync_status import copies, exported_copies, status
 
 
-def test_copies_of_a_source_that_is_deleted_are_kept_everywhere(playground: Callable[..., Playground]) -> None:
-    ours = playground()
-    ours.set_source("first")
-    sync = ours.installation.start_sync()
-    sync.wait_ready()
+def test_copies_of_a_source_that_is_deleted_are_kept_everywhere(ours: Playground) -> None:
+    sync = ours.start_sync("first")
     teams = [ours.namespace(selected=True), ours.namespace(selected=True)]
     for team in teams:
         ours.await_selected(team, "first")
@@ -56,17 +53,13 @@ def test_a_copy_that_is_not_the_last_good_content_is_outdated_and_one_that_never
             {"name": "never", "sources": [{"secretName": "never-there"}]},
         ]
     )
-    ours.set_source("first")
-    sync = ours.installation.start_sync()
-    sync.wait_ready()
+    sync = ours.start_sync("first")
     kept, outdated = ours.namespace(selected=True), ours.namespace(selected=True)
     eventually(lambda: copies(status(sync)), lambda seen: seen == {"current": 2})
 
     ours.delete(ours.installation.namespace, "secrets", SOURCE)
     eventually(lambda: copies(status(sync)), lambda seen: seen == {"kept": 2})
-    edit = {"data": dockerconfigjson("of somebody else")}
-    path = f"/api/v1/namespaces/{outdated}/secrets/{COPY}"
-    ours.cluster.api.call("PATCH", path, edit, "application/merge-patch+json")
+    ours.patch(outdated, "secrets", COPY, {"data": dockerconfigjson("of somebody else")})
 
     eventually(lambda: copies(status(sync)), lambda seen: seen == {"kept": 1, "stale": 1})
     assert copies(status(sync), "never") == {"missing": 2}
@@ -85,13 +78,8 @@ def test_a_copy_that_is_not_the_last_good_content_is_outdated_and_one_that_never
     assert not [detail for detail in details if f"{kept}/{COPY}" in detail]
 
 
-def test_a_copy_that_missed_a_rotation_gets_the_last_good_content_and_each_surface_says_so(
-    playground: Callable[..., Playground],
-) -> None:
-    ours = playground()
-    ours.set_source("first")
-    sync = ours.installation.start_sync()
-    sync.wait_ready()
+def test_a_copy_that_missed_a_rotation_gets_the_last_good_content_and_each_surface_says_so(ours: Playground) -> None:
+    sync = ours.start_sync("first")
     label = {"writes-of-secrets": ours.installation.release}
     fine, denied = ours.namespace(selected=True), ours.namespace(selected=True, labels=label)
     for team in (fine, denied):
@@ -128,13 +116,10 @@ def test_a_copy_that_missed_a_rotation_gets_the_last_good_content_and_each_surfa
     assert _findings(ours, "PSW051") == []
 
 
-def test_a_leader_that_never_saw_the_source_brings_an_older_copy_up_to_date_and_touches_no_later_one(
-    playground: Callable[..., Playground],
+def test_a_leader_that_never_saw_the_source_updates_an_older_copy_and_touches_no_later_one(
+    ours: Playground,
 ) -> None:
-    ours = playground()
-    ours.set_source("first")
-    sync = ours.installation.start_sync()
-    sync.wait_ready()
+    sync = ours.start_sync("first")
     label = {"writes-of-secrets": ours.installation.release}
     later, denied = ours.namespace(selected=True), ours.namespace(selected=True, labels=label)
     for team in (later, denied):
@@ -146,9 +131,7 @@ def test_a_leader_that_never_saw_the_source_brings_an_older_copy_up_to_date_and_
         await_kept(ours, "second")
         assert sync.stop() == 0
     ours.delete(ours.installation.namespace, "secrets", SOURCE)
-    edit = {"data": dockerconfigjson("third")}
-    path = f"/api/v1/namespaces/{later}/secrets/{COPY}"
-    ours.cluster.api.call("PATCH", path, edit, "application/merge-patch+json")
+    ours.patch(later, "secrets", COPY, {"data": dockerconfigjson("third")})
     assert "no replica of sync" in _copy_step(ours, denied)["why"]
 
     sync = ours.installation.start_sync()
@@ -160,10 +143,7 @@ def test_a_leader_that_never_saw_the_source_brings_an_older_copy_up_to_date_and_
     assert _on_page(sync, later) == ["stale", "copy-outdated", f"{COPY}: stale"]
 
 
-def test_where_the_last_good_content_is_not_known_copies_are_kept_as_they_are(
-    playground: Callable[..., Playground],
-) -> None:
-    ours = playground()
+def test_where_the_last_good_content_is_not_known_copies_are_kept_as_they_are(ours: Playground) -> None:
     ours.set_source("first")
     sync = ours.installation.start_sync()
     team = ours.namespace(selected=True)

@@ -149,8 +149,7 @@ def test_a_changed_configuration_against_the_running_one(idle: Playground, tmp_p
     assert f"warning: {COPY}: removed from pullSecrets but not in retired, so their copies would stay\n" in ran.err
 
 
-def test_a_source_that_was_never_there_is_two_rows_however_many_namespaces_wait_for_it(playground: Maker) -> None:
-    ours = playground()
+def test_a_source_that_was_never_there_is_two_rows_however_many_namespaces_wait_for_it(ours: Playground) -> None:
     team, _ = ours.namespace(selected=True), ours.namespace(selected=True)
     rows = planned(ours, "-A", code=0)
     release = ours.installation.namespace

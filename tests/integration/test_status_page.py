@@ -48,8 +48,7 @@ def headers(process: PullSecrets, path: str) -> tuple[int, dict[str, str]]:
         connection.close()
 
 
-def test_the_page_can_be_turned_off(playground: Maker) -> None:
-    ours = playground()
+def test_the_page_can_be_turned_off(ours: Playground) -> None:
     off = ours.installation.start_sync("--no-status-page")
     off.wait_ready()
     assert off.get("/")[0] == 404
@@ -60,9 +59,7 @@ def test_the_page_can_be_turned_off(playground: Maker) -> None:
 def small(cluster: Cluster) -> Iterator[tuple[PullSecrets, list[str], str]]:
     """Ten namespaces: nine in order, one with a foreign Secret in the copy's place."""
     with Playground.make(cluster) as ours:
-        ours.set_source(PASSWORD)
-        sync = ours.installation.start_sync()
-        sync.wait_ready()
+        sync = ours.start_sync(PASSWORD)
         names = [ours.namespace(selected=True) for _ in range(9)]
         foreign = ours.namespace(selected=False)
         ours.apply(foreign, "Secret", COPY, {"stringData": {"theirs": "value"}})

@@ -76,10 +76,8 @@ def test_an_edited_copy_is_put_right_in_place(shared: Playground, selected: str)
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
 
 
-def test_an_immutable_copy_is_replaced_when_the_source_rotates(playground: Maker) -> None:
-    ours = playground()
-    ours.set_source("first")
-    ours.installation.start_sync().wait_ready()
+def test_an_immutable_copy_is_replaced_when_the_source_rotates(ours: Playground) -> None:
+    ours.start_sync("first")
     namespace = ours.namespace(selected=True)
     ours.await_selected(namespace, "first")
     path = f"/api/v1/namespaces/{namespace}/secrets/{COPY}"
@@ -114,10 +112,8 @@ def test_a_secret_with_the_labels_of_another_release_is_foreign(shared: Playgrou
     assert shared.get(namespace, "secrets", COPY) == before
 
 
-def test_rotation_reaches_every_copy_in_place(playground: Maker) -> None:
-    ours = playground()
-    ours.set_source("first")
-    ours.installation.start_sync().wait_ready()
+def test_rotation_reaches_every_copy_in_place(ours: Playground) -> None:
+    ours.start_sync("first")
     namespaces = [ours.namespace(selected=True) for _ in range(3)]
     for namespace in namespaces:
         ours.await_selected(namespace, "first")
@@ -133,10 +129,8 @@ def test_rotation_reaches_every_copy_in_place(playground: Maker) -> None:
     assert documents == [documents[0]] * 3
 
 
-def test_a_source_that_is_deleted_or_broken_changes_no_copy(playground: Maker) -> None:
-    ours = playground()
-    ours.set_source("first")
-    ours.installation.start_sync().wait_ready()
+def test_a_source_that_is_deleted_or_broken_changes_no_copy(ours: Playground) -> None:
+    ours.start_sync("first")
     namespace = ours.namespace(selected=True)
     ours.await_selected(namespace, "first")
     before = ours.get(namespace, "secrets", COPY)
@@ -151,10 +145,8 @@ def test_a_source_that_is_deleted_or_broken_changes_no_copy(playground: Maker) -
     ours.await_selected(namespace, "second")
 
 
-def test_a_retired_pull_secret_is_taken_away(playground: Maker) -> None:
-    ours = playground()
-    ours.set_source("first")
-    ours.installation.start_sync().wait_ready()
+def test_a_retired_pull_secret_is_taken_away(ours: Playground) -> None:
+    ours.start_sync("first")
     namespace = ours.namespace(selected=True)
     ours.await_selected(namespace, "first")
     replacement = [{"name": "new-name", "sources": [{"secretName": SOURCE}]}]
@@ -190,11 +182,8 @@ def test_a_namespace_that_denies_the_write_does_not_delay_the_others(shared: Pla
     assert shared.references(full) == []
 
 
-def test_killing_sync_and_starting_it_again_changes_nothing(playground: Maker) -> None:
-    ours = playground()
-    ours.set_source("first")
-    process = ours.installation.start_sync()
-    process.wait_ready()
+def test_killing_sync_and_starting_it_again_changes_nothing(ours: Playground) -> None:
+    process = ours.start_sync("first")
     namespaces = [ours.namespace(selected=True) for _ in range(3)]
     for namespace in namespaces:
         ours.await_selected(namespace, "first")
@@ -209,11 +198,8 @@ def test_killing_sync_and_starting_it_again_changes_nothing(playground: Maker) -
     assert [_versions(ours, namespace) for namespace in namespaces] == before
 
 
-def test_a_second_process_stands_by_and_takes_over_when_the_first_ends(playground: Maker) -> None:
-    ours = playground()
-    ours.set_source("first")
-    first = ours.installation.start_sync(name="sync-1")
-    first.wait_ready()
+def test_a_second_process_stands_by_and_takes_over_when_the_first_ends(ours: Playground) -> None:
+    first = ours.start_sync("first", name="sync-1")
     leading = f'leader_election_master_status{{name="{ours.installation.lease}"}}'
     eventually(first.metrics, lambda text: f"{leading} 1.0" in text)
     second = ours.installation.start_sync(name="sync-2")
@@ -239,8 +225,7 @@ def _handled(metrics: str) -> float:
     return float(match[1]) if match else 0.0
 
 
-def test_no_word_of_a_credential_is_in_any_log(playground: Maker) -> None:
-    ours = playground()
+def test_no_word_of_a_credential_is_in_any_log(ours: Playground) -> None:
     marker = "marker-5d3c0f-credential"
     ours.set_source(marker)
     sync = ours.installation.start_sync("--log-level=debug")

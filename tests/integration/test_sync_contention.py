@@ -32,9 +32,7 @@ def number(process: PullSecrets, name: str) -> float:
 def test_who_keeps_taking_a_reference_away_is_given_way_to(playground: Maker) -> None:
     # No webhook here: it would put the reference back in the very request that takes it away.
     ours = playground()
-    ours.set_source("first")
-    sync = ours.installation.start_sync()
-    sync.wait_ready()
+    sync = ours.start_sync("first")
     namespace = ours.namespace(selected=True)
     ours.create(namespace, "serviceaccounts", service_account("builder"))
     ours.await_selected(namespace, "first")
@@ -62,10 +60,8 @@ def test_who_keeps_taking_a_reference_away_is_given_way_to(playground: Maker) ->
     assert number(sync, "pullsecrets_sync_failing_namespaces") == 0
 
 
-def test_a_copy_that_is_deleted_again_and_again_is_back_within_seconds_each_time(playground: Maker) -> None:
-    ours = playground()
-    ours.set_source("first")
-    ours.installation.start_sync().wait_ready()
+def test_a_copy_that_is_deleted_again_and_again_is_back_within_seconds_each_time(ours: Playground) -> None:
+    ours.start_sync("first")
     namespace = ours.namespace(selected=True)
     ours.await_selected(namespace, "first")
 

@@ -39,12 +39,7 @@ def ours(installed: Playground, sync: PullSecrets) -> Iterator[Playground]:  # n
     untouched = running.namespace(selected=False)
     for name in ACCOUNTS:
         create_account(running, untouched, name, COPY, OLD)
-    running.cluster.api.call(
-        "PATCH",
-        f"/api/v1/namespaces/{untouched}/serviceaccounts/default",
-        {"imagePullSecrets": [{"name": COPY}]},
-        "application/merge-patch+json",
-    )
+    running.patch(untouched, "serviceaccounts", "default", {"imagePullSecrets": [{"name": COPY}]})
     before = references(running, untouched)
     yield running
     assert references(running, untouched) == before

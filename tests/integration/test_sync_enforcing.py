@@ -72,12 +72,7 @@ def test_without_the_reference_the_api_server_refuses_them(playground: Maker) ->
     assert ours.references(namespace, ACCOUNT) == []
 
     # What the Event advises.
-    ours.cluster.api.call(
-        "PATCH",
-        f"/api/v1/namespaces/{namespace}/serviceaccounts/{ACCOUNT}",
-        {"metadata": {"labels": {ours.label: None}}},
-        "application/merge-patch+json",
-    )
+    ours.patch(namespace, "serviceaccounts", ACCOUNT, {"metadata": {"labels": {ours.label: None}}})
     eventually(lambda: create_pod(ours, namespace)[0], lambda status: status == 201)
 
 
@@ -114,15 +109,12 @@ def test_an_annotation_that_comes_later_counts(without_source: Playground) -> No
     namespace = ours.namespace(selected=False)
     ours.create(namespace, "serviceaccounts", service_account(ACCOUNT))
     ours.opt(namespace, "enabled")
-    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{ACCOUNT}"
-    body = {"metadata": {"annotations": ENFORCES}}
-    ours.cluster.api.call("PATCH", path, body, "application/merge-patch+json")
+    ours.patch(namespace, "serviceaccounts", ACCOUNT, {"metadata": {"annotations": ENFORCES}})
 
     eventually(lambda: ours.references(namespace, ACCOUNT), lambda seen: seen == [COPY])
 
 
-def test_while_the_webhook_may_still_give_it_a_retired_reference_stays(playground: Maker) -> None:
-    ours = playground()
+def test_while_the_webhook_may_still_give_it_a_retired_reference_stays(ours: Playground) -> None:
     ours.set_source("first")
     ours.start()
     namespace = ours.namespace(selected=True)

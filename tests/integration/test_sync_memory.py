@@ -32,8 +32,7 @@ def bomb(ours: Playground, namespace: str) -> None:
         ours.create(namespace, "serviceaccounts", body)
 
 
-def test_large_service_accounts_of_a_tenant_do_not_kill_sync(playground: Maker, group: MemoryGroup) -> None:
-    ours = playground()
+def test_large_service_accounts_of_a_tenant_do_not_kill_sync(ours: Playground, group: MemoryGroup) -> None:
     ours.set_source("first")
     tenant = ours.namespace(selected=False)
     sync = ours.installation.start_sync(name="before")

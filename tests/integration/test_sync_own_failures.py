@@ -211,12 +211,7 @@ def test_a_page_in_place_of_an_answer_does_not_end_the_renewal_of_certificates(o
             Answer(404, PAGE, "text/html"), lambda request: request.writes and "/secrets/" in request.target
         ):
             begun = time.monotonic()
-            ours.cluster.api.call(
-                "PATCH",
-                f"/api/v1/namespaces/{namespace}/secrets/{name}",
-                {"data": {"tls.crt": "", "tls.key": ""}},
-                "application/merge-patch+json",
-            )
+            ours.patch(namespace, "secrets", name, {"data": {"tls.crt": "", "tls.key": ""}})
             eventually(lambda: time.monotonic() - begun > PAGE_SECONDS)
             assert serial() is None
         assert eventually(serial, lambda seen: seen is not None, AFTER_A_PAGE_SECONDS) != first

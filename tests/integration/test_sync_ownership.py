@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -94,10 +93,8 @@ def test_a_secret_that_a_person_made_from_our_copy_is_left_alone(
     assert shared.references(namespace, "builder") == [COPY]
 
 
-def test_uninstalling_leaves_what_a_person_made_from_our_copy(playground: Callable[..., Playground]) -> None:
-    ours = playground()
-    ours.set_source("first")
-    ours.installation.start_sync().wait_ready()
+def test_uninstalling_leaves_what_a_person_made_from_our_copy(ours: Playground) -> None:
+    ours.start_sync("first")
     source, other = ours.namespace(selected=True), ours.namespace(selected=False)
     ours.await_selected(source, "first")
     ours.cluster.kubectl("apply", "-f", "-", input=json.dumps(exported(ours, source, other)))
@@ -124,8 +121,7 @@ def test_a_copy_that_a_person_puts_back_after_an_opt_out_stays(shared: Playgroun
     assert shared.get(selected, "secrets", COPY) == before
 
 
-def test_a_copy_of_release_0_1_is_completed_in_place(playground: Callable[..., Playground]) -> None:
-    ours = playground()
+def test_a_copy_of_release_0_1_is_completed_in_place(ours: Playground) -> None:
     ours.set_source("first")
     namespace = ours.namespace(selected=True)
     before = legacy(ours, namespace)
@@ -156,9 +152,7 @@ def restore(ours: Playground, namespace: str, secret: dict[str, Any]) -> None:
     secret["metadata"]["labels"] |= {"velero.io/backup-name": "nightly", "velero.io/restore-name": "nightly"}
     writers = secret["metadata"].pop("managedFields")
     ours.create(namespace, "secrets", secret, "?fieldManager=velero-server")
-    path = f"/api/v1/namespaces/{namespace}/secrets/{COPY}"
-    body = {"metadata": {"managedFields": writers}}
-    ours.cluster.api.call("PATCH", path, body, "application/merge-patch+json")
+    ours.patch(namespace, "secrets", COPY, {"metadata": {"managedFields": writers}})
 
 
 def test_a_restored_copy_is_put_right_in_a_selected_namespace_and_left_alone_in_others(

@@ -141,10 +141,8 @@ def test_a_copy_is_no_source(playground: Maker) -> None:
     assert passwords(ours, namespace) is None
 
 
-def test_a_name_that_is_dropped_without_being_retired_is_told_of(playground: Maker) -> None:
-    ours = playground()
-    ours.set_source("first")
-    ours.installation.start_sync().wait_ready()
+def test_a_name_that_is_dropped_without_being_retired_is_told_of(ours: Playground) -> None:
+    ours.start_sync("first")
     namespace = ours.namespace(selected=True)
     ours.await_selected(namespace, "first")
 

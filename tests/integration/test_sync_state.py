@@ -66,8 +66,7 @@ def events(site: Playground) -> dict[str, str]:
 
 def put_state(site: Playground, data: dict[str, str]) -> None:
     """Write into the stored state as a person would who may."""
-    path = f"/api/v1/namespaces/{site.installation.namespace}/secrets/{site.installation.state_secret}"
-    site.cluster.api.call("PATCH", path, {"data": data}, "application/merge-patch+json")
+    site.patch(site.installation.namespace, "secrets", site.installation.state_secret, {"data": data})
 
 
 def test_after_a_restart_a_namespace_that_opts_in_gets_the_last_good_copy(site: Playground) -> None:

@@ -41,9 +41,7 @@ def test_the_state_of_a_cluster_where_not_all_is_well(playground: Maker) -> None
             {"name": OTHER, "sources": [{"secretName": "absent"}]},
         ]
     )
-    ours.set_source("first")
-    sync = ours.installation.start_sync()
-    sync.wait_ready()
+    sync = ours.start_sync("first")
     good, foreign, full = ours.namespace(selected=True), ours.namespace(selected=False), ours.namespace(selected=False)
     ours.apply(foreign, "Secret", COPY, {"stringData": {"theirs": "value"}})
     ours.apply(full, "ResourceQuota", "no-secrets", {"spec": {"hard": {"count/secrets": "0"}}})
@@ -78,11 +76,8 @@ def test_the_state_of_a_cluster_where_not_all_is_well(playground: Maker) -> None
     assert metrics["pullsecrets_sync_failing_namespaces"] == 1
 
 
-def test_what_goes_is_counted_until_it_is_gone(playground: Maker) -> None:
-    ours = playground()
-    ours.set_source("first")
-    sync = ours.installation.start_sync()
-    sync.wait_ready()
+def test_what_goes_is_counted_until_it_is_gone(ours: Playground) -> None:
+    sync = ours.start_sync("first")
     namespaces = [ours.namespace(selected=True) for _ in range(3)]
     eventually(lambda: copies(status(sync)), lambda seen: seen == {"current": 3})
 
@@ -94,11 +89,8 @@ def test_what_goes_is_counted_until_it_is_gone(playground: Maker) -> None:
         ours.await_left(namespace)
 
 
-def test_who_stands_by_names_the_one_who_leads(playground: Maker) -> None:
-    ours = playground()
-    ours.set_source("first")
-    first = ours.installation.start_sync(name="sync-1")
-    first.wait_ready()
+def test_who_stands_by_names_the_one_who_leads(ours: Playground) -> None:
+    first = ours.start_sync("first", name="sync-1")
     eventually(lambda: status(first)["leader"]["leading"])
     ours.await_selected(ours.namespace(selected=True), "first")
     second = ours.installation.start_sync(name="sync-2")

@@ -109,10 +109,8 @@ def percentile(seconds: Sequence[float], share: float) -> float:
     return sorted(seconds)[math.ceil(len(seconds) * share) - 1]
 
 
-def test_namespaces_that_flip_their_label_delay_no_new_one(playground: Maker) -> None:
-    ours = playground()
-    ours.set_source("first")
-    ours.installation.start_sync().wait_ready()
+def test_namespaces_that_flip_their_label_delay_no_new_one(ours: Playground) -> None:
+    ours.start_sync("first")
     newcomers = Newcomers(ours)
     attackers = [f"{ours.installation.release}-flip-{number}" for number in range(FLIPPING)]
     Filling(ours.cluster.kubeconfig).create(attackers, {ours.label: "disabled"})
@@ -191,11 +189,8 @@ class Crowd:
         self._ours.cluster.api.call("PATCH", path, change, "application/merge-patch+json")
 
 
-def test_an_event_of_one_of_1500_service_accounts_does_not_have_all_judged(playground: Maker) -> None:
-    ours = playground()
-    ours.set_source("first")
-    sync = ours.installation.start_sync()
-    sync.wait_ready()
+def test_an_event_of_one_of_1500_service_accounts_does_not_have_all_judged(ours: Playground) -> None:
+    sync = ours.start_sync("first")
     crowd = Crowd(ours, sync)
 
     before = crowd.judged()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 from typing import Any
 
 from tests.integration.impostor import MERGE
@@ -32,12 +31,8 @@ def command_of(ours: Playground, namespace: str) -> list[str]:
     return command[1:]
 
 
-def test_a_rotation_reaches_it_and_the_command_of_the_event_makes_room_for_a_new_one(
-    playground: Callable[..., Playground],
-) -> None:
-    ours = playground()
-    ours.set_source("first")
-    ours.installation.start_sync().wait_ready()
+def test_a_rotation_reaches_it_and_the_command_of_the_event_makes_room_for_a_new_one(ours: Playground) -> None:
+    ours.start_sync("first")
     tenant = ours.namespace(selected=True)
     ours.await_selected(tenant, "first")
     held = delete_held(ours, tenant)
@@ -53,10 +48,8 @@ def test_a_rotation_reaches_it_and_the_command_of_the_event_makes_room_for_a_new
     ours.await_selected(tenant, "second")
 
 
-def test_after_an_opt_out_it_is_reported_and_not_updated(playground: Callable[..., Playground]) -> None:
-    ours = playground()
-    ours.set_source("first")
-    ours.installation.start_sync().wait_ready()
+def test_after_an_opt_out_it_is_reported_and_not_updated(ours: Playground) -> None:
+    ours.start_sync("first")
     tenant, other = ours.namespace(selected=True), ours.namespace(selected=True)
     ours.await_selected(tenant, "first")
     ours.await_selected(other, "first")

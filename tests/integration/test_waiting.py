@@ -74,8 +74,7 @@ def forbidden_watches(process: PullSecrets, resource: str) -> float:
     return series(process.metrics()).get(name, 0)
 
 
-def test_sync_names_a_right_that_it_lacks_once_and_goes_on_when_it_is_granted(playground: Maker) -> None:
-    ours = playground()
+def test_sync_names_a_right_that_it_lacks_once_and_goes_on_when_it_is_granted(ours: Playground) -> None:
     ours.set_source("first")
     with taken(ours, NAMESPACES):
         sync = ours.installation.start_sync("--log-format=json")
@@ -92,8 +91,7 @@ def test_sync_names_a_right_that_it_lacks_once_and_goes_on_when_it_is_granted(pl
     eventually(lambda: logged(sync, "waiting is over"))
 
 
-def test_sync_without_the_right_to_its_config_map_says_so_and_goes_on_with_the_file(playground: Maker) -> None:
-    ours = playground()
+def test_sync_without_the_right_to_its_config_map_says_so_and_goes_on_with_the_file(ours: Playground) -> None:
     ours.set_source("first")
     own, name = ours.installation.namespace, ours.installation.fullname
     with taken(ours, Rule("sync", "configmaps", ("get",), namespace=own, name=name)):
@@ -104,11 +102,8 @@ def test_sync_without_the_right_to_its_config_map_says_so_and_goes_on_with_the_f
         assert len(logged(sync, "configuration not compared")) == 1
 
 
-def test_sync_names_a_right_that_it_loses_later(playground: Maker) -> None:
-    ours = playground()
-    ours.set_source("first")
-    sync = ours.installation.start_sync("--log-format=json")
-    sync.wait_ready()
+def test_sync_names_a_right_that_it_loses_later(ours: Playground) -> None:
+    sync = ours.start_sync("first", "--log-format=json")
     ours.await_selected(ours.namespace(selected=True), "first")
     with taken(ours, Rule("sync", "serviceaccounts", ("patch",))):
         namespace = ours.namespace(selected=True)
@@ -120,8 +115,7 @@ def test_sync_names_a_right_that_it_loses_later(playground: Maker) -> None:
     eventually(lambda: detail(sync, "rights"), lambda line: line == "[+]rights ok")
 
 
-def test_sync_names_a_source_that_does_not_exist(playground: Maker) -> None:
-    ours = playground()
+def test_sync_names_a_source_that_does_not_exist(ours: Playground) -> None:
     sync = ours.installation.start_sync("--log-format=json")
     sync.wait_ready()
     expected = f"Secret {ours.installation.namespace}/{SOURCE}"
@@ -132,8 +126,7 @@ def test_sync_names_a_source_that_does_not_exist(playground: Maker) -> None:
     eventually(lambda: detail(sync, "sources"), lambda line: line == "[+]sources ok")
 
 
-def test_sync_names_a_lease_that_it_cannot_hold(playground: Maker) -> None:
-    ours = playground()
+def test_sync_names_a_lease_that_it_cannot_hold(ours: Playground) -> None:
     ours.set_source("first")
     namespace, name = ours.installation.namespace, ours.installation.lease
     lease = f"{namespace}/{name}"
@@ -153,8 +146,7 @@ def test_serve_names_the_right_without_which_it_knows_no_namespace(playground: M
     ours = playground(
         pullSecrets=[{"name": COPY, "sources": [{"secretName": SOURCE}], "namespaceSelector": selector}],
     )
-    ours.set_source("first")
-    ours.installation.start_sync().wait_ready()
+    ours.start_sync("first")
     with taken(ours, replace(NAMESPACES, component="webhook")):
         serve = ours.installation.start_serve("--log-format=json")
         eventually(lambda: detail(serve, "rights"), lambda line: "watch namespaces" in line)
@@ -169,8 +161,7 @@ def test_serve_names_the_right_without_which_it_knows_no_namespace(playground: M
     eventually(lambda: detail(serve, "rights"), lambda line: line == "[+]rights ok")
 
 
-def test_both_roles_name_a_configuration_file_that_is_gone(playground: Maker) -> None:
-    ours = playground()
+def test_both_roles_name_a_configuration_file_that_is_gone(ours: Playground) -> None:
     ours.set_source("first")
     installation = ours.installation
     document = {installation.configuration_file.name: installation.configuration_file.read_text()}
