@@ -16,8 +16,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.integration.attack import MIB, Attack, Strength, resident, review_times
-from tests.integration.serving import serving, until
+from tests.integration.hostile.attack import MIB, Attack, Strength, resident, review_times
+from tests.integration.site.serving import serving, until
 
 RESULTS = Path(__file__).parent / "results"
 STRENGTH = Strength(plain=1000, tls=1000, slow=200, streams=1)

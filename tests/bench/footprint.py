@@ -26,7 +26,7 @@ from tests.cluster.ports import free_port
 from tests.cluster.processes import PullSecrets
 from tests.cluster.programs import LOOPBACK
 from tests.cluster.supervise import Keeper
-from tests.integration.playground import COPY, SOURCE, Playground
+from tests.integration.site.playground import COPY, SOURCE, Playground
 
 RESULTS = Path(__file__).parent / "results"
 STARTS = 5

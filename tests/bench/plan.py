@@ -14,8 +14,8 @@ from pathlib import Path
 from tests.bench.filling import Filling
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import COMMAND, clean_environment
-from tests.integration.disorder import settle
-from tests.integration.playground import Playground, eventually
+from tests.integration.day.disorder import settle
+from tests.integration.site.playground import Playground, eventually
 
 PATIENCE_SECONDS = 900.0
 _KIB_IN_MIB = 1024

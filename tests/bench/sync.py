@@ -22,7 +22,7 @@ from tests.bench.process import peak_mib, resident_mib, seconds_of_cpu
 from tests.bench.requests import Requests
 from tests.bench.table import show
 from tests.cluster.cluster import Cluster
-from tests.integration.playground import COPY, Playground
+from tests.integration.site.playground import COPY, Playground
 
 RESULTS = Path(__file__).parent / "results"
 NEW_NAMESPACES = 500

@@ -21,7 +21,7 @@ from tests.e2e.reader import Reader
 from tests.e2e.release import Release
 from tests.e2e.site import COPY, CommandFailed, Site
 from tests.e2e.workloads import pod
-from tests.integration.creates import THEIRS, SteadyCreates, failed_open
+from tests.integration.site.creates import THEIRS, SteadyCreates, failed_open
 
 MANAGED = {"mode": "cert-manager"}
 ISSUER = "platform-ca"

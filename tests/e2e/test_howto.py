@@ -18,7 +18,7 @@ from tests.e2e.reader import Reader, Typed, blocks
 from tests.e2e.release import RESTRICTED, Release
 from tests.e2e.site import COPY, OPT_IN, SOURCE, Local, Site
 from tests.e2e.workloads import pod
-from tests.integration.creates import SteadyCreates, failed_open
+from tests.integration.site.creates import SteadyCreates, failed_open
 
 NAMESPACE = "pull-secrets"
 NAME = "pull-secret-webhook"

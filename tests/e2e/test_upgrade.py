@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.proxy import Proxy
 from tests.e2e.release import Release, pull_secret
 from tests.e2e.site import Site
-from tests.integration.creates import SteadyCreates, calls, failed_open
+from tests.integration.site.creates import SteadyCreates, calls, failed_open
 
 LEAST_CREATES = 300
 """Fewer would prove little. Where a change is over sooner, creates go on after it, which also sees what the last of the

@@ -7,9 +7,9 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 
-from tests.integration.fuzzed_reviews import NAME
-from tests.integration.judge import check
-from tests.integration.serving import Response
+from tests.integration.hostile.fuzzed_reviews import NAME
+from tests.integration.hostile.judge import check
+from tests.integration.site.serving import Response
 from webhook.errors import ConfigurationInvalid, SourceInvalid
 from webhook.files.configuration import MOST_PROBLEMS
 from webhook.files.configuration import parse as parse_configuration

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.cluster.cluster import Cluster
-from tests.integration.memorygroup import group
-from tests.integration.playground import Playground
+from tests.integration.hostile.memorygroup import group
+from tests.integration.site.playground import Playground
 
 __all__ = ["group"]
 

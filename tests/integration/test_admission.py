@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.playground import COPY, Playground, eventually, names, pod, service_account
-from tests.integration.playground import Playground as _Playground
+from tests.integration.site.playground import COPY, Playground, eventually, names, pod, service_account
+from tests.integration.site.playground import Playground as _Playground
 
 
 @pytest.fixture(scope="module")

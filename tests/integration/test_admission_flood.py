@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.attack import MIB, REVIEW, Attack, Strength, resident, review_times
-from tests.integration.serving import serving, until
+from tests.integration.hostile.attack import MIB, REVIEW, Attack, Strength, resident, review_times
+from tests.integration.site.serving import serving, until
 
 SECONDS = 5.0
 MOST_MEMORY = 256 * MIB

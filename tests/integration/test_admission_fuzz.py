@@ -18,8 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.bench.process import resident_mib
-from tests.integration import fuzzed_http, fuzzed_reviews, judge
-from tests.integration.serving import Response, Serving, exchange, is_closed, post, serving
+from tests.integration.hostile import fuzzed_http, fuzzed_reviews, judge
+from tests.integration.site.serving import Response, Serving, exchange, is_closed, post, serving
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "250"))
 HANG_SECONDS = 5.0

@@ -12,7 +12,7 @@ import ssl
 import time
 from contextlib import ExitStack
 
-from tests.integration.port import connected, listening
+from tests.integration.site.port import connected, listening
 from webhook.http.limits import Deadlines
 
 API_SERVER_SECONDS = 90

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.integration.playground import COPY, Playground, eventually, names, pod
+from tests.integration.site.playground import COPY, Playground, eventually, names, pod
 
 THEIRS = [{"name": "theirs"}]
 

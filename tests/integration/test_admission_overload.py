@@ -14,8 +14,8 @@ import pytest
 
 from tests.cluster.api import Answer
 from tests.cluster.processes import PullSecrets
-from tests.integration.creates import calls, failed_open
-from tests.integration.playground import COPY, Playground, eventually, names, pod
+from tests.integration.site.creates import calls, failed_open
+from tests.integration.site.playground import COPY, Playground, eventually, names, pod
 from webhook.serve.endpoint import MOST_HELD_BY_LARGE, SMALL_BODY
 
 MIB = 1024 * 1024

@@ -19,8 +19,8 @@ from tests.cluster.ports import free_port
 from tests.cluster.processes import PullSecrets
 from tests.cluster.supervise import wait_until
 from tests.integration.balancer import Balancer
-from tests.integration.creates import SteadyCreates, calls, failed_open
-from tests.integration.playground import Playground
+from tests.integration.site.creates import SteadyCreates, calls, failed_open
+from tests.integration.site.playground import Playground
 
 ROLLING_RESTARTS = int(os.environ.get("RESTARTS", "3"))
 SINGLE_RESTARTS = int(os.environ.get("RESTARTS", "1"))

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tests.cluster.cluster import Cluster
-from tests.integration.answers import FILE, Answers, captured
+from tests.integration.site.answers import FILE, Answers, captured
 
 ETCD_GONE = "etcd gone"
 

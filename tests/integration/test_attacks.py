@@ -14,7 +14,7 @@ import pytest
 from tests.cluster.cluster import Cluster
 from tests.cluster.programs import LOOPBACK
 from tests.integration.conftest import FIRST_PASSWORD
-from tests.integration.playground import (
+from tests.integration.site.playground import (
     COPY,
     REGISTRY,
     SOURCE,

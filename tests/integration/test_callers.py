@@ -17,7 +17,7 @@ from cryptography import x509
 
 from certs.authority import Authority
 from tests.cluster.processes import clean_environment
-from tests.integration.serving import (
+from tests.integration.site.serving import (
     AUTHORITY,
     CONFIGURATION,
     DEADLINE,

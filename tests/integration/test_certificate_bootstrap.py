@@ -17,9 +17,9 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.processes import clean_environment
 from tests.cluster.programs import LOOPBACK
 from tests.cluster.supervise import Program, wait_until
-from tests.integration.creates import failed_open
-from tests.integration.handshakes import ca_bundle, shake
-from tests.integration.playground import COPY, Playground, eventually, names, pod
+from tests.integration.site.creates import failed_open
+from tests.integration.site.handshakes import ca_bundle, shake
+from tests.integration.site.playground import COPY, Playground, eventually, names, pod
 
 PROCESSES = int(os.environ.get("BOOTSTRAPS", "10"))
 START_SECONDS = 240.0
@@ -31,7 +31,7 @@ SETTLED_SECONDS = 60.0
 def start(playground: Playground, folder: Path) -> list[Program]:
     installation = playground.installation
     shared = [str(installation.sync_kubeconfig), installation.namespace, installation.fullname, LOOPBACK]
-    command = [sys.executable, "-m", "tests.integration.bootstrapper", *shared]
+    command = [sys.executable, "-m", "tests.integration.site.bootstrapper", *shared]
     return [
         playground.cluster.keeper.start(
             f"{installation.release}-bootstrap-{number}",

@@ -18,10 +18,10 @@ from certs.bundle import parse
 from certs.validity import check_pair
 from tests.cluster.cluster import Cluster
 from tests.cluster.supervise import wait_until
-from tests.integration.creates import failed_open
-from tests.integration.handshakes import ca_bundle, shake
-from tests.integration.playground import COPY, Playground, eventually, names, pod
-from tests.integration.serving import AUTHORITY, LOOPBACK, Serving, new_leaf, serving, until
+from tests.integration.site.creates import failed_open
+from tests.integration.site.handshakes import ca_bundle, shake
+from tests.integration.site.playground import COPY, Playground, eventually, names, pod
+from tests.integration.site.serving import AUTHORITY, LOOPBACK, Serving, new_leaf, serving, until
 from tests.strangers import foreign_authority
 from webhook.errors import CertificateInvalid
 

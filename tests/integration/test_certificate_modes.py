@@ -17,11 +17,11 @@ from tests.cluster import programs
 from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterFailed
 from tests.cluster.programs import LOOPBACK
-from tests.integration import certmanager
-from tests.integration.commands import of_release
-from tests.integration.creates import failed_open
-from tests.integration.handshakes import ca_bundle
-from tests.integration.playground import COPY, Playground, eventually, names, pod
+from tests.integration.neighbours import certmanager
+from tests.integration.site.commands import of_release
+from tests.integration.site.creates import failed_open
+from tests.integration.site.handshakes import ca_bundle
+from tests.integration.site.playground import COPY, Playground, eventually, names, pod
 from tests.strangers import client_certificate, foreign_authority
 
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"

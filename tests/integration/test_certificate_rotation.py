@@ -21,10 +21,10 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.ports import free_port
 from tests.cluster.processes import PullSecrets
 from tests.integration.balancer import Balancer
-from tests.integration.creates import SteadyCreates, calls, failed_open, rejected
-from tests.integration.handshakes import Handshakes, ca_bundle
-from tests.integration.latelink import LateLink
-from tests.integration.playground import Playground, eventually
+from tests.integration.faults.latelink import LateLink
+from tests.integration.site.creates import SteadyCreates, calls, failed_open, rejected
+from tests.integration.site.handshakes import Handshakes, ca_bundle
+from tests.integration.site.playground import Playground, eventually
 
 SECONDS = float(os.environ.get("ROTATION_SECONDS", "12"))
 LEAST_PER_SECOND = 100 if "ROTATION_SECONDS" in os.environ else 30

@@ -17,8 +17,8 @@ from tests.chart.valuesets import VALUE_SETS
 from tests.cluster import helm, processes
 from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterFailed, HelmFailed
-from tests.integration import certmanager, prometheus_operator
-from tests.integration.playground import eventually
+from tests.integration.neighbours import certmanager, prometheus_operator
+from tests.integration.site.playground import eventually
 
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 FIRST = {"pullSecrets": [{"name": "first", "sources": [{"secretName": "harbor"}]}]}

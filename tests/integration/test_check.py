@@ -14,10 +14,10 @@ from certs.authority import issue_authority, issue_leaf
 from tests.cluster import binaries
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import PullSecrets
-from tests.integration.checkfaults import ALSO, FAULTS, no_copy
-from tests.integration.commands import of_release, run
-from tests.integration.patient import Patient
-from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually
+from tests.integration.faults.checks import ALSO, FAULTS, no_copy
+from tests.integration.site.commands import of_release, run
+from tests.integration.site.patient import Patient
+from tests.integration.site.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually
 from tests.unit.registries.registry import PASSWORD, Registry
 
 

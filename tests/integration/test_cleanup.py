@@ -12,7 +12,7 @@ import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import COMMAND, clean_environment
-from tests.integration.playground import COPY, Playground, eventually, service_account
+from tests.integration.site.playground import COPY, Playground, eventually, service_account
 from webhook.kube.lease import TERM_SECONDS
 
 HOOK_SECONDS = 120

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.commands import of_release
 from tests.integration.conftest import FIRST_PASSWORD
-from tests.integration.playground import COPY, REGISTRY, Playground, dockerconfigjson, pod
+from tests.integration.site.commands import of_release
+from tests.integration.site.playground import COPY, REGISTRY, Playground, dockerconfigjson, pod
 
 
 def covered(playground: Playground, *flags: str) -> tuple[int, dict[tuple[str, str], str]]:

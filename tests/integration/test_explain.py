@@ -10,9 +10,17 @@ from typing import Any
 import pytest
 
 from tests.cluster.cluster import Cluster
-from tests.integration.commands import of_release, run
 from tests.integration.conftest import FIRST_PASSWORD
-from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually, pod, service_account
+from tests.integration.site.commands import of_release, run
+from tests.integration.site.playground import (
+    COPY,
+    SOURCE,
+    Playground,
+    dockerconfigjson,
+    eventually,
+    pod,
+    service_account,
+)
 from tests.integration.test_waiting import NAMESPACES, taken
 
 

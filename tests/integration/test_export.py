@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.cluster.cluster import Cluster
-from tests.integration.policyjudge import Site, Verdict, await_policies
-from tests.integration.policyworlds import (
+from tests.integration.policies.judge import Site, Verdict, await_policies
+from tests.integration.policies.worlds import (
     Place,
     World,
     account,

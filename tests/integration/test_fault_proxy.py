@@ -19,7 +19,7 @@ from tests.cluster.ports import free_port
 from tests.cluster.programs import LOOPBACK
 from tests.cluster.supervise import wait_until
 from tests.integration.faultlink import Answer
-from tests.integration.faultproxy import FaultProxy
+from tests.integration.faults.faultproxy import FaultProxy
 
 SHORT = 0.3
 """Seconds that are enough to see that nothing comes."""

@@ -13,9 +13,9 @@ import pytest
 
 from tests.cluster.api import Answer
 from tests.cluster.cluster import Cluster
-from tests.integration.guarding import refused, stored, warnings_about
-from tests.integration.impostor import JSON_PATCH, MERGE, Impostor
-from tests.integration.playground import COPY, Playground, eventually, service_account
+from tests.integration.hostile.impostor import JSON_PATCH, MERGE, Impostor
+from tests.integration.policies.guarding import refused, stored, warnings_about
+from tests.integration.site.playground import COPY, Playground, eventually, service_account
 
 OLD = "old-credentials"
 

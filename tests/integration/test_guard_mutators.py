@@ -9,9 +9,9 @@ import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.integration.conftest import FIRST_PASSWORD
-from tests.integration.guarding import refused, stored
-from tests.integration.impostor import JSON_PATCH, Impostor
-from tests.integration.mutators import (
+from tests.integration.hostile.impostor import JSON_PATCH, Impostor
+from tests.integration.policies.guarding import refused, stored
+from tests.integration.policies.mutators import (
     ANNOTATION,
     APPEND,
     LABEL,
@@ -24,7 +24,7 @@ from tests.integration.mutators import (
     mutating,
     patched,
 )
-from tests.integration.playground import COPY, Playground, eventually, names, service_account
+from tests.integration.site.playground import COPY, Playground, eventually, names, service_account
 from tests.integration.test_cleanup import cleanup
 
 UPDATE = ["UPDATE"]

@@ -10,8 +10,8 @@ import pytest
 
 from tests.cluster.api import Answer
 from tests.cluster.cluster import Cluster
-from tests.integration.guarding import refused, stored, warnings_about
-from tests.integration.playground import Playground, eventually
+from tests.integration.policies.guarding import refused, stored, warnings_about
+from tests.integration.site.playground import Playground, eventually
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,17 @@ import pytest
 
 from tests.cluster.api import Answer, Api
 from tests.cluster.cluster import Cluster
-from tests.integration.guarding import refused, stored, warnings_about
-from tests.integration.impostor import APPLY, JSON_PATCH, MERGE, Impostor
-from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually, names, service_account
+from tests.integration.hostile.impostor import APPLY, JSON_PATCH, MERGE, Impostor
+from tests.integration.policies.guarding import refused, stored, warnings_about
+from tests.integration.site.playground import (
+    COPY,
+    SOURCE,
+    Playground,
+    dockerconfigjson,
+    eventually,
+    names,
+    service_account,
+)
 
 LIMITED, SELECTING = "limited-credentials", "selecting-credentials"
 OLD = "old-credentials"

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration import hostile
-from tests.integration.attack import MIB, REVIEW, review_times
-from tests.integration.serving import exchange, post, serving, until
+from tests.integration.hostile import mixture as hostile
+from tests.integration.hostile.attack import MIB, REVIEW, review_times
+from tests.integration.site.serving import exchange, post, serving, until
 from webhook.http.limits import allow_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.integration.memorygroup import MemoryGroup
-    from tests.integration.serving import Serving
+    from tests.integration.hostile.memorygroup import MemoryGroup
+    from tests.integration.site.serving import Serving
 
 SECONDS = float(os.environ.get("HOSTILE_SECONDS", "60"))
 EACH_SECONDS = 4.0

@@ -6,10 +6,10 @@ import os
 import time
 from collections.abc import Callable
 
-from tests.integration import hostile
-from tests.integration.attack import MIB
-from tests.integration.memorygroup import MemoryGroup
-from tests.integration.playground import Playground, eventually
+from tests.integration.hostile import mixture as hostile
+from tests.integration.hostile.attack import MIB
+from tests.integration.hostile.memorygroup import MemoryGroup
+from tests.integration.site.playground import Playground, eventually
 
 Maker = Callable[..., Playground]
 

@@ -15,9 +15,9 @@ import pytest
 
 from certs.authority import issue_authority, issue_leaf
 from tests.cluster.processes import COMMAND, clean_environment
-from tests.integration.commands import of_release
-from tests.integration.playground import SOURCE, Playground, dockerconfigjson, eventually, pod
-from tests.integration.policyjudge import ADMISSION
+from tests.integration.policies.judge import ADMISSION
+from tests.integration.site.commands import of_release
+from tests.integration.site.playground import SOURCE, Playground, dockerconfigjson, eventually, pod
 from tests.integration.test_cleanup import cleanup
 from tests.unit.registries.registry import PASSWORD, Behaviour, Registry
 

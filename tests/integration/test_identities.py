@@ -10,9 +10,9 @@ import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.integration.conftest import FIRST_PASSWORD
-from tests.integration.forbidden import ADMISSION, OTHER, for_everybody, of_cleanup, of_sync, of_webhook
-from tests.integration.impostor import MERGE, Impostor
-from tests.integration.playground import COPY, SOURCE, Playground, eventually
+from tests.integration.hostile.forbidden import ADMISSION, OTHER, for_everybody, of_cleanup, of_sync, of_webhook
+from tests.integration.hostile.impostor import MERGE, Impostor
+from tests.integration.site.playground import COPY, SOURCE, Playground, eventually
 
 COMPONENTS = ("webhook", "sync", "cleanup")
 OF = {"webhook": of_webhook, "sync": of_sync, "cleanup": of_cleanup}

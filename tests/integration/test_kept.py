@@ -8,9 +8,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from tests.cluster.processes import PullSecrets
-from tests.integration.commands import of_release
-from tests.integration.denier import denying_policy
-from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually
+from tests.integration.faults.denier import denying_policy
+from tests.integration.site.commands import of_release
+from tests.integration.site.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually
 from tests.integration.test_sync_state import await_kept
 from tests.integration.test_sync_status import copies, exported_copies, status
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.playground import COPY, SOURCE, Playground, eventually, names, pod, service_account
+from tests.integration.site.playground import COPY, SOURCE, Playground, eventually, names, pod, service_account
 
 OTHER = "other-credentials"
 DECLINE = "pullsecrets.webhook/decline"

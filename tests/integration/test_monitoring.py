@@ -9,8 +9,8 @@ import pytest
 
 from tests.cluster import helm
 from tests.cluster.cluster import Cluster
-from tests.integration.playground import SOURCE, Playground, eventually, pod
-from tests.integration.prometheus import PROMETHEUS, Prometheus, target
+from tests.integration.neighbours.prometheus import PROMETHEUS, Prometheus, target
+from tests.integration.site.playground import SOURCE, Playground, eventually, pod
 from tools.chart.dashboard_rows import ROWS
 
 pytestmark = pytest.mark.skipif(

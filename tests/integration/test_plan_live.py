@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.cluster.cluster import Cluster
-from tests.integration.commands import of_release, run
-from tests.integration.disorder import FIRST, SECOND, Disorder, settle
-from tests.integration.playground import COPY, SOURCE, Playground, pod
+from tests.integration.day.disorder import FIRST, SECOND, Disorder, settle
+from tests.integration.site.commands import of_release, run
+from tests.integration.site.playground import COPY, SOURCE, Playground, pod
 
 Maker = Callable[..., Playground]
 Rows = list[dict[str, Any]]

@@ -13,8 +13,8 @@ import pytest
 from tests.cluster import helm
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import COMMAND, clean_environment
-from tests.integration.commands import SECONDS, Ran
-from tests.integration.playground import COPY, Playground
+from tests.integration.site.commands import SECONDS, Ran
+from tests.integration.site.playground import COPY, Playground
 
 PODS = {"spec": {"containers": [{"name": "app", "image": "registry.example.com/app:{{ .Chart.AppVersion }}"}]}}
 WEB = {

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.integration.port import PATIENCE, connected, listening
+from tests.integration.site.port import PATIENCE, connected, listening
 from webhook.http.limits import Deadlines
 
 SHORT, LONG = 0.2, 60.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.port import connected, echo, listening, serving
+from tests.integration.site.port import connected, echo, listening, serving
 from tests.unit.polling import until
 from webhook.http.counters import Traffic
 from webhook.ops.metrics import AdmissionMetrics

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.integration.port import PATIENCE, connected, echo, serving
-from tests.integration.serving import is_closed
+from tests.integration.site.port import PATIENCE, connected, echo, serving
+from tests.integration.site.serving import is_closed
 from tests.unit.polling import until
 from webhook.http.counters import Traffic
 from webhook.http.limits import Deadlines

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 from tests.bench.reviews import pod_review
-from tests.integration.serving import Serving, exchange, post, serving, until
+from tests.integration.site.serving import Serving, exchange, post, serving, until
 
 REVIEW = b"""{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "1"}}"""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.serving import CONFIGURATION, Serving, serving, until
+from tests.integration.site.serving import CONFIGURATION, Serving, serving, until
 from tests.unit.fake_apiserver.server import FakeApiServer
 
 PLAIN = CONFIGURATION.replace("NAME", "registry")

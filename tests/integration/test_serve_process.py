@@ -17,7 +17,7 @@ import pytest
 
 from tests.cluster.mounted import MountedConfigMap
 from tests.cluster.processes import clean_environment
-from tests.integration.serving import (
+from tests.integration.site.serving import (
     CONFIGURATION,
     DEADLINE,
     LOOPBACK,

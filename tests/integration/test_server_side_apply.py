@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import COMMAND, clean_environment
-from tests.integration.playground import COPY, Playground, eventually
+from tests.integration.site.playground import COPY, Playground, eventually
 
 OURS = "pull-secret-webhook"
 MANAGERS = ["kubectl", "helm"]
@@ -178,7 +178,8 @@ def test_what_others_own_beside_the_list_stays_theirs(ours: Playground) -> None:
     eventually(lambda: {entry["manager"]: entry["fieldsV1"] for entry in tenant.entries()}, lambda seen: seen == before)
 
 
-def test_what_release_0_1_owned_is_handed_back(ours: Playground) -> None:
+def test_what_release_0_1_owned_is_handed_back(playground: Callable[..., Playground]) -> None:
+    ours = playground()
     ours.set_source("first")
     here, left = (Tenant(ours, ours.namespace(selected=selected)) for selected in (True, False))
     for tenant in (here, left):
@@ -214,7 +215,8 @@ def test_what_the_api_server_took_for_a_first_writer_is_handed_back(ours: Playgr
 
 
 @pytest.mark.parametrize("running", ["up", "down"])
-def test_after_an_uninstall_the_list_is_the_tenants_alone(ours: Playground, running: str) -> None:
+def test_after_an_uninstall_the_list_is_the_tenants_alone(playground: Callable[..., Playground], running: str) -> None:
+    ours = playground()
     ours.set_source("first")
     if running == "up":
         ours.start()

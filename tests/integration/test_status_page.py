@@ -14,9 +14,9 @@ from tests.bench.filling import Filling
 from tests.cluster import binaries
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import PullSecrets
-from tests.integration.browser import CHROMIUM, DRIVER, Browser, browsing
-from tests.integration.disorder import settle
-from tests.integration.playground import COPY, Playground, eventually
+from tests.integration.day.disorder import settle
+from tests.integration.neighbours.browser import CHROMIUM, DRIVER, Browser, browsing
+from tests.integration.site.playground import COPY, Playground, eventually
 
 Maker = Callable[..., Playground]
 

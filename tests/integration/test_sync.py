@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually, service_account
+from tests.integration.site.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually, service_account
 
 Maker = Callable[..., Playground]
 

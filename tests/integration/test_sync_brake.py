@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from tests.cluster.processes import PullSecrets
-from tests.integration.commands import of_release
-from tests.integration.playground import COPY, SOURCE, Playground, eventually
+from tests.integration.site.commands import of_release
+from tests.integration.site.playground import COPY, SOURCE, Playground, eventually
 
 Maker = Callable[..., Playground]
 

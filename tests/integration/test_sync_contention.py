@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.cluster.processes import PullSecrets
 from tests.exposition import series
-from tests.integration.playground import COPY, Playground, eventually, service_account
+from tests.integration.site.playground import COPY, Playground, eventually, service_account
 
 Maker = Callable[..., Playground]
 

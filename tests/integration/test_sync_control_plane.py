@@ -13,9 +13,9 @@ import pytest
 from tests.cluster import programs
 from tests.cluster.binaries import Binaries
 from tests.cluster.cluster import Cluster
-from tests.integration.estate import CONVERGED_SECONDS, Estate, new_password
-from tests.integration.playground import Playground
-from tests.integration.remote import Remote, remote_sync
+from tests.integration.faults.remote import Remote, remote_sync
+from tests.integration.site.estate import CONVERGED_SECONDS, Estate, new_password
+from tests.integration.site.playground import Playground
 
 AWAY_SECONDS = float(os.environ.get("FAULT_SECONDS", "6"))
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.cluster.processes import PullSecrets
-from tests.integration.playground import COPY, SOURCE, Playground, eventually, names, service_account
+from tests.integration.site.playground import COPY, SOURCE, Playground, eventually, names, service_account
 from tests.integration.test_cleanup import cleanup
 
 OLD = "old-credentials"

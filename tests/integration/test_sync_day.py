@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterator
 
 from tests.cluster.cluster import Cluster
-from tests.integration.day import Day
-from tests.integration.estate import CONVERGED_SECONDS
-from tests.integration.oracle import Oracle
-from tests.integration.playground import COPY, Playground
-from tests.integration.tenants import GOLD, pull_secrets
+from tests.integration.day.day import Day
+from tests.integration.day.oracle import Oracle
+from tests.integration.day.tenants import GOLD, pull_secrets
+from tests.integration.site.estate import CONVERGED_SECONDS
+from tests.integration.site.playground import COPY, Playground
 from webhook.files.watched_file import ConfigurationFile
 from webhook.kube.connect import connect
 from webhook.kube.objects import Shapes

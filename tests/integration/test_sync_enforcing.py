@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.playground import COPY, SOURCE, Playground, eventually, names, pod, service_account
+from tests.integration.site.playground import COPY, SOURCE, Playground, eventually, names, pod, service_account
 
 Maker = Callable[..., Playground]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.bench.filling import Filling
-from tests.integration.denier import Denier
-from tests.integration.playground import COPY, Playground, eventually, service_account
+from tests.integration.faults.denier import Denier
+from tests.integration.site.playground import COPY, Playground, eventually, service_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 import pytest
 
 from tests.cluster.cluster import Cluster
-from tests.integration.estate import CONVERGED_SECONDS, Estate, new_password
 from tests.integration.faultlink import Answer, Request
-from tests.integration.playground import SOURCE, Playground, eventually
-from tests.integration.remote import Remote, remote_sync
+from tests.integration.faults.remote import Remote, remote_sync
+from tests.integration.site.estate import CONVERGED_SECONDS, Estate, new_password
+from tests.integration.site.playground import SOURCE, Playground, eventually
 
 FAULT_SECONDS = float(os.environ.get("FAULT_SECONDS", "12"))
 """By default more than the 10 s after which a leader that cannot renew its Lease gives up."""

@@ -14,11 +14,11 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.ports import free_port
 from tests.cluster.programs import LOOPBACK
 from tests.integration.balancer import Balancer
-from tests.integration.estate import Estate, new_password
 from tests.integration.faultlink import Answer
-from tests.integration.latelink import LateLink
-from tests.integration.playground import COPY, Playground, eventually
-from tests.integration.remote import remote_sync
+from tests.integration.faults.latelink import LateLink
+from tests.integration.faults.remote import remote_sync
+from tests.integration.site.estate import Estate, new_password
+from tests.integration.site.playground import COPY, Playground, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

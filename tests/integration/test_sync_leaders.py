@@ -14,10 +14,10 @@ import pytest
 
 from tests.cluster.install import CONFIGURATION_KEY
 from tests.cluster.mounted import MountedConfigMap
-from tests.integration.estate import Estate, new_password
 from tests.integration.faultlink import Request
-from tests.integration.playground import COPY, SOURCE, Playground, detail, eventually
-from tests.integration.remote import Remote, remote_sync
+from tests.integration.faults.remote import Remote, remote_sync
+from tests.integration.site.estate import Estate, new_password
+from tests.integration.site.playground import COPY, SOURCE, Playground, detail, eventually
 
 KILLED_SECONDS = 17.0
 """From SIGKILL to the next one's first write: the 15 s of the Lease, and what its last renewal was noticed too late."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from certs.authority import issue_authority, issue_leaf
 from tests.cluster import processes
-from tests.integration.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually
+from tests.integration.site.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually
 from tests.unit.registries.registry import PASSWORD, Registry
 
 

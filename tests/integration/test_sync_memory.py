@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.bench.process import peak_mib
-from tests.integration.memorygroup import MemoryGroup
-from tests.integration.playground import COPY, Playground, eventually, service_account
+from tests.integration.hostile.memorygroup import MemoryGroup
+from tests.integration.site.playground import COPY, Playground, eventually, service_account
 
 Maker = Callable[..., Playground]
 

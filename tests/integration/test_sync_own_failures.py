@@ -15,11 +15,11 @@ from cryptography import x509
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import PullSecrets
 from tests.exposition import series
-from tests.integration.denier import Denier
 from tests.integration.faultlink import Answer, Request
-from tests.integration.playground import COPY, Playground, eventually
-from tests.integration.remote import remote_sync
-from tests.integration.ward import HEALTHY, Ward, copy_path
+from tests.integration.faults.denier import Denier
+from tests.integration.faults.remote import remote_sync
+from tests.integration.site.playground import COPY, Playground, eventually
+from tests.integration.site.ward import HEALTHY, Ward, copy_path
 
 Maker = Callable[..., Playground]
 

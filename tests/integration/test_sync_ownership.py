@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.processes import COMMAND, clean_environment
-from tests.integration.playground import COPY, Playground, dockerconfigjson, eventually, service_account
+from tests.integration.site.playground import COPY, Playground, dockerconfigjson, eventually, service_account
 from webhook.rules.ownership import NAMESPACE_UID_LABEL, labels_for
 
 TYPE = "kubernetes.io/dockerconfigjson"

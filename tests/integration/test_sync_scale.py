@@ -8,7 +8,7 @@ import pytest
 
 from tests.bench.requests import Requests
 from tests.cluster.cluster import Cluster
-from tests.integration.playground import COPY, Playground, eventually
+from tests.integration.site.playground import COPY, Playground, eventually
 from webhook.kube.listing import FIRST_PAGE_LIMIT
 from webhook.rules.ownership import FIELD_MANAGER
 

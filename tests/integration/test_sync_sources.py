@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.playground import COPY, Playground, dockerconfigjson, eventually
+from tests.integration.site.playground import COPY, Playground, dockerconfigjson, eventually
 
 Maker = Callable[..., Playground]
 

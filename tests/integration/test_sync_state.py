@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.cluster.api import Answer
-from tests.integration.commands import Ran, of_release
-from tests.integration.guarding import refused, stored
-from tests.integration.impostor import MERGE, Impostor
-from tests.integration.playground import COPY, SOURCE, Playground, eventually
+from tests.integration.hostile.impostor import MERGE, Impostor
+from tests.integration.policies.guarding import refused, stored
+from tests.integration.site.commands import Ran, of_release
+from tests.integration.site.playground import COPY, SOURCE, Playground, eventually
 from tests.integration.test_cleanup import cleanup
 
 Maker = Callable[..., Playground]

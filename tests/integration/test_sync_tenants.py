@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.bench.filling import CREATORS, Filling
 from tests.cluster.processes import PullSecrets
-from tests.integration.playground import COPY, Playground, eventually, names, service_account
+from tests.integration.site.playground import COPY, Playground, eventually, names, service_account
 from webhook.rules.backfill import ENFORCE_ANNOTATION
 from webhook.sync.caches import JUDGED_PER_SECOND
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from tests.integration.impostor import MERGE
-from tests.integration.playground import COPY, Playground, eventually
+from tests.integration.hostile.impostor import MERGE
+from tests.integration.site.playground import COPY, Playground, eventually
 
 FINALIZER = "example.com/held"
 

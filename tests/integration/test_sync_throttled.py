@@ -10,7 +10,7 @@ from typing import Any, Self
 import pytest
 
 from tests.exposition import series
-from tests.integration.playground import COPY, Playground, dockerconfigjson, eventually
+from tests.integration.site.playground import COPY, Playground, dockerconfigjson, eventually
 from webhook.errors import Throttled
 from webhook.kube.connect import connect
 from webhook.kube.resources import SECRETS

@@ -14,10 +14,10 @@ import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.mounted import MountedConfigMap
-from tests.integration.denier import Denier
-from tests.integration.playground import Playground
-from tests.integration.remote import remote_sync
-from tests.integration.trouble import PULL_SECRETS, Trouble, await_right, two_controllers
+from tests.integration.day.trouble import PULL_SECRETS, Trouble, await_right, two_controllers
+from tests.integration.faults.denier import Denier
+from tests.integration.faults.remote import remote_sync
+from tests.integration.site.playground import Playground
 
 SECONDS = float(os.environ.get("TROUBLE_SECONDS", "25"))
 RUNS = int(os.environ.get("TROUBLE_SEEDS", "1"))

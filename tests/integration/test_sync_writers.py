@@ -14,7 +14,7 @@ import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import PullSecrets
-from tests.integration.playground import COPY, Playground, eventually, names
+from tests.integration.site.playground import COPY, Playground, eventually, names
 
 ROUNDS = int(os.environ.get("WRITER_ROUNDS", "1000"))
 MOST_ENTRIES = 12

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.cluster.processes import PullSecrets
 from tests.exposition import series
-from tests.integration.playground import COPY, SOURCE, Playground, detail, eventually
+from tests.integration.site.playground import COPY, SOURCE, Playground, detail, eventually
 
 Maker = Callable[..., Playground]
 

@@ -1,6 +1,6 @@
 """Each answer captured from a real API server, or from what stands before one, is classified: whose failure is it?
 
-``python -m tests.integration.answers`` captures the first kind again; an integration test compares.
+``python -m tests.integration.site.answers`` captures the first kind again; an integration test compares.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.hostile import BODIES
+from tests.integration.hostile.mixture import BODIES
 from webhook.rules import images as imageref
 from webhook.rules.configuration import Configuration, PodPolicy, PullSecret, Reason
 from webhook.rules.gates import MOST_IMAGES, decide

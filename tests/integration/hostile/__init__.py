@@ -1,0 +1,1 @@
+"""Hostile requests, and callers with a stolen token."""

@@ -1,0 +1,1 @@
+"""Other projects beside the product: their kinds, Prometheus, a browser."""

@@ -1,0 +1,1 @@
+"""ValidatingAdmissionPolicies and MutatingAdmissionPolicies: the guard, exported ones, those of other tools."""

@@ -1,0 +1,58 @@
+"""One of many processes that want to issue the certificate at the same moment: the keeper alone, with no lease.
+
+``python -m tests.integration.site.bootstrapper KUBECONFIG NAMESPACE FULLNAME NAME STARTED GO`` reads what is there,
+creates the file STARTED, begins to write when the file GO appears, and creates the file STARTED.looked when it has
+looked what there is to write. It says what it wrote at the end, by a SIGTERM.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from webhook.kube.connect import connect
+from webhook.kube.events import EventRecorder
+from webhook.ops.logs import LogFormat, LogLevel, configure
+from webhook.ops.sync_metrics import SyncMetrics
+from webhook.sync.certificates import CertificateKeeper
+from webhook.sync.release import CertificateNames
+
+POLL_SECONDS = 0.005
+
+
+def main(kubeconfig: str, namespace: str, fullname: str, name: str, started: str, go: str) -> None:
+    configure(LogFormat.JSON, LogLevel.INFO)
+    ending = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ending.set())
+    client = connect(Path(kubeconfig))
+
+    def may_write() -> bool:  # asked at each look
+        allowed = Path(go).exists()
+        if allowed:
+            Path(f"{started}.looked").touch()
+        return allowed
+
+    keeper = CertificateKeeper(
+        client,
+        namespace,
+        CertificateNames(f"{fullname}-tls", f"{fullname}-ca", fullname, (name,)),
+        may_write,
+        EventRecorder(client),
+        SyncMetrics().certificates,
+    )
+    keeper.start()
+    while not keeper.has_synced:
+        time.sleep(POLL_SECONDS)
+    Path(started).touch()
+    while not Path(go).exists():
+        time.sleep(POLL_SECONDS)
+    keeper.lead(leading=True)
+    ending.wait()
+    keeper.stop(10)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
