@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.chart.rendered import FULLNAME, NAMESPACE, Rendered, render
-from webhook.inspect.webhooks import MODE_ANNOTATION
+from webhook.kube.webhook_configuration import MODE_ANNOTATION
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 CERT_MANAGER = "cert-manager.io/v1"

@@ -18,21 +18,21 @@ from tests.integration.site.estate import CONVERGED_SECONDS
 from tests.integration.site.playground import COPY, Playground
 from webhook.files.watched_file import ConfigurationFile
 from webhook.kube.connect import connect
-from webhook.kube.objects import Shapes
+from webhook.kube.objects import Shapes, to_namespace
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
-from webhook.kube.wire import ObjectList, decoder
+from webhook.kube.wire import ObjectList, PartialObjectMetadata, decoder
 from webhook.rules.actions import NamespacePlan
 from webhook.rules.objects import NamespaceState
 from webhook.rules.plan import plan_namespace
 from webhook.rules.scope import scope_of
 from webhook.sync.release import Release
-from webhook.sync.shapes import NamespaceObject, SecretObject, to_copy, to_namespace
+from webhook.sync.shapes import SecretObject, to_copy
 from webhook.sync.sources import SourceBook, read_source
 
 STEPS = int(os.environ.get("DAY_OF_LIFE_STEPS", "400"))
 SEED = int(os.environ.get("DAY_OF_LIFE_SEED") or random.SystemRandom().randrange(1_000_000))
 
-_namespaces = decoder(ObjectList[NamespaceObject])
+_namespaces = decoder(ObjectList[PartialObjectMetadata])
 _secrets = decoder(ObjectList[SecretObject])
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from tests.unit.documented import DOCS, PAGES, PRODUCT, names, rows, section
 from tools.tables import metrics_of, roles, texts
 from webhook.inspect.checks.codes import TITLES
-from webhook.inspect.webhooks import MODE_ANNOTATION
+from webhook.kube.webhook_configuration import MODE_ANNOTATION
 from webhook.ops.metrics import ProcessMetrics
 from webhook.report.explain import step
 from webhook.report.preview import row

@@ -18,7 +18,7 @@ from webhook.inspect.namespaces import list_namespaces, read_namespace
 from webhook.inspect.secrets import each_copy, read_copy, read_sources, read_state
 from webhook.kube.objects import Shapes
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection
-from webhook.kube.wire import ObjectMeta, decoder
+from webhook.kube.wire import PartialObjectMetadata, decoder
 from webhook.report.preview.cluster import ORIGIN, Forecaster
 from webhook.report.preview.preview import Preview
 from webhook.report.preview.row import Effect, PreviewReason, Row
@@ -92,11 +92,7 @@ RUNNING = {"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}
 """Pods that may still pull an image."""
 
 
-class _Place(msgspec.Struct, frozen=True):
-    metadata: ObjectMeta
-
-
-_decode_place: Callable[[bytes | msgspec.Raw], _Place] = decoder(_Place)
+_decode_metadata: Callable[[bytes | msgspec.Raw], PartialObjectMetadata] = decoder(PartialObjectMetadata)
 _decode_pod: Callable[[bytes | msgspec.Raw], AdmittedObject] = decoder(AdmittedObject)
 
 
@@ -238,7 +234,7 @@ class _Forecast:
     def _pods(self, forecaster: Forecaster, wanted: set[str]) -> dict[str, list[Row]]:
         found: dict[str, list[Row]] = defaultdict(list)
         for each in self._each(PODS, msgspec.Raw, wanted, RUNNING):
-            name = _decode_place(each).metadata.namespace
+            name = _decode_metadata(each).metadata.namespace
             subject = _decode_pod(each).as_pod(name) if name in wanted else None
             row = None if subject is None else forecaster.of_pod(subject, self._namespaces[name])
             if row is not None and self._has_row(row):

@@ -6,11 +6,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from webhook.errors import ApiError, Forbidden, UsageError
-from webhook.kube.objects import Shapes
+from webhook.kube.objects import Shapes, to_namespace
 from webhook.kube.resources import NAMESPACES, Collection
-from webhook.kube.wire import decoder
+from webhook.kube.wire import PartialObjectMetadata, decoder
 from webhook.rules.scope import scope_of
-from webhook.sync.shapes import NamespaceObject, to_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from webhook.rules.configuration import Configuration
     from webhook.rules.objects import Namespace
 
-_decode: Callable[[bytes], NamespaceObject] = decoder(NamespaceObject)
+_decode: Callable[[bytes], PartialObjectMetadata] = decoder(PartialObjectMetadata)
 
 
 def read_namespace(reader: Reader, name: str) -> Namespace:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from webhook.errors import ConfigurationAbsent, Forbidden, UsageError
 from webhook.files.configuration import parse
-from webhook.inspect.webhooks import WebhookConfiguration
 from webhook.kube.resources import CONFIG_MAPS, MUTATING_WEBHOOK_CONFIGURATIONS, Collection
+from webhook.kube.webhook_configuration import WebhookConfiguration
 from webhook.kube.wire import ConfigMap, decode_config_map
 from webhook.sync.release import Release
 

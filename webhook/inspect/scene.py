@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
-    from webhook.inspect.webhooks import ClientConfig, ServiceReference
+    from webhook.kube.webhook_configuration import ClientConfig, ServiceReference
     from webhook.report.explain.obstacle import Target
     from webhook.report.explain.step import Explanation
     from webhook.rules.configuration import Configuration

@@ -10,34 +10,18 @@ Source: k8s.io/apimachinery, pkg/util/managedfields/internal/skipnonapplied.go.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import Any
 
 from webhook.kube.lease import timestamp
-from webhook.kube.wire import decoder
+from webhook.kube.objects import decode_entries
 from webhook.rules.ownership import FIELD_MANAGER
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NEVER_SET = "pullsecrets.webhook/tracked"
 
 
-class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
-    managed_fields: list[msgspec.Raw] | None = None
-
-
-class _Object(msgspec.Struct, frozen=True):
-    metadata: _Metadata
-
-
-_decode: Callable[[bytes], _Object] = decoder(_Object)
-
-
 def is_tracked(content: bytes) -> bool:
     """Return True if the API server records which manager sets which field; ``content`` is the object's JSON."""
-    return bool(_decode(content).metadata.managed_fields)
+    return bool(decode_entries(content))
 
 
 def begin_tracking() -> dict[str, Any]:

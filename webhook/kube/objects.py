@@ -29,6 +29,7 @@ from webhook.rules.objects import LocalObjectReference, Namespace, References, S
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
+    from webhook.kube.wire import PartialObjectMetadata
     from webhook.rules.scope import CacheScope
 
 MOST_KEPT = 1_000
@@ -217,6 +218,18 @@ class Shapes:
     def read_service_account(self, data: bytes) -> ServiceAccount:
         """Return the same from the JSON of one ServiceAccount."""
         return self.to_service_account(self._decode_service_account(data))
+
+
+def to_namespace(obj: PartialObjectMetadata) -> Namespace:
+    """Return a Namespace with all of its labels, for commands that look at one namespace at a time."""
+    metadata = obj.metadata
+    return Namespace(
+        name=intern(metadata.name),
+        labels=metadata.labels or NO_LABELS,
+        terminating=metadata.deletion_timestamp is not None,
+        declined=declined_names(metadata.annotations) if metadata.annotations else frozenset(),
+        uid=intern(metadata.uid),
+    )
 
 
 def _fields(label_keys: Iterable[str]) -> tuple[tuple[str, str], ...]:

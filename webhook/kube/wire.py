@@ -39,6 +39,12 @@ class WrittenMeta(ObjectMeta, frozen=True, rename="camel"):
     finalizers: tuple[str, ...] = ()
 
 
+class PartialObjectMetadata(msgspec.Struct, frozen=True):
+    """An object of any kind, of which only the metadata is read; the API server has the same name for it."""
+
+    metadata: ObjectMeta
+
+
 class Object(Protocol):
     """The fields that every reflected shape has."""
 

@@ -13,13 +13,12 @@ from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import msgspec
-
 from certs.rotation import CertificateState, Nothing, PublishBundle, StoreAuthority, StoreLeaf
 from webhook.errors import Conflict, NotFound, Refused
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, Collection
-from webhook.kube.wire import Object, ObjectMeta, decoder
+from webhook.kube.webhook_configuration import WebhookConfiguration, decode_webhook_configuration
+from webhook.kube.wire import Object
 from webhook.rules.ownership import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL
 from webhook.sync.shapes import SecretObject, decode_secret
 
@@ -83,41 +82,19 @@ PRIVATE_KEY_KEY = "tls.key"
 AUTHORITY_KEY = "ca.crt"
 
 
-class ClientConfig(msgspec.Struct, frozen=True):
-    """The part of ``admissionregistration.k8s.io/v1`` WebhookClientConfig that is ours; base64."""
-
-    ca_bundle: str | None = msgspec.field(default=None, name="caBundle")
-
-
-class MutatingWebhook(msgspec.Struct, frozen=True, rename="camel"):
-    """One webhook of a MutatingWebhookConfiguration."""
-
-    client_config: ClientConfig
-
-
-class WebhookConfigurationObject(msgspec.Struct, frozen=True):
-    """An ``admissionregistration.k8s.io/v1`` MutatingWebhookConfiguration."""
-
-    metadata: ObjectMeta
-    webhooks: list[MutatingWebhook] | None = None
-
-
-_decode_configuration: Callable[[bytes], WebhookConfigurationObject] = decoder(WebhookConfigurationObject)
-
-
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """All three objects at the time of a decision. A step is written only if they are unchanged."""
 
     authority: Sight[SecretObject]
     leaf: Sight[SecretObject]
-    configuration: Sight[WebhookConfigurationObject]
+    configuration: Sight[WebhookConfiguration]
 
     def state(self, names: tuple[str, ...]) -> CertificateState:
         """Return the state for decisions; ``names`` are the DNS names of the certificate."""
         authority, leaf = _data(self.authority.value), _data(self.leaf.value)
         configuration = self.configuration.value
-        webhooks = configuration.webhooks if configuration is not None else None
+        webhooks = configuration.webhooks if configuration is not None else ()
         return CertificateState(
             names=names,
             authority=authority.get(CERTIFICATE_KEY, b""),
@@ -125,7 +102,7 @@ class Snapshot:
             leaf=leaf.get(CERTIFICATE_KEY, b""),
             leaf_key=leaf.get(PRIVATE_KEY_KEY, b""),
             leaf_authority=leaf.get(AUTHORITY_KEY, b""),
-            ca_bundles=tuple(b64decode(webhook.client_config.ca_bundle or "") for webhook in webhooks or ()),
+            ca_bundles=tuple(b64decode(webhook.client_config.ca_bundle) for webhook in webhooks),
         )
 
 
@@ -138,7 +115,7 @@ class CertificateStore:
         self._names = names
         self._authority: ObjectCache[SecretObject] = ObjectCache(wake)
         self._leaf: ObjectCache[SecretObject] = ObjectCache(wake)
-        self._configuration: ObjectCache[WebhookConfigurationObject] = ObjectCache(wake)
+        self._configuration: ObjectCache[WebhookConfiguration] = ObjectCache(wake)
         self._reflectors = self._make_reflectors()
 
     def _make_reflectors(self) -> list[Reflector[Any, Any]]:
@@ -150,7 +127,7 @@ class CertificateStore:
         configuration = Collection(MUTATING_WEBHOOK_CONFIGURATIONS, name=self._names.webhook_configuration)
         return [
             *watched,
-            Reflector(self._client, configuration, WebhookConfigurationObject, _same, self._configuration),
+            Reflector(self._client, configuration, WebhookConfiguration, _same, self._configuration),
         ]
 
     def start(self) -> None:
@@ -245,7 +222,7 @@ class CertificateStore:
         patch = {"metadata": metadata, "data": data}
         return self._client.merge_patch(SECRETS, name, patch, self._namespace, field_manager=FIELD_MANAGER)
 
-    def _publish(self, pem: bytes, before: Sight[WebhookConfigurationObject]) -> None:
+    def _publish(self, pem: bytes, before: Sight[WebhookConfiguration]) -> None:
         present = before.value
         if present is None:
             return
@@ -255,7 +232,7 @@ class CertificateStore:
         ]
         operations += [
             {"op": "add", "path": f"/webhooks/{position}/clientConfig/caBundle", "value": bundle}
-            for position in range(len(present.webhooks or ()))
+            for position in range(len(present.webhooks))
         ]
         name = self._names.webhook_configuration
         try:
@@ -265,7 +242,7 @@ class CertificateStore:
         except NotFound:
             self._configuration.written(None, before)
             raise
-        self._configuration.written(_decode_configuration(stored), before)
+        self._configuration.written(decode_webhook_configuration(stored), before)
 
 
 class NotReplaceable(Refused):

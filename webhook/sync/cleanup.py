@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 
 from webhook.errors import ApiError, Forbidden, NotFound, UsageError
@@ -24,7 +23,7 @@ from webhook.kube.connect import connect
 from webhook.kube.lease import TERM_SECONDS, OwnerReference, boot_time, delete_lease, take_lease
 from webhook.kube.listing import list_decoder, list_objects
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, SERVICE_ACCOUNTS, Collection
-from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
+from webhook.kube.wire import PartialObjectMetadata
 from webhook.rules.ownership import is_a_copy
 from webhook.rules.state_document import STATE_SUFFIX
 from webhook.rules.timing import delay
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 
     from webhook.kube.client import Client
     from webhook.kube.lease import Lease
+    from webhook.kube.wire import ObjectMeta
     from webhook.rules.configuration import Configuration
     from webhook.sync.release import Release
 
@@ -81,12 +81,6 @@ class Settings:
     def own_secrets(self) -> tuple[str, ...]:
         """The Secrets that sync keeps for itself: its state, the serving certificate and its authority."""
         return tuple(f"{self.webhook_configuration}{suffix}" for suffix in (STATE_SUFFIX, "-tls", "-ca"))
-
-
-class _Owner(msgspec.Struct, frozen=True):
-    """The ServiceAccount of the controller; only its metadata is read."""
-
-    metadata: ObjectMeta
 
 
 class _Stuck(Exception):
@@ -178,7 +172,9 @@ class _Cleanup:
     def _owner(self) -> OwnerReference | None:
         """Return the ServiceAccount of the controller; when it is deleted, the Lease is deleted too."""
         collection = Collection(SERVICE_ACCOUNTS, self._settings.release.namespace, self._settings.lease)
-        found, _ = list_objects(self._client, collection, list_decoder(_Owner), lambda obj: obj.metadata.uid)
+        found, _ = list_objects(
+            self._client, collection, list_decoder(PartialObjectMetadata), lambda obj: obj.metadata.uid
+        )
         kind = SERVICE_ACCOUNTS
         return OwnerReference(kind.api_version, kind.kind, self._settings.lease, found[0]) if found else None
 

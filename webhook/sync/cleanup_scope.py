@@ -8,26 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
 from webhook.errors import NotFound, UsageError
 from webhook.kube.lease import decode_lease
 from webhook.kube.listing import list_decoder, list_objects
 from webhook.kube.resources import LEASES, MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, SERVICE_ACCOUNTS, Collection
-from webhook.kube.wire import ObjectMeta, decoder
-from webhook.rules.labels import Operator
+from webhook.kube.webhook_configuration import decode_webhook_configuration
+from webhook.kube.wire import PartialObjectMetadata
 from webhook.rules.ownership import RELEASE_LABEL, RELEASE_NAMESPACE_LABEL, is_a_copy, is_labelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from webhook.kube.client import Client
     from webhook.rules.configuration import Configuration
     from webhook.sync.release import Release
 
 INSTANCE_LABEL = "app.kubernetes.io/instance"
-NAME_LABEL = "kubernetes.io/metadata.name"
-HELM_NAMESPACE = "meta.helm.sh/release-namespace"
 CLEANING = "uninstalling_"
 """Prefix of the holder in a Lease that a cleanup has seized."""
 
@@ -46,43 +40,6 @@ class Target(Protocol):
     @property
     def lease(self) -> str:
         """The name of its Lease, and of the controller's ServiceAccount."""
-
-
-class _Service(msgspec.Struct, frozen=True):
-    namespace: str = ""
-
-
-class _ClientConfig(msgspec.Struct, frozen=True):
-    service: _Service | None = None
-
-
-class _Requirement(msgspec.Struct, frozen=True):
-    key: str
-    operator: str
-    values: list[str] = []
-
-
-class _Selector(msgspec.Struct, frozen=True, rename="camel"):
-    match_expressions: list[_Requirement] = []
-
-
-class _Webhook(msgspec.Struct, frozen=True, rename="camel"):
-    client_config: _ClientConfig = _ClientConfig()
-    namespace_selector: _Selector = _Selector()
-
-
-class _Registration(msgspec.Struct, frozen=True):
-    metadata: ObjectMeta
-    webhooks: list[_Webhook] | None = None
-
-
-class _Owned(msgspec.Struct, frozen=True):
-    """Any object; only its metadata is read."""
-
-    metadata: ObjectMeta
-
-
-_decode_registration: Callable[[bytes], _Registration] = decoder(_Registration)
 
 
 def verify(client: Client, target: Target, configuration: Configuration) -> bool:
@@ -114,37 +71,18 @@ def verify(client: Client, target: Target, configuration: Configuration) -> bool
 
 def _has_registration(client: Client, target: Target) -> bool:
     try:
-        found = _decode_registration(client.get(MUTATING_WEBHOOK_CONFIGURATIONS, target.webhook_configuration))
+        found = decode_webhook_configuration(client.get(MUTATING_WEBHOOK_CONFIGURATIONS, target.webhook_configuration))
     except NotFound:
         return False
-    release = (found.metadata.labels or {}).get(INSTANCE_LABEL, "")
-    namespaces = _namespaces(found)
-    if release != target.release.name or (namespaces and target.release.namespace not in namespaces):
-        owner = f"release {release or '(unknown)'} in namespace {min(namespaces, default='(unknown)')}"
+    namespaces = found.release_namespaces()[: 1 if found.tells_namespace else None]
+    if found.release != target.release.name or (namespaces and target.release.namespace not in namespaces):
+        owner = f"release {found.release or '(unknown)'} in namespace {min(namespaces, default='(unknown)')}"
         raise UsageError(
             f"MutatingWebhookConfiguration {target.webhook_configuration} belongs to {owner}, not to release "
             f"{target.release.name} in namespace {target.release.namespace}: nothing was changed; check --namespace, "
             f"--release and --webhook-configuration"
         )
     return True
-
-
-def _namespaces(found: _Registration) -> set[str]:
-    """Return the namespaces one of which is the release's; empty if the webhook configuration names none.
-
-    Helm records it, and so does the Service. Otherwise it is one of those that the selector excludes.
-    """
-    if noted := (found.metadata.annotations or {}).get(HELM_NAMESPACE):
-        return {noted}
-    webhooks = found.webhooks or ()
-    services = {webhook.client_config.service.namespace for webhook in webhooks if webhook.client_config.service}
-    return services or {
-        value
-        for webhook in webhooks
-        for requirement in webhook.namespace_selector.match_expressions
-        if (requirement.key, requirement.operator) == (NAME_LABEL, Operator.NOT_IN)
-        for value in requirement.values
-    }
 
 
 def _has_lease(client: Client, target: Target) -> bool:
@@ -161,5 +99,7 @@ def _has_lease(client: Client, target: Target) -> bool:
 
 
 def _labels(client: Client, collection: Collection) -> list[dict[str, str]]:
-    found, _ = list_objects(client, collection, list_decoder(_Owned), lambda obj: obj.metadata.labels or {})
+    found, _ = list_objects(
+        client, collection, list_decoder(PartialObjectMetadata), lambda obj: obj.metadata.labels or {}
+    )
     return found

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from webhook.kube.objects import NO_LABELS
-from webhook.kube.wire import ObjectMeta, WrittenMeta, decoder
+from webhook.kube.wire import WrittenMeta, decoder
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, content_hash
-from webhook.rules.objects import Copy, Namespace, declined_names
+from webhook.rules.objects import Copy
 from webhook.rules.ownership import Mark, mark_of
 
 if TYPE_CHECKING:
@@ -28,12 +27,6 @@ OF_THE_GARBAGE_COLLECTOR = frozenset({"foregroundDeletion", "orphan"})
 """They disappear by themselves. Source: k8s.io/apimachinery, pkg/apis/meta/v1/types.go."""
 
 
-class NamespaceObject(msgspec.Struct, frozen=True):
-    """A core/v1 Namespace with all of its labels, for commands that look at one namespace at a time."""
-
-    metadata: ObjectMeta
-
-
 class SecretObject(msgspec.Struct, frozen=True):
     """A core/v1 Secret; ``data`` is base64 text. Never shown."""
 
@@ -47,18 +40,6 @@ class SecretObject(msgspec.Struct, frozen=True):
 
 
 decode_secret: Callable[[bytes], SecretObject] = decoder(SecretObject)
-
-
-def to_namespace(obj: NamespaceObject) -> Namespace:
-    """Return the part of a Namespace that decisions read."""
-    metadata = obj.metadata
-    return Namespace(
-        name=intern(metadata.name),
-        labels=metadata.labels or NO_LABELS,
-        terminating=metadata.deletion_timestamp is not None,
-        declined=declined_names(metadata.annotations) if metadata.annotations else frozenset(),
-        uid=intern(metadata.uid),
-    )
 
 
 def to_copy(obj: SecretObject, release: Release) -> Copy:

@@ -26,7 +26,7 @@ from webhook.kube.connect import connect
 from webhook.kube.connectivity import Connectivity
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import SERVICE_ACCOUNTS, Collection
-from webhook.sync.shapes import NamespaceObject as MetadataObject
+from webhook.kube.wire import PartialObjectMetadata
 
 DEFAULT = "/api/v1/namespaces/a/serviceaccounts/default"
 NO_ANSWER = ApiUnavailable("no answer")
@@ -246,13 +246,13 @@ class Accounts:
     def __init__(self) -> None:
         self.names: set[str] = set()
 
-    def replace(self, objects: Iterable[MetadataObject], _version: str) -> None:
+    def replace(self, objects: Iterable[PartialObjectMetadata], _version: str) -> None:
         self.names = {obj.metadata.name for obj in objects}
 
-    def upsert(self, obj: MetadataObject) -> None:
+    def upsert(self, obj: PartialObjectMetadata) -> None:
         self.names.add(obj.metadata.name)
 
-    def remove(self, obj: MetadataObject) -> None:
+    def remove(self, obj: PartialObjectMetadata) -> None:
         self.names.discard(obj.metadata.name)
 
 
@@ -266,10 +266,10 @@ class Watching:
         self.accounts = Accounts()
         self.restarts: list[str] = []
         # From a resourceVersion, as after a list: with the first line of a WatchList it would show that it lives.
-        self.reflector: Reflector[MetadataObject, MetadataObject] = Reflector(
+        self.reflector: Reflector[PartialObjectMetadata, PartialObjectMetadata] = Reflector(
             self.client,
             Collection(SERVICE_ACCOUNTS),
-            MetadataObject,
+            PartialObjectMetadata,
             lambda obj: obj,
             self.accounts,
             on_restart=lambda _, cause: self.restarts.append(cause),

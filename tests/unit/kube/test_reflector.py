@@ -13,7 +13,7 @@ from webhook.kube.client import Client
 from webhook.kube.listing import FIRST_PAGE_LIMIT, PAGE_LIMIT
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS, Collection
-from webhook.sync.shapes import NamespaceObject as MetadataObject
+from webhook.kube.wire import PartialObjectMetadata
 
 HTML = b"<html>It works!</html>"
 
@@ -46,18 +46,18 @@ class Seen:
         self.calls: list[str] = []
         self.defect: Exception | None = None
 
-    def replace(self, objects: Iterable[MetadataObject], _version: str) -> None:
+    def replace(self, objects: Iterable[PartialObjectMetadata], _version: str) -> None:
         self.objects = {obj.metadata.name: obj.metadata.labels or {} for obj in objects}
         self.calls.append("replace")
 
-    def upsert(self, obj: MetadataObject) -> None:
+    def upsert(self, obj: PartialObjectMetadata) -> None:
         self.calls.append(f"upsert {obj.metadata.name}")
         defect, self.defect = self.defect, None
         if defect is not None:
             raise defect
         self.objects[obj.metadata.name] = obj.metadata.labels or {}
 
-    def remove(self, obj: MetadataObject) -> None:
+    def remove(self, obj: PartialObjectMetadata) -> None:
         self.calls.append(f"remove {obj.metadata.name}")
         self.objects.pop(obj.metadata.name)
 
@@ -71,7 +71,7 @@ class Running:
         self.reflector = Reflector(
             client,
             Collection(SERVICE_ACCOUNTS, name=name),
-            MetadataObject,
+            PartialObjectMetadata,
             lambda obj: obj,
             self.seen,
             on_restart=lambda _, cause: self.restarts.append(cause),

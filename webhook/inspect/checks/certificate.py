@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certs.validity import Certificate
-    from webhook.inspect.webhooks import ClientConfig, LabelSelector, Webhook, WebhookConfiguration
+    from webhook.kube.webhook_configuration import ClientConfig, LabelSelector, Webhook, WebhookConfiguration
     from webhook.rules.configuration import Configuration
 
 RENEWED_SHARE = 0.8

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from webhook.errors import Forbidden
 from webhook.inspect.checks.result import Check, Context, Outcome, finding, note
-from webhook.inspect.webhooks import WebhookConfiguration
+from webhook.kube.objects import to_namespace
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, NAMESPACES, SECRETS, Collection
-from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotations
+from webhook.kube.webhook_configuration import WebhookConfiguration
+from webhook.kube.wire import PartialObjectMetadata
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.mistyped import mistyped_opt_in
 from webhook.rules.ownership import labels_for
-from webhook.sync.shapes import NamespaceObject, to_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,15 +22,11 @@ if TYPE_CHECKING:
     from webhook.rules.objects import Namespace
 
 
-class _Labelled(msgspec.Struct, frozen=True):
-    metadata: ObjectMeta
-
-
 def _look(context: Context) -> Iterator[Outcome]:
     configuration = context.installed.configuration
     others = _labels_of_other_releases(context)
     unused = {entry.name for entry in configuration.pull_secrets}
-    for each in context.reader.each(Collection(NAMESPACES), NamespaceObject):
+    for each in context.reader.each(Collection(NAMESPACES), PartialObjectMetadata):
         namespace = to_namespace(each)
         unused -= {entry.name for entry in selected_pull_secrets(configuration, namespace)}
         if not namespace.terminating:
@@ -50,7 +44,7 @@ def _dropped(context: Context) -> Iterator[Outcome]:
     known = set(installed.configuration.secret_names)
     dropped: Counter[str] = Counter()
     try:
-        for each in context.reader.each(Collection(SECRETS), _Labelled, selector):
+        for each in context.reader.each(Collection(SECRETS), PartialObjectMetadata, selector):
             if each.metadata.namespace != installed.release.namespace:
                 dropped.update({each.metadata.name} - known)
     except Forbidden:

@@ -13,14 +13,14 @@ import msgspec
 from webhook.errors import ApiError, Forbidden
 from webhook.inspect.checks.processes import clock_skew
 from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
+from webhook.kube.objects import to_namespace
 from webhook.kube.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Collection, Resource
-from webhook.kube.wire import decoder
+from webhook.kube.wire import PartialObjectMetadata, decoder
 from webhook.report.preview.deciding import decide_in
 from webhook.rules.configuration import PodPolicy
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.objects import References, Subject
 from webhook.rules.subject import AdmittedObject
-from webhook.sync.shapes import NamespaceObject, to_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ def _selected(context: Context) -> Namespace | None:
     """Return a selected namespace, with as many pull secrets as possible; None if there is none."""
     best: Namespace | None = None
     most = 0
-    for each in context.reader.each(Collection(NAMESPACES), NamespaceObject):
+    for each in context.reader.each(Collection(NAMESPACES), PartialObjectMetadata):
         namespace = to_namespace(each)
         number = len(selected_pull_secrets(context.installed.configuration, namespace))
         if number > most:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from webhook.kube.wire import decoder
+from webhook.kube.wire import ObjectMeta, decoder
 from webhook.report.explain.registration import NAME_LABEL, Hook
 from webhook.rules.labels import Operator, Requirement, Selector
 
@@ -23,8 +23,8 @@ MODE_ANNOTATION = "pullsecrets.webhook/certificates"
 class ServiceReference(msgspec.Struct, frozen=True):
     """The Service of a webhook."""
 
-    namespace: str
-    name: str
+    namespace: str = ""
+    name: str = ""
     path: str = ""
     port: int = 443
 
@@ -76,7 +76,7 @@ class MatchCondition(msgspec.Struct, frozen=True):
 class Webhook(msgspec.Struct, frozen=True, rename="camel"):
     """One entry of the configuration."""
 
-    name: str
+    name: str = ""
     client_config: ClientConfig = ClientConfig()
     rules: tuple[Rule, ...] = ()
     namespace_selector: LabelSelector = LabelSelector()
@@ -107,11 +107,7 @@ class _ManagedFields(msgspec.Struct, frozen=True, rename="camel"):
     fields_v1: dict[str, Any] = msgspec.field(default_factory=dict, name="fieldsV1")
 
 
-class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
-    name: str = ""
-    namespace: str = ""
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
+class _Metadata(ObjectMeta, frozen=True, rename="camel"):
     managed_fields: tuple[_ManagedFields, ...] = ()
 
 
