@@ -18,7 +18,7 @@ from webhook.rules.dockerconfig import LARGEST_COPY
 from webhook.serve.endpoint import HEAVY_BODY, LARGEST_BODY, MOST_HELD_BYTES, SMALL_BODY
 from webhook.sync import certificates, queue, status
 from webhook.sync import controller as loop
-from webhook.sync import removal_delay as grace
+from webhook.sync import planner as grace
 
 KIB, MIB = 1024, 1024 * 1024
 WORDS = {2: "two", 5: "five", 10: "ten", 20: "twenty", 100: "hundred"}

@@ -49,6 +49,7 @@ from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, LEGACY_KEY, LEGACY_T
 from webhook.rules.ownership import labels_for
 from webhook.sync.controller import SyncController
 from webhook.sync.shapes import SecretObject, decode_secret
+from webhook.sync.write_gate import WriteGate
 
 MARKER = "hunter2Qz7XmarkerKv9Wq"
 
@@ -230,7 +231,9 @@ def sources_told(api: FakeApiServer) -> set[str]:
 def loop(api: FakeApiServer, client: Client) -> Iterator[SyncController]:
     """A loop that leads, in this very process."""
     put_everything(api)
-    loop = SyncController(client, RELEASE, CONFIGURATION, EventRecorder(client), SyncMetrics(), lambda: True)
+    loop = SyncController(
+        client, RELEASE, CONFIGURATION, EventRecorder(client), SyncMetrics(), WriteGate(client.connectivity)
+    )
     loop.start(workers=1)
     loop.lead(leading=True)
     yield loop

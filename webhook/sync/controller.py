@@ -12,16 +12,16 @@ import structlog
 from webhook.errors import ApiError, Conflict, Forbidden, NotFound
 from webhook.kube.resources import NAMESPACES, SECRETS, Collection
 from webhook.ops.threads import Threads
+from webhook.rules.actions import EMPTY
 from webhook.sync.brake import Brake
 from webhook.sync.budget import Budget
 from webhook.sync.caches import Caches
 from webhook.sync.contention import Contention
 from webhook.sync.events import Notices
 from webhook.sync.executor import Executor
-from webhook.sync.failures import PROBE_SECONDS, Breaker, FailureGroups
-from webhook.sync.planner import Planner
+from webhook.sync.failures import PROBE_SECONDS, FailureGroups
+from webhook.sync.planner import Holds, Planner
 from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
-from webhook.sync.removal_delay import RemovalDelay
 from webhook.sync.resync import Resync
 from webhook.sync.shapes import decode_secret
 from webhook.sync.sources import SourceBook, absent_source, read_source
@@ -31,15 +31,17 @@ from webhook.sync.write_result import Result, result_of
 from webhook.sync.writes import Deposed, Unfinished, Writes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from webhook.kube.client import Client
     from webhook.kube.events import EventRecorder
     from webhook.ops.sync_metrics import SyncMetrics
+    from webhook.rules.actions import NamespacePlan
     from webhook.rules.configuration import Configuration
     from webhook.sync.failures import Attempt
     from webhook.sync.logins import Logins
     from webhook.sync.release import Release
+    from webhook.sync.write_gate import WriteGate
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +65,7 @@ CONFLICT_ATTEMPTS = 5
 
 
 class SyncController:
-    """Keeps every selected namespace as configured, while ``may_write()``.
+    """Keeps every selected namespace as configured, while the ``gate`` is open.
 
     The last good contents are kept in the Secret ``state_secret`` of the release namespace, if one is named.
 
@@ -78,10 +80,11 @@ class SyncController:
         configuration: Configuration,
         recorder: EventRecorder,
         metrics: SyncMetrics,
-        may_write: Callable[[], bool],
+        gate: WriteGate,
         logins: Logins | None = None,
         state_secret: str = "",
     ) -> None:
+        client = gate.fenced(client)
         self.configuration = configuration
         self.notices = Notices(recorder, release)
         self.queue = WorkQueue(waited=metrics.waited, worked=metrics.worked)
@@ -108,14 +111,21 @@ class SyncController:
                 configuration, self.caches, self.look_at_everything, partial(self.notices.removal_held, state_secret)
             )
             self._state = StateKeeper(
-                client, release, state_secret, self.sources, self.brake, may_write, self.notices, self._keep_accepted
+                client,
+                release,
+                state_secret,
+                self.sources,
+                self.brake,
+                gate.may_write,
+                self.notices,
+                self._keep_accepted,
             )
         self._configuring = threading.Lock()
         self.ledger, self.contention, self.full_pass = StatusIndex(), Contention(self.notices.undone), Resync()
-        self._planner = Planner(self.caches, self.contention, RemovalDelay(), self.ledger, self.notices, self.brake)
-        writes = Writes(client, release, self.caches, self.contention, may_write, metrics.wrote)
+        self._planner, self._holds = Planner(self.caches), Holds(self.contention, gate.damping, self.brake)
+        writes = Writes(client, release, self.caches, self.contention, gate.may_write, metrics.wrote)
         self._executor = Executor(writes, self._copy_failed)
-        self._connectivity, self._breaker = client.connectivity, Breaker()
+        self._connectivity, self._gate = client.connectivity, gate
         self._leading = threading.Event()
         self._leading_since = 0.0
         self._term = 0
@@ -142,7 +152,7 @@ class SyncController:
         self._leading.set()
         if self._state is not None:
             self._state.changed()
-        self._breaker.close()
+        self._gate.close()
         self.queue.close()
         self.threads.join(timeout)
         self.caches.stop()
@@ -272,8 +282,7 @@ class SyncController:
             if name is None or self._stopping.is_set():
                 return
             try:
-                self._connectivity.wait_up(self._stopping)
-                with self._breaker.attempt() as attempt:
+                with self._gate.turn(self._stopping) as attempt:
                     self.queue.restart(name)
                     self._handle(name, attempt)
             except BaseException:
@@ -332,9 +341,7 @@ class SyncController:
         budget = Budget(lambda: self.queue.progress(name), lambda: self.queue.needs_worker(name))
         for attempt in range(1, CONFLICT_ATTEMPTS + 1):
             contents, hashes = self.sources.usable_contents(partial(self.caches.copy, name))
-            plan, again = self._planner.plan(name, self.configuration, hashes)
-            if again:
-                self.queue.add_later(name, again)
+            plan = self._plan(name, hashes)
             if plan.is_empty:
                 return attempt > 1
             try:
@@ -348,3 +355,20 @@ class SyncController:
             else:
                 break
         return True
+
+    def _plan(self, name: str, hashes: Mapping[str, str | None]) -> NamespacePlan:
+        """Return the writes of a namespace for now; record what was found, and when to look again."""
+        planned = self._planner.plan(name, self.configuration, hashes)
+        if planned is None:
+            self.ledger.record(name, ())
+            self.notices.found(name, ())
+            self._holds.forget(name)
+            return EMPTY
+        self.ledger.record(name, planned.copies, {action.name for action in planned.plan.copies})
+        self.notices.found(name, planned.plan.findings)
+        admitted = self._holds.hold(planned)
+        if admitted.flapping:
+            self.notices.flapping(name)
+        if admitted.again:
+            self.queue.add_later(name, admitted.again)
+        return admitted.plan

@@ -1,14 +1,14 @@
-"""Plan the writes of one namespace, without those that have to wait.
+"""Plan the writes of one namespace, and hold back those that have to wait.
 
-The writes that hand the ownership of lists back are spread over time. After an upgrade each ServiceAccount of the
-cluster may need one. They are not urgent, and copies and references must not wait for them.
+:class:`Planner` reads the caches and returns what is due. :class:`Holds` takes out what has to wait, and returns when
+to look again. The controller reports and records what they found.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from webhook.rules.actions import EMPTY
@@ -16,20 +16,93 @@ from webhook.rules.copy_status import standings
 from webhook.rules.dangling import left_over, marked
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.plan import plan_namespace
-from webhook.sync.damping import FlapDamping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from webhook.rules.actions import NamespacePlan
     from webhook.rules.configuration import Configuration
+    from webhook.rules.copy_status import CopyStatus
     from webhook.rules.objects import NamespaceState
     from webhook.sync.brake import Brake
     from webhook.sync.caches import Caches
     from webhook.sync.contention import Contention
-    from webhook.sync.events import Notices
-    from webhook.sync.removal_delay import RemovalDelay
-    from webhook.sync.status_index import StatusIndex
+    from webhook.sync.damping import FlapDamping
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The due writes of one namespace, and the findings on the way."""
+
+    state: NamespaceState
+    plan: NamespacePlan
+    copies: tuple[CopyStatus, ...]
+    """The states of its copies."""
+    selected: frozenset[str]
+    """The pull secrets that select it."""
+
+
+class Planner:
+    """Plans from the caches."""
+
+    def __init__(self, caches: Caches) -> None:
+        self._caches = caches
+
+    def plan(self, name: str, configuration: Configuration, hashes: Mapping[str, str | None]) -> Planned | None:
+        """Return everything that is due in a namespace; None if it does not exist, or is not known yet."""
+        namespace = self._caches.namespaces.get(name)
+        if namespace is None or not self._caches.has_synced:
+            return None
+        state = self._caches.state_of(namespace)
+        readable = self._caches.readable_part(configuration)
+        known = self._caches.known_part(readable)
+        # The whole configuration: a name that becomes judgeable at a start is not a change of the namespace.
+        selected = frozenset(entry.name for entry in selected_pull_secrets(configuration, namespace))
+        lost = self._lost(state, configuration, selected)
+        plan = plan_namespace(state, known, hashes, readable, lost)
+        return Planned(state, plan, tuple(standings(state, known)), selected)
+
+    def _lost(self, state: NamespaceState, configuration: Configuration, selected: frozenset[str]) -> frozenset[str]:
+        """Return the names for which a namespace was selected before."""
+        name, history = state.namespace.name, self._caches.selections
+        if state.namespace.terminating:
+            return frozenset()
+        history.saw(name, state.namespace.uid, selected)
+        lost = history.lost(name, lambda: marked(state, configuration))
+        if lost:
+            history.followed(name, left_over(state, lost))
+        return lost
+
+
+GRACE_SECONDS = 120.0
+"""Seconds of delay. The kubelet checks ConfigMaps once a minute and may be a minute behind; the webhook then reads the
+file immediately."""
+
+
+class RemovalDelay:
+    """Delays the removal of references from ServiceAccounts that enforce them.
+
+    A retired pull secret is injected until every replica of the webhook has the new configuration: a mounted ConfigMap
+    reaches one node later than another. If such a ServiceAccount lost the reference in the meantime, the API server
+    would refuse the Pods that still get it. See :mod:`webhook.rules.backfill`. Only one worker at a time may call it
+    for one namespace.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since: dict[str, dict[str, float]] = {}
+
+    def hold(self, namespace: str, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
+        """Return the part of a plan to do now, and the seconds until the next check; 0 for none."""
+        leaving = [removal.service_account for removal in plan.removals if removal.service_account.enforces]
+        before = self._since.pop(namespace, {})
+        if not leaving:
+            return plan, 0.0
+        now = self._clock()
+        since = self._since[namespace] = {account.name: before.get(account.name, now) for account in leaving}
+        waits = {name: GRACE_SECONDS - (now - began) for name, began in since.items() if now - began < GRACE_SECONDS}
+        return (plan.without(removals_from=waits), min(waits.values())) if waits else (plan, 0.0)
+
 
 PER_SECOND = 20.0
 AT_ONCE = 20
@@ -41,7 +114,11 @@ about to hand it back itself, to the right owner."""
 
 
 class HandBackPace:
-    """Schedules the hand-back of each namespace that needs one."""
+    """Spreads the writes that hand the ownership of lists back over time.
+
+    After an upgrade each ServiceAccount of the cluster may need one. They are not urgent, and copies and references
+    must not wait for them.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -69,66 +146,44 @@ class HandBackPace:
             return replace(plan, hand_backs=()), due - now
 
 
-class Planner:
-    """Plans from the caches."""
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The writes of a plan for now."""
 
-    def __init__(
-        self,
-        caches: Caches,
-        contention: Contention,
-        grace: RemovalDelay,
-        ledger: StatusIndex,
-        notices: Notices,
-        brake: Brake | None = None,
-    ) -> None:
+    plan: NamespacePlan
+    again: float
+    """Seconds until the next check; 0 for none."""
+    flapping: bool
+    """True if the namespace is slowed down because its selection changes repeatedly."""
+
+
+class Holds:
+    """Takes out of a plan what has to wait."""
+
+    def __init__(self, contention: Contention, damping: FlapDamping, brake: Brake | None) -> None:
         self._brake = brake
-        self._caches = caches
         self._contention = contention
-        self._grace = grace
-        self._ledger = ledger
-        self._notices = notices
-        self._damping = FlapDamping()
+        self._removal_delay = RemovalDelay()
         self._hand_backs = HandBackPace()
+        self._damping = damping
 
-    def plan(
-        self, name: str, configuration: Configuration, hashes: Mapping[str, str | None]
-    ) -> tuple[NamespacePlan, float]:
-        """Return the writes for a namespace now, and the seconds until the next check; 0 for none."""
-        namespace = self._caches.namespaces.get(name)
-        if namespace is None or not self._caches.has_synced:
-            self._ledger.record(name, ())
-            self._notices.found(name, ())
+    def hold(self, planned: Planned) -> Admitted:
+        """Return the writes for now."""
+        state, plan = planned.state, planned.plan
+        name = state.namespace.name
+        if state.namespace.terminating:
             self._contention.forget(name)
-            self._damping.forget(name)
-            return self._grace.hold(name, EMPTY)
-        if namespace.terminating:
-            self._contention.forget(name)
-        state = self._caches.state_of(namespace)
-        readable = self._caches.readable_part(configuration)
-        known = self._caches.known_part(readable)
-        # The whole configuration: a name that becomes judgeable at a start is not a change of the namespace.
-        selected = frozenset(entry.name for entry in selected_pull_secrets(configuration, namespace))
-        lost = self._lost(state, configuration, selected)
-        plan = plan_namespace(state, known, hashes, readable, lost)
-        self._ledger.record(name, standings(state, known), {action.name for action in plan.copies})
-        self._notices.found(name, plan.findings)
         if self._brake is not None:
             plan = self._brake.hold(state, plan)
         plan, contended = self._contention.hold(state, plan)
-        plan, leaving = self._grace.hold(name, plan)
+        plan, leaving = self._removal_delay.hold(name, plan)
         plan, paced = self._hand_backs.hold(name, plan)
-        plan, damped = self._damping.hold(name, selected, plan)
-        if damped:
-            self._notices.flapping(name)
-        return plan, min(filter(None, (contended, leaving, paced, damped)), default=0.0)
+        plan, damped = self._damping.hold(name, planned.selected, plan)
+        again = min(filter(None, (contended, leaving, paced, damped)), default=0.0)
+        return Admitted(plan, again, flapping=damped > 0)
 
-    def _lost(self, state: NamespaceState, configuration: Configuration, selected: frozenset[str]) -> frozenset[str]:
-        """Return the names for which a namespace was selected before."""
-        name, history = state.namespace.name, self._caches.selections
-        if state.namespace.terminating:
-            return frozenset()
-        history.saw(name, state.namespace.uid, selected)
-        lost = history.lost(name, lambda: marked(state, configuration))
-        if lost:
-            history.followed(name, left_over(state, lost))
-        return lost
+    def forget(self, name: str) -> None:
+        """Forget a namespace that is gone."""
+        self._contention.forget(name)
+        self._damping.forget(name)
+        self._removal_delay.hold(name, EMPTY)

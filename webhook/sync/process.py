@@ -27,8 +27,8 @@ from webhook.ops.threads import Threads
 from webhook.ops.waiting import Waiting
 from webhook.sync.configuration_check import ConfigurationCheck
 from webhook.sync.controller import SyncController
-from webhook.sync.rate_limit import Pace
 from webhook.sync.status import EXAMPLES, look, overview
+from webhook.sync.write_gate import RateLimit, WriteGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,17 +66,17 @@ def run(settings: Settings) -> None:
     configuration = file.load()
     metrics = SyncMetrics()
     with bind(settings.bind_address, settings.metrics_port, "--metrics-port") as bound:
-        pace = Pace(settings.writes_per_second, waited=metrics.paced)
         connectivity, rights = Connectivity(), MissingRights()
+        gate = WriteGate(connectivity, RateLimit(settings.writes_per_second, waited=metrics.paced))
         client = connect(
             settings.kubeconfig,
             observer=metrics.requested,
-            on_throttled=pace.throttled,
+            on_throttled=gate.rate_limit.throttled,
             connectivity=connectivity,
             rights=rights,
         )
         _probe(client)
-        process = _Process(settings, file, configuration, client, metrics, pace, rights)
+        process = _Process(settings, file, configuration, client, metrics, gate, rights)
         with in_background(lambda: process.ops(bound), "ops", asked=bound):
             port = bound.getsockname()[1]
             log.info("started", api_server=client.host, metrics_port=port, workers=settings.workers)
@@ -104,7 +104,7 @@ class _Process:
         configuration: Configuration,
         client: Client,
         metrics: SyncMetrics,
-        pace: Pace,
+        gate: WriteGate,
         rights: MissingRights,
     ) -> None:
         self._settings = settings
@@ -112,22 +112,24 @@ class _Process:
         self._rights = rights
         self._configuration_problem = ""
         self._metrics = metrics
-        self._pace = pace
+        self._gate = gate
         self._connectivity = client.connectivity
         self.health = Health()
         self.alive = Health("livez")
         self._stopping = threading.Event()
-        self._recorder = EventRecorder(client, pace=pace.wait)
+        self._recorder = EventRecorder(client, pace=gate.rate_limit.wait)
         self._configuration_check: ConfigurationCheck | None = None
         self._election = self._make_election(settings)
+        if self._election is not None:
+            gate.follow(self._election.is_leading)
         self._logins = _make_logins() if settings.login_seconds is not None else None
         self._loop = SyncController(
-            client.fenced(self._leads),
+            client,
             settings.release,
             configuration,
             self._recorder,
             metrics,
-            self._may_write,
+            gate,
             self._logins,
             settings.state_secret,
         )
@@ -148,7 +150,7 @@ class _Process:
             identity=election.identity if election else "",
             holder=election.holder if election else "",
         )
-        return look(self._loop, self._settings.release, leader, self._pace.paused_seconds, examples)
+        return look(self._loop, self._settings.release, leader, self._gate.rate_limit.paused_seconds, examples)
 
     def run_until_signalled(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -189,10 +191,10 @@ class _Process:
         from webhook.sync.certificates import CertificateKeeper  # noqa: PLC0415 - see above
 
         keeper = CertificateKeeper(
-            self._client.fenced(self._leads),
+            self._gate.fenced(self._client),
             self._settings.release.namespace,
             names,
-            self._may_write,
+            self._gate.may_write,
             self._recorder,
             self._metrics.certificates,
             self._settings.lifetimes,
@@ -202,7 +204,7 @@ class _Process:
 
     def _stop(self) -> None:
         # Writing ends before the Lease is released: two processes never write at the same time.
-        self._pace.close()
+        self._gate.close()
         self._loop.stop(STOP_SECONDS)
         if self._certificates is not None:
             self._certificates.stop(STOP_SECONDS)
@@ -241,12 +243,6 @@ class _Process:
             client, namespace, settings.lease_name, identity, self._lead, candidacy=self._configuration_check
         )
 
-    def _may_write(self) -> bool:
-        return self._pace.may_write(self._leads)
-
-    def _leads(self) -> bool:
-        return self._election is None or self._election.is_leading()
-
     def _lead(self, leading: bool) -> None:
         self._loop.lead(leading)
         if self._certificates is not None:
@@ -276,11 +272,11 @@ class _Process:
 
     def _try_logins(self, logins: Logins | None) -> None:
         while logins is not None and not self._stopping.wait(self._settings.login_seconds):
-            if not self._leads():
+            if not self._gate.leads():
                 continue
             for source in logins.held():
                 self._loop.sources.judge_again(source)
-            logins.try_all(self._loop.sources.sources(), lambda: self._leads() and not self._stopping.is_set())
+            logins.try_all(self._loop.sources.sources(), lambda: self._gate.leads() and not self._stopping.is_set())
 
     def _waiting(self) -> Waiting:
         """Return the report of the conditions that only a person or another process can fulfil."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 SETTLED_SECONDS = 120.0
-"""After this time no replica of the webhook adds the reference any more: see :mod:`webhook.sync.removal_delay`."""
+"""After this time no replica of the webhook adds the reference any more: see :mod:`webhook.sync.planner`."""
 
 FOLLOWED_SECONDS = 600.0
 """Seconds in which another process could follow up a loss. An older loss is no longer ours: a person may have set the

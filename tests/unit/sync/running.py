@@ -22,6 +22,7 @@ from webhook.ops.sync_metrics import SyncMetrics
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.sync.controller import SyncController
 from webhook.sync.logins import Logins
+from webhook.sync.write_gate import WriteGate
 
 WRITES = ("apply", "patch", "delete", "create")
 
@@ -33,9 +34,9 @@ class Running:
         self.leads = True
         self.metrics = SyncMetrics()
         self.recorder = EventRecorder(client)
-        self.loop = SyncController(
-            client, RELEASE, CONFIGURATION, self.recorder, self.metrics, lambda: self.leads, logins
-        )
+        self.gate = WriteGate(client.connectivity)
+        self.gate.follow(lambda: self.leads)
+        self.loop = SyncController(client, RELEASE, CONFIGURATION, self.recorder, self.metrics, self.gate, logins)
 
     def start(self, *, leading: bool = True) -> None:
         self.recorder.start()

@@ -86,7 +86,7 @@ def test_one_that_is_disabled_is_reported(api: FakeApiServer) -> None:
 def test_its_references_outlive_their_retirement_for_a_while(
     api: FakeApiServer, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhook.sync.removal_delay.GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("webhook.sync.planner.GRACE_SECONDS", 0.5)
     put_account(api, "a", account="strict", enforces=True)
     opt_in(api)
     until(lambda: is_right(api) and references_in(api, "a", "strict") == ["pull"])

@@ -29,7 +29,7 @@ def test_a_webhook_that_denies_with_503_holds_up_nobody_else(
     opt_in(api, "sick")
     until(lambda: sick.met > 3)
 
-    assert running.loop._breaker._failures == 0
+    assert running.gate.breaker._failures == 0
     assert running.loop._connectivity.is_up
     assert "CopyDenied" in reasons(api)
     sick.lift()

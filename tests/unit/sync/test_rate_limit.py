@@ -12,10 +12,11 @@ from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from tests.unit.sync.world import CONFIGURATION, RELEASE, copy_in, put_account, put_namespace, put_source, references_in
 from webhook.kube.connect import connect
+from webhook.kube.connectivity import Connectivity
 from webhook.kube.events import EventRecorder, Notice, Reference
 from webhook.ops.sync_metrics import SyncMetrics
 from webhook.sync.controller import SyncController
-from webhook.sync.rate_limit import WRITES_PER_SECOND, Pace
+from webhook.sync.write_gate import WRITES_PER_SECOND, RateLimit, WriteGate
 
 WRITES = ("apply", "patch", "delete", "create")
 WORKERS = 4
@@ -73,7 +74,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def moments(pace: Pace, clock: Clock, writes: int) -> list[float]:
+def moments(pace: RateLimit, clock: Clock, writes: int) -> list[float]:
     """When each of several writes passes, in seconds from now."""
     began, found = clock.now, []
     for _ in range(writes):
@@ -83,16 +84,16 @@ def moments(pace: Pace, clock: Clock, writes: int) -> list[float]:
 
 
 def test_a_second_s_worth_passes_at_once_and_then_the_rate_holds(clock: Clock) -> None:
-    assert moments(Pace(2, clock=clock, sleep=clock.sleep), clock, 6) == [0.0, 0.0, 0.5, 1.0, 1.5, 2.0]
+    assert moments(RateLimit(2, clock=clock, sleep=clock.sleep), clock, 6) == [0.0, 0.0, 0.5, 1.0, 1.5, 2.0]
 
 
 def test_the_default_holds_back_no_cold_start_of_500_namespaces(clock: Clock) -> None:
     assert WRITES_PER_SECOND >= 1000
-    assert set(moments(Pace(clock=clock, sleep=clock.sleep), clock, 1000)) == {0.0}
+    assert set(moments(RateLimit(clock=clock, sleep=clock.sleep), clock, 1000)) == {0.0}
 
 
 def test_nothing_passes_while_the_server_says_to_wait(clock: Clock) -> None:
-    pace = Pace(10, clock=clock, sleep=clock.sleep)
+    pace = RateLimit(10, clock=clock, sleep=clock.sleep)
     pace.throttled(3.0)
     assert pace.paused_seconds == 3.0
     assert moments(pace, clock, 2) == [3.0, 3.0]
@@ -100,14 +101,14 @@ def test_nothing_passes_while_the_server_says_to_wait(clock: Clock) -> None:
 
 
 def test_of_two_pauses_the_longer_counts(clock: Clock) -> None:
-    pace = Pace(10, clock=clock, sleep=clock.sleep)
+    pace = RateLimit(10, clock=clock, sleep=clock.sleep)
     pace.throttled(3.0)
     pace.throttled(1.0)
     assert moments(pace, clock, 1) == [3.0]
 
 
 def test_a_pause_that_begins_during_a_wait_is_heeded(clock: Clock) -> None:
-    pace = Pace(1, clock=clock, sleep=clock.sleep)
+    pace = RateLimit(1, clock=clock, sleep=clock.sleep)
     assert pace.wait()
 
     def interrupt() -> None:
@@ -120,13 +121,13 @@ def test_a_pause_that_begins_during_a_wait_is_heeded(clock: Clock) -> None:
 
 def test_how_long_each_write_was_held_back_is_told(clock: Clock) -> None:
     told: list[float] = []
-    pace = Pace(2, waited=told.append, clock=clock, sleep=clock.sleep)
+    pace = RateLimit(2, waited=told.append, clock=clock, sleep=clock.sleep)
     moments(pace, clock, 3)
     assert told == [0.0, 0.0, 0.5]
 
 
 def test_the_end_of_the_process_wakes_whoever_waits() -> None:
-    pace = Pace(1)
+    pace = RateLimit(1)
     pace.throttled(3600.0)
     answers: list[bool] = []
     waiting = threading.Thread(target=lambda: answers.append(pace.wait()))
@@ -137,23 +138,24 @@ def test_the_end_of_the_process_wakes_whoever_waits() -> None:
 
 
 def test_who_lost_the_lease_during_the_wait_may_not_write(clock: Clock) -> None:
-    pace = Pace(1, clock=clock, sleep=clock.sleep)
-    leading = True
+    gate, leading = WriteGate(Connectivity(), RateLimit(1, clock=clock, sleep=clock.sleep)), True
+    gate.follow(lambda: leading)
 
     def lose() -> None:
         nonlocal leading
         leading = False
 
-    assert pace.may_write(lambda: leading)
+    assert gate.may_write()
     clock.disturb = lose
-    assert not pace.may_write(lambda: leading)
+    assert not gate.may_write()
     assert clock.now == 101.0
 
 
 def test_who_does_not_lead_does_not_wait(clock: Clock) -> None:
-    pace = Pace(1, clock=clock, sleep=clock.sleep)
-    pace.throttled(60.0)
-    assert not pace.may_write(lambda: False)
+    gate = WriteGate(Connectivity(), RateLimit(1, clock=clock, sleep=clock.sleep))
+    gate.follow(lambda: False)
+    gate.rate_limit.throttled(60.0)
+    assert not gate.may_write()
     assert clock.now == 100.0
 
 
@@ -162,12 +164,12 @@ class Paced:
 
     def __init__(self, kubeconfig: Path, writes_per_second: int = WRITES_PER_SECOND) -> None:
         self.clock = TurnedClock()
-        pace = Pace(writes_per_second, clock=self.clock, sleep=self.clock.sleep)
+        pace = RateLimit(writes_per_second, clock=self.clock, sleep=self.clock.sleep)
         self.client = connect(kubeconfig, request_timeout=5.0, on_throttled=pace.throttled)
         self.pace = pace
         self.recorder = EventRecorder(self.client, pace=pace.wait)
         self.loop = SyncController(
-            self.client, RELEASE, CONFIGURATION, self.recorder, SyncMetrics(), lambda: pace.may_write(lambda: True)
+            self.client, RELEASE, CONFIGURATION, self.recorder, SyncMetrics(), WriteGate(self.client.connectivity, pace)
         )
 
     def __enter__(self) -> Self:

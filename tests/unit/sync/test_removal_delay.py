@@ -8,7 +8,7 @@ from tests.unit.sync.clock import Clock
 from webhook.rules.actions import DeleteCopy, NamespacePlan, RemoveReferences
 from webhook.rules.objects import Copy, References, ServiceAccount
 from webhook.rules.ownership import Mark
-from webhook.sync.removal_delay import GRACE_SECONDS, RemovalDelay
+from webhook.sync.planner import GRACE_SECONDS, RemovalDelay
 
 STRICT = ServiceAccount("a", "strict", "9", {}, References(True, ("old",)), enforces=True)
 LENIENT = replace(STRICT, name="lenient", enforces=False)

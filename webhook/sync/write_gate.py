@@ -1,0 +1,133 @@
+"""Answer whether this process may write now: one gate for all of its writes.
+
+A worker passes :meth:`WriteGate.turn` before it begins with a namespace. There it waits until the API server can be
+reached, and until the circuit breaker admits it. Every write passes :meth:`WriteGate.may_write`: the Lease is ours, the
+rate limit admits the write, and the Lease is still ours. A client from :meth:`WriteGate.fenced` checks the Lease a last
+time right before it sends. A namespace that opts in and out repeatedly is slowed down by :attr:`WriteGate.damping`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+
+from webhook.rules.timing import TokenBucket
+from webhook.sync.damping import FlapDamping
+from webhook.sync.failures import Breaker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from webhook.kube.client import Client
+    from webhook.kube.connectivity import Connectivity
+    from webhook.sync.failures import Attempt
+
+log = structlog.get_logger(__name__)
+
+
+class WriteGate:
+    """The conditions for writes of one process, for all of its threads.
+
+    Without an election this process is the only one that writes. ``waited(seconds)`` is called for each write with the
+    delay of the rate limit.
+    """
+
+    def __init__(self, connectivity: Connectivity, rate_limit: RateLimit | None = None) -> None:
+        self.rate_limit = rate_limit or RateLimit()
+        self.damping = FlapDamping()
+        self.breaker = Breaker()
+        self._connectivity = connectivity
+        self._is_leading: Callable[[], bool] | None = None
+
+    def follow(self, is_leading: Callable[[], bool]) -> None:
+        """Take the answer of an election: ``is_leading()`` is True while the Lease is ours."""
+        self._is_leading = is_leading
+
+    def leads(self) -> bool:
+        """Return True if the Lease is ours, or if there is no election."""
+        return self._is_leading is None or self._is_leading()
+
+    def may_write(self) -> bool:
+        """Wait until the rate limit admits one more write, and return True if it may be made."""
+        # Leadership may be lost during the wait.
+        return self.leads() and self.rate_limit.wait() and self.leads()
+
+    def fenced(self, client: Client) -> Client:
+        """Return a client that checks leadership right before it sends a write."""
+        return client.fenced(self.leads)
+
+    @contextmanager
+    def turn(self, stopping: threading.Event) -> Iterator[Attempt]:
+        """Wait until a worker may begin with a namespace; it reports to the attempt how its writes ended."""
+        self._connectivity.wait_up(stopping)
+        with self.breaker.attempt() as attempt:
+            yield attempt
+
+    def close(self) -> None:
+        """Wake all that wait, because the process ends."""
+        self.rate_limit.close()
+        self.breaker.close()
+
+
+WRITES_PER_SECOND = 1000
+"""Default number of writes per second, and of a burst. It is more than one process reaches, so only a lower setting has
+an effect. An overloaded API server sends a 429, which is respected."""
+
+
+class RateLimit:
+    """Admits writes one by one, at a limited rate; every method may be called from any thread.
+
+    A 429 that one worker gets pauses the whole process, because the API server counts requests by identity (API
+    Priority and Fairness, KEP-1040).
+
+    ``waited(seconds)`` is called for each write with its delay. ``sleep(seconds)`` returns early, and true, when the
+    process ends.
+    """
+
+    def __init__(
+        self,
+        writes_per_second: int = WRITES_PER_SECOND,
+        *,
+        waited: Callable[[float], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], bool] | None = None,
+    ) -> None:
+        self._waited = waited
+        self._clock = clock
+        self._closing = threading.Event()
+        self._sleep = sleep or self._closing.wait
+        self._lock = threading.Lock()
+        self._bucket = TokenBucket(writes_per_second, writes_per_second, clock)
+        self._paused_until = clock()
+
+    def wait(self) -> bool:
+        """Wait until one more write may pass; False if the process ends instead."""
+        began = self._clock()
+        with self._lock:
+            seconds = max(self._bucket.reserve(), self._paused_until - began)
+        while seconds > 0 and not self._sleep(seconds):
+            seconds = self.paused_seconds  # a pause that began in the meantime counts too
+        self._waited(self._clock() - began)
+        return not self._closing.is_set()
+
+    def throttled(self, seconds: float) -> None:
+        """Admit no writes for so many seconds, as the API server has requested."""
+        with self._lock:
+            now = self._clock()
+            begins = self._paused_until <= now
+            self._paused_until = max(self._paused_until, now + seconds)
+        if begins and seconds > 0:
+            log.warning("writes paused", seconds=seconds, cause="the API server asks to come back later (429)")
+
+    @property
+    def paused_seconds(self) -> float:
+        """Seconds for which writes are still paused; 0 if they pass."""
+        return max(0.0, self._paused_until - self._clock())
+
+    def close(self) -> None:
+        """Wake all waiting writers, because the process ends."""
+        self._closing.set()
