@@ -29,7 +29,19 @@ def accept_all(loop: asyncio.AbstractEventLoop, listener: socket.socket, take: C
 def task_of(
     loop: asyncio.AbstractEventLoop, accepted: socket.socket, work: Coroutine[None, None, None]
 ) -> asyncio.Task[None]:
-    """Start the work on a connection; it is closed if the work is cancelled, even before it has begun."""
-    task = loop.create_task(work)
-    task.add_done_callback(lambda done: accepted.close() if done.cancelled() else None)
+    """Start the work on a connection, which closes it; it is also closed if the work is cancelled before it begins."""
+    begun = False
+
+    async def begin() -> None:
+        nonlocal begun
+        begun = True
+        await work
+
+    def end(_: asyncio.Task[None]) -> None:
+        if not begun:
+            work.close()
+            accepted.close()
+
+    task = loop.create_task(begin())
+    task.add_done_callback(end)
     return task

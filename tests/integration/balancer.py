@@ -92,6 +92,9 @@ class Balancer:
             self.refused += 1
             accepted.close()
             return
+        except asyncio.CancelledError:
+            accepted.close()
+            raise
         await self._loop.connect_accepted_socket(lambda: near, accepted)
         if far.transport is None or far.transport.is_closing():
             assert near.transport is not None

@@ -7,9 +7,9 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 _CHUNK = 65536
 _LARGEST_HEAD = 65536
@@ -126,7 +126,7 @@ class Link:
         """Pass on what either side says until one of them ends, or this is cancelled; then reset both."""
         ends = self._ends
         try:
-            far_reader, far = await asyncio.open_connection(ends.host, ends.port, ssl=ends.towards_server)
+            far_reader, far = await _connect_tls(ends)
         except (OSError, asyncio.CancelledError):
             # As without a proxy in between: nobody is there.
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -210,14 +210,44 @@ class Link:
                 return
 
 
+class _Side(asyncio.StreamReaderProtocol):
+    """One side of a link; it knows its transport as soon as the TLS handshake is over."""
+
+    def __init__(self) -> None:
+        self.reader = asyncio.StreamReader(limit=_LARGEST_HEAD)
+        self.transport: asyncio.Transport | None = None
+        super().__init__(self.reader)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        super().connection_made(transport)
+
+    async def made(self, making: Awaitable[Any]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Wait until it is made; if that is cancelled, nothing of it is left.
+
+        Otherwise asyncio would say goodbye to the peer first, and keep the socket for as long as that takes.
+        """
+        try:
+            await making
+        except asyncio.CancelledError:
+            if self.transport is not None:
+                self.transport.abort()
+            raise
+        assert self.transport is not None
+        return self.reader, asyncio.StreamWriter(self.transport, self, self.reader, asyncio.get_running_loop())
+
+
+async def _connect_tls(ends: Ends) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    side, loop = _Side(), asyncio.get_running_loop()
+    return await side.made(loop.create_connection(lambda: side, ends.host, ends.port, ssl=ends.towards_server))
+
+
 async def _accept_tls(
     accepted: socket.socket, tls: ssl.SSLContext
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=_LARGEST_HEAD)
-    protocol = asyncio.StreamReaderProtocol(reader)
-    transport, _ = await loop.connect_accepted_socket(lambda: protocol, accepted, ssl=tls)
-    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+    side, loop = _Side(), asyncio.get_running_loop()
+    return await side.made(loop.connect_accepted_socket(lambda: side, accepted, ssl=tls))
 
 
 def _read_head(head: bytes) -> Request:
