@@ -7,6 +7,7 @@ FUZZ_SECONDS ?= 600
 HELM = $(or $(shell command -v helm 2>/dev/null),$(RUN)/helm)
 READY := .venv/.ready
 PYTEST := $(RUN)/python -m pytest
+JUDGED := tests/chart/test_score.py tests/chart/test_alerts.py tests/chart/test_queries.py
 COG := $(RUN)/cog -I . -p "import cog; from tools import tables" --verbosity=1
 PAGES := CONTRIBUTING.md charts/pull-secret-webhook/README.md docs/*.md
 
@@ -21,7 +22,7 @@ run: $(READY) ## run the main scenario on a real API server; ONCE=1 exits with t
 
 test: $(READY) ## run unit, chart and integration tests in parallel (WORKERS=2)
 	$(RUN)/python -m tests.cluster build >/dev/null
-	$(PYTEST) -n $(WORKERS) --dist loadgroup tests/unit tests/chart tests/integration
+	$(PYTEST) -n $(WORKERS) --dist loadgroup $(JUDGED:%=--ignore=%) tests/unit tests/chart tests/integration
 
 unit: $(READY) ## run only the unit tests, without a cluster
 	$(PYTEST) -n $(WORKERS) tests/unit
@@ -41,6 +42,7 @@ check: $(READY) ## check format, lint, types, import contracts, generated tables
 	$(HELM) lint --strict --quiet charts/pull-secret-webhook
 	$(COG) --check --diff --check-fail-msg="run 'make fix'" $(PAGES)
 	test -z "$$(gofmt -l tests/cluster/binary tests/e2e/certmanager tests/bench/baselines tests/oracle 2>/dev/null)"
+	$(PYTEST) -q $(JUDGED)
 
 fix: $(READY) ## format, fix lint findings, and regenerate tables, the chart's files and the screenshots
 	$(RUN)/ruff check --fix .
