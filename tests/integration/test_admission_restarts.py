@@ -18,7 +18,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.ports import free_port
 from tests.cluster.processes import PullSecrets
 from tests.cluster.supervise import wait_until
-from tests.integration.balancer import Balancer
+from tests.integration.faults.balancer import Balancer
 from tests.integration.site.creates import SteadyCreates, calls, failed_open
 from tests.integration.site.playground import Playground
 

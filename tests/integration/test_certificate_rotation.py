@@ -20,7 +20,7 @@ from tests.cluster import programs
 from tests.cluster.cluster import Cluster
 from tests.cluster.ports import free_port
 from tests.cluster.processes import PullSecrets
-from tests.integration.balancer import Balancer
+from tests.integration.faults.balancer import Balancer
 from tests.integration.faults.latelink import LateLink
 from tests.integration.site.creates import SteadyCreates, calls, failed_open, rejected
 from tests.integration.site.handshakes import Handshakes, ca_bundle

@@ -18,7 +18,7 @@ from tests.cluster import pki
 from tests.cluster.ports import free_port
 from tests.cluster.programs import LOOPBACK
 from tests.cluster.supervise import wait_until
-from tests.integration.faultlink import Answer
+from tests.integration.faults.faultlink import Answer
 from tests.integration.faults.faultproxy import FaultProxy
 
 SHORT = 0.3

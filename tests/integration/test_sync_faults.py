@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.cluster.cluster import Cluster
-from tests.integration.faultlink import Answer, Request
+from tests.integration.faults.faultlink import Answer, Request
 from tests.integration.faults.remote import Remote, remote_sync
 from tests.integration.site.estate import CONVERGED_SECONDS, Estate, new_password
 from tests.integration.site.playground import SOURCE, Playground, eventually

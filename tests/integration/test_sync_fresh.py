@@ -13,8 +13,8 @@ from tests.cluster import kubeconfig
 from tests.cluster.cluster import Cluster
 from tests.cluster.ports import free_port
 from tests.cluster.programs import LOOPBACK
-from tests.integration.balancer import Balancer
-from tests.integration.faultlink import Answer
+from tests.integration.faults.balancer import Balancer
+from tests.integration.faults.faultlink import Answer
 from tests.integration.faults.latelink import LateLink
 from tests.integration.faults.remote import remote_sync
 from tests.integration.site.estate import Estate, new_password
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.cluster.binaries import Binaries
-    from tests.integration.faultlink import Request
+    from tests.integration.faults.faultlink import Request
 
 RIGHT_SECONDS = 30.0
 """From the beginning of the fault, which lasts: everything must be right by then."""

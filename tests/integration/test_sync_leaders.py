@@ -14,7 +14,7 @@ import pytest
 
 from tests.cluster.install import CONFIGURATION_KEY
 from tests.cluster.mounted import MountedConfigMap
-from tests.integration.faultlink import Request
+from tests.integration.faults.faultlink import Request
 from tests.integration.faults.remote import Remote, remote_sync
 from tests.integration.site.estate import Estate, new_password
 from tests.integration.site.playground import COPY, SOURCE, Playground, detail, eventually

@@ -15,8 +15,8 @@ from cryptography import x509
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import PullSecrets
 from tests.exposition import series
-from tests.integration.faultlink import Answer, Request
 from tests.integration.faults.denier import Denier
+from tests.integration.faults.faultlink import Answer, Request
 from tests.integration.faults.remote import remote_sync
 from tests.integration.site.playground import COPY, Playground, eventually
 from tests.integration.site.ward import HEALTHY, Ward, copy_path

@@ -18,8 +18,8 @@ from typing import Any
 
 from tests.cluster.mounted import MountedConfigMap
 from tests.integration.day.tenants import GOLD
-from tests.integration.faultlink import Answer, Request
 from tests.integration.faults.denier import Denier
+from tests.integration.faults.faultlink import Answer, Request
 from tests.integration.faults.remote import Remote
 from tests.integration.hostile.impostor import MERGE
 from tests.integration.site.playground import COPY, REGISTRY, SOURCE, Playground, dockerconfigjson, names

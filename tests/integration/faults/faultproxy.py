@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 from tests.cluster.pki import Pair
 from tests.cluster.ports import free_port
 from tests.cluster.programs import LOOPBACK
-from tests.integration.accepting import accept_all, task_of
-from tests.integration.faultlink import Answer, Chooses, Ends, Link, Request, Traffic, Withheld
+from tests.integration.faults.accepting import accept_all, task_of
+from tests.integration.faults.faultlink import Answer, Chooses, Ends, Link, Request, Traffic, Withheld
 
 _BACKLOG = 1024
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tests.cluster import kubeconfig
 from tests.cluster.processes import PullSecrets
-from tests.integration.faultlink import Request
+from tests.integration.faults.faultlink import Request
 from tests.integration.faults.faultproxy import FaultProxy
 from tests.integration.site.playground import Playground
 

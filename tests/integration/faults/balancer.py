@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.cluster.programs import LOOPBACK
-from tests.integration.accepting import accept_all, task_of
+from tests.integration.faults.accepting import accept_all, task_of
 
 _BACKLOG = 1024
 
