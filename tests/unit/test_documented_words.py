@@ -17,7 +17,7 @@ from webhook.rules.brake import CONFIRM_ANNOTATION
 from webhook.rules.configuration import DECLINE_ANNOTATION, DEFAULT_OPT_IN_LABEL
 from webhook.rules.gates import GATES
 from webhook.rules.ownership import NAMESPACE_UID_LABEL, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL
-from webhook.rules.versions import REVISION_ANNOTATION
+from webhook.rules.versions import REVISION_ANNOTATION, SOURCES_ANNOTATION
 
 
 def test_every_check_has_a_section_and_no_other_has() -> None:
@@ -39,7 +39,7 @@ def test_the_documented_labels_and_annotations_are_those_that_there_are() -> Non
     text = "".join(page.read_text() for page in PAGES)
     documented = set(re.findall(r"(?<![\w.])pullsecrets\.webhook/[a-z-]*[a-z](?!\w)", text))
     ours = {DEFAULT_OPT_IN_LABEL, DECLINE_ANNOTATION, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL, MODE_ANNOTATION}
-    ours |= {NAMESPACE_UID_LABEL, CONFIRM_ANNOTATION, REVISION_ANNOTATION}
+    ours |= {NAMESPACE_UID_LABEL, CONFIRM_ANNOTATION, REVISION_ANNOTATION, SOURCES_ANNOTATION}
     assert documented == ours
 
 

@@ -121,6 +121,8 @@ class Copy:
     terminating: bool = False
     finalizers: tuple[str, ...] = ()
     """The first few finalizers that block the deletion, while it is ``terminating``."""
+    sources: str = ""
+    """The versions of the sources that it was made from: see :func:`webhook.rules.versions.decode_sources`."""
 
     @property
     def replaceable_only(self) -> bool:

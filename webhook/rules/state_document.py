@@ -20,7 +20,7 @@ from webhook.rules.brake import PastRemoval  # noqa: TC001 - msgspec evaluates t
 from webhook.rules.configuration import Configuration  # noqa: TC001 - msgspec evaluates the annotation
 from webhook.rules.credential import decode_base64
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, parse_source, render
-from webhook.rules.versions import is_older
+from webhook.rules.versions import SourceVersion, decode_sources, is_older, newer_sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,14 +43,6 @@ LARGEST_CONFIGURATION = 500_000
 
 CONFIGURATION_KEY = "_configuration"
 HELD_KEY = "_held"
-
-
-class SourceVersion(msgspec.Struct, frozen=True, rename="camel"):
-    """One version of a source Secret."""
-
-    name: str
-    uid: str
-    resource_version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +72,17 @@ class LastGood:
     def is_due(self, copy: Copy | None, content_hash: str) -> bool:
         """Return whether a copy must have this content, with the given hash, while a source is unusable.
 
-        It must if it is missing, or if it was last written before a source got the version that this content was made
-        of. Both are Secrets, so their resourceVersions can be compared. A copy that was written later may have a newer
-        content that was never stored, so it stays unchanged.
+        It must if it is missing, or if it was made from older versions of the sources. A copy without the versions of
+        its sources must if it was last written before a source got the version that this content was made from. All of
+        them are Secrets, so their resourceVersions can be compared. Another copy may have a newer content that was
+        never stored, so it stays unchanged.
         """
         if copy is None or copy.content_hash == content_hash:
+            return True
+        made_from = decode_sources(copy.sources)
+        if newer_sources(made_from, self.sources):
+            return False
+        if newer_sources(self.sources, made_from):
             return True
         return any(is_older(copy.resource_version, source.resource_version) for source in self.sources)
 

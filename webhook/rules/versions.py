@@ -1,7 +1,9 @@
-"""Compare the versions of objects, and name the version of a configuration.
+"""Compare the versions of objects, and name the versions of a configuration and of sources.
 
 The leader notes the revision of its configuration on its Lease. A candidate compares it with the ConfigMap that it
 reads. An older version of the same ConfigMap comes from an API server that is behind.
+
+Each copy names the versions of the sources that it was made from. A process that knows only older versions is behind.
 
 Source: KEP-5504 (resourceVersions of one resource are decimal numbers that grow with each write).
 """
@@ -9,6 +11,12 @@ Source: KEP-5504 (resourceVersions of one resource are decimal numbers that grow
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def is_older(candidate: str, known: str) -> bool:
@@ -19,7 +27,15 @@ def is_older(candidate: str, known: str) -> bool:
 REVISION_ANNOTATION = "pullsecrets.webhook/configuration"
 """On the Lease: the revision of the leader's configuration."""
 
+SOURCES_ANNOTATION = "pullsecrets.webhook/sources"
+"""On a copy: the versions of the sources that it was made from."""
+
+LONGEST_SOURCES = 4096
+"""Characters of that annotation. A tenant can write more into it, and a copy of very many sources has none."""
+
 _PARTS = 3
+_MOST_DIGITS = 20
+"""Of a resourceVersion, an unsigned 64-bit number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +59,64 @@ def parse_revision(text: str) -> Revision | None:
     """Return the revision in an annotation; None if it is missing or malformed."""
     parts = text.split("/")
     return Revision(*parts) if len(parts) == _PARTS and all(parts) else None
+
+
+class SourceVersion(msgspec.Struct, frozen=True, rename="camel"):
+    """One version of a source Secret."""
+
+    name: str
+    uid: str
+    resource_version: str
+
+    def __str__(self) -> str:
+        """Return its part of the annotation."""
+        return f"{self.name}/{self.uid}/{self.resource_version}"
+
+
+def encode_sources(versions: Iterable[SourceVersion]) -> str:
+    """Return the value of the annotation, in the order of the sources; empty if it would be too long."""
+    text = ",".join(map(str, versions))
+    return text if len(text) <= LONGEST_SOURCES else ""
+
+
+def decode_sources(text: str) -> tuple[SourceVersion, ...]:
+    """Return the versions in an annotation; empty if it is missing or malformed, so that they are unknown."""
+    if not text or len(text) > LONGEST_SOURCES:
+        return ()
+    entries = [entry.split("/") for entry in text.split(",")]
+    return tuple(SourceVersion(*entry) for entry in entries) if all(map(_is_version, entries)) else ()
+
+
+def newer_sources(versions: Iterable[SourceVersion], known: Iterable[SourceVersion]) -> tuple[SourceVersion, ...]:
+    """Return the versions that are newer than the ``known`` ones of the same sources.
+
+    It is empty if another one of them is older. Then neither side is provably behind. UIDs are not compared: a
+    recreated source has a higher resourceVersion than its predecessor.
+    """
+    by_name = {version.name: version.resource_version for version in known}
+    pairs = [(version, by_name.get(version.name, "")) for version in versions]
+    if any(is_older(version.resource_version, ours) for version, ours in pairs):
+        return ()
+    return tuple(version for version, ours in pairs if is_older(ours, version.resource_version))
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A read of a source by name returned ``version``, while a copy named the ``newer`` resourceVersion.
+
+    So etcd was restored, or the annotation of the copy was edited. The read wins.
+    """
+
+    version: SourceVersion
+    newer: str
+
+    def covers(self, version: SourceVersion, newer: str) -> bool:
+        """Return whether no other read is needed because of a copy that names a ``newer`` resourceVersion."""
+        return self.version == version and not is_older(self.newer, newer)
+
+
+def _is_version(parts: list[str]) -> bool:
+    if len(parts) != _PARTS or not all(parts):
+        return False
+    number = parts[2]
+    return number.isascii() and number.isdecimal() and len(number) <= _MOST_DIGITS

@@ -338,10 +338,10 @@ class _SourceWatch:
         self._sources.take(next(iter(objects), None) or absent_source(self._name))
 
     def upsert(self, obj: Source) -> None:
-        self._sources.take(obj)
+        self._sources.take(obj, event=obj.resource_version)
 
     def remove(self, obj: Source) -> None:
-        self._sources.take(absent_source(obj.name))
+        self._sources.take(absent_source(obj.name), event=obj.resource_version)
 
 
 def _end(reflectors: Sequence[Reflector[Any, Any]]) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.errors import ApiError, Conflict, Forbidden, NotFound
-from webhook.kube.resources import NAMESPACES, SECRETS, Collection
+from webhook.errors import ApiError, Conflict, Forbidden
+from webhook.kube.resources import NAMESPACES, Collection
 from webhook.ops.threads import Threads
 from webhook.rules.actions import EMPTY
 from webhook.sync.brake import Brake
@@ -23,8 +23,8 @@ from webhook.sync.failures import PROBE_SECONDS, FailureGroups
 from webhook.sync.planner import Holds, Planner
 from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
 from webhook.sync.resync import Resync
-from webhook.sync.shapes import decode_secret
-from webhook.sync.sources import SourceBook, absent_source, read_source
+from webhook.sync.source_reads import SourceReads
+from webhook.sync.sources import SourceBook
 from webhook.sync.state_keeper import StateKeeper
 from webhook.sync.status_index import StatusIndex
 from webhook.sync.write_result import Result, result_of
@@ -123,13 +123,21 @@ class SyncController:
         self._configuring = threading.Lock()
         self.ledger, self.contention, self.full_pass = StatusIndex(), Contention(self.notices.undone), Resync()
         self._planner, self._holds = Planner(self.caches), Holds(self.contention, gate.damping, self.brake)
-        writes = Writes(client, release, self.caches, self.contention, gate.may_write, metrics.wrote)
+        self._source_reads = SourceReads(client, release.namespace, self.sources)
+        writes = Writes(
+            client,
+            release,
+            self.caches,
+            self.contention,
+            gate.may_write,
+            metrics.wrote,
+            verify=self._source_reads.verify,
+        )
         self._executor = Executor(writes, self._copy_failed)
         self._connectivity, self._gate = client.connectivity, gate
         self._leading = threading.Event()
         self._leading_since = 0.0
         self._term = 0
-        self._client, self._release = client, release
         self._stopping = threading.Event()
         self._failure_groups = FailureGroups()
         self.threads = Threads(self._stopping)
@@ -224,15 +232,13 @@ class SyncController:
     def _read_source(self, name: str) -> bool:
         """Read the current state of a source; False if that failed and is worth another attempt."""
         try:
-            self.sources.take(read_source(decode_secret(self._client.get(SECRETS, name, self._release.namespace))))
-        except NotFound:
-            self.sources.take(absent_source(name))
+            return self._source_reads.read(name)
         except Forbidden as error:
             log.warning("source not read", source=name, cause=str(error))
+            return True
         except ApiError as error:
             log.info("source not read yet", source=name, cause=str(error))
             return False
-        return True
 
     @property
     def leading_for(self) -> float | None:

@@ -13,6 +13,7 @@ from webhook.kube.wire import WrittenMeta, decoder
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, content_hash
 from webhook.rules.objects import Copy
 from webhook.rules.ownership import Mark, mark_of
+from webhook.rules.versions import LONGEST_SOURCES, SOURCES_ANNOTATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +63,7 @@ def to_copy(obj: SecretObject, release: Release) -> Copy:
         immutable=obj.immutable is True,
         terminating=metadata.deletion_timestamp is not None,
         finalizers=_kept_by(metadata),
+        sources=_sources_of(metadata) if mark is not None and metadata.annotations else "",
     )
 
 
@@ -71,6 +73,12 @@ def _kept_by(metadata: WrittenMeta) -> tuple[str, ...]:
         return ()
     others = (name for name in metadata.finalizers if name not in OF_THE_GARBAGE_COLLECTOR)
     return tuple(name[:FINALIZER_LENGTH] for name in islice(others, MOST_FINALIZERS))
+
+
+def _sources_of(metadata: WrittenMeta) -> str:
+    """Return the annotation with the versions of the sources; the copies of one pull secret share the text."""
+    text = (metadata.annotations or {}).get(SOURCES_ANNOTATION, "")
+    return intern(text) if len(text) <= LONGEST_SOURCES else ""
 
 
 def _hash(data: dict[str, str] | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from webhook.errors import SourceInvalid
 from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import Credentials, content_hash, merge, parse_source, render
-from webhook.rules.state_document import LastGood, SourceVersion
+from webhook.rules.state_document import LastGood
+from webhook.rules.versions import Confirmation, SourceVersion, decode_sources, is_older, newer_sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,6 +33,11 @@ class Source:
     credentials: Credentials | None = None
     problem: SourceInvalid | None = None
 
+    @property
+    def version(self) -> SourceVersion:
+        """The version of the Secret; without UID and resourceVersion if it does not exist."""
+        return SourceVersion(self.name, self.uid, self.resource_version)
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
@@ -39,6 +46,8 @@ class Content:
     payload: bytes = field(repr=False)
     hash: str
     clashes: tuple[Clash, ...] = ()
+    versions: tuple[SourceVersion, ...] = ()
+    """The versions of its sources."""
 
 
 def read_source(secret: SecretObject) -> Source:
@@ -81,6 +90,9 @@ class SourceBook:
     A ``judge`` may take long, so versions of one source can be judged at the same time. Only the judgement of the
     version that arrived last counts: an older version never replaces a newer one, even if its judgement is later.
 
+    States arrive from watches and from reads by name, in any order. A read that was overtaken by a watch has no effect,
+    and neither has a late event of a watch.
+
     Fail static: while any source of a pull secret is absent or invalid, there is no content. Copies that are missing or
     older than the last good content are made of that: see :mod:`webhook.sync.state_keeper`. Others stay as they are.
     """
@@ -102,6 +114,8 @@ class SourceBook:
         self._clock = clock
         self._lock = threading.Lock()
         self._arrived: dict[str, Source] = {}
+        self._arrivals: Counter[str] = Counter()
+        self._confirmed: dict[str, Confirmation] = {}
         self._sources: dict[str, Source] = {}
         self._pull_secrets: tuple[PullSecret, ...] = ()
         self._made = _Made()
@@ -124,11 +138,62 @@ class SourceBook:
         self._tell(before)
         self._changed()
 
-    def take(self, source: Source) -> None:
-        """Set a new state of a source; ``told`` is called if it differs from the previous state."""
+    def take(self, source: Source, event: str = "") -> None:
+        """Set a new state of a source; ``told`` is called if it differs from the previous state.
+
+        ``event`` is the resourceVersion of the watch event that brought it. An event that is older than the known state
+        is ignored: a read has returned a later state. A list has no event, and always counts.
+        """
         with self._lock:
-            self._arrived[source.name] = source
+            known = self._arrived.get(source.name)
+            if known is not None and is_older(event, known.resource_version):
+                return
+            self._arrive(source)
         self._judge_and_store(source)
+
+    def arrivals(self, name: str) -> int:
+        """Return how many states of a source have arrived, for :meth:`take_read`."""
+        with self._lock:
+            return self._arrivals[name]
+
+    def take_read(self, source: Source, begun: int, newer: str = "") -> bool:
+        """Set the state that a read returned, which began after ``begun`` arrivals; False if a later one has arrived.
+
+        A state that arrived during the read counts as later, unless it is an older version of the same Secret.
+        ``newer`` is the resourceVersion that a copy names. The read confirms that it does not exist, or returns it.
+        """
+        with self._lock:
+            known = self._arrived.get(source.name)
+            is_same = known is not None and known.version == source.version
+            if not is_same:
+                if known is not None and self._arrivals[source.name] != begun and not _is_older(known, source):
+                    return False
+                self._arrive(source)
+            if newer:
+                self._confirmed[source.name] = Confirmation(source.version, newer)
+        self._judge_and_store(source)
+        return True
+
+    def _arrive(self, source: Source) -> None:
+        self._arrived[source.name] = source
+        self._arrivals[source.name] += 1
+
+    def unconfirmed(self, copy: Copy, content: Content) -> Sequence[SourceVersion]:
+        """Return the newer versions of the sources that a copy with another content was made from.
+
+        These sources must be read before the content is written over the copy. A read that has already confirmed the
+        version of the content is not repeated.
+        """
+        if not copy.sources or copy.content_hash == content.hash:
+            return ()
+        newer = newer_sources(decode_sources(copy.sources), content.versions)
+        return [version for version in newer if not self._is_confirmed(version, content)]
+
+    def _is_confirmed(self, newer: SourceVersion, content: Content) -> bool:
+        confirmation = self._confirmed.get(newer.name)
+        return confirmation is not None and any(
+            confirmation.covers(version, newer.resource_version) for version in content.versions
+        )
 
     def judge_again(self, source: Source) -> None:
         """Judge a refused version again, unless another version has arrived since."""
@@ -158,7 +223,7 @@ class SourceBook:
 
     def _is_latest(self, source: Source) -> bool:
         latest = self._arrived.get(source.name)
-        return latest is not None and (latest.uid, latest.resource_version) == (source.uid, source.resource_version)
+        return latest is not None and latest.version == source.version
 
     def restore(self, stored: Mapping[str, LastGood]) -> None:
         """Restore the contents that another process has stored, unless this one has later versions of the sources."""
@@ -266,16 +331,15 @@ class SourceBook:
             else:
                 made.contents[entry.name] = content
                 made.hashes[entry.name] = content.hash
-                self._remember(entry, sources, content)
+                self._remember(entry, content)
         for name in made.problems:
             if (kept := self._last_good.get(name)) is not None:
-                made.last_good[name] = Content(kept.payload, content_hash(kept.payload))
+                made.last_good[name] = Content(kept.payload, content_hash(kept.payload), versions=kept.sources)
                 made.kept[name] = kept
         return made
 
-    def _remember(self, entry: PullSecret, sources: Sequence[Source], content: Content) -> None:
-        versions = tuple(SourceVersion(source.name, source.uid, source.resource_version) for source in sources)
-        known, now = self._last_good.get(entry.name), LastGood(content.payload, versions, self._clock())
+    def _remember(self, entry: PullSecret, content: Content) -> None:
+        known, now = self._last_good.get(entry.name), LastGood(content.payload, content.versions, self._clock())
         since = known.time if known is not None and known.is_same(now) else now.time
         self._last_good[entry.name] = replace(now, time=since)
 
@@ -303,7 +367,13 @@ class _Made:
 def _content(sources: list[Source]) -> Content:
     merged = merge([(source.name, source.credentials) for source in sources if source.credentials is not None])
     payload = render(merged.credentials)
-    return Content(payload, content_hash(payload), merged.clashes)
+    versions = tuple(source.version for source in sources)
+    return Content(payload, content_hash(payload), merged.clashes, versions)
+
+
+def _is_older(source: Source, other: Source) -> bool:
+    """Return whether a state is an older version of the same Secret."""
+    return source.uid == other.uid and is_older(source.resource_version, other.resource_version)
 
 
 def _state(source: Source) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from webhook.rules.managed_fields import HandBackNeed, hand_back, to_restore
 from webhook.rules.objects import References
 from webhook.rules.ownership import FIELD_MANAGER, copy_labels
 from webhook.rules.patch import SERVICE_ACCOUNT_PATH, additions, expect_resource_version, removals
+from webhook.rules.versions import SOURCES_ANNOTATION, encode_sources
 from webhook.sync.shapes import decode_secret, to_copy
 from webhook.sync.write_result import Result, Undone, result_of
 
@@ -98,9 +99,10 @@ class Known(Protocol):
 class Writes:
     """Makes one write, and passes the stored object to the caches.
 
-    ``may_write()`` is called before each: a deposed leader writes nothing. ``wrote(action, result)`` counts. Each
-    method raises ApiError if the write was not made, Deposed if it must not be made, and Unfinished if more is left to
-    write.
+    ``may_write()`` is called before each: a deposed leader writes nothing. ``wrote(action, result)`` counts.
+    ``verify(copy, content)`` is called before a content is written over a copy, and raises ApiError if the content may
+    be older. Each method raises ApiError if the write was not made, Deposed if it must not be made, and Unfinished if
+    more is left to write.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Writes:
         may_write: Callable[[], bool],
         wrote: Callable[[str, Result], None],
         reach: WebhookReach | None = None,
+        verify: Callable[[Copy, Content], None] = lambda *_: None,
     ) -> None:
         self._reach = reach or WebhookReach()
         self._client = client
@@ -120,6 +123,7 @@ class Writes:
         self._contention = contention
         self._may_write = may_write
         self._wrote = wrote
+        self._verify = verify
         # A creation has no resourceVersion to depend on. With a unique field manager and without force, it is a
         # conflict if another process has created the object first. This also holds for a creation that was delayed by a
         # suspension or on the network, and arrives when another process leads.
@@ -131,6 +135,8 @@ class Writes:
         A Secret that no update can correct is deleted first.
         """
         namespace, namespace_uid = where
+        if (before := action.updates or action.replaces) is not None:
+            self._verify(before, content)
         if action.replaces is not None:
             self._delete(action.replaces, "copy replaced")
         metadata: dict[str, Any] = {
@@ -138,6 +144,8 @@ class Writes:
             "name": action.name,
             "labels": copy_labels(self._release.name, self._release.namespace, namespace_uid),
         }
+        if sources := encode_sources(content.versions):
+            metadata["annotations"] = {SOURCES_ANNOTATION: sources}
         if action.updates is not None:
             # Exactly the Secret that was seen to be ours; one that has replaced it in the meantime is a conflict.
             metadata["uid"] = action.updates.uid

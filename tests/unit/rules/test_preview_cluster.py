@@ -12,7 +12,8 @@ from webhook.rules.configuration import Configuration, NameFilter, PullSecret
 from webhook.rules.dockerconfig import content_hash
 from webhook.rules.objects import Copy, Namespace, NamespaceState, References, ServiceAccount, Subject
 from webhook.rules.ownership import Mark
-from webhook.rules.state_document import LastGood, SourceVersion
+from webhook.rules.state_document import LastGood
+from webhook.rules.versions import SourceVersion
 
 LABEL = "pullsecrets.webhook/inject"
 TEAM = Namespace("team-a", {LABEL: "enabled"})

@@ -12,7 +12,8 @@ from webhook.rules.credential import Credential
 from webhook.rules.dockerconfig import Credentials, render
 from webhook.rules.objects import Copy
 from webhook.rules.ownership import Mark
-from webhook.rules.state_document import LastGood, SourceVersion, StateDocument, decode_document, encode, update
+from webhook.rules.state_document import LastGood, StateDocument, decode_document, encode, update
+from webhook.rules.versions import SourceVersion, encode_sources
 
 THEN = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 
@@ -120,4 +121,18 @@ def test_the_later_of_two_contents_is_told_by_the_versions_of_its_sources(ours: 
     ],
 )
 def test_only_copies_that_are_provably_older_must_hold_the_last_good_content(copy: Copy | None, due: bool) -> None:
+    assert last_good(version="7").is_due(copy, "sha256:same") is due
+
+
+def made_from(version: str, changed_at: str = "8") -> Copy:
+    sources = encode_sources([SourceVersion("harbor", "uid", version)])
+    return Copy("team", "pull", "uid", changed_at, Mark(), "sha256:other", sources=sources)
+
+
+@pytest.mark.parametrize(
+    ("copy", "due"),
+    [(made_from("6"), True), (made_from("8", "6"), False), (made_from("7"), False), (made_from("7", "6"), True)],
+    ids=["older sources", "newer sources", "the same sources", "the same sources, written before"],
+)
+def test_the_sources_that_a_copy_names_decide_if_it_must_hold_the_last_good_content(copy: Copy, due: bool) -> None:
     assert last_good(version="7").is_due(copy, "sha256:same") is due

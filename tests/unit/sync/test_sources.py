@@ -14,7 +14,9 @@ from webhook.kube.wire import WrittenMeta
 from webhook.rules.configuration import Configuration, PullSecret
 from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, Clash
-from webhook.rules.ownership import labels_for
+from webhook.rules.objects import Copy
+from webhook.rules.ownership import Mark, labels_for
+from webhook.rules.versions import SourceVersion, encode_sources
 from webhook.sync.shapes import SecretObject
 from webhook.sync.sources import Source, SourceBook, absent_source, read_source
 
@@ -277,3 +279,109 @@ def test_an_older_version_whose_login_answers_late_never_overwrites_a_newer_one(
     assert registry.kept == ["1", newer.resource_version]
     book.judge_again(older)
     assert book.source("harbor") == newer
+
+
+def version_of(book: Book, name: str = "harbor") -> str | None:
+    known = book.book.source(name)
+    return None if known is None else known.resource_version
+
+
+@pytest.mark.parametrize(
+    ("arrived", "read", "taken"),
+    [
+        (source("harbor", version=8), source("harbor", version=9), True),
+        (source("harbor", version=9), source("harbor", version=8), False),
+        (source("harbor", version=9), source("harbor", version=9), True),
+        (source("harbor", version=9), absent_source("harbor"), False),
+        (absent_source("harbor"), absent_source("harbor"), True),
+        (absent_source("harbor"), source("harbor", version=9), False),
+        (replace(source("harbor", version=8), uid="recreated"), source("harbor", version=9), False),
+    ],
+    ids=["older", "newer", "same", "newer than its absence", "both absent", "deleted", "recreated"],
+)
+def test_a_read_that_was_overtaken_changes_nothing(book: Book, arrived: Source, read: Source, taken: bool) -> None:
+    book.book.take(source("harbor", version=7))
+    begun = book.book.arrivals("harbor")
+    book.book.take(arrived)
+
+    assert book.book.take_read(read, begun) is taken
+
+    assert version_of(book) == (read if taken else arrived).resource_version
+
+
+@pytest.mark.parametrize("read", [source("harbor", version=6), source("harbor", version=9), absent_source("harbor")])
+def test_a_read_that_was_not_overtaken_wins(book: Book, read: Source) -> None:
+    """Also with an older version: etcd was restored, and the watch has not noticed it yet."""
+    book.book.take(source("harbor", version=7))
+
+    assert book.book.take_read(read, book.book.arrivals("harbor"))
+
+    assert version_of(book) == read.resource_version
+
+
+def test_a_read_that_another_read_has_overtaken_changes_nothing(book: Book) -> None:
+    begun = book.book.arrivals("harbor")
+
+    assert book.book.take_read(source("harbor", version=9), begun)
+    assert not book.book.take_read(source("harbor", version=8), begun)
+
+    assert version_of(book) == "9"
+
+
+def test_a_late_event_of_a_watch_does_not_undo_a_read(book: Book) -> None:
+    book.book.take_read(source("harbor", "new", version=9), book.book.arrivals("harbor"))
+
+    book.book.take(source("harbor", "old", version=8), event="8")
+    book.book.take(absent_source("harbor"), event="8")
+    assert version_of(book) == "9"
+    book.book.take(absent_source("harbor"), event="10")
+    assert version_of(book) == ""
+
+
+def test_a_list_takes_a_source_back_to_an_older_version(book: Book) -> None:
+    book.book.take(source("harbor", "new", version=9))
+    book.book.take(source("harbor", "old", version=8))
+    assert version_of(book) == "8"
+
+
+def a_copy(**numbers: int) -> Copy:
+    made_from = [SourceVersion(name, f"uid-{name}", str(number)) for name, number in numbers.items()]
+    return Copy("team", "pull", "uid", "1", Mark(), "sha256:other", sources=encode_sources(made_from))
+
+
+def test_only_a_copy_of_newer_sources_needs_a_read_and_one_read_is_enough(book: Book) -> None:
+    for name in ("harbor", "ghcr"):
+        book.book.take(source(name, version=7))
+    content = book.book.contents()["pull"]
+
+    for harmless in (a_copy(), a_copy(harbor=7, ghcr=7), a_copy(harbor=6), a_copy(harbor=8, ghcr=6)):
+        assert not book.book.unconfirmed(harmless, content)
+    assert not book.book.unconfirmed(replace(a_copy(harbor=8), content_hash=content.hash), content)
+    assert [newer.name for newer in book.book.unconfirmed(a_copy(harbor=8, ghcr=7), content)] == ["harbor"]
+
+    book.book.take_read(source("harbor", version=7), book.book.arrivals("harbor"), newer="8")
+
+    assert not book.book.unconfirmed(a_copy(harbor=8, ghcr=7), content)
+    assert book.book.unconfirmed(a_copy(harbor=9, ghcr=7), content)
+
+
+def test_a_source_that_changes_only_its_version_changes_no_content_that_is_written(book: Book) -> None:
+    for name in ("harbor", "ghcr"):
+        book.book.take(source(name, version=7))
+    before, changes = book.book.contents()["pull"], book.changes
+
+    book.book.take(source("harbor", version=8))
+
+    after = book.book.contents()["pull"]
+    assert (after.hash, book.changes) == (before.hash, changes)
+    assert after.versions != before.versions
+
+
+def test_the_last_good_content_names_the_versions_that_it_was_made_from(book: Book) -> None:
+    for name in ("harbor", "ghcr"):
+        book.book.take(source(name, version=7))
+    book.book.take(absent_source("ghcr"))
+    book.book.take(source("harbor", version=8))
+
+    last_good = book.book.last_good()["pull"]
+    assert encode_sources(last_good.versions) == "harbor/uid-harbor/7,ghcr/uid-ghcr/7"
