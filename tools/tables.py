@@ -47,7 +47,7 @@ from webhook.rules.subject import MOST_ENTRIES
 from webhook.serve.endpoint import LARGEST_BODY, MOST_HELD_BYTES
 from webhook.serve.handler import Answer
 from webhook.serve.review import LONGEST_NUMBER, LONGEST_UID, MOST_CONSPICUOUS
-from webhook.sync.write_result import Result
+from webhook.sync.status_index import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -8,7 +8,7 @@ from tests.unit.documented import DOCS
 from webhook.cli.check import LOOK_SECONDS
 from webhook.cli.cleanup import LINES
 from webhook.http.limits import ADMISSION, Deadlines
-from webhook.inspect.checks import copies
+from webhook.inspect.checks import configuration as copies
 from webhook.kube import reflector
 from webhook.kube.connections import IDLE_SECONDS, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL
 from webhook.kube.lease import Timing

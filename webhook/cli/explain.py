@@ -95,7 +95,7 @@ def _meaning(reason: str) -> str:
 def _from_files(target: Target, filenames: Sequence[str], asked: Asked, namespace: str) -> Explanation:
     from webhook.cli.files import surroundings  # noqa: PLC0415 - as above
     from webhook.files.manifests import read_manifests  # noqa: PLC0415 - as above
-    from webhook.report.explain.manifests import explain_manifest  # noqa: PLC0415 - as above
+    from webhook.report.explain.explanation import explain_manifest  # noqa: PLC0415 - as above
 
     manifests = read_manifests(filenames, namespace)
     around = surroundings(manifests, asked)

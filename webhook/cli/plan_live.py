@@ -12,7 +12,7 @@ from webhook.cli.target import parse_target
 from webhook.errors import UsageError
 from webhook.inspect.forecast import Scope, WhatIf, forecast, forgotten, held_warning
 from webhook.inspect.release import find_release
-from webhook.report.preview.summary import summarized
+from webhook.report.preview.cluster import summarized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

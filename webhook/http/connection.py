@@ -11,9 +11,8 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from webhook.http import rejections
-from webhook.http.asgi import Exchange, scope_of
 from webhook.http.message import CHUNKED, END, Chunks, parse
-from webhook.http.reply import Refusal
+from webhook.http.reply import Exchange, Refusal, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

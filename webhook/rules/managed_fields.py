@@ -195,3 +195,28 @@ def _entry_of(owner: Owner) -> dict[str, object]:
         "fieldsV1": {LIST_FIELD: {}},
     }
     return entry | ({"subresource": owner.subresource} if owner.subresource else {})
+
+
+NEVER_SET = "pullsecrets.webhook/tracked"
+"""An annotation that is never set, so that an entry that owns it conflicts with no other manager."""
+
+
+def begin_tracking(now: str) -> PatchOperation:
+    """Return the operation that makes the API server record which manager sets which field, from this change on.
+
+    The API server skips an object that has no managedFields, and most ServiceAccounts have none. The guard then cannot
+    distinguish our writes from those of a mutating policy in the same request, and refuses both. ``now`` is a
+    ``metav1.Time``. The operation replaces all existing entries. Use it only for an object that is not tracked, with a
+    test of its version.
+
+    Source: k8s.io/apimachinery, pkg/util/managedfields/internal/skipnonapplied.go.
+    """
+    entry = {
+        "manager": FIELD_MANAGER,
+        "operation": "Update",
+        "apiVersion": "v1",
+        "time": now,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:metadata": {"f:annotations": {f"f:{NEVER_SET}": {}}}},
+    }
+    return {"op": "add", "path": "/metadata/managedFields", "value": [entry]}

@@ -30,9 +30,8 @@ from webhook.serve import malloc as memory
 from webhook.serve.certificate import CertificateIntake
 from webhook.serve.endpoint import MutateEndpoint
 from webhook.serve.handler import Handler
-from webhook.serve.namespaces import KnownNamespaces, WatchState
+from webhook.serve.namespaces import ClusterWatches, KnownNamespaces, WatchState
 from webhook.serve.server import AdmissionApp, AdmissionListener, serve_until_signalled
-from webhook.serve.watches import ClusterWatches
 
 if TYPE_CHECKING:
     import ssl

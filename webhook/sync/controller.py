@@ -22,12 +22,10 @@ from webhook.sync.executor import Executor
 from webhook.sync.failures import PROBE_SECONDS, FailureGroups
 from webhook.sync.planner import Holds, Planner
 from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
-from webhook.sync.resync import Resync
 from webhook.sync.source_reads import SourceReads
 from webhook.sync.sources import SourceBook
 from webhook.sync.state_keeper import StateKeeper
-from webhook.sync.status_index import StatusIndex
-from webhook.sync.write_result import Result, result_of
+from webhook.sync.status_index import Result, Resync, StatusIndex, result_of
 from webhook.sync.writes import Deposed, Unfinished, Writes
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
 from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.backfill import MOST_REFERENCES
 from webhook.rules.brake import confirm_command
-from webhook.sync.damping import CALM_SECONDS, FLIPS, PAUSE_SECONDS
+from webhook.sync.selections import CALM_SECONDS, FLIPS, PAUSE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from webhook.sync.brake import Brake
     from webhook.sync.caches import Caches
     from webhook.sync.contention import Contention
-    from webhook.sync.damping import FlapDamping
+    from webhook.sync.selections import FlapDamping
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ from webhook.rules.timing import delay
 from webhook.sync.contention import Contention
 from webhook.sync.executor import Executor
 from webhook.sync.shapes import SecretObject, to_copy
+from webhook.sync.status_index import Result, Undone
 from webhook.sync.table import Table
-from webhook.sync.write_result import Result, Undone
 from webhook.sync.writes import Deposed, Unfinished, Writes
 
 if TYPE_CHECKING:

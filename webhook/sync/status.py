@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from webhook.sync.controller import SyncController
     from webhook.sync.queue import QueueState
     from webhook.sync.release import Release
-    from webhook.sync.write_result import Result
+    from webhook.sync.status_index import Result
 
 _WORST_FIRST = (
     CopyState.FAILING,

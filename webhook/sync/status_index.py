@@ -1,4 +1,4 @@
-"""Count the states of all copies while the namespaces are checked, so that a scrape reads only numbers.
+"""Record the results of writes and checks by namespace, and when every namespace was last checked.
 
 A scrape reads a few numbers, even with many namespaces. A rotation makes every copy stale immediately, without any
 update, because copies are counted by the hash of their content.
@@ -7,16 +7,52 @@ update, because copies are counted by the hash of their content.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
+from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from webhook.errors import ApiError, ApiUnavailable, Conflict, Invalid, NotFound, Refused, Throttled
 from webhook.rules.copy_status import CopyState, CopyStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-    from webhook.sync.write_result import Result
+
+class Undone(Conflict):
+    """The write was accepted, and a webhook reverted it in the same request."""
+
+
+class Result(StrEnum):
+    """The result of a write."""
+
+    OK = "ok"
+    CONFLICT = "conflict"
+    UNDONE = "undone"
+    DENIED = "denied"
+    INVALID = "invalid"
+    NOT_FOUND = "not-found"
+    THROTTLED = "throttled"
+    UNAVAILABLE = "unavailable"
+    ERROR = "error"
+
+
+_RESULTS = (
+    (Undone, Result.UNDONE),
+    (Conflict, Result.CONFLICT),
+    (Invalid, Result.INVALID),
+    (Refused, Result.DENIED),
+    (NotFound, Result.NOT_FOUND),
+    (Throttled, Result.THROTTLED),
+    (ApiUnavailable, Result.UNAVAILABLE),
+)
+
+
+def result_of(error: ApiError) -> Result:
+    """Return the result of a write that raised ``error``."""
+    return next((result for kind, result in _RESULTS if isinstance(error, kind)), Result.ERROR)
+
 
 NONE_KNOWN: Mapping[str, str] = MappingProxyType({})
 
@@ -139,3 +175,42 @@ def _marked(standing: CopyStatus, failed: Mapping[str, Result]) -> CopyStatus:
     if standing.secret not in failed or standing.state is CopyState.LEAVING:
         return standing
     return CopyStatus(standing.secret, CopyState.FAILING, reason=failed[standing.secret])
+
+
+class Resync:
+    """The names that a pass has not reached yet. A new pass replaces one that has not ended."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._left: set[str] | None = None
+        self._since = clock()
+
+    def begin(self, names: Iterable[str]) -> None:
+        """Start a pass over these names."""
+        with self._lock:
+            self._left = set(names)
+            self._end_if_done()
+
+    def looked_at(self, name: str) -> None:
+        """Note that a name has been checked, with any result."""
+        with self._lock:
+            if self._left is not None:
+                self._left.discard(name)
+                self._end_if_done()
+
+    def restart(self) -> None:
+        """Count from now on: this process has just begun to check."""
+        with self._lock:
+            self._left = None
+            self._since = self._clock()
+
+    @property
+    def seconds_since(self) -> float:
+        """Seconds since the last pass ended; before the end of the first pass, seconds since this process began."""
+        return self._clock() - self._since
+
+    def _end_if_done(self) -> None:
+        if not self._left:
+            self._left = None
+            self._since = self._clock()

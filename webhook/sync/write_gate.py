@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from webhook.rules.timing import TokenBucket
-from webhook.sync.damping import FlapDamping
 from webhook.sync.failures import Breaker
+from webhook.sync.selections import FlapDamping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import structlog
 
 from webhook.errors import AdmissionFailed, ApiError, Conflict, NotFound
-from webhook.kube.field_tracking import begin_tracking, is_tracked
+from webhook.kube.lease import timestamp
 from webhook.kube.objects import decode_entries
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
-from webhook.rules.managed_fields import HandBackNeed, hand_back, to_restore
+from webhook.rules.managed_fields import HandBackNeed, begin_tracking, hand_back, to_restore
 from webhook.rules.objects import References
 from webhook.rules.ownership import FIELD_MANAGER, copy_labels
 from webhook.rules.patch import SERVICE_ACCOUNT_PATH, additions, expect_resource_version, removals
 from webhook.rules.versions import SOURCES_ANNOTATION, encode_sources
 from webhook.sync.shapes import decode_secret, to_copy
-from webhook.sync.write_result import Result, Undone, result_of
+from webhook.sync.status_index import Result, Undone, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -339,10 +339,10 @@ class Writes:
             return patch(operations)
         except AdmissionFailed:
             # Not tracked from the start: in most clusters no other writer changes the object at the same time.
-            if is_tracked(self._client.get(SERVICE_ACCOUNTS, name, namespace)):
+            if decode_entries(self._client.get(SERVICE_ACCOUNTS, name, namespace)):
                 raise
             self._check()
-            return patch([*operations, begin_tracking()])
+            return patch([*operations, begin_tracking(f"{timestamp()[:19]}Z")])
 
     def _refresh(self, account: ServiceAccount) -> None:
         try:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from webhook.report.preview.cluster import ORIGIN
+from webhook.report.preview.cluster import ORIGIN, summarized
 from webhook.report.preview.preview import Preview
 from webhook.report.preview.row import Effect, Row
-from webhook.report.preview.summary import summarized
 from webhook.rules.configuration import Reason
 
 WHY = "its sources cannot be copied now: it does not exist"

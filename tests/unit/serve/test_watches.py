@@ -10,8 +10,7 @@ from tests.unit.polling import until
 from webhook.ops.health import Check
 from webhook.rules.objects import Namespace
 from webhook.rules.scope import CacheScope
-from webhook.serve.namespaces import KnownNamespaces, WatchState
-from webhook.serve.watches import ClusterWatches
+from webhook.serve.namespaces import ClusterWatches, KnownNamespaces, WatchState
 
 SCOPE = CacheScope(names=frozenset({"pull", "vendor"}), namespace_labels=frozenset({"team"}))
 

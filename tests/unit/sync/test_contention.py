@@ -6,11 +6,10 @@ import pytest
 
 from tests.unit.sync.clock import Clock
 from webhook.rules.actions import AddReferences, ApplyCopy, NamespacePlan
-from webhook.rules.contention import CALM_SECONDS, COPIES, REFERENCES
 from webhook.rules.objects import Copy, Namespace, NamespaceState, References, ServiceAccount
 from webhook.rules.ownership import Mark
 from webhook.sync import contention as module
-from webhook.sync.contention import Contended, Contention
+from webhook.sync.contention import CALM_SECONDS, COPIES, REFERENCES, Contended, Contention
 
 DEFAULT = ServiceAccount("a", "default", "9", {}, References())
 OTHER = replace(DEFAULT, name="other")

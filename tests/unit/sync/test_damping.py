@@ -3,7 +3,7 @@ from __future__ import annotations
 from tests.unit.sync.clock import Clock
 from webhook.rules.actions import ApplyCopy, DeleteCopy, NamespacePlan
 from webhook.rules.objects import Copy
-from webhook.sync.damping import CALM_SECONDS, FLIPS, PAUSE_SECONDS, FlapDamping
+from webhook.sync.selections import CALM_SECONDS, FLIPS, PAUSE_SECONDS, FlapDamping
 
 COPY = Copy("a", "pull", "uid", "1", None, content_hash="old")
 IN = NamespacePlan(copies=(ApplyCopy("pull"),))

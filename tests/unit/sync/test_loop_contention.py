@@ -20,8 +20,8 @@ from tests.unit.sync.world import (
     put_account,
     references_in,
 )
-from webhook.rules.contention import COPIES, REFERENCES, Patience
 from webhook.sync import contention
+from webhook.sync.contention import COPIES, REFERENCES, Patience
 
 
 def take_away(api: FakeApiServer, stop: threading.Event) -> None:

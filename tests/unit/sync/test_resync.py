@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.sync.clock import Clock
-from webhook.sync.resync import Resync
+from webhook.sync.status_index import Resync
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tests.unit.sync.clock import Clock
-from webhook.sync.selection_history import FOLLOWED_SECONDS, SETTLED_SECONDS, SelectionHistory
+from webhook.sync.selections import FOLLOWED_SECONDS, SETTLED_SECONDS, SelectionHistory
 
 
 class Seen:

@@ -30,9 +30,9 @@ from webhook.ops.health import Health
 from webhook.ops.sync_status import LeaderStatus, PullSecretStatus, SyncStatus
 from webhook.rules.actions import FindingReason
 from webhook.rules.configuration import PullSecret
-from webhook.rules.contention import REFERENCES
 from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
+from webhook.sync.contention import REFERENCES
 from webhook.sync.status import EXAMPLES, look, overview
 
 pytestmark = pytest.mark.usefixtures("short_pauses")

@@ -17,7 +17,7 @@ from webhook.kube.client import Client
 from webhook.ops.sync_status import LeaderStatus
 from webhook.rules.copy_status import CopyState, CopyStatus
 from webhook.sync.status import look
-from webhook.sync.write_result import Result
+from webhook.sync.status_index import Result
 
 NAMESPACES = 10_000
 T = TypeVar("T")

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 
 from webhook.rules.copy_status import CopyState, CopyStatus
 from webhook.sync import status_index as module
-from webhook.sync.status_index import StatusIndex
-from webhook.sync.write_result import Result
+from webhook.sync.status_index import Result, StatusIndex
 
 HASHES = {"pull": "sha256:1"}
 CURRENT = CopyStatus("pull", CopyState.STALE, "sha256:1")

@@ -10,7 +10,7 @@ from tests.unit.polling import until
 from tests.unit.sync.hands import Hands, opt_out, put_copy
 from tests.unit.sync.world import put_account, put_namespace, references_in, secret_path
 from webhook.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Invalid, NotFound, Throttled
-from webhook.sync.write_result import Result, Undone, result_of
+from webhook.sync.status_index import Result, Undone, result_of
 
 
 @pytest.mark.parametrize(

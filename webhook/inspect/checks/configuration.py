@@ -1,28 +1,45 @@
-"""Check the configuration and the labels that people set because of it."""
+"""Check the configuration, the labels that people set because of it, and the copies and references that it requires.
+
+A write that the controller still has to make is a finding.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 from webhook.errors import Forbidden
-from webhook.inspect.checks.result import Check, Context, Outcome, finding, note
+from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
+from webhook.inspect.obstacles import is_written_since, read_reports
+from webhook.inspect.secrets import read_sources, read_state
 from webhook.kube.objects import to_namespace
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, NAMESPACES, SECRETS, Collection
 from webhook.kube.webhook_configuration import WebhookConfiguration
 from webhook.kube.wire import PartialObjectMetadata
+from webhook.report.explain.obstacle import nearest, standing_reports
+from webhook.report.preview.row import Effect, PreviewReason
+from webhook.rules.actions import FindingReason
+from webhook.rules.brake import confirm_command
+from webhook.rules.credential import SourceReason
+from webhook.rules.dockerconfig import content_hash
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.mistyped import mistyped_opt_in
 from webhook.rules.ownership import labels_for
+from webhook.rules.state_document import STATE_SUFFIX, decode_document
+from webhook.sync.shapes import decode_secret
+from webhook.sync.state_keeper import problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from webhook.report.explain.obstacle import Report, Target
+    from webhook.report.preview.row import Row
     from webhook.rules.configuration import Configuration
     from webhook.rules.objects import Namespace
 
 
-def _look(context: Context) -> Iterator[Outcome]:
+def _look_at_configuration(context: Context) -> Iterator[Outcome]:
     configuration = context.installed.configuration
     others = _labels_of_other_releases(context)
     unused = {entry.name for entry in configuration.pull_secrets}
@@ -80,4 +97,157 @@ def _labels_of_other_releases(context: Context) -> frozenset[str]:
     )
 
 
-CONFIGURATION = Check(("PSW031", "PSW032", "PSW033", "PSW034"), _look)
+CONFIGURATION = Check(("PSW031", "PSW032", "PSW033", "PSW034"), _look_at_configuration)
+
+
+SHOWN = 5
+"""Findings of the same kind that are shown; the others are counted."""
+
+_SOURCES = frozenset(map(str, SourceReason))
+_SENTENCES = {
+    "PSW050": "the copy {0} is not there",
+    "PSW051": "the copy {0} does not hold what its sources have now, or had last",
+    "PSW052": "the Secret {0} was not made by this release, and is in the copy's place",
+    "PSW053": "the ServiceAccount {0} lacks a reference that is due",
+    "PSW054": "{0} should have been taken away, or a reference in it",
+    "PSW055": "the ServiceAccount {0} enforces its references and may not be given one that its Pods get",
+}
+
+
+class _Causes:
+    """The controller's reports about the objects of these rows, read from the cluster on first use."""
+
+    def __init__(self, context: Context, rows: Iterable[Row]) -> None:
+        self._context = context
+        self._wrong = {(row.namespace, _target(row)) for row in rows}
+        self._reports: dict[str, list[Report]] | None = None
+
+    def of(self, row: Row) -> str:
+        """Return the text that follows the sentence about a row."""
+        targets = {_target(row), *(("Secret", name) for name in row.added)}
+        reports = standing_reports(
+            self._in(row.namespace),
+            self._context.now,
+            lambda target: (row.namespace, target) not in self._wrong,
+            partial(is_written_since, self._context.reader),
+        )
+        obstacle = nearest(reports, targets)
+        return "" if obstacle is None else f"{':' if obstacle.is_cause else ';'} {obstacle.why}"
+
+    def _in(self, namespace: str) -> list[Report]:
+        if self._reports is None:
+            self._reports = defaultdict(list)
+            for report in read_reports(self._context.reader, None):
+                self._reports[report.namespace].append(report)
+        return self._reports.get(namespace, [])
+
+
+def _target(row: Row) -> Target:
+    kind, _, name = row.title.partition("/")
+    return kind, name
+
+
+def _look_at_copies(context: Context) -> Iterator[Outcome]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in context.forecast().rows:
+        if row.reason in _SOURCES:
+            code = "PSW040" if row.reason == SourceReason.ABSENT else "PSW041"
+            yield finding(code, f"{row.why} ({row.reason})")
+        elif row.reason == PreviewReason.COPY_KEPT:
+            yield note("PSW051", f"{row.title.partition('/')[2]}: {row.why}")
+        elif row.reason == PreviewReason.COPY_NOT_SEEN:
+            found["?"].append(row)
+        elif code := _code(row):
+            found[code].append(row)
+    causes = _Causes(context, [row for rows in found.values() for row in rows])
+    for code, rows in sorted(found.items()):
+        if code == "?":
+            yield unknown("PSW050", f"Secrets may not be read: {_few([_named(row) for row in rows])}")
+        elif code == "PSW054" and read_state(context.reader, context.installed).held is not None:
+            removals = "1 removal is" if len(rows) == 1 else f"{len(rows)} removals are"
+            yield note(code, f"{removals} due; those that the configuration alone causes are held (PSW035)")
+        else:
+            yield from _findings(code, rows, causes)
+
+
+def _look_at_entries(context: Context) -> Iterator[Outcome]:
+    sources = read_sources(context.reader, context.installed)
+    for name in context.installed.configuration.source_names:
+        credentials = sources.credentials(name)
+        if credentials is None or not credentials.remark:
+            continue
+        detail = f'source Secret "{name}": {credentials.remark}'
+        yield finding("PSW043", detail) if credentials.left_out else note("PSW043", detail)
+
+
+def _code(row: Row) -> str:
+    if row.removed or row.effect is Effect.DELETE:
+        return "PSW054"
+    if row.reason == FindingReason.COPY_CONFLICT and row.is_copy:
+        return "PSW052"
+    if row.reason == PreviewReason.COPY_OUTDATED:
+        return "PSW051"
+    if row.reason == FindingReason.SOURCE_UNAVAILABLE:
+        return "PSW050" if row.is_copy else "PSW053"
+    if row.reason == FindingReason.REFERENCE_REQUIRED:
+        return "PSW055"
+    if row.reason == FindingReason.REFERENCES_TOO_MANY:
+        return "PSW053"
+    return {Effect.CREATE: "PSW050", Effect.UPDATE: "PSW051", Effect.REFERENCES: "PSW053"}.get(row.effect, "")
+
+
+def _findings(code: str, rows: list[Row], causes: _Causes) -> Iterator[Outcome]:
+    """Yield the first findings, each with the controller's report about it or its namespace."""
+    for row in rows[:SHOWN]:
+        cause = causes.of(row) if row.effect.is_change else ""
+        yield finding(code, f"{_SENTENCES[code].format(_named(row))}{cause}")
+    if len(rows) > SHOWN:
+        yield finding(code, f"and {len(rows) - SHOWN} more")
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"
+
+
+def _named(row: Row) -> str:
+    return f"{row.namespace}/{row.title.partition('/')[2]}"
+
+
+COPIES = Check(("PSW040", "PSW041", "PSW050", "PSW051", "PSW052", "PSW053", "PSW054", "PSW055"), _look_at_copies)
+
+ENTRIES = Check(("PSW043",), _look_at_entries)
+
+
+"""Pull secrets that are named in one finding."""
+
+
+def _look_at_state(context: Context) -> Iterator[Outcome]:
+    installed = context.installed
+    name, where = f"{installed.fullname}{STATE_SUFFIX}", installed.release.namespace
+    content = context.reader.one(SECRETS, name, where)
+    secret = None if content is None else decode_secret(content)
+    if secret is not None and (problem := problem_of(secret)):
+        yield finding("PSW044", f"Secret {where}/{name}: {problem}: kubectl --namespace {where} delete secret {name}")
+        return
+    stored = decode_document(secret.data or {} if secret is not None else {})
+    if stored.held is not None:
+        held, command = stored.held, confirm_command(where, name, stored.held.digest)
+        yield finding(
+            "PSW035",
+            f"the configuration would remove {held.copies} of {held.total} copies, so it removes nothing: correct "
+            f"it, or confirm the removals: {command}",
+        )
+    sources = read_sources(context.reader, installed)
+    lacking = []
+    for entry in installed.configuration.pull_secrets:
+        expected, kept = sources.expected(entry), stored.last_good.get(entry.name)
+        same = kept is not None and kept.source_names == entry.sources and content_hash(kept.payload) == expected.hash
+        if expected.hash is not None and not same:
+            lacking.append(entry.name)
+    if lacking:
+        more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
+        yield finding("PSW044", f"Secret {where}/{name} lacks the content of {', '.join(lacking[:SHOWN])}{more}")
+
+
+STORED_STATE = Check(("PSW035", "PSW044"), _look_at_state)

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 from webhook.errors import ApiError, ConfigurationAbsent, ConfigurationInvalid, UsageError
 from webhook.inspect.checks.certificate import CERTIFICATE, REGISTRATION
 from webhook.inspect.checks.codes import TITLES
-from webhook.inspect.checks.configuration import CONFIGURATION
-from webhook.inspect.checks.copies import COPIES, ENTRIES, STORED_STATE
+from webhook.inspect.checks.configuration import CONFIGURATION, COPIES, ENTRIES, STORED_STATE
 from webhook.inspect.checks.processes import CODE as LOGINS_CODE
 from webhook.inspect.checks.processes import PROCESSES, logins
-from webhook.inspect.checks.rehearsal import REHEARSAL
 from webhook.inspect.checks.result import Check, Checkup, Context, Outcome, finding, unknown
-from webhook.inspect.checks.rights import GUARDED, RIGHTS
+from webhook.inspect.checks.rights import GUARDED, REHEARSAL, RIGHTS
 from webhook.inspect.forecast import Scope, forecast
 from webhook.inspect.release import find_release
 from webhook.report.protocol import Severity

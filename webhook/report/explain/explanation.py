@@ -1,20 +1,23 @@
 """Explain the decision about a Pod, a ServiceAccount or a namespace, one step for each gate.
 
 The steps are those of the gate table, then the reference, the copy that it names, and the registries of the images.
+Objects in manifests are explained as if they were created now.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from webhook.report.coverage import uncovered
+from webhook.report.coverage import registries_for, uncovered
 from webhook.report.explain.obstacle import UNKNOWN_WRITER, Writer
 from webhook.report.explain.registration import registration_steps, selection_steps
 from webhook.report.explain.step import Explanation, Step
 from webhook.report.preview.copies import copy_rows, last_good_copy
 from webhook.report.preview.deciding import decide_in
+from webhook.report.preview.objects import is_subject, read_subject
 from webhook.report.preview.row import Effect, PreviewReason
+from webhook.report.preview.world import NO_NAMESPACES, survey
 from webhook.report.protocol import Severity
 from webhook.report.reasons import advice
 from webhook.rules.actions import FindingReason
@@ -27,11 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from webhook.report.explain.registration import Registration
+    from webhook.report.preview.manifest import Manifest
     from webhook.report.preview.row import Row
     from webhook.report.preview.world import World
     from webhook.rules.actions import NamespacePlan
     from webhook.rules.configuration import Configuration, PullSecret
-    from webhook.rules.objects import NamespaceState, Subject
+    from webhook.rules.objects import Namespace, NamespaceState, Subject
     from webhook.rules.state_document import LastGood
 
 _REFERENCED = (Reason.ALREADY_PRESENT, Reason.INJECTED)
@@ -315,3 +319,44 @@ def _account_steps(scene: Scene, namespace: str, pull_secret: str, copy: Step | 
     world = scene.world
     state, plan = world.states[namespace], world.plans[namespace]
     return account_steps(state, plan, world.configuration, pull_secret, copy, scene.writer, exists=scene.exists)
+
+
+def explain_manifest(
+    manifests: Sequence[Manifest],
+    configuration: Configuration,
+    release_namespace: str,
+    kind: str,
+    name: str,
+    namespace: str,
+    known: Mapping[str, Namespace] = NO_NAMESPACES,
+) -> Explanation | None:
+    """Return each gate for one object of ``manifests``, for a workload that of its Pods; None if it is absent.
+
+    ``known`` are namespaces from other sources. A Service of Knative takes precedence over a Service of its name.
+    """
+    where = name if kind == "Namespace" else namespace
+    fitting = sorted((each for each in reversed(manifests) if _is(each, kind, name, where)), key=_is_of_no_interest)
+    if not fitting:
+        return None
+    found = fitting[0]
+    world = survey(manifests, configuration, release_namespace, known)
+    scene = Scene(world, registries=registries_for(world.configuration, world.sources))
+    if found.is_core("Namespace") and name in world.states:
+        return explain_namespace(scene, name)
+    if found.is_core("Namespace"):
+        return explain_unreadable(found.kind, name, name)
+    if not is_subject(found):
+        return explain_other(found.kind, name, namespace)
+    subject = read_subject(found)
+    if subject is None:
+        return explain_unreadable(found.kind, name, namespace)
+    return replace(explain_subject(scene, subject), title=found.title)
+
+
+def _is_of_no_interest(manifest: Manifest) -> bool:
+    return not (is_subject(manifest) or manifest.is_core("Namespace"))
+
+
+def _is(manifest: Manifest, kind: str, name: str, namespace: str) -> bool:
+    same_kind = manifest.kind.lower() in (kind.lower(), kind.lower().removesuffix("s"))
+    return same_kind and (manifest.name, manifest.namespace) == (name, namespace)

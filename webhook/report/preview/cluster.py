@@ -1,7 +1,12 @@
-"""Forecast the controller's writes in a namespace of a cluster, and find Pods without a due reference."""
+"""Forecast the controller's writes in a namespace of a cluster, and find Pods without a due reference.
+
+Copies that cannot be made are summarized, so that one missing source is one row and not one for each namespace.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,8 +24,9 @@ from webhook.rules.plan import plan_namespace
 from webhook.rules.text import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from webhook.report.preview.preview import Preview
     from webhook.report.preview.secrets import Expected
     from webhook.rules.actions import NamespacePlan
     from webhook.rules.configuration import Configuration
@@ -129,3 +135,42 @@ def _changed(added: Sequence[str], removed: Sequence[str]) -> tuple[Effect, str,
     gone = f"the copy of {listed(removed)} will be deleted" if removed else ""
     reason = Reason.INJECTED if added else PreviewReason.COPY_NOT_WANTED
     return Effect.REFERENCES, reason, "; ".join(filter(None, (due, gone)))
+
+
+def summarized(preview: Preview, release_namespace: str, is_listed: Callable[[str], bool]) -> Preview:
+    """Return a preview with one row for all that waits for the sources of a pull secret.
+
+    The row is in the release namespace, after all others. Rows of namespaces that a person named (``is_listed``) stay.
+    """
+    waiting: dict[str, list[Row]] = defaultdict(list)
+    kept = []
+    for row in preview.rows:
+        if row.reason != FindingReason.SOURCE_UNAVAILABLE or is_listed(row.namespace):
+            kept.append(row)
+            continue
+        for name in _pull_secrets(row):
+            waiting[name].append(row)
+    accounts = len(preview.rows) - len(kept) - sum(row.is_copy for rows in waiting.values() for row in rows)
+    return replace(preview, rows=(*kept, *_summaries(waiting, release_namespace)), unlisted=preview.unlisted + accounts)
+
+
+def _pull_secrets(row: Row) -> Sequence[str]:
+    """Return what a copy is a copy of, or what is due in a ServiceAccount."""
+    if row.is_copy:
+        return (row.title.partition("/")[2],)
+    return [name for name, reason in row.gates if reason == Reason.INJECTED]
+
+
+def _summaries(waiting: Mapping[str, Sequence[Row]], where: str) -> Iterator[Row]:
+    for name, rows in waiting.items():
+        copies = sum(row.is_copy for row in rows)
+        accounts = len(rows) - copies
+        missing = "1 copy is missing" if copies == 1 else f"{copies} copies are missing"
+        lacking = (
+            "1 ServiceAccount lacks the reference"
+            if accounts == 1
+            else f"{accounts} ServiceAccounts lack the reference"
+        )
+        parts = [part for number, part in ((copies, missing), (accounts, lacking)) if number]
+        why = f"{' and '.join(parts)}: {rows[0].why}"
+        yield Row(where, f"PullSecret/{name}", Effect.PROBLEM, FindingReason.SOURCE_UNAVAILABLE, why)

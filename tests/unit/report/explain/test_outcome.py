@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.report.explain.explanation import Scene, explain_namespace, explain_subject
-from webhook.report.explain.manifests import explain_manifest
+from webhook.report.explain.explanation import Scene, explain_manifest, explain_namespace, explain_subject
 from webhook.report.explain.registration import Hook, Reach, Registration
 from webhook.report.explain.step import RESULTS, Explanation
 from webhook.report.preview.copies import hashes_for

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from webhook.rules.contention import (
+from webhook.sync.contention import (
     CALM_SECONDS,
     COPIES,
     REFERENCES,
