@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 HEALTHY = 5
 NEW = 5
 HANG_SECONDS = 10
-STUMBLE_SECONDS = 1
 TIMES, SECONDS = 5.0, 2.0
 """What healthy namespaces may take: so many times what they took before, or so many seconds, whichever is more."""
 
@@ -64,18 +63,6 @@ class Estate:
         eventually(lambda: self.ours.password_in_copy(name))
         return time.monotonic() - started
 
-    def rotation_beside_new_namespaces(self, labels: dict[str, str]) -> float:
-        """Create namespaces and rotate at once; return the seconds until they have the new password."""
-        self._made += 1
-        self._rotated += 1
-        names = [f"{self.ours.installation.release}-beside-{self._made}-{number}" for number in range(NEW)]
-        password = f"rotated-{self._rotated}"
-        started = time.monotonic()
-        Filling(self.ours.cluster.kubeconfig).create(names, {self.ours.label: "enabled", **labels})
-        self.ours.set_source(password)
-        eventually(lambda: all(self.ours.password_in_copy(name) == password for name in names))
-        return time.monotonic() - started
-
     def has_copies(self, namespaces: list[str]) -> bool:
         return all(self.ours.get(name, "secrets", COPY) for name in namespaces)
 
@@ -107,25 +94,6 @@ def test_copies_that_hang_in_150_namespaces_delay_no_healthy_one(playground: Mak
         # Now many are.
         assert fair(rotated, estate.rotation())
         assert fair(made, estate.new_namespace())
-
-
-def test_a_healthy_namespace_whose_write_took_long_once_does_not_wait_with_150_that_hang(
-    playground: Maker, denier: Denier
-) -> None:
-    ours = playground()
-    ours.set_source("first")
-    ours.installation.start_sync().wait_ready()
-    estate = Estate(ours, sick=150)
-    eventually(lambda: estate.has_copies([*estate.healthy, *estate.sick]))
-    label = f"{ours.installation.release}.stumbles.example.com/once"
-
-    with denier.registered("stumbling.example.com", f"/stumble/{STUMBLE_SECONDS}", {label: "yes"}):
-        control = estate.rotation_beside_new_namespaces({label: "yes"})
-        with denier.registered("hanging.example.com", f"/slow/{HANG_SECONDS}", {estate.mark: "yes"}):
-            eventually(lambda: hangs(ours, estate.sick[0], denier))
-            estate.rotation()
-            # Each of them hangs. The healthy ones are interrupted once, because the others wait for workers.
-            assert fair(control, estate.rotation_beside_new_namespaces({label: "yes"}))
 
 
 def test_service_accounts_that_hang_in_16_namespaces_delay_no_healthy_one(playground: Maker, denier: Denier) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.errors import ApiError, Conflict, Forbidden
+from webhook.errors import ApiError, Conflict, Forbidden, Interrupted
 from webhook.kube.resources import NAMESPACES, Collection
 from webhook.ops.threads import Threads
 from webhook.rules.actions import EMPTY
@@ -273,11 +273,14 @@ class SyncController:
 
     def _take_workers_back(self) -> None:
         """Interrupt writes that hang while other namespaces wait for a worker."""
+        asleep = time.monotonic()
         while not self._stopping.wait(FAIRNESS_SECONDS):
-            for name, thread in self.queue.overdue():
+            late = max(0.0, time.monotonic() - asleep - FAIRNESS_SECONDS)
+            for name, thread in self.queue.overdue(late):
                 if self._connectivity.interrupt(thread):
                     self.queue.interrupted(name)
                     log.info("write interrupted", namespace=name, cause="it hangs while other namespaces wait")
+            asleep = time.monotonic()
 
     def _work(self) -> None:
         while True:
@@ -309,7 +312,7 @@ class SyncController:
         except ApiError as error:
             self.notices.failed(name, error)
             self.ledger.namespace_failed(name, result_of(error))
-            own = not error.is_general and bool(error.status)
+            own = not error.is_general and (bool(error.status) or isinstance(error, Interrupted))
             seconds = self.queue.retry(name, error.retry_after or 0.0, self._retry_cap(name, error), own=own)
             log.warning("namespace failed", namespace=name, cause=str(error), retry_in=round(seconds, 2))
             if error.is_general:

@@ -6,12 +6,9 @@ twice. Failures back off for each name separately.
 Workers are shared fairly. Each lane has a share of them, so that no lane waits for another to become empty. A name with
 work left over after its turn comes after those that have just changed. Such names hold at most half of the workers, so
 a tenant with much work does not delay another's new namespace. Names that failed last time, or whose writes hang, are
-troubled. Together they hold at most half of the workers, and they come after a rotation.
-
-Names that are not yet troubled can still take all workers when their writes hang for the first time. So
-:meth:`WorkQueue.overdue` returns the workers to take away from hanging writes while others wait. On a busy machine this
-may hit a write that only took long. So the name gets a second try in a lane of its own, before it waits with those that
-hang again and again.
+troubled. Together they hold at most half of the workers, and they come after a rotation. A name that is not yet
+troubled can still take all workers when its writes hang for the first time. So :meth:`WorkQueue.overdue` returns the
+workers to take away from a hanging write while others wait.
 
 Source: k8s.io/client-go/util/workqueue (queue.go, delaying_queue.go, default_rate_limiters.go).
 """
@@ -51,13 +48,11 @@ class Lane(IntEnum):
     ALL = 2
     REST = 3
     """The work that is left over after one turn of a name."""
-    SECOND_TRY = 4
-    """Names whose last write was interrupted, or took long."""
-    RETRY = 5
+    RETRY = 4
     """Names that are troubled, whatever added them."""
 
 
-SHARES = {Lane.URGENT: 8, Lane.CHANGED: 8, Lane.ALL: 4, Lane.REST: 1, Lane.SECOND_TRY: 4, Lane.RETRY: 1}
+SHARES = {Lane.URGENT: 8, Lane.CHANGED: 8, Lane.ALL: 4, Lane.REST: 1, Lane.RETRY: 1}
 """Names that a lane may hand out in one round while other lanes have names too."""
 
 HALVED = frozenset({Lane.REST, Lane.RETRY})
@@ -68,12 +63,19 @@ STARVED_SECONDS = 5.0
 
 PATIENCE_SECONDS = 0.3
 MASS_PATIENCE_SECONDS = 0.1
-"""Seconds that one write may take while other names wait, and the same when half of the workers wait for writes of
-names that are not troubled. A second try always has the first."""
+"""Seconds that one write may take while other names wait, and the same when half of the workers wait for their writes.
+"""
 
 PATIENCE_FACTOR = 20
 MASS_PATIENCE_FACTOR = 4
 """The same as a multiple of the usual time of a write, so that a slow API server does not count as a hanging one."""
+
+LATE_FACTOR = 3.0
+"""Multiple of the time for which this process had to wait for a processor, which is added to both: on a busy machine
+each step of a write waits that long, here and in the API server."""
+
+LATE_MEMORY = 0.9
+"""The part of the longest such wait that still counts at the next check."""
 
 MASS_MEMORY_SECONDS = 10.0
 """Seconds for which an interrupted write shortens the patience with the next ones, if many hang."""
@@ -82,33 +84,21 @@ RECENT_WRITES = 64
 """Writes whose median is the usual time of a write: four times as many as there are workers by default."""
 
 SLOW_MEMORY_SECONDS = 600.0
-"""Seconds for which it is remembered that a name's writes hung, if none has been quick since."""
-
-TROUBLED_AFTER = 2
-"""Interrupted writes after which a name is troubled."""
+"""Seconds that a name counts as troubled after one of its writes hung, if none has been quick since."""
 
 
 @dataclass(slots=True)
 class _Turn:
-    """One name with one worker; ``moved_at`` is when its last write ended or was interrupted."""
+    """One name with one worker; ``moved_at`` is when its last write ended."""
 
     since: float
     moved_at: float
     thread: int
     lane: Lane
-    interrupted: bool = False
 
     @property
     def troubled(self) -> bool:
         return self.lane is Lane.RETRY
-
-
-@dataclass(frozen=True, slots=True)
-class _Slow:
-    """A name whose last write was interrupted, or took long: when, and the number of interruptions."""
-
-    at: float
-    interruptions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +136,9 @@ class WorkQueue:
     ) -> None:
         self._half = 8
         self._credit = dict(SHARES)
-        self._slow: dict[str, _Slow] = {}
+        self._slow: dict[str, float] = {}
         self._recent: deque[float] = deque(maxlen=RECENT_WRITES)
-        self._usual = 0.0
+        self._usual = self._late = 0.0
         self._interrupted = 0
         self._interrupted_at = float("-inf")
         self._waited = waited
@@ -217,10 +207,8 @@ class WorkQueue:
 
         A name with work left over stays behind its turn, however often it changes: other changed names come first.
         """
-        if name in self._own_failures or self._interruptions(name, now) >= TROUBLED_AFTER:
+        if self._is_troubled(name, now):
             return Lane.RETRY
-        if name in self._slow:
-            return Lane.SECOND_TRY
         return Lane.REST if lane is Lane.CHANGED and name in self._unfinished else lane
 
     def retry(self, name: str, at_least: float = 0.0, cap: float = RETRY_CAP, *, own: bool = True) -> float:
@@ -262,7 +250,7 @@ class WorkQueue:
             if took < self._patience():
                 self._slow.pop(name, None)
             else:
-                self._slow[name] = _Slow(now, self._interruptions(name, now))
+                self._slow[name] = now
             if not turn.troubled:
                 # The median: a few writes that a webhook delays must not make the API server look slow.
                 self._recent.append(took)
@@ -278,41 +266,35 @@ class WorkQueue:
         with self._condition:
             return name in self._again or any(self._lanes[: Lane.ALL])
 
-    def overdue(self) -> list[tuple[str, int]]:
-        """Return names whose writes hang while others wait, with the threads that handle them; the longest first."""
+    def overdue(self, late: float = 0.0) -> list[tuple[str, int]]:
+        """Return names whose writes hang while others wait, with the threads that handle them; the longest first.
+
+        ``late`` is by how many seconds the thread that calls this was woken too late.
+        """
         with self._condition:
             now = self._clock()
-            waiting = [lane for lane in Lane if lane is not Lane.RETRY and self._lanes[lane]]
-            since = min((next(iter(self._lanes[lane].values())) for lane in waiting), default=now)
-            if now - since < MASS_PATIENCE_SECONDS:
+            self._late = max(late, LATE_MEMORY * self._late)
+            waiting = [lane for lane in self._lanes[: Lane.RETRY] if lane]
+            if not waiting or now - min(next(iter(lane.values())) for lane in waiting) < MASS_PATIENCE_SECONDS:
                 return []
             turns = sorted(self._handled.items(), key=lambda item: item[1].moved_at)
-            mass_patience, patience = self._mass_patience(now), self._patience()
-            hanging = sum(not turn.troubled and now - turn.moved_at >= mass_patience for _, turn in turns)
-            first_patience = mass_patience if hanging >= self._half else patience
-            # Names that wait for their own half of the workers are blocked by turns of their own lane only.
-            any_turn = any(self._has_workers(lane, now) for lane in waiting)
+            mass_patience = self._mass_patience(now)
+            hanging = sum(now - turn.moved_at >= mass_patience for _, turn in turns)
+            patience = mass_patience if hanging >= self._half else self._patience()
+            # If only left-over work waits, and for its own half of the workers, no other turn blocks it.
+            any_turn = any(self._lanes[: Lane.REST]) or self._has_workers(Lane.REST, now)
             found = [
                 (name, turn.thread)
                 for name, turn in turns
-                if not turn.troubled
-                and now - turn.moved_at >= (patience if turn.lane is Lane.SECOND_TRY else first_patience)
-                and (any_turn or turn.lane in waiting)
+                if not turn.troubled and now - turn.moved_at >= patience and (any_turn or turn.lane is Lane.REST)
             ]
-            return found[: sum(len(self._lanes[lane]) for lane in waiting)]
+            return found[: sum(map(len, waiting))]
 
     def interrupted(self, name: str) -> None:
-        """Note that a write of this name hung and was interrupted; one turn counts once, however many writes it has."""
+        """Note that a write of this name hung and was interrupted."""
         with self._condition:
             now = self._clock()
-            turn = self._handled.get(name)
-            if turn is None:
-                return  # it has ended in the meantime
-            turn.moved_at = now
-            if turn.interrupted:
-                return  # its thread had no time to notice the first time, or its next write hangs too
-            turn.interrupted = True
-            self._slow[name] = _Slow(now, self._interruptions(name, now) + 1)
+            self._slow[name] = now
             self._interrupted = 1 if self._forgives(now) else self._interrupted + 1
             self._interrupted_at = now
 
@@ -321,7 +303,7 @@ class WorkQueue:
 
     def _patience(self) -> float:
         """Return the seconds that a write may take while other names wait."""
-        return max(PATIENCE_SECONDS, PATIENCE_FACTOR * self._usual)
+        return max(PATIENCE_SECONDS, PATIENCE_FACTOR * self._usual) + LATE_FACTOR * self._late
 
     def _mass_patience(self, now: float) -> float:
         """Return the seconds that a write may take when half of the workers wait for their writes.
@@ -330,17 +312,12 @@ class WorkQueue:
         each time as many writes were interrupted as there are workers.
         """
         rounds = 0 if self._forgives(now) else self._interrupted // (2 * self._half)
-        return max(MASS_PATIENCE_SECONDS, MASS_PATIENCE_FACTOR * self._usual / 2.0**rounds)
+        return max(MASS_PATIENCE_SECONDS, MASS_PATIENCE_FACTOR * self._usual / 2.0**rounds) + LATE_FACTOR * self._late
 
-    def _interruptions(self, name: str, now: float) -> int:
-        """Return how many writes of a name were interrupted, if that is remembered."""
-        slow = self._slow.get(name)
-        if slow is None:
-            return 0
-        if now - slow.at >= SLOW_MEMORY_SECONDS:
+    def _is_troubled(self, name: str, now: float) -> bool:
+        if name in self._slow and now - self._slow[name] >= SLOW_MEMORY_SECONDS:
             del self._slow[name]
-            return 0
-        return slow.interruptions
+        return name in self._own_failures or name in self._slow
 
     def get(self) -> str | None:
         """Wait for a name and take it; None if the queue is closed. Each must be given back by :meth:`done`."""
@@ -374,7 +351,7 @@ class WorkQueue:
             return True
         if sum(turn.lane is lane for turn in self._handled.values()) >= self._half:
             return False
-        if lane is not Lane.RETRY or not self._lanes[Lane.ALL]:
+        if lane is Lane.REST or not self._lanes[Lane.ALL]:
             return True
         return now - next(iter(self._lanes[lane].values())) >= STARVED_SECONDS
 

@@ -1,8 +1,8 @@
 """An admission webhook of somebody else, on loopback, that answers as its path says.
 
-``/deny/503`` denies with that code, ``/deny/429/30`` with retryAfterSeconds as well. ``/slow/10`` allows after so many
-seconds, ``/stumble/1`` takes them once for each object. ``/garbage`` answers with a page, ``/fail/503`` with that HTTP
-status, ``/patch`` with a patch that does not apply.
+``/deny/503`` denies with that code, ``/deny/429/30`` with retryAfterSeconds as well, ``/slow/10`` allows after so many
+seconds, ``/garbage`` answers with a page, ``/fail/503`` with that HTTP status, ``/patch`` with a patch that does not
+apply.
 """
 
 from __future__ import annotations
@@ -137,8 +137,6 @@ class _Server(ThreadingHTTPServer):
         super().__init__(*arguments)
         self.over = threading.Event()
         self.called = 0
-        self.lock = threading.Lock()
-        self.stumbled: set[tuple[str, str]] = set()
 
     def handle_error(self, _request: object, _client_address: object) -> None:
         """The API server ends connections as it likes, also in the middle of an answer that comes too late."""
@@ -161,12 +159,6 @@ class _Handler(BaseHTTPRequestHandler):
             case ["slow", seconds]:
                 self.server.over.wait(float(seconds))
                 self._review(review, allowed=True)
-            case ["stumble", seconds]:
-                with self.server.lock:
-                    first = (where := _object(review)) not in self.server.stumbled
-                    self.server.stumbled.add(where)
-                self.server.over.wait(float(seconds) if first else 0.0)
-                self._review(review, allowed=True)
             case ["patch"]:
                 patch = b64encode(json.dumps(USELESS_PATCH).encode()).decode()
                 self._review(review, allowed=True, patchType="JSONPatch", patch=patch)
@@ -185,10 +177,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-
-def _object(review: dict[str, Any]) -> tuple[str, str]:
-    return review["request"]["namespace"], review["request"]["name"]
 
 
 def _denial(code: int, retry_after: int = 0) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from webhook.sync.queue import (
     SHARES,
     SLOW_MEMORY_SECONDS,
     STARVED_SECONDS,
-    TROUBLED_AFTER,
     Lane,
     WorkQueue,
 )
@@ -176,6 +175,18 @@ def test_a_write_that_hangs_gives_its_worker_to_names_that_wait(queue: WorkQueue
     assert [name for name, _ in queue.overdue()] == ["hanging"]
 
 
+def test_a_process_that_waits_for_a_processor_has_more_patience(queue: WorkQueue, clock: Clock) -> None:
+    queue.add("slow")
+    assert queue.get() == "slow"
+    queue.add("waiting")
+    clock.now += PATIENCE_SECONDS * 1.1
+    assert queue.overdue(late=0.1) == []
+
+    for _ in range(100):
+        queue.overdue()
+    assert [name for name, _ in queue.overdue()] == ["slow"]
+
+
 def test_where_half_of_the_workers_hang_it_takes_less_patience(queue: WorkQueue, clock: Clock) -> None:
     queue.add("a", "b", "c", "d")
     take(queue, WORKERS)
@@ -272,102 +283,34 @@ def test_a_few_writes_that_hang_do_not_make_the_patience_longer(queue: WorkQueue
     assert [name for name, _ in queue.overdue()] == ["quick"]
 
 
-def interrupt(queue: WorkQueue, *names: str, times: int = 1) -> None:
-    """Let the writes of names hang and be interrupted, so many times each."""
-    for _ in range(times):
-        for name in names:
-            queue.add(name)
-            assert queue.get() == name
-            queue.interrupted(name)
-            queue.done(name)
-
-
-def test_a_name_that_was_interrupted_once_does_not_wait_with_those_that_hang(queue: WorkQueue) -> None:
-    """On a busy machine a write that only took long is interrupted too."""
-    interrupt(queue, "hangs-1", "hangs-2", "hangs-3", times=TROUBLED_AFTER)
-    interrupt(queue, "only-slow")
-    queue.add("hangs-1", "hangs-2", "hangs-3", "only-slow")
-
-    assert take(queue, 3) == ["only-slow", "hangs-1", "hangs-2"]
-
-
-def test_a_second_try_has_the_full_patience_and_no_more(queue: WorkQueue, clock: Clock) -> None:
-    queue.share_among(8)
-    interrupt(queue, "second")
-    queue.add("second")
-    assert queue.get() == "second"
-    queue.add("a", "b", "c", "d")
-    take(queue, 4)
-    queue.add("waiting", "another", "third", "fourth", "fifth")
-    clock.now += MASS_PATIENCE_SECONDS * 1.1
-    assert [name for name, _ in queue.overdue()] == ["a", "b", "c", "d"]
-
-    clock.now += PATIENCE_SECONDS
-    assert [name for name, _ in queue.overdue()] == ["second", "a", "b", "c", "d"]
-
-
-def test_a_turn_counts_once_however_often_it_is_interrupted(queue: WorkQueue, clock: Clock) -> None:
-    """Its thread may need time to notice, and its next write may hang too."""
-    queue.add("a")
+def test_a_name_that_hung_is_troubled_until_a_write_succeeds_in_time(queue: WorkQueue, clock: Clock) -> None:
+    queue.add("slow")
     queue.get()
-    queue.add("waiting")
-    for _ in range(3):
-        clock.now += PATIENCE_SECONDS * 1.1
-        assert [name for name, _ in queue.overdue()] == ["a"]
-        queue.interrupted("a")
-        assert queue.overdue() == []
-    queue.done("a")
-    queue.interrupted("a")  # too late
-    assert queue.get() == "waiting"
-    interrupt(queue, "hangs", times=TROUBLED_AFTER)
-    queue.add("hangs", "a")
-
-    assert take(queue, 2) == ["a", "hangs"]
-
-
-def test_troubled_names_that_hang_do_not_shorten_the_patience_with_the_others(queue: WorkQueue, clock: Clock) -> None:
-    interrupt(queue, "hangs-1", "hangs-2", times=TROUBLED_AFTER)
-    queue.add("hangs-1", "hangs-2", "healthy")
-    take(queue, 3)
-    queue.add("waiting")
-    clock.now += PATIENCE_SECONDS * 0.9
-    assert queue.overdue() == []
-
-    clock.now += PATIENCE_SECONDS * 0.2
-    assert [name for name, _ in queue.overdue()] == ["healthy"]
-
-
-def test_a_name_that_hung_again_is_troubled_until_a_write_succeeds_in_time(queue: WorkQueue, clock: Clock) -> None:
-    interrupt(queue, "slow", times=TROUBLED_AFTER)
+    queue.interrupted("slow")
+    queue.done("slow")
     queue.add("slow")
     queue.add_all(["rotated"])
     assert take(queue, 2) == ["rotated", "slow"]
-    queue.done("rotated")
     # It is patient now: it has one of the places that troubled names may hold.
     queue.add("waiting")
     clock.now += 3600.0
-    assert queue.overdue() == []
-
-    queue.restart("slow")
-    clock.now += 3600.0
-    queue.progress("slow")
-    queue.done("slow")
-    assert take(queue, 1) == ["waiting"]
-    queue.add("slow")
-    queue.add_all(["rotated"])
-    assert take(queue, 2) == ["rotated", "slow"]
+    assert "slow" not in dict(queue.overdue())
 
     queue.restart("slow")
     queue.progress("slow")
     queue.done("slow")
     queue.done("rotated")
+    queue.get()
     queue.add("slow")
     queue.add_all(["rotated"])
     assert take(queue, 2) == ["slow", "rotated"]
 
 
-def test_a_name_that_hung_long_ago_is_not_troubled(queue: WorkQueue, clock: Clock) -> None:
-    interrupt(queue, "slow", times=TROUBLED_AFTER)
+def test_a_name_that_hung_long_ago_gets_another_chance(queue: WorkQueue, clock: Clock) -> None:
+    queue.add("slow")
+    queue.get()
+    queue.interrupted("slow")
+    queue.done("slow")
     clock.now += SLOW_MEMORY_SECONDS
     queue.add("slow")
     queue.add_all(["rotated"])
@@ -389,14 +332,7 @@ def test_a_name_that_was_added_meanwhile_comes_back_in_the_fastest_lane_it_was_a
 
 @pytest.mark.parametrize(
     ("lane", "needed"),
-    [
-        (Lane.URGENT, True),
-        (Lane.CHANGED, True),
-        (Lane.ALL, False),
-        (Lane.REST, False),
-        (Lane.SECOND_TRY, False),
-        (Lane.RETRY, False),
-    ],
+    [(Lane.URGENT, True), (Lane.CHANGED, True), (Lane.ALL, False), (Lane.REST, False), (Lane.RETRY, False)],
 )
 def test_a_worker_is_needed_where_a_name_that_has_changed_waits(queue: WorkQueue, lane: Lane, needed: bool) -> None:
     queue.add("a")
