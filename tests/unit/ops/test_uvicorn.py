@@ -18,7 +18,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from tests.unit.ops.uvicorn_parts import ATTRIBUTES, METHODS, SET_BY_STARTUP, Attribute, Method
+from webhook.ops import background, listener
 from webhook.ops.listener import Listener
+from webhook.serve import server
 
 ROOT = Path(__file__).parents[3]
 CHANGED = "uvicorn has changed a part that the listeners rely on: follow docs/uvicorn.md"
@@ -45,8 +47,8 @@ def test_the_listeners_use_no_other_part() -> None:
     """Every attribute of uvicorn.Server that one of their modules names is in the lists."""
     listed = {method.name for method in METHODS} | {part.path.partition(".")[0] for part in ATTRIBUTES}
     named: set[str] = set()
-    for module in ("webhook/ops/listener.py", "webhook/ops/background.py", "webhook/serve/server.py"):
-        for node in ast.walk(ast.parse((ROOT / module).read_text())):
+    for module in (listener, background, server):
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
             if isinstance(node, ast.Attribute):
                 named.add(node.attr)
             elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
