@@ -120,7 +120,10 @@ class Handler(BaseHTTPRequestHandler):
     def _read_request(self) -> Request:
         url = urlsplit(self.path)
         query = dict(parse_qsl(url.query, keep_blank_values=True))
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:
+            raise ConnectionAbortedError("the client went away in the middle of its request")
         target = Target.parse(url.path)
         verb = self._verb(target, query)
         return Request(verb, target, query, dict(self.headers.items()), body, time.monotonic(), self.client_address)
