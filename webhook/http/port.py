@@ -235,19 +235,22 @@ class Port:
         """Count bytes that wait; False when all connections together keep too many."""
         connection.kept += size
         self.traffic.kept_bytes += size
-        return self.traffic.kept_bytes <= self.limits.kept_bytes
+        return self._has_room
 
     def keep(self, connection: Connection, size: int) -> bool:
         """Count bytes that wait, and evict others when they are too many; False when this connection must end."""
-        fits = self.count(connection, size)
-        while not fits:
+        self.count(connection, size)
+        while not self._has_room:
             victim = self.crowd.keeper()
             if victim is None or victim is connection:
                 return False
             self.crowd.leave(victim)
             victim.evict()
-            fits = self.traffic.kept_bytes <= self.limits.kept_bytes
         return True
+
+    @property
+    def _has_room(self) -> bool:
+        return self.traffic.kept_bytes <= self.limits.kept_bytes
 
     def release(self, connection: Connection, size: int) -> None:
         """Count bytes that do not wait any more."""

@@ -80,13 +80,7 @@ class Table(Generic[R]):
 
     def upsert(self, obj: R) -> None:
         """Add or update an object that the watch reports; after our own write, an older event may still arrive."""
-        with self._lock:
-            self._watched = obj.resource_version
-            known = self._get(obj.namespace, obj.name)
-            if known is not None and is_older(obj.resource_version, known.resource_version):
-                return
-            self._put(obj)
-        self._tell(known, obj)
+        self._take(obj, watched=True)
 
     def stored(self, obj: R) -> None:
         """Add or update an object from the response to our own request.
@@ -94,12 +88,21 @@ class Table(Generic[R]):
         The response may arrive late. If the watch is past this version and the object is not here, it was deleted. The
         watch has reported that and will not report it again.
         """
+        self._take(obj, watched=False)
+
+    def _take(self, obj: R, *, watched: bool) -> None:
         with self._lock:
+            if watched:
+                self._watched = obj.resource_version
             known = self._get(obj.namespace, obj.name)
             if is_older(obj.resource_version, self._watched if known is None else known.resource_version):
                 return
-            self._put(obj)
-        self._tell(known, obj)
+            self._rows.setdefault(obj.namespace, {})[obj.name] = obj
+        if known is not None and self._same(known, obj):
+            return
+        # Plans and reports for the previous object must be taken back.
+        if self._matters(obj) or (known is not None and self._matters(known)):
+            self._changed(obj.namespace)
 
     def remove(self, obj: R) -> None:
         """Remove an object that the watch reports as gone; after our own write, another one may have its name."""
@@ -128,21 +131,11 @@ class Table(Generic[R]):
     def _get(self, namespace: str, name: str) -> R | None:
         return self._rows.get(namespace, {}).get(name)
 
-    def _put(self, obj: R) -> None:
-        self._rows.setdefault(obj.namespace, {})[obj.name] = obj
-
     def _take_out(self, obj: R) -> None:
         row = self._rows[obj.namespace]
         del row[obj.name]
         if not row:
             del self._rows[obj.namespace]
-
-    def _tell(self, known: R | None, obj: R) -> None:
-        if known is not None and self._same(known, obj):
-            return
-        # Plans and reports for the previous object must be taken back.
-        if self._matters(obj) or (known is not None and self._matters(known)):
-            self._changed(obj.namespace)
 
     def _equal(self, before: Mapping[str, R], now: Mapping[str, R]) -> bool:
         return before.keys() == now.keys() and all(self._same(before[name], now[name]) for name in now)

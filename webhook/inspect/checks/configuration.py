@@ -101,7 +101,7 @@ CONFIGURATION = Check(("PSW031", "PSW032", "PSW033", "PSW034"), _look_at_configu
 
 
 SHOWN = 5
-"""Findings of the same kind that are shown; the others are counted."""
+"""Findings of the same kind, or names in one finding, that are shown; the others are counted."""
 
 _SOURCES = frozenset(map(str, SourceReason))
 _SENTENCES = {
@@ -219,9 +219,6 @@ COPIES = Check(("PSW040", "PSW041", "PSW050", "PSW051", "PSW052", "PSW053", "PSW
 ENTRIES = Check(("PSW043",), _look_at_entries)
 
 
-"""Pull secrets that are named in one finding."""
-
-
 def _look_at_state(context: Context) -> Iterator[Outcome]:
     installed = context.installed
     name, where = f"{installed.fullname}{STATE_SUFFIX}", installed.release.namespace
@@ -246,8 +243,7 @@ def _look_at_state(context: Context) -> Iterator[Outcome]:
         if expected.hash is not None and not same:
             lacking.append(entry.name)
     if lacking:
-        more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
-        yield finding("PSW044", f"Secret {where}/{name} lacks the content of {', '.join(lacking[:SHOWN])}{more}")
+        yield finding("PSW044", f"Secret {where}/{name} lacks the content of {_few(lacking)}")
 
 
 STORED_STATE = Check(("PSW035", "PSW044"), _look_at_state)
