@@ -45,7 +45,7 @@ API_SERVER: Mapping[str, Metric] = {
     "process_open_fds": Metric("gauge", frozenset()),
     "process_max_fds": Metric("gauge", frozenset()),
 }
-"""What is asked of the API server, of Prometheus itself, and of processes on Linux."""
+"""Metrics of the API server, of Prometheus itself, and of processes on Linux that the queries read."""
 
 
 def of_both_roles() -> dict[str, Metric]:

@@ -114,7 +114,7 @@ def test_a_refused_client_that_goes_on_sending_gets_its_answer_and_is_cut_off(pa
     with port(Deadlines(farewell=0.2, body=PATIENCE)) as admission, connected(admission.number) as connection:
         connection.sendall(start)
         assert connection.recv(12) in {b"HTTP/1.1 413", b"HTTP/1.1 404"}
-        # Which of the sends fails is a matter of buffers; one that only waits for room would be a TimeoutError.
+        # Buffers decide which send fails. A send that only waits for room would raise TimeoutError.
         with pytest.raises((ConnectionError, ssl.SSLError)):
             send_without_end(connection)
         assert admission.traffic.received_bytes == 0

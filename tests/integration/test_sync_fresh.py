@@ -113,7 +113,7 @@ def test_a_copy_that_is_deleted_before_the_answer_to_its_write_arrives_is_writte
             Filling(site.cluster.kubeconfig).create([name], {site.label: "enabled"})
             eventually(lambda: site.get(name, "secrets", COPY))
             site.delete(name, "secrets", COPY)
-            # What the same watch reports after that has been heard, so the end of the copy has been heard too.
+            # Sync has received a later event of the same watch, so it has received the deletion of the copy too.
             site.delete(witness, "secrets", COPY)
             eventually(lambda: site.get(witness, "secrets", COPY))
             assert site.get(name, "secrets", COPY) is None

@@ -24,7 +24,7 @@ def site(playground: Callable[..., Playground]) -> Playground:
 
 
 def follows_the_source(request: Request) -> bool:
-    """Whether a request is a list or a watch of the source; a read by name is neither."""
+    """Return whether a request lists or watches the source. A read by name does neither."""
     return f"metadata.name%3D{SOURCE}&" in f"{request.target}&"
 
 

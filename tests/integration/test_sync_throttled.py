@@ -10,6 +10,7 @@ from typing import Any, Self
 import pytest
 
 from tests.exposition import series
+from tests.integration.site.answers import FLOW_CONTROL, NO_SEATS
 from tests.integration.site.playground import COPY, Playground, dockerconfigjson, eventually
 from webhook.errors import Throttled
 from webhook.kube.connect import connect
@@ -19,7 +20,6 @@ from webhook.rules.ownership import labels_for
 
 Maker = Callable[..., Playground]
 
-FLOW_CONTROL = "/apis/flowcontrol.apiserver.k8s.io/v1"
 NAMESPACES = 30
 WORKERS = 4
 WATCHED_SECONDS = 3.0
@@ -38,12 +38,7 @@ def jail(ours: Playground) -> list[tuple[str, dict[str, Any]]]:
         "metadata": {"name": name},
         "spec": {
             "type": "Limited",
-            "limited": {
-                "nominalConcurrencyShares": 0,
-                "lendablePercent": 0,
-                "borrowingLimitPercent": 0,
-                "limitResponse": {"type": "Reject"},
-            },
+            "limited": NO_SEATS,
         },
     }
     account = {"name": f"{installation.fullname}-sync", "namespace": installation.namespace}

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-import threading
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from tests.cluster.programs import LOOPBACK
 from tests.integration.faults.accepting import accept_all, task_of
+from tests.integration.faults.loop import LoopThread
 
 _BACKLOG = 1024
 
@@ -53,8 +53,8 @@ class Balancer:
 
     def __init__(self, port: int) -> None:
         self._listener = socket.create_server((LOOPBACK, port), backlog=_BACKLOG)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="balancer", daemon=True)
+        self._thread = LoopThread("balancer")
+        self._loop = self._thread.loop
         self._endpoints: tuple[int, ...] = ()
         self._turns = itertools.count()
         self._told = itertools.count(1)
@@ -70,7 +70,7 @@ class Balancer:
         """Let the balancer learn, so many seconds from now, that these ports are the endpoints."""
         news = next(self._told)
         learned = tuple(endpoints)
-        self._loop.call_soon_threadsafe(lambda: self._loop.call_later(after, self._learn, news, learned))
+        self._thread.soon(lambda: self._loop.call_later(after, self._learn, news, learned))
 
     def _learn(self, news: int, endpoints: tuple[int, ...]) -> None:
         if news > self._known:  # late news may arrive out of order: the newest ones stand
@@ -113,12 +113,10 @@ class Balancer:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._loop.call_soon_threadsafe(accept_all, self._loop, self._listener, self._accept)
+        self._thread.soon(accept_all, self._loop, self._listener, self._accept)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._thread.do(self._end())
+        self._thread.end()
         self._listener.close()

@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from tests.cluster.pki import Pair
@@ -24,6 +23,7 @@ from tests.cluster.ports import free_port
 from tests.cluster.programs import LOOPBACK
 from tests.integration.faults.accepting import accept_all, task_of
 from tests.integration.faults.faultlink import Answer, Chooses, Ends, Link, Request, Traffic, Withheld
+from tests.integration.faults.loop import LoopThread
 
 _BACKLOG = 1024
 
@@ -41,8 +41,8 @@ class FaultProxy:
         towards_server = ssl.create_default_context(cafile=str(ca))
         self._ends = Ends(towards_clients, towards_server, address.hostname or LOOPBACK, address.port or 443)
         self._port = free_port()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy", daemon=True)
+        self._thread = LoopThread("fault proxy")
+        self._loop = self._thread.loop
         self._listener: socket.socket | None = None
         self._traffic = Traffic()
         self._links: dict[asyncio.Task[None], Link] = {}
@@ -68,12 +68,12 @@ class FaultProxy:
     @contextmanager
     def refusing(self) -> Iterator[None]:
         """Nobody listens, and what was established is reset."""
-        self._do(self._stop_listening())
+        self._thread.do(self._stop_listening())
         self.reset()
         try:
             yield
         finally:
-            self._do(self._listen())
+            self._thread.do(self._listen())
 
     @contextmanager
     def silent(self, *, established: bool = True, new: bool = True, resumes: bool = False) -> Iterator[None]:
@@ -84,20 +84,20 @@ class FaultProxy:
         """
         held = list(self._links.values()) if established else []
         for link in held:
-            self._call(link.hold)
+            self._thread.soon(link.hold)
         self._swallowing = new
         try:
             yield
         finally:
             self._swallowing = False
             for link in held if resumes else ():
-                self._call(link.resume)
+                self._thread.soon(link.resume)
 
     def mute(self, chosen: Chooses) -> None:
         """Established connections whose last request is chosen are half-open from now on; new ones work."""
         for link in list(self._links.values()):
             if link.last_request is not None and chosen(link.last_request):
-                self._call(link.hold)
+                self._thread.soon(link.hold)
 
     @contextmanager
     def slow(self, seconds: float) -> Iterator[None]:
@@ -112,7 +112,7 @@ class FaultProxy:
     def cutting(self, after: int) -> Iterator[None]:
         """Each connection breaks after so many bytes of answers."""
         for link in list(self._links.values()):
-            self._call(link.count_anew)
+            self._thread.soon(link.count_anew)
         self._traffic.cut_after = after
         try:
             yield
@@ -128,37 +128,27 @@ class FaultProxy:
         finally:
             self._traffic.answers.remove((answer, chosen))
 
-    @contextmanager
-    def withholding(self, chosen: Chooses) -> Iterator[Withheld]:
+    def withholding(self, chosen: Chooses) -> AbstractContextManager[Withheld]:
         """The chosen requests reach the API server late: at the end, even if nobody waits for the answer any more."""
-        entry = (Withheld(), chosen)
-        self._traffic.withheld.append(entry)
-        try:
-            yield entry[0]
-        finally:
-            self._traffic.withheld.remove(entry)
-            self._call(entry[0].released.set)
+        return self._until_the_end(self._traffic.withheld, chosen)
+
+    def answering_late(self, chosen: Chooses) -> AbstractContextManager[Withheld]:
+        """The chosen requests reach the API server immediately. Their answers come back at the end."""
+        return self._until_the_end(self._traffic.answered_late, chosen)
 
     @contextmanager
-    def answering_late(self, chosen: Chooses) -> Iterator[Withheld]:
-        """The chosen requests reach the API server at once, and their answers come back at the end."""
+    def _until_the_end(self, entries: list[tuple[Withheld, Chooses]], chosen: Chooses) -> Iterator[Withheld]:
         entry = (Withheld(), chosen)
-        self._traffic.answered_late.append(entry)
+        entries.append(entry)
         try:
             yield entry[0]
         finally:
-            self._traffic.answered_late.remove(entry)
-            self._call(entry[0].released.set)
+            entries.remove(entry)
+            self._thread.soon(entry[0].released.set)
 
     def reset(self) -> None:
         """Break every connection there is; new ones work."""
-        self._do(self._end_links())
-
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def _call(self, function: Any) -> None:  # noqa: ANN401
-        self._loop.call_soon_threadsafe(function)
+        self._thread.do(self._end_links())
 
     async def _listen(self) -> None:
         self._listener = socket.create_server((LOOPBACK, self._port), backlog=_BACKLOG)
@@ -201,14 +191,12 @@ class FaultProxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._do(self._listen())
+        self._thread.do(self._listen())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._do(self._end())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._thread.do(self._end())
+        self._thread.end()
         # What went wrong in this program itself must not pass for a fault.
         if self._defects and error is None:
             raise self._defects[0]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from tests.cluster.programs import LOOPBACK
+from tests.integration.faults.loop import LoopThread
 
 
 class _Near(asyncio.Protocol):
@@ -92,8 +92,8 @@ class LateLink:
         self.held = False
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port: int = self._listener.getsockname()[1]
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="late link", daemon=True)
+        self._thread = LoopThread("late link")
+        self._loop = self._thread.loop
         self._ends: set[_Near] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -134,20 +134,16 @@ class LateLink:
         async def act() -> None:
             action()
 
-        asyncio.run_coroutine_threadsafe(act(), self._loop).result()
+        self._thread.do(act())
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(
-            self._loop.create_server(lambda: _Near(self), sock=self._listener), self._loop
-        ).result()
+        self._server = self._thread.do(self._loop.create_server(lambda: _Near(self), sock=self._listener))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._thread.do(self._end())
+        self._thread.end()
 
     async def _end(self) -> None:
         self._server.close()

@@ -38,6 +38,14 @@ HEADERS = (
     "X-Kubernetes-Pf-Prioritylevel-Uid",
 )
 FLOW_CONTROL = "/apis/flowcontrol.apiserver.k8s.io/v1"
+NO_SEATS = {
+    "nominalConcurrencyShares": 0,
+    "lendablePercent": 0,
+    "borrowingLimitPercent": 0,
+    "limitResponse": {"type": "Reject"},
+}
+"""The limits of a priority level that refuses all requests but one at a time."""
+
 SLOW_SECONDS = 70.0
 """For a request that the API server itself gives up after 60 s."""
 
@@ -162,12 +170,7 @@ class Answers:
     def _throttled(self) -> dict[str, Any]:
         level = {
             "type": "Limited",
-            "limited": {
-                "nominalConcurrencyShares": 0,
-                "lendablePercent": 0,
-                "borrowingLimitPercent": 0,
-                "limitResponse": {"type": "Reject"},
-            },
+            "limited": NO_SEATS,
         }
         subject = {"kind": "ServiceAccount", "serviceAccount": {"name": "default", "namespace": NAMESPACE}}
         rule = {"verbs": ["*"], "apiGroups": [""], "resources": ["secrets"], "namespaces": ["*"]}

@@ -1,4 +1,4 @@
-"""What the commands print on a terminal of any width, with or without colours, and where standard output fails."""
+"""The commands print to terminals of any width, with or without colours, and report a failing standard output."""
 
 from __future__ import annotations
 
