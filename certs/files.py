@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 LARGEST_FILE = 1024 * 1024
 """In bytes; a Secret cannot hold more."""
 
@@ -61,7 +61,7 @@ class WatchedFiles:
         serve: Callable[..., None],
         on_invalid: Callable[[CertificateInvalid], None],
         stop: threading.Event,
-        interval: float = LOOK_SECONDS,
+        interval: float = POLL_SECONDS,
     ) -> None:
         """Check the files every ``interval`` seconds until ``stop`` is set, and pass changed contents to ``serve``.
 

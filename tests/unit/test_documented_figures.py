@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.documented import DOCS
-from webhook.cli.check import LOOK_SECONDS
+from webhook.cli.check import POLL_SECONDS
 from webhook.cli.cleanup import LINES
 from webhook.http.limits import ADMISSION, Deadlines
 from webhook.inspect.checks import configuration as copies
@@ -50,7 +50,7 @@ RELIST_HOURS = (
         ("architecture.md", f"after {LEASE.duration:g} s another may take over"),
         ("architecture.md", f"from {queue.RETRY_BASE:g} s, doubling, at most {queue.RETRY_CAP:g} s"),
         ("architecture.md", f"up to {WORDS[loop.CONFLICT_ATTEMPTS]} times without delay"),
-        ("sync.md", f"Every {loop.FULL_PASS_SECONDS / 60:g} minutes all namespaces are checked"),
+        ("sync.md", f"Every {loop.RESYNC_SECONDS / 60:g} minutes all namespaces are checked"),
         ("sync.md", f"its references stay for {WORDS[int(grace.GRACE_SECONDS / 60)]} minutes"),
         ("sync.md", f"waits: {queue.RETRY_BASE:g} s, doubling, at most {queue.RETRY_CAP:g} s"),
         ("sync.md", f"again after {reflector.BACKOFF_BASE:g} s, doubling, at most {reflector.BACKOFF_CAP:g} s"),
@@ -62,10 +62,10 @@ RELIST_HOURS = (
         ("sync.md", f"pauses between lists grow up to {reflector.FRUITLESS_CAP:g} s"),
         ("sync.md", f"listed again every {RELIST_HOURS[0]:g} to {RELIST_HOURS[1]:g} hours"),
         ("sync.md", f"a result over {LARGEST_COPY // MIB} MiB"),
-        ("certificates.md", f"it looks every {certificates.LOOK_SECONDS:g} seconds"),
+        ("certificates.md", f"it looks every {certificates.POLL_SECONDS:g} seconds"),
         ("status.md", f"name {WORDS[status.EXAMPLES]} at most"),
         ("status.md", f"a {WORDS[PER_PAGE]} are on one page"),
-        ("check.md", f"looks again every {WORDS[int(LOOK_SECONDS)]} seconds"),
+        ("check.md", f"looks again every {WORDS[int(POLL_SECONDS)]} seconds"),
         ("check.md", f"A registry has {WORDS[int(LOGIN_SECONDS)]} seconds"),
         ("check.md", f"{WORDS[copies.SHOWN]} are named and the others counted"),
         ("commands.md", f"at most {LINES} lines of it"),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from webhook.registries.login import Registries
 
 EXIT_FINDINGS = 1
-LOOK_SECONDS = 2.0
+POLL_SECONDS = 2.0
 """Seconds between two checks with ``--wait``; each costs the API server some two hundred requests."""
 
 
@@ -107,8 +107,8 @@ def _awaited(look: Callable[[], Checkup], seconds: float) -> Checkup:
     """Check until there are no findings, or the time is over. Return the last report."""
     deadline = time.monotonic() + seconds
     report = look()
-    while report.exit_code == EXIT_FINDINGS and time.monotonic() + LOOK_SECONDS < deadline:
-        time.sleep(LOOK_SECONDS)
+    while report.exit_code == EXIT_FINDINGS and time.monotonic() + POLL_SECONDS < deadline:
+        time.sleep(POLL_SECONDS)
         report = look()
     return report
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from webhook.rules.configuration import Configuration
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 """Seconds between two checks. The kubelet takes up to a minute to refresh a mount, so more checks bring no gain."""
 
-LOOKS_BEFORE_ABSENT = 2
+READS_BEFORE_ABSENT = 2
 """Failed checks in a row before the file counts as missing, so that a rename in between does not matter."""
 
 
@@ -56,7 +56,7 @@ class ConfigurationFile:
         on_change: Callable[[Configuration], None],
         on_invalid: Callable[[UsageError], None],
         stop: threading.Event,
-        interval: float = LOOK_SECONDS,
+        interval: float = POLL_SECONDS,
     ) -> None:
         """Check the file every ``interval`` seconds until ``stop`` is set; callbacks run in this thread.
 
@@ -73,7 +73,7 @@ class ConfigurationFile:
             content = self._read()
         except UsageError as error:
             self._failed_looks += 1
-            if self._failed_looks == LOOKS_BEFORE_ABSENT:
+            if self._failed_looks == READS_BEFORE_ABSENT:
                 self._digest, self._current = "", None
                 on_invalid(error)
             return

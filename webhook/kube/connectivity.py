@@ -43,7 +43,7 @@ PATIENCE_SECONDS = 2.5
 SUSPECT_SECONDS = 0.25
 """Seconds between two checks of the connections on which a request still waits when the API server responds again."""
 
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 """Seconds within which a thread that waits for the end of an outage notices that it is to stop."""
 
 
@@ -98,7 +98,7 @@ class Connectivity:
 
     def wait_up(self, stopping: threading.Event, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Wait for the end of an outage, if there is one, or until ``stopping`` is set."""
-        while not (self._up.wait(LOOK_SECONDS) or stopping.is_set() or self._stopping.is_set()):
+        while not (self._up.wait(POLL_SECONDS) or stopping.is_set() or self._stopping.is_set()):
             meanwhile()
 
     @contextmanager

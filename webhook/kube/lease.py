@@ -326,7 +326,7 @@ class OwnerReference(msgspec.Struct, frozen=True, rename="camel"):
     uid: str
 
 
-def take_lease(
+def seize_lease(
     client: Client, namespace: str, name: str, holder: str, seconds: int, owner: OwnerReference | None
 ) -> tuple[Lease, float]:
     """Seize a Lease from its holder, for so many seconds, with ``owner`` as its owner.
@@ -339,10 +339,10 @@ def take_lease(
     """
     for _ in range(ATTEMPTS - 1):
         try:
-            return _take(client, namespace, name, holder, seconds, owner)
+            return _seize_once(client, namespace, name, holder, seconds, owner)
         except Conflict:
             time.sleep(PAUSE_SECONDS)
-    return _take(client, namespace, name, holder, seconds, owner)
+    return _seize_once(client, namespace, name, holder, seconds, owner)
 
 
 def delete_lease(client: Client, lease: Lease) -> None:
@@ -356,7 +356,7 @@ def delete_lease(client: Client, lease: Lease) -> None:
         return
 
 
-def _take(
+def _seize_once(
     client: Client, namespace: str, name: str, holder: str, seconds: int, owner: OwnerReference | None
 ) -> tuple[Lease, float]:
     now, manager = timestamp(), holder[-128:]

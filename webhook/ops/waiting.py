@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 PATIENCE_SECONDS = 1.0
 REMIND_SECONDS = 60.0
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 MOST_NAMED = 10
 """Items of one kind that are listed; the others are counted."""
@@ -50,7 +50,7 @@ class Waiting:
         """Poll until ``stop`` is set."""
         while not stop.is_set():
             self.look()
-            stop.wait(LOOK_SECONDS)
+            stop.wait(POLL_SECONDS)
 
     def look(self) -> None:
         """Poll once; the caller runs this about twice a second, from one thread."""

@@ -32,7 +32,7 @@ AUTHORITY = "ca.crt"
 REMIND_SECONDS = 60.0
 """Seconds between two log lines while the first certificate is missing."""
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
 
 class CertificateIntake:
@@ -53,7 +53,7 @@ class CertificateIntake:
         """
         self._awaited = awaited
         # An existing Secret is read within this time, so that a usual start logs nothing.
-        self._loaded_within(LOOK_SECONDS, stop)
+        self._loaded_within(POLL_SECONDS, stop)
         while not (self._serving.loaded or stop.is_set()):
             log.warning("waiting for the certificate", awaited=awaited)
             if self._loaded_within(seconds, stop):
@@ -62,7 +62,7 @@ class CertificateIntake:
     def _loaded_within(self, seconds: float, stop: threading.Event) -> bool:
         end = time.monotonic() + seconds
         while not self._serving.loaded and time.monotonic() < end:
-            if stop.wait(LOOK_SECONDS):
+            if stop.wait(POLL_SECONDS):
                 return True
         return self._serving.loaded
 

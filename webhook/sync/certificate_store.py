@@ -33,11 +33,11 @@ W = TypeVar("W", bound=Object)
 
 
 @dataclass(frozen=True, slots=True)
-class Sight(Generic[W]):
+class Observed(Generic[W]):
     """The one object with a name, or None, as it was seen at one moment."""
 
     value: W | None = None
-    told: int = 0
+    generation: int = 0
     """Number of changes that the watch had reported until then."""
 
 
@@ -47,32 +47,32 @@ class ObjectCache(Generic[W]):
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._lock = threading.Lock()
-        self.sight: Sight[W] = Sight()
+        self.observed: Observed[W] = Observed()
 
     def replace(self, objects: Iterable[W], _version: str) -> None:
-        self._tell(next(iter(objects), None))
+        self._set(next(iter(objects), None))
 
     def upsert(self, obj: W) -> None:
-        self._tell(obj)
+        self._set(obj)
 
     def remove(self, obj: W) -> None:
         # A watch may lag behind our own writes: the deleted object need not be the current one.
-        present = self.sight.value
-        self._tell(present if present is not None and present.metadata.uid != obj.metadata.uid else None)
+        present = self.observed.value
+        self._set(present if present is not None and present.metadata.uid != obj.metadata.uid else None)
 
-    def written(self, obj: W | None, before: Sight[W]) -> None:
+    def store_response(self, obj: W | None, before: Observed[W]) -> None:
         """Store the response to a write that was decided at ``before``, unless the watch has reported a change since.
 
         In that case the response may be older: its object may have been changed or deleted again, and a watch never
         repeats a report. If the response is newer, the watch will still report it.
         """
         with self._lock:
-            if self.sight.told == before.told:
-                self.sight = Sight(obj, before.told)
+            if self.observed.generation == before.generation:
+                self.observed = Observed(obj, before.generation)
 
-    def _tell(self, value: W | None) -> None:
+    def _set(self, value: W | None) -> None:
         with self._lock:
-            self.sight = Sight(value, self.sight.told + 1)
+            self.observed = Observed(value, self.observed.generation + 1)
         self._wake()
 
 
@@ -86,9 +86,9 @@ AUTHORITY_KEY = "ca.crt"
 class Snapshot:
     """All three objects at the time of a decision. A step is written only if they are unchanged."""
 
-    authority: Sight[SecretObject]
-    leaf: Sight[SecretObject]
-    configuration: Sight[WebhookConfiguration]
+    authority: Observed[SecretObject]
+    leaf: Observed[SecretObject]
+    configuration: Observed[WebhookConfiguration]
 
     def state(self, names: tuple[str, ...]) -> CertificateState:
         """Return the state for decisions; ``names`` are the DNS names of the certificate."""
@@ -121,13 +121,13 @@ class CertificateStore:
     def _make_reflectors(self) -> list[Reflector[Any, Any]]:
         secrets = ((self._names.authority_secret, self._authority), (self._names.leaf_secret, self._leaf))
         watched: list[Reflector[Any, Any]] = [
-            Reflector(self._client, Collection(SECRETS, self._namespace, name), SecretObject, _same, slot)
-            for name, slot in secrets
+            Reflector(self._client, Collection(SECRETS, self._namespace, name), SecretObject, _unchanged, cache)
+            for name, cache in secrets
         ]
         configuration = Collection(MUTATING_WEBHOOK_CONFIGURATIONS, name=self._names.webhook_configuration)
         return [
             *watched,
-            Reflector(self._client, configuration, WebhookConfiguration, _same, self._configuration),
+            Reflector(self._client, configuration, WebhookConfiguration, _unchanged, self._configuration),
         ]
 
     def start(self) -> None:
@@ -145,9 +145,9 @@ class CertificateStore:
         """True if everything has been read once."""
         return all(reflector.has_synced for reflector in self._reflectors)
 
-    def look(self) -> Snapshot:
+    def snapshot(self) -> Snapshot:
         """Return the current objects, as last observed."""
-        return Snapshot(self._authority.sight, self._leaf.sight, self._configuration.sight)
+        return Snapshot(self._authority.observed, self._leaf.observed, self._configuration.observed)
 
     def write(self, step: Step, decided_on: Snapshot) -> None:
         """Carry out one step.
@@ -173,7 +173,7 @@ class CertificateStore:
                 return
 
     def _store(
-        self, name: str, slot: ObjectCache[SecretObject], before: Sight[SecretObject], content: dict[str, bytes]
+        self, name: str, cache: ObjectCache[SecretObject], before: Observed[SecretObject], content: dict[str, bytes]
     ) -> None:
         data = {key: b64encode(value).decode() for key, value in content.items()}
         present = before.value
@@ -184,12 +184,12 @@ class CertificateStore:
             stored = self._create(name, data) if present is None else self._update(name, present, data)
         except NotFound:
             # The object is gone, and a watch that missed its deletion will not report it later.
-            slot.written(None, before)
+            cache.store_response(None, before)
             raise
         except Conflict:
-            slot.written(self._read(name), before)
+            cache.store_response(self._read(name), before)
             raise
-        slot.written(decode_secret(stored), before)
+        cache.store_response(decode_secret(stored), before)
 
     def _read(self, name: str) -> SecretObject | None:
         try:
@@ -222,7 +222,7 @@ class CertificateStore:
         patch = {"metadata": metadata, "data": data}
         return self._client.merge_patch(SECRETS, name, patch, self._namespace, field_manager=FIELD_MANAGER)
 
-    def _publish(self, pem: bytes, before: Sight[WebhookConfiguration]) -> None:
+    def _publish(self, pem: bytes, before: Observed[WebhookConfiguration]) -> None:
         present = before.value
         if present is None:
             return
@@ -240,19 +240,19 @@ class CertificateStore:
                 MUTATING_WEBHOOK_CONFIGURATIONS, name, operations, field_manager=FIELD_MANAGER
             )
         except NotFound:
-            self._configuration.written(None, before)
+            self._configuration.store_response(None, before)
             raise
-        self._configuration.written(decode_webhook_configuration(stored), before)
+        self._configuration.store_response(decode_webhook_configuration(stored), before)
 
 
 class NotReplaceable(Refused):
     """A Secret with the name of a certificate that no update can correct, and that must not be deleted."""
 
     def __init__(self, name: str, namespace: str, present: SecretObject, error: Refused) -> None:
-        why = "is immutable" if present.immutable else f'has the type "{present.type}" in place of {TLS_TYPE}'
+        problem = "is immutable" if present.immutable else f'has the type "{present.type}" in place of {TLS_TYPE}'
         super().__init__(
-            f'Secret "{name}" {why}, and it must not be deleted by sync: kubectl delete secret {name} -n {namespace} '
-            f"({error})",
+            f'Secret "{name}" {problem}, and it must not be deleted by sync: kubectl delete secret {name} '
+            f"-n {namespace} ({error})",
             status=error.status,
         )
 
@@ -262,7 +262,7 @@ def is_replaceable_only(secret: SecretObject) -> bool:
     return secret.immutable is True or secret.type != TLS_TYPE
 
 
-def _same(obj: W) -> W:
+def _unchanged(obj: W) -> W:
     return obj
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 30.0
+POLL_SECONDS = 30.0
 """Seconds to sleep at most. Due steps are noticed within this time after a suspension or a jump of the clock."""
 
 RETRY_SECONDS = 1.0
@@ -69,7 +69,7 @@ class CertificateKeeper:
     ) -> None:
         self._names = names
         self._may_write = may_write
-        self._report = _Report(recorder, metrics, namespace)
+        self._reporter = _Reporter(recorder, metrics, namespace)
         self._metrics = metrics
         self._lifetimes = lifetimes or Lifetimes()
         self._clock = clock
@@ -107,7 +107,7 @@ class CertificateKeeper:
             self._wake.wait(pause)
             self._wake.clear()
             try:
-                pause = self._look()
+                pause = self._reconcile()
                 failures = 0
             except (Conflict, NotFound) as error:
                 pause = RETRY_SECONDS
@@ -115,34 +115,34 @@ class CertificateKeeper:
             except ApiError as error:
                 failures += 1
                 pause = max(_delay(failures, error), error.retry_after or 0.0)
-                self._report.not_written(error, pause)
+                self._reporter.not_written(error, pause)
             except Exception:
-                pause = LOOK_SECONDS
+                pause = POLL_SECONDS
                 log.exception("certificates failed", retry_in=pause)
 
-    def _look(self) -> float:
+    def _reconcile(self) -> float:
         """Take the steps that are due; return the seconds until the next check."""
         if not self._store.has_synced:
             return RETRY_SECONDS
         while not self._stopping.is_set():
             now = self._clock()
-            snapshot = self._store.look()
+            snapshot = self._store.snapshot()
             state = self._state(snapshot, now)
-            self._report.seen(state, now, tell=self._may_write())
+            self._reporter.report_state(state, now, sends_events=self._may_write())
             step = next_step(state, now, self._lifetimes)
             if isinstance(step, Nothing):
-                return min(max(0.0, (step.until - now).total_seconds()), LOOK_SECONDS)
+                return min(max(0.0, (step.until - now).total_seconds()), POLL_SECONDS)
             if not self._may_write():
-                return LOOK_SECONDS
+                return POLL_SECONDS
             self._store.write(step, snapshot)
             self._report_written(step)
         return 0.0
 
     def _state(self, snapshot: Snapshot, now: datetime) -> CertificateState:
         state = snapshot.state(self._names.sans)
-        return replace(state, published_since=self._since(state, now))
+        return replace(state, published_since=self._published_since(state, now))
 
-    def _since(self, state: CertificateState, now: datetime) -> datetime | None:
+    def _published_since(self, state: CertificateState, now: datetime) -> datetime | None:
         """Remember when the present authority was first seen in every caBundle."""
         if not is_published(state):
             self._published = None
@@ -161,7 +161,7 @@ class CertificateKeeper:
             case PublishBundle(unparsable=unparsable):
                 self._metrics.wrote("bundle")
                 log.info("ca bundle written", webhook=self._names.webhook_configuration)
-                self._report.left_out(unparsable)
+                self._reporter.left_out(unparsable)
             case Nothing():
                 return
 
@@ -171,33 +171,33 @@ def _delay(failures: int, error: ApiError) -> float:
     return delay(failures, random.random(), base=RETRY_SECONDS, cap=cap)  # noqa: S311 (jitter)
 
 
-class _Report:
+class _Reporter:
     """Reports, by logs, Events and metrics, the problems that only people can correct."""
 
     def __init__(self, recorder: EventRecorder, metrics: IssuedCertificateMetrics, namespace: str) -> None:
         self._recorder = recorder
         self._metrics = metrics
         self._regarding = Reference("v1", "Namespace", namespace, namespace)
-        self._told: frozenset[str] = frozenset()
+        self._reported: frozenset[str] = frozenset()
 
-    def seen(self, state: CertificateState, now: datetime, *, tell: bool) -> None:
-        """Report the current state, and, if ``tell`` is set, the foreign authorities that have expired."""
-        self._metrics.holds(_end_of(state.leaf), _end_of(state.authority))
+    def report_state(self, state: CertificateState, now: datetime, *, sends_events: bool) -> None:
+        """Report the current state, and, if ``sends_events`` is set, the foreign authorities that have expired."""
+        self._metrics.holds(_expiry(state.leaf), _expiry(state.authority))
         bundle = parse(b"\n".join(state.ca_bundles))
-        of_no_use = expired(bundle.foreign, now)
+        expired_foreign = expired(bundle.foreign, now)
         self._metrics.publishes(
-            own=len(bundle.ours), foreign=len(bundle.foreign) - len(of_no_use), expired=len(of_no_use)
+            own=len(bundle.ours), foreign=len(bundle.foreign) - len(expired_foreign), expired=len(expired_foreign)
         )
-        if not tell:
+        if not sends_events:
             return
-        found = frozenset(map(described, of_no_use))
-        for name in sorted(found - self._told):
+        authorities = frozenset(map(described, expired_foreign))
+        for name in sorted(authorities - self._reported):
             log.warning("foreign authority expired", authority=name)
-            self._say(
+            self._record_event(
                 "ForeignAuthorityExpired",
                 f"the caBundle holds {name}, which has expired: remove it, because it is not used",
             )
-        self._told = found
+        self._reported = authorities
 
     def left_out(self, blocks: int) -> None:
         """Report that a part of the bundle could not be read."""
@@ -205,7 +205,7 @@ class _Report:
             return
         self._metrics.left_out(blocks)
         log.warning("ca bundle unreadable", left_out=blocks)
-        self._say(
+        self._record_event(
             "BundleUnreadable", f"the caBundle held {blocks} entries that are no certificate: they have been left out"
         )
 
@@ -214,13 +214,13 @@ class _Report:
         self._metrics.failed()
         log.warning("certificate not written", cause=str(error), retry_in=retry_in)
         if isinstance(error, Refused):
-            self._say("CertificateDenied", f"the API server refuses a write of the certificate: {error}")
+            self._record_event("CertificateDenied", f"the API server refuses a write of the certificate: {error}")
 
-    def _say(self, reason: str, message: str) -> None:
+    def _record_event(self, reason: str, message: str) -> None:
         self._recorder.record(Notice(self._regarding, reason, message))
 
 
-def _end_of(certificate_pem: bytes) -> datetime | None:
+def _expiry(certificate_pem: bytes) -> datetime | None:
     try:
         return not_after(certificate_pem)
     except CertificateInvalid:

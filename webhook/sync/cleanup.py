@@ -24,7 +24,7 @@ import structlog
 from webhook.errors import ApiError, Forbidden, NotFound, UsageError
 from webhook.files.watched_file import ConfigurationFile
 from webhook.kube.connect import connect
-from webhook.kube.lease import TERM_SECONDS, OwnerReference, boot_time, decode_lease, delete_lease, take_lease
+from webhook.kube.lease import TERM_SECONDS, OwnerReference, boot_time, decode_lease, delete_lease, seize_lease
 from webhook.kube.listing import list_decoder, list_objects
 from webhook.kube.resources import LEASES, MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.webhook_configuration import decode_webhook_configuration
@@ -87,7 +87,7 @@ class Settings:
         return tuple(f"{self.webhook_configuration}{suffix}" for suffix in (STATE_SUFFIX, "-tls", "-ca"))
 
 
-class _Stuck(Exception):
+class _CleanupBlocked(Exception):
     """The work cannot continue; the text names what is left and the cause."""
 
 
@@ -105,8 +105,8 @@ def run(settings: Settings) -> list[str]:
     log.info("cleanup begun", api_server=client.host, secrets=list(configuration.secret_names))
     try:
         return cleanup.run()
-    except _Stuck as stuck:
-        return [str(stuck)]
+    except _CleanupBlocked as blocked:
+        return [str(blocked)]
 
 
 class _Cleanup:
@@ -121,9 +121,9 @@ class _Cleanup:
         name = self._settings.webhook_configuration
         what = f"MutatingWebhookConfiguration {name}"
         removal = Removal(self._client, self._settings.release, self._configuration, self._has_time, self._wait)
-        known = self._insist(lambda: verify(self._client, self._settings, self._configuration), what)
+        known = self._retry(lambda: verify(self._client, self._settings, self._configuration), what)
         if self._settings.dry_run or self._settings.confirm is not None or not known:
-            planned = self._insist(removal.preview, "what there is to remove")
+            planned = self._retry(removal.preview, "what there is to remove")
             if not known and planned:
                 raise UsageError(_unknown_release(self._settings, planned))
             if self._settings.dry_run or not known:
@@ -132,18 +132,18 @@ class _Cleanup:
                 raise UsageError(
                     "it was not confirmed, so nothing was changed: run it again and answer y, or give --yes"
                 )
-        self._insist(self._stop_injection, what)
-        lease = self._stop_the_loop()
-        left = removal.run()
-        log.info("references and copies removed", left=len(left), **_counts(removal.done))
+        self._retry(self._stop_injection, what)
+        lease = self._stop_controller()
+        remaining = removal.run()
+        log.info("references and copies removed", remaining=len(remaining), **_log_fields(removal.done))
         for what in removal.waiting():
             log.warning("left to the owner of a finalizer", what=what)
-        if left:
-            return left
+        if remaining:
+            return remaining
         for secret in self._settings.own_secrets:
-            self._insist(partial(self._delete_own, secret), f"Secret {self._path(secret)}")
+            self._retry(partial(self._delete_own_secret, secret), f"Secret {self._path(secret)}")
         if lease is not None:
-            self._insist(partial(delete_lease, self._client, lease), f"Lease {self._path(self._settings.lease)}")
+            self._retry(partial(delete_lease, self._client, lease), f"Lease {self._path(self._settings.lease)}")
         return []
 
     def _stop_injection(self) -> None:
@@ -155,25 +155,25 @@ class _Cleanup:
         else:
             log.info("webhook configuration deleted", webhook_configuration=name)
 
-    def _stop_the_loop(self) -> Lease | None:
+    def _stop_controller(self) -> Lease | None:
         """Seize the Lease and wait until no replica leads. Return it if nothing else will delete it."""
         name = self._settings.lease
         what = f"Lease {self._path(name)}, without which the loop would put everything back"
-        owner = self._insist(self._owner, what)
+        owner = self._retry(self._controller_account, what)
         seconds = round(self._settings.timeout) + HELM_SECONDS
         holder = f"uninstalling_{socket.gethostname()}_{uuid.uuid4()}"
         namespace = self._settings.release.namespace
-        taken = self._insist(lambda: _take(self._client, namespace, name, holder, seconds, owner), what)
-        if taken is None:
+        seized = self._retry(lambda: _seize(self._client, namespace, name, holder, seconds, owner), what)
+        if seized is None:
             log.info("no lease to take: the namespace is gone or going", namespace=namespace)
             self._wait(TERM_SECONDS)
             return None
-        lease, term = taken
+        lease, term = seized
         log.info("lease taken", lease=name, seconds=seconds, waiting=term)
         self._wait(term)
         return lease if owner is None else None
 
-    def _owner(self) -> OwnerReference | None:
+    def _controller_account(self) -> OwnerReference | None:
         """Return the ServiceAccount of the controller; when it is deleted, the Lease is deleted too."""
         collection = Collection(SERVICE_ACCOUNTS, self._settings.release.namespace, self._settings.lease)
         found, _ = list_objects(
@@ -182,9 +182,9 @@ class _Cleanup:
         kind = SERVICE_ACCOUNTS
         return OwnerReference(kind.api_version, kind.kind, self._settings.lease, found[0]) if found else None
 
-    def _delete_own(self, name: str) -> None:
+    def _delete_own_secret(self, name: str) -> None:
         namespace = self._settings.release.namespace
-        metadata = self._own(name)
+        metadata = self._read_own_secret(name)
         if metadata is None:
             return
         try:
@@ -193,7 +193,7 @@ class _Cleanup:
             return
         log.info("secret deleted", namespace=namespace, secret=name)
 
-    def _own(self, name: str) -> ObjectMeta | None:
+    def _read_own_secret(self, name: str) -> ObjectMeta | None:
         """Return a Secret that sync has created; None if it does not exist or is not ours."""
         namespace = self._settings.release.namespace
         try:
@@ -213,15 +213,15 @@ class _Cleanup:
             return None
         return metadata
 
-    def _insist(self, act: Callable[[], T], what: str) -> T:
+    def _retry(self, operation: Callable[[], T], what: str) -> T:
         """Retry until it is done; raise _Stuck if it is refused or no time is left."""
         failures = 0
         while True:
             try:
-                return act()
+                return operation()
             except ApiError as error:
                 if error.is_lasting or not self._has_time():
-                    raise _Stuck(f"{what}: {error}") from None
+                    raise _CleanupBlocked(f"{what}: {error}") from None
                 failures += 1
                 log.info("tried again soon", what=what, cause=str(error))
                 pause = delay(failures, random.random(), base=PAUSE_BASE, cap=PAUSE_CAP)  # noqa: S311
@@ -237,12 +237,12 @@ class _Cleanup:
         return f"{self._settings.release.namespace}/{name}"
 
 
-def _take(
+def _seize(
     client: Client, namespace: str, name: str, holder: str, seconds: int, owner: OwnerReference | None
 ) -> tuple[Lease, float] | None:
-    """Seize the Lease as :func:`take_lease` does; None if there is none and it cannot be created any more."""
+    """Seize the Lease as :func:`seize_lease` does; None if there is none and it cannot be created any more."""
     try:
-        return take_lease(client, namespace, name, holder, seconds, owner)
+        return seize_lease(client, namespace, name, holder, seconds, owner)
     except NotFound:
         return None
     except Forbidden as error:
@@ -261,12 +261,12 @@ def _unknown_release(settings: Settings, planned: list[str]) -> str:
     )
 
 
-def _counts(done: dict[str, int]) -> dict[str, int]:
+def _log_fields(done: dict[str, int]) -> dict[str, int]:
     return {action.replace(" ", "_"): count for action, count in done.items()}
 
 
 INSTANCE_LABEL = "app.kubernetes.io/instance"
-CLEANING = "uninstalling_"
+CLEANUP_HOLDER_PREFIX = "uninstalling_"
 """Prefix of the holder in a Lease that a cleanup has seized."""
 
 
@@ -334,7 +334,7 @@ def _has_lease(client: Client, target: Target) -> bool:
         lease = decode_lease(client.get(LEASES, target.lease, target.release.namespace))
     except NotFound:
         return False
-    if (lease.spec.holder_identity or "").startswith(CLEANING):
+    if (lease.spec.holder_identity or "").startswith(CLEANUP_HOLDER_PREFIX):
         return True
     raise UsageError(
         f"Lease {target.release.namespace}/{target.lease} is not known to belong to release {target.release.name}: "

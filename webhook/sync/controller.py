@@ -17,10 +17,10 @@ from webhook.sync.brake import Brake
 from webhook.sync.budget import Budget
 from webhook.sync.caches import Caches
 from webhook.sync.contention import Contention
-from webhook.sync.events import Notices
+from webhook.sync.events import EventReporter
 from webhook.sync.executor import Executor
 from webhook.sync.failures import PROBE_SECONDS, FailureGroups
-from webhook.sync.planner import Holds, Planner
+from webhook.sync.planner import PlanFilters, Planner
 from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
 from webhook.sync.source_reads import SourceReads
 from webhook.sync.sources import SourceBook
@@ -43,16 +43,16 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-FULL_PASS_SECONDS = 600.0
+RESYNC_SECONDS = 600.0
 """Seconds between two checks of every namespace without a cause. A check costs no request if all is in order."""
 
-READ_AGAIN_SECONDS = 0.5
+SOURCE_RETRY_SECONDS = 0.5
 """Seconds between two attempts to read a source, before this process begins to write."""
 
 RENEWAL_SECONDS = 5.0
 """Seconds that a new leader waits for its reopened watches. Without them, a write can at worst get a conflict."""
 
-RENEWAL_LOOK_SECONDS = 0.02
+RENEWAL_POLL_SECONDS = 0.02
 """Seconds between two checks for these watches."""
 
 FAIRNESS_SECONDS = 0.03
@@ -84,21 +84,23 @@ class SyncController:
     ) -> None:
         client = gate.fenced(client)
         self.configuration = configuration
-        self.notices = Notices(recorder, release)
+        self.reporter = EventReporter(recorder, release)
         self.queue = WorkQueue(waited=metrics.waited, worked=metrics.worked)
         self._metrics = metrics
         self.logins = logins
-        told = self.notices
-        self.sources = SourceBook(self._contents_changed, told.source_changed, told.clashed, told.refused, logins)
+        reporter = self.reporter
+        self.sources = SourceBook(
+            self._contents_changed, reporter.source_changed, reporter.sources_clash, reporter.copy_refused, logins
+        )
         if logins is not None:
-            logins.told = told.login_refused
+            logins.on_refused = reporter.login_refused
         self.caches = Caches(
             client,
             release,
             self.sources,
             self.queue.add,
             self.queue.add_later,
-            self.look_at_everything,
+            self.enqueue_all,
             self._watch_broke,
             metrics.judged,
         )
@@ -106,7 +108,7 @@ class SyncController:
         self._state: StateKeeper | None = None
         if state_secret:
             self.brake = Brake(
-                configuration, self.caches, self.look_at_everything, partial(self.notices.removal_held, state_secret)
+                configuration, self.caches, self.enqueue_all, partial(self.reporter.removal_held, state_secret)
             )
             self._state = StateKeeper(
                 client,
@@ -115,12 +117,16 @@ class SyncController:
                 self.sources,
                 self.brake,
                 gate.may_write,
-                self.notices,
-                self._keep_accepted,
+                self.reporter,
+                self._cache_accepted,
             )
         self._configuring = threading.Lock()
-        self.ledger, self.contention, self.full_pass = StatusIndex(), Contention(self.notices.undone), Resync()
-        self._planner, self._holds = Planner(self.caches), Holds(self.contention, gate.damping, self.brake)
+        self.status_index, self.contention, self.resync = (
+            StatusIndex(),
+            Contention(self.reporter.write_reverted),
+            Resync(),
+        )
+        self._planner, self._filters = Planner(self.caches), PlanFilters(self.contention, gate.damping, self.brake)
         self._source_reads = SourceReads(client, release.namespace, self.sources)
         writes = Writes(
             client,
@@ -146,9 +152,9 @@ class SyncController:
         self.sources.configure(self.configuration)
         self.caches.configure(self.configuration)
         for number in range(workers):
-            self.threads.start(self._work, f"worker {number}")
-        self.threads.start(self._pass_regularly, "full pass")
-        self.threads.start(self._take_workers_back, "fairness")
+            self.threads.start(self._run_worker, f"worker {number}")
+        self.threads.start(self._resync_periodically, "full pass")
+        self.threads.start(self._reclaim_workers, "fairness")
         if self._state is not None:
             self.threads.start(partial(self._state.run, self._stopping), "state")
 
@@ -168,7 +174,7 @@ class SyncController:
         dropped = set(self.configuration.secret_names) - set(configuration.secret_names)
         with_copies = sorted(filter(self.caches.has_copies, dropped))
         if with_copies:
-            self.notices.forgotten(with_copies)
+            self.reporter.pull_secrets_forgotten(with_copies)
         with self._configuring:
             if self.brake is not None:
                 self.brake.configure(configuration)
@@ -180,14 +186,14 @@ class SyncController:
     def _configure_caches(self) -> None:
         self.caches.configure(self.configuration, self.brake.accepted if self.brake is not None else None)
 
-    def _keep_accepted(self) -> None:
+    def _cache_accepted(self) -> None:
         """Make the caches keep the parts that are needed to compare the configuration in force with the new one."""
         with self._configuring:
             self._configure_caches()
 
     def lead(self, leading: bool) -> None:
         """Start to write, or stop. The election calls this."""
-        self.notices.lead(leading)
+        self.reporter.lead(leading)
         if self._state is not None:
             self._state.lead(leading)
         self._term += 1
@@ -202,20 +208,20 @@ class SyncController:
         self.caches.renew()
         for name in self.configuration.source_names:
             while not self._read_source(name) and self._term == term:
-                if self._stopping.wait(READ_AGAIN_SECONDS):
+                if self._stopping.wait(SOURCE_RETRY_SECONDS):
                     return
         self._await_renewal(term)
         if self._term != term or self._stopping.is_set():
             return
-        self.ledger.clear()
+        self.status_index.clear()
         self._failure_groups.clear()
-        self.full_pass.restart()
+        self.resync.restart()
         self._leading_since = time.monotonic()
         self._leading.set()
         if self._term != term:
             self._leading.clear()  # deposed in between
         self.sources.tell_again()
-        self.look_at_everything()
+        self.enqueue_all()
 
     def _await_renewal(self, term: int) -> None:
         """Wait for the list of namespaces, and up to :data:`RENEWAL_SECONDS` for the other watches."""
@@ -224,7 +230,7 @@ class SyncController:
             if time.monotonic() - begun >= RENEWAL_SECONDS and Collection(NAMESPACES) not in behind:
                 log.info("watches not reopened yet", collections=[str(collection) for collection in behind])
                 return
-            if self._stopping.wait(RENEWAL_LOOK_SECONDS):
+            if self._stopping.wait(RENEWAL_POLL_SECONDS):
                 return
 
     def _read_source(self, name: str) -> bool:
@@ -243,35 +249,35 @@ class SyncController:
         """Seconds since this process became the leader; None if it is not."""
         return time.monotonic() - self._leading_since if self._leading.is_set() else None
 
-    def look_at_everything(self) -> None:
+    def enqueue_all(self) -> None:
         """Queue every namespace; first those that may refuse Pods until they are planned."""
         names = self.caches.namespaces.names()
         # Also those that were deleted while no watch was open, so that their state is forgotten.
-        names += self.ledger.namespaces().difference(names)
-        self.full_pass.begin(names)
-        self.queue.add(*filter(self._enforces, names), lane=Lane.URGENT)
+        names += self.status_index.namespaces().difference(names)
+        self.resync.begin(names)
+        self.queue.add(*filter(self._enforces_references, names), lane=Lane.URGENT)
         self.queue.add_all(names)
 
     def _contents_changed(self) -> None:
         if self._state is not None:
             self._state.changed()
-        self.look_at_everything()
+        self.enqueue_all()
 
-    def _enforces(self, namespace: str) -> bool:
+    def _enforces_references(self, namespace: str) -> bool:
         return any(account.enforces for account in self.caches.service_accounts.of_namespace(namespace).values())
 
     def _watch_broke(self, collection: Collection, cause: str) -> None:
         self._metrics.watch_restarted(collection.resource.plural, cause)
-        self.notices.watch_broke(collection, cause)
+        self.reporter.watch_broke(collection, cause)
 
     def _copy_failed(self, namespace: str, secret: str, error: ApiError) -> None:
-        self.ledger.copy_failed(namespace, secret, result_of(error))
+        self.status_index.copy_failed(namespace, secret, result_of(error))
 
-    def _pass_regularly(self) -> None:
-        while not self._stopping.wait(FULL_PASS_SECONDS):
-            self.look_at_everything()
+    def _resync_periodically(self) -> None:
+        while not self._stopping.wait(RESYNC_SECONDS):
+            self.enqueue_all()
 
-    def _take_workers_back(self) -> None:
+    def _reclaim_workers(self) -> None:
         """Interrupt writes that hang while other namespaces wait for a worker."""
         asleep = time.monotonic()
         while not self._stopping.wait(FAIRNESS_SECONDS):
@@ -282,7 +288,7 @@ class SyncController:
                     log.info("write interrupted", namespace=name, cause="it hangs while other namespaces wait")
             asleep = time.monotonic()
 
-    def _work(self) -> None:
+    def _run_worker(self) -> None:
         while True:
             self._leading.wait()
             name = self.queue.get()
@@ -297,21 +303,21 @@ class SyncController:
                 raise
             finally:
                 self.queue.done(name)
-                self.full_pass.looked_at(name)
+                self.resync.checked(name)
 
     def _handle(self, name: str, attempt: Attempt) -> None:
         try:
             wrote = self._reconcile(name)
             if wrote:
                 attempt.succeeded()
-                self.notices.resumed()
+                self.reporter.writes_resumed()
         except Deposed:
             # The current leader has the name in its own queue. If this process leads again, it must not be lost here.
             self.queue.retry(name)
             return
         except ApiError as error:
-            self.notices.failed(name, error)
-            self.ledger.namespace_failed(name, result_of(error))
+            self.reporter.write_refused(name, error)
+            self.status_index.namespace_failed(name, result_of(error))
             own = not error.is_general and (bool(error.status) or isinstance(error, Interrupted))
             seconds = self.queue.retry(name, error.retry_after or 0.0, self._retry_cap(name, error), own=own)
             log.warning("namespace failed", namespace=name, cause=str(error), retry_in=round(seconds, 2))
@@ -319,24 +325,24 @@ class SyncController:
                 attempt.failed()
             elif error.status:
                 attempt.succeeded()
-                self.notices.resumed()
+                self.reporter.writes_resumed()
             return
         except Exception:
-            self.ledger.namespace_failed(name, Result.ERROR)
+            self.status_index.namespace_failed(name, Result.ERROR)
             seconds = self.queue.retry(name)
             log.exception("namespace failed", namespace=name, retry_in=round(seconds, 2))
             return
-        self.notices.done(name)
-        self.ledger.namespace_done(name)
+        self.reporter.namespace_done(name)
+        self.status_index.namespace_done(name)
         self.queue.forget(name)
-        self._overcome(name, wrote=wrote)
+        self._bring_forward(name, wrote=wrote)
 
     def _retry_cap(self, name: str, error: ApiError) -> float:
         if error.is_general:
             return OUTAGE_RETRY_CAP
         return PROBE_SECONDS if self._failure_groups.failed(name, error) else RETRY_CAP
 
-    def _overcome(self, name: str, *, wrote: bool) -> None:
+    def _bring_forward(self, name: str, *, wrote: bool) -> None:
         """After a write, bring forward the names that failed for the same cause; otherwise have another one tried."""
         if wrote:
             self.queue.add_all(self._failure_groups.succeeded(name))
@@ -367,15 +373,15 @@ class SyncController:
         """Return the writes of a namespace for now; record what was found, and when to look again."""
         planned = self._planner.plan(name, self.configuration, hashes)
         if planned is None:
-            self.ledger.record(name, ())
-            self.notices.found(name, ())
-            self._holds.forget(name)
+            self.status_index.record(name, ())
+            self.reporter.report_findings(name, ())
+            self._filters.forget(name)
             return EMPTY
-        self.ledger.record(name, planned.copies, {action.name for action in planned.plan.copies})
-        self.notices.found(name, planned.plan.findings)
-        admitted = self._holds.hold(planned)
-        if admitted.flapping:
-            self.notices.flapping(name)
-        if admitted.again:
-            self.queue.add_later(name, admitted.again)
-        return admitted.plan
+        self.status_index.record(name, planned.copies, {action.name for action in planned.plan.copies})
+        self.reporter.report_findings(name, planned.plan.findings)
+        filtered = self._filters.filter(planned)
+        if filtered.flapping:
+            self.reporter.selection_flapping(name)
+        if filtered.requeue_after:
+            self.queue.add_later(name, filtered.requeue_after)
+        return filtered.plan

@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from webhook.kube.events import EventRecorder
     from webhook.kube.resources import Collection
     from webhook.rules.dockerconfig import Clash
-    from webhook.sync.brake import Held
-    from webhook.sync.contention import Contended
+    from webhook.sync.brake import HeldConfiguration
+    from webhook.sync.contention import ContendedObject
     from webhook.sync.logins import RefusedLogin
     from webhook.sync.release import Release
     from webhook.sync.sources import Source
 
 log = structlog.get_logger(__name__)
 
-TOLD_IN_THE_NAMESPACE = frozenset(FindingReason) - {FindingReason.SOURCE_UNAVAILABLE}
+NAMESPACE_FINDINGS = frozenset(FindingReason) - {FindingReason.SOURCE_UNAVAILABLE}
 """Findings that are reported in the namespace. A missing source is reported on the source itself, once."""
 
 _LAST_GOOD = "copies keep the last good content, if there ever was one"
 
 
-class Notices:
+class EventReporter:
     """Remembers the reports about each namespace, pull secret and source, and records the new ones."""
 
     def __init__(self, recorder: EventRecorder, release: Release) -> None:
@@ -52,15 +52,15 @@ class Notices:
         self._findings: dict[str, frozenset[Finding]] = {}
         self._denied: dict[str, tuple[tuple[int, str, Reference], str]] = {}
         self._paused = ""
-        self._pause_told = False
+        self._pause_reported = False
 
     def lead(self, leading: bool) -> None:
         """Start to write Events, or stop."""
         self._leading = leading
 
-    def found(self, namespace: str, findings: Iterable[Finding]) -> None:
+    def report_findings(self, namespace: str, findings: Iterable[Finding]) -> None:
         """Replace all findings of a namespace with these."""
-        now = frozenset([finding for finding in findings if finding.reason in TOLD_IN_THE_NAMESPACE])
+        now = frozenset([finding for finding in findings if finding.reason in NAMESPACE_FINDINGS])
         if not now and namespace not in self._findings:
             return
         with self._lock:
@@ -80,7 +80,7 @@ class Notices:
     def count(self, reason: FindingReason) -> int:
         """Return the current number of findings of namespaces with this reason."""
         with self._lock:
-            return sum(finding.reason is reason for found in self._findings.values() for finding in found)
+            return sum(finding.reason is reason for findings in self._findings.values() for finding in findings)
 
     def _conflict(self, namespace: str, finding: Finding) -> None:
         message = (
@@ -120,44 +120,44 @@ class Notices:
     def _report(self, logged: str, namespace: str, finding: Finding, event: str, message: str, **fields: str) -> None:
         """Log a finding, and write its Event about the namespace."""
         log.warning(logged, namespace=namespace, secret=finding.secret, reason=finding.reason.value, **fields)
-        self._tell(_namespace(namespace), event, message)
+        self._record(_namespace(namespace), event, message)
 
-    def failed(self, namespace: str, error: ApiError) -> None:
+    def write_refused(self, namespace: str, error: ApiError) -> None:
         """Record that a namespace refuses a write, if a person has to act.
 
         It is reported from the second time in a row. The data that a policy (our guard's too) has of the namespace may
         be milliseconds older than a label that was just set.
         """
         if error.is_general:
-            self._general(error)
+            self._writes_paused(error)
         if not isinstance(error, Refused):
             return
-        about = _object(namespace, error.plural, error.name)
+        about = _reference(namespace, error.plural, error.name)
         kind = (error.status, error.reason, about)
-        known = self._denied.get(namespace)
-        if known is None or known[0] != kind:
+        earlier = self._denied.get(namespace)
+        if earlier is None or earlier[0] != kind:
             # The first message stands for all of its kind: one that counts usage would be new each time.
             self._denied[namespace] = (kind, f"the API server refused a write: {error}")
             return
-        self._tell(about, "CopyDenied", known[1])
+        self._record(about, "CopyDenied", earlier[1])
 
-    def _general(self, error: ApiError) -> None:
+    def _writes_paused(self, error: ApiError) -> None:
         """Record that writes pause, from the second failure in a row; the first message stands for all."""
         if not self._paused:
             self._paused = f"all writes pause, and one is tried after each pause, because the last ones failed: {error}"
             return
-        self._pause_told = True
-        self._tell(_namespace(self._release.namespace), "WritesPaused", self._paused)
+        self._pause_reported = True
+        self._record(_namespace(self._release.namespace), "WritesPaused", self._paused)
 
-    def resumed(self) -> None:
+    def writes_resumed(self) -> None:
         """Note that the API server carries out writes."""
         if not self._paused:
             return
-        told, self._paused, self._pause_told = self._pause_told, "", False
-        if told:
-            self._tell(_namespace(self._release.namespace), "WritesResumed", "writes go on", "Normal")
+        reported, self._paused, self._pause_reported = self._pause_reported, "", False
+        if reported:
+            self._record(_namespace(self._release.namespace), "WritesResumed", "writes go on", "Normal")
 
-    def flapping(self, namespace: str) -> None:
+    def selection_flapping(self, namespace: str) -> None:
         """Record that a namespace opts in and out repeatedly, so that it is followed less often."""
         message = (
             f"the pull secrets that this namespace is selected for have changed more than {FLIPS} times, each time "
@@ -165,40 +165,40 @@ class Notices:
             f"pauses of up to {PAUSE_SECONDS:.0f} s until the selection stays the same for {CALM_SECONDS:.0f} s. Find "
             f"out who changes its labels: kubectl get namespace {namespace} --output yaml --show-managed-fields"
         )
-        self._tell(_namespace(namespace), "SelectionFlapping", message)
+        self._record(_namespace(namespace), "SelectionFlapping", message)
 
-    def done(self, namespace: str) -> None:
+    def namespace_done(self, namespace: str) -> None:
         """Note that no write is refused in a namespace any more."""
         self._denied.pop(namespace, None)
 
-    def undone(self, contended: Contended) -> None:
+    def write_reverted(self, contended: ContendedObject) -> None:
         """Record that our write is reverted repeatedly."""
         kind, name, pause = contended.kind, contended.name, contended.pause
         log.warning("write undone", namespace=contended.namespace, kind=kind, object=name, pause=pause)
         how_often = f"it is put right once in {pause:.0f} s at most"
         if kind == SERVICE_ACCOUNTS.kind:
-            what = ", ".join(sorted(contended.what))
+            content = ", ".join(sorted(contended.content))
             message = (
-                f'somebody keeps taking {what} out of the imagePullSecrets of ServiceAccount "{name}": {how_often}. '
+                f'somebody keeps taking {content} out of the imagePullSecrets of ServiceAccount "{name}": {how_often}. '
                 f"Its managedFields say who; if it is meant, exclude the ServiceAccount by serviceAccounts.exclude"
             )
-            self._tell(
-                _object(contended.namespace, SERVICE_ACCOUNTS.plural, name), "ReferenceRemovedRepeatedly", message
+            self._record(
+                _reference(contended.namespace, SERVICE_ACCOUNTS.plural, name), "ReferenceRemovedRepeatedly", message
             )
         else:
             message = f'somebody keeps changing or deleting Secret "{name}": {how_often}. Its managedFields may say who'
-            self._tell(_object(contended.namespace, SECRETS.plural, name), "CopyChangedRepeatedly", message)
+            self._record(_reference(contended.namespace, SECRETS.plural, name), "CopyChangedRepeatedly", message)
 
     def source_changed(self, source: Source) -> None:
         """Record that a source cannot be used, or that it can again."""
         about = Reference("v1", "Secret", self._release.namespace, source.name, source.uid)
         if source.problem is None:
             log.info("source read", source=source.name, registries=sorted(source.credentials or ()))
-            self._entries(about, source)
+            self._source_entries(about, source)
             if source.name in self._refused:
                 self._refused.discard(source.name)
                 message = f'source Secret "{source.name}" can be used again: copies follow it'
-                self._tell(about, "SourceRecovered", message, "Normal")
+                self._record(about, "SourceRecovered", message, "Normal")
             return
         self._refused.add(source.name)
         log.warning(
@@ -209,9 +209,9 @@ class Notices:
             cause=str(source.problem),
         )
         reason = "SourceInvalid" if source.uid else "SourceMissing"
-        self._tell(about, reason, f"{source.problem}; {_LAST_GOOD}")
+        self._record(about, reason, f"{source.problem}; {_LAST_GOOD}")
 
-    def _entries(self, about: Reference, source: Source) -> None:
+    def _source_entries(self, about: Reference, source: Source) -> None:
         """Record entries that are left out of the copies, and those that are copied with a warning."""
         if source.credentials is None:
             return
@@ -220,16 +220,16 @@ class Notices:
             return
         log.warning("source entries", source=source.name, left_out=str(left_out), warnings=str(warnings))
         message = f'source Secret "{source.name}": {source.credentials.remark}'
-        self._tell(about, "SourceEntries", message)
+        self._record(about, "SourceEntries", message)
 
     def login_refused(self, refused: RefusedLogin) -> None:
         """Record that a registry refuses the credential of a source; no copy is removed because of that."""
         log.warning("login refused", source=refused.source, registry=refused.registry, cause=refused.why)
         about = Reference("v1", "Secret", self._release.namespace, refused.source)
         message = f'source Secret "{refused.source}": {refused.why}; copies stay as they are'
-        self._tell(about, "CredentialRefused", message)
+        self._record(about, "CredentialRefused", message)
 
-    def clashed(self, secret: str, clashes: Sequence[Clash]) -> None:
+    def sources_clash(self, secret: str, clashes: Sequence[Clash]) -> None:
         """Record the registries that several sources of a pull secret name, and the source that is used for each."""
         for clash in clashes:
             losers = ", ".join(clash.losers)
@@ -238,39 +238,39 @@ class Notices:
                 f'pull secret "{secret}": {clash.registry} is named more than once; the credential of {clash.winner} '
                 f"is taken, not that of {losers}"
             )
-            self._tell(_namespace(self._release.namespace), "SourcesClash", message)
+            self._record(_namespace(self._release.namespace), "SourcesClash", message)
 
-    def refused(self, secret: str, problem: SourceInvalid) -> None:
+    def copy_refused(self, secret: str, problem: SourceInvalid) -> None:
         """Record that sources that are valid by themselves make no valid copy together."""
         log.warning("copy refused", secret=secret, reason=str(problem.reason), cause=str(problem))
         message = f'pull secret "{secret}": {problem}; {_LAST_GOOD}'
-        self._tell(_namespace(self._release.namespace), "CopyRefused", message)
+        self._record(_namespace(self._release.namespace), "CopyRefused", message)
 
-    def forgotten(self, names: Sequence[str]) -> None:
+    def pull_secrets_forgotten(self, names: Sequence[str]) -> None:
         """Record that names were removed from the configuration without being retired."""
         # Without the name, the right to the copies is gone too: only a person can correct this.
         log.warning("pull secrets forgotten: list them under retired to have their copies removed", names=list(names))
         message = (
             f"{', '.join(names)}: gone from pullSecrets, so the copies stay; list them under retired to remove them"
         )
-        self._tell(_namespace(self._release.namespace), "PullSecretForgotten", message)
+        self._record(_namespace(self._release.namespace), "PullSecretForgotten", message)
 
-    def removal_held(self, secret: str, held: Held | None) -> None:
+    def removal_held(self, secret: str, held: HeldConfiguration | None) -> None:
         """Record that a configuration is held because it would remove many copies, or that none is held any more."""
         about = _namespace(self._release.namespace)
         if held is None:
             log.info("no removals held")
-            self._tell(about, "RemovalReleased", "no configuration is held any more", "Normal")
+            self._record(about, "RemovalReleased", "no configuration is held any more", "Normal")
             return
-        copies, total, command = held.removals.copies, held.removals.total, self._confirm(secret, held.digest)
+        copies, total, command = held.removals.copies, held.removals.total, self._confirm_command(secret, held.digest)
         log.warning("removals held", copies=copies, total=total, configuration=held.digest, confirm=command)
         message = (
             f"the configuration would remove {copies} of {total} copies, so it removes nothing: correct it (is optIn, "
             f"excludedNamespaces or a namespaceSelector mistyped?), or confirm the removals: {command}"
         )
-        self._tell(about, "RemovalHeld", message)
+        self._record(about, "RemovalHeld", message)
 
-    def _confirm(self, secret: str, digest: str) -> str:
+    def _confirm_command(self, secret: str, digest: str) -> str:
         return confirm_command(self._release.namespace, secret, digest)
 
     def state_unreadable(self, secret: str, problem: str) -> None:
@@ -280,21 +280,21 @@ class Notices:
             f'Secret "{secret}", which keeps the last good contents, was changed by somebody: {problem}. This is '
             f"ignored, and written again from the sources"
         )
-        self._tell(_namespace(self._release.namespace), "StateUnreadable", message)
+        self._record(_namespace(self._release.namespace), "StateUnreadable", message)
 
     def state_not_stored(self, secret: str, problem: str) -> None:
         """Record that the last good contents cannot be stored, so that a restart forgets them."""
         log.warning("state not stored", secret=secret, cause=problem)
         message = f'the last good contents cannot be kept in Secret "{secret}": {problem}'
-        self._tell(_namespace(self._release.namespace), "StateNotStored", message)
+        self._record(_namespace(self._release.namespace), "StateNotStored", message)
 
     def watch_broke(self, collection: Collection, cause: str) -> None:
         """Record that a watch is forbidden; other interruptions of a watch are routine."""
         if cause == Forbidden.__name__:
             message = f"the API server does not let {collection} be watched: check the rights of the sync loop"
-            self._tell(_namespace(self._release.namespace), "WatchForbidden", message)
+            self._record(_namespace(self._release.namespace), "WatchForbidden", message)
 
-    def _tell(
+    def _record(
         self, regarding: Reference, reason: str, message: str, kind: Literal["Normal", "Warning"] = "Warning"
     ) -> None:
         if self._leading:
@@ -305,7 +305,7 @@ def _namespace(name: str) -> Reference:
     return Reference("v1", "Namespace", name, name)
 
 
-def _object(namespace: str, plural: str, name: str) -> Reference:
+def _reference(namespace: str, plural: str, name: str) -> Reference:
     """Return the reference to a copy or ServiceAccount, or to the namespace for another object."""
     for resource in (SECRETS, SERVICE_ACCOUNTS):
         if plural == resource.plural and name:

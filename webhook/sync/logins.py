@@ -40,14 +40,16 @@ class RefusedLogin:
 class Logins:
     """Tests credentials with ``log_in(key, credential)``; safe from any thread.
 
-    ``told(refused)`` is called once for each credential that a registry refuses.
+    ``on_refused(refused)`` is called once for each credential that a registry refuses.
     """
 
     def __init__(
-        self, log_in: Callable[[str, Credential], LoginResult], told: Callable[[RefusedLogin], None] = lambda _: None
+        self,
+        log_in: Callable[[str, Credential], LoginResult],
+        on_refused: Callable[[RefusedLogin], None] = lambda _: None,
     ) -> None:
         self._log_in = log_in
-        self.told = told
+        self.on_refused = on_refused
         self._lock = threading.Lock()
         self._good: dict[str, Credentials] = {}
         self._held: dict[str, Source] = {}
@@ -101,7 +103,7 @@ class Logins:
             before, self._refused = self._refused, found
         for name, refused in found.items():
             if name not in before:
-                self.told(refused)
+                self.on_refused(refused)
 
     def _worse(self, credentials: Credentials, before: Credentials) -> str | None:
         """Return a registry that refuses the new credential and accepts the previous one; None if there is none."""

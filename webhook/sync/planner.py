@@ -1,7 +1,7 @@
 """Plan the writes of one namespace, and hold back those that have to wait.
 
-:class:`Planner` reads the caches and returns what is due. :class:`Holds` takes out what has to wait, and returns when
-to look again. The controller reports and records what they found.
+:class:`Planner` reads the caches and returns what is due. :class:`PlanFilters` takes out what has to wait, and returns
+when to look again. The controller reports and records what they found.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedNamespace:
     """The due writes of one namespace, and the findings on the way."""
 
     state: NamespaceState
@@ -48,7 +48,9 @@ class Planner:
     def __init__(self, caches: Caches) -> None:
         self._caches = caches
 
-    def plan(self, name: str, configuration: Configuration, hashes: Mapping[str, str | None]) -> Planned | None:
+    def plan(
+        self, name: str, configuration: Configuration, hashes: Mapping[str, str | None]
+    ) -> PlannedNamespace | None:
         """Return everything that is due in a namespace; None if it does not exist, or is not known yet."""
         namespace = self._caches.namespaces.get(name)
         if namespace is None or not self._caches.has_synced:
@@ -58,11 +60,13 @@ class Planner:
         known = self._caches.known_part(readable)
         # The whole configuration: a name that becomes judgeable at a start is not a change of the namespace.
         selected = frozenset(entry.name for entry in selected_pull_secrets(configuration, namespace))
-        lost = self._lost(state, configuration, selected)
+        lost = self._lost_names(state, configuration, selected)
         plan = plan_namespace(state, known, hashes, readable, lost)
-        return Planned(state, plan, tuple(standings(state, known)), selected)
+        return PlannedNamespace(state, plan, tuple(standings(state, known)), selected)
 
-    def _lost(self, state: NamespaceState, configuration: Configuration, selected: frozenset[str]) -> frozenset[str]:
+    def _lost_names(
+        self, state: NamespaceState, configuration: Configuration, selected: frozenset[str]
+    ) -> frozenset[str]:
         """Return the names for which a namespace was selected before."""
         name, history = state.namespace.name, self._caches.selections
         if state.namespace.terminating:
@@ -92,7 +96,7 @@ class RemovalDelay:
         self._clock = clock
         self._since: dict[str, dict[str, float]] = {}
 
-    def hold(self, namespace: str, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
+    def filter(self, namespace: str, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
         """Return the part of a plan to do now, and the seconds until the next check; 0 for none."""
         leaving = [removal.service_account for removal in plan.removals if removal.service_account.enforces]
         before = self._since.pop(namespace, {})
@@ -104,8 +108,8 @@ class RemovalDelay:
         return (plan.without(removals_from=waits), min(waits.values())) if waits else (plan, 0.0)
 
 
-PER_SECOND = 20.0
-AT_ONCE = 20
+HAND_BACKS_PER_SECOND = 20.0
+HAND_BACK_BURST = 20
 """Writes that need not wait if none were made for a second, so that usually none waits."""
 
 SETTLE_SECONDS = 5.0
@@ -113,7 +117,7 @@ SETTLE_SECONDS = 5.0
 about to hand it back itself, to the right owner."""
 
 
-class HandBackPace:
+class HandBackRateLimit:
     """Spreads the writes that hand the ownership of lists back over time.
 
     After an upgrade each ServiceAccount of the cluster may need one. They are not urgent, and copies and references
@@ -126,7 +130,7 @@ class HandBackPace:
         self._free_at = 0.0
         self._due: dict[str, float] = {}
 
-    def hold(self, namespace: str, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
+    def filter(self, namespace: str, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
         """Return the plan without the writes that must wait, and the seconds until the next check; 0 for none."""
         with self._lock:
             if not plan.hand_backs:
@@ -135,8 +139,8 @@ class HandBackPace:
             now = self._clock()
             due = self._due.get(namespace)
             if due is None:
-                start = max(self._free_at, now - AT_ONCE / PER_SECOND)
-                self._free_at = start + len(plan.hand_backs) / PER_SECOND
+                start = max(self._free_at, now - HAND_BACK_BURST / HAND_BACKS_PER_SECOND)
+                self._free_at = start + len(plan.hand_backs) / HAND_BACKS_PER_SECOND
                 if any(action.service_account.ownership.holds for action in plan.hand_backs):
                     start = max(start, now + SETTLE_SECONDS)
                 due = self._due[namespace] = start
@@ -147,43 +151,43 @@ class HandBackPace:
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class FilteredPlan:
     """The writes of a plan for now."""
 
     plan: NamespacePlan
-    again: float
+    requeue_after: float
     """Seconds until the next check; 0 for none."""
     flapping: bool
     """True if the namespace is slowed down because its selection changes repeatedly."""
 
 
-class Holds:
+class PlanFilters:
     """Takes out of a plan what has to wait."""
 
     def __init__(self, contention: Contention, damping: FlapDamping, brake: Brake | None) -> None:
         self._brake = brake
         self._contention = contention
         self._removal_delay = RemovalDelay()
-        self._hand_backs = HandBackPace()
+        self._hand_backs = HandBackRateLimit()
         self._damping = damping
 
-    def hold(self, planned: Planned) -> Admitted:
+    def filter(self, planned: PlannedNamespace) -> FilteredPlan:
         """Return the writes for now."""
         state, plan = planned.state, planned.plan
         name = state.namespace.name
         if state.namespace.terminating:
             self._contention.forget(name)
         if self._brake is not None:
-            plan = self._brake.hold(state, plan)
-        plan, contended = self._contention.hold(state, plan)
-        plan, leaving = self._removal_delay.hold(name, plan)
-        plan, paced = self._hand_backs.hold(name, plan)
-        plan, damped = self._damping.hold(name, planned.selected, plan)
-        again = min(filter(None, (contended, leaving, paced, damped)), default=0.0)
-        return Admitted(plan, again, flapping=damped > 0)
+            plan = self._brake.filter(state, plan)
+        plan, contended = self._contention.filter(state, plan)
+        plan, leaving = self._removal_delay.filter(name, plan)
+        plan, rate_limited = self._hand_backs.filter(name, plan)
+        plan, damped = self._damping.filter(name, planned.selected, plan)
+        requeue_after = min(filter(None, (contended, leaving, rate_limited, damped)), default=0.0)
+        return FilteredPlan(plan, requeue_after, flapping=damped > 0)
 
     def forget(self, name: str) -> None:
         """Forget a namespace that is gone."""
         self._contention.forget(name)
         self._damping.forget(name)
-        self._removal_delay.hold(name, EMPTY)
+        self._removal_delay.filter(name, EMPTY)

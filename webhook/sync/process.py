@@ -12,7 +12,7 @@ import structlog
 from msgspec.json import encode
 
 from webhook.errors import ApiError, Forbidden, UsageError
-from webhook.files.watched_file import LOOK_SECONDS, ConfigurationFile
+from webhook.files.watched_file import POLL_SECONDS, ConfigurationFile
 from webhook.kube.connect import connect
 from webhook.kube.connectivity import Connectivity
 from webhook.kube.events import EventRecorder, Notice, Reference
@@ -250,7 +250,7 @@ class _Process:
 
     def _watch_configuration(self) -> None:
         file, check = self._file, self._configuration_check
-        while not self._stopping.wait(LOOK_SECONDS):
+        while not self._stopping.wait(POLL_SECONDS):
             before = file.digest
             file.look(self._accept, self._refuse)
             if check is not None and file.digest != before:

@@ -142,7 +142,7 @@ class FlapDamping:
         self._shared: dict[frozenset[str], frozenset[str]] = {}
         self._selections: dict[str, _Selection] = {}
 
-    def hold(self, namespace: str, selected: frozenset[str], plan: NamespacePlan) -> tuple[NamespacePlan, float]:
+    def filter(self, namespace: str, selected: frozenset[str], plan: NamespacePlan) -> tuple[NamespacePlan, float]:
         """Return the part of a plan to do now, and the seconds until the next check; 0 for none."""
         now = self._clock()
         with self._lock:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from webhook.kube.client import Client
     from webhook.rules.state_document import StateUpdate
     from webhook.sync.brake import Brake
-    from webhook.sync.events import Notices
+    from webhook.sync.events import EventReporter
     from webhook.sync.release import Release
     from webhook.sync.shapes import SecretObject
     from webhook.sync.sources import SourceBook
@@ -62,17 +62,17 @@ class StateKeeper:
         sources: SourceBook,
         brake: Brake,
         may_write: Callable[[], bool],
-        notices: Notices,
-        keep_accepted: Callable[[], None],
+        reporter: EventReporter,
+        cache_accepted: Callable[[], None],
     ) -> None:
         self._client = client
         self._namespace = release.namespace
         self._name = name
         self._sources = sources
         self._brake = brake
-        self._keep_accepted = keep_accepted
+        self._cache_accepted = cache_accepted
         self._may_write = may_write
-        self._notices = notices
+        self._reporter = reporter
         self._wake = threading.Event()
         self._leading = False
         self._failures = 0
@@ -119,7 +119,7 @@ class StateKeeper:
             pause = max(delay(self._failures, random.random(), base=base), error.retry_after or 0.0)  # noqa: S311
             log.info("state not stored", secret=self._name, cause=str(error), retry_in=round(pause, 2))
             if error.is_lasting:
-                self._brake.learn(None, "")
+                self._brake.load(None, "")
                 self._tell(str(error))
         return pause
 
@@ -127,15 +127,15 @@ class StateKeeper:
         """Read the Secret, if it is time."""
         most = HELD_SECONDS if self._brake.held is not None else READ_SECONDS
         fresh = self._stored is not None and time.monotonic() - self._read_at < most
-        if fresh and self._brake.is_known:
+        if fresh and self._brake.is_loaded:
             return most
         self._stored = self._read()
         self._read_at = time.monotonic()
         self._sources.restore(self._stored.last_good)
         annotations = self._present.metadata.annotations if self._present is not None else None
-        self._brake.learn(self._stored.accepted, (annotations or {}).get(CONFIRM_ANNOTATION, ""))
+        self._brake.load(self._stored.accepted, (annotations or {}).get(CONFIRM_ANNOTATION, ""))
         if not self._brake.is_settled():
-            self._keep_accepted()
+            self._cache_accepted()
         return most
 
     def _store(self) -> float:
@@ -164,7 +164,7 @@ class StateKeeper:
         document = decode_document(self._present.data or {})
         problem = described(sorted(document.problems)[:3], document.problems)
         if problem and problem != self._unreadable:
-            self._notices.state_unreadable(self._name, problem)
+            self._reporter.state_unreadable(self._name, problem)
         self._unreadable = problem
         return document
 
@@ -190,7 +190,7 @@ class StateKeeper:
     def _tell(self, problem: str) -> None:
         """Report a problem once, until it changes or is solved."""
         if problem and problem != self._told:
-            self._notices.state_not_stored(self._name, problem)
+            self._reporter.state_not_stored(self._name, problem)
         self._told = problem
 
 

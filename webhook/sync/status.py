@@ -39,7 +39,7 @@ from webhook.rules.copy_status import CopyState
 from webhook.rules.credential import SourceReason
 from webhook.rules.gates import decide_namespace
 from webhook.rules.mistyped import mistyped_opt_in
-from webhook.sync.events import TOLD_IN_THE_NAMESPACE
+from webhook.sync.events import NAMESPACE_FINDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -107,8 +107,8 @@ def _namespaces(loop: SyncController) -> Iterator[NamespaceView]:
     hashes = {name: content.hash for name, content in loop.sources.contents().items()}
     leading = loop.leading_for is not None
     last_good = loop.sources.last_good_hashes()
-    copies = loop.ledger.standings(hashes, last_good) if leading else {}
-    failing = loop.ledger.failing() if leading else {}
+    copies = loop.status_index.standings(hashes, last_good) if leading else {}
+    failing = loop.status_index.failing() if leading else {}
     for name in sorted(loop.caches.namespaces.names()):
         namespace = loop.caches.namespaces.get(name)
         if namespace is None:
@@ -154,7 +154,7 @@ def look(
 ) -> SyncStatus:
     """Return the state of the controller, with up to so many ``examples`` in each list that grows with the cluster."""
     hashes = {name: content.hash for name, content in loop.sources.contents().items()}
-    queue, contended, failing = loop.queue.state(), loop.contention.contended(), loop.ledger.failing()
+    queue, contended, failing = loop.queue.state(), loop.contention.contended(), loop.status_index.failing()
     pull_secrets = _pull_secrets(loop, hashes, examples)
     held = loop.brake.held if loop.brake is not None and loop.leading_for is not None else None
     sources = tuple(_source(loop, name) for name in loop.configuration.source_names)
@@ -168,14 +168,14 @@ def look(
         watches=loop.caches.watches(),
         queue=_queue(queue),
         oldest_unreconciled=_oldest(queue, loop.leading_for),
-        last_full_pass_seconds=0.0 if loop.leading_for is None else loop.full_pass.seconds_since,
+        last_full_pass_seconds=0.0 if loop.leading_for is None else loop.resync.seconds_since,
         failing_namespaces=len(failing),
         failing=tuple(FailingStatus(namespace, reason) for namespace, reason in islice(failing.items(), examples)),
         contended_objects=dict(Counter(each.kind for each in contended)),
         contended=tuple(
             ContendedStatus(each.kind, each.namespace, each.name, each.pause) for each in contended[:examples]
         ),
-        undone_writes=loop.contention.undone,
+        undone_writes=loop.contention.reverts,
         paused_seconds=paused,
         held_removals=held.removals.copies if held else 0,
         held_configuration=held.digest if held else "",
@@ -195,15 +195,15 @@ def _problems(
         # Problems of a single source were counted with the source.
         found[SourceReason.COPY_TOO_LARGE] += entry.problem == SourceReason.COPY_TOO_LARGE
     if loop.leading_for is not None:
-        for reason in TOLD_IN_THE_NAMESPACE - {FindingReason.COPY_CONFLICT}:
-            found[reason] = loop.notices.count(reason)
+        for reason in NAMESPACE_FINDINGS - {FindingReason.COPY_CONFLICT}:
+            found[reason] = loop.reporter.count(reason)
     return {str(reason): number for reason, number in found.items()}
 
 
 def _pull_secrets(loop: SyncController, hashes: Mapping[str, str], examples: int) -> tuple[PullSecretStatus, ...]:
     configuration, problems = loop.configuration, loop.sources.problems()
     last_good = loop.sources.last_good_hashes()
-    counts = loop.ledger.counts(hashes, last_good) if loop.leading_for is not None else {}
+    counts = loop.status_index.counts(hashes, last_good) if loop.leading_for is not None else {}
     named = _examples(loop, hashes, last_good, counts, examples)
 
     def status(name: str, entry: PullSecret | None) -> PullSecretStatus:
@@ -236,7 +236,7 @@ def _examples(
     """Return up to ``limit`` copies of each state by pull secret; stops reading as early as possible."""
     missing = {key: min(number, limit) for key, number in counts.items() if key[1] is not CopyState.CURRENT}
     found: dict[str, list[CopyStatus]] = {}
-    for namespace, standing in loop.ledger.not_current(hashes, last_good) if any(missing.values()) else ():
+    for namespace, standing in loop.status_index.not_current(hashes, last_good) if any(missing.values()) else ():
         if missing.get((standing.secret, standing.state), 0) > 0:
             missing[standing.secret, standing.state] -= 1
             found.setdefault(standing.secret, []).append(CopyStatus(namespace, standing.state, standing.reason))

@@ -192,7 +192,7 @@ class Resync:
             self._left = set(names)
             self._end_if_done()
 
-    def looked_at(self, name: str) -> None:
+    def checked(self, name: str) -> None:
         """Note that a name has been checked, with any result."""
         with self._lock:
             if self._left is not None:

@@ -56,12 +56,12 @@ def secret(name: str, namespace: str = "pull-secrets", **body: Any) -> Manifest:
     return manifest("Secret", name, namespace, **{"type": "kubernetes.io/dockerconfigjson", "data": data} | body)
 
 
-def looked_at(*manifests: Manifest, release_namespace: str = "pull-secrets") -> Preview:
+def checked(*manifests: Manifest, release_namespace: str = "pull-secrets") -> Preview:
     return preview(manifests, CONFIGURATION, release_namespace)
 
 
 def last_row(*manifests: Manifest) -> tuple[str, str]:
-    row = looked_at(*manifests).rows[-1]
+    row = checked(*manifests).rows[-1]
     return row.effect, row.reason
 
 
@@ -70,7 +70,7 @@ def rows(result: Preview) -> list[tuple[str, str, str, str]]:
 
 
 def test_an_opted_in_namespace_gets_a_copy_and_what_is_in_it_a_reference() -> None:
-    result = looked_at(
+    result = checked(
         namespace_of(), manifest("ServiceAccount", "api"), manifest("Pod", "migrate", spec={"containers": []})
     )
 
@@ -92,7 +92,7 @@ def test_the_patched_objects_are_what_the_api_server_would_store() -> None:
     account = manifest("ServiceAccount", "api", imagePullSecrets=[{"name": "own"}], secrets=[])
     pod = manifest("Pod", "migrate", spec={"containers": [], "new": {"field": 1}})
 
-    bodies = [each.body for each in looked_at(namespace_of(), account, pod).patched]
+    bodies = [each.body for each in checked(namespace_of(), account, pod).patched]
 
     assert bodies == [
         namespace_of().body,
@@ -127,7 +127,7 @@ def test_the_pods_of_a_workload_are_decided_and_the_workload_stays_as_it_is(
         spec = {level: {"spec": spec}}
     workload = manifest(kind, "api", api_version=api_version, spec=spec)
 
-    result = looked_at(namespace_of(), workload)
+    result = checked(namespace_of(), workload)
 
     assert (result.rows[-1].title, result.rows[-1].added) == (f"{kind}/api", ("registry-credentials",))
     assert result.rows[-1].why == "its Pods: registry-credentials is due here and not yet referenced"
@@ -141,7 +141,7 @@ def test_templates_that_stand_elsewhere_are_found() -> None:
     )
     revision = manifest("Revision", "a", api_version="serving.knative.dev/v1", spec=pods["spec"])
 
-    result = looked_at(namespace_of(), template, revision)
+    result = checked(namespace_of(), template, revision)
 
     assert [row.added for row in result.rows[-2:]] == [("registry-credentials",)] * 2
 
@@ -149,7 +149,7 @@ def test_templates_that_stand_elsewhere_are_found() -> None:
 def test_a_kind_that_is_not_known_but_has_a_pod_template_is_named() -> None:
     spec: dict[str, Any] = {"template": {"spec": {"containers": []}}}
 
-    result = looked_at(namespace_of(), manifest("CloneSet", "a", api_version="apps.kruise.io/v1alpha1", spec=spec))
+    result = checked(namespace_of(), manifest("CloneSet", "a", api_version="apps.kruise.io/v1alpha1", spec=spec))
 
     assert (result.rows[-1].title, result.rows[-1].added) == ("CloneSet/a", ("registry-credentials",))
     assert result.rows[-1].why == (
@@ -161,11 +161,11 @@ def test_a_kind_that_is_not_known_but_has_a_pod_template_is_named() -> None:
 def test_a_rollout_that_refers_to_a_deployment_is_left_to_it() -> None:
     rollout = manifest("Rollout", "a", api_version="argoproj.io/v1alpha1", spec={"workloadRef": {"name": "a"}})
 
-    assert looked_at(rollout).rows == ()
+    assert checked(rollout).rows == ()
 
 
 def test_a_kind_of_another_group_is_not_looked_at() -> None:
-    result = looked_at(
+    result = checked(
         manifest("Job", "a", api_version="batch.volcano.sh/v1alpha1", spec={"template": {"spec": {}}}),
         manifest("Service", "a", api_version="serving.knative.dev/v1"),
         manifest("Pod", "a", api_version="example.com/v1", spec={}),
@@ -187,7 +187,7 @@ def test_a_kind_of_another_group_is_not_looked_at() -> None:
 def test_what_is_in_a_namespace_shares_its_fate(namespace: Manifest, expected: tuple[str, str]) -> None:
     for subject in (manifest("ServiceAccount", "api"), manifest("Pod", "migrate", spec={})):
         assert last_row(namespace, subject) == expected
-        assert '"team-a"' in looked_at(namespace, subject).rows[-1].why
+        assert '"team-a"' in checked(namespace, subject).rows[-1].why
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_a_copy_that_would_be_too_large_is_a_problem() -> None:
 
 
 def test_of_a_namespace_that_is_there_twice_the_last_one_counts() -> None:
-    result = looked_at(namespace_of(labels={}), namespace_of(), manifest("ServiceAccount", "api"))
+    result = checked(namespace_of(labels={}), namespace_of(), manifest("ServiceAccount", "api"))
 
     assert [reason for *_, reason in rows(result)] == [
         "namespace-not-opted-in",
@@ -350,7 +350,7 @@ def test_of_a_namespace_that_is_there_twice_the_last_one_counts() -> None:
 
 
 def test_valid_sources_are_reported_and_make_the_copy_due() -> None:
-    result = looked_at(secret("harbor"), secret("ghcr"), namespace_of())
+    result = checked(secret("harbor"), secret("ghcr"), namespace_of())
 
     assert [(row.title, row.effect, row.reason, row.why) for row in result.rows] == [
         ("Secret/harbor", "none", "source-valid", "it holds what can be copied, for harbor.example"),
@@ -383,7 +383,7 @@ def test_a_source_in_stringdata_is_read_as_the_api_server_would_store_it() -> No
 def test_a_source_that_must_not_be_copied_is_a_problem_of_its_own_and_of_the_copy(
     body: dict[str, Any], reason: str
 ) -> None:
-    result = looked_at(secret("harbor", **body), secret("ghcr"), namespace_of())
+    result = checked(secret("harbor", **body), secret("ghcr"), namespace_of())
 
     assert (result.rows[0].effect, result.rows[0].reason) == ("problem", reason)
     assert (result.rows[-1].effect, result.rows[-1].reason) == ("problem", "source-unavailable")
@@ -396,19 +396,19 @@ def test_registries_in_two_sources_are_reported_on_the_copy() -> None:
         "stringData": {".dockerconfigjson": '{"auths":{"harbor.example":{"username":"u","password":"p"}}}'}
     }
 
-    row = looked_at(secret("harbor"), secret("ghcr", **clash), namespace_of()).rows[-1]
+    row = checked(secret("harbor"), secret("ghcr", **clash), namespace_of()).rows[-1]
     assert (row.effect, row.reason) == ("create", "copy-due")
     assert "harbor.example occurs more than once: harbor is used" in row.why
 
 
 def test_sources_that_are_not_among_the_files_are_named() -> None:
-    row = looked_at(secret("harbor"), namespace_of()).rows[-1]
+    row = checked(secret("harbor"), namespace_of()).rows[-1]
     assert (row.effect, row.reason) == ("create", "source-not-seen")
     assert "ghcr" in row.why
 
 
 def test_without_a_release_namespace_no_secret_is_a_source() -> None:
-    result = looked_at(secret("harbor"), secret("ghcr"), namespace_of(), release_namespace="")
+    result = checked(secret("harbor"), secret("ghcr"), namespace_of(), release_namespace="")
 
     assert [reason for *_, reason in rows(result)] == ["namespace-selected", "source-not-seen"]
 
@@ -445,7 +445,7 @@ def existing(name: str = "registry-credentials", **body: Any) -> Manifest:  # no
     ],
 )
 def test_a_copy_that_is_among_the_files_is_compared(copy: Manifest, expected: tuple[str, str]) -> None:
-    row = looked_at(copy, secret("harbor"), secret("ghcr"), namespace_of()).rows[-1]
+    row = checked(copy, secret("harbor"), secret("ghcr"), namespace_of()).rows[-1]
     assert (row.effect, row.reason) == expected
     assert ("made again" in row.why) == bool(copy.body.get("immutable"))
 
@@ -457,7 +457,7 @@ def test_a_copy_whose_sources_are_unseen_is_taken_as_it_is() -> None:
 def test_what_is_left_of_a_retired_pull_secret_goes() -> None:
     account = manifest("ServiceAccount", "api", imagePullSecrets=[{"name": "own"}, {"name": "old-credentials"}])
 
-    result = looked_at(existing("old-credentials"), namespace_of(), account)
+    result = checked(existing("old-credentials"), namespace_of(), account)
 
     assert rows(result)[2:] == [
         ("team-a", "Secret/old-credentials", "delete", "copy-not-wanted"),
@@ -472,7 +472,7 @@ def test_what_is_left_of_a_retired_pull_secret_goes() -> None:
 def test_a_namespace_that_opts_out_loses_its_copies_and_the_references() -> None:
     account = manifest("ServiceAccount", "api", imagePullSecrets=[{"name": "registry-credentials"}])
 
-    result = looked_at(existing(), namespace_of(labels={}), account)
+    result = checked(existing(), namespace_of(labels={}), account)
 
     assert rows(result) == [
         ("team-a", "Namespace/team-a", "none", "namespace-not-opted-in"),
@@ -483,11 +483,11 @@ def test_a_namespace_that_opts_out_loses_its_copies_and_the_references() -> None
 
 
 def test_applied_to_its_own_result_a_preview_changes_nothing() -> None:
-    first = looked_at(
+    first = checked(
         namespace_of(), manifest("ServiceAccount", "api"), manifest("Pod", "a", spec={"imagePullSecrets": None})
     )
 
-    second = looked_at(existing(), *first.patched)
+    second = checked(existing(), *first.patched)
 
     assert not second.has_changes
     assert second.patched[1:] == first.patched

@@ -25,7 +25,7 @@ from webhook.rules.configuration import Reason
 from webhook.rules.credential import SourceReason
 from webhook.serve.handler import Answer
 from webhook.serve.process import DecisionLog
-from webhook.sync.events import Notices
+from webhook.sync.events import EventReporter
 from webhook.sync.sources import Source
 
 OF_A_SOURCE = [*SourceReason, *FindingReason]
@@ -69,15 +69,15 @@ def test_what_is_wrong_with_sources_and_copies_is_in_the_log_of_the_loop(
     client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure(LogFormat.JSON, LogLevel.INFO)
-    notices = Notices(EventRecorder(client), RELEASE)
+    reporter = EventReporter(EventRecorder(client), RELEASE)
     for reason in SourceReason:
         problem = SourceInvalid(reason, "it cannot be used")
         if reason is SourceReason.COPY_TOO_LARGE:
-            notices.refused("pull", problem)
+            reporter.copy_refused("pull", problem)
         else:
-            notices.source_changed(Source("harbor", problem=problem))
+            reporter.source_changed(Source("harbor", problem=problem))
     for finding in FindingReason:
-        notices.found(f"team-{finding}", [Finding(finding, "pull", "default")])
+        reporter.report_findings(f"team-{finding}", [Finding(finding, "pull", "default")])
 
     assert logged(capsys) == set(map(str, OF_A_SOURCE))
 

@@ -164,8 +164,8 @@ def test_it_looks_at_the_clock_often_although_nothing_is_due_for_weeks(kept: Kep
     """Whoever was suspended, or had its clock set, has a sleep behind it that began before."""
     until(kept.serves)
     # Its own thread has taken note of what it wrote, so that two threads do not write.
-    until(lambda: kept.keeper._store.look().leaf.value is not None)
-    assert 0 < kept.keeper._look() <= certificates.LOOK_SECONDS <= 30
+    until(lambda: kept.keeper._store.snapshot().leaf.value is not None)
+    assert 0 < kept.keeper._reconcile() <= certificates.POLL_SECONDS <= 30
 
 
 def test_a_foreign_authority_stays_and_is_told_of_when_it_expires(kept: Kept, foreign: bytes) -> None:
@@ -241,11 +241,11 @@ def test_what_was_decided_on_an_older_state_meets_a_conflict(api: FakeApiServer,
     store = CertificateStore(client, RELEASE.namespace, NAMES, lambda: None)
     store.start()
     until(lambda: store.has_synced)
-    nothing = store.look()
+    nothing = store.snapshot()
     step = next_step(nothing.state(NAMES.sans), datetime.now(UTC), LIFETIMES)
     somebody_elses = {"type": "kubernetes.io/tls", "data": {"tls.crt": "b3RoZXI=", "tls.key": "b3RoZXI="}}
     api.put(AUTHORITY, somebody_elses)
-    until(lambda: store.look().authority.value is not None)
+    until(lambda: store.snapshot().authority.value is not None)
     with pytest.raises(Conflict):
         store.write(step, nothing)
     store.stop()
@@ -261,7 +261,7 @@ def test_a_deletion_of_another_object_takes_nothing_out_of_a_slot() -> None:
     changes = [(slot.upsert, new), (slot.remove, old), (slot.remove, new)]
     for change, obj in changes:
         change(obj)
-        values.append(slot.sight.value)
+        values.append(slot.observed.value)
     assert values == [new, new, None]
     assert len(woken) == 3
 
@@ -269,13 +269,13 @@ def test_a_deletion_of_another_object_takes_nothing_out_of_a_slot() -> None:
 def test_the_answer_to_a_write_never_hides_what_the_watch_has_told_meanwhile() -> None:
     slot: ObjectCache[SecretObject] = ObjectCache(lambda: None)
     answer, edited = secret_object("1"), secret_object("1")
-    before = slot.sight
+    before = slot.observed
     slot.upsert(edited)
-    slot.written(answer, before)
-    after = slot.sight
+    slot.store_response(answer, before)
+    after = slot.observed
     assert after.value is edited
-    slot.written(answer, after)
-    assert slot.sight.value is answer
+    slot.store_response(answer, after)
+    assert slot.observed.value is answer
 
 
 def secret_object(uid: str) -> SecretObject:

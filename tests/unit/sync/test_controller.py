@@ -345,7 +345,7 @@ def test_another_release_of_the_project_is_somebody_else(api: FakeApiServer) -> 
 def test_every_namespace_is_looked_at_now_and_then_without_a_cause(
     api: FakeApiServer, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhook.sync.controller.FULL_PASS_SECONDS", 0.1)
+    monkeypatch.setattr("webhook.sync.controller.RESYNC_SECONDS", 0.1)
     put_namespace(api, RELEASE.namespace, "")
     put_source(api, "first")
     running = Running(client)

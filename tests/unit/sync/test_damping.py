@@ -22,7 +22,7 @@ class Label:
         self.look(IN)
 
     def look(self, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
-        return self.damping.hold("a", SELECTED if self.on else NOTHING, plan)
+        return self.damping.filter("a", SELECTED if self.on else NOTHING, plan)
 
     def flip(self) -> tuple[NamespacePlan, float]:
         self.clock.now += 2.0

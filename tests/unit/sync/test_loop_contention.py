@@ -21,7 +21,7 @@ from tests.unit.sync.world import (
     references_in,
 )
 from webhook.sync import contention
-from webhook.sync.contention import COPIES, REFERENCES, Patience
+from webhook.sync.contention import COPIES, REFERENCES, BackoffPolicy
 
 
 def take_away(api: FakeApiServer, stop: threading.Event) -> None:
@@ -54,8 +54,8 @@ def test_who_keeps_taking_a_reference_away_is_given_way_to(api: FakeApiServer, r
     opt_in(api)
     until(lambda: "ReferenceRemovedRepeatedly" in reasons(api))
 
-    assert len(additions(api)) == 1 + REFERENCES.undoings
-    assert running.loop.contention.undone == REFERENCES.undoings
+    assert len(additions(api)) == 1 + REFERENCES.reverts
+    assert running.loop.contention.reverts == REFERENCES.reverts
     assert [(each.namespace, each.name) for each in running.loop.contention.contended()] == [("a", "default")]
 
     # Whatever else happens in the namespace happens at once, and does not make the loop try again.
@@ -63,13 +63,13 @@ def test_who_keeps_taking_a_reference_away_is_given_way_to(api: FakeApiServer, r
     until(lambda: references_in(api, "a", "other") == ["pull"])
     edit_copy(api, "a")
     until(lambda: password_in(copy_in(api, "a")) == "first")
-    assert len(additions(api)) == 1 + REFERENCES.undoings
+    assert len(additions(api)) == 1 + REFERENCES.reverts
     assert running.loop.queue.state().failing == 0
 
 
 @pytest.mark.usefixtures("hostile", "running")
 def test_it_is_put_back_once_in_a_while_all_the_same(api: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(contention._PATIENCE, "ServiceAccount", Patience(3, 0.4))
+    monkeypatch.setitem(contention._POLICIES, "ServiceAccount", BackoffPolicy(3, 0.4))
     opt_in(api)
     until(lambda: len(additions(api)) >= 7)
 
@@ -91,21 +91,21 @@ def test_what_a_webhook_takes_away_in_the_same_request_is_undone_too(
     opt_in(api)
     until(lambda: "ReferenceRemovedRepeatedly" in reasons(api))
 
-    assert len(additions(api)) == 1 + REFERENCES.undoings
+    assert len(additions(api)) == 1 + REFERENCES.reverts
 
 
 @pytest.mark.usefixtures("running")
 def test_a_copy_that_is_edited_again_and_again_is_put_right_a_moment_later(
     api: FakeApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(contention._PATIENCE, "Secret", Patience(COPIES.undoings, 0.4))
+    monkeypatch.setitem(contention._POLICIES, "Secret", BackoffPolicy(COPIES.reverts, 0.4))
     opt_in(api)
     until(lambda: is_right(api))
-    for _ in range(COPIES.undoings + 3):
+    for _ in range(COPIES.reverts + 3):
         edit_copy(api, "a")
         until(lambda: is_right(api))
 
     at = [one.at for one in api.seen("apply", plural="secrets")]
-    assert at[COPIES.undoings] - at[0] < 0.4 * COPIES.undoings
-    assert all(later - earlier >= 0.4 for earlier, later in pairwise(at[COPIES.undoings :]))
+    assert at[COPIES.reverts] - at[0] < 0.4 * COPIES.reverts
+    assert all(later - earlier >= 0.4 for earlier, later in pairwise(at[COPIES.reverts :]))
     until(lambda: "CopyChangedRepeatedly" in reasons(api))

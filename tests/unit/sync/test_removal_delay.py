@@ -31,35 +31,35 @@ def grace(clock: Clock) -> RemovalDelay:
 def test_references_stay_for_a_while_where_pods_would_be_refused_without_them(
     grace: RemovalDelay, clock: Clock
 ) -> None:
-    plan, again = grace.hold("a", LEAVING)
+    plan, again = grace.filter("a", LEAVING)
     assert [removal.service_account for removal in plan.removals] == [LENIENT]
     assert plan.deletions == ()
     assert again == GRACE_SECONDS
 
     clock.now += 100.0
-    assert grace.hold("a", LEAVING)[1] == GRACE_SECONDS - 100.0
+    assert grace.filter("a", LEAVING)[1] == GRACE_SECONDS - 100.0
 
     clock.now += GRACE_SECONDS - 100.0
-    assert grace.hold("a", LEAVING) == (LEAVING, 0.0)
+    assert grace.filter("a", LEAVING) == (LEAVING, 0.0)
 
 
 def test_nobody_else_waits(grace: RemovalDelay) -> None:
     plan = NamespacePlan(removals=LEAVING.removals[1:], deletions=LEAVING.deletions)
 
-    assert grace.hold("a", plan) == (plan, 0.0)
-    grace.hold("a", LEAVING)
-    assert grace.hold("b", plan) == (plan, 0.0)
+    assert grace.filter("a", plan) == (plan, 0.0)
+    grace.filter("a", LEAVING)
+    assert grace.filter("b", plan) == (plan, 0.0)
 
 
 def test_what_is_wanted_again_and_then_goes_again_has_its_time_again(grace: RemovalDelay, clock: Clock) -> None:
-    grace.hold("a", LEAVING)
+    grace.filter("a", LEAVING)
     clock.now += 100.0
-    grace.hold("a", NamespacePlan())
+    grace.filter("a", NamespacePlan())
     clock.now += 100.0
 
-    assert grace.hold("a", LEAVING)[1] == GRACE_SECONDS
+    assert grace.filter("a", LEAVING)[1] == GRACE_SECONDS
     assert list(grace._since) == ["a"]
-    grace.hold("a", NamespacePlan())
+    grace.filter("a", NamespacePlan())
     assert grace._since == {}
 
 

@@ -200,7 +200,7 @@ def test_a_namespace_that_went_unseen_is_forgotten_at_the_next_pass(api: FakeApi
     api.come_back()
     until(lambda: status_of(busy).watches_down == 0 and busy.loop.caches.namespaces.get("a") is None)
 
-    busy.loop.look_at_everything()
+    busy.loop.enqueue_all()
 
     until(lambda: numbers(status_of(busy)) == {"current": 1} and numbers(status_of(busy), "old") == {})
     until(lambda: {each.namespace for each in status_of(busy).failing} == {"c"})
@@ -295,7 +295,7 @@ def test_what_a_person_must_act_on_is_counted_by_every_reason_id(busy: Running) 
 
 def test_who_keeps_undoing_is_shown(api: FakeApiServer, running: Running) -> None:
     opt_in(api)
-    for _ in range(REFERENCES.undoings):
+    for _ in range(REFERENCES.reverts):
         until(lambda: is_right(api))
         put_account(api, "a", "mine")
     until(lambda: is_right(api))
@@ -304,18 +304,18 @@ def test_who_keeps_undoing_is_shown(api: FakeApiServer, running: Running) -> Non
 
     status = status_of(running)
     assert [(each.namespace, each.name, each.pause_seconds) for each in status.contended] == [("a", "default", 60.0)]
-    assert status.undone_writes == REFERENCES.undoings
+    assert status.undone_writes == REFERENCES.reverts
 
 
 def test_a_full_pass_that_has_ended_is_told(api: FakeApiServer, running: Running) -> None:
     opt_in(api)
     until(lambda: is_right(api))
-    running.loop.look_at_everything()
+    running.loop.enqueue_all()
     running.settle()
     ended = status_of(running).last_full_pass_seconds
 
     until(lambda: status_of(running).last_full_pass_seconds > ended)
-    running.loop.look_at_everything()
+    running.loop.enqueue_all()
     until(lambda: status_of(running).last_full_pass_seconds < ended + 1.0)
 
 

@@ -43,13 +43,13 @@ def counted(act: Callable[[], T]) -> tuple[int, T]:
 def large(client: Client) -> Iterator[Running]:
     """A loop that believes to look after 10,000 namespaces; it has nothing to do with any."""
     running = Running(client)
-    ledger, queue = running.loop.ledger, running.loop.queue
+    status_index, queue = running.loop.status_index, running.loop.queue
     for number in range(NAMESPACES):
         name = f"namespace-{number:05}"
         bad = CopyState.CONFLICTING if number % 100 == 0 else CopyState.STALE
-        ledger.record(name, [CopyStatus("pull", bad, f"sha256:{number % 7}" if bad is CopyState.STALE else "")])
+        status_index.record(name, [CopyStatus("pull", bad, f"sha256:{number % 7}" if bad is CopyState.STALE else "")])
         if number % 50 == 0:
-            ledger.namespace_failed(name, Result.DENIED)
+            status_index.namespace_failed(name, Result.DENIED)
     queue.add_all(f"namespace-{number:05}" for number in range(NAMESPACES))
     running.loop.sources.configure(CONFIGURATION)
     running.loop._leading.set()

@@ -17,126 +17,130 @@ LEAVING = CopyStatus("pull", CopyState.LEAVING)
 
 
 @pytest.fixture
-def ledger() -> StatusIndex:
+def status_index() -> StatusIndex:
     return StatusIndex()
 
 
-def counts(ledger: StatusIndex, content: str | None = "sha256:1") -> dict[str, int]:
+def counts(status_index: StatusIndex, content: str | None = "sha256:1") -> dict[str, int]:
     hashes = {"pull": content} if content else {}
-    return {str(state): number for (_, state), number in ledger.counts(hashes).items()}
+    return {str(state): number for (_, state), number in status_index.counts(hashes).items()}
 
 
-def test_copies_are_counted_by_state(ledger: StatusIndex) -> None:
+def test_copies_are_counted_by_state(status_index: StatusIndex) -> None:
     for number, standing in enumerate([CURRENT, CURRENT, OLD, MISSING, FOREIGN, LEAVING]):
-        ledger.record(f"a-{number}", [standing])
+        status_index.record(f"a-{number}", [standing])
 
-    assert counts(ledger) == {"current": 2, "stale": 1, "missing": 1, "conflicting": 1, "leaving": 1}
+    assert counts(status_index) == {"current": 2, "stale": 1, "missing": 1, "conflicting": 1, "leaving": 1}
 
 
-def test_a_rotation_makes_every_copy_stale_without_one_being_looked_at(ledger: StatusIndex) -> None:
+def test_a_rotation_makes_every_copy_stale_without_one_being_looked_at(status_index: StatusIndex) -> None:
     for number in range(3):
-        ledger.record(f"a-{number}", [CURRENT])
+        status_index.record(f"a-{number}", [CURRENT])
 
-    assert counts(ledger, "sha256:2") == {"stale": 3}
-    assert counts(ledger, None) == {"kept": 3}
-    assert counts(ledger) == {"current": 3}
-
-
-def test_the_last_look_counts(ledger: StatusIndex) -> None:
-    ledger.record("a", [MISSING])
-    ledger.record("a", [CURRENT])
-    assert counts(ledger) == {"current": 1}
-
-    ledger.record("a", [])
-    assert counts(ledger) == {}
-    assert (ledger._records, dict(ledger._counts)) == ({}, {})
+    assert counts(status_index, "sha256:2") == {"stale": 3}
+    assert counts(status_index, None) == {"kept": 3}
+    assert counts(status_index) == {"current": 3}
 
 
-def test_pull_secrets_are_counted_by_themselves(ledger: StatusIndex) -> None:
-    ledger.record("a", [CURRENT, CopyStatus("other", CopyState.MISSING)])
+def test_the_last_look_counts(status_index: StatusIndex) -> None:
+    status_index.record("a", [MISSING])
+    status_index.record("a", [CURRENT])
+    assert counts(status_index) == {"current": 1}
 
-    assert ledger.counts(HASHES) == {("pull", CopyState.CURRENT): 1, ("other", CopyState.MISSING): 1}
-
-
-def test_a_copy_that_could_not_be_written_fails_until_it_is_no_longer_due(ledger: StatusIndex) -> None:
-    ledger.record("a", [MISSING], {"pull"})
-    ledger.copy_failed("a", "pull", Result.DENIED)
-    assert counts(ledger) == {"failing": 1}
-    assert [(name, each.reason) for name, each in ledger.not_current(HASHES)] == [("a", "denied")]
-
-    ledger.record("a", [OLD], {"pull"})
-    assert counts(ledger) == {"failing": 1}
-
-    ledger.record("a", [CURRENT], ())
-    assert counts(ledger) == {"current": 1}
-    ledger.record("a", [MISSING], {"pull"})
-    assert counts(ledger) == {"missing": 1}
+    status_index.record("a", [])
+    assert counts(status_index) == {}
+    assert (status_index._records, dict(status_index._counts)) == ({}, {})
 
 
-def test_a_copy_is_kept_while_a_source_cannot_be_used_and_one_that_is_not_there_is_missing(ledger: StatusIndex) -> None:
-    ledger.record("a", [CURRENT])
-    ledger.record("b", [MISSING])
+def test_pull_secrets_are_counted_by_themselves(status_index: StatusIndex) -> None:
+    status_index.record("a", [CURRENT, CopyStatus("other", CopyState.MISSING)])
 
-    assert counts(ledger, None) == {"kept": 1, "missing": 1}
-    named = {name: str(each.state) for name, each in ledger.not_current({})}
+    assert status_index.counts(HASHES) == {("pull", CopyState.CURRENT): 1, ("other", CopyState.MISSING): 1}
+
+
+def test_a_copy_that_could_not_be_written_fails_until_it_is_no_longer_due(status_index: StatusIndex) -> None:
+    status_index.record("a", [MISSING], {"pull"})
+    status_index.copy_failed("a", "pull", Result.DENIED)
+    assert counts(status_index) == {"failing": 1}
+    assert [(name, each.reason) for name, each in status_index.not_current(HASHES)] == [("a", "denied")]
+
+    status_index.record("a", [OLD], {"pull"})
+    assert counts(status_index) == {"failing": 1}
+
+    status_index.record("a", [CURRENT], ())
+    assert counts(status_index) == {"current": 1}
+    status_index.record("a", [MISSING], {"pull"})
+    assert counts(status_index) == {"missing": 1}
+
+
+def test_a_copy_is_kept_while_a_source_cannot_be_used_and_one_that_is_not_there_is_missing(
+    status_index: StatusIndex,
+) -> None:
+    status_index.record("a", [CURRENT])
+    status_index.record("b", [MISSING])
+
+    assert counts(status_index, None) == {"kept": 1, "missing": 1}
+    named = {name: str(each.state) for name, each in status_index.not_current({})}
     assert named == {"a": "kept", "b": "missing"}
 
 
-def test_a_copy_that_could_not_be_written_is_not_kept_when_its_source_goes_missing(ledger: StatusIndex) -> None:
+def test_a_copy_that_could_not_be_written_is_not_kept_when_its_source_goes_missing(status_index: StatusIndex) -> None:
     last_good = {"pull": "sha256:1"}
-    ledger.record("a", [OLD])
-    ledger.copy_failed("a", "pull", Result.DENIED)
-    assert counts(ledger) == {"failing": 1}
+    status_index.record("a", [OLD])
+    status_index.copy_failed("a", "pull", Result.DENIED)
+    assert counts(status_index) == {"failing": 1}
 
-    ledger.record("a", [OLD])
-    ledger.record("b", [CURRENT])
+    status_index.record("a", [OLD])
+    status_index.record("b", [CURRENT])
 
-    assert ledger.counts({}, last_good) == {("pull", CopyState.STALE): 1, ("pull", CopyState.KEPT): 1}
-    assert {name: each.state for name, each in ledger.not_current({}, last_good)} == {
+    assert status_index.counts({}, last_good) == {("pull", CopyState.STALE): 1, ("pull", CopyState.KEPT): 1}
+    assert {name: each.state for name, each in status_index.not_current({}, last_good)} == {
         "a": CopyState.STALE,
         "b": CopyState.KEPT,
     }
-    assert [state for ((_, state, _),) in ledger.standings({}, last_good).values()] == ["stale", "kept"]
+    assert [state for ((_, state, _),) in status_index.standings({}, last_good).values()] == ["stale", "kept"]
 
 
-def test_what_should_go_does_not_fail_to_be_written(ledger: StatusIndex) -> None:
-    ledger.record("a", [LEAVING])
-    ledger.copy_failed("a", "pull", Result.DENIED)
+def test_what_should_go_does_not_fail_to_be_written(status_index: StatusIndex) -> None:
+    status_index.record("a", [LEAVING])
+    status_index.copy_failed("a", "pull", Result.DENIED)
 
-    assert counts(ledger) == {"leaving": 1}
-
-
-def test_namespaces_fail_until_they_are_done(ledger: StatusIndex) -> None:
-    ledger.namespace_failed("a", Result.DENIED)
-    ledger.namespace_failed("a", Result.UNAVAILABLE)
-    assert ledger.failing() == {"a": Result.UNAVAILABLE}
-
-    ledger.namespace_done("a")
-    ledger.namespace_done("b")
-    assert ledger.failing() == {}
+    assert counts(status_index) == {"leaving": 1}
 
 
-def test_who_does_not_lead_knows_nothing(ledger: StatusIndex) -> None:
-    ledger.record("a", [MISSING], {"pull"})
-    ledger.copy_failed("a", "pull", Result.DENIED)
-    ledger.namespace_failed("a", Result.DENIED)
-    ledger.clear()
+def test_namespaces_fail_until_they_are_done(status_index: StatusIndex) -> None:
+    status_index.namespace_failed("a", Result.DENIED)
+    status_index.namespace_failed("a", Result.UNAVAILABLE)
+    assert status_index.failing() == {"a": Result.UNAVAILABLE}
 
-    assert (counts(ledger), ledger.failing(), list(ledger.not_current(HASHES))) == ({}, {}, [])
-    ledger.record("a", [MISSING], {"pull"})
-    assert counts(ledger) == {"missing": 1}
+    status_index.namespace_done("a")
+    status_index.namespace_done("b")
+    assert status_index.failing() == {}
 
 
-def test_namespaces_that_stand_alike_share_one_record(ledger: StatusIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_does_not_lead_knows_nothing(status_index: StatusIndex) -> None:
+    status_index.record("a", [MISSING], {"pull"})
+    status_index.copy_failed("a", "pull", Result.DENIED)
+    status_index.namespace_failed("a", Result.DENIED)
+    status_index.clear()
+
+    assert (counts(status_index), status_index.failing(), list(status_index.not_current(HASHES))) == ({}, {}, [])
+    status_index.record("a", [MISSING], {"pull"})
+    assert counts(status_index) == {"missing": 1}
+
+
+def test_namespaces_that_stand_alike_share_one_record(
+    status_index: StatusIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "SHARED_LIMIT", 10)
     for number in range(100):
-        ledger.record(f"a-{number}", [CopyStatus("pull", CopyState.STALE, "sha256:1")])
-    assert len({id(record) for record in ledger._records.values()}) == 1
+        status_index.record(f"a-{number}", [CopyStatus("pull", CopyState.STALE, "sha256:1")])
+    assert len({id(record) for record in status_index._records.values()}) == 1
 
     for number in range(100):
-        ledger.record(f"b-{number}", [CopyStatus("pull", CopyState.STALE, f"sha256:{number}")])
-    assert len(ledger._shared) <= 10
-    assert counts(ledger) == {"current": 101, "stale": 99}
+        status_index.record(f"b-{number}", [CopyStatus("pull", CopyState.STALE, f"sha256:{number}")])
+    assert len(status_index._shared) <= 10
+    assert counts(status_index) == {"current": 101, "stale": 99}
 
 
 standings = st.sampled_from([CURRENT, OLD, MISSING, FOREIGN, LEAVING])
@@ -144,13 +148,13 @@ standings = st.sampled_from([CURRENT, OLD, MISSING, FOREIGN, LEAVING])
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.lists(standings, max_size=2), st.booleans())))
 def test_the_numbers_are_those_of_the_names(looks: list[tuple[str, list[CopyStatus], bool]]) -> None:
-    ledger = StatusIndex()
+    status_index = StatusIndex()
     for namespace, found, fails in looks:
-        ledger.record(namespace, found, {"pull"})
+        status_index.record(namespace, found, {"pull"})
         if fails:
-            ledger.copy_failed(namespace, "pull", Result.DENIED)
+            status_index.copy_failed(namespace, "pull", Result.DENIED)
 
-    numbers = counts(ledger)
-    named = [str(each.now(HASHES["pull"])) for _, each in ledger.not_current(HASHES)]
+    numbers = counts(status_index)
+    named = [str(each.now(HASHES["pull"])) for _, each in status_index.not_current(HASHES)]
     assert {state: named.count(state) for state in named} == {k: n for k, n in numbers.items() if k != "current"}
-    assert sum(numbers.values()) == sum(len(record) for record in ledger._records.values())
+    assert sum(numbers.values()) == sum(len(record) for record in status_index._records.values())

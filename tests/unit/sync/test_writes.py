@@ -106,7 +106,7 @@ def test_what_we_take_away_ourselves_is_no_undoing(api: FakeApiServer, settled: 
         until(lambda: settled.plan().copies)
         settled.act()
 
-    assert settled.contention.undone == 0
+    assert settled.contention.reverts == 0
 
 
 def test_what_others_take_away_is(api: FakeApiServer, settled: Hands) -> None:
@@ -117,7 +117,7 @@ def test_what_others_take_away_is(api: FakeApiServer, settled: Hands) -> None:
     until(lambda: settled.plan().copies)
     settled.act()
 
-    assert settled.contention.undone == 2
+    assert settled.contention.reverts == 2
 
 
 def test_a_conflict_is_no_undoing(api: FakeApiServer, hands: Hands) -> None:
@@ -129,5 +129,5 @@ def test_a_conflict_is_no_undoing(api: FakeApiServer, hands: Hands) -> None:
     hands.act()
 
     assert references_in(api, "a") == ["theirs-7", "pull"]
-    assert hands.contention.undone == 0
+    assert hands.contention.reverts == 0
     assert hands.contention.contended() == []
