@@ -27,7 +27,7 @@ from webhook.rules.plan import plan_namespace
 from webhook.rules.scope import scope_of
 from webhook.sync.release import Release
 from webhook.sync.shapes import SecretObject, to_copy
-from webhook.sync.sources import SourceBook, read_source
+from webhook.sync.sources import SourceStore, read_source
 
 STEPS = int(os.environ.get("DAY_OF_LIFE_STEPS", "400"))
 SEED = int(os.environ.get("DAY_OF_LIFE_SEED") or random.SystemRandom().randrange(1_000_000))
@@ -42,12 +42,12 @@ def plans(playground: Playground) -> Iterator[tuple[str, NamespacePlan]]:
     release = Release(installation.release, installation.namespace)
     configuration = ConfigurationFile(installation.configuration_file, installation.namespace).load()
     client = connect(playground.cluster.kubeconfig)
-    book = SourceBook(lambda: None, lambda _: None, lambda *_: None)
+    book = SourceStore(lambda: None, lambda _: None, lambda *_: None)
     book.configure(configuration)
     secrets = _secrets(client.request("GET", SECRETS.path())).items
     for secret in secrets:
         if secret.metadata.namespace == installation.namespace:
-            book.take(read_source(secret))
+            book.observe(read_source(secret))
     hashes = {name: content.hash for name, content in book.contents().items()}
     assert hashes.keys() == {entry.name for entry in configuration.pull_secrets}
     shapes = Shapes(scope_of(configuration))

@@ -235,7 +235,7 @@ def loop(api: FakeApiServer, client: Client) -> Iterator[SyncController]:
         client, RELEASE, CONFIGURATION, EventRecorder(client), SyncMetrics(), WriteGate(client.connectivity)
     )
     loop.start(workers=1)
-    loop.lead(leading=True)
+    loop.set_leading(leading=True)
     yield loop
     loop.stop(5.0)
     for reflector in loop.caches._reflectors.values():

@@ -82,8 +82,8 @@ def timestamp() -> str:
 class Candidacy(Protocol):
     """Decides whether this process may take the Lease, and which annotations it writes."""
 
-    def may_lead(self, noted: Mapping[str, str]) -> bool:
-        """Return whether to take the Lease; ``noted`` are its annotations. Not called for renewals."""
+    def may_lead(self, lease_annotations: Mapping[str, str]) -> bool:
+        """Return whether to take the Lease; ``lease_annotations`` are its annotations. Not called for renewals."""
 
     def annotations(self) -> Mapping[str, str]:
         """Return the annotations that a leader writes with each renewal."""
@@ -208,8 +208,8 @@ class LeaseElection:
         self._write(lease)
 
     def _may_lead(self, lease: Lease | None) -> bool:
-        noted = lease.metadata.annotations if lease is not None else None
-        return self._candidacy is None or self._candidacy.may_lead(noted or {})
+        lease_annotations = lease.metadata.annotations if lease is not None else None
+        return self._candidacy is None or self._candidacy.may_lead(lease_annotations or {})
 
     def _renew(self, lease: Lease) -> bool:
         """Renew in one request, so that it may take as long as the term allows; False if the Lease has changed."""
@@ -278,8 +278,8 @@ class LeaseElection:
         )
 
     def _body(self, metadata: dict[str, Any], spec: LeaseSpec) -> dict[str, Any]:
-        noted = self._candidacy.annotations() if self._candidacy is not None else {}
-        annotations = {"annotations": dict(noted)} if noted else {}
+        lease_annotations = self._candidacy.annotations() if self._candidacy is not None else {}
+        annotations = {"annotations": dict(lease_annotations)} if lease_annotations else {}
         return {"metadata": {**metadata, **annotations}, "spec": msgspec.to_builtins(spec)}
 
     def _release(self) -> None:

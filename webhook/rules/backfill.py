@@ -87,7 +87,7 @@ def withheld_references(state: NamespaceState, injected: Configuration) -> Itera
                     yield Finding(FindingReason.REFERENCE_REQUIRED, name, account.name)
 
 
-def needs_look(account: ServiceAccount, namespace: Namespace, configuration: Configuration) -> bool:
+def needs_plan(account: ServiceAccount, namespace: Namespace, configuration: Configuration) -> bool:
     """Return whether a ServiceAccount, as it is now, can change the plan of its namespace.
 
     It cannot if it has all due references, no undue reference of ours, no list ownership to hand back, and nothing to

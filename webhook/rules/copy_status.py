@@ -50,7 +50,7 @@ class CopyStatus(msgspec.Struct, frozen=True):
     reason: str = ""
     """The reason of a failing copy."""
 
-    def now(self, content_hash: str | None, last_good: str | None = None) -> CopyState:
+    def current_state(self, content_hash: str | None, last_good: str | None = None) -> CopyState:
         """Return the state while the content should have this hash; None while a source cannot be used.
 
         ``last_good`` is the hash of the last good content then, None if that is unknown.
@@ -60,17 +60,17 @@ class CopyStatus(msgspec.Struct, frozen=True):
         return CopyState.CURRENT if self.content_hash and self.content_hash == content_hash else self.state
 
 
-def standings(state: NamespaceState, configuration: Configuration) -> Iterator[CopyStatus]:
+def copy_statuses(state: NamespaceState, configuration: Configuration) -> Iterator[CopyStatus]:
     """Yield the state of each copy that a namespace should have, then of each that should be deleted."""
     wanted = [entry.name for entry in selected_pull_secrets(configuration, state.namespace)]
     for name in wanted:
-        yield _standing(name, state.copies.get(name), state)
+        yield _copy_status(name, state.copies.get(name), state)
     if not state.namespace.terminating:
         for copy in leaving_copies(state, configuration, wanted):
             yield CopyStatus(copy.name, CopyState.LEAVING)
 
 
-def _standing(name: str, copy: Copy | None, state: NamespaceState) -> CopyStatus:
+def _copy_status(name: str, copy: Copy | None, state: NamespaceState) -> CopyStatus:
     if copy is None:
         return CopyStatus(name, CopyState.MISSING)
     if state.is_foreign(copy):

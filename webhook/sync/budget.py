@@ -12,7 +12,7 @@ WRITES = 20
 SECONDS = 1.0
 """Writes and seconds of one turn. The rest of the plan waits for the next turn of the namespace."""
 
-WRITES_AT_LEAST = 5
+MIN_WRITES = 5
 """Writes before a turn ends because its worker is needed: constant changes must not reduce turns to one write."""
 
 
@@ -40,7 +40,7 @@ class Budget:
         late = self._clock() >= self._ends
         if self._writes and (late or self._writes >= WRITES):
             return False
-        if self._writes >= WRITES_AT_LEAST and self._needed():
+        if self._writes >= MIN_WRITES and self._needed():
             return False
         self._writes += 1
         return True

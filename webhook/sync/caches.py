@@ -14,7 +14,7 @@ from webhook.kube.objects import Shapes
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.ops.sync_status import WatchStatus
-from webhook.rules.backfill import needs_look, too_many
+from webhook.rules.backfill import needs_plan, too_many
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.objects import NamespaceState
 from webhook.rules.ownership import Ownership, ownership_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from webhook.rules.configuration import Configuration
     from webhook.rules.objects import Copy, Namespace, ServiceAccount
     from webhook.sync.release import Release
-    from webhook.sync.sources import SourceBook
+    from webhook.sync.sources import SourceStore
 
 JUDGED_PER_SECOND = 20_000
 """ServiceAccounts of one namespace that its plans may judge in a second: about a tenth of a core."""
@@ -58,7 +58,7 @@ class Caches:
         self,
         client: Client,
         release: Release,
-        sources: SourceBook,
+        sources: SourceStore,
         changed: Callable[[str], None],
         changed_later: Callable[[str, float], None],
         refreshed: Callable[[], None],
@@ -96,14 +96,14 @@ class Caches:
             self._configuration = configuration
             scope = scope_of(configuration)
             self._reflect_scoped(scope if accepted is None else scope.with_labels_of(scope_of(accepted)))
-            wanted = {self._copy_collection(name) for name in configuration.secret_names}
-            wanted |= {self._source_collection(name) for name in configuration.source_names}
+            needed = {self._copy_collection(name) for name in configuration.secret_names}
+            needed |= {self._source_collection(name) for name in configuration.source_names}
             gone = [
                 self._reflectors.pop(collection)
                 for collection in list(self._reflectors)
-                if collection.resource is SECRETS and collection not in wanted
+                if collection.resource is SECRETS and collection not in needed
             ]
-            _end(gone)
+            _stop_all(gone)
             self._copies = {
                 # Not "or": an empty table is false, and its reflector continues to fill the old one.
                 name: self._copies[name] if name in self._copies else Table(_same_copy, self._changed)
@@ -116,7 +116,7 @@ class Caches:
                     self._source_collection(name), SecretObject, read_source, _SourceWatch(name, self._sources)
                 )
         for name in self.namespaces.names():
-            self._note_selection(name)
+            self._observe_selection(name)
 
     def stop(self) -> None:
         """Signal every reflector to end."""
@@ -181,7 +181,7 @@ class Caches:
                 [
                     entry
                     for entry in readable.pull_secrets
-                    if self.has_listed(entry.name) and self._sources.knows(entry.sources)
+                    if self.has_listed(entry.name) and self._sources.has_read(entry.sources)
                 ]
             ),
             tuple([name for name in readable.retired if self.has_listed(name)]),
@@ -217,7 +217,11 @@ class Caches:
 
     def not_renewed(self) -> list[Collection]:
         """Return the collections that the API server has not answered for since :meth:`renew`, except the sources."""
-        pairs = [(each, self._reflectors.get(each)) for each in self._renewing if each.namespace is None]
+        pairs = [
+            (collection, self._reflectors.get(collection))
+            for collection in self._renewing
+            if collection.namespace is None
+        ]
         return [
             collection
             for collection, reflector in pairs
@@ -242,16 +246,16 @@ class Caches:
         )
 
     def _namespace_changed(self, name: str) -> None:
-        self._note_selection(name)
+        self._observe_selection(name)
         self._changed(name)
 
-    def _note_selection(self, name: str) -> None:
+    def _observe_selection(self, name: str) -> None:
         namespace, configuration = self.namespaces.get(name), self._configuration
         if namespace is None or configuration is None or namespace.terminating:
             return
         # The whole configuration: a selection that the caches cannot judge yet is not lost.
         selected = selected_pull_secrets(configuration, namespace)
-        self.selections.saw(name, namespace.uid, [entry.name for entry in selected])
+        self.selections.observe(name, namespace.uid, [entry.name for entry in selected])
 
     def _has_synced(self, collection: Collection) -> bool:
         reflector = self._reflectors.get(collection)
@@ -259,7 +263,7 @@ class Caches:
 
     def _service_account_changed(self, namespace: str) -> None:
         """Have a namespace planned; if a plan has many ServiceAccounts to judge, one plan serves many changes."""
-        number = self.service_accounts.number_in(namespace)
+        number = self.service_accounts.count_in(namespace)
         if number <= FEW_ACCOUNTS:
             self._changed(namespace)
         else:
@@ -271,14 +275,14 @@ class Caches:
         self._judged("changed", 1)
         if namespace is None or configuration is None:
             return True
-        return needs_look(account, namespace, self.readable_part(configuration))
+        return needs_plan(account, namespace, self.readable_part(configuration))
 
     def _reflect_scoped(self, scope: CacheScope) -> None:
         """Watch namespaces and ServiceAccounts, and list them again if the configuration needs more of them."""
         if self._shapes.scope.covers(scope) and self._scoped:
             return
         shapes = self._shapes = Shapes(scope)
-        _end([self._reflectors.pop(collection) for collection in self._scoped])
+        _stop_all([self._reflectors.pop(collection) for collection in self._scoped])
         for collection, shape, convert, table in (
             (Collection(NAMESPACES), shapes.namespace, shapes.to_namespace, self.namespaces),
             (Collection(SERVICE_ACCOUNTS), shapes.service_account, shapes.to_service_account, self.service_accounts),
@@ -330,21 +334,21 @@ class _ScopedTable:
 class _SourceWatch:
     """Passes the states of one source to the book; absence is a state too."""
 
-    def __init__(self, name: str, sources: SourceBook) -> None:
+    def __init__(self, name: str, sources: SourceStore) -> None:
         self._name = name
         self._sources = sources
 
     def replace(self, objects: Iterable[Source], _version: str) -> None:
-        self._sources.take(next(iter(objects), None) or absent_source(self._name))
+        self._sources.observe(next(iter(objects), None) or absent_source(self._name))
 
     def upsert(self, obj: Source) -> None:
-        self._sources.take(obj, event=obj.resource_version)
+        self._sources.observe(obj, event_version=obj.resource_version)
 
     def remove(self, obj: Source) -> None:
-        self._sources.take(absent_source(obj.name), event=obj.resource_version)
+        self._sources.observe(absent_source(obj.name), event_version=obj.resource_version)
 
 
-def _end(reflectors: Sequence[Reflector[Any, Any]]) -> None:
+def _stop_all(reflectors: Sequence[Reflector[Any, Any]]) -> None:
     for reflector in reflectors:
         reflector.stop()
     for reflector in reflectors:
@@ -352,10 +356,10 @@ def _end(reflectors: Sequence[Reflector[Any, Any]]) -> None:
 
 
 def _same_service_account(old: ServiceAccount, new: ServiceAccount) -> bool:
-    return _decisive(old) == _decisive(new)
+    return _plan_relevant_part(old) == _plan_relevant_part(new)
 
 
-def _decisive(account: ServiceAccount) -> tuple[object, ...]:
+def _plan_relevant_part(account: ServiceAccount) -> tuple[object, ...]:
     """Return the part that plans depend on. The positions of our names matter only to the patch that removes them."""
     references = account.references
     listed = None if references is None else (references.present, references.names, too_many(references))

@@ -91,7 +91,7 @@ class CertificateKeeper:
         self._store.stop()
         self._thread.join(timeout)
 
-    def lead(self, leading: bool) -> None:
+    def set_leading(self, leading: bool) -> None:
         """Check immediately whether a step is due. The election calls this."""
         if leading:
             self._wake.set()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-PATIENCE_SECONDS = 30.0
+UNDECIDED_SECONDS = 30.0
 """Seconds for which an unreadable ConfigMap, or a response that is too old, keeps a replica from leading."""
 
 
@@ -52,22 +52,22 @@ class ConfigurationCheck:
         self._name = name
         self._file = file
         self._clock = clock
-        self._in_force: Revision | None = None
+        self._file_revision: Revision | None = None
         self._undecided_since: float | None = None
         self._reported = ""
 
-    def may_lead(self, noted: Mapping[str, str]) -> bool:
-        """Return True if the file agrees with the ConfigMap; ``noted`` are the annotations of the Lease.
+    def may_lead(self, lease_annotations: Mapping[str, str]) -> bool:
+        """Return True if the file agrees with the ConfigMap; ``lease_annotations`` are the annotations of the Lease.
 
         A ConfigMap that does not exist, lacks the file, or must not be read cannot keep a replica from leading. One
-        that cannot be read for another reason does so for :data:`PATIENCE_SECONDS`.
+        that cannot be read for another reason does so for :data:`UNDECIDED_SECONDS`.
         """
-        self.awaited = self._obstacle(parse_revision(noted.get(REVISION_ANNOTATION, "")))
+        self.awaited = self._obstacle(parse_revision(lease_annotations.get(REVISION_ANNOTATION, "")))
         return not self.awaited
 
     def annotations(self) -> Mapping[str, str]:
         """Return the annotations that the leader writes on its Lease."""
-        return {} if self._in_force is None else {REVISION_ANNOTATION: str(self._in_force)}
+        return {} if self._file_revision is None else {REVISION_ANNOTATION: str(self._file_revision)}
 
     def file_changed(self) -> None:
         """Note the revision of a changed file, if the ConfigMap can be read and agrees with it."""
@@ -77,13 +77,13 @@ class ConfigurationCheck:
             log.info("configuration revision not read", cause=str(error))
             return
         if current is not None and current.digest == self._file.digest:
-            self._in_force = current
+            self._file_revision = current
 
     @property
     def _where(self) -> str:
         return f"ConfigMap {self._namespace}/{self._name}"
 
-    def _obstacle(self, noted: Revision | None) -> str:
+    def _obstacle(self, lease_revision: Revision | None) -> str:
         """Return the cause that prevents leading; empty if there is none."""
         try:
             current = self._read()
@@ -95,30 +95,30 @@ class ConfigurationCheck:
         if current is None:
             self._report("configuration not compared", f"{self._where} has no key {self._file.path.name}")
             return ""
-        if current.is_older_than(noted):
+        if current.is_older_than(lease_revision):
             return self._undecided("the API server returned an older version than the previous leader had")
         self._undecided_since = None
         if current.digest != self._file.digest:
             awaited = f"a configuration file {self._file.path} that agrees with {self._where}"
             self._report("lease left to others", f"this replica waits for {awaited}")
             return f"{awaited}: the kubelet updates it within about two minutes"
-        self._in_force, self._reported = current, ""
+        self._file_revision, self._reported = current, ""
         return ""
 
     def _read(self) -> Revision | None:
         """Return the revision of the ConfigMap; None if it lacks the file."""
-        found = decode_config_map(self._client.get(CONFIG_MAPS, self._name, self._namespace))
-        document = found.data.get(self._file.path.name)
+        config_map = decode_config_map(self._client.get(CONFIG_MAPS, self._name, self._namespace))
+        document = config_map.data.get(self._file.path.name)
         if document is None:
             return None
-        return Revision(found.metadata.uid, found.metadata.resource_version, digest_of(document.encode()))
+        return Revision(config_map.metadata.uid, config_map.metadata.resource_version, digest_of(document.encode()))
 
     def _undecided(self, cause: str) -> str:
-        """Return the obstacle if a comparison is impossible, until :data:`PATIENCE_SECONDS` are over."""
+        """Return the obstacle if a comparison is impossible, until :data:`UNDECIDED_SECONDS` are over."""
         now = self._clock()
-        if self._undecided_since is None or now - self._undecided_since > 2 * PATIENCE_SECONDS:
+        if self._undecided_since is None or now - self._undecided_since > 2 * UNDECIDED_SECONDS:
             self._undecided_since = now  # not an earlier takeover, which another replica won
-        if now - self._undecided_since >= PATIENCE_SECONDS:
+        if now - self._undecided_since >= UNDECIDED_SECONDS:
             self._report("configuration not compared", cause)
             return ""
         return f"the current {self._where}: {cause}"

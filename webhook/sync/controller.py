@@ -23,10 +23,10 @@ from webhook.sync.failures import PROBE_SECONDS, FailureGroups
 from webhook.sync.planner import PlanFilters, Planner
 from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
 from webhook.sync.source_reads import SourceReads
-from webhook.sync.sources import SourceBook
+from webhook.sync.sources import SourceStore
 from webhook.sync.state_keeper import StateKeeper
 from webhook.sync.status_index import Result, Resync, StatusIndex, result_of
-from webhook.sync.writes import Deposed, Unfinished, Writes
+from webhook.sync.writes import LeadershipLost, Unfinished, Writes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from webhook.rules.actions import NamespacePlan
     from webhook.rules.configuration import Configuration
     from webhook.sync.failures import Attempt
-    from webhook.sync.logins import Logins
+    from webhook.sync.logins import LoginTester
     from webhook.sync.release import Release
     from webhook.sync.write_gate import WriteGate
 
@@ -79,7 +79,7 @@ class SyncController:
         recorder: EventRecorder,
         metrics: SyncMetrics,
         gate: WriteGate,
-        logins: Logins | None = None,
+        logins: LoginTester | None = None,
         state_secret: str = "",
     ) -> None:
         client = gate.fenced(client)
@@ -89,7 +89,7 @@ class SyncController:
         self._metrics = metrics
         self.logins = logins
         reporter = self.reporter
-        self.sources = SourceBook(
+        self.sources = SourceStore(
             self._contents_changed, reporter.source_changed, reporter.sources_clash, reporter.copy_refused, logins
         )
         if logins is not None:
@@ -148,7 +148,7 @@ class SyncController:
 
     def start(self, workers: int) -> None:
         """Start to watch, and start ``workers`` threads that wait for leadership."""
-        self.queue.share_among(workers)
+        self.queue.set_workers(workers)
         self.sources.configure(self.configuration)
         self.caches.configure(self.configuration)
         for number in range(workers):
@@ -191,11 +191,11 @@ class SyncController:
         with self._configuring:
             self._configure_caches()
 
-    def lead(self, leading: bool) -> None:
+    def set_leading(self, leading: bool) -> None:
         """Start to write, or stop. The election calls this."""
-        self.reporter.lead(leading)
+        self.reporter.set_leading(leading)
         if self._state is not None:
-            self._state.lead(leading)
+            self._state.set_leading(leading)
         self._term += 1
         if leading:
             # Not in the election's thread, which has to renew the Lease.
@@ -220,7 +220,7 @@ class SyncController:
         self._leading.set()
         if self._term != term:
             self._leading.clear()  # deposed in between
-        self.sources.tell_again()
+        self.sources.report_again()
         self.enqueue_all()
 
     def _await_renewal(self, term: int) -> None:
@@ -279,14 +279,14 @@ class SyncController:
 
     def _reclaim_workers(self) -> None:
         """Interrupt writes that hang while other namespaces wait for a worker."""
-        asleep = time.monotonic()
+        slept_at = time.monotonic()
         while not self._stopping.wait(FAIRNESS_SECONDS):
-            late = max(0.0, time.monotonic() - asleep - FAIRNESS_SECONDS)
-            for name, thread in self.queue.overdue(late):
+            processor_delay = max(0.0, time.monotonic() - slept_at - FAIRNESS_SECONDS)
+            for name, thread in self.queue.overdue(processor_delay):
                 if self._connectivity.interrupt(thread):
                     self.queue.interrupted(name)
                     log.info("write interrupted", namespace=name, cause="it hangs while other namespaces wait")
-            asleep = time.monotonic()
+            slept_at = time.monotonic()
 
     def _run_worker(self) -> None:
         while True:
@@ -311,7 +311,7 @@ class SyncController:
             if wrote:
                 attempt.succeeded()
                 self.reporter.writes_resumed()
-        except Deposed:
+        except LeadershipLost:
             # The current leader has the name in its own queue. If this process leads again, it must not be lost here.
             self.queue.retry(name)
             return

@@ -54,7 +54,7 @@ class EventReporter:
         self._paused = ""
         self._pause_reported = False
 
-    def lead(self, leading: bool) -> None:
+    def set_leading(self, leading: bool) -> None:
         """Start to write Events, or stop."""
         self._leading = leading
 

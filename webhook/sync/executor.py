@@ -21,11 +21,11 @@ REQUIRED_BEFORE_COPIES = 10
 """
 
 
-ALIKE_IN_A_ROW = 2
+SIMILAR_FAILURES = 2
 """Failures of the same kind in a row after which the rest of a plan is left for a later try."""
 
 
-class _Pointless(Exception):
+class _RepeatedFailure(Exception):
     """The rest of the plan would fail as the last two writes did."""
 
 
@@ -53,7 +53,7 @@ class Executor:
         failures = _Failures(budget)
         try:
             self._carry_out(failures, namespace, plan, contents)
-        except _Pointless:
+        except _RepeatedFailure:
             failures.raise_first()
         except Unfinished:
             failures.raise_first()
@@ -74,9 +74,9 @@ class Executor:
         for addition in plan.additions:
             self._add_references(failures, addition, without_copy)
         still_referenced: set[str] = set()
-        unproven = self._unproven(failures, namespace, plan)
+        possibly_existing = self._possibly_existing(failures, namespace, plan)
         for removal in plan.removals:
-            if not unproven.isdisjoint(removal.without_copy) or not self._try(
+            if not possibly_existing.isdisjoint(removal.without_copy) or not self._try(
                 failures, self._writes.remove_references, removal
             ):
                 still_referenced.update(removal.names)
@@ -86,7 +86,7 @@ class Executor:
         for action in plan.hand_backs:
             self._try(failures, self._writes.hand_back, action)
 
-    def _unproven(self, failures: _Failures, namespace: str, plan: NamespacePlan) -> set[str]:
+    def _possibly_existing(self, failures: _Failures, namespace: str, plan: NamespacePlan) -> set[str]:
         """Return the names for which a Secret may exist after all, so that references to them stay."""
         names = {name for removal in plan.removals for name in removal.without_copy}
         return {name for name in sorted(names) if not self._try(failures, self._writes.prove_absent, namespace, name)}
@@ -109,7 +109,7 @@ class Executor:
             self._try(failures, self._writes.add_references, addition, names)
 
     def _try(self, failures: _Failures, write: Callable[..., None], *arguments: Any) -> bool:  # noqa: ANN401
-        failures.before_a_write()
+        failures.check_before_write()
         try:
             write(*arguments)
         except ApiError as error:
@@ -124,34 +124,34 @@ class _Failures:
 
     def __init__(self, budget: Budget | None) -> None:
         self._budget = budget
-        self._all: list[ApiError] = []
-        self._in_a_row = 0
+        self._errors: list[ApiError] = []
+        self._similar = 0
 
     @property
     def last(self) -> ApiError:
-        return self._all[-1]
+        return self._errors[-1]
 
-    def before_a_write(self) -> None:
-        if self._in_a_row >= ALIKE_IN_A_ROW:
-            raise _Pointless
+    def check_before_write(self) -> None:
+        if self._similar >= SIMILAR_FAILURES:
+            raise _RepeatedFailure
         if self._budget is not None and not self._budget.allows_another():
             raise Unfinished
 
     def add(self, error: ApiError) -> None:
-        self._in_a_row = self._in_a_row + 1 if self._in_a_row and _alike(self.last, error) else 1
-        self._all.append(error)
+        self._similar = self._similar + 1 if self._similar and _is_similar(self.last, error) else 1
+        self._errors.append(error)
 
     def succeeded(self) -> None:
-        self._in_a_row = 0
+        self._similar = 0
         if self._budget is not None:
             self._budget.wrote()
 
     def raise_first(self) -> None:
         """Raise the most informative failure, if there is any."""
-        if self._all:
+        if self._errors:
             # A conflict means that the caches are behind, and so is the plan: plan again immediately.
-            raise next((failure for failure in self._all if isinstance(failure, Conflict)), self._all[0])
+            raise next((failure for failure in self._errors if isinstance(failure, Conflict)), self._errors[0])
 
 
-def _alike(one: ApiError, other: ApiError) -> bool:
+def _is_similar(one: ApiError, other: ApiError) -> bool:
     return (type(one), one.status, one.reason) == (type(other), other.status, other.reason)

@@ -30,11 +30,11 @@ CAP_SECONDS = 2.0
 
 
 class Attempt:
-    """One attempt of a worker; ``tries`` is true if it is the only one for now."""
+    """One attempt of a worker; ``is_probe`` is true if it is the only one for now."""
 
-    def __init__(self, breaker: Breaker, *, tries: bool) -> None:
+    def __init__(self, breaker: Breaker, *, is_probe: bool) -> None:
         self._breaker = breaker
-        self.tries = tries
+        self.is_probe = is_probe
 
     def failed(self) -> None:
         """Note a failure that has a general cause, not one in the request."""
@@ -51,8 +51,8 @@ class Breaker:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._failures = 0
-        self._due = 0.0
-        self._trying: Attempt | None = None
+        self._next_attempt_at = 0.0
+        self._probe: Attempt | None = None
         self._closing = False
 
     @contextmanager
@@ -63,28 +63,28 @@ class Breaker:
             yield attempt
         finally:
             with self._condition:
-                if self._trying is attempt:
-                    self._trying = None
+                if self._probe is attempt:
+                    self._probe = None
                     self._condition.notify_all()
 
     def _wait(self) -> Attempt:
         with self._condition:
             while self._failures and not self._closing:
-                remaining = self._due - time.monotonic()
-                if self._trying is None and remaining <= 0:
-                    self._trying = Attempt(self, tries=True)
-                    return self._trying
-                self._condition.wait(None if self._trying is not None else remaining)
-        return Attempt(self, tries=False)
+                remaining = self._next_attempt_at - time.monotonic()
+                if self._probe is None and remaining <= 0:
+                    self._probe = Attempt(self, is_probe=True)
+                    return self._probe
+                self._condition.wait(None if self._probe is not None else remaining)
+        return Attempt(self, is_probe=False)
 
     def failed(self, attempt: Attempt) -> None:
         """Note a failure; those that were already on their way at the first failure prove nothing new."""
         with self._condition:
-            if self._failures and self._trying is not attempt:
+            if self._failures and self._probe is not attempt:
                 return
             self._failures += 1
             pause = delay(self._failures, random.random(), base=BASE_SECONDS, cap=CAP_SECONDS)  # noqa: S311 (jitter)
-            self._due = time.monotonic() + pause
+            self._next_attempt_at = time.monotonic() + pause
             self._condition.notify_all()
 
     def succeeded(self) -> None:
@@ -129,7 +129,7 @@ class FailureGroups:
         kind = (type(error).__name__, error.status, error.reason, error.denied_by)
         with self._lock:
             if self._kinds.get(name) != kind:
-                self._leave(name)
+                self._remove(name)
             group = self._groups.setdefault(kind, _Group())
             group.names.add(name)
             self._kinds[name] = kind
@@ -146,18 +146,18 @@ class FailureGroups:
             now = self._clock()
             if now - self._forward_at.get(kind, now - PROBE_SECONDS) < PROBE_SECONDS:
                 # A name that fails and succeeds in turn must not have all the others tried each time.
-                self._leave(name)
+                self._remove(name)
                 return []
             self._forward_at[kind] = now
             others = self._groups.pop(kind).names - {name}
-            for each in (name, *others):
-                del self._kinds[each]
+            for member in (name, *others):
+                del self._kinds[member]
             return sorted(others)
 
     def forget(self, name: str) -> str | None:
         """Remove a name from its group without a success; return the name to try for the group instead."""
         with self._lock:
-            return self._leave(name)
+            return self._remove(name)
 
     def clear(self) -> None:
         """Forget every failure."""
@@ -165,7 +165,7 @@ class FailureGroups:
             self._groups.clear()
             self._kinds.clear()
 
-    def _leave(self, name: str) -> str | None:
+    def _remove(self, name: str) -> str | None:
         kind = self._kinds.pop(name, None)
         if kind is None:
             return None

@@ -37,7 +37,7 @@ class RefusedLogin:
     why: str
 
 
-class Logins:
+class LoginTester:
     """Tests credentials with ``log_in(key, credential)``; safe from any thread.
 
     ``on_refused(refused)`` is called once for each credential that a registry refuses.
@@ -51,7 +51,7 @@ class Logins:
         self._log_in = log_in
         self.on_refused = on_refused
         self._lock = threading.Lock()
-        self._good: dict[str, Credentials] = {}
+        self._copied: dict[str, Credentials] = {}
         self._held: dict[str, Source] = {}
         self._refused: dict[tuple[str, str], RefusedLogin] = {}
 
@@ -59,21 +59,21 @@ class Logins:
         """Return a changed source, with a problem in place of credentials that must not be copied."""
         if source.credentials is None:
             return source
-        before = self._good.get(source.name)
-        worse = None if before is None else self._worse(source.credentials, before)
-        if worse is None:
+        before = self._copied.get(source.name)
+        registry = None if before is None else self._newly_refused(source.credentials, before)
+        if registry is None:
             return source
         message = (
-            f'source Secret "{source.name}": {worse} refuses its new credential, and still accepts the previous one: '
-            "correct it"
+            f'source Secret "{source.name}": {registry} refuses its new credential, and still accepts the previous '
+            "one: correct it"
         )
         problem = SourceInvalid(SourceReason.CREDENTIAL_REFUSED, message)
         return replace(source, credentials=None, problem=problem)
 
-    def keep(self, source: Source, judged: Source) -> None:
+    def remember(self, source: Source, judged: Source) -> None:
         """Remember the credentials of a source that are copied from now on, or that they are held."""
         if judged.credentials is not None:
-            self._good[source.name] = judged.credentials
+            self._copied[source.name] = judged.credentials
         if judged.credentials is source.credentials:
             self._held.pop(source.name, None)
         else:
@@ -82,35 +82,38 @@ class Logins:
     def refused(self, source: str) -> list[str]:
         """Return the registries that refused the credential of a source at the last test."""
         with self._lock:
-            return sorted(each.registry for each in self._refused.values() if each.source == source)
+            return sorted(login.registry for login in self._refused.values() if login.source == source)
 
     def held(self) -> list[Source]:
         """Return the sources that were held; the registry may accept them by now."""
         return list(self._held.values())
 
-    def try_all(self, sources: Iterable[Source], go_on: Callable[[], bool]) -> None:
-        """Test each credential of each source, while ``go_on()``."""
-        found: dict[tuple[str, str], RefusedLogin] = {}
+    def test_all(self, sources: Iterable[Source], may_continue: Callable[[], bool]) -> None:
+        """Test each credential of each source, while ``may_continue()``."""
+        refused_now: dict[tuple[str, str], RefusedLogin] = {}
         for source in sources:
             for key, credential in (source.credentials or {}).items():
-                if not go_on():
+                if not may_continue():
                     return
                 result = self._log_in(key, credential)
                 log.debug("login tried", source=source.name, registry=key, result=result.login.value, cause=result.why)
                 if result.login is Login.REFUSED:
-                    found[source.name, key] = RefusedLogin(source.name, key, result.why)
+                    refused_now[source.name, key] = RefusedLogin(source.name, key, result.why)
         with self._lock:
-            before, self._refused = self._refused, found
-        for name, refused in found.items():
+            before, self._refused = self._refused, refused_now
+        for name, refused in refused_now.items():
             if name not in before:
                 self.on_refused(refused)
 
-    def _worse(self, credentials: Credentials, before: Credentials) -> str | None:
+    def _newly_refused(self, credentials: Credentials, before: Credentials) -> str | None:
         """Return a registry that refuses the new credential and accepts the previous one; None if there is none."""
         for key, credential in credentials.items():
-            old = before.get(key)
-            if old is None or old == credential:
+            previous = before.get(key)
+            if previous is None or previous == credential:
                 continue
-            if self._log_in(key, credential).login is Login.REFUSED and self._log_in(key, old).login is Login.ACCEPTED:
+            if (
+                self._log_in(key, credential).login is Login.REFUSED
+                and self._log_in(key, previous).login is Login.ACCEPTED
+            ):
                 return key
         return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from webhook.rules.actions import EMPTY
-from webhook.rules.copy_status import standings
+from webhook.rules.copy_status import copy_statuses
 from webhook.rules.dangling import left_over, marked
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.plan import plan_namespace
@@ -62,7 +62,7 @@ class Planner:
         selected = frozenset(entry.name for entry in selected_pull_secrets(configuration, namespace))
         lost = self._lost_names(state, configuration, selected)
         plan = plan_namespace(state, known, hashes, readable, lost)
-        return PlannedNamespace(state, plan, tuple(standings(state, known)), selected)
+        return PlannedNamespace(state, plan, tuple(copy_statuses(state, known)), selected)
 
     def _lost_names(
         self, state: NamespaceState, configuration: Configuration, selected: frozenset[str]
@@ -71,10 +71,10 @@ class Planner:
         name, history = state.namespace.name, self._caches.selections
         if state.namespace.terminating:
             return frozenset()
-        history.saw(name, state.namespace.uid, selected)
+        history.observe(name, state.namespace.uid, selected)
         lost = history.lost(name, lambda: marked(state, configuration))
         if lost:
-            history.followed(name, left_over(state, lost))
+            history.record_plan(name, left_over(state, lost))
         return lost
 
 

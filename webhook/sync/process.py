@@ -27,7 +27,7 @@ from webhook.ops.threads import Threads
 from webhook.ops.waiting import Waiting
 from webhook.sync.configuration_check import ConfigurationCheck
 from webhook.sync.controller import SyncController
-from webhook.sync.status import EXAMPLES, look, overview
+from webhook.sync.status import EXAMPLES, controller_status, page_data
 from webhook.sync.write_gate import RateLimit, WriteGate
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from webhook.ops.sync_status import SyncStatus
     from webhook.rules.configuration import Configuration
     from webhook.sync.certificates import CertificateKeeper
-    from webhook.sync.logins import Logins
+    from webhook.sync.logins import LoginTester
     from webhook.sync.release import CertificateNames
     from webhook.sync.settings import Settings
 
@@ -121,9 +121,9 @@ class _Process:
         self._configuration_check: ConfigurationCheck | None = None
         self._election = self._make_election(settings)
         if self._election is not None:
-            gate.follow(self._election.is_leading)
+            gate.set_election(self._election.is_leading)
         self._logins = _make_logins() if settings.login_seconds is not None else None
-        self._loop = SyncController(
+        self._controller = SyncController(
             client,
             settings.release,
             configuration,
@@ -134,7 +134,7 @@ class _Process:
             settings.state_secret,
         )
         self._threads = Threads(self._stopping)
-        for name, threads in (("sync threads", self._loop.threads), ("process threads", self._threads)):
+        for name, threads in (("sync threads", self._controller.threads), ("process threads", self._threads)):
             self.alive.check(name).follows(threads.problem)
         self._client = client
         self._certificates: CertificateKeeper | None = None
@@ -145,29 +145,31 @@ class _Process:
         """Return the status of this process, with up to so many examples in each list that grows with the cluster."""
         election = self._election
         leader = LeaderStatus(
-            leading=self._loop.leading_for is not None,
+            leading=self._controller.leading_for is not None,
             lease=self._settings.lease_name or "",
             identity=election.identity if election else "",
             holder=election.holder if election else "",
         )
-        return look(self._loop, self._settings.release, leader, self._gate.rate_limit.paused_seconds, examples)
+        return controller_status(
+            self._controller, self._settings.release, leader, self._gate.rate_limit.paused_seconds, examples
+        )
 
     def run_until_signalled(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
-        self._connectivity.start(self._make_question())
+        self._connectivity.start(self._make_probe())
         self._recorder.start()
-        self._loop.start(self._settings.workers)
+        self._controller.start(self._settings.workers)
         self._threads.start(self._watch_configuration, "configuration")
         if self._logins is not None:
-            self._threads.start(lambda: self._try_logins(self._logins), "logins")
+            self._threads.start(lambda: self._test_logins(self._logins), "logins")
         if self._election is None:
-            self._lead(leading=True)
+            self._set_leading(leading=True)
         else:
             self._election.start()
         if self._settings.certificates is not None:
             self._certificates = self._start_certificates(self._settings.certificates)
-        self._watch_health(self._waiting())
+        self._watch_health(self._make_waiting())
         self._stop()
 
     def ops(self, bound: socket.socket) -> Listener:
@@ -175,16 +177,16 @@ class _Process:
         from webhook.ops.app import ops_app  # noqa: PLC0415 - see above
         from webhook.ops.listener import Listener  # noqa: PLC0415 - see above
 
-        page = self._overview if self._settings.status_page else None
+        page = self._page_data if self._settings.status_page else None
         metrics, hosts = self._metrics, self._settings.allowed_hosts
         app = ops_app(
             self.health, metrics.registry, lambda: encode(self.status()), page, self.alive, allowed_hosts=hosts
         )
         return Listener(app, bound, metrics.port_traffic)
 
-    def _overview(self) -> PageData:
+    def _page_data(self) -> PageData:
         certificates = self._metrics.certificates
-        return overview(self._loop, self.status(examples=0), self.health, self._recorder, certificates)
+        return page_data(self._controller, self.status(examples=0), self.health, self._recorder, certificates)
 
     def _start_certificates(self, names: CertificateNames) -> CertificateKeeper:
         # Imported late: the controller need not wait for cryptography to be imported.
@@ -205,7 +207,7 @@ class _Process:
     def _stop(self) -> None:
         # Writing ends before the Lease is released: two processes never write at the same time.
         self._gate.close()
-        self._loop.stop(STOP_SECONDS)
+        self._controller.stop(STOP_SECONDS)
         if self._certificates is not None:
             self._certificates.stop(STOP_SECONDS)
         if self._election is not None:
@@ -213,18 +215,18 @@ class _Process:
         self._recorder.stop(STOP_SECONDS)
         self._connectivity.stop()
 
-    def _make_question(self) -> Callable[[], object]:
+    def _make_probe(self) -> Callable[[], object]:
         """Return the probe for an API server that does not respond: a read of the Lease, which is needed most."""
         settings = self._settings
         client = connect(settings.kubeconfig, observer=self._metrics.requested, request_timeout=LEASE_REQUEST_SECONDS)
 
-        def ask() -> object:
+        def probe() -> object:
             client.reconnect()  # an idle connection may be as dead as the others
             if settings.lease_name is None:
                 return client.request("GET", "/version")
             return client.get(LEASES, settings.lease_name, settings.release.namespace)
 
-        return ask
+        return probe
 
     def _make_election(self, settings: Settings) -> LeaseElection | None:
         if settings.lease_name is None:
@@ -240,29 +242,29 @@ class _Process:
         if settings.config_map:
             self._configuration_check = ConfigurationCheck(client, namespace, settings.config_map, self._file)
         return LeaseElection(
-            client, namespace, settings.lease_name, identity, self._lead, candidacy=self._configuration_check
+            client, namespace, settings.lease_name, identity, self._set_leading, candidacy=self._configuration_check
         )
 
-    def _lead(self, leading: bool) -> None:
-        self._loop.lead(leading)
+    def _set_leading(self, leading: bool) -> None:
+        self._controller.set_leading(leading)
         if self._certificates is not None:
-            self._certificates.lead(leading)
+            self._certificates.set_leading(leading)
 
     def _watch_configuration(self) -> None:
         file, check = self._file, self._configuration_check
         while not self._stopping.wait(POLL_SECONDS):
             before = file.digest
-            file.look(self._accept, self._refuse)
+            file.look(self._accept_configuration, self._refuse_configuration)
             if check is not None and file.digest != before:
                 check.file_changed()
 
-    def _accept(self, configuration: Configuration) -> None:
+    def _accept_configuration(self, configuration: Configuration) -> None:
         log.info("configuration accepted", pull_secrets=[entry.name for entry in configuration.pull_secrets])
         self._metrics.configuration_accepted()
         self._configuration_problem = ""
-        self._loop.reconfigure(configuration)
+        self._controller.reconfigure(configuration)
 
-    def _refuse(self, error: UsageError) -> None:
+    def _refuse_configuration(self, error: UsageError) -> None:
         log.error("configuration refused", cause=str(error))
         self._metrics.configuration_refused()
         self._configuration_problem = str(error)
@@ -270,19 +272,21 @@ class _Process:
         regarding = Reference("v1", "Namespace", namespace, namespace)
         self._recorder.record(Notice(regarding, "ConfigurationInvalid", f"{error}; the previous one stays in force"))
 
-    def _try_logins(self, logins: Logins | None) -> None:
+    def _test_logins(self, logins: LoginTester | None) -> None:
         while logins is not None and not self._stopping.wait(self._settings.login_seconds):
             if not self._gate.leads():
                 continue
             for source in logins.held():
-                self._loop.sources.judge_again(source)
-            logins.try_all(self._loop.sources.sources(), lambda: self._gate.leads() and not self._stopping.is_set())
+                self._controller.sources.rejudge(source)
+            logins.test_all(
+                self._controller.sources.sources(), lambda: self._gate.leads() and not self._stopping.is_set()
+            )
 
-    def _waiting(self) -> Waiting:
+    def _make_waiting(self) -> Waiting:
         """Return the report of the conditions that only a person or another process can fulfil."""
         waiting, check = Waiting(), self.health.check
-        waiting.follow("lists", self._loop.caches.unsynced)
-        waiting.follow("watches", lambda: map(str, self._loop.caches.not_renewed()))
+        waiting.follow("lists", self._controller.caches.unsynced)
+        waiting.follow("watches", lambda: map(str, self._controller.caches.not_renewed()))
         waiting.follow("rights", self._rights.sentences, check("rights"))
         waiting.follow("sources", self._missing_sources, check("sources"))
         waiting.follow("lease", self._unusable_lease, check("lease"))
@@ -291,7 +295,7 @@ class _Process:
 
     def _missing_sources(self) -> list[str]:
         namespace = self._settings.release.namespace
-        return [f"Secret {namespace}/{name}" for name in self._loop.sources.missing()]
+        return [f"Secret {namespace}/{name}" for name in self._controller.sources.missing()]
 
     def _unusable_lease(self) -> list[str]:
         election = self._election
@@ -305,14 +309,14 @@ class _Process:
         awaited = [problem and f"a valid configuration: {problem}"]
         if check is not None and election is not None and election.abstains:
             awaited.append(check.awaited)
-        return [each for each in awaited if each]
+        return [cause for cause in awaited if cause]
 
     def _watch_health(self, waiting: Waiting) -> None:
         check = self.health.check("caches")
         while not self._stopping.is_set():
-            unread = ", ".join(self._loop.caches.unsynced())
+            unread = ", ".join(self._controller.caches.unsynced())
             check.note = f"not read yet: {unread}" if unread else ""
-            if self._loop.caches.has_synced:
+            if self._controller.caches.has_synced:
                 check.passes()
             else:
                 check.fails(check.note)
@@ -320,9 +324,9 @@ class _Process:
             self._stopping.wait(HEALTH_SECONDS)
 
 
-def _make_logins() -> Logins:
+def _make_logins() -> LoginTester:
     from webhook.registries.login import Registries  # noqa: PLC0415 - only where somebody wants it
-    from webhook.sync.logins import Logins  # noqa: PLC0415 - as above
+    from webhook.sync.logins import LoginTester  # noqa: PLC0415 - as above
 
     registries = Registries()
-    return Logins(registries.log_in)
+    return LoginTester(registries.log_in)

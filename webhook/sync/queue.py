@@ -55,26 +55,26 @@ class Lane(IntEnum):
 SHARES = {Lane.URGENT: 8, Lane.CHANGED: 8, Lane.ALL: 4, Lane.REST: 1, Lane.RETRY: 1}
 """Names that a lane may hand out in one round while other lanes have names too."""
 
-HALVED = frozenset({Lane.REST, Lane.RETRY})
+HALF_SHARE_LANES = frozenset({Lane.REST, Lane.RETRY})
 """Lanes of which each holds at most half of the workers, so that a name that has just changed finds one."""
 
 STARVED_SECONDS = 5.0
 """A troubled name that has waited this long takes part in the rounds even while a rotation is under way."""
 
-PATIENCE_SECONDS = 0.3
-MASS_PATIENCE_SECONDS = 0.1
+HANG_SECONDS = 0.3
+MASS_HANG_SECONDS = 0.1
 """Seconds that one write may take while other names wait, and the same when half of the workers wait for their writes.
 """
 
-PATIENCE_FACTOR = 20
-MASS_PATIENCE_FACTOR = 4
+HANG_FACTOR = 20
+MASS_HANG_FACTOR = 4
 """The same as a multiple of the usual time of a write, so that a slow API server does not count as a hanging one."""
 
-LATE_FACTOR = 3.0
+PROCESSOR_DELAY_FACTOR = 3.0
 """Multiple of the time for which this process had to wait for a processor, which is added to both: on a busy machine
 each step of a write waits that long, here and in the API server."""
 
-LATE_MEMORY = 0.9
+PROCESSOR_DELAY_MEMORY = 0.9
 """The part of the longest such wait that still counts at the next check."""
 
 MASS_MEMORY_SECONDS = 10.0
@@ -134,11 +134,11 @@ class WorkQueue:
         worked: Callable[[float], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._half = 8
-        self._credit = dict(SHARES)
+        self._half_share = 8
+        self._remaining_shares = dict(SHARES)
         self._slow: dict[str, float] = {}
         self._recent: deque[float] = deque(maxlen=RECENT_WRITES)
-        self._usual = self._late = 0.0
+        self._median_write = self._processor_delay = 0.0
         self._interrupted = 0
         self._interrupted_at = float("-inf")
         self._waited = waited
@@ -148,9 +148,9 @@ class WorkQueue:
         # First in, first out, each name in one lane and once. A plain dict keeps the order too, but its search for the
         # first entry passes all those that have been taken.
         self._lanes: tuple[OrderedDict[str, float], ...] = tuple(OrderedDict() for _ in Lane)
-        self._handled: dict[str, _Turn] = {}
-        self._again: dict[str, tuple[float, Lane]] = {}
-        self._wanted: dict[str, float] = {}
+        self._in_progress: dict[str, _Turn] = {}
+        self._readded: dict[str, tuple[float, Lane]] = {}
+        self._due_since: dict[str, float] = {}
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
         self._failures: dict[str, int] = {}
@@ -159,9 +159,9 @@ class WorkQueue:
         self._added = self._retried = 0
         self._closed = False
 
-    def share_among(self, workers: int) -> None:
+    def set_workers(self, workers: int) -> None:
         """Set the number of workers."""
-        self._half = max(1, workers // 2)
+        self._half_share = max(1, workers // 2)
 
     def add(self, *names: str, lane: Lane = Lane.CHANGED) -> None:
         """Add names to the queue; a waiting name keeps its place, or is moved up to a faster lane."""
@@ -181,22 +181,22 @@ class WorkQueue:
         with self._condition:
             before = self._waiting()
             for name in names:
-                self._want(name, now, lane)
+                self._enqueue(name, now, lane)
             self._condition.notify(self._waiting() - before)
 
-    def _want(self, name: str, now: float, lane: Lane) -> None:
-        self._wanted.setdefault(name, now)
+    def _enqueue(self, name: str, now: float, lane: Lane) -> None:
+        self._due_since.setdefault(name, now)
         if lane is Lane.REST:
             self._unfinished.add(name)
-        if name in self._handled:
-            self._added += name not in self._again
-            since, before = self._again.get(name, (now, lane))
-            self._again[name] = (since, min(before, lane))
+        if name in self._in_progress:
+            self._added += name not in self._readded
+            since, before = self._readded.get(name, (now, lane))
+            self._readded[name] = (since, min(before, lane))
             return
         lane = self._lane_of(name, lane, now)
-        for known, names in enumerate(self._lanes):
+        for current, names in enumerate(self._lanes):
             if name in names:
-                if lane < known:
+                if lane < current:
                     self._lanes[lane][name] = names.pop(name)
                 return
         self._added += 1
@@ -222,7 +222,7 @@ class WorkQueue:
             failures = self._failures.get(name, 0) + 1
             self._failures[name] = failures
             self._retried += 1
-            self._wanted.setdefault(name, self._clock())
+            self._due_since.setdefault(name, self._clock())
             pause = delay(failures, random.random(), base=RETRY_BASE, cap=cap)  # noqa: S311 (jitter)
             seconds = max(at_least, pause)
             self._schedule(name, self._clock() + seconds)
@@ -243,76 +243,79 @@ class WorkQueue:
     def progress(self, name: str) -> None:
         """Note that a write of a name in progress has just succeeded."""
         with self._condition:
-            turn, now = self._handled[name], self._clock()
-            took, turn.moved_at = now - turn.moved_at, now
-            if not turn.troubled and took > self._mass_patience(now):
+            turn, now = self._in_progress[name], self._clock()
+            duration, turn.moved_at = now - turn.moved_at, now
+            if not turn.troubled and duration > self._mass_hang_seconds(now):
                 self._interrupted = 0  # the patience has become too short for writes that succeed
-            if took < self._patience():
+            if duration < self._hang_seconds():
                 self._slow.pop(name, None)
             else:
                 self._slow[name] = now
             if not turn.troubled:
                 # The median: a few writes that a webhook delays must not make the API server look slow.
-                self._recent.append(took)
-                self._usual = sorted(self._recent)[len(self._recent) // 2]
+                self._recent.append(duration)
+                self._median_write = sorted(self._recent)[len(self._recent) // 2]
 
     def restart(self, name: str) -> None:
         """Note that a name in progress begins with its first write only now."""
         with self._condition:
-            self._handled[name].moved_at = self._clock()
+            self._in_progress[name].moved_at = self._clock()
 
     def needs_worker(self, name: str) -> bool:
         """Return True if the worker of a name is needed: the name was added again, or another changed name waits."""
         with self._condition:
-            return name in self._again or any(self._lanes[: Lane.ALL])
+            return name in self._readded or any(self._lanes[: Lane.ALL])
 
-    def overdue(self, late: float = 0.0) -> list[tuple[str, int]]:
+    def overdue(self, processor_delay: float = 0.0) -> list[tuple[str, int]]:
         """Return names whose writes hang while others wait, with the threads that handle them; the longest first.
 
-        ``late`` is by how many seconds the thread that calls this was woken too late.
+        ``processor_delay`` is by how many seconds the thread that calls this was woken too late.
         """
         with self._condition:
             now = self._clock()
-            self._late = max(late, LATE_MEMORY * self._late)
+            self._processor_delay = max(processor_delay, PROCESSOR_DELAY_MEMORY * self._processor_delay)
             waiting = [lane for lane in self._lanes[: Lane.RETRY] if lane]
-            if not waiting or now - min(next(iter(lane.values())) for lane in waiting) < MASS_PATIENCE_SECONDS:
+            if not waiting or now - min(next(iter(lane.values())) for lane in waiting) < MASS_HANG_SECONDS:
                 return []
-            turns = sorted(self._handled.items(), key=lambda item: item[1].moved_at)
-            mass_patience = self._mass_patience(now)
-            hanging = sum(now - turn.moved_at >= mass_patience for _, turn in turns)
-            patience = mass_patience if hanging >= self._half else self._patience()
+            turns = sorted(self._in_progress.items(), key=lambda item: item[1].moved_at)
+            mass_hang_seconds = self._mass_hang_seconds(now)
+            hanging = sum(now - turn.moved_at >= mass_hang_seconds for _, turn in turns)
+            hang_seconds = mass_hang_seconds if hanging >= self._half_share else self._hang_seconds()
             # If only left-over work waits, and for its own half of the workers, no other turn blocks it.
             any_turn = any(self._lanes[: Lane.REST]) or self._has_workers(Lane.REST, now)
-            found = [
+            hanging_turns = [
                 (name, turn.thread)
                 for name, turn in turns
-                if not turn.troubled and now - turn.moved_at >= patience and (any_turn or turn.lane is Lane.REST)
+                if not turn.troubled and now - turn.moved_at >= hang_seconds and (any_turn or turn.lane is Lane.REST)
             ]
-            return found[: sum(map(len, waiting))]
+            return hanging_turns[: sum(map(len, waiting))]
 
     def interrupted(self, name: str) -> None:
         """Note that a write of this name hung and was interrupted."""
         with self._condition:
             now = self._clock()
             self._slow[name] = now
-            self._interrupted = 1 if self._forgives(now) else self._interrupted + 1
+            self._interrupted = 1 if self._is_interruption_old(now) else self._interrupted + 1
             self._interrupted_at = now
 
-    def _forgives(self, now: float) -> bool:
+    def _is_interruption_old(self, now: float) -> bool:
         return now - self._interrupted_at >= MASS_MEMORY_SECONDS
 
-    def _patience(self) -> float:
+    def _hang_seconds(self) -> float:
         """Return the seconds that a write may take while other names wait."""
-        return max(PATIENCE_SECONDS, PATIENCE_FACTOR * self._usual) + LATE_FACTOR * self._late
+        return max(HANG_SECONDS, HANG_FACTOR * self._median_write) + PROCESSOR_DELAY_FACTOR * self._processor_delay
 
-    def _mass_patience(self, now: float) -> float:
+    def _mass_hang_seconds(self, now: float) -> float:
         """Return the seconds that a write may take when half of the workers wait for their writes.
 
         A hundred namespaces that hang would keep a healthy one waiting for many times the patience. So it is halved
         each time as many writes were interrupted as there are workers.
         """
-        rounds = 0 if self._forgives(now) else self._interrupted // (2 * self._half)
-        return max(MASS_PATIENCE_SECONDS, MASS_PATIENCE_FACTOR * self._usual / 2.0**rounds) + LATE_FACTOR * self._late
+        rounds = 0 if self._is_interruption_old(now) else self._interrupted // (2 * self._half_share)
+        return (
+            max(MASS_HANG_SECONDS, MASS_HANG_FACTOR * self._median_write / 2.0**rounds)
+            + PROCESSOR_DELAY_FACTOR * self._processor_delay
+        )
 
     def _is_troubled(self, name: str, now: float) -> bool:
         if name in self._slow and now - self._slow[name] >= SLOW_MEMORY_SECONDS:
@@ -323,14 +326,14 @@ class WorkQueue:
         """Wait for a name and take it; None if the queue is closed. Each must be given back by :meth:`done`."""
         with self._condition:
             while not self._closed:
-                self._promote()
+                self._move_due_names()
                 now = self._clock()
                 lane = self._next_lane(now)
                 if lane is not None:
-                    self._credit[lane] -= 1
+                    self._remaining_shares[lane] -= 1
                     name, since = self._lanes[lane].popitem(last=False)
                     self._unfinished.discard(name)
-                    self._handled[name] = _Turn(now, now, threading.get_ident(), lane)
+                    self._in_progress[name] = _Turn(now, now, threading.get_ident(), lane)
                     self._waited(now - since)
                     return name
                 self._condition.wait(self._until_next())
@@ -341,15 +344,15 @@ class WorkQueue:
         ready = [lane for lane in Lane if self._lanes[lane] and self._has_workers(lane, now)]
         if not ready:
             return None
-        if not any(self._credit[lane] > 0 for lane in ready):
-            self._credit = dict(SHARES)
-        return next(lane for lane in ready if self._credit[lane] > 0)
+        if not any(self._remaining_shares[lane] > 0 for lane in ready):
+            self._remaining_shares = dict(SHARES)
+        return next(lane for lane in ready if self._remaining_shares[lane] > 0)
 
     def _has_workers(self, lane: Lane, now: float) -> bool:
         """Return True if a lane may take one more worker."""
-        if lane not in HALVED:
+        if lane not in HALF_SHARE_LANES:
             return True
-        if sum(turn.lane is lane for turn in self._handled.values()) >= self._half:
+        if sum(turn.lane is lane for turn in self._in_progress.values()) >= self._half_share:
             return False
         if lane is Lane.REST or not self._lanes[Lane.ALL]:
             return True
@@ -359,16 +362,16 @@ class WorkQueue:
         """Give a name back; if it was added in the meantime, it waits again."""
         with self._condition:
             now = self._clock()
-            turn = self._handled.pop(name)
+            turn = self._in_progress.pop(name)
             self._worked(now - turn.since)
             if name not in self._failures:
-                self._wanted.pop(name, None)
-            if name in self._again:
-                since, lane = self._again.pop(name)
-                self._wanted.setdefault(name, since)
+                self._due_since.pop(name, None)
+            if name in self._readded:
+                since, lane = self._readded.pop(name)
+                self._due_since.setdefault(name, since)
                 self._lanes[self._lane_of(name, lane, now)].setdefault(name, now)
                 self._condition.notify()
-            if turn.lane in HALVED:
+            if turn.lane in HALF_SHARE_LANES:
                 self._condition.notify()  # a worker that could not take another name of this lane can do so now
 
     def close(self) -> None:
@@ -385,14 +388,14 @@ class WorkQueue:
     def is_idle(self) -> bool:
         """True if no name waits or is handled; names that back off do not count."""
         with self._condition:
-            return not self._handled and not any(self._lanes)
+            return not self._in_progress and not any(self._lanes)
 
     def state(self) -> QueueState:
         """Return the current state of the queue."""
         with self._condition:
             now = self._clock()
-            working = [now - turn.since for turn in self._handled.values()]
-            oldest = min(self._wanted.items(), key=itemgetter(1), default=None)
+            working = [now - turn.since for turn in self._in_progress.values()]
+            oldest = min(self._due_since.items(), key=itemgetter(1), default=None)
             return QueueState(
                 waiting=self._waiting(),
                 working=len(working),
@@ -407,13 +410,13 @@ class WorkQueue:
     def _waiting(self) -> int:
         return sum(map(len, self._lanes))
 
-    def _promote(self) -> None:
+    def _move_due_names(self) -> None:
         now = self._clock()
         while self._heap and self._heap[0][0] <= now:
             due, name = heapq.heappop(self._heap)
             if self._due.get(name) == due:  # otherwise superseded by an earlier one
                 del self._due[name]
-                self._want(name, now, Lane.ALL if name in self._failures else Lane.CHANGED)
+                self._enqueue(name, now, Lane.ALL if name in self._failures else Lane.CHANGED)
 
     def _until_next(self) -> float | None:
         return max(0.0, self._heap[0][0] - self._clock()) if self._heap else None

@@ -25,9 +25,9 @@ from webhook.rules.timing import delay
 from webhook.sync.contention import Contention
 from webhook.sync.executor import Executor
 from webhook.sync.shapes import SecretObject, to_copy
-from webhook.sync.status_index import Result, Undone
+from webhook.sync.status_index import Result, WriteReverted
 from webhook.sync.table import Table
-from webhook.sync.writes import Deposed, Unfinished, Writes
+from webhook.sync.writes import LeadershipLost, Unfinished, Writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -39,17 +39,17 @@ if TYPE_CHECKING:
     from webhook.sync.release import Release
 
 
-class Inventory:
+class ClusterSnapshot:
     """Namespaces, their ServiceAccounts, and the Secrets that have one of the configuration's names."""
 
     def __init__(self, client: Client, release: Release, configuration: Configuration) -> None:
         self._client = client
         self._release = release
         self._namespaces: dict[str, Namespace] = {}
-        self.service_accounts: Table[ServiceAccount] = Table(_never_the_same, _nobody_waits)
+        self.service_accounts: Table[ServiceAccount] = Table(_always_changed, _ignore_change)
         self._shapes = Shapes(scope_of(configuration))
         self._copies: dict[str, Table[Copy]] = {
-            name: Table(_never_the_same, _nobody_waits) for name in configuration.secret_names
+            name: Table(_always_changed, _ignore_change) for name in configuration.secret_names
         }
 
     def read(self) -> dict[str, ApiError]:
@@ -88,8 +88,8 @@ class Inventory:
     def state_of(self, name: str) -> NamespaceState:
         """Return the cached state of a listed namespace, including our own writes."""
         namespace = self._namespaces[name]
-        found = {secret: table.of_namespace(namespace.name).get(secret) for secret, table in self._copies.items()}
-        copies = {secret: copy for secret, copy in found.items() if copy is not None}
+        cached = {secret: table.of_namespace(namespace.name).get(secret) for secret, table in self._copies.items()}
+        copies = {secret: copy for secret, copy in cached.items() if copy is not None}
         accounts = self.service_accounts.of_namespace(namespace.name)
         return NamespaceState(namespace, copies, tuple(accounts.values()))
 
@@ -101,11 +101,11 @@ class Inventory:
         return to_copy(obj, self._release)
 
 
-def _never_the_same(_old: object, _new: object) -> bool:
+def _always_changed(_old: object, _new: object) -> bool:
     return False
 
 
-def _nobody_waits(_namespace: str) -> None:
+def _ignore_change(_namespace: str) -> None:
     """Ignore a change: the next pass reads everything again."""
 
 
@@ -114,10 +114,10 @@ log = structlog.get_logger(__name__)
 WORKERS = 8
 """Namespaces at a time: more are no faster, because a write costs a process about a millisecond of its one core."""
 
-FUTILE_PASSES = 3
+MAX_REFUSED_PASSES = 3
 """After this many passes in a row in which all writes were refused, further passes are useless."""
 
-MOST_UNDOINGS = 3
+MAX_REVERTS = 3
 """After this many reverted removals in one namespace, its references without a copy belong to another webhook."""
 
 PROGRESS_EVERY = 100
@@ -126,7 +126,7 @@ PAUSE_CAP = 5.0
 
 
 class Removal:
-    """The objects to remove, and the obstacles so far; ``may_go_on()`` is called before each write and each pass.
+    """The objects to remove, and the obstacles so far; ``may_continue()`` is called before each write and each pass.
 
     ``wait(seconds)`` waits, or returns immediately if no time is left.
     """
@@ -136,41 +136,45 @@ class Removal:
         client: Client,
         release: Release,
         configuration: Configuration,
-        may_go_on: Callable[[], bool],
+        may_continue: Callable[[], bool],
         wait: Callable[[float], None],
     ) -> None:
         self._configuration = configuration
-        self._may_go_on = may_go_on
+        self._may_continue = may_continue
         self._wait = wait
-        self._inventory = Inventory(client, release, configuration)
-        writes = Writes(client, release, self._inventory, Contention(), may_go_on, self._wrote)
+        self._snapshot = ClusterSnapshot(client, release, configuration)
+        writes = Writes(client, release, self._snapshot, Contention(), may_continue, self._count_write)
         self._executor = Executor(writes, lambda *_: None)
         self._lock = threading.Lock()
         self._errors: dict[str, ApiError] = {}
-        self._undone: dict[str, int] = {}
+        self._reverts: dict[str, int] = {}
         self._unlisted: dict[str, ApiError] = {}
-        self._unknown: ApiError | None = None
+        self._read_error: ApiError | None = None
         self.done: dict[str, int] = {}
         """Number of writes of each kind."""
 
     def run(self) -> list[str]:
         """Remove all that can be removed; return what is left and why, a line each."""
-        futile = passes = 0
-        while self._may_go_on():
+        refused_passes = passes = 0
+        while self._may_continue():
             before = sum(self.done.values())
             plans = self._pass()
             passes += 1
-            errors = [*self._errors.values(), *self._unlisted.values(), *([self._unknown] if self._unknown else ())]
+            errors = [
+                *self._errors.values(),
+                *self._unlisted.values(),
+                *([self._read_error] if self._read_error else ()),
+            ]
             if not plans and not errors:
                 return []
             wrote = sum(self.done.values()) > before
             refused = bool(errors) and all(error.is_lasting for error in errors)
-            futile = futile + 1 if refused and not wrote else 0
-            if futile == FUTILE_PASSES:
+            refused_passes = refused_passes + 1 if refused and not wrote else 0
+            if refused_passes == MAX_REFUSED_PASSES:
                 break
             if passes > 1 or errors or not wrote:  # otherwise only check that this was all
                 self._pause(passes, errors)
-        return list(self._left()) or ["what is left is not known: there was no time to look"]
+        return list(self._remaining()) or ["what is left is not known: there was no time to look"]
 
     def preview(self) -> list[str]:
         """Return the objects to remove now, a line each; nothing is written.
@@ -178,7 +182,7 @@ class Removal:
         Raises:
             ApiError: something could not be read.
         """
-        for error in self._inventory.read().values():
+        for error in self._snapshot.read().values():
             raise error
         return [
             line
@@ -194,18 +198,18 @@ class Removal:
         ]
 
     def _pause(self, passes: int, errors: Sequence[ApiError]) -> None:
-        asked = max((error.retry_after or 0.0 for error in errors), default=0.0)
-        self._wait(max(asked, delay(passes, random.random(), base=PAUSE_BASE, cap=PAUSE_CAP)))  # noqa: S311 (jitter)
+        retry_after = max((error.retry_after or 0.0 for error in errors), default=0.0)
+        self._wait(max(retry_after, delay(passes, random.random(), base=PAUSE_BASE, cap=PAUSE_CAP)))  # noqa: S311 (jitter)
 
     def _pass(self) -> dict[str, NamespacePlan]:
         """Try everything once; return the plan of each namespace that had one."""
         self._errors.clear()
-        self._unknown = None
+        self._read_error = None
         try:
-            self._unlisted = self._inventory.read()
+            self._unlisted = self._snapshot.read()
         except ApiError as error:
             log.warning("cluster not read", cause=str(error))
-            self._unknown = error
+            self._read_error = error
             return {}
         plans = self._plans()
         log.info("pass begun", namespaces=len(plans))
@@ -216,7 +220,7 @@ class Removal:
         return plans
 
     def _plans(self) -> dict[str, NamespacePlan]:
-        plans = {state.namespace.name: self._plan(state) for state in self._inventory.states()}
+        plans = {state.namespace.name: self._plan(state) for state in self._snapshot.states()}
         return {namespace: plan for namespace, plan in plans.items() if not plan.is_empty}
 
     def _plan(self, state: NamespaceState) -> NamespacePlan:
@@ -227,23 +231,23 @@ class Removal:
             retired=tuple(name for name in self._configuration.retired if name not in self._unlisted),
         )
         plan = plan_uninstall(state, configuration)
-        if self._undone.get(state.namespace.name, 0) < MOST_UNDOINGS:
+        if self._reverts.get(state.namespace.name, 0) < MAX_REVERTS:
             return plan
-        return replace(plan, removals=tuple(filter(None, map(_of_copies, plan.removals))))
+        return replace(plan, removals=tuple(filter(None, map(_with_copies_only, plan.removals))))
 
     def _carry_out(self, namespace: str, plan: NamespacePlan) -> None:
         try:
-            while self._carries_on(namespace, plan):
-                plan = self._plan(self._inventory.state_of(namespace))
-        except Deposed:
+            while self._has_more(namespace, plan):
+                plan = self._plan(self._snapshot.state_of(namespace))
+        except LeadershipLost:
             return  # no time is left: the rest is reported later
         except ApiError as error:
             log.warning("namespace failed", namespace=namespace, cause=str(error))
             with self._lock:
                 self._errors[namespace] = error
-                self._undone[namespace] = self._undone.get(namespace, 0) + isinstance(error, Undone)
+                self._reverts[namespace] = self._reverts.get(namespace, 0) + isinstance(error, WriteReverted)
 
-    def _carries_on(self, namespace: str, plan: NamespacePlan) -> bool:
+    def _has_more(self, namespace: str, plan: NamespacePlan) -> bool:
         """Carry out a plan; return True if a list was so long that a second plan has to continue with it."""
         try:
             self._executor.carry_out(namespace, plan, {})
@@ -251,7 +255,7 @@ class Removal:
             return True
         return False
 
-    def _wrote(self, action: str, result: Result) -> None:
+    def _count_write(self, action: str, result: Result) -> None:
         if result is Result.OK:
             with self._lock:
                 self.done[action] = self.done.get(action, 0) + 1
@@ -263,15 +267,15 @@ class Removal:
         """
         return [
             f"Secret {copy.namespace}/{copy.name}: it is being deleted, and a finalizer keeps it"
-            for state in self._inventory.states()
+            for state in self._snapshot.states()
             if not state.namespace.terminating
             for copy in state.copies.values()
             if copy.terminating and state.ownership(copy) is Ownership.OURS
         ]
 
-    def _left(self) -> Iterator[str]:
-        if self._unknown is not None:
-            yield f"what is in the cluster is not known: {self._unknown}"
+    def _remaining(self) -> Iterator[str]:
+        if self._read_error is not None:
+            yield f"what is in the cluster is not known: {self._read_error}"
         for name, error in self._unlisted.items():
             yield f"Secrets named {name}, and the references to them: {error}"
         for namespace, plan in self._plans().items():
@@ -286,7 +290,7 @@ class Removal:
                 yield f"Secret {namespace}/{deletion.copy.name}: {cause}"
 
 
-def _of_copies(removal: RemoveReferences) -> RemoveReferences | None:
+def _with_copies_only(removal: RemoveReferences) -> RemoveReferences | None:
     """Return the part of a removal for which a copy of ours exists."""
     names = tuple(name for name in removal.names if name not in removal.without_copy)
     return replace(removal, names=names, without_copy=()) if names else None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SETTLED_SECONDS = 120.0
 """After this time no replica of the webhook adds the reference any more: see :mod:`webhook.sync.planner`."""
 
-FOLLOWED_SECONDS = 600.0
+TAKEOVER_SECONDS = 600.0
 """Seconds in which another process could follow up a loss. An older loss is no longer ours: a person may have set the
 reference since."""
 
@@ -45,7 +45,7 @@ class _Record:
     lost_at: float = 0.0
     examined: bool = False
     """True if this process has looked for evidence of an earlier selection."""
-    followed: bool = False
+    planned: bool = False
     """True if this process has planned the namespace since the loss."""
     is_clean: bool = False
     """True if no ServiceAccount had a reference to a lost pull secret at that time."""
@@ -60,7 +60,7 @@ class SelectionHistory:
         self._shared: dict[frozenset[str], frozenset[str]] = {}
         self._records: dict[str, _Record] = {}
 
-    def saw(self, namespace: str, uid: str, selected: Collection[str]) -> None:
+    def observe(self, namespace: str, uid: str, selected: Collection[str]) -> None:
         """Note the pull secrets that select a namespace now."""
         names = frozenset(selected)
         with self._lock:
@@ -69,9 +69,9 @@ class SelectionHistory:
             if record is None or record.uid != uid:
                 self._records[namespace] = _Record(uid, names)
             elif record.selected != names:
-                if gone := record.selected - names:
-                    record.lost |= gone
-                    record.lost_at, record.followed, record.is_clean = self._clock(), False, False
+                if newly_lost := record.selected - names:
+                    record.lost |= newly_lost
+                    record.lost_at, record.planned, record.is_clean = self._clock(), False, False
                 record.lost -= names
                 record.selected = names
 
@@ -83,30 +83,30 @@ class SelectionHistory:
                 return frozenset()
             if not record.examined:
                 record.examined = True
-                if found := frozenset(evidence()) - record.selected:
-                    record.lost |= found
-                    record.lost_at, record.followed = self._clock(), True
-            if record.lost and self._is_over(record):
+                if marked := frozenset(evidence()) - record.selected:
+                    record.lost |= marked
+                    record.lost_at, record.planned = self._clock(), True
+            if record.lost and self._is_expired(record):
                 record.lost = frozenset()
             return record.lost
 
-    def followed(self, namespace: str, left: Collection[str]) -> None:
+    def record_plan(self, namespace: str, left: Collection[str]) -> None:
         """Note that a namespace was planned, and the lost names that a ServiceAccount still references."""
         with self._lock:
             record = self._records.get(namespace)
             if record is not None and record.lost:
-                record.followed, record.is_clean = True, not left
+                record.planned, record.is_clean = True, not left
 
     def forget(self, namespace: str) -> None:
         """Forget a namespace that is gone."""
         with self._lock:
             self._records.pop(namespace, None)
 
-    def _is_over(self, record: _Record) -> bool:
+    def _is_expired(self, record: _Record) -> bool:
         age = self._clock() - record.lost_at
-        if record.followed:
+        if record.planned:
             return record.is_clean and age >= SETTLED_SECONDS
-        return age >= FOLLOWED_SECONDS
+        return age >= TAKEOVER_SECONDS
 
 
 FLIPS = 5

@@ -19,7 +19,7 @@ from webhook.sync.sources import absent_source, read_source
 if TYPE_CHECKING:
     from webhook.kube.client import Client
     from webhook.rules.objects import Copy
-    from webhook.sync.sources import Content, SourceBook
+    from webhook.sync.sources import Content, SourceStore
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 class SourceReads:
     """Reads sources in the release's ``namespace``, and passes them to the book."""
 
-    def __init__(self, client: Client, namespace: str, sources: SourceBook) -> None:
+    def __init__(self, client: Client, namespace: str, sources: SourceStore) -> None:
         self._client = client
         self._namespace = namespace
         self._sources = sources
@@ -38,12 +38,12 @@ class SourceReads:
         Raises:
             ApiError: there was no answer, and the known state is unchanged.
         """
-        begun = self._sources.arrivals(name)
+        arrivals_before = self._sources.arrivals(name)
         try:
             source = read_source(decode_secret(self._client.get(SECRETS, name, self._namespace)))
         except NotFound:
             source = absent_source(name)
-        return self._sources.take_read(source, begun, newer)
+        return self._sources.observe_read(source, arrivals_before, newer)
 
     def verify(self, copy: Copy, content: Content) -> None:
         """Return if a copy may be overwritten with a content.

@@ -76,16 +76,16 @@ class Judge(Protocol):
     def judge(self, source: Source) -> Source:
         """Return the source, perhaps with a problem in place of its credentials. This may take long."""
 
-    def keep(self, source: Source, judged: Source) -> None:
+    def remember(self, source: Source, judged: Source) -> None:
         """Remember a judgement that is in force. Called under a lock, so it must be quick."""
 
 
-class SourceBook:
+class SourceStore:
     """The current sources, and the content made of them.
 
-    ``changed()`` is called when a content changes, ``told(source)`` when a source does. ``clashed(secret, clashes)`` is
-    called when the registries that are named more than once change. ``refused(secret, problem)`` is called when sources
-    that are valid by themselves make no copy together.
+    ``on_content_change()`` is called when a content changes, ``on_source_change(source)`` when a source does.
+    ``on_clash(secret, clashes)`` is called when the registries that are named more than once change.
+    ``on_refusal(secret, problem)`` is called when sources that are valid by themselves make no copy together.
 
     A ``judge`` may take long, so versions of one source can be judged at the same time. Only the judgement of the
     version that arrived last counts: an older version never replaces a newer one, even if its judgement is later.
@@ -99,17 +99,17 @@ class SourceBook:
 
     def __init__(
         self,
-        changed: Callable[[], None],
-        told: Callable[[Source], None],
-        clashed: Callable[[str, Sequence[Clash]], None],
-        refused: Callable[[str, SourceInvalid], None] = lambda *_: None,
+        on_content_change: Callable[[], None],
+        on_source_change: Callable[[Source], None],
+        on_clash: Callable[[str, Sequence[Clash]], None],
+        on_refusal: Callable[[str, SourceInvalid], None] = lambda *_: None,
         judge: Judge | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC).replace(microsecond=0),
     ) -> None:
-        self._changed = changed
-        self._told = told
-        self._clashed = clashed
-        self._refused = refused
+        self._on_content_change = on_content_change
+        self._on_source_change = on_source_change
+        self._on_clash = on_clash
+        self._on_refusal = on_refusal
         self._judge = judge
         self._clock = clock
         self._lock = threading.Lock()
@@ -118,7 +118,7 @@ class SourceBook:
         self._confirmed: dict[str, Confirmation] = {}
         self._sources: dict[str, Source] = {}
         self._pull_secrets: tuple[PullSecret, ...] = ()
-        self._made = _Made()
+        self._current = _Contents()
         self._last_good: dict[str, LastGood] = {}
 
     def configure(self, configuration: Configuration) -> None:
@@ -126,38 +126,40 @@ class SourceBook:
         with self._lock:
             self._pull_secrets = configuration.pull_secrets
             self._last_good = {
-                entry.name: kept
+                entry.name: stored
                 for entry in configuration.pull_secrets
-                if (kept := self._last_good.get(entry.name)) is not None and kept.source_names == entry.sources
+                if (stored := self._last_good.get(entry.name)) is not None and stored.source_names == entry.sources
             }
             # A source that is not watched any more becomes stale. If it is named again later, it must be read again
             # first.
             self._sources = {name: self._sources[name] for name in configuration.source_names if name in self._sources}
             self._arrived = {name: self._arrived[name] for name in configuration.source_names if name in self._arrived}
-            before, self._made = self._made, self._make()
-        self._tell(before)
-        self._changed()
+            before, self._current = self._current, self._build()
+        self._report_changes(before)
+        self._on_content_change()
 
-    def take(self, source: Source, event: str = "") -> None:
-        """Set a new state of a source; ``told`` is called if it differs from the previous state.
+    def observe(self, source: Source, event_version: str = "") -> None:
+        """Set a new state of a source; ``on_source_change`` is called if it differs from the previous state.
 
-        ``event`` is the resourceVersion of the watch event that brought it. An event that is older than the known state
-        is ignored: a read has returned a later state. A list has no event, and always counts.
+        ``event_version`` is the resourceVersion of the watch event that brought it. An event that is older than the
+        known state is ignored: a read has returned a later state. A list has no event, and always counts.
         """
         with self._lock:
             known = self._arrived.get(source.name)
-            if known is not None and is_older(event, known.resource_version):
+            if known is not None and is_older(event_version, known.resource_version):
                 return
-            self._arrive(source)
-        self._judge_and_store(source)
+            self._store_arrival(source)
+        self._judge_and_build(source)
 
     def arrivals(self, name: str) -> int:
-        """Return how many states of a source have arrived, for :meth:`take_read`."""
+        """Return how many states of a source have arrived, for :meth:`observe_read`."""
         with self._lock:
             return self._arrivals[name]
 
-    def take_read(self, source: Source, begun: int, newer: str = "") -> bool:
-        """Set the state that a read returned, which began after ``begun`` arrivals; False if a later one has arrived.
+    def observe_read(self, source: Source, arrivals_before: int, newer: str = "") -> bool:
+        """Set the state that a read returned; False if a later one has arrived.
+
+        The read began after ``arrivals_before`` arrivals.
 
         A state that arrived during the read counts as later, unless it is an older version of the same Secret.
         ``newer`` is the resourceVersion that a copy names. The read confirms that it does not exist, or returns it.
@@ -166,15 +168,19 @@ class SourceBook:
             known = self._arrived.get(source.name)
             is_same = known is not None and known.version == source.version
             if not is_same:
-                if known is not None and self._arrivals[source.name] != begun and not _is_older(known, source):
+                if (
+                    known is not None
+                    and self._arrivals[source.name] != arrivals_before
+                    and not _is_older(known, source)
+                ):
                     return False
-                self._arrive(source)
+                self._store_arrival(source)
             if newer:
                 self._confirmed[source.name] = Confirmation(source.version, newer)
-        self._judge_and_store(source)
+        self._judge_and_build(source)
         return True
 
-    def _arrive(self, source: Source) -> None:
+    def _store_arrival(self, source: Source) -> None:
         self._arrived[source.name] = source
         self._arrivals[source.name] += 1
 
@@ -195,14 +201,14 @@ class SourceBook:
             confirmation.covers(version, newer.resource_version) for version in content.versions
         )
 
-    def judge_again(self, source: Source) -> None:
+    def rejudge(self, source: Source) -> None:
         """Judge a refused version again, unless another version has arrived since."""
         with self._lock:
             if not self._is_latest(source):
                 return
-        self._judge_and_store(source)
+        self._judge_and_build(source)
 
-    def _judge_and_store(self, source: Source) -> None:
+    def _judge_and_build(self, source: Source) -> None:
         judged = source if self._judge is None else self._judge.judge(source)
         with self._lock:
             if not self._is_latest(source):
@@ -211,15 +217,15 @@ class SourceBook:
                 del self._arrived[source.name]
                 return  # the last event of a watch that is being stopped
             if self._judge is not None:
-                self._judge.keep(source, judged)
+                self._judge.remember(source, judged)
             known = self._sources.get(source.name)
             self._sources[source.name] = judged
-            before, self._made = self._made, self._make()
-        self._tell(before)
-        if known is None or _state(known) != _state(judged):
-            self._told(judged)
-        if before.hashes != self._made.hashes:
-            self._changed()
+            before, self._current = self._current, self._build()
+        self._report_changes(before)
+        if known is None or _reported_state(known) != _reported_state(judged):
+            self._on_source_change(judged)
+        if before.hashes != self._current.hashes:
+            self._on_content_change()
 
     def _is_latest(self, source: Source) -> bool:
         latest = self._arrived.get(source.name)
@@ -236,33 +242,33 @@ class SourceBook:
                     self._last_good[entry.name] = content
                 elif content.is_same(known):
                     self._last_good[entry.name] = replace(known, time=content.time)
-            before, self._made = self._made, self._make()
-        if before.last_good != self._made.last_good:
-            self._changed()
+            before, self._current = self._current, self._build()
+        if before.last_good != self._current.last_good:
+            self._on_content_change()
 
     def stored_contents(self) -> Mapping[str, LastGood]:
         """Return the last good content of each pull secret that ever had one, to be stored."""
         with self._lock:
             return dict(self._last_good)
 
-    def tell_again(self) -> None:
+    def report_again(self) -> None:
         """Report the problems of the sources and of their contents again."""
         for source in self.sources():
             if source.problem is not None or (source.credentials is not None and source.credentials.remark):
-                self._told(source)
-        self._tell(_Made())
+                self._on_source_change(source)
+        self._report_changes(_Contents())
 
     def contents(self) -> Mapping[str, Content]:
         """Return the content by pull secret; one with an unusable source has none."""
-        return self._made.contents
+        return self._current.contents
 
     def last_good(self) -> Mapping[str, Content]:
         """Return the last content of each pull secret that has none now, if its sources are the same as then."""
-        return self._made.last_good
+        return self._current.last_good
 
     def last_good_hashes(self) -> Mapping[str, str]:
         """Return the hash of each last good content, for pull secrets that have no content now."""
-        return {name: content.hash for name, content in self._made.last_good.items()}
+        return {name: content.hash for name, content in self._current.last_good.items()}
 
     def usable_contents(self, copy: Callable[[str], Copy | None]) -> tuple[Mapping[str, Content], Mapping[str, str]]:
         """Return the contents for the copies in one namespace, and their hashes.
@@ -270,23 +276,23 @@ class SourceBook:
         ``copy(name)`` returns the existing copy. While a source cannot be used, only some copies are made of the last
         good content: see :meth:`LastGood.is_due`.
         """
-        made = self._made
-        if not made.last_good:
-            return made.contents, made.hashes
-        due = {name: content for name, content in made.last_good.items() if made.is_due(name, copy(name))}
-        contents = due | made.contents
+        built = self._current
+        if not built.last_good:
+            return built.contents, built.hashes
+        due = {name: content for name, content in built.last_good.items() if built.is_due(name, copy(name))}
+        contents = due | built.contents
         return contents, {name: content.hash for name, content in contents.items()}
 
     def is_waiting(self, name: str, copy: Copy | None) -> bool:
         """Return True if this copy is not written until the sources of its pull secret can be used again."""
-        made = self._made
-        return name in made.problems and not (name in made.last_good and made.is_due(name, copy))
+        built = self._current
+        return name in built.problems and not (name in built.last_good and built.is_due(name, copy))
 
     def problems(self) -> Mapping[str, SourceInvalid]:
         """Return by pull secret why it has no content."""
-        return self._made.problems
+        return self._current.problems
 
-    def knows(self, names: Iterable[str]) -> bool:
+    def has_read(self, names: Iterable[str]) -> bool:
         """Return True if each of these sources has been read, including absent ones."""
         return all(name in self._sources for name in names)
 
@@ -306,46 +312,46 @@ class SourceBook:
         """Return every source that has been read."""
         return tuple(self._sources.values())
 
-    def _tell(self, before: _Made) -> None:
-        for name, content in self._made.contents.items():
+    def _report_changes(self, before: _Contents) -> None:
+        for name, content in self._current.contents.items():
             if content.clashes and (name not in before.contents or before.contents[name].clashes != content.clashes):
-                self._clashed(name, content.clashes)
-        for name, refusal in self._made.refusals.items():
+                self._on_clash(name, content.clashes)
+        for name, refusal in self._current.refusals.items():
             if str(refusal) != str(before.refusals.get(name)):
-                self._refused(name, refusal)
+                self._on_refusal(name, refusal)
 
-    def _make(self) -> _Made:
-        made = _Made()
+    def _build(self) -> _Contents:
+        built = _Contents()
         for entry in self._pull_secrets:
-            if not self.knows(entry.sources):
+            if not self.has_read(entry.sources):
                 continue
             sources = [self._sources[name] for name in entry.sources]
             problem = next((source.problem for source in sources if source.problem is not None), None)
             if problem is not None:
-                made.problems[entry.name] = problem
+                built.problems[entry.name] = problem
                 continue
             try:
                 content = _content(sources)
             except SourceInvalid as error:
-                made.problems[entry.name] = made.refusals[entry.name] = error
+                built.problems[entry.name] = built.refusals[entry.name] = error
             else:
-                made.contents[entry.name] = content
-                made.hashes[entry.name] = content.hash
-                self._remember(entry, content)
-        for name in made.problems:
-            if (kept := self._last_good.get(name)) is not None:
-                made.last_good[name] = Content(kept.payload, content_hash(kept.payload), versions=kept.sources)
-                made.kept[name] = kept
-        return made
+                built.contents[entry.name] = content
+                built.hashes[entry.name] = content.hash
+                self._store_last_good(entry, content)
+        for name in built.problems:
+            if (stored := self._last_good.get(name)) is not None:
+                built.last_good[name] = Content(stored.payload, content_hash(stored.payload), versions=stored.sources)
+                built.stored[name] = stored
+        return built
 
-    def _remember(self, entry: PullSecret, content: Content) -> None:
+    def _store_last_good(self, entry: PullSecret, content: Content) -> None:
         known, now = self._last_good.get(entry.name), LastGood(content.payload, content.versions, self._clock())
         since = known.time if known is not None and known.is_same(now) else now.time
         self._last_good[entry.name] = replace(now, time=since)
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _Contents:
     """The result of the sources, by pull secret: its content, or why it has none.
 
     ``refusals`` concern several sources together.
@@ -354,14 +360,14 @@ class _Made:
     contents: dict[str, Content] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     last_good: dict[str, Content] = field(default_factory=dict)
-    kept: dict[str, LastGood] = field(default_factory=dict)
+    stored: dict[str, LastGood] = field(default_factory=dict)
     """The same as ``last_good``, with the versions of its sources."""
     problems: dict[str, SourceInvalid] = field(default_factory=dict)
     refusals: dict[str, SourceInvalid] = field(default_factory=dict)
 
     def is_due(self, name: str, copy: Copy | None) -> bool:
         """Return True if a copy must have the last good content of a pull secret that has one."""
-        return self.kept[name].is_due(copy, self.last_good[name].hash)
+        return self.stored[name].is_due(copy, self.last_good[name].hash)
 
 
 def _content(sources: list[Source]) -> Content:
@@ -376,5 +382,5 @@ def _is_older(source: Source, other: Source) -> bool:
     return source.uid == other.uid and is_older(source.resource_version, other.resource_version)
 
 
-def _state(source: Source) -> tuple[str, str]:
+def _reported_state(source: Source) -> tuple[str, str]:
     return (source.resource_version, str(source.problem) if source.problem else "")

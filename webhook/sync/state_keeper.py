@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from webhook.sync.events import EventReporter
     from webhook.sync.release import Release
     from webhook.sync.shapes import SecretObject
-    from webhook.sync.sources import SourceBook
+    from webhook.sync.sources import SourceStore
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ class StateKeeper:
         client: Client,
         release: Release,
         name: str,
-        sources: SourceBook,
+        sources: SourceStore,
         brake: Brake,
         may_write: Callable[[], bool],
         reporter: EventReporter,
@@ -76,14 +76,14 @@ class StateKeeper:
         self._wake = threading.Event()
         self._leading = False
         self._failures = 0
-        self._told = ""
+        self._reported = ""
         self._unreadable = ""
         self._present: SecretObject | None = None
         self._read_at = 0.0
         self._stored: StateDocument | None = None
         """None until the Secret has been read, and when it has to be read again."""
 
-    def lead(self, leading: bool) -> None:
+    def set_leading(self, leading: bool) -> None:
         """Start to read and write, or stop."""
         self._leading = leading
         if leading:
@@ -103,15 +103,15 @@ class StateKeeper:
             if not self._leading or stopping.is_set():
                 self._stored, pause = None, None  # other processes write it now
                 continue
-            reading = self._safely(self._learn)
+            reading = self._attempt(self._load)
             judging = self._brake.judge()
-            storing = self._safely(self._store) if self._stored is not None else READ_SECONDS
+            storing = self._attempt(self._store) if self._stored is not None else READ_SECONDS
             pause = min(reading, storing, READ_SECONDS if judging is None else judging)
 
-    def _safely(self, act: Callable[[], float]) -> float:
+    def _attempt(self, operation: Callable[[], float]) -> float:
         """Read or write; return the seconds until the next try."""
         try:
-            pause = act()
+            pause = operation()
         except ApiError as error:
             self._stored = None
             self._failures += 1
@@ -120,15 +120,15 @@ class StateKeeper:
             log.info("state not stored", secret=self._name, cause=str(error), retry_in=round(pause, 2))
             if error.is_lasting:
                 self._brake.load(None, "")
-                self._tell(str(error))
+                self._report(str(error))
         return pause
 
-    def _learn(self) -> float:
+    def _load(self) -> float:
         """Read the Secret, if it is time."""
-        most = HELD_SECONDS if self._brake.held is not None else READ_SECONDS
-        fresh = self._stored is not None and time.monotonic() - self._read_at < most
+        max_age = HELD_SECONDS if self._brake.held is not None else READ_SECONDS
+        fresh = self._stored is not None and time.monotonic() - self._read_at < max_age
         if fresh and self._brake.is_loaded:
-            return most
+            return max_age
         self._stored = self._read()
         self._read_at = time.monotonic()
         self._sources.restore(self._stored.last_good)
@@ -136,20 +136,20 @@ class StateKeeper:
         self._brake.load(self._stored.accepted, (annotations or {}).get(CONFIRM_ANNOTATION, ""))
         if not self._brake.is_settled():
             self._cache_accepted()
-        return most
+        return max_age
 
     def _store(self) -> float:
         """Write the parts that are due."""
         if self._stored is None:
             return READ_SECONDS
         if self._present is not None and (problem := problem_of(self._present)):
-            self._tell(f"{problem}: kubectl --namespace {self._namespace} delete secret {self._name}")
+            self._report(f"{problem}: kubectl --namespace {self._namespace} delete secret {self._name}")
             self._stored = None
             return UNUSABLE_SECONDS
         due = update(self._stored, self._sources.stored_contents(), self._brake.values())
         if due.values and self._may_write():
             self._write(due)
-        self._tell(_too_large(due.left_out) if due.left_out else "")
+        self._report(_too_large(due.left_out) if due.left_out else "")
         self._failures = 0
         return READ_SECONDS
 
@@ -171,7 +171,7 @@ class StateKeeper:
     def _write(self, due: StateUpdate) -> None:
         data = {key: None if value is None else b64encode(value).decode() for key, value in due.values.items()}
         present = self._present
-        stored = self._create(data) if present is None else self._change(present, data)
+        stored = self._create(data) if present is None else self._update(present, data)
         self._present = decode_secret(stored)
         self._stored = decode_document(self._present.data or {})
         log.info("state stored", secret=self._name, pull_secrets=sorted(self._stored.last_good))
@@ -183,15 +183,15 @@ class StateKeeper:
         body: dict[str, Any] = {"metadata": metadata, "type": STATE_TYPE, "data": data}
         return self._client.apply(SECRETS, body, field_manager=f"{FIELD_MANAGER}-{uuid.uuid4()}", force=False)
 
-    def _change(self, present: SecretObject, data: dict[str, str | None]) -> bytes:
+    def _update(self, present: SecretObject, data: dict[str, str | None]) -> bytes:
         patch = {"metadata": {"resourceVersion": present.metadata.resource_version}, "data": data}
         return self._client.merge_patch(SECRETS, self._name, patch, self._namespace, field_manager=FIELD_MANAGER)
 
-    def _tell(self, problem: str) -> None:
+    def _report(self, problem: str) -> None:
         """Report a problem once, until it changes or is solved."""
-        if problem and problem != self._told:
+        if problem and problem != self._reported:
             self._reporter.state_not_stored(self._name, problem)
-        self._told = problem
+        self._reported = problem
 
 
 def problem_of(secret: SecretObject) -> str:

@@ -76,8 +76,8 @@ _WAITING: Mapping[CopyState, str] = {
 """Reasons of copies that are not written until a source can be used again."""
 
 
-def overview(
-    loop: SyncController,
+def page_data(
+    controller: SyncController,
     status: SyncStatus,
     health: Health,
     recorder: EventRecorder,
@@ -88,7 +88,7 @@ def overview(
         now=datetime.now(UTC),
         status=status,
         unready="" if health.ready else health.report(),
-        namespaces=list(_namespaces(loop)),
+        namespaces=list(_namespaces(controller)),
         events=[
             EventView(
                 at,
@@ -103,32 +103,34 @@ def overview(
     )
 
 
-def _namespaces(loop: SyncController) -> Iterator[NamespaceView]:
-    hashes = {name: content.hash for name, content in loop.sources.contents().items()}
-    leading = loop.leading_for is not None
-    last_good = loop.sources.last_good_hashes()
-    copies = loop.status_index.standings(hashes, last_good) if leading else {}
-    failing = loop.status_index.failing() if leading else {}
-    for name in sorted(loop.caches.namespaces.names()):
-        namespace = loop.caches.namespaces.get(name)
+def _namespaces(controller: SyncController) -> Iterator[NamespaceView]:
+    hashes = {name: content.hash for name, content in controller.sources.contents().items()}
+    leading = controller.leading_for is not None
+    last_good = controller.sources.last_good_hashes()
+    copies = controller.status_index.by_namespace(hashes, last_good) if leading else {}
+    failing = controller.status_index.failing() if leading else {}
+    for name in sorted(controller.caches.namespaces.names()):
+        namespace = controller.caches.namespaces.get(name)
         if namespace is None:
             continue
-        reason = decide_namespace(namespace, loop.configuration).reason
-        there = tuple(CopyView(*standing) for standing in copies.get(name, ()))
-        mistyped = mistyped_opt_in(namespace.labels, loop.configuration.opt_in)
+        reason = decide_namespace(namespace, controller.configuration).reason
+        shown = tuple(CopyView(*copy) for copy in copies.get(name, ()))
+        mistyped = mistyped_opt_in(namespace.labels, controller.configuration.opt_in)
         typed = "" if mistyped is None else "=".join(mistyped)
-        yield NamespaceView(name, *_state(there, reason, failing.get(name), partial(_waits, loop, name)), there, typed)
+        yield NamespaceView(
+            name, *_state(shown, reason, failing.get(name), partial(_is_waiting, controller, name)), shown, typed
+        )
 
 
-def _waits(loop: SyncController, namespace: str, pull_secret: str) -> bool:
+def _is_waiting(controller: SyncController, namespace: str, pull_secret: str) -> bool:
     """Return True if a copy is not written until its sources can be used again."""
-    return loop.sources.is_waiting(pull_secret, loop.caches.copy(namespace, pull_secret))
+    return controller.sources.is_waiting(pull_secret, controller.caches.copy(namespace, pull_secret))
 
 
 def _state(
-    copies: tuple[CopyView, ...], reason: Reason, failure: Result | None, waits: Callable[[str], bool]
+    copies: tuple[CopyView, ...], reason: Reason, failure: Result | None, is_waiting: Callable[[str], bool]
 ) -> tuple[str, str]:
-    """Return the state of a namespace, and its reason id; ``waits`` returns whether the copy of a pull secret waits."""
+    """Return the state of a namespace, and its reason id; ``is_waiting`` returns whether a pull secret's copy waits."""
     if failure is not None:
         return CopyState.FAILING, str(failure)
     states = {copy.state for copy in copies}
@@ -140,7 +142,7 @@ def _state(
     if worst is CopyState.CURRENT:
         return worst, PreviewReason.COPY_CURRENT
     of_worst = [copy for copy in copies if copy.state is worst]
-    if worst in _WAITING and all(waits(copy.secret) for copy in of_worst):
+    if worst in _WAITING and all(is_waiting(copy.secret) for copy in of_worst):
         return worst, _WAITING[worst]
     return worst, _REASONS.get(worst) or of_worst[0].reason
 
@@ -149,15 +151,16 @@ EXAMPLES = 20
 """Examples of each kind in ``/status``; its counts include all."""
 
 
-def look(
-    loop: SyncController, release: Release, leader: LeaderStatus, paused: float, examples: int = EXAMPLES
+def controller_status(
+    controller: SyncController, release: Release, leader: LeaderStatus, paused: float, examples: int = EXAMPLES
 ) -> SyncStatus:
     """Return the state of the controller, with up to so many ``examples`` in each list that grows with the cluster."""
-    hashes = {name: content.hash for name, content in loop.sources.contents().items()}
-    queue, contended, failing = loop.queue.state(), loop.contention.contended(), loop.status_index.failing()
-    pull_secrets = _pull_secrets(loop, hashes, examples)
-    held = loop.brake.held if loop.brake is not None and loop.leading_for is not None else None
-    sources = tuple(_source(loop, name) for name in loop.configuration.source_names)
+    hashes = {name: content.hash for name, content in controller.sources.contents().items()}
+    queue, failing = controller.queue.state(), controller.status_index.failing()
+    contended = controller.contention.contended()
+    pull_secrets = _pull_secrets(controller, hashes, examples)
+    held = controller.brake.held if controller.brake is not None and controller.leading_for is not None else None
+    sources = tuple(_source(controller, name) for name in controller.configuration.source_names)
     return SyncStatus(
         version=__version__,
         release=release.name,
@@ -165,26 +168,26 @@ def look(
         leader=leader,
         pull_secrets=pull_secrets,
         sources=sources,
-        watches=loop.caches.watches(),
+        watches=controller.caches.watches(),
         queue=_queue(queue),
-        oldest_unreconciled=_oldest(queue, loop.leading_for),
-        last_full_pass_seconds=0.0 if loop.leading_for is None else loop.resync.seconds_since,
+        oldest_unreconciled=_oldest(queue, controller.leading_for),
+        last_full_pass_seconds=0.0 if controller.leading_for is None else controller.resync.seconds_since,
         failing_namespaces=len(failing),
         failing=tuple(FailingStatus(namespace, reason) for namespace, reason in islice(failing.items(), examples)),
-        contended_objects=dict(Counter(each.kind for each in contended)),
+        contended_objects=dict(Counter(item.kind for item in contended)),
         contended=tuple(
-            ContendedStatus(each.kind, each.namespace, each.name, each.pause) for each in contended[:examples]
+            ContendedStatus(item.kind, item.namespace, item.name, item.pause) for item in contended[:examples]
         ),
-        undone_writes=loop.contention.reverts,
+        undone_writes=controller.contention.reverts,
         paused_seconds=paused,
         held_removals=held.removals.copies if held else 0,
         held_configuration=held.digest if held else "",
-        problems=_problems(loop, pull_secrets, sources),
+        problems=_problems(controller, pull_secrets, sources),
     )
 
 
 def _problems(
-    loop: SyncController, pull_secrets: Iterable[PullSecretStatus], sources: Iterable[SourceStatus]
+    controller: SyncController, pull_secrets: Iterable[PullSecretStatus], sources: Iterable[SourceStatus]
 ) -> dict[str, int]:
     """Return the current number of sources, copies and references for each reason id, including zeros."""
     found = Counter({str(reason): 0 for reason in (*SourceReason, *FindingReason)})
@@ -194,17 +197,17 @@ def _problems(
         found[FindingReason.SOURCE_UNAVAILABLE] += bool(entry.problem)
         # Problems of a single source were counted with the source.
         found[SourceReason.COPY_TOO_LARGE] += entry.problem == SourceReason.COPY_TOO_LARGE
-    if loop.leading_for is not None:
+    if controller.leading_for is not None:
         for reason in NAMESPACE_FINDINGS - {FindingReason.COPY_CONFLICT}:
-            found[reason] = loop.reporter.count(reason)
+            found[reason] = controller.reporter.count(reason)
     return {str(reason): number for reason, number in found.items()}
 
 
-def _pull_secrets(loop: SyncController, hashes: Mapping[str, str], examples: int) -> tuple[PullSecretStatus, ...]:
-    configuration, problems = loop.configuration, loop.sources.problems()
-    last_good = loop.sources.last_good_hashes()
-    counts = loop.status_index.counts(hashes, last_good) if loop.leading_for is not None else {}
-    named = _examples(loop, hashes, last_good, counts, examples)
+def _pull_secrets(controller: SyncController, hashes: Mapping[str, str], examples: int) -> tuple[PullSecretStatus, ...]:
+    configuration, problems = controller.configuration, controller.sources.problems()
+    last_good = controller.sources.last_good_hashes()
+    counts = controller.status_index.counts(hashes, last_good) if controller.leading_for is not None else {}
+    named = _examples(controller, hashes, last_good, counts, examples)
 
     def status(name: str, entry: PullSecret | None) -> PullSecretStatus:
         copies = {state: counts.get((name, state), 0) for state in CopyState}
@@ -227,7 +230,7 @@ def _pull_secrets(loop: SyncController, hashes: Mapping[str, str], examples: int
 
 
 def _examples(
-    loop: SyncController,
+    controller: SyncController,
     hashes: Mapping[str, str],
     last_good: Mapping[str, str],
     counts: Mapping[tuple[str, CopyState], int],
@@ -236,22 +239,22 @@ def _examples(
     """Return up to ``limit`` copies of each state by pull secret; stops reading as early as possible."""
     missing = {key: min(number, limit) for key, number in counts.items() if key[1] is not CopyState.CURRENT}
     found: dict[str, list[CopyStatus]] = {}
-    for namespace, standing in loop.status_index.not_current(hashes, last_good) if any(missing.values()) else ():
-        if missing.get((standing.secret, standing.state), 0) > 0:
-            missing[standing.secret, standing.state] -= 1
-            found.setdefault(standing.secret, []).append(CopyStatus(namespace, standing.state, standing.reason))
+    for namespace, copy in controller.status_index.not_current(hashes, last_good) if any(missing.values()) else ():
+        if missing.get((copy.secret, copy.state), 0) > 0:
+            missing[copy.secret, copy.state] -= 1
+            found.setdefault(copy.secret, []).append(CopyStatus(namespace, copy.state, copy.reason))
             if not any(missing.values()):
                 break
     return found
 
 
-def _source(loop: SyncController, name: str) -> SourceStatus:
-    source = loop.sources.source(name)
+def _source(controller: SyncController, name: str) -> SourceStatus:
+    source = controller.sources.source(name)
     if source is None:
         return SourceStatus(name, None)
     if source.problem is not None:
         return SourceStatus(name, valid=False, reason=source.problem.reason, message=str(source.problem))
-    refused = tuple(loop.logins.refused(name)) if loop.logins is not None else ()
+    refused = tuple(controller.logins.refused(name)) if controller.logins is not None else ()
     if source.credentials is None:
         return SourceStatus(name, valid=True, refused_by=refused)
     return SourceStatus(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 
-class Undone(Conflict):
+class WriteReverted(Conflict):
     """The write was accepted, and a webhook reverted it in the same request."""
 
 
@@ -39,7 +39,7 @@ class Result(StrEnum):
 
 
 _RESULTS = (
-    (Undone, Result.UNDONE),
+    (WriteReverted, Result.UNDONE),
     (Conflict, Result.CONFLICT),
     (Invalid, Result.INVALID),
     (Refused, Result.DENIED),
@@ -54,7 +54,7 @@ def result_of(error: ApiError) -> Result:
     return next((result for kind, result in _RESULTS if isinstance(error, kind)), Result.ERROR)
 
 
-NONE_KNOWN: Mapping[str, str] = MappingProxyType({})
+NO_HASHES: Mapping[str, str] = MappingProxyType({})
 
 SHARED_LIMIT = 1000
 """Different records kept for sharing: most namespaces have equal states, and share one record."""
@@ -71,23 +71,23 @@ class StatusIndex:
         self._failed: dict[str, dict[str, Result]] = {}
         self._failing: dict[str, Result] = {}
 
-    def record(self, namespace: str, standings: Iterable[CopyStatus], due: Collection[str] = ()) -> None:
+    def record(self, namespace: str, copy_statuses: Iterable[CopyStatus], due: Collection[str] = ()) -> None:
         """Set the states of a namespace's copies; ``due`` are the names of those that are to be written."""
         with self._lock:
-            found = tuple(standings)
+            statuses = tuple(copy_statuses)
             if namespace in self._failed:
-                failed = {name: why for name, why in self._failed.pop(namespace).items() if name in due}
+                failed = {name: result for name, result in self._failed.pop(namespace).items() if name in due}
                 if failed:
                     self._failed[namespace] = failed
-                    found = tuple(_marked(each, failed) for each in found)
-            self._put(namespace, found)
+                    statuses = tuple(_with_failure(status, failed) for status in statuses)
+            self._put(namespace, statuses)
 
     def copy_failed(self, namespace: str, secret: str, result: Result) -> None:
         """Note that a copy could not be written; this state stays until the copy is no longer due."""
         with self._lock:
             failed = self._failed.setdefault(namespace, {})
             failed[secret] = result
-            self._put(namespace, tuple(_marked(each, failed) for each in self._records.get(namespace, ())))
+            self._put(namespace, tuple(_with_failure(status, failed) for status in self._records.get(namespace, ())))
 
     def namespace_failed(self, namespace: str, result: Result) -> None:
         """Note that a write of any kind has failed in a namespace."""
@@ -102,8 +102,8 @@ class StatusIndex:
     def clear(self) -> None:
         """Clear all state; a standby does not track copies."""
         with self._lock:
-            for known in (self._records, self._shared, self._counts, self._failed, self._failing):
-                known.clear()
+            for index in (self._records, self._shared, self._counts, self._failed, self._failing):
+                index.clear()
 
     def namespaces(self) -> set[str]:
         """Return the namespaces that have a record."""
@@ -116,7 +116,7 @@ class StatusIndex:
             return self._failing.copy()
 
     def counts(
-        self, hashes: Mapping[str, str], last_good: Mapping[str, str] = NONE_KNOWN
+        self, hashes: Mapping[str, str], last_good: Mapping[str, str] = NO_HASHES
     ) -> dict[tuple[str, CopyState], int]:
         """Return the number of copies in each state, given these hashes of the pull secrets' contents.
 
@@ -124,57 +124,61 @@ class StatusIndex:
         """
         with self._lock:
             counted = list(self._counts.items())
-        found: Counter[tuple[str, CopyState]] = Counter()
-        for standing, number in counted:
-            state = standing.now(hashes.get(standing.secret), last_good.get(standing.secret))
-            found[standing.secret, state] += number
-        return dict(found)
+        counts: Counter[tuple[str, CopyState]] = Counter()
+        for status, number in counted:
+            state = status.current_state(hashes.get(status.secret), last_good.get(status.secret))
+            counts[status.secret, state] += number
+        return dict(counts)
 
     def not_current(
-        self, hashes: Mapping[str, str], last_good: Mapping[str, str] = NONE_KNOWN
+        self, hashes: Mapping[str, str], last_good: Mapping[str, str] = NO_HASHES
     ) -> Iterator[tuple[str, CopyStatus]]:
         """Yield namespace and state of each copy that is not current now."""
         with self._lock:
             records = list(self._records.items())
-        for namespace, standings in records:
-            for standing in standings:
-                state = standing.now(hashes.get(standing.secret), last_good.get(standing.secret))
+        for namespace, copy_statuses in records:
+            for status in copy_statuses:
+                state = status.current_state(hashes.get(status.secret), last_good.get(status.secret))
                 if state is not CopyState.CURRENT:
-                    yield namespace, standing if state is standing.state else CopyStatus(standing.secret, state)
+                    yield namespace, status if state is status.state else CopyStatus(status.secret, state)
 
-    def standings(
-        self, hashes: Mapping[str, str], last_good: Mapping[str, str] = NONE_KNOWN
+    def by_namespace(
+        self, hashes: Mapping[str, str], last_good: Mapping[str, str] = NO_HASHES
     ) -> dict[str, tuple[tuple[str, CopyState, str], ...]]:
         """Return by namespace the name, the present state and the reason of each copy."""
         with self._lock:
             records = list(self._records.items())
         return {
             namespace: tuple(
-                (each.secret, each.now(hashes.get(each.secret), last_good.get(each.secret)), each.reason)
-                for each in standings
+                (
+                    status.secret,
+                    status.current_state(hashes.get(status.secret), last_good.get(status.secret)),
+                    status.reason,
+                )
+                for status in copy_statuses
             )
-            for namespace, standings in records
+            for namespace, copy_statuses in records
         }
 
-    def _put(self, namespace: str, standings: tuple[CopyStatus, ...]) -> None:
-        if self._records.get(namespace, ()) == standings:
+    def _put(self, namespace: str, copy_statuses: tuple[CopyStatus, ...]) -> None:
+        if self._records.get(namespace, ()) == copy_statuses:
             return
-        for standing in self._records.pop(namespace, ()):
-            self._counts[standing] -= 1
-            if not self._counts[standing]:
-                del self._counts[standing]
-        if not standings:
+        for status in self._records.pop(namespace, ()):
+            self._counts[status] -= 1
+            if not self._counts[status]:
+                del self._counts[status]
+        if not copy_statuses:
             return
         if len(self._shared) >= SHARED_LIMIT:
             self._shared.clear()
-        self._records[namespace] = self._shared.setdefault(standings, standings)
-        self._counts.update(standings)
+        self._records[namespace] = self._shared.setdefault(copy_statuses, copy_statuses)
+        self._counts.update(copy_statuses)
 
 
-def _marked(standing: CopyStatus, failed: Mapping[str, Result]) -> CopyStatus:
-    if standing.secret not in failed or standing.state is CopyState.LEAVING:
-        return standing
-    return CopyStatus(standing.secret, CopyState.FAILING, reason=failed[standing.secret])
+def _with_failure(status: CopyStatus, failed: Mapping[str, Result]) -> CopyStatus:
+    if status.secret not in failed or status.state is CopyState.LEAVING:
+        return status
+    return CopyStatus(status.secret, CopyState.FAILING, reason=failed[status.secret])
 
 
 class Resync:
@@ -183,26 +187,26 @@ class Resync:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._left: set[str] | None = None
+        self._remaining: set[str] | None = None
         self._since = clock()
 
     def begin(self, names: Iterable[str]) -> None:
         """Start a pass over these names."""
         with self._lock:
-            self._left = set(names)
+            self._remaining = set(names)
             self._end_if_done()
 
     def checked(self, name: str) -> None:
         """Note that a name has been checked, with any result."""
         with self._lock:
-            if self._left is not None:
-                self._left.discard(name)
+            if self._remaining is not None:
+                self._remaining.discard(name)
                 self._end_if_done()
 
     def restart(self) -> None:
         """Count from now on: this process has just begun to check."""
         with self._lock:
-            self._left = None
+            self._remaining = None
             self._since = self._clock()
 
     @property
@@ -211,6 +215,6 @@ class Resync:
         return self._clock() - self._since
 
     def _end_if_done(self) -> None:
-        if not self._left:
-            self._left = None
+        if not self._remaining:
+            self._remaining = None
             self._since = self._clock()

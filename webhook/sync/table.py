@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from webhook.rules.objects import Namespace
 
 
-class Row(Protocol):
+class TableRow(Protocol):
     """A cached object of a namespace."""
 
     @property
@@ -24,7 +24,7 @@ class Row(Protocol):
     def resource_version(self) -> str: ...
 
 
-R = TypeVar("R", bound=Row)
+R = TypeVar("R", bound=TableRow)
 
 
 class Table(Generic[R]):
@@ -45,7 +45,7 @@ class Table(Generic[R]):
         self._changed = changed
         self._lock = threading.Lock()
         self._rows: dict[str, dict[str, R]] = {}
-        self._watched = ""
+        self._watched_version = ""
         """The resourceVersion that the watch has reached: it will not report older changes any more."""
 
     def of_namespace(self, namespace: str) -> Mapping[str, R]:
@@ -58,7 +58,7 @@ class Table(Generic[R]):
         with self._lock:
             return list(self._rows)
 
-    def number_in(self, namespace: str) -> int:
+    def count_in(self, namespace: str) -> int:
         """Return the number of objects in a namespace."""
         with self._lock:
             return len(self._rows.get(namespace, ()))
@@ -73,65 +73,65 @@ class Table(Generic[R]):
         for obj in objects:
             rows.setdefault(obj.namespace, {})[obj.name] = obj
         with self._lock:
-            before, self._rows, self._watched = self._rows, rows, resource_version
+            before, self._rows, self._watched_version = self._rows, rows, resource_version
         for namespace in before.keys() | rows.keys():
             if not self._equal(before.get(namespace, {}), rows.get(namespace, {})):
                 self._changed(namespace)
 
     def upsert(self, obj: R) -> None:
         """Add or update an object that the watch reports; after our own write, an older event may still arrive."""
-        self._take(obj, watched=True)
+        self._put(obj, watched=True)
 
-    def stored(self, obj: R) -> None:
+    def upsert_response(self, obj: R) -> None:
         """Add or update an object from the response to our own request.
 
         The response may arrive late. If the watch is past this version and the object is not here, it was deleted. The
         watch has reported that and will not report it again.
         """
-        self._take(obj, watched=False)
+        self._put(obj, watched=False)
 
-    def _take(self, obj: R, *, watched: bool) -> None:
+    def _put(self, obj: R, *, watched: bool) -> None:
         with self._lock:
             if watched:
-                self._watched = obj.resource_version
-            known = self._get(obj.namespace, obj.name)
-            if is_older(obj.resource_version, self._watched if known is None else known.resource_version):
+                self._watched_version = obj.resource_version
+            cached = self._get(obj.namespace, obj.name)
+            if is_older(obj.resource_version, self._watched_version if cached is None else cached.resource_version):
                 return
             self._rows.setdefault(obj.namespace, {})[obj.name] = obj
-        if known is not None and self._same(known, obj):
+        if cached is not None and self._same(cached, obj):
             return
         # Plans and reports for the previous object must be taken back.
-        if self._matters(obj) or (known is not None and self._matters(known)):
+        if self._matters(obj) or (cached is not None and self._matters(cached)):
             self._changed(obj.namespace)
 
     def remove(self, obj: R) -> None:
         """Remove an object that the watch reports as gone; after our own write, another one may have its name."""
         with self._lock:
-            self._watched = obj.resource_version
-            known = self._get(obj.namespace, obj.name)
-            if known is None or is_older(obj.resource_version, known.resource_version):
+            self._watched_version = obj.resource_version
+            cached = self._get(obj.namespace, obj.name)
+            if cached is None or is_older(obj.resource_version, cached.resource_version):
                 return
-            self._take_out(known)
-        if self._matters(known):
+            self._delete(cached)
+        if self._matters(cached):
             self._changed(obj.namespace)
 
-    def discard(self, seen: R | None) -> None:
+    def discard(self, before: R | None) -> None:
         """Remove an object that does not exist any more, before the watch reports it.
 
-        ``seen`` is the object as it was here before our request. If the watch has reported another version since, that
-        one stays: it may be a new object with the same name, which the watch will not report again.
+        ``before`` is the object as it was here before our request. If the watch has reported another version since,
+        that one stays: it may be a new object with the same name, which the watch will not report again.
         """
-        if seen is None:
+        if before is None:
             return
         with self._lock:
-            known = self._get(seen.namespace, seen.name)
-            if known is not None and known.resource_version == seen.resource_version:
-                self._take_out(known)
+            cached = self._get(before.namespace, before.name)
+            if cached is not None and cached.resource_version == before.resource_version:
+                self._delete(cached)
 
     def _get(self, namespace: str, name: str) -> R | None:
         return self._rows.get(namespace, {}).get(name)
 
-    def _take_out(self, obj: R) -> None:
+    def _delete(self, obj: R) -> None:
         row = self._rows[obj.namespace]
         del row[obj.name]
         if not row:
@@ -172,9 +172,9 @@ class NamespaceTable:
 
     def upsert(self, obj: Namespace) -> None:
         """Add a namespace that is new, or update one that has changed."""
-        known = self._namespaces.get(obj.name)
+        cached = self._namespaces.get(obj.name)
         self._namespaces[obj.name] = obj
-        if known != obj:
+        if cached != obj:
             self._changed(obj.name)
 
     def remove(self, obj: Namespace) -> None:

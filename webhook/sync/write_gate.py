@@ -43,7 +43,7 @@ class WriteGate:
         self._connectivity = connectivity
         self._is_leading: Callable[[], bool] | None = None
 
-    def follow(self, is_leading: Callable[[], bool]) -> None:
+    def set_election(self, is_leading: Callable[[], bool]) -> None:
         """Take the answer of an election: ``is_leading()`` is True while the Lease is ours."""
         self._is_leading = is_leading
 

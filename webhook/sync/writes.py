@@ -24,7 +24,7 @@ from webhook.rules.ownership import FIELD_MANAGER, copy_labels
 from webhook.rules.patch import SERVICE_ACCOUNT_PATH, additions, expect_resource_version, removals
 from webhook.rules.versions import SOURCES_ANNOTATION, encode_sources
 from webhook.sync.shapes import decode_secret, to_copy
-from webhook.sync.status_index import Result, Undone, result_of
+from webhook.sync.status_index import Result, WriteReverted, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -54,7 +54,7 @@ class WebhookReach:
         """True if the webhook is believed to be called."""
         return self._clock() >= self._not_before
 
-    def saw(self, *, added: bool) -> None:
+    def observe(self, *, added: bool) -> None:
         """Note whether the webhook added the expected references."""
         if not added:
             self._not_before = self._clock() + RETRY_SECONDS
@@ -63,7 +63,7 @@ class WebhookReach:
 log = structlog.get_logger(__name__)
 
 
-class Deposed(Exception):
+class LeadershipLost(Exception):
     """The Lease is no longer ours: this process writes nothing more."""
 
 
@@ -71,18 +71,18 @@ class Unfinished(Exception):
     """A write succeeded and more of the same plan is left: plan again and continue."""
 
 
-class _Stored(NamedTuple):
+class _StoredAccount(NamedTuple):
     """A ServiceAccount from the response to a write, and the response itself."""
 
     account: ServiceAccount
-    answer: bytes
+    response: bytes
 
 
-KEEP = HandBackNeed(keep=True, from_stand_in=False)
-GO = HandBackNeed(keep=False, from_stand_in=False)
+KEEP_OWNERSHIP = HandBackNeed(keep=True, from_stand_in=False)
+GIVE_UP_OWNERSHIP = HandBackNeed(keep=False, from_stand_in=False)
 
 
-class Known(Protocol):
+class WriteCache(Protocol):
     """The caches, which receive the objects that the API server stored."""
 
     @property
@@ -109,7 +109,7 @@ class Writes:
         self,
         client: Client,
         release: Release,
-        caches: Known,
+        caches: WriteCache,
         contention: Contention,
         may_write: Callable[[], bool],
         wrote: Callable[[str, Result], None],
@@ -158,13 +158,16 @@ class Writes:
         # Force reverts edits of others in our copy. It is never used for creation: a foreign Secret of that name that
         # is not cached yet must win.
         force = action.updates is not None
-        with self._write("copy updated" if force else "copy created"), self._refreshed(namespace, action.name):
+        with (
+            self._counted_write("copy updated" if force else "copy created"),
+            self._refresh_on_conflict(namespace, action.name),
+        ):
             manager = FIELD_MANAGER if force else self._creator
             stored = self._client.apply(SECRETS, body, field_manager=manager, force=force)
         copy = to_copy(decode_secret(stored), self._release)
         table = self._caches.copies(action.name)
         if table is not None:
-            table.stored(copy)
+            table.upsert_response(copy)
         self._contention.wrote_copy(namespace, action.name, content.hash)
         log.info("copy applied", namespace=namespace, secret=action.name)
 
@@ -178,26 +181,26 @@ class Writes:
         account = action.service_account
         if account.references is None:
             return
-        with self._change(account, "references added", names):
+        with self._account_write(account, "references added", names):
             stored = self._add(account, names)
             # Also if they were reverted immediately: that counts as a reversion like any other.
             self._contention.wrote_references(account.namespace, account.name, names)
-            self._restore(account, stored, KEEP)
+            self._restore(account, stored, KEEP_OWNERSHIP)
             if not _names(stored.account).issuperset(names):
-                raise _undone(account)
+                raise _reverted(account)
 
-    def _add(self, account: ServiceAccount, names: tuple[str, ...]) -> _Stored:
+    def _add(self, account: ServiceAccount, names: tuple[str, ...]) -> _StoredAccount:
         """Have our webhook add the names, so that no manager of ours owns the list. If it does not, add them."""
         if self._reach.is_expected:
             # This patch changes at most managedFields. The API server calls our webhook, and stores the names that it
             # adds.
-            stored = self._patch(account, hand_back(account.ownership, KEEP))
+            stored = self._patch(account, hand_back(account.ownership, KEEP_OWNERSHIP))
             added = _names(stored.account).issuperset(names)
-            self._reach.saw(added=added)
+            self._reach.observe(added=added)
             account = stored.account
             if added or account.references is None:
                 return stored
-            self._check()  # a separate write
+            self._check_may_write()  # a separate write
         return self._patch(account, additions(SERVICE_ACCOUNT_PATH, account.references or References(), names))
 
     def remove_references(self, action: RemoveReferences) -> None:
@@ -205,23 +208,23 @@ class Writes:
         account = action.service_account
         if account.references is None:
             return
-        with self._change(account, "references removed", action.names):
+        with self._account_write(account, "references removed", action.names):
             operations = removals(SERVICE_ACCOUNT_PATH, account.references, action.names)
-            placeholder = [] if account.ownership.holds else hand_back(account.ownership, GO)
+            placeholder = [] if account.ownership.holds else hand_back(account.ownership, GIVE_UP_OWNERSHIP)
             try:
                 stored = self._patch(account, [*operations, *placeholder])
             except AdmissionFailed:
                 if not placeholder:
                     raise
                 # Without any entry, the guard cannot distinguish our change from that of a mutating policy beside it.
-                self._check()  # a separate write
+                self._check_may_write()  # a separate write
                 stored = self._patch(account, operations)
             self._contention.removed_references(account.namespace, account.name)
-            self._restore(account, stored, GO)
+            self._restore(account, stored, GIVE_UP_OWNERSHIP)
             if not _names(stored.account).isdisjoint(action.names):
                 if account.references.truncated:
                     raise Unfinished
-                raise _undone(account)
+                raise _reverted(account)
 
     def prove_absent(self, namespace: str, name: str) -> None:
         """Verify that no Secret with a copy's name exists in a namespace.
@@ -235,21 +238,21 @@ class Writes:
     def hand_back(self, action: HandBack) -> None:
         """Leave the list of a ServiceAccount with its owners; one that is gone is not a failure."""
         account = action.service_account
-        with self._change(account, "ownership handed back", ()):
+        with self._account_write(account, "ownership handed back", ()):
             self._patch(account, hand_back(account.ownership, action.need))
 
-    def _restore(self, before: ServiceAccount, stored: _Stored, need: HandBackNeed) -> None:
+    def _restore(self, before: ServiceAccount, stored: _StoredAccount, need: HandBackNeed) -> None:
         """Hand back the ownership that our write took, to the previous owners."""
         if not stored.account.ownership.holds:
             return
         owners = before.ownership.owners
-        lost = to_restore(owners, decode_entries(stored.answer)) if owners else ()
-        with self._change(before, "ownership handed back", ()):
+        lost = to_restore(owners, decode_entries(stored.response)) if owners else ()
+        with self._account_write(before, "ownership handed back", ()):
             self._patch(stored.account, hand_back(stored.account.ownership, need, lost))
 
     def _delete(self, copy: Copy, action: str) -> None:
         try:
-            with self._write(action), self._refreshed(copy.namespace, copy.name):
+            with self._counted_write(action), self._refresh_on_conflict(copy.namespace, copy.name):
                 self._client.delete(
                     SECRETS, copy.name, copy.namespace, uid=copy.uid, resource_version=copy.resource_version
                 )
@@ -261,15 +264,15 @@ class Writes:
         if table is not None:
             table.discard(copy)
 
-    def _check(self) -> None:
+    def _check_may_write(self) -> None:
         """Wait for the turn of one write; raise Deposed if this process must not write any more."""
         if not self._may_write():
-            raise Deposed
+            raise LeadershipLost
 
     @contextmanager
-    def _write(self, action: str) -> Iterator[None]:
+    def _counted_write(self, action: str) -> Iterator[None]:
         """Check that this process may write, and count the result."""
-        self._check()
+        self._check_may_write()
         try:
             yield
         except ApiError as error:
@@ -278,7 +281,7 @@ class Writes:
         self._wrote(action, Result.OK)
 
     @contextmanager
-    def _refreshed(self, namespace: str, secret: str) -> Iterator[None]:
+    def _refresh_on_conflict(self, namespace: str, secret: str) -> Iterator[None]:
         """Read a copy again after a conflict.
 
         Otherwise the next plan would be the same, and get the same conflict, until the watch has caught up.
@@ -294,20 +297,20 @@ class Writes:
         table = self._caches.copies(name)
         if table is None:
             return False
-        seen = table.of_namespace(namespace).get(name)
+        cached = table.of_namespace(namespace).get(name)
         try:
             current = decode_secret(self._client.get(SECRETS, name, namespace))
         except NotFound:
-            table.discard(seen)
+            table.discard(cached)
             return False
-        table.stored(to_copy(current, self._release))
+        table.upsert_response(to_copy(current, self._release))
         return True
 
     @contextmanager
-    def _change(self, account: ServiceAccount, action: str, names: tuple[str, ...]) -> Iterator[None]:
+    def _account_write(self, account: ServiceAccount, action: str, names: tuple[str, ...]) -> Iterator[None]:
         where = {"namespace": account.namespace, "service_account": account.name}
         try:
-            with self._write(action):
+            with self._counted_write(action):
                 yield
         except NotFound:
             self._caches.service_accounts.discard(account)
@@ -315,19 +318,19 @@ class Writes:
         else:
             log.info(action, **where, secrets=list(names))
 
-    def _patch(self, account: ServiceAccount, operations: Sequence[PatchOperation]) -> _Stored:
+    def _patch(self, account: ServiceAccount, operations: Sequence[PatchOperation]) -> _StoredAccount:
         """Change exactly the ServiceAccount that was seen, and return the stored object."""
         namespace, name = account.namespace, account.name
         conditional = [expect_resource_version(account.resource_version), *operations]
         try:
-            answer = self._patch_tracked(namespace, name, conditional)
+            response = self._patch_tracked(namespace, name, conditional)
         except Conflict:
             # Another writer was first. The watch will report it, but a busy list would have changed again by then.
-            self._refresh(account)
+            self._refresh_account(account)
             raise
-        stored = self._caches.read_service_account(answer)
-        self._caches.service_accounts.stored(stored)
-        return _Stored(stored, answer)
+        stored = self._caches.read_service_account(response)
+        self._caches.service_accounts.upsert_response(stored)
+        return _StoredAccount(stored, response)
 
     def _patch_tracked(self, namespace: str, name: str, operations: list[Any]) -> bytes:
         """Patch a ServiceAccount; if the guard refuses an untracked one, have the API server track it first."""
@@ -341,27 +344,29 @@ class Writes:
             # Not tracked from the start: in most clusters no other writer changes the object at the same time.
             if decode_entries(self._client.get(SERVICE_ACCOUNTS, name, namespace)):
                 raise
-            self._check()
+            self._check_may_write()
             return patch([*operations, begin_tracking(f"{timestamp()[:19]}Z")])
 
-    def _refresh(self, account: ServiceAccount) -> None:
+    def _refresh_account(self, account: ServiceAccount) -> None:
         try:
-            answer = self._client.get(SERVICE_ACCOUNTS, account.name, account.namespace)
+            response = self._client.get(SERVICE_ACCOUNTS, account.name, account.namespace)
         except NotFound:
             self._caches.service_accounts.discard(account)
         else:
-            self._caches.service_accounts.stored(self._caches.read_service_account(answer))
+            self._caches.service_accounts.upsert_response(self._caches.read_service_account(response))
 
 
 def _names(account: ServiceAccount) -> frozenset[str]:
     return frozenset(account.references.names if account.references else ())
 
 
-def _undone(account: ServiceAccount) -> Undone:
+def _reverted(account: ServiceAccount) -> WriteReverted:
     """Return the conflict with the webhook or policy that reverts our write at admission.
 
     This may be our own webhook: after an opt-out, the API server's namespaceSelector lags by milliseconds, and the
     webhook restores what is being removed. If that were not noticed, the copy would be deleted and the reference would
     stay.
     """
-    return Undone(f"ServiceAccount {account.namespace}/{account.name}: a webhook undid the change of imagePullSecrets")
+    return WriteReverted(
+        f"ServiceAccount {account.namespace}/{account.name}: a webhook undid the change of imagePullSecrets"
+    )

@@ -49,7 +49,7 @@ def main(kubeconfig: str, namespace: str, fullname: str, name: str, started: str
     Path(started).touch()
     while not Path(go).exists():
         time.sleep(POLL_SECONDS)
-    keeper.lead(leading=True)
+    keeper.set_leading(leading=True)
     ending.wait()
     keeper.stop(10)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from webhook.rules.actions import AddReferences, ApplyCopy, Finding, FindingReason
-from webhook.rules.backfill import ENFORCE_ANNOTATION, MOST_REFERENCES, enforces_references, needs_look
+from webhook.rules.backfill import ENFORCE_ANNOTATION, MOST_REFERENCES, enforces_references, needs_plan
 from webhook.rules.configuration import Configuration, NameFilter, PodPolicy, PullSecret
 from webhook.rules.labels import Operator, Requirement, Selector
 from webhook.rules.managed_fields import ListOwnership
@@ -165,21 +165,21 @@ DECISIVE = [
 
 @pytest.mark.parametrize("account", HARMLESS, ids=lambda account: account.name)
 def test_a_service_account_that_is_in_order_needs_no_look_at_its_namespace(account: ServiceAccount) -> None:
-    assert not needs_look(account, NAMESPACE, ONE)
+    assert not needs_plan(account, NAMESPACE, ONE)
     assert plan_namespace(state(account), ONE, HASHES).additions == ()
 
 
 @pytest.mark.parametrize("account", DECISIVE, ids=lambda account: account.name)
 def test_a_service_account_that_can_change_the_plan_needs_a_look(account: ServiceAccount) -> None:
-    assert needs_look(account, NAMESPACE, ONE)
+    assert needs_plan(account, NAMESPACE, ONE)
 
 
 def test_a_list_that_has_come_to_be_ours_needs_a_look() -> None:
     account = replace(HARMLESS[0], ownership=ListOwnership(entries=2, ours=1, holds=True))
-    assert needs_look(account, NAMESPACE, ONE)
+    assert needs_plan(account, NAMESPACE, ONE)
     assert plan_namespace(state(account), ONE, HASHES).hand_backs
 
 
 def test_a_reference_that_is_not_wanted_needs_a_look() -> None:
-    assert needs_look(HARMLESS[0], Namespace("team-a"), ONE)
-    assert not needs_look(HARMLESS[1], Namespace("team-a"), ONE)
+    assert needs_plan(HARMLESS[0], Namespace("team-a"), ONE)
+    assert not needs_plan(HARMLESS[1], Namespace("team-a"), ONE)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from webhook.rules.configuration import Configuration, PullSecret
-from webhook.rules.copy_status import CopyState, CopyStatus, standings
+from webhook.rules.copy_status import CopyState, CopyStatus, copy_statuses
 from webhook.rules.objects import Copy, Namespace, NamespaceState
 from webhook.rules.ownership import Mark
 
@@ -15,27 +15,27 @@ COPY = Copy("a", "one", "uid", "7", Mark(), content_hash="sha256:1")
 
 
 def standing(*copies: Copy, namespace: Namespace = OPTED_IN) -> list[CopyStatus]:
-    return list(standings(NamespaceState(namespace, {copy.name: copy for copy in copies}), CONFIGURATION))
+    return list(copy_statuses(NamespaceState(namespace, {copy.name: copy for copy in copies}), CONFIGURATION))
 
 
 def states(*copies: Copy, namespace: Namespace = OPTED_IN, content: str | None = "sha256:1") -> dict[str, CopyState]:
-    return {each.secret: each.now(content) for each in standing(*copies, namespace=namespace)}
+    return {each.secret: each.current_state(content) for each in standing(*copies, namespace=namespace)}
 
 
 def test_a_copy_is_current_as_long_as_its_content_is_that_of_the_sources() -> None:
     (each,) = standing(COPY)
 
-    assert each.now("sha256:1") is CopyState.CURRENT
-    assert each.now("sha256:2") is CopyState.STALE
-    assert each.now(None) is CopyState.KEPT
+    assert each.current_state("sha256:1") is CopyState.CURRENT
+    assert each.current_state("sha256:2") is CopyState.STALE
+    assert each.current_state(None) is CopyState.KEPT
 
 
 def test_a_copy_is_kept_only_if_it_holds_the_last_good_content() -> None:
     (each,), (missing,) = standing(COPY), standing()
 
-    assert each.now(None, "sha256:1") is CopyState.KEPT
-    assert each.now(None, "sha256:2") is CopyState.STALE
-    assert missing.now(None, "sha256:1") is CopyState.MISSING
+    assert each.current_state(None, "sha256:1") is CopyState.KEPT
+    assert each.current_state(None, "sha256:2") is CopyState.STALE
+    assert missing.current_state(None, "sha256:1") is CopyState.MISSING
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from msgspec.json import encode
 
 from webhook.kube.objects import read_reference_list
-from webhook.rules.backfill import needs_look
+from webhook.rules.backfill import needs_plan
 from webhook.rules.configuration import Configuration, OptIn, PullSecret
 from webhook.rules.managed_fields import SETTLED
 from webhook.rules.objects import Namespace, ServiceAccount
@@ -56,7 +56,7 @@ def keep_and_remove(entries: list[dict[str, str]]) -> Callable[[], object]:
     def work() -> object:
         references = read_reference_list(data, NAMES)
         account = ServiceAccount("team-a", "app", "1", {}, references, ownership=SETTLED)
-        needs_look(account, Namespace("team-a", {"x/inject": "enabled"}), CONFIGURATION)
+        needs_plan(account, Namespace("team-a", {"x/inject": "enabled"}), CONFIGURATION)
         return removals(SERVICE_ACCOUNT_PATH, references, NAMES)
 
     return work

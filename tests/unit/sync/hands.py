@@ -15,7 +15,7 @@ from webhook.rules.plan import plan_namespace
 from webhook.sync.caches import Caches
 from webhook.sync.contention import Contention
 from webhook.sync.executor import Executor
-from webhook.sync.sources import SourceBook
+from webhook.sync.sources import SourceStore
 from webhook.sync.writes import WebhookReach, Writes
 
 
@@ -25,12 +25,12 @@ class Hands:
     def __init__(self, client: Client) -> None:
         self.leads: Callable[[], bool] = lambda: True
         self.wrote: list[str] = []
-        self.sources = SourceBook(lambda: None, lambda _: None, lambda *_: None)
+        self.sources = SourceStore(lambda: None, lambda _: None, lambda *_: None)
         self.caches = Caches(client, RELEASE, self.sources, lambda _: None, lambda *_: None, lambda: None)
         self.failed: list[str] = []
         self.contention = Contention()
         self.reach = WebhookReach()
-        self.reach.saw(added=False)  # the fake API server calls no webhook
+        self.reach.observe(added=False)  # the fake API server calls no webhook
         writes = Writes(client, RELEASE, self.caches, self.contention, self._may_write, self._wrote, self.reach)
         self.executor = Executor(writes, lambda _namespace, secret, _error: self.failed.append(secret))
         self.sources.configure(CONFIGURATION)

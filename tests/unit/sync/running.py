@@ -21,7 +21,7 @@ from webhook.kube.events import EventRecorder
 from webhook.ops.sync_metrics import SyncMetrics
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.sync.controller import SyncController
-from webhook.sync.logins import Logins
+from webhook.sync.logins import LoginTester
 from webhook.sync.write_gate import WriteGate
 
 WRITES = ("apply", "patch", "delete", "create")
@@ -30,19 +30,19 @@ WRITES = ("apply", "patch", "delete", "create")
 class Running:
     """A loop with all that belongs to it but the election."""
 
-    def __init__(self, client: Client, logins: Logins | None = None) -> None:
+    def __init__(self, client: Client, logins: LoginTester | None = None) -> None:
         self.leads = True
         self.metrics = SyncMetrics()
         self.recorder = EventRecorder(client)
         self.gate = WriteGate(client.connectivity)
-        self.gate.follow(lambda: self.leads)
+        self.gate.set_election(lambda: self.leads)
         self.loop = SyncController(client, RELEASE, CONFIGURATION, self.recorder, self.metrics, self.gate, logins)
 
     def start(self, *, leading: bool = True) -> None:
         self.recorder.start()
         self.loop.start(workers=2)
         self.leads = leading
-        self.loop.lead(leading)
+        self.loop.set_leading(leading)
 
     def stop(self) -> None:
         self.loop.stop(5.0)

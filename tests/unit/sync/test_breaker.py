@@ -36,7 +36,7 @@ class Workers:
         while not self._done.is_set():
             with self._breaker.attempt() as attempt:
                 with self._lock:
-                    self.attempts.append((time.monotonic(), attempt.tries))
+                    self.attempts.append((time.monotonic(), attempt.is_probe))
                     self.together += 1
                     self.most_together = max(self.most_together, self.together)
                 time.sleep(0.001)  # a request takes as long as it takes
@@ -59,7 +59,7 @@ def trip(breaker: Breaker) -> None:
 def test_nobody_waits_while_all_is_well(breaker: Breaker) -> None:
     for _ in range(3):
         with breaker.attempt() as attempt:
-            assert not attempt.tries
+            assert not attempt.is_probe
             attempt.succeeded()
 
 
@@ -95,17 +95,17 @@ def test_many_who_fail_at_once_are_one_failure(breaker: Breaker) -> None:
 
     assert breaker._failures == 1
     with breaker.attempt() as attempt:
-        assert attempt.tries
+        assert attempt.is_probe
         attempt.succeeded()
 
 
 def test_one_who_tries_and_finds_nothing_to_ask_lets_the_next_one_try(breaker: Breaker) -> None:
     trip(breaker)
     with breaker.attempt() as attempt:
-        assert attempt.tries
+        assert attempt.is_probe
 
     with breaker.attempt() as attempt:
-        assert attempt.tries
+        assert attempt.is_probe
 
 
 def test_one_who_tries_and_breaks_lets_the_next_one_try(breaker: Breaker) -> None:
@@ -114,13 +114,13 @@ def test_one_who_tries_and_breaks_lets_the_next_one_try(breaker: Breaker) -> Non
         raise RuntimeError
 
     with breaker.attempt() as attempt:
-        assert attempt.tries
+        assert attempt.is_probe
 
 
 def test_nobody_waits_at_the_end(breaker: Breaker) -> None:
     trip(breaker)
     with breaker.attempt() as trying:
-        assert trying.tries
+        assert trying.is_probe
         waiting = threading.Thread(target=lambda: breaker.attempt().__enter__())
         waiting.start()
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tests.unit.sync.clock import Clock
-from webhook.sync.budget import SECONDS, WRITES, WRITES_AT_LEAST, Budget
+from webhook.sync.budget import MIN_WRITES, SECONDS, WRITES, Budget
 
 
 def budget(clock: Clock, *, needed: bool = False) -> Budget:
@@ -28,4 +28,4 @@ def test_a_turn_that_took_its_time_ends_after_the_write_it_is_at() -> None:
 
 
 def test_a_worker_that_is_needed_ends_its_turn_after_a_few_writes() -> None:
-    assert allowed(budget(Clock(), needed=True)) == WRITES_AT_LEAST
+    assert allowed(budget(Clock(), needed=True)) == MIN_WRITES

@@ -100,7 +100,7 @@ class Kept:
         return [request.body.decode() for request in found]
 
     def look_now(self) -> None:
-        self.keeper.lead(leading=True)
+        self.keeper.set_leading(leading=True)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from webhook.files.watched_file import ConfigurationFile
 from webhook.kube.client import Client
 from webhook.rules.configuration import Configuration
 from webhook.rules.versions import REVISION_ANNOTATION
-from webhook.sync.configuration_check import PATIENCE_SECONDS, ConfigurationCheck
+from webhook.sync.configuration_check import UNDECIDED_SECONDS, ConfigurationCheck
 
 CONFIG_MAP = "/api/v1/namespaces/system/configmaps/psw"
 HEAD = "apiVersion: pullsecrets.webhook/v1alpha1\nkind: Configuration\n"
@@ -64,7 +64,7 @@ def test_a_replica_whose_file_is_older_does_not_lead_until_the_file_is_updated(
     publish(api, NEW)
     assert not mount.check.may_lead({})
     assert "agrees with ConfigMap system/psw" in mount.check.awaited
-    mount.now += 100 * PATIENCE_SECONDS
+    mount.now += 100 * UNDECIDED_SECONDS
     assert not mount.check.may_lead({})
     assert mount.check.annotations() == {}
     mount.update(NEW)
@@ -112,10 +112,10 @@ def test_an_outage_is_waited_for_but_not_for_ever(api: FakeApiServer, mount: Mou
     fault = api.inject(Answer(500), plural="configmaps", times=None)
     assert not mount.check.may_lead({})
     assert mount.check.awaited.startswith("the current ConfigMap system/psw: ")
-    mount.now += PATIENCE_SECONDS
+    mount.now += UNDECIDED_SECONDS
     assert mount.check.may_lead({})
     # A takeover that comes much later has the same patience.
-    mount.now += 10 * PATIENCE_SECONDS
+    mount.now += 10 * UNDECIDED_SECONDS
     assert not mount.check.may_lead({})
     fault.lift()
     assert not mount.check.may_lead({})
@@ -131,7 +131,7 @@ def test_an_older_answer_than_the_revision_on_the_lease_is_not_believed(api: Fak
     noted = {REVISION_ANNOTATION: f"{metadata['uid']}/{newer}/digest"}
     assert not mount.check.may_lead(noted)
     assert "an older version than the previous leader had" in mount.check.awaited
-    mount.now += PATIENCE_SECONDS
+    mount.now += UNDECIDED_SECONDS
     assert mount.check.may_lead(noted)
 
 

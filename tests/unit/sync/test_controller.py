@@ -237,7 +237,7 @@ def test_who_stands_by_writes_nothing_and_begins_at_once(api: FakeApiServer, cli
     before = len(api.requests)
 
     running.leads = True
-    running.loop.lead(leading=True)
+    running.loop.set_leading(leading=True)
 
     until(lambda: is_right(api))
     since = api.requests[before:]
@@ -265,7 +265,7 @@ def test_who_takes_over_with_a_silent_watch_of_namespaces_does_not_put_back_what
     put_namespace(api, "a", "")
 
     running.leads = True
-    running.loop.lead(leading=True)
+    running.loop.set_leading(leading=True)
 
     until(lambda: is_right(api, "b"))
     assert is_clean(api)

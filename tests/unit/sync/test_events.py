@@ -122,7 +122,7 @@ def test_who_stands_by_tells_nothing_and_who_takes_over_tells_what_is_wrong(api:
     assert reasons(api) == set()
 
     running.leads = True
-    running.loop.lead(leading=True)
+    running.loop.set_leading(leading=True)
 
     until(lambda: reasons(api) == {"SourceMissing"})
     running.stop()

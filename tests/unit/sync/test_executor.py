@@ -25,7 +25,7 @@ from webhook.kube.client import Client
 from webhook.kube.resources import SECRETS, Collection
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.sync.budget import WRITES, Budget
-from webhook.sync.writes import Deposed, Unfinished
+from webhook.sync.writes import LeadershipLost, Unfinished
 
 
 def writes(api: FakeApiServer) -> list[tuple[str, str]]:
@@ -243,7 +243,7 @@ def test_a_service_account_that_changed_is_read_again_and_nothing_of_it_is_lost(
 def test_a_deposed_leader_writes_nothing(api: FakeApiServer, hands: Hands) -> None:
     hands.leads = lambda: False
 
-    with pytest.raises(Deposed):
+    with pytest.raises(LeadershipLost):
         hands.act()
 
     assert writes(api) == []
@@ -255,7 +255,7 @@ def test_the_lease_is_asked_about_before_each_write(api: FakeApiServer, hands: H
     until(lambda: hands.plan().copies[0].replaces)
     hands.leads = lambda: len(writes(api)) < after
 
-    with pytest.raises(Deposed):
+    with pytest.raises(LeadershipLost):
         hands.act()
 
     assert len(writes(api)) == after
@@ -265,7 +265,7 @@ def test_the_lease_is_asked_about_between_a_try_and_the_addition_that_follows(ap
     hands.reach._not_before = 0.0  # as if the webhook might answer: a patch that adds nothing comes first
     hands.leads = lambda: not api.seen("patch", plural="serviceaccounts")
 
-    with pytest.raises(Deposed):
+    with pytest.raises(LeadershipLost):
         hands.act()
 
     assert len(api.seen("patch", plural="serviceaccounts")) == 1

@@ -13,9 +13,9 @@ from webhook.ops.sync_status import LeaderStatus
 from webhook.registries.login import Login, LoginResult
 from webhook.rules.credential import Credential, SourceReason
 from webhook.rules.dockerconfig import Credentials
-from webhook.sync.logins import Logins, RefusedLogin
+from webhook.sync.logins import LoginTester, RefusedLogin
 from webhook.sync.sources import Source, absent_source
-from webhook.sync.status import look
+from webhook.sync.status import controller_status
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -45,9 +45,9 @@ def source(*passwords: str, name: str = "harbor", version: str = "1") -> Source:
     return Source(name, version, "uid", Credentials(entries))
 
 
-def admit(logins: Logins, source: Source) -> Source:
+def admit(logins: LoginTester, source: Source) -> Source:
     judged = logins.judge(source)
-    logins.keep(source, judged)
+    logins.remember(source, judged)
     return judged
 
 
@@ -66,7 +66,7 @@ def test_only_a_credential_that_works_is_not_replaced_by_one_that_does_not(
     accepted: set[str], away: bool, taken: bool
 ) -> None:
     registry = Registry(*accepted)
-    logins = Logins(registry.log_in)
+    logins = LoginTester(registry.log_in)
     admit(logins, source("old"))
     registry.away = away
 
@@ -84,7 +84,7 @@ def test_only_a_credential_that_works_is_not_replaced_by_one_that_does_not(
 
 def test_what_is_new_or_unchanged_is_not_tried() -> None:
     registry = Registry()
-    logins = Logins(registry.log_in)
+    logins = LoginTester(registry.log_in)
     admit(logins, source("old"))
     admit(logins, source("old", "another"))
     admit(logins, absent_source("harbor"))
@@ -93,7 +93,7 @@ def test_what_is_new_or_unchanged_is_not_tried() -> None:
 
 def test_the_one_that_was_good_is_remembered_while_a_bad_one_is_held() -> None:
     registry = Registry("old")
-    logins = Logins(registry.log_in)
+    logins = LoginTester(registry.log_in)
     admit(logins, source("old"))
     assert admit(logins, source("typo")).credentials is None
     assert admit(logins, absent_source("harbor")).credentials is None
@@ -106,21 +106,21 @@ def test_the_one_that_was_good_is_remembered_while_a_bad_one_is_held() -> None:
 def test_what_is_refused_is_told_once_and_forgotten_when_it_is_accepted() -> None:
     registry = Registry("good")
     told: list[RefusedLogin] = []
-    logins = Logins(registry.log_in, told.append)
+    logins = LoginTester(registry.log_in, told.append)
     sources = [source("bad"), source("good", name="ghcr")]
     for _ in range(2):
-        logins.try_all(sources, lambda: True)
+        logins.test_all(sources, lambda: True)
     assert told == [RefusedLogin("harbor", KEY, "it answers")]
     assert (logins.refused("harbor"), logins.refused("ghcr")) == ([KEY], [])
     registry.accepted.add("bad")
-    logins.try_all(sources, lambda: True)
+    logins.test_all(sources, lambda: True)
     assert logins.refused("harbor") == []
 
 
 def test_who_leads_no_longer_tries_no_more() -> None:
     registry = Registry()
-    logins = Logins(registry.log_in)
-    logins.try_all([source("a"), source("b", name="ghcr")], lambda: not registry.tried)
+    logins = LoginTester(registry.log_in)
+    logins.test_all([source("a"), source("b", name="ghcr")], lambda: not registry.tried)
     assert registry.tried == ["a"]
 
 
@@ -137,7 +137,7 @@ def trying(api: FakeApiServer, client: Client, registry: Registry) -> Iterator[R
     """A loop that tries credentials, with one namespace in order."""
     put_namespace(api, RELEASE.namespace, "")
     put_source(api, "first")
-    running = Running(client, Logins(registry.log_in))
+    running = Running(client, LoginTester(registry.log_in))
     running.start()
     opt_in(api)
     until(lambda: password_in(copy_in(api, "a")) == "first")
@@ -158,13 +158,13 @@ def test_a_typing_error_reaches_no_copy_and_is_told(api: FakeApiServer, trying: 
     assert "refuses its new credential, and still accepts the previous one" in told["message"]
     assert "typo" not in told["message"]
     assert password_in(copy_in(api, "a")) == "first"
-    status = look(trying.loop, RELEASE, LeaderStatus(leading=True), 0.0)
+    status = controller_status(trying.loop, RELEASE, LeaderStatus(leading=True), 0.0)
     assert status.problems["source-credential-refused"] == 1
 
     registry.accepted = {"typo"}  # it was none: the registry was behind
     assert trying.loop.logins is not None
     for held in trying.loop.logins.held():
-        trying.loop.sources.judge_again(held)
+        trying.loop.sources.rejudge(held)
     until(lambda: password_in(copy_in(api, "a")) == "typo")
 
 
@@ -173,9 +173,9 @@ def test_a_credential_that_is_refused_later_is_told_and_stays(
 ) -> None:
     registry.accepted.clear()
     assert trying.loop.logins is not None
-    trying.loop.logins.try_all(trying.loop.sources.sources(), lambda: True)
+    trying.loop.logins.test_all(trying.loop.sources.sources(), lambda: True)
     until(lambda: "CredentialRefused" in reasons(api))
-    status = look(trying.loop, RELEASE, LeaderStatus(leading=True), 0.0)
+    status = controller_status(trying.loop, RELEASE, LeaderStatus(leading=True), 0.0)
     assert status.sources[0].refused_by == (KEY,)
     assert api.read(secret_path("a")) is not None
     assert password_in(copy_in(api, "a")) == "first"

@@ -61,7 +61,7 @@ def test_where_pods_may_be_refused_is_where_the_work_begins(api: FakeApiServer, 
     running.start(leading=False)
     until(lambda: not running.loop.caches.unsynced())
     running.leads = True
-    running.loop.lead(leading=True)
+    running.loop.set_leading(leading=True)
     until(lambda: is_right(api, "a-099"))
     running.stop()
 

@@ -22,7 +22,7 @@ from webhook.kube.listing import PAGE_BYTES
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.rules.ownership import NAMESPACE_UID_LABEL
 from webhook.sync.caches import Caches
-from webhook.sync.sources import SourceBook
+from webhook.sync.sources import SourceStore
 
 NAMESPACES = 1_000
 PAYLOAD = b64encode(b"x" * 12_000).decode()
@@ -128,7 +128,7 @@ def event(kind: str, obj: dict[str, Any]) -> bytes:
 @pytest.mark.parametrize(("watch_list", "extra"), [(True, 0), (False, MOST_BYTES_OF_A_PAGE)], ids=["stream", "pages"])
 def test_little_is_kept_of_a_namespace_and_little_more_needed_to_read_it(*, watch_list: bool, extra: int) -> None:
     cluster = Cluster(watch_list=watch_list)
-    book = SourceBook(lambda: None, lambda _: None, lambda *_: None)
+    book = SourceStore(lambda: None, lambda _: None, lambda *_: None)
     gc.collect()
     tracemalloc.start()
     try:

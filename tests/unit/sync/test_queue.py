@@ -248,8 +248,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_wanted_or_held_is_known_and_nothing_else(self) -> None:
-        assert set(self.queue._wanted) | set(self.queue._due) >= self.wanted | self.held
-        assert set(self.queue._wanted) <= self.wanted | self.held | set(self.queue._failures)
+        assert set(self.queue._due_since) | set(self.queue._due) >= self.wanted | self.held
+        assert set(self.queue._due_since) <= self.wanted | self.held | set(self.queue._failures)
 
     @invariant()
     def nothing_waits_twice(self) -> None:

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from tests.unit.sync.clock import Clock
 from tests.unit.sync.queues import take_all
 from webhook.sync.queue import (
+    HANG_SECONDS,
+    MASS_HANG_SECONDS,
     MASS_MEMORY_SECONDS,
-    MASS_PATIENCE_SECONDS,
-    PATIENCE_SECONDS,
     SHARES,
     SLOW_MEMORY_SECONDS,
     STARVED_SECONDS,
@@ -28,7 +28,7 @@ def clock() -> Clock:
 @pytest.fixture
 def queue(clock: Clock) -> WorkQueue:
     queue = WorkQueue(clock=clock)
-    queue.share_among(WORKERS)
+    queue.set_workers(WORKERS)
     return queue
 
 
@@ -120,7 +120,7 @@ def test_work_left_over_that_waits_for_its_half_interrupts_no_other_turn(queue: 
     leave_work_over(queue, "a", "b", "c")
     queue.add("slow")
     assert take(queue, WORKERS // 2 + 1) == ["slow", "a", "b"]
-    clock.now += PATIENCE_SECONDS
+    clock.now += HANG_SECONDS
 
     assert [name for name, _ in queue.overdue()] == ["a"]
 
@@ -168,9 +168,9 @@ def test_a_write_that_hangs_gives_its_worker_to_names_that_wait(queue: WorkQueue
     queue.add("hanging")
     queue.get()
     queue.add("waiting")
-    clock.now += PATIENCE_SECONDS / 2
+    clock.now += HANG_SECONDS / 2
     assert queue.overdue() == []
-    clock.now += PATIENCE_SECONDS / 2
+    clock.now += HANG_SECONDS / 2
 
     assert [name for name, _ in queue.overdue()] == ["hanging"]
 
@@ -179,8 +179,8 @@ def test_a_process_that_waits_for_a_processor_has_more_patience(queue: WorkQueue
     queue.add("slow")
     assert queue.get() == "slow"
     queue.add("waiting")
-    clock.now += PATIENCE_SECONDS * 1.1
-    assert queue.overdue(late=0.1) == []
+    clock.now += HANG_SECONDS * 1.1
+    assert queue.overdue(processor_delay=0.1) == []
 
     for _ in range(100):
         queue.overdue()
@@ -191,7 +191,7 @@ def test_where_half_of_the_workers_hang_it_takes_less_patience(queue: WorkQueue,
     queue.add("a", "b", "c", "d")
     take(queue, WORKERS)
     queue.add("waiting", "another")
-    clock.now += MASS_PATIENCE_SECONDS * 1.1
+    clock.now += MASS_HANG_SECONDS * 1.1
 
     # As many as there are names that wait.
     assert [name for name, _ in queue.overdue()] == ["a", "b"]
@@ -247,7 +247,7 @@ def test_a_name_that_makes_progress_keeps_its_worker(queue: WorkQueue, clock: Cl
     queue.get()
     queue.add("waiting")
     for _ in range(100):
-        clock.now += PATIENCE_SECONDS / 2
+        clock.now += HANG_SECONDS / 2
         queue.progress("busy")
 
     assert queue.overdue() == []
@@ -278,7 +278,7 @@ def test_a_few_writes_that_hang_do_not_make_the_patience_longer(queue: WorkQueue
         queue.done(f"hung-{number}")
     queue.restart("quick")
     queue.add("waiting")
-    clock.now += PATIENCE_SECONDS
+    clock.now += HANG_SECONDS
 
     assert [name for name, _ in queue.overdue()] == ["quick"]
 

@@ -139,7 +139,7 @@ def test_the_end_of_the_process_wakes_whoever_waits() -> None:
 
 def test_who_lost_the_lease_during_the_wait_may_not_write(clock: Clock) -> None:
     gate, leading = WriteGate(Connectivity(), RateLimit(1, clock=clock, sleep=clock.sleep)), True
-    gate.follow(lambda: leading)
+    gate.set_election(lambda: leading)
 
     def lose() -> None:
         nonlocal leading
@@ -153,7 +153,7 @@ def test_who_lost_the_lease_during_the_wait_may_not_write(clock: Clock) -> None:
 
 def test_who_does_not_lead_does_not_wait(clock: Clock) -> None:
     gate = WriteGate(Connectivity(), RateLimit(1, clock=clock, sleep=clock.sleep))
-    gate.follow(lambda: False)
+    gate.set_election(lambda: False)
     gate.rate_limit.throttled(60.0)
     assert not gate.may_write()
     assert clock.now == 100.0
@@ -175,7 +175,7 @@ class Paced:
     def __enter__(self) -> Self:
         self.recorder.start()
         self.loop.start(WORKERS)
-        self.loop.lead(leading=True)
+        self.loop.set_leading(leading=True)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -20,7 +20,7 @@ from tests.unit.sync.world import (
 )
 from webhook.kube.client import Client
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
-from webhook.sync.removal import FUTILE_PASSES, Removal
+from webhook.sync.removal import MAX_REFUSED_PASSES, Removal
 
 NAMESPACES = ("a", "b", "c")
 
@@ -124,7 +124,7 @@ def test_what_is_refused_again_and_again_is_listed_and_the_rest_is_done(api: Fak
     assert references_in(api, "b") == ["mine"]
     assert [line.partition(": ")[0] for line in left] == ["ServiceAccount b/guarded", "Secret b/pull"]
     assert "its references to pull: PATCH /api/v1/namespaces/b/serviceaccounts/guarded: 403" in left[0]
-    assert len(hook.waited) <= FUTILE_PASSES
+    assert len(hook.waited) <= MAX_REFUSED_PASSES
     assert copy_in(api, "b") is not None
 
 

@@ -18,7 +18,7 @@ from webhook.rules.objects import Copy
 from webhook.rules.ownership import Mark, labels_for
 from webhook.rules.versions import SourceVersion, encode_sources
 from webhook.sync.shapes import SecretObject
-from webhook.sync.sources import Source, SourceBook, absent_source, read_source
+from webhook.sync.sources import Source, SourceStore, absent_source, read_source
 
 CONFIGURATION = Configuration((PullSecret("pull", ("harbor", "ghcr")), PullSecret("alone", ("harbor",))))
 
@@ -30,7 +30,7 @@ class Book:
         self.changes = 0
         self.told: list[str] = []
         self.clashes: list[str] = []
-        self.book = SourceBook(self._changed, lambda source: self.told.append(source.name), self._clashed)
+        self.book = SourceStore(self._changed, lambda source: self.told.append(source.name), self._clashed)
         self.book.configure(configuration)
         self.changes = 0
 
@@ -64,25 +64,25 @@ def invalid(name: str, version: int = 1) -> Source:
 
 
 def test_there_is_no_content_before_every_source_has_been_looked_at(book: Book) -> None:
-    book.book.take(source("ghcr"))
+    book.book.observe(source("ghcr"))
     assert book.contents() == {}
-    assert not book.book.knows(("harbor", "ghcr"))
+    assert not book.book.has_read(("harbor", "ghcr"))
 
-    book.book.take(source("harbor"))
+    book.book.observe(source("harbor"))
 
     assert book.contents().keys() == {"pull", "alone"}
-    assert book.book.knows(("harbor", "ghcr"))
+    assert book.book.has_read(("harbor", "ghcr"))
     assert book.changes == 1
 
 
 def test_sources_are_merged_and_equal_credentials_give_equal_bytes(book: Book) -> None:
     for name in ("harbor", "ghcr"):
-        book.book.take(source(name))
+        book.book.observe(source(name))
     before = book.contents()
     assert b"harbor.example.com" in before["pull"]
     assert b"ghcr.example.com" in before["pull"]
 
-    book.book.take(source("harbor", version=2))
+    book.book.observe(source("harbor", version=2))
 
     assert book.contents() == before
     assert book.changes == 2
@@ -90,10 +90,10 @@ def test_sources_are_merged_and_equal_credentials_give_equal_bytes(book: Book) -
 
 def test_a_new_credential_is_a_change(book: Book) -> None:
     for name in ("harbor", "ghcr"):
-        book.book.take(source(name))
+        book.book.observe(source(name))
     before = book.book.contents()["pull"].hash
 
-    book.book.take(source("harbor", "2", version=2))
+    book.book.observe(source("harbor", "2", version=2))
 
     assert book.book.contents()["pull"].hash != before
     assert book.changes == 3
@@ -103,9 +103,9 @@ def test_a_new_credential_is_a_change(book: Book) -> None:
 def test_a_source_that_fails_takes_the_content_away_and_says_why(book: Book, problem: Source) -> None:
     """No content means that copies stay as they are: there is nothing to write over them."""
     for name in ("harbor", "ghcr"):
-        book.book.take(source(name))
+        book.book.observe(source(name))
 
-    book.book.take(problem)
+    book.book.observe(problem)
 
     assert book.contents() == {}
     assert book.book.problems() == {"pull": problem.problem, "alone": problem.problem}
@@ -113,12 +113,12 @@ def test_a_source_that_fails_takes_the_content_away_and_says_why(book: Book, pro
 
 def test_the_last_good_content_is_kept_while_the_pull_secret_is_configured_in_the_same_way(book: Book) -> None:
     for name in ("harbor", "ghcr"):
-        book.book.take(source(name))
+        book.book.observe(source(name))
     before = book.contents()
     assert book.book.last_good() == {}
 
-    book.book.take(absent_source("ghcr"))
-    book.book.take(source("harbor", "new", version=2))
+    book.book.observe(absent_source("ghcr"))
+    book.book.observe(source("harbor", "new", version=2))
 
     assert {name: content.payload for name, content in book.book.last_good().items()} == {"pull": before["pull"]}
     book.book.configure(Configuration((PullSecret("pull", ("ghcr",)),)))
@@ -126,12 +126,12 @@ def test_the_last_good_content_is_kept_while_the_pull_secret_is_configured_in_th
 
 
 def test_a_source_that_is_back_brings_the_new_content(book: Book) -> None:
-    book.book.take(source("ghcr"))
-    book.book.take(source("harbor", "old"))
-    book.book.take(absent_source("harbor"))
+    book.book.observe(source("ghcr"))
+    book.book.observe(source("harbor", "old"))
+    book.book.observe(absent_source("harbor"))
     changes = book.changes
 
-    book.book.take(source("harbor", "new", version=9))
+    book.book.observe(source("harbor", "new", version=9))
 
     assert b'"password":"new"' in book.contents()["alone"]
     assert book.book.problems() == {}
@@ -139,16 +139,16 @@ def test_a_source_that_is_back_brings_the_new_content(book: Book) -> None:
 
 
 def test_one_bad_source_is_a_matter_of_its_own_pull_secrets(book: Book) -> None:
-    book.book.take(source("harbor"))
-    book.book.take(invalid("ghcr"))
+    book.book.observe(source("harbor"))
+    book.book.observe(invalid("ghcr"))
 
     assert book.contents().keys() == {"alone"}
     assert book.book.problems().keys() == {"pull"}
 
 
 def test_the_first_source_to_name_a_registry_wins_and_the_clash_is_kept(book: Book) -> None:
-    book.book.take(source("harbor", "first", registry="quay.io"))
-    book.book.take(source("ghcr", "second", registry="quay.io"))
+    book.book.observe(source("harbor", "first", registry="quay.io"))
+    book.book.observe(source("ghcr", "second", registry="quay.io"))
 
     content = book.book.contents()["pull"]
     assert b"first" in content.payload
@@ -157,16 +157,16 @@ def test_the_first_source_to_name_a_registry_wins_and_the_clash_is_kept(book: Bo
 
 
 def test_a_source_is_told_of_when_it_differs_only(book: Book) -> None:
-    book.book.take(source("harbor"))
-    book.book.take(source("harbor"))
-    book.book.take(absent_source("harbor"))
-    book.book.take(absent_source("harbor"))
+    book.book.observe(source("harbor"))
+    book.book.observe(source("harbor"))
+    book.book.observe(absent_source("harbor"))
+    book.book.observe(absent_source("harbor"))
 
     assert book.told == ["harbor", "harbor"]
 
 
 def test_a_new_configuration_is_made_of_what_is_known(book: Book) -> None:
-    book.book.take(source("harbor"))
+    book.book.observe(source("harbor"))
 
     book.book.configure(Configuration((PullSecret("other", ("harbor",)),)))
 
@@ -175,12 +175,12 @@ def test_a_new_configuration_is_made_of_what_is_known(book: Book) -> None:
 
 
 def test_a_source_that_was_not_watched_for_a_while_must_be_read_again(book: Book) -> None:
-    book.book.take(source("harbor", "stale"))
+    book.book.observe(source("harbor", "stale"))
     book.book.configure(Configuration((PullSecret("other", ("ghcr",)),)))
 
     book.book.configure(CONFIGURATION)
 
-    assert not book.book.knows(("harbor",))
+    assert not book.book.has_read(("harbor",))
     assert book.contents() == {}
 
 
@@ -208,22 +208,22 @@ def test_sources_that_are_too_large_together_are_a_problem_of_the_pull_secret() 
     halves = [source(name, name[0] * 600_000) for name in ("harbor", "ghcr")]
     book = Book(replace(CONFIGURATION, pull_secrets=CONFIGURATION.pull_secrets[:1]))
     for half in halves:
-        book.book.take(half)
+        book.book.observe(half)
 
     assert book.contents() == {}
     assert book.book.problems()["pull"].reason == SourceReason.COPY_TOO_LARGE
 
 
 def test_no_content_is_shown(book: Book) -> None:
-    book.book.take(source("harbor", "hunter2"))
+    book.book.observe(source("harbor", "hunter2"))
 
     assert "hunter2" not in repr(book.book.contents()) + repr(book.book.source("harbor"))
 
 
 def test_a_registry_in_two_sources_is_told_once_with_the_source_that_wins(book: Book) -> None:
-    book.book.take(source("harbor", registry="r.example.com"))
-    book.book.take(source("ghcr", registry="r.example.com"))
-    book.book.take(source("ghcr", password="2", version=2, registry="r.example.com"))  # noqa: S106
+    book.book.observe(source("harbor", registry="r.example.com"))
+    book.book.observe(source("ghcr", registry="r.example.com"))
+    book.book.observe(source("ghcr", password="2", version=2, registry="r.example.com"))  # noqa: S106
     assert book.clashes == ["pull: r.example.com of harbor"]
 
 
@@ -251,7 +251,7 @@ class SlowRegistry:
             )
         return source
 
-    def keep(self, source: Source, judged: Source) -> None:
+    def remember(self, source: Source, judged: Source) -> None:
         assert source.name == judged.name
         self.kept.append(source.resource_version)
 
@@ -259,25 +259,25 @@ class SlowRegistry:
 @pytest.mark.parametrize("newer", [source("harbor", "2", version=2), absent_source("harbor")], ids=["changed", "gone"])
 def test_an_older_version_whose_login_answers_late_never_overwrites_a_newer_one(newer: Source) -> None:
     registry = SlowRegistry()
-    book = SourceBook(lambda: None, lambda _: None, lambda *_: None, judge=registry)
+    book = SourceStore(lambda: None, lambda _: None, lambda *_: None, judge=registry)
     book.configure(Configuration((PullSecret("alone", ("harbor",)),)))
     older = source("harbor", "1", version=1)
     registry.refused = {"1"}
-    book.take(older)
+    book.observe(older)
     assert book.contents() == {}
     registry.refused = set()
     reached = registry.hold("1")
-    retry = threading.Thread(target=book.judge_again, args=(older,))
+    retry = threading.Thread(target=book.rejudge, args=(older,))
     retry.start()
     assert reached.wait(10)
 
-    book.take(newer)
+    book.observe(newer)
     registry.released["1"].set()
     retry.join(10)
 
     assert book.source("harbor") == newer
     assert registry.kept == ["1", newer.resource_version]
-    book.judge_again(older)
+    book.rejudge(older)
     assert book.source("harbor") == newer
 
 
@@ -300,11 +300,11 @@ def version_of(book: Book, name: str = "harbor") -> str | None:
     ids=["older", "newer", "same", "newer than its absence", "both absent", "deleted", "recreated"],
 )
 def test_a_read_that_was_overtaken_changes_nothing(book: Book, arrived: Source, read: Source, taken: bool) -> None:
-    book.book.take(source("harbor", version=7))
+    book.book.observe(source("harbor", version=7))
     begun = book.book.arrivals("harbor")
-    book.book.take(arrived)
+    book.book.observe(arrived)
 
-    assert book.book.take_read(read, begun) is taken
+    assert book.book.observe_read(read, begun) is taken
 
     assert version_of(book) == (read if taken else arrived).resource_version
 
@@ -312,9 +312,9 @@ def test_a_read_that_was_overtaken_changes_nothing(book: Book, arrived: Source, 
 @pytest.mark.parametrize("read", [source("harbor", version=6), source("harbor", version=9), absent_source("harbor")])
 def test_a_read_that_was_not_overtaken_wins(book: Book, read: Source) -> None:
     """Also with an older version: etcd was restored, and the watch has not noticed it yet."""
-    book.book.take(source("harbor", version=7))
+    book.book.observe(source("harbor", version=7))
 
-    assert book.book.take_read(read, book.book.arrivals("harbor"))
+    assert book.book.observe_read(read, book.book.arrivals("harbor"))
 
     assert version_of(book) == read.resource_version
 
@@ -322,25 +322,25 @@ def test_a_read_that_was_not_overtaken_wins(book: Book, read: Source) -> None:
 def test_a_read_that_another_read_has_overtaken_changes_nothing(book: Book) -> None:
     begun = book.book.arrivals("harbor")
 
-    assert book.book.take_read(source("harbor", version=9), begun)
-    assert not book.book.take_read(source("harbor", version=8), begun)
+    assert book.book.observe_read(source("harbor", version=9), begun)
+    assert not book.book.observe_read(source("harbor", version=8), begun)
 
     assert version_of(book) == "9"
 
 
 def test_a_late_event_of_a_watch_does_not_undo_a_read(book: Book) -> None:
-    book.book.take_read(source("harbor", "new", version=9), book.book.arrivals("harbor"))
+    book.book.observe_read(source("harbor", "new", version=9), book.book.arrivals("harbor"))
 
-    book.book.take(source("harbor", "old", version=8), event="8")
-    book.book.take(absent_source("harbor"), event="8")
+    book.book.observe(source("harbor", "old", version=8), event_version="8")
+    book.book.observe(absent_source("harbor"), event_version="8")
     assert version_of(book) == "9"
-    book.book.take(absent_source("harbor"), event="10")
+    book.book.observe(absent_source("harbor"), event_version="10")
     assert version_of(book) == ""
 
 
 def test_a_list_takes_a_source_back_to_an_older_version(book: Book) -> None:
-    book.book.take(source("harbor", "new", version=9))
-    book.book.take(source("harbor", "old", version=8))
+    book.book.observe(source("harbor", "new", version=9))
+    book.book.observe(source("harbor", "old", version=8))
     assert version_of(book) == "8"
 
 
@@ -351,7 +351,7 @@ def a_copy(**numbers: int) -> Copy:
 
 def test_only_a_copy_of_newer_sources_needs_a_read_and_one_read_is_enough(book: Book) -> None:
     for name in ("harbor", "ghcr"):
-        book.book.take(source(name, version=7))
+        book.book.observe(source(name, version=7))
     content = book.book.contents()["pull"]
 
     for harmless in (a_copy(), a_copy(harbor=7, ghcr=7), a_copy(harbor=6), a_copy(harbor=8, ghcr=6)):
@@ -359,7 +359,7 @@ def test_only_a_copy_of_newer_sources_needs_a_read_and_one_read_is_enough(book: 
     assert not book.book.unconfirmed(replace(a_copy(harbor=8), content_hash=content.hash), content)
     assert [newer.name for newer in book.book.unconfirmed(a_copy(harbor=8, ghcr=7), content)] == ["harbor"]
 
-    book.book.take_read(source("harbor", version=7), book.book.arrivals("harbor"), newer="8")
+    book.book.observe_read(source("harbor", version=7), book.book.arrivals("harbor"), newer="8")
 
     assert not book.book.unconfirmed(a_copy(harbor=8, ghcr=7), content)
     assert book.book.unconfirmed(a_copy(harbor=9, ghcr=7), content)
@@ -367,10 +367,10 @@ def test_only_a_copy_of_newer_sources_needs_a_read_and_one_read_is_enough(book: 
 
 def test_a_source_that_changes_only_its_version_changes_no_content_that_is_written(book: Book) -> None:
     for name in ("harbor", "ghcr"):
-        book.book.take(source(name, version=7))
+        book.book.observe(source(name, version=7))
     before, changes = book.book.contents()["pull"], book.changes
 
-    book.book.take(source("harbor", version=8))
+    book.book.observe(source("harbor", version=8))
 
     after = book.book.contents()["pull"]
     assert (after.hash, book.changes) == (before.hash, changes)
@@ -379,9 +379,9 @@ def test_a_source_that_changes_only_its_version_changes_no_content_that_is_writt
 
 def test_the_last_good_content_names_the_versions_that_it_was_made_from(book: Book) -> None:
     for name in ("harbor", "ghcr"):
-        book.book.take(source(name, version=7))
-    book.book.take(absent_source("ghcr"))
-    book.book.take(source("harbor", version=8))
+        book.book.observe(source(name, version=7))
+    book.book.observe(absent_source("ghcr"))
+    book.book.observe(source("harbor", version=8))
 
     last_good = book.book.last_good()["pull"]
     assert encode_sources(last_good.versions) == "harbor/uid-harbor/7,ghcr/uid-ghcr/7"

@@ -33,7 +33,7 @@ from webhook.rules.configuration import PullSecret
 from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.sync.contention import REFERENCES
-from webhook.sync.status import EXAMPLES, look, overview
+from webhook.sync.status import EXAMPLES, controller_status, page_data
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -45,7 +45,7 @@ SAMPLE_SECONDS = 30.0
 
 def status_of(running: Running, examples: int = EXAMPLES) -> SyncStatus:
     leader = LeaderStatus(leading=running.loop.leading_for is not None, lease="psw-sync")
-    return look(running.loop, RELEASE, leader, 0.0, examples)
+    return controller_status(running.loop, RELEASE, leader, 0.0, examples)
 
 
 def secret(status: SyncStatus, name: str = "pull") -> PullSecretStatus:
@@ -64,7 +64,7 @@ def named(status: SyncStatus, name: str = "pull") -> set[tuple[str, str, str]]:
 def reasons(running: Running) -> dict[str, tuple[str, str]]:
     """Return by namespace the state and the reason on the status page, for those that have any copy to show."""
     certificates = IssuedCertificateMetrics(CollectorRegistry())
-    page = overview(running.loop, status_of(running), Health(), running.recorder, certificates)
+    page = page_data(running.loop, status_of(running), Health(), running.recorder, certificates)
     return {each.name: (str(each.state), str(each.reason)) for each in page.namespaces if each.copies}
 
 
@@ -160,7 +160,7 @@ def test_no_hash_of_a_content_is_shown_that_could_confirm_a_guess(busy: Running)
 
 def test_the_metrics_tell_the_same(busy: Running) -> None:
     leader = LeaderStatus(leading=True, lease="psw-sync")
-    busy.metrics.follow_state(lambda: look(busy.loop, RELEASE, leader, 0.0, examples=0))
+    busy.metrics.follow_state(lambda: controller_status(busy.loop, RELEASE, leader, 0.0, examples=0))
     until(lambda: busy.loop.queue.state().working == 0)
 
     exported = series(generate_latest(busy.metrics.registry).decode())
@@ -275,10 +275,10 @@ def test_who_stands_by_knows_of_no_copies_and_takes_no_blame(api: FakeApiServer,
     assert (secret(status).ready, status.queue.waiting) == (True, 1)
 
     running.leads = True
-    running.loop.lead(leading=True)
+    running.loop.set_leading(leading=True)
     until(lambda: numbers(status_of(running)) == {"current": 1})
 
-    running.loop.lead(leading=False)
+    running.loop.set_leading(leading=False)
     assert numbers(status_of(running)) == {}
     running.stop()
 

@@ -16,7 +16,7 @@ from tests.unit.sync.world import CONFIGURATION, RELEASE
 from webhook.kube.client import Client
 from webhook.ops.sync_status import LeaderStatus
 from webhook.rules.copy_status import CopyState, CopyStatus
-from webhook.sync.status import look
+from webhook.sync.status import controller_status
 from webhook.sync.status_index import Result
 
 NAMESPACES = 10_000
@@ -61,7 +61,7 @@ def large(client: Client) -> Iterator[Running]:
 
 def test_a_scrape_of_10_000_namespaces_is_cheap(large: Running) -> None:
     leader = LeaderStatus(leading=True)
-    large.metrics.follow_state(lambda: look(large.loop, RELEASE, leader, 0.0, examples=0))
+    large.metrics.follow_state(lambda: controller_status(large.loop, RELEASE, leader, 0.0, examples=0))
     generate_latest(large.metrics.registry)  # what is imported or compiled once is
 
     calls, exposed = counted(lambda: generate_latest(large.metrics.registry))
@@ -79,7 +79,7 @@ def test_a_scrape_of_10_000_namespaces_is_cheap(large: Running) -> None:
 
 
 def test_a_status_of_10_000_namespaces_is_quick_and_short(large: Running) -> None:
-    calls, status = counted(lambda: look(large.loop, RELEASE, LeaderStatus(leading=True), 0.0))
+    calls, status = counted(lambda: controller_status(large.loop, RELEASE, LeaderStatus(leading=True), 0.0))
 
     assert calls < NAMESPACES
     assert len(msgspec.json.encode(status)) < 20_000

@@ -98,7 +98,7 @@ def test_a_copy_that_could_not_be_written_is_not_kept_when_its_source_goes_missi
         "a": CopyState.STALE,
         "b": CopyState.KEPT,
     }
-    assert [state for ((_, state, _),) in status_index.standings({}, last_good).values()] == ["stale", "kept"]
+    assert [state for ((_, state, _),) in status_index.by_namespace({}, last_good).values()] == ["stale", "kept"]
 
 
 def test_what_should_go_does_not_fail_to_be_written(status_index: StatusIndex) -> None:
@@ -143,10 +143,10 @@ def test_namespaces_that_stand_alike_share_one_record(
     assert counts(status_index) == {"current": 101, "stale": 99}
 
 
-standings = st.sampled_from([CURRENT, OLD, MISSING, FOREIGN, LEAVING])
+copy_statuses = st.sampled_from([CURRENT, OLD, MISSING, FOREIGN, LEAVING])
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.lists(standings, max_size=2), st.booleans())))
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.lists(copy_statuses, max_size=2), st.booleans())))
 def test_the_numbers_are_those_of_the_names(looks: list[tuple[str, list[CopyStatus], bool]]) -> None:
     status_index = StatusIndex()
     for namespace, found, fails in looks:
@@ -155,6 +155,6 @@ def test_the_numbers_are_those_of_the_names(looks: list[tuple[str, list[CopyStat
             status_index.copy_failed(namespace, "pull", Result.DENIED)
 
     numbers = counts(status_index)
-    named = [str(each.now(HASHES["pull"])) for _, each in status_index.not_current(HASHES)]
+    named = [str(each.current_state(HASHES["pull"])) for _, each in status_index.not_current(HASHES)]
     assert {state: named.count(state) for state in named} == {k: n for k, n in numbers.items() if k != "current"}
     assert sum(numbers.values()) == sum(len(record) for record in status_index._records.values())

@@ -108,7 +108,7 @@ def test_a_late_response_does_not_bring_back_what_was_deleted_since(table: Table
     table.remove(row(6))
     changed.clear()
 
-    table.stored(row(5))
+    table.upsert_response(row(5))
 
     assert table.namespaces() == []
     assert changed == []
@@ -117,10 +117,10 @@ def test_a_late_response_does_not_bring_back_what_was_deleted_since(table: Table
 def test_a_late_response_does_not_bring_back_what_a_list_did_not_have(table: Table[Copy]) -> None:
     table.replace([row(3, name="another")], "9")
 
-    table.stored(row(8))
+    table.upsert_response(row(8))
     assert list(table.of_namespace("a")) == ["another"]
 
-    table.stored(row(10))
+    table.upsert_response(row(10))
     assert sorted(table.of_namespace("a")) == ["another", "pull"]
 
 
@@ -128,7 +128,7 @@ def test_a_list_of_an_older_etcd_counts_from_there(table: Table[Copy]) -> None:
     table.replace([], "9")
     table.replace([], "3")
 
-    table.stored(row(4))
+    table.upsert_response(row(4))
 
     assert list(table.of_namespace("a")) == ["pull"]
 
@@ -136,9 +136,9 @@ def test_a_list_of_an_older_etcd_counts_from_there(table: Table[Copy]) -> None:
 def test_a_response_is_known_before_the_watch_reports_it(table: Table[Copy], changed: list[str]) -> None:
     table.replace([], "3")
 
-    table.stored(row(4))
+    table.upsert_response(row(4))
     table.upsert(row(4))
-    table.stored(row(4))
+    table.upsert_response(row(4))
 
     assert changed == ["a"]
     assert table.of_namespace("a")["pull"].resource_version == "4"

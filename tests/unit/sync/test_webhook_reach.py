@@ -7,11 +7,11 @@ def test_a_webhook_that_does_not_answer_is_tried_again_after_a_while() -> None:
     now = [1000.0]
     reach = WebhookReach(lambda: now[0])
     expected = [reach.is_expected]
-    reach.saw(added=False)
+    reach.observe(added=False)
     expected.append(reach.is_expected)
     now[0] += RETRY_SECONDS
     expected.append(reach.is_expected)
-    reach.saw(added=True)
+    reach.observe(added=True)
     expected.append(reach.is_expected)
 
     assert expected == [True, False, True, True]

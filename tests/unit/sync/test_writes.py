@@ -10,13 +10,13 @@ from tests.unit.polling import until
 from tests.unit.sync.hands import Hands, opt_out, put_copy
 from tests.unit.sync.world import put_account, put_namespace, references_in, secret_path
 from webhook.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Invalid, NotFound, Throttled
-from webhook.sync.status_index import Result, Undone, result_of
+from webhook.sync.status_index import Result, WriteReverted, result_of
 
 
 @pytest.mark.parametrize(
     ("kind", "result"),
     [
-        (Undone, "undone"),
+        (WriteReverted, "undone"),
         (Conflict, "conflict"),
         (Forbidden, "denied"),
         (Invalid, "invalid"),
@@ -31,7 +31,7 @@ def test_every_error_has_a_word(kind: type[ApiError], result: str) -> None:
 
 
 def test_every_word_is_that_of_some_error_or_of_none() -> None:
-    kinds = (Undone, Conflict, Forbidden, Invalid, NotFound, Throttled, ApiUnavailable, ApiError)
+    kinds = (WriteReverted, Conflict, Forbidden, Invalid, NotFound, Throttled, ApiUnavailable, ApiError)
     assert {result_of(kind("x")) for kind in kinds} | {Result.OK} == set(Result)
 
 
