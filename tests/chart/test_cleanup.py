@@ -57,7 +57,7 @@ def test_the_job_runs_cleanup_with_its_flags_spelled_out() -> None:
     assert container["args"] == [
         "cleanup",
         "--config=/etc/pullsecrets/config.yaml",
-        f"--namespace={NAMESPACE}",
+        f"--release-namespace={NAMESPACE}",
         "--release=psw",
         f"--webhook-configuration={FULLNAME}",
         "--timeout=4m",
@@ -71,7 +71,7 @@ def test_the_command_line_knows_every_flag() -> None:
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
     params = group.commands[command].make_context(command, list(flags)).params
-    assert (params["namespace"], params["release"]) == (NAMESPACE, "psw")
+    assert (params["release_namespace"], params["release"]) == (NAMESPACE, "psw")
     assert parse_duration(params["timeout"], "--timeout").total_seconds() == 5400
 
 

@@ -36,7 +36,7 @@ def test_the_next_steps_are_commands_with_the_names_of_this_release() -> None:
         "kubectl --namespace psw-system create secret docker-registry ghcr --docker-server=",
         "kubectl label namespace … pullsecrets.webhook/inject=enabled",
         "--selector app.kubernetes.io/managed-by=pull-secret-webhook,pullsecrets.webhook/release=psw",
-        "pullsecrets check --namespace psw-system --release psw",
+        "pullsecrets check --release psw --release-namespace psw-system",
     ):
         assert command in text
 
@@ -98,4 +98,4 @@ def test_what_is_said_of_our_own_command_can_be_typed() -> None:
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
     params = group.commands[command].make_context(command, flags).params
-    assert (params["namespace"], params["release"]) == ("psw-system", "psw")
+    assert (params["release_namespace"], params["release"]) == ("psw-system", "psw")

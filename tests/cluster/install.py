@@ -119,7 +119,7 @@ class Installation:
             "cleanup",
             f"--config={self.configuration_file}",
             f"--kubeconfig={self.cleanup_kubeconfig}",
-            f"--namespace={self.namespace}",
+            f"--release-namespace={self.namespace}",
             f"--release={self.release}",
             f"--webhook-configuration={self.webhook_configuration}",
         ]

@@ -84,7 +84,7 @@ def test_a_provided_certificate_is_served_and_left_to_its_owner(
 
 def findings(world: Playground) -> dict[str, str]:
     """Return what ``pullsecrets check`` finds about rights and certificates, by code."""
-    ran = of_release(world, "check", f"--namespace={world.installation.namespace}", "-o", "json")
+    ran = of_release(world, "check", f"--release-namespace={world.installation.namespace}", "-o", "json")
     checks = json.loads(ran.out)["checks"]
     found = {each["code"]: each["detail"] for each in checks if each["result"] == "finding"}
     return {code: detail for code, detail in found.items() if code < "PSW030"}

@@ -59,7 +59,7 @@ def test_each_fault_is_found_by_its_code(patient: Patient, fault: Callable[[Pati
     expected = codes | ALSO.get(fault.__name__, set())
 
     def told() -> set[str]:
-        ran = of_release(patient.ours, "check", f"--namespace={patient.namespace}", "-o", "json")
+        ran = of_release(patient.ours, "check", f"--release-namespace={patient.namespace}", "-o", "json")
         assert ran.code in (1, 2), ran.err
         checks = json.loads(ran.out)["checks"]
         return {each["code"] for each in checks if each["result"] == "finding"}
@@ -71,7 +71,7 @@ def test_each_fault_is_found_by_its_code(patient: Patient, fault: Callable[[Pati
 
 def test_junit_and_the_table_say_the_same(patient: Patient) -> None:
     no_copy(patient)
-    given = (f"--namespace={patient.namespace}",)
+    given = (f"--release-namespace={patient.namespace}",)
     suite = ET.fromstring(of_release(patient.ours, "check", "-o", "junit", *given).out)  # noqa: S314 - our own
     failed = [case.get("name") for case in suite if case.find("failure") is not None]
     assert failed == ["PSW050 copies there"]
@@ -84,10 +84,13 @@ def test_junit_and_the_table_say_the_same(patient: Patient) -> None:
 
 def test_who_may_look_at_little_is_told_what_could_not_be_checked(patient: Patient) -> None:
     nobody = patient.ours.cluster.kubeconfig_with_client_certificate("passer-by")
-    ran = run(nobody, "check", f"--namespace={patient.namespace}", f"--release={patient.installation.release}")
+    ran = run(nobody, "check", f"--release-namespace={patient.namespace}", f"--release={patient.installation.release}")
     assert ran.code == 2
     assert ran.out == ""
-    assert ran.err.startswith(f"error: the configuration of a release was not found in {patient.namespace}")
+    assert ran.err.startswith(
+        f"error: no release {patient.installation.release} was found in namespace {patient.namespace}, because you may "
+        "not list mutatingwebhookconfigurations: name it with --release"
+    )
 
 
 def test_what_may_not_be_looked_at_keeps_no_other_check_from_looking(patient: Patient) -> None:
@@ -133,7 +136,7 @@ def test_a_credential_that_its_registry_refuses_is_found_when_it_is_asked_for(pa
         data = dockerconfigjson(password, registry.key)
         patient.api.json_patch(path, [{"op": "replace", "path": "/data", "value": data}])
         flags = ("--registries", f"--registry-ca-file={tmp_path / 'ca.crt'}", "-o", "json")
-        ran = of_release(patient.ours, "check", f"--namespace={patient.namespace}", *flags)
+        ran = of_release(patient.ours, "check", f"--release-namespace={patient.namespace}", *flags)
         checks = json.loads(ran.out)["checks"]
         return [(each["result"], each["detail"]) for each in checks if each["code"] == "PSW042"]
 

@@ -183,7 +183,12 @@ def test_a_wrong_namespace_or_release_ends_with_an_error_and_no_change(installed
     tenant = installed.namespace(selected=True)
     installed.await_selected(tenant, "first")
     admin = f"--kubeconfig={cluster.kubeconfig}"
-    for wrong in ("--namespace=default", f"--namespace={tenant}", "--namespace=nowhere", "--release=another"):
+    for wrong in (
+        "--release-namespace=default",
+        f"--release-namespace={tenant}",
+        "--release-namespace=nowhere",
+        "--release=another",
+    ):
         done = cleanup(installed, wrong, admin)
         assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
         assert "nothing was changed" in done.stderr

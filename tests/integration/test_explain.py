@@ -104,7 +104,7 @@ def test_a_foreign_secret_a_missing_source_and_a_lost_webhook_are_named(ours: Pl
     name = ours.installation.webhook_configuration
     path = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{name}"
     ours.cluster.api.call("DELETE", path)
-    ran = of_release(ours, "explain", "sa/default", "-n", team, f"--namespace={ours.installation.namespace}")
+    ran = of_release(ours, "explain", "sa/default", "-n", team, f"--release-namespace={ours.installation.namespace}")
     assert ran.code == 1
     assert "webhook-not-registered" in ran.out
 
@@ -207,8 +207,9 @@ def test_who_may_not_see_the_release_is_told_what_to_give(tenant: Path, team: st
     ran = run(tenant, "explain", "pod/web", "-n", team)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == (
-        "error: the release cannot be found, because you may not list mutatingwebhookconfigurations: "
-        "name it with --release and --namespace, and its configuration with --config\n"
+        "error: no release of pull-secret-webhook was found in this cluster, because you may not list "
+        "mutatingwebhookconfigurations: name it with --release and --release-namespace, and give its configuration "
+        "with --config\n"
     )
 
 
@@ -217,7 +218,7 @@ def test_what_may_not_be_read_is_left_open_and_the_rest_is_explained(
 ) -> None:
     installation = shared.installation
     shared.create(team, "serviceaccounts", service_account("watched"))
-    given = (f"--namespace={installation.namespace}", f"--config={installation.configuration_file}")
+    given = (f"--release-namespace={installation.namespace}", f"--config={installation.configuration_file}")
     ran = of_release(shared, "explain", "sa/watched", "-n", team, *given, "-o", "json", kubeconfig=tenant)
 
     assert ran.code == 0, ran.err
@@ -233,7 +234,10 @@ def test_what_may_not_be_read_is_left_open_and_the_rest_is_explained(
 
 
 def test_what_cannot_be_done_without_is_an_error(shared: Playground, tenant: Path, team: str) -> None:
-    given = (f"--namespace={shared.installation.namespace}", f"--config={shared.installation.configuration_file}")
+    given = (
+        f"--release-namespace={shared.installation.namespace}",
+        f"--config={shared.installation.configuration_file}",
+    )
     asked = of_release(shared, "explain", "pod/web", "-n", "kube-system", *given, kubeconfig=tenant)
     assert asked.code == 2
     assert "you may not get namespace kube-system, and its labels decide: ask for that right" in asked.err

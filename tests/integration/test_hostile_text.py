@@ -135,7 +135,7 @@ def test_what_a_policy_says_is_escaped_in_events_logs_and_the_output_of_cleanup(
         for form in FORMS["explain"]:
             note(f"explain {form}", "explain", f"ns/{team}", "-o", form)
         for form in FORMS["check"]:
-            note(f"check {form}", "check", f"--namespace={ours.installation.namespace}", "-o", form)
+            note(f"check {form}", "check", f"--release-namespace={ours.installation.namespace}", "-o", form)
         for flags in (("--dry-run",), ("--yes", "--timeout=10s", "--log-format=text")):
             ran = cleanup(ours, *flags)
             shown[f"cleanup {flags[0]}"] = ran.stdout + ran.stderr
@@ -185,7 +185,13 @@ def test_export_writes_what_a_configuration_says_in_plain_ascii(tmp_path: Path) 
 
 
 def exported(path: Path) -> subprocess.CompletedProcess[str]:
-    command = [str(COMMAND), "export", "mutating-admission-policy", f"--config={path}", "--namespace=pull-secrets"]
+    command = [
+        str(COMMAND),
+        "export",
+        "mutating-admission-policy",
+        f"--config={path}",
+        "--release-namespace=pull-secrets",
+    ]
     return subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -215,7 +221,7 @@ def test_what_a_registry_answers_is_escaped(attacked: tuple[Playground, str], tm
             registry.behaviour = Behaviour(**answer)
             for form in FORMS["check"]:
                 flags = ("--registries", f"--registry-ca-file={tmp_path / 'ca.crt'}", "-o", form)
-                ran = of_release(ours, "check", f"--namespace={ours.installation.namespace}", *flags)
+                ran = of_release(ours, "check", f"--release-namespace={ours.installation.namespace}", *flags)
                 assert registry.behaviour.seen, "the registry was not asked"
                 assert ran.code in (0, 1, 2), (answer, ran.err)
                 assert "Traceback" not in ran.err, answer

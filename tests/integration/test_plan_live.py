@@ -178,7 +178,7 @@ def test_rights_that_are_missing_are_named_and_the_rest_is_told(idle: Playground
     idle.cluster.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
     kubeconfig = cluster.kubeconfig_with_client_certificate(user)
     installation = idle.installation
-    given = (f"--namespace={installation.namespace}", f"--config={installation.configuration_file}")
+    given = (f"--release-namespace={installation.namespace}", f"--config={installation.configuration_file}")
     ran = of_release(idle, "plan", "-A", "-o", "json", *given, kubeconfig=kubeconfig)
 
     rows = [row for row in json.loads(ran.out)["rows"] if row["namespace"] == team]
@@ -189,7 +189,7 @@ def test_rights_that_are_missing_are_named_and_the_rest_is_told(idle: Playground
     told = {line.removeprefix("warning: ").partition("; checks")[0] for line in ran.err.splitlines()[:-1]}
     assert told >= {
         f"you may not get secrets/{SOURCE} in namespace {installation.namespace}",
-        f"you may not list configmaps in namespace {installation.namespace}",
+        f"you may not get configmaps/{installation.fullname} in namespace {installation.namespace}",
         "you may not list mutatingwebhookconfigurations",
         f"you may not list secrets named {COPY} across namespaces",
         f"you may not list pods in namespace {team}",
@@ -199,7 +199,7 @@ def test_rights_that_are_missing_are_named_and_the_rest_is_told(idle: Playground
 def test_without_any_right_it_is_said_what_is_needed(idle: Playground, cluster: Cluster) -> None:
     nobody = cluster.kubeconfig_with_client_certificate("nobody-at-all")
     installation = idle.installation
-    given = (f"--namespace={installation.namespace}", f"--config={installation.configuration_file}")
+    given = (f"--release-namespace={installation.namespace}", f"--config={installation.configuration_file}")
     ran = run(nobody, "plan", "-A", f"--release={installation.release}", *given)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == "error: you may not list namespaces, and their labels decide: name one with -n\n"

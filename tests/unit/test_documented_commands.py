@@ -25,7 +25,7 @@ def test_every_command_is_documented_and_no_other() -> None:
 
 @pytest.mark.parametrize("name", list(commands()))
 def test_the_synopsis_of_a_command_names_what_it_requires_and_flags_of_it(name: str) -> None:
-    (line,) = re.findall(rf"^pullsecrets {name} (.*)$", section(PAGE, "Synopsis"), re.MULTILINE)
+    (line,) = re.findall(rf"^pullsecrets {name}(.*)$", section(PAGE, "Synopsis"), re.MULTILINE)
     known = {flag for parameter in commands()[name].params for flag in parameter.opts}
     assert set(re.findall(r"(?<![\w-])--?[a-zA-Z][a-z-]*", line)) <= known
     required = [parameter for parameter in commands()[name].params if parameter.required]

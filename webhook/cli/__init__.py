@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from webhook import __version__
 from webhook.cli.check import check
 from webhook.cli.cleanup import cleanup
 from webhook.cli.completion import PROGRAM, answers_a_shell, completion
 from webhook.cli.coverage import coverage
 from webhook.cli.explain import explain
 from webhook.cli.export import export
-from webhook.cli.help import Command, Group
+from webhook.cli.help import Command, Group, help_of
 from webhook.cli.plan import plan
 from webhook.cli.printing import tell
 from webhook.cli.serve import serve
 from webhook.cli.sync import sync
+from webhook.cli.version import print_version, version
 from webhook.errors import ConfigurationInvalid, PullSecretsError
 from webhook.rules.text import escaped_lines
 
@@ -55,19 +55,15 @@ app.command(cls=Command, short_help="List running workloads that would fail on a
 app.command(cls=Command, short_help="Write equivalent policies for the API server.")(export)
 app.command(cls=Command, short_help="Remove everything that the release has created.")(cleanup)
 app.command(cls=Command, short_help="Print a completion script for a shell.")(completion)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"pullsecrets {__version__}")
-        raise typer.Exit
+app.command(cls=Command, short_help="Print the version.")(version)
+app.command(name="help", cls=Command, short_help="Print the help of a command.")(help_of)
 
 
 @app.callback()
 def pullsecrets(
     *,
     _version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit.")
+        bool, typer.Option("--version", is_eager=True, callback=print_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Give every Pod and ServiceAccount of an opted-in namespace its imagePullSecrets.
@@ -111,4 +107,6 @@ def _usage_error(error: TyperException) -> str:
     # The validation's own prefix, and the layout of its lists, are no part of a sentence.
     message = " ".join(error.format_message().rstrip(".").replace("Value error, ", "").split())
     context = getattr(error, "ctx", None)
+    if getattr(error, "option_name", "") in ("-n", "--namespace"):
+        message = f"{message}, because this command is about a release: name it with --release-namespace"
     return f"{message}; see {context.command_path} --help" if context else message

@@ -47,8 +47,8 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     kubeconfig: options.OfCluster = None,
     *,
     context: options.Context = "",
-    namespace: options.ReleaseNamespace,
     release: options.ReleaseName = "",
+    release_namespace: options.ReleaseNamespace = "",
     wait: Annotated[bool, typer.Option("--wait", help="Repeat until there are no findings.")] = False,
     timeout: Annotated[str, typer.Option("--timeout", metavar="DURATION", help="The time limit of --wait.")] = "2m",
     registries: Annotated[
@@ -70,7 +70,7 @@ def check(  # noqa: PLR0913 - one parameter is one flag
 
     \b
     pullsecrets check                                the only release in the cluster
-    pullsecrets check --release psw --namespace pull-secrets
+    pullsecrets check --release psw --release-namespace pull-secrets
     pullsecrets check --wait --timeout 5m            after an installation or upgrade
     pullsecrets check -o junit > check.xml           for a pipeline
     pullsecrets check --registries                   also test credentials at registries
@@ -80,7 +80,7 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     seconds = parse_duration(timeout, "--timeout").total_seconds() if wait else 0.0
     with reading(kubeconfig, context) as reader:
         asked = _registries(registry_ca_file) if registries else None
-        report = _awaited(lambda: look(reader, wanted(None, namespace, release), asked), seconds)
+        report = _awaited(lambda: look(reader, wanted(None, release_namespace, release), asked), seconds)
     with standard_output() as file:
         if output is Output.JUNIT:
             write_junit(report, file)

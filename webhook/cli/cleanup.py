@@ -26,8 +26,8 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
     kubeconfig: options.Kubeconfig = None,
     *,
     context: options.Context = "",
-    namespace: options.Namespace,
     release: options.OwnRelease = "pull-secret-webhook",
+    release_namespace: options.OwnReleaseNamespace,
     webhook_configuration: Annotated[
         str,
         typer.Option(
@@ -59,10 +59,10 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
     """Stop injection and sync, then remove references, copies and certificate; exit 0: done, 1: leftovers.
 
     \b
-    pullsecrets cleanup --config configuration.yaml --namespace pull-secrets --release psw
+    pullsecrets cleanup --config configuration.yaml --release-namespace pull-secrets --release psw
     """  # noqa: D301 - \b is for the help text
-    if not namespace:
-        raise UsageError("the release namespace is not known outside a Pod: give it with --namespace")
+    if not release_namespace:
+        raise UsageError("the release namespace is not known outside a Pod: give it with --release-namespace")
     seconds = parse_duration(timeout, "--timeout").total_seconds()
     from webhook.sync.cleanup import Settings, run  # noqa: PLC0415 - --help is quick without it
     from webhook.sync.release import Release  # noqa: PLC0415 - as above
@@ -73,7 +73,7 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
             config=config,
             kubeconfig=kubeconfig,
             context=context or None,
-            release=Release(release, namespace),
+            release=Release(release, release_namespace),
             webhook_configuration=webhook_configuration,
             timeout=seconds,
             dry_run=dry_run,

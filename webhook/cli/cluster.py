@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from webhook.cli.options import in_cluster_namespace
@@ -12,6 +10,7 @@ from webhook.cli.printing import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Wanted
@@ -36,26 +35,25 @@ def reading(
         tell(f"warning: {sentence}; checks and results that need it were skipped")
 
 
-def wanted(config: Path | None, namespace: str, release: str) -> Wanted:
-    """Return the release that the flags name."""
+def wanted(config: Path | None, release_namespace: str, release: str, namespace: str = "") -> Wanted:
+    """Return the release that the flags name; ``namespace`` is one that it may have a copy in."""
     from webhook.inspect.release import Wanted  # noqa: PLC0415 - as above
 
-    return Wanted(namespace, release, None if config is None else load(config, namespace))
+    near = tuple(dict.fromkeys(filter(None, (in_cluster_namespace(), namespace))))
+    return Wanted(release_namespace, release, None if config is None else load(config, release_namespace), near)
 
 
-def load(config: Path, namespace: str) -> Configuration:
+def load(config: Path, release_namespace: str) -> Configuration:
     """Return the configuration in a file."""
     from webhook.files.watched_file import ConfigurationFile  # noqa: PLC0415 - as above
 
-    return ConfigurationFile(config, namespace).load()
+    return ConfigurationFile(config, release_namespace).load()
 
 
 def usual_namespace(kubeconfig: Path | None, context: str) -> str:
     """Return the namespace that kubectl would use."""
-    from webhook.kube.kubeconfig import default_namespace  # noqa: PLC0415 - as above
+    from webhook.kube.kubeconfig import default_namespace, kubeconfig_files  # noqa: PLC0415 - as above
 
     if kubeconfig is None and not context and (own := in_cluster_namespace()):
         return own
-    named = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-    paths = [kubeconfig] if kubeconfig else named or [Path.home() / ".kube" / "config"]
-    return default_namespace(paths, context)
+    return default_namespace(kubeconfig_files(kubeconfig), context)

@@ -36,12 +36,12 @@ def coverage(  # noqa: PLR0913 - one parameter is one flag
     config: options.LiveConfig = None,
     kubeconfig: options.OfCluster = None,
     *,
-    in_namespace: options.InNamespace = "",
+    namespace: options.Namespace = "",
     all_namespaces: options.AllNamespaces = False,
     selector: options.Selector = "",
     context: options.Context = "",
-    namespace: options.ReleaseNamespace,
     release: options.ReleaseName = "",
+    release_namespace: options.ReleaseNamespace = "",
     output: Annotated[
         Output, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
     ] = Output.TABLE,
@@ -53,15 +53,15 @@ def coverage(  # noqa: PLR0913 - one parameter is one flag
     pullsecrets coverage -n team-a
     pullsecrets coverage -A -o html > coverage.html
     """  # noqa: D301 - \b is for the help text
-    if in_namespace and (all_namespaces or selector):
+    if namespace and (all_namespaces or selector):
         raise UsageError("-n selects one namespace, -A and -l select several: give one of them")
     from webhook.cli.progress import progress  # noqa: PLC0415 - --help is quick without what looks
     from webhook.inspect.coverage import read_coverage  # noqa: PLC0415 - as above
     from webhook.inspect.release import find_release  # noqa: PLC0415 - as above
 
-    where = "" if all_namespaces or selector else in_namespace or usual_namespace(kubeconfig, context)
+    where = "" if all_namespaces or selector else namespace or usual_namespace(kubeconfig, context)
     with progress() as seen, reading(kubeconfig, context, seen) as reader:
-        installed = find_release(reader, wanted(config, namespace, release))
+        installed = find_release(reader, wanted(config, release_namespace, release, where))
         found = read_coverage(reader, installed, where, selector)
     with standard_output() as file:
         if output is Output.HTML:

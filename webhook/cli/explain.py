@@ -27,18 +27,21 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
     target: Annotated[
         str,
         typer.Argument(
-            metavar="KIND/NAME", help="pod/NAME, sa/NAME, ns/NAME, or reason/ID.", autocompletion=complete_target
+            metavar="KIND/NAME",
+            help="pod/NAME, sa/NAME, ns/NAME, or reason/ID; or KIND NAME.",
+            autocompletion=complete_target,
         ),
     ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name, if the first argument is a kind.")] = "",
     filename: options.Filenames = None,
     config: options.LiveConfig = None,
     kubeconfig: options.OfCluster = None,
     *,
-    in_namespace: options.InNamespace = "",
+    namespace: options.Namespace = "",
     assume_label: options.AssumedLabels = None,
     context: options.Context = "",
-    namespace: options.ReleaseNamespace,
     release: options.ReleaseName = "",
+    release_namespace: options.ReleaseNamespace = "",
     output: Annotated[
         Form, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
     ] = Form.TABLE,
@@ -51,7 +54,7 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
     pullsecrets explain sa/default -f manifests/ --config configuration.yaml
     pullsecrets explain reason/image-not-matched     the meaning of a reason id, and advice
     """  # noqa: D301 - \b is for the help text
-    named = parse_target(target)
+    named = parse_target(f"{target}/{name}" if name else target)
     if named.kind == "reason":
         with standard_output() as file:
             file.write(_meaning(named.name))
@@ -59,17 +62,17 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
     if filename:
         from webhook.cli.files import Asked  # noqa: PLC0415 - --help is quick without what decides
 
-        asked = Asked(config, kubeconfig, context, namespace, release, assume_label or ())
-        found = _from_files(named, filename, asked, in_namespace or "default")
+        asked = Asked(config, kubeconfig, context, release_namespace, release, assume_label or ())
+        found = _from_files(named, filename, asked, namespace or "default")
     else:
         if assume_label:
             raise UsageError("--assume-label needs manifests: give them with -f")
-        chosen = in_namespace or usual_namespace(kubeconfig, context)
+        chosen = namespace or usual_namespace(kubeconfig, context)
         with reading(kubeconfig, context) as reader:
             from webhook.inspect.release import find_release  # noqa: PLC0415 - as above
             from webhook.inspect.scene import explain_live  # noqa: PLC0415 - as above
 
-            installed = find_release(reader, wanted(config, namespace, release))
+            installed = find_release(reader, wanted(config, release_namespace, release, chosen))
             found = _other(named, chosen) or explain_live(reader, installed, named.kind, named.name, chosen)
     with standard_output() as file:
         render(found, output, file)

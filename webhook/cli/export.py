@@ -31,7 +31,7 @@ def export(
     target: Annotated[Target, typer.Argument(metavar="TARGET", help="The format to write.")],  # noqa: ARG001 - the only one
     config: options.Config,
     *,
-    namespace: options.Namespace,
+    release_namespace: options.OwnReleaseNamespace,
     release: Annotated[
         str,
         typer.Option(
@@ -42,7 +42,7 @@ def export(
     """Write policies with which the API server itself does the webhook's work at admission.
 
     \b
-    pullsecrets export mutating-admission-policy --config configuration.yaml --namespace pull-secrets > policies.yaml
+    pullsecrets export mutating-admission-policy --config configuration.yaml --release-namespace psw > policies.yaml
     kubectl apply --server-side -f policies.yaml
     """  # noqa: D301 - \b is for the help text
     from webhook.cli.cluster import load  # noqa: PLC0415 - --help is quick without what decides
@@ -52,13 +52,13 @@ def export(
 
     if problem := problem_of_subdomain(release):
         raise UsageError(f'--release: "{release}" {problem}')
-    configuration = load(config, namespace)
+    configuration = load(config, release_namespace)
     documents = manifests(configuration, release)
     if not documents:
         raise UsageError(f"{config}: the configuration has no pull secrets, so there is nothing to export")
     with standard_output() as file:
         _comment([f"Written by pullsecrets {__version__}, for Kubernetes 1.36 and newer."], file)
-        _comment(remarks(configuration, namespace), file)
+        _comment(remarks(configuration, release_namespace), file)
         dump(documents, file)
 
 

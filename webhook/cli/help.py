@@ -1,11 +1,17 @@
-"""Format ``--help`` in two columns; on a narrow terminal, put each flag above its meaning."""
+"""Format ``--help`` in two columns; on a narrow terminal, put each flag above its meaning.
+
+This module also implements ``pullsecrets help``.
+"""
 
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
+
+from webhook.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,3 +58,20 @@ def _stacked(formatter: Any) -> Any:  # noqa: ANN401 - as above
                     self.write_text(meaning)
 
     return Stacked
+
+
+def help_of(
+    context: typer.Context,
+    command: Annotated[str, typer.Argument(metavar="COMMAND", help="The command; the default is all of them.")] = "",
+) -> None:
+    """Print the help of a command.
+
+    \b
+    pullsecrets help
+    pullsecrets help explain
+    """  # noqa: D301 - \b is for the help text
+    top: Any = context.parent
+    found = top.command.get_command(top, command) if command else top.command
+    if found is None:
+        raise UsageError(f"there is no command {command}; list them: pullsecrets help")
+    typer.echo(found.get_help(top if found is top.command else context.__class__(found, parent=top, info_name=command)))

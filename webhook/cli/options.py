@@ -61,11 +61,23 @@ OwnRelease = Annotated[
         help="The name of the Helm release; only copies labelled with it are changed.",
     ),
 ]
-Namespace = Annotated[
+OwnNamespace = Annotated[
     str,
     typer.Option(
         "--namespace",
         envvar="PULLSECRETS_NAMESPACE",
+        metavar="NAME",
+        help="The namespace of this process, which has the sources and is always excluded. In a Pod, the default is "
+        "its own.",
+        default_factory=in_cluster_namespace,
+        show_default=False,
+    ),
+]
+OwnReleaseNamespace = Annotated[
+    str,
+    typer.Option(
+        "--release-namespace",
+        envvar="PULLSECRETS_RELEASE_NAMESPACE",
         metavar="NAME",
         help="The release namespace with the sources; always excluded. In a Pod, the default is its own.",
         default_factory=in_cluster_namespace,
@@ -141,12 +153,10 @@ OfCluster = Annotated[
 ReleaseNamespace = Annotated[
     str,
     typer.Option(
-        "--namespace",
-        envvar="PULLSECRETS_NAMESPACE",
+        "--release-namespace",
+        envvar="PULLSECRETS_RELEASE_NAMESPACE",
         metavar="NAME",
         help="The release namespace; detected in a cluster with one release.",
-        default_factory=in_cluster_namespace,
-        show_default=False,
     ),
 ]
 ReleaseName = Annotated[
@@ -167,9 +177,15 @@ LiveConfig = Annotated[
         help="The configuration document; the default is the release's in the cluster.",
     ),
 ]
-InNamespace = Annotated[
+Namespace = Annotated[
     str,
-    typer.Option("--in", "-n", envvar="PULLSECRETS_IN", metavar="NAMESPACE", help="The namespace to read."),
+    typer.Option(
+        "--namespace",
+        "-n",
+        envvar="PULLSECRETS_NAMESPACE",
+        metavar="NAME",
+        help="The namespace to read; the default is that of the kubeconfig's context.",
+    ),
 ]
 AllNamespaces = Annotated[bool, typer.Option("--all-namespaces", "-A", help="Read all namespaces.")]
 Selector = Annotated[

@@ -40,7 +40,7 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
     config: options.LiveConfig = None,
     kubeconfig: options.OfCluster = None,
     *,
-    in_namespace: options.InNamespace = "",
+    namespace: options.Namespace = "",
     all_namespaces: options.AllNamespaces = False,
     selector: options.Selector = "",
     label: Annotated[
@@ -53,17 +53,8 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
     ] = None,
     assume_label: options.AssumedLabels = None,
     context: options.Context = "",
-    namespace: options.ReleaseNamespace,
     release: options.ReleaseName = "",
-    default_namespace: Annotated[
-        str,
-        typer.Option(
-            "--default-namespace",
-            envvar="PULLSECRETS_DEFAULT_NAMESPACE",
-            metavar="NAME",
-            help="The namespace of manifests without one.",
-        ),
-    ] = "default",
+    release_namespace: options.ReleaseNamespace = "",
     output: Annotated[
         Output, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
     ] = Output.TABLE,
@@ -84,8 +75,8 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
             raise UsageError("-f reads files; -A, -l, --label and --unlabel need a cluster: give one or the other")
         from webhook.cli.files import Asked as AskedOfFiles  # noqa: PLC0415 - --help is quick without what decides
 
-        asked_of_files = AskedOfFiles(config, kubeconfig, context, namespace, release, assume_label or ())
-        result = _of_files(filename, asked_of_files, in_namespace or default_namespace, output)
+        asked_of_files = AskedOfFiles(config, kubeconfig, context, release_namespace, release, assume_label or ())
+        result = _of_files(filename, asked_of_files, namespace or "default", output)
     else:
         if assume_label:
             raise UsageError("--assume-label needs manifests: give them with -f, or use --label ns/NAME")
@@ -93,8 +84,8 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
 
         if output is Output.MANIFESTS:
             raise UsageError("-o manifests prints the files of -f: give files, or another --output")
-        asked = Asked(in_namespace, all_namespaces, selector, tuple(label or ()), tuple(unlabel or ()))
-        result = of_cluster(asked, config, kubeconfig, context, namespace, release)
+        asked = Asked(namespace, all_namespaces, selector, tuple(label or ()), tuple(unlabel or ()))
+        result = of_cluster(asked, config, kubeconfig, context, release_namespace, release)
     _show(result, output)
     if code := _exit_code(result, of_files=bool(filename)):
         raise typer.Exit(code)

@@ -44,12 +44,12 @@ class Asked:
 
 
 def of_cluster(
-    asked: Asked, config: Path | None, kubeconfig: Path | None, context: str, namespace: str, release: str
+    asked: Asked, config: Path | None, kubeconfig: Path | None, context: str, release_namespace: str, release: str
 ) -> Preview:
     """Return the changes that would happen in a cluster."""
     scope = asked.scope(usual_namespace(kubeconfig, context))
     with progress() as seen, reading(kubeconfig, context, seen) as reader:
-        installed = find_release(reader, wanted(config, namespace, release))
+        installed = find_release(reader, wanted(config, release_namespace, release, scope.namespace))
         result = forecast(reader, installed, scope)
         held = held_warning(reader, installed, result)
     if not scope.namespace:

@@ -24,7 +24,7 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
     config: options.Config,
     kubeconfig: options.Kubeconfig = None,
     *,
-    namespace: options.Namespace,
+    namespace: options.OwnNamespace,
     bind_address: options.BindAddress = "0.0.0.0",  # noqa: S104 - the API server comes from another host
     secure_port: options.SecurePort = 8443,
     metrics_port: options.MetricsPort = 8080,

@@ -25,7 +25,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
     config: options.Config,
     kubeconfig: options.Kubeconfig = None,
     *,
-    namespace: options.Namespace,
+    namespace: options.OwnNamespace,
     release: options.OwnRelease = "pull-secret-webhook",
     bind_address: options.BindAddress = "0.0.0.0",  # noqa: S104 - the kubelet comes from another network
     metrics_port: options.MetricsPort = 8080,

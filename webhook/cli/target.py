@@ -10,18 +10,26 @@ from webhook.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_KINDS: Mapping[str, str] = {
-    "pod": "Pod",
-    "po": "Pod",
-    "pods": "Pod",
-    "sa": "ServiceAccount",
-    "serviceaccount": "ServiceAccount",
-    "serviceaccounts": "ServiceAccount",
-    "ns": "Namespace",
-    "namespace": "Namespace",
-    "namespaces": "Namespace",
-    "reason": "reason",
+_SHORT_NAMES: Mapping[str, str] = {
+    "Pod": "po",
+    "ServiceAccount": "sa",
+    "Namespace": "ns",
+    "Deployment": "deploy",
+    "ReplicaSet": "rs",
+    "StatefulSet": "sts",
+    "DaemonSet": "ds",
+    "Job": "",
+    "CronJob": "cj",
+    "ReplicationController": "rc",
+    "reason": "",
 }
+"""The kinds, each with kubectl's short name."""
+
+_KINDS = {
+    word: kind for kind, short in _SHORT_NAMES.items() for word in (kind.lower(), f"{kind.lower()}s", short) if word
+}
+
+WORKLOADS = frozenset(_SHORT_NAMES) - {"Pod", "ServiceAccount", "Namespace", "reason"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +42,7 @@ class Target:
     @property
     def is_known(self) -> bool:
         """Return whether objects of this kind can be explained."""
-        return self.kind in _KINDS.values()
+        return self.kind in _SHORT_NAMES and self.kind not in WORKLOADS
 
 
 def complete_target(incomplete: str) -> list[str]:
@@ -51,4 +59,5 @@ def parse_target(text: str, forms: str = "pod/NAME, sa/NAME, ns/NAME or reason/I
     kind, slash, name = text.partition("/")
     if not (kind and slash and name) or "/" in name:
         raise UsageError(f"{text} is not an object: write {forms}")
-    return Target(_KINDS.get(kind.lower(), kind), name)
+    plain = kind.partition(".")[0]  # kubectl allows the group, too: deployments.apps
+    return Target(_KINDS.get(plain.lower(), kind), name)

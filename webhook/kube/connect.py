@@ -8,7 +8,8 @@ from webhook.errors import UsageError
 from webhook.kube.access import Access, in_cluster
 from webhook.kube.client import REQUEST_TIMEOUT, Client
 from webhook.kube.connectivity import Connectivity
-from webhook.kube.kubeconfig import plain_access
+from webhook.kube.kubeconfig import context_names, kubeconfig_files, plain_access
+from webhook.rules.text import some
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from webhook.kube.client import Observer
     from webhook.kube.rights import MissingRights
+
+CONTEXTS_SHOWN = 10
+"""Names in the message about an unknown context; the closest is the first."""
 
 
 def connect(
@@ -44,10 +48,24 @@ def connect(
         )
     access = _simple_access(kubeconfig, context)
     if access is None:
+        _refuse_unknown_context(kubeconfig, context)
         from webhook.kube.kubernetes_config import packaged_access  # noqa: PLC0415 - half a second, and 40 MiB
 
         access = packaged_access(kubeconfig, context)
     return Client(access, observer, on_throttled, connectivity or Connectivity(), request_timeout, rights)
+
+
+def _refuse_unknown_context(kubeconfig: Path | None, context: str | None) -> None:
+    """Raise UsageError for a context that readable kubeconfig files do not have, with those that they have."""
+    files = kubeconfig_files(kubeconfig)
+    names = context_names(files) if context else []
+    if not context or not names or context in names:
+        return
+    from difflib import get_close_matches  # noqa: PLC0415 - only for this message
+
+    shown = list(dict.fromkeys([*get_close_matches(context, names, n=1), *names]))
+    where = f"kubeconfig {':'.join(map(str, files))}"
+    raise UsageError(f"{where} has no context {context}; choose with --context: {some(shown, CONTEXTS_SHOWN)}")
 
 
 def _simple_access(kubeconfig: Path | None, context: str | None) -> Access | None:

@@ -5,7 +5,9 @@ Source: k8s.io/client-go/tools/clientcmd/api/v1/types.go.
 
 from __future__ import annotations
 
+import os
 from base64 import b64decode
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -14,8 +16,7 @@ import yaml
 from webhook.kube.access import Access, Tls, TokenFile, goes_through_a_proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The loader of libyaml, if PyYAML was built with it."""
@@ -58,6 +59,11 @@ class _NamedContext(msgspec.Struct):
 _N = TypeVar("_N", _NamedCluster, _NamedUser, _NamedContext)
 
 
+class _Contexts(msgspec.Struct, rename="kebab"):
+    contexts: list[_NamedContext] = []
+    current_context: str = ""
+
+
 class _Document(msgspec.Struct, rename="kebab"):
     clusters: list[_NamedCluster]
     users: list[_NamedUser]
@@ -89,19 +95,37 @@ def plain_access(path: Path, context: str | None = None) -> Access | None:
     return Access(cluster.server.rstrip("/"), tls.pool(), _authorization(user, path.parent))
 
 
-def default_namespace(paths: Sequence[Path], context: str = "") -> str:
-    """Return the namespace of the current context, from the first of these files that has it; else ``default``.
+def kubeconfig_files(kubeconfig: Path | None) -> list[Path]:
+    """Return the files that kubectl would read."""
+    named = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    return [kubeconfig] if kubeconfig else named or [Path.home() / ".kube" / "config"]
 
-    A file that cannot be read has none; the code that connects reports the error in it.
-    """
+
+def default_namespace(paths: Sequence[Path], context: str = "") -> str:
+    """Return the namespace of the current context, from the first of these files that has it; else ``default``."""
+    documents = list(_documents(paths))
+    chosen = context or next((each.current_context for each in documents if each.current_context), "")
+    for document in documents:
+        for each in document.contexts:
+            if each.name == chosen:
+                return each.context.namespace or "default"
+    return "default"
+
+
+def context_names(paths: Sequence[Path]) -> list[str]:
+    """Return the names of all contexts of these files, in their order."""
+    names = (each.name for document in _documents(paths) for each in document.contexts)
+    return list(dict.fromkeys(names))
+
+
+def _documents(paths: Sequence[Path]) -> Iterator[_Contexts]:
+    """Yield the readable files. The code that connects reports the error in any other."""
     for path in paths:
         try:
-            document = msgspec.convert(yaml.load(path.read_bytes(), Loader=_LOADER), _Document)  # noqa: S506 (it is safe)
-            found = _only(document.contexts, context or document.current_context).context.namespace
-        except (OSError, msgspec.ValidationError, yaml.YAMLError, LookupError):
+            content = yaml.load(path.read_bytes(), Loader=_LOADER)  # noqa: S506 (it is safe)
+            yield msgspec.convert(content, _Contexts)
+        except (OSError, msgspec.ValidationError, yaml.YAMLError):
             continue
-        return found or "default"
-    return "default"
 
 
 def _only(named: list[_N], name: str) -> _N:

@@ -187,7 +187,7 @@ def remarks(configuration: Configuration, release_namespace: str) -> Iterator[st
     yield "A policy has no audit annotations, metrics or logs, so reasons are not reported."
     yield "If an expression fails, the object is admitted unchanged (failurePolicy: Ignore), without a report."
     if not release_namespace:
-        yield "No release namespace was given (--namespace), so it is selected like any other namespace."
+        yield "No release namespace was given (--release-namespace), so it is selected like any other namespace."
     if configuration.retired:
         yield f"Policies remove nothing, so retired pull secrets are not included: {', '.join(configuration.retired)}."
     if any(entry.pods is PodPolicy.WHEN_IMAGE_MATCHES for entry in configuration.pull_secrets):

@@ -138,7 +138,7 @@ CATALOG: Mapping[str, ReasonText] = {
     ),
     "source-not-seen": ReasonText(
         "a source is not among the files, so what the copy would hold was not looked at",
-        "add the source to the files and name its namespace with `--namespace`, or leave it at that",
+        "add the source to the files and name its namespace with `--release-namespace`, or leave it at that",
     ),
     "copy-due": ReasonText(
         "the copy would be written",

@@ -73,3 +73,9 @@ def counted(number: int, one: str, many: str = "") -> str:
 def listed(names: Sequence[str]) -> str:
     """Return names as a list in a sentence: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join([*([", ".join(names[:-1])] if names[:-1] else []), *names[-1:]])
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """Return at most the first names for a sentence: ``a, b and 7 more``."""
+    more = len(names) - most
+    return f"{', '.join(names[:most])} and {more} more" if more > 0 else listed(names)

@@ -257,7 +257,8 @@ def _unknown_release(settings: Settings, planned: list[str]) -> str:
         f"nothing shows that release {release.name} was installed in namespace {release.namespace}: there is no "
         f"MutatingWebhookConfiguration {settings.webhook_configuration}, no Lease {settings.lease} and no copy of it. "
         f"Nothing was changed. References that it may have made: {'; '.join(planned[:3])}. "
-        f'Find the release by "helm list --all-namespaces", and give --namespace, --release and --webhook-configuration'
+        f'Find the release by "helm list --all-namespaces", and give --release, --release-namespace and '
+        f"--webhook-configuration"
     )
 
 
@@ -308,7 +309,7 @@ def verify(client: Client, target: Target, configuration: Configuration) -> bool
     if others:
         raise UsageError(
             f"the copies of release {target.release.name} were made from namespace {min(others)}, not from "
-            f"{target.release.namespace}: nothing was changed; give --namespace {min(others)}"
+            f"{target.release.namespace}: nothing was changed; give --release-namespace {min(others)}"
         )
     return _has_lease(client, target)
 
@@ -323,8 +324,8 @@ def _has_registration(client: Client, target: Target) -> bool:
         owner = f"release {found.release or '(unknown)'} in namespace {min(namespaces, default='(unknown)')}"
         raise UsageError(
             f"MutatingWebhookConfiguration {target.webhook_configuration} belongs to {owner}, not to release "
-            f"{target.release.name} in namespace {target.release.namespace}: nothing was changed; check --namespace, "
-            f"--release and --webhook-configuration"
+            f"{target.release.name} in namespace {target.release.namespace}: nothing was changed; check --release, "
+            f"--release-namespace and --webhook-configuration"
         )
     return True
 
@@ -338,7 +339,7 @@ def _has_lease(client: Client, target: Target) -> bool:
         return True
     raise UsageError(
         f"Lease {target.release.namespace}/{target.lease} is not known to belong to release {target.release.name}: "
-        f"nothing was changed; check --namespace, --release and --webhook-configuration"
+        f"nothing was changed; check --release, --release-namespace and --webhook-configuration"
     )
 
 

@@ -25,7 +25,7 @@
 {{- end }}
 
   * Check the installation, if you have the pullsecrets command:
-      pullsecrets check --namespace {{ $namespace }} --release {{ .Release.Name }}
+      pullsecrets check --release {{ .Release.Name }} --release-namespace {{ $namespace }}
 {{- with include "pull-secret-webhook.warnings" . | fromJsonArray }}
 
 Warnings:

@@ -103,7 +103,7 @@ class Site:
     def _exported(self, folder: Path, release_namespace: str) -> str:
         file = folder / f"{self.release}.yaml"
         file.write_text(json.dumps(self.document))
-        arguments = [f"--config={file}", f"--namespace={release_namespace}", f"--release={self.release}"]
+        arguments = [f"--config={file}", f"--release-namespace={release_namespace}", f"--release={self.release}"]
         return subprocess.run(
             [COMMAND, "export", "mutating-admission-policy", *arguments],
             env=clean_environment(),

@@ -56,7 +56,7 @@ class Patient:
 
     def check(self, *flags: str, kubeconfig: Path | None = None) -> dict[str, list[str]]:
         """Return what is found, by code, having seen that the exit code says the same."""
-        given = (f"--namespace={self.namespace}", "-o", "json", *flags)
+        given = (f"--release-namespace={self.namespace}", "-o", "json", *flags)
         ran = of_release(self.ours, "check", *given, kubeconfig=kubeconfig)
         assert ran.code in (0, 1), ran.err + ran.out
         checks = json.loads(ran.out)["checks"]

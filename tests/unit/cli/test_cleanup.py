@@ -44,7 +44,7 @@ def test_the_flags_are_what_is_done_and_nothing_left_is_a_zero(
 ) -> None:
     seen = left_by_run(monkeypatch, [])
     flags = ("--release=r", "--webhook-configuration=full", "--context=c", "--timeout=1m30s")
-    assert answer(capsys, 0, config, "--namespace=psw", *flags) == ""
+    assert answer(capsys, 0, config, "--release-namespace=psw", *flags) == ""
     (settings,) = seen
     assert (settings.release.name, settings.release.namespace, settings.context) == ("r", "psw", "c")
     assert (settings.lease, settings.own_secrets) == ("full-sync", ("full-state", "full-tls", "full-ca"))
@@ -55,7 +55,7 @@ def test_what_is_left_is_listed_and_a_one(
     capsys: pytest.CaptureFixture[str], config: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left_by_run(monkeypatch, ["Secret a/pull: refused", "Secret b/pull: refused"])
-    said = answer(capsys, 1, config, "--namespace=psw")
+    said = answer(capsys, 1, config, "--release-namespace=psw")
     assert said == (
         "error: 2 items could not be removed; run the command again:\n"
         "  Secret a/pull: refused\n"
@@ -65,21 +65,21 @@ def test_what_is_left_is_listed_and_a_one(
 
 def test_a_long_list_is_cut(capsys: pytest.CaptureFixture[str], config: str, monkeypatch: pytest.MonkeyPatch) -> None:
     left_by_run(monkeypatch, [f"Secret n{number}/pull: refused" for number in range(LINES + 20)])
-    lines = answer(capsys, 1, config, "--namespace=psw").splitlines()
+    lines = answer(capsys, 1, config, "--release-namespace=psw").splitlines()
     assert lines[-1] == "  … and 20 more"
     assert len(lines) == LINES + 2
 
 
 def test_no_namespace_outside_a_pod(capsys: pytest.CaptureFixture[str], config: str) -> None:
-    assert "--namespace" in answer(capsys, 2, config)
+    assert "--release-namespace" in answer(capsys, 2, config)
 
 
 def test_a_timeout_that_is_none(capsys: pytest.CaptureFixture[str], config: str) -> None:
-    assert "--timeout soon is not a duration" in answer(capsys, 2, config, "--namespace=psw", "--timeout=soon")
+    assert "--timeout soon is not a duration" in answer(capsys, 2, config, "--release-namespace=psw", "--timeout=soon")
 
 
 def test_a_configuration_file_that_is_absent(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    said = answer(capsys, 2, f"--config={tmp_path}/none.yaml", "--namespace=psw")
+    said = answer(capsys, 2, f"--config={tmp_path}/none.yaml", "--release-namespace=psw")
     assert "none.yaml cannot be read" in said
 
 
@@ -88,7 +88,7 @@ def test_a_dry_run_prints_what_would_go_and_a_zero(
 ) -> None:
     seen = left_by_run(monkeypatch, ["Secret a/pull"])
     with pytest.raises(SystemExit) as exit_info:
-        main(["cleanup", config, "--namespace=psw", "--dry-run"])
+        main(["cleanup", config, "--release-namespace=psw", "--dry-run"])
     said = capsys.readouterr()
     assert (exit_info.value.code, said.out, seen[0].dry_run) == (0, "Secret a/pull\n", True)
     assert "no changes were made" in said.err
@@ -103,5 +103,5 @@ def test_a_person_on_a_terminal_is_asked_once(
     seen = left_by_run(monkeypatch, [])
     monkeypatch.setattr("sys.stdin.isatty", lambda: terminal)
     with pytest.raises(SystemExit):
-        main(["cleanup", config, "--namespace=psw", *flags])
+        main(["cleanup", config, "--release-namespace=psw", *flags])
     assert (seen[0].confirm is not None) is asks

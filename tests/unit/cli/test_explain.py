@@ -64,9 +64,25 @@ def test_json_has_each_step(explain: Callable[..., Result]) -> None:
     }
 
 
-def test_a_workload_is_explained_by_its_pods(explain: Callable[..., Result]) -> None:
-    result = explain("deployment/api", "-n", "team-a", *EXAMPLES)
+@pytest.mark.parametrize("target", [("deployment/api",), ("deploy", "api"), ("deployments.apps", "api")])
+def test_a_workload_is_explained_by_its_pods(explain: Callable[..., Result], target: tuple[str, ...]) -> None:
+    result = explain(*target, "-n", "team-a", *EXAMPLES)
     assert (result.code, result.err) == (0, "Deployment/api in namespace team-a: everything is in place\n")
+
+
+def test_an_unknown_context_is_answered_with_those_that_there_are(
+    explain: Callable[..., Result], tmp_path: Path
+) -> None:
+    names = ["production", "staging", *(f"lab-{number}" for number in range(20))]
+    contexts = [{"name": name, "context": {"cluster": "c", "user": "u"}} for name in names]
+    file = tmp_path / "config"
+    file.write_text(json.dumps({"contexts": contexts, "clusters": [], "users": [], "current-context": "staging"}))
+    result = explain("pod/web", "--kubeconfig", str(file), "--context", "prodution")
+    assert result.code == 2
+    assert result.err.startswith(
+        f"error: kubeconfig {file} has no context prodution; choose with --context: production, staging, lab-0, "
+    )
+    assert result.err.endswith("and 12 more\n")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +125,10 @@ def test_a_cluster_without_a_release_and_one_that_is_silent_are_told_apart(
     explain: Callable[..., Result], kubeconfig: Path, api: FakeApiServer
 ) -> None:
     asked = ("pod/web", "-n", "team-a", "--kubeconfig", str(kubeconfig))
-    assert "no release has a MutatingWebhookConfiguration here: name it with --release" in explain(*asked).err
+    assert (
+        "no release of pull-secret-webhook was found in this cluster: check --context, install the chart"
+        in explain(*asked).err
+    )
     api.go_away()
     result = explain(*asked)
     assert result.code == 2

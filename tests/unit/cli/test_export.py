@@ -31,7 +31,7 @@ def export(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
 
 
 def test_policies_and_bindings_are_written_as_yaml(export: Callable[..., Result]) -> None:
-    done = export(f"--config={EXAMPLE}", "--namespace=pull-secrets", "--release=psw")
+    done = export(f"--config={EXAMPLE}", "--release-namespace=pull-secrets", "--release=psw")
     assert (done.code, done.err) == (0, "")
     documents = list(yaml.safe_load_all(done.out))
     assert [(each["kind"], each["metadata"]["name"]) for each in documents] == [
@@ -43,15 +43,15 @@ def test_policies_and_bindings_are_written_as_yaml(export: Callable[..., Result]
 
 
 def test_what_the_policies_do_not_do_is_said_above_them(export: Callable[..., Result]) -> None:
-    done = export(f"--config={EXAMPLE}", "--namespace=pull-secrets")
+    done = export(f"--config={EXAMPLE}", "--release-namespace=pull-secrets")
     comments = " ".join(line.strip("# ") for line in done.out.splitlines() if line.startswith("#"))
     assert "need pullsecrets sync" in comments
     assert "reasons are not reported" in comments
     assert "without a report" in comments
     assert "retired pull secrets are not included: old-registry-credentials" in comments
     assert "a Pod with thousands of images is admitted unchanged" in comments
-    assert "--namespace" not in comments
-    assert "--namespace" in export(f"--config={EXAMPLE}").out
+    assert "--release-namespace" not in comments
+    assert "--release-namespace" in export(f"--config={EXAMPLE}").out
 
 
 def test_without_pull_secrets_there_is_nothing_to_export(export: Callable[..., Result], tmp_path: Path) -> None:

@@ -83,7 +83,9 @@ def test_a_plan_of_hostile_manifests(
     configuration, manifests = files
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a"}}
     manifests.write_text("\n---\n".join(map(json.dumps, (namespace, pod(text)))))
-    out, err = run(capsys, "plan", "-f", str(manifests), "--config", str(configuration), "--namespace=x", "-o", form)
+    out, err = run(
+        capsys, "plan", "-f", str(manifests), "--config", str(configuration), "--release-namespace=x", "-o", form
+    )
     assert obeyed(out) | obeyed(err) == set()
     assert "Traceback" not in err
     if form in {"json", "yaml"}:
@@ -105,8 +107,8 @@ def test_a_plan_of_hostile_manifests(
         ("check", "--timeout", "{}", "--wait"),
         ("coverage", "-l", "{}", "--kubeconfig=/nowhere"),
         ("export", "mutating-admission-policy", "--config", "{}", "--release", "{}"),
-        ("cleanup", "--config", "{}", "--namespace", "x"),
-        ("cleanup", "--config", "x", "--namespace", "x", "--timeout", "{}"),
+        ("cleanup", "--config", "{}", "--release-namespace", "x"),
+        ("cleanup", "--config", "x", "--release-namespace", "x", "--timeout", "{}"),
         ("sync", "--config", "{}", "--namespace", "x"),
         ("sync", "--config", "x", "--namespace", "x", "--tls-secret", "a", "--tls-san", "{}"),
         ("serve", "--config", "{}", "--tls-secret", "a/b/{}"),
@@ -134,7 +136,7 @@ def test_a_configuration_with_hostile_names_has_one_line_for_each_problem(
     document = {"kind": text, "pullSecrets": [{"name": text, "sources": [{text: text}]}], text: 1}
     configuration.write_text(json.dumps(document))
     manifests.write_text("{}")
-    _, err = run(capsys, "plan", "-f", str(manifests), "--config", str(configuration), "--namespace=x")
+    _, err = run(capsys, "plan", "-f", str(manifests), "--config", str(configuration), "--release-namespace=x")
     assert obeyed(err) == set()
     assert all(line.startswith(("error: ", "  ")) for line in err.splitlines())
 

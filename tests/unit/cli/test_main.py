@@ -13,11 +13,19 @@ def run(*arguments: str) -> object:
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--version") == 0
-    assert capsys.readouterr().out == f"pullsecrets {__version__}\n"
+    for spelled in ("--version", "version"):
+        assert run(spelled) == 0
+        assert capsys.readouterr().out == f"pullsecrets {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
+def test_help_of_a_command_is_that_of_its_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("explain", "--help") == 0
+    by_flag = capsys.readouterr().out
+    assert run("help", "explain") == 0
+    assert capsys.readouterr().out == by_flag
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",), ("help",)])
 def test_without_arguments_the_commands_are_listed(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -30,6 +38,9 @@ def test_without_arguments_the_commands_are_listed(
     ("arguments", "message"),
     [
         (("frob",), "No such command 'frob'"),
+        (("help", "frob"), "there is no command frob; list them: pullsecrets help"),
+        (("check", "-n", "x"), "this command is about a release: name it with --release-namespace"),
+        (("cleanup", "--namespace=x"), "this command is about a release: name it with --release-namespace"),
         (("serve",), "Missing option '--config'"),
         (("serve", "--config=x", "--tls-secret=a"), "--tls-secret a is not of the form NAMESPACE/NAME"),
         (("serve", "--config=x"), "the serving certificate is missing"),

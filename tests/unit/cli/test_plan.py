@@ -167,7 +167,7 @@ def test_no_output_holds_a_credential(plan: Callable[..., Result], output: str) 
     broken = SOURCE.replace("harbor", "ghcr").replace('"username":"u",', "")
 
     result = plan(
-        "-f", "-", "--namespace", "pull-secrets", "-o", output, stdin=f"{SOURCE}---\n{broken}---\n{NAMESPACE}"
+        "-f", "-", "--release-namespace", "pull-secrets", "-o", output, stdin=f"{SOURCE}---\n{broken}---\n{NAMESPACE}"
     )
 
     assert "1 of other kinds" not in result.err
@@ -175,7 +175,7 @@ def test_no_output_holds_a_credential(plan: Callable[..., Result], output: str) 
 
 
 def test_sources_are_checked_in_the_release_namespace(plan: Callable[..., Result]) -> None:
-    result = plan("-f", "-", "--namespace", "pull-secrets", stdin=f"{SOURCE}---\n{NAMESPACE}")
+    result = plan("-f", "-", "--release-namespace", "pull-secrets", stdin=f"{SOURCE}---\n{NAMESPACE}")
 
     assert [re.split(" {2,}", line) for line in result.out.splitlines()[1:]] == [
         ["pull-secrets", "Secret/harbor", "=", "source-valid", "it holds what can be copied, for h.example"],
@@ -190,7 +190,7 @@ def test_sources_are_checked_in_the_release_namespace(plan: Callable[..., Result
 def test_undecided_objects_and_problems_are_counted(plan: Callable[..., Result]) -> None:
     broken = SOURCE.replace("dockerconfigjson\n", "dockercfg\n")
 
-    result = plan("-f", "-", "--namespace", "pull-secrets", stdin=f"{broken}---\n{ACCOUNT}")
+    result = plan("-f", "-", "--release-namespace", "pull-secrets", stdin=f"{broken}---\n{ACCOUNT}")
 
     assert result.code == 2
     assert result.err.splitlines()[-1] == "0 of 2 objects would change, 1 undecided, 1 problem"
@@ -246,7 +246,7 @@ def test_manifests_without_a_namespace_are_in_the_default_one(plan: Callable[...
     pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {}\n"
 
     assert plan("-f", "-", stdin=pod).out.splitlines()[1].startswith("default ")
-    assert plan("-f", "-", "--default-namespace", "team-a", stdin=pod).out.splitlines()[1].startswith("team-a ")
+    assert plan("-f", "-", "--namespace", "team-a", stdin=pod).out.splitlines()[1].startswith("team-a ")
 
 
 @pytest.mark.parametrize(

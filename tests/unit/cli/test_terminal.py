@@ -133,7 +133,7 @@ def test_in_a_pipe_there_is_one_line_for_each_row_however_narrow(
 # Where standard output goes
 
 REASON = ("explain", "reason/injected")
-EXPORT = ("export", "mutating-admission-policy", *PLAN[3:], "--namespace", "pull-secrets")
+EXPORT = ("export", "mutating-admission-policy", *PLAN[3:], "--release-namespace", "pull-secrets")
 
 whoever = pytest.mark.parametrize(
     ("arguments", "code"),

@@ -14,6 +14,7 @@ from webhook.inspect.release import Wanted, find_release
 from webhook.inspect.scene import registration_of
 from webhook.kube.client import Client
 from webhook.rules.configuration import Configuration, PullSecret
+from webhook.rules.ownership import copy_labels
 
 DOCUMENT = """\
 apiVersion: pullsecrets.webhook/v1alpha1
@@ -97,11 +98,13 @@ def test_of_several_one_has_to_be_chosen(api: FakeApiServer, client: Client) -> 
     put_release(api, "first", "one")
     put_release(api, "second", "two")
     assert refusal(client) == (
-        "there is more than one release: first in one, second in two; choose with --release and --namespace"
+        "there is more than one release: first in one and second in two; choose with --release and --release-namespace"
     )
     assert found(client, name="second") == ("second", "two")
     assert found(client, namespace="one") == ("first", "one")
-    assert refusal(client, name="third") == "there is no release third here, but first, second: choose with --release"
+    assert refusal(client, name="third") == (
+        "there is no release third in this cluster, but first and second: choose with --release"
+    )
 
 
 def test_another_configuration_is_judged_by_and_the_running_one_is_known(api: FakeApiServer, client: Client) -> None:
@@ -115,25 +118,67 @@ def test_another_configuration_is_judged_by_and_the_running_one_is_known(api: Fa
 def test_a_release_that_has_lost_its_webhook_is_found_by_its_configuration(api: FakeApiServer, client: Client) -> None:
     put_release(api, "psw", "pull-secrets")
     api.remove(f"{CONFIGURATIONS}/psw")
+    installed = find_release(Reader(client), Wanted())
+    assert (installed.release.name, installed.release.namespace, installed.fullname) == ("psw", "pull-secrets", "psw")
     assert found(client, namespace="pull-secrets", name="psw") == ("psw", "pull-secrets")
-    assert refusal(client) == (
-        "the release cannot be found, because no release has a MutatingWebhookConfiguration here: "
-        "name it with --release and --namespace, and its configuration with --config"
+    assert refusal(client, namespace="elsewhere") == (
+        "no release of pull-secret-webhook was found in namespace elsewhere: check --context, install the chart, or "
+        "name it with --release and --release-namespace"
     )
-    installed = find_release(Reader(client), Wanted("pull-secrets", "psw"))
     registration = registration_of(Reader(client), installed)
     assert registration is not None
     assert registration.hooks == ()
 
 
-def test_who_may_not_list_webhook_configurations_says_which_release(api: FakeApiServer, client: Client) -> None:
-    put_release(api, "psw", "pull-secrets")
+def refuse(api: FakeApiServer, *plurals: str) -> None:
+    """Take away the right to list each of these kinds in all namespaces, and to get the cluster-wide ones."""
+    for plural in plurals:
+        api.inject(Answer(403), "list", plural=plural, times=None)
+        api.inject(Answer(403), "get", plural=plural, times=None)
+
+
+def test_without_the_right_to_list_webhook_configurations_the_usual_name_is_tried(
+    api: FakeApiServer, client: Client
+) -> None:
+    put_release(api, "pull-secret-webhook", "pull-secrets")
     api.inject(Answer(403), "list", plural="mutatingwebhookconfigurations", times=None)
+    reader = Reader(client)
+    installed = find_release(reader, Wanted())
+    assert (installed.release.name, installed.release.namespace) == ("pull-secret-webhook", "pull-secrets")
+    assert installed.webhook is not None
+    assert reader.missing == {}
+
+
+def test_a_copy_in_the_namespace_leads_to_its_release(api: FakeApiServer, client: Client) -> None:
+    put_release(api, "psw", "pull-secrets")
+    refuse(api, "mutatingwebhookconfigurations", "configmaps", "serviceaccounts", "deployments")
+    labels = copy_labels("psw", "pull-secrets", "uid")
+    api.put("/api/v1/namespaces/team-a/secrets/registry", {"metadata": {"labels": labels}})
+    reader = Reader(client)
+    installed = find_release(reader, Wanted(configuration=OTHER, near=("team-a",)))
+    assert (installed.release.name, installed.release.namespace) == ("psw", "pull-secrets")
+    assert "cannot be read with your rights: give one with --config" in refusal(client, near=("team-a",))
+
+
+def test_without_any_right_the_sentence_says_what_to_give(api: FakeApiServer, client: Client) -> None:
+    put_release(api, "psw", "pull-secrets")
+    refuse(api, "mutatingwebhookconfigurations", "configmaps", "serviceaccounts", "deployments", "secrets")
+    assert refusal(client, near=("team-a",)) == (
+        "no release of pull-secret-webhook was found in this cluster, because you may not list "
+        "mutatingwebhookconfigurations: name it with --release and --release-namespace, and give its configuration "
+        "with --config"
+    )
     reader = Reader(client)
     installed = find_release(reader, Wanted("pull-secrets", "psw", OTHER))
     assert (installed.release.name, installed.webhook) == ("psw", None)
-    assert list(reader.missing) == ["you may not list mutatingwebhookconfigurations"]
     assert registration_of(reader, installed) is None
+
+
+def test_an_installation_without_webhook_and_configuration_is_named(api: FakeApiServer, client: Client) -> None:
+    labels = {"labels": {INSTANCE: "psw", "app.kubernetes.io/name": "pull-secret-webhook"}}
+    api.put("/api/v1/namespaces/pull-secrets/serviceaccounts/psw-sync", {"metadata": labels})
+    with pytest.raises(ConfigurationAbsent, match=r"ConfigMap pull-secrets/psw of release psw does not exist"):
+        find_release(Reader(client), Wanted())
 
 
 def test_a_configuration_that_is_not_valid_is_told_with_its_place(api: FakeApiServer, client: Client) -> None:

@@ -215,7 +215,7 @@ def test_copies_made_from_another_namespace_end_it(api: FakeApiServer, settings:
         delete(api, path)
     theirs = {**OURS, "pullsecrets.webhook/release-namespace": "elsewhere"}
     api.put(secret_path("a"), {"type": COPY_TYPE, "data": {}, "metadata": {"labels": theirs}})
-    with pytest.raises(UsageError, match="give --namespace elsewhere"):
+    with pytest.raises(UsageError, match="give --release-namespace elsewhere"):
         run(settings)
     assert unchanged(api)
 

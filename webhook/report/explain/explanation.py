@@ -24,7 +24,7 @@ from webhook.rules.actions import FindingReason
 from webhook.rules.backfill import subject_of
 from webhook.rules.configuration import Reason
 from webhook.rules.gates import BY_REASON, Case, Decision, decide, decide_namespace, passed
-from webhook.rules.text import listed
+from webhook.rules.text import listed, some
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -187,25 +187,25 @@ def account_steps(
     lacking = [name for name, reason in reasons.items() if reason is Reason.INJECTED and name not in named]
     if lacking and exists:
         verb = "lacks" if len(lacking) == 1 else "lack"
-        return [*steps, _reference_due(gate, f"{_some(lacking)} {verb} it", pull_secret, copy, writer, lacking)]
+        return [
+            *steps,
+            _reference_due(gate, f"{some(lacking, _NAMES_SHOWN)} {verb} it", pull_secret, copy, writer, lacking),
+        ]
     if lacking:
-        return [*steps, Step(gate, Severity.OK, f"{_some(lacking)} would be given it", pull_secret=pull_secret)]
+        return [
+            *steps,
+            Step(gate, Severity.OK, f"{some(lacking, _NAMES_SHOWN)} would be given it", pull_secret=pull_secret),
+        ]
     unreadable = [account.name for account in state.service_accounts if account.references is None]
     if unreadable:
         reason = Reason.OBJECT_UNREADABLE
-        why = f"the imagePullSecrets of {_some(unreadable)} cannot be read"
+        why = f"the imagePullSecrets of {some(unreadable, _NAMES_SHOWN)} cannot be read"
         return [*steps, Step(gate, Severity.FAULT, why, reason, advice(reason), pull_secret)]
     if steps:
         return steps
     holding = sum(reason is Reason.ALREADY_PRESENT for reason in reasons.values())
     why = "each that is included references it" if holding else "the namespace has none that is included"
     return [Step(gate, Severity.OK, why, pull_secret=pull_secret)]
-
-
-def _some(names: Sequence[str]) -> str:
-    """Return names for a sentence, at most the first few of them."""
-    more = len(names) - _NAMES_SHOWN
-    return f"{', '.join(names[:_NAMES_SHOWN])} and {more} more" if more > 0 else listed(names)
 
 
 def _has(names: Collection[str]) -> str:
