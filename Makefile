@@ -39,7 +39,7 @@ check: $(READY) ## check format, lint, types, import contracts, generated tables
 	$(RUN)/mypy
 	$(RUN)/lint-imports --no-cache
 	$(RUN)/yamllint --strict .
-	$(HELM) lint --strict --quiet charts/pull-secret-webhook
+	$(HELM) lint --strict --quiet --set image.registry=localhost,allowNoPullSecrets=true charts/pull-secret-webhook
 	$(COG) --check --diff --check-fail-msg="run 'make fix'" $(PAGES)
 	test -z "$$(gofmt -l tests/cluster/binary tests/e2e/certmanager tests/bench/baselines tests/oracle 2>/dev/null)"
 	$(PYTEST) -q $(JUDGED)
@@ -49,6 +49,7 @@ fix: $(READY) ## format, fix lint findings, and regenerate tables, the chart's f
 	$(RUN)/ruff format .
 	$(COG) -r $(PAGES)
 	$(RUN)/python -m tools.chart.dashboard
+	$(RUN)/python -m tools.chart.values_schema
 	$(RUN)/python -m tests.chart.snapshots
 	$(RUN)/python -m tools.docs.screenshots >/dev/null
 

@@ -64,25 +64,25 @@ def _commented(text: str) -> Iterator[tuple[str, str]]:
         comment = []
 
 
-def schema() -> dict[str, Any]:
-    """Return the schema of the values."""
-    loaded: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
+def strict_schema() -> dict[str, Any]:
+    """Return the schema of the values by which the templates check them."""
+    loaded: dict[str, Any] = json.loads((CHART / "files" / "values.json").read_text())
     return loaded
 
 
-WHOLES = {"labels", "annotations", "resources", "labelSelector", "asKubernetesHasIt", "listAsKubernetesHasIt"}
-"""Definitions of values that are set as a whole: what is inside them is Kubernetes' own."""
+WHOLES = {"labels", "annotations", "resources", "probe", "labelSelector", "asKubernetesHasIt", "listAsKubernetesHasIt"}
+"""Definitions of values that are set as a whole, as are those with a short form: what is inside is Kubernetes' own."""
 
 
 def in_schema(
     whole: dict[str, Any] | None = None, part: dict[str, Any] | None = None, above: str = ""
 ) -> Iterator[str]:
     """Yield the path of every value that the schema knows."""
-    whole = whole or schema()
+    whole = whole or strict_schema()
     for key, value in (part or whole)["properties"].items():
         name = value.get("$ref", "").rpartition("/")[2]
         resolved = whole["definitions"][name] if name else value
-        if "properties" in resolved and name not in WHOLES:
+        if "properties" in resolved and name not in WHOLES and "string" not in resolved["type"]:
             yield from in_schema(whole, resolved, f"{above}{key}.")
         else:
             yield f"{above}{key}"
@@ -94,7 +94,7 @@ _WHOLE_FIELDS = {"optIn", "pullSecrets[]", "pullSecrets[].sources[]", "pullSecre
 
 def in_configuration() -> Iterator[str]:
     """Yield the path of every field of the configuration document that the schema of the values knows."""
-    whole = schema()
+    whole = strict_schema()
     for name in ("optIn", "excludedNamespaces", "pullSecrets", "retired"):
         yield from _fields(whole["properties"][name], whole["definitions"], name)
 

@@ -15,6 +15,9 @@ RELEASE = "psw"
 NAMESPACE = "psw-system"
 FULLNAME = "psw-pull-secret-webhook"
 
+READERS = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:authenticated"}
+"""The people who have the rights of "reader"."""
+
 SAMPLE: Mapping[str, Any] = {
     "pullSecrets": [
         {"name": "registry-credentials", "sources": [{"secretName": "harbor"}, {"secretName": "ghcr"}]},
@@ -73,8 +76,10 @@ class Rendered:
             assert bindings == {}
 
     def rights(self, component: str) -> list[tuple[str | None, dict[str, Any]]]:
-        """Return (namespace or None, rule) of every right of one ServiceAccount of the chart."""
+        """Return (namespace or None, rule) of every right of one ServiceAccount of the chart, or of "reader"."""
         subject = {"kind": "ServiceAccount", "name": f"{FULLNAME}-{component}", "namespace": NAMESPACE}
+        if component == "reader":
+            subject = READERS
         mine = [grant for grant in self.grants() if grant.subjects == [subject]]
         return sorted(((grant.namespace, rule) for grant in mine for rule in grant.rules), key=repr)
 

@@ -37,7 +37,10 @@ def test_they_are_there_unless_they_are_not_wanted() -> None:
 
 @pytest.mark.parametrize(("version", "count"), [("1.29.9", 0), ("1.30.0", 10), ("1.30.0-eks-1", 10), ("1.37.2", 10)])
 def test_they_are_there_where_the_cluster_has_them(version: str, count: int) -> None:
-    rendered = helm.run(["template", RELEASE, str(helm.CHART), "--kube-version", version])
+    rendered = helm.run(
+        ["template", RELEASE, str(helm.CHART), "--kube-version", version, "--values", "-"],
+        stdin=json.dumps(helm.installable({})),
+    )
     assert rendered.count(f"\nkind: {POLICY}") == count
 
 

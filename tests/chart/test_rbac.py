@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.chart.rendered import FULLNAME, NAMESPACE, SAMPLE, render
+from tests.chart.rendered import FULLNAME, NAMESPACE, READERS, SAMPLE, render
+from tests.cluster.helm import HelmFailed
 
 READ = ["get", "list", "watch"]
 COPIES = ["registry-credentials", "vendor-credentials", "old-credentials"]
@@ -129,7 +130,7 @@ def test_no_right_is_wider_than_a_name(values: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("values", ALL_KINDS_OF_VALUES)
-def test_each_role_is_bound_to_one_of_the_three_identities(values: dict[str, Any]) -> None:
+def test_each_role_is_bound_to_one_of_the_three_identities_or_to_readers(values: dict[str, Any]) -> None:
     rendered = render(values)
     identities = {item["metadata"]["name"] for item in rendered.of_kind("ServiceAccount")}
     runs = values.get("deployments", {}).get("enabled", True)
@@ -137,5 +138,49 @@ def test_each_role_is_bound_to_one_of_the_three_identities(values: dict[str, Any
     assert identities == expected
     for grant in rendered.grants():
         (subject,) = grant.subjects
-        assert subject["name"] in identities
-        assert subject["namespace"] == NAMESPACE
+        assert subject == READERS or (subject["name"] in identities and subject["namespace"] == NAMESPACE)
+
+
+def test_people_may_read_the_configuration_the_webhook_and_the_lease_and_no_secret() -> None:
+    assert render(SAMPLE).rights("reader") == unordered(
+        [
+            (None, {**OWN_CONFIGURATION, "verbs": ["get"]}),
+            (None, {**LEASE, "verbs": ["get"]}),
+            (NAMESPACE, core("configmaps", ["get"], [FULLNAME])),
+        ]
+    )
+
+
+def test_view_gets_the_rights_of_readers_unless_it_is_switched_off() -> None:
+    label = "rbac.authorization.k8s.io/aggregate-to-view"
+    assert render().one("ClusterRole", "-reader")["metadata"]["labels"][label] == "true"
+    alone = render({"reader": {"aggregateToView": False}})
+    assert label not in alone.one("ClusterRole", "-reader")["metadata"]["labels"]
+    others = [item for item in render().objects if item["metadata"]["name"] != f"{FULLNAME}-reader"]
+    assert not [item for item in others if label in item["metadata"]["labels"]]
+
+
+def test_no_group_reads_anything_where_none_is_named() -> None:
+    rendered = render({"reader": {"groups": []}})
+    named = [item["kind"] for item in rendered.objects if item["metadata"]["name"] == f"{FULLNAME}-reader"]
+    assert named == ["ClusterRole"]
+
+
+def test_a_cluster_that_grants_rights_itself_gets_none_from_the_chart() -> None:
+    kinds = {item["kind"] for item in render({**SAMPLE, "rbac": {"create": False}}).objects}
+    assert not {"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"} & kinds
+
+
+def test_an_existing_identity_gets_the_rights_and_the_guard() -> None:
+    existing = {"serviceAccount": {"create": False, "name": "ours"}}
+    rendered = render({**SAMPLE, "sync": existing})
+    assert f"{FULLNAME}-sync" not in {item["metadata"]["name"] for item in rendered.of_kind("ServiceAccount")}
+    assert {subject["name"] for grant in rendered.grants() for subject in grant.subjects} >= {"ours"}
+    assert rendered.one("Deployment", "-sync")["spec"]["template"]["spec"]["serviceAccountName"] == "ours"
+    policies = rendered.of_kind("ValidatingAdmissionPolicy")
+    assert all(f"system:serviceaccount:{NAMESPACE}:ours" in str(policy["spec"]) for policy in policies)
+
+
+def test_two_components_never_share_an_identity() -> None:
+    with pytest.raises(HelmFailed, match="is also that of webhook; use another, because each component has its own"):
+        render({"webhook": {"serviceAccount": {"name": "one"}}, "sync": {"serviceAccount": {"name": "one"}}})

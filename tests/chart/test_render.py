@@ -25,12 +25,17 @@ class OnlyOnce(yaml.SafeLoader):
 
 def text(name: str) -> str:
     options = ["--kube-version", kubernetes_version(), "--values", "-"]
-    return helm.run(["template", "psw", str(helm.CHART), *options], stdin=json.dumps(VALUE_SETS[name]))
+    return helm.run(
+        ["template", "psw", str(helm.CHART), *options], stdin=json.dumps(helm.installable(VALUE_SETS[name]))
+    )
 
 
 @each_value_set
 def test_helm_lint_finds_nothing(name: str) -> None:
-    helm.run(["lint", "--strict", "--quiet", str(helm.CHART), "--values", "-"], stdin=json.dumps(VALUE_SETS[name]))
+    helm.run(
+        ["lint", "--strict", "--quiet", str(helm.CHART), "--values", "-"],
+        stdin=json.dumps(helm.installable(VALUE_SETS[name])),
+    )
 
 
 @each_value_set
@@ -48,8 +53,10 @@ def test_the_defaults_install_the_whole_house() -> None:
     names = sorted((item["kind"], item["metadata"]["name"].removeprefix(FULLNAME)) for item in render().objects)
     assert names == [
         ("ClusterRole", "-cleanup"),
+        ("ClusterRole", "-reader"),
         ("ClusterRole", "-sync"),
         ("ClusterRoleBinding", "-cleanup"),
+        ("ClusterRoleBinding", "-reader"),
         ("ClusterRoleBinding", "-sync"),
         ("ConfigMap", ""),
         ("Deployment", "-sync"),
@@ -59,9 +66,11 @@ def test_the_defaults_install_the_whole_house() -> None:
         ("PodDisruptionBudget", "-sync"),
         ("PodDisruptionBudget", "-webhook"),
         ("Role", "-cleanup"),
+        ("Role", "-reader"),
         ("Role", "-sync"),
         ("Role", "-webhook"),
         ("RoleBinding", "-cleanup"),
+        ("RoleBinding", "-reader"),
         ("RoleBinding", "-sync"),
         ("RoleBinding", "-webhook"),
         ("Service", "-webhook"),

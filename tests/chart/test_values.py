@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.declared import Value, at, in_schema, nested, schema, values
+from tests.chart.declared import Value, at, in_schema, nested, strict_schema, values
 from tests.chart.rendered import SAMPLE, render
 from tests.cluster.helm import CHART
+from tools.chart import values_schema
 
 DECLARED = values()
 KEY = {"key": "department", "operator": "Exists"}
@@ -56,14 +57,33 @@ OTHERS: dict[str, Any] = {
     "webhook.tlsMinVersion": "1.3",
     "webhook.reinvocationPolicy": "Never",
     "webhook.matchConditions": [{"name": "other", "expression": "true"}],
-    "webhook.failurePolicy.pods": "Fail",
-    "webhook.failurePolicy.serviceAccounts": "Fail",
+    "webhook.failurePolicy": "Fail",
+    "webhook.service.type": "NodePort",
+    "webhook.service.ipFamilies": ["IPv6"],
+    "global.imageRegistry": "mirror.example.com",
+    "global.imagePullSecrets": ["ours"],
+    "image.registry": "registry.example.com",
+    "name": "other",
+    "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["registry.example.com"]}],
+    "dnsPolicy": "Default",
+    "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]},
+    "runtimeClassName": "gvisor",
+    "schedulerName": "other",
+    "initContainers": [{"name": "first", "image": "first"}],
+    "extraContainers": [{"name": "beside", "image": "beside"}],
+    "updateStrategy": {"rollingUpdate": {"maxUnavailable": 1}},
+    "startupProbe": {"periodSeconds": 3},
+    "livenessProbe": {"initialDelaySeconds": 3},
+    "readinessProbe": {"failureThreshold": 1},
+    "minAvailable": 1,
+    "unhealthyPodEvictionPolicy": "IfHealthyBudget",
+    "reader.groups": ["oidc:developers"],
     "cleanup.timeout": "1m",
     "networkPolicy.metricsFrom": [{"podSelector": {}}],
     "networkPolicy.dnsPorts": [5353],
     "networkPolicy.apiServerPorts": [8443],
     "networkPolicy.extraEgress": [{"ports": [{"port": 3128}]}],
-    "monitoring.podMonitor.interval": "1m",
+    "interval": "1m",
     "monitoring.prometheusRule.disabled": ["PullSecretsNoLeader"],
     "extraObjects": [{"kind": "ConfigMap", "metadata": {"name": "more"}}],
     "priorityClassName": "system-cluster-critical",
@@ -87,8 +107,15 @@ BESIDE: dict[str, dict[str, Any]] = {
     "webhook.caBundle": PROVIDED,
     "webhook.clientAllowedNames": {"webhook": {"clientCA": PEM}},
     "deployments.enabled": OUTSIDE,
+    "webhook.serviceAccount.create": {"webhook": {"serviceAccount": {"name": "other"}}},
+    "sync.serviceAccount.create": {"sync": {"serviceAccount": {"name": "other"}}},
+    "cleanup.serviceAccount.create": {"cleanup": {"serviceAccount": {"name": "other"}}},
 }
 """What else must be set so that a value matters, beside the ``enabled`` next to it."""
+
+
+PERMISSIONS = {"enabled", "allowNoPullSecrets"}
+"""Values that decide whether anything is rendered; tests/chart/test_habits.py is about them."""
 
 
 def leaves(tree: dict[str, Any], known: set[str], above: str = "") -> Iterator[str]:
@@ -100,12 +127,12 @@ def leaves(tree: dict[str, Any], known: set[str], above: str = "") -> Iterator[s
 
 
 def test_every_value_is_in_the_schema_and_the_schema_has_no_others() -> None:
-    known = set(in_schema()) - {"global"}
+    known = set(in_schema())
     assert known == set(leaves(yaml.safe_load((CHART / "values.yaml").read_text()), known))
 
 
 def test_every_value_is_documented() -> None:
-    assert sorted(value.path for value in DECLARED) == sorted(set(in_schema()) - {"global"})
+    assert sorted(value.path for value in DECLARED) == sorted(set(in_schema()))
     assert all(value.meaning.endswith(".") for value in DECLARED)
 
 
@@ -153,7 +180,9 @@ def merged(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any]:
     return both
 
 
-@pytest.mark.parametrize("value", DECLARED, ids=lambda value: value.path)
+@pytest.mark.parametrize(
+    "value", [value for value in DECLARED if value.path not in PERMISSIONS], ids=lambda value: value.path
+)
 def test_every_value_changes_what_is_rendered(value: Value) -> None:
     base = merged(dict(SAMPLE), beside(value.path))
     changed = merged(base, nested(value.path, other(value)))
@@ -172,13 +201,53 @@ def objects_of(part: object) -> Iterator[dict[str, Any]]:
 
 
 def test_no_object_of_the_schema_takes_fields_that_it_does_not_name() -> None:
-    assert schema()["$schema"] == "http://json-schema.org/draft-07/schema#"
-    found = list(objects_of(schema()))
+    strict = strict_schema()
+    assert strict["$schema"] == "http://json-schema.org/draft-07/schema#"
+    found = [item for item in objects_of(strict) if item is not strict["properties"]["global"]]
     assert len(found) > 10
     assert all(item["additionalProperties"] is False for item in found)
 
 
+def test_the_schema_that_helm_reads_is_generated_from_the_strict_one_and_the_comments() -> None:
+    assert values_schema.FILE.read_text() == values_schema.text()
+
+
+def test_each_value_has_a_description_in_the_schema_that_helm_reads() -> None:
+    loose = values_schema.values_schema()
+    for value in DECLARED:
+        part = loose
+        for name in value.path.split("."):
+            part = part["properties"][name]
+        assert part["description"] == value.meaning
+
+
+def test_helm_itself_checks_nothing_that_it_reports_in_other_words_than_peoples() -> None:
+    text = values_schema.FILE.read_text()
+    assert not [word for word in ('"pattern"', '"additionalProperties": false', '"if"', '"$ref"') if word in text]
+
+
+def patterns(part: object) -> Iterator[dict[str, Any]]:
+    if isinstance(part, dict):
+        if "pattern" in part:
+            yield part
+        for value in part.values():
+            yield from patterns(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from patterns(value)
+
+
+def test_each_regular_expression_of_the_strict_schema_has_words_for_people() -> None:
+    found = list(patterns(strict_schema()))
+    assert len(found) > 20
+    assert all(item["words"] for item in found)
+
+
 def test_the_defaults_pass_the_schema_when_they_are_spelled_out() -> None:
     defaults = yaml.safe_load((CHART / "values.yaml").read_text())
-    assert render(json.loads(json.dumps(defaults))) == render()
+    spelled = json.loads(json.dumps(defaults))
+    assert (
+        render({**spelled, "allowNoPullSecrets": True, "image": {**spelled["image"], "registry": "localhost"}})
+        == render()
+    )
     assert at(defaults, "webhook.replicas") == 2

@@ -91,5 +91,6 @@ VALUE_SETS: Mapping[str, Mapping[str, Any]] = {
         **SAMPLE,
         "podSecurityContext": {"runAsUser": None, "runAsGroup": None},
         "networkPolicy": {"enabled": True, "dnsPorts": [53, 5353]},
+        "monitoring": {"serviceMonitor": {"enabled": True}},
     },
 }

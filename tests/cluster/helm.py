@@ -16,7 +16,7 @@ import yaml
 from tests.cluster.binaries import kubernetes_version
 from tests.cluster.errors import HelmFailed
 
-__all__ = ["CHART", "HelmFailed", "find", "run", "template"]
+__all__ = ["CHART", "HelmFailed", "find", "installable", "run", "template"]
 
 CHART = Path(__file__).parents[2] / "charts" / "pull-secret-webhook"
 
@@ -46,11 +46,19 @@ def run(arguments: Sequence[str], stdin: str = "") -> str:
     return done.stdout
 
 
+def installable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with an image and with leave to have no pull secret; the chart requires both."""
+    image = values.get("image", {})
+    if isinstance(image, dict) and not {"registry", "repository"} & image.keys():
+        image = {**image, "registry": "localhost"}
+    return {"allowNoPullSecrets": True, **values, "image": image}
+
+
 def template(
     release: str, namespace: str, values: Mapping[str, Any] | None = None, chart: Path = CHART
 ) -> list[dict[str, Any]]:
-    """Render the chart for the Kubernetes of the local cluster and return its objects."""
+    """Render the chart for the Kubernetes of the local cluster and return its objects, of values made `installable`."""
     options = ["--namespace", namespace, "--kube-version", kubernetes_version(), "--values", "-"]
     # JSON is YAML: what the test wrote is what Helm reads.
-    rendered = run(["template", release, str(chart), *options], stdin=json.dumps(values or {}))
+    rendered = run(["template", release, str(chart), *options], stdin=json.dumps(installable(values or {})))
     return [document for document in yaml.load_all(rendered, _Loader) if document]

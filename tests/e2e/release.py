@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tests.cluster.helm import CHART
+from tests.cluster.helm import CHART, installable
 from tests.e2e.site import COPY, OPT_IN, SECONDS, SOURCE, Site
 
 RESTRICTED = {
@@ -27,7 +27,7 @@ class Release:
     def __init__(self, site: Site, name: str, namespace: str = "", **values: Any) -> None:  # noqa: ANN401 (any JSON)
         self.site = site
         self.name = name
-        self.values: dict[str, Any] = {"pullSecrets": [pull_secret()], **values}
+        self.values: dict[str, Any] = installable({"pullSecrets": [pull_secret()], **values})
         self.namespace = namespace or site.create_namespace(f"{name}-system", RESTRICTED)
         site.set_source(self.namespace, site.password)
 

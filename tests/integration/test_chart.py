@@ -77,7 +77,9 @@ class Release:
     def helm(self, command: str, *arguments: str, values: Mapping[str, Any] | None = None) -> str:
         options = [f"--kubeconfig={self.cluster.kubeconfig}", f"--namespace={self.namespace}"]
         given = [] if values is None else ["--values=-"]
-        return helm.run([command, self.name, *arguments, *options, *given], stdin=json.dumps(values or {}))
+        return helm.run(
+            [command, self.name, *arguments, *options, *given], stdin=json.dumps(helm.installable(values or {}))
+        )
 
     def install(self, values: Mapping[str, Any]) -> str:
         return self.helm("install", str(helm.CHART), values=values)

@@ -6,7 +6,7 @@ Reading continues after a problem, with a placeholder for the wrong value, so th
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
@@ -203,7 +203,7 @@ def _opt_in(node: Node) -> OptIn:
 
 def _pull_secret(fields: Mapping[str, Node]) -> PullSecret:
     pods = _choice(fields["pods"], PodPolicy, PodPolicy.ALWAYS)
-    sources = fields["sources"].mappings(("secretName", "namespaces"))
+    sources = _named_sources(fields["sources"]).mappings(("secretName", "namespaces"))
     return PullSecret(
         name=_checked(fields["name"], problem_of_subdomain),
         sources=_sources(fields["sources"], [source["secretName"] for source in sources]),
@@ -213,6 +213,13 @@ def _pull_secret(fields: Mapping[str, Node]) -> PullSecret:
         registries=_registries(fields["registries"], pods),
         limits=tuple(_limit(source["namespaces"]) for source in sources if not source["namespaces"].absent),
     )
+
+
+def _named_sources(node: Node) -> Node:
+    """Return a list of sources in which each name of a Secret is a mapping with that name."""
+    if not isinstance(node.value, list):
+        return node
+    return replace(node, value=[{"secretName": each} if isinstance(each, str) else each for each in node.value])
 
 
 def _limit(node: Node) -> tuple[str, ...]:

@@ -7,9 +7,20 @@ optIn:
   value: {{ .Values.optIn.value | quote }}
   mayDecline: {{ .Values.optIn.mayDecline }}
 excludedNamespaces: {{ .Values.excludedNamespaces | toJson }}
+{{- $pullSecrets := list }}
+{{- range .Values.pullSecrets }}
+{{- $pullSecrets = append $pullSecrets (merge (dict "sources" (include "pull-secret-webhook.sources" .sources | fromJsonArray)) .) }}
+{{- end }}
 pullSecrets:
-  {{- toYaml .Values.pullSecrets | nindent 2 }}
+  {{- toYaml $pullSecrets | nindent 2 }}
 retired: {{ .Values.retired | toJson }}
+{{- end -}}
+
+{{/* Sources as mappings, as JSON: each can be the name of a Secret alone. */}}
+{{- define "pull-secret-webhook.sources" -}}
+{{- $sources := list -}}
+{{- range . }}{{ $sources = append $sources (kindIs "string" . | ternary (dict "secretName" .) .) }}{{ end -}}
+{{- $sources | toJson -}}
 {{- end -}}
 
 {{/*
@@ -26,7 +37,9 @@ the list is "[]".
 {{- define "pull-secret-webhook.sourceNames" -}}
 {{- include "pull-secret-webhook.validateGrants" . -}}
 {{- $names := list -}}
-{{- range .Values.pullSecrets }}{{ range .sources }}{{ $names = append $names .secretName }}{{ end }}{{ end -}}
+{{- range .Values.pullSecrets -}}
+{{- range include "pull-secret-webhook.sources" .sources | fromJsonArray }}{{ $names = append $names .secretName }}{{ end -}}
+{{- end -}}
 {{- $names | uniq | toJson -}}
 {{- end -}}
 

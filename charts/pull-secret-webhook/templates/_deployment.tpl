@@ -5,6 +5,16 @@ The common parts of the two Deployments. The argument is {root, component, pod},
 {{- include "pull-secret-webhook.metadata" (merge (dict "annotations" .pod.deploymentAnnotations) .) -}}
 {{- end -}}
 
+{{- define "pull-secret-webhook.deploymentSpec" -}}
+revisionHistoryLimit: {{ .pod.revisionHistoryLimit }}
+{{- with .pod.updateStrategy }}
+strategy:
+  {{- /* The API server refuses the settings of another strategy, which are the chart's default. */}}
+  {{- (eq (.type | default "") "Recreate") | ternary (omit . "rollingUpdate") . | toYaml | nindent 2 }}
+{{- end }}
+{{ include "pull-secret-webhook.selector" . }}
+{{- end -}}
+
 {{- define "pull-secret-webhook.selector" -}}
 selector:
   matchLabels:
@@ -29,19 +39,15 @@ topologySpreadConstraints:
 - --log-level={{ .root.Values.log.level }}
 {{- end -}}
 
+{{/* The argument has the values of the component. */}}
 {{- define "pull-secret-webhook.probes" -}}
-startupProbe:
-  httpGet: {path: /livez, port: metrics}
-  periodSeconds: 2
-  failureThreshold: 30
-livenessProbe:
-  httpGet: {path: /livez, port: metrics}
-  periodSeconds: 10
-  timeoutSeconds: 3
-readinessProbe:
-  httpGet: {path: /readyz, port: metrics}
-  periodSeconds: 5
-  timeoutSeconds: 3
+{{- range $probe, $path := dict "startupProbe" "/livez" "livenessProbe" "/livez" "readinessProbe" "/readyz" }}
+{{ $probe }}:
+  httpGet: {path: {{ $path }}, port: metrics}
+  {{- with get $.pod $probe }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* The argument has the minimum number of replicas. With a single replica, a budget would only block the drain of its node. */}}
@@ -52,9 +58,12 @@ kind: PodDisruptionBudget
 metadata:
   {{- include "pull-secret-webhook.metadata" . | nindent 2 }}
 spec:
+  {{- if kindIs "invalid" .pod.podDisruptionBudget.minAvailable }}
   maxUnavailable: {{ .pod.podDisruptionBudget.maxUnavailable }}
-  {{- /* A Pod that does not work protects nobody. */}}
-  unhealthyPodEvictionPolicy: AlwaysAllow
+  {{- else }}
+  minAvailable: {{ .pod.podDisruptionBudget.minAvailable }}
+  {{- end }}
+  unhealthyPodEvictionPolicy: {{ .pod.podDisruptionBudget.unhealthyPodEvictionPolicy }}
   {{- include "pull-secret-webhook.selector" . | nindent 2 }}
 {{- end -}}
 {{- end -}}

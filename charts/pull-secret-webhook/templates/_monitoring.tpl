@@ -8,6 +8,9 @@
 {{- end -}}
 
 {{- define "pull-secret-webhook.validateMonitoring" -}}
+{{- if and .Values.monitoring.podMonitor.enabled .Values.monitoring.serviceMonitor.enabled -}}
+{{- fail "monitoring.serviceMonitor.enabled: monitoring.podMonitor is enabled, too, and Prometheus would count everything twice; enable one of the two" -}}
+{{- end -}}
 {{- if .Values.monitoring.prometheusRule.disabled -}}
 {{- $alerts := list -}}
 {{- range (include "pull-secret-webhook.alerts" . | fromYaml).groups }}{{ range .rules }}{{ $alerts = append $alerts .alert }}{{ end }}{{ end -}}

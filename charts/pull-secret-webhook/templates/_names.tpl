@@ -18,6 +18,13 @@
 {{- define "pull-secret-webhook.webhookName" -}}{{ include "pull-secret-webhook.fullname" . }}-webhook{{- end -}}
 {{- define "pull-secret-webhook.syncName" -}}{{ include "pull-secret-webhook.fullname" . }}-sync{{- end -}}
 {{- define "pull-secret-webhook.cleanupName" -}}{{ include "pull-secret-webhook.fullname" . }}-cleanup{{- end -}}
+{{- define "pull-secret-webhook.readerName" -}}{{ include "pull-secret-webhook.fullname" . }}-reader{{- end -}}
+
+{{/* The ServiceAccount of a component. The argument is {root, component}. */}}
+{{- define "pull-secret-webhook.serviceAccountName" -}}
+{{- (get .root.Values .component).serviceAccount.name | default (include (printf "pull-secret-webhook.%sName" .component) .root) -}}
+{{- end -}}
+
 {{- define "pull-secret-webhook.tlsSecret" -}}{{ include "pull-secret-webhook.fullname" . }}-tls{{- end -}}
 {{- define "pull-secret-webhook.caSecret" -}}{{ include "pull-secret-webhook.fullname" . }}-ca{{- end -}}
 {{- define "pull-secret-webhook.stateSecret" -}}{{ include "pull-secret-webhook.fullname" . }}-state{{- end -}}

@@ -53,8 +53,8 @@ app.kubernetes.io/managed-by=pull-secret-webhook,pullsecrets.webhook/release={{ 
 {{- if not .Values.pullSecrets -}}
 {{- $all = append $all "pullSecrets is empty: the release does nothing until you add a pull secret." -}}
 {{- end -}}
-{{- if and .Values.deployments.enabled (hasPrefix "localhost/" .Values.image.repository) -}}
-{{- $all = append $all (printf "The image is %s: only nodes onto which you loaded it have it. Set image.repository." (include "pull-secret-webhook.image" .)) -}}
+{{- if and .Values.deployments.enabled (hasPrefix "localhost/" (include "pull-secret-webhook.image" .)) -}}
+{{- $all = append $all (printf "The image is %s: only nodes onto which you loaded it have it. Set image.registry." (include "pull-secret-webhook.image" .)) -}}
 {{- end -}}
 {{- if not .Values.deployments.enabled -}}
 {{- $all = append $all (printf "No Pod is installed: run \"pullsecrets serve\" (reachable at %s) and \"pullsecrets sync\" yourself. Run \"pullsecrets cleanup\" before you uninstall." .Values.webhook.url) -}}
@@ -82,12 +82,13 @@ app.kubernetes.io/managed-by=pull-secret-webhook,pullsecrets.webhook/release={{ 
 {{/* Warnings about the time in which the webhook does not answer, as JSON. */}}
 {{- define "pull-secret-webhook.failureWarnings" -}}
 {{- $all := list -}}
-{{- if eq .Values.webhook.failurePolicy.pods "Ignore" -}}
+{{- $policies := include "pull-secret-webhook.failurePolicies" . | fromJson -}}
+{{- if eq $policies.pods "Ignore" -}}
 {{- $all = append $all "A Pod that is created while the webhook does not answer has only the references of its ServiceAccount. The API server counts such calls in apiserver_admission_webhook_fail_open_count. Set webhook.failurePolicy.pods=Fail to reject such Pods." -}}
 {{- else -}}
 {{- $all = append $all "webhook.failurePolicy.pods is Fail: while the webhook does not answer, Pods that lack a reference cannot be created in opted-in namespaces." -}}
 {{- end -}}
-{{- if eq .Values.webhook.failurePolicy.serviceAccounts "Fail" -}}
+{{- if eq $policies.serviceAccounts "Fail" -}}
 {{- $all = append $all "webhook.failurePolicy.serviceAccounts is Fail: while the webhook does not answer, ServiceAccounts that lack a reference cannot be created or changed in opted-in namespaces. This includes \"default\" of a new namespace." -}}
 {{- end -}}
 {{- $fewest := .Values.webhook.autoscaling.enabled | ternary .Values.webhook.autoscaling.minReplicas .Values.webhook.replicas | int -}}

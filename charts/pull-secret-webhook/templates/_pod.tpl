@@ -12,18 +12,37 @@ annotations:
 {{- end -}}
 
 {{- define "pull-secret-webhook.podSpec" -}}
-serviceAccountName: {{ include "pull-secret-webhook.fullname" .root }}-{{ .component }}
-automountServiceAccountToken: true
+serviceAccountName: {{ include "pull-secret-webhook.serviceAccountName" . | quote }}
+automountServiceAccountToken: {{ (get .root.Values .component).serviceAccount.automount }}
 {{- /* The variables of a Service called pullsecrets-… would be read as settings of the program. */}}
 enableServiceLinks: false
-{{- with .root.Values.imagePullSecrets }}
+{{- with concat (.root.Values.imagePullSecrets | default list) (dig "imagePullSecrets" list (.root.Values.global | default dict)) }}
 imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
+  {{- range . }}
+  - name: {{ kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name") | quote }}
+  {{- end }}
 {{- end }}
 securityContext:
   {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
 {{- with .pod.priorityClassName }}
 priorityClassName: {{ . | quote }}
+{{- end }}
+{{- with .pod.dnsPolicy | default (and (eq .component "webhook") .root.Values.webhook.hostNetwork | ternary "ClusterFirstWithHostNet" "") }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .pod.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.runtimeClassName }}
+runtimeClassName: {{ . | quote }}
+{{- end }}
+{{- with .pod.schedulerName }}
+schedulerName: {{ . | quote }}
 {{- end }}
 {{- with .pod.nodeSelector }}
 nodeSelector:
@@ -35,6 +54,10 @@ tolerations:
 {{- end }}
 {{- with .pod.affinity }}
 affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.initContainers }}
+initContainers:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 volumes:
@@ -77,9 +100,15 @@ volumeMounts:
 {{- end -}}
 
 {{- define "pull-secret-webhook.image" -}}
+{{- $repository := list (include "pull-secret-webhook.imageRegistry" .) .Values.image.repository | compact | join "/" -}}
 {{- if .Values.image.digest -}}
-{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{ $repository }}@{{ .Values.image.digest }}
 {{- else -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{ $repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
+{{- end -}}
+
+{{/* The registry that is set beside the repository. */}}
+{{- define "pull-secret-webhook.imageRegistry" -}}
+{{- dig "imageRegistry" "" (.Values.global | default dict) | default .Values.image.registry | default "" | trimSuffix "/" -}}
 {{- end -}}

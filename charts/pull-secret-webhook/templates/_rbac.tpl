@@ -34,8 +34,33 @@ subjects:
 
 {{- define "pull-secret-webhook.subject" -}}
 - kind: ServiceAccount
-  name: {{ include (printf "pull-secret-webhook.%sName" .component) .root }}
+  name: {{ include "pull-secret-webhook.serviceAccountName" . | quote }}
   namespace: {{ include "pull-secret-webhook.namespace" .root | quote }}
+{{- end -}}
+
+{{/* The argument is a list of names. */}}
+{{- define "pull-secret-webhook.groups" -}}
+{{- range . }}
+- apiGroup: rbac.authorization.k8s.io
+  kind: Group
+  name: {{ . | quote }}
+{{- end }}
+{{- end -}}
+
+{{/*
+The ServiceAccount of a component, unless it exists already. Its token is mounted by the Pods. The argument is {root, component,
+annotations}.
+*/}}
+{{- define "pull-secret-webhook.serviceAccount" -}}
+{{- $values := (get .root.Values .component).serviceAccount -}}
+{{- if $values.create -}}
+{{- $annotations := merge dict (.annotations | default dict) ($values.annotations | default dict) -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  {{- include "pull-secret-webhook.metadata" (merge (dict "name" (include "pull-secret-webhook.serviceAccountName" .) "annotations" $annotations) .) | nindent 2 }}
+automountServiceAccountToken: false
+{{- end -}}
 {{- end -}}
 
 {{/* The annotations of the ServiceAccount and the rights of the cleanup Job. */}}

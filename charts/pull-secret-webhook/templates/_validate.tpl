@@ -1,14 +1,19 @@
 {{/* Checks that the schema cannot express, or not with a clear message. The programs check the same, but only after the installation. */}}
 {{- define "pull-secret-webhook.validate" -}}
+{{- include "pull-secret-webhook.validateValues" . -}}
+{{- if not .Values.enabled -}}
+{{- fail (printf "enabled: false has no effect on an installed chart; write \"condition: %s.enabled\" at the dependency in the Chart.yaml of the umbrella chart" .Chart.Name) -}}
+{{- end -}}
+{{- if not (or .Values.pullSecrets .Values.retired .Values.allowNoPullSecrets) -}}
+{{- fail "pullSecrets: is empty, so the release would do nothing; write [{name: registry-credentials, sources: [harbor]}] with the names of your Secrets, or set allowNoPullSecrets to true" -}}
+{{- end -}}
 {{- if eq .Values.optIn.value "disabled" -}}
 {{- fail "optIn.value: \"disabled\" is reserved for the opt-out of a single object; choose another value" -}}
 {{- end -}}
 {{- if not (or .Values.deployments.enabled .Values.webhook.url) -}}
 {{- fail "webhook.url: required if deployments.enabled is false, so that the API server can reach the webhook" -}}
 {{- end -}}
-{{- if regexMatch ":[^/]*$|@" .Values.image.repository -}}
-{{- fail (printf "image.repository: %q contains a tag or a digest; set image.tag or image.digest instead" .Values.image.repository) -}}
-{{- end -}}
+{{- include "pull-secret-webhook.validateImage" . -}}
 {{- if eq (int .Values.webhook.securePort) (int .Values.webhook.metricsPort) -}}
 {{- fail (printf "webhook.metricsPort: %d is also securePort; choose two different ports" (int .Values.webhook.metricsPort)) -}}
 {{- end -}}
@@ -16,7 +21,9 @@
 {{- fail "webhook.hostNetwork: the Pods lack the right to use ports below 1024 of the node; choose higher ports" -}}
 {{- end -}}
 {{- include "pull-secret-webhook.validateGrants" . -}}
+{{- include "pull-secret-webhook.validatePullSecrets" . -}}
 {{- include "pull-secret-webhook.validateNames" . -}}
+{{- include "pull-secret-webhook.validateIdentities" . -}}
 {{- include "pull-secret-webhook.validatePem" . -}}
 {{- include "pull-secret-webhook.validateLifetimes" . -}}
 {{- include "pull-secret-webhook.validateSourceSecrets" . -}}
@@ -42,11 +49,16 @@ an empty name in its resourceNames would apply to every listed Secret.
 {{- include "pull-secret-webhook.validateList" (dict "path" (printf "%s.sources" $path) "value" .sources) -}}
 {{- range $position, $source := .sources -}}
 {{- $path := printf "%s.sources[%d]" $path $position -}}
-{{- if not (kindIs "map" .) }}{{ fail (printf "%s: must be a mapping with a secretName" $path) }}{{ end -}}
+{{- if kindIs "string" . -}}
+{{- include "pull-secret-webhook.validateName" (dict "path" $path "value" .) -}}
+{{- else if not (kindIs "map" .) -}}
+{{- fail (printf "%s: must be the name of a Secret, or a mapping with a secretName" $path) -}}
+{{- else -}}
 {{- include "pull-secret-webhook.validateName" (dict "path" (printf "%s.secretName" $path) "value" .secretName) -}}
 {{- range .namespaces -}}
 {{- if not (and (kindIs "string" .) (regexMatch `^[a-z0-9*?\[\]!-]+$` .)) -}}
 {{- fail (printf "%s.namespaces: %s is not a valid pattern for names of namespaces" $path (toJson .)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -94,6 +106,72 @@ an empty name in its resourceNames would apply to every listed Secret.
 {{- if has . $certificates -}}
 {{- fail (printf "pullSecrets: %q is the name of a Secret that holds the webhook's certificate; choose another" .) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The names of sources must differ, too: the schema takes "harbor" and {secretName: harbor} for two different ones. */}}
+{{- define "pull-secret-webhook.validatePullSecrets" -}}
+{{- range $index, $pullSecret := .Values.pullSecrets -}}
+{{- $path := printf "pullSecrets[%d]" $index -}}
+{{- $seen := list -}}
+{{- range $position, $source := include "pull-secret-webhook.sources" .sources | fromJsonArray -}}
+{{- if has .secretName $seen -}}
+{{- fail (printf "%s.sources[%d]: %q is a duplicate; remove one of them" $path $position .secretName) -}}
+{{- end -}}
+{{- $seen = append $seen .secretName -}}
+{{- end -}}
+{{- $pods := .pods | default "Always" -}}
+{{- if and (eq $pods "WhenImageMatches") (not .registries) -}}
+{{- fail (printf "%s.registries: is required with pods: WhenImageMatches; write the registries of the images, such as [ghcr.io]" $path) -}}
+{{- else if and (ne $pods "WhenImageMatches") .registries -}}
+{{- fail (printf "%s.registries: has no effect with pods: %s; write pods: WhenImageMatches, or leave it out" $path $pods) -}}
+{{- end -}}
+{{- include "pull-secret-webhook.validateSelector" (dict "path" (printf "%s.namespaceSelector" $path) "value" .namespaceSelector) -}}
+{{- end -}}
+{{- range $name := list "namespaceSelector" "objectSelector" -}}
+{{- include "pull-secret-webhook.validateSelector" (dict "path" (printf "webhook.%s" $name) "value" (get $.Values.webhook $name)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "pull-secret-webhook.validateSelector" -}}
+{{- range $index, $expression := (.value | default dict).matchExpressions -}}
+{{- $path := printf "%s.matchExpressions[%d].values" $.path $index -}}
+{{- $needs := has .operator (list "In" "NotIn") -}}
+{{- if and $needs (not .values) -}}
+{{- fail (printf "%s: is required with the operator %s; write at least one value" $path .operator) -}}
+{{- else if and (not $needs) .values -}}
+{{- fail (printf "%s: has no effect with the operator %s; leave it out" $path .operator) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "pull-secret-webhook.validateImage" -}}
+{{- $repository := .Values.image.repository -}}
+{{- if regexMatch ":[^/]*$|@" $repository -}}
+{{- fail (printf "image.repository: %q contains a tag or a digest; set image.tag or image.digest instead" $repository) -}}
+{{- end -}}
+{{- $registry := include "pull-secret-webhook.imageRegistry" . -}}
+{{- if and $registry (regexMatch `^(localhost|[^/]*[.:][^/]*)/` $repository) -}}
+{{- $name := dig "imageRegistry" "" (.Values.global | default dict) | empty | not | ternary "global.imageRegistry" "image.registry" -}}
+{{- fail (printf "image.repository: %q begins with the name of a registry, and %s is %q; leave that name out of image.repository" $repository $name $registry) -}}
+{{- end -}}
+{{- if and .Values.deployments.enabled (not $registry) (eq $repository "pull-secret-webhook") -}}
+{{- fail "image.repository: is not set; write the repository that you pushed the image to, such as registry.example.com/platform/pull-secret-webhook, or localhost/pull-secret-webhook for an image that you loaded onto each node" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "pull-secret-webhook.validateIdentities" -}}
+{{- $users := dict -}}
+{{- range $component := list "webhook" "sync" "cleanup" -}}
+{{- $values := (get $.Values .).serviceAccount -}}
+{{- if not (or $values.create $values.name) -}}
+{{- fail (printf "%s.serviceAccount.name: is required, because create is false; write the name of the existing ServiceAccount" .) -}}
+{{- end -}}
+{{- $name := include "pull-secret-webhook.serviceAccountName" (dict "root" $ "component" .) -}}
+{{- if hasKey $users $name -}}
+{{- fail (printf "%s.serviceAccount.name: %q is also that of %s; use another, because each component has its own rights" . $name (get $users $name)) -}}
+{{- end -}}
+{{- $_ := set $users $name . -}}
 {{- end -}}
 {{- end -}}
 

@@ -1,4 +1,4 @@
-"""What of the Prometheus operator this chart uses: the two kinds, with exactly the fields it may set."""
+"""What of the Prometheus operator this chart uses: the three kinds, with exactly the fields it may set."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ _POD_MONITOR = an_object(
     },
     ("selector", "podMetricsEndpoints"),
 )
+_SERVICE_MONITOR = an_object(
+    {
+        "jobLabel": TEXT,
+        "selector": an_object({"matchLabels": a_map(TEXT)}),
+        "endpoints": a_list(an_object({"port": TEXT, "interval": _DURATION})),
+    },
+    ("selector", "endpoints"),
+)
 _RULE = an_object(
     {"alert": TEXT, "expr": TEXT, "for": _DURATION, "labels": a_map(TEXT), "annotations": a_map(TEXT)},
     ("alert", "expr"),
@@ -25,6 +33,6 @@ _PROMETHEUS_RULE = an_object({"groups": a_list(an_object({"name": TEXT, "rules":
 
 
 def define(cluster: Cluster) -> None:
-    """Make the two kinds known to a cluster; harmless when they are."""
-    kinds = (("PodMonitor", _POD_MONITOR), ("PrometheusRule", _PROMETHEUS_RULE))
+    """Make the three kinds known to a cluster; harmless when they are."""
+    kinds = (("PodMonitor", _POD_MONITOR), ("ServiceMonitor", _SERVICE_MONITOR), ("PrometheusRule", _PROMETHEUS_RULE))
     definitions.define(cluster, [definition(GROUP, kind, spec) for kind, spec in kinds])

@@ -21,7 +21,7 @@ spec:
 
 {{/* The user name of a component's ServiceAccount, as a string of CEL. The argument is {root, component}. */}}
 {{- define "pull-secret-webhook.guardUser" -}}
-{{- $name := include (printf "pull-secret-webhook.%sName" .component) .root -}}
+{{- $name := include "pull-secret-webhook.serviceAccountName" . -}}
 {{ printf "system:serviceaccount:%s:%s" (include "pull-secret-webhook.namespace" .root) $name | toJson }}
 {{- end -}}
 
@@ -67,7 +67,7 @@ CEL variables that say which pull secrets apply to the namespace of the request,
     {{- end }}
     {{- range $selector.matchExpressions }} && {{ include "pull-secret-webhook.guardRequirement" . }}
     {{- end }}
-    {{- range .sources }}{{ with .namespaces }} && request.namespace.matches({{ include "pull-secret-webhook.guardPatterns" . }})
+    {{- range include "pull-secret-webhook.sources" .sources | fromJsonArray }}{{ with .namespaces }} && request.namespace.matches({{ include "pull-secret-webhook.guardPatterns" . }})
     {{- end }}{{ end }}
     {{- if $.Values.optIn.mayDecline }} && !({{ .name | toJson }} in variables.declined)
     {{- end }}

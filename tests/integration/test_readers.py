@@ -1,0 +1,77 @@
+"""A user with the role `view` in one namespace: the commands answer, and no right on Secrets came with that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.install import Installation, install
+from tests.integration.site.playground import eventually
+
+RELEASE = "pull-secret-webhook"
+VIEWER = "viewer-of-team-a"
+SOURCE, COPY = "harbor", "registry-credentials"
+VALUES = {"pullSecrets": [{"name": COPY, "sources": [SOURCE]}], "retired": ["old-credentials"]}
+
+
+@pytest.fixture(scope="module")
+def release(cluster: Cluster) -> Iterator[Installation]:
+    with install(cluster, RELEASE, "readers-system", VALUES) as installation:
+        yield installation
+
+
+@pytest.fixture(scope="module")
+def team(cluster: Cluster) -> Iterator[str]:
+    """A namespace in which the viewer has `view`, and that has opted in."""
+    name = "readers-team-a"
+    cluster.create_namespace(name, {"pullsecrets.webhook/inject": "enabled"})
+    cluster.kubectl("create", "rolebinding", "viewer", "--clusterrole=view", f"--user={VIEWER}", f"--namespace={name}")
+    yield name
+    cluster.delete_namespace(name)
+
+
+def allowed(cluster: Cluster, verb: str, resource: str, namespace: str, name: str = "", group: str = "") -> bool:
+    """Return whether the API server lets the viewer do this."""
+    attributes = {"verb": verb, "resource": resource, "namespace": namespace, "name": name, "group": group}
+    spec = {"user": VIEWER, "groups": ["system:authenticated"], "resourceAttributes": attributes}
+    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+    return bool(cluster.api.call("POST", path, body)["status"]["allowed"])
+
+
+def test_a_viewer_of_one_namespace_gets_no_right_on_secrets(cluster: Cluster, release: Installation, team: str) -> None:
+    names = ["", COPY, "old-credentials", SOURCE, release.tls_secret, release.ca_secret, release.state_secret]
+    verbs = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
+    places = [team, release.namespace, "default", ""]
+    found = [
+        (verb, place, name)
+        for verb in verbs
+        for place in places
+        for name in names
+        if allowed(cluster, verb, "secrets", place, name)
+    ]
+    assert found == []
+    assert allowed(cluster, "get", "pods", team)
+
+
+def test_a_viewer_reads_the_three_objects_that_explain_needs_by_name_alone(
+    cluster: Cluster, release: Installation
+) -> None:
+    group, kind = "admissionregistration.k8s.io", "mutatingwebhookconfigurations"
+    assert allowed(cluster, "get", kind, "", release.fullname, group)
+    assert allowed(cluster, "get", "leases", release.namespace, release.lease, "coordination.k8s.io")
+    assert allowed(cluster, "get", "configmaps", release.namespace, release.fullname)
+    for verb in ("list", "watch", "update", "patch", "delete"):
+        assert not allowed(cluster, verb, kind, "", release.fullname, group)
+        assert not allowed(cluster, verb, "configmaps", release.namespace, release.fullname)
+    assert not allowed(cluster, "get", "configmaps", release.namespace, "kube-root-ca.crt")
+    assert not allowed(cluster, "get", kind, "", "another", group)
+
+
+def test_the_rights_are_part_of_view_edit_and_admin(cluster: Cluster, release: Installation) -> None:
+    for role in ("view", "edit", "admin"):
+        path = f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{role}"
+        eventually(lambda path=path: release.fullname in json.dumps(cluster.api.call("GET", path)["rules"]))
