@@ -16,13 +16,15 @@ from tests.integration.site.playground import COPY, SOURCE, Playground, eventual
 
 COMPONENTS = ("webhook", "sync", "cleanup")
 OF = {"webhook": of_webhook, "sync": of_sync, "cleanup": of_cleanup}
+NO_READERS: dict[str, Any] = {"reader": {"groups": []}}
+"""Without the rights of all users, which each identity has beside its own: test_readers.py has those."""
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 
 @pytest.fixture(scope="module")
 def estate(cluster: Cluster) -> Iterator[tuple[Playground, str]]:
     """An installation with all that there is to steal, and one selected namespace."""
-    with Playground.make(cluster) as playground:
+    with Playground.make(cluster, **NO_READERS) as playground:
         tenant = playground.namespace(selected=True)
         for namespace in (tenant, playground.installation.namespace, "kube-system"):
             playground.apply(namespace, "Secret", OTHER, {"stringData": {"password": "deep"}})
@@ -121,7 +123,7 @@ def test_a_stolen_token_of_sync_spreads_nowhere(estate: tuple[Playground, str]) 
 
 
 def test_where_somebody_else_keeps_the_certificate_not_even_those(cluster: Cluster) -> None:
-    with Playground.make(cluster, certificates={"mode": "provided"}) as playground:
+    with Playground.make(cluster, certificates={"mode": "provided"}, **NO_READERS) as playground:
         thief = Impostor.of(playground, "sync")
         own = f"{ADMISSION}/mutatingwebhookconfigurations/{playground.installation.webhook_configuration}"
         for method, body in (("GET", None), ("PATCH", {"webhooks": []}), ("DELETE", None)):
