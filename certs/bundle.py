@@ -55,7 +55,7 @@ def parse(text: bytes) -> Bundle:
 def updated(bundle: Bundle, ours: Sequence[bytes], now: datetime) -> Bundle:
     """Return ``bundle`` with ``ours`` (PEM) added and our expired authorities removed."""
     certificates = dict.fromkeys((*bundle.certificates, *(chain_of(pem)[0] for pem in ours)))
-    return Bundle(tuple(certificate for certificate in certificates if not _is_spent(certificate, now)))
+    return Bundle(tuple(certificate for certificate in certificates if not _is_ours_and_expired(certificate, now)))
 
 
 def described(certificate: x509.Certificate) -> str:
@@ -68,5 +68,5 @@ def expired(certificates: Iterable[x509.Certificate], now: datetime) -> list[x50
     return [certificate for certificate in certificates if certificate.not_valid_after_utc < now]
 
 
-def _is_spent(certificate: x509.Certificate, now: datetime) -> bool:
+def _is_ours_and_expired(certificate: x509.Certificate, now: datetime) -> bool:
     return is_our_authority(certificate) and certificate.not_valid_after_utc < now

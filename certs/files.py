@@ -50,38 +50,38 @@ class WatchedFiles:
                 return contents
         raise CertificateInvalid(f"{' and '.join(map(str, self.paths))} change faster than they can be read")
 
-    def load(self, serve: Callable[..., None]) -> None:
-        """Read the files and pass their contents to ``serve``. Raises CertificateInvalid when either step fails."""
+    def load(self, apply: Callable[..., None]) -> None:
+        """Read the files and pass their contents to ``apply``. Raises CertificateInvalid when either step fails."""
         contents = self.read()
         self._digest = _digest(contents)
-        serve(*contents)
+        apply(*contents)
 
     def watch(
         self,
-        serve: Callable[..., None],
+        apply: Callable[..., None],
         on_invalid: Callable[[CertificateInvalid], None],
         stop: threading.Event,
         interval: float = POLL_SECONDS,
     ) -> None:
-        """Check the files every ``interval`` seconds until ``stop`` is set, and pass changed contents to ``serve``.
+        """Check the files every ``interval`` seconds until ``stop`` is set, and pass changed contents to ``apply``.
 
-        When reading fails or ``serve`` raises CertificateInvalid, ``on_invalid`` gets the error. The same error is
+        When reading fails or ``apply`` raises CertificateInvalid, ``on_invalid`` gets the error. The same error is
         reported only once, until another error occurs or new contents are served.
         """
         while not stop.wait(interval):
             try:
-                self._look(serve)
+                self._reload_if_changed(apply)
             except CertificateInvalid as error:
                 if str(error) != self._last_error:
                     self._last_error = str(error)
                     on_invalid(error)
 
-    def _look(self, serve: Callable[..., None]) -> None:
+    def _reload_if_changed(self, apply: Callable[..., None]) -> None:
         contents = self.read()
         digest = _digest(contents)
         if digest != self._digest:
             self._digest = digest
-            serve(*contents)
+            apply(*contents)
         self._last_error = ""
 
     def _resolved(self) -> list[str]:

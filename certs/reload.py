@@ -45,7 +45,7 @@ class ServingCertificate:
         self._minimum_version = minimum_version
         self._verifies_clients = verifies_clients
         self.context = self._new_context()
-        self.context.sni_callback = self._hand_over
+        self.context.sni_callback = self._select_context
         self._current: ssl.SSLContext | None = None
         self._pair: _Pair | None = None
         self._client_authorities = ""
@@ -96,7 +96,7 @@ class ServingCertificate:
             raise CertificateInvalid(
                 "the authorities of clients are not readable PEM certificates: see --client-ca-file"
             )
-        text = "".join(ssl.DER_cert_to_PEM_cert(one.public_bytes(Encoding.DER)) for one in authorities)
+        text = "".join(ssl.DER_cert_to_PEM_cert(authority.public_bytes(Encoding.DER)) for authority in authorities)
         with self._lock:
             if self._pair is not None:
                 self._current = self._context_of(self._pair, text)
@@ -115,7 +115,7 @@ class ServingCertificate:
             return context
         raise CertificateInvalid(f"the certificate cannot be served: TLS refuses it ({reason})")
 
-    def _hand_over(self, handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> int | None:
+    def _select_context(self, handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> int | None:
         if self._current is None:
             return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
         handshake.context = self._current

@@ -89,20 +89,20 @@ def next_step(state: CertificateState, now: datetime, policy: Lifetimes) -> Step
     """Return the next step. Repeating this after each step ends with :class:`Nothing`."""
     if cause := _authority_unusable(state, now):
         return StoreAuthority(issue_authority(now, policy.authority), cause)
-    bundle = _wanted_bundle(state, now)
+    bundle = _next_bundle(state, now)
     if any(present != bundle.pem() for present in state.ca_bundles):
         return PublishBundle(bundle.pem(), sum(parse(present).unparsable for present in state.ca_bundles))
     settled = (state.published_since or now) + policy.settling
     if cause := _leaf_unusable(state, bundle, now):
         # A replica may have a good pair of the previous authority in memory, even if the Secret holds a bad one.
-        may_wait = _somebody_may_serve(state, bundle) and settled > now
+        may_wait = _replicas_may_serve_other(state, bundle) and settled > now
         return Nothing(settled) if may_wait else _store_leaf(state, now, policy, cause)
     # The leaf is repaired first, because every API server already trusts the present authority.
     if now >= due_at(state.authority):
         return StoreAuthority(issue_authority(now, policy.authority), "the authority is due for renewal")
     if cause := _leaf_due(state, now):
         return _store_leaf(state, now, policy, cause) if settled <= now else Nothing(settled)
-    return Nothing(_next_look(state, bundle))
+    return Nothing(_next_check(state, bundle))
 
 
 def is_published(state: CertificateState) -> bool:
@@ -123,7 +123,7 @@ def _authority_unusable(state: CertificateState, now: datetime) -> str:
     return ""
 
 
-def _wanted_bundle(state: CertificateState, now: datetime) -> Bundle:
+def _next_bundle(state: CertificateState, now: datetime) -> Bundle:
     present = parse(b"\n".join(state.ca_bundles))
     # If a bundle was wiped, it also gets the authority of the current leaf back, which may be an older one.
     serving = [state.leaf_authority] if _is_serving_authority(state) else []
@@ -148,13 +148,13 @@ def _leaf_unusable(state: CertificateState, bundle: Bundle, now: datetime) -> st
     return ""
 
 
-def _somebody_may_serve(state: CertificateState, bundle: Bundle) -> bool:
+def _replicas_may_serve_other(state: CertificateState, bundle: Bundle) -> bool:
     """Return whether replicas may have a better pair in memory than the Secret has, from an earlier authority."""
     authority = chain_of(state.authority)[0]
-    return any(certificate != authority for certificate in bundle.ours) and not _is_what_replicas_have(state)
+    return any(certificate != authority for certificate in bundle.ours) and not _is_loadable(state)
 
 
-def _is_what_replicas_have(state: CertificateState) -> bool:
+def _is_loadable(state: CertificateState) -> bool:
     """Return whether replicas load the pair in the Secret, even if clients do not accept it."""
     try:
         check_pair(state.leaf, state.leaf_key, None, (), chain_of(state.leaf)[0].not_valid_before_utc)
@@ -176,7 +176,7 @@ def _store_leaf(state: CertificateState, now: datetime, policy: Lifetimes, cause
     return StoreLeaf(issue_leaf(authority, state.names, now, policy.leaf), cause)
 
 
-def _next_look(state: CertificateState, bundle: Bundle) -> datetime:
-    spent = [certificate.not_valid_after_utc for certificate in bundle.ours]
+def _next_check(state: CertificateState, bundle: Bundle) -> datetime:
+    expiries = [certificate.not_valid_after_utc for certificate in bundle.ours]
     # A certificate is expired only after its last second.
-    return min(due_at(state.authority), due_at(state.leaf), min(spent) + timedelta(seconds=1))
+    return min(due_at(state.authority), due_at(state.leaf), min(expiries) + timedelta(seconds=1))

@@ -90,10 +90,10 @@ def _is_understood(certificate: x509.Certificate) -> bool:
 
 def _can_be_judged(certificate: x509.Certificate) -> bool:
     key = certificate.public_key()
-    usual = (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES)) or (
+    is_supported = (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES)) or (
         isinstance(key, rsa.RSAPublicKey) and key.key_size >= _SMALLEST_RSA_KEY
     )
-    return usual and certificate.version is x509.Version.v3
+    return is_supported and certificate.version is x509.Version.v3
 
 
 def _serves(_policy: Policy, certificate: x509.Certificate, _usage: x509.ExtendedKeyUsage | None) -> None:

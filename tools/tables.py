@@ -27,7 +27,7 @@ from tests.unit.ops.statuses import STATUS
 from tests.unit.ops.uvicorn_parts import ATTRIBUTES, METHODS
 from webhook.cli import EXIT_BUG, EXIT_USAGE, app
 from webhook.cli.plan import EXIT_UNDECIDED
-from webhook.http.counters import Traffic
+from webhook.http.counters import PortCounters
 from webhook.http.limits import ADMISSION, METRICS, Deadlines
 from webhook.http.rejections import CAUSES
 from webhook.inspect.checks.codes import TITLES
@@ -42,11 +42,11 @@ from webhook.rules.actions import FindingReason
 from webhook.rules.configuration import Reason
 from webhook.rules.copy_status import CopyState
 from webhook.rules.credential import SourceReason
-from webhook.rules.gates import MOST_IMAGES
-from webhook.rules.subject import MOST_ENTRIES
-from webhook.serve.endpoint import LARGEST_BODY, MOST_HELD_BYTES
+from webhook.rules.gates import MAX_IMAGES
+from webhook.rules.subject import MAX_ENTRIES
+from webhook.serve.endpoint import LARGEST_BODY, MAX_HELD_BYTES
 from webhook.serve.handler import Answer
-from webhook.serve.review import LONGEST_NUMBER, LONGEST_UID, MOST_CONSPICUOUS
+from webhook.serve.review import LONGEST_NUMBER, LONGEST_UID, MAX_CONSPICUOUS
 from webhook.sync.status_index import Result
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ def _labels(family: Any) -> list[str]:  # noqa: ANN401 - prometheus_client's own
 
 def roles() -> dict[str, ProcessMetrics]:
     """Return the metrics of each role, with a value for those that have none before the first time."""
-    serve, sync = AdmissionMetrics(Traffic()), SyncMetrics()
+    serve, sync = AdmissionMetrics(PortCounters()), SyncMetrics()
     serve.answered(Answer(b"", "pods", "CREATE", Reason.INJECTED), 0.001)
     sync.follow_state(lambda: STATUS)
     return {"both": ProcessMetrics(), "serve": serve, "sync": sync}
@@ -313,7 +313,7 @@ def limits(previous: str) -> str:
             ("headers of one request", *(f"fewer than {port.headers}" for port in both)),
             ("bytes of path and query", *(f"{port.target_bytes // KIB} KiB" for port in both)),
             ("bytes of a body", f"{LARGEST_BODY // MIB} MiB", "not read"),
-            ("bytes of all bodies", f"{MOST_HELD_BYTES // MIB} MiB", "not read"),
+            ("bytes of all bodies", f"{MAX_HELD_BYTES // MIB} MiB", "not read"),
             (
                 "framing of a chunked body: sizes, extensions, trailers",
                 f"{ADMISSION.chunk_bytes // KIB} KiB more than the body",
@@ -328,7 +328,7 @@ def limits(previous: str) -> str:
             ("bytes of answers that a client does not read", *(f"{port.unread_bytes // KIB} KiB" for port in both)),
             (
                 "bytes of unfinished heads, waiting requests and unread answers, all connections",
-                *(f"{port.kept_bytes // MIB} MiB" for port in both),
+                *(f"{port.buffered_bytes // MIB} MiB" for port in both),
             ),
         ],
         previous,
@@ -346,7 +346,7 @@ def deadlines() -> str:
             ("body", f"{client.body:g}"),
             (f"reading answers, once {ADMISSION.unread_bytes // KIB} KiB wait", f"{client.answer:g}"),
             ("idle", f"{client.idle:g}"),
-            ("reading the last answer before the connection is cut", f"{client.farewell:g}"),
+            ("reading the last answer before the connection is cut", f"{client.close:g}"),
         ],
     )
 
@@ -357,10 +357,10 @@ def work(previous: str) -> str:
         ("limit", "value", "if exceeded"),
         [
             ("`uid`", f"{LONGEST_UID} bytes"),
-            ("distinct images of a Pod", f"{MOST_IMAGES:,} are looked at"),
-            ("entries of labels, containers, volumes and references", f"{MOST_ENTRIES:,}"),
+            ("distinct images of a Pod", f"{MAX_IMAGES:,} are looked at"),
+            ("entries of labels, containers, volumes and references", f"{MAX_ENTRIES:,}"),
             ("characters of a number", f"{LONGEST_NUMBER:,}"),
-            ("numbers with an exponent of three digits or hundreds of digits", f"{MOST_CONSPICUOUS:,}"),
+            ("numbers with an exponent of three digits or hundreds of digits", f"{MAX_CONSPICUOUS:,}"),
         ],
         previous,
     )

@@ -10,7 +10,7 @@
     └── ApiError                 the API server did not do what was requested
         ├── ApiUnavailable       no answer, or one that does not come from the API server or is not about the request
         │   └── Interrupted      cancelled by this process while it waited for the answer
-        ├── AnswerTooLarge       more bytes than the caller has room for
+        ├── ResponseTooLarge     more bytes than the caller has room for
         ├── Throttled            429 of the API server itself: priority and fairness, or too many requests in flight
         ├── NotFound             404, proven by a Status that names the object or its namespace
         ├── Conflict             409, and 422 of a JSON Patch whose ``test`` failed
@@ -130,7 +130,7 @@ class Interrupted(ApiUnavailable):
     """This process has cancelled its request, because the answer took too long while others waited."""
 
 
-class AnswerTooLarge(ApiError):
+class ResponseTooLarge(ApiError):
     """The answer has more bytes than the caller can store: request fewer objects."""
 
 

@@ -11,7 +11,7 @@ from tests.integration.hostile.fuzzed_reviews import NAME
 from tests.integration.hostile.judge import check
 from tests.integration.site.serving import Response
 from webhook.errors import ConfigurationInvalid, SourceInvalid
-from webhook.files.configuration import MOST_PROBLEMS
+from webhook.files.configuration import MAX_PROBLEMS
 from webhook.files.configuration import parse as parse_configuration
 from webhook.rules.configuration import OPT_OUT_VALUE, Configuration, PullSecret, Reason
 from webhook.rules.dockerconfig import (
@@ -60,7 +60,7 @@ def configuration(data: bytes) -> None:
 
 
 def _see_that_it_is_told(error: ConfigurationInvalid) -> None:
-    assert 0 < len(error.problems) <= MOST_PROBLEMS + 1
+    assert 0 < len(error.problems) <= MAX_PROBLEMS + 1
     assert str(error).replace("\n", "").isprintable()
     assert str(error).count("\n") == len(error.problems)
 

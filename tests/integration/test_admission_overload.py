@@ -16,7 +16,7 @@ from tests.cluster.api import Answer
 from tests.cluster.processes import PullSecrets
 from tests.integration.site.creates import calls, failed_open
 from tests.integration.site.playground import COPY, Playground, eventually, names, pod
-from webhook.serve.endpoint import MOST_HELD_BY_LARGE, SMALL_BODY
+from webhook.serve.endpoint import MAX_HELD_BY_LARGE, SMALL_BODY
 
 MIB = 1024 * 1024
 THEIRS = "theirs"
@@ -34,7 +34,7 @@ def flood(port: int, serve: PullSecrets) -> Iterator[None]:
     """Keep the webhook full of bodies of which the end does not come."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    left = MOST_HELD_BY_LARGE - ROOM_LEFT
+    left = MAX_HELD_BY_LARGE - ROOM_LEFT
     with contextlib.ExitStack() as stack:
         while left:
             raw = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
@@ -42,7 +42,7 @@ def flood(port: int, serve: PullSecrets) -> Iterator[None]:
             size = min(left, HELD_EACH)
             connection.sendall(HEAD + b"%x\r\n" % size + b" " * size)
             left -= size
-        eventually(lambda: metric(serve, "in_flight_bytes"), lambda held: held == MOST_HELD_BY_LARGE - ROOM_LEFT)
+        eventually(lambda: metric(serve, "in_flight_bytes"), lambda held: held == MAX_HELD_BY_LARGE - ROOM_LEFT)
         yield
 
 

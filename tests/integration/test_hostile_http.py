@@ -15,7 +15,7 @@ import pytest
 from tests.integration.hostile import mixture as hostile
 from tests.integration.hostile.attack import MIB, REVIEW, review_times
 from tests.integration.site.serving import exchange, post, serving, until
-from webhook.http.limits import allow_files
+from webhook.http.limits import raise_file_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ MOST_TIMES_LONGER = 200
 
 @pytest.fixture
 def server(tmp_path: Path, group: MemoryGroup) -> Iterator[Serving]:
-    allow_files()  # here too: each connection has two ends
+    raise_file_limit()  # here too: each connection has two ends
     with serving(tmp_path, prefix=group.prefix) as running:
         yield running
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.site.port import connected, echo, listening, serving
 from tests.unit.polling import until
-from webhook.http.counters import Traffic
+from webhook.http.counters import PortCounters
 from webhook.ops.metrics import AdmissionMetrics
 from webhook.serve.endpoint import MutateEndpoint
 from webhook.serve.handler import Answer
@@ -64,12 +64,12 @@ def test_a_body_in_many_pieces_arrives_whole() -> None:
 
 
 def test_a_client_that_goes_away_within_its_request_leaves_nothing_behind() -> None:
-    endpoint = MutateEndpoint(echo, AdmissionMetrics(Traffic()), Traffic())
+    endpoint = MutateEndpoint(echo, AdmissionMetrics(PortCounters()), PortCounters())
     with serving(endpoint) as port:
         with connected(port) as connection:
             connection.sendall(request(b"x" * 100)[:-50])
-            until(lambda: endpoint.traffic.requests == 1)
-        until(lambda: endpoint.traffic.requests == 0)
+            until(lambda: endpoint.counters.requests == 1)
+        until(lambda: endpoint.counters.requests == 0)
         assert read_to_the_end(port, request(b"next", "Connection: close")).endswith(b"next")
 
 

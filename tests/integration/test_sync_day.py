@@ -18,7 +18,7 @@ from tests.integration.site.estate import CONVERGED_SECONDS
 from tests.integration.site.playground import COPY, Playground
 from webhook.files.watched_file import ConfigurationFile
 from webhook.kube.connect import connect
-from webhook.kube.objects import Shapes, to_namespace
+from webhook.kube.objects import ScopedDecoder, to_namespace
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from webhook.kube.wire import ObjectList, PartialObjectMetadata, decoder
 from webhook.rules.actions import NamespacePlan
@@ -50,7 +50,7 @@ def plans(playground: Playground) -> Iterator[tuple[str, NamespacePlan]]:
             book.observe(read_source(secret))
     hashes = {name: content.hash for name, content in book.contents().items()}
     assert hashes.keys() == {entry.name for entry in configuration.pull_secrets}
-    shapes = Shapes(scope_of(configuration))
+    shapes = ScopedDecoder(scope_of(configuration))
     decode_accounts = decoder(ObjectList[shapes.service_account])  # type: ignore[name-defined]
     accounts = decode_accounts(client.request("GET", SERVICE_ACCOUNTS.path())).items
     for namespace in _namespaces(client.request("GET", NAMESPACES.path())).items:

@@ -17,7 +17,7 @@ from tests.cluster.processes import PullSecrets
 from tests.integration.site.playground import COPY, Playground, eventually, names
 
 ROUNDS = int(os.environ.get("WRITER_ROUNDS", "1000"))
-MOST_ENTRIES = 12
+MAX_ENTRIES = 12
 ROUNDS_EACH = 100
 """In one namespace: one that opts in and out more often than a few times is damped."""
 
@@ -38,7 +38,7 @@ class OtherWriter:
 
     def round(self) -> None:
         """Add an entry, or take one out, and look at the whole list as it was stored."""
-        adds = len(self.mine) == 1 or (len(self.mine) < MOST_ENTRIES and self._random.random() < 0.5)
+        adds = len(self.mine) == 1 or (len(self.mine) < MAX_ENTRIES and self._random.random() < 0.5)
         stored = names(self._add() if adds else self._take_out())
         theirs = [name for name in stored if name != COPY]
         assert theirs == self.mine, f"wrote {self.mine}, found {theirs}"

@@ -15,7 +15,7 @@ from webhook.kube.lease import Timing
 from webhook.ops.page import PER_PAGE
 from webhook.registries.login import LOGIN_SECONDS
 from webhook.rules.dockerconfig import LARGEST_COPY
-from webhook.serve.endpoint import HEAVY_BODY, LARGEST_BODY, MOST_HELD_BYTES, SMALL_BODY
+from webhook.serve.endpoint import HEAVY_BODY, LARGEST_BODY, MAX_HELD_BYTES, SMALL_BODY
 from webhook.sync import certificates, queue, status
 from webhook.sync import controller as loop
 from webhook.sync import planner as grace
@@ -38,11 +38,11 @@ RELIST_HOURS = (
             "injection.md",
             f"cut off after {CLIENT.handshake:g}, {CLIENT.header:g} and {CLIENT.body:g} seconds",
         ),
-        ("injection.md", f"A replica holds at most {MOST_HELD_BYTES // MIB} MiB of bodies"),
+        ("injection.md", f"A replica holds at most {MAX_HELD_BYTES // MIB} MiB of bodies"),
         ("injection.md", f"Reviews of up to {SMALL_BODY // KIB} KiB that come in one piece"),
         ("injection.md", f"It serves at most {ADMISSION.connections:,} connections"),
         ("serving.md", f"than {HEAVY_BODY // KIB} KiB is worked out in another thread"),
-        ("metrics.md", f"at most {MOST_HELD_BYTES // MIB} MiB, beyond which requests get 429"),
+        ("metrics.md", f"at most {MAX_HELD_BYTES // MIB} MiB, beyond which requests get 429"),
         ("metrics.md", f"full](serving.md#when-a-port-is-full): {ADMISSION.connections:,} connections"),
         ("metrics.md", f"took more than {CLIENT.handshake:g} seconds"),
         ("architecture.md", f"Idle connections live for {CLIENT.idle:g} s"),
@@ -59,7 +59,7 @@ RELIST_HOURS = (
         ("sync.md", f"lasts {reflector.WATCH_SECONDS} to {reflector.WATCH_SECONDS + reflector.WATCH_JITTER_SECONDS} s"),
         ("sync.md", f"not used again after {IDLE_SECONDS:g} s"),
         ("sync.md", f"after {WORDS[reflector.FAILED_WATCHES]} watches in a row"),
-        ("sync.md", f"pauses between lists grow up to {reflector.FRUITLESS_CAP:g} s"),
+        ("sync.md", f"pauses between lists grow up to {reflector.WATCH_BACKOFF_CAP:g} s"),
         ("sync.md", f"listed again every {RELIST_HOURS[0]:g} to {RELIST_HOURS[1]:g} hours"),
         ("sync.md", f"a result over {LARGEST_COPY // MIB} MiB"),
         ("certificates.md", f"it looks every {certificates.POLL_SECONDS:g} seconds"),

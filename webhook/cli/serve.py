@@ -16,7 +16,7 @@ from webhook.ops.logs import LogLevel, configure
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from webhook.serve.client_auth import Callers
+    from webhook.serve.client_auth import ClientAuth
     from webhook.serve.process import CertificateSource
 
 
@@ -121,10 +121,10 @@ _VERSIONS = {
 }
 
 
-def _callers(authorities: Path | None, names: Iterable[str]) -> Callers | None:
+def _callers(authorities: Path | None, names: Iterable[str]) -> ClientAuth | None:
     """Return the accepted clients, or None for all. Raises UsageError for names without an authority to verify them."""
     from certs.files import WatchedFiles  # noqa: PLC0415 - as above
-    from webhook.serve.client_auth import Callers  # noqa: PLC0415 - as above
+    from webhook.serve.client_auth import ClientAuth  # noqa: PLC0415 - as above
 
     allowed = frozenset(names)
     if authorities is None:
@@ -133,7 +133,7 @@ def _callers(authorities: Path | None, names: Iterable[str]) -> Callers | None:
                 "--client-allowed-name needs --client-ca-file: a name is trusted only in a verified certificate"
             )
         return None
-    return Callers(WatchedFiles(authorities), allowed)
+    return ClientAuth(WatchedFiles(authorities), allowed)
 
 
 def _certificate_source(cert_file: Path | None, key_file: Path | None, secret: str) -> CertificateSource:

@@ -136,7 +136,7 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 API_VERSION = "pullsecrets.webhook/v1alpha1"
 KIND = "Configuration"
 
-MOST_PROBLEMS = 100
+MAX_PROBLEMS = 100
 """Problems that one message lists, because each line of a wrong file can have one."""
 
 _FIELDS = ("apiVersion", "kind", "optIn", "excludedNamespaces", "pullSecrets", "retired")
@@ -157,8 +157,8 @@ def parse(text: str, origin: str, look: str = "") -> Configuration:
         todo = f"look at it: {look or look_command(origin, error.line - 3, error.line + 1)}"
         raise ConfigurationInvalid(origin, [Problem("", f"{error}; {todo}" if error.line else str(error))]) from None
     configuration = _configuration(document)
-    if len(problems) > MOST_PROBLEMS:
-        problems[MOST_PROBLEMS:] = [Problem("", f"and {len(problems) - MOST_PROBLEMS} more")]
+    if len(problems) > MAX_PROBLEMS:
+        problems[MAX_PROBLEMS:] = [Problem("", f"and {len(problems) - MAX_PROBLEMS} more")]
     if problems:
         raise ConfigurationInvalid(origin, problems)
     return configuration

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from webhook.http.stream import Stream
 
 _CR = 13
-_LARGE_PIECE = 4096
+_LARGE_PART = 4096
 """Bytes of a body from which a separate object is worth its overhead of some 50 bytes."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -38,7 +38,7 @@ class State(Enum):
 
     BODY = auto()
     ANSWERING = auto()
-    OVER = auto()
+    ENDED = auto()
     """The last answer has been written; later bytes are dropped."""
 
 
@@ -50,26 +50,26 @@ class Connection:
     """
 
     __slots__ = (
-        "_answers_to",
+        "_buffered",
         "_chunks",
+        "_counters",
         "_exchange",
         "_held",
+        "_ignores_rest",
+        "_is_computing",
         "_keep_alive",
-        "_kept",
-        "_lingers",
         "_missing",
         "_parts",
         "_port",
+        "_request_method",
         "_state",
-        "_stuck",
-        "_traffic",
-        "_working",
+        "_write_blocked",
+        "buffered",
         "client",
         "due",
-        "kept",
-        "known",
+        "in_handshake",
+        "is_accepted",
         "peer",
-        "shaking_hands",
         "transport",
     )
 
@@ -78,22 +78,22 @@ class Connection:
     def __init__(self, port: Port, client: tuple[str, int]) -> None:
         """Join the port; ``transport`` must be set before any other call."""
         self._port = port
-        self._traffic = port.traffic
+        self._counters = port.counters
         self.client = client
         self.peer = client[0]
-        self.known = False
-        self.kept = 0
-        self.shaking_hands = True
+        self.is_accepted = False
+        self.buffered = 0
+        self.in_handshake = True
         self.due = port.loop.time() + port.limits.deadlines.handshake
         self._state = State.READY
-        self._stuck = False
+        self._write_blocked = False
         self._keep_alive = True
-        self._lingers = False
-        self._answers_to = ""
-        self._kept = bytearray()
+        self._ignores_rest = False
+        self._request_method = ""
+        self._buffered = bytearray()
         self._parts: list[bytes | bytearray] = []
         self._held = 0
-        self._working = False
+        self._is_computing = False
         self._missing = 0
         self._chunks: Chunks | None = None
         self._exchange: Exchange | None = None
@@ -103,17 +103,17 @@ class Connection:
 
     def established(self) -> None:
         """Start to take requests, after the TLS handshake if there is one."""
-        self.shaking_hands = False
+        self.in_handshake = False
         self.due = self._port.loop.time() + self._port.limits.deadlines.idle
 
-    def lost(self) -> None:
+    def ended(self) -> None:
         """Clean up after the connection has ended for any reason."""
         if self._state in (State.BODY, State.ANSWERING):
-            self._traffic.requests -= 1
-        self._state = State.OVER
+            self._counters.requests -= 1
+        self._state = State.ENDED
         self._release()
-        self._unkeep()
-        self._unstick()
+        self._clear_buffer()
+        self._unblock_writes()
         if self._exchange is not None:
             self._exchange.disconnect()
             self._exchange = None
@@ -121,21 +121,21 @@ class Connection:
 
     def data_received(self, data: bytes) -> None:
         state = self._state
-        if state is State.READY and not (self._kept or self._stuck):
+        if state is State.READY and not (self._buffered or self._write_blocked):
             self._advance(data)
         elif state is State.BODY:
             self._proceed(self._take_body(data))
-        elif state is not State.OVER and self._keep(data) and state is State.READY and not self._stuck:
-            self._look_at_kept(len(data))
+        elif state is not State.ENDED and self._buffer(data) and state is State.READY and not self._write_blocked:
+            self._check_buffered_head(len(data))
 
     def pause_writing(self) -> None:
         """Stop reading until the client has read its answers.
 
         This counts the bytes that wait here and in the system's buffers.
         """
-        self._stuck = True
+        self._write_blocked = True
         fits = self._port.count(self, self._port.limits.unread_cost)
-        if self._state is State.OVER:
+        if self._state is State.ENDED:
             return
         if not fits:
             self._port.rejections.count(rejections.UNREAD, self.peer)
@@ -145,10 +145,10 @@ class Connection:
         self.due = self._port.loop.time() + self._port.limits.deadlines.answer
 
     def resume_writing(self) -> None:
-        self._unstick()
+        self._unblock_writes()
         if self._state is State.READY:
-            self._be_idle()
-            self._go_on()
+            self._start_idle_deadline()
+            self._resume()
         elif self._state is State.BODY:
             self.due = self._port.loop.time() + self._port.limits.deadlines.body
             self.transport.resume_reading()
@@ -158,11 +158,11 @@ class Connection:
     @property
     def idle(self) -> bool:
         """True while no request is being read or answered."""
-        return self._state is State.READY and not self._kept
+        return self._state is State.READY and not self._buffered
 
     def shutdown(self) -> None:
         """End after the answer to the request in progress, if there is one."""
-        if self.shaking_hands:
+        if self.in_handshake:
             self.transport.abort()
         elif self.idle:
             self.finish()
@@ -172,17 +172,17 @@ class Connection:
     def evict(self) -> None:
         """End to free the place for another connection."""
         self._port.rejections.count(rejections.EVICTED, self.peer)
-        self.lost()
+        self.ended()
         self.transport.abort()
 
     def end_overdue(self) -> None:
         """End because a deadline has passed."""
-        if self._stuck:
+        if self._write_blocked:
             self._port.rejections.count(rejections.UNREAD, self.peer)
-        elif self.shaking_hands:
-            self._traffic.failed_handshakes += 1
+        elif self.in_handshake:
+            self._counters.failed_handshakes += 1
             self._port.rejections.count(rejections.HANDSHAKE, self.peer, problem="took too long")
-        elif self._state is State.BODY or (self._state is State.READY and self._kept):
+        elif self._state is State.BODY or (self._state is State.READY and self._buffered):
             self._port.rejections.count(rejections.SLOW, self.peer)
         self.transport.abort()
 
@@ -205,12 +205,12 @@ class Connection:
             if head.path == port.path and head.method == "POST":
                 rest = self._serve(head, length, data, begin)
             else:
-                self._ask(head, length)
+                self._call_application(head, length)
                 rest = data[begin:] if length == 0 else b""
-            if not rest or self._state is State.OVER:
+            if not rest or self._state is State.ENDED:
                 return
-            if self._state is not State.READY or self._stuck:
-                self._keep(rest)
+            if self._state is not State.READY or self._write_blocked:
+                self._buffer(rest)
                 return
             data = rest
 
@@ -219,21 +219,21 @@ class Connection:
         beginning = data.lstrip(b"\r\n") if data[:1] in b"\r\n" else data
         if END in beginning[: self._port.limits.head_bytes]:
             self._advance(beginning)
-        elif beginning and self._keep(beginning):
+        elif beginning and self._buffer(beginning):
             self.due = self._port.loop.time() + self._port.limits.deadlines.header
             self._check_head_size()
 
-    def _look_at_kept(self, new: int) -> None:
+    def _check_buffered_head(self, new: int) -> None:
         """Check whether the kept head is complete with its ``new`` last bytes."""
-        start = max(0, len(self._kept) - new - len(END))
-        if self._kept.find(END, start, self._port.limits.head_bytes) >= 0:
-            self._go_on()
+        start = max(0, len(self._buffered) - new - len(END))
+        if self._buffered.find(END, start, self._port.limits.head_bytes) >= 0:
+            self._resume()
         else:
             self._check_head_size()
 
     def _check_head_size(self) -> None:
         limits = self._port.limits
-        if len(self._kept) >= limits.head_bytes:
+        if len(self._buffered) >= limits.head_bytes:
             self._reject(Refusal(431, f"the head is larger than {limits.head_bytes} bytes"))
 
     # Bodies for the service
@@ -243,8 +243,8 @@ class Connection:
         service = self._port.service
         assert service is not None  # noqa: S101 - only a port with one has its path
         self._keep_alive = self._keep_alive and head.keep_alive
-        self._answers_to = head.method
-        self._traffic.requests += 1
+        self._request_method = head.method
+        self._counters.requests += 1
         try:
             service.check(head, length)
         except Refusal as refusal:
@@ -252,7 +252,7 @@ class Connection:
             return b""
         end = begin + length
         if length >= 0 and end <= len(data):
-            self._traffic.received_bytes += length
+            self._counters.received_bytes += length
             self._answer(data[begin:end])
             return data[end:]
         self._state = State.BODY
@@ -269,13 +269,13 @@ class Connection:
             return self._take_chunks(self._chunks, data)
         body, rest = (data, b"") if len(data) <= self._missing else (data[: self._missing], data[self._missing :])
         self._missing -= len(body)
-        if len(body) >= _LARGE_PIECE or not self._parts:
+        if len(body) >= _LARGE_PART or not self._parts:
             self._parts.append(body)
         elif isinstance(self._parts[-1], bytearray):
             self._parts[-1] += body
         else:
             self._parts.append(bytearray(body))
-        if self._hold(len(body), self._held + len(body)) and not self._missing:
+        if self._count_body(len(body), self._held + len(body)) and not self._missing:
             self._complete(b"".join(self._parts))
         return rest
 
@@ -286,15 +286,15 @@ class Connection:
         except Refusal as refusal:
             self._refuse(refusal)
             return b""
-        if self._hold(len(chunks.body) - before, len(chunks.body)) and chunks.complete:
+        if self._count_body(len(chunks.body) - before, len(chunks.body)) and chunks.complete:
             self._complete(bytes(chunks.body))
         return chunks.rest
 
-    def _hold(self, more: int, size: int) -> bool:
+    def _count_body(self, added: int, size: int) -> bool:
         """Count received bytes of a body; False when they exceed a limit."""
-        self._held += more
-        self._traffic.held_bytes += more
-        self._traffic.received_bytes += more
+        self._held += added
+        self._counters.held_bytes += added
+        self._counters.received_bytes += added
         service = self._port.service
         assert service is not None  # noqa: S101 - as above
         try:
@@ -310,12 +310,12 @@ class Connection:
 
     def _proceed(self, rest: bytes) -> None:
         """Continue with the bytes after a request, if any, or keep them until it is their turn."""
-        if not rest or self._state is State.OVER:
+        if not rest or self._state is State.ENDED:
             return
-        if self._state is State.READY and not self._stuck:
+        if self._state is State.READY and not self._write_blocked:
             self._advance(rest)
         else:
-            self._keep(rest)
+            self._buffer(rest)
 
     def _answer(self, body: bytes) -> None:
         """Get the service's answer; a heavy one is computed in another thread, so that other requests do not wait."""
@@ -327,24 +327,24 @@ class Connection:
         self._begin_answer()
         if not self._held:
             self._held = len(body)
-            self._traffic.held_bytes += len(body)
-        self._working = True
-        work = self._port.worker.submit(self._work, service, body)
-        work.add_done_callback(self._come_back)
+            self._counters.held_bytes += len(body)
+        self._is_computing = True
+        work = self._port.worker.submit(self._compute, service, body)
+        work.add_done_callback(self._return_to_loop)
 
-    def _work(self, service: Service, body: bytes) -> Callable[[], Reply] | None:
+    def _compute(self, service: Service, body: bytes) -> Callable[[], Reply] | None:
         """Compute the answer in another thread, unless the client has gone."""
-        return None if self._state is State.OVER else service.work(body)
+        return None if self._state is State.ENDED else service.work(body)
 
-    def _come_back(self, work: Future[Callable[[], Reply] | None]) -> None:
+    def _return_to_loop(self, work: Future[Callable[[], Reply] | None]) -> None:
         """Return to the event loop, from the thread that has done the work."""
         try:
-            self._port.loop.call_soon_threadsafe(self._take_work, work)
+            self._port.loop.call_soon_threadsafe(self._finish_work, work)
         except RuntimeError:
             return  # the event loop has ended
 
-    def _take_work(self, work: Future[Callable[[], Reply] | None]) -> None:
-        self._working = False
+    def _finish_work(self, work: Future[Callable[[], Reply] | None]) -> None:
+        self._is_computing = False
         reply = work.result()
         if self._state is State.ANSWERING and reply is not None:
             self.respond(reply())
@@ -353,16 +353,16 @@ class Connection:
 
     # The application
 
-    def _ask(self, head: Head, length: int) -> None:
+    def _call_application(self, head: Head, length: int) -> None:
         """Pass the request to the application. A body would be dropped, so then the connection ends."""
-        self._traffic.requests += 1
+        self._counters.requests += 1
         self._keep_alive = self._keep_alive and head.keep_alive and length == 0
-        self._lingers = length != 0
-        self._answers_to = head.method
+        self._ignores_rest = length != 0
+        self._request_method = head.method
         self._begin_answer()
         scheme = "https" if self._port.service is not None else "http"
         exchange = self._exchange = Exchange(scope_of(head, self.client, scheme), self)
-        self._port.turns.take(self.peer, lambda: self._start(exchange))
+        self._port.scheduler.submit(self.peer, lambda: self._start(exchange))
 
     def _start(self, exchange: Exchange) -> bool:
         if self._exchange is not exchange:
@@ -371,7 +371,7 @@ class Connection:
         task = port.loop.create_task(exchange.run(port.app))
         port.tasks.add(task)
         task.add_done_callback(port.tasks.discard)
-        task.add_done_callback(lambda _: port.turns.give_back())
+        task.add_done_callback(lambda _: port.scheduler.finish_one())
         return True
 
     # Answers
@@ -388,17 +388,17 @@ class Connection:
             return
         self._exchange = None
         if self._write(reply):
-            self._go_on()
+            self._resume()
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         """Continue with the kept bytes, and read on unless answers wait for the client."""
-        if self._stuck:
+        if self._write_blocked:
             return
-        kept = bytes(self._kept)
-        self._unkeep()
-        if kept:
-            self._advance(kept)
-        if self._state in (State.READY, State.BODY) and not self._stuck:
+        buffered = bytes(self._buffered)
+        self._clear_buffer()
+        if buffered:
+            self._advance(buffered)
+        if self._state in (State.READY, State.BODY) and not self._write_blocked:
             self.transport.resume_reading()
 
     def _write(self, reply: Reply) -> bool:
@@ -406,73 +406,73 @@ class Connection:
         closes = reply.closes or not self._keep_alive
         if closes and not reply.closes:
             reply = reply.closing()
-        self.transport.write(reply.on_the_wire(with_body=self._answers_to != "HEAD"))
-        self._traffic.requests -= 1
+        self.transport.write(reply.encode(with_body=self._request_method != "HEAD"))
+        self._counters.requests -= 1
         if self._held:
             self._release()
-        if not self.known and reply.status < 300:  # noqa: PLR2004 - a success
-            self.known = True
-            self._port.crowd.accept(self)
+        if not self.is_accepted and reply.status < 300:  # noqa: PLR2004 - a success
+            self.is_accepted = True
+            self._port.table.accept(self)
         if closes:
             self.finish()
             return False
         self._state = State.READY
-        if not self._stuck:
-            self._be_idle()
+        if not self._write_blocked:
+            self._start_idle_deadline()
         return True
 
-    def _be_idle(self) -> None:
+    def _start_idle_deadline(self) -> None:
         self.due = self._port.loop.time() + self._port.limits.deadlines.idle
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer although the body is incomplete; the rest of it is ignored."""
         service = self._port.service
         assert service is not None  # noqa: S101 - as above
-        self._lingers = True
+        self._ignores_rest = True
         self._write(service.refuse(refusal))
 
     def _reject(self, refusal: Refusal) -> None:
         """Answer a head that is malformed or too large."""
         cause = rejections.BAD_REQUEST if refusal.status == 400 else rejections.TOO_LARGE  # noqa: PLR2004
         self._port.rejections.count(cause, self.peer, problem=str(refusal))
-        self._traffic.requests += 1
-        self._answers_to = ""
-        self._lingers = True
+        self._counters.requests += 1
+        self._request_method = ""
+        self._ignores_rest = True
         self._write(refusal.reply)
 
     def finish(self) -> None:
         """End after the last answer. The client has a moment to read it; later bytes from it are dropped."""
-        self._state = State.OVER
+        self._state = State.ENDED
         self._release()
-        self._unkeep()
+        self._clear_buffer()
         self._parts, self._chunks = [], None
-        self.transport.close(reads=not self._lingers)
+        self.transport.close(reads=not self._ignores_rest)
 
     # Counted bytes
 
-    def _keep(self, data: bytes) -> bool:
+    def _buffer(self, data: bytes) -> bool:
         """Keep bytes for later; False when they are too many and the connection ends."""
         limits = self._port.limits
-        self._kept += data
-        if self._port.keep(self, len(data)) and len(self._kept) <= limits.pipeline_bytes:
-            return self._state is not State.OVER
-        if self._state is not State.OVER:
+        self._buffered += data
+        if self._port.count_and_evict(self, len(data)) and len(self._buffered) <= limits.pipeline_bytes:
+            return self._state is not State.ENDED
+        if self._state is not State.ENDED:
             self._port.rejections.count(rejections.TOO_LARGE, self.peer)
             self.transport.abort()
         return False
 
-    def _unkeep(self) -> None:
-        if self._kept:
-            self._port.release(self, len(self._kept))
-            self._kept = bytearray()
+    def _clear_buffer(self) -> None:
+        if self._buffered:
+            self._port.release(self, len(self._buffered))
+            self._buffered = bytearray()
 
-    def _unstick(self) -> None:
-        if self._stuck:
-            self._stuck = False
+    def _unblock_writes(self) -> None:
+        if self._write_blocked:
+            self._write_blocked = False
             self._port.release(self, self._port.limits.unread_cost)
 
     def _release(self) -> None:
         """Release the memory of a body, unless another thread still uses it."""
-        if not self._working:
-            self._traffic.held_bytes -= self._held
+        if not self._is_computing:
+            self._counters.held_bytes -= self._held
             self._held = 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Traffic:
+class PortCounters:
     """The numbers of one port; only its event loop writes them."""
 
     requests: int = 0
@@ -29,7 +29,7 @@ class Traffic:
     refused_callers: int = 0
     """Clients with a valid certificate but without an allowed name."""
 
-    kept_bytes: int = 0
+    buffered_bytes: int = 0
     """Bytes of incomplete heads, and of requests that wait for the answer to the previous one."""
 
     rejected: dict[str, int] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 KIB, MIB = 1024, 1024 * 1024
 
-OTHER_FILES = 100
+RESERVED_FILES = 100
 """File descriptors that are reserved for files other than connections."""
 
 
@@ -31,7 +31,7 @@ class Deadlines:
     and keeps spare connections in its pool.
     """
 
-    farewell: float = 1.0
+    close: float = 1.0
     """For the client to read its last answer, and to close its side."""
 
 
@@ -45,7 +45,7 @@ class Limits:
     applications: int
     """Simultaneous requests to the ASGI application; peers take turns."""
 
-    kept_bytes: int
+    buffered_bytes: int
     """Bytes of unfinished heads and of pipelined requests, on all connections together."""
 
     head_bytes: int = 16 * KIB
@@ -78,25 +78,25 @@ class Limits:
         return self.unread_bytes + 2 * (self.receive_bytes + self.send_bytes)
 
 
-ADMISSION = Limits(connections=2500, applications=8, kept_bytes=8 * MIB)
+ADMISSION = Limits(connections=2500, applications=8, buffered_bytes=8 * MIB)
 """An API server keeps some 25 connections. With this many, and the maximum of request bodies, a process stays within
 the 256 MiB that the chart allows.
 """
 
-METRICS = Limits(connections=128, applications=4, kept_bytes=8 * MIB)
+METRICS = Limits(connections=128, applications=4, buffered_bytes=8 * MIB)
 """The kubelet, Prometheus and people need a handful of connections."""
 
 
-def allow_files() -> None:
+def raise_file_limit() -> None:
     """Raise the limit of open files, usually 1024, to the number needed or the highest that the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = ADMISSION.connections + METRICS.connections + OTHER_FILES
-    wanted = needed if hard == resource.RLIM_INFINITY else hard
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    needed = ADMISSION.connections + METRICS.connections + RESERVED_FILES
+    target = needed if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < target:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
 
 
-def most_connections() -> tuple[int, int]:
+def max_connections() -> tuple[int, int]:
     """Return the largest number of connections of the admission port and of the metrics port.
 
     With few files, the metrics port gets at most a quarter of them, so that neither port can starve the other.
@@ -104,6 +104,6 @@ def most_connections() -> tuple[int, int]:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return ADMISSION.connections, METRICS.connections
-    left = max(2, files - OTHER_FILES)
-    metrics = max(1, min(METRICS.connections, left // 4))
-    return min(ADMISSION.connections, left - metrics), metrics
+    available = max(2, files - RESERVED_FILES)
+    metrics = max(1, min(METRICS.connections, available // 4))
+    return min(ADMISSION.connections, available - metrics), metrics

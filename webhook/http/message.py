@@ -71,14 +71,14 @@ class Chunks:
 
     def _take_data(self, data: bytes, position: int) -> int:
         """Return the end of this chunk's data in ``data``; -1 when it has none."""
-        piece = data[position : position + self._missing]
-        if not piece:
+        part = data[position : position + self._missing]
+        if not part:
             return -1
-        self.body += piece
-        self._missing -= len(piece)
+        self.body += part
+        self._missing -= len(part)
         if not self._missing:
             self._part = _Part.END_OF_DATA
-        return position + len(piece)
+        return position + len(part)
 
     def _take_line(self, data: bytes, position: int) -> int:
         """Return the end of the next line of framing in ``data``; -1 when it is incomplete."""
@@ -126,7 +126,7 @@ CACHED_HEADS = 64
 CACHED_BYTES = 2048
 """Largest head in the cache; the least recently used one is replaced."""
 
-MOST_DIGITS = 18
+MAX_DIGITS = 18
 """Digits of a Content-Length."""
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -177,28 +177,28 @@ def parse(head: bytes, limits: Limits) -> tuple[Head, int]:
     Heads of one client differ only in their Content-Length. So that header is parsed separately and the rest is cached.
     """
     if len(head) > CACHED_BYTES:
-        return _with_length(_parsed(head, limits))
+        return _with_length(_parse_head(head, limits))
     before = head.find(_LENGTH)
     if before < 0:
-        return _with_length(_remembered(head, limits))
+        return _with_length(_parse_cached(head, limits))
     start = before + len(_LENGTH)
     end = head.find(b"\r\n", start)
     if end < 0:
         end = len(head)
     digits = head[start:end]
-    if not digits.isdigit() or len(digits) > MOST_DIGITS:
+    if not digits.isdigit() or len(digits) > MAX_DIGITS:
         raise _bad("the Content-Length is not a number")
-    known = _remembered(head[:before] + head[end:], limits)
-    if known.length is not None:
+    cached = _parse_cached(head[:before] + head[end:], limits)
+    if cached.length is not None:
         raise _bad("the length of the body is given twice")
-    return known, int(digits)
+    return cached, int(digits)
 
 
 def _with_length(head: Head) -> tuple[Head, int]:
     return head, head.length or 0
 
 
-def _parsed(text: bytes, limits: Limits) -> Head:
+def _parse_head(text: bytes, limits: Limits) -> Head:
     if text.count(b"\r\n") >= limits.headers:
         raise Refusal(431, f"{limits.headers} headers or more")
     first, *lines = text.split(b"\r\n")
@@ -208,13 +208,13 @@ def _parsed(text: bytes, limits: Limits) -> Head:
     target = line[2]
     if len(target) > limits.target_bytes:
         raise Refusal(414, f"the path is longer than {limits.target_bytes} bytes")
-    headers = tuple([_field(each) for each in lines])
+    headers = tuple([_field(field) for field in lines])
     version = f"1.{line[3].decode()}"
     _check_fields(headers, version)
     return Head(line[1].decode("ascii"), _origin_form(target), version, headers)
 
 
-_remembered = lru_cache(maxsize=CACHED_HEADS)(_parsed)
+_parse_cached = lru_cache(maxsize=CACHED_HEADS)(_parse_head)
 
 
 def _field(line: bytes) -> Header:
@@ -258,7 +258,7 @@ def _length(named: dict[bytes, bytes], version: str) -> int | None:
         return CHUNKED
     if length is None:
         return None
-    if not length.isdigit() or len(length) > MOST_DIGITS:
+    if not length.isdigit() or len(length) > MAX_DIGITS:
         raise _bad("the Content-Length is not a number")
     return int(length)
 

@@ -1,9 +1,9 @@
 """Hold the state that all connections of one port share.
 
-If a port is full, :class:`Crowd` decides which connection ends: the peer address with the most connections loses one,
-the oldest without an accepted request, otherwise the one that has been idle longest. So connections that send nothing
-make room for the API server, and one address cannot take the places that another one needs. :class:`Turns` lets peers
-take turns at the application.
+If a port is full, :class:`ConnectionTable` decides which connection ends: the peer address with the most connections
+loses one, the oldest without an accepted request, otherwise the one that has been idle longest. So connections that
+send nothing make room for the API server, and one address cannot take the places that another one needs.
+:class:`FairScheduler` lets peers take turns at the application.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from webhook.http.connection import Connection
-    from webhook.http.counters import Traffic
+    from webhook.http.counters import PortCounters
     from webhook.http.limits import Limits
     from webhook.http.message import Head
     from webhook.http.reply import Refusal, Reply
 
 
-class Member(Protocol):
+class EvictableConnection(Protocol):
     """The parts of a connection that matter for its place."""
 
     peer: str
     due: float
-    kept: int
+    buffered: int
     """Bytes that wait because of it."""
 
     @property
@@ -43,13 +43,13 @@ class Member(Protocol):
         """End immediately."""
 
 
-class Crowd:
+class ConnectionTable:
     """The connections of one port, up to a limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._strangers: dict[str, dict[Member, None]] = {}
-        self._known: dict[str, set[Member]] = {}
+        self._new: dict[str, dict[EvictableConnection, None]] = {}
+        self._accepted: dict[str, set[EvictableConnection]] = {}
         self._sizes: dict[str, int] = {}
         self._count = 0
 
@@ -60,87 +60,89 @@ class Crowd:
         """Return whether ``peer`` may open one more connection; this may evict another one."""
         if self._count < self._limit:
             return True
-        victim = self._oldest_stranger() or self._idle_of_largest(peer)
-        if victim is None:
+        evicted = self._oldest_new() or self._idle_of_largest(peer)
+        if evicted is None:
             return False
-        self.leave(victim)
-        victim.evict()
+        self.leave(evicted)
+        evicted.evict()
         return True
 
-    def keeper(self) -> Member | None:
+    def largest_buffer_owner(self) -> EvictableConnection | None:
         """Return the connection that must end first when all together keep too many bytes; None if none keeps any.
 
         A new connection in its handshake keeps none, so it never pays for the others.
         """
-        kept = {
-            peer: sum(member.kept for group in (self._strangers, self._known) for member in group.get(peer, ()))
+        buffered = {
+            peer: sum(
+                connection.buffered for group in (self._new, self._accepted) for connection in group.get(peer, ())
+            )
             for peer in self._sizes
         }
-        peer = max(kept, key=kept.__getitem__, default=None)
+        peer = max(buffered, key=buffered.__getitem__, default=None)
         if peer is None:
             return None
-        for group in (self._strangers, self._known):
-            keepers = [member for member in group.get(peer, ()) if member.kept]
-            if keepers:
+        for group in (self._new, self._accepted):
+            candidates = [connection for connection in group.get(peer, ()) if connection.buffered]
+            if candidates:
                 # The one without progress for the longest time: what an API server sends is complete in milliseconds.
-                return min(keepers, key=lambda member: member.due)
+                return min(candidates, key=lambda connection: connection.due)
         return None
 
-    def join(self, member: Member) -> None:
+    def join(self, connection: EvictableConnection) -> None:
         """Add a connection that has not had an accepted request."""
-        self._strangers.setdefault(member.peer, {})[member] = None
-        self._sizes[member.peer] = self._sizes.get(member.peer, 0) + 1
+        self._new.setdefault(connection.peer, {})[connection] = None
+        self._sizes[connection.peer] = self._sizes.get(connection.peer, 0) + 1
         self._count += 1
 
-    def accept(self, member: Member) -> None:
+    def accept(self, connection: EvictableConnection) -> None:
         """Record the first accepted request of a connection."""
-        if self._drop_stranger(member):
-            self._known.setdefault(member.peer, set()).add(member)
+        if self._remove_new(connection):
+            self._accepted.setdefault(connection.peer, set()).add(connection)
 
-    def leave(self, member: Member) -> None:
+    def leave(self, connection: EvictableConnection) -> None:
         """Remove a connection, if it is still present."""
-        if not (self._drop_stranger(member) or self._drop_known(member)):
+        if not (self._remove_new(connection) or self._remove_accepted(connection)):
             return
         self._count -= 1
-        self._sizes[member.peer] -= 1
-        if not self._sizes[member.peer]:
-            del self._sizes[member.peer]
+        self._sizes[connection.peer] -= 1
+        if not self._sizes[connection.peer]:
+            del self._sizes[connection.peer]
 
-    def _drop_stranger(self, member: Member) -> bool:
-        strangers = self._strangers.get(member.peer, {})
-        if member not in strangers:
+    def _remove_new(self, connection: EvictableConnection) -> bool:
+        new = self._new.get(connection.peer, {})
+        if connection not in new:
             return False
-        del strangers[member]
-        if not strangers:
-            del self._strangers[member.peer]
+        del new[connection]
+        if not new:
+            del self._new[connection.peer]
         return True
 
-    def _drop_known(self, member: Member) -> bool:
-        known = self._known.get(member.peer, set())
-        if member not in known:
+    def _remove_accepted(self, connection: EvictableConnection) -> bool:
+        accepted = self._accepted.get(connection.peer, set())
+        if connection not in accepted:
             return False
-        known.remove(member)
-        if not known:
-            del self._known[member.peer]
+        accepted.remove(connection)
+        if not accepted:
+            del self._accepted[connection.peer]
         return True
 
-    def _oldest_stranger(self) -> Member | None:
-        if not self._strangers:
+    def _oldest_new(self) -> EvictableConnection | None:
+        if not self._new:
             return None
-        peer = max(self._strangers, key=self._sizes.__getitem__)
-        return next(iter(self._strangers[peer]))
+        peer = max(self._new, key=self._sizes.__getitem__)
+        return next(iter(self._new[peer]))
 
-    def _idle_of_largest(self, newcomer: str) -> Member | None:
-        if not self._known:
+    def _idle_of_largest(self, newcomer: str) -> EvictableConnection | None:
+        if not self._accepted:
             return None
-        peer = max(self._known, key=self._sizes.__getitem__)
+        peer = max(self._accepted, key=self._sizes.__getitem__)
         if peer != newcomer and self._sizes[peer] <= self._sizes.get(newcomer, 0) + 1:
             return None
-        idle = [member for member in self._known[peer] if member.idle]
-        return min(idle, key=lambda member: member.due, default=None)
+        idle = [connection for connection in self._accepted[peer] if connection.idle]
+        return min(idle, key=lambda connection: connection.due, default=None)
 
 
-class Turns:
+class FairScheduler:
     """Starts up to ``limit`` requests; waiting ones are started peer by peer, not in their order of arrival.
 
     A connection has one request at a time, so the number of waiting requests is bounded by the connections.
@@ -150,20 +152,20 @@ class Turns:
         self._free = limit
         self._waiting: dict[str, deque[Callable[[], bool]]] = {}
 
-    def take(self, peer: str, start: Callable[[], bool]) -> None:
+    def submit(self, peer: str, start: Callable[[], bool]) -> None:
         """Call ``start`` when it is the turn of this request; it returns False if the client has gone.
 
-        Each start that returned True must be followed by a call of ``give_back``.
+        Each start that returned True must be followed by a call of ``finish_one``.
         """
         self._waiting.setdefault(peer, deque()).append(start)
-        self._go_on()
+        self._start_next()
 
-    def give_back(self) -> None:
+    def finish_one(self) -> None:
         """End the turn of one request."""
         self._free += 1
-        self._go_on()
+        self._start_next()
 
-    def _go_on(self) -> None:
+    def _start_next(self) -> None:
         while self._free and self._waiting:
             peer, requests = next(iter(self._waiting.items()))
             start = requests.popleft()
@@ -203,17 +205,17 @@ class Port:
     """The limits, the counters and the application of one port, on the event loop that serves it."""
 
     def __init__(
-        self, name: str, limits: Limits, traffic: Traffic, app: ASGIApp, service: Service | None, most: int
+        self, name: str, limits: Limits, counters: PortCounters, app: ASGIApp, service: Service | None, capacity: int
     ) -> None:
         self.limits = limits
-        self.traffic = traffic
+        self.counters = counters
         self.app = app
         self.service = service
         self.path = service.path if service is not None else ""
-        self.crowd = Crowd(most)
+        self.table = ConnectionTable(capacity)
         self.connections: set[Connection] = set()
-        self.turns = Turns(limits.applications)
-        self.rejections = Rejections(name, traffic)
+        self.scheduler = FairScheduler(limits.applications)
+        self.rejections = Rejections(name, counters)
         self.loop = asyncio.get_running_loop()
         self.tasks: set[asyncio.Task[None]] = set()
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="large bodies")
@@ -221,38 +223,38 @@ class Port:
 
     def join(self, connection: Connection) -> None:
         """Add a connection."""
-        self.crowd.join(connection)
+        self.table.join(connection)
         self.connections.add(connection)
-        self.traffic.connections = len(self.connections)
+        self.counters.connections = len(self.connections)
 
     def leave(self, connection: Connection) -> None:
         """Remove a connection that has ended."""
-        self.crowd.leave(connection)
+        self.table.leave(connection)
         self.connections.discard(connection)
-        self.traffic.connections = len(self.connections)
+        self.counters.connections = len(self.connections)
 
     def count(self, connection: Connection, size: int) -> bool:
         """Count bytes that wait; False when all connections together keep too many."""
-        connection.kept += size
-        self.traffic.kept_bytes += size
+        connection.buffered += size
+        self.counters.buffered_bytes += size
         return self._has_room
 
-    def keep(self, connection: Connection, size: int) -> bool:
+    def count_and_evict(self, connection: Connection, size: int) -> bool:
         """Count bytes that wait, and evict others when they are too many; False when this connection must end."""
         self.count(connection, size)
         while not self._has_room:
-            victim = self.crowd.keeper()
-            if victim is None or victim is connection:
+            evicted = self.table.largest_buffer_owner()
+            if evicted is None or evicted is connection:
                 return False
-            self.crowd.leave(victim)
-            victim.evict()
+            self.table.leave(evicted)
+            evicted.evict()
         return True
 
     @property
     def _has_room(self) -> bool:
-        return self.traffic.kept_bytes <= self.limits.kept_bytes
+        return self.counters.buffered_bytes <= self.limits.buffered_bytes
 
     def release(self, connection: Connection, size: int) -> None:
         """Count bytes that do not wait any more."""
-        connection.kept -= size
-        self.traffic.kept_bytes -= size
+        connection.buffered -= size
+        self.counters.buffered_bytes -= size

@@ -12,7 +12,7 @@ from webhook.rules.timing import TokenBucket
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from webhook.http.counters import Traffic
+    from webhook.http.counters import PortCounters
 
 log = structlog.get_logger(__name__)
 
@@ -41,15 +41,15 @@ CAUSES = {
 class Rejections:
     """Counts every rejection of one port, and logs some."""
 
-    def __init__(self, port: str, traffic: Traffic, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, port: str, counters: PortCounters, clock: Callable[[], float] = time.monotonic) -> None:
         self._port = port
-        self._traffic = traffic
+        self._counters = counters
         self._bucket = TokenBucket(1, 1, clock)
         self._suppressed = 0
 
     def count(self, cause: str, peer: str, **details: object) -> None:
         """Count a rejection; ``details`` are added to its log line."""
-        rejected = self._traffic.rejected
+        rejected = self._counters.rejected
         rejected[cause] = rejected.get(cause, 0) + 1
         if not self._bucket.take():
             self._suppressed += 1

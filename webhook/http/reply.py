@@ -23,8 +23,8 @@ JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-_REVIEWED = HTTPStatus.OK.value
-_OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+_HTTP_OK = HTTPStatus.OK.value
+_OK_RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -47,10 +47,10 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
         """Return the same reply as the last one of its connection."""
         return msgspec.structs.replace(self, closes=True)
 
-    def on_the_wire(self, *, with_body: bool = True) -> bytes:
+    def encode(self, *, with_body: bool = True) -> bytes:
         """Return the response in HTTP/1.1 (RFC 9112), without its body for HEAD."""
-        if self.status == _REVIEWED and self.content_type is JSON and with_body and not (self.closes or self.headers):
-            return _OK % (len(self.body), self.body)
+        if self.status == _HTTP_OK and self.content_type is JSON and with_body and not (self.closes or self.headers):
+            return _OK_RESPONSE % (len(self.body), self.body)
         lines = [b"%b: %b\r\n" % header for header in self.all_headers]
         return b"".join([_STATUS_LINES[self.status], *lines, b"\r\n", self.body if with_body else b""])
 
@@ -71,10 +71,10 @@ class Refusal(Exception):
 
 log = structlog.get_logger(__name__)
 
-_FAILED = Reply(500, b"internal server error\n", TEXT, closes=True)
+_INTERNAL_ERROR = Reply(500, b"internal server error\n", TEXT, closes=True)
 
 
-class Asker(Protocol):
+class Responder(Protocol):
     """The connection of a request."""
 
     def respond(self, reply: Reply) -> None:
@@ -103,11 +103,11 @@ def scope_of(head: Head, client: tuple[str, int] | None, scheme: str) -> Scope:
 class Exchange:
     """One request that an application answers. Its body is not read, because our applications do not need one."""
 
-    def __init__(self, scope: Scope, asker: Asker) -> None:
+    def __init__(self, scope: Scope, responder: Responder) -> None:
         self._scope = scope
-        self._asker = asker
-        self._gone = asyncio.Event()
-        self._asked = False
+        self._responder = responder
+        self._is_over = asyncio.Event()
+        self._request_received = False
         self._status = 0
         self._headers: list[Header] = []
         self._body: list[bytes] = []
@@ -118,17 +118,17 @@ class Exchange:
             await app(self._scope, self._receive, self._send)
         except Exception:
             log.exception("request not answered", path=self._scope["path"][:100])
-            self._answer(_FAILED)
+            self._answer(_INTERNAL_ERROR)
 
     def disconnect(self) -> None:
         """Mark the client as gone; the application gets ``http.disconnect`` at its next receive."""
-        self._gone.set()
+        self._is_over.set()
 
     async def _receive(self) -> dict[str, Any]:
-        if not self._asked:
-            self._asked = True
+        if not self._request_received:
+            self._request_received = True
             return {"type": "http.request", "body": b"", "more_body": False}
-        await self._gone.wait()
+        await self._is_over.wait()
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
@@ -151,6 +151,6 @@ class Exchange:
         return Reply(self._status, b"".join(self._body), content_type, rest, closes=closes)
 
     def _answer(self, reply: Reply) -> None:
-        if not self._gone.is_set():
-            self._gone.set()
-            self._asker.respond(reply)
+        if not self._is_over.is_set():
+            self._is_over.set()
+            self._responder.respond(reply)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from webhook.http.limits import Limits
     from webhook.http.port import Port
 
-    Gate = Callable[[Mapping[str, Any]], list[str] | None]
+    ClientCheck = Callable[[Mapping[str, Any]], list[str] | None]
     """Returns the names in a verified client certificate if the client is rejected."""
 
 
@@ -38,7 +38,7 @@ class Stream(asyncio.BaseProtocol):
         self._closing = False
         self._paused = False
         self._open = False
-        self._farewell: asyncio.TimerHandle | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
 
     # Called by the event loop
 
@@ -56,9 +56,9 @@ class Stream(asyncio.BaseProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it ended
         self._open = False
-        if self._farewell is not None:
-            self._farewell.cancel()
-        self._connection.lost()
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+        self._connection.ended()
 
     def pause_writing(self) -> None:
         self._connection.pause_writing()
@@ -95,7 +95,7 @@ class Stream(asyncio.BaseProtocol):
         """
         if self._closing or not self._open or self._raw.is_closing():
             return
-        self._say_goodbye()
+        self._close_protocol()
         self._closing = True
         if reads:
             if self._paused:
@@ -104,16 +104,16 @@ class Stream(asyncio.BaseProtocol):
         else:
             self.pause_reading()
         self._raw.write_eof()
-        self._farewell = self._port.loop.call_later(self._port.limits.deadlines.farewell, self._cut_off)
+        self._close_timer = self._port.loop.call_later(self._port.limits.deadlines.close, self._on_close_timeout)
 
-    def _cut_off(self) -> None:
+    def _on_close_timeout(self) -> None:
         """End, unless the client is still reading its last answer."""
         if self.get_write_buffer_size():
-            self._farewell = self._port.loop.call_later(self._port.limits.deadlines.answer, self.abort)
+            self._close_timer = self._port.loop.call_later(self._port.limits.deadlines.answer, self.abort)
         else:
             self.abort()
 
-    def _say_goodbye(self) -> None:
+    def _close_protocol(self) -> None:
         """Write the protocol's last bytes."""
 
     def abort(self) -> None:
@@ -153,10 +153,15 @@ class TlsStream(Stream, asyncio.BufferedProtocol):
     """A connection within TLS."""
 
     def __init__(
-        self, port: Port, connection: Connection, context: ssl.SSLContext, buffers: ReadBuffers, gate: Gate | None
+        self,
+        port: Port,
+        connection: Connection,
+        context: ssl.SSLContext,
+        buffers: ReadBuffers,
+        client_check: ClientCheck | None,
     ) -> None:
         super().__init__(port, connection)
-        self._gate = gate
+        self._client_check = client_check
         self._encrypted, self._plain = buffers.encrypted, buffers.plain
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -176,7 +181,7 @@ class TlsStream(Stream, asyncio.BufferedProtocol):
             return
         incoming = self._incoming
         incoming.write(self._encrypted[:nbytes])
-        if not self._established and not self._shake_hands():
+        if not self._established and not self._continue_handshake():
             return
         plain, size, partial, ended = self._plain, 0, False, False
         try:
@@ -203,7 +208,7 @@ class TlsStream(Stream, asyncio.BufferedProtocol):
         self._partial = partial
         if not partial:
             self._port.release(self._connection, _PARTIAL_RECORD)
-        elif not self._port.keep(self._connection, _PARTIAL_RECORD) and self._open:
+        elif not self._port.count_and_evict(self._connection, _PARTIAL_RECORD) and self._open:
             self._port.rejections.count(rejections.TOO_LARGE, self._connection.peer)
             self.abort()
 
@@ -224,7 +229,7 @@ class TlsStream(Stream, asyncio.BufferedProtocol):
         if self._open and self._outgoing.pending and not self._raw.is_closing():
             self._raw.write(self._outgoing.read())
 
-    def _shake_hands(self) -> bool:
+    def _continue_handshake(self) -> bool:
         """Continue the handshake; return whether it is complete."""
         try:
             self._tls.do_handshake()
@@ -232,27 +237,27 @@ class TlsStream(Stream, asyncio.BufferedProtocol):
             self._flush()
             return False
         except (ssl.SSLError, OSError) as error:
-            self._fail(error.reason if isinstance(error, ssl.SSLError) else str(error))
+            self._fail_handshake(error.reason if isinstance(error, ssl.SSLError) else str(error))
             return False
         self._flush()
         self._established = True
-        if self._gate is not None and self._is_refused(self._gate):
+        if self._client_check is not None and self._is_refused(self._client_check):
             return False
         self._connection.established()
         return True
 
-    def _fail(self, problem: str | None) -> None:
-        self._port.traffic.failed_handshakes += 1
+    def _fail_handshake(self, problem: str | None) -> None:
+        self._port.counters.failed_handshakes += 1
         self._port.rejections.count(rejections.HANDSHAKE, self._connection.peer, problem=problem or "unknown")
         self._closing = True
         self._flush()
         self._raw.close()
 
-    def _is_refused(self, gate: Gate) -> bool:
-        names = gate(self._tls.getpeercert() or {})
+    def _is_refused(self, client_check: ClientCheck) -> bool:
+        names = client_check(self._tls.getpeercert() or {})
         if names is None:
             return False
-        self._port.traffic.refused_callers += 1
+        self._port.counters.refused_callers += 1
         self._port.rejections.count(rejections.CALLER, self._connection.peer, names=names)
         self._closing = True
         self._raw.abort()
@@ -260,11 +265,11 @@ class TlsStream(Stream, asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         if not self._established and not self._closing:
-            self._fail("the client closed the connection")
+            self._fail_handshake("the client closed the connection")
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._established and not self._closing and exc is not None:
-            self._port.traffic.failed_handshakes += 1
+            self._port.counters.failed_handshakes += 1
         if self._partial:
             self._note_partial(False)
         # Break the reference cycle, because OpenSSL drops the session only when the object is freed.
@@ -276,7 +281,7 @@ class TlsStream(Stream, asyncio.BufferedProtocol):
             self._note_partial(False)
         super().abort()
 
-    def _say_goodbye(self) -> None:
+    def _close_protocol(self) -> None:
         with contextlib.suppress(ssl.SSLError):  # our part is written; the error means that the client's is missing
             self._tls.unwrap()
         self._flush()

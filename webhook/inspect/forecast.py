@@ -16,7 +16,7 @@ import msgspec
 from webhook.errors import Forbidden, SourceInvalid, UsageError
 from webhook.inspect.namespaces import list_namespaces, read_namespace
 from webhook.inspect.secrets import each_copy, read_copy, read_sources, read_state
-from webhook.kube.objects import Shapes
+from webhook.kube.objects import ScopedDecoder
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.wire import PartialObjectMetadata, decoder
 from webhook.report.preview.cluster import ORIGIN, Forecaster
@@ -222,7 +222,7 @@ class _Forecast:
 
     def _accounts(self, wanted: set[str]) -> dict[str, list[ServiceAccount]]:
         found: dict[str, list[ServiceAccount]] = defaultdict(list)
-        shapes = Shapes(scope_of(self._installed.configuration))
+        shapes = ScopedDecoder(scope_of(self._installed.configuration))
         for each in self._each(SERVICE_ACCOUNTS, shapes.service_account, wanted, {}):
             if each.metadata.namespace in wanted:
                 account = shapes.to_service_account(each)

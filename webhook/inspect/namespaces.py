@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from webhook.errors import ApiError, Forbidden, UsageError
-from webhook.kube.objects import Shapes, to_namespace
+from webhook.kube.objects import ScopedDecoder, to_namespace
 from webhook.kube.resources import NAMESPACES, Collection
 from webhook.kube.wire import PartialObjectMetadata, decoder
 from webhook.rules.scope import scope_of
@@ -54,7 +54,7 @@ def list_namespaces(
         UsageError: ``selector`` is not a label selector, or namespaces must not be read.
     """
     query = {"labelSelector": selector} if selector else {}
-    shapes = Shapes(scope_of(configuration).with_labels_of(scope_of(running or configuration)))
+    shapes = ScopedDecoder(scope_of(configuration).with_labels_of(scope_of(running or configuration)))
     try:
         return [shapes.to_namespace(each) for each in reader.each(Collection(NAMESPACES), shapes.namespace, query)]
     except Forbidden:

@@ -17,7 +17,7 @@ from webhook.errors import Forbidden, UsageError
 from webhook.inspect.namespaces import read_namespace
 from webhook.inspect.obstacles import read_writer
 from webhook.inspect.secrets import read_copy, read_sources
-from webhook.kube.objects import Shapes
+from webhook.kube.objects import ScopedDecoder
 from webhook.kube.resources import PODS, SERVICE_ACCOUNTS, Collection, Resource
 from webhook.kube.wire import (
     ObjectMeta,
@@ -181,7 +181,7 @@ def _is_right(scene: Scene, namespace: str, target: Target) -> bool:
 def read_accounts(reader: Reader, configuration: Configuration, namespace: str) -> tuple[ServiceAccount, ...] | None:
     """Return the ServiceAccounts of a namespace; None if they must not be listed, which is reported."""
     try:
-        shapes = Shapes(scope_of(configuration))
+        shapes = ScopedDecoder(scope_of(configuration))
         objects = reader.each(Collection(SERVICE_ACCOUNTS, namespace), shapes.service_account)
         return tuple(shapes.to_service_account(each) for each in objects)
     except Forbidden:

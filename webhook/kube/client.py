@@ -19,9 +19,9 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from webhook import __version__
-from webhook.errors import AnswerTooLarge, ApiUnavailable, Forbidden, Interrupted, Throttled
+from webhook.errors import ApiUnavailable, Forbidden, Interrupted, ResponseTooLarge, Throttled
 from webhook.kube.connections import RequestFenced, RequestInterrupted, fenced, use_once
-from webhook.kube.status import JSON_PATCH, error_from_response, not_an_answer
+from webhook.kube.status import JSON_PATCH, error_from_response, not_from_api_server
 from webhook.kube.stream import Stream, unavailable
 from webhook.kube.wire import decode_identity
 
@@ -107,7 +107,7 @@ class Client:
 
     def get(self, resource: Resource, name: str, namespace: str | None = None) -> bytes:
         """Return one object as JSON."""
-        return self._of_object(name, "GET", resource.path(namespace, name))
+        return self._request_object(name, "GET", resource.path(namespace, name))
 
     def apply(self, resource: Resource, body: Mapping[str, Any], *, field_manager: str, force: bool) -> bytes:
         """Create or update an object by server-side apply and return what is stored.
@@ -124,7 +124,7 @@ class Client:
         path = resource.path(metadata.get("namespace"), metadata["name"])
         full = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
         content_type = "application/apply-patch+yaml"
-        return self._of_object(metadata["name"], "PATCH", path, query=query, body=full, content_type=content_type)
+        return self._request_object(metadata["name"], "PATCH", path, query=query, body=full, content_type=content_type)
 
     def json_patch(
         self, resource: Resource, name: str, operations: list[Any], namespace: str | None = None, *, field_manager: str
@@ -136,7 +136,7 @@ class Client:
         """
         path = resource.path(namespace, name)
         query = {"fieldManager": field_manager}
-        return self._of_object(name, "PATCH", path, query=query, body=operations, content_type=JSON_PATCH)
+        return self._request_object(name, "PATCH", path, query=query, body=operations, content_type=JSON_PATCH)
 
     def merge_patch(
         self,
@@ -155,7 +155,7 @@ class Client:
         path = resource.path(namespace, name)
         query = {"fieldManager": field_manager}
         content_type = "application/merge-patch+json"
-        return self._of_object(name, "PATCH", path, query=query, body=body, content_type=content_type)
+        return self._request_object(name, "PATCH", path, query=query, body=body, content_type=content_type)
 
     def create(self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None) -> bytes:
         """Create an object by POST and return what is stored."""
@@ -169,13 +169,13 @@ class Client:
             Conflict: the object has changed, or another one has its name now.
         """
         body = {"preconditions": {"uid": uid, "resourceVersion": resource_version}}
-        self._of_object(name, "DELETE", resource.path(namespace, name), body=body, content_type="application/json")
+        self._request_object(name, "DELETE", resource.path(namespace, name), body=body, content_type="application/json")
 
     def delete_unseen(self, resource: Resource, name: str) -> None:
         """Delete a cluster-wide object by its name alone, for callers that lack the right to read it."""
-        self._of_object(name, "DELETE", resource.path(None, name))
+        self._request_object(name, "DELETE", resource.path(None, name))
 
-    def _of_object(self, name: str, method: str, path: str, **options: Any) -> bytes:  # noqa: ANN401 (request's own)
+    def _request_object(self, name: str, method: str, path: str, **options: Any) -> bytes:  # noqa: ANN401 (request's own)
         """Send one request about one object and return the response; ApiUnavailable if that is about something else."""
         data = self.request(method, path, **options)
         if decode_identity(data).of != name:
@@ -190,12 +190,12 @@ class Client:
         query: Mapping[str, str] | None = None,
         body: object = None,
         content_type: str = "",
-        most: int | None = None,
+        max_bytes: int | None = None,
     ) -> bytes:
-        """Send one request and return the body of a 2xx response, which may have up to ``most`` bytes.
+        """Send one request and return the body of a 2xx response, which may have up to ``max_bytes`` bytes.
 
         Raises:
-            AnswerTooLarge: the body has more bytes than that; the rest of it was not read.
+            ResponseTooLarge: the body has more bytes than that; the rest of it was not read.
             ApiError: one of its subclasses, for every other outcome.
         """
         headers = self._headers(content_type)
@@ -205,13 +205,13 @@ class Client:
         status = 0
         error: ApiError | None = None
         try:
-            options = {"body": payload, "headers": headers, "timeout": deadline, "preload_content": most is None}
+            options = {"body": payload, "headers": headers, "timeout": deadline, "preload_content": max_bytes is None}
             with fenced(None if method == "GET" else self._may_write):
                 response = self._send(self._pool, method, path, query, **options)
             status = response.status
-            data = response.data if most is None else _read(method, path, response, most)
+            data = response.data if max_bytes is None else _read(method, path, response, max_bytes)
             error = _error_in(method, path, response, data, content_type)
-        except AnswerTooLarge as failure:
+        except ResponseTooLarge as failure:
             error = failure
         except RequestFenced:
             error = Interrupted(f"{method} {path}: not sent, because this process does not lead any more")
@@ -298,7 +298,7 @@ class Client:
         started: float,
         error: ApiError | None,
     ) -> None:
-        self.connectivity.note(error, started, may_be_held_up=method not in ("GET", "WATCH"))
+        self.connectivity.note(error, started, may_be_delayed=method not in ("GET", "WATCH"))
         if self._observer is not None:
             self._observer(method, status, time.monotonic() - started)
         if self._rights is not None:
@@ -314,19 +314,21 @@ def _error_in(
     if not 200 <= response.status < 300:  # noqa: PLR2004
         return error_from_response(method, path, response.status, response.headers, data, content_type)
     if not response.headers.get("Content-Type", "application/json").startswith("application/json"):
-        return not_an_answer(method, path, response.status, response.headers)
+        return not_from_api_server(method, path, response.status, response.headers)
     return None
 
 
-def _read(method: str, path: str, response: BaseHTTPResponse, most: int) -> bytes:
-    """Return a body; if it has more than ``most`` bytes, close the connection and raise AnswerTooLarge."""
+def _read(method: str, path: str, response: BaseHTTPResponse, max_bytes: int) -> bytes:
+    """Return a body; if it has more than ``max_bytes`` bytes, close the connection and raise ResponseTooLarge."""
     parts: list[bytes] = []
     size = 0
     for part in response.stream(65536, decode_content=False):
         size += len(part)
-        if size > most:
+        if size > max_bytes:
             response.close()
-            raise AnswerTooLarge(f"{method} {path}: the answer has more than {most} bytes", status=response.status)
+            raise ResponseTooLarge(
+                f"{method} {path}: the answer has more than {max_bytes} bytes", status=response.status
+            )
         parts.append(part)
     response.release_conn()
     return b"".join(parts)

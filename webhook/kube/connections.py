@@ -66,16 +66,16 @@ class Connections:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self._lock = threading.Lock()
-        self._open: weakref.WeakSet[_Tracked] = weakref.WeakSet()
-        self._waiting: dict[int, _Tracked] = {}
+        self._open: weakref.WeakSet[_TrackedConnection] = weakref.WeakSet()
+        self._waiting: dict[int, _TrackedConnection] = {}
 
     def follow(self, pool: PoolManager) -> None:
         """Make a pool create connections that are tracked here. Call this before the first request of the pool."""
 
-        class Plain(_Tracked, HTTPConnection):
+        class Plain(_TrackedConnection, HTTPConnection):
             connections = self
 
-        class Secure(_Tracked, HTTPSConnection):
+        class Secure(_TrackedConnection, HTTPSConnection):
             connections = self
 
         class PlainPool(HTTPConnectionPool):
@@ -86,23 +86,23 @@ class Connections:
 
         pool.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
 
-    def add(self, connection: _Tracked) -> None:
+    def add(self, connection: _TrackedConnection) -> None:
         """Add a new connection."""
         with self._lock:
             self._open.add(connection)
 
-    def heard_since(self, moment: float) -> bool:
+    def received_since(self, moment: float) -> bool:
         """Return True if a connection that existed at a moment has received data since; then the route is not dead."""
         with self._lock:
             present = list(self._open)
-        return any(connection.made_at < moment < connection.heard_at for connection in present)
+        return any(connection.made_at < moment < connection.received_at for connection in present)
 
-    def waits(self, connection: _Tracked) -> None:
+    def start_waiting(self, connection: _TrackedConnection) -> None:
         """Note that this thread waits for a response on a connection."""
         with self._lock:
             self._waiting[threading.get_ident()] = connection
 
-    def answered(self) -> None:
+    def stop_waiting(self) -> None:
         """Note that this thread does not wait any more."""
         with self._lock:
             self._waiting.pop(threading.get_ident(), None)
@@ -113,40 +113,40 @@ class Connections:
             connection = self._waiting.get(thread)
             return connection is not None and connection.interrupt()
 
-    def break_silent(self, since: float, patience: float, spared: int | None = None) -> int:
+    def break_silent(self, since: float, response_seconds: float, except_thread: int | None = None) -> int:
         """Break the connections that have received nothing since then, idle ones and watches; return their number.
 
-        A request that waits for its response has ``patience`` seconds from when it was sent. That of the thread
-        ``spared`` is left alone.
+        A request that waits for its response has ``response_seconds`` seconds from when it was sent. That of the thread
+        ``except_thread`` is left alone.
         """
-        sent_before = self.clock() - patience
+        sent_before = self.clock() - response_seconds
         with self._lock:
-            left_alone = None if spared is None else self._waiting.get(spared)
-            present = [connection for connection in self._open if connection is not left_alone]
+            exempt = None if except_thread is None else self._waiting.get(except_thread)
+            present = [connection for connection in self._open if connection is not exempt]
         return sum(connection.break_if_silent(since, sent_before) for connection in present)
 
 
-class _Tracked(HTTPConnection):
+class _TrackedConnection(HTTPConnection):
     connections: ClassVar[Connections]
 
     interrupted = False
     made_at = 0.0
     sent_at = 0.0
-    heard_at = 0.0
-    is_spent = False
+    received_at = 0.0
+    no_reuse = False
 
     @property
     def is_connected(self) -> bool:
         """True if the next request may use this connection."""
-        is_fresh = self.connections.clock() - self.heard_at <= IDLE_SECONDS
-        return is_fresh and not self.is_spent and super().is_connected
+        is_fresh = self.connections.clock() - self.received_at <= IDLE_SECONDS
+        return is_fresh and not self.no_reuse and super().is_connected
 
     def connect(self) -> None:
         super().connect()
-        self.is_spent = False
+        self.no_reuse = False
         _keep_alive(self.sock)
-        self.heard()
-        self.made_at = self.heard_at
+        self.note_received()
+        self.made_at = self.received_at
         self.connections.add(self)
 
     def request(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 (as its base has it)
@@ -158,7 +158,7 @@ class _Tracked(HTTPConnection):
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override] # as its base has it
         self.interrupted = False
-        self.connections.waits(self)
+        self.connections.start_waiting(self)
         try:
             response = super().getresponse()
         except Exception:
@@ -166,19 +166,19 @@ class _Tracked(HTTPConnection):
                 raise RequestInterrupted from None
             raise
         finally:
-            self.connections.answered()
-        self.heard()
+            self.connections.stop_waiting()
+        self.note_received()
         # A load balancer chooses an API server for each connection. If that one cannot reach etcd, the next request
         # must be able to reach another one.
-        self.is_spent = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        self.no_reuse = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         return response
 
-    def heard(self) -> None:
-        self.heard_at = self.connections.clock()
+    def note_received(self) -> None:
+        self.received_at = self.connections.clock()
 
     def break_if_silent(self, since: float, sent_before: float) -> bool:
-        waits = self.sent_at > self.heard_at
-        if self.sock is None or (self.sent_at >= sent_before if waits else self.heard_at >= since):
+        waits = self.sent_at > self.received_at
+        if self.sock is None or (self.sent_at >= sent_before if waits else self.received_at >= since):
             return False
         return self._shut_down()
 
@@ -197,16 +197,16 @@ class _Tracked(HTTPConnection):
         return True
 
 
-def heard(connection: object) -> None:
+def note_received(connection: object) -> None:
     """Note that data has arrived; connections of other kinds keep no record."""
-    if isinstance(connection, _Tracked):
-        connection.heard()
+    if isinstance(connection, _TrackedConnection):
+        connection.note_received()
 
 
 def use_once(connection: object) -> None:
     """Make the next request open a new connection instead of reusing this one."""
-    if isinstance(connection, _Tracked):
-        connection.is_spent = True
+    if isinstance(connection, _TrackedConnection):
+        connection.no_reuse = True
 
 
 def _keep_alive(sock: socket.socket) -> None:

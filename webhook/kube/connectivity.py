@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-ASK_SECONDS = 1.0
+PROBE_SECONDS = 1.0
 """Seconds between two probes while there is no response; each starts without waiting for the previous one."""
 
-PATIENCE_SECONDS = 2.5
+RESPONSE_SECONDS = 2.5
 """Seconds without a response after which a request makes older connections suspect."""
 
-SUSPECT_SECONDS = 0.25
+RECHECK_SECONDS = 0.25
 """Seconds between two checks of the connections on which a request still waits when the API server responds again."""
 
 POLL_SECONDS = 0.1
@@ -53,16 +53,16 @@ class Connectivity:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._connections = Connections(clock)
-        self._ask: Callable[[], object] | None = None
+        self._probe: Callable[[], object] | None = None
         self._lock = threading.Lock()
-        self._lost_at: float | None = None
-        self._doubted_at: float | None = None
-        self._last_doubt = float("-inf")
+        self._down_since: float | None = None
+        self._suspect_since: float | None = None
+        self._last_suspicion = float("-inf")
         self._expected: tuple[float, int] | None = None
-        self._spared: int | None = None
-        self._suspected: tuple[float, float] | None = None
-        self._ask_at = 0.0
-        self._well_until = 0.0
+        self._slow_thread: int | None = None
+        self._recheck: tuple[float, float] | None = None
+        self._probe_at = 0.0
+        self._healthy_until = 0.0
         self._up = threading.Event()
         self._up.set()
         self._wake = threading.Event()
@@ -77,13 +77,13 @@ class Connectivity:
         """Interrupt the request on which a thread waits, if there is one: it raises Interrupted."""
         return self._connections.interrupt(thread)
 
-    def start(self, ask: Callable[[], object]) -> None:
+    def start(self, probe: Callable[[], object]) -> None:
         """Watch for outages.
 
-        ``ask()`` is a cheap request over a new connection that raises ApiError without a response. It must not wait for
-        the end of the outage. It is called again even while an earlier call still waits.
+        ``probe()`` is a cheap request over a new connection that raises ApiError without a response. It must not wait
+        for the end of the outage. It is called again even while an earlier call still waits.
         """
-        self._ask = ask
+        self._probe = probe
         self._thread.start()
 
     def stop(self) -> None:
@@ -103,130 +103,130 @@ class Connectivity:
 
     @contextmanager
     def expecting(self) -> Iterator[None]:
-        """Make connections suspect as soon as the request in the block has waited :data:`PATIENCE_SECONDS`.
+        """Make connections suspect as soon as the request in the block has waited :data:`RESPONSE_SECONDS`.
 
         The request itself continues to wait. Only one thread at a time may use this.
         """
         with self._lock:
-            self._expected = self._clock() + PATIENCE_SECONDS, threading.get_ident()
+            self._expected = self._clock() + RESPONSE_SECONDS, threading.get_ident()
         self._wake.set()
         try:
             yield
         finally:
             with self._lock:
-                self._expected = self._spared = None
+                self._expected = self._slow_thread = None
 
-    def note(self, error: ApiError | None, started: float, *, may_be_held_up: bool = False) -> None:
+    def note(self, error: ApiError | None, started: float, *, may_be_delayed: bool = False) -> None:
         """Note the outcome of a request that was sent at ``started``; ``error`` is None for a 2xx response.
 
-        Any response about the object of the request counts, including a refusal. With ``may_be_held_up``, an admission
+        Any response about the object of the request counts, including a refusal. With ``may_be_delayed``, an admission
         webhook may have delayed the request.
         """
         if isinstance(error, Interrupted):
             return  # this process interrupted it, which proves nothing about the API server
         if error is None or (error.status and not error.is_general):
-            self._answered()
-        elif self._ask is not None:
-            self._unanswered(started, silent=error.status == 0, may_be_held_up=may_be_held_up)
+            self._mark_up()
+        elif self._probe is not None:
+            self._note_failure(started, silent=error.status == 0, may_be_delayed=may_be_delayed)
 
-    def _answered(self) -> None:
+    def _mark_up(self) -> None:
         if self.is_up:
             return
         with self._lock:
-            if self._lost_at is None:
+            if self._down_since is None:
                 return  # another thread was first
             now = self._clock()
-            seconds, self._lost_at = now - self._lost_at, None
-            doubted_at, self._doubted_at = self._doubted_at, None
-            if self._spared == threading.get_ident():
-                doubted_at = None  # the suspicion was about this very response, which was only slow
-            if doubted_at is not None:
-                self._suspected = doubted_at, now + PATIENCE_SECONDS
+            seconds, self._down_since = now - self._down_since, None
+            suspect_since, self._suspect_since = self._suspect_since, None
+            if self._slow_thread == threading.get_ident():
+                suspect_since = None  # the suspicion was about this very response, which was only slow
+            if suspect_since is not None:
+                self._recheck = suspect_since, now + RESPONSE_SECONDS
             self._up.set()
-        if doubted_at is not None:
-            self._break_silent(doubted_at)
+        if suspect_since is not None:
+            self._break_silent(suspect_since)
             self._wake.set()
-        if seconds > ASK_SECONDS:
+        if seconds > PROBE_SECONDS:
             log.info("api server answers again", after=round(seconds, 1))
 
-    def _unanswered(self, started: float, *, silent: bool, may_be_held_up: bool) -> None:
+    def _note_failure(self, started: float, *, silent: bool, may_be_delayed: bool) -> None:
         # Requests that were sent before the last suspicion were judged with it.
-        casts_doubt = silent and self._clock() - started >= PATIENCE_SECONDS and started > self._last_doubt
-        if casts_doubt and may_be_held_up and self._connections.heard_since(started):
+        is_suspicious = silent and self._clock() - started >= RESPONSE_SECONDS and started > self._last_suspicion
+        if is_suspicious and may_be_delayed and self._connections.received_since(started):
             return  # the API server and the route to it are fine: something else held up that request
         with self._lock:
             now = self._clock()
-            if casts_doubt:
-                self._doubt(now, spared=None)
-            elif now < self._well_until:
+            if is_suspicious:
+                self._suspect(now, slow_thread=None)
+            elif now < self._healthy_until:
                 return  # the API server is fine: that request failed for a reason of its own
-            self._lose(now)
+            self._mark_down(now)
         self._wake.set()
 
-    def _doubt(self, now: float, *, spared: int | None) -> None:
-        self._doubted_at = self._last_doubt = now
-        self._spared = spared
+    def _suspect(self, now: float, *, slow_thread: int | None) -> None:
+        self._suspect_since = self._last_suspicion = now
+        self._slow_thread = slow_thread
 
-    def _lose(self, now: float) -> None:
-        if self._lost_at is None:
-            self._lost_at = self._ask_at = now
+    def _mark_down(self, now: float) -> None:
+        if self._down_since is None:
+            self._down_since = self._probe_at = now
             self._up.clear()
 
     def _break_silent(self, since: float) -> None:
-        broken = self._connections.break_silent(since, PATIENCE_SECONDS, self._spared)
+        broken = self._connections.break_silent(since, RESPONSE_SECONDS, self._slow_thread)
         if broken:
             log.info("connections given up", count=broken, cause="silent since a request got no answer")
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._wake.wait(self._pause())
+            self._wake.wait(self._next_check())
             self._wake.clear()
             try:
-                self._look()
+                self._check()
             except Exception:
                 # All other threads depend on what this one finds out: report and continue.
                 log.exception("connectivity failed")
-                self._stopping.wait(ASK_SECONDS)
+                self._stopping.wait(PROBE_SECONDS)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         with self._lock:
             now = self._clock()
             if self._expected is not None and now >= self._expected[0]:
-                self._doubt(now, spared=self._expected[1])
-                self._lose(now)
+                self._suspect(now, slow_thread=self._expected[1])
+                self._mark_down(now)
                 self._expected = None
-            asks = self._lost_at is not None and now >= self._ask_at
-            if asks:
-                self._ask_at = now + ASK_SECONDS
-            suspected = self._suspected
-            if suspected is not None and now >= suspected[1]:
-                self._suspected = None
-        if suspected is not None:
+            is_probe_due = self._down_since is not None and now >= self._probe_at
+            if is_probe_due:
+                self._probe_at = now + PROBE_SECONDS
+            recheck = self._recheck
+            if recheck is not None and now >= recheck[1]:
+                self._recheck = None
+        if recheck is not None:
             # Requests that were sent shortly before the response, over connections that are dead too.
-            self._break_silent(suspected[0])
-        if asks and not self._stopping.is_set():
+            self._break_silent(recheck[0])
+        if is_probe_due and not self._stopping.is_set():
             # One thread for each probe: on a connection that leads nowhere a probe takes seconds to fail.
-            threading.Thread(target=self._question, name="connectivity question", daemon=True).start()
+            threading.Thread(target=self._run_probe, name="connectivity question", daemon=True).start()
 
-    def _pause(self) -> float | None:
+    def _next_check(self) -> float | None:
         with self._lock:
-            due = [] if self._lost_at is None else [self._ask_at]
-            due += [] if self._suspected is None else [min(self._suspected[1], self._clock() + SUSPECT_SECONDS)]
+            due = [] if self._down_since is None else [self._probe_at]
+            due += [] if self._recheck is None else [min(self._recheck[1], self._clock() + RECHECK_SECONDS)]
             due += [] if self._expected is None else [self._expected[0]]
             return max(0.0, min(due) - self._clock()) if due else None
 
-    def _question(self) -> None:
-        if self._ask is None:
+    def _run_probe(self) -> None:
+        if self._probe is None:
             return
         started = self._clock()
         try:
-            self._ask()
+            self._probe()
         except ApiError as error:
             self.note(error, started)
             with self._lock:
-                self._ask_at = max(self._ask_at, self._clock() + (error.retry_after or 0.0))
+                self._probe_at = max(self._probe_at, self._clock() + (error.retry_after or 0.0))
         except Exception:
             log.exception("api server could not be asked")
         else:
-            self._well_until = self._clock() + ASK_SECONDS
-            self._answered()
+            self._healthy_until = self._clock() + PROBE_SECONDS
+            self._mark_up()

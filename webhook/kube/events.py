@@ -71,7 +71,7 @@ class Notice:
 
 
 @dataclass(slots=True)
-class _Said:
+class _WrittenEvent:
     name: str
     """Name of the Event object. It is random, so that no user of the namespace can have taken it before."""
     count: int
@@ -92,7 +92,7 @@ class EventRecorder:
         self._pace = pace
         self._clock = clock
         self._queue: queue.Queue[Notice | None] = queue.Queue(QUEUE_LIMIT)
-        self._said: dict[Notice, _Said] = {}
+        self._written: dict[Notice, _WrittenEvent] = {}
         self._recent: deque[tuple[datetime, Notice]] = deque(maxlen=RECENT_LIMIT)
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
@@ -132,39 +132,39 @@ class EventRecorder:
 
     def _write(self, notice: Notice) -> None:
         now = self._clock()
-        said = self._said.get(notice)
-        if said is None:
+        written = self._written.get(notice)
+        if written is None:
             self._create(notice, now)
             return
-        said.count += 1
-        if now - said.written_at < REPEAT_SECONDS:
+        written.count += 1
+        if now - written.written_at < REPEAT_SECONDS:
             return
-        said.written_at = now
+        written.written_at = now
         try:
-            self._count_up(notice, said)
+            self._increment(notice, written)
         except (NotFound, Forbidden, Invalid):
             # The API server keeps Events for an hour, and another object may have the name by now.
             self._create(notice, now)
 
     def _create(self, notice: Notice, now: float) -> None:
-        said = _Said(f"{notice.regarding.name[:200]}.{secrets.token_hex(8)}", 1, now)
+        written = _WrittenEvent(f"{notice.regarding.name[:200]}.{secrets.token_hex(8)}", 1, now)
         self._pace()
-        self._client.create(EVENTS, _event(notice, said.name), notice.regarding.namespace)
+        self._client.create(EVENTS, _event(notice, written.name), notice.regarding.namespace)
         # Only a written Event is counted up later. After a failure, the same notice creates an Event the next time.
-        self._said.pop(notice, None)
-        while len(self._said) >= MEMORY_LIMIT:
-            del self._said[next(iter(self._said))]
-        self._said[notice] = said
+        self._written.pop(notice, None)
+        while len(self._written) >= MEMORY_LIMIT:
+            del self._written[next(iter(self._written))]
+        self._written[notice] = written
 
-    def _count_up(self, notice: Notice, said: _Said) -> None:
-        body = {"count": said.count, "lastTimestamp": _now()}
+    def _increment(self, notice: Notice, written: _WrittenEvent) -> None:
+        body = {"count": written.count, "lastTimestamp": _now()}
         namespace = notice.regarding.namespace
         self._pace()
-        self._client.merge_patch(EVENTS, said.name, body, namespace, field_manager=COMPONENT)
+        self._client.merge_patch(EVENTS, written.name, body, namespace, field_manager=COMPONENT)
 
 
 def _event(notice: Notice, name: str) -> dict[str, Any]:
-    regarding, stamp = notice.regarding, _now()
+    regarding, now = notice.regarding, _now()
     return {
         "metadata": {"name": name, "namespace": regarding.namespace},
         "involvedObject": {
@@ -178,8 +178,8 @@ def _event(notice: Notice, name: str) -> dict[str, Any]:
         "message": escaped(notice.message)[:1024],
         "type": notice.type,
         "count": 1,
-        "firstTimestamp": stamp,
-        "lastTimestamp": stamp,
+        "firstTimestamp": now,
+        "lastTimestamp": now,
         "source": {"component": COMPONENT},
         "reportingComponent": COMPONENT,
         "reportingInstance": "",

@@ -122,7 +122,7 @@ class LeaseElection:
         self._observed: Lease | None = None
         self._observed_at = 0.0
         self._leading_until = 0.0
-        self._announced = False
+        self._notified = False
         self.problem = ""
         """The cause of the last failure to read or renew the Lease; empty after a success."""
 
@@ -149,7 +149,7 @@ class LeaseElection:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            begun = self._clock()
+            started = self._clock()
             try:
                 self._try_once()
                 self.problem = ""
@@ -163,11 +163,11 @@ class LeaseElection:
             except Exception:
                 # A dead election thread would leave the cluster without a leader: report and continue.
                 log.exception("lease failed", lease=self._name)
-            self._announce()
-            self._stopping.wait(max(0.0, self._pause() - (self._clock() - begun)))
-            self._client.connectivity.wait_up(self._stopping, meanwhile=self._announce)
+            self._notify()
+            self._stopping.wait(max(0.0, self._pause() - (self._clock() - started)))
+            self._client.connectivity.wait_up(self._stopping, meanwhile=self._notify)
         self._release()
-        self._announce()
+        self._notify()
 
     def _pause(self) -> float:
         """Return the seconds between two attempts; jitter keeps the candidates from acting in step."""
@@ -178,10 +178,10 @@ class LeaseElection:
         remaining = self._remaining(self._clock())
         return min(period / 2, remaining) if remaining > 0 else period / 2
 
-    def _announce(self) -> None:
+    def _notify(self) -> None:
         leading = self.is_leading()
-        if leading != self._announced:
-            self._announced = leading
+        if leading != self._notified:
+            self._notified = leading
             log.info("leadership gained" if leading else "leadership lost", lease=self._name, identity=self.identity)
             self._on_change(leading)
 
@@ -190,14 +190,14 @@ class LeaseElection:
         if lease is not None and self.is_leading() and self._renew(lease):
             return
         now = self._clock()
-        found = self._read()
-        if found is None and self._is_term_of_another(now):
+        current = self._read()
+        if current is None and self._is_term_of_another(now):
             # The Lease was deleted. Its holder has not noticed yet, and may write until its term ends.
             self._leading_until = 0.0
             return
-        self._observe(found)
+        self._observe(current)
         lease = self._observed
-        if lease is not None and not self._may_take(lease, now):
+        if lease is not None and not self._is_free(lease, now):
             self._leading_until = 0.0
             self.abstains = False
             return
@@ -245,7 +245,7 @@ class LeaseElection:
             return False
         return now < self._observed_at + self._timing.duration
 
-    def _may_take(self, lease: Lease, now: float) -> bool:
+    def _is_free(self, lease: Lease, now: float) -> bool:
         if lease.spec.holder_identity in (None, "", self.identity):
             return True
         return self._remaining(now) <= 0
@@ -287,11 +287,11 @@ class LeaseElection:
             return
         self._leading_until = 0.0
         try:
-            self._give_away()
+            self._release_if_ours()
         except ApiError as error:
             log.info("lease not released", lease=self._name, cause=str(error))
 
-    def _give_away(self) -> None:
+    def _release_if_ours(self) -> None:
         """Release the Lease; after a conflict read it again, and try again while it is ours."""
         lease = self._observed
         for _ in range(RELEASE_ATTEMPTS):
@@ -368,8 +368,8 @@ def _seize_once(
         return decode_lease(client.apply(LEASES, body, field_manager=manager, force=False)), 0.0
     spec = LeaseSpec(holder, seconds, now, now, (before.spec.lease_transitions or 0) + 1)
     body = _body({"resourceVersion": before.metadata.resource_version, **owners}, spec)
-    taken = decode_lease(client.merge_patch(LEASES, name, body, namespace, field_manager=manager))
-    return taken, TERM_SECONDS if before.spec.holder_identity else 0.0
+    seized = decode_lease(client.merge_patch(LEASES, name, body, namespace, field_manager=manager))
+    return seized, TERM_SECONDS if before.spec.holder_identity else 0.0
 
 
 def _body(metadata: dict[str, Any], spec: LeaseSpec) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from webhook.errors import AnswerTooLarge, ApiUnavailable
+from webhook.errors import ApiUnavailable, ResponseTooLarge
 from webhook.kube.wire import ListMeta, Object, ObjectList, decoder
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ PAGE_BYTES = 4 * 1024 * 1024
 """Intended bytes of a page, judged by the objects of the previous one. Five hundred copies may be a few kilobytes each,
 or one megabyte each."""
 
-MOST_PAGE_BYTES = 2 * PAGE_BYTES
+MAX_PAGE_BYTES = 2 * PAGE_BYTES
 """Bytes of a page that are read at most. The page after a light one may be heavy: it is requested again, with fewer
 objects. A page of one object always fits, because etcd does not store larger ones."""
 
-FEWER = 8
+SHRINK_FACTOR = 8
 """Factor by which the number of objects shrinks in that case."""
 
 
@@ -86,14 +86,14 @@ def _list_page(
     collection: Collection,
     query: dict[str, str],
     decode: Callable[[bytes], ObjectList[W]],
-    take: Callable[[W], None],
+    keep: Callable[[W], None],
 ) -> tuple[ListMeta, int]:
     # A function of its own, so that this page is freed while the next one is loaded.
     data = read_page(client, collection.path, query)
     page = decode(data)
     _version(collection, page.metadata)
     for obj in page.items:
-        take(obj)
+        keep(obj)
     return page.metadata, page_limit(len(data), len(page.items))
 
 
@@ -101,16 +101,16 @@ def read_page(client: Client, path: str, query: dict[str, str]) -> bytes:
     """Return a page of a list; ``query`` holds the ``limit``, which is lowered until the page fits.
 
     Raises:
-        AnswerTooLarge: even one object does not fit.
+        ResponseTooLarge: even one object does not fit.
     """
     while True:
         try:
-            return client.request("GET", path, query=query, most=MOST_PAGE_BYTES)
-        except AnswerTooLarge:
+            return client.request("GET", path, query=query, max_bytes=MAX_PAGE_BYTES)
+        except ResponseTooLarge:
             limit = int(query["limit"])
             if limit == 1:
                 raise
-            query["limit"] = str(max(limit // FEWER, 1))
+            query["limit"] = str(max(limit // SHRINK_FACTOR, 1))
 
 
 def page_limit(size: int, count: int) -> int:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from webhook.kube.wire import PartialObjectMetadata
     from webhook.rules.scope import CacheScope
 
-MOST_KEPT = 1_000
+MAX_KEPT = 1_000
 """Entries with our names that are kept of one list, from its end. Each is one operation of a removal patch."""
 
 SHORT_LIST_BYTES = 4_096
@@ -59,19 +59,19 @@ def read_reference_list(data: msgspec.Raw | bytes, names: Collection[str]) -> Re
     raw = bytes(data)
     if raw in (b"", b"null"):
         return References()
-    kept: deque[tuple[int, str]] = deque(maxlen=MOST_KEPT)
-    found = length = 0
+    kept: deque[tuple[int, str]] = deque(maxlen=MAX_KEPT)
+    total = length = 0
     for name in _decoded(raw) if len(raw) <= SHORT_LIST_BYTES else _scanned(raw):
         if name in names:
             kept.append((length, intern(name)))
-            found += 1
+            total += 1
         length += 1
     return References(
         present=True,
         names=tuple([name for _, name in kept]),
         positions=tuple([position for position, _ in kept]),
         length=length,
-        truncated=found > len(kept),
+        truncated=total > len(kept),
     )
 
 
@@ -150,7 +150,7 @@ def decode_entries(data: bytes) -> tuple[Entry, ...]:
 _NO_ANNOTATIONS = _Annotations()
 
 
-class Shapes:
+class ScopedDecoder:
     """The shapes of one scope, and the values that are made of them.
 
     ``namespace`` and ``service_account`` are msgspec structs for :func:`webhook.kube.wire.decoder`.

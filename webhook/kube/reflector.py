@@ -64,8 +64,8 @@ BACKOFF_CAP = 2.0
 """Seconds between attempts at most. The cap is low because it bounds how long the controller is blind after an outage.
 A request every two seconds is no burden for an API server that has just come back."""
 
-FRUITLESS_BASE = 0.5
-FRUITLESS_CAP = 10.0
+WATCH_BACKOFF_BASE = 0.5
+WATCH_BACKOFF_CAP = 10.0
 """Seconds between attempts while lists succeed and watches fail: these requests are answered, and a list is heavy."""
 
 STEADY_SECONDS = 5.0
@@ -129,7 +129,7 @@ class Reflector(Generic[W, V]):
         self._on_synced = on_synced
         self._inactivity = inactivity
         self._stopping = threading.Event()
-        self._hurry = threading.Event()
+        self._wake = threading.Event()
         """Ends the pause between two attempts."""
 
         self._synced = threading.Event()
@@ -144,9 +144,9 @@ class Reflector(Generic[W, V]):
         """Number of calls of :meth:`renew`; ``_renewal`` is the one that the current list or watch follows."""
 
         self._renewal = self._renewed = 0
-        self._lists_again = False
+        self._must_relist = False
         self._listed_at = 0.0
-        self._list_again_at = 0.0
+        self._relist_at = 0.0
         self._thread = threading.Thread(target=self._run, name=f"reflector {collection}", daemon=True)
 
     def start(self) -> None:
@@ -156,7 +156,7 @@ class Reflector(Generic[W, V]):
     def stop(self) -> None:
         """Signal the thread to end, without waiting; see :meth:`join`."""
         self._stopping.set()
-        self._hurry.set()
+        self._wake.set()
         stream = self._stream
         if stream is not None:
             stream.shutdown()
@@ -165,11 +165,11 @@ class Reflector(Generic[W, V]):
         """Wait for the thread to end: the handler is not called after that."""
         self._thread.join(timeout)
 
-    def renew(self, *, list_again: bool = False) -> None:
+    def renew(self, *, relist: bool = False) -> None:
         """End the watch and resume it over a new connection, or list again first; see :attr:`is_renewed`."""
-        self._lists_again = self._lists_again or list_again
+        self._must_relist = self._must_relist or relist
         self._renewals += 1
-        self._hurry.set()
+        self._wake.set()
         stream = self._stream
         if stream is not None:
             stream.shutdown()
@@ -220,7 +220,7 @@ class Reflector(Generic[W, V]):
         return self._renewal != self._renewals
 
     def _recover(self, error: Exception, failures: int, *, has_listed: bool) -> None:
-        base, cap = (FRUITLESS_BASE, FRUITLESS_CAP) if has_listed else (BACKOFF_BASE, BACKOFF_CAP)
+        base, cap = (WATCH_BACKOFF_BASE, WATCH_BACKOFF_CAP) if has_listed else (BACKOFF_BASE, BACKOFF_CAP)
         seconds = delay(failures, random.random(), base=base, cap=cap)  # noqa: S311 (jitter)
         where = {"collection": str(self.collection), "retry_in": round(seconds, 2)}
         if isinstance(error, ApiError):
@@ -234,14 +234,14 @@ class Reflector(Generic[W, V]):
             self._resource_version = ""
         if self._on_restart is not None:
             self._on_restart(self.collection, type(error).__name__)
-        self._hurry.wait(seconds)
+        self._wake.wait(seconds)
         self._client.connectivity.wait_up(self._stopping)
 
     def _list_and_watch(self) -> None:
-        self._hurry.clear()
+        self._wake.clear()
         self._renewal = self._renewals
-        if self._lists_again or (self._listed_at and time.monotonic() >= self._list_again_at):
-            self._resource_version, self._lists_again = "", False
+        if self._must_relist or (self._listed_at and time.monotonic() >= self._relist_at):
+            self._resource_version, self._must_relist = "", False
         if not self._resource_version:
             # The first list only. Later something has gone wrong, perhaps with streams too, and a list is one response.
             if self._uses_watch_list and self._watch_list():
@@ -257,7 +257,7 @@ class Reflector(Generic[W, V]):
         try:
             self._watch(query)
         except ApiError as error:
-            if self._resource_version or not _says_not_offered(error):
+            if self._resource_version or not _is_watch_list_unsupported(error):
                 raise
             log.info("watch list not offered", collection=str(self.collection), cause=str(error))
             self._failed_watches = 0
@@ -276,7 +276,7 @@ class Reflector(Generic[W, V]):
         self._renewed = self._renewal
         self._resource_version = resource_version
         self._listed_at = time.monotonic()
-        self._list_again_at = self._listed_at + RELIST_SECONDS + random.random() * RELIST_JITTER_SECONDS  # noqa: S311
+        self._relist_at = self._listed_at + RELIST_SECONDS + random.random() * RELIST_JITTER_SECONDS  # noqa: S311
         if not self._synced.is_set():
             self._synced.set()
             if self._on_synced is not None:
@@ -293,7 +293,7 @@ class Reflector(Generic[W, V]):
         }
         started = time.monotonic()
         try:
-            self._follow(query)
+            self._read_stream(query)
         except ApiError as error:
             # Without any response, the API server is away. Then the watch may resume later.
             self._failed_watches += bool(error.status)
@@ -307,7 +307,7 @@ class Reflector(Generic[W, V]):
             # none. But a watch from a version that etcd has discarded gets none either.
             self._check_version(current_version(self._client, self.collection))
 
-    def _follow(self, query: dict[str, str]) -> None:
+    def _read_stream(self, query: dict[str, str]) -> None:
         """Process the events of one watch until it ends."""
         with self._client.stream(self.collection.path, query, inactivity=self._inactivity) as stream:
             self._stream = stream
@@ -321,32 +321,32 @@ class Reflector(Generic[W, V]):
                 if self._on_connected is not None:
                     self._on_connected()
                 for line in stream.lines():
-                    self._take_line(line)
+                    self._handle_line(line)
             finally:
                 self._stream = None
                 if stream.fell_silent:
                     self._resource_version = ""
 
-    def _take_line(self, line: bytes) -> None:
+    def _handle_line(self, line: bytes) -> None:
         try:
-            self._take(decode_event(line))
+            self._handle_event(decode_event(line))
         except ApiError:
             # The same line would come again after a resume; a list contains only the current objects.
             self._resource_version = ""
             raise
         self._failed_watches = 0
 
-    def _take(self, event: WatchEvent) -> None:
+    def _handle_event(self, event: WatchEvent) -> None:
         """Process one event."""
         if event.type is EventType.ERROR:
             status = decode_status(event.object)
             raise error_from_status("WATCH", self.collection.path, status, status.code)
         if event.type is EventType.BOOKMARK:
-            self._take_bookmark(decode_bookmark(event.object))
+            self._handle_bookmark(decode_bookmark(event.object))
             return
         obj: W = self._decode_object(event.object)
         if self._pending is not None:
-            self._gather(self._pending, event.type, obj)
+            self._add_pending(self._pending, event.type, obj)
             return
         self._advance(obj.metadata.resource_version)
         if event.type is EventType.DELETED:
@@ -354,7 +354,7 @@ class Reflector(Generic[W, V]):
         else:
             self._handler.upsert(self._convert(obj))
 
-    def _take_bookmark(self, bookmark: Bookmark) -> None:
+    def _handle_bookmark(self, bookmark: Bookmark) -> None:
         if self._pending is None:
             self._advance(bookmark.metadata.resource_version)
         elif bookmark.ends_initial_events:
@@ -372,7 +372,7 @@ class Reflector(Generic[W, V]):
             message = f"WATCH {self.collection.path}: resourceVersion {resource_version} is older than the last one"
             raise Gone(f"{message}, {self._resource_version}: etcd was restored, or this API server is behind")
 
-    def _gather(self, pending: _Pending[V], event: EventType, obj: W) -> None:
+    def _add_pending(self, pending: _Pending[V], event: EventType, obj: W) -> None:
         key = (obj.metadata.namespace, obj.metadata.name)
         if event is EventType.DELETED:
             pending.pop(key, None)
@@ -380,6 +380,6 @@ class Reflector(Generic[W, V]):
             pending[key] = self._convert(obj)
 
 
-def _says_not_offered(error: ApiError) -> bool:
+def _is_watch_list_unsupported(error: ApiError) -> bool:
     """True if WatchList is unavailable: the feature is off (400, 422), or etcd is too old for it (500)."""
     return isinstance(error, Invalid) or (error.status == 500 and "RequestWatchProgress" in str(error))  # noqa: PLR2004

@@ -26,7 +26,7 @@ FORGET_SECONDS = 300.0
 """Seconds after which a right that no request has met is forgotten: its object or namespace may be gone. Each failed
 request is repeated sooner than that."""
 
-MOST_RIGHTS = 1000
+MAX_RIGHTS = 1000
 """Rights remembered; the one that was met the longest time ago makes room for another."""
 
 _BY_AUTHORIZER = " is forbidden: User "
@@ -34,7 +34,7 @@ _BY_AUTHORIZER = " is forbidden: User "
 
 _VERB = re.compile(r" cannot ([a-z]+) resource ")
 _VERBS = {"POST": "create", "DELETE": "delete", "PATCH": "patch", "PUT": "update", "WATCH": "watch"}
-_SPARED = {"patch": ("create",), "watch": ("list",)}
+_IMPLIED = {"patch": ("create",), "watch": ("list",)}
 """Rights that are no longer needed when a request with this verb succeeds. A watch can begin with the list, and an
 apply creates a missing object."""
 
@@ -58,39 +58,39 @@ class MissingRights:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._met: dict[Right, float] = {}
+        self._missing: dict[Right, float] = {}
         self._unauthorized = False
 
     def note(self, method: str, path: str, query: Mapping[str, str] | None, error: ApiError | None) -> None:
         """Note the outcome of a request; ``error`` is None for a 2xx response."""
         if error is None:
             self._unauthorized = False
-            if self._met:
+            if self._missing:
                 self._granted(right_of(method, path, query))
         elif isinstance(error, Forbidden):
             if error.status == _UNAUTHORIZED:
                 self._unauthorized = True
             elif _BY_AUTHORIZER in str(error):
-                self._lacks(right_of(method, path, query, str(error)))
+                self._refused(right_of(method, path, query, str(error)))
 
     def _granted(self, right: Right) -> None:
         with self._lock:
-            for verb in (right.verb, *_SPARED.get(right.verb, ())):
-                self._met.pop(Right(right.resource, right.name, right.namespace, verb), None)
+            for verb in (right.verb, *_IMPLIED.get(right.verb, ())):
+                self._missing.pop(Right(right.resource, right.name, right.namespace, verb), None)
 
-    def _lacks(self, right: Right) -> None:
+    def _refused(self, right: Right) -> None:
         with self._lock:
-            self._met.pop(right, None)
-            self._met[right] = self._clock()
-            if len(self._met) > MOST_RIGHTS:
-                del self._met[next(iter(self._met))]
+            self._missing.pop(right, None)
+            self._missing[right] = self._clock()
+            if len(self._missing) > MAX_RIGHTS:
+                del self._missing[next(iter(self._missing))]
 
     def missing(self) -> list[Right]:
         """Return the rights that are missing now."""
         with self._lock:
-            for right in [each for each, met in self._met.items() if met < self._clock() - FORGET_SECONDS]:
-                del self._met[right]
-            return sorted(self._met)
+            for right in [known for known, met_at in self._missing.items() if met_at < self._clock() - FORGET_SECONDS]:
+                del self._missing[right]
+            return sorted(self._missing)
 
     def sentences(self) -> list[str]:
         """Return the missing rights, one phrase for each resource and name."""
@@ -127,9 +127,9 @@ def _within(namespaces: list[str]) -> str:
 def right_of(method: str, path: str, query: Mapping[str, str] | None, message: str = "") -> Right:
     """Return the right that a request needs; the ``message`` of a 403 names its verb, which can be a second one."""
     parts = [unquote(part) for part in path.strip("/").split("/")]
-    rest = parts[2 if parts[0] == "api" else 3 :]
-    namespace = rest[1] if rest[:1] == ["namespaces"] and len(rest) > 2 else ""  # noqa: PLR2004
-    resource, name, *_ = [*(rest[2:] if namespace else rest), "", ""]
+    segments = parts[2 if parts[0] == "api" else 3 :]
+    namespace = segments[1] if segments[:1] == ["namespaces"] and len(segments) > 2 else ""  # noqa: PLR2004
+    resource, name, *_ = [*(segments[2:] if namespace else segments), "", ""]
     selector = (query or {}).get("fieldSelector", "")
     named = _VERB.search(message)
     if named is not None:

@@ -92,7 +92,7 @@ _decode = msgspec.json.Decoder(Status, strict=False).decode
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _RequestedObject:
     """The object that a path is about: resource, name and namespace, each empty where the path has none."""
 
     plural: str
@@ -100,14 +100,14 @@ class _Asked:
     namespace: str
 
     @classmethod
-    def by(cls, path: str) -> _Asked:
+    def of_path(cls, path: str) -> _RequestedObject:
         parts = [unquote(part) for part in path.strip("/").split("/")]
         rest = parts[2 if parts[0] == "api" else 3 :]
         namespace = rest[1] if rest[:1] == ["namespaces"] and len(rest) > 2 else ""  # noqa: PLR2004
         plural, name, *_ = [*(rest[2:] if namespace else rest), "", ""]
         return cls(plural, name, namespace)
 
-    def is_absent_by(self, status: Status) -> bool:
+    def is_proven_absent(self, status: Status) -> bool:
         """True if a Status proves that this object does not exist: it names the object, or its namespace."""
         if status.reason != "NotFound":
             return False
@@ -135,8 +135,8 @@ def error_from_response(
     if not status.is_status:
         throttles = code == 429 and (_PRIORITY_LEVEL in headers or data.strip() == _TOO_MANY_REQUESTS)  # noqa: PLR2004
         if throttles:
-            return _made(Throttled, f"{method} {path}: {code} too many requests", code, "", retry_after)
-        return not_an_answer(method, path, code, headers, retry_after)
+            return _error(Throttled, f"{method} {path}: {code} too many requests", code, "", retry_after)
+        return not_from_api_server(method, path, code, headers, retry_after)
     return error_from_status(method, path, status, code, retry_after, content_type)
 
 
@@ -154,23 +154,23 @@ def error_from_status(
     kind = AdmissionFailed if denied else _kind(path, status, code, is_json_patch=content_type == JSON_PATCH)
     if kind is ApiUnavailable and code == 404:  # noqa: PLR2004
         message = f"{method} {path}: {code}: the answer is about another object, so it proves nothing about this one"
-    error = _made(kind, message, code, status.reason, retry_after, denied.group(0) if denied else "")
-    asked = _Asked.by(path)
-    error.plural, error.name = asked.plural, asked.name
+    error = _error(kind, message, code, status.reason, retry_after, denied.group(0) if denied else "")
+    requested = _RequestedObject.of_path(path)
+    error.plural, error.name = requested.plural, requested.name
     return error
 
 
-def not_an_answer(
+def not_from_api_server(
     method: str, path: str, code: int, headers: Mapping[str, str], retry_after: float | None = None
 ) -> ApiError:
     """Return the exception for a response that does not come from the API server; its content is not quoted."""
     given = headers.get("Content-Type", "").partition(";")[0][:_CONTENT_TYPE_LIMIT]
     shown = given if given.isascii() and given.isprintable() and given else "no content type"
     message = f"{method} {path}: {code} ({shown}): not an answer of the API server, but perhaps of a proxy before it"
-    return _made(ApiUnavailable, message, code, "", retry_after)
+    return _error(ApiUnavailable, message, code, "", retry_after)
 
 
-def _made(
+def _error(
     kind: type[ApiError], message: str, code: int, reason: str, retry_after: float | None, denied_by: str = ""
 ) -> ApiError:
     if retry_after is not None:
@@ -195,7 +195,7 @@ def _kind(path: str, status: Status, code: int, *, is_json_patch: bool) -> type[
         case 401 | 403:
             return Forbidden
         case 404:
-            return NotFound if _Asked.by(path).is_absent_by(status) else ApiUnavailable
+            return NotFound if _RequestedObject.of_path(path).is_proven_absent(status) else ApiUnavailable
         case 409:
             return Conflict
         case 410:

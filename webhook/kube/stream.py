@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from webhook.errors import ApiUnavailable
-from webhook.kube.connections import heard
+from webhook.kube.connections import note_received
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Stream:
         """True if it ended because nothing arrived for too long."""
         self._response = response
         self._path = path
-        _be_patient(response, inactivity)
+        _set_read_timeout(response, inactivity)
 
     def lines(self) -> Iterator[bytes]:
         """Yield each complete line as it arrives, until the server ends the watch.
@@ -35,7 +35,7 @@ class Stream:
         parts: list[bytes] = []
         try:
             for chunk in self._response.stream(65536, decode_content=False):
-                heard(self._response.connection)
+                note_received(self._response.connection)
                 head, *rest = chunk.split(b"\n")
                 parts.append(head)
                 for tail in rest:
@@ -62,7 +62,7 @@ def unavailable(method: str, path: str, error: Exception) -> ApiUnavailable:
     return ApiUnavailable(f"{method} {path}: no answer from the API server ({type(error).__name__})")
 
 
-def _be_patient(response: BaseHTTPResponse, seconds: float) -> None:
+def _set_read_timeout(response: BaseHTTPResponse, seconds: float) -> None:
     """Set how many seconds the connection of a response that has begun may be silent."""
     connection = getattr(response, "connection", None)
     if connection is not None and connection.sock is not None:

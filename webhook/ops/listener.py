@@ -17,8 +17,8 @@ import uvicorn
 
 from webhook.http import rejections
 from webhook.http.connection import Connection
-from webhook.http.counters import Traffic
-from webhook.http.limits import METRICS, most_connections
+from webhook.http.counters import PortCounters
+from webhook.http.limits import METRICS, max_connections
 from webhook.http.port import Port
 from webhook.http.stream import PlainStream
 from webhook.ops.background import GRACE_SECONDS
@@ -87,8 +87,8 @@ class Acceptor:
 
     def _take(self, accepted: socket.socket, address: tuple[str, int]) -> None:
         port = self._port
-        if not port.crowd.admits(address[0]):
-            port.traffic.refused_connections += 1
+        if not port.table.admits(address[0]):
+            port.counters.refused_connections += 1
             port.rejections.count(rejections.FULL, address[0])
             accepted.close()
             return
@@ -104,7 +104,7 @@ class Acceptor:
         try:
             await self._loop.connect_accepted_socket(lambda: stream, accepted)
         except OSError:
-            connection.lost()
+            connection.ended()
             accepted.close()
 
 
@@ -115,7 +115,7 @@ SWEEP_TICKS = 2
 class Listener(uvicorn.Server):
     """Serves one application on one bound socket, without signal handling. Set ``should_exit`` to stop it.
 
-    ``most`` connections are served at a time; the default is that of the metrics port.
+    ``capacity`` connections are served at a time; the default is that of the metrics port.
     """
 
     name = "metrics"
@@ -124,11 +124,11 @@ class Listener(uvicorn.Server):
         self,
         app: ASGIApp,
         bound: socket.socket,
-        traffic: Traffic | None = None,
+        counters: PortCounters | None = None,
         *,
         limits: Limits = METRICS,
         service: Service | None = None,
-        most: int | None = None,
+        capacity: int | None = None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -143,10 +143,10 @@ class Listener(uvicorn.Server):
         )
         self._app = app
         self._bound = bound
-        self._traffic = traffic or Traffic()
+        self._counters = counters or PortCounters()
         self._limits = limits
         self._service = service
-        self._most = most or most_connections()[1]
+        self._capacity = capacity or max_connections()[1]
 
     @property
     def port(self) -> int:
@@ -164,7 +164,7 @@ class Listener(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections; uvicorn's own servers do not bind a socket."""
-        self._port = Port(self.name, self._limits, self._traffic, self._app, self._service, self._most)
+        self._port = Port(self.name, self._limits, self._counters, self._app, self._service, self._capacity)
         # uvicorn waits for both sets to become empty before it ends.
         self.server_state.connections = self._port.connections  # type: ignore[assignment]
         self.server_state.tasks = self._port.tasks

@@ -23,7 +23,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from webhook import __version__
-from webhook.http.counters import Traffic
+from webhook.http.counters import PortCounters
 from webhook.http.rejections import CAUSES
 from webhook.ops.certificate_metrics import ServedCertificateMetrics
 
@@ -107,10 +107,10 @@ class ProcessMetrics:
             "1 if the configuration file is in force, 0 if it is invalid and an older one is kept.",
             registry=self.registry,
         )
-        self.port_traffic = Traffic()
+        self.port_counters = PortCounters()
         """The traffic of the metrics port itself."""
 
-        self._rejected = _RejectedCollector(self.port_traffic)
+        self._rejected = _RejectedCollector(self.port_counters)
         self.registry.register(self._rejected)
 
     def configuration_accepted(self) -> None:
@@ -124,7 +124,7 @@ class ProcessMetrics:
 class AdmissionMetrics(ProcessMetrics):
     """Metrics of ``serve`` only: its traffic, its answers, its certificate and its watch."""
 
-    def __init__(self, traffic: Traffic) -> None:
+    def __init__(self, counters: PortCounters) -> None:
         super().__init__()
         self._tally = Tally()
         self.registry.register(self._tally)
@@ -135,8 +135,8 @@ class AdmissionMetrics(ProcessMetrics):
             ("code",),
             registry=self.registry,
         )
-        self.registry.register(_TrafficCollector(traffic))
-        self._rejected.ports["admission"] = traffic
+        self.registry.register(_PortCollector(counters))
+        self._rejected.ports["admission"] = counters
         self._stale = Gauge(
             "pullsecrets_namespaces_stale_seconds",
             "Seconds since the watch of namespaces was lost; 0 while it is open or not needed.",
@@ -156,8 +156,8 @@ class AdmissionMetrics(ProcessMetrics):
 class _RejectedCollector(Collector):
     """Reads the rejections of each port during a scrape."""
 
-    def __init__(self, traffic: Traffic) -> None:
-        self.ports = {"metrics": traffic}
+    def __init__(self, counters: PortCounters) -> None:
+        self.ports = {"metrics": counters}
 
     def collect(self) -> Iterable[Metric]:
         rejected = CounterMetricFamily(
@@ -165,20 +165,20 @@ class _RejectedCollector(Collector):
             "Requests and connections rejected because of the client, by port and cause.",
             labels=("port", "cause"),
         )
-        for port, traffic in self.ports.items():
+        for port, counters in self.ports.items():
             for cause in CAUSES:
-                rejected.add_metric((port, cause), traffic.rejected.get(cause, 0))
+                rejected.add_metric((port, cause), counters.rejected.get(cause, 0))
         yield rejected
 
 
-class _TrafficCollector(Collector):
+class _PortCollector(Collector):
     """Reads the numbers of the admission port during a scrape."""
 
-    def __init__(self, traffic: Traffic) -> None:
-        self._traffic = traffic
+    def __init__(self, counters: PortCounters) -> None:
+        self._counters = counters
 
     def collect(self) -> Iterable[Metric]:
-        now = self._traffic
+        now = self._counters
         for name, text, value in (
             ("in_flight_requests", "Admission requests that are being read or answered.", now.requests),
             ("in_flight_bytes", "Bytes of their bodies in memory.", now.held_bytes),

@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 1.0
 REMIND_SECONDS = 60.0
 POLL_SECONDS = 0.5
 
-MOST_NAMED = 10
+MAX_NAMED = 10
 """Items of one kind that are listed; the others are counted."""
 
 
@@ -71,5 +71,5 @@ class Waiting:
 
 
 def _named(found: list[str]) -> str:
-    more = len(found) - MOST_NAMED
-    return "; ".join([*found[:MOST_NAMED], *([f"and {more} more"] if more > 0 else [])])
+    more = len(found) - MAX_NAMED
+    return "; ".join([*found[:MAX_NAMED], *([f"and {more} more"] if more > 0 else [])])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from webhook.rules.configuration import Configuration
     from webhook.rules.objects import Namespace, NamespaceState, ServiceAccount
 
-MOST_REFERENCES = 5_000
+MAX_REFERENCES = 5_000
 """The most references in one ServiceAccount that the controller adds to.
 
 Each addition makes the API server decode, check and store the whole list. At this length it takes a few milliseconds,
@@ -46,7 +46,7 @@ def enforces_references(annotations: Mapping[str, str]) -> bool:
 
 def too_many(references: References) -> bool:
     """Return whether a list is too long to add to it."""
-    return references.count > MOST_REFERENCES
+    return references.count > MAX_REFERENCES
 
 
 def additions_after_copies(

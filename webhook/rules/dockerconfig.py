@@ -33,7 +33,7 @@ LEGACY_KEY = ".dockercfg"
 LARGEST_COPY = 1024 * 1024
 """In bytes: the API server's limit for the data of one Secret."""
 
-MOST_NOTES = 20
+MAX_NOTES = 20
 """Notes that are kept for one source; the others are counted. A source of 1 MiB has room for 100,000 entries."""
 
 SHOWN_NOTES = 3
@@ -290,7 +290,7 @@ def _choose(spellings: Mapping[RegistryKey, Mapping[str, Credential]]) -> tuple[
 
 
 def _notes(notes: Sequence[EntryNote]) -> Notes:
-    return Notes(tuple(notes[:MOST_NOTES]), len(notes))
+    return Notes(tuple(notes[:MAX_NOTES]), len(notes))
 
 
 def merge(sources: Sequence[tuple[str, Credentials]]) -> Merged:

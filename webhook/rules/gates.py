@@ -33,7 +33,7 @@ MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 
 DEFAULT_SERVICE_ACCOUNT = "default"
 
-MOST_IMAGES = 1000
+MAX_IMAGES = 1000
 """Distinct images of one Pod that are compared with registries. It bounds the work of one review."""
 
 Kind = Literal["Namespace", "Pod", "ServiceAccount"]
@@ -95,7 +95,7 @@ class Case:
         """The repositories of the Pod's images, parsed once for all pull secrets, and only if one needs them."""
         if self._repositories is None:
             distinct = list(dict.fromkeys(self.subject.images))
-            self._repositories = names_of(distinct[:MOST_IMAGES])
+            self._repositories = names_of(distinct[:MAX_IMAGES])
         return self._repositories
 
 

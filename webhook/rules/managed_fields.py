@@ -33,7 +33,7 @@ LIST_FIELD = "f:imagePullSecrets"
 STAND_IN = "before-first-apply"
 """The API server's name for unrecorded writers of an object before its first server-side apply."""
 
-MOST_OWNERS = 8
+MAX_OWNERS = 8
 """Owners of one list that are remembered. A person can add as many as fit into an object."""
 
 PLACEHOLDER_FIELDS: Mapping[str, object] = {"f:metadata": {"f:uid": {}}}
@@ -110,7 +110,7 @@ def list_ownership(entries: Sequence[Entry]) -> ListOwnership:
             continue
         elif entry.manager == STAND_IN and entry.operation == "Update":
             stand_in = position
-        elif len(owners) < MOST_OWNERS:
+        elif len(owners) < MAX_OWNERS:
             owners.append(entry.owner)
     return _shared(len(entries), ours, holds, stand_in, tuple(owners))
 

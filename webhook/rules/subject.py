@@ -131,7 +131,7 @@ class AdmittedObject(msgspec.Struct, rename="camel", gc=False):
         )
 
 
-MOST_ENTRIES = 100_000
+MAX_ENTRIES = 100_000
 """Entries of all lists and maps that a decision reads of one object. This leaves room for the 70,000 references that
 fit into etcd, and bounds the cost of a hostile review.
 """
@@ -151,7 +151,7 @@ class LargeObject(msgspec.Struct, rename="camel", gc=False):
         spec = self.spec or _LargePodSpec()
         lists = (spec.containers, spec.init_containers, spec.ephemeral_containers, spec.volumes)
         texts = (metadata.labels, self.image_pull_secrets, spec.image_pull_secrets, *lists)
-        if sum(bytes(text).count(b",") for text in texts) > MOST_ENTRIES:
+        if sum(bytes(text).count(b",") for text in texts) > MAX_ENTRIES:
             raise msgspec.ValidationError("too many entries")
         return AdmittedObject(
             kind=self.kind,

@@ -35,7 +35,7 @@ REMIND_SECONDS = 60.0
 POLL_SECONDS = 1.0
 
 
-class CertificateIntake:
+class CertificateLoader:
     """Loads each new pair, or keeps the old one and reports the reason. Safe to call from any thread."""
 
     def __init__(self, serving: ServingCertificate, check: Check, metrics: AdmissionMetrics) -> None:
@@ -72,7 +72,7 @@ class CertificateIntake:
             return problem
         return f"{problem}: waiting for {self._awaited}"
 
-    def take(self, certificate_pem: bytes, key_pem: bytes, authority_pem: bytes = b"") -> None:
+    def load(self, certificate_pem: bytes, key_pem: bytes, authority_pem: bytes = b"") -> None:
         """Serve this pair from the next handshake on. CertificateInvalid leaves everything unchanged.
 
         ``authority_pem`` is used only for metrics; trusting it is the API server's decision.
@@ -80,15 +80,15 @@ class CertificateIntake:
         self._serving.load(certificate_pem, key_pem)
         not_after = self._serving.not_after
         if not_after is not None:
-            self._metrics.accepted(not_after, _end_of(authority_pem))
+            self._metrics.accepted(not_after, _expiry(authority_pem))
             log.info("certificate in use", not_after=not_after.isoformat())
 
-    def refuse(self, error: CertificateInvalid) -> None:
+    def report_refused(self, error: CertificateInvalid) -> None:
         """Report why a certificate is not loaded."""
         self._metrics.refused()
         log.warning("certificate refused", cause=str(error), old_one_stays=self._serving.loaded)
 
-    def take_callers(self, authorities_pem: bytes) -> None:
+    def load_client_authorities(self, authorities_pem: bytes) -> None:
         """Accept clients of these authorities from the next handshake on.
 
         CertificateInvalid leaves everything unchanged.
@@ -98,13 +98,13 @@ class CertificateIntake:
         self._metrics.callers_accepted(max(ends))
         log.info("authorities of callers in use", number=len(ends), not_after=max(ends).isoformat())
 
-    def refuse_callers(self, error: CertificateInvalid) -> None:
+    def report_refused_authorities(self, error: CertificateInvalid) -> None:
         """Report why the client authorities are not loaded."""
         self._metrics.callers_refused()
         log.warning("authorities of callers refused", cause=str(error))
 
 
-def _end_of(certificate_pem: bytes) -> datetime | None:
+def _expiry(certificate_pem: bytes) -> datetime | None:
     try:
         return not_after(certificate_pem)
     except CertificateInvalid:
@@ -142,8 +142,8 @@ class TlsSecret(msgspec.Struct, frozen=True):
 class TlsSecretHandler:
     """A reflector's handler that passes on the pair in one Secret. A deleted Secret changes nothing."""
 
-    def __init__(self, intake: CertificateIntake) -> None:
-        self._intake = intake
+    def __init__(self, loader: CertificateLoader) -> None:
+        self._loader = loader
 
     def replace(self, objects: Iterable[TlsSecret], _version: str) -> None:
         for secret in objects:
@@ -151,9 +151,9 @@ class TlsSecretHandler:
 
     def upsert(self, obj: TlsSecret) -> None:
         try:
-            self._intake.take(*obj.pair(), obj.authority())
+            self._loader.load(*obj.pair(), obj.authority())
         except CertificateInvalid as error:
-            self._intake.refuse(error)
+            self._loader.report_refused(error)
 
     def remove(self, obj: TlsSecret) -> None:
-        self._intake.refuse(CertificateInvalid(f"{obj!r} has been deleted"))
+        self._loader.report_refused(CertificateInvalid(f"{obj!r} has been deleted"))

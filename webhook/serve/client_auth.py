@@ -18,7 +18,7 @@ _KINDS = frozenset({"DNS", "URI", "IP Address", "email"})
 
 
 @dataclass(frozen=True, slots=True)
-class Callers:
+class ClientAuth:
     """The authorities of client certificates, in a file, and the names of the accepted clients.
 
     Without names, all clients with a certificate of these authorities are accepted.
@@ -27,13 +27,13 @@ class Callers:
     authorities: WatchedFiles
     names: frozenset[str]
 
-    def include(self, certificate: Mapping[str, Any]) -> bool:
+    def accepts(self, certificate: Mapping[str, Any]) -> bool:
         """Return whether a verified certificate, in the form of ``ssl.getpeercert``, belongs to an accepted client."""
         return not self.names or not self.names.isdisjoint(names_of(certificate))
 
-    def refuse(self, certificate: Mapping[str, Any]) -> list[str] | None:
+    def rejected_names(self, certificate: Mapping[str, Any]) -> list[str] | None:
         """Return the names in the certificate of a client that is not accepted; None for an accepted client."""
-        return None if self.include(certificate) else names_of(certificate)
+        return None if self.accepts(certificate) else names_of(certificate)
 
 
 def names_of(certificate: Mapping[str, Any]) -> list[str]:

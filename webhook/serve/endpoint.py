@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from webhook.http.counters import Traffic
+    from webhook.http.counters import PortCounters
     from webhook.http.message import Head
     from webhook.http.reply import Header
     from webhook.serve.handler import Answer
@@ -33,12 +33,12 @@ LARGEST_BODY = 7 * 1024 * 1024
 and oldObject; the rest needs some room (sigs.k8s.io/controller-runtime, pkg/webhook/admission/http.go).
 """
 
-MOST_HELD_BYTES = 32 * 1024 * 1024
+MAX_HELD_BYTES = 32 * 1024 * 1024
 """The limit of all request bodies together. Beyond it, incomplete requests are rejected with 429. The API server then
 retries after the seconds in Retry-After, as long as its own timeout allows.
 """
 
-MOST_HELD_BY_LARGE = MOST_HELD_BYTES * 3 // 4
+MAX_HELD_BY_LARGE = MAX_HELD_BYTES * 3 // 4
 SMALL_BODY = 64 * 1024
 """In bytes. Larger bodies must leave the last quarter to these, so that a flood of large bodies does not block them.
 Most reviews are a tenth of this size.
@@ -62,7 +62,7 @@ class Observer(Protocol):
         """Count a request that was not an admission review."""
 
 
-class ClientGone(Exception):
+class ClientDisconnected(Exception):
     """The client disconnected before its request was complete."""
 
 
@@ -74,28 +74,28 @@ class MutateEndpoint:
 
     path = MUTATE_PATH
 
-    def __init__(self, handle: Callable[[bytes], Answer], observer: Observer, traffic: Traffic) -> None:
+    def __init__(self, handle: Callable[[bytes], Answer], observer: Observer, counters: PortCounters) -> None:
         self._handle = handle
         self._observer = observer
-        self.traffic = traffic
+        self.counters = counters
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        self.traffic.requests += 1
+        self.counters.requests += 1
         try:
             try:
                 check_head(scope["method"], scope["headers"])
-                check_length(_announced(scope["headers"]), self.traffic)
-                reply = self.reply(await _read_body(receive, self.traffic))
+                check_length(_content_length(scope["headers"]), self.counters)
+                reply = self.reply(await _read_body(receive, self.counters))
             except Refusal as refusal:
                 reply = self.refuse(refusal)
             await send({"type": "http.response.start", "status": reply.status, "headers": reply.all_headers})
             await send({"type": "http.response.body", "body": reply.body})
-        except ClientGone:
+        except ClientDisconnected:
             return
         finally:
-            self.traffic.requests -= 1
+            self.counters.requests -= 1
 
     def check(self, head: Head, length: int) -> None:
         """Raise Refusal for a POST whose body does not have to be read."""
@@ -103,11 +103,11 @@ class MutateEndpoint:
             check_head(head.method, head.headers)
             head.accepted = True
         if length > SMALL_BODY:
-            check_length(length, self.traffic)
+            check_length(length, self.counters)
 
     def check_body(self, size: int) -> None:
         """Raise Refusal when ``size`` bytes of a body, or the bytes of all bodies, exceed the limit."""
-        check_body(size, self.traffic)
+        check_body(size, self.counters)
 
     def is_heavy(self, body: bytes) -> bool:
         """Return whether the answer takes more than a few milliseconds."""
@@ -116,23 +116,23 @@ class MutateEndpoint:
     def reply(self, body: bytes) -> Reply:
         """Return the reply to a request with an accepted head and a complete body."""
         started = perf_counter()
-        result = self._look_at(body)
-        return self._told(result, perf_counter() - started)
+        result = self._handle_body(body)
+        return self._reply_to(result, perf_counter() - started)
 
     def work(self, body: bytes) -> Callable[[], Reply]:
         """Compute the answer, in any thread. The returned function counts it and makes the reply, on the event loop."""
         started = perf_counter()
-        result = self._look_at(body)
+        result = self._handle_body(body)
         seconds = perf_counter() - started
-        return lambda: self._told(result, seconds)
+        return lambda: self._reply_to(result, seconds)
 
-    def _told(self, result: Answer | Refusal, seconds: float) -> Reply:
+    def _reply_to(self, result: Answer | Refusal, seconds: float) -> Reply:
         if isinstance(result, Refusal):
             return self.refuse(result)
         self._observer.answered(result, seconds)
         return Reply(200, result.body, closes=self.draining)
 
-    def _look_at(self, body: bytes) -> Answer | Refusal:
+    def _handle_body(self, body: bytes) -> Answer | Refusal:
         try:
             return self._handle(body)
         except BadReview as error:
@@ -164,28 +164,28 @@ def check_head(method: str, headers: Iterable[Header]) -> None:
         raise Refusal(415, "a Content-Encoding is not accepted")
 
 
-def check_length(length: int, traffic: Traffic) -> None:
+def check_length(length: int, counters: PortCounters) -> None:
     """Raise Refusal for a body that is announced too large, or that does not fit into the shared limit."""
     if length > LARGEST_BODY:
         raise Refusal(413, _TOO_LARGE)
-    if length > SMALL_BODY and traffic.held_bytes + length > MOST_HELD_BY_LARGE:
+    if length > SMALL_BODY and counters.held_bytes + length > MAX_HELD_BY_LARGE:
         raise Refusal(429, _TOO_MUCH, _RETRY_AFTER)
 
 
-def check_body(size: int, traffic: Traffic) -> None:
+def check_body(size: int, counters: PortCounters) -> None:
     """Raise Refusal when the ``size`` bytes received of a body, or the bytes of all bodies, exceed the limit."""
     if size > LARGEST_BODY:
         raise Refusal(413, _TOO_LARGE)
-    if traffic.held_bytes > (MOST_HELD_BYTES if size <= SMALL_BODY else MOST_HELD_BY_LARGE):
+    if counters.held_bytes > (MAX_HELD_BYTES if size <= SMALL_BODY else MAX_HELD_BY_LARGE):
         raise Refusal(429, _TOO_MUCH, _RETRY_AFTER)
 
 
-def _announced(headers: Iterable[Header]) -> int:
+def _content_length(headers: Iterable[Header]) -> int:
     return next((int(value) for name, value in headers if name == b"content-length"), 0)
 
 
-async def _read_body(receive: Receive, traffic: Traffic) -> bytes:
-    """Return the whole body. Raises Refusal as soon as it is too large, ClientGone when it stays incomplete."""
+async def _read_body(receive: Receive, counters: PortCounters) -> bytes:
+    """Return the whole body. Raises Refusal as soon as it is too large, ClientDisconnected when it stays incomplete."""
     message = await receive()
     chunks: list[bytes] = []
     size = 0
@@ -194,8 +194,8 @@ async def _read_body(receive: Receive, traffic: Traffic) -> bytes:
         size += len(chunk)
         chunks.append(chunk)
         if message["more_body"] or size > LARGEST_BODY:
-            check_body(size, traffic)
+            check_body(size, counters)
             message = await receive()
         else:
             return b"".join(chunks)
-    raise ClientGone
+    raise ClientDisconnected

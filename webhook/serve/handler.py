@@ -98,12 +98,12 @@ class Handler:
 
     def _decide(self, subject: Subject) -> Decision:
         configuration = self._configuration()
-        known = self._namespace_of(subject.namespace) if configuration.needs_namespace_labels else None
-        if known is None or known.labels.get(configuration.opt_in.label) != configuration.opt_in.value:
+        cached = self._namespace_of(subject.namespace) if configuration.needs_namespace_labels else None
+        if cached is None or cached.labels.get(configuration.opt_in.label) != configuration.opt_in.value:
             # The API server calls only for opted-in namespaces, so the known labels are from before the namespace opted
             # in.
             return decide(subject, configuration)
-        return decide(subject, configuration, known)
+        return decide(subject, configuration, cached)
 
 
 def _resource(request: RequestHead) -> str:

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from webhook.http.counters import Traffic
+    from webhook.http.counters import PortCounters
 
 BYTES_OF_CONNECTION = 20 * 1024
 """Memory of one connection, mostly for its TLS session."""
 
-WORTH_IT = 16 * 1024 * 1024
+LEAST_TRIM = 16 * 1024 * 1024
 """In bytes. A trim must free at least this much, because reviews wait some milliseconds for it."""
 
-LOOKS_BETWEEN = 50
+CHECKS_BETWEEN_TRIMS = 50
 """Checks in ten seconds. Trimming this often takes a millisecond and frees the memory that a few connections at a time
 leave.
 """
@@ -35,33 +35,33 @@ def configure() -> None:
     M_MMAP_THRESHOLD stays unset, although it would keep a flood 40 MiB smaller. uvloop reads into a block of 256 KiB
     each time, and a fresh mapping for each read costs more than the rest of a review.
     """
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
-    if set_option is not None:
-        set_option(_M_ARENA_MAX, 1)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def trim() -> None:
     """Return free memory to the system with glibc's malloc_trim(3), if the C library has it."""
     gc.collect()  # closed connections are cycles, and reviews make too few objects for the collector to come by
-    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if give_back is not None:
-        give_back(0)
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
 
 
-class MemoryKeeper:
+class MemoryTrimmer:
     """Calls ``trim`` when most of the memory in use has been freed, and every ten seconds."""
 
-    def __init__(self, traffic: Traffic, trim: Callable[[], None] = trim) -> None:
-        self._traffic = traffic
+    def __init__(self, counters: PortCounters, trim: Callable[[], None] = trim) -> None:
+        self._counters = counters
         self._trim = trim
-        self._most = 0
-        self._looks = 0
+        self._peak = 0
+        self._checks = 0
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Measure the memory in use; the caller runs this several times a second."""
-        now = self._traffic.connections * BYTES_OF_CONNECTION + self._traffic.held_bytes
-        self._most = max(self._most, now)
-        self._looks += 1
-        if self._looks >= LOOKS_BETWEEN or (self._most >= WORTH_IT and now < self._most // 4):
+        now = self._counters.connections * BYTES_OF_CONNECTION + self._counters.held_bytes
+        self._peak = max(self._peak, now)
+        self._checks += 1
+        if self._checks >= CHECKS_BETWEEN_TRIMS or (self._peak >= LEAST_TRIM and now < self._peak // 4):
             self._trim()
-            self._most, self._looks = now, 0
+            self._peak, self._checks = now, 0

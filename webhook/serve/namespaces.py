@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from webhook.kube.objects import Shapes
+from webhook.kube.objects import ScopedDecoder
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import NAMESPACES, SECRETS, Collection
 from webhook.kube.rights import MissingRights
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from webhook.ops.health import Check
     from webhook.rules.objects import Namespace
     from webhook.rules.scope import CacheScope
-    from webhook.serve.certificate import CertificateIntake
+    from webhook.serve.certificate import CertificateLoader
 
 log = structlog.get_logger(__name__)
 
 
-class KnownNamespaces:
+class NamespaceCache:
     """A reflector's handler that caches namespaces.
 
     The reflector's thread writes and the event loop reads. Each write is one operation on a dictionary, which is
@@ -124,19 +124,19 @@ class ClusterWatches:
         self._reflectors: list[Reflector[Any, Any]] = []
         self._namespaces: Reflector[Any, Namespace] | None = None
 
-    def watch_namespaces(self, known: KnownNamespaces, state: WatchState, scope: CacheScope) -> None:
-        """Keep ``known`` and ``state`` up to date. Raises UsageError without a usable kubeconfig.
+    def watch_namespaces(self, cache: NamespaceCache, state: WatchState, scope: CacheScope) -> None:
+        """Keep ``cache`` and ``state`` up to date. Raises UsageError without a usable kubeconfig.
 
         A call with another scope lists the namespaces again. Until that list arrives, all namespaces count as unknown.
         Labels that were kept for the previous configuration could make this one skip namespaces that it selects.
         """
-        shapes = Shapes(scope)
+        decoder = ScopedDecoder(scope)
         reflector: Reflector[Any, Namespace] = Reflector(
-            self._connected(),
+            self._connect(),
             Collection(NAMESPACES),
-            shapes.namespace,
-            shapes.to_namespace,
-            known,
+            decoder.namespace,
+            decoder.to_namespace,
+            cache,
             on_connected=state.opened,
             on_restart=lambda _, cause: state.lost(cause),
             on_synced=state.synced,
@@ -146,13 +146,13 @@ class ClusterWatches:
             self._reflectors.remove(before)
             before.stop()
             before.join(STOP_SECONDS)
-            known.replace(())
+            cache.replace(())
         self._start(reflector)
 
-    def watch_certificate(self, namespace: str, name: str, intake: CertificateIntake) -> None:
-        """Pass the pair in a Secret to ``intake`` whenever it changes. Raises UsageError as above."""
+    def watch_certificate(self, namespace: str, name: str, loader: CertificateLoader) -> None:
+        """Pass the pair in a Secret to ``loader`` whenever it changes. Raises UsageError as above."""
         secret = Collection(SECRETS, namespace, name)
-        self._start(Reflector(self._connected(), secret, TlsSecret, _as_it_is, TlsSecretHandler(intake)))
+        self._start(Reflector(self._connect(), secret, TlsSecret, _unchanged, TlsSecretHandler(loader)))
 
     def stop(self) -> None:
         """Stop all watches."""
@@ -163,7 +163,7 @@ class ClusterWatches:
         self._reflectors.append(reflector)
         reflector.start()
 
-    def _connected(self) -> Client:
+    def _connect(self) -> Client:
         if self._client is None:
             # The import is here because serve does not need the package with certificate files and no
             # namespaceSelector.
@@ -173,5 +173,5 @@ class ClusterWatches:
         return self._client
 
 
-def _as_it_is(secret: TlsSecret) -> TlsSecret:
+def _unchanged(secret: TlsSecret) -> TlsSecret:
     return secret

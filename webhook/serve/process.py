@@ -16,8 +16,8 @@ from certs.files import CertificateFiles
 from certs.reload import ServingCertificate
 from webhook.errors import UsageError
 from webhook.files.watched_file import ConfigurationFile
-from webhook.http.counters import Traffic
-from webhook.http.limits import allow_files
+from webhook.http.counters import PortCounters
+from webhook.http.limits import raise_file_limit
 from webhook.ops.app import ops_app
 from webhook.ops.background import bind
 from webhook.ops.health import Health
@@ -27,10 +27,10 @@ from webhook.ops.waiting import Waiting
 from webhook.rules.scope import scope_of
 from webhook.rules.timing import TokenBucket
 from webhook.serve import malloc as memory
-from webhook.serve.certificate import CertificateIntake
+from webhook.serve.certificate import CertificateLoader
 from webhook.serve.endpoint import MutateEndpoint
 from webhook.serve.handler import Handler
-from webhook.serve.namespaces import ClusterWatches, KnownNamespaces, WatchState
+from webhook.serve.namespaces import ClusterWatches, NamespaceCache, WatchState
 from webhook.serve.server import AdmissionApp, AdmissionListener, serve_until_signalled
 
 if TYPE_CHECKING:
@@ -42,53 +42,55 @@ if TYPE_CHECKING:
     from webhook.errors import CertificateInvalid
     from webhook.rules.configuration import Configuration
     from webhook.rules.scope import CacheScope
-    from webhook.serve.client_auth import Callers
+    from webhook.serve.client_auth import ClientAuth
     from webhook.serve.handler import Answer
 
 LINES_PER_SECOND = 5
-LINES_AT_ONCE = 20
+LINES_BURST = 20
 """For patches at info. A line costs a third of a review; suppressed ones are counted, and metrics count all patches."""
 
 
 class DecisionLog:
     """Logs decisions. Create it after logging is configured, because it reads the log level only once."""
 
-    __slots__ = ("_bucket", "_every_decision", "_log", "_some_patches", "_suppressed")
+    __slots__ = ("_bucket", "_log", "_logs_all", "_logs_patches", "_suppressed")
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._log = structlog.get_logger(__name__)
-        self._every_decision = self._log.is_enabled_for(logging.DEBUG)
-        self._some_patches = self._log.is_enabled_for(logging.INFO)
-        self._bucket = TokenBucket(LINES_PER_SECOND, LINES_AT_ONCE, clock)
+        self._logs_all = self._log.is_enabled_for(logging.DEBUG)
+        self._logs_patches = self._log.is_enabled_for(logging.INFO)
+        self._bucket = TokenBucket(LINES_PER_SECOND, LINES_BURST, clock)
         self._suppressed = 0
 
     def answered(self, answer: Answer) -> None:
         """Log one answer, if its level and the rate limit allow it."""
-        if answer.added and self._some_patches:
+        if answer.added and self._logs_patches:
             if self._bucket.take():
-                self._log.info("references added", names=answer.added, suppressed=self._suppressed, **_about(answer))
+                self._log.info(
+                    "references added", names=answer.added, suppressed=self._suppressed, **_log_fields(answer)
+                )
                 self._suppressed = 0
                 return
-            self._suppressed += not self._every_decision
-        if self._every_decision:
-            self._log.debug("admission decided", names=answer.added, **_about(answer))
+            self._suppressed += not self._logs_all
+        if self._logs_all:
+            self._log.debug("admission decided", names=answer.added, **_log_fields(answer))
 
 
 LONGEST_NAME = 253
 """Characters of a name in the log. The API server allows no more, but other clients may send longer names."""
 
 
-def _unfinished(generate_name: str) -> str:
+def _generated_name(generate_name: str) -> str:
     """Return ``web-7d5c9c7b9f-*`` for a name that the API server will generate; a real name cannot contain a star."""
     return f"{generate_name}*" if generate_name else ""
 
 
-def _about(answer: Answer) -> dict[str, str]:
+def _log_fields(answer: Answer) -> dict[str, str]:
     return {
         "uid": answer.uid,
         "namespace": answer.namespace[:LONGEST_NAME],
         "resource": answer.resource,
-        "object": answer.name[:LONGEST_NAME] or _unfinished(answer.generate_name[:LONGEST_NAME]),
+        "object": answer.name[:LONGEST_NAME] or _generated_name(answer.generate_name[:LONGEST_NAME]),
         "operation": answer.operation,
         "reason": answer.reason.value,
     }
@@ -121,7 +123,7 @@ class ServeOptions:
     certificate: CertificateSource
     drain_seconds: float
     tls_min_version: ssl.TLSVersion
-    callers: Callers | None
+    callers: ClientAuth | None
     """None accepts all clients; then only the network decides who reaches the port."""
     allowed_hosts: tuple[str, ...] = ()
     """Additional host names of the plain-HTTP port, besides those of the cluster."""
@@ -129,13 +131,13 @@ class ServeOptions:
 
 def run(options: ServeOptions) -> None:
     """Serve until a signal ends it. Raises UsageError when it cannot start."""
-    allow_files()
+    raise_file_limit()
     memory.configure()
     file = ConfigurationFile(options.config, options.namespace)
     process = _Process(options, file.load())
     admission, ops = process.listeners()
     stop = threading.Event()
-    process.take_certificate(stop)
+    process.load_certificate(stop)
     process.watch_namespaces_if_needed()
     process.report_waiting(stop)
     threading.Thread(
@@ -177,18 +179,18 @@ class _Process:
         self._options = options
         self._configuration = configuration
         self._health = Health()
-        self._leaving = self._health.check("shutdown")
-        self._leaving.passes()
+        self._shutdown_check = self._health.check("shutdown")
+        self._shutdown_check.passes()
         self._serving_certificate = ServingCertificate(
             options.tls_min_version, verifies_clients=options.callers is not None
         )
-        self._namespaces = KnownNamespaces()
+        self._namespaces = NamespaceCache()
         self._namespace_scope: CacheScope | None = None
         handler = Handler(lambda: self._configuration, self._namespaces.get)
-        traffic = Traffic()
-        self._metrics = AdmissionMetrics(traffic)
+        counters = PortCounters()
+        self._metrics = AdmissionMetrics(counters)
         self._metrics.configuration_accepted()
-        self._endpoint = MutateEndpoint(handler.handle, _Observers(self._metrics, DecisionLog()), traffic)
+        self._endpoint = MutateEndpoint(handler.handle, _Observers(self._metrics, DecisionLog()), counters)
         self.watches = ClusterWatches(options.kubeconfig)
         self._namespace_watch: WatchState | None = None
         self._configuration_problem = ""
@@ -201,23 +203,23 @@ class _Process:
         context, callers = self._serving_certificate.context, self._options.callers
         admission = AdmissionListener(AdmissionApp(self._endpoint), secure, context, callers=callers)
         ops = ops_app(self._health, self._metrics.registry, allowed_hosts=self._options.allowed_hosts)
-        return admission, Listener(ops, plain, self._metrics.port_traffic)
+        return admission, Listener(ops, plain, self._metrics.port_counters)
 
-    def take_certificate(self, stop: threading.Event) -> None:
+    def load_certificate(self, stop: threading.Event) -> None:
         """Load the certificate and each later one."""
-        intake = CertificateIntake(self._serving_certificate, self._health.check("certificate"), self._metrics)
+        loader = CertificateLoader(self._serving_certificate, self._health.check("certificate"), self._metrics)
         callers = self._options.callers
         if callers is not None:
-            _follow(callers.authorities, intake.take_callers, intake.refuse_callers, stop)
+            _watch_files(callers.authorities, loader.load_client_authorities, loader.report_refused_authorities, stop)
         source = self._options.certificate
         if isinstance(source, CertificateSecret):
-            self.watches.watch_certificate(source.namespace, source.name, intake)
+            self.watches.watch_certificate(source.namespace, source.name, loader)
             awaited = f"Secret {source.namespace}/{source.name} with tls.crt and tls.key"
             threading.Thread(
-                target=intake.wait_for, args=(awaited, stop), name="certificate awaited", daemon=True
+                target=loader.wait_for, args=(awaited, stop), name="certificate awaited", daemon=True
             ).start()
         else:
-            _follow(source, intake.take, intake.refuse, stop)
+            _watch_files(source, loader.load, loader.report_refused, stop)
 
     def watch_namespaces_if_needed(self) -> None:
         """Watch namespaces if the configuration depends on their labels. Raises UsageError as for the watch.
@@ -244,13 +246,13 @@ class _Process:
         """Put another configuration into force."""
         # Labels that the new configuration needs are read first; its decisions must not rest on labels that were not
         # kept.
-        self._keep_namespaces(configuration)
+        self._extend_namespaces(configuration)
         self._configuration = configuration
         self._configuration_problem = ""
         self._metrics.configuration_accepted()
         log.info("configuration in force", pull_secrets=[entry.name for entry in configuration.pull_secrets])
 
-    def _keep_namespaces(self, configuration: Configuration) -> None:
+    def _extend_namespaces(self, configuration: Configuration) -> None:
         scope, before = scope_of(configuration), self._namespace_scope
         if not configuration.needs_namespace_labels or (before is not None and before.covers(scope)):
             return
@@ -270,12 +272,12 @@ class _Process:
     def report_waiting(self, stop: threading.Event) -> None:
         """Start to report missing inputs; the certificate has its own report."""
         waiting, check = Waiting(), self._health.check
-        waiting.follow("namespaces", self._awaited_of_namespaces)
+        waiting.follow("namespaces", self._awaited_namespaces)
         waiting.follow("rights", self.watches.rights.sentences, check("rights"))
         waiting.follow("configuration", self._refused_configuration, check("configuration"))
         threading.Thread(target=waiting.watch, args=(stop,), name="waiting", daemon=True).start()
 
-    def _awaited_of_namespaces(self) -> list[str]:
+    def _awaited_namespaces(self) -> list[str]:
         return [] if self._namespace_watch is None else self._namespace_watch.awaited
 
     def _refused_configuration(self) -> list[str]:
@@ -284,14 +286,17 @@ class _Process:
 
     def begin_drain(self) -> None:
         """Become unready, and make each client reconnect to another replica after its next answer."""
-        self._leaving.fails("draining")
+        self._shutdown_check.fails("draining")
         self._endpoint.draining = True
 
 
-def _follow(
-    files: WatchedFiles, take: Callable[..., None], refuse: Callable[[CertificateInvalid], None], stop: threading.Event
+def _watch_files(
+    files: WatchedFiles,
+    load: Callable[..., None],
+    on_invalid: Callable[[CertificateInvalid], None],
+    stop: threading.Event,
 ) -> None:
     """Load ``files`` now, and again after each change. Raises CertificateInvalid when they are unusable now."""
-    files.load(take)
+    files.load(load)
     name = " ".join(path.name for path in files.paths)
-    threading.Thread(target=files.watch, args=(take, refuse, stop), name=name, daemon=True).start()
+    threading.Thread(target=files.watch, args=(load, on_invalid, stop), name=name, daemon=True).start()

@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 _LARGE = 256 * 1024
 """In bytes. Larger documents are not given to simdjson, because it never frees its memory."""
 
-_PIECE = 64 * 1024
+_CHUNK = 64 * 1024
 """Bytes checked in one step, so that large documents need no large copies and other threads get turns."""
 
 LONGEST_NUMBER = 1000
 """In characters. Numbers in objects of the API are much shorter."""
 
-MOST_CONSPICUOUS = 10_000
+MAX_CONSPICUOUS = 10_000
 """Limit of numbers in one document with an exponent of three or more digits, or with hundreds of digits."""
 
 _MANY_DIGITS = b"0" * 200
@@ -57,7 +57,7 @@ _CONSPICUOUS = re.compile(rb"(?<![0-9.eE+])(?:[0-9.]{200,}+(?:[eE][+-]?[0-9]++)?
 
 def check_strictly(body: bytes) -> None:
     """Raise ValueError if ``body`` is not UTF-8, or contains a number out of range."""
-    if len(body) < _LARGE and _is_plainly_right(body):
+    if len(body) < _LARGE and _simdjson_accepts(body):
         return
     if not body.isascii():
         _check_utf8(body)
@@ -65,7 +65,7 @@ def check_strictly(body: bytes) -> None:
         _check_numbers(body)
 
 
-def _is_plainly_right(body: bytes) -> bool:
+def _simdjson_accepts(body: bytes) -> bool:
     try:
         _parser.parse(body)
     except (ValueError, RuntimeError):
@@ -75,8 +75,8 @@ def _is_plainly_right(body: bytes) -> bool:
 
 def _check_utf8(body: bytes) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")()
-    for start in range(0, len(body), _PIECE):
-        decoder.decode(body[start : start + _PIECE])
+    for start in range(0, len(body), _CHUNK):
+        decoder.decode(body[start : start + _CHUNK])
     decoder.decode(b"", final=True)
 
 
@@ -94,7 +94,7 @@ def _check_numbers(body: bytes) -> None:
     # Without escaped characters, each quotation mark begins or ends a string.
     text = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in body else body
     for count, number in enumerate(_outside_strings(text)):
-        too_much = len(number) > LONGEST_NUMBER or count >= MOST_CONSPICUOUS
+        too_much = len(number) > LONGEST_NUMBER or count >= MAX_CONSPICUOUS
         if too_much or (not number.isdigit() and math.isinf(float(number))):
             raise ValueError("a number is out of range")
 
@@ -199,7 +199,7 @@ def parse(body: bytes) -> RequestHead:
     """
     try:
         check_strictly(body)
-        request = _parse_as_far_as_possible(body)
+        request = _parse_leniently(body)
     except msgspec.ValidationError:
         message = f"not an {KIND} of {API_VERSION} with a request that has a uid"
     except (msgspec.DecodeError, ValueError):
@@ -213,7 +213,7 @@ def parse(body: bytes) -> RequestHead:
     raise BadReview(message)
 
 
-def _parse_as_far_as_possible(body: bytes) -> RequestHead:
+def _parse_leniently(body: bytes) -> RequestHead:
     try:
         return _review.decode(body).request if len(body) <= BOUNDED_BODY else _parse_large(body)
     except msgspec.ValidationError:

@@ -11,11 +11,11 @@ import structlog
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 
-from webhook.http.limits import ADMISSION, most_connections
+from webhook.http.limits import ADMISSION, max_connections
 from webhook.http.stream import ReadBuffers, TlsStream
 from webhook.ops.listener import SWEEP_TICKS, Listener
 from webhook.serve.endpoint import MUTATE_PATH
-from webhook.serve.malloc import MemoryKeeper
+from webhook.serve.malloc import MemoryTrimmer
 
 if TYPE_CHECKING:
     import socket
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from webhook.http.connection import Connection
     from webhook.http.limits import Deadlines
-    from webhook.serve.client_auth import Callers
+    from webhook.serve.client_auth import ClientAuth
     from webhook.serve.endpoint import MutateEndpoint
 
 
@@ -69,29 +69,29 @@ class AdmissionListener(Listener):
         bound: socket.socket,
         context: ssl.SSLContext,
         deadlines: Deadlines | None = None,
-        most: int | None = None,
-        callers: Callers | None = None,
+        capacity: int | None = None,
+        callers: ClientAuth | None = None,
     ) -> None:
         super().__init__(
             app,
             bound,
-            app.mutate.traffic,
+            app.mutate.counters,
             limits=replace(ADMISSION, deadlines=deadlines or ADMISSION.deadlines),
             service=app.mutate,
-            most=most or most_connections()[0],
+            capacity=capacity or max_connections()[0],
         )
         self._context = context
         self._buffers = ReadBuffers(self._limits)
-        self._gate = None if callers is None else callers.refuse
-        self._memory = MemoryKeeper(app.mutate.traffic)
+        self._client_check = None if callers is None else callers.rejected_names
+        self._memory = MemoryTrimmer(app.mutate.counters)
 
     def _wrap(self, connection: Connection) -> TlsStream:
-        return TlsStream(self._port, connection, self._context, self._buffers, self._gate)
+        return TlsStream(self._port, connection, self._context, self._buffers, self._client_check)
 
     async def on_tick(self, counter: int) -> bool:
         """Check the memory several times a second, besides the work of every listener."""
         if counter % SWEEP_TICKS == 0:
-            self._memory.look()
+            self._memory.check()
         return await super().on_tick(counter)
 
 
@@ -104,14 +104,14 @@ async def serve_until_signalled(
     connections to a replica that has left the Service. A second SIGTERM, or SIGINT at any time, ends the drain
     immediately.
     """
-    leaving, at_once = asyncio.Event(), asyncio.Event()
+    draining, immediately = asyncio.Event(), asyncio.Event()
 
     def terminate() -> None:
-        (at_once if leaving.is_set() else leaving).set()
+        (immediately if draining.is_set() else draining).set()
 
     def interrupt() -> None:
-        leaving.set()
-        at_once.set()
+        draining.set()
+        immediately.set()
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, terminate)
@@ -119,11 +119,11 @@ async def serve_until_signalled(
     async with asyncio.TaskGroup() as listeners:
         serving = listeners.create_task(admission.listen())
         listeners.create_task(ops.listen())
-        await leaving.wait()
+        await draining.wait()
         begin_drain()
         log.info("draining", seconds=drain_seconds)
-        await _wait(at_once, drain_seconds)
-        admission.should_exit, admission.force_exit = True, at_once.is_set()
+        await _wait(immediately, drain_seconds)
+        admission.should_exit, admission.force_exit = True, immediately.is_set()
         await serving
         ops.should_exit = True
     log.info("stopped")

@@ -10,7 +10,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from webhook.kube.objects import Shapes
+from webhook.kube.objects import ScopedDecoder
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.ops.sync_status import WatchStatus
@@ -80,7 +80,7 @@ class Caches:
             _same_service_account, self._service_account_changed, self._service_account_matters
         )
         self._configuration: Configuration | None = None
-        self._shapes = Shapes(CacheScope())
+        self._decoder = ScopedDecoder(CacheScope())
         self._scoped: dict[Collection, _ScopedTable] = {}
         self._copies: dict[str, Table[Copy]] = {}
         self._reflectors: dict[Collection, Reflector[Any, Any]] = {}
@@ -160,7 +160,7 @@ class Caches:
 
     def read_service_account(self, data: bytes) -> ServiceAccount:
         """Return the cached part of a ServiceAccount from a response of the API server."""
-        return self._shapes.read_service_account(data)
+        return self._decoder.read_service_account(data)
 
     def readable_part(self, configuration: Configuration) -> Configuration:
         """Return the configuration without the parts of namespaces and ServiceAccounts that are not cached yet.
@@ -212,7 +212,7 @@ class Caches:
         self._renewing = []
         for collection, reflector in list(self._reflectors.items()):
             if reflector.has_synced:
-                reflector.renew(list_again=collection.resource is NAMESPACES)
+                reflector.renew(relist=collection.resource is NAMESPACES)
                 self._renewing.append(collection)
 
     def not_renewed(self) -> list[Collection]:
@@ -279,13 +279,13 @@ class Caches:
 
     def _reflect_scoped(self, scope: CacheScope) -> None:
         """Watch namespaces and ServiceAccounts, and list them again if the configuration needs more of them."""
-        if self._shapes.scope.covers(scope) and self._scoped:
+        if self._decoder.scope.covers(scope) and self._scoped:
             return
-        shapes = self._shapes = Shapes(scope)
+        decoder = self._decoder = ScopedDecoder(scope)
         _stop_all([self._reflectors.pop(collection) for collection in self._scoped])
         for collection, shape, convert, table in (
-            (Collection(NAMESPACES), shapes.namespace, shapes.to_namespace, self.namespaces),
-            (Collection(SERVICE_ACCOUNTS), shapes.service_account, shapes.to_service_account, self.service_accounts),
+            (Collection(NAMESPACES), decoder.namespace, decoder.to_namespace, self.namespaces),
+            (Collection(SERVICE_ACCOUNTS), decoder.service_account, decoder.to_service_account, self.service_accounts),
         ):
             before = self._scoped.get(collection)
             handler = self._scoped[collection] = _ScopedTable(table, scope, before)

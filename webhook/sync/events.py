@@ -14,7 +14,7 @@ from webhook.errors import ApiError, Forbidden, Refused
 from webhook.kube.events import Notice, Reference
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
 from webhook.rules.actions import Finding, FindingReason
-from webhook.rules.backfill import MOST_REFERENCES
+from webhook.rules.backfill import MAX_REFERENCES
 from webhook.rules.brake import confirm_command
 from webhook.sync.selections import CALM_SECONDS, FLIPS, PAUSE_SECONDS
 
@@ -103,7 +103,7 @@ class EventReporter:
     def _too_many(self, namespace: str, finding: Finding) -> None:
         account = finding.service_account
         message = (
-            f'ServiceAccount "{account}" has more than {MOST_REFERENCES:,} references, so "{finding.secret}" is not '
+            f'ServiceAccount "{account}" has more than {MAX_REFERENCES:,} references, so "{finding.secret}" is not '
             f"added: remove references from it, or exclude it by serviceAccounts.exclude"
         )
         self._report("too many references", namespace, finding, "TooManyReferences", message, service_account=account)

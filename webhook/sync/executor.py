@@ -45,7 +45,7 @@ class Executor:
         """Make every write of a plan that can be made, each after those that it depends on.
 
         Raises:
-            Deposed: before the first write that this process must not make any more.
+            LeadershipLost: before the first write that this process must not make any more.
             Unfinished: there is more to write, and the budget is spent.
             ApiError: the first failure. Independent writes were made all the same, unless a second write in a row
                 failed in the same way. Then the rest would fail too.

@@ -182,7 +182,7 @@ class _Process:
         app = ops_app(
             self.health, metrics.registry, lambda: encode(self.status()), page, self.alive, allowed_hosts=hosts
         )
-        return Listener(app, bound, metrics.port_traffic)
+        return Listener(app, bound, metrics.port_counters)
 
     def _page_data(self) -> PageData:
         certificates = self._metrics.certificates

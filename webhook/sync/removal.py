@@ -15,7 +15,7 @@ import structlog
 
 from webhook.errors import ApiError
 from webhook.kube.listing import list_decoder, list_objects
-from webhook.kube.objects import Shapes
+from webhook.kube.objects import ScopedDecoder
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.rules.objects import NamespaceState
 from webhook.rules.ownership import FIELD_MANAGER, Ownership
@@ -47,7 +47,7 @@ class ClusterSnapshot:
         self._release = release
         self._namespaces: dict[str, Namespace] = {}
         self.service_accounts: Table[ServiceAccount] = Table(_always_changed, _ignore_change)
-        self._shapes = Shapes(scope_of(configuration))
+        self._decoder = ScopedDecoder(scope_of(configuration))
         self._copies: dict[str, Table[Copy]] = {
             name: Table(_always_changed, _ignore_change) for name in configuration.secret_names
         }
@@ -58,11 +58,11 @@ class ClusterSnapshot:
         Raises:
             ApiError: namespaces or ServiceAccounts could not be listed, which are always needed.
         """
-        shapes = self._shapes
-        namespaces = self._list(Collection(NAMESPACES), shapes.namespace, shapes.to_namespace)
+        decoder = self._decoder
+        namespaces = self._list(Collection(NAMESPACES), decoder.namespace, decoder.to_namespace)
         self._namespaces = {namespace.name: namespace for namespace in namespaces}
         self.service_accounts.replace(
-            self._list(Collection(SERVICE_ACCOUNTS), shapes.service_account, shapes.to_service_account)
+            self._list(Collection(SERVICE_ACCOUNTS), decoder.service_account, decoder.to_service_account)
         )
         unread = {}
         for name, table in self._copies.items():
@@ -78,7 +78,7 @@ class ClusterSnapshot:
 
     def read_service_account(self, data: bytes) -> ServiceAccount:
         """Return the cached part of a ServiceAccount from a response of the API server."""
-        return self._shapes.read_service_account(data)
+        return self._decoder.read_service_account(data)
 
     def states(self) -> Iterator[NamespaceState]:
         """Yield the cached state of each namespace, by name."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from webhook.sync.release import Release
 
 
-MOST_FINALIZERS, FINALIZER_LENGTH = 3, 100
+MAX_FINALIZERS, FINALIZER_LENGTH = 3, 100
 """Finalizers that are kept, and characters of each. A tenant can add as many as fit into an object."""
 
 OF_THE_GARBAGE_COLLECTOR = frozenset({"foregroundDeletion", "orphan"})
@@ -72,7 +72,7 @@ def _kept_by(metadata: WrittenMeta) -> tuple[str, ...]:
     if metadata.deletion_timestamp is None:
         return ()
     others = (name for name in metadata.finalizers if name not in OF_THE_GARBAGE_COLLECTOR)
-    return tuple(name[:FINALIZER_LENGTH] for name in islice(others, MOST_FINALIZERS))
+    return tuple(name[:FINALIZER_LENGTH] for name in islice(others, MAX_FINALIZERS))
 
 
 def _sources_of(metadata: WrittenMeta) -> str:

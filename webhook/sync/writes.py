@@ -101,8 +101,8 @@ class Writes:
 
     ``may_write()`` is called before each: a deposed leader writes nothing. ``wrote(action, result)`` counts.
     ``verify(copy, content)`` is called before a content is written over a copy, and raises ApiError if the content may
-    be older. Each method raises ApiError if the write was not made, Deposed if it must not be made, and Unfinished if
-    more is left to write.
+    be older. Each method raises ApiError if the write was not made, LeadershipLost if it must not be made, and
+    Unfinished if more is left to write.
     """
 
     def __init__(
@@ -265,7 +265,7 @@ class Writes:
             table.discard(copy)
 
     def _check_may_write(self) -> None:
-        """Wait for the turn of one write; raise Deposed if this process must not write any more."""
+        """Wait for the turn of one write; raise LeadershipLost if this process must not write any more."""
         if not self._may_write():
             raise LeadershipLost
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from tests.integration.site.serving import LOOPBACK, Serving, exchange, post
-from webhook.http.limits import allow_files
+from webhook.http.limits import raise_file_limit
 
 MIB = 1024 * 1024
 
@@ -65,7 +65,7 @@ class Attack:
         self.floods = 0
 
     def __enter__(self) -> Self:
-        allow_files()  # here too: each connection has two ends
+        raise_file_limit()  # here too: each connection has two ends
         self._sockets += [self._tls() for _ in range(self._strength.tls)]
         slow = [self._tls() for _ in range(self._strength.slow)]
         self._sockets += slow

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from certs.authority import issue_authority, issue_leaf
 from certs.reload import ServingCertificate
-from webhook.http.counters import Traffic
+from webhook.http.counters import PortCounters
 from webhook.http.limits import Deadlines
 from webhook.ops.background import bind, in_background
 from webhook.ops.metrics import AdmissionMetrics
@@ -33,18 +33,18 @@ def echo(body: bytes) -> Answer:
 @contextmanager
 def listening(deadlines: Deadlines | None = None, handle: Callable[[bytes], Answer] = echo) -> Iterator[int]:
     """An admission port that answers by ``handle``; gives its number."""
-    traffic = Traffic()
-    with serving(MutateEndpoint(handle, AdmissionMetrics(traffic), traffic), deadlines) as port:
+    counters = PortCounters()
+    with serving(MutateEndpoint(handle, AdmissionMetrics(counters), counters), deadlines) as port:
         yield port
 
 
 @contextmanager
-def serving(endpoint: MutateEndpoint, deadlines: Deadlines | None = None, most: int | None = None) -> Iterator[int]:
-    """An admission port with this endpoint, for ``most`` connections; gives its number."""
+def serving(endpoint: MutateEndpoint, deadlines: Deadlines | None = None, capacity: int | None = None) -> Iterator[int]:
+    """An admission port with this endpoint, for ``capacity`` connections; gives its number."""
     certificate = ServingCertificate()
     certificate.load(LEAF.certificate_pem, LEAF.private_key_pem)
     bound = bind("127.0.0.1", 0, "--secure-port")
-    listener = AdmissionListener(AdmissionApp(endpoint), bound, certificate.context, deadlines, most)
+    listener = AdmissionListener(AdmissionApp(endpoint), bound, certificate.context, deadlines, capacity)
     with in_background(lambda: listener, "admission port"):
         yield listener.port
 

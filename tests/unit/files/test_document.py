@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.errors import ConfigurationInvalid, Problem
-from webhook.files.configuration import MOST_PROBLEMS, parse
+from webhook.files.configuration import MAX_PROBLEMS, parse
 from webhook.rules.configuration import Configuration, NameFilter, OptIn, PodPolicy, PullSecret
 from webhook.rules.labels import EVERYTHING, Operator, Requirement, Selector
 
@@ -229,8 +229,8 @@ def test_a_long_value_is_cut_and_stays_on_one_line() -> None:
 def test_a_wrong_file_does_not_fill_the_log() -> None:
     found = problems(HEAD + "".join(f"field{number}: x\n" for number in range(5000)))
 
-    assert len(found) == MOST_PROBLEMS + 1
-    assert found[-1] == f"and {5000 - MOST_PROBLEMS} more"
+    assert len(found) == MAX_PROBLEMS + 1
+    assert found[-1] == f"and {5000 - MAX_PROBLEMS} more"
 
 
 def test_a_problem_without_a_path_is_its_message() -> None:
@@ -263,7 +263,7 @@ def test_any_text_is_a_configuration_or_a_list_of_problems(text: str) -> None:
         configuration = parse(text, "config.yaml")
     except ConfigurationInvalid as error:
         count = len(error.problems)
-        assert 0 < count <= MOST_PROBLEMS + 1
+        assert 0 < count <= MAX_PROBLEMS + 1
         return
     assert isinstance(configuration, Configuration)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from webhook.http import connection
-from webhook.http.counters import Traffic
+from webhook.http.counters import PortCounters
 from webhook.http.limits import ADMISSION, Limits
 from webhook.http.port import Port
 from webhook.rules.configuration import Reason
@@ -67,16 +67,16 @@ class Connection:
 
     def __init__(self, limits: Limits = ADMISSION) -> None:
         self._limits = limits
-        self.traffic = Traffic()
-        self.endpoint = MutateEndpoint(echo, Silent(), self.traffic)
+        self.counters = PortCounters()
+        self.endpoint = MutateEndpoint(echo, Silent(), self.counters)
 
     def feed(self, pieces: Sequence[bytes]) -> tuple[bytes, bool]:
         """Return what is written in answer to these pieces, and whether the connection is to end."""
         return asyncio.run(self._feed(pieces))
 
-    def port(self, most: int = 10) -> Port:
+    def port(self, capacity: int = 10) -> Port:
         """Return its port, on the running event loop."""
-        return Port("admission", self._limits, self.traffic, AdmissionApp(self.endpoint), self.endpoint, most)
+        return Port("admission", self._limits, self.counters, AdmissionApp(self.endpoint), self.endpoint, capacity)
 
     async def _feed(self, pieces: Sequence[bytes]) -> tuple[bytes, bool]:
         port, wire = self.port(), Wire()
@@ -86,7 +86,7 @@ class Connection:
             while port.tasks:
                 await asyncio.wait(tuple(port.tasks))
         ending = wire.closed
-        protocol.lost()
+        protocol.ended()
         return wire.written, ending
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.unit.http.connection import Connection, Wire, connected, limits
-from webhook.http.counters import Traffic
+from webhook.http.counters import PortCounters
 from webhook.http.limits import ADMISSION, KIB
 from webhook.http.port import Port
 from webhook.serve.endpoint import HEAVY_BODY
@@ -18,7 +18,7 @@ REQUEST = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r
 OTHER = b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-def on_loop(test: Callable[[Connection, Port], Awaitable[None]], **bounds: int) -> Traffic:
+def on_loop(test: Callable[[Connection, Port], Awaitable[None]], **bounds: int) -> PortCounters:
     """Run a test of connections of one port; return the numbers of the port."""
     made = Connection(limits(**bounds))
 
@@ -28,7 +28,7 @@ def on_loop(test: Callable[[Connection, Port], Awaitable[None]], **bounds: int) 
         port.worker.shutdown()
 
     asyncio.run(run())
-    return made.traffic
+    return made.counters
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -44,9 +44,9 @@ def test_a_head_that_does_not_end_is_refused_at_its_limit() -> None:
         connection.data_received(b"POST /mutate HTTP/1.1\r\n")
         while not wire.closed:
             connection.data_received(b"A:b\r\n")
-            assert port.traffic.kept_bytes < ADMISSION.head_bytes + 100
+            assert port.counters.buffered_bytes < ADMISSION.head_bytes + 100
         assert wire.written.startswith(b"HTTP/1.1 431 ")
-        assert port.traffic.kept_bytes == 0
+        assert port.counters.buffered_bytes == 0
 
     assert on_loop(test).rejected == {"too-large": 1}
 
@@ -56,10 +56,10 @@ def test_heads_of_all_connections_together_have_a_limit_and_the_oldest_makes_roo
         wires = [Wire() for _ in range(5)]
         for wire in wires:
             connected(port, wire).data_received(b"POST /mutate?" + b"x" * KIB)
-            assert port.traffic.kept_bytes <= 4 * KIB
+            assert port.counters.buffered_bytes <= 4 * KIB
         assert [wire.aborted for wire in wires] == [True, True, False, False, False]
 
-    assert on_loop(test, kept_bytes=4 * KIB).rejected == {"evicted": 2}
+    assert on_loop(test, buffered_bytes=4 * KIB).rejected == {"evicted": 2}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_one_request_is_in_progress_and_nothing_is_read_meanwhile(request_: byte
         wire = Wire()
         connected(port, wire).data_received(request_ * 50)
         assert wire.paused
-        assert port.traffic.requests == len(port.tasks) == 1
+        assert port.counters.requests == len(port.tasks) == 1
         await until(lambda: wire.closed)
 
     on_loop(test)
@@ -97,7 +97,7 @@ def test_answers_that_are_not_read_stop_the_reading() -> None:
         wire.full = None
         connection.resume_writing()
         assert wire.written.count(b"200 OK") == 51
-        assert (wire.paused, port.traffic.kept_bytes) == (False, 0)
+        assert (wire.paused, port.counters.buffered_bytes) == (False, 0)
 
     assert on_loop(test).rejected == {}
 
@@ -109,7 +109,7 @@ def test_who_does_not_read_is_cut_off_when_many_do_not() -> None:
             connected(port, wire).pause_writing()
         assert [wire.aborted for wire in wires] == [False, False, True, True]
 
-    assert on_loop(test, kept_bytes=2 * ADMISSION.unread_cost).rejected == {"unread": 2}
+    assert on_loop(test, buffered_bytes=2 * ADMISSION.unread_cost).rejected == {"unread": 2}
 
 
 def test_those_who_do_not_read_make_room_for_the_bytes_of_others() -> None:
@@ -121,9 +121,9 @@ def test_those_who_do_not_read_make_room_for_the_bytes_of_others() -> None:
         connected(port, handshake)
         connected(port, reader).data_received(REQUEST[:10])
         assert [wire.aborted for wire in (*silent, handshake, reader)] == [True, False, False, False]
-        assert port.traffic.kept_bytes == ADMISSION.unread_cost + 10
+        assert port.counters.buffered_bytes == ADMISSION.unread_cost + 10
 
-    assert on_loop(test, kept_bytes=2 * ADMISSION.unread_cost).rejected == {"evicted": 1}
+    assert on_loop(test, buffered_bytes=2 * ADMISSION.unread_cost).rejected == {"evicted": 1}
 
 
 def test_who_does_not_read_in_time_is_cut_off() -> None:
@@ -146,10 +146,10 @@ def test_a_large_body_is_worked_out_beside_the_event_loop_and_small_ones_do_not_
         connected(port, other).data_received(REQUEST)
         assert wire.written == b""
         assert wire.paused
-        assert port.traffic.held_bytes == len(body)
+        assert port.counters.held_bytes == len(body)
         assert other.written.endswith(b"{}")
         await until(lambda: wire.written.endswith(body))
-        assert (port.traffic.held_bytes, port.traffic.requests, wire.paused) == (0, 0, False)
+        assert (port.counters.held_bytes, port.counters.requests, wire.paused) == (0, 0, False)
 
     on_loop(test)
 
@@ -160,10 +160,10 @@ def test_a_client_that_leaves_while_its_body_is_worked_out_leaves_nothing_behind
         body = b" " * (HEAVY_BODY + 1)
         connection = connected(port, wire)
         connection.data_received(REQUEST[:-2].replace(b": 2", b": %d" % len(body)) + body)
-        connection.lost()
-        await until(lambda: port.traffic.held_bytes == 0)
+        connection.ended()
+        await until(lambda: port.counters.held_bytes == 0)
         assert wire.written == b""
-        assert (port.traffic.held_bytes, port.traffic.requests, port.traffic.connections) == (0, 0, 0)
+        assert (port.counters.held_bytes, port.counters.requests, port.counters.connections) == (0, 0, 0)
 
     on_loop(test)
 
@@ -177,10 +177,10 @@ def test_a_body_counts_until_the_other_thread_has_done_with_it() -> None:
         for _number in range(3):
             connection = connected(port, Wire())
             connection.data_received(request)
-            connection.lost()
-        assert port.traffic.held_bytes == 3 * len(body)
+            connection.ended()
+        assert port.counters.held_bytes == 3 * len(body)
         begin.set()
-        await until(lambda: port.traffic.held_bytes == 0)
+        await until(lambda: port.counters.held_bytes == 0)
 
     on_loop(test)
 
@@ -220,4 +220,4 @@ def test_an_answer_to_head_has_no_body() -> None:
 def test_a_body_for_no_service_is_not_read(length: bytes) -> None:
     made = Connection()
     written, ending = made.feed([OTHER.replace(b"GET", b"PUT")[:-2] + length + b"\r\n\r\n", b"x" * 1000])
-    assert (written[:12], ending, made.traffic.received_bytes) == (b"HTTP/1.1 404", True, 0)
+    assert (written[:12], ending, made.counters.received_bytes) == (b"HTTP/1.1 404", True, 0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.unit.http.connection import Connection
 from webhook.http import message as heads
-from webhook.http.counters import Traffic
+from webhook.http.counters import PortCounters
 from webhook.http.limits import ADMISSION
 from webhook.http.message import CACHED_HEADS, CHUNKED, parse
 from webhook.http.reply import Refusal
@@ -50,7 +50,7 @@ def status_of(lines: Sequence[bytes]) -> int:
 
 
 def remembered() -> int:
-    return heads._remembered.cache_info().misses
+    return heads._parse_cached.cache_info().misses
 
 
 def test_a_head_is_read() -> None:
@@ -202,12 +202,12 @@ def test_what_is_accepted_is_read_as_another_parser_reads_it(data: st.DataObject
     assert length == int(dict(judge.fields).get(b"content-length", b"0"))
 
 
-def ask(pieces: Sequence[bytes], *, knowing: bool) -> tuple[tuple[bytes, bool], Traffic]:
-    heads._remembered.cache_clear()
+def ask(pieces: Sequence[bytes], *, knowing: bool) -> tuple[tuple[bytes, bool], PortCounters]:
+    heads._parse_cached.cache_clear()
     if knowing:
         assert Connection().feed([request()])[0].endswith(b"\r\n\r\n{}")
     connection = Connection()
-    return connection.feed(pieces), connection.traffic
+    return connection.feed(pieces), connection.counters
 
 
 @pytest.mark.parametrize(
@@ -260,5 +260,5 @@ def test_while_draining_a_known_head_is_answered_for_the_last_time() -> None:
 
 
 def test_the_bytes_of_a_known_request_are_counted_and_given_back() -> None:
-    _, traffic = ask([request(b"x" * 1000)[:-500]], knowing=True)
-    assert traffic == Traffic(received_bytes=500)
+    _, counters = ask([request(b"x" * 1000)[:-500]], knowing=True)
+    assert counters == PortCounters(received_bytes=500)

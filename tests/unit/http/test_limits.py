@@ -4,14 +4,14 @@ import resource
 import subprocess
 import sys
 
-from webhook.http.limits import OTHER_FILES
+from webhook.http.limits import RESERVED_FILES
 
 PROGRAM = """
 import resource
-from webhook.http.limits import allow_files, most_connections
+from webhook.http.limits import raise_file_limit, max_connections
 resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
-allow_files()
-print(*resource.getrlimit(resource.RLIMIT_NOFILE), *most_connections())
+raise_file_limit()
+print(*resource.getrlimit(resource.RLIMIT_NOFILE), *max_connections())
 """
 
 
@@ -33,5 +33,5 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_may_be() -> None:
 def test_the_two_ports_have_files_of_their_own() -> None:
     for files in (128, 256, 512, 1024):
         soft, _, admission, metrics = limits(files, files)
-        assert admission + metrics <= soft - OTHER_FILES
+        assert admission + metrics <= soft - RESERVED_FILES
         assert admission > metrics > 0

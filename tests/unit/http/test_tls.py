@@ -134,6 +134,6 @@ def test_bodies_that_come_in_pieces_on_several_connections_stay_apart(seed: int,
             answer = peer.answer()
             assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
             assert answer.endswith(b"\r\n\r\n" + body)
-        assert port.traffic.held_bytes == 0
+        assert port.counters.held_bytes == 0
 
     asyncio.run(exchange())

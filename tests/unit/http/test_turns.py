@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from webhook.http.port import Turns
+from webhook.http.port import FairScheduler
 
 
 class Started:
@@ -16,19 +16,19 @@ class Started:
 
 
 def test_addresses_take_turns_whoever_came_first() -> None:
-    turns, started = Turns(1), Started()
+    scheduler, started = FairScheduler(1), Started()
     for peer in ("stranger", "stranger", "stranger", "kubelet", "stranger", "prometheus"):
-        turns.take(peer, lambda peer=peer: started.start(peer))  # type: ignore[misc]
+        scheduler.submit(peer, lambda peer=peer: started.start(peer))  # type: ignore[misc]
     assert started.all == ["stranger"]
     for _ in range(5):
-        turns.give_back()
+        scheduler.finish_one()
     assert started.all == ["stranger", "stranger", "kubelet", "prometheus", "stranger", "stranger"]
 
 
 def test_no_more_than_the_limit_are_at_it_and_none_that_nobody_waits_for() -> None:
-    turns, started = Turns(2), Started(forgotten=1)
+    scheduler, started = FairScheduler(2), Started(forgotten=1)
     for number in range(5):
-        turns.take("a", lambda number=number: started.start(number))  # type: ignore[misc]
+        scheduler.submit("a", lambda number=number: started.start(number))  # type: ignore[misc]
     assert started.all == [0, 1, 2]
-    turns.give_back()
+    scheduler.finish_one()
     assert started.all == [0, 1, 2, 3]

@@ -14,7 +14,7 @@ from tests.unit.polling import until
 from webhook.errors import ApiUnavailable
 from webhook.kube.client import Client
 from webhook.kube.connect import connect
-from webhook.kube.connections import Connections, heard
+from webhook.kube.connections import Connections, note_received
 from webhook.kube.connectivity import Connectivity
 from webhook.kube.resources import SERVICE_ACCOUNTS
 
@@ -154,9 +154,9 @@ def test_a_request_is_broken_when_it_has_waited_for_longer_than_patience(
     until(lambda: hang.met)
 
     clock.now += 2.0
-    assert connections.break_silent(clock.now, patience=2.5) == 0
+    assert connections.break_silent(clock.now, response_seconds=2.5) == 0
     clock.now += 1.0
-    assert connections.break_silent(clock.now, patience=2.5) == 1
+    assert connections.break_silent(clock.now, response_seconds=2.5) == 1
 
     asking.join(10.0)
     assert asking.error is not None
@@ -171,5 +171,5 @@ def test_a_connection_that_is_closed_counts_no_more(client: Client, connections:
 
 
 def test_a_connection_of_another_kind_keeps_no_record() -> None:
-    heard(None)
-    heard(object())
+    note_received(None)
+    note_received(object())

@@ -42,8 +42,8 @@ ABOUT_THE_OBJECT = [
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webhook.kube.connectivity.ASK_SECONDS", 0.02)
-    monkeypatch.setattr("webhook.kube.connectivity.PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("webhook.kube.connectivity.PROBE_SECONDS", 0.02)
+    monkeypatch.setattr("webhook.kube.connectivity.RESPONSE_SECONDS", 0.2)
     monkeypatch.setattr("webhook.kube.reflector.BACKOFF_BASE", 0.01)
 
 
@@ -107,7 +107,7 @@ def test_a_single_failure_is_over_with_the_first_question(connectivity: Connecti
 def test_a_server_that_has_just_answered_is_not_asked_because_of_every_failure(
     connectivity: Connectivity, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhook.kube.connectivity.ASK_SECONDS", 60.0)
+    monkeypatch.setattr("webhook.kube.connectivity.PROBE_SECONDS", 60.0)
     server.error = None
     lose(connectivity)
     until(lambda: connectivity.is_up)
@@ -164,7 +164,7 @@ def test_whoever_watches_over_outages_outlives_a_defect(
         raise RuntimeError("a defect")
 
     with monkeypatch.context() as patched:
-        patched.setattr(connectivity, "_look", broken)
+        patched.setattr(connectivity, "_check", broken)
         lose(connectivity)
         until(lambda: len(looks) > 1)
     server.error = None
@@ -330,7 +330,7 @@ def test_a_write_that_a_webhook_holds_up_cuts_no_watch(
     get(watching.client)  # over the connection that was there before
     until(lambda: time.monotonic() - sent > 0.5)
 
-    connectivity.note(NO_ANSWER, sent, may_be_held_up=True)
+    connectivity.note(NO_ANSWER, sent, may_be_delayed=True)
 
     assert connectivity.is_up
     assert server.asked == []

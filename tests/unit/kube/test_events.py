@@ -197,7 +197,7 @@ def test_what_is_remembered_is_bounded(
     for number in range(10):
         say(api, recorder, Notice(NAMESPACE, "Reason", str(number)))
 
-    assert len(recorder._said) == 3
+    assert len(recorder._written) == 3
 
 
 def test_the_name_of_an_event_is_a_valid_name(api: FakeApiServer, recorder: EventRecorder) -> None:

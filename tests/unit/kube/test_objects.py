@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from webhook.kube.objects import LARGEST_LABELS, Shapes
+from webhook.kube.objects import LARGEST_LABELS, ScopedDecoder
 from webhook.kube.wire import decoder
 from webhook.rules.configuration import Configuration
 from webhook.rules.objects import Namespace
@@ -16,7 +16,7 @@ LABEL = "pullsecrets.webhook/inject"
 
 
 def kept(labels: dict[str, str] | None) -> Namespace:
-    shapes = Shapes(scope_of(Configuration(())))
+    shapes = ScopedDecoder(scope_of(Configuration(())))
     document = {"metadata": {"name": "team-a", "uid": "u", "labels": labels}}
     return shapes.to_namespace(decoder(shapes.namespace)(json.dumps(document).encode()))
 

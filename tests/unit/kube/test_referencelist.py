@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.kube.objects import MOST_KEPT, SHORT_LIST_BYTES, read_reference_list
+from webhook.kube.objects import MAX_KEPT, SHORT_LIST_BYTES, read_reference_list
 from webhook.rules.objects import References
 from webhook.rules.patch import apply, removals
 
@@ -65,11 +65,11 @@ def test_what_is_not_a_list_of_references_is_refused(data: bytes) -> None:
 
 
 def test_of_a_name_that_is_listed_too_often_the_last_ones_are_kept() -> None:
-    found = read_reference_list(encode([{"name": "pull"}] * (MOST_KEPT + 500)), OURS)
+    found = read_reference_list(encode([{"name": "pull"}] * (MAX_KEPT + 500)), OURS)
 
-    assert (len(found.names), found.count, found.truncated) == (MOST_KEPT, MOST_KEPT + 500, True)
+    assert (len(found.names), found.count, found.truncated) == (MAX_KEPT, MAX_KEPT + 500, True)
     assert found.positions is not None
-    assert (found.positions[0], found.positions[-1]) == (500, MOST_KEPT + 499)
+    assert (found.positions[0], found.positions[-1]) == (500, MAX_KEPT + 499)
 
 
 @pytest.mark.parametrize(

@@ -606,7 +606,7 @@ def test_a_renewal_with_a_list_finds_what_a_silent_watch_has_missed(api: FakeApi
     until(lambda: silence.met)
     put(api, "new")
 
-    running.reflector.renew(list_again=True)
+    running.reflector.renew(relist=True)
 
     until(lambda: running.reflector.is_renewed)
     assert running.names() == {"old", "new"}

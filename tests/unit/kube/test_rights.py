@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from webhook.errors import ApiError, Conflict, Forbidden
-from webhook.kube.rights import FORGET_SECONDS, MOST_RIGHTS, MissingRights
+from webhook.kube.rights import FORGET_SECONDS, MAX_RIGHTS, MissingRights
 
 USER = 'User "system:serviceaccount:release:sync"'
 NAMESPACES = "/api/v1/namespaces"
@@ -81,8 +81,8 @@ def test_credentials_that_are_not_accepted_are_named_until_they_are() -> None:
 def test_what_is_remembered_is_bounded_in_number_and_time() -> None:
     now = [0.0]
     rights = MissingRights(lambda: now[0])
-    for number in range(MOST_RIGHTS + 50):
+    for number in range(MAX_RIGHTS + 50):
         rights.note("PATCH", account(f"n{number}"), None, forbidden("patch", "serviceaccounts"))
-    assert len(rights.missing()) == MOST_RIGHTS
+    assert len(rights.missing()) == MAX_RIGHTS
     now[0] = FORGET_SECONDS + 1
     assert rights.missing() == []

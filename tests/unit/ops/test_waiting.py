@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from webhook.ops.health import Check
-from webhook.ops.waiting import MOST_NAMED, PATIENCE_SECONDS, REMIND_SECONDS, Waiting
+from webhook.ops.waiting import MAX_NAMED, PATIENCE_SECONDS, REMIND_SECONDS, Waiting
 
 SECRET = "Secret release/harbor"  # noqa: S105 - its name
 
@@ -61,6 +61,6 @@ def test_what_is_awaited_is_named_at_once_and_then_each_minute(situation: Situat
 
 
 def test_of_many_a_few_are_named_and_all_are_counted(situation: Situation) -> None:
-    situation.sources = [str(number) for number in range(MOST_NAMED + 5)]
+    situation.sources = [str(number) for number in range(MAX_NAMED + 5)]
     (line,) = situation.after(PATIENCE_SECONDS + 1)
-    assert line["sources"] == "; ".join([*map(str, range(MOST_NAMED)), "and 5 more"])
+    assert line["sources"] == "; ".join([*map(str, range(MAX_NAMED)), "and 5 more"])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from webhook.rules.actions import AddReferences, ApplyCopy, Finding, FindingReason
-from webhook.rules.backfill import ENFORCE_ANNOTATION, MOST_REFERENCES, enforces_references, needs_plan
+from webhook.rules.backfill import ENFORCE_ANNOTATION, MAX_REFERENCES, enforces_references, needs_plan
 from webhook.rules.configuration import Configuration, NameFilter, PodPolicy, PullSecret
 from webhook.rules.labels import Operator, Requirement, Selector
 from webhook.rules.managed_fields import ListOwnership
@@ -143,8 +143,8 @@ def test_one_that_ends_or_cannot_be_read_is_left_alone(change: dict[str, object]
 
 
 def test_nothing_is_added_to_a_list_that_is_too_long_and_that_is_reported() -> None:
-    long = ServiceAccount("team-a", "long", "1", {}, References(present=True, length=MOST_REFERENCES + 1, positions=()))
-    fitting = replace(long, name="fitting", references=References(present=True, length=MOST_REFERENCES, positions=()))
+    long = ServiceAccount("team-a", "long", "1", {}, References(present=True, length=MAX_REFERENCES + 1, positions=()))
+    fitting = replace(long, name="fitting", references=References(present=True, length=MAX_REFERENCES, positions=()))
 
     plan = plan_namespace(state(long, fitting), ONE, HASHES)
 

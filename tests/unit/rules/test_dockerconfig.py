@@ -15,7 +15,7 @@ from webhook.rules.dockerconfig import (
     LARGEST_COPY,
     LEGACY_KEY,
     LEGACY_TYPE,
-    MOST_NOTES,
+    MAX_NOTES,
     Clash,
     Credentials,
     content_hash,
@@ -222,7 +222,7 @@ def test_of_very_many_entries_that_are_left_out_the_first_are_named_and_all_are_
     read = parse_auths({f"r{number:04}.io": {} for number in range(1000)} | {"quay.io": {"auth": auth("bob:x")}})
 
     assert read.left_out.number == 1000
-    assert len(read.left_out.first) == MOST_NOTES
+    assert len(read.left_out.first) == MAX_NOTES
     assert str(read.left_out).endswith("; and 997 more")
     assert len(str(read.left_out)) < 500
 

@@ -12,7 +12,7 @@ from tests.unit.ops.statuses import status
 from tests.unit.sync.world import RELEASE
 from webhook.cli import main
 from webhook.errors import SourceInvalid
-from webhook.http.counters import Traffic
+from webhook.http.counters import PortCounters
 from webhook.kube.client import Client
 from webhook.kube.events import EventRecorder
 from webhook.ops.logs import LogFormat, LogLevel, configure
@@ -57,7 +57,7 @@ def test_each_decision_is_in_the_log_and_the_metrics_of_the_webhook(
     answer = Answer(b"", "pods", "CREATE", reason, namespace="team-a", name="web")
     configure(LogFormat.JSON, LogLevel.DEBUG)
     DecisionLog().answered(answer)
-    metrics = AdmissionMetrics(Traffic())
+    metrics = AdmissionMetrics(PortCounters())
     metrics.answered(answer, 0.001)
 
     assert logged(capsys) == {reason}

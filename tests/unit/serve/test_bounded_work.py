@@ -10,9 +10,9 @@ import pytest
 from tests.integration.hostile.mixture import BODIES
 from webhook.rules import images as imageref
 from webhook.rules.configuration import Configuration, PodPolicy, PullSecret, Reason
-from webhook.rules.gates import MOST_IMAGES, decide
+from webhook.rules.gates import MAX_IMAGES, decide
 from webhook.rules.objects import References, Subject
-from webhook.rules.subject import MOST_ENTRIES
+from webhook.rules.subject import MAX_ENTRIES
 from webhook.serve.handler import Handler
 from webhook.serve.review import LONGEST_UID, BadReview, parse
 
@@ -57,14 +57,14 @@ def test_a_uid_has_a_longest_size_in_bytes(uid: str, accepted: bool) -> None:
             parse(review(uid))
 
 
-@pytest.mark.parametrize("number", [MOST_ENTRIES // 2, MOST_ENTRIES + 2])
+@pytest.mark.parametrize("number", [MAX_ENTRIES // 2, MAX_ENTRIES + 2])
 @pytest.mark.parametrize(
     ("field", "entry"), [("imagePullSecrets", '{"name":"x"}'), ("containers", '{"image":"x"}'), ("volumes", "null")]
 )
 def test_a_list_is_decoded_up_to_a_ceiling(field: str, entry: str, number: int) -> None:
     spec = f'{{"{field}":[{",".join([entry] * number)}]}}'
     answer = HANDLER.handle(review(spec=spec))
-    assert answer.reason is (Reason.INJECTED if number < MOST_ENTRIES else Reason.OBJECT_UNREADABLE)
+    assert answer.reason is (Reason.INJECTED if number < MAX_ENTRIES else Reason.OBJECT_UNREADABLE)
 
 
 def test_a_large_review_is_read_as_a_small_one() -> None:
@@ -94,4 +94,4 @@ def test_images_are_parsed_once_and_up_to_a_ceiling(monkeypatch: pytest.MonkeyPa
     images = tuple(f"x.example.com/{number}" for number in range(50_000))
     subject = Subject("Pod", "x", "x", {}, {}, References(), images=images)
     assert decide(subject, Configuration(entries)).reason is Reason.IMAGE_NOT_MATCHED
-    assert parsed == list(images[:MOST_IMAGES])
+    assert parsed == list(images[:MAX_IMAGES])

@@ -12,11 +12,11 @@ from certs.reload import ServingCertificate
 from certs.validity import not_after
 from tests.unit.polling import until
 from webhook.errors import CertificateInvalid
-from webhook.http.counters import Traffic
+from webhook.http.counters import PortCounters
 from webhook.kube.wire import ObjectMeta
 from webhook.ops.health import Health
 from webhook.ops.metrics import AdmissionMetrics
-from webhook.serve.certificate import CertificateIntake, TlsSecret, TlsSecretHandler
+from webhook.serve.certificate import CertificateLoader, TlsSecret, TlsSecretHandler
 
 DAY = timedelta(days=1)
 AUTHORITY = issue_authority(datetime.now(UTC), DAY)
@@ -35,9 +35,9 @@ class Replica:
     """What a replica has of its certificate."""
 
     def __init__(self) -> None:
-        self.serving, self.health, self.metrics = ServingCertificate(), Health(), AdmissionMetrics(Traffic())
-        self.intake = CertificateIntake(self.serving, self.health.check("certificate"), self.metrics)
-        self.handler = TlsSecretHandler(self.intake)
+        self.serving, self.health, self.metrics = ServingCertificate(), Health(), AdmissionMetrics(PortCounters())
+        self.loader = CertificateLoader(self.serving, self.health.check("certificate"), self.metrics)
+        self.handler = TlsSecretHandler(self.loader)
 
     def value(self, name: str) -> float:
         found = self.metrics.registry.get_sample_value(f"pullsecrets_{name}")
@@ -96,7 +96,7 @@ def test_a_replica_whose_certificate_expires_is_not_ready_until_it_has_the_next(
     replica = Replica()
     now = datetime.now(UTC)
     short = issue_leaf(issue_authority(now, DAY), ["localhost"], now, timedelta(seconds=2))
-    replica.intake.take(short.certificate_pem, short.private_key_pem)
+    replica.loader.load(short.certificate_pem, short.private_key_pem)
     assert replica.health.ready
     until(lambda: not replica.health.ready)
     assert "[-]certificate failed: the certificate expired at" in replica.health.report()
@@ -133,17 +133,17 @@ def test_authorities_of_callers_are_in_force_until_better_ones_come() -> None:
     replica = Replica()
     first = issue_authority(datetime.now(UTC), DAY)
     later = issue_authority(datetime.now(UTC), 2 * DAY)
-    replica.intake.take_callers(later.certificate_pem + first.certificate_pem)
+    replica.loader.load_client_authorities(later.certificate_pem + first.certificate_pem)
     assert replica.value("client_ca_expiry_timestamp_seconds") == not_after(later.certificate_pem).timestamp()
     assert replica.value("client_ca_last_reload_successful") == 1
-    replica.intake.refuse_callers(CertificateInvalid("no good"))
+    replica.loader.report_refused_authorities(CertificateInvalid("no good"))
     assert replica.value("client_ca_last_reload_successful") == 0
 
 
 def test_what_holds_the_first_certificate_is_named_until_it_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     replica, stop, lines = Replica(), threading.Event(), []
     awaited = "Secret release/tls with tls.crt and tls.key"
-    thread = threading.Thread(target=replica.intake.wait_for, args=(awaited, stop, 0.01))
+    thread = threading.Thread(target=replica.loader.wait_for, args=(awaited, stop, 0.01))
     thread.start()
     try:
         until(lambda: awaited in replica.health.report())

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from certs.files import WatchedFiles
-from webhook.serve.client_auth import Callers, names_of
+from webhook.serve.client_auth import ClientAuth, names_of
 
 CERTIFICATE: dict[str, Any] = {
     "subject": ((("organizationName", "Example"),), (("commonName", "kube-apiserver"),)),
@@ -27,8 +27,8 @@ NAMES = [
 ]
 
 
-def callers(*names: str) -> Callers:
-    return Callers(WatchedFiles(Path("ca.crt")), frozenset(names))
+def callers(*names: str) -> ClientAuth:
+    return ClientAuth(WatchedFiles(Path("ca.crt")), frozenset(names))
 
 
 def test_the_names_of_a_caller_are_its_common_and_its_alternative_names() -> None:
@@ -38,15 +38,15 @@ def test_the_names_of_a_caller_are_its_common_and_its_alternative_names() -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_caller_is_answered_by_any_of_its_names(name: str) -> None:
-    assert callers("somebody", name).include(CERTIFICATE)
+    assert callers("somebody", name).accepts(CERTIFICATE)
 
 
 @pytest.mark.parametrize("name", ["other", "Example", "KUBE-APISERVER", "example.com", "*", "apiserver.example.co"])
 def test_a_name_counts_letter_by_letter_and_nothing_else_counts(name: str) -> None:
-    assert not callers(name).include(CERTIFICATE)
+    assert not callers(name).accepts(CERTIFICATE)
 
 
 def test_without_names_everybody_is_answered_whom_tls_has_verified() -> None:
-    assert callers().include(CERTIFICATE)
-    assert callers().include({"subject": ()})
-    assert not callers("kube-apiserver").include({"subject": ()})
+    assert callers().accepts(CERTIFICATE)
+    assert callers().accepts({"subject": ()})
+    assert not callers("kube-apiserver").accepts({"subject": ()})

@@ -9,7 +9,7 @@ import pytest
 from webhook.ops.logs import LogFormat, LogLevel, configure
 from webhook.rules.configuration import Reason
 from webhook.serve.handler import Answer
-from webhook.serve.process import LINES_AT_ONCE, LINES_PER_SECOND, DecisionLog
+from webhook.serve.process import LINES_BURST, LINES_PER_SECOND, DecisionLog
 
 PATCHED = Answer(b"", "pods", "CREATE", Reason.INJECTED, ("registry",), "u1", "team-a", "web")
 UNCHANGED = Answer(b"", "pods", "CREATE", Reason.ALREADY_PRESENT, (), "u2", "team-a", "web")
@@ -69,9 +69,9 @@ def test_a_name_that_is_still_to_be_generated_is_shown_by_its_beginning(
 def test_lines_of_patches_are_limited_and_those_left_out_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
     log = decisions(LogLevel.INFO, now)
-    for _ in range(LINES_AT_ONCE + 7):
+    for _ in range(LINES_BURST + 7):
         log.answered(PATCHED)
-    assert len(lines(capsys)) == LINES_AT_ONCE
+    assert len(lines(capsys)) == LINES_BURST
     now[0] += 1
     for _ in range(LINES_PER_SECOND + 1):
         log.answered(PATCHED)
@@ -80,10 +80,10 @@ def test_lines_of_patches_are_limited_and_those_left_out_are_counted(capsys: pyt
 
 def test_at_debug_each_decision_has_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     log = decisions(LogLevel.DEBUG, [0.0])
-    for _ in range(LINES_AT_ONCE + 7):
+    for _ in range(LINES_BURST + 7):
         log.answered(PATCHED)
     found = lines(capsys)
-    assert len(found) == LINES_AT_ONCE + 7
+    assert len(found) == LINES_BURST + 7
     assert [line["level"] for line in found].count("debug") == 7
 
 

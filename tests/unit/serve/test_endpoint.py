@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from webhook.http.counters import Traffic
+from webhook.http.counters import PortCounters
 from webhook.rules.configuration import Reason
 from webhook.serve.endpoint import LARGEST_BODY, MutateEndpoint
 from webhook.serve.handler import Answer
@@ -85,7 +85,7 @@ def counts() -> Counts:
 
 @pytest.fixture
 def endpoint(counts: Counts) -> MutateEndpoint:
-    return MutateEndpoint(echo, counts, Traffic())
+    return MutateEndpoint(echo, counts, PortCounters())
 
 
 def test_a_body_in_one_piece_or_in_many_is_answered(endpoint: MutateEndpoint, counts: Counts) -> None:
@@ -126,7 +126,7 @@ def test_a_refusal_is_short_closes_the_connection_and_reads_no_further(
     assert exchange.answer_headers[b"connection"] == b"close"
     assert int(exchange.answer_headers[b"content-length"]) == len(exchange.body) < 100
     assert counts.refusals == [status]
-    assert endpoint.traffic.requests == 0
+    assert endpoint.counters.requests == 0
 
 
 def test_a_body_of_exactly_the_limit_is_accepted(endpoint: MutateEndpoint) -> None:
@@ -143,7 +143,7 @@ def test_any_other_path_is_not_found_and_never_a_redirect(endpoint: MutateEndpoi
 
 def test_a_client_that_goes_away_gets_no_answer(endpoint: MutateEndpoint, counts: Counts) -> None:
     exchange = Exchange([b"a"], complete=False).run(endpoint)
-    assert (exchange.status, counts.answers, counts.refusals, endpoint.traffic.requests) == (0, [], [], 0)
+    assert (exchange.status, counts.answers, counts.refusals, endpoint.counters.requests) == (0, [], [], 0)
 
 
 def test_while_draining_each_answer_closes_its_connection(endpoint: MutateEndpoint) -> None:

@@ -6,28 +6,28 @@ from types import SimpleNamespace
 
 import pytest
 
-from webhook.http.counters import Traffic
-from webhook.serve.malloc import BYTES_OF_CONNECTION, LOOKS_BETWEEN, WORTH_IT, MemoryKeeper, configure, trim
+from webhook.http.counters import PortCounters
+from webhook.serve.malloc import BYTES_OF_CONNECTION, CHECKS_BETWEEN_TRIMS, LEAST_TRIM, MemoryTrimmer, configure, trim
 
-CROWD = WORTH_IT // BYTES_OF_CONNECTION + 1
+CROWD = LEAST_TRIM // BYTES_OF_CONNECTION + 1
 
 
 @pytest.mark.parametrize(
     ("then", "later", "trims"),
     [
-        (Traffic(connections=CROWD), Traffic(), 1),
-        (Traffic(held_bytes=WORTH_IT), Traffic(connections=10), 1),
-        (Traffic(connections=CROWD), Traffic(connections=CROWD // 2), 0),
-        (Traffic(connections=CROWD // 2), Traffic(), 0),
+        (PortCounters(connections=CROWD), PortCounters(), 1),
+        (PortCounters(held_bytes=LEAST_TRIM), PortCounters(connections=10), 1),
+        (PortCounters(connections=CROWD), PortCounters(connections=CROWD // 2), 0),
+        (PortCounters(connections=CROWD // 2), PortCounters(), 0),
     ],
     ids=["a crowd leaves", "large bodies are gone", "half of it stays", "there were few"],
 )
-def test_memory_is_given_back_once_when_most_of_it_is_free(then: Traffic, later: Traffic, trims: int) -> None:
-    traffic, calls = Traffic(), []
-    keeper = MemoryKeeper(traffic, lambda: calls.append(1))
-    for state in (then, later, later, Traffic()):
-        traffic.connections, traffic.held_bytes = state.connections, state.held_bytes
-        keeper.look()
+def test_memory_is_given_back_once_when_most_of_it_is_free(then: PortCounters, later: PortCounters, trims: int) -> None:
+    counters, calls = PortCounters(), []
+    keeper = MemoryTrimmer(counters, lambda: calls.append(1))
+    for state in (then, later, later, PortCounters()):
+        counters.connections, counters.held_bytes = state.connections, state.held_bytes
+        keeper.check()
         if state is later:
             assert len(calls) == trims
     assert len(calls) == (1 if then.connections >= CROWD or then.held_bytes else 0)
@@ -35,9 +35,9 @@ def test_memory_is_given_back_once_when_most_of_it_is_free(then: Traffic, later:
 
 def test_memory_is_given_back_now_and_then_in_any_case() -> None:
     calls: list[int] = []
-    keeper = MemoryKeeper(Traffic(connections=1), lambda: calls.append(1))
-    for _ in range(2 * LOOKS_BETWEEN + 1):
-        keeper.look()
+    keeper = MemoryTrimmer(PortCounters(connections=1), lambda: calls.append(1))
+    for _ in range(2 * CHECKS_BETWEEN_TRIMS + 1):
+        keeper.check()
     assert len(calls) == 2
 
 

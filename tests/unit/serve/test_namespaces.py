@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from webhook.ops.health import Check
 from webhook.rules.objects import Namespace
-from webhook.serve.namespaces import KnownNamespaces, WatchState
+from webhook.serve.namespaces import NamespaceCache, WatchState
 
 
 def test_what_is_known_follows_the_watch() -> None:
-    known = KnownNamespaces()
+    known = NamespaceCache()
     assert known.get("a") is None
     known.replace([Namespace("a", {"x": "1"}), Namespace("b")])
     assert (known.get("a"), known.get("b")) == (Namespace("a", {"x": "1"}), Namespace("b"))

@@ -10,7 +10,7 @@ from tests.unit.polling import until
 from webhook.ops.health import Check
 from webhook.rules.objects import Namespace
 from webhook.rules.scope import CacheScope
-from webhook.serve.namespaces import ClusterWatches, KnownNamespaces, WatchState
+from webhook.serve.namespaces import ClusterWatches, NamespaceCache, WatchState
 
 SCOPE = CacheScope(names=frozenset({"pull", "vendor"}), namespace_labels=frozenset({"team"}))
 
@@ -25,7 +25,7 @@ def watches(kubeconfig: Path) -> Iterator[ClusterWatches]:
 def test_labels_stay_as_last_known_and_say_so_while_the_watch_is_down(
     api: FakeApiServer, watches: ClusterWatches
 ) -> None:
-    known, check = KnownNamespaces(), Check("namespaces")
+    known, check = NamespaceCache(), Check("namespaces")
     state = WatchState(check)
     declining = {"annotations": {"pullsecrets.webhook/decline": "pull, vendor"}}
     api.put("/api/v1/namespaces/a", {"metadata": {"labels": {"team": "a"}, **declining}})
@@ -51,7 +51,7 @@ def test_not_ready_before_all_namespaces_are_known(api: FakeApiServer, watches: 
     api.go_away()
     check = Check("namespaces")
     state = WatchState(check)
-    watches.watch_namespaces(KnownNamespaces(), state, SCOPE)
+    watches.watch_namespaces(NamespaceCache(), state, SCOPE)
     until(lambda: state.stale_seconds > 0)
     assert check.line == "[-]namespaces failed: starting"
     api.come_back()

@@ -55,8 +55,8 @@ class Cluster:
             raise Invalid("sendInitialEvents is forbidden", status=422)
         yield Lines(path, count(path) if initial else None, self._stopped)
 
-    def request(self, method: str, path: str, *, query: Mapping[str, str], most: int) -> bytes:
-        assert most >= PAGE_BYTES
+    def request(self, method: str, path: str, *, query: Mapping[str, str], max_bytes: int) -> bytes:
+        assert max_bytes >= PAGE_BYTES
         first = int(query.get("continue", "0"))
         last = first + int(query["limit"])
         assert (method, self._watch_list) == ("GET", False)
