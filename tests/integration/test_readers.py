@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.install import Installation, install
+from tests.integration.site.commands import Ran, run
 from tests.integration.site.playground import eventually
 
 RELEASE = "pull-secret-webhook"
@@ -76,3 +78,54 @@ def test_the_rights_are_part_of_view_edit_and_admin(cluster: Cluster, release: I
         return json.dumps(cluster.api.call("GET", f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{role}")["rules"])
 
     assert eventually(lambda: all(release.fullname in rules(role) for role in ("view", "edit", "admin")))
+
+
+@pytest.fixture(scope="module")
+def viewer(cluster: Cluster, release: Installation, team: str) -> Path:
+    """The kubeconfig of the viewer, in whose namespace the copy and a Pod are."""
+    cluster.kubectl(
+        "create", "secret", "docker-registry", SOURCE, f"--namespace={release.namespace}",
+        "--docker-server=registry.example.com", "--docker-username=robot", "--docker-password=invented",
+    )  # fmt: skip
+    release.start_sync().wait_ready()
+    release.start_serve().wait_ready()
+    account = f"/api/v1/namespaces/{team}/serviceaccounts/default"
+    eventually(lambda: COPY in str(cluster.api.call("GET", account).get("imagePullSecrets")))
+    cluster.kubectl("run", "web", "--image=registry.example.com/team/web:1", f"--namespace={team}")
+    return cluster.kubeconfig_with_client_certificate(VIEWER)
+
+
+def answered(ran: Ran) -> str:
+    """Return the output of a command that did not end with an error."""
+    assert ran.code != 2, ran.err
+    assert "Traceback" not in ran.err
+    assert "invented" not in ran.out + ran.err
+    return ran.out
+
+
+def test_explain_answers_a_viewer_about_their_pod_without_a_flag_for_the_release(viewer: Path, team: str) -> None:
+    out = answered(run(viewer, "explain", "pod/web", f"--namespace={team}"))
+    assert COPY in out
+
+
+def test_explain_answers_a_viewer_about_their_namespace(viewer: Path, team: str) -> None:
+    ran = run(viewer, "explain", f"ns/{team}")
+    assert COPY in answered(ran)
+    assert f"you may not get secrets/{COPY} in namespace {team}" in ran.out + ran.err
+
+
+def test_plan_answers_a_viewer_about_their_namespace(viewer: Path, team: str) -> None:
+    out = answered(run(viewer, "plan", f"--namespace={team}"))
+    assert "web" in out
+
+
+def test_coverage_answers_a_viewer_about_their_namespace(viewer: Path, team: str) -> None:
+    out = answered(run(viewer, "coverage", f"--namespace={team}"))
+    assert "registry.example.com/team/web:1" in out
+
+
+@pytest.mark.parametrize("command", ["plan", "coverage"])
+def test_what_a_viewer_may_not_see_is_refused_with_the_missing_right(viewer: Path, command: str) -> None:
+    ran = run(viewer, command, "--namespace=kube-system")
+    assert ran.code == 2
+    assert "you may not" in ran.err
