@@ -71,11 +71,11 @@ are the names that the parent has.
 {{- $plain := include "pull-secret-webhook.plainName" . -}}
 {{- $close := false -}}
 {{- range include "pull-secret-webhook.neighbours" . | fromJsonArray }}{{ if has . $neighbours }}{{ $close = true }}{{ end }}{{ end -}}
-{{- if or (has $plain $names) $close }}{{ $near = append $near (list $parent . | compact | join ".") }}{{ end -}}
+{{- if or (has $plain $names) $close }}{{ $near = append $near (list $.parent . | compact | join ".") }}{{ end -}}
 {{- end -}}
 {{- $elsewhere := list -}}
 {{- if not $near -}}
-{{- $paths := include "pull-secret-webhook.schemaPaths" (dict "whole" .whole "schema" .whole "path" "") | trim | splitList "\n" -}}
+{{- $paths := include "pull-secret-webhook.schemaPaths" (dict "whole" .whole "schema" .whole "path" "") | trim | splitList "\n" | reverse -}}
 {{- range $name := $names -}}
 {{- if not $elsewhere -}}
 {{- range $paths -}}
@@ -89,7 +89,7 @@ are the names that the parent has.
 {{- else if $near -}}
 is not a value of the chart; did you mean {{ $near | join " or " }}?
 {{- else if and $elsewhere (le (len $elsewhere) 4) -}}
-set {{ $elsewhere | join " and " }}; the chart has no value of the other name
+set {{ $elsewhere | join " and " }}; the chart has no value of that name
 {{- else if hasKey .whole.advice .key -}}
 {{- get .whole.advice .key -}}; the chart has no value of that name
 {{- else if and .siblings (le (len .siblings) 14) -}}
