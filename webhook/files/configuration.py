@@ -219,7 +219,7 @@ def _named_sources(node: Node) -> Node:
     """Return a list of sources in which each name of a Secret is a mapping with that name."""
     if not isinstance(node.value, list):
         return node
-    return replace(node, value=[{"secretName": each} if isinstance(each, str) else each for each in node.value])
+    return replace(node, value=[{"secretName": item} if isinstance(item, str) else item for item in node.value])
 
 
 def _limit(node: Node) -> tuple[str, ...]:

@@ -46,14 +46,14 @@ def read_manifests(filenames: Sequence[str], default_namespace: str = DEFAULT_NA
 
 def repeated(manifests: Iterable[Manifest]) -> list[tuple[Manifest, Manifest]]:
     """Return each repeated object, with its previous occurrence."""
-    seen: dict[tuple[str, str, str, str], Manifest] = {}
+    previous: dict[tuple[str, str, str, str], Manifest] = {}
     pairs: list[tuple[Manifest, Manifest]] = []
     for manifest in manifests:
         if manifest.generated:
             continue
-        if manifest.identity in seen:
-            pairs.append((manifest, seen[manifest.identity]))
-        seen[manifest.identity] = manifest
+        if manifest.identity in previous:
+            pairs.append((manifest, previous[manifest.identity]))
+        previous[manifest.identity] = manifest
     return pairs
 
 
@@ -62,8 +62,8 @@ def _read(text: str, origin: str, default_namespace: str) -> Iterator[Manifest]:
         try:
             yield from _objects(document.value, f"{origin}, document {document.number}", default_namespace)
         except UsageError as error:
-            todo = _next_command(origin, document.line, document.line + 5)
-            raise UsageError(f"{error} (line {document.line}); {todo}") from None
+            next_command = _next_command(origin, document.line, document.line + 5)
+            raise UsageError(f"{error} (line {document.line}); {next_command}") from None
 
 
 def _next_command(origin: str, first: int, last: int) -> str:
@@ -129,17 +129,17 @@ def _decoded(content: bytes, origin: str) -> str:
 
 def _documents(text: str, origin: str) -> Iterator[Document]:
     if text.lstrip().startswith("{"):
-        found = _json_stream(text)
-        if found is not None:
-            yield from found
+        documents = _json_stream(text)
+        if documents is not None:
+            yield from documents
             return
     try:
         yield from read_stream(text)
     except StreamError as error:
-        todo = _next_command(origin, error.line - 3, error.line + 1)
+        next_command = _next_command(origin, error.line - 3, error.line + 1)
         if "{{" in text:
-            todo = f"a template must be rendered first: {_PIPE}"
-        raise UsageError(f"{origin}, document {error.document} {error}; {todo}") from None
+            next_command = f"a template must be rendered first: {_PIPE}"
+        raise UsageError(f"{origin}, document {error.document} {error}; {next_command}") from None
 
 
 def _json_stream(text: str) -> list[Document] | None:
@@ -156,7 +156,7 @@ def _json_stream(text: str) -> list[Document] | None:
             position = following
     except (ValueError, RecursionError):
         return None
-    return values if _is_shallow([each.value for each in values]) else None
+    return values if _is_shallow([document.value for document in values]) else None
 
 
 def _after_space(text: str, position: int) -> int:

@@ -42,7 +42,7 @@ class ConfigurationFile:
 
         self._digest = ""
         self._current: Configuration | None = None
-        self._failed_looks = 0
+        self._failed_reads = 0
 
     def load(self) -> Configuration:
         """Return the configuration. Raises UsageError when the file cannot be read or its document is invalid."""
@@ -65,26 +65,26 @@ class ConfigurationFile:
         invalid content, and once when the file is missing.
         """
         while not stop.wait(interval):
-            self.look(on_change, on_invalid)
+            self.check(on_change, on_invalid)
 
-    def look(self, on_change: Callable[[Configuration], None], on_invalid: Callable[[UsageError], None]) -> None:
+    def check(self, on_change: Callable[[Configuration], None], on_invalid: Callable[[UsageError], None]) -> None:
         """Check the file once; the callbacks are those of :meth:`watch`."""
         try:
             content = self._read()
         except UsageError as error:
-            self._failed_looks += 1
-            if self._failed_looks == READS_BEFORE_ABSENT:
+            self._failed_reads += 1
+            if self._failed_reads == READS_BEFORE_ABSENT:
                 self._digest, self._current = "", None
                 on_invalid(error)
             return
-        self._failed_looks = 0
+        self._failed_reads = 0
         if digest_of(content) == self._digest:
             return
         self._digest = digest_of(content)
-        self._take(content, on_change, on_invalid)
+        self._apply(content, on_change, on_invalid)
         self.digest = self._digest
 
-    def _take(
+    def _apply(
         self, content: bytes, on_change: Callable[[Configuration], None], on_invalid: Callable[[UsageError], None]
     ) -> None:
         try:

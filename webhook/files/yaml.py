@@ -62,8 +62,8 @@ def _explained(error: Exception, text: str) -> tuple[int, str]:
 
 def _is_indented_with_tabs(text: str, line: int) -> bool:
     lines = text.split("\n")
-    found = lines[line - 1] if line <= len(lines) else ""
-    return "\t" in found[: len(found) - len(found.lstrip())]
+    text_of_line = lines[line - 1] if line <= len(lines) else ""
+    return "\t" in text_of_line[: len(text_of_line) - len(text_of_line.lstrip())]
 
 
 # Our configuration

@@ -23,7 +23,7 @@ from webhook.report.preview.cluster import ORIGIN, Forecaster
 from webhook.report.preview.preview import Preview
 from webhook.report.preview.row import Effect, PreviewReason, Row
 from webhook.rules.actions import FindingReason
-from webhook.rules.brake import Removals, confirm_command, digest, taken_away
+from webhook.rules.brake import Removals, confirm_command, digest, lost_by_change
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.objects import Copy, NamespaceState, ServiceAccount
 from webhook.rules.ownership import Ownership
@@ -271,7 +271,7 @@ def held_warning(reader: Reader, installed: Installed, preview: Preview) -> str:
     if state.held is not None and state.held.digest == name:
         return _warning(installed, Removals(state.held.copies, state.held.total), name, "are")
     accepted = state.accepted.configuration if state.accepted is not None else installed.running
-    lost = sum(len(taken_away(accepted, configuration, namespace) & names) for namespace, names in preview.copies)
+    lost = sum(len(lost_by_change(accepted, configuration, namespace) & names) for namespace, names in preview.copies)
     return _would_be_held(installed, Removals(lost, sum(len(names) for _, names in preview.copies)), past, name)
 
 

@@ -104,17 +104,17 @@ def kubeconfig_files(kubeconfig: Path | None) -> list[Path]:
 def default_namespace(paths: Sequence[Path], context: str = "") -> str:
     """Return the namespace of the current context, from the first of these files that has it; else ``default``."""
     documents = list(_documents(paths))
-    chosen = context or next((each.current_context for each in documents if each.current_context), "")
+    chosen = context or next((entry.current_context for entry in documents if entry.current_context), "")
     for document in documents:
-        for each in document.contexts:
-            if each.name == chosen:
-                return each.context.namespace or "default"
+        for entry in document.contexts:
+            if entry.name == chosen:
+                return entry.context.namespace or "default"
     return "default"
 
 
 def context_names(paths: Sequence[Path]) -> list[str]:
     """Return the names of all contexts of these files, in their order."""
-    names = (each.name for document in _documents(paths) for each in document.contexts)
+    names = (entry.name for document in _documents(paths) for entry in document.contexts)
     return list(dict.fromkeys(names))
 
 
@@ -129,10 +129,10 @@ def _documents(paths: Sequence[Path]) -> Iterator[_Contexts]:
 
 
 def _only(named: list[_N], name: str) -> _N:
-    found = [each for each in named if each.name == name]
-    if len(found) != 1:
+    matching = [entry for entry in named if entry.name == name]
+    if len(matching) != 1:
         raise LookupError
-    return found[0]
+    return matching[0]
 
 
 def _tls(cluster: _Cluster, user: _User, folder: Path) -> Tls:

@@ -52,7 +52,7 @@ class LabelSelector(msgspec.Struct, frozen=True, rename="camel"):
     def selector(self) -> Selector:
         """Return the selector as decisions use it."""
         exact = [Requirement(key, Operator.IN, (value,)) for key, value in sorted((self.match_labels or {}).items())]
-        others = [Requirement(each.key, each.operator, each.values) for each in self.match_expressions]
+        others = [Requirement(item.key, item.operator, item.values) for item in self.match_expressions]
         return Selector((*exact, *others))
 
 
@@ -125,15 +125,15 @@ class WebhookConfiguration(msgspec.Struct, frozen=True):
         """Return the managers that last set a field of one of the webhooks, as the API server recorded them."""
         key = f'k:{{"name":"{webhook}"}}'
         return {
-            each.manager
-            for each in self.metadata.managed_fields
-            if f"f:{field}" in each.fields_v1.get("f:webhooks", {}).get(key, {})
+            item.manager
+            for item in self.metadata.managed_fields
+            if f"f:{field}" in item.fields_v1.get("f:webhooks", {}).get(key, {})
         }
 
     @property
     def is_ours(self) -> bool:
         """True if it belongs to this project, in any release."""
-        return any(each.name.endswith(SUFFIX) for each in self.webhooks)
+        return any(item.name.endswith(SUFFIX) for item in self.webhooks)
 
     @property
     def release(self) -> str:
@@ -149,7 +149,7 @@ class WebhookConfiguration(msgspec.Struct, frozen=True):
     def tells_namespace(self) -> bool:
         """True if Helm or a Service names the release namespace, so that the first guess is right."""
         noted = (self.metadata.annotations or {}).get(HELM_NAMESPACE, "")
-        return bool(noted) or any(each.client_config.service for each in self.webhooks)
+        return bool(noted) or any(item.client_config.service for item in self.webhooks)
 
     def release_namespaces(self) -> list[str]:
         """Return the possible namespaces of the release, the likeliest first.
@@ -157,11 +157,11 @@ class WebhookConfiguration(msgspec.Struct, frozen=True):
         Helm records it; so does the Service. Otherwise it is one of those that the selector leaves out.
         """
         noted = (self.metadata.annotations or {}).get(HELM_NAMESPACE, "")
-        services = [each.client_config.service.namespace for each in self.webhooks if each.client_config.service]
+        services = [item.client_config.service.namespace for item in self.webhooks if item.client_config.service]
         excluded = [
             value
-            for each in self.webhooks
-            for requirement in each.namespace_selector.match_expressions
+            for item in self.webhooks
+            for requirement in item.namespace_selector.match_expressions
             if requirement.key == NAME_LABEL and requirement.operator is Operator.NOT_IN
             for value in reversed(requirement.values)
         ]

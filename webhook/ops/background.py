@@ -40,14 +40,14 @@ def bind(address: str, port: int, flag: str) -> socket.socket:
 
 
 @contextmanager
-def in_background(make: Callable[[], Server], name: str, *, asked: socket.socket | None = None) -> Iterator[None]:
+def in_background(make: Callable[[], Server], name: str, *, listening: socket.socket | None = None) -> Iterator[None]:
     """Serve from a thread with this name while the context lasts.
 
-    ``make`` is called in that thread, so that its imports do not delay the caller. With ``asked``, a listening socket,
-    ``make`` is called only after a client connects there, and the client waits for it. Imports block all other threads
-    too.
+    ``make`` is called in that thread, so that its imports do not delay the caller. With ``listening``, a listening
+    socket, ``make`` is called only after a client connects there, and the client waits for it. Imports block all other
+    threads too.
     """
-    background = _Background(make, asked)
+    background = _Background(make, listening)
     thread = threading.Thread(target=background.run, name=name, daemon=True)
     thread.start()
     try:
@@ -59,21 +59,21 @@ def in_background(make: Callable[[], Server], name: str, *, asked: socket.socket
 
 
 class _Background:
-    def __init__(self, make: Callable[[], Server], asked: socket.socket | None) -> None:
+    def __init__(self, make: Callable[[], Server], listening: socket.socket | None) -> None:
         self._make = make
-        self._asked = asked
-        self._wake, self._woken = socket.socketpair()
+        self._listening = listening
+        self._wake, self._wake_receiver = socket.socketpair()
         self._lock = threading.Lock()
         self._stopped = False
         self._server: Server | None = None
 
     def run(self) -> None:
-        if self._asked is not None:
-            self._wait_for(self._asked)
+        if self._listening is not None:
+            self._wait_for(self._listening)
         if self._stopped:
             return
         server = self._make()
-        if self._take(server):
+        if self._set_server(server):
             server.serve_here()
 
     def stop(self) -> None:
@@ -85,15 +85,15 @@ class _Background:
 
     def close(self) -> None:
         self._wake.close()
-        self._woken.close()
+        self._wake_receiver.close()
 
-    def _take(self, server: Server) -> bool:
+    def _set_server(self, server: Server) -> bool:
         with self._lock:
             self._server = server
             return not self._stopped
 
-    def _wait_for(self, asked: socket.socket) -> None:
+    def _wait_for(self, listening: socket.socket) -> None:
         with selectors.DefaultSelector() as selector:
-            for waited_for in (asked, self._woken):
-                selector.register(waited_for, selectors.EVENT_READ)
+            for readable in (listening, self._wake_receiver):
+                selector.register(readable, selectors.EVENT_READ)
             selector.select()

@@ -22,14 +22,14 @@ class Check:
     def __init__(self, name: str) -> None:
         self.name = name
         self._problem: str | None = STARTING
-        self._look: Callable[[], str | None] | None = None
+        self._read_problem: Callable[[], str | None] | None = None
         self.note = ""
         """A remark that is shown although the check passes."""
 
     @property
     def problem(self) -> str | None:
         """Return why the check fails, or None while it passes."""
-        return self._problem if self._look is None else self._look()
+        return self._problem if self._read_problem is None else self._read_problem()
 
     def passes(self) -> None:
         self._problem = None
@@ -38,9 +38,9 @@ class Check:
         """Fail, with a short description. All clients that can reach the health port can read it."""
         self._problem = problem
 
-    def follows(self, look: Callable[[], str | None]) -> None:
-        """Call ``look`` for the problem on each query, for conditions that also change with time."""
-        self._look = look
+    def follows(self, read_problem: Callable[[], str | None]) -> None:
+        """Call ``read_problem`` for the problem on each query, for conditions that also change with time."""
+        self._read_problem = read_problem
 
     @property
     def line(self) -> str:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_AT_ONCE = 16
+_ACCEPTED_AT_ONCE = 16
 """Connections accepted before requests get their turn again, because each costs a TLS handshake."""
 
 _PAUSE_SECONDS = 0.5
@@ -73,7 +73,7 @@ class Acceptor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
+        for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 connection, address = self._bound.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -83,9 +83,9 @@ class Acceptor:
                 self._loop.remove_reader(self._bound.fileno())
                 self._pause = self._loop.call_later(_PAUSE_SECONDS, self.start)
                 return
-            self._take(connection, address)
+            self._start(connection, address)
 
-    def _take(self, accepted: socket.socket, address: tuple[str, int]) -> None:
+    def _start(self, accepted: socket.socket, address: tuple[str, int]) -> None:
         port = self._port
         if not port.table.admits(address[0]):
             port.counters.refused_connections += 1
@@ -96,11 +96,11 @@ class Acceptor:
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(port, (address[0], address[1]))
         stream = self._wrap(connection)
-        task = self._loop.create_task(self._hand_over(stream, connection, accepted))
+        task = self._loop.create_task(self._connect(stream, connection, accepted))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _hand_over(self, stream: Stream, connection: Connection, accepted: socket.socket) -> None:
+    async def _connect(self, stream: Stream, connection: Connection, accepted: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(lambda: stream, accepted)
         except OSError:

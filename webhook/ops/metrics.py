@@ -49,7 +49,7 @@ class Answered(Protocol):
     def reason(self) -> str: ...
 
 
-class Tally(Collector):
+class ReviewCounters(Collector):
     """Counters of reviews by the kind of their answer, and their duration."""
 
     def __init__(self) -> None:
@@ -81,11 +81,11 @@ class Tally(Collector):
         )
 
     def _cumulated(self) -> list[tuple[str, float]]:
-        total, found = 0, []
+        total, cumulated = 0, []
         for bound, count in zip((*map(str, DURATION_BUCKETS), "+Inf"), self._buckets, strict=True):
             total += count
-            found.append((bound, float(total)))
-        return found
+            cumulated.append((bound, float(total)))
+        return cumulated
 
 
 class ProcessMetrics:
@@ -126,9 +126,9 @@ class AdmissionMetrics(ProcessMetrics):
 
     def __init__(self, counters: PortCounters) -> None:
         super().__init__()
-        self._tally = Tally()
-        self.registry.register(self._tally)
-        self.answered = self._tally.answered
+        self._reviews = ReviewCounters()
+        self.registry.register(self._reviews)
+        self.answered = self._reviews.answered
         self._refused = Counter(
             "pullsecrets_admission_refused",
             "HTTP requests to the admission endpoint that were not admission reviews, by status code.",

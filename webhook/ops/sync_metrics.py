@@ -85,9 +85,9 @@ class SyncMetrics(ProcessMetrics):
             registry=self.registry,
         )
 
-    def follow_state(self, look: Callable[[], SyncStatus]) -> None:
+    def follow_state(self, read_status: Callable[[], SyncStatus]) -> None:
         """Export the state of the controller at the time of a scrape."""
-        self.registry.register(_StateCollector(look))
+        self.registry.register(_StateCollector(read_status))
 
     def requested(self, method: str, status: int, seconds: float) -> None:
         """Count a request to the API server."""
@@ -122,8 +122,8 @@ class SyncMetrics(ProcessMetrics):
 class _StateCollector(Collector):
     """Builds the metrics of the state for each scrape, so that removed configuration leaves no series behind."""
 
-    def __init__(self, look: Callable[[], SyncStatus]) -> None:
-        self._look = look
+    def __init__(self, read_status: Callable[[], SyncStatus]) -> None:
+        self._look = read_status
 
     def collect(self) -> Iterable[Metric]:
         status = self._look()

@@ -53,12 +53,12 @@ class Threads:
     def problem(self) -> str | None:
         """Return the threads that died recently, with their causes; None without deaths."""
         now = self._clock()
-        found = [
+        dead = [
             f"{name} ({cause})"
             for name, (at, cause) in sorted(self._died.copy().items())
             if name in self._dead or now - at < REPORT_SECONDS
         ]
-        return f"died: {', '.join(found)}" if found else None
+        return f"died: {', '.join(dead)}" if dead else None
 
     def _run(self, target: Callable[[], None], name: str) -> None:
         deaths = 0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-PATIENCE_SECONDS = 1.0
+LOG_AFTER_SECONDS = 1.0
 REMIND_SECONDS = 60.0
 POLL_SECONDS = 0.5
 
@@ -32,44 +32,46 @@ class Waiting:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._looks: dict[str, tuple[Callable[[], Iterable[str]], Check | None]] = {}
+        self._readers: dict[str, tuple[Callable[[], Iterable[str]], Check | None]] = {}
         self._since: dict[tuple[str, str], float] = {}
         self._logged: set[tuple[str, str]] = set()
         self._logged_at = 0.0
 
-    def follow(self, kind: str, look: Callable[[], Iterable[str]], check: Check | None = None) -> None:
-        """Report the items that ``look`` returns for a kind: in the log, and as the remark of a passing check.
+    def follow(self, kind: str, read: Callable[[], Iterable[str]], check: Check | None = None) -> None:
+        """Report the items that ``read`` returns for a kind: in the log, and as the remark of a passing check.
 
         Without ``check``, another part reports them in a check of its own.
         """
         if check is not None:
             check.passes()
-        self._looks[kind] = (look, check)
+        self._readers[kind] = (read, check)
 
     def watch(self, stop: threading.Event) -> None:
         """Poll until ``stop`` is set."""
         while not stop.is_set():
-            self.look()
+            self.poll()
             stop.wait(POLL_SECONDS)
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Poll once; the caller runs this about twice a second, from one thread."""
         now = self._clock()
-        awaited = {kind: list(look()) for kind, (look, _) in self._looks.items()}
-        for kind, (_, check) in self._looks.items():
+        awaited = {kind: list(read()) for kind, (read, _) in self._readers.items()}
+        for kind, (_, check) in self._readers.items():
             if check is not None:
                 check.note = _named(awaited[kind])
-        items = {(kind, each) for kind, found in awaited.items() for each in found}
+        items = {(kind, item) for kind, items_of_kind in awaited.items() for item in items_of_kind}
         self._since = {item: self._since.get(item, now) for item in items}
-        lasting = {item for item, since in self._since.items() if now - since >= PATIENCE_SECONDS}
+        lasting = {item for item, since in self._since.items() if now - since >= LOG_AFTER_SECONDS}
         if not items and self._logged:
             self._logged = set()
             log.info("waiting is over")
         elif lasting and (lasting - self._logged or now - self._logged_at >= REMIND_SECONDS):
             self._logged, self._logged_at = lasting, now
-            log.warning("waiting", **{kind: _named(found) for kind, found in awaited.items() if found})
+            log.warning(
+                "waiting", **{kind: _named(items_of_kind) for kind, items_of_kind in awaited.items() if items_of_kind}
+            )
 
 
-def _named(found: list[str]) -> str:
-    more = len(found) - MAX_NAMED
-    return "; ".join([*found[:MAX_NAMED], *([f"and {more} more"] if more > 0 else [])])
+def _named(items_of_kind: list[str]) -> str:
+    more = len(items_of_kind) - MAX_NAMED
+    return "; ".join([*items_of_kind[:MAX_NAMED], *([f"and {more} more"] if more > 0 else [])])

@@ -15,7 +15,7 @@ import msgspec
 from webhook.report.protocol import RESULT, Line, Severity
 from webhook.rules.credential import decode_base64
 from webhook.rules.dockerconfig import COPY_KEY, LEGACY_KEY
-from webhook.rules.registry_key import KeyUnusable, read_key
+from webhook.rules.registry_key import UnusableKey, read_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ def registries_of(data: Mapping[str, str]) -> frozenset[str]:
 def _registry(key: str) -> str | None:
     try:
         return str(read_key(key))
-    except KeyUnusable:
+    except UnusableKey:
         return None
 
 

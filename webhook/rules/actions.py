@@ -142,14 +142,14 @@ class NamespacePlan:
         still_referenced = {name for action in held for name in action.names}
         return replace(
             self,
-            required=_to_others(self.required, additions_to),
+            required=_except_accounts(self.required, additions_to),
             copies=tuple(action for action in self.copies if action.name not in copies),
-            additions=_of_others(_to_others(self.additions, additions_to), absent),
+            additions=_except_secrets(_except_accounts(self.additions, additions_to), absent),
             removals=tuple(action for action in self.removals if action not in held),
             deletions=tuple(action for action in self.deletions if action.copy.name not in still_referenced),
         )
 
-    def keeping(self, names: Collection[str]) -> NamespacePlan:
+    def without_removals_of(self, names: Collection[str]) -> NamespacePlan:
         """Return this plan without the removals of copies of these names, and of references to them."""
         if not names:
             return self
@@ -168,12 +168,12 @@ class NamespacePlan:
         )
 
 
-def _to_others(actions: tuple[AddReferences, ...], accounts: Collection[str]) -> tuple[AddReferences, ...]:
+def _except_accounts(actions: tuple[AddReferences, ...], accounts: Collection[str]) -> tuple[AddReferences, ...]:
     return tuple(action for action in actions if action.service_account.name not in accounts)
 
 
-def _of_others(actions: tuple[AddReferences, ...], secrets: Collection[str]) -> tuple[AddReferences, ...]:
-    kept = (replace(each, names=tuple(name for name in each.names if name not in secrets)) for each in actions)
+def _except_secrets(actions: tuple[AddReferences, ...], secrets: Collection[str]) -> tuple[AddReferences, ...]:
+    kept = (replace(action, names=tuple(name for name in action.names if name not in secrets)) for action in actions)
     return tuple(action for action in kept if action.names)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from webhook.rules.actions import AddReferences, Finding, FindingReason
 from webhook.rules.configuration import OPT_OUT_VALUE, PodPolicy
 from webhook.rules.gates import decide, selected_pull_secrets
-from webhook.rules.managed_fields import SETTLED, HandBackNeed, needed
+from webhook.rules.managed_fields import SETTLED, HandBackNeed, hand_back_needed
 from webhook.rules.objects import References, Subject
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def required_additions(
     """
     for account in state.service_accounts:
         if account.enforces:
-            allowed = {*usable, *_given_to_pods(injected)}
+            allowed = {*usable, *_injected_into_pods(injected)}
             yield from _add(account, _missing(account, injected, state.namespace), allowed)
 
 
@@ -78,12 +78,12 @@ def withheld_references(state: NamespaceState, injected: Configuration) -> Itera
     """
     for account in state.service_accounts:
         if account.references is not None and too_many(account.references):
-            for name in _lacking(account, injected, state.namespace):
+            for name in _unreferenced(account, injected, state.namespace):
                 yield Finding(FindingReason.REFERENCES_TOO_MANY, name, account.name)
         elif account.enforces and account.labels.get(injected.opt_in.label) == OPT_OUT_VALUE:
-            given = _given_to_pods(injected)
+            injected_names = _injected_into_pods(injected)
             for name in _missing(replace(account, labels={}), injected, state.namespace):
-                if name in given:
+                if name in injected_names:
                     yield Finding(FindingReason.REFERENCE_REQUIRED, name, account.name)
 
 
@@ -95,11 +95,11 @@ def needs_plan(account: ServiceAccount, namespace: Namespace, configuration: Con
     """
     if account.references is None or account.terminating or account.enforces or too_many(account.references):
         return True
-    if _lacking(account, configuration, namespace):
+    if _unreferenced(account, configuration, namespace):
         return True
-    wanted = {entry.name for entry in selected_pull_secrets(configuration, namespace)}
-    undue = set(account.references.names) - wanted
-    return hand_back_need(account, wanted) is not None or not undue.isdisjoint(configuration.secret_names)
+    selected = {entry.name for entry in selected_pull_secrets(configuration, namespace)}
+    undue = set(account.references.names) - selected
+    return hand_back_need(account, selected) is not None or not undue.isdisjoint(configuration.secret_names)
 
 
 def hand_back_need(account: ServiceAccount, due: Collection[str]) -> HandBackNeed | None:
@@ -107,7 +107,7 @@ def hand_back_need(account: ServiceAccount, due: Collection[str]) -> HandBackNee
     if account.ownership is SETTLED or account.references is None or account.terminating:
         return None
     ours = sum(name in due for name in account.references.names)
-    return needed(account.ownership, ours=ours, entries=account.references.count)
+    return hand_back_needed(account.ownership, ours=ours, entries=account.references.count)
 
 
 def subject_of(account: ServiceAccount, namespace: Namespace) -> Subject:
@@ -126,15 +126,15 @@ def _missing(account: ServiceAccount, configuration: Configuration, namespace: N
     """Return the due names that a ServiceAccount does not reference; none if its list cannot be changed."""
     if account.references is None or too_many(account.references):
         return ()
-    return _lacking(account, configuration, namespace)
+    return _unreferenced(account, configuration, namespace)
 
 
-def _lacking(account: ServiceAccount, configuration: Configuration, namespace: Namespace) -> tuple[str, ...]:
+def _unreferenced(account: ServiceAccount, configuration: Configuration, namespace: Namespace) -> tuple[str, ...]:
     """Return the due names that a ServiceAccount does not reference, for a list of any length."""
     if account.references is None or account.terminating:
         return ()
     return decide(subject_of(account, namespace), configuration, namespace).added
 
 
-def _given_to_pods(configuration: Configuration) -> frozenset[str]:
+def _injected_into_pods(configuration: Configuration) -> frozenset[str]:
     return frozenset(entry.name for entry in configuration.pull_secrets if entry.pods is not PodPolicy.NEVER)

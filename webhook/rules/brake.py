@@ -1,7 +1,7 @@
 """Decide whether a configuration change removes so many copies that a person has to confirm it.
 
 One edit can remove every copy: a typing error in ``optIn.label`` is enough. So a change that removes more than
-:func:`most_removals` is held: the copies and references that only this change would remove stay. Removals with another
+:func:`max_removals` is held: the copies and references that only this change would remove stay. Removals with another
 cause pass: a retired pull secret, the label of a namespace, an uninstallation.
 """
 
@@ -53,21 +53,21 @@ class Removals:
 
     def exceeds(self, past: Sequence[PastRemoval]) -> bool:
         """Return whether a person has to confirm it, including recent removals by other changes."""
-        before = sum(each.copies for each in past)
-        return self.copies > 0 and self.copies + before > most_removals(self.total + before)
+        before = sum(removal.copies for removal in past)
+        return self.copies > 0 and self.copies + before > max_removals(self.total + before)
 
 
-def most_removals(copies: int) -> int:
+def max_removals(copies: int) -> int:
     """Return how many of ``copies`` may be removed without a confirmation."""
     return max(ALWAYS_ALLOWED, int(copies * LARGEST_SHARE))
 
 
 def recent(past: Sequence[PastRemoval], now: datetime) -> tuple[PastRemoval, ...]:
     """Return the removals that still count."""
-    return tuple(each for each in past if now - each.time < WINDOW)
+    return tuple(removal for removal in past if now - removal.time < WINDOW)
 
 
-def taken_away(accepted: Configuration | None, proposed: Configuration, namespace: Namespace) -> frozenset[str]:
+def lost_by_change(accepted: Configuration | None, proposed: Configuration, namespace: Namespace) -> frozenset[str]:
     """Return the pull secrets that a namespace loses only because of a configuration change.
 
     If the accepted configuration does not select a name here either, it is lost for another reason: the namespace has

@@ -62,11 +62,11 @@ class CopyStatus(msgspec.Struct, frozen=True):
 
 def copy_statuses(state: NamespaceState, configuration: Configuration) -> Iterator[CopyStatus]:
     """Yield the state of each copy that a namespace should have, then of each that should be deleted."""
-    wanted = [entry.name for entry in selected_pull_secrets(configuration, state.namespace)]
-    for name in wanted:
+    selected = [entry.name for entry in selected_pull_secrets(configuration, state.namespace)]
+    for name in selected:
         yield _copy_status(name, state.copies.get(name), state)
     if not state.namespace.terminating:
-        for copy in leaving_copies(state, configuration, wanted):
+        for copy in leaving_copies(state, configuration, selected):
             yield CopyStatus(copy.name, CopyState.LEAVING)
 
 

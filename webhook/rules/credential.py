@@ -59,10 +59,10 @@ class SourceReason(StrEnum):
 class Unusable(Exception):
     """An entry that readers cannot use: the reason id, and the end of a sentence that begins with the entry's name."""
 
-    def __init__(self, reason: SourceReason, why: str) -> None:
+    def __init__(self, reason: SourceReason, message: str) -> None:
         self.reason = reason
-        self.why = why
-        super().__init__(why)
+        self.message = message
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -107,12 +107,12 @@ class EntryNote:
     """
 
     entry: str
-    why: str
+    message: str
     reason: SourceReason | None = None
     key: str = field(default="", repr=False)
 
     def __str__(self) -> str:
-        return f"{self.entry} {self.why}"
+        return f"{self.entry} {self.message}"
 
 
 def shown(key: str, position: int) -> str:
@@ -166,18 +166,18 @@ def _token(entry: JsonObject, name: str) -> str:
 def _decode_auth(auth: str) -> tuple[str, str]:
     decoded = decode_base64(_padded(auth))
     if decoded is None:
-        raise Unusable(SourceReason.ENTRY_INVALID, _why_no_base64(auth))
+        raise Unusable(SourceReason.ENTRY_INVALID, _base64_problem(auth))
     text = _utf8(decoded)
     if text is None:
         message = 'has an "auth" that is not base64 of user:password in UTF-8: nodes cannot send other bytes'
         raise Unusable(SourceReason.ENTRY_INVALID, message)
     if ":" not in text:
-        raise Unusable(SourceReason.ENTRY_INVALID, _why_no_pair(text))
+        raise Unusable(SourceReason.ENTRY_INVALID, _pair_problem(text))
     username, _, password = text.partition(":")
     return username, password
 
 
-def _why_no_base64(auth: str) -> str:
+def _base64_problem(auth: str) -> str:
     if ":" in auth:
         return 'has an "auth" that is not base64 of user:password, but user:password itself: encode it'
     if decode_base64(_padded(auth.translate(str.maketrans("-_", "+/")))) is not None:
@@ -185,7 +185,7 @@ def _why_no_base64(auth: str) -> str:
     return 'has an "auth" that is not base64 of user:password'
 
 
-def _why_no_pair(text: str) -> str:
+def _pair_problem(text: str) -> str:
     again = decode_base64(_padded(text))
     if again is not None and b":" in again:
         return 'has an "auth" that is not base64 of user:password, but encoded twice: encode it once'

@@ -18,17 +18,19 @@ if TYPE_CHECKING:
     from webhook.rules.objects import NamespaceState, ServiceAccount
 
 
-def without_copy(state: NamespaceState, configuration: Configuration, lost: Collection[str]) -> tuple[str, ...]:
+def dangling_names(state: NamespaceState, configuration: Configuration, lost: Collection[str]) -> tuple[str, ...]:
     """Return the ``lost`` names that are not due in a namespace and have no Secret there."""
     if not lost:
         return ()
-    wanted = {entry.name for entry in selected_pull_secrets(configuration, state.namespace)}
+    selected = {entry.name for entry in selected_pull_secrets(configuration, state.namespace)}
     return tuple(
-        name for name in configuration.secret_names if name in lost and name not in wanted and name not in state.copies
+        name
+        for name in configuration.secret_names
+        if name in lost and name not in selected and name not in state.copies
     )
 
 
-def marked(state: NamespaceState, configuration: Configuration) -> frozenset[str]:
+def names_written_by_us(state: NamespaceState, configuration: Configuration) -> frozenset[str]:
     """Return the names in lists that only we have written, which proves that the namespace was selected.
 
     A ServiceAccount that only we wrote has an entry of our field manager while it has a reference of ours. The entry
@@ -44,7 +46,7 @@ def marked(state: NamespaceState, configuration: Configuration) -> frozenset[str
     )
 
 
-def left_over(state: NamespaceState, lost: Collection[str]) -> frozenset[str]:
+def still_referenced(state: NamespaceState, lost: Collection[str]) -> frozenset[str]:
     """Return the ``lost`` names that a ServiceAccount references, except names of foreign Secrets."""
     foreign = {copy.name for copy in state.copies.values() if state.ownership(copy) is not Ownership.OURS}
     return frozenset(

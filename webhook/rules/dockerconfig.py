@@ -23,7 +23,7 @@ from webhook.errors import SourceInvalid
 from webhook.rules.credential import Credential, EntryNote, SourceReason, Unusable, decode_base64, read_entry, shown
 from webhook.rules.go_json import JsonObject, decode
 from webhook.rules.ownership import is_a_copy
-from webhook.rules.registry_key import DOCKER_HUB_KEY, HUB_DOMAIN, HUB_HOST, KeyUnusable, RegistryKey, read_key
+from webhook.rules.registry_key import DOCKER_HUB_KEY, HUB_DOMAIN, HUB_HOST, RegistryKey, UnusableKey, read_key
 
 COPY_TYPE = "kubernetes.io/dockerconfigjson"
 COPY_KEY = ".dockerconfigjson"
@@ -63,9 +63,9 @@ class Notes:
 
     def __str__(self) -> str:
         """Return the first notes as text, with the number of the others."""
-        told = "; ".join(str(note) for note in self.first[:SHOWN_NOTES])
+        shown_notes = "; ".join(str(note) for note in self.first[:SHOWN_NOTES])
         others = self.number - len(self.first[:SHOWN_NOTES])
-        return told + (f"; and {others} more" if others else "")
+        return shown_notes + (f"; and {others} more" if others else "")
 
 
 class Credentials(Mapping[str, Credential]):
@@ -127,7 +127,7 @@ def parse_source(name: str, secret_type: str, data: Mapping[str, str], labels: M
         raise SourceInvalid(SourceReason.IS_A_COPY, message)
     key = _KEYS.get(secret_type)
     if key is None:
-        raise SourceInvalid(SourceReason.TYPE_UNSUPPORTED, f"{where} {_why_type(secret_type, data)}")
+        raise SourceInvalid(SourceReason.TYPE_UNSUPPORTED, f"{where} {_type_problem(secret_type, data)}")
     document = _document(data, key, where)
     credentials = read_document(document, legacy=secret_type == LEGACY_TYPE, where=where)
     if not credentials:
@@ -136,7 +136,7 @@ def parse_source(name: str, secret_type: str, data: Mapping[str, str], labels: M
     return credentials
 
 
-def _why_type(secret_type: str, data: Mapping[str, str]) -> str:
+def _type_problem(secret_type: str, data: Mapping[str, str]) -> str:
     wanted = LEGACY_TYPE if LEGACY_KEY in data and COPY_KEY not in data else COPY_TYPE
     return (
         f"has the type {secret_type[:80]!r}: delete it and create it with the type {wanted}, because a type cannot be "
@@ -173,7 +173,7 @@ def read_document(document: JsonObject, *, legacy: bool, where: str) -> Credenti
     ``where`` is the beginning of the message of SourceInvalid, which is raised when the whole document is invalid.
     """
     auths = _legacy_auths(document, where) if legacy else _auths(document, where)
-    return _Reading(auths, _helped(document)).credentials()
+    return _EntryReader(auths, _helper_registries(document)).credentials()
 
 
 def _legacy_auths(document: JsonObject, where: str) -> list[tuple[str, object]]:
@@ -188,9 +188,9 @@ def _legacy_auths(document: JsonObject, where: str) -> list[tuple[str, object]]:
 
 def _auths(document: JsonObject, where: str) -> list[tuple[str, object]]:
     auths: list[tuple[str, object]] = []
-    found = False
+    has_auths = False
     for value in document.named("auths"):
-        found = True
+        has_auths = True
         if value is None:
             auths = []  # Go drops the earlier values
         elif isinstance(value, JsonObject):
@@ -198,19 +198,19 @@ def _auths(document: JsonObject, where: str) -> list[tuple[str, object]]:
         else:
             _refuse_auths(f"{where}: its auths must be a JSON object with at least one registry")
     if not auths:
-        _refuse_auths(f"{where} {_why_no_auths(document, found=found)}")
+        _refuse_auths(f"{where} {_auths_problem(document, has_auths=has_auths)}")
     return auths
 
 
-def _why_no_auths(document: JsonObject, *, found: bool) -> str:
+def _auths_problem(document: JsonObject, *, has_auths: bool) -> str:
     if any(document.named("credhelpers")) or any(document.named("credsstore")):
         return "names credential helpers, which nodes cannot call: write the credentials under auths"
-    if not found and any(isinstance(value, JsonObject) for _, value in document.pairs):
+    if not has_auths and any(isinstance(value, JsonObject) for _, value in document.pairs):
         return f"has no auths: where its registries are at the top, create it with the type {LEGACY_TYPE}"
     return "has no registry: its auths must be a JSON object with at least one"
 
 
-def _helped(document: JsonObject) -> list[str]:
+def _helper_registries(document: JsonObject) -> list[str]:
     """Return the registries for which a document names a credential helper."""
     return [key for value in document.named("credhelpers") if isinstance(value, JsonObject) for key, _ in value.pairs]
 
@@ -219,14 +219,16 @@ def _refuse_auths(message: str) -> NoReturn:
     raise SourceInvalid(SourceReason.AUTHS_INVALID, message)
 
 
-class _Reading:
+class _EntryReader:
     """Reads the entries of one source, and collects remarks."""
 
-    def __init__(self, auths: Sequence[tuple[str, object]], helped: Sequence[str]) -> None:
+    def __init__(self, auths: Sequence[tuple[str, object]], helper_registries: Sequence[str]) -> None:
         self._auths = dict(auths)  # the last of equal keys counts, as in Go
-        self._times = Counter(key for key, _ in auths)
-        self._helped = [key for key in helped if key not in self._auths]
-        self._positions = {key: position for position, key in enumerate([*self._auths, *self._helped], start=1)}
+        self._occurrences = Counter(key for key, _ in auths)
+        self._helper_registries = [key for key in helper_registries if key not in self._auths]
+        self._positions = {
+            key: position for position, key in enumerate([*self._auths, *self._helper_registries], start=1)
+        }
         self._left_out: list[EntryNote] = []
         self._warnings: list[EntryNote] = []
 
@@ -236,25 +238,25 @@ class _Reading:
         for key, entry in self._auths.items():
             try:
                 registry, read = read_key(key), read_entry(entry)
-            except KeyUnusable as error:
+            except UnusableKey as error:
                 self._leave_out(key, SourceReason.REGISTRY_INVALID, str(error))
             except Unusable as error:
-                self._leave_out(key, error.reason, error.why)
+                self._leave_out(key, error.reason, error.message)
             else:
                 spellings.setdefault(registry, {})[key] = read.credential
-                self._warn(key, *read.warnings, *self._about(key, registry))
-        for key in self._helped:
+                self._warn(key, *read.warnings, *self._key_warnings(key, registry))
+        for key in self._helper_registries:
             self._leave_out(
                 key, SourceReason.CREDENTIAL_UNUSABLE, "has only a credential helper, which nodes cannot call"
             )
-        taken, clashes = _choose(spellings)
-        hub, domain = taken.get(DOCKER_HUB_KEY), taken.get(HUB_DOMAIN)
+        chosen, clashes = _choose(spellings)
+        hub, domain = chosen.get(DOCKER_HUB_KEY), chosen.get(HUB_DOMAIN)
         if hub is not None and domain is not None and hub != domain:
             self._warn(HUB_DOMAIN, f"differs from {DOCKER_HUB_KEY}: the kubelet takes the first, Knative the second")
-        return Credentials(taken, clashes, _notes(self._left_out), _notes(self._warnings))
+        return Credentials(chosen, clashes, _notes(self._left_out), _notes(self._warnings))
 
-    def _about(self, key: str, registry: RegistryKey) -> Iterator[str]:
-        if self._times[key] > 1:
+    def _key_warnings(self, key: str, registry: RegistryKey) -> Iterator[str]:
+        if self._occurrences[key] > 1:
             yield "occurs more than once: the last one is copied, as the kubelet reads it"
         if registry.host != registry.host.lower():
             yield "has upper case in its host: the kubelet uses it only for images with the same spelling"
@@ -263,11 +265,11 @@ class _Reading:
         if registry.is_for_knative_alone:
             yield f"is never used by the kubelet: write {HUB_DOMAIN}{registry.path}"
 
-    def _leave_out(self, key: str, reason: SourceReason, why: str) -> None:
-        self._left_out.append(EntryNote(self._shown(key), why, reason, key))
+    def _leave_out(self, key: str, reason: SourceReason, message: str) -> None:
+        self._left_out.append(EntryNote(self._shown(key), message, reason, key))
 
     def _warn(self, key: str, *warnings: str) -> None:
-        self._warnings += [EntryNote(self._shown(key), why, key=key) for why in warnings]
+        self._warnings += [EntryNote(self._shown(key), message, key=key) for message in warnings]
 
     def _shown(self, key: str) -> str:
         return shown(key, self._positions.get(key, 0))
@@ -275,18 +277,18 @@ class _Reading:
 
 def _choose(spellings: Mapping[RegistryKey, Mapping[str, Credential]]) -> tuple[dict[str, Credential], list[Clash]]:
     """Return one credential for each registry, and the registries whose spellings have different ones."""
-    taken, clashes = {}, []
+    chosen, clashes = {}, []
     for registry in sorted(spellings, key=str):
         read = spellings[registry]
         # The canonical spelling needs no guess; among the others any fixed order is fine.
         winner, *others = sorted(read, key=lambda key: (key != str(registry), key))
-        taken[str(registry)] = read[winner]
+        chosen[str(registry)] = read[winner]
         losers = [key for key in others if read[key] != read[winner]]
         if losers:
             positions = {key: position for position, key in enumerate(read, start=1)}
             names = [shown(key, positions[key]).removeprefix("registry ").strip('"') for key in (winner, *losers)]
             clashes.append(Clash(str(registry), names[0], tuple(names[1:])))
-    return taken, clashes
+    return chosen, clashes
 
 
 def _notes(notes: Sequence[EntryNote]) -> Notes:

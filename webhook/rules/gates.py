@@ -137,8 +137,8 @@ def _has_label(case: Case) -> str:
 
 def _mistyped(case: Case) -> str:
     """Return the label that may be a typing error, as the end of a sentence."""
-    found = mistyped_opt_in(case.labels, case.configuration.opt_in)
-    return f", and its label {'='.join(found)} may be a typing error" if found is not None else ""
+    label = mistyped_opt_in(case.labels, case.configuration.opt_in)
+    return f", and its label {'='.join(label)} may be a typing error" if label is not None else ""
 
 
 def _label_command(case: Case) -> str:
@@ -362,15 +362,15 @@ _ORDER = {reason: position for position, reason in enumerate(Reason)}
 class Walk(msgspec.Struct, frozen=True):
     """The gates of a kind of object: those of the object as a whole, then those of each pull secret."""
 
-    whole: tuple[Gate, ...]
-    each: tuple[Gate, ...]
+    object_gates: tuple[Gate, ...]
+    per_pull_secret_gates: tuple[Gate, ...]
 
 
 def _walk(kind: Kind, *, known: bool) -> Walk:
-    met = [gate for gate in GATES if kind in gate.kinds and gate.known in (None, known)]
+    gates = [gate for gate in GATES if kind in gate.kinds and gate.known in (None, known)]
     return Walk(
-        whole=tuple(gate for gate in met if not gate.per_pull_secret),
-        each=tuple(gate for gate in met if gate.per_pull_secret),
+        object_gates=tuple(gate for gate in gates if not gate.per_pull_secret),
+        per_pull_secret_gates=tuple(gate for gate in gates if gate.per_pull_secret),
     )
 
 
@@ -414,13 +414,13 @@ def decide_namespace(namespace: Namespace, configuration: Configuration) -> Deci
 def selected_pull_secrets(configuration: Configuration, namespace: Namespace) -> tuple[PullSecret, ...]:
     """Return the pull secrets that apply to a namespace; :func:`decide_namespace` also returns the reasons."""
     case = Case(configuration, namespace.name, namespace)
-    if any(gate.stops(case) for gate in case.walk.whole):
+    if any(gate.stops(case) for gate in case.walk.object_gates):
         return ()
     return tuple([entry for entry in configuration.pull_secrets if _reason(case, entry) is Reason.INJECTED])
 
 
 def _decide(case: Case) -> Decision:
-    for gate in case.walk.whole:
+    for gate in case.walk.object_gates:
         if gate.stops(case):
             return Decision(gate.reason)
     gates = tuple([(entry.name, _reason(case, entry)) for entry in case.configuration.pull_secrets])
@@ -431,7 +431,7 @@ def _decide(case: Case) -> Decision:
 
 def _reason(case: Case, entry: PullSecret) -> Reason:
     case.entry = entry
-    for gate in case.walk.each:
+    for gate in case.walk.per_pull_secret_gates:
         if gate.stops(case):
             return gate.reason
     return Reason.INJECTED

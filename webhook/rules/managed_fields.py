@@ -128,7 +128,7 @@ class HandBackNeed(NamedTuple):
     from_stand_in: bool
 
 
-def needed(ownership: ListOwnership, *, ours: int, entries: int) -> HandBackNeed | None:
+def hand_back_needed(ownership: ListOwnership, *, ours: int, entries: int) -> HandBackNeed | None:
     """Return the ownership to hand back of a list with ``entries`` entries, of which ``ours`` are ours, or None.
 
     A placeholder without a reference of ours may belong to another release in the same cluster. It stays.
@@ -181,8 +181,8 @@ def _first_entry() -> dict[str, object]:
 
 def to_restore(owners: Sequence[Owner], entries: Sequence[Entry]) -> list[tuple[int, Owner]]:
     """Return the ``owners`` that no longer own the list of an object with these ``entries``."""
-    found = {entry.owner: (position, entry.owns_list) for position, entry in enumerate(entries)}
-    lost = ((found.get(owner, (-1, False)), owner) for owner in owners)
+    entries_by_owner = {entry.owner: (position, entry.owns_list) for position, entry in enumerate(entries)}
+    lost = ((entries_by_owner.get(owner, (-1, False)), owner) for owner in owners)
     return [(position, owner) for (position, owns), owner in lost if not owns]
 
 

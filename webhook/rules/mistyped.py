@@ -26,8 +26,8 @@ def mistyped_opt_in(labels: Mapping[str, str], opt_in: OptIn, others: Collection
     """
     value = labels.get(opt_in.label)
     if value is not None:
-        odd = value not in (opt_in.value, OPT_OUT_VALUE) and _is_meant(value, opt_in)
-        return (opt_in.label, value) if odd else None
+        mistyped = value not in (opt_in.value, OPT_OUT_VALUE) and _is_meant(value, opt_in)
+        return (opt_in.label, value) if mistyped else None
     for key, other in labels.items():
         if key not in others and _is_meant(other, opt_in) and _is_close(key, opt_in.label):
             return key, other

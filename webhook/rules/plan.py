@@ -21,7 +21,7 @@ from webhook.rules.actions import (
 )
 from webhook.rules.backfill import additions_after_copies, hand_back_need, required_additions, withheld_references
 from webhook.rules.configuration import PullSecret
-from webhook.rules.dangling import marked, without_copy
+from webhook.rules.dangling import dangling_names, names_written_by_us
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.ownership import Ownership
 
@@ -49,17 +49,17 @@ def plan_namespace(
     """
     if state.namespace.terminating:
         return EMPTY
-    wanted = _selected_names(configuration, state.namespace)
-    copies, findings, usable = _plan_copies(state, wanted, hashes)
+    selected = _selected_names(configuration, state.namespace)
+    copies, findings, usable = _plan_copies(state, selected, hashes)
     injected = injected or configuration
-    leaving = leaving_copies(state, configuration, wanted)
+    leaving = leaving_copies(state, configuration, selected)
     required = tuple(required_additions(state, injected, usable))
     additions = tuple(additions_after_copies(state, configuration, usable))
-    absent = without_copy(state, configuration, lost)
+    absent = dangling_names(state, configuration, lost)
     removals = tuple(removals_of(state.service_accounts, [copy.name for copy in leaving], absent))
     written = {action.service_account.name for action in (*required, *additions)}
     written.update(action.service_account.name for action in removals)
-    due = frozenset(wanted if injected == configuration else _selected_names(injected, state.namespace))
+    due = frozenset(selected if injected == configuration else _selected_names(injected, state.namespace))
     return NamespacePlan(
         required=required,
         copies=tuple(copies),
@@ -77,13 +77,13 @@ def _selected_names(configuration: Configuration, namespace: Namespace) -> tuple
 
 
 def _plan_copies(
-    state: NamespaceState, wanted: Iterable[str], hashes: Mapping[str, str | None]
+    state: NamespaceState, selected: Iterable[str], hashes: Mapping[str, str | None]
 ) -> tuple[list[ApplyCopy], list[Finding], set[str]]:
     """Return the copies to write, the findings, and the names that may be referenced afterwards."""
     writes: list[ApplyCopy] = []
     findings: list[Finding] = []
     usable: set[str] = set()
-    for name in wanted:
+    for name in selected:
         copy, content_hash = state.copies.get(name), hashes.get(name)
         if copy is not None and state.is_foreign(copy):
             findings.append(Finding(FindingReason.COPY_CONFLICT, name))
@@ -113,17 +113,17 @@ def kept_copies(state: NamespaceState, configuration: Configuration) -> Iterator
             yield Finding(FindingReason.COPY_TERMINATING, name, detail=", ".join(copy.finalizers))
 
 
-def leaving_copies(state: NamespaceState, configuration: Configuration, wanted: Collection[str]) -> list[Copy]:
+def leaving_copies(state: NamespaceState, configuration: Configuration, selected: Collection[str]) -> list[Copy]:
     """Return our copies that do not belong here: opted out, no longer selected, or retired.
 
-    ``wanted`` are the names of the pull secrets that the namespace is selected for. Excluded namespaces, including the
-    release namespace, are treated the same: a copy of ours there is from an earlier time.
+    ``selected`` are the names of the pull secrets that the namespace is selected for. Excluded namespaces, including
+    the release namespace, are treated the same: a copy of ours there is from an earlier time.
     """
-    known = set(configuration.secret_names)
+    configured = set(configuration.secret_names)
     return [
         copy
         for copy in state.copies.values()
-        if copy.name in known and copy.name not in wanted and state.ownership(copy) is Ownership.OURS
+        if copy.name in configured and copy.name not in selected and state.ownership(copy) is Ownership.OURS
     ]
 
 
@@ -165,9 +165,9 @@ def plan_uninstall(state: NamespaceState, configuration: Configuration) -> Names
     ours = [copy for copy in state.copies.values() if state.ownership(copy) is Ownership.OURS]
     # A retired name no longer has a selector, so it may have gone to every opted-in namespace.
     retired = tuple(PullSecret(name, ()) for name in configuration.retired)
-    all_of_them = replace(configuration, pull_secrets=configuration.pull_secrets + retired)
-    due = marked(state, configuration).union(
-        entry.name for entry in selected_pull_secrets(all_of_them, state.namespace)
+    with_retired = replace(configuration, pull_secrets=configuration.pull_secrets + retired)
+    due = names_written_by_us(state, configuration).union(
+        entry.name for entry in selected_pull_secrets(with_retired, state.namespace)
     )
     absent = [name for name in configuration.secret_names if name in due and name not in state.copies]
     removals = tuple(removals_of(state.service_accounts, [copy.name for copy in ours], absent))

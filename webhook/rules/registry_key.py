@@ -41,7 +41,7 @@ _HOST_V6 = re.compile(rf"(?P<address>{IPV6}):[0-9]+")
 _PATH_PREFIX = re.compile(rf"(?:/{PATH_COMPONENT})*(?:/(?:{PATH_COMPONENT}(?:[._]|__|-+)?)?)?")
 
 
-class KeyUnusable(ValueError):
+class UnusableKey(ValueError):
     """Images cannot match the key. The message continues the sentence ``registry "…"``, and never quotes the key."""
 
 
@@ -86,15 +86,15 @@ class RegistryKey:
 
 @lru_cache(maxsize=1024)
 def read_key(key: str) -> RegistryKey:
-    """Return a key as the readers parse it. Raises KeyUnusable when images cannot match it."""
+    """Return a key as the readers parse it. Raises UnusableKey when images cannot match it."""
     indexed = _indexed(key)
     host, path = _split(indexed.host + indexed.path)
     _check_host(host)
     if not _PATH_PREFIX.fullmatch(path) or len(path) > LONGEST_PATH + 1:
-        raise KeyUnusable(_why_no_path(path))
+        raise UnusableKey(_path_problem(path))
     if indexed.host == HUB_HOST and indexed.path in _DOCKER_TOKENS:
         message = "is a key where docker stores its own token: images do not have such names"
-        raise KeyUnusable(message)
+        raise UnusableKey(message)
     return indexed
 
 
@@ -112,16 +112,16 @@ def _split(text: str) -> tuple[str, str]:
     text, _, fragment = text.partition("#")
     if _CONTROL.search(text):
         message = "has a control character, perhaps a line break"
-        raise KeyUnusable(message)
+        raise UnusableKey(message)
     authority, slash, rest = text.partition("?")[0].partition("/")
     userinfo, at, host = authority.rpartition("@")
     if at and not _USERINFO.fullmatch(userinfo):
         message = "has characters before an @ that are not allowed in a URL"
-        raise KeyUnusable(message)
+        raise UnusableKey(message)
     path = slash + rest
     if any(_BAD_ESCAPE.search(part) for part in (userinfo, host, path, fragment)):
         message = "has a percent sign without an escape"
-        raise KeyUnusable(message)
+        raise UnusableKey(message)
     return host, unquote(path)
 
 
@@ -131,20 +131,20 @@ def _check_host(host: str) -> None:
         return
     match = _HOST.fullmatch(host)
     if match is None:
-        raise KeyUnusable(_why_no_host(host))
+        raise UnusableKey(_host_problem(host))
     labels, port = match["labels"], (match["port"] or "").removeprefix(":")
     if not port and "." not in labels and labels != "localhost" and "*" not in labels and labels == labels.lower():
         if match["port"]:
-            raise KeyUnusable(_why_no_host(host))
+            raise UnusableKey(_host_problem(host))
         message = "does not name a registry: without a dot or a port, the host is the beginning of a name on Docker Hub"
-        raise KeyUnusable(message)
+        raise UnusableKey(message)
 
 
 def _check_address(host: str) -> None:
     match = _HOST_V6.fullmatch(host)
     if match is None:
         message = "has an IPv6 address without a port: the kubelet then reads the brackets as a set of characters"
-        raise KeyUnusable(message)
+        raise UnusableKey(message)
     try:
         IPv6Address(match["address"][1:-1])
     except ValueError:
@@ -153,10 +153,10 @@ def _check_address(host: str) -> None:
         valid = True
     if not valid:
         message = "is not of the form host[:port][/path]: the address in brackets is invalid"
-        raise KeyUnusable(message)
+        raise UnusableKey(message)
 
 
-def _why_no_host(host: str) -> str:
+def _host_problem(host: str) -> str:
     if not host:
         return "is not of the form host[:port][/path]: the host is empty"
     if host.strip() != host or " " in host:
@@ -170,7 +170,7 @@ def _why_no_host(host: str) -> str:
     return "is not of the form host[:port][/path]: images do not have such a host"
 
 
-def _why_no_path(path: str) -> str:
+def _path_problem(path: str) -> str:
     if " " in path:
         return "has a space: remove it"
     if path.startswith("//"):

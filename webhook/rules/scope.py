@@ -68,4 +68,6 @@ def part_within(configuration: Configuration, scope: CacheScope) -> Configuratio
 
 def _is_within(entry: PullSecret, scope: CacheScope) -> bool:
     requirements = entry.namespace_selector.requirements
-    return entry.name in scope.names and scope.namespace_labels.issuperset([each.key for each in requirements])
+    return entry.name in scope.names and scope.namespace_labels.issuperset(
+        [requirement.key for requirement in requirements]
+    )

@@ -50,10 +50,10 @@ class _PodSpec(msgspec.Struct, rename="camel", gc=False):
 
     def images(self) -> tuple[str, ...]:
         lists = (self.containers, self.init_containers, self.ephemeral_containers)
-        found = [each.image for containers in lists if containers for each in containers if each and each.image]
+        images = [item.image for containers in lists if containers for item in containers if item and item.image]
         if self.volumes:
-            found += [each.image.reference for each in self.volumes if each and each.image and each.image.reference]
-        return tuple(found)
+            images += [item.image.reference for item in self.volumes if item and item.image and item.image.reference]
+        return tuple(images)
 
 
 _NULL = msgspec.Raw(b"null")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.rules.brake import PastRemoval, Removals, digest, recent, taken_away
+from webhook.rules.brake import PastRemoval, Removals, digest, lost_by_change, recent
 from webhook.rules.state_document import CONFIGURATION_KEY, HELD_KEY, encode_accepted, encode_held
 
 if TYPE_CHECKING:
@@ -121,7 +121,9 @@ class Brake:
         """Return a plan without the removals that only a configuration change causes, until it is judged."""
         if self.is_settled() or not (plan.removals or plan.deletions):
             return plan
-        kept = plan.keeping(taken_away(self._baseline(), self._proposed, state.namespace) - self._released)
+        kept = plan.without_removals_of(
+            lost_by_change(self._baseline(), self._proposed, state.namespace) - self._released
+        )
         if kept is not plan:
             self._has_withheld = True
         # If it was released in the meantime, the namespaces that waited may have been checked again already.
@@ -201,7 +203,7 @@ class Brake:
             total += len(names)
             cached = self._caches.namespaces.get(namespace)
             if cached is not None and not cached.terminating:
-                lost += len((taken_away(accepted, proposed, cached) & names) - self._released)
+                lost += len((lost_by_change(accepted, proposed, cached) & names) - self._released)
         return Removals(lost, total)
 
     def _our_copies(self, names: Iterable[str]) -> dict[str, set[str]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from webhook.rules.actions import EMPTY
 from webhook.rules.copy_status import copy_statuses
-from webhook.rules.dangling import left_over, marked
+from webhook.rules.dangling import names_written_by_us, still_referenced
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.plan import plan_namespace
 
@@ -72,9 +72,9 @@ class Planner:
         if state.namespace.terminating:
             return frozenset()
         history.observe(name, state.namespace.uid, selected)
-        lost = history.lost(name, lambda: marked(state, configuration))
+        lost = history.lost(name, lambda: names_written_by_us(state, configuration))
         if lost:
-            history.record_plan(name, left_over(state, lost))
+            history.record_plan(name, still_referenced(state, lost))
         return lost
 
 

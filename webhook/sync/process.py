@@ -77,7 +77,7 @@ def run(settings: Settings) -> None:
         )
         _probe(client)
         process = _Process(settings, file, configuration, client, metrics, gate, rights)
-        with in_background(lambda: process.ops(bound), "ops", asked=bound):
+        with in_background(lambda: process.ops(bound), "ops", listening=bound):
             port = bound.getsockname()[1]
             log.info("started", api_server=client.host, metrics_port=port, workers=settings.workers)
             process.run_until_signalled()
@@ -254,7 +254,7 @@ class _Process:
         file, check = self._file, self._configuration_check
         while not self._stopping.wait(POLL_SECONDS):
             before = file.digest
-            file.look(self._accept_configuration, self._refuse_configuration)
+            file.check(self._accept_configuration, self._refuse_configuration)
             if check is not None and file.digest != before:
                 check.file_changed()
 
@@ -320,7 +320,7 @@ class _Process:
                 check.passes()
             else:
                 check.fails(check.note)
-            waiting.look()
+            waiting.poll()
             self._stopping.wait(HEALTH_SECONDS)
 
 

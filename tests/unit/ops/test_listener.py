@@ -56,7 +56,7 @@ class Recorded:
 def test_what_serves_a_port_is_not_made_before_somebody_connects() -> None:
     made = threading.Event()
     bound = bind("127.0.0.1", 0, "--metrics-port")
-    with bound, in_background(lambda: Recorded(made), "ops", asked=bound):
+    with bound, in_background(lambda: Recorded(made), "ops", listening=bound):
         assert not made.wait(0.05)
         with socket.create_connection(bound.getsockname()):
             assert made.wait(DEADLINE)
@@ -65,7 +65,7 @@ def test_what_serves_a_port_is_not_made_before_somebody_connects() -> None:
 def test_a_port_that_nobody_asked_ends_without_being_made() -> None:
     made, before = threading.Event(), set(threading.enumerate())
     bound = bind("127.0.0.1", 0, "--metrics-port")
-    with bound, in_background(lambda: Recorded(made), "ops", asked=bound):
+    with bound, in_background(lambda: Recorded(made), "ops", listening=bound):
         assert set(threading.enumerate()) - before
     assert not made.is_set()
     assert not set(threading.enumerate()) - before  # not one that was given up after a grace period

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from webhook.ops.health import Check
-from webhook.ops.waiting import MAX_NAMED, PATIENCE_SECONDS, REMIND_SECONDS, Waiting
+from webhook.ops.waiting import LOG_AFTER_SECONDS, MAX_NAMED, REMIND_SECONDS, Waiting
 
 SECRET = "Secret release/harbor"  # noqa: S105 - its name
 
@@ -29,7 +29,7 @@ class Situation:
         before = len(self.lines)
         for _ in range(int(seconds * 2)):
             self.now += 0.5
-            self._waiting.look()
+            self._waiting.poll()
         return self.lines[before:]
 
 
@@ -41,7 +41,7 @@ def situation() -> Iterator[Situation]:
 
 def test_a_usual_start_logs_nothing(situation: Situation) -> None:
     situation.sources = [SECRET]
-    assert situation.after(PATIENCE_SECONDS) == []
+    assert situation.after(LOG_AFTER_SECONDS) == []
     assert situation.check.line == f"[+]sources ok: {SECRET}"
     situation.sources = []
     assert situation.after(2 * REMIND_SECONDS) == []
@@ -50,11 +50,11 @@ def test_a_usual_start_logs_nothing(situation: Situation) -> None:
 
 def test_what_is_awaited_is_named_at_once_and_then_each_minute(situation: Situation) -> None:
     situation.sources = [SECRET]
-    (line,) = situation.after(PATIENCE_SECONDS + 1)
+    (line,) = situation.after(LOG_AFTER_SECONDS + 1)
     assert line == {"event": "waiting", "log_level": "warning", "sources": SECRET}
     assert len(situation.after(3 * REMIND_SECONDS)) == 3
     situation.sources = [SECRET, "Secret release/quay"]
-    (line,) = situation.after(PATIENCE_SECONDS + 1)
+    (line,) = situation.after(LOG_AFTER_SECONDS + 1)
     assert line["sources"] == f"{SECRET}; Secret release/quay"
     situation.sources = []
     assert [line["event"] for line in situation.after(2 * REMIND_SECONDS)] == ["waiting is over"]
@@ -62,5 +62,5 @@ def test_what_is_awaited_is_named_at_once_and_then_each_minute(situation: Situat
 
 def test_of_many_a_few_are_named_and_all_are_counted(situation: Situation) -> None:
     situation.sources = [str(number) for number in range(MAX_NAMED + 5)]
-    (line,) = situation.after(PATIENCE_SECONDS + 1)
+    (line,) = situation.after(LOG_AFTER_SECONDS + 1)
     assert line["sources"] == "; ".join([*map(str, range(MAX_NAMED)), "and 5 more"])

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from webhook.rules.actions import DeleteCopy, NamespacePlan, RemoveReferences
-from webhook.rules.brake import PastRemoval, Removals, confirm_command, digest, most_removals, recent, taken_away
+from webhook.rules.brake import PastRemoval, Removals, confirm_command, digest, lost_by_change, max_removals, recent
 from webhook.rules.configuration import Configuration, OptIn, PullSecret
 from webhook.rules.labels import Operator, Requirement, Selector
 from webhook.rules.objects import Copy, Namespace, References, ServiceAccount
@@ -40,11 +40,11 @@ def test_more_than_20_and_more_than_30_percent_are_held(copies: int, total: int,
 def test_removals_of_the_last_hour_count() -> None:
     old, new = PastRemoval(NOW - timedelta(hours=1), 5), PastRemoval(NOW - timedelta(minutes=59), 5)
     assert recent([old, new], NOW) == (new,)
-    assert most_removals(0) == 20
+    assert max_removals(0) == 20
 
 
 def test_a_typing_error_in_the_label_takes_everything_away() -> None:
-    assert taken_away(ACCEPTED, TYPO, SELECTED) == {"one", "two"}
+    assert lost_by_change(ACCEPTED, TYPO, SELECTED) == {"one", "two"}
 
 
 @pytest.mark.parametrize(
@@ -71,15 +71,15 @@ def test_a_typing_error_in_the_label_takes_everything_away() -> None:
     ids=["nothing changes", "retired", "dropped", "excluded", "selector"],
 )
 def test_what_a_change_takes_away(proposed: Configuration, lost: set[str]) -> None:
-    assert taken_away(ACCEPTED, proposed, SELECTED) == lost
+    assert lost_by_change(ACCEPTED, proposed, SELECTED) == lost
 
 
 def test_an_opt_out_is_no_change_of_the_configuration() -> None:
-    assert taken_away(ACCEPTED, TYPO, Namespace("a", {})) == set()
+    assert lost_by_change(ACCEPTED, TYPO, Namespace("a", {})) == set()
 
 
 def test_without_a_known_configuration_every_removal_counts_that_is_not_of_a_retired_name() -> None:
-    assert taken_away(None, replace(TYPO, retired=("old",)), SELECTED) == {"one", "two"}
+    assert lost_by_change(None, replace(TYPO, retired=("old",)), SELECTED) == {"one", "two"}
 
 
 def test_a_confirmation_is_of_one_configuration_alone() -> None:
@@ -95,8 +95,8 @@ def test_what_is_kept_of_a_plan_is_the_copy_and_the_references_to_it() -> None:
         removals=(RemoveReferences(account, ("one", "two"), ("one",)),),
         deletions=tuple(DeleteCopy(copy) for copy in copies),
     )
-    kept = plan.keeping({"one"})
+    kept = plan.without_removals_of({"one"})
     assert [(removal.names, removal.without_copy) for removal in kept.removals] == [(("two",), ())]
     assert [deletion.copy.name for deletion in kept.deletions] == ["two"]
-    assert plan.keeping({"one", "two"}).is_empty
-    assert plan.keeping(frozenset()) is plan
+    assert plan.without_removals_of({"one", "two"}).is_empty
+    assert plan.without_removals_of(frozenset()) is plan

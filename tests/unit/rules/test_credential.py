@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.rules.credential import shown
-from webhook.rules.registry_key import DOCKER_HUB_KEY, KeyUnusable, read_key
+from webhook.rules.registry_key import DOCKER_HUB_KEY, UnusableKey, read_key
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_registry_has_one_spelling_that_means_the_same(key: str, expected: str
     ],
 )
 def test_a_key_that_no_image_can_match_has_a_reason(key: str, words: str) -> None:
-    with pytest.raises(KeyUnusable, match=words):
+    with pytest.raises(UnusableKey, match=words):
         read_key(key)
 
 
@@ -92,7 +92,7 @@ def test_a_key_that_no_image_can_match_has_a_reason(key: str, words: str) -> Non
 def test_the_spelling_of_a_key_has_the_same_meaning(key: str) -> None:
     try:
         once = read_key(key)
-    except KeyUnusable:
+    except UnusableKey:
         return
     assert read_key(str(once)) == once
 

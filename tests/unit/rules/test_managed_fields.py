@@ -14,8 +14,8 @@ from webhook.rules.managed_fields import (
     HandBackNeed,
     ListOwnership,
     hand_back,
+    hand_back_needed,
     list_ownership,
-    needed,
     to_restore,
 )
 
@@ -91,8 +91,8 @@ def test_the_stand_in_loses_only_the_list_and_only_where_all_of_it_is_ours() -> 
     other = entry("before-first-apply", "Update", **LIST, **LABELS)
     for stand_in, rest in ((STAND_IN, [PLACEHOLDER]), (other, [entry("before-first-apply", "Update", **LABELS)])):
         ownership = list_ownership(read([stand_in]))
-        assert needed(ownership, ours=1, entries=2) is None
-        need = needed(ownership, ours=2, entries=2)
+        assert hand_back_needed(ownership, ours=1, entries=2) is None
+        need = hand_back_needed(ownership, ours=2, entries=2)
         assert need is not None
         after = handed_back([stand_in], need)
         assert [each for each in after if each["manager"] != "pull-secret-webhook"] == [
@@ -103,14 +103,14 @@ def test_the_stand_in_loses_only_the_list_and_only_where_all_of_it_is_ours() -> 
 
 
 def test_a_placeholder_of_another_release_stays() -> None:
-    assert needed(list_ownership(read([PLACEHOLDER])), ours=0, entries=1) is None
-    assert needed(list_ownership(read([OURS])), ours=0, entries=1) == GO
+    assert hand_back_needed(list_ownership(read([PLACEHOLDER])), ours=0, entries=1) is None
+    assert hand_back_needed(list_ownership(read([OURS])), ours=0, entries=1) == GO
 
 
 def test_what_no_entry_of_ours_touches_needs_nothing() -> None:
-    assert needed(ListOwnership(), ours=1, entries=1) is None
-    assert needed(list_ownership(read([TENANT])), ours=1, entries=2) is None
-    assert needed(list_ownership(()), ours=0, entries=1) is None
+    assert hand_back_needed(ListOwnership(), ours=1, entries=1) is None
+    assert hand_back_needed(list_ownership(read([TENANT])), ours=1, entries=2) is None
+    assert hand_back_needed(list_ownership(()), ours=0, entries=1) is None
 
 
 def test_only_so_many_owners_are_remembered() -> None:
@@ -130,12 +130,12 @@ entries = st.lists(
 def test_what_was_handed_back_needs_nothing_more_and_touches_no_other_entry(
     before: list[dict[str, Any]], ours: int, theirs: int
 ) -> None:
-    need = needed(list_ownership(read(before)), ours=ours, entries=ours + theirs)
+    need = hand_back_needed(list_ownership(read(before)), ours=ours, entries=ours + theirs)
     if need is None:
         return
     after = handed_back(before, need)
 
-    assert needed(list_ownership(read(after)), ours=ours, entries=ours + theirs) is None
+    assert hand_back_needed(list_ownership(read(after)), ours=ours, entries=ours + theirs) is None
     touched = ("pull-secret-webhook", "before-first-apply")
     assert [each for each in after if each["manager"] not in touched] == [
         each for each in before if each["manager"] not in touched

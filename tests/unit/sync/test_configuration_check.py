@@ -31,7 +31,7 @@ class Mount:
 
     def update(self, document: str) -> None:
         self.path.write_text(document)
-        self.file.look(self._taken, self._refused)
+        self.file.check(self._taken, self._refused)
 
     def _taken(self, _: Configuration) -> None:
         assert self.check.may_lead({}) is False, "the file counts before the configuration is in force"

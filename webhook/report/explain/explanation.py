@@ -50,7 +50,7 @@ _WITHHELD = {
 def whole_steps(case: Case, decision: Decision) -> Iterator[Step]:
     """Yield the gates that an object or a namespace passed as a whole, and the one that stopped it, if any."""
     stopped_by = Reason.INJECTED if decision.gates else decision.reason
-    for gate in passed(case.walk.whole, stopped_by):
+    for gate in passed(case.walk.object_gates, stopped_by):
         yield Step(gate.name, Severity.OK, gate.passed(case))
     if stopped_by is not Reason.INJECTED:
         yield _stop(stopped_by, case, decision)
@@ -60,7 +60,7 @@ def pull_secret_steps(case: Case, decision: Decision, entry: PullSecret) -> Iter
     """Yield the gates that one pull secret passed, and the one that stopped it; none about the reference itself."""
     case.entry = entry
     reason = dict(decision.gates)[entry.name]
-    for gate in passed(case.walk.each, reason):
+    for gate in passed(case.walk.per_pull_secret_gates, reason):
         if gate.used(case) and gate.reason not in _REFERENCED:
             yield Step(gate.name, Severity.OK, gate.passed(case), pull_secret=entry.name)
     if reason not in _REFERENCED:

@@ -18,7 +18,7 @@ from webhook.report.preview.row import Effect, PreviewReason, Row
 from webhook.rules.actions import FindingReason
 from webhook.rules.backfill import subject_of
 from webhook.rules.configuration import Reason
-from webhook.rules.dangling import marked
+from webhook.rules.dangling import names_written_by_us
 from webhook.rules.objects import References, Subject
 from webhook.rules.plan import plan_namespace
 from webhook.rules.text import listed
@@ -70,7 +70,7 @@ class Forecaster:
         return Row(subject.namespace, title, effect, reason, why, decision.added, gates=decision.gates, origin=ORIGIN)
 
     def _plan(self, state: NamespaceState) -> NamespacePlan:
-        hashes, lost = hashes_for(self._expected, state.copies), marked(state, self.configuration)
+        hashes, lost = hashes_for(self._expected, state.copies), names_written_by_us(state, self.configuration)
         return plan_namespace(state, self.configuration, hashes, lost=lost)
 
     def _of_account(self, namespace: Namespace, account: ServiceAccount, plan: NamespacePlan) -> Row:
