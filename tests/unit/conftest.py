@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from tests.unit.clock import Clock
 from tests.unit.fake_apiserver.server import FakeApiServer
 from webhook.kube.client import Client
 from webhook.kube.connect import connect
@@ -25,6 +26,11 @@ def _logging_as_before() -> Iterator[None]:
     yield
     root.handlers[:], root.level = handlers, level
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture

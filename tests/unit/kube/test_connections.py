@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.clock import Clock
 from tests.unit.fake_apiserver.faults import Hang, Lines
 from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
@@ -21,21 +22,6 @@ from webhook.kube.resources import SERVICE_ACCOUNTS
 ACCOUNTS = "/api/v1/serviceaccounts"
 DEFAULT = "/api/v1/namespaces/a/serviceaccounts/default"
 NO_PATIENCE = 0.0
-
-
-class Clock:
-    """A clock that goes when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

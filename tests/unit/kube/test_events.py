@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.clock import Clock
 from tests.unit.fake_apiserver.faults import Answer, Cut, Hang
 from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
@@ -17,21 +18,6 @@ from webhook.kube.events import EventRecorder, Notice, Reference
 
 NAMESPACE = Reference("v1", "Namespace", "team-a", "team-a", "uid-1")
 NOTICE = Notice(NAMESPACE, "CopyConflict", "it is not ours")
-
-
-class Clock:
-    """A clock that goes when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

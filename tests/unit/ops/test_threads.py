@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.unit.clock import Clock
 from tests.unit.polling import until
-from tests.unit.sync.clock import Clock
 from webhook.ops.threads import REPORT_SECONDS, Threads
 
 

@@ -2,13 +2,22 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
+from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from webhook.rules.configuration import Reason
-from webhook.serve.review import LONGEST_UID, AdmissionRequest, BadReview, parse, render
+from tests.integration.hostile.mixture import BODIES
+from webhook.rules import images as imageref
+from webhook.rules.configuration import Configuration, PodPolicy, PullSecret, Reason
+from webhook.rules.gates import MAX_IMAGES, decide
+from webhook.rules.objects import References, Subject
+from webhook.rules.subject import MAX_ENTRIES
+from webhook.serve.handler import Handler
+from webhook.serve.review import LONGEST_UID, AdmissionRequest, BadReview, check_strictly, parse, render
 
 
 def review(request: bytes, api_version: bytes = b"admission.k8s.io/v1", kind: bytes = b"AdmissionReview") -> bytes:
@@ -129,3 +138,154 @@ def test_an_answer_with_a_patch_carries_it_in_base64_and_names_what_it_adds() ->
         b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"u","allowed":true,'
         b'"auditAnnotations":{"reason":"injected","names":"a,b"},"patchType":"JSONPatch","patch":"%s"}}' % patch
     )
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=20,
+)
+PADDING = b" " * 300_000
+"""With it a document is large, and looked at in another way."""
+
+ODDITIES = [
+    b"1e999",
+    b"-1e309",
+    b"1E+400",
+    b"9" * 400,
+    b"NaN",
+    b"1e-999",
+    b"18446744073709551616",
+    b'"\\ud800"',
+    b"1.",
+    b"\xff",
+]
+
+
+def judged_right(document: bytes) -> bool:
+    """The verdict of the check, and then of the decoder, which skips over everything."""
+    try:
+        check_strictly(document)
+        msgspec.json.decode(document, type=msgspec.Raw)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def is_right(document: bytes) -> bool:
+    """The verdict of a decoder that reads everything."""
+    try:
+        document.decode()
+        msgspec.json.decode(document)
+    except (ValueError, RecursionError, msgspec.ValidationError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("padding", [b"", PADDING], ids=["small", "large"])
+@pytest.mark.parametrize("value", ODDITIES)
+@pytest.mark.parametrize("around", [b'{"a":[%b]}', b'{"a": %b }', b"[1,%b,2]"])
+def test_what_is_skipped_is_judged_like_what_is_read(around: bytes, value: bytes, padding: bytes) -> None:
+    document = around % value + padding
+    assert judged_right(document) == is_right(document)
+
+
+@given(JSON, st.booleans())
+def test_every_document_is_right(value: object, ascii_only: bool) -> None:
+    try:
+        document = json.dumps(value, ensure_ascii=ascii_only).encode()
+    except UnicodeEncodeError:
+        return  # a lone surrogate has no UTF-8
+    check_strictly(document)
+
+
+@given(JSON, st.data())
+def test_a_damaged_document_is_judged_like_one_that_is_read(value: object, data: st.DataObject) -> None:
+    document = bytearray(json.dumps({"a": value}).encode())
+    at = data.draw(st.integers(0, len(document)))
+    document[at : at + data.draw(st.integers(0, 3))] = data.draw(
+        st.sampled_from([b"", *ODDITIES]) | st.binary(max_size=3)
+    )
+    damaged = b"[%b]" % bytes(document)  # a number alone is no review, and not looked at so closely
+    assert judged_right(damaged) == is_right(damaged)
+
+
+MIB = 1024 * 1024
+MOST_MEMORY = 24 * MIB
+"""Three times the largest body."""
+
+CONFIGURATION = Configuration((PullSecret("registry", ("source",)),))
+HANDLER = Handler(lambda: CONFIGURATION, lambda _name: None)
+
+
+@pytest.mark.parametrize("make", BODIES)
+def test_the_work_for_a_large_body_is_bounded(make: Callable[[], bytes]) -> None:
+    body = make()
+    tracemalloc.start()
+    try:
+        HANDLER.handle(body)
+    except BadReview:
+        pass
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < MOST_MEMORY
+
+
+def pod_review(uid: str = "u", spec: str = "{}", metadata: str = "{}") -> bytes:
+    kind, resource = '{"version":"v1","kind":"Pod"}', '{"version":"v1","resource":"pods"}'
+    about = f'"uid":"{uid}","kind":{kind},"resource":{resource},"namespace":"x","operation":"CREATE"'
+    request = f'{{{about},"object":{{"metadata":{metadata},"spec":{spec}}}}}'
+    return f'{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{request}}}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("uid", "accepted"),
+    [("u" * LONGEST_UID, True), ("u" * (LONGEST_UID + 1), False), ("é" * (LONGEST_UID // 2), True), ("é" * 129, False)],
+)
+def test_a_uid_has_a_longest_size_in_bytes(uid: str, accepted: bool) -> None:
+    if accepted:
+        assert parse(pod_review(uid)).uid == uid
+    else:
+        with pytest.raises(BadReview):
+            parse(pod_review(uid))
+
+
+@pytest.mark.parametrize("number", [MAX_ENTRIES // 2, MAX_ENTRIES + 2])
+@pytest.mark.parametrize(
+    ("field", "entry"), [("imagePullSecrets", '{"name":"x"}'), ("containers", '{"image":"x"}'), ("volumes", "null")]
+)
+def test_a_list_is_decoded_up_to_a_ceiling(field: str, entry: str, number: int) -> None:
+    spec = f'{{"{field}":[{",".join([entry] * number)}]}}'
+    answer = HANDLER.handle(pod_review(spec=spec))
+    assert answer.reason is (Reason.INJECTED if number < MAX_ENTRIES else Reason.OBJECT_UNREADABLE)
+
+
+def test_a_large_review_is_read_as_a_small_one() -> None:
+    padding = '"annotations":{"a":"' + "x" * 100_000 + '"}'
+    spec = '{"imagePullSecrets":[{"name":"theirs"},null,{}],"serviceAccountName":"s","containers":[{"image":"a"}]}'
+    for metadata in ('{"name":"n","labels":{"a":"b"},P}', '{"generateName":"n-",P}', '{"labels":null,P}'):
+        large, small = (pod_review(spec=spec, metadata=metadata.replace("P", text)) for text in (padding, '"x":1'))
+        assert HANDLER.handle(large) == HANDLER.handle(small)
+    wrong = pod_review(spec='{"containers":{}}', metadata=f"{{{padding}}}")
+    assert HANDLER.handle(wrong).reason is Reason.OBJECT_UNREADABLE
+
+
+def test_images_are_parsed_once_and_up_to_a_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+
+    def name_of(image: str) -> str:
+        parsed.append(image)
+        return image
+
+    monkeypatch.setattr(imageref, "image_name", name_of)
+    entries = tuple(
+        PullSecret(
+            f"p{number}", ("s",), pods=PodPolicy.WHEN_IMAGE_MATCHES, registries=("r.example.com", "q.example.com")
+        )
+        for number in range(20)
+    )
+    images = tuple(f"x.example.com/{number}" for number in range(50_000))
+    subject = Subject("Pod", "x", "x", {}, {}, References(), images=images)
+    assert decide(subject, Configuration(entries)).reason is Reason.IMAGE_NOT_MATCHED
+    assert parsed == list(images[:MAX_IMAGES])

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.unit.sync.clock import Clock
+from tests.unit.clock import Clock
 from webhook.sync.budget import MIN_WRITES, SECONDS, WRITES, Budget
 
 

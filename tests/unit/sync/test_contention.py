@@ -1,15 +1,46 @@
 from __future__ import annotations
 
+import json
+import threading
+import time
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from tests.unit.sync.clock import Clock
+from tests.unit.clock import Clock
+from tests.unit.fake_apiserver.server import FakeApiServer
+from tests.unit.fake_apiserver.storage import Object
+from tests.unit.polling import until
+from tests.unit.sync.running import Running, is_right, opt_in, reasons
+from tests.unit.sync.world import (
+    copy_in,
+    edit_copy,
+    password_in,
+    put_account,
+    references_in,
+)
 from webhook.rules.actions import AddReferences, ApplyCopy, NamespacePlan
 from webhook.rules.objects import Copy, Namespace, NamespaceState, References, ServiceAccount
 from webhook.rules.ownership import Mark
+from webhook.sync import contention
 from webhook.sync import contention as module
-from webhook.sync.contention import CALM_SECONDS, COPIES, REFERENCES, ContendedObject, Contention
+from webhook.sync.contention import (
+    CALM_SECONDS,
+    COPIES,
+    REFERENCES,
+    BackoffPolicy,
+    ContendedObject,
+    Contention,
+    WriteRecord,
+    backoff,
+    is_contended,
+    record_write,
+)
 
 DEFAULT = ServiceAccount("a", "default", "9", {}, References())
 OTHER = replace(DEFAULT, name="other")
@@ -195,3 +226,187 @@ def test_of_what_is_fought_over_everything_is_remembered(fight: Fight, monkeypat
             fight.undo_references(0, namespace=name)
 
     assert len(fight.contention.contended()) == 1000
+
+
+OURS = frozenset({"pull"})
+ROUNDING = 1e-6
+"""Seconds that sums of floats may be off."""
+
+POLICIES = pytest.mark.parametrize("policy", [REFERENCES, COPIES])
+
+
+def reverted(times: int, every: float = 1.0, accumulates: bool = True) -> WriteRecord:  # noqa: FBT002
+    """The record of an object that is written at 0, and again each time that it has been undone."""
+    record = record_write(None, OURS, 0.0, accumulates=accumulates)
+    for number in range(1, times + 1):
+        record = record_write(record, OURS, number * every, accumulates=accumulates)
+    return record
+
+
+def test_what_is_written_for_the_first_time_waits_for_nothing() -> None:
+    assert backoff(None, 0.0, REFERENCES) == 0.0
+    assert backoff(reverted(0), 0.0, REFERENCES) == 0.0
+
+
+@POLICIES
+def test_what_is_undone_a_few_times_is_put_right_at_once(policy: BackoffPolicy) -> None:
+    for times in range(policy.reverts):
+        assert backoff(reverted(times), times + 0.1, policy) == 0.0
+
+
+@POLICIES
+def test_what_is_undone_again_and_again_is_put_right_once_in_a_while(policy: BackoffPolicy) -> None:
+    for times in range(policy.reverts, policy.reverts + 20):
+        record = reverted(times, policy.interval)
+        assert backoff(record, record.written_at, policy) == policy.interval
+        assert backoff(record, record.written_at + 1.0, policy) == policy.interval - 1.0
+        assert backoff(record, record.written_at + policy.interval, policy) == 0.0
+
+
+def test_a_reference_is_put_back_once_a_minute_and_a_copy_within_what_drift_may_take() -> None:
+    assert REFERENCES.interval == 60.0
+    assert COPIES.interval < 5.0
+
+
+@POLICIES
+def test_a_pause_alone_is_no_peace(policy: BackoffPolicy) -> None:
+    record = reverted(policy.reverts, policy.interval)
+    assert policy.interval < CALM_SECONDS
+    assert is_contended(
+        record_write(record, OURS, record.written_at + policy.interval, accumulates=True),
+        record.written_at + 60,
+        policy,
+    )
+
+
+@POLICIES
+def test_what_has_stayed_for_long_enough_begins_anew(policy: BackoffPolicy) -> None:
+    record = reverted(100)
+    calm = record.written_at + CALM_SECONDS
+    assert is_contended(record, calm - 0.1, policy)
+    assert not is_contended(record, calm, policy)
+    assert backoff(record, calm, policy) == 0.0
+    assert record_write(record, OURS, calm, accumulates=True) == WriteRecord(OURS, calm)
+
+
+def test_another_reference_is_no_undoing_of_the_first() -> None:
+    record = record_write(reverted(0), frozenset({"other"}), 1.0, accumulates=True)
+    assert record == WriteRecord(frozenset({"pull", "other"}), 1.0, reverts=0)
+    assert record_write(record, frozenset({"pull", "new"}), 2.0, accumulates=True).reverts == 1
+
+
+def test_a_credential_that_changes_to_and_fro_is_no_undoing() -> None:
+    record = None
+    for number, content in enumerate(["a", "b"] * 10):
+        record = record_write(record, frozenset({content}), float(number), accumulates=False)
+    assert record is not None
+    assert record.reverts == 0
+
+
+@example([120.0, 0.0, 0.0, 0.0, 0.0, 0.0], REFERENCES)
+@given(st.lists(st.floats(0.0, 300.0), min_size=1, max_size=60), st.sampled_from([REFERENCES, COPIES]))
+def test_however_often_it_is_undone_no_more_is_written_than_that(gaps: list[float], policy: BackoffPolicy) -> None:
+    """Whoever undoes waits any time after each write, and is answered as soon as may be."""
+    record = record_write(None, OURS, 0.0, accumulates=True)
+    at = [0.0]
+    for gap in gaps:
+        now = at[-1] + gap
+        now += backoff(record, now, policy)
+        record = record_write(record, OURS, now, accumulates=True)
+        at.append(now)
+
+    for before, first, last in zip(at, at[1:], at[1 + policy.reverts :], strict=False):
+        # Six writes that each undo an undoing: either there was peace before one of them, or the last one had to wait.
+        assert last - first >= policy.interval - ROUNDING or max_gap(at, before, last) >= CALM_SECONDS - ROUNDING
+
+
+def max_gap(at: list[float], first: float, last: float) -> float:
+    inside = [moment for moment in at if first <= moment <= last]
+    return max((later - earlier for earlier, later in pairwise(inside)), default=0.0)
+
+
+def take_away(api: FakeApiServer, stop: threading.Event) -> None:
+    """Be the other controller: take our reference out as soon as it is there."""
+    while not stop.is_set():
+        if "pull" in references_in(api, "a"):
+            put_account(api, "a", "mine")
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def hostile(api: FakeApiServer) -> Iterator[None]:
+    """Another controller, for as long as the test lasts."""
+    stop = threading.Event()
+    thread = threading.Thread(target=take_away, args=(api, stop))
+    thread.start()
+    yield
+    stop.set()
+    thread.join(5.0)
+
+
+def additions(api: FakeApiServer, account: str = "default") -> list[float]:
+    """Return when a reference was added directly. The tries that leave it to our webhook do not count."""
+    seen = [one for one in api.seen("patch", plural="serviceaccounts") if one.target.name == account]
+    return [one.at for one in seen if any("imagePullSecrets" in each["path"] for each in json.loads(one.body))]
+
+
+@pytest.mark.usefixtures("hostile")
+def test_who_keeps_taking_a_reference_away_is_given_way_to(api: FakeApiServer, running: Running) -> None:
+    opt_in(api)
+    until(lambda: "ReferenceRemovedRepeatedly" in reasons(api))
+
+    assert len(additions(api)) == 1 + REFERENCES.reverts
+    assert running.loop.contention.reverts == REFERENCES.reverts
+    assert [(each.namespace, each.name) for each in running.loop.contention.contended()] == [("a", "default")]
+
+    # Whatever else happens in the namespace happens at once, and does not make the loop try again.
+    put_account(api, "a", account="other")
+    until(lambda: references_in(api, "a", "other") == ["pull"])
+    edit_copy(api, "a")
+    until(lambda: password_in(copy_in(api, "a")) == "first")
+    assert len(additions(api)) == 1 + REFERENCES.reverts
+    assert running.loop.queue.state().failing == 0
+
+
+@pytest.mark.usefixtures("hostile", "running")
+def test_it_is_put_back_once_in_a_while_all_the_same(api: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(contention._POLICIES, "ServiceAccount", BackoffPolicy(3, 0.4))
+    opt_in(api)
+    until(lambda: len(additions(api)) >= 7)
+
+    at = additions(api)
+    assert all(later - earlier >= 0.4 for earlier, later in pairwise(at[3:]))
+
+
+@pytest.mark.usefixtures("running")
+def test_what_a_webhook_takes_away_in_the_same_request_is_undone_too(
+    api: FakeApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_ours(*arguments: Any) -> Object:  # noqa: ANN401 (the storage's own)
+        stored: Object = store(*arguments)
+        kept = [entry for entry in stored.get("imagePullSecrets", ()) if entry["name"] != "pull"]
+        return {**stored, "imagePullSecrets": kept}
+
+    store = api.storage.json_patch
+    monkeypatch.setattr(api.storage, "json_patch", without_ours)
+    opt_in(api)
+    until(lambda: "ReferenceRemovedRepeatedly" in reasons(api))
+
+    assert len(additions(api)) == 1 + REFERENCES.reverts
+
+
+@pytest.mark.usefixtures("running")
+def test_a_copy_that_is_edited_again_and_again_is_put_right_a_moment_later(
+    api: FakeApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(contention._POLICIES, "Secret", BackoffPolicy(COPIES.reverts, 0.4))
+    opt_in(api)
+    until(lambda: is_right(api))
+    for _ in range(COPIES.reverts + 3):
+        edit_copy(api, "a")
+        until(lambda: is_right(api))
+
+    at = [one.at for one in api.seen("apply", plural="secrets")]
+    assert at[COPIES.reverts] - at[0] < 0.4 * COPIES.reverts
+    assert all(later - earlier >= 0.4 for earlier, later in pairwise(at[COPIES.reverts :]))
+    until(lambda: "CopyChangedRepeatedly" in reasons(api))

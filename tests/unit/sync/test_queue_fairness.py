@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.sync.clock import Clock
+from tests.unit.clock import Clock
 from tests.unit.sync.queues import take_all
 from webhook.sync.queue import (
     HANG_SECONDS,
@@ -18,11 +18,6 @@ from webhook.sync.queue import (
 )
 
 WORKERS = 4
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from tests.unit.sync.hands import Hands, opt_out, put_copy
 from tests.unit.sync.world import put_account, put_namespace, references_in, secret_path
 from webhook.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Invalid, NotFound, Throttled
 from webhook.sync.status_index import Result, WriteReverted, result_of
+from webhook.sync.writes import RETRY_SECONDS, WebhookReach
 
 
 @pytest.mark.parametrize(
@@ -131,3 +132,17 @@ def test_a_conflict_is_no_undoing(api: FakeApiServer, hands: Hands) -> None:
     assert references_in(api, "a") == ["theirs-7", "pull"]
     assert hands.contention.reverts == 0
     assert hands.contention.contended() == []
+
+
+def test_a_webhook_that_does_not_answer_is_tried_again_after_a_while() -> None:
+    now = [1000.0]
+    reach = WebhookReach(lambda: now[0])
+    expected = [reach.is_expected]
+    reach.observe(added=False)
+    expected.append(reach.is_expected)
+    now[0] += RETRY_SECONDS
+    expected.append(reach.is_expected)
+    reach.observe(added=True)
+    expected.append(reach.is_expected)
+
+    assert expected == [True, False, True, True]

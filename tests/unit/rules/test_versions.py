@@ -7,11 +7,33 @@ from hypothesis import strategies as st
 from webhook.rules.versions import (
     LONGEST_SOURCES,
     Confirmation,
+    Revision,
     SourceVersion,
     decode_sources,
     encode_sources,
     newer_sources,
+    parse_revision,
 )
+
+NEWER = Revision("uid", "10", "digest")
+
+
+def test_a_revision_can_be_read_back() -> None:
+    assert parse_revision(str(NEWER)) == NEWER
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "a/b", "a//c", "a/b/c/d"])
+def test_another_annotation_is_no_revision(text: str) -> None:
+    assert parse_revision(text) is None
+
+
+def test_only_a_lower_version_of_the_same_object_is_older() -> None:
+    assert Revision("uid", "9", "other").is_older_than(NEWER)
+    assert not Revision("uid", "10", "other").is_older_than(NEWER)
+    assert not Revision("uid", "11", "other").is_older_than(NEWER)
+    assert not Revision("recreated", "9", "other").is_older_than(NEWER)
+    assert not Revision("uid", "9", "other").is_older_than(None)
+
 
 VERSIONS = st.lists(
     st.builds(
