@@ -27,7 +27,8 @@ from webhook.rules.plan import plan_namespace
 from webhook.rules.scope import scope_of
 from webhook.sync.release import Release
 from webhook.sync.shapes import SecretObject, to_copy
-from webhook.sync.sources import SourceStore, read_source
+from webhook.sync.source import read_source
+from webhook.sync.sources import SourceStore
 
 STEPS = int(os.environ.get("DAY_OF_LIFE_STEPS", "400"))
 SEED = int(os.environ.get("DAY_OF_LIFE_SEED") or random.SystemRandom().randrange(1_000_000))

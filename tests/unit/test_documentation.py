@@ -37,6 +37,17 @@ def test_every_make_target_in_the_documentation_exists() -> None:
     assert named <= targets
 
 
+def test_the_map_of_rules_names_what_the_files_define() -> None:
+    section = (ROOT / "CONTRIBUTING.md").read_text().partition("### Map of rules")[2].partition("\n## ")[0]
+    for row in section.splitlines():
+        for part in row.split(";"):
+            names = re.findall(r"`(\w+)`", part)
+            for file in re.findall(r"(?:webhook|certs)/[\w/]+\.py", part):
+                words = set(re.findall(r"\w+", (ROOT / file).read_text()))
+                assert names, row
+                assert words.issuperset(names), f"{file} does not have {names}"
+
+
 def test_the_readme_begins_with_the_two_commands() -> None:
     commands_first = [line for line in FENCE.findall(README.read_text())[0].splitlines() if line.startswith("make ")]
     assert [" ".join(line.split("#")[0].split()) for line in commands_first] == ["make run ONCE=1", "make test"]

@@ -11,7 +11,7 @@ from webhook.report.preview.secrets import Sources
 from webhook.rules.ownership import is_a_copy
 from webhook.rules.state_document import STATE_SUFFIX, StateDocument, decode_document
 from webhook.sync.shapes import SecretObject, decode_secret, to_copy
-from webhook.sync.sources import absent_source, read_source
+from webhook.sync.source import absent_source, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

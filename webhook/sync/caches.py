@@ -21,7 +21,7 @@ from webhook.rules.ownership import Ownership, ownership_of
 from webhook.rules.scope import CacheScope, part_within, scope_of
 from webhook.sync.selections import SelectionHistory
 from webhook.sync.shapes import SecretObject, to_copy
-from webhook.sync.sources import Source, absent_source, read_source
+from webhook.sync.source import Source, absent_source, read_source
 from webhook.sync.table import NamespaceTable, Table
 
 if TYPE_CHECKING:

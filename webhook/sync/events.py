@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from webhook.sync.contention import ContendedObject
     from webhook.sync.logins import RefusedLogin
     from webhook.sync.release import Release
-    from webhook.sync.sources import Source
+    from webhook.sync.source import Source
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from webhook.rules.actions import AddReferences, NamespacePlan
     from webhook.sync.budget import Budget
-    from webhook.sync.sources import Content
+    from webhook.sync.source import Content
     from webhook.sync.writes import Writes
 
 

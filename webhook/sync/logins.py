@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from webhook.registries.login import LoginResult
     from webhook.rules.credential import Credential
     from webhook.rules.dockerconfig import Credentials
-    from webhook.sync.sources import Source
+    from webhook.sync.source import Source
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,9 @@
-"""Read the sources, and build the content of the copies from them."""
+"""Read the sources, and build the content of the copies from them.
+
+A new leader reads each source before its first write. Each copy names the versions of the sources that it was made
+from. If a copy was made from a newer version than the one that is known here, this process is behind, or etcd was
+restored, or a person edited the copy. One read shows which.
+"""
 
 from __future__ import annotations
 
@@ -8,66 +13,26 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from webhook.errors import SourceInvalid
+import structlog
+
+from webhook.errors import Conflict, NotFound, SourceInvalid
+from webhook.kube.resources import SECRETS
 from webhook.rules.credential import SourceReason
-from webhook.rules.dockerconfig import Credentials, content_hash, merge, parse_source, render
+from webhook.rules.dockerconfig import content_hash
 from webhook.rules.state_document import LastGood
 from webhook.rules.versions import Confirmation, SourceVersion, decode_sources, is_older, newer_sources
+from webhook.sync.shapes import decode_secret
+from webhook.sync.source import Content, Source, absent_source, content_of, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from webhook.kube.client import Client
     from webhook.rules.configuration import Configuration, PullSecret
     from webhook.rules.dockerconfig import Clash
     from webhook.rules.objects import Copy
-    from webhook.sync.shapes import SecretObject
 
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The state of a source Secret: its credentials, or why it has none that may be copied."""
-
-    name: str
-    resource_version: str = ""
-    uid: str = ""
-    credentials: Credentials | None = None
-    problem: SourceInvalid | None = None
-
-    @property
-    def version(self) -> SourceVersion:
-        """The version of the Secret; without UID and resourceVersion if it does not exist."""
-        return SourceVersion(self.name, self.uid, self.resource_version)
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """The content of every copy of one pull secret; the payload is never shown."""
-
-    payload: bytes = field(repr=False)
-    hash: str
-    clashes: tuple[Clash, ...] = ()
-    versions: tuple[SourceVersion, ...] = ()
-    """The versions of its sources."""
-
-
-def read_source(secret: SecretObject) -> Source:
-    """Return the state of a source Secret, valid or not."""
-    metadata = secret.metadata
-    credentials = problem = None
-    try:
-        if metadata.deletion_timestamp is not None:
-            message = f'source Secret "{metadata.name}" is being deleted'
-            raise SourceInvalid(SourceReason.TERMINATING, message)  # noqa: TRY301 (one place turns it into a problem)
-        credentials = parse_source(metadata.name, secret.type, secret.data or {}, metadata.labels or {})
-    except SourceInvalid as error:
-        problem = error
-    return Source(metadata.name, metadata.resource_version, metadata.uid, credentials, problem)
-
-
-def absent_source(name: str) -> Source:
-    """Return the state of a source Secret that does not exist."""
-    message = f'source Secret "{name}" does not exist in the release namespace: create it'
-    return Source(name, problem=SourceInvalid(SourceReason.ABSENT, message))
+log = structlog.get_logger(__name__)
 
 
 class Judge(Protocol):
@@ -331,7 +296,7 @@ class SourceStore:
                 built.problems[entry.name] = problem
                 continue
             try:
-                content = _content(sources)
+                content = content_of(sources)
             except SourceInvalid as error:
                 built.problems[entry.name] = built.refusals[entry.name] = error
             else:
@@ -370,13 +335,6 @@ class _Contents:
         return self.stored[name].is_due(copy, self.last_good[name].hash)
 
 
-def _content(sources: list[Source]) -> Content:
-    merged = merge([(source.name, source.credentials) for source in sources if source.credentials is not None])
-    payload = render(merged.credentials)
-    versions = tuple(source.version for source in sources)
-    return Content(payload, content_hash(payload), merged.clashes, versions)
-
-
 def _is_older(source: Source, other: Source) -> bool:
     """Return whether a state is an older version of the same Secret."""
     return source.uid == other.uid and is_older(source.resource_version, other.resource_version)
@@ -384,3 +342,40 @@ def _is_older(source: Source, other: Source) -> bool:
 
 def _reported_state(source: Source) -> tuple[str, str]:
     return (source.resource_version, str(source.problem) if source.problem else "")
+
+
+class SourceReads:
+    """Reads sources in the release's ``namespace``, and passes them to the store."""
+
+    def __init__(self, client: Client, namespace: str, sources: SourceStore) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._sources = sources
+
+    def read(self, name: str, newer: str = "") -> bool:
+        """Read the current state of a source; False if a watch has delivered a later one in the meantime.
+
+        Raises:
+            ApiError: there was no answer, and the known state is unchanged.
+        """
+        arrivals_before = self._sources.arrivals(name)
+        try:
+            source = read_source(decode_secret(self._client.get(SECRETS, name, self._namespace)))
+        except NotFound:
+            source = absent_source(name)
+        return self._sources.observe_read(source, arrivals_before, newer)
+
+    def verify(self, copy: Copy, content: Content) -> None:
+        """Return if a copy may be overwritten with a content.
+
+        Raises:
+            Conflict: the copy was made from newer sources. They have been read, so plan again.
+            ApiError: a source could not be read, so the copy must not be written.
+        """
+        newer = self._sources.unconfirmed(copy, content)
+        for source in newer:
+            log.info("source read again", source=source.name, namespace=copy.namespace, newer=source.resource_version)
+            self.read(source.name, source.resource_version)
+        if newer:
+            names = ", ".join(source.name for source in newer)
+            raise Conflict(f"Secret {copy.namespace}/{copy.name} was made from newer versions of its sources: {names}")

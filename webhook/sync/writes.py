@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from webhook.rules.patch import PatchOperation
     from webhook.sync.contention import Contention
     from webhook.sync.release import Release
-    from webhook.sync.sources import Content
+    from webhook.sync.source import Content
     from webhook.sync.table import Table
 
 RETRY_SECONDS = 30.0

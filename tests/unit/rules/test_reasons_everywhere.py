@@ -26,7 +26,7 @@ from webhook.rules.credential import SourceReason
 from webhook.serve.handler import Answer
 from webhook.serve.process import DecisionLog
 from webhook.sync.events import EventReporter
-from webhook.sync.sources import Source
+from webhook.sync.source import Source
 
 OF_A_SOURCE = [*SourceReason, *FindingReason]
 

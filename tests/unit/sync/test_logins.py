@@ -14,7 +14,7 @@ from webhook.registries.login import Login, LoginResult
 from webhook.rules.credential import Credential, SourceReason
 from webhook.rules.dockerconfig import Credentials
 from webhook.sync.logins import LoginTester, RefusedLogin
-from webhook.sync.sources import Source, absent_source
+from webhook.sync.source import Source, absent_source
 from webhook.sync.status import controller_status
 
 pytestmark = pytest.mark.usefixtures("short_pauses")

@@ -18,7 +18,8 @@ from webhook.rules.objects import Copy
 from webhook.rules.ownership import Mark, labels_for
 from webhook.rules.versions import SourceVersion, encode_sources
 from webhook.sync.shapes import SecretObject
-from webhook.sync.sources import Source, SourceStore, absent_source, read_source
+from webhook.sync.source import Source, absent_source, read_source
+from webhook.sync.sources import SourceStore
 
 CONFIGURATION = Configuration((PullSecret("pull", ("harbor", "ghcr")), PullSecret("alone", ("harbor",))))
 

@@ -1,0 +1,72 @@
+"""Represent a source Secret, and the content of the copies that is made of one or more sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from webhook.errors import SourceInvalid
+from webhook.rules.credential import SourceReason
+from webhook.rules.dockerconfig import Credentials, content_hash, merge, parse_source, render
+from webhook.rules.versions import SourceVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from webhook.rules.dockerconfig import Clash
+    from webhook.sync.shapes import SecretObject
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The state of a source Secret: its credentials, or why it has none that may be copied."""
+
+    name: str
+    resource_version: str = ""
+    uid: str = ""
+    credentials: Credentials | None = None
+    problem: SourceInvalid | None = None
+
+    @property
+    def version(self) -> SourceVersion:
+        """The version of the Secret; without UID and resourceVersion if it does not exist."""
+        return SourceVersion(self.name, self.uid, self.resource_version)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The content of every copy of one pull secret; the payload is never shown."""
+
+    payload: bytes = field(repr=False)
+    hash: str
+    clashes: tuple[Clash, ...] = ()
+    versions: tuple[SourceVersion, ...] = ()
+    """The versions of its sources."""
+
+
+def read_source(secret: SecretObject) -> Source:
+    """Return the state of a source Secret, valid or not."""
+    metadata = secret.metadata
+    credentials = problem = None
+    try:
+        if metadata.deletion_timestamp is not None:
+            message = f'source Secret "{metadata.name}" is being deleted'
+            raise SourceInvalid(SourceReason.TERMINATING, message)  # noqa: TRY301 (one place turns it into a problem)
+        credentials = parse_source(metadata.name, secret.type, secret.data or {}, metadata.labels or {})
+    except SourceInvalid as error:
+        problem = error
+    return Source(metadata.name, metadata.resource_version, metadata.uid, credentials, problem)
+
+
+def absent_source(name: str) -> Source:
+    """Return the state of a source Secret that does not exist."""
+    message = f'source Secret "{name}" does not exist in the release namespace: create it'
+    return Source(name, problem=SourceInvalid(SourceReason.ABSENT, message))
+
+
+def content_of(sources: Sequence[Source]) -> Content:
+    """Return the merged content of usable sources. Raises SourceInvalid when they make no copy together."""
+    merged = merge([(source.name, source.credentials) for source in sources if source.credentials is not None])
+    payload = render(merged.credentials)
+    versions = tuple(source.version for source in sources)
+    return Content(payload, content_hash(payload), merged.clashes, versions)
