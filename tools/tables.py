@@ -37,7 +37,7 @@ from webhook.ops.sync_metrics import SyncMetrics
 from webhook.ops.sync_status import SyncStatus
 from webhook.report.coverage import RESULTS as COVERAGE_RESULTS
 from webhook.report.preview.row import Effect, PreviewReason
-from webhook.report.reasons import CATALOG
+from webhook.report.reasons import CATALOG, WRITE_RESULTS
 from webhook.rules.actions import FindingReason
 from webhook.rules.configuration import Reason
 from webhook.rules.copy_status import CopyState
@@ -199,6 +199,12 @@ def reasons(*kinds: Iterable[str]) -> str:
 def states(head: Sequence[str], kind: Iterable[str], previous: str) -> str:
     """Return the members of an enumeration, or words; their meaning is written by hand."""
     return table(head, [(_code(str(state)),) for state in kind], previous, ordered_by_hand=True)
+
+
+def write_results() -> str:
+    """Return the results of a write with their meaning."""
+    meanings = {"ok": "the write succeeded"} | {result: text.meaning for result, text in WRITE_RESULTS.items()}
+    return table(("result", "meaning"), [(_code(str(result)), meanings[result]) for result in Result])
 
 
 def check_codes() -> str:

@@ -96,7 +96,7 @@ def test_what_is_no_label_selector_is_told_of(shared: Playground, command: str) 
 def test_the_page_and_the_table_say_the_same(shared: Playground, team: str) -> None:
     page = of_release(shared, "coverage", "-n", team, "-o", "html")
     assert page.out.startswith("<!DOCTYPE html>")
-    assert '<td class="state-failing">exposed</td>' in page.out
+    assert '<span class="tag bad">exposed</span>' in page.out
     assert "<script" not in page.out
     table = of_release(shared, "coverage", "-n", team)
     assert [line.split()[:3] for line in table.out.splitlines() if "exposed" in line] == [

@@ -1,10 +1,12 @@
-"""The status page of a running ``sync`` on a real API server, by itself and in a real browser without scripts."""
+"""The status page of a running ``sync`` on a real API server, by itself and in a real browser."""
 
 from __future__ import annotations
 
+import html
 import http.client
 import json
-import os
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,25 +18,18 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.processes import PullSecrets
 from tests.integration.day.disorder import settle
 from tests.integration.neighbours.browser import CHROMIUM, DRIVER, Browser, browsing
+from tests.integration.neighbours.layout import CONTRAST, broken_words, contrasts, overflowing, tab_through
+from tests.integration.site import stage
 from tests.integration.site.playground import COPY, Playground, eventually
+from tests.integration.site.stage import CONFLICT, DENIED, LONGEST, MISTYPED, Stage
 
 Maker = Callable[..., Playground]
 
 MANY = 5000
 PASSWORD = "marker-hunter2"  # noqa: S105 (invented)
-SCREENSHOTS = os.environ.get("SCREENSHOTS", "")
-"""A folder to write what is seen into, for the documentation."""
-
 in_a_browser = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="A browser is needed: `make e2e-setup` installs chromium and chromium-driver."
 )
-
-
-def take(browser: Browser, name: str, tmp_path: Path) -> None:
-    """Take a picture, into the folder for the documentation if there is one."""
-    file = (Path(SCREENSHOTS) if SCREENSHOTS else tmp_path) / f"{name}.png"
-    browser.screenshot(file)
-    assert file.read_bytes().startswith(b"\x89PNG")
 
 
 def headers(process: PullSecrets, path: str) -> tuple[int, dict[str, str]]:
@@ -85,23 +80,22 @@ def test_ten_namespaces_in_a_browser_without_scripts(small: tuple[PullSecrets, l
     with browsing(tmp_path) as browser:
         browser.resize(1100, 1000)
         browser.open(f"http://127.0.0.1:{sync.metrics_port}/")
-        assert browser.text("h1") == [f"pull-secret-webhook, release {'/'.join(release(sync))}"]
-        take(browser, "status-page", tmp_path)
+        assert browser.text("h1") == ["pull-secret-webhook"]
+        assert f"release {'/'.join(release(sync))}" in browser.text(".facts li")
         assert browser.role("input[name=q]") == ("searchbox", "Name contains")
-        assert browser.role("select[name=state]")[0] == "combobox"
         assert browser.role("form")[0] == "search"
 
         browser.type("input[name=q]", foreign)
         browser.follow("button")
         assert browser.text("tbody th:only-of-type")[-1] == foreign
         assert [text for text in browser.text("td") if text == "conflicting"] == ["conflicting"]
-        browser.open(f"http://127.0.0.1:{sync.metrics_port}/?state=conflicting")
+        browser.follow(".chips .bad")
         assert foreign in browser.text("tbody th")
+        assert browser.text(".chips [aria-current]") == ["conflicting 1"]
 
         browser.resize(400, 900)
         browser.open(f"http://127.0.0.1:{sync.metrics_port}/")
-        assert browser.width() <= 500  # a narrow window: tables scroll by themselves, the page does not
-        take(browser, "status-page-narrow", tmp_path)
+        assert browser.width() <= 500
 
 
 def release(sync: PullSecrets) -> tuple[str, str]:
@@ -124,10 +118,125 @@ def test_five_thousand_namespaces_in_a_browser(control_plane: binaries.Binaries,
         with browsing(tmp_path) as browser:
             browser.resize(1280, 1400)
             browser.open(f"http://127.0.0.1:{sync.metrics_port}/")
-            take(browser, "status-page-many", tmp_path)
             browser.type("input[name=q]", "team-49")
             browser.follow("button")
             assert "1 to 100 of 100 found" in " ".join(browser.text("caption"))
             browser.open(f"http://127.0.0.1:{sync.metrics_port}/?state=current")
-            browser.follow("nav a")
-            assert "101 to 200 of 5000 found" in " ".join(browser.text("caption"))
+            browser.follow("nav[aria-label^=Pages] a")
+            assert "101 to 200 of 5,000 found" in " ".join(browser.text("caption"))
+
+
+@pytest.fixture(scope="module")
+def staged(control_plane: binaries.Binaries) -> Iterator[Stage]:  # noqa: ARG001
+    with stage.staged() as made:
+        yield made
+
+
+def test_what_needs_attention_comes_with_a_sentence_a_command_and_an_explanation(staged: Stage) -> None:
+    text = staged.sync.get("/")[1].replace("<wbr>", "")
+    words = " ".join(re.sub(r"<[^>]+>", " ", text).split())
+    for expected in (
+        "3 namespaces and 1 other finding need attention",
+        f"cluster {stage.CLUSTER_NAME}",
+        f"kubectl -n {CONFLICT} describe secret {COPY}",
+        f"kubectl -n {DENIED} get events --field-selector source=pull-secret-webhook",
+        "exceeded quota",
+        f"kubectl label namespace {MISTYPED} {stage.LABEL}=enabled --overwrite",
+        "create secret docker-registry quay",
+        "the rotation reached all copies in",
+    ):
+        assert expected in words, expected
+    assert stage.PASSWORD not in text
+    status, explained = staged.sync.get("/reasons")
+    assert status == 200
+    links = set(re.findall(r'href="reasons#([^"]+)"', text))
+    assert {"copy-conflict", "denied", "source-absent"} <= links
+    assert all(f'id="{link}"' in explained for link in links)
+
+
+def test_the_commands_run_as_they_are(staged: Stage) -> None:
+    text = staged.sync.get("/")[1].replace("<wbr>", "")
+    commands = re.findall(r'<code class="command">([^<]+)</code>', text)
+    assert len(commands) >= 4
+    for command in commands:
+        tool, *arguments = shlex.split(html.unescape(command))
+        assert tool == "kubectl"
+        if arguments[0] == "label" or "create" in arguments:
+            arguments.append("--dry-run=server")
+        staged.playground.cluster.kubectl(*arguments)
+
+
+@in_a_browser
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [320, 390, 768, 1280, 1920])
+@pytest.mark.parametrize("path", ["", "?q=team", "reasons"])
+def test_the_layout_on_each_screen(browser: Browser, staged: Stage, path: str, width: int, *, dark: bool) -> None:
+    browser.emulate(width, 900, dark=dark)
+    browser.open(f"{staged.url}{path}")
+    assert overflowing(browser) == []
+    assert broken_words(browser) == []
+    poor = {text: ratio for text, ratio in contrasts(browser).items() if ratio < CONTRAST}
+    assert poor == {}
+
+
+@in_a_browser
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_layout_of_the_page_of_coverage(browser: Browser, staged: Stage, tmp_path: Path, *, dark: bool) -> None:
+    file = tmp_path / "coverage.html"
+    file.write_text(staged.coverage())
+    for width in (320, 390, 768, 1280, 1920):
+        browser.emulate(width, 900, dark=dark)
+        browser.open(file.as_uri())
+        assert browser.text(".headline") == ["1 of 6 workloads would fail on a fresh node"]
+        assert (overflowing(browser), broken_words(browser)) == ([], [])
+        assert min(contrasts(browser).values()) >= CONTRAST
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser that runs the script of the page."""
+    with browsing(tmp_path_factory.mktemp("browser"), scripts=True) as made:
+        yield made
+
+
+@in_a_browser
+def test_a_broken_word_and_an_overflow_would_be_seen(browser: Browser) -> None:
+    browser.emulate(320, 900)
+    browser.open("data:text/html,<body style='width:4em;overflow-wrap:anywhere;color:%23888'>incomprehensibilities")
+    assert broken_words(browser) == ["incomprehensibilities"]
+    assert contrasts(browser)["incomprehensibilities"] < CONTRAST
+    browser.open("data:text/html,<p style='width:40em'>too wide for a phone, and not by little: it goes on and on</p>")
+    assert overflowing(browser)[0].startswith("the page: ")
+
+
+@in_a_browser
+def test_everything_can_be_reached_with_the_keyboard(browser: Browser, staged: Stage) -> None:
+    browser.emulate(1280, 900)
+    browser.open(staged.url)
+    seen, reachable = tab_through(browser)
+    assert seen == list(range(reachable))
+    assert reachable > len(stage.TEAMS)
+
+
+@in_a_browser
+def test_a_button_copies_the_command_and_the_policy_allows_no_other_script(browser: Browser, staged: Stage) -> None:
+    browser.emulate(1280, 900)
+    browser.allow_clipboard()
+    browser.open(staged.url)
+    browser.click("#attention + .cards .card:first-child button")
+    assert browser.clipboard() == browser.text("#attention + .cards .card:first-child .command")[0]
+    assert browser.complaints() == []
+    browser.run("document.body.append(Object.assign(document.createElement('script'), {text: 'document.title = 1'}))")
+    assert "Content Security Policy" in browser.complaints()[0]
+
+
+@in_a_browser
+def test_without_scripts_every_filter_works(staged: Stage, tmp_path: Path) -> None:
+    with browsing(tmp_path) as browser:
+        browser.open(staged.url)
+        assert browser.text(".next button") == []
+        browser.follow(".chips li:nth-child(2) a")
+        assert browser.text(".chips [aria-current]")[0].startswith("failing")
+        assert browser.text("tbody th")[-1] == DENIED
+        browser.open(f"{staged.url}?q={LONGEST}")
+        assert browser.text("tbody th")[-1] == LONGEST

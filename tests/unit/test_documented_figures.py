@@ -11,8 +11,10 @@ from webhook.http.limits import ADMISSION, Deadlines
 from webhook.inspect.checks import configuration as copies
 from webhook.kube import reflector
 from webhook.kube.connections import IDLE_SECONDS, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL
+from webhook.kube.events import RECENT_LIMIT
 from webhook.kube.lease import Timing
-from webhook.ops.page import PER_PAGE
+from webhook.ops.attention import MOST_ITEMS
+from webhook.ops.page import MOST_ENTRIES, PER_PAGE, RELOAD_SECONDS
 from webhook.registries.login import LOGIN_SECONDS
 from webhook.rules.dockerconfig import LARGEST_COPY
 from webhook.serve.endpoint import HEAVY_BODY, LARGEST_BODY, MAX_HELD_BYTES, SMALL_BODY
@@ -65,6 +67,9 @@ RELIST_HOURS = (
         ("certificates.md", f"it looks every {certificates.POLL_SECONDS:g} seconds"),
         ("status.md", f"name {WORDS[status.EXAMPLES]} at most"),
         ("status.md", f"a {WORDS[PER_PAGE]} are on one page"),
+        ("status.md", f"At most {MOST_ITEMS} findings, {MOST_ENTRIES} pull secrets and {MOST_ENTRIES} sources"),
+        ("status.md", f"the last {RECENT_LIMIT} Events of this process"),
+        ("status.md", f"Reload every {RELOAD_SECONDS} s"),
         ("check.md", f"looks again every {WORDS[int(POLL_SECONDS)]} seconds"),
         ("check.md", f"A registry has {WORDS[int(LOGIN_SECONDS)]} seconds"),
         ("check.md", f"{WORDS[copies.SHOWN]} are named and the others counted"),

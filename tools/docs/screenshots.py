@@ -1,6 +1,8 @@
-"""``python -m tools.docs.screenshots``: pictures of what the commands print on a terminal, for the documentation.
+"""``python -m tools.docs.screenshots [pages]``: pictures for the documentation.
 
-Each command runs as a real process on a terminal of its own, on the examples that the documentation has too.
+Those of commands show what they print on a terminal: each runs as a real process on a terminal of its own, on the
+examples that the documentation has too. With ``pages``, a browser shows the status page and the page of ``coverage`` of
+a real cluster. Those pictures have times in them, so they are only taken on request.
 """
 
 from __future__ import annotations
@@ -11,12 +13,16 @@ import pty
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.text import Text
 
 from tests.cluster.processes import COMMAND, clean_environment
+from tests.integration.neighbours.browser import browsing
+from tests.integration.site.stage import staged
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs" / "images"
@@ -61,8 +67,42 @@ def picture(arguments: list[str]) -> str:
     return _FONT.sub("", svg)
 
 
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """A picture of a page: its size in pixels, and light or dark mode."""
+
+    name: str
+    width: int
+    height: int
+    dark: bool = False
+
+
+SCREENS = (
+    Screen("status-page", 1280, 1180),
+    Screen("status-page-dark", 1280, 1180, dark=True),
+    Screen("status-page-narrow", 390, 1180),
+)
+
+
+def take_pages() -> None:
+    """Write the pictures of pages."""
+    with staged() as stage, TemporaryDirectory() as folder, browsing(Path(folder), scripts=True) as browser:
+        for screen in SCREENS:
+            browser.emulate(screen.width, screen.height, dark=screen.dark)
+            browser.open(stage.url)
+            browser.screenshot(IMAGES / f"{screen.name}.png")
+        coverage = Path(folder) / "coverage.html"
+        coverage.write_text(stage.coverage())
+        browser.emulate(1280, 620)
+        browser.open(coverage.as_uri())
+        browser.screenshot(IMAGES / "coverage.png")
+
+
 def main() -> None:
     """Write the pictures."""
+    if sys.argv[1:] == ["pages"]:
+        take_pages()
+        return
     for name, command in COMMANDS.items():
         file = IMAGES / f"{name}.svg"
         file.write_text(picture(command.split()))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 EXIT_EXPOSED = 1
 
-_CLASSES = {"exposed": "state-failing", "unknown": "state-missing", "covered": "state-current"}
+_KINDS = {"exposed": "bad", "unknown": "mind", "covered": "good"}
 """The class of each result in a page, with failures first."""
 
 
@@ -75,13 +76,18 @@ def coverage(  # noqa: PLR0913 - one parameter is one flag
 
 def html_page(coverage: Coverage) -> str:
     """Return one HTML page to share."""
-    from webhook.ops.html import render as render_template  # noqa: PLC0415 - loads Jinja2
+    from webhook.ops.html import Verdict, stack  # noqa: PLC0415 - loads Jinja2
+    from webhook.ops.html import render as render_template  # noqa: PLC0415 - as above
 
-    order = list(_CLASSES)
+    order = list(_KINDS)
+    headline, _, detail = coverage.summary().partition("; ")
+    numbers = Counter(image.exposure for image in coverage.images)
+    kind = next((_KINDS[result] for result in order if numbers[result]), "good")
     return render_template(
         "coverage",
-        summary=coverage.summary(),
+        verdict=Verdict(kind, headline, detail),
+        segments=stack({result: numbers[result] for result in order}, _KINDS),
         columns=[name.capitalize() for name in coverage.columns],
         rows=sorted(coverage.images, key=lambda image: order.index(image.exposure)),
-        classes=_CLASSES,
+        kinds=_KINDS,
     )

@@ -38,6 +38,15 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             help="Show a status page at / of the plain-HTTP port.",
         ),
     ] = True,
+    cluster_name: Annotated[
+        str,
+        typer.Option(
+            "--cluster-name",
+            envvar="PULLSECRETS_CLUSTER_NAME",
+            metavar="NAME",
+            help="The name of the cluster on the status page.",
+        ),
+    ] = "",
     login_interval: Annotated[
         str,
         typer.Option(
@@ -180,6 +189,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             metrics_port=metrics_port,
             allowed_hosts=tuple(allowed_host or ()),
             status_page=status_page,
+            cluster_name=cluster_name,
             login_seconds=_login_seconds(login_interval),
             workers=workers,
             writes_per_second=writes_per_second,

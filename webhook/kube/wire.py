@@ -35,6 +35,7 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
 class WrittenMeta(ObjectMeta, frozen=True, rename="camel"):
     """The same, with the managers that wrote the object, and the finalizers that keep it from being deleted."""
 
+    creation_timestamp: str = ""
     managed_fields: tuple[Writer, ...] = ()
     finalizers: tuple[str, ...] = ()
 

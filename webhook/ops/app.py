@@ -86,7 +86,7 @@ def ops_app(
 
     ``/livez`` is 200 while the process can answer and the checks of ``alive`` pass. ``/livez`` and ``/readyz`` return
     200 or 503, with a line for each check on failure; ``/readyz`` also with ``?verbose``. ``status()`` returns a JSON
-    document; ``page()`` returns the data for people at ``/``.
+    document; ``page()`` returns the data for people at ``/``, whose reasons ``/reasons`` explains.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.add_middleware(KnownHosts, names=tuple(allowed_hosts))
@@ -116,15 +116,19 @@ def ops_app(
             return Response(ascii_json(status().decode()), media_type="application/json")
 
     if page is not None:
-
-        @app.get("/")
-        def look(request: Request) -> HTMLResponse:
-            from webhook.ops.page import (  # noqa: PLC0415 - loads Jinja2, which few processes need
-                HEADERS,
-                render,
-                wish_of,
-            )
-
-            return HTMLResponse(render(page(), wish_of(request.query_params)), headers=HEADERS)
-
+        _add_page(app, page)
     return app
+
+
+def _add_page(app: FastAPI, page: Callable[[], PageData]) -> None:
+    @app.get("/")
+    def look(request: Request) -> HTMLResponse:
+        from webhook.ops.page import HEADERS, parse_query, render  # noqa: PLC0415 - loads Jinja2, which few need
+
+        return HTMLResponse(render(page(), parse_query(request.query_params)), headers=HEADERS)
+
+    @app.get("/reasons")
+    def explain() -> HTMLResponse:
+        from webhook.ops.page import HEADERS, render_reasons  # noqa: PLC0415 - as above
+
+        return HTMLResponse(render_reasons(), headers=HEADERS)

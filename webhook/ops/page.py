@@ -1,8 +1,9 @@
-"""Render the status page of the controller: one HTML document without scripts; ``/status`` is the same as JSON.
+"""Render the status page of the controller: one HTML document that loads nothing; ``/status`` is the same as JSON.
 
-Filter and search are a form that requests the page again. So they work in every browser, with a keyboard and with a
-screen reader. The template has the markup; this module chooses what it shows. The style is in the page itself. Text has
-a contrast of 7 to 1 or more, in light and in dark mode. Each state has a word, not only a color.
+Filters are links and a form that request the page again. So they work in every browser, without scripts, with a
+keyboard and with a screen reader. The one script adds buttons that copy the commands. The templates have the markup;
+this module chooses what they show. The style is in the page itself. Text has a contrast of 7 to 1 or more, in light and
+in dark mode. Each state has a word, not only a color.
 """
 
 from __future__ import annotations
@@ -10,28 +11,44 @@ from __future__ import annotations
 import hashlib
 from base64 import b64encode
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from webhook.ops.html import STYLE
+from webhook.ops.attention import (
+    KIND_WORDS,
+    MOST_ITEMS,
+    Kind,
+    certificate_kind,
+    count,
+    find_attention,
+    judge,
+    remaining,
+    sentence,
+    span,
+)
+from webhook.ops.html import SCRIPT, STYLE, stack
 from webhook.ops.html import render as render_template
-from webhook.ops.page_data import NOT_LOOKED_AT, NOT_SELECTED, Wish
-from webhook.report.reasons import CATALOG
+from webhook.ops.page_data import NOT_LOOKED_AT, NOT_SELECTED, PageQuery
+from webhook.report.reasons import CATALOG, WRITE_RESULTS
 from webhook.rules.copy_status import CopyState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
 
-    from webhook.ops.page_data import NamespaceView, PageData
-    from webhook.ops.sync_status import SyncStatus
+    from webhook.ops.page_data import EventView, NamespaceView, PageData
+    from webhook.ops.sync_status import PullSecretStatus, SyncStatus
+
+
+def _hash_source(text: str) -> str:
+    return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
 
 CONTENT_SECURITY_POLICY = (
-    f"default-src 'none'; style-src 'sha256-{b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'; "
+    f"default-src 'none'; style-src {_hash_source(STYLE)}; script-src {_hash_source(SCRIPT)}; img-src data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""The browser runs no script and loads nothing, even if a name on the page is hostile."""
+"""The browser runs no other script and loads nothing, even if a name on the page is hostile."""
 
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -40,140 +57,118 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-
-WAITING_SECONDS = 60.0
-"""Seconds after which a waiting namespace is highlighted: a write takes milliseconds."""
-
-SHORT_LIVED = timedelta(days=7)
-"""Remaining lifetime below which a certificate should have been renewed: a third of 30 days is more than that."""
-
-_WRONG = (CopyState.FAILING, CopyState.CONFLICTING)
-_KINDS = {"good": "in order", "bad": "wrong", "mind": "to be minded"}
-_MEANINGS = {reason: text.meaning.replace("`", "") for reason, text in CATALOG.items()}
-_Item = tuple[str, str, str]
-"""An entry of the summary list: its kind, its term and its text."""
-
-
-def _glance(data: PageData) -> Iterator[_Item]:
-    yield from _process(data)
-    yield from _cluster(data)
-    yield from _certificate(data)
-
-
-def _process(data: PageData) -> Iterator[_Item]:
-    status, leader = data.status, data.status.leader
-    yield ("bad", "Ready", data.unready) if data.unready else ("good", "Ready", "yes")
-    if leader.leading:
-        yield ("good", "Leader", "this process")
-    else:
-        yield ("mind" if leader.holder else "bad", "Leader", leader.holder or "nobody")
-    down = [watch.of for watch in status.watches if not watch.connected]
-    yield ("bad", "Watches", f"down: {', '.join(down)}") if down else ("good", "Watches", f"{len(status.watches)} open")
-    if status.paused_seconds:
-        yield ("mind", "Writes", f"paused for {status.paused_seconds:.0f} s: the API server has had enough")
-
-
-def _cluster(data: PageData) -> Iterator[_Item]:
-    status = data.status
-    bad = [source.name for source in status.sources if source.valid is False]
-    good = f"{len(status.sources)} valid"
-    yield ("bad", "Sources", f"not usable: {', '.join(bad)}") if bad else ("good", "Sources", good)
-    wrong = {state: sum(entry.copies.get(state, 0) for entry in status.pull_secrets) for state in CopyState}
-    current, total = wrong[CopyState.CURRENT], sum(entry.selected_namespaces for entry in status.pull_secrets)
-    kind = "bad" if any(wrong[state] for state in _WRONG) else "good" if current == total else "mind"
-    yield (kind, "Copies", f"{current} of {total} current{''.join(_kept(status))}")
-    if status.held_removals:
-        text = f"the configuration would remove {status.held_removals} copies: correct it, or confirm it (Event)"
-        yield ("bad", "Removals held", text)
-    if status.failing_namespaces:
-        yield ("bad", "Failing", f"{status.failing_namespaces} namespaces where a write fails")
-    oldest = status.oldest_unreconciled
-    if oldest is not None and oldest.seconds > WAITING_SECONDS:
-        yield ("mind", "Waiting for longest", f"{oldest.namespace}, {oldest.seconds:.0f} s")
-    contended = sum(status.contended_objects.values())
-    if contended:
-        yield ("mind", "Changed back by somebody", f"{contended} objects")
-
-
-def _kept(status: SyncStatus) -> Iterator[str]:
-    """Yield the number of kept copies: with the last good content, or with one that is not known to be that."""
-    for known, holding in ((True, "with the last good content"), (False, "as they are")):
-        number = sum(entry.copies.get(CopyState.KEPT, 0) for entry in status.pull_secrets if entry.last_good is known)
-        if number:
-            yield f", {number} kept {holding}"
-
-
-def _certificate(data: PageData) -> Iterator[_Item]:
-    certificate = data.certificate
-    if certificate.expiry is None:
-        yield ("mind", "Serving certificate", "not issued here")
-        return
-    yield _clock("Serving certificate", certificate.expiry, data.now)
-    if certificate.authority_expiry is not None:
-        yield _clock("Certificate authority", certificate.authority_expiry, data.now)
-
-
-def _clock(term: str, expiry: datetime, now: datetime) -> _Item:
-    left = expiry - now
-    if left < timedelta():
-        return ("bad", term, f"expired {expiry:%Y-%m-%d %H:%M} UTC")
-    kind = "mind" if left < SHORT_LIVED else "good"
-    return (kind, term, f"{_span(left)} left, until {expiry:%Y-%m-%d %H:%M} UTC")
-
-
-def _span(left: timedelta) -> str:
-    if left.days:
-        return f"{left.days} {'day' if left.days == 1 else 'days'}"
-    hours, minutes = left.seconds // 3600, left.seconds % 3600 // 60
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
-_WORST_FIRST = {
-    state: position
-    for position, state in enumerate(
-        (
-            CopyState.FAILING,
-            CopyState.CONFLICTING,
-            CopyState.MISSING,
-            CopyState.STALE,
-            CopyState.LEAVING,
-            NOT_LOOKED_AT,
-            CopyState.KEPT,
-            CopyState.CURRENT,
-            NOT_SELECTED,
-        )
-    )
-}
 PER_PAGE = 100
 """Namespaces on one page: few enough to scan, and quick to read for a screen reader."""
 
+RELOAD_SECONDS = 30
+"""Seconds after which the page reloads, if that is wanted."""
 
-def wish_of(query: Mapping[str, str]) -> Wish:
-    """Return the search in the query of a URL; invalid values are ignored."""
+MOST_ENTRIES = 10
+"""Pull secrets and sources on one page, those with problems first; the others are counted."""
+
+MOST_NAMED = 3
+"""Names that are listed in one place; the others are counted."""
+
+LONGEST_MESSAGE = 300
+"""Characters of one message."""
+
+_STATE_KINDS = {
+    CopyState.FAILING: Kind.BAD,
+    CopyState.CONFLICTING: Kind.BAD,
+    CopyState.MISSING: Kind.MIND,
+    CopyState.STALE: Kind.MIND,
+    CopyState.LEAVING: Kind.MIND,
+    NOT_LOOKED_AT: Kind.MIND,
+    CopyState.KEPT: Kind.MIND,
+    CopyState.CURRENT: Kind.GOOD,
+    NOT_SELECTED: "",
+}
+"""The class of each state of a namespace, the worst first."""
+
+_WORST_FIRST = {state: position for position, state in enumerate(_STATE_KINDS)}
+
+
+def parse_query(query: Mapping[str, str]) -> PageQuery:
+    """Return the query of a URL; invalid values are ignored."""
     page = query.get("page", "")
     number = int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 1  # noqa: PLR2004 - 99,999 pages
-    return Wish(query.get("q", "").strip()[:253], query.get("state", ""), max(1, number))
+    reload = query.get("reload", "") == str(RELOAD_SECONDS)
+    return PageQuery(query.get("q", "").strip()[:253], query.get("state", ""), max(1, number), reload)
 
 
-def render(data: PageData, wish: Wish) -> str:
+def render(data: PageData, query: PageQuery) -> str:
     """Return the page."""
-    status = data.status
+    status, items = data.status, find_attention(data)
+    pull_secrets = sorted(status.pull_secrets, key=lambda entry: not (entry.problem or _is_wrong(entry)))
+    sources = sorted(status.sources, key=lambda source: source.valid is True)
     return render_template(
         "status",
         release=f"{status.release_namespace}/{status.release}",
+        cluster=data.cluster,
         status=status,
         now=data.now,
-        glance=_glance(data),
-        kinds=_KINDS,
-        states=list(CopyState),
-        sources={source.name: source for source in status.sources},
-        meanings=_MEANINGS,
-        query=wish,
-        total=len(data.namespaces),
-        counted=_counted(data.namespaces),
-        found=_search(data.namespaces, wish),
-        events=data.events,
+        verdict=judge(data, items),
+        kind_words=KIND_WORDS,
+        items=items[:MOST_ITEMS],
+        more_items=len(items) - MOST_ITEMS,
+        pull_secrets=[
+            (entry, stack(entry.copies, _STATE_KINDS), _rotation(entry, data.now))
+            for entry in pull_secrets[:MOST_ENTRIES]
+        ],
+        sources=sources[:MOST_ENTRIES],
+        most_entries=MOST_ENTRIES,
+        most_named=MOST_NAMED,
+        known_reasons=CATALOG.keys() | WRITE_RESULTS.keys(),
+        state_kinds=_STATE_KINDS,
+        query=query,
+        link=lambda **changes: _link(query, **changes),
+        chips=_chips(data.namespaces, query),
+        found=_search(data.namespaces, query),
+        event_groups=_group(data.events),
+        certificates=list(_certificates(data)),
+        controller=list(_controller(status)),
+        count=count,
+        time_of=datetime.fromisoformat,
+        ago=lambda time: _ago(time, data.now),
+        cut=_cut,
+        reload_seconds=RELOAD_SECONDS,
     )
+
+
+def render_reasons() -> str:
+    """Return the page that explains each reason id and each result of a write."""
+    return render_template("reasons", reasons=CATALOG, results=WRITE_RESULTS, sentence=_told)
+
+
+def _told(text: str) -> str:
+    return sentence(text.replace("`", ""))
+
+
+def _is_wrong(entry: PullSecretStatus) -> bool:
+    return bool(entry.copies.get(CopyState.FAILING, 0) or entry.copies.get(CopyState.CONFLICTING, 0))
+
+
+def _rotation(entry: PullSecretStatus, now: datetime) -> str:
+    """Return a sentence about the last change of the content, as far as it is known; empty if it is not."""
+    if not entry.content_since:
+        return ""
+    told = f"Content first seen {_ago(datetime.fromisoformat(entry.content_since), now)}"
+    if entry.rotation_seconds is None:
+        return f"{told}."
+    return f"{told}; the rotation reached all copies in {_duration(entry.rotation_seconds)}."
+
+
+def _duration(seconds: float) -> str:
+    minute = 60
+    return f"{seconds:.1f} s" if seconds < minute else span(timedelta(seconds=seconds))
+
+
+def _ago(time: datetime, now: datetime) -> str:
+    return f"{span(now - time)} ago" if now > time else "just now"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,20 +182,58 @@ class _Found:
     links: Sequence[tuple[str, str]]
 
 
-def _search(namespaces: Sequence[NamespaceView], wish: Wish) -> _Found:
-    found = sorted(filter(wish.wants, namespaces), key=_severity)
+@dataclass(frozen=True, slots=True)
+class _Chip:
+    """A link to the namespaces in one state, with their number; ``state`` is empty for all."""
+
+    state: str
+    kind: str
+    number: int
+    link: str
+    is_chosen: bool
+
+
+def _link(query: PageQuery, *, reload: bool | None = None, **changes: str | int) -> str:
+    """Return the URL of the page with some of its query changed."""
+    parts: dict[str, str | int] = {"q": query.text, "state": query.state, **changes}
+    parts["reload"] = RELOAD_SECONDS if (query.reload if reload is None else reload) else ""
+    return f"?{urlencode({name: value for name, value in parts.items() if value != ''})}"
+
+
+def _chips(namespaces: Sequence[NamespaceView], query: PageQuery) -> Sequence[_Chip]:
+    states: dict[str, int] = dict.fromkeys(_STATE_KINDS, 0)
+    for namespace in filter(query.names, namespaces):
+        states[namespace.state] = states.get(namespace.state, 0) + 1
+    numbers = {"": sum(states.values())} | {state: number for state, number in states.items() if number}
+    if query.state:
+        numbers.setdefault(query.state, 0)
+    return [
+        _Chip(
+            state,
+            _STATE_KINDS.get(state, ""),
+            number,
+            f"{_link(query, state=state)}#namespaces",
+            state == query.state,
+        )
+        for state, number in numbers.items()
+    ]
+
+
+def _search(namespaces: Sequence[NamespaceView], query: PageQuery) -> _Found:
+    wanted = (namespace for namespace in namespaces if query.state in ("", namespace.state) and query.names(namespace))
+    found = sorted(wanted, key=_severity)
     pages = max(1, -(-len(found) // PER_PAGE))
-    page = min(wish.page, pages)
+    page = min(query.page, pages)
     shown = found[(page - 1) * PER_PAGE : page * PER_PAGE]
     begin = (page - 1) * PER_PAGE + 1 if shown else 0
     end = begin + len(shown) - 1 if shown else 0
-    of_all = f" found, of {len(namespaces)}" if wish.text or wish.state else ""
+    of_all = f" found, of {len(namespaces):,}" if query.text or query.state else ""
     links = [
-        (text, f"?{urlencode({'q': wish.text, 'state': wish.state, 'page': number})}#namespaces")
+        (text, f"{_link(query, page=number)}#namespaces")
         for number, text in ((page - 1, "Previous"), (page + 1, "Next"))
         if 1 <= number <= pages
     ]
-    caption = f"{begin} to {end} of {len(found)}{of_all} namespaces, problems first"
+    caption = f"{begin:,} to {end:,} of {len(found):,}{of_all} namespaces, problems first"
     return _Found(caption, shown, page, pages, links)
 
 
@@ -209,8 +242,48 @@ def _severity(namespace: NamespaceView) -> tuple[int, str]:
     return order, namespace.name
 
 
-def _counted(namespaces: Sequence[NamespaceView]) -> dict[str, int]:
-    states: dict[str, int] = dict.fromkeys((*CopyState, NOT_SELECTED, NOT_LOOKED_AT), 0)
-    for namespace in namespaces:
-        states[namespace.state] = states.get(namespace.state, 0) + 1
-    return states
+@dataclass(frozen=True, slots=True)
+class _EventGroup:
+    """The Events with one reason, the latest first."""
+
+    reason: str
+    is_warning: bool
+    events: Sequence[EventView]
+
+
+def _group(events: Sequence[EventView]) -> Sequence[_EventGroup]:
+    groups: dict[str, list[EventView]] = {}
+    for event in events:
+        groups.setdefault(event.reason, []).append(event)
+    return [_EventGroup(reason, any(event.is_warning for event in each), each) for reason, each in groups.items()]
+
+
+def _certificates(data: PageData) -> Iterator[tuple[Kind, str, str]]:
+    for title, expiry in (
+        ("Serving certificate", data.certificate.expiry),
+        ("Certificate authority", data.certificate.authority_expiry),
+    ):
+        if expiry is not None:
+            told = f"{remaining(expiry, data.now)}, until {expiry:%Y-%m-%d %H:%M} UTC"
+            yield (certificate_kind(expiry, data.now), title, told)
+
+
+def _controller(status: SyncStatus) -> Iterator[tuple[Kind, str, str]]:
+    """Yield the facts about the process: each with its kind, its term and its text."""
+    leader = status.leader
+    if leader.leading:
+        yield (Kind.GOOD, "Leader", "this process")
+    else:
+        yield (Kind.MIND if leader.holder else Kind.BAD, "Leader", leader.holder or "none")
+    kind = Kind.BAD if status.watches_down else Kind.GOOD
+    yield (kind, "Watches", f"{len(status.watches) - status.watches_down} of {len(status.watches)} open")
+    queue = status.queue
+    retried = f", {queue.backing_off:,} retried later" if queue.backing_off else ""
+    kind = Kind.MIND if queue.backing_off else Kind.GOOD
+    yield (kind, "Queue", f"{queue.waiting:,} waiting, {queue.working:,} in progress{retried}")
+    if leader.leading:
+        yield (Kind.GOOD, "Last full check", _ago_seconds(status.last_full_pass_seconds))
+
+
+def _ago_seconds(seconds: float) -> str:
+    return f"{span(timedelta(seconds=max(1.0, seconds)))} ago"

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from webhook.ops.sync_status import SyncStatus
+    from webhook.rules.actions import Finding
     from webhook.rules.copy_status import CopyState
 
 NOT_SELECTED = "not selected"
@@ -37,7 +38,9 @@ class NamespaceView:
     reason: str
     copies: tuple[CopyView, ...] = ()
     mistyped: str = ""
-    """A label of it that may be a misspelled opt-in label."""
+    """A label of it, ``key=value``, that may be a misspelled opt-in label."""
+    findings: tuple[Finding, ...] = ()
+    """Objects in it that a person must change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class EventView:
     about: str
     message: str
     is_warning: bool
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +74,25 @@ class PageData:
     namespaces: Sequence[NamespaceView]
     events: Sequence[EventView]
     certificate: CertificateView
+    cluster: str = ""
+    """The name of the cluster for people; empty if it was not given."""
+    opt_in: str = ""
+    """The label with which a namespace opts in, ``key=value``."""
+    confirm_command: str = ""
+    """The command that confirms the held removals."""
+    port: int = 0
+    """The port of the page in the Pod; 0 outside a cluster."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """A search: a part of a name, a state, and the page of the result."""
+class PageQuery:
+    """The query of a URL: a part of a name, a state, the page of the result, and whether the page reloads itself."""
 
     text: str = ""
     state: str = ""
     page: int = 1
+    reload: bool = False
 
-    def wants(self, namespace: NamespaceView) -> bool:
-        """Return whether a namespace matches the search."""
-        named = self.text.lower() in namespace.name or any(self.text == copy.secret for copy in namespace.copies)
-        return named and self.state in ("", namespace.state)
+    def names(self, namespace: NamespaceView) -> bool:
+        """Return whether a namespace or one of its pull secrets matches the text."""
+        return self.text.lower() in namespace.name or any(self.text == copy.secret for copy in namespace.copies)

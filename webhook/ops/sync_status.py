@@ -56,6 +56,10 @@ class SourceStatus(msgspec.Struct, frozen=True, rename="camel"):
     reason: str = ""
     message: str = ""
     registries: int = 0
+    registry_names: tuple[str, ...] = ()
+    """The first few of these."""
+    created: str = ""
+    """The time when the Secret was created; empty if it does not exist."""
     refused_by: tuple[str, ...] = ()
     """The registries that refuse its credential, if it is tested."""
     left_out: int = 0
@@ -88,6 +92,10 @@ class PullSecretStatus(msgspec.Struct, frozen=True, rename="camel"):
     """The first few of each state."""
     last_good: bool = False
     """True if there is a last good content that copies keep or get, while there is a problem."""
+    content_since: str = ""
+    """The time when the last good content was first seen; empty if there never was one."""
+    rotation_seconds: float | None = None
+    """Seconds that the last rotation took to reach every copy; None if this process has not observed all of it."""
 
 
 class FailingStatus(msgspec.Struct, frozen=True, rename="camel"):

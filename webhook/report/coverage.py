@@ -16,6 +16,7 @@ from webhook.report.protocol import RESULT, Line, Severity
 from webhook.rules.credential import decode_base64
 from webhook.rules.dockerconfig import COPY_KEY, LEGACY_KEY
 from webhook.rules.registry_key import UnusableKey, read_key
+from webhook.rules.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -142,7 +143,7 @@ class Coverage:
         exposed = {(each.namespace, each.workload) for each in self.exposed}
         everything = {(each.namespace, each.workload) for each in self.images}
         unknown = sum(each.severity is Severity.UNKNOWN for each in self.images)
-        more = f"; {unknown} images without a known credential" if unknown else ""
+        more = f"; {counted(unknown, 'image')} without a known credential" if unknown else ""
         return f"{len(exposed)} of {len(everything)} workloads would fail on a fresh node{more}"
 
     @property

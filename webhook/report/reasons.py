@@ -200,6 +200,43 @@ CATALOG: Mapping[str, ReasonText] = {
 }
 
 
+WRITE_RESULTS: Mapping[str, ReasonText] = {
+    "conflict": ReasonText(
+        "another writer was first; the namespace is planned again without delay",
+        "nothing, if it goes away; if it does not: look which other controller writes the object",
+    ),
+    "undone": ReasonText(
+        "the write succeeded, and a webhook reverted it in the same request",
+        "exclude our ServiceAccount or these objects from that webhook",
+    ),
+    "denied": ReasonText(
+        "a right, a quota, a policy or an admission webhook rejects it, or an admission webhook cannot be called",
+        "read the message of the Event in the namespace; it has the answer of the API server",
+    ),
+    "invalid": ReasonText(
+        "the API server rejects the object as invalid",
+        "read the message of the Event in the namespace; it has the answer of the API server",
+    ),
+    "not-found": ReasonText(
+        "the object, or its namespace, does not exist any more",
+        "nothing",
+    ),
+    "throttled": ReasonText(
+        "the API server itself has too many requests",
+        "nothing, writes slow down by themselves; if it lasts: look at the load of the API server",
+    ),
+    "unavailable": ReasonText(
+        "no answer, an error of the API server, or an answer that does not come from it",
+        "see whether the API server is available: `kubectl get --raw /readyz`",
+    ),
+    "error": ReasonText(
+        "any other failure",
+        "look at the log of `sync`",
+    ),
+}
+"""The failures of a write; ``ok`` needs no explanation."""
+
+
 def advice(reason: str) -> str:
     """Return what to do about a reason id, as a terminal shows it."""
     return CATALOG[reason].advice.replace("`", "")

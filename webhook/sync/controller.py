@@ -22,6 +22,7 @@ from webhook.sync.executor import Executor
 from webhook.sync.failures import PROBE_SECONDS, FailureGroups
 from webhook.sync.planner import PlanFilters, Planner
 from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
+from webhook.sync.rotations import Rotations
 from webhook.sync.sources import SourceReads, SourceStore
 from webhook.sync.state_keeper import StateKeeper
 from webhook.sync.status_index import Result, Resync, StatusIndex, result_of
@@ -125,6 +126,7 @@ class SyncController:
             Contention(self.reporter.write_reverted),
             Resync(),
         )
+        self.rotations = Rotations()
         self._planner, self._filters = Planner(self.caches), PlanFilters(self.contention, gate.damping, self.brake)
         self._source_reads = SourceReads(client, release.namespace, self.sources)
         writes = Writes(
@@ -215,6 +217,7 @@ class SyncController:
         self.status_index.clear()
         self._failure_groups.clear()
         self.resync.restart()
+        self.rotations.forget()
         self._leading_since = time.monotonic()
         self._leading.set()
         if self._term != term:
@@ -260,7 +263,11 @@ class SyncController:
     def _contents_changed(self) -> None:
         if self._state is not None:
             self._state.changed()
+        self.rotations.follow(self._hashes(), measured=self._leading.is_set() and self.resync.is_complete)
         self.enqueue_all()
+
+    def _hashes(self) -> dict[str, str]:
+        return {name: content.hash for name, content in self.sources.contents().items()}
 
     def _enforces_references(self, namespace: str) -> bool:
         return any(account.enforces for account in self.caches.service_accounts.of_namespace(namespace).values())
@@ -303,6 +310,8 @@ class SyncController:
             finally:
                 self.queue.done(name)
                 self.resync.checked(name)
+                if self.rotations.under_way:
+                    self.rotations.observe(self.status_index.counts(self._hashes()))
 
     def _handle(self, name: str, attempt: Attempt) -> None:
         try:

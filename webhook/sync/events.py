@@ -82,6 +82,11 @@ class EventReporter:
         with self._lock:
             return sum(finding.reason is reason for findings in self._findings.values() for finding in findings)
 
+    def findings(self) -> dict[str, frozenset[Finding]]:
+        """Return the current findings by namespace."""
+        with self._lock:
+            return self._findings.copy()
+
     def _conflict(self, namespace: str, finding: Finding) -> None:
         message = (
             f'Secret "{finding.secret}" was not made by release {self._release.namespace}/{self._release.name} '

@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -25,6 +26,7 @@ from webhook.ops.sync_metrics import SyncMetrics
 from webhook.ops.sync_status import LeaderStatus
 from webhook.ops.threads import Threads
 from webhook.ops.waiting import Waiting
+from webhook.rules.brake import confirm_command
 from webhook.sync.configuration_check import ConfigurationCheck
 from webhook.sync.controller import SyncController
 from webhook.sync.status import EXAMPLES, controller_status, page_data
@@ -186,7 +188,15 @@ class _Process:
 
     def _page_data(self) -> PageData:
         certificates = self._metrics.certificates
-        return page_data(self._controller, self.status(examples=0), self.health, self._recorder, certificates)
+        status, settings = self.status(), self._settings
+        return replace(
+            page_data(self._controller, status, self.health, self._recorder, certificates),
+            cluster=settings.cluster_name,
+            confirm_command=confirm_command(
+                settings.release.namespace, settings.state_secret, status.held_configuration
+            ),
+            port=settings.metrics_port if settings.kubeconfig is None else 0,
+        )
 
     def _start_certificates(self, names: CertificateNames) -> CertificateKeeper:
         # Imported late: the controller need not wait for cryptography to be imported.

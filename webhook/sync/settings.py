@@ -38,3 +38,5 @@ class Settings:
     """Host names that the plain-HTTP port accepts, besides those of the cluster."""
     status_page: bool = True
     """True if the status page is served."""
+    cluster_name: str = ""
+    """The name of the cluster on the status page; empty for none."""

@@ -26,6 +26,8 @@ class Source:
     uid: str = ""
     credentials: Credentials | None = None
     problem: SourceInvalid | None = None
+    created: str = ""
+    """Its time of creation, as the API server writes it."""
 
     @property
     def version(self) -> SourceVersion:
@@ -55,7 +57,9 @@ def read_source(secret: SecretObject) -> Source:
         credentials = parse_source(metadata.name, secret.type, secret.data or {}, metadata.labels or {})
     except SourceInvalid as error:
         problem = error
-    return Source(metadata.name, metadata.resource_version, metadata.uid, credentials, problem)
+    return Source(
+        metadata.name, metadata.resource_version, metadata.uid, credentials, problem, metadata.creation_timestamp
+    )
 
 
 def absent_source(name: str) -> Source:

@@ -227,6 +227,11 @@ class SourceStore:
         """Return the content by pull secret; one with an unusable source has none."""
         return self._current.contents
 
+    def since(self, name: str) -> datetime | None:
+        """Return when the last good content of a pull secret was first seen; None if it never had one."""
+        kept = self._last_good.get(name)
+        return None if kept is None else kept.time
+
     def last_good(self) -> Mapping[str, Content]:
         """Return the last content of each pull secret that has none now, if its sources are the same as then."""
         return self._current.last_good

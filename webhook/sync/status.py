@@ -44,7 +44,7 @@ from webhook.sync.events import NAMESPACE_FINDINGS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from webhook.kube.events import EventRecorder
+    from webhook.kube.events import EventRecorder, Reference
     from webhook.ops.certificate_metrics import IssuedCertificateMetrics
     from webhook.ops.health import Health
     from webhook.rules.configuration import PullSecret
@@ -83,7 +83,8 @@ def page_data(
     recorder: EventRecorder,
     certificates: IssuedCertificateMetrics,
 ) -> PageData:
-    """Return the data of the status page."""
+    """Return the data of the status page, without what only the settings of the process have."""
+    opt_in = controller.configuration.opt_in
     return PageData(
         now=datetime.now(UTC),
         status=status,
@@ -93,14 +94,21 @@ def page_data(
             EventView(
                 at,
                 notice.reason,
-                f"{notice.regarding.kind} {notice.regarding.namespace}/{notice.regarding.name}",
+                _title(notice.regarding),
                 notice.message,
                 notice.type == "Warning",
+                notice.regarding.namespace,
             )
             for at, notice in recorder.recent()
         ],
         certificate=CertificateView(certificates.expiry, certificates.authority_expiry),
+        opt_in=f"{opt_in.label}={opt_in.value}",
     )
+
+
+def _title(about: Reference) -> str:
+    place = "" if about.kind == "Namespace" else f"{about.namespace}/"
+    return f"{about.kind} {place}{about.name}"
 
 
 def _namespaces(controller: SyncController) -> Iterator[NamespaceView]:
@@ -109,6 +117,7 @@ def _namespaces(controller: SyncController) -> Iterator[NamespaceView]:
     last_good = controller.sources.last_good_hashes()
     copies = controller.status_index.by_namespace(hashes, last_good) if leading else {}
     failing = controller.status_index.failing() if leading else {}
+    findings = controller.reporter.findings() if leading else {}
     for name in sorted(controller.caches.namespaces.names()):
         namespace = controller.caches.namespaces.get(name)
         if namespace is None:
@@ -117,9 +126,10 @@ def _namespaces(controller: SyncController) -> Iterator[NamespaceView]:
         shown = tuple(CopyView(*copy) for copy in copies.get(name, ()))
         mistyped = mistyped_opt_in(namespace.labels, controller.configuration.opt_in)
         typed = "" if mistyped is None else "=".join(mistyped)
-        yield NamespaceView(
-            name, *_state(shown, reason, failing.get(name), partial(_is_waiting, controller, name)), shown, typed
-        )
+        state, why = _state(shown, reason, failing.get(name), partial(_is_waiting, controller, name))
+        # A copy in the wrong place is a state of its own.
+        others = tuple(each for each in findings.get(name, ()) if each.reason is not FindingReason.COPY_CONFLICT)
+        yield NamespaceView(name, state, why, shown, typed, others)
 
 
 def _is_waiting(controller: SyncController, namespace: str, pull_secret: str) -> bool:
@@ -221,6 +231,8 @@ def _pull_secrets(controller: SyncController, hashes: Mapping[str, str], example
             copies=copies,
             not_current=tuple(named.get(name, ())),
             last_good=name in last_good,
+            content_since="" if (since := controller.sources.since(name)) is None else since.isoformat(),
+            rotation_seconds=controller.rotations.seconds(name),
         )
 
     return (
@@ -253,14 +265,17 @@ def _source(controller: SyncController, name: str) -> SourceStatus:
     if source is None:
         return SourceStatus(name, None)
     if source.problem is not None:
-        return SourceStatus(name, valid=False, reason=source.problem.reason, message=str(source.problem))
+        problem = source.problem
+        return SourceStatus(name, valid=False, reason=problem.reason, message=str(problem), created=source.created)
     refused = tuple(controller.logins.refused(name)) if controller.logins is not None else ()
     if source.credentials is None:
-        return SourceStatus(name, valid=True, refused_by=refused)
+        return SourceStatus(name, valid=True, refused_by=refused, created=source.created)
     return SourceStatus(
         name,
         valid=True,
         registries=len(source.credentials),
+        registry_names=tuple(islice(source.credentials, EXAMPLES)),
+        created=source.created,
         refused_by=refused,
         left_out=source.credentials.left_out.number,
         remark=source.credentials.remark,

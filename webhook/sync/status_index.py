@@ -189,6 +189,8 @@ class Resync:
         self._lock = threading.Lock()
         self._remaining: set[str] | None = None
         self._since = clock()
+        self.is_complete = False
+        """True if a pass has ended since this process began to check."""
 
     def begin(self, names: Iterable[str]) -> None:
         """Start a pass over these names."""
@@ -208,6 +210,7 @@ class Resync:
         with self._lock:
             self._remaining = None
             self._since = self._clock()
+            self.is_complete = False
 
     @property
     def seconds_since(self) -> float:
@@ -218,3 +221,4 @@ class Resync:
         if not self._remaining:
             self._remaining = None
             self._since = self._clock()
+            self.is_complete = True

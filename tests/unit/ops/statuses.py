@@ -29,6 +29,8 @@ PULL = PullSecretStatus(
     selected_namespaces=15,
     copies=NUMBERS,
     not_current=(CopyStatus("a", CopyState.FAILING, "denied"),),
+    content_since="2025-12-31T22:00:00+00:00",
+    rotation_seconds=4.2,
 )
 
 STATUS = SyncStatus(
@@ -38,7 +40,13 @@ STATUS = SyncStatus(
     leader=LeaderStatus(leading=True, lease="psw-sync", identity="me", holder="me"),
     pull_secrets=(PULL,),
     sources=(
-        SourceStatus("harbor", valid=True, registries=2),
+        SourceStatus(
+            "harbor",
+            valid=True,
+            registries=2,
+            registry_names=("ghcr.io", "registry.example.com"),
+            created="2025-12-02T00:00:00Z",
+        ),
         SourceStatus("ghcr", valid=False, reason="source-absent", message="it does not exist"),
         SourceStatus("quay", valid=None),
     ),

@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 
 from tests.strangenames import HOSTILE, obeyed
 from tests.unit.cli.test_imports import imported_by
-from webhook.ops.html import render
+from webhook.ops.html import Verdict, render, stack
 from webhook.rules.text import escaped
 
-TAGS = ["html", "head", "meta", "meta", "title", "style", "body", "main", "h1", "p", "div", "table", "caption"]
-TAGS += ["thead", "tr", "th", "tbody", "tr", "th", "td", "td", "td", "td"]
+TAGS = ["html", "head", "meta", "meta", "title", "link", "style", "body", "header", "h1", "svg", "rect", "g", "circle"]
+TAGS += ["path", "main", "section", "svg", "path", "div", "p", "p", "svg", "rect", "ul", "li", "span", "table"]
+TAGS += ["caption", "thead", "tr", "th", "tbody", "tr", "th", "td", "td", "span", "td", "td"]
+ATTRIBUTES = {"lang", "charset", "name", "content", "scope", "class", "rel", "href", "role", "preserveaspectratio"}
+ATTRIBUTES |= {"aria-hidden", "aria-label", "viewbox", "xmlns", "fill", "stroke", "stroke-linecap", "stroke-width"}
+ATTRIBUTES |= {"cx", "cy", "d", "height", "r", "rx", "width", "x"}
 
 
 class Tags(HTMLParser):
@@ -26,7 +30,7 @@ class Tags(HTMLParser):
         self.tags: list[str] = []
         self.attributes: list[tuple[str, str | None]] = []
         self.cells: list[str] = []
-        self.feed(page)
+        self.feed(page.replace("<wbr>", ""))  # only a place to continue in the next line
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -36,25 +40,26 @@ class Tags(HTMLParser):
             self.cells.append("")
 
     def handle_data(self, data: str) -> None:
-        if self.tags[-1:] and self.tags[-1] in ("th", "td") and data != "\n":
+        if self.cells and data != "\n":
             self.cells[-1] += data
 
 
 @given(st.text() | st.sampled_from([*HOSTILE, '"><script>', "' onload='x", "{{ 7 * 7 }}", "{% include 'x' %}", "&lt;"]))
 def test_a_value_is_text_in_content_and_in_attributes(text: str) -> None:
     row = dict.fromkeys(("namespace", "workload", "exposure", "image", "why"), text)
-    page = render("coverage", summary=text, columns=[text], rows=[row], classes={text: text})
+    verdict, segments = Verdict(text, text, f"{text}."), stack({text: 1}, {text: text})
+    page = render("coverage", verdict=verdict, segments=segments, columns=[text], rows=[row], kinds={text: text})
     found = Tags(page)
     assert obeyed(page) == set()
     assert found.tags == TAGS
-    assert {name for name, _ in found.attributes} == {"lang", "charset", "name", "content", "scope", "class"}
+    assert {name for name, _ in found.attributes} == ATTRIBUTES
     assert found.cells == [escaped(text)] * 6
-    assert dict(found.attributes)["class"] == escaped(text)
+    assert dict(found.attributes)["class"] == f"tag {escaped(text)}"
 
 
 def test_a_value_that_is_missing_is_an_error_and_not_an_empty_place() -> None:
     with pytest.raises(jinja2.UndefinedError, match="'rows' is undefined"):
-        render("coverage", summary="", columns=[], classes={})
+        render("coverage", verdict=Verdict("good", ""), segments=(), columns=[], kinds={})
 
 
 @pytest.mark.parametrize("module", ["webhook.serve.process", "webhook.sync.process", "webhook.cli.coverage"])

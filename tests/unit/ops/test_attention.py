@@ -1,0 +1,234 @@
+"""The verdict of the status page, and what it says about each cause."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from tests.unit.ops.statuses import PULL, STATUS, status
+from tests.unit.ops.test_page import DATA, NAMESPACES, NOW
+from webhook.ops.attention import Kind, find_attention, judge
+from webhook.ops.page import PER_PAGE, render
+from webhook.ops.page_data import (
+    NOT_LOOKED_AT,
+    NOT_SELECTED,
+    CertificateView,
+    CopyView,
+    EventView,
+    NamespaceView,
+    PageData,
+    PageQuery,
+)
+from webhook.ops.sync_status import LeaderStatus, SourceStatus, WatchStatus
+from webhook.report.reasons import CATALOG, WRITE_RESULTS
+from webhook.rules.actions import Finding, FindingReason
+from webhook.rules.copy_status import CopyState
+from webhook.rules.credential import SourceReason
+from webhook.sync.status_index import Result
+
+SIZES = (10, 2_000, 10_000)
+LARGEST_PAGE = 100_000
+
+
+def copies(**numbers: int) -> dict[CopyState, int]:
+    return dict.fromkeys(CopyState, 0) | {CopyState(state): number for state, number in numbers.items()}
+
+
+def selected(number: int) -> list[NamespaceView]:
+    current = (CopyView("registry", CopyState.CURRENT),)
+    return [NamespaceView(f"team-{each:05}", CopyState.CURRENT, "copy-current", current) for each in range(number)]
+
+
+def healthy(number: int = 3) -> PageData:
+    """Return the data of a release without findings."""
+    pull = msgspec.structs.replace(PULL, selected_namespaces=number, copies=copies(current=number), not_current=())
+    calm = status(
+        pull_secrets=(pull,),
+        sources=(SourceStatus("harbor", valid=True, registries=1),),
+        watches=(WatchStatus("namespaces", synced=True, connected=True),),
+        oldest_unreconciled=None,
+        contended_objects={},
+        contended=(),
+        paused_seconds=0.0,
+        held_removals=0,
+    )
+    others = [NamespaceView("kube-system", NOT_SELECTED, "namespace-excluded")]
+    return replace(DATA, status=calm, namespaces=[*selected(number), *others], events=[])
+
+
+def verdict(data: PageData) -> tuple[str, str, str]:
+    found = judge(data, find_attention(data))
+    return found.kind, found.text, found.detail
+
+
+def with_status(data: PageData, **changes: object) -> PageData:
+    return replace(data, status=msgspec.structs.replace(data.status, **changes))
+
+
+def test_everything_is_current() -> None:
+    assert find_attention(healthy()) == []
+    assert verdict(healthy(1807)) == (
+        Kind.GOOD,
+        "All 1,807 copies are current",
+        "1,807 namespaces are selected, 1 other is not.",
+    )
+    assert verdict(healthy(1))[1] == "The only copy is current"
+
+
+def test_without_a_leader_nobody_writes() -> None:
+    data = with_status(healthy(), leader=LeaderStatus(leading=False, lease="psw-sync"))
+    kind, text, _ = verdict(data)
+    assert (kind, text) == (Kind.BAD, "No leader")
+    assert [item.command for item in find_attention(data)] == ["kubectl -n psw-system get lease psw-sync"]
+
+
+@pytest.mark.parametrize(
+    ("holder", "port", "command"),
+    [
+        ("psw-sync-7d9f_5e0c", 9090, "kubectl -n psw-system port-forward pod/psw-sync-7d9f 9090"),
+        ("psw-sync-7d9f_5e0c", 0, ""),
+        ("by-hand", 9090, ""),
+    ],
+)
+def test_a_standby_names_the_page_of_the_leader(holder: str, port: int, command: str) -> None:
+    data = with_status(replace(healthy(), port=port), leader=LeaderStatus(leading=False, holder=holder))
+    found = judge(data, find_attention(data))
+    assert (found.kind, found.text, found.command) == (Kind.MIND, "This replica is a standby", command)
+    assert holder in found.detail
+
+
+@pytest.mark.parametrize(
+    ("pull", "namespaces", "text"),
+    [
+        ({"copies": copies(current=2, stale=1)}, None, "Writing 1 copy"),
+        ({"copies": copies(missing=3)}, None, "Writing 3 copies"),
+        ({"copies": copies(), "selected_namespaces": 0}, [], "No namespace has opted in"),
+        ({"retired": True}, None, "No pull secret is configured"),
+        (
+            {"copies": copies(), "selected_namespaces": 0},
+            [NamespaceView("team-a", NOT_LOOKED_AT, "namespace-selected")],
+            "Checking 1 namespace",
+        ),
+    ],
+)
+def test_a_release_that_is_not_done_yet(
+    pull: dict[str, object], namespaces: list[NamespaceView] | None, text: str
+) -> None:
+    data = healthy()
+    changed = msgspec.structs.replace(data.status.pull_secrets[0], **pull)
+    data = with_status(data, pull_secrets=(changed,))
+    if namespaces is not None:
+        data = replace(data, namespaces=namespaces)
+    assert verdict(data)[:2] == (Kind.MIND, text)
+
+
+def test_one_cause_is_one_item_with_all_its_namespaces() -> None:
+    conflicting = [
+        replace(view, state=CopyState.CONFLICTING, copies=(CopyView("registry", CopyState.CONFLICTING),))
+        for view in selected(250)
+    ]
+    (item,) = find_attention(replace(healthy(), namespaces=conflicting))
+    assert (item.title, len(item.namespaces)) == ("250 namespaces", 250)
+    assert item.command == "kubectl -n team-00000 describe secret registry"
+    assert verdict(replace(healthy(), namespaces=conflicting))[1] == "250 namespaces need attention"
+
+
+@pytest.mark.parametrize("result", [result for result in Result if result is not Result.OK])
+def test_each_failed_write_has_a_sentence_and_a_command(result: Result) -> None:
+    failing = replace(selected(1)[0], state=CopyState.FAILING, reason=str(result))
+    (item,) = find_attention(replace(healthy(), namespaces=[failing]))
+    assert item.command.startswith("kubectl -n team-00000 get events ")
+    assert WRITE_RESULTS[result].meaning.split(",")[0].split("`")[0] in item.sentence
+    assert item.reason == result
+
+
+def test_the_event_of_a_namespace_is_the_sentence() -> None:
+    failing = replace(selected(1)[0], state=CopyState.FAILING, reason="denied")
+    event = EventView(NOW, "CopyDenied", "Secret x", "exceeded quota: none", is_warning=True, namespace="team-00000")
+    (item,) = find_attention(replace(healthy(), namespaces=[failing], events=[event]))
+    assert item.sentence == "Exceeded quota: none."
+
+
+@pytest.mark.parametrize(
+    ("label", "command"),
+    [
+        ("pullsecrets.webhook/inject=true", "pullsecrets.webhook/inject=enabled --overwrite"),
+        ("pullsecret.webhook/inject=enabled", "pullsecrets.webhook/inject=enabled"),
+    ],
+)
+def test_a_typing_error_has_the_command_that_corrects_it(label: str, command: str) -> None:
+    data = replace(healthy(), namespaces=[replace(NAMESPACES[2], name="team-c", mistyped=label)])
+    (item,) = find_attention(data)
+    assert item.command == f"kubectl label namespace team-c {command}"
+    assert label in item.sentence
+
+
+@pytest.mark.parametrize("reason", [reason for reason in FindingReason if reason is not FindingReason.COPY_CONFLICT])
+def test_each_finding_in_a_namespace_is_explained(reason: FindingReason) -> None:
+    view = replace(selected(1)[0], findings=(Finding(reason, "registry", "builder"),))
+    (item,) = find_attention(replace(healthy(), namespaces=[view]))
+    assert item.command == "kubectl -n team-00000 describe serviceaccount builder"
+    assert item.reason in CATALOG
+
+
+@pytest.mark.parametrize("reason", list(SourceReason))
+def test_each_unusable_source_has_a_command(reason: SourceReason) -> None:
+    source = SourceStatus("harbor", valid=False, reason=reason, message="cause")
+    (item,) = find_attention(with_status(healthy(), sources=(source,)))
+    assert item.sentence.startswith("Cause.")
+    assert item.command.startswith("kubectl -n psw-system ")
+    assert item.reason in CATALOG
+
+
+def test_sources_that_make_no_copy_together_are_told_of_the_pull_secret() -> None:
+    pull = msgspec.structs.replace(healthy().status.pull_secrets[0], problem="copy-too-large")
+    (item,) = find_attention(with_status(healthy(), pull_secrets=(pull,)))
+    assert item.title == "Pull secret registry"
+    assert "1 MiB" in item.sentence
+
+
+def worst_case(number: int) -> PageData:
+    """Return a release in which names are as long as they can be and everything has a finding."""
+    longest = [replace(view, name=f"{view.name}-{'x' * 52}") for view in selected(number)]
+    states = (CopyState.FAILING, CopyState.CONFLICTING, CopyState.CURRENT, CopyState.STALE)
+    several = [
+        replace(
+            view,
+            state=states[position % 4],
+            reason="denied",
+            copies=tuple(CopyView(f"{'registry-' * 6}{each}", states[position % 4]) for each in range(10)),
+            mistyped=f"pullsecrets.webhook/inject={position % 50}",
+        )
+        for position, view in enumerate(longest)
+    ]
+    event = "the API server refused a write: " + "x" * 2_000
+    events = [EventView(NOW, f"Reason{each % 20}", "Secret team/x", event, is_warning=True) for each in range(50)]
+    pulls = tuple(msgspec.structs.replace(PULL, name=f"pull-{each}") for each in range(60))
+    sources = tuple(
+        SourceStatus(f"source-{each}", valid=False, reason="source-absent", message=event) for each in range(60)
+    )
+    return replace(
+        DATA,
+        status=msgspec.structs.replace(STATUS, pull_secrets=pulls, sources=sources),
+        namespaces=several,
+        events=events,
+        certificate=CertificateView(NOW, NOW),
+    )
+
+
+@pytest.mark.parametrize("number", SIZES)
+@pytest.mark.parametrize("make", [healthy, worst_case])
+def test_the_page_is_small_whatever_the_size_of_the_cluster(make: object, number: int) -> None:
+    text = render(make(number), PageQuery())  # type: ignore[operator]
+    assert len(text.encode()) < LARGEST_PAGE
+    assert f"1 to {min(PER_PAGE, number)} of " in text or f"1 to {number + 1} of " in text
+
+
+def test_what_is_left_out_is_counted() -> None:
+    data = worst_case(2_000)
+    text = render(data, PageQuery())
+    assert "further findings are not shown" in text
+    assert text.count("50 more are in") == 2
+    assert "and 497 more" in render(with_status(data, sources=()), PageQuery())

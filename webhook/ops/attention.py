@@ -1,0 +1,356 @@
+"""Choose the verdict of the status page and the findings that need a person, each with the next command.
+
+Findings with the same cause are one item, with the namespaces that it concerns: a page about 10,000 namespaces is as
+short as one about ten. States that the controller changes within seconds are not findings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from webhook.ops.html import Verdict
+from webhook.ops.page_data import NOT_LOOKED_AT
+from webhook.report.reasons import CATALOG, WRITE_RESULTS
+from webhook.rules.actions import Finding, FindingReason
+from webhook.rules.copy_status import CopyState
+from webhook.rules.credential import SourceReason
+from webhook.rules.text import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from webhook.ops.page_data import NamespaceView, PageData
+    from webhook.ops.sync_status import SourceStatus, SyncStatus
+
+
+class Kind(StrEnum):
+    """The urgency of a statement; the words are classes of the style sheet."""
+
+    BAD = "bad"
+    MIND = "mind"
+    GOOD = "good"
+
+
+KIND_WORDS = {Kind.BAD: "Problem", Kind.MIND: "Warning", Kind.GOOD: "OK"}
+"""The kind of a statement in a word, because color alone is not enough."""
+
+WAITING_SECONDS = 60.0
+"""Seconds after which a waiting namespace is a finding: a write takes milliseconds."""
+
+SHORT_LIVED = timedelta(days=7)
+"""Remaining lifetime below which a certificate should have been renewed: a third of 30 days is more than that."""
+
+MOST_ITEMS = 15
+"""Items on one page; the others are counted."""
+
+TRANSIENT_RESULTS = frozenset({"conflict", "throttled", "unavailable", "not-found", "undone"})
+"""Results of writes that a retry usually changes, without a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One finding: its title, a sentence, the next command, and the reason id that the documentation explains."""
+
+    kind: Kind
+    title: str
+    sentence: str
+    command: str = ""
+    reason: str = ""
+    namespaces: Sequence[str] = ()
+    """The namespaces that it concerns; the title counts or names them."""
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun, and with separators: ``1 copy``, ``1,807 copies``."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def sentence(text: str) -> str:
+    """Return a text that begins in lower case as a sentence."""
+    text = text.strip().removesuffix(".")
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def copies_in(status: SyncStatus, *states: CopyState) -> int:
+    """Return the number of copies of all pull secrets in these states."""
+    return sum(entry.copies.get(state, 0) for entry in status.pull_secrets for state in states)
+
+
+def find_attention(data: PageData) -> list[Item]:
+    """Return everything that needs a person, the problems first."""
+    found = [
+        *_process(data),
+        *_sources(data.status),
+        *_pull_secrets(data.status),
+        *_removals(data),
+        *_namespaces(data),
+        *_contended(data.status),
+        *_certificates(data),
+    ]
+    return sorted(found, key=lambda item: item.kind is not Kind.BAD)
+
+
+def judge(data: PageData, items: Sequence[Item]) -> Verdict:
+    """Return the verdict on the release."""
+    leader = data.status.leader
+    if not leader.leading and not leader.holder:
+        detail = "Copies and references are not updated until a replica of sync holds the Lease."
+        return Verdict(Kind.BAD, "No leader", detail)
+    if data.unready:
+        return Verdict(Kind.BAD, "This replica is not ready", "The cause is listed below.")
+    if items and (leader.leading or any(item.kind is Kind.BAD for item in items)):
+        kind = Kind.BAD if any(item.kind is Kind.BAD for item in items) else Kind.MIND
+        return Verdict(kind, _needing(items), _current(data.status) if leader.leading else _standby(data))
+    if not leader.leading:
+        return Verdict(Kind.MIND, "This replica is a standby", _standby(data), _to_leader(data))
+    return _progress(data)
+
+
+def _needing(items: Sequence[Item]) -> str:
+    names = {name for item in items for name in item.namespaces}
+    others = [item for item in items if not item.namespaces]
+    if not names and len(others) == 1:
+        return f"{others[0].title} needs attention"
+    parts = [count(len(names), "namespace")] if names else []
+    parts += [count(len(others), "other finding" if names else "finding")] if others else []
+    return f"{listed(parts)} {'needs' if len(names) + len(others) == 1 else 'need'} attention"
+
+
+def _standby(data: PageData) -> str:
+    return f"A standby does not track copies. The leader is {data.status.leader.holder}."
+
+
+def _to_leader(data: PageData) -> str:
+    """Return the command that opens the page of the leader, whose identity begins with the name of its Pod."""
+    pod, separator, _ = data.status.leader.holder.partition("_")
+    if not (data.port and separator):
+        return ""
+    return f"kubectl -n {data.status.release_namespace} port-forward pod/{pod} {data.port}"
+
+
+def _current(status: SyncStatus) -> str:
+    current, total = copies_in(status, CopyState.CURRENT), sum(each.selected_namespaces for each in status.pull_secrets)
+    return f"{current:,} of {count(total, 'copy is', 'copies are')} current."
+
+
+def _progress(data: PageData) -> Verdict:
+    """Return the verdict of a leader without findings."""
+    status = data.status
+    unchecked = sum(namespace.state == NOT_LOOKED_AT for namespace in data.namespaces)
+    total = sum(entry.selected_namespaces for entry in status.pull_secrets)
+    current = copies_in(status, CopyState.CURRENT)
+    if not any(not entry.retired for entry in status.pull_secrets):
+        return Verdict(Kind.MIND, "No pull secret is configured", "Add one to pullSecrets in the values of the chart.")
+    if unchecked:
+        return Verdict(Kind.MIND, f"Checking {count(unchecked, 'namespace')}", _current(status))
+    if not total:
+        return Verdict(Kind.MIND, "No namespace has opted in", f"To opt in, label a namespace with {data.opt_in}.")
+    if current < total:
+        return Verdict(Kind.MIND, f"Writing {count(total - current, 'copy', 'copies')}", _current(status))
+    selected = sum(bool(namespace.copies) for namespace in data.namespaces)
+    others = count(len(data.namespaces) - selected, "other is", "others are")
+    text = "The only copy is current" if total == 1 else f"All {total:,} copies are current"
+    return Verdict(Kind.GOOD, text, f"{count(selected, 'namespace is', 'namespaces are')} selected, {others} not.")
+
+
+def _process(data: PageData) -> Iterator[Item]:
+    status, leader = data.status, data.status.leader
+    place = f"kubectl -n {status.release_namespace}"
+    if data.unready:
+        failed = [line for line in data.unready.splitlines() if line.startswith("[-]")]
+        told = "; ".join(line.removeprefix("[-]") for line in failed) or data.unready
+        yield Item(Kind.BAD, "This replica", sentence(f"it is not ready: {told}"), f"{place} get pods")
+    if not leader.leading and not leader.holder:
+        told = f"No replica of sync holds the Lease {leader.lease}."
+        yield Item(Kind.BAD, "The leader election", told, f"{place} get lease {leader.lease}")
+    down = [watch.of for watch in status.watches if not watch.connected]
+    if down:
+        told = f"{count(len(down), 'watch is', 'watches are')} not open: {listed(down)}. They are reopened regularly."
+        yield Item(Kind.BAD, "The watches", told, "kubectl get --raw /readyz")
+    if status.paused_seconds:
+        told = f"The API server throttles this client, so writes pause for {_seconds(status.paused_seconds)}."
+        yield Item(Kind.MIND, "Writing", told)
+    oldest = status.oldest_unreconciled
+    if oldest is not None and oldest.seconds > WAITING_SECONDS:
+        told = f"It has waited {_seconds(oldest.seconds)} for a check or for a write that succeeds."
+        yield Item(
+            Kind.MIND,
+            f"Namespace {oldest.namespace}",
+            told,
+            f"kubectl pullsecrets explain ns/{oldest.namespace}",
+            namespaces=(oldest.namespace,),
+        )
+
+
+def _sources(status: SyncStatus) -> Iterator[Item]:
+    for source in status.sources:
+        title, look = f"Source {source.name}", f"kubectl -n {status.release_namespace} describe secret {source.name}"
+        if source.valid is False:
+            told = " ".join((sentence(source.message), *_effects(status, source)))
+            yield Item(Kind.BAD, title, told, _remedy(status, source), source.reason)
+        if source.refused_by:
+            told = f"Its credential is refused by {listed(source.refused_by)}."
+            yield Item(Kind.BAD, title, told, look, SourceReason.CREDENTIAL_REFUSED)
+        if source.left_out:
+            told = f"{count(source.left_out, 'entry is', 'entries are')} not copied. {sentence(source.remark)}"
+            yield Item(Kind.MIND, title, told, look)
+
+
+def _remedy(status: SyncStatus, source: SourceStatus) -> str:
+    if source.reason != SourceReason.ABSENT:
+        return f"kubectl -n {status.release_namespace} describe secret {source.name}"
+    return (
+        f"kubectl -n {status.release_namespace} create secret docker-registry {source.name} "
+        "--docker-server=REGISTRY --docker-username=USER --docker-password=PASSWORD"
+    )
+
+
+def _effects(status: SyncStatus, source: SourceStatus) -> Iterator[str]:
+    """Yield what an unusable source means for the copies of each pull secret that needs it."""
+    for entry in status.pull_secrets:
+        if source.name not in entry.sources:
+            continue
+        kept = entry.copies.get(CopyState.KEPT, 0)
+        waiting = sum(entry.copies.get(state, 0) for state in (CopyState.MISSING, CopyState.STALE))
+        if kept:
+            how = "the last good content" if entry.last_good else "their content"
+            yield f"{count(kept, 'copy', 'copies')} of {entry.name} {'keeps' if kept == 1 else 'keep'} {how}."
+        if waiting:
+            yield f"{count(waiting, 'copy', 'copies')} of {entry.name} cannot be written."
+
+
+def _pull_secrets(status: SyncStatus) -> Iterator[Item]:
+    invalid = {source.name for source in status.sources if source.valid is False}
+    for entry in status.pull_secrets:
+        if entry.problem and not invalid & set(entry.sources):
+            meaning = CATALOG[entry.problem].meaning if entry.problem in CATALOG else entry.problem
+            yield Item(Kind.BAD, f"Pull secret {entry.name}", sentence(_plain(meaning)), "", entry.problem)
+
+
+def _removals(data: PageData) -> Iterator[Item]:
+    if data.status.held_removals:
+        told = (
+            f"The configuration would remove {count(data.status.held_removals, 'copy', 'copies')}, so it is held. "
+            "Correct the configuration, or confirm it."
+        )
+        yield Item(Kind.BAD, "The configuration", told, data.confirm_command)
+
+
+def _namespaces(data: PageData) -> Iterator[Item]:
+    """Yield an item for each cause; the namespaces of a cause share a sentence and a command for the first one."""
+    groups: dict[tuple[str, ...], list[NamespaceView]] = {}
+    details: dict[tuple[str, ...], Finding] = {}
+    for namespace in data.namespaces:
+        if namespace.state == CopyState.FAILING:
+            groups.setdefault(("failing", namespace.reason), []).append(namespace)
+        for secret in [copy.secret for copy in namespace.copies if copy.state is CopyState.CONFLICTING]:
+            groups.setdefault((FindingReason.COPY_CONFLICT, secret), []).append(namespace)
+        for finding in namespace.findings:
+            cause = (finding.reason, finding.secret, finding.service_account)
+            details.setdefault(cause, finding)
+            groups.setdefault(cause, []).append(namespace)
+        if namespace.mistyped:
+            groups.setdefault(("mistyped", namespace.mistyped), []).append(namespace)
+    for key, views in groups.items():
+        names = [view.name for view in views]
+        title = f"Namespace {names[0]}" if len(names) == 1 else count(len(names), "namespace")
+        if key in details:
+            yield _finding(title, names, details[key])
+        elif key[0] == "failing":
+            yield _failing(data, title, names, key[1])
+        elif key[0] == "mistyped":
+            yield _mistyped(data, title, names, key[1])
+        else:
+            told = (
+                f"Secret {key[1]} was not made by this release, so it is left alone. "
+                "Delete or rename it to get the copy."
+            )
+            command = f"kubectl -n {names[0]} describe secret {key[1]}"
+            yield Item(Kind.BAD, title, told, command, FindingReason.COPY_CONFLICT, names)
+
+
+def _failing(data: PageData, title: str, names: Sequence[str], result: str) -> Item:
+    """Return the item for failed writes, with the message of the Event of the first namespace if that is known."""
+    event = next((event for event in data.events if event.is_warning and event.namespace == names[0]), None)
+    example = "" if len(names) == 1 else f"In {names[0]}: "
+    meaning = WRITE_RESULTS[result].meaning if result in WRITE_RESULTS else result
+    told = f"{example}{event.message}" if event is not None else f"the last write failed: {_plain(meaning)}"
+    command = f"kubectl -n {names[0]} get events --field-selector source=pull-secret-webhook"
+    if result in TRANSIENT_RESULTS:
+        told = f"{told.removesuffix('.')}. It is retried"
+    kind = Kind.MIND if result in TRANSIENT_RESULTS else Kind.BAD
+    return Item(kind, title, sentence(told), command, result if result in WRITE_RESULTS else "", names)
+
+
+def _mistyped(data: PageData, title: str, names: Sequence[str], label: str) -> Item:
+    told = f"The label {label} may have a typing error: the label to opt in is {data.opt_in}."
+    overwrite = " --overwrite" if label.partition("=")[0] == data.opt_in.partition("=")[0] else ""
+    command = f"kubectl label namespace {names[0]} {data.opt_in}{overwrite}"
+    return Item(Kind.MIND, title, told, command, "", names)
+
+
+def _finding(title: str, names: Sequence[str], finding: Finding) -> Item:
+    text = CATALOG[finding.reason]
+    account = finding.service_account
+    what = f"serviceaccount {account}" if account else f"secret {finding.secret}"
+    about = f"ServiceAccount {account}" if account else f"Secret {finding.secret}"
+    told = f"{about}: {_plain(text.meaning)}. {sentence(_plain(text.advice))}"
+    return Item(Kind.MIND, title, told, f"kubectl -n {names[0]} describe {what}", finding.reason, names)
+
+
+def _contended(status: SyncStatus) -> Iterator[Item]:
+    number = sum(status.contended_objects.values())
+    if not number:
+        return
+    told = f"Another writer keeps changing {count(number, 'object')} back, so these are written less often."
+    first = next(iter(status.contended), None)
+    if first is None:
+        yield Item(Kind.MIND, "Another writer", told)
+        return
+    command = f"kubectl -n {first.namespace} get {first.kind.lower()} {first.name} -o yaml --show-managed-fields"
+    names = tuple(dict.fromkeys(each.namespace for each in status.contended))
+    yield Item(Kind.MIND, f"{first.kind} {first.name} in {first.namespace}", told, command, namespaces=names)
+
+
+def _certificates(data: PageData) -> Iterator[Item]:
+    for title, expiry in (
+        ("The serving certificate", data.certificate.expiry),
+        ("The certificate authority", data.certificate.authority_expiry),
+    ):
+        if expiry is not None and expiry - data.now < SHORT_LIVED:
+            left = remaining(expiry, data.now)
+            command = f"kubectl -n {data.status.release_namespace} get events"
+            yield Item(certificate_kind(expiry, data.now), title, f"It should have been renewed: {left}.", command)
+
+
+def certificate_kind(expiry: datetime, now: datetime) -> Kind:
+    """Return the urgency of a certificate."""
+    if expiry <= now:
+        return Kind.BAD
+    return Kind.MIND if expiry - now < SHORT_LIVED else Kind.GOOD
+
+
+def remaining(expiry: datetime, now: datetime) -> str:
+    """Return the remaining time of a certificate in words."""
+    return f"{span(expiry - now)} left" if expiry > now else "expired"
+
+
+def span(time: timedelta) -> str:
+    """Return a positive time in its largest units: ``20 days``, ``3 h 2 min``, ``5 min``, ``40 s``."""
+    if time.days:
+        return count(time.days, "day")
+    hours, minutes = time.seconds // 3600, time.seconds % 3600 // 60
+    parts = [f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes)
+    return " ".join(parts) or f"{time.seconds} s"
+
+
+def _seconds(seconds: float) -> str:
+    return span(timedelta(seconds=max(1.0, seconds)))
+
+
+def _plain(text: str) -> str:
+    return text.replace("`", "")
