@@ -30,7 +30,7 @@ from webhook.cli.plan import EXIT_UNDECIDED
 from webhook.http.counters import PortCounters
 from webhook.http.limits import ADMISSION, METRICS, Deadlines
 from webhook.http.rejections import CAUSES
-from webhook.inspect.checks.codes import TITLES
+from webhook.inspect.checks.codes import CODES, PAGE, link
 from webhook.inspect.checks.result import RESULTS as CHECK_RESULTS
 from webhook.ops.metrics import AdmissionMetrics, ProcessMetrics
 from webhook.ops.sync_metrics import SyncMetrics
@@ -209,10 +209,8 @@ def write_results() -> str:
 
 def check_codes() -> str:
     """Return the codes of ``check``, with a link to the section of each."""
-    anchors = {
-        code: re.sub(r"[^\w -]", "", f"{code} {title}".lower()).replace(" ", "-") for code, title in TITLES.items()
-    }
-    return table(("code", "checked"), [(f"[{code}](#{anchors[code]})", title) for code, title in TITLES.items()])
+    anchors = {code: link(code).removeprefix(PAGE) for code in CODES}
+    return table(("code", "checked"), [(f"[{code}]({anchors[code]})", each.title) for code, each in CODES.items()])
 
 
 def events(previous: str) -> str:

@@ -77,8 +77,16 @@ def test_junit_and_the_table_say_the_same(patient: Patient) -> None:
     assert failed == ["PSW050 copies there"]
     assert (suite.get("failures"), suite.get("tests")) == ("1", str(len(suite)))
     ran = of_release(patient.ours, "check", *given)
-    assert [line.split()[:2] for line in ran.out.splitlines() if " FAIL " in line] == [["PSW050", "FAIL"]]
+    assert [line.split()[:2] for line in ran.out.splitlines() if " FAIL " in line] == [["FAIL", "PSW050"]]
     assert f"the copy {patient.team}/{COPY} is not there" in ran.out
+    assert f"\n         pullsecrets explain ns/{patient.team}\n" in ran.out
+    assert "to do: Check that sync has a leader (PSW060)" in ran.out
+    assert "see: docs/check.md#psw050-copies-there" in ran.out
+    assert len([line for line in ran.out.splitlines() if "(-v lists them)" in line]) == 1
+    assert "PSW001" not in ran.out.replace("(PSW001)", "")
+    assert "PSW001 rights of sync" in of_release(patient.ours, "check", "-v", *given).out
+    short = of_release(patient.ours, "check", "-o", "short", *given).out.splitlines()
+    assert [line.split()[:2] for line in short] == [["CODE", "RESULT"], ["PSW050", "FAIL"]]
     assert ran.err.startswith("1 finding, ")
 
 

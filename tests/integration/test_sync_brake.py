@@ -101,8 +101,8 @@ def test_a_typing_error_in_the_label_removes_nothing_is_reported_and_its_correct
         lambda: json.loads(of_release(site, "check", "-o", "json").out)["checks"],
         lambda seen: any(each["code"] == "PSW035" and each["result"] == "finding" for each in seen),
     )
-    (detail,) = [each["detail"] for each in checks if each["code"] == "PSW035"]
-    assert "confirm-removals=" in detail
+    (command,) = [each["command"] for each in checks if each["code"] == "PSW035"]
+    assert "confirm-removals=" in command
     assert [each["result"] for each in checks if each["code"] == "PSW054"] == ["note"]
     # The webhook and the guard follow the new label, and so does everything but the removals.
     site.cluster.create_namespace(later := f"{namespaces[0]}-later", {f"{site.label}s": "enabled"})

@@ -6,9 +6,11 @@ import ast
 import re
 from collections.abc import Iterator
 
+import pytest
+
 from tests.unit.documented import DOCS, PAGES, PRODUCT, names, rows, section
 from tools.tables import metrics_of, roles, texts
-from webhook.inspect.checks.codes import TITLES
+from webhook.inspect.checks.codes import CODES, link
 from webhook.kube.webhook_configuration import MODE_ANNOTATION
 from webhook.ops.metrics import ProcessMetrics
 from webhook.report.explain import step
@@ -22,14 +24,17 @@ from webhook.rules.versions import REVISION_ANNOTATION, SOURCES_ANNOTATION
 
 def test_every_check_has_a_section_and_no_other_has() -> None:
     headings = re.findall(r"^## (PSW\d+): (.+)$", (DOCS / "check.md").read_text(), re.MULTILINE)
-    assert headings == list(TITLES.items())
+    assert headings == [(code, found.title) for code, found in CODES.items()]
 
 
-def test_every_section_of_a_check_says_what_to_do() -> None:
-    sections = re.split(r"^## ", (DOCS / "check.md").read_text(), flags=re.MULTILINE)
-    for text in sections:
-        if text.startswith("PSW"):
-            assert "\n**What to do:** " in text, text
+@pytest.mark.parametrize("code", CODES)
+def test_the_section_of_a_check_has_the_words_that_the_command_prints(code: str) -> None:
+    page, found = (DOCS / "check.md").read_text(), CODES[code]
+    (section_of,) = [each for each in re.split(r"^## ", page, flags=re.MULTILINE) if each.startswith(f"{code}:")]
+    text = " ".join(re.sub(r"\[(.*?)\]\(.*?\)", r"\1", section_of, flags=re.DOTALL).split())
+    # A section may say more after the advice, and before it about special cases.
+    assert text.startswith(f"{code}: {found.title} {found.meaning} **What to do:** {found.advice}")
+    assert f"](#{link(code).partition('#')[2]})" in page
 
 
 # Labels and annotations

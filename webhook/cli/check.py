@@ -15,6 +15,7 @@ import typer
 from webhook.cli import options
 from webhook.cli.cluster import reading, wanted
 from webhook.cli.lifetimes import parse_duration
+from webhook.cli.paragraphs import write_paragraphs
 from webhook.cli.printing import standard_output, tell
 from webhook.cli.render import Form, render
 from webhook.errors import UsageError
@@ -38,6 +39,7 @@ class Output(StrEnum):
     """The formats of ``--output``."""
 
     TABLE = "table"
+    SHORT = "short"
     JSON = "json"
     YAML = "yaml"
     JUNIT = "junit"
@@ -62,6 +64,7 @@ def check(  # noqa: PLR0913 - one parameter is one flag
             help="CA certificates of registries, PEM, in addition to those of the system.",
         ),
     ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List the checks that are ok, too.")] = False,
     output: Annotated[
         Output, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
     ] = Output.TABLE,
@@ -71,6 +74,7 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     \b
     pullsecrets check                                the only release in the cluster
     pullsecrets check --release psw --release-namespace pull-secrets
+    pullsecrets check -o short                       one line for each finding
     pullsecrets check --wait --timeout 5m            after an installation or upgrade
     pullsecrets check -o junit > check.xml           for a pipeline
     pullsecrets check --registries                   also test credentials at registries
@@ -84,8 +88,10 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     with standard_output() as file:
         if output is Output.JUNIT:
             write_junit(report, file)
+        elif output is Output.TABLE:
+            write_paragraphs(report.paragraphs(verbose=verbose), file)
         else:
-            render(report, Form(output), file)
+            render(report, Form.TABLE if output is Output.SHORT else Form(output), file)
     tell(report.summary())
     if report.exit_code:
         raise typer.Exit(report.exit_code)
@@ -135,9 +141,10 @@ def _add_outcomes(case: ET.Element, outcomes: list[Outcome]) -> list[str]:
     """Add the outcomes of one code. A test case has at most one failure, or is skipped."""
     from xml.etree import ElementTree as ET  # noqa: PLC0415 - as above
 
-    details = [escaped(each.detail) for each in outcomes if each.severity is Severity.FAULT]
-    if details:
-        ET.SubElement(case, "failure", message=details[0]).text = "\n".join(details)
+    faults = [each for each in outcomes if each.severity is Severity.FAULT]
+    if faults:
+        lines = [escaped(text) for each in faults for text in (each.detail, each.command) if text]
+        ET.SubElement(case, "failure", message=lines[0]).text = "\n".join([*lines, faults[0].advice])
         return ["failures"]
     unknown = [escaped(each.detail) for each in outcomes if each.severity is Severity.UNKNOWN]
     if unknown:

@@ -53,7 +53,12 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
     pullsecrets explain ns/team-a                    a namespace, its copies and its ServiceAccounts
     pullsecrets explain sa/default -f manifests/ --config configuration.yaml
     pullsecrets explain reason/image-not-matched     the meaning of a reason id, and advice
+    pullsecrets explain PSW052                       the meaning of a code of check, and advice
     """  # noqa: D301 - \b is for the help text
+    if is_code(target):
+        with standard_output() as file:
+            file.write(code_meaning(target))
+        return
     named = parse_target(f"{target}/{name}" if name else target)
     if named.kind == "reason":
         with standard_output() as file:
@@ -79,6 +84,23 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
     tell(found.summary())
     if found.stop is not None:
         raise typer.Exit(EXIT_STOPPED)
+
+
+def is_code(target: str) -> bool:
+    """Return whether this is written like a code of ``check``, such as PSW052."""
+    return target[:3].upper() == "PSW" and target[3:].isdigit()
+
+
+def code_meaning(target: str) -> str:
+    """Return the meaning of a code of ``check``, and advice. Raises UsageError for an unknown code."""
+    from webhook.inspect.checks.codes import CODES, link  # noqa: PLC0415 - as above
+
+    code = target.upper()
+    if code not in CODES:
+        raise UsageError(f"there is no check {code}; docs/check.md lists all")
+    found = CODES[code]
+    text = f"{code}: {found.title}\n{found.meaning}\nwhat to do: {found.advice}\nsee: {link(code)}\n"
+    return text.replace("`", "")
 
 
 def _meaning(reason: str) -> str:

@@ -30,6 +30,19 @@ class Line(NamedTuple):
     colour: str
 
 
+class Paragraph(NamedTuple):
+    """One paragraph of a text: a mark with a colour, then words, all indented.
+
+    A command is folded so that the shell can read it: each line but the last ends in a backslash.
+    """
+
+    text: str
+    mark: str = ""
+    colour: str = ""
+    indent: int = 0
+    is_command: bool = False
+
+
 class Report(Protocol):
     """A result that can be printed as a table, as JSON and as YAML."""
 

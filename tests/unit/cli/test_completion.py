@@ -45,7 +45,7 @@ def test_every_command_is_offered() -> None:
     [
         (("pl",), ["plan"]),
         (("plan", "--unl"), ["--unlabel"]),
-        (("check", "-o", ""), ["table", "json", "yaml", "junit"]),
+        (("check", "-o", ""), ["table", "short", "json", "yaml", "junit"]),
         (("explain", ""), ["pod/", "sa/", "ns/", "reason/"]),
         (("explain", "reason/copy-"), [f"reason/{reason}" for reason in CATALOG if reason.startswith("copy-")]),
     ],

@@ -1,49 +1,292 @@
-"""Define the stable codes of ``pullsecrets check``: the subject of each, as in the headings of docs/check.md."""
+"""Define the stable codes of ``pullsecrets check``: subject, meaning and advice, in the words of docs/check.md."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TITLES: Mapping[str, str] = {
-    "PSW001": "rights of sync",
-    "PSW002": "rights of the webhook",
-    "PSW003": "no right to read every Secret",
-    "PSW010": "webhooks registered",
-    "PSW011": "rules of the webhooks",
-    "PSW012": "selectors of the webhooks",
-    "PSW013": "policies of the webhooks",
-    "PSW014": "match conditions of the webhooks",
-    "PSW015": "caBundle trusts the certificate",
-    "PSW020": "serving certificate usable",
-    "PSW021": "serving certificate renewed in time",
-    "PSW022": "serving certificate has the right name",
-    "PSW023": "served certificate is the stored one",
-    "PSW024": "authority valid",
-    "PSW030": "configuration valid",
-    "PSW031": "opt-in labels without typing errors",
-    "PSW032": "every pull secret is used",
-    "PSW033": "no opt-in label where it has no effect",
-    "PSW034": "names were retired before they were dropped",
-    "PSW035": "no mass removal held",
-    "PSW040": "sources there",
-    "PSW041": "sources usable",
-    "PSW042": "credentials log in",
-    "PSW043": "entries of sources",
-    "PSW044": "last good contents kept",
-    "PSW050": "copies there",
-    "PSW051": "copies current",
-    "PSW052": "no foreign Secret in a copy's place",
-    "PSW053": "references in ServiceAccounts",
-    "PSW054": "nothing left behind",
-    "PSW055": "no ServiceAccount whose Pods are refused",
-    "PSW060": "sync has a leader",
-    "PSW061": "replicas ready",
-    "PSW062": "versions agree",
-    "PSW063": "clocks agree",
-    "PSW070": "a new Pod is injected",
-    "PSW071": "a new ServiceAccount is injected",
-    "PSW080": "policies guard the identities",
+PAGE = "docs/check.md"
+
+GROUPS: Mapping[str, str] = {
+    "PSW00": "rights",
+    "PSW01": "webhooks",
+    "PSW02": "certificate",
+    "PSW03": "configuration",
+    "PSW04": "sources",
+    "PSW05": "copies and references",
+    "PSW06": "processes",
+    "PSW07": "injection",
+    "PSW08": "policies",
 }
+"""The groups of the codes, by prefix, in the order in which they are printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The subject of a check, the meaning of a finding, and advice; names are in backticks."""
+
+    title: str
+    meaning: str
+    advice: str
+
+
+CODES: Mapping[str, Code] = {
+    "PSW001": Code(
+        "rights of sync",
+        "An identity of the release lacks a right of rights.md: `pullsecrets sync` cannot do its work, or only a "
+        "part of it.",
+        "Upgrade the release, so that the chart recreates its roles. Find out who removed the rule, or the binding.",
+    ),
+    "PSW002": Code(
+        "rights of the webhook",
+        "The webhook lacks a right of rights.md: a replica that starts finds no certificate, or cannot read the "
+        "labels of namespaces.",
+        "Upgrade the release, so that the chart recreates its roles. Find out who removed the rule, or the binding.",
+    ),
+    "PSW003": Code(
+        "no right to read every Secret",
+        "An identity of the release may read every Secret of the cluster. No identity needs that, and the chart does "
+        "not grant it.",
+        "Find the role that grants it: `kubectl auth can-i --list --as=system:serviceaccount:NAMESPACE:NAME`. Remove "
+        "it.",
+    ),
+    "PSW010": Code(
+        "webhooks registered",
+        "The MutatingWebhookConfiguration of the release, or one of its two webhooks, is gone. The API server calls "
+        "no webhook, and new objects get no reference.",
+        "Upgrade the release. Find in the audit log who removed it.",
+    ),
+    "PSW011": Code(
+        "rules of the webhooks",
+        "A webhook is not called for objects that it must see (CREATE of Pods; CREATE and UPDATE of "
+        "ServiceAccounts), or is called for more.",
+        "Upgrade the release.",
+    ),
+    "PSW012": Code(
+        "selectors of the webhooks",
+        "The selectors of a webhook differ from the configuration: the opt-in label, the excluded namespaces, the "
+        "opt-out of objects. With a selector that is too wide, the API server calls the webhook for namespaces that "
+        "have not opted in, and depends on it there.",
+        "Upgrade the release, so that selectors and configuration are made from the same values. Selectors that you "
+        "add by values are not findings.",
+    ),
+    "PSW013": Code(
+        "policies of the webhooks",
+        "A policy of a webhook differs from the chart: `sideEffects` or `matchPolicy`. Or somebody other than the "
+        "installer of the release has changed `failurePolicy`, `reinvocationPolicy` or `timeoutSeconds`, according "
+        "to the API server's `managedFields`.",
+        "Set it by the values of the chart, and upgrade the release.",
+    ),
+    "PSW014": Code(
+        "match conditions of the webhooks",
+        "The match condition of a webhook does not name a pull secret that may be due. So the API server does not "
+        "call the webhook for objects that lack it. It is a note if there is no condition at all, as before "
+        "Kubernetes 1.28.",
+        "Upgrade the release.",
+    ),
+    "PSW015": Code(
+        "caBundle trusts the certificate",
+        "The `caBundle` of a webhook is empty, or does not trust the serving certificate. The API server cannot "
+        "connect to the webhook, and new objects pass without a reference (or are rejected, with `failurePolicy: "
+        "Fail`).",
+        "With `certificates.mode: self-managed` check that `sync` runs (PSW060) and may patch the "
+        "MutatingWebhookConfiguration (PSW001). In the other modes check its manager: certificates.md. In the mode "
+        "`provided` an empty `caBundle` is only a note. Then the roots of the API server's system apply, which "
+        "`check` cannot read; PSW070 tests the result.",
+    ),
+    "PSW020": Code(
+        "serving certificate usable",
+        "The Secret `<fullname>-tls` is absent. Or it lacks a certificate with its key, or the certificate is not "
+        "for servers. Running replicas continue with the pair that they have; a new one does not become ready.",
+        "With `certificates.mode: self-managed` check that `sync` runs (PSW060) and may write the Secret (PSW001). "
+        "In the other modes check its manager: certificates.md.",
+    ),
+    "PSW021": Code(
+        "serving certificate renewed in time",
+        "The serving certificate has expired, is not valid yet, or is past four fifths of its lifetime. Renewal is "
+        "due after two thirds.",
+        "Read the log and the Events of its issuer: `sync`, cert-manager, or your own.",
+    ),
+    "PSW022": Code(
+        "serving certificate has the right name",
+        "The serving certificate is not for the name that the API server calls.",
+        "With `certificates.mode: provided`, issue one for that name; otherwise check `--tls-san`, or the Certificate.",
+    ),
+    "PSW023": Code(
+        "served certificate is the stored one",
+        "The replica that answers at `webhook.url` serves a certificate other than the one in the Secret. With a "
+        "Service this is not visible from outside, and is not checked.",
+        "Read the log of the replica for the reason. A finding that disappears within a minute is a rotation in "
+        "progress.",
+    ),
+    "PSW024": Code(
+        "authority valid",
+        "The authority stored with the serving certificate has expired, or its renewal is overdue.",
+        "Read the log and the Events of its issuer: `sync`, cert-manager, or your own.",
+    ),
+    "PSW030": Code(
+        "configuration valid",
+        "The configuration document in the ConfigMap is invalid, or the ConfigMap does not exist. Running processes "
+        "keep the configuration that they have read. A new process needs a valid one. No other item can be checked "
+        "then.",
+        "Correct the values and upgrade the release. The detail names each mistake with its path.",
+    ),
+    "PSW031": Code(
+        "opt-in labels without typing errors",
+        "A namespace has a label that looks like the opt-in label with a typing error, in its key or its value. "
+        "`explain`, `plan` and the status page also show such a label.",
+        "Label the namespace again, or remove the label if it has another purpose.",
+    ),
+    "PSW032": Code(
+        "every pull secret is used",
+        "A note: no namespace is selected for a pull secret.",
+        "If this is not intended, label a namespace, or check the `namespaceSelector`.",
+    ),
+    "PSW033": Code(
+        "no opt-in label where it has no effect",
+        "A namespace that the configuration excludes has the opt-in label. It gets no copy and no reference.",
+        "Remove the label, or remove the namespace from `excludedNamespaces`.",
+    ),
+    "PSW034": Code(
+        "names were retired before they were dropped",
+        "The cluster has copies of a pull secret that is no longer in the configuration. The right to delete them "
+        "was dropped with the name, so `sync` leaves them. If you may not list Secrets, this is not checked, and a "
+        "note reports it.",
+        "Add the name to `retired` in the values and upgrade the release. When the copies are gone, remove it from "
+        "`retired`.",
+    ),
+    "PSW035": Code(
+        "no mass removal held",
+        "A change of the configuration would remove more copies than allowed in one step. Sync holds it: no copy and "
+        "no reference is removed because of it.",
+        "Correct the configuration. A typing error in `optIn`, `excludedNamespaces` or a `namespaceSelector` is the "
+        "usual cause. If the removals are intended, confirm them with the command in the finding.",
+    ),
+    "PSW040": Code(
+        "sources there",
+        "A source does not exist in the release namespace. No new copies are made of its pull secret, and existing "
+        "ones stay unchanged.",
+        "Create it: `kubectl create secret docker-registry`.",
+    ),
+    "PSW041": Code(
+        "sources usable",
+        "A source cannot be copied; the detail has the reason id.",
+        "Follow the advice of the reason id.",
+    ),
+    "PSW042": Code(
+        "credentials log in",
+        "Only with `--registries`: a registry refuses the credential of a source. Nodes keep the images that they "
+        "have, and cannot pull others.",
+        "Issue a new credential, and change the source: every copy follows. After a change, some registries need "
+        "minutes to accept the new credential.",
+    ),
+    "PSW043": Code(
+        "entries of sources",
+        "An entry of a source is left out of the copies because no reader can use it. Or it is copied with a "
+        "warning; then this is a note. The other entries of the source are copied.",
+        "Correct or remove the entry according to the detail. credentials.md lists the reasons.",
+    ),
+    "PSW044": Code(
+        "last good contents kept",
+        "The Secret `<fullname>-state` lacks the current content of a pull secret, or another Secret has its name. "
+        "If a source were missing and `sync` restarted, a namespace that opts in would get no copy.",
+        "Check that `sync` has a leader (PSW060) and its rights (PSW001). Read the Event `StateNotStored` in the "
+        "release namespace. Contents of more than 1 MB together do not fit: remove registries from the sources.",
+    ),
+    "PSW050": Code(
+        "copies there",
+        "A copy is missing. Shortly after a namespace is labelled, this is normal: check again with `--wait`.",
+        "Check that `sync` has a leader (PSW060) and its rights (PSW001). Read the Events of the namespace: a quota "
+        "or a policy may reject the copy.",
+    ),
+    "PSW051": Code(
+        "copies current",
+        "A copy does not have the current content of its sources. While a source is unusable, copies that keep the "
+        "last good content are a note, one for each pull secret. The source itself is the finding. A copy with "
+        "another content then is a finding.",
+        "Check that `sync` has a leader (PSW060) and its rights (PSW001). Read the Events of the namespace: a quota "
+        "or a policy may reject the write.",
+    ),
+    "PSW052": Code(
+        "no foreign Secret in a copy's place",
+        "A Secret that this release did not make has the name of a copy. It is never changed.",
+        "Delete or rename it, or rename the pull secret.",
+    ),
+    "PSW053": Code(
+        "references in ServiceAccounts",
+        "A ServiceAccount lacks a reference that is due.",
+        "Check that `sync` has a leader (PSW060) and its rights (PSW001). Read the Events of the namespace: a quota "
+        "or a policy may reject the write. If another writer keeps removing the reference, an Event reports that.",
+    ),
+    "PSW054": Code(
+        "nothing left behind",
+        "A copy, or a reference to it, still exists although its namespace is not selected or its pull secret is "
+        "retired.",
+        "Check that `sync` has a leader (PSW060) and its rights (PSW001). Read the Events of the namespace: a quota "
+        "or a policy may reject the write. References of ServiceAccounts that enforce them stay for two minutes.",
+    ),
+    "PSW055": Code(
+        "no ServiceAccount whose Pods are refused",
+        "A ServiceAccount enforces its references, is labelled `disabled`, and lacks one that its Pods get. The API "
+        "server rejects these Pods.",
+        "Exclude it by `serviceAccounts.exclude` instead of the label: see sync.md.",
+    ),
+    "PSW060": Code(
+        "sync has a leader",
+        "The Lease of `sync` has no holder, or its holder has not renewed it. No copy follows its source, no new "
+        "namespace gets its copies, and no certificate is renewed.",
+        "Check the Pods of `sync` and their logs.",
+    ),
+    "PSW061": Code(
+        "replicas ready",
+        "Fewer replicas are ready than the Deployment specifies.",
+        "`kubectl describe` the Pods, and read `/readyz?verbose` of one of them.",
+    ),
+    "PSW062": Code(
+        "versions agree",
+        "The two Deployments run different images; or, as a note, the versions of the chart and this command differ.",
+        "Upgrade the release; use the command of its version.",
+    ),
+    "PSW063": Code(
+        "clocks agree",
+        "The clock of the API server, or of the leader, differs by more than five seconds from the clock of the "
+        "machine that runs this command. The validity of Leases and certificates depends on clocks.",
+        "Set the wrong clock.",
+    ),
+    "PSW070": Code(
+        "a new Pod is injected",
+        "A Pod, created by dry run in a selected namespace, came back without a reference that is due. Or the API "
+        "server rejected it because the webhook does not answer.",
+        "Follow the other findings. If there is none, check that the API server reaches the webhook. Look for "
+        "network policies, proxies and firewalls between control plane and nodes.",
+    ),
+    "PSW071": Code(
+        "a new ServiceAccount is injected",
+        "A ServiceAccount, created by dry run in a selected namespace, came back without a reference that is due. Or "
+        "the API server rejected it because the webhook does not answer.",
+        "Follow the other findings. If there is none, check that the API server reaches the webhook. Look for "
+        "network policies, proxies and firewalls between control plane and nodes.",
+    ),
+    "PSW080": Code(
+        "policies guard the identities",
+        "A ValidatingAdmissionPolicy that limits the identities to their tasks is gone, is not enforced, or allows "
+        "requests that it cannot evaluate. It is a note if there is none at all: the policies can be off, or the API "
+        "server may not support them.",
+        "Upgrade the release.",
+    ),
+}
+
+
+def group_of(code: str) -> str:
+    """Return the group of a code."""
+    return GROUPS[code[:5]]
+
+
+def link(code: str) -> str:
+    """Return the section of the page about a code."""
+    heading = f"{code} {CODES[code].title}".lower()
+    words = "".join(letter for letter in heading if letter.isalnum() or letter in "_ -")
+    return f"{PAGE}#{words.replace(' ', '-')}"

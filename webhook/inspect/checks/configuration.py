@@ -78,12 +78,14 @@ def _labels(namespace: Namespace, configuration: Configuration, others: frozense
     wanted = f"{opt_in.label}={opt_in.value}"
     if namespace.name in configuration.excluded_namespaces:
         if namespace.labels.get(opt_in.label) == opt_in.value:
-            todo = f"remove it: kubectl label namespace {namespace.name} {opt_in.label}-"
-            yield finding("PSW033", f"namespace {namespace.name} is excluded and has the label {wanted}: {todo}")
+            command = f"kubectl label namespace {namespace.name} {opt_in.label}-"
+            yield finding("PSW033", f"namespace {namespace.name} is excluded and has the label {wanted}", command)
         return
     typed = mistyped_opt_in(namespace.labels, opt_in, others)
     if typed is not None:
-        yield finding("PSW031", f"namespace {namespace.name} has the label {'='.join(typed)}: was {wanted} meant?")
+        command = f"kubectl label --overwrite namespace {namespace.name} {wanted}"
+        detail = f"namespace {namespace.name} has the label {'='.join(typed)}: was {wanted} meant?"
+        yield finding("PSW031", detail, command)
 
 
 def _labels_of_other_releases(context: Context) -> frozenset[str]:
@@ -151,8 +153,7 @@ def _look_at_copies(context: Context) -> Iterator[Outcome]:
     found: dict[str, list[Row]] = defaultdict(list)
     for row in context.forecast().rows:
         if row.reason in _SOURCES:
-            code = "PSW040" if row.reason == SourceReason.ABSENT else "PSW041"
-            yield finding(code, f"{row.why} ({row.reason})")
+            yield _of_source(row)
         elif row.reason == PreviewReason.COPY_KEPT:
             yield note("PSW051", f"{row.title.partition('/')[2]}: {row.why}")
         elif row.reason == PreviewReason.COPY_NOT_SEEN:
@@ -168,6 +169,14 @@ def _look_at_copies(context: Context) -> Iterator[Outcome]:
             yield note(code, f"{removals} due; those that the configuration alone causes are held (PSW035)")
         else:
             yield from _findings(code, rows, causes)
+
+
+def _of_source(row: Row) -> Outcome:
+    name = row.title.partition("/")[2]
+    if row.reason != SourceReason.ABSENT:
+        return finding("PSW041", f"{row.why} ({row.reason})", f"pullsecrets explain reason/{row.reason}")
+    create = f"kubectl -n {row.namespace} create secret docker-registry {name} --docker-server=REGISTRY"
+    return finding("PSW040", f"{row.why} ({row.reason})", f"{create} --docker-username=USER --docker-password=PASSWORD")
 
 
 def _look_at_entries(context: Context) -> Iterator[Outcome]:
@@ -200,9 +209,19 @@ def _findings(code: str, rows: list[Row], causes: _Causes) -> Iterator[Outcome]:
     """Yield the first findings, each with the controller's report about it or its namespace."""
     for row in rows[:SHOWN]:
         cause = causes.of(row) if row.effect.is_change else ""
-        yield finding(code, f"{_SENTENCES[code].format(_named(row))}{cause}")
+        yield finding(code, f"{_SENTENCES[code].format(_named(row))}{cause}", _command(code, row))
     if len(rows) > SHOWN:
         yield finding(code, f"and {len(rows) - SHOWN} more")
+
+
+def _command(code: str, row: Row) -> str:
+    """Return the command that shows the cause."""
+    kind, _, name = row.title.partition("/")
+    if code == "PSW052":
+        return f"kubectl -n {row.namespace} describe secret {name}"
+    if kind == "ServiceAccount":
+        return f"pullsecrets explain sa/{name} -n {row.namespace}"
+    return f"pullsecrets explain ns/{row.namespace}"
 
 
 def _few(names: list[str]) -> str:
@@ -225,7 +244,8 @@ def _look_at_state(context: Context) -> Iterator[Outcome]:
     content = context.reader.one(SECRETS, name, where)
     secret = None if content is None else decode_secret(content)
     if secret is not None and (problem := problem_of(secret)):
-        yield finding("PSW044", f"Secret {where}/{name}: {problem}: kubectl --namespace {where} delete secret {name}")
+        command = f"kubectl --namespace {where} delete secret {name}"
+        yield finding("PSW044", f"Secret {where}/{name}: {problem}", command)
         return
     stored = decode_document(secret.data or {} if secret is not None else {})
     if stored.held is not None:
@@ -233,7 +253,8 @@ def _look_at_state(context: Context) -> Iterator[Outcome]:
         yield finding(
             "PSW035",
             f"the configuration would remove {held.copies} of {held.total} copies, so it removes nothing: correct "
-            f"it, or confirm the removals: {command}",
+            "it, or confirm the removals",
+            command,
         )
     sources = read_sources(context.reader, installed)
     lacking = []

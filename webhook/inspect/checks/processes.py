@@ -64,7 +64,8 @@ def _look(context: Context) -> Iterator[Outcome]:
     for each in found:
         if each.status.ready_replicas < each.spec.replicas:
             ready = f"{each.status.ready_replicas} of {each.spec.replicas}"
-            yield finding("PSW061", f"{ready} replicas of Deployment {each.metadata.name} are ready")
+            command = f"kubectl -n {context.installed.release.namespace} describe deployment {each.metadata.name}"
+            yield finding("PSW061", f"{ready} replicas of Deployment {each.metadata.name} are ready", command)
     images = {container.image for each in found for container in each.spec.template.spec.containers[:1]}
     if len(images) > 1:
         yield finding("PSW062", f"the Deployments run different images: {', '.join(sorted(images))}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from webhook.inspect.checks.codes import TITLES
-from webhook.report.protocol import RESULT, Line, Severity
+from webhook.inspect.checks.codes import CODES, GROUPS, group_of, link
+from webhook.report.protocol import RESULT, Line, Paragraph, Severity
 from webhook.rules.text import counted
 
 if TYPE_CHECKING:
@@ -24,21 +24,28 @@ RESULTS = {Severity.OK: "ok", Severity.FAULT: "FAIL", Severity.NOTE: "note", Sev
 
 _NAMES = {Severity.OK: "ok", Severity.FAULT: "finding", Severity.NOTE: "note", Severity.UNKNOWN: "unknown"}
 
-PAGE = "docs/check.md"
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One result of one check; a check that finds several faults has several."""
+    """One result of one check; a check that finds several faults has several.
+
+    ``command`` shows more about this very object, or corrects it; empty if the advice of the code is enough.
+    """
 
     code: str
     severity: Severity
     detail: str
+    command: str = ""
 
     @property
     def title(self) -> str:
         """The subject of the check."""
-        return TITLES[self.code]
+        return CODES[self.code].title
+
+    @property
+    def advice(self) -> str:
+        """The action after a fault, as one paragraph."""
+        return CODES[self.code].advice.replace("`", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +89,28 @@ class Checkup:
         return ("CODE", RESULT, "CHECK", "DETAIL")
 
     def lines(self) -> list[Line]:
-        """Return the lines of the table."""
+        """Return the lines of the table: all that is not ok."""
         return [
             Line((each.code, RESULTS[each.severity], each.title, each.detail), each.severity.value)
             for each in self.outcomes
+            if each.severity is not Severity.OK
         ]
+
+    def paragraphs(self, *, verbose: bool = False) -> Iterator[Paragraph]:
+        """Yield the text for people: by group, findings first, and checks that are ok in one line at the end."""
+        groups = defaultdict(list)
+        for outcome in self.outcomes:
+            if verbose or outcome.severity is not Severity.OK:
+                groups[group_of(outcome.code)].append(outcome)
+        ranks = {name: min(_ORDER.index(each.severity) for each in found) for name, found in groups.items()}
+        for name in sorted(groups, key=lambda name: (ranks[name], [*GROUPS.values()].index(name))):
+            yield Paragraph("", name, "bold")
+            yield from _of_group(groups[name])
+            yield Paragraph("")
+        ok = Counter(group_of(each.code) for each in self.outcomes if each.severity is Severity.OK)
+        if ok and not verbose:
+            parts = ", ".join(f"{name} {number}" for name, number in ok.items())
+            yield Paragraph(f"{parts} (-v lists them)", "ok:", Severity.OK.value)
 
     def document(self) -> dict[str, object]:
         """Return everything for programs."""
@@ -95,9 +119,13 @@ class Checkup:
             "checks": [
                 {
                     "code": each.code,
+                    "group": group_of(each.code),
                     "result": _NAMES[each.severity],
                     "title": each.title,
                     "detail": each.detail or None,
+                    "advice": None if each.severity is Severity.OK else each.advice,
+                    "command": each.command or None,
+                    "link": link(each.code),
                 }
                 for each in self.outcomes
             ],
@@ -111,13 +139,35 @@ class Checkup:
             parts.append(counted(total[Severity.NOTE], "note"))
         if total[Severity.UNKNOWN]:
             parts.append(f"{total[Severity.UNKNOWN]} could not be checked")
-        hint = f"; see {PAGE} for the codes" if total[Severity.FAULT] else ""
-        return f"{', '.join(parts)}{hint}"
+        return ", ".join(parts)
 
 
-def finding(code: str, detail: str) -> Outcome:
-    """Return a fault."""
-    return Outcome(code, Severity.FAULT, detail)
+_ORDER = (Severity.FAULT, Severity.UNKNOWN, Severity.NOTE, Severity.OK)
+_WIDTH = 5
+"""Characters of the longest result and a space, to which the others are filled up."""
+
+
+def _of_group(outcomes: list[Outcome]) -> Iterator[Paragraph]:
+    """Yield the results of a group: the details of a code, then the advice for all of them, once."""
+    results: dict[tuple[str, Severity], list[Outcome]] = defaultdict(list)
+    for each in outcomes:
+        results[each.code, each.severity].append(each)
+    for code, severity in sorted(results, key=lambda key: (_ORDER.index(key[1]), key[0])):
+        found = results[code, severity]
+        yield Paragraph(f"{code} {found[0].title}", RESULTS[severity].ljust(_WIDTH - 1), severity.value, indent=2)
+        for each in found:
+            if each.detail:
+                yield Paragraph(each.detail, indent=2 + _WIDTH)
+            if each.command:
+                yield Paragraph(each.command, colour="bold", indent=4 + _WIDTH, is_command=True)
+        if severity is Severity.FAULT:
+            yield Paragraph(found[0].advice, "to do:", "bold", indent=2 + _WIDTH)
+            yield Paragraph(link(code), "see:", "bold", indent=2 + _WIDTH)
+
+
+def finding(code: str, detail: str, command: str = "") -> Outcome:
+    """Return a fault, with a command that shows more about it or corrects it."""
+    return Outcome(code, Severity.FAULT, detail, command)
 
 
 def note(code: str, detail: str) -> Outcome:

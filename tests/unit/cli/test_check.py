@@ -1,0 +1,107 @@
+"""``pullsecrets check`` for people: findings first, each with what to do, and no broken word at 80 columns."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+
+import pytest
+
+from webhook.cli import main
+from webhook.cli.paragraphs import write_paragraphs
+from webhook.inspect.checks.codes import CODES, GROUPS, group_of, link
+from webhook.inspect.checks.result import Checkup, Outcome, finding, note, unknown
+from webhook.report.protocol import Severity
+
+COMMAND = "kubectl -n pull-secrets create secret docker-registry harbor --docker-server=REGISTRY --docker-username=USER"
+FOREIGN = "registry-credentials was not made by this release, and is in the copy's place"
+FOUND = (
+    note("PSW032", "no namespace is selected for vendor"),
+    finding("PSW040", 'source Secret "harbor" does not exist in namespace pull-secrets (source-absent)', COMMAND),
+    finding(
+        "PSW052", "the Secret team-a/registry-credentials was not made by this release, and is in the copy's place"
+    ),
+    finding(
+        "PSW052", "the Secret team-b/registry-credentials was not made by this release, and is in the copy's place"
+    ),
+    unknown("PSW070", "a Pod may not be created in namespace team-a"),
+)
+OTHERS = [Outcome(code, Severity.OK, "") for code in CODES if code not in {each.code for each in FOUND}]
+CHECKUP = Checkup(tuple(sorted([*FOUND, *OTHERS], key=lambda each: each.code)))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def written(file: io.StringIO, *, verbose: bool = False) -> str:
+    write_paragraphs(CHECKUP.paragraphs(verbose=verbose), file)
+    return file.getvalue()
+
+
+def test_findings_come_first_and_the_rest_is_one_line() -> None:
+    lines = written(io.StringIO()).splitlines()
+    assert [line for line in lines if line and not line.startswith(" ")][:4] == [
+        "sources",
+        "copies and references",
+        "injection",
+        "configuration",
+    ]
+    assert lines[-1].startswith("ok: rights 3, webhooks 6, ")
+    assert lines[-1].endswith("(-v lists them)")
+    assert [re.findall(r"PSW\d+", line) for line in lines if re.match(r"  \S", line)] == [
+        [code] for code in ("PSW040", "PSW052", "PSW070", "PSW032")
+    ]
+
+
+def test_each_finding_has_what_to_do_and_a_link_once_for_its_code() -> None:
+    text = written(io.StringIO())
+    for code in ("PSW040", "PSW052"):
+        assert text.count(f"to do: {CODES[code].advice}".replace("`", "")) == 1
+        assert text.count(f"see: {link(code)}\n") == 1
+    assert f"         {COMMAND}\n" in text
+
+
+def test_all_checks_are_listed_on_request() -> None:
+    text = written(io.StringIO(), verbose=True)
+    assert [code for code in CODES if code not in text] == []
+    assert "(-v lists them)" not in text
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_no_word_is_broken_on_a_terminal_and_a_command_can_be_pasted(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    text = re.sub(r"\x1b\[[0-9;]*m", "", written(Terminal()))
+    words = written(io.StringIO()).split()
+    assert [word for word in text.split() if word != "\\"] == words
+    longest = max(map(len, words)) + 12
+    assert max(map(len, text.splitlines())) <= max(columns, longest)
+    (pasted,) = re.findall(r"^ +(kubectl -n pull-secrets create(?:.*\\\n)*.*)$", text, re.MULTILINE)
+    shell = subprocess.run(["sh", "-c", f"printf '%s\\n' {pasted}"], capture_output=True, text=True, check=True)
+    assert shell.stdout.split() == COMMAND.split()
+
+
+def test_every_code_has_a_group() -> None:
+    assert {group_of(code) for code in CODES} == set(GROUPS.values())
+
+
+def test_a_code_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    for target in ("PSW052", "psw052"):
+        with pytest.raises(SystemExit) as ended:
+            main(["explain", target])
+        assert not ended.value.code
+        assert capsys.readouterr().out == (
+            "PSW052: no foreign Secret in a copy's place\n"
+            "A Secret that this release did not make has the name of a copy. It is never changed.\n"
+            "what to do: Delete or rename it, or rename the pull secret.\n"
+            "see: docs/check.md#psw052-no-foreign-secret-in-a-copys-place\n"
+        )
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", "PSW999"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: there is no check PSW999; docs/check.md lists all\n"

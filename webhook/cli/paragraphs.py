@@ -1,0 +1,43 @@
+"""Print paragraphs: folded between words and coloured on a terminal, one line each in a pipe."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from webhook.rules.text import escaped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TextIO
+
+    from webhook.report.protocol import Paragraph
+
+
+def write_paragraphs(paragraphs: Iterable[Paragraph], file: TextIO) -> None:
+    """Write ``paragraphs``. A word that is longer than the terminal is wide is not folded, so that it can be copied."""
+    if not file.isatty():
+        file.writelines(f"{' ' * each.indent}{_text(each)}".rstrip() + "\n" for each in paragraphs)
+        return
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and only needed on a terminal
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    console = Console(file=file)
+    for each in paragraphs:
+        hanging = each.indent + (len(each.mark) + 1 if each.mark else 0)
+        end = " \\" if each.is_command else ""
+        folded = textwrap.wrap(
+            _text(each),
+            console.width - len(end),
+            initial_indent=" " * each.indent,
+            subsequent_indent=" " * hanging,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        text = Text(f"{end}\n".join(folded))
+        text.stylize(each.colour, each.indent, each.indent + len(each.mark) if each.mark else len(text))
+        console.print(text, soft_wrap=True)
+
+
+def _text(paragraph: Paragraph) -> str:
+    return " ".join(filter(None, (paragraph.mark, escaped(paragraph.text))))
