@@ -90,7 +90,7 @@ def test_a_namespace_without_pods_is_covered_and_one_that_does_not_exist_is_an_e
 def test_what_is_no_label_selector_is_told_of(shared: Playground, command: str) -> None:
     ran = of_release(shared, command, "-l", "team in (a")
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith("error: -l team in (a is no label selector: write it as for kubectl, ")
+    assert ran.err.startswith("error: -l team in (a is not a label selector: write it as for kubectl, ")
 
 
 def test_the_page_and_the_table_say_the_same(shared: Playground, team: str) -> None:

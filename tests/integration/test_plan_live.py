@@ -12,7 +12,8 @@ import pytest
 from tests.cluster.cluster import Cluster
 from tests.integration.day.disorder import FIRST, SECOND, Disorder, settle
 from tests.integration.site.commands import of_release, run
-from tests.integration.site.playground import COPY, SOURCE, Playground, pod
+from tests.integration.site.playground import COPY, SOURCE, Playground, eventually, pod
+from webhook.report.preview.overview import FEW_ROWS
 
 Maker = Callable[..., Playground]
 Rows = list[dict[str, Any]]
@@ -114,6 +115,57 @@ def test_one_namespace_is_shown_whole_and_of_many_only_what_changes(idle: Playgr
     assert {row["namespace"] for row in everywhere} >= {team}
     assert other not in {row["namespace"] for row in everywhere}
     assert {row["namespace"] for row in planned(idle, "-l", f"kubernetes.io/metadata.name={team}")} == {team}
+
+
+def test_the_summary_counts_by_pull_secret_and_restarts_the_workloads_of_pods(idle: Playground) -> None:
+    team, label = idle.namespace(selected=True), {"app": "web"}
+    template = {"metadata": {"labels": label}, "spec": pod("web")["spec"]}
+    spec = {"selector": {"matchLabels": label}, "template": template}
+    path = f"/apis/apps/v1/namespaces/{team}/deployments"
+    idle.cluster.api.call("POST", path, {"metadata": {"name": "web"}, "spec": spec})
+    eventually(lambda: planned(idle, "-n", team), lambda rows: any(row["owner"] == "Deployment/web" for row in rows))
+
+    text = of_release(idle, "plan", "-n", team)
+
+    summary, _, table = text.out.partition("\n\n")
+    assert summary.splitlines() == [
+        COPY,
+        "  copies: 1 to create",
+        "  references: in 1 ServiceAccount to add it",
+        "  Pods: 1 runs without it, until recreated",
+        f"    kubectl -n {team} rollout restart deployment/web",
+    ]
+    assert table.startswith("NAMESPACE ")
+    idle.cluster.kubectl(*summary.splitlines()[-1].split()[1:])  # the command is accepted as it is printed
+
+
+def test_many_rows_are_listed_on_request_only(idle: Playground) -> None:
+    team = idle.namespace(selected=True)
+    for number in range(FEW_ROWS):
+        idle.create(team, "pods", pod(f"web-{number}"))
+    few, all_of_them = of_release(idle, "plan", "-n", team), of_release(idle, "plan", "-n", team, "-v")
+    assert f"{FEW_ROWS + 3} rows are not shown (-v lists them)" in few.out.splitlines()
+    assert "NAMESPACE " not in few.out
+    assert "Pod/web-0 " in all_of_them.out
+    assert few.err == all_of_them.err
+
+
+@pytest.mark.parametrize("command", ["plan", "coverage"])
+def test_a_selector_that_selects_nothing_is_an_error(idle: Playground, command: str) -> None:
+    ran = of_release(idle, command, "-l", "team=nobody")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "error: -l team=nobody selects no namespace; list their labels: kubectl get namespaces --show-labels\n"
+    )
+
+
+def test_nothing_to_do_is_one_sentence(idle: Playground) -> None:
+    idle.namespace(selected=False)
+    label = f"plan-{idle.installation.release}"
+    for namespace in (idle.namespace(selected=False), idle.namespace(selected=False)):
+        idle.cluster.kubectl("label", "namespace", namespace, f"{label}=yes")
+    ran = of_release(idle, "plan", "-l", f"{label}=yes")
+    assert (ran.code, ran.out, ran.err) == (0, "", "All 2 namespaces are as they should be.\n")
 
 
 def test_what_a_label_would_do_and_what_taking_it_away_would(idle: Playground) -> None:

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from webhook.cli import options
+from webhook.cli.paragraphs import write_paragraphs
 from webhook.cli.printing import standard_output, tell
 from webhook.cli.render import Form, render
 from webhook.errors import UsageError
+from webhook.report.protocol import Paragraph
 from webhook.rules.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TextIO
 
     from webhook.cli.files import Asked as AskedOfFiles
     from webhook.report.preview.manifest import Manifest
@@ -55,6 +58,7 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
     context: options.Context = "",
     release: options.ReleaseName = "",
     release_namespace: options.ReleaseNamespace = "",
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every row, also if there are many.")] = False,
     output: Annotated[
         Output, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
     ] = Output.TABLE,
@@ -86,7 +90,7 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
             raise UsageError("-o manifests prints the files of -f: give files, or another --output")
         asked = Asked(namespace, all_namespaces, selector, tuple(label or ()), tuple(unlabel or ()))
         result = of_cluster(asked, config, kubeconfig, context, release_namespace, release)
-    _show(result, output)
+    _show(result, output, verbose=verbose)
     if code := _exit_code(result, of_files=bool(filename)):
         raise typer.Exit(code)
 
@@ -110,15 +114,29 @@ def _of_files(filenames: Sequence[str], asked: AskedOfFiles, default_namespace: 
     return preview(manifests, around.configuration, around.release_namespace, around.namespaces)
 
 
-def _show(result: Preview, output: Output) -> None:
+def _show(result: Preview, output: Output, *, verbose: bool) -> None:
     from webhook.files.yaml import dump  # noqa: PLC0415 - as above
 
     with standard_output() as file:
         if output is Output.MANIFESTS:
             dump((manifest.body for manifest in result.patched if not manifest.is_core("Secret")), file)
+        elif output is Output.TABLE and result.namespaces:
+            _write_overview(result, file, verbose=verbose)
         else:
             render(result, Form(output), file)
     tell(result.summary())
+
+
+def _write_overview(result: Preview, file: TextIO, *, verbose: bool) -> None:
+    """Write the summary by pull secret, and the rows if there are few."""
+    from webhook.report.preview.overview import FEW_ROWS, overview  # noqa: PLC0415 - as above
+
+    paragraphs = list(overview(result, verbose=verbose))
+    write_paragraphs([*paragraphs, Paragraph("")] if paragraphs else [], file)
+    if len(result.rows) <= FEW_ROWS or verbose:
+        render(result, Form.TABLE, file)
+    else:
+        file.write(f"{len(result.rows):,} rows are not shown (-v lists them)\n")
 
 
 def _tell(manifests: Sequence[Manifest], output: Output) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from webhook.cli.cluster import reading, usual_namespace, wanted
@@ -52,6 +52,7 @@ def of_cluster(
         installed = find_release(reader, wanted(config, release_namespace, release, scope.namespace))
         result = forecast(reader, installed, scope)
         held = held_warning(reader, installed, result)
+        result = replace(result, is_complete=not reader.missing)
     if not scope.namespace:
         result = summarized(result, installed.release.namespace, scope.lists_all_of)
     if held:

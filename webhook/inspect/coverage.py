@@ -9,6 +9,7 @@ import msgspec
 from webhook.errors import Forbidden, UsageError
 from webhook.inspect.forecast import RUNNING
 from webhook.inspect.namespaces import list_namespaces, refuse_absent
+from webhook.inspect.owners import owned_metadata
 from webhook.inspect.secrets import read_sources
 from webhook.kube.resources import PODS, SECRETS, Collection
 from webhook.kube.wire import decoder
@@ -22,28 +23,6 @@ if TYPE_CHECKING:
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
 
-TEMPLATE_HASH = "pod-template-hash"
-"""The label that links ReplicaSets to their Deployment; its value is the last part of their names."""
-
-
-class _Owner(msgspec.Struct, frozen=True):
-    kind: str
-    name: str
-    controller: bool = False
-
-
-class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
-    name: str
-    namespace: str
-    labels: dict[str, str] | None = None
-    owner_references: tuple[_Owner, ...] = ()
-
-
-class _Pod(msgspec.Struct, frozen=True):
-    metadata: _Metadata
-
-
-_decode_pod: Callable[[bytes | msgspec.Raw], _Pod] = decoder(_Pod)
 _decode_spec: Callable[[bytes | msgspec.Raw], AdmittedObject] = decoder(AdmittedObject)
 
 
@@ -69,27 +48,17 @@ def _workloads(reader: Reader, installed: Installed, namespace: str, selector: s
     found: dict[Workload, None] = {}
     try:
         for each in reader.each(Collection(PODS, namespace or None), msgspec.Raw, RUNNING):
-            metadata = _decode_pod(each).metadata
+            metadata = owned_metadata(each)
             subject = _decode_spec(each).as_pod(metadata.namespace)
             if subject is not None and (wanted is None or metadata.namespace in wanted):
                 images = tuple(dict.fromkeys(subject.images))
-                found[Workload(metadata.namespace, _title(metadata), images, subject.references.names)] = None
+                found[Workload(metadata.namespace, metadata.workload, images, subject.references.names)] = None
     except Forbidden:
         where = f" in namespace {namespace}" if namespace else ""
         raise UsageError(f"you may not list pods{where}: ask for that right, or name a namespace with -n") from None
     if namespace and not found:
         refuse_absent(reader, namespace)  # an absent namespace would look like one without work
     return sorted(found, key=lambda workload: (workload.namespace, workload.title))
-
-
-def _title(metadata: _Metadata) -> str:
-    owner = next((each for each in metadata.owner_references if each.controller), None)
-    if owner is None:
-        return f"Pod/{metadata.name}"
-    template = (metadata.labels or {}).get(TEMPLATE_HASH, "")
-    if owner.kind == "ReplicaSet" and template and owner.name.endswith(f"-{template}"):
-        return f"Deployment/{owner.name.removesuffix(f'-{template}')}"
-    return f"{owner.kind}/{owner.name}"
 
 
 class _Secrets:

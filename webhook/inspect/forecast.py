@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from webhook.errors import Forbidden, SourceInvalid, UsageError
-from webhook.inspect.namespaces import list_namespaces, read_namespace
+from webhook.inspect.namespaces import list_namespaces, opt_in_labels, read_namespace
+from webhook.inspect.owners import owned_metadata
 from webhook.inspect.secrets import each_copy, read_copy, read_sources, read_state
 from webhook.kube.objects import ScopedDecoder
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection
@@ -25,6 +26,7 @@ from webhook.report.preview.row import Effect, PreviewReason, Row
 from webhook.rules.actions import FindingReason
 from webhook.rules.brake import Removals, confirm_command, digest, lost_by_change
 from webhook.rules.gates import selected_pull_secrets
+from webhook.rules.mistyped import mistyped_opt_in
 from webhook.rules.objects import Copy, NamespaceState, ServiceAccount
 from webhook.rules.ownership import Ownership
 from webhook.rules.scope import scope_of
@@ -167,7 +169,13 @@ class _Forecast:
                     kept[row.title] += row.reason == PreviewReason.COPY_KEPT
             rows += pods.get(name, ())
         rows += self._kept_rows(kept, expected)
-        return Preview(tuple(rows), unlisted=self._unlisted + self._unlisted_pods, copies=self._ours(copies))
+        return Preview(
+            tuple(rows),
+            unlisted=self._unlisted + self._unlisted_pods,
+            copies=self._ours(copies),
+            namespaces=len(self._namespaces),
+            suspects=self._suspects(),
+        )
 
     def _ours(self, copies: Mapping[str, Mapping[str, Copy]]) -> tuple[tuple[Namespace, frozenset[str]], ...]:
         """Return the namespaces that have copies of ours, and their names; empty if only a part was read."""
@@ -197,6 +205,23 @@ class _Forecast:
         # A ServiceAccount that lacks a reference because there is no copy stays as it is, but this is not in order.
         waits = row.reason == FindingReason.SOURCE_UNAVAILABLE
         return waits or row.effect is not Effect.NONE or self._scope.lists_all_of(row.namespace)
+
+    def _suspects(self) -> tuple[str, ...]:
+        """Return the namespaces with a label that is probably meant to be the opt-in label."""
+        configuration = self._installed.configuration
+        others: frozenset[str] | None = None
+        found = []
+        for name, namespace in self._namespaces.items():
+            if (
+                name in configuration.excluded_namespaces
+                or mistyped_opt_in(namespace.labels, configuration.opt_in) is None
+            ):
+                continue
+            if others is None:
+                others = opt_in_labels(self._reader)
+            if mistyped_opt_in(namespace.labels, configuration.opt_in, others) is not None:
+                found.append(name)
+        return tuple(found)
 
     def _copies(self) -> dict[str, dict[str, Copy]]:
         found: dict[str, dict[str, Copy]] = defaultdict(dict)
@@ -237,6 +262,8 @@ class _Forecast:
             name = _decode_metadata(each).metadata.namespace
             subject = _decode_pod(each).as_pod(name) if name in wanted else None
             row = None if subject is None else forecaster.of_pod(subject, self._namespaces[name])
+            if row is not None and row.effect is Effect.RECREATE:
+                row = replace(row, owner=owned_metadata(each).workload)
             if row is not None and self._has_row(row):
                 found[name].append(row)
             else:

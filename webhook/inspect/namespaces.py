@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from webhook.errors import ApiError, Forbidden, UsageError
 from webhook.kube.objects import ScopedDecoder, to_namespace
-from webhook.kube.resources import NAMESPACES, Collection
+from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, NAMESPACES, Collection
+from webhook.kube.webhook_configuration import WebhookConfiguration
 from webhook.kube.wire import PartialObjectMetadata, decoder
 from webhook.rules.scope import scope_of
 
@@ -51,20 +52,36 @@ def list_namespaces(
     """Return the namespaces that ``selector`` selects, all by default, with the labels that a configuration reads.
 
     Raises:
-        UsageError: ``selector`` is not a label selector, or namespaces must not be read.
+        UsageError: ``selector`` is not a label selector or selects nothing, or namespaces must not be read.
     """
     query = {"labelSelector": selector} if selector else {}
     shapes = ScopedDecoder(scope_of(configuration).with_labels_of(scope_of(running or configuration)))
     try:
-        return [shapes.to_namespace(each) for each in reader.each(Collection(NAMESPACES), shapes.namespace, query)]
+        found = [shapes.to_namespace(each) for each in reader.each(Collection(NAMESPACES), shapes.namespace, query)]
     except Forbidden:
         raise UsageError("you may not list namespaces, and their labels decide: name one with -n") from None
     except ApiError as error:
         if not selector or error.status != HTTPStatus.BAD_REQUEST:
             raise
         raise UsageError(
-            f"-l {selector} is no label selector: write it as for kubectl, such as team=a or 'team in (a, b)'"
+            f"-l {selector} is not a label selector: write it as for kubectl, such as team=a or 'team in (a, b)'"
         ) from None
+    if selector and not found:
+        raise UsageError(f"-l {selector} selects no namespace; list their labels: kubectl get namespaces --show-labels")
+    return found
+
+
+def opt_in_labels(reader: Reader) -> frozenset[str]:
+    """Return the opt-in labels of all releases, which may be similar; none if they must not be listed."""
+    try:
+        return frozenset(
+            requirement.key
+            for each in reader.each(Collection(MUTATING_WEBHOOK_CONFIGURATIONS), WebhookConfiguration)
+            for webhook in each.webhooks
+            for requirement in webhook.namespace_selector.selector().requirements
+        )
+    except Forbidden:
+        return frozenset()
 
 
 def _absent(name: str) -> UsageError:

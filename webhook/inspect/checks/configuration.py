@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from webhook.errors import Forbidden
 from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
+from webhook.inspect.namespaces import opt_in_labels
 from webhook.inspect.obstacles import is_written_since, read_reports
 from webhook.inspect.secrets import read_sources, read_state
 from webhook.kube.objects import to_namespace
-from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, NAMESPACES, SECRETS, Collection
-from webhook.kube.webhook_configuration import WebhookConfiguration
+from webhook.kube.resources import NAMESPACES, SECRETS, Collection
 from webhook.kube.wire import PartialObjectMetadata
 from webhook.report.explain.obstacle import nearest, standing_reports
 from webhook.report.preview.row import Effect, PreviewReason
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 def _look_at_configuration(context: Context) -> Iterator[Outcome]:
     configuration = context.installed.configuration
-    others = _labels_of_other_releases(context)
+    others = opt_in_labels(context.reader)
     unused = {entry.name for entry in configuration.pull_secrets}
     for each in context.reader.each(Collection(NAMESPACES), PartialObjectMetadata):
         namespace = to_namespace(each)
@@ -86,17 +86,6 @@ def _labels(namespace: Namespace, configuration: Configuration, others: frozense
         command = f"kubectl label --overwrite namespace {namespace.name} {wanted}"
         detail = f"namespace {namespace.name} has the label {'='.join(typed)}: was {wanted} meant?"
         yield finding("PSW031", detail, command)
-
-
-def _labels_of_other_releases(context: Context) -> frozenset[str]:
-    """Return the opt-in labels of all releases: two of them may be similar."""
-    collection = Collection(MUTATING_WEBHOOK_CONFIGURATIONS)
-    return frozenset(
-        requirement.key
-        for each in context.reader.each(collection, WebhookConfiguration)
-        for webhook in each.webhooks
-        for requirement in webhook.namespace_selector.selector().requirements
-    )
 
 
 CONFIGURATION = Check(("PSW031", "PSW032", "PSW033", "PSW034"), _look_at_configuration)

@@ -16,6 +16,7 @@ from webhook.report.preview.objects import has_unknown_kind, is_subject, is_work
 from webhook.report.preview.row import Effect, PreviewReason, Row
 from webhook.report.preview.world import NO_NAMESPACES, World, is_source, may_be_a_copy, survey
 from webhook.report.protocol import RESULT
+from webhook.rules.actions import FindingReason
 from webhook.rules.configuration import Reason
 from webhook.rules.gates import Case, decide_namespace
 from webhook.rules.patch import POD_PATH, SERVICE_ACCOUNT_PATH, additions, apply, removals
@@ -45,6 +46,12 @@ class Preview:
     unlisted: int = 0
     copies: tuple[tuple[Namespace, frozenset[str]], ...] = field(default=(), repr=False)
     """In a preview of a whole cluster: the namespaces that have our copies, and the names of these."""
+    namespaces: int = 0
+    """Number of the namespaces of a cluster that were looked at; 0 for manifests."""
+    suspects: tuple[str, ...] = ()
+    """Those of them with a label that is probably meant to be the opt-in label."""
+    is_complete: bool = True
+    """False if a part of the cluster was not read, because a right is missing."""
 
     @property
     def has_changes(self) -> bool:
@@ -60,6 +67,13 @@ class Preview:
     def has_problems(self) -> bool:
         """Return whether a person has to act."""
         return self._count(Effect.PROBLEM) > 0
+
+    @property
+    def is_in_order(self) -> bool:
+        """Return whether every namespace of a cluster is known to be as it should be."""
+        waiting = any(row.reason == FindingReason.SOURCE_UNAVAILABLE for row in self.rows)
+        due = self.has_changes or self.is_undecided or self.has_problems or self._count(Effect.RECREATE) or waiting
+        return self.is_complete and self.namespaces > 0 and not due and not self.suspects
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -87,6 +101,8 @@ class Preview:
 
     def summary(self) -> str:
         """Return one line with the numbers of objects and copies that would change."""
+        if self.is_in_order:
+            return f"All {self.namespaces:,} namespaces are as they should be." if self.namespaces > 1 else _ONE
         objects = [row for row in self.rows if not row.is_copy]
         changes = sum(row.effect.is_change for row in objects)
         parts = [f"{changes} of {counted(len(objects) + self.unlisted, 'object')} would change"]
@@ -106,6 +122,9 @@ class Preview:
 
     def _count(self, *effects: Effect) -> int:
         return sum(row.effect in effects for row in self.rows)
+
+
+_ONE = "The namespace is as it should be."
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class Row:
 
     ``added`` and ``removed`` are names that its imagePullSecrets would gain and lose. ``gates`` has the reason for each
     pull secret. ``origin`` is empty for a copy, which has no manifest; for other objects in a cluster it is
-    ``cluster``. ``title`` is kind and name.
+    ``cluster``. ``title`` is kind and name. ``owner`` is the workload of a Pod to recreate, or the Pod itself.
     """
 
     namespace: str
@@ -92,6 +92,7 @@ class Row:
     removed: tuple[str, ...] = ()
     gates: tuple[tuple[str, str], ...] = ()
     origin: str = ""
+    owner: str = ""
 
     @property
     def is_copy(self) -> bool:
@@ -121,4 +122,5 @@ class Row:
             "why": self.why,
             "pullSecrets": [{"name": name, "reason": str(reason)} for name, reason in self.gates],
             "origin": self.origin or None,
+            "owner": self.owner or None,
         }
