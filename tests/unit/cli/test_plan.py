@@ -95,6 +95,7 @@ def test_json_has_each_row_with_the_reason_of_each_pull_secret(plan: Callable[..
             {"name": "vendor-credentials", "reason": "namespace-not-selected"},
         ],
         "origin": "standard input, document 2",
+        "owner": None,
     }
     assert document["rows"][1]["origin"] is None
     assert document["summary"] == {
