@@ -108,6 +108,8 @@ class Connection:
 
     def ended(self) -> None:
         """Clean up after the connection has ended for any reason."""
+        # A request counts until its answer is written, so a connection that ends in between takes its request off the
+        # count.
         if self._state in (State.BODY, State.ANSWERING):
             self._counters.requests -= 1
         self._state = State.ENDED
@@ -121,6 +123,8 @@ class Connection:
 
     def data_received(self, data: bytes) -> None:
         state = self._state
+        # The usual case first: an API server's head arrives in one piece on an idle connection, and nothing has to be
+        # kept.
         if state is State.READY and not (self._buffered or self._write_blocked):
             self._advance(data)
         elif state is State.BODY:
@@ -134,6 +138,8 @@ class Connection:
         This counts the bytes that wait here and in the system's buffers.
         """
         self._write_blocked = True
+        # The system's buffers are memory of this host too, and a client that never reads would keep them full at no
+        # cost.
         fits = self._port.count(self, self._port.limits.unread_cost)
         if self._state is State.ENDED:
             return
@@ -172,11 +178,15 @@ class Connection:
     def evict(self) -> None:
         """End to free the place for another connection."""
         self._port.rejections.count(rejections.EVICTED, self.peer)
+        # The count is correct before the next connection is admitted: abort reports the end only in a later turn of the
+        # loop.
         self.ended()
         self.transport.abort()
 
     def end_overdue(self) -> None:
         """End because a deadline has passed."""
+        # The order is that of the causes: unread answers also block reading, so a late head is not the client's first
+        # fault.
         if self._write_blocked:
             self._port.rejections.count(rejections.UNREAD, self.peer)
         elif self.in_handshake:
@@ -192,6 +202,8 @@ class Connection:
         """Take requests off ``data`` one by one, as long as each is answered immediately."""
         port = self._port
         while True:
+            # The search is bounded, so that a client cannot make it scan a large buffer for each small piece that it
+            # sends.
             end = data.find(END, 0, port.limits.head_bytes)
             if end < 0 or data[0] == _CR:
                 self._wait_for_head(data)
@@ -202,6 +214,7 @@ class Connection:
                 self._reject(refusal)
                 return
             begin = end + len(END)
+            # The shortcut for reviews: a task and the application's router would take longer than the decision itself.
             if head.path == port.path and head.method == "POST":
                 rest = self._serve(head, length, data, begin)
             else:
@@ -225,6 +238,8 @@ class Connection:
 
     def _check_buffered_head(self, new: int) -> None:
         """Check whether the kept head is complete with its ``new`` last bytes."""
+        # Only the new bytes are searched, and the few before them in which the end of the head may begin. A head that
+        # arrives byte by byte would otherwise cost the square of its size.
         start = max(0, len(self._buffered) - new - len(END))
         if self._buffered.find(END, start, self._port.limits.head_bytes) >= 0:
             self._resume()
@@ -242,6 +257,7 @@ class Connection:
         """Pass the body of a request to the service; return the bytes received after it."""
         service = self._port.service
         assert service is not None  # noqa: S101 - only a port with one has its path
+        # It stays false after a shutdown, so that the answer in progress is the last one of the connection.
         self._keep_alive = self._keep_alive and head.keep_alive
         self._request_method = head.method
         self._counters.requests += 1
@@ -251,6 +267,7 @@ class Connection:
             self._refuse(refusal)
             return b""
         end = begin + length
+        # A body that came with its head is answered immediately, without a state between two reads.
         if length >= 0 and end <= len(data):
             self._counters.received_bytes += length
             self._answer(data[begin:end])
@@ -259,6 +276,8 @@ class Connection:
         self.due = self._port.loop.time() + self._port.limits.deadlines.body
         self._missing = length
         self._chunks = Chunks(self._port.limits.chunk_bytes) if length == CHUNKED else None
+        # RFC 9110, section 10.1.1: the server may omit it when bytes of the body have arrived, because then the client
+        # does not wait.
         if head.expects_continue and begin == len(data):
             self.transport.write(_CONTINUE)
         return self._take_body(data[begin:]) if begin < len(data) else b""
@@ -271,6 +290,7 @@ class Connection:
         self._missing -= len(body)
         if len(body) >= _LARGE_PART or not self._parts:
             self._parts.append(body)
+        # Small pieces are joined as they come: a body that arrives byte by byte would cost an object for each byte.
         elif isinstance(self._parts[-1], bytearray):
             self._parts[-1] += body
         else:
@@ -325,6 +345,8 @@ class Connection:
             self._write(service.reply(body))
             return
         self._begin_answer()
+        # A body that came with its head was not counted, because most are answered immediately. This one stays in
+        # memory.
         if not self._held:
             self._held = len(body)
             self._counters.held_bytes += len(body)
@@ -360,11 +382,13 @@ class Connection:
         self._ignores_rest = length != 0
         self._request_method = head.method
         self._begin_answer()
+        # Only the admission port has a service, and only it speaks TLS.
         scheme = "https" if self._port.service is not None else "http"
         exchange = self._exchange = Exchange(scope_of(head, self.client, scheme), self)
         self._port.scheduler.submit(self.peer, lambda: self._start(exchange))
 
     def _start(self, exchange: Exchange) -> bool:
+        # The client may have gone while the request waited for its turn.
         if self._exchange is not exchange:
             return False
         port = self._port
@@ -410,6 +434,8 @@ class Connection:
         self._counters.requests -= 1
         if self._held:
             self._release()
+        # Only an answered request proves that the peer is a real client. A connection that merely sends bytes stays
+        # among those that are evicted first.
         if not self.is_accepted and reply.status < 300:  # noqa: PLR2004 - a success
             self.is_accepted = True
             self._port.table.accept(self)
@@ -436,6 +462,8 @@ class Connection:
         cause = rejections.BAD_REQUEST if refusal.status == 400 else rejections.TOO_LARGE  # noqa: PLR2004
         self._port.rejections.count(cause, self.peer, problem=str(refusal))
         self._counters.requests += 1
+        # A malformed head has no method that can be trusted, so its answer has a body even if the request was meant as
+        # HEAD.
         self._request_method = ""
         self._ignores_rest = True
         self._write(refusal.reply)

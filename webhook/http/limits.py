@@ -104,6 +104,7 @@ def max_connections() -> tuple[int, int]:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return ADMISSION.connections, METRICS.connections
+    # At least one connection for each port, even if a host allows hardly any files.
     available = max(2, files - RESERVED_FILES)
     metrics = max(1, min(METRICS.connections, available // 4))
     return min(ADMISSION.connections, available - metrics), metrics

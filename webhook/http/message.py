@@ -110,6 +110,7 @@ class Chunks:
         self._part = _Part.DATA if self._missing else _Part.TRAILERS
 
     def _check_framing(self, pending: int) -> None:
+        # The allowance grows with the data, so that a large body may have many chunks and a small one must not.
         if self._framing + pending > self._allowed + len(self.body):
             raise Refusal(400, "the chunks are mostly framing")
 
@@ -176,6 +177,7 @@ def parse(head: bytes, limits: Limits) -> tuple[Head, int]:
 
     Heads of one client differ only in their Content-Length. So that header is parsed separately and the rest is cached.
     """
+    # A large head is not cached, so that one client cannot fill the cache with heads of 16 KiB.
     if len(head) > CACHED_BYTES:
         return _with_length(_parse_head(head, limits))
     before = head.find(_LENGTH)
@@ -186,6 +188,7 @@ def parse(head: bytes, limits: Limits) -> tuple[Head, int]:
     if end < 0:
         end = len(head)
     digits = head[start:end]
+    # The number of digits is bounded first: to convert a long number takes time that grows with its square.
     if not digits.isdigit() or len(digits) > MAX_DIGITS:
         raise _bad("the Content-Length is not a number")
     cached = _parse_cached(head[:before] + head[end:], limits)
@@ -228,6 +231,7 @@ def _check_fields(headers: tuple[Header, ...], version: str) -> None:
     names = [name for name, _ in headers if name in _SINGLE]
     if len(set(names)) != len(names):
         raise _bad("a header is repeated that must occur only once")
+    # RFC 9112, section 3.2: a request of HTTP/1.1 without exactly one valid Host header gets 400.
     hosts = [value for name, value in headers if name == b"host"]
     if not hosts and version == "1.1":
         raise _bad("the Host header is missing")
@@ -250,6 +254,8 @@ def _origin_form(target: bytes) -> bytes:
 
 def _length(named: dict[bytes, bytes], version: str) -> int | None:
     coding, length = named.get(b"transfer-encoding"), named.get(b"content-length")
+    # RFC 9112, section 6.3: a request with both lengths may be an attempt at smuggling, so it is refused and not
+    # repaired.
     if coding is not None:
         if length is not None:
             raise _bad("the length of the body is given twice")

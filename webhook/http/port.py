@@ -60,6 +60,7 @@ class ConnectionTable:
         """Return whether ``peer`` may open one more connection; this may evict another one."""
         if self._count < self._limit:
             return True
+        # A connection without an accepted request goes first: the API server's own connections have all had one.
         evicted = self._oldest_new() or self._idle_of_largest(peer)
         if evicted is None:
             return False
@@ -136,6 +137,8 @@ class ConnectionTable:
         if not self._accepted:
             return None
         peer = max(self._accepted, key=self._sizes.__getitem__)
+        # An address must not gain a place from one that has no more than itself, or two addresses would evict each
+        # other forever.
         if peer != newcomer and self._sizes[peer] <= self._sizes.get(newcomer, 0) + 1:
             return None
         idle = [connection for connection in self._accepted[peer] if connection.idle]
@@ -167,12 +170,14 @@ class FairScheduler:
 
     def _start_next(self) -> None:
         while self._free and self._waiting:
+            # A dict keeps its order of insertion, so the first key is the peer whose last turn is the longest ago.
             peer, requests = next(iter(self._waiting.items()))
             start = requests.popleft()
             del self._waiting[peer]
             if requests:
                 self._waiting[peer] = requests  # behind all others
             self._free -= 1
+            # A client that has gone gives its turn back without a call, because no task was started for it.
             if not start():
                 self._free += 1
 

@@ -51,6 +51,8 @@ class Rejections:
         """Count a rejection; ``details`` are added to its log line."""
         rejected = self._counters.rejected
         rejected[cause] = rejected.get(cause, 0) + 1
+        # A flood must not fill the log of the node. The counter has every case, and the next line the number of those
+        # left out.
         if not self._bucket.take():
             self._suppressed += 1
             return

@@ -49,6 +49,7 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 
     def encode(self, *, with_body: bool = True) -> bytes:
         """Return the response in HTTP/1.1 (RFC 9112), without its body for HEAD."""
+        # Every answer to a review has this form, so it has a template of its own.
         if self.status == _HTTP_OK and self.content_type is JSON and with_body and not (self.closes or self.headers):
             return _OK_RESPONSE % (len(self.body), self.body)
         lines = [b"%b: %b\r\n" % header for header in self.all_headers]
@@ -152,5 +153,6 @@ class Exchange:
 
     def _answer(self, reply: Reply) -> None:
         if not self._is_over.is_set():
+            # The first answer ends the exchange. An application that sends a second one could answer the next request.
             self._is_over.set()
             self._responder.respond(reply)

@@ -45,6 +45,7 @@ class Stream(asyncio.BaseProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._raw = transport
         self._open = True
+        # The default of asyncio is 64 KiB: 1,000 clients that do not read would hold 64 MiB.
         self._raw.set_write_buffer_limits(high=self._port.limits.unread_bytes)
         if self._connection not in self._port.connections:
             self._raw.abort()  # evicted meanwhile
@@ -103,6 +104,8 @@ class Stream(asyncio.BaseProtocol):
                 self._raw.resume_reading()
         else:
             self.pause_reading()
+        # Half-closed, not closed: a close with unread bytes in the system's buffer sends a reset, which can destroy the
+        # last answer on its way (RFC 9112, section 9.6).
         self._raw.write_eof()
         self._close_timer = self._port.loop.call_later(self._port.limits.deadlines.close, self._on_close_timeout)
 
@@ -185,6 +188,8 @@ class TlsStream(Stream, asyncio.BufferedProtocol):
             return
         plain, size, partial, ended = self._plain, 0, False, False
         try:
+            # All records of one read are decrypted together, so that a body of many records reaches the connection as
+            # one piece.
             while incoming.pending and not ended:
                 record = self._read_into(_RECORD, plain[size:])
                 size += record
@@ -254,6 +259,8 @@ class TlsStream(Stream, asyncio.BufferedProtocol):
         self._raw.close()
 
     def _is_refused(self, client_check: ClientCheck) -> bool:
+        # The ssl module has no hook for the names in a client certificate, so they are checked after the handshake.
+        # With TLS 1.3 the client has finished its own part by then, and sees a reset.
         names = client_check(self._tls.getpeercert() or {})
         if names is None:
             return False
