@@ -77,6 +77,7 @@ class CertificateLoader:
 
         ``authority_pem`` is used only for metrics; trusting it is the API server's decision.
         """
+        # First the load, which may raise: metrics and log describe only a pair that is served.
         self._serving.load(certificate_pem, key_pem)
         not_after = self._serving.not_after
         if not_after is not None:
@@ -122,6 +123,7 @@ class TlsSecret(msgspec.Struct, frozen=True):
 
     def pair(self) -> tuple[bytes, bytes]:
         """Return certificate and key in PEM. Raises CertificateInvalid when one is missing or unreadable."""
+        # A Secret without content has no data at all in the API's JSON.
         data = self.data or {}
         try:
             certificate, key = (base64.b64decode(data.get(name, ""), validate=True) for name in (CERTIFICATE, KEY))

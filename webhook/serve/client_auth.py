@@ -38,6 +38,7 @@ class ClientAuth:
 
 def names_of(certificate: Mapping[str, Any]) -> list[str]:
     """Return the common names and the alternative names of a certificate in the form of ``ssl.getpeercert``."""
+    # A client certificate of an API server may have only a common name, as those have that kubeadm issues.
     subject = [pair for attributes in certificate.get("subject", ()) for pair in attributes]
     common = [value for key, value in subject if key == "commonName"]
     return [*common, *(value for kind, value in certificate.get("subjectAltName", ()) if kind in _KINDS)]

@@ -87,6 +87,8 @@ class MutateEndpoint:
             try:
                 check_head(scope["method"], scope["headers"])
                 check_length(_content_length(scope["headers"]), self.counters)
+                # A POST arrives here only from another ASGI server, as in tests: our own protocol calls reply()
+                # directly.
                 reply = self.reply(await _read_body(receive, self.counters))
             except Refusal as refusal:
                 reply = self.refuse(refusal)
@@ -99,9 +101,11 @@ class MutateEndpoint:
 
     def check(self, head: Head, length: int) -> None:
         """Raise Refusal for a POST whose body does not have to be read."""
+        # Heads of one API server are equal and cached, so their headers are checked once and not for each review.
         if not head.accepted:
             check_head(head.method, head.headers)
             head.accepted = True
+        # A small body is checked while it arrives, and most of them arrive together with their head.
         if length > SMALL_BODY:
             check_length(length, self.counters)
 
@@ -158,6 +162,7 @@ def check_head(method: str, headers: Iterable[Header]) -> None:
             content_type = value
         elif name == b"content-encoding":
             encoding = value
+    # The comparison comes first, because the API server always sends exactly this value.
     if content_type != JSON and content_type.partition(b";")[0].strip().lower() != JSON:
         raise Refusal(415, "the Content-Type must be application/json")
     if encoding and encoding.strip().lower() != b"identity":

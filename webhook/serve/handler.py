@@ -83,6 +83,8 @@ class Handler:
         resource = _resource(request)
         subject = _subject(request, resource)
         decision = Decision(subject) if isinstance(subject, Reason) else self._decide(subject)
+        # A JSON Patch that appends to an absent list fails to apply, so the patch has to know whether the list is
+        # present.
         present = isinstance(subject, Subject) and subject.references.present
         return Answer(
             body=render(request.uid, decision.reason, decision.added, _PATHS[resource], present=present),
@@ -118,8 +120,11 @@ def _subject(request: RequestHead, resource: str) -> Subject | Reason:
     """Return the subject of a decision, or the reason why there is nothing to decide."""
     if not isinstance(request, AdmissionRequest):
         return Reason.OBJECT_UNREADABLE
+    # A wrong rule in a MutatingWebhookConfiguration sends other resources here. They are allowed unchanged, because an
+    # injector must not block them.
     if resource == OTHER:
         return Reason.RESOURCE_IGNORED
+    # A Pod's imagePullSecrets cannot change after its creation, so an UPDATE of a Pod has nothing to add.
     if request.operation not in _OPERATIONS[resource]:
         return Reason.OPERATION_IGNORED
     admitted = request.object

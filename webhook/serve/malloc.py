@@ -62,6 +62,7 @@ class MemoryTrimmer:
         now = self._counters.connections * BYTES_OF_CONNECTION + self._counters.held_bytes
         self._peak = max(self._peak, now)
         self._checks += 1
+        # A quarter of the peak means that a flood is over. Otherwise the trim waits, because it makes reviews wait.
         if self._checks >= CHECKS_BETWEEN_TRIMS or (self._peak >= LEAST_TRIM and now < self._peak // 4):
             self._trim()
             self._peak, self._checks = now, 0

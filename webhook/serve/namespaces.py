@@ -92,6 +92,7 @@ class WatchState:
     def synced(self) -> None:
         """Record that all namespaces are known."""
         self._synced = True
+        # The watch may be down although the list was read, and then its remark must stay.
         if self._lost_at is None:
             self._check.note = ""
         self._check.passes()
@@ -141,6 +142,7 @@ class ClusterWatches:
             on_restart=lambda _, cause: state.lost(cause),
             on_synced=state.synced,
         )
+        # The old reflector ends before the new one begins: two of them would write into the same cache.
         before, self._namespaces = self._namespaces, reflector
         if before is not None:
             self._reflectors.remove(before)

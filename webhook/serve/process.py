@@ -71,6 +71,7 @@ class DecisionLog:
                 )
                 self._suppressed = 0
                 return
+            # With debug logging each decision has a line of its own, so none is left out.
             self._suppressed += not self._logs_all
         if self._logs_all:
             self._log.debug("admission decided", names=answer.added, **_log_fields(answer))
@@ -200,6 +201,8 @@ class _Process:
         address = self._options.bind_address
         secure = bind(address, self._options.secure_port, "--secure-port")
         plain = bind(address, self._options.metrics_port, "--metrics-port")
+        # The context is complete before the first certificate is loaded, so that the port can already listen: see
+        # certs/reload.py.
         context, callers = self._serving_certificate.context, self._options.callers
         admission = AdmissionListener(AdmissionApp(self._endpoint), secure, context, callers=callers)
         ops = ops_app(self._health, self._metrics.registry, allowed_hosts=self._options.allowed_hosts)
@@ -257,6 +260,7 @@ class _Process:
         if not configuration.needs_namespace_labels or (before is not None and before.covers(scope)):
             return
         state = self._watch_state()
+        # A replica that becomes unready because of a new configuration would do so together with all others.
         state.tolerate()
         try:
             self._watch_namespaces(state, scope)
@@ -286,6 +290,7 @@ class _Process:
 
     def begin_drain(self) -> None:
         """Become unready, and make each client reconnect to another replica after its next answer."""
+        # Readiness ends first, so that new connections go to other replicas while this one still answers.
         self._shutdown_check.fails("draining")
         self._endpoint.draining = True
 

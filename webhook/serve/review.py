@@ -83,6 +83,7 @@ def _check_utf8(body: bytes) -> None:
 def _has_conspicuous_number(body: bytes) -> bool:
     """Return whether a number may be out of range; strings that look like one count too."""
     classes = body.translate(_CLASSES, _SIGN)
+    # All digits became one character, so one search finds any run of two hundred digits.
     if _MANY_DIGITS in classes:
         return True
     # The plain search is ten times as fast as the expression. Hits are rare; they are hexadecimal digests.
@@ -199,6 +200,8 @@ def parse(body: bytes) -> RequestHead:
     """
     try:
         check_strictly(body)
+        # The strict check comes first: msgspec skips the values that no field reads, and does not check them
+        # completely.
         request = _parse_leniently(body)
     except msgspec.ValidationError:
         message = f"not an {KIND} of {API_VERSION} with a request that has a uid"

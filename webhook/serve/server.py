@@ -114,6 +114,8 @@ async def serve_until_signalled(
         immediately.set()
 
     loop = asyncio.get_running_loop()
+    # On the event loop and not with signal.signal(): a Python handler would run between any two instructions of a
+    # review.
     loop.add_signal_handler(signal.SIGTERM, terminate)
     loop.add_signal_handler(signal.SIGINT, interrupt)
     async with asyncio.TaskGroup() as listeners:
@@ -123,6 +125,8 @@ async def serve_until_signalled(
         begin_drain()
         log.info("draining", seconds=drain_seconds)
         await _wait(immediately, drain_seconds)
+        # The metrics port stays until the reviews have ended, so that the kubelet's probes and a last scrape still get
+        # an answer.
         admission.should_exit, admission.force_exit = True, immediately.is_set()
         await serving
         ops.should_exit = True

@@ -96,6 +96,7 @@ class Brake:
         with self._lock:
             self._released, self._proposed_at = frozenset(), time.monotonic()
             self._proposed = configuration
+            # The same object, so that is_settled() is a comparison of identity, which each plan makes.
             if self._accepted is not None and configuration == self._accepted:
                 self._proposed = self._accepted
 
@@ -157,6 +158,7 @@ class Brake:
     ) -> None:
         """Allow the removals of the ``listed`` pull secrets. If these are all, the configuration is in force."""
         with self._lock:
+            # Another configuration has arrived since the judgement began, and it has to be judged by itself.
             if self._proposed is not proposed:
                 return
             if removals.copies and self._confirmed != digest(proposed):
@@ -202,6 +204,7 @@ class Brake:
         for namespace, names in self._our_copies(listed).items():
             total += len(names)
             cached = self._caches.namespaces.get(namespace)
+            # Copies in a namespace that is being deleted go with it, whatever the configuration is.
             if cached is not None and not cached.terminating:
                 lost += len((lost_by_change(accepted, proposed, cached) & names) - self._released)
         return Removals(lost, total)

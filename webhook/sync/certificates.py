@@ -110,6 +110,8 @@ class CertificateKeeper:
                 pause = self._reconcile()
                 failures = 0
             except (Conflict, NotFound) as error:
+                # Another replica was faster, which is usual at a first installation: the state is read again, and no
+                # failure is counted.
                 pause = RETRY_SECONDS
                 log.info("certificate not written", cause=str(error), retry_in=pause)
             except ApiError as error:
@@ -134,6 +136,8 @@ class CertificateKeeper:
                 return min(max(0.0, (step.until - now).total_seconds()), POLL_SECONDS)
             if not self._may_write():
                 return POLL_SECONDS
+            # One step at a time: the next one is decided on the state after this write, so a crash in between leaves a
+            # valid state.
             self._store.write(step, snapshot)
             self._report_written(step)
         return 0.0

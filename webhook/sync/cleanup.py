@@ -132,10 +132,12 @@ class _Cleanup:
                 raise UsageError(
                     "it was not confirmed, so nothing was changed: run it again and answer y, or give --yes"
                 )
+        # Injection stops first. Otherwise a Pod could get a reference to a copy that is deleted a moment later.
         self._retry(self._stop_injection, what)
+        # The controller would restore what is removed, so it loses its Lease before the first removal.
         lease = self._stop_controller()
         remaining = removal.run()
-        log.info("references and copies removed", remaining=len(remaining), **_log_fields(removal.done))
+        log.info("references and copies removed", left=len(remaining), **_log_fields(removal.done))
         for what in removal.waiting():
             log.warning("left to the owner of a finalizer", what=what)
         if remaining:
@@ -301,6 +303,7 @@ def verify(client: Client, target: Target, configuration: Configuration) -> bool
         for labels in _labels(client, Collection(SECRETS, name=name)):
             if is_labelled(labels, target.release.name, target.release.namespace):
                 return True
+            # The name alone is not enough: two releases in different namespaces may have the same name.
             if is_a_copy(labels) and labels.get(RELEASE_LABEL) == target.release.name:
                 others.add(labels.get(RELEASE_NAMESPACE_LABEL, ""))
     accounts = _labels(client, Collection(SERVICE_ACCOUNTS, target.release.namespace, target.lease))

@@ -201,6 +201,7 @@ class Contention:
         if not record.reverts:
             if self._fresh >= FRESH_LIMIT and record.written_at - self._pruned_at >= PRUNE_SECONDS:
                 self._prune(record.written_at)
+            # The memory is bounded. An object that is left out is noticed at its next revert instead.
             if self._fresh >= FRESH_LIMIT:
                 return
             self._fresh += 1

@@ -172,6 +172,7 @@ class SyncController:
 
     def reconfigure(self, configuration: Configuration) -> None:
         """Put a new configuration into force."""
+        # Compared before the change: the caches of a dropped name end with it, and cannot be read afterwards.
         dropped = set(self.configuration.secret_names) - set(configuration.secret_names)
         with_copies = sorted(filter(self.caches.has_copies, dropped))
         if with_copies:
@@ -222,6 +223,7 @@ class SyncController:
         self._leading.set()
         if self._term != term:
             self._leading.clear()  # deposed in between
+        # Events are written only by the leader, so this process has not reported the problems that it already knows.
         self.sources.report_again()
         self.enqueue_all()
 
@@ -257,6 +259,7 @@ class SyncController:
         # Also those that were deleted while no watch was open, so that their state is forgotten.
         names += self.status_index.namespaces().difference(names)
         self.resync.begin(names)
+        # The API server refuses Pods of a ServiceAccount that enforces its references until the references are there.
         self.queue.add(*filter(self._enforces_references, names), lane=Lane.URGENT)
         self.queue.add_all(names)
 
@@ -326,6 +329,8 @@ class SyncController:
         except ApiError as error:
             self.reporter.write_refused(name, error)
             self.status_index.namespace_failed(name, result_of(error))
+            # A failure with a response is the namespace's own, and so is a write that was interrupted because it hung.
+            # Otherwise the API server was away.
             own = not error.is_general and (bool(error.status) or isinstance(error, Interrupted))
             seconds = self.queue.retry(name, error.retry_after or 0.0, self._retry_cap(name, error), own=own)
             log.warning("namespace failed", namespace=name, cause=str(error), retry_in=round(seconds, 2))
@@ -361,6 +366,8 @@ class SyncController:
         """Bring a namespace up to date; return True if a write was needed."""
         budget = Budget(lambda: self.queue.progress(name), lambda: self.queue.needs_worker(name))
         for attempt in range(1, CONFLICT_ATTEMPTS + 1):
+            # Read again for each attempt: after a conflict the caches have newer objects, and a source may have changed
+            # as well.
             contents, hashes = self.sources.usable_contents(partial(self.caches.copy, name))
             plan = self._plan(name, hashes)
             if plan.is_empty:

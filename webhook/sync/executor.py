@@ -80,9 +80,11 @@ class Executor:
                 failures, self._writes.remove_references, removal
             ):
                 still_referenced.update(removal.names)
+        # References first, so that no ServiceAccount names a Secret that does not exist.
         for deletion in plan.deletions:
             if deletion.copy.name not in still_referenced:
                 self._try(failures, self._writes.delete_copy, deletion.copy)
+        # Last, because they are not urgent: they change the ownership of a list, not the list.
         for action in plan.hand_backs:
             self._try(failures, self._writes.hand_back, action)
 

@@ -80,6 +80,8 @@ class Breaker:
     def failed(self, attempt: Attempt) -> None:
         """Note a failure; those that were already on their way at the first failure prove nothing new."""
         with self._condition:
+            # Ten workers that fail at the same moment are one failure. Counting each would end at the longest pause
+            # immediately.
             if self._failures and self._probe is not attempt:
                 return
             self._failures += 1

@@ -69,6 +69,7 @@ class Planner:
     ) -> frozenset[str]:
         """Return the names for which a namespace was selected before."""
         name, history = state.namespace.name, self._caches.selections
+        # The namespace takes its objects with it, so nothing has to be removed from it.
         if state.namespace.terminating:
             return frozenset()
         history.observe(name, state.namespace.uid, selected)

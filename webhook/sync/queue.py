@@ -182,6 +182,7 @@ class WorkQueue:
             before = self._waiting()
             for name in names:
                 self._enqueue(name, now, lane)
+            # One worker for each new name: to wake all of them for one name would cost more than its plan.
             self._condition.notify(self._waiting() - before)
 
     def _enqueue(self, name: str, now: float, lane: Lane) -> None:
@@ -231,6 +232,8 @@ class WorkQueue:
     def _schedule(self, name: str, due: float) -> None:
         if due < self._due.get(name, float("inf")):
             self._due[name] = due
+            # An earlier entry of the same name stays in the heap: to remove it would cost a search, and _due shows
+            # which one counts.
             heapq.heappush(self._heap, (due, name))
             self._condition.notify()
 

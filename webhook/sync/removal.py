@@ -182,6 +182,7 @@ class Removal:
         Raises:
             ApiError: something could not be read.
         """
+        # A preview that lacks a part would be confirmed by a person who has not seen all of it.
         for error in self._snapshot.read().values():
             raise error
         return [

@@ -111,6 +111,7 @@ class SourceStore:
         """
         with self._lock:
             known = self._arrived.get(source.name)
+            # A watch may be behind a read, and its event would bring back a credential that has been replaced.
             if known is not None and is_older(event_version, known.resource_version):
                 return
             self._store_arrival(source)
@@ -174,6 +175,7 @@ class SourceStore:
         self._judge_and_build(source)
 
     def _judge_and_build(self, source: Source) -> None:
+        # Without the lock: a login takes seconds, and plans read the contents meanwhile.
         judged = source if self._judge is None else self._judge.judge(source)
         with self._lock:
             if not self._is_latest(source):

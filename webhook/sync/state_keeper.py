@@ -101,6 +101,7 @@ class StateKeeper:
             self._wake.wait(pause)
             self._wake.clear()
             if not self._leading or stopping.is_set():
+                # A standby's copy would be outdated when it takes over, so it reads the Secret again then.
                 self._stored, pause = None, None  # other processes write it now
                 continue
             reading = self._attempt(self._load)

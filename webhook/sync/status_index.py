@@ -171,6 +171,7 @@ class StatusIndex:
             return
         if len(self._shared) >= SHARED_LIMIT:
             self._shared.clear()
+        # Most namespaces have the same statuses, so 10,000 of them share a few tuples.
         self._records[namespace] = self._shared.setdefault(copy_statuses, copy_statuses)
         self._counts.update(copy_statuses)
 

@@ -63,6 +63,7 @@ class WriteGate:
     @contextmanager
     def turn(self, stopping: threading.Event) -> Iterator[Attempt]:
         """Wait until a worker may begin with a namespace; it reports to the attempt how its writes ended."""
+        # First the outage: a worker that waits there must not hold the only attempt that the breaker admits.
         self._connectivity.wait_up(stopping)
         with self.breaker.attempt() as attempt:
             yield attempt

@@ -165,9 +165,12 @@ class Writes:
             manager = FIELD_MANAGER if force else self._creator
             stored = self._client.apply(SECRETS, body, field_manager=manager, force=force)
         copy = to_copy(decode_secret(stored), self._release)
+        # The cache learns it from the response: the watch event comes later, and the plan until then would write the
+        # copy again.
         table = self._caches.copies(action.name)
         if table is not None:
             table.upsert_response(copy)
+        # Recorded after the write, so that a conflict or a denial does not count as a revert.
         self._contention.wrote_copy(namespace, action.name, content.hash)
         log.info("copy applied", namespace=namespace, secret=action.name)
 
