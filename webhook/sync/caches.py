@@ -115,6 +115,7 @@ class Caches:
                 self._reflect(
                     self._source_collection(name), SecretObject, read_source, _SourceWatch(name, self._sources)
                 )
+        # The new configuration may select less, and a loss must be noticed before the first plan.
         for name in self.namespaces.names():
             self._observe_selection(name)
 
@@ -155,6 +156,8 @@ class Caches:
             if copy is not None:
                 copies[name] = copy
         accounts = self.service_accounts.of_namespace(namespace.name)
+        # Counted, because the work of a plan grows with the ServiceAccounts of its namespace, and a tenant chooses
+        # their number.
         self._judged("planned", len(accounts))
         return NamespaceState(namespace, copies, tuple(accounts.values()))
 
@@ -211,6 +214,7 @@ class Caches:
         """
         self._renewing = []
         for collection, reflector in list(self._reflectors.items()):
+            # A reflector that has not listed yet will read the current state anyway.
             if reflector.has_synced:
                 reflector.renew(relist=collection.resource is NAMESPACES)
                 self._renewing.append(collection)

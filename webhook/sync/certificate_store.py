@@ -178,6 +178,7 @@ class CertificateStore:
         data = {key: b64encode(value).decode() for key, value in content.items()}
         present = before.value
         try:
+            # The type of a Secret is immutable, so an update could never turn it into a TLS Secret.
             if present is not None and is_replaceable_only(present):
                 self._delete(name, present)
                 present = None
@@ -217,6 +218,8 @@ class CertificateStore:
     def _update(self, name: str, present: SecretObject, data: dict[str, str]) -> bytes:
         metadata = {
             "labels": {MANAGED_BY_LABEL: MANAGED_BY},
+            # The precondition of optimistic concurrency: a Secret that another replica has written in between gives a
+            # conflict.
             "resourceVersion": present.metadata.resource_version,
         }
         patch = {"metadata": metadata, "data": data}
@@ -228,6 +231,8 @@ class CertificateStore:
             return
         bundle = b64encode(pem).decode()
         operations: list[dict[str, str]] = [
+            # The test fails with 422 if a webhook was added or removed in between, so that no position below is a wrong
+            # one.
             {"op": "test", "path": "/metadata/resourceVersion", "value": present.metadata.resource_version}
         ]
         operations += [

@@ -222,6 +222,7 @@ class _Cleanup:
             try:
                 return operation()
             except ApiError as error:
+                # A denial stays a denial, so it is reported immediately instead of after the whole timeout.
                 if error.is_lasting or not self._has_time():
                     raise _CleanupBlocked(f"{what}: {error}") from None
                 failures += 1

@@ -76,6 +76,7 @@ class ConfigurationCheck:
         except ApiError as error:
             log.info("configuration revision not read", cause=str(error))
             return
+        # Only a revision that agrees with the file is noted: the next leader compares its ConfigMap with it.
         if current is not None and current.digest == self._file.digest:
             self._file_revision = current
 
@@ -95,6 +96,7 @@ class ConfigurationCheck:
         if current is None:
             self._report("configuration not compared", f"{self._where} has no key {self._file.path.name}")
             return ""
+        # One API server of several may be behind, and its ConfigMap may be that of the time before the change.
         if current.is_older_than(lease_revision):
             return self._undecided("the API server returned an older version than the previous leader had")
         self._undecided_since = None

@@ -141,6 +141,7 @@ class Contention:
     def filter(self, state: NamespaceState, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
         """Return the part of a plan to do now, and the seconds until the next check; 0 for none."""
         namespace, now = state.namespace.name, self._clock()
+        # Without the lock: nearly all namespaces are not in the memory, and each plan passes here.
         if namespace not in self._written:
             return plan, 0.0
         with self._lock:

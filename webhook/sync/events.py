@@ -61,6 +61,7 @@ class EventReporter:
     def report_findings(self, namespace: str, findings: Iterable[Finding]) -> None:
         """Replace all findings of a namespace with these."""
         now = frozenset([finding for finding in findings if finding.reason in NAMESPACE_FINDINGS])
+        # Without the lock, because nearly every plan has no findings.
         if not now and namespace not in self._findings:
             return
         with self._lock:

@@ -76,6 +76,8 @@ class Executor:
         still_referenced: set[str] = set()
         possibly_existing = self._possibly_existing(failures, namespace, plan)
         for removal in plan.removals:
+            # A reference stays if it is not proven that its Secret is gone: it may be the reference of a person to a
+            # Secret of their own.
             if not possibly_existing.isdisjoint(removal.without_copy) or not self._try(
                 failures, self._writes.remove_references, removal
             ):
@@ -102,6 +104,7 @@ class Executor:
         for action in plan.copies:
             if not self._try(failures, self._writes.apply_copy, where, action, contents[action.name]):
                 failed.add(action.name)
+                # The references to it wait, so that a ServiceAccount does not name a Secret that is not there.
                 self._copy_failed(namespace, action.name, failures.last)
         return failed
 

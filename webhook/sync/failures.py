@@ -178,5 +178,6 @@ class FailureGroups:
             return None
         if group.probe != name:
             return None
+        # Any other name will do: all of them failed for the same cause.
         group.probe = next(iter(group.names))
         return group.probe

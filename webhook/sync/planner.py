@@ -100,6 +100,7 @@ class RemovalDelay:
     def filter(self, namespace: str, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
         """Return the part of a plan to do now, and the seconds until the next check; 0 for none."""
         leaving = [removal.service_account for removal in plan.removals if removal.service_account.enforces]
+        # Popped and built again, so that an account that no longer loses a reference starts from zero the next time.
         before = self._since.pop(namespace, {})
         if not leaving:
             return plan, 0.0
@@ -140,6 +141,8 @@ class HandBackRateLimit:
             now = self._clock()
             due = self._due.get(namespace)
             if due is None:
+                # The virtual clock of a leaky bucket: it may lag by one burst, and each namespace books its share in
+                # advance.
                 start = max(self._free_at, now - HAND_BACK_BURST / HAND_BACKS_PER_SECOND)
                 self._free_at = start + len(plan.hand_backs) / HAND_BACKS_PER_SECOND
                 if any(action.service_account.ownership.holds for action in plan.hand_backs):
@@ -179,6 +182,7 @@ class PlanFilters:
         if state.namespace.terminating:
             self._contention.forget(name)
         if self._brake is not None:
+            # The brake comes first: what it withholds must not use up the rates of the filters after it.
             plan = self._brake.filter(state, plan)
         plan, contended = self._contention.filter(state, plan)
         plan, leaving = self._removal_delay.filter(name, plan)

@@ -159,6 +159,7 @@ class _Process:
     def run_until_signalled(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
+        # Outages are watched from before the first list, so that the lists pause with everything else.
         self._connectivity.start(self._make_probe())
         self._recorder.start()
         self._controller.start(self._settings.workers)
@@ -265,6 +266,7 @@ class _Process:
         while not self._stopping.wait(POLL_SECONDS):
             before = file.digest
             file.check(self._accept_configuration, self._refuse_configuration)
+            # The Lease gets the new revision with its next renewal, so a later leader knows what was in force.
             if check is not None and file.digest != before:
                 check.file_changed()
 

@@ -232,6 +232,8 @@ class Removal:
             retired=tuple(name for name in self._configuration.retired if name not in self._unlisted),
         )
         plan = plan_uninstall(state, configuration)
+        # Another release may inject the same names. Its references return as often as they are removed, so they are
+        # left to it.
         if self._reverts.get(state.namespace.name, 0) < MAX_REVERTS:
             return plan
         return replace(plan, removals=tuple(filter(None, map(_with_copies_only, plan.removals))))

@@ -66,12 +66,14 @@ class SelectionHistory:
         with self._lock:
             names = self._shared.setdefault(names, names)
             record = self._records.get(namespace)
+            # Another UID is another namespace with the same name: it has lost nothing.
             if record is None or record.uid != uid:
                 self._records[namespace] = _Record(uid, names)
             elif record.selected != names:
                 if newly_lost := record.selected - names:
                     record.lost |= newly_lost
                     record.lost_at, record.planned, record.is_clean = self._clock(), False, False
+                # A name that is selected again is not lost, even if it was a moment ago.
                 record.lost -= names
                 record.selected = names
 

@@ -72,6 +72,7 @@ def _kept_by(metadata: WrittenMeta) -> tuple[str, ...]:
     if metadata.deletion_timestamp is None:
         return ()
     others = (name for name in metadata.finalizers if name not in OF_THE_GARBAGE_COLLECTOR)
+    # Bounded, because a tenant chooses number and length of the finalizers, and each cached copy would keep them.
     return tuple(name[:FINALIZER_LENGTH] for name in islice(others, MAX_FINALIZERS))
 
 

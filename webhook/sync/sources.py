@@ -365,6 +365,7 @@ class SourceReads:
         Raises:
             ApiError: there was no answer, and the known state is unchanged.
         """
+        # Counted before the request: a state that a watch delivers meanwhile is newer than the response.
         arrivals_before = self._sources.arrivals(name)
         try:
             source = read_source(decode_secret(self._client.get(SECRETS, name, self._namespace)))

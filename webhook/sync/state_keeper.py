@@ -120,6 +120,8 @@ class StateKeeper:
             pause = max(delay(self._failures, random.random(), base=base), error.retry_after or 0.0)  # noqa: S311
             log.info("state not stored", secret=self._name, cause=str(error), retry_in=round(pause, 2))
             if error.is_lasting:
+                # Without the right to the Secret, the brake must still reach a judgement, or no removal would ever be
+                # made.
                 self._brake.load(None, "")
                 self._report(str(error))
         return pause
@@ -127,6 +129,7 @@ class StateKeeper:
     def _load(self) -> float:
         """Read the Secret, if it is time."""
         max_age = HELD_SECONDS if self._brake.held is not None else READ_SECONDS
+        # A held configuration is read more often, because a person confirms it by an annotation on this Secret.
         fresh = self._stored is not None and time.monotonic() - self._read_at < max_age
         if fresh and self._brake.is_loaded:
             return max_age

@@ -249,6 +249,7 @@ def _examples(
     limit: int,
 ) -> dict[str, list[CopyStatus]]:
     """Return up to ``limit`` copies of each state by pull secret; stops reading as early as possible."""
+    # The walk over the copies ends as soon as each state has its examples: a scrape must not read 10,000 namespaces.
     missing = {key: min(number, limit) for key, number in counts.items() if key[1] is not CopyState.CURRENT}
     found: dict[str, list[CopyStatus]] = {}
     for namespace, copy in controller.status_index.not_current(hashes, last_good) if any(missing.values()) else ():

@@ -73,6 +73,7 @@ class Table(Generic[R]):
         for obj in objects:
             rows.setdefault(obj.namespace, {})[obj.name] = obj
         with self._lock:
+            # One assignment under the lock, so that readers see the whole old list or the whole new one.
             before, self._rows, self._watched_version = self._rows, rows, resource_version
         for namespace in before.keys() | rows.keys():
             if not self._equal(before.get(namespace, {}), rows.get(namespace, {})):

@@ -120,6 +120,7 @@ class RateLimit:
         with self._lock:
             now = self._clock()
             begins = self._paused_until <= now
+            # A shorter Retry-After that arrives later must not end a longer pause.
             self._paused_until = max(self._paused_until, now + seconds)
         if begins and seconds > 0:
             log.warning("writes paused", seconds=seconds, cause="the API server asks to come back later (429)")

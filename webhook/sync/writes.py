@@ -225,6 +225,7 @@ class Writes:
             self._contention.removed_references(account.namespace, account.name)
             self._restore(account, stored, GIVE_UP_OWNERSHIP)
             if not _names(stored.account).isdisjoint(action.names):
+                # Only a part of a very long list is cached, so the rest is removed by the next plan.
                 if account.references.truncated:
                     raise Unfinished
                 raise _reverted(account)
@@ -249,6 +250,7 @@ class Writes:
         if not stored.account.ownership.holds:
             return
         owners = before.ownership.owners
+        # The owners are those from before the write: the API server has taken the list from them since.
         lost = to_restore(owners, decode_entries(stored.response)) if owners else ()
         with self._account_write(before, "ownership handed back", ()):
             self._patch(stored.account, hand_back(stored.account.ownership, need, lost))
