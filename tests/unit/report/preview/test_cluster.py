@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from webhook.report.preview.cluster import Forecaster
-from webhook.report.preview.row import Row
+from webhook.report.preview.cluster import ORIGIN, Forecaster, summarized
+from webhook.report.preview.preview import Preview
+from webhook.report.preview.row import Effect, Row
 from webhook.report.preview.secrets import Expected
-from webhook.rules.configuration import Configuration, NameFilter, PullSecret
+from webhook.rules.configuration import Configuration, NameFilter, PullSecret, Reason
 from webhook.rules.dockerconfig import content_hash
 from webhook.rules.objects import Copy, Namespace, NamespaceState, References, ServiceAccount, Subject
 from webhook.rules.ownership import Mark
@@ -139,3 +140,45 @@ def test_a_pod_that_exists_has_to_be_created_anew(names: tuple[str, ...], expect
     subject = Subject("Pod", "web", "team-a", labels={}, annotations={}, references=References(True, names))
     row = Forecaster(CONFIGURATION, EXPECTED).of_pod(subject, TEAM)
     assert (row.effect, row.reason, row.added) == expected
+
+
+WHY = "its sources cannot be copied now: it does not exist"
+
+
+def missing_copy(namespace: str, name: str = "pull") -> Row:
+    return Row(namespace, f"Secret/{name}", Effect.PROBLEM, "source-unavailable", WHY)
+
+
+def waiting_account(namespace: str, *due: str) -> Row:
+    gates = tuple((name, str(Reason.INJECTED)) for name in due)
+    reason = "source-unavailable"
+    return Row(namespace, "ServiceAccount/default", Effect.NONE, reason, "due", gates=gates, origin=ORIGIN)
+
+
+OTHER = Row("team-a", "Secret/other", Effect.CREATE, "copy-due", "made from it")
+
+
+def test_what_waits_for_a_source_is_one_row_for_each_pull_secret() -> None:
+    rows = (
+        missing_copy("team-a"),
+        OTHER,
+        waiting_account("team-a", "pull"),
+        missing_copy("team-b"),
+        missing_copy("team-b", "late"),
+        waiting_account("team-b"),
+    )
+    found = summarized(Preview(rows, unlisted=3), "psw", lambda _: False)
+    assert [(row.namespace, row.title, row.effect, row.reason) for row in found.rows] == [
+        ("team-a", "Secret/other", "create", "copy-due"),
+        ("psw", "PullSecret/pull", "problem", "source-unavailable"),
+        ("psw", "PullSecret/late", "problem", "source-unavailable"),
+    ]
+    assert found.rows[1].why == f"2 copies are missing and 1 ServiceAccount lacks the reference: {WHY}"
+    assert found.rows[2].why == f"1 copy is missing: {WHY}"
+    assert found.unlisted == 5
+    assert found.has_problems
+
+
+def test_rows_of_a_namespace_that_was_named_stay() -> None:
+    rows = (missing_copy("team-a"), waiting_account("team-a", "pull"))
+    assert summarized(Preview(rows), "psw", lambda name: name == "team-a").rows == rows
