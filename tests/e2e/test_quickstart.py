@@ -18,9 +18,10 @@ RELEASE = "pull-secret-webhook"
 
 @pytest.fixture
 def shell(site: Site) -> Iterator[Site]:
-    """A reader's shell, with the three variables set; what the page installs is uninstalled afterwards."""
+    """A reader's shell, with the variables set; what the page installs is uninstalled afterwards."""
     helm = f"{Path(__file__).parents[2] / '.venv' / 'bin'}:{site.environment['PATH']}"
     registry = {
+        "IMAGE_REGISTRY": images.ours().partition("/")[0],
         "REGISTRY": site.registry_host,
         "REGISTRY_USER": site.user,
         "REGISTRY_PASSWORD": site.local.registry.password if site.local else site.password,
@@ -32,12 +33,13 @@ def shell(site: Site) -> Iterator[Site]:
 
 
 @pytest.mark.usefixtures("local")
-def test_five_commands_from_nothing_to_an_injected_pod(shell: Site) -> None:
-    _variables, make, load, install, label, run = blocks("quickstart.md")
+def test_six_commands_from_nothing_to_an_injected_pod(shell: Site) -> None:
+    _variables, make, load, install, secret, label, run = blocks("quickstart.md")
     assert make == "make image"
     # This node got the image as an archive: there is no kind here. What the command names must be what was built.
     assert load == f"kind load docker-image {images.ours()}"
     shell.run(install)
+    shell.run(secret)
     shell.run(label)
     shell.wait(lambda: shell.exists("secret", "registry-credentials", "-n", "default"), "the copy")
     shell.run(run)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.unit.documented import FENCE, PAGES, ROOT, in_code
+from tests.unit.documented import DOCS, FENCE, PAGES, ROOT, blocks, in_code, section
 from tests.unit.test_language import ENDS, FIRST, OLD_WORDS
 from webhook.cli import main
 from webhook.files.configuration import API_VERSION, KIND, parse
@@ -48,9 +48,22 @@ def test_the_map_of_rules_names_what_the_files_define() -> None:
                 assert words.issuperset(names), f"{file} does not have {names}"
 
 
-def test_the_readme_begins_with_the_two_commands() -> None:
-    commands_first = [line for line in FENCE.findall(README.read_text())[0].splitlines() if line.startswith("make ")]
+def test_trying_it_from_source_begins_with_the_two_commands() -> None:
+    blocks_of_section = FENCE.findall(section(README, "Try it from source"))
+    commands_first = [line for line in blocks_of_section[0].splitlines() if line.startswith("make ")]
     assert [" ".join(line.split("#")[0].split()) for line in commands_first] == ["make run ONCE=1", "make test"]
+
+
+def test_the_three_commands_of_the_readme_are_those_of_the_quickstart_which_the_e2e_runs() -> None:
+    _variables, *commands = blocks(README, "sh")
+    assert commands[:3] == blocks(DOCS / "quickstart.md", "sh")[3:6]
+    assert [command.split()[0] for command in commands[:3]] == ["helm", "kubectl", "kubectl"]
+
+
+@every_page
+def test_no_page_passes_a_password_by_set(page: Path) -> None:
+    commands = "".join(block for language in ("sh", "console") for block in blocks(page, language))
+    assert not re.search(r"--set[ =]\S*[Pp]assword", commands)
 
 
 def test_the_plan_in_the_readme_is_what_plan_prints(
