@@ -255,3 +255,40 @@ def test_without_any_right_it_is_said_what_is_needed(idle: Playground, cluster: 
     ran = run(nobody, "plan", "-A", f"--release={installation.release}", *given)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == "error: you may not list namespaces, and their labels decide: name one with -n\n"
+
+
+def test_expectations_are_compared_with_the_plan_of_a_cluster(idle: Playground, tmp_path: Path) -> None:
+    team, other = idle.namespace(selected=True), idle.namespace(selected=False)
+    idle.create(team, "pods", pod("web"))
+    expected = [
+        {"object": f"ns/{team}", "reason": "namespace-selected"},
+        {"object": f"secret/{COPY}", "namespace": team, "copy": "created"},
+        {"object": "pod/web", "namespace": team, "injected": [COPY], "reason": "pod-without-reference"},
+        {"object": f"secret/{COPY}", "namespace": other, "copy": "absent"},
+    ]
+    file = tmp_path / "expectations.yaml"
+
+    def tested(expectations: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+        head = {"apiVersion": "pullsecrets.webhook/v1alpha1", "kind": "Expectations"}
+        file.write_text(json.dumps({**head, "expectations": expectations}))
+        ran = of_release(idle, "test", "-e", str(file), "-o", "json")
+        return ran.code, json.loads(ran.out)
+
+    code, document = tested(expected)
+    assert (code, document["passed"], document["failed"]) == (0, 5, 0)
+    code, document = tested([*expected, {"object": "sa/default", "namespace": other, "injected": [COPY]}])
+    assert (code, document["failed"]) == (1, 1)
+    assert (document["results"][-1]["found"], document["results"][-1]["result"]) == ("no names", "failed")
+
+
+def test_values_of_the_chart_are_planned(idle: Playground, tmp_path: Path) -> None:
+    team = idle.namespace(selected=True)
+    values = tmp_path / "values.yaml"
+    values.write_text(
+        f"optIn: {{label: {idle.label}}}\nwebhook: {{replicas: 3}}\n"
+        f"pullSecrets: [{{name: another, sources: [{SOURCE}]}}]\nretired: [{COPY}]\n"
+    )
+    rows = planned(idle, "-n", team, "--values", str(values), code=1)
+    assert ("Secret/another", "create", "copy-due") in short(rows)
+    ran = of_release(idle, "plan", "-n", team, "--values", str(values), "--config", str(values))
+    assert (ran.code, ran.err) == (2, "error: --config and --values are both a configuration: give one of them\n")

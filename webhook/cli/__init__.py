@@ -1,9 +1,9 @@
 """Define the command line ``pullsecrets``, also ``kubectl pullsecrets``, with one module for each command.
 
 Exit codes: 0 done; 2 the request failed, with one sentence and without a traceback; 3 a bug, with a traceback. The code
-1 has a meaning of its own in some commands. ``plan``: there are changes. ``explain``: a gate stops the object.
-``check``: there are findings. ``coverage``: a workload would fail. ``cleanup``: something could not be removed. The
-code 4 belongs to ``plan``: something is undecided.
+1 has a meaning of its own in some commands. ``plan``: there are changes. ``test``: an expectation failed. ``explain``:
+a gate stops the object. ``check``: there are findings. ``coverage``: a workload would fail. ``cleanup``: something
+could not be removed. The code 4 belongs to ``plan``: something is undecided.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from webhook.cli.plan import plan
 from webhook.cli.printing import tell
 from webhook.cli.serve import serve
 from webhook.cli.sync import sync
+from webhook.cli.test import run_test
 from webhook.cli.version import print_version, version
 from webhook.errors import ConfigurationInvalid, PullSecretsError
 from webhook.rules.text import escaped_lines
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.command(cls=Command, short_help="Answer the API server's admission reviews over HTTPS.")(serve)
 app.command(cls=Command, short_help="Keep copies, ServiceAccounts and the certificate up to date.")(sync)
 app.command(cls=Command, short_help="Show changes to a cluster or to manifests, with reasons.")(plan)
+app.command(name="test", cls=Command, short_help="Compare a plan with expectations, in a pipeline.")(run_test)
 app.command(cls=Command, short_help="Explain why an object gets its pull secrets or not.")(explain)
 app.command(cls=Command, short_help="Check an installation.")(check)
 app.command(cls=Command, short_help="List running workloads that would fail on a fresh node.")(coverage)

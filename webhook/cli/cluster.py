@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from webhook.cli.options import in_cluster_namespace
 from webhook.cli.printing import tell
+from webhook.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from webhook.inspect.reader import Reader
@@ -35,7 +36,7 @@ def reading(
         tell(f"warning: {sentence}; checks and results that need it were skipped")
 
 
-def wanted(config: Path | None, release_namespace: str, release: str, namespace: str = "") -> Wanted:
+def wanted(config: Path | Configuration | None, release_namespace: str, release: str, namespace: str = "") -> Wanted:
     """Return the release that the flags name; ``namespace`` is one that it may have a copy in."""
     from webhook.inspect.release import Wanted  # noqa: PLC0415 - as above
 
@@ -43,10 +44,24 @@ def wanted(config: Path | None, release_namespace: str, release: str, namespace:
     return Wanted(release_namespace, release, None if config is None else load(config, release_namespace), near)
 
 
-def load(config: Path, release_namespace: str) -> Configuration:
-    """Return the configuration in a file."""
-    from webhook.files.watched_file import ConfigurationFile  # noqa: PLC0415 - as above
+def chosen_configuration(config: Path | None, values: Sequence[Path] | None) -> Path | Configuration | None:
+    """Return the configuration of ``--config`` or ``--values``; None without both."""
+    if not values:
+        return config
+    if config is not None:
+        raise UsageError("--config and --values are both a configuration: give one of them")
+    from webhook.files.values import load_values  # noqa: PLC0415 - as above
 
+    return load_values(values)
+
+
+def load(config: Path | Configuration, release_namespace: str) -> Configuration:
+    """Return the configuration in a file, or one that is already read."""
+    from webhook.files.watched_file import ConfigurationFile  # noqa: PLC0415 - as above
+    from webhook.rules.configuration import Configuration  # noqa: PLC0415 - as above
+
+    if isinstance(config, Configuration):
+        return config.excluding(release_namespace) if release_namespace else config
     return ConfigurationFile(config, release_namespace).load()
 
 

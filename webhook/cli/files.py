@@ -34,7 +34,7 @@ _ADVICE = "add its Namespace to the files, or give its labels with --assume-labe
 class Asked:
     """The flags that locate the configuration and the labels of namespaces."""
 
-    config: Path | None
+    config: Path | Configuration | None
     kubeconfig: Path | None
     context: str
     release_namespace: str

@@ -177,6 +177,14 @@ LiveConfig = Annotated[
         help="The configuration document; the default is the release's in the cluster.",
     ),
 ]
+ChartValues = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--values",
+        metavar="FILE",
+        help="Values of the chart, instead of --config; a later file overrides an earlier one; repeatable.",
+    ),
+]
 Namespace = Annotated[
     str,
     typer.Option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from webhook.cli import options
+from webhook.cli.cluster import chosen_configuration
 from webhook.cli.paragraphs import write_paragraphs
 from webhook.cli.printing import standard_output, tell
 from webhook.cli.render import Form, render
@@ -41,6 +42,7 @@ class Output(StrEnum):
 def plan(  # noqa: PLR0913 - one parameter is one flag
     filename: options.Filenames = None,
     config: options.LiveConfig = None,
+    values: options.ChartValues = None,
     kubeconfig: options.OfCluster = None,
     *,
     namespace: options.Namespace = "",
@@ -70,16 +72,20 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
     \b
     pullsecrets plan -A                              show what sync would do now, and Pods without a reference
     pullsecrets plan -A --config new.yaml            show the effect of a changed configuration
+    pullsecrets plan -A --values values.yaml         show the effect of changed values of the chart
     pullsecrets plan --label ns/team-a               show the effect of the label
     pullsecrets plan -f manifests/ --config configuration.yaml
     pullsecrets plan -f - -n my-app                  read the output of helm template from a pipe
     """  # noqa: D301 - \b is for the help text
+    configuration = chosen_configuration(config, values)
     if filename:
         if any((all_namespaces, selector, label, unlabel)):
             raise UsageError("-f reads files; -A, -l, --label and --unlabel need a cluster: give one or the other")
         from webhook.cli.files import Asked as AskedOfFiles  # noqa: PLC0415 - --help is quick without what decides
 
-        asked_of_files = AskedOfFiles(config, kubeconfig, context, release_namespace, release, assume_label or ())
+        asked_of_files = AskedOfFiles(
+            configuration, kubeconfig, context, release_namespace, release, assume_label or ()
+        )
         result = _of_files(filename, asked_of_files, namespace or "default", output)
     else:
         if assume_label:
@@ -89,7 +95,7 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
         if output is Output.MANIFESTS:
             raise UsageError("-o manifests prints the files of -f: give files, or another --output")
         asked = Asked(namespace, all_namespaces, selector, tuple(label or ()), tuple(unlabel or ()))
-        result = of_cluster(asked, config, kubeconfig, context, release_namespace, release)
+        result = of_cluster(asked, configuration, kubeconfig, context, release_namespace, release)
     _show(result, output, verbose=verbose)
     if code := _exit_code(result, of_files=bool(filename)):
         raise typer.Exit(code)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from webhook.report.preview.preview import Preview
+    from webhook.rules.configuration import Configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,12 @@ class Asked:
 
 
 def of_cluster(
-    asked: Asked, config: Path | None, kubeconfig: Path | None, context: str, release_namespace: str, release: str
+    asked: Asked,
+    config: Path | Configuration | None,
+    kubeconfig: Path | None,
+    context: str,
+    release_namespace: str,
+    release: str,
 ) -> Preview:
     """Return the changes that would happen in a cluster."""
     scope = asked.scope(usual_namespace(kubeconfig, context))

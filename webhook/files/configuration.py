@@ -156,7 +156,16 @@ def parse(text: str, origin: str, look: str = "") -> Configuration:
     except DocumentError as error:
         todo = f"look at it: {look or look_command(origin, error.line - 3, error.line + 1)}"
         raise ConfigurationInvalid(origin, [Problem("", f"{error}; {todo}" if error.line else str(error))]) from None
-    configuration = _configuration(document)
+    return _valid(document, origin)
+
+
+def configuration_of(document: Mapping[str, Value], origin: str, problems: list[Problem]) -> Configuration:
+    """Return the configuration in a document that is already read, as :func:`parse` does."""
+    return _valid(Node(dict(document), "", problems), origin)
+
+
+def _valid(document: Node, origin: str) -> Configuration:
+    configuration, problems = _configuration(document), document.problems
     if len(problems) > MAX_PROBLEMS:
         problems[MAX_PROBLEMS:] = [Problem("", f"and {len(problems) - MAX_PROBLEMS} more")]
     if problems:

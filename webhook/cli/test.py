@@ -1,0 +1,104 @@
+"""Implement ``pullsecrets test``: compare the plan of manifests or of a cluster with expectations, in a pipeline."""
+# ruff: noqa: TC001, TC003 - typer evaluates the annotations
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from webhook.cli import options
+from webhook.cli.cluster import chosen_configuration, reading, wanted
+from webhook.cli.printing import standard_output, tell
+from webhook.cli.render import Form, render
+from webhook.cli.target import parse_target
+from webhook.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from webhook.cli.files import Asked
+    from webhook.inspect.reader import Reader
+    from webhook.inspect.release import Installed
+    from webhook.report.preview.preview import Preview
+
+EXIT_FAILED = 1
+
+
+def run_test(  # noqa: PLR0913 - one parameter is one flag
+    expectations: Annotated[
+        Path,
+        typer.Option("--expectations", "-e", metavar="FILE", help="The expected results, a YAML file."),
+    ],
+    filename: options.Filenames = None,
+    config: options.LiveConfig = None,
+    values: options.ChartValues = None,
+    kubeconfig: options.OfCluster = None,
+    *,
+    namespace: options.Namespace = "",
+    assume_label: options.AssumedLabels = None,
+    context: options.Context = "",
+    release: options.ReleaseName = "",
+    release_namespace: options.ReleaseNamespace = "",
+    output: Annotated[
+        Form, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
+    ] = Form.TABLE,
+) -> None:
+    """Compare a plan with expectations; exit 0: all passed, 1: some failed, 2: an error.
+
+    \b
+    pullsecrets test -f manifests/ -e expectations.yaml --config configuration.yaml
+    pullsecrets test -f manifests/ -e expectations.yaml --values values.yaml
+    pullsecrets test -e expectations.yaml            the plan of a cluster
+    """  # noqa: D301 - \b is for the help text
+    from webhook.files.expectations import read_expectations  # noqa: PLC0415 - --help is quick without what decides
+    from webhook.report.expectations import compare  # noqa: PLC0415 - as above
+
+    expected = read_expectations(expectations, _title)
+    configuration = chosen_configuration(config, values)
+    if filename:
+        from webhook.cli.files import Asked  # noqa: PLC0415 - as above
+
+        asked = Asked(configuration, kubeconfig, context, release_namespace, release, assume_label or ())
+        found = _of_files(filename, asked, namespace or "default")
+    elif assume_label or namespace:
+        raise UsageError("--assume-label and -n need manifests: give them with -f; expectations name their namespaces")
+    else:
+        from webhook.inspect.release import find_release  # noqa: PLC0415 - as above
+
+        with reading(kubeconfig, context) as reader:
+            names = list(dict.fromkeys(each.namespace for each in expected))
+            installed = find_release(reader, wanted(configuration, release_namespace, release, names[0]))
+            found = _of_cluster(reader, installed, names)
+    report = compare(expected, found)
+    with standard_output() as file:
+        render(report, output, file)
+    tell(report.summary())
+    if report.failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _title(text: str) -> str:
+    target = parse_target(text, "KIND/NAME, such as Pod/web")
+    is_secret = target.kind.lower() in ("secret", "secrets")
+    return f"{'Secret' if is_secret else target.kind}/{target.name}"
+
+
+def _of_files(filenames: Sequence[str], asked: Asked, namespace: str) -> Preview:
+    from webhook.cli.files import surroundings  # noqa: PLC0415 - as above
+    from webhook.files.manifests import read_manifests  # noqa: PLC0415 - as above
+    from webhook.report.preview.preview import preview  # noqa: PLC0415 - as above
+
+    manifests = read_manifests(filenames, namespace)
+    around = surroundings(manifests, asked)
+    return preview(manifests, around.configuration, around.release_namespace, around.namespaces)
+
+
+def _of_cluster(reader: Reader, installed: Installed, namespaces: Sequence[str]) -> Preview:
+    """Return the plans of these namespaces as one."""
+    from webhook.inspect.forecast import Scope, forecast  # noqa: PLC0415 - as above
+    from webhook.report.preview.preview import Preview  # noqa: PLC0415 - as above
+
+    plans = [forecast(reader, installed, Scope(name)) for name in namespaces]
+    return Preview(tuple(row for plan in plans for row in plan.rows))
