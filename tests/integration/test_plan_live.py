@@ -260,7 +260,7 @@ def test_without_any_right_it_is_said_what_is_needed(idle: Playground, cluster: 
 def test_expectations_are_compared_with_the_plan_of_a_cluster(idle: Playground, tmp_path: Path) -> None:
     team, other = idle.namespace(selected=True), idle.namespace(selected=False)
     idle.create(team, "pods", pod("web"))
-    expected = [
+    expected: list[dict[str, Any]] = [
         {"object": f"ns/{team}", "reason": "namespace-selected"},
         {"object": f"secret/{COPY}", "namespace": team, "copy": "created"},
         {"object": "pod/web", "namespace": team, "injected": [COPY], "reason": "pod-without-reference"},
