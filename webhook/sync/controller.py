@@ -22,10 +22,9 @@ from webhook.sync.executor import Executor
 from webhook.sync.failures import PROBE_SECONDS, FailureGroups
 from webhook.sync.planner import PlanFilters, Planner
 from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
-from webhook.sync.rotations import Rotations
 from webhook.sync.sources import SourceReads, SourceStore
 from webhook.sync.state_keeper import StateKeeper
-from webhook.sync.status_index import Result, Resync, StatusIndex, result_of
+from webhook.sync.status_index import Result, Resync, Rotations, StatusIndex, result_of
 from webhook.sync.writes import LeadershipLost, Unfinished, Writes
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from webhook.rules.copy_status import CopyState
-from webhook.sync.rotations import Rotations
+from webhook.sync.status_index import Rotations
 
 
 class Clock:
