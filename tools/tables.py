@@ -393,7 +393,7 @@ def rights(component: str, previous: str) -> str:
 
 def _right(namespace: str | None, rule: Mapping[str, Any]) -> tuple[str, ...]:
     assert namespace in (None, NAMESPACE)
-    (group,), (resource,) = rule["apiGroups"], rule["resources"]
+    (group,), resource = rule["apiGroups"], ", ".join(rule["resources"])
     names = _code(*dict.fromkeys(map(_value_of, rule["resourceNames"]))) if "resourceNames" in rule else "any"
     return ("release" if namespace else "cluster", group or "core", resource, names, ", ".join(rule["verbs"]))
 
@@ -410,13 +410,20 @@ def _value_of(name: str) -> str:
 
 
 def alerts(previous: str) -> str:
-    """Return the alerts of the chart."""
+    """Return the alerts of the chart, each with the anchor that its ``runbook_url`` names."""
     rules = [
         rule
         for group in yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"]
         for rule in group["rules"]
     ]
-    rows = [(_code(rule["alert"]), rule["labels"]["severity"], rule.get("for", "immediately")) for rule in rules]
+    rows = [
+        (
+            f'<a id="{rule["alert"].lower()}"></a>{_code(rule["alert"])}',
+            rule["labels"]["severity"],
+            rule.get("for", "immediately"),
+        )
+        for rule in rules
+    ]
     return table(("alert", "severity", "for", "what to do"), rows, previous)
 
 

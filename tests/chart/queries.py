@@ -12,8 +12,8 @@ WORDS = {"sum", "min", "max", "count", "by", "on", "and", "or", "unless", "offse
 WORDS |= {"rate", "increase", "histogram_quantile", "absent", "time", "vector"}
 """Of PromQL, what these queries use."""
 
-TARGET_LABELS = {"namespace", "pod", "job", "instance"}
-"""What Prometheus adds to all that it reads from a Pod or from an API server."""
+TARGET_LABELS = {"namespace", "pod", "job", "instance", "cluster"}
+"""What Prometheus adds to all that it reads from a Pod or from an API server, or sends elsewhere."""
 
 _STRING = re.compile(r'"[^"]*"')
 _GROUPING = re.compile(r"\b(?:by|on) \(([^)]*)\)")

@@ -11,6 +11,7 @@ import pytest
 from tests.chart import promtool
 from tests.chart.alert_cases import CASES, MINUTES, Case, leaders
 from tests.chart.rendered import FULLNAME, NAMESPACE, render
+from tests.unit.documented import DOCS
 
 
 def groups(disabled: tuple[str, ...] = (), **values: Any) -> dict[str, Any]:  # noqa: ANN401 (values are any JSON)
@@ -69,7 +70,7 @@ def test_the_rules_are_valid(tmp_path: Path) -> None:
 
 def test_nothing_is_left_to_be_filled_in() -> None:
     text = str(groups())
-    assert not re.search(r"RELEASE_NAMESPACE|FULLNAME|_QUARTER", text)
+    assert not re.search(r"RELEASE_NAMESPACE|FULLNAME|_QUARTER|RUNBOOK", text)
     assert f'namespace="{NAMESPACE}"' in text
     assert f'name="{FULLNAME}-sync"' in text
 
@@ -82,6 +83,25 @@ def test_an_alert_says_what_is_wrong_in_words_that_it_has(alert: str) -> None:
     grouped = {label.strip() for found in re.findall(r"by \(([\w, ]+)\)", rule["expr"]) for label in found.split(",")}
     named = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["description"]))
     assert named <= grouped
+
+
+@pytest.mark.parametrize("alert", CASES)
+def test_an_alert_says_at_night_what_it_means_what_to_run_first_and_where_to_read_on(alert: str) -> None:
+    annotations = by_name(groups())[alert]["annotations"]
+    meaning, _, command = annotations["description"].partition(" First look: ")
+    assert meaning.endswith(".")
+    assert command.split()[0] in {"kubectl", "pullsecrets"}
+    address, _, anchor = annotations["runbook_url"].partition("#")
+    assert address == "docs/alerts.md"
+    assert f'<a id="{anchor}"></a>`{alert}`' in (DOCS / "alerts.md").read_text()
+
+
+def test_the_address_of_the_runbook_can_be_that_of_a_published_page() -> None:
+    monitoring = {"prometheusRule": {"enabled": True, "runbookUrl": "https://docs.example.com/alerts/"}}
+    spec = render({"monitoring": monitoring}).one("PrometheusRule")["spec"]
+    assert by_name(spec)["PullSecretsNoLeader"]["annotations"]["runbook_url"] == (
+        "https://docs.example.com/alerts/#pullsecretsnoleader"
+    )
 
 
 def test_an_alert_can_be_left_out_and_a_group_without_any_goes() -> None:

@@ -27,19 +27,20 @@ def test_the_job_runs_before_anything_of_the_release_is_deleted() -> None:
     }
 
 
-def test_what_the_job_runs_as_exists_only_while_it_runs() -> None:
+@pytest.mark.parametrize(("component", "hook", "kind"), [("cleanup", "pre-delete", "Job"), ("check", "test", "Pod")])
+def test_what_a_hook_runs_as_exists_only_while_it_runs(component: str, hook: str, kind: str) -> None:
     rendered = render()
-    hooks = [item for item in rendered.objects if "helm.sh/hook" in item["metadata"].get("annotations", {})]
-    rights = [item for item in hooks if item["kind"] != "Job"]
+    hooks = [item for item in rendered.objects if item["metadata"].get("annotations", {}).get("helm.sh/hook") == hook]
+    rights = [item for item in hooks if item["kind"] != kind]
     kinds_of_rights = ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount"]
     assert sorted(item["kind"] for item in rights) == sorted(kinds_of_rights)
     for item in rights:
-        assert item["metadata"]["name"] == f"{FULLNAME}-cleanup"
+        assert item["metadata"]["name"] == f"{FULLNAME}-{component}"
         annotations = item["metadata"]["annotations"]
-        assert (annotations["helm.sh/hook"], int(annotations["helm.sh/hook-weight"]) < 0) == ("pre-delete", True)
+        assert (annotations["helm.sh/hook"], int(annotations["helm.sh/hook-weight"]) < 0) == (hook, True)
         assert {"hook-succeeded", "hook-failed"} <= {*annotations["helm.sh/hook-delete-policy"].split(",")}
     others = [item for item in rendered.objects if item not in hooks]
-    assert [item for item in others if item["metadata"]["name"].endswith("-cleanup")] == []
+    assert [item for item in others if item["metadata"]["name"].endswith(f"-{component}")] == []
 
 
 def test_the_configuration_that_the_job_needs_is_no_hook_and_so_still_there() -> None:

@@ -192,6 +192,7 @@ def test_without_deployments_only_what_outside_processes_need_is_installed() -> 
     assert {item["kind"] for item in render(values).objects} == inside - {
         "Deployment",
         "Job",
+        "Pod",
         "PodDisruptionBudget",
         "Service",
     }

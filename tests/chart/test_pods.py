@@ -13,6 +13,21 @@ each_workload = pytest.mark.parametrize("component", WORKLOADS)
 each_deployment = pytest.mark.parametrize("component", ["webhook", "sync"])
 
 
+def test_helm_test_runs_check_with_the_settings_of_every_pod() -> None:
+    pod = render({"global": {"imagePullSecrets": ["mirror"]}}).one("Pod", "-check")
+    (container,) = pod["spec"]["containers"]
+    assert container["args"] == [
+        "check",
+        "--release=psw",
+        f"--release-namespace={NAMESPACE}",
+        "--wait",
+        "--allow-unknown",
+    ]
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "mirror"}]
+    assert pod["spec"]["securityContext"]["runAsNonRoot"]
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+
+
 def template(rendered: Rendered, component: str) -> dict[str, Any]:
     return dict(rendered.one(WORKLOADS[component], f"-{component}")["spec"]["template"])
 

@@ -13,7 +13,7 @@ from tests.chart import promtool, queries
 from tests.chart.rendered import FULLNAME, NAMESPACE, render
 from tests.cluster.helm import CHART
 from tools.chart import dashboard
-from tools.chart.dashboard_rows import ROWS
+from tools.chart.dashboard_rows import ANNOTATIONS, OPEN_ROWS, ROWS
 
 DOCS = Path(__file__).parents[2] / "docs"
 KNOWN: Mapping[str, queries.Metric] = {**queries.of_both_roles(), **queries.API_SERVER}
@@ -25,6 +25,7 @@ RULES = {
 }
 QUERIES = {
     **{f"{panel.title} {legend}": query for panel in PANELS for legend, query in panel.queries.items()},
+    **{name: query for name, _, _, query in ANNOTATIONS},
     **{alert: rule["expr"] for alert, rule in RULES.items()},
 }
 each_query = pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
@@ -80,6 +81,7 @@ def test_every_query_of_the_dashboard_is_valid(tmp_path: Path) -> None:
         for panel in PANELS
         for query in panel.queries.values()
     ]
+    filled += [query for _, _, _, query in ANNOTATIONS]
     rules = [{"record": f"panel:{index}", "expr": query} for index, query in enumerate(filled)]
     document = {"groups": [{"name": "dashboard", "rules": rules}]}
     promtool.run("check", "rules", promtool.written(tmp_path / "dashboard.yaml", document))
@@ -101,6 +103,33 @@ def test_no_panel_lies_over_another() -> None:
         assert not cells & taken, panel["title"]
         assert all(x < dashboard.WIDTH for x, _ in cells)
         taken |= cells
+
+
+def test_two_rows_are_open_and_the_others_have_their_panels_inside() -> None:
+    rows = {panel["title"]: panel for panel in dashboard.dashboard()["panels"] if panel["type"] == "row"}
+    assert [title for title, row in rows.items() if not row["collapsed"]] == list(OPEN_ROWS)
+    assert len(OPEN_ROWS) == 2
+    for title, row in rows.items():
+        inside = [panel["title"] for panel in row["panels"]]
+        assert inside == ([] if title in OPEN_ROWS else [panel.title for panel in ROWS[title]])
+
+
+def test_every_panel_has_a_description() -> None:
+    assert [panel.title for panel in PANELS if not panel.about.endswith(".")] == []
+
+
+@each_query
+def test_every_query_of_the_dashboard_is_about_the_chosen_cluster(query: str) -> None:
+    selectors = re.findall(r"\w+\{[^}]*\}", query)
+    if query not in {rule["expr"] for rule in RULES.values()}:
+        assert selectors
+        assert all('cluster=~"$cluster"' in selector for selector in selectors)
+
+
+def test_deployments_and_changes_of_the_leader_are_marked_on_every_panel() -> None:
+    annotations = dashboard.dashboard()["annotations"]["list"]
+    assert [item["name"] for item in annotations] == ["Replica started", "Leader changed"]
+    assert all(item["enable"] for item in annotations)
 
 
 def test_a_legend_names_labels_that_its_query_has() -> None:

@@ -9,6 +9,17 @@ import pytest
 from tests.chart.rendered import FULLNAME, NAMESPACE, READERS, SAMPLE, render
 from tests.cluster.helm import HelmFailed
 
+SYNC = {"namespaces", "serviceaccounts", "events"}
+"""What sync and cleanup may also write without a name."""
+WITHOUT_CREDENTIALS = {
+    *SYNC,
+    "mutatingwebhookconfigurations",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+    "subjectaccessreviews",
+    "endpointslices",
+}
+"""What an identity may read, or ask, without a name."""
 READ = ["get", "list", "watch"]
 COPIES = ["registry-credentials", "vendor-credentials", "old-credentials"]
 OWN_CONFIGURATION = {
@@ -95,6 +106,13 @@ def test_cleanup_takes_away_and_makes_nothing_but_the_lease() -> None:
     )
 
 
+def test_the_check_of_helm_test_reads_no_secret_and_writes_nothing() -> None:
+    rights = render(SAMPLE).rights("check")
+    assert {verb for _, rule in rights for verb in rule["verbs"]} == {"get", "list", "create"}
+    assert [rule["resources"] for _, rule in rights if "create" in rule["verbs"]] == [["subjectaccessreviews"]]
+    assert not [rule for _, rule in rights if "secrets" in rule["resources"]]
+
+
 def test_without_names_there_is_no_rule_about_copies_or_sources() -> None:
     """An empty resourceNames means every object: the rule must not be there at all."""
     rendered = render({"pullSecrets": [], "retired": []})
@@ -125,16 +143,25 @@ def test_no_right_is_wider_than_a_name(values: dict[str, Any]) -> None:
             assert rule.get("resourceNames") != []
             assert "*" not in (*rule["apiGroups"], *rule["resources"], *rule["verbs"], *rule.get("resourceNames", ()))
             assert not {"update", "deletecollection", "bind", "escalate", "impersonate"}.intersection(rule["verbs"])
-            if not {"namespaces", "serviceaccounts", "events"}.issuperset(rule["resources"]):
+            only_reads = {"get", "list", "watch"}.issuperset(rule["verbs"]) or rule["resources"] == [
+                "subjectaccessreviews"
+            ]
+            if not WITHOUT_CREDENTIALS.issuperset(rule["resources"]) or not (
+                only_reads or SYNC.issuperset(rule["resources"])
+            ):
                 assert rule["resourceNames"]
 
 
 @pytest.mark.parametrize("values", ALL_KINDS_OF_VALUES)
-def test_each_role_is_bound_to_one_of_the_three_identities_or_to_readers(values: dict[str, Any]) -> None:
+def test_each_role_is_bound_to_one_of_the_identities_or_to_readers(values: dict[str, Any]) -> None:
     rendered = render(values)
     identities = {item["metadata"]["name"] for item in rendered.of_kind("ServiceAccount")}
     runs = values.get("deployments", {}).get("enabled", True)
-    expected = {f"{FULLNAME}-webhook", f"{FULLNAME}-sync", *([f"{FULLNAME}-cleanup"] if runs else [])}
+    expected = {
+        f"{FULLNAME}-webhook",
+        f"{FULLNAME}-sync",
+        *([f"{FULLNAME}-cleanup", f"{FULLNAME}-check"] if runs else []),
+    }
     assert identities == expected
     for grant in rendered.grants():
         (subject,) = grant.subjects

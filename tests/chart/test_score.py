@@ -29,6 +29,7 @@ ACCEPTED = {
     "container-resources": "no CPU limit: a webhook that is throttled lets calls run into their timeout",
     "pod-networkpolicy": "off by default: one that does not fit the network cuts the webhook off",
     "deployment-has-host-podantiaffinity": "topologySpreadConstraints spread the Pods",
+    "pod-probes": "the Pod of helm test ends by itself",
     "deployment-replicas": "one replica, where somebody asks for it",
     "container-security-context-user-group-id": "OpenShift chooses the user itself",
 }

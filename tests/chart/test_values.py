@@ -84,6 +84,7 @@ OTHERS: dict[str, Any] = {
     "networkPolicy.apiServerPorts": [8443],
     "networkPolicy.extraEgress": [{"ports": [{"port": 3128}]}],
     "interval": "1m",
+    "monitoring.prometheusRule.runbookUrl": "https://docs.example.com/alerts",
     "monitoring.prometheusRule.disabled": ["PullSecretsNoLeader"],
     "extraObjects": [{"kind": "ConfigMap", "metadata": {"name": "more"}}],
     "priorityClassName": "system-cluster-critical",

@@ -35,12 +35,13 @@ class Installation:
         self.webhook_port = free_port()
         self._values = dict(values)
         self._processes: dict[str, PullSecrets] = {}
-        self._objects = [*self._render(), *self._cleanup_rights()]
+        self._objects = [*self._render(), *self._hook_rights()]
         self._apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, *self._objects])
         self.fullname: str = self._only("MutatingWebhookConfiguration")["metadata"]["name"]
         self.configuration = MountedConfigMap(cluster.directory / f"{release}-configuration", self._document())
         self.webhook_kubeconfig = cluster.kubeconfig_for(f"{self.fullname}-webhook", namespace)
         self.sync_kubeconfig = cluster.kubeconfig_for(f"{self.fullname}-sync", namespace)
+        self.check_kubeconfig = cluster.kubeconfig_for(f"{self.fullname}-check", namespace)
         self.cleanup_kubeconfig = cluster.kubeconfig_for(f"{self.fullname}-cleanup", namespace)
 
     @property
@@ -127,7 +128,7 @@ class Installation:
     def set_configuration(self, **values: Any) -> None:  # noqa: ANN401 (Helm values are any JSON)
         """Upgrade the release to these values on top of those it has, and swap the mounted document."""
         self._values |= values
-        before, self._objects = self._objects, [*self._render(), *self._cleanup_rights()]
+        before, self._objects = self._objects, [*self._render(), *self._hook_rights()]
         self._apply(self._objects)
         kept = {_identity(item) for item in self._objects}
         self._delete(item for item in before if _identity(item) not in kept)
@@ -157,11 +158,13 @@ class Installation:
         rendered = helm.template(self.release, self.namespace, values)
         return [item for item in rendered if _HOOK not in item["metadata"].get("annotations", {})]
 
-    def _cleanup_rights(self) -> list[dict[str, Any]]:
-        """Return what Helm makes for the cleanup's Job, and only for as long as it runs; here for the whole test."""
+    def _hook_rights(self) -> list[dict[str, Any]]:
+        """Return what Helm makes for the cleanup's Job and the check's Pod while they run; here for the whole test."""
         rendered = helm.template(self.release, self.namespace, {**self._values, "deployments": {"enabled": True}})
         hooks = [
-            item for item in rendered if _HOOK in item["metadata"].get("annotations", {}) and item["kind"] != "Job"
+            item
+            for item in rendered
+            if _HOOK in item["metadata"].get("annotations", {}) and item["kind"] not in ("Job", "Pod")
         ]
         for item in hooks:
             item["metadata"]["annotations"] = {}

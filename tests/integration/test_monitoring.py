@@ -37,7 +37,12 @@ class Watched:
     def ask(self, query: str) -> int:
         """Return how many series a query of the dashboard yields."""
         namespace = self.world.installation.namespace
-        filled = query.replace("$namespace", namespace).replace("$__rate_interval", "20s").replace("$__range", "5m")
+        filled = (
+            query.replace("$cluster", ".*")
+            .replace("$namespace", namespace)
+            .replace("$__rate_interval", "20s")
+            .replace("$__range", "5m")
+        )
         return len(self.prometheus.query(filled))
 
 

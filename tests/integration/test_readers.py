@@ -129,3 +129,24 @@ def test_what_a_viewer_may_not_see_is_refused_with_the_missing_right(viewer: Pat
     ran = run(viewer, command, "--namespace=kube-system")
     assert ran.code == 2
     assert "you may not" in ran.err
+
+
+def test_helm_test_checks_without_any_right_on_secrets(viewer: Path, release: Installation) -> None:
+    """With the rights of its own identity: all that can be checked is in order, and Secrets are what it may not see."""
+    assert viewer.exists()  # the release runs
+    options = [f"--release={release.release}", f"--release-namespace={release.namespace}", "--wait"]
+    ran = run(release.check_kubeconfig, "check", *options, "--allow-unknown", "-o", "json")
+    assert ran.code == 0, ran.out + ran.err
+    results = {each["code"]: each["result"] for each in json.loads(ran.out)["checks"]}
+    assert results["PSW060"] == results["PSW030"] == results["PSW001"] == results["PSW080"] == "ok"
+    assert run(release.check_kubeconfig, "check", *options).code == 2
+
+
+def test_helm_test_fails_where_no_replica_leads(viewer: Path, release: Installation) -> None:
+    assert viewer.exists()
+    release.processes["sync"].kill()
+    options = [f"--release={release.release}", f"--release-namespace={release.namespace}"]
+    ran = eventually(
+        lambda: run(release.check_kubeconfig, "check", *options, "--allow-unknown"), lambda ran: ran.code == 1
+    )
+    assert "PSW060" in ran.out

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tests.cluster.helm import CHART
-from tools.chart.dashboard_rows import ROWS
-from tools.chart.panels import DATASOURCE
+from tools.chart.dashboard_rows import ANNOTATIONS, OPEN_ROWS, ROWS
+from tools.chart.panels import CLUSTER, DATASOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,7 @@ def dashboard() -> dict[str, Any]:
         "refresh": "30s",
         "time": {"from": "now-3h", "to": "now"},
         "timezone": "browser",
+        "annotations": {"list": list(_annotations())},
         "templating": {"list": list(_variables())},
         "panels": list(_panels()),
     }
@@ -34,32 +35,64 @@ def dashboard() -> dict[str, Any]:
 
 def _variables() -> Iterator[dict[str, Any]]:
     yield {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"}
-    yield {
-        "name": "namespace",
-        "label": "Namespace of the release",
+    # The label exists only where several clusters write to one Prometheus; "All" matches series without it, too.
+    yield _of_label("cluster", "Cluster", "label_values(pullsecrets_build_info, cluster)") | {
+        "includeAll": True,
+        "allValue": ".*",
+        "current": {"text": "All", "value": "$__all"},
+    }
+    query = f"label_values(pullsecrets_build_info{{{CLUSTER}}}, namespace)"
+    yield _of_label("namespace", "Namespace of the release", query)
+
+
+def _of_label(name: str, title: str, query: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "label": title,
         "type": "query",
         "datasource": DATASOURCE,
-        "query": {"query": "label_values(pullsecrets_build_info, namespace)", "refId": "namespace"},
+        "query": {"query": query, "refId": name},
         "refresh": 2,
         "sort": 1,
     }
+
+
+def _annotations() -> Iterator[dict[str, Any]]:
+    """Yield lines across all panels: a replica has started, as in a deployment, and another replica leads."""
+    for name, colour, title, query in ANNOTATIONS:
+        yield {
+            "name": name,
+            "datasource": DATASOURCE,
+            "enable": True,
+            "iconColor": colour,
+            "expr": query,
+            "step": "30s",
+            "titleFormat": title,
+        }
 
 
 def _panels() -> Iterator[dict[str, Any]]:
     number = y = 0
     for title, panels in ROWS.items():
         number += 1
-        yield {"id": number, "type": "row", "title": title, "collapsed": False, "panels": []} | {
-            "gridPos": {"x": 0, "y": y, "w": WIDTH, "h": 1}
-        }
+        top = y
+        row = {"id": number, "type": "row", "title": title, "gridPos": {"x": 0, "y": y, "w": WIDTH, "h": 1}}
+        placed = []
         x, y = 0, y + 1
         for panel in panels:
             if x + panel.width > WIDTH:
                 x, y = 0, y + panel.height
             number += 1
-            yield panel.document(number, x, y)
+            placed.append(panel.document(number, x, y))
             x += panel.width
-        y += panels[-1].height
+        # Grafana has the panels of a closed row inside of it, and those of an open one after it.
+        if title in OPEN_ROWS:
+            yield row | {"collapsed": False, "panels": []}
+            yield from placed
+            y += panels[-1].height
+        else:
+            yield row | {"collapsed": True, "panels": placed}
+            y = top + 1
 
 
 def text() -> str:

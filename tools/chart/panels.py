@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-OURS = 'namespace="$namespace"'
+CLUSTER = 'cluster=~"$cluster"'
+OURS = f'{CLUSTER},namespace="$namespace"'
 
 
 @dataclass(frozen=True, slots=True)

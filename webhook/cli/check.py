@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from webhook.registries.login import Registries
 
 EXIT_FINDINGS = 1
+EXIT_UNKNOWN = 2
 POLL_SECONDS = 2.0
 """Seconds between two checks with ``--wait``; each costs the API server some two hundred requests."""
 
@@ -51,6 +52,9 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     context: options.Context = "",
     release: options.ReleaseName = "",
     release_namespace: options.ReleaseNamespace = "",
+    allow_unknown: Annotated[
+        bool, typer.Option("--allow-unknown", help="Exit 0 although some checks could not run, if the others are OK.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Repeat until there are no findings.")] = False,
     timeout: Annotated[str, typer.Option("--timeout", metavar="DURATION", help="The time limit of --wait.")] = "2m",
     registries: Annotated[
@@ -93,7 +97,7 @@ def check(  # noqa: PLR0913 - one parameter is one flag
         else:
             render(report, Form.TABLE if output is Output.SHORT else Form(output), file)
     tell(report.summary())
-    if report.exit_code:
+    if report.exit_code and not (allow_unknown and report.exit_code == EXIT_UNKNOWN):
         raise typer.Exit(report.exit_code)
 
 

@@ -2,6 +2,7 @@
 {{- define "pull-secret-webhook.alerts" -}}
 {{- .Files.Get "files/alerts.yaml"
     | replace "RELEASE_NAMESPACE" (include "pull-secret-webhook.namespace" .)
+    | replace "RUNBOOK" .Values.monitoring.prometheusRule.runbookUrl
     | replace "FULLNAME" (include "pull-secret-webhook.fullname" .)
     | replace "SERVING_QUARTER" (div (include "pull-secret-webhook.seconds" .Values.certificates.lifetime) 4 | toString)
     | replace "AUTHORITY_QUARTER" (div (include "pull-secret-webhook.seconds" .Values.certificates.caLifetime) 4 | toString) -}}

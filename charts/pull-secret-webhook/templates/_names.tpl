@@ -18,11 +18,12 @@
 {{- define "pull-secret-webhook.webhookName" -}}{{ include "pull-secret-webhook.fullname" . }}-webhook{{- end -}}
 {{- define "pull-secret-webhook.syncName" -}}{{ include "pull-secret-webhook.fullname" . }}-sync{{- end -}}
 {{- define "pull-secret-webhook.cleanupName" -}}{{ include "pull-secret-webhook.fullname" . }}-cleanup{{- end -}}
+{{- define "pull-secret-webhook.checkName" -}}{{ include "pull-secret-webhook.fullname" . }}-check{{- end -}}
 {{- define "pull-secret-webhook.readerName" -}}{{ include "pull-secret-webhook.fullname" . }}-reader{{- end -}}
 
-{{/* The ServiceAccount of a component. The argument is {root, component}. */}}
+{{/* The ServiceAccount of a component. That of the check has no values. The argument is {root, component}. */}}
 {{- define "pull-secret-webhook.serviceAccountName" -}}
-{{- (get .root.Values .component).serviceAccount.name | default (include (printf "pull-secret-webhook.%sName" .component) .root) -}}
+{{- (get .root.Values .component | default dict).serviceAccount | default dict | dig "name" "" | default (include (printf "pull-secret-webhook.%sName" .component) .root) -}}
 {{- end -}}
 
 {{- define "pull-secret-webhook.tlsSecret" -}}{{ include "pull-secret-webhook.fullname" . }}-tls{{- end -}}

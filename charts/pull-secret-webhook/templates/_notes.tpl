@@ -23,9 +23,20 @@
       kubectl get secrets --all-namespaces --selector {{ include "pull-secret-webhook.copiesSelector" . }}
       kubectl get events --all-namespaces --field-selector source=pull-secret-webhook
 {{- end }}
+{{- if .Values.deployments.enabled }}
 
-  * Check the installation, if you have the pullsecrets command:
+  * Check the installation:
+      helm test {{ .Release.Name }} --namespace {{ .Release.Namespace }} || kubectl --namespace {{ $namespace }} logs {{ include "pull-secret-webhook.checkName" . }}
+{{- end }}
+
+  * Get the command, which explains single objects, too. Run it from a checkout of the project:
+      pipx install .
       pullsecrets check --release {{ .Release.Name }} --release-namespace {{ $namespace }}
+{{- if .Values.deployments.enabled }}
+
+  * Open the status page at http://localhost:8080/:
+      kubectl --namespace {{ $namespace }} port-forward deployment/{{ include "pull-secret-webhook.syncName" . }} 8080
+{{- end }}
 {{- with include "pull-secret-webhook.warnings" . | fromJsonArray }}
 
 Warnings:

@@ -13,7 +13,7 @@ annotations:
 
 {{- define "pull-secret-webhook.podSpec" -}}
 serviceAccountName: {{ include "pull-secret-webhook.serviceAccountName" . | quote }}
-automountServiceAccountToken: {{ (get .root.Values .component).serviceAccount.automount }}
+automountServiceAccountToken: {{ (get .root.Values .component | default dict).serviceAccount | default dict | dig "automount" true }}
 {{- /* The variables of a Service called pullsecrets-… would be read as settings of the program. */}}
 enableServiceLinks: false
 {{- with concat (.root.Values.imagePullSecrets | default list) (dig "imagePullSecrets" list (.root.Values.global | default dict)) }}
@@ -84,7 +84,7 @@ env:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 resources:
-  {{- toYaml (get .root.Values .component).resources | nindent 2 }}
+  {{- toYaml (get .root.Values .component | default .root.Values.cleanup).resources | nindent 2 }}
 securityContext:
   {{- toYaml .root.Values.securityContext | nindent 2 }}
 volumeMounts:

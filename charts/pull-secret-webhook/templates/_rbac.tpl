@@ -52,7 +52,7 @@ The ServiceAccount of a component, unless it exists already. Its token is mounte
 annotations}.
 */}}
 {{- define "pull-secret-webhook.serviceAccount" -}}
-{{- $values := (get .root.Values .component).serviceAccount -}}
+{{- $values := (get .root.Values .component | default dict).serviceAccount | default (dict "create" true) -}}
 {{- if $values.create -}}
 {{- $annotations := merge dict (.annotations | default dict) ($values.annotations | default dict) -}}
 apiVersion: v1
