@@ -14,8 +14,8 @@ _USAGE_ERROR = 2
 
 
 def build() -> None:
-    """Find or build the programs and print where they are."""
-    for path in binaries.find(binaries.PROGRAMS).paths.values():
+    """Find or build the programs of the control plane and print where they are."""
+    for path in binaries.find().paths.values():
         print(path)
 
 

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import argparse
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
+from tests.cluster import binaries
 from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterFailed, HelmFailed
 from tests.cluster.install import install
 from tests.demo.observations import Observations
 from tests.demo.scenario import VALUES, Scenario
+
+ROOT = Path(__file__).parents[2]
+PLAN = ("plan", "-f", "examples/team-a.yaml", "--config", "examples/configuration.yaml")
 
 
 def main() -> int:
@@ -23,6 +29,8 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="exit after the table; 0 only if every check passed")
     once = parser.parse_args().once
     try:
+        if not binaries.is_there():
+            show_plan()
         return run(once=once)
     except (ClusterFailed, HelmFailed) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -48,6 +56,18 @@ def run(*, once: bool) -> int:
             stay(cluster)
     print("\nAll checks passed." if seen.all_hold else "\nSome checks failed.")
     return 0 if seen.all_hold else 1
+
+
+def show_plan() -> None:
+    """Print what the product does to manifests, which needs no cluster: something to read during the first build."""
+    print(
+        f"The first run builds a control plane. Meanwhile, a plan without one:\n\n$ pullsecrets {' '.join(PLAN)}",
+        flush=True,
+    )
+    subprocess.run(
+        [Path(sys.executable).with_name("pullsecrets"), *PLAN], cwd=ROOT, check=False
+    )  # code 1: something would change
+    print(flush=True)
 
 
 def stay(cluster: Cluster) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import binaries
+from tests.cluster import binaries, build
 from tests.cluster.errors import ClusterFailed
+from tests.demo import __main__ as demo
 
 ROOT = Path(__file__).parents[3]
 
@@ -19,11 +20,11 @@ case "$1" in
     env) echo go1.99.0 ;;
     list) echo "go: downloading example.com/module v1.0.0"; echo example.com/one; echo example.com/two ;;
     build)
-        echo built >> "$BUILDS"
+        echo "$*" >> "$BUILDS"
         [ -z "$BROKEN" ] || { echo "main.go:1: this is broken"; exit 1; }
         while [ "$1" != -o ]; do shift; done
         printf '#!/bin/sh\\necho "$0"\\n' > "$2"; chmod +x "$2"
-        echo "$CGO_ENABLED $GOTOOLCHAIN" > "$(dirname "$BUILDS")/environment" ;;
+        echo "$CGO_ENABLED $GOTOOLCHAIN $GOGC" > "$(dirname "$BUILDS")/environment" ;;
 esac
 """
 
@@ -62,7 +63,57 @@ def test_every_program_is_a_link_to_the_one_binary(home: Path) -> None:
     for name, path in binaries.find().paths.items():
         assert path.is_symlink()
         assert subprocess.run([path], capture_output=True, text=True, check=True).stdout.strip().endswith(f"/{name}")
-    assert (home / "environment").read_text().split() == ["0", "local"]
+    assert (home / "environment").read_text().split() == ["0", "local", "400"]
+
+
+def test_the_first_build_has_the_control_plane_alone_and_another_adds_the_node(home: Path) -> None:
+    control_plane = binaries.find()
+    assert builds(home) == 1
+    both = binaries.find(binaries.PROGRAMS)
+    assert builds(home) == 2
+    assert {name: both.path(name) for name in control_plane.paths} == control_plane.paths
+    assert set(both.paths) - set(control_plane.paths) == {"kube-scheduler", "kubelet", "kube-proxy"}
+    first, second = (home / "builds").read_text().splitlines()
+    assert (first.split()[-1], second.split()[-1]) == (".", "./node")
+
+
+def test_code_for_a_debugger_that_the_linker_would_drop_is_not_compiled(home: Path) -> None:
+    binaries.find()
+    (command,) = (home / "builds").read_text().splitlines()
+    assert "-gcflags=all=-dwarf=false" in command.split()
+
+
+def test_a_build_is_announced_as_due_until_it_is_done(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not binaries.is_there()
+    binaries.find()
+    assert binaries.is_there()
+    for name in binaries.CONTROL_PLANE:
+        (home / name).touch()
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(home))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "empty"))
+    assert binaries.is_there()
+
+
+def test_a_plan_is_shown_while_the_first_build_runs(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BROKEN", "yes")
+    monkeypatch.setattr(sys, "argv", ["tests.demo", "--once"])
+    assert demo.main() == 2
+    shown = capfd.readouterr()
+    assert "Deployment/api               + registry-credentials" in shown.out
+    assert "main.go:1: this is broken" in shown.err
+
+
+def test_every_source_of_a_build_is_part_of_its_key(tmp_path: Path) -> None:
+    sources = tmp_path / "sources"
+    (sources / "part").mkdir(parents=True)
+    for name in ("go.mod", "go.sum", "main.go", "part/part.go"):
+        (sources / name).write_text(name)
+    target = build.Target(sources, ("program",), "a program", "a moment")
+    before = target.digest()
+    (sources / "part" / "part.go").write_text("changed")
+    assert target.digest() != before
 
 
 def test_the_cache_key_names_the_version_of_kubernetes() -> None:
