@@ -61,7 +61,7 @@ def _control_plane() -> tuple[build.Target, str]:
         sources=SOURCES,
         names=("cluster", *CONTROL_PLANE),
         title=f"{', '.join(CONTROL_PLANE)} {version}",
-        expectation="5 to 7 minutes on two cores, 4 GB of disk for Go's module and build caches",
+        expectation="6 to 8 minutes on two cores, 4 GB of disk for Go's module and build caches",
         variables=_version_variables(version),
     )
     return target, version
@@ -74,7 +74,7 @@ def _node() -> tuple[build.Target, str]:
         sources=SOURCES,
         names=("node", *NODE),
         title=f"{', '.join(NODE)} {version}",
-        expectation="2 minutes on two cores after the build of the control plane, if Go is on PATH",
+        expectation="a few minutes on two cores after the build of the control plane, if Go is on PATH",
         package="./node",
         variables=_version_variables(version),
     )
