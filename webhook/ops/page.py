@@ -164,7 +164,7 @@ def _duration(seconds: float) -> str:
 
 
 def _ago(time: datetime, now: datetime) -> str:
-    return f"{span(now - time)} ago" if now > time else "just now"
+    return f"{span(now - time)} ago" if now - time >= timedelta(seconds=1) else "just now"
 
 
 def _cut(text: str) -> str:

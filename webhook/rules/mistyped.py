@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import SequenceMatcher
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from webhook.rules.configuration import OPT_OUT_VALUE
@@ -29,7 +30,7 @@ def mistyped_opt_in(labels: Mapping[str, str], opt_in: OptIn, others: Collection
         mistyped = value not in (opt_in.value, OPT_OUT_VALUE) and _is_meant(value, opt_in)
         return (opt_in.label, value) if mistyped else None
     for key, other in labels.items():
-        if key not in others and _is_meant(other, opt_in) and _is_close(key, opt_in.label):
+        if key not in others and _is_close(key, opt_in.label) and _is_meant(other, opt_in):
             return key, other
     return None
 
@@ -38,5 +39,6 @@ def _is_meant(value: str, opt_in: OptIn) -> bool:
     return value.lower() in _MEANT or _is_close(value, opt_in.value)
 
 
+@lru_cache(maxsize=1024)  # namespaces have the same few keys
 def _is_close(text: str, wanted: str) -> bool:
     return SequenceMatcher(None, text.lower(), wanted.lower()).ratio() >= CLOSE
