@@ -90,6 +90,31 @@ def test_junit_and_the_table_say_the_same(patient: Patient) -> None:
     assert ran.err.startswith("1 finding, ")
 
 
+def test_a_cluster_is_checked_before_an_installation(patient: Patient, tmp_path: Path) -> None:
+    values = tmp_path / "values.yaml"
+    values.write_text("certificates: {mode: cert-manager}\n")
+    kubeconfig, team = patient.ours.cluster.kubeconfig, patient.team
+
+    def results(*flags: str, user: Path = kubeconfig) -> dict[str, list[str]]:
+        ran = run(user, "check", "--pre", "-o", "json", *flags)
+        found: dict[str, list[str]] = {}
+        for each in json.loads(ran.out)["checks"]:
+            found.setdefault(each["result"], []).append(each["code"])
+        assert ran.code == (1 if "finding" in found else 0), ran.err
+        return found
+
+    fresh = ("--release=fresh", f"--release-namespace={team}")
+    assert results(*fresh) == {"ok": ["PSW090", "PSW091", "PSW092", "PSW093", "PSW094"]}
+    assert results("--release=fresh", "--release-namespace=absent")["note"] == ["PSW093"]
+    assert results(*fresh, f"--values={values}")["finding"] == ["PSW092"]
+    assert results(f"--release={patient.name}", f"--release-namespace={team}")["finding"][0] == "PSW094"
+    nobody = patient.ours.cluster.kubeconfig_with_client_certificate("installs-nothing")
+    ran = run(nobody, "check", "--pre", "-o", "short", *fresh)
+    assert ran.code == 1
+    assert "you may not create mutatingwebhookconfigurations" in ran.out
+    assert f"you may not create deployments in namespace {team}" in ran.out
+
+
 def test_who_may_look_at_little_is_told_what_could_not_be_checked(patient: Patient) -> None:
     nobody = patient.ours.cluster.kubeconfig_with_client_certificate("passer-by")
     ran = run(nobody, "check", f"--release-namespace={patient.namespace}", f"--release={patient.installation.release}")

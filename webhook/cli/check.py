@@ -23,15 +23,19 @@ from webhook.report.protocol import Severity
 from webhook.rules.text import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import TextIO
     from xml.etree import ElementTree as ET
 
     from webhook.inspect.checks.result import Checkup, Outcome
+    from webhook.inspect.reader import Reader
     from webhook.registries.login import Registries
 
 EXIT_FINDINGS = 1
 EXIT_UNKNOWN = 2
+RELEASE, RELEASE_NAMESPACE = "pull-secret-webhook", "pull-secrets"
+"""The release that ``--pre`` is about by default."""
+
 POLL_SECONDS = 2.0
 """Seconds between two checks with ``--wait``; each costs the API server some two hundred requests."""
 
@@ -55,6 +59,8 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     allow_unknown: Annotated[
         bool, typer.Option("--allow-unknown", help="Exit 0 although some checks could not run, if the others are OK.")
     ] = False,
+    pre: Annotated[bool, typer.Option("--pre", help="Check the cluster before an installation.")] = False,
+    values: options.ChartValues = None,
     wait: Annotated[bool, typer.Option("--wait", help="Repeat until there are no findings.")] = False,
     timeout: Annotated[str, typer.Option("--timeout", metavar="DURATION", help="The time limit of --wait.")] = "2m",
     registries: Annotated[
@@ -78,6 +84,7 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     \b
     pullsecrets check                                the only release in the cluster
     pullsecrets check --release psw --release-namespace pull-secrets
+    pullsecrets check --pre --values values.yaml     before an installation
     pullsecrets check -o short                       one line for each finding
     pullsecrets check --wait --timeout 5m            after an installation or upgrade
     pullsecrets check -o junit > check.xml           for a pipeline
@@ -85,10 +92,15 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     """  # noqa: D301 - \b is for the help text
     from webhook.inspect.checks.run import check as look  # noqa: PLC0415 - --help is quick without what checks
 
+    if values and not pre:
+        raise UsageError("--values is for --pre: an installation has its configuration in the cluster")
     seconds = parse_duration(timeout, "--timeout").total_seconds() if wait else 0.0
     with reading(kubeconfig, context) as reader:
-        asked = _registries(registry_ca_file) if registries else None
-        report = _awaited(lambda: look(reader, wanted(None, release_namespace, release), asked), seconds)
+        if pre:
+            report = _before(reader, release, release_namespace, values or ())
+        else:
+            asked = _registries(registry_ca_file) if registries else None
+            report = _awaited(lambda: look(reader, wanted(None, release_namespace, release), asked), seconds)
     with standard_output() as file:
         if output is Output.JUNIT:
             write_junit(report, file)
@@ -99,6 +111,20 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     tell(report.summary())
     if report.exit_code and not (allow_unknown and report.exit_code == EXIT_UNKNOWN):
         raise typer.Exit(report.exit_code)
+
+
+def _before(reader: Reader, release: str, namespace: str, values: Sequence[Path]) -> Checkup:
+    from webhook.files.values import read_values  # noqa: PLC0415 - as above
+    from webhook.inspect.checks.before import check_before  # noqa: PLC0415 - as above
+
+    certificates = read_values(values, []).get("certificates")
+    mode = certificates.get("mode") if isinstance(certificates, dict) else None
+    return check_before(
+        reader,
+        release or RELEASE,
+        namespace or RELEASE_NAMESPACE,
+        uses_cert_manager=mode == "cert-manager",
+    )
 
 
 def _registries(ca_file: Path | None) -> Registries:

@@ -25,14 +25,20 @@ def load_values(paths: Sequence[Path]) -> Configuration:
         UsageError: a file cannot be read, or its values are not a valid configuration.
     """
     problems: list[Problem] = []
-    values: dict[str, Value] = {}
-    for path in paths:
-        values = _merged(values, _read(path, problems))
+    values = read_values(paths, problems)
     if values.get("pullSecrets") is None:
         problems.append(Problem("pullSecrets", "is required: name at least one pull secret"))
     document: dict[str, Value] = {"apiVersion": API_VERSION, "kind": KIND}
     document |= {key: values[key] for key in KEYS if key in values}
     return configuration_of(document, ", ".join(map(str, paths)), problems)
+
+
+def read_values(paths: Sequence[Path], problems: list[Problem]) -> dict[str, Value]:
+    """Return the merged values of these files; problems inside them are appended to ``problems``."""
+    values: dict[str, Value] = {}
+    for path in paths:
+        values = _merged(values, _read(path, problems))
+    return values
 
 
 def _read(path: Path, problems: list[Problem]) -> dict[str, Value]:

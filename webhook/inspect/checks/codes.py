@@ -20,6 +20,7 @@ GROUPS: Mapping[str, str] = {
     "PSW06": "processes",
     "PSW07": "injection",
     "PSW08": "policies",
+    "PSW09": "before an installation",
 }
 """The groups of the codes, by prefix, in the order in which they are printed."""
 
@@ -277,7 +278,42 @@ CODES: Mapping[str, Code] = {
         "server may not support them.",
         "Upgrade the release.",
     ),
+    "PSW090": Code(
+        "API server new enough",
+        "The API server is older than Kubernetes 1.28, the oldest version that the chart supports. It is a note if "
+        "it is older than 1.30: then the chart installs no ValidatingAdmissionPolicies, and `guard.enabled` has no "
+        "effect.",
+        "Upgrade the cluster before you install the chart.",
+    ),
+    "PSW091": Code(
+        "rights to install",
+        "You lack the right to create an object of the chart.",
+        "Ask an administrator of the cluster for the right, or to install the chart.",
+    ),
+    "PSW092": Code(
+        "cert-manager installed",
+        "The values have `certificates.mode: cert-manager`, and the API server does not serve the kinds of "
+        "cert-manager.",
+        "Install cert-manager first, or set `certificates.mode: self-managed` in the values.",
+    ),
+    "PSW093": Code(
+        "Pods accepted in the namespace",
+        "The namespace is being deleted, or it refuses a Pod like those of the chart, created by dry run: by its "
+        "Pod security standard, a quota, a policy, or because you lack the right to create Pods.",
+        "Follow the message of the API server, or install into another namespace.",
+    ),
+    "PSW094": Code(
+        "names free",
+        "An object of the cluster has the name of an object of the chart, and does not belong to this release.",
+        "Choose another name with `fullnameOverride`, or remove the other object.",
+    ),
 }
+
+BEFORE = tuple(code for code in CODES if code.startswith("PSW09"))
+"""The codes of ``check --pre``."""
+
+AFTER = tuple(code for code in CODES if code not in BEFORE)
+"""The codes of an installation."""
 
 
 def group_of(code: str) -> str:

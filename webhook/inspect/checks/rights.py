@@ -293,4 +293,8 @@ def _pod(image: str) -> dict[str, Any]:
     return {"metadata": {"name": NAME}, "spec": spec}
 
 
+REHEARSED_POD = _pod(NAME)
+"""A Pod that fulfils the same standards as those of the chart."""
+
+
 REHEARSAL = Check(("PSW063", "PSW070", "PSW071"), _rehearse)

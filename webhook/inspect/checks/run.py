@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from webhook.errors import ApiError, ConfigurationAbsent, ConfigurationInvalid, UsageError
 from webhook.inspect.checks.certificate import CERTIFICATE, REGISTRATION
-from webhook.inspect.checks.codes import CODES
+from webhook.inspect.checks.codes import AFTER
 from webhook.inspect.checks.configuration import CONFIGURATION, COPIES, ENTRIES, STORED_STATE
 from webhook.inspect.checks.processes import CODE as LOGINS_CODE
 from webhook.inspect.checks.processes import PROCESSES, logins
@@ -60,7 +60,7 @@ def check(reader: Reader, wanted: Wanted, registries: Registries | None = None) 
 
 
 def _without_configuration(problem: str, why: str) -> Checkup:
-    others = [unknown(code, why) for code in CODES if code != CONFIGURATION_CODE]
+    others = [unknown(code, why) for code in AFTER if code != CONFIGURATION_CODE]
     return _report([finding(CONFIGURATION_CODE, problem), *others])
 
 
@@ -76,5 +76,5 @@ def _report(outcomes: Iterable[Outcome], *, asks: bool = False) -> Checkup:
     """Return the outcomes by code. A code without an outcome is in order, unless its check was not requested."""
     found = list(outcomes)
     spoken = {outcome.code for outcome in found} | (set() if asks else {LOGINS_CODE})
-    found += [Outcome(code, Severity.OK, "") for code in CODES if code not in spoken]
+    found += [Outcome(code, Severity.OK, "") for code in AFTER if code not in spoken]
     return Checkup(tuple(sorted(found, key=lambda outcome: outcome.code)))
