@@ -22,8 +22,13 @@ NAMED_BY_VALUES = {
     "retired[]": ["old-credentials"],
 }
 
-SHORT_FORMS = {"webhook.failurePolicy.pods", "webhook.failurePolicy.serviceAccounts"}
-"""Parts of a value that can also be one word."""
+PARTS = {"webhook.failurePolicy.pods", "webhook.failurePolicy.serviceAccounts"} | {
+    f"{component}.resources.{bound}.{resource}"
+    for component in ("webhook", "sync", "cleanup")
+    for bound in ("requests", "limits")
+    for resource in ("cpu", "memory")
+}
+"""Parts of values that are set as a whole."""
 
 
 def rows(markdown: str) -> Iterator[list[str]]:
@@ -54,7 +59,7 @@ def test_every_kind_that_is_installed_is_on_the_page_about_the_chart() -> None:
 
 
 def test_every_value_that_a_page_names_is_one_of_the_chart() -> None:
-    known = {path for value in values() for path in with_parents(value.path)} | SHORT_FORMS
+    known = {path for value in values() for path in with_parents(value.path)} | PARTS
     value = rf"(?<![\w./-])(?:{'|'.join(path for path in known if '.' not in path)})(?:\.\w+)+(?![\w/(\[-])"
     named = {
         (page.name, path)
