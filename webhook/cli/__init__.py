@@ -2,8 +2,8 @@
 
 Exit codes: 0 done; 2 the request failed, with one sentence and without a traceback; 3 a bug, with a traceback. The code
 1 has a meaning of its own in some commands. ``plan``: there are changes. ``test``: an expectation failed. ``explain``:
-a gate stops the object. ``check``: there are findings. ``coverage``: a workload would fail. ``cleanup``: something
-could not be removed. The code 4 belongs to ``plan``: something is undecided.
+something that is due is missing, or nothing is due. ``check``: there are findings. ``coverage``: a workload would fail.
+``cleanup``: something could not be removed. The code 4 belongs to ``plan``: something is undecided.
 """
 
 from __future__ import annotations

@@ -29,8 +29,6 @@ _KINDS = {
     word: kind for kind, short in _SHORT_NAMES.items() for word in (kind.lower(), f"{kind.lower()}s", short) if word
 }
 
-WORKLOADS = frozenset(_SHORT_NAMES) - {"Pod", "ServiceAccount", "Namespace", "reason"}
-
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -42,7 +40,7 @@ class Target:
     @property
     def is_known(self) -> bool:
         """Return whether objects of this kind can be explained."""
-        return self.kind in _SHORT_NAMES and self.kind not in WORKLOADS
+        return self.kind in _SHORT_NAMES
 
 
 def complete_target(incomplete: str) -> list[str]:

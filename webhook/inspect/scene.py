@@ -13,23 +13,33 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from webhook.errors import Forbidden, UsageError
+from webhook.errors import Forbidden, SourceInvalid, UsageError
+from webhook.inspect.forecast import RUNNING
 from webhook.inspect.namespaces import read_namespace
 from webhook.inspect.obstacles import read_writer
+from webhook.inspect.owners import owned_metadata
+from webhook.inspect.release import DEPLOYMENTS
 from webhook.inspect.secrets import read_copy, read_sources
 from webhook.kube.objects import ScopedDecoder
-from webhook.kube.resources import PODS, SERVICE_ACCOUNTS, Collection, Resource
-from webhook.kube.wire import (
-    ObjectMeta,
-    decoder,
-)
+from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection, Resource
+from webhook.kube.wire import ObjectMeta, PartialObjectMetadata, decoder
 from webhook.report.coverage import registries_for
-from webhook.report.explain.explanation import Scene, explain_namespace, explain_subject, explain_unreadable
+from webhook.report.explain.explanation import (
+    Scene,
+    explain_namespace,
+    explain_subject,
+    explain_unreadable,
+    explain_workload,
+)
 from webhook.report.explain.registration import Reach, Registration
+from webhook.report.preview.cluster import ORIGIN
 from webhook.report.preview.copies import hashes_for
+from webhook.report.preview.manifest import Manifest
+from webhook.report.preview.objects import read_subject
 from webhook.report.preview.world import World
+from webhook.rules.credential import SourceReason
 from webhook.rules.objects import Copy, NamespaceState
-from webhook.rules.ownership import Ownership, ownership_of
+from webhook.rules.ownership import Ownership, is_a_copy, ownership_of
 from webhook.rules.plan import plan_namespace
 from webhook.rules.scope import scope_of
 from webhook.rules.subject import AdmittedObject
@@ -42,6 +52,7 @@ if TYPE_CHECKING:
     from webhook.kube.webhook_configuration import ClientConfig, ServiceReference
     from webhook.report.explain.obstacle import Target
     from webhook.report.explain.step import Explanation
+    from webhook.report.preview.secrets import Sources
     from webhook.rules.configuration import Configuration
     from webhook.rules.objects import Namespace, ServiceAccount, Subject
 
@@ -123,9 +134,26 @@ def _shown(host: str) -> str:
         return host
 
 
-_decode_object: Callable[[bytes], AdmittedObject] = decoder(AdmittedObject)
+_decode_object: Callable[[bytes | msgspec.Raw], AdmittedObject] = decoder(AdmittedObject)
 
-_RESOURCES = {"Pod": PODS, "ServiceAccount": SERVICE_ACCOUNTS}
+WORKLOADS = {
+    resource.kind: resource
+    for resource in (
+        DEPLOYMENTS,
+        Resource("/apis/apps/v1", "ReplicaSet", "replicasets"),
+        Resource("/apis/apps/v1", "StatefulSet", "statefulsets"),
+        Resource("/apis/apps/v1", "DaemonSet", "daemonsets"),
+        Resource("/apis/batch/v1", "Job", "jobs"),
+        Resource("/apis/batch/v1", "CronJob", "cronjobs"),
+        Resource("/api/v1", "ReplicationController", "replicationcontrollers"),
+    )
+}
+"""The kinds that are explained by their Pod template and their running Pods."""
+
+NAMESPACES_SHOWN = 3
+"""Namespaces with a Secret of an absent source's name."""
+
+_RESOURCES = {"Pod": PODS, "ServiceAccount": SERVICE_ACCOUNTS, **WORKLOADS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +178,19 @@ def explain_live(reader: Reader, installed: Installed, kind: str, name: str, nam
         scene = replace(scene, accounts_seen=accounts is not None)
         return _with_writer(reader, installed, scene, name, lambda scene: explain_namespace(scene, name))
     found = read_namespace(reader, namespace)
-    subject = _subject(reader, kind, name, namespace)
+    content = _content(reader, kind, name, namespace)
+    subject = _subject(kind, name, namespace, content)
     if subject is None:
         return explain_unreadable(kind, name, namespace)
     scene = replace(_scene(reader, installed, found, ()), accounts_seen=False)
-    return _with_writer(reader, installed, scene, namespace, lambda scene: explain_subject(scene, subject))
+    if kind in WORKLOADS:
+        pods = _pods(reader, namespace, msgspec.json.decode(content)["spec"].get("selector"))
+        title = f"{kind}/{name}"
+        return _with_writer(
+            reader, installed, scene, namespace, lambda scene: explain_workload(scene, subject, title, pods)
+        )
+    owner = _owner(content) if kind == "Pod" else ""
+    return _with_writer(reader, installed, scene, namespace, lambda scene: explain_subject(scene, subject, owner))
 
 
 def _with_writer(
@@ -189,7 +225,8 @@ def read_accounts(reader: Reader, configuration: Configuration, namespace: str) 
         return None
 
 
-def _subject(reader: Reader, kind: str, name: str, namespace: str) -> Subject | None:
+def _content(reader: Reader, kind: str, name: str, namespace: str) -> bytes:
+    """Return an object as JSON. Raises UsageError if it does not exist, or must not be read."""
     resource = _RESOURCES[kind]
     try:
         content = reader.one(resource, name, namespace)
@@ -198,8 +235,75 @@ def _subject(reader: Reader, kind: str, name: str, namespace: str) -> Subject | 
     if content is None:
         listing = f", or list them: kubectl get {resource.plural} -n {namespace}"
         raise UsageError(f"{kind} {name} does not exist in namespace {namespace}; choose another with -n{listing}")
+    return content
+
+
+def _subject(kind: str, name: str, namespace: str, content: bytes) -> Subject | None:
+    """Return the subject of a decision, for a workload one of its Pods; None if it is unreadable."""
+    if kind in WORKLOADS:
+        resource = WORKLOADS[kind]
+        body = msgspec.json.decode(content)
+        return read_subject(Manifest(resource.api_version, kind, namespace, name, body, ORIGIN))
     found = _decode_object(content)
     return found.as_pod(namespace) if kind == "Pod" else found.as_service_account(namespace)
+
+
+def _owner(content: bytes) -> str:
+    """Return the workload of a Pod as kubectl writes it; empty without one."""
+    kind, _, name = owned_metadata(content).workload.partition("/")
+    return "" if kind == "Pod" else f"{kind.lower()}/{name}"
+
+
+def _pods(reader: Reader, namespace: str, selector: object) -> list[Subject] | None:
+    """Return the running Pods that a workload selects; None if they must not be listed. A CronJob selects none."""
+    query = label_query(selector)
+    if not query:
+        return []
+    try:
+        pods = reader.each(Collection(PODS, namespace), msgspec.Raw, {**RUNNING, "labelSelector": query})
+        subjects = [_decode_object(pod).as_pod(namespace) for pod in pods]
+    except Forbidden:
+        reader.lacks("list", "pods", namespace)
+        return None
+    return [subject for subject in subjects if subject is not None]
+
+
+def label_query(selector: object) -> str:
+    """Return a workload's selector as a query. A ReplicationController has a plain map of labels."""
+    if not isinstance(selector, dict):
+        return ""
+    if not {"matchLabels", "matchExpressions"} & selector.keys():
+        return ",".join(f"{key}={value}" for key, value in selector.items())
+    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for each in selector.get("matchExpressions") or ():
+        key, values = each["key"], ",".join(each.get("values") or ())
+        parts.append(
+            {
+                "In": f"{key} in ({values})",
+                "NotIn": f"{key} notin ({values})",
+                "Exists": key,
+                "DoesNotExist": f"!{key}",
+            }[each["operator"]]
+        )
+    return ",".join(parts)
+
+
+def _elsewhere(reader: Reader, installed: Installed, sources: Sources) -> dict[str, list[str]]:
+    """Return for each absent source the namespaces with a Secret of its name, as far as rights allow."""
+    found: dict[str, list[str]] = {}
+    for name, problem in sources.read.items():
+        if not isinstance(problem, SourceInvalid) or problem.reason != SourceReason.ABSENT:
+            continue
+        try:
+            secrets = list(reader.each(Collection(SECRETS, None, name), PartialObjectMetadata))
+        except Forbidden:
+            continue
+        found[name] = [
+            each.metadata.namespace
+            for each in secrets
+            if not is_a_copy(each.metadata.labels or {}) and each.metadata.namespace != installed.release.namespace
+        ][:NAMESPACES_SHOWN]
+    return found
 
 
 def _scene(reader: Reader, installed: Installed, namespace: Namespace, accounts: tuple[ServiceAccount, ...]) -> Scene:
@@ -224,6 +328,9 @@ def _scene(reader: Reader, installed: Installed, namespace: Namespace, accounts:
         exists=True,
         registration=registration_of(reader, installed),
         registries=registries,
+        elsewhere=_elsewhere(reader, installed, sources),
+        release=installed.release.name,
+        fullname=installed.fullname,
     )
 
 

@@ -16,6 +16,8 @@ class Severity(Enum):
     """The one scale of all results, with its colour. Each report has its own words for the members that it uses."""
 
     OK = "green"
+    SKIPPED = "bright_black"
+    """It does not apply, as the configuration or its owner wants it."""
     NOTE = "cyan"
     """Useful information without a fault."""
     UNKNOWN = "yellow"

@@ -57,17 +57,25 @@ def test_json_has_each_step(explain: Callable[..., Result]) -> None:
     assert document["steps"][-1] == {
         "pullSecret": None,
         "gate": "opt-in label",
-        "result": "stop",
+        "result": "skip",
         "reason": "namespace-not-opted-in",
         "why": 'namespace "team-b" does not have the label pullsecrets.webhook/inject=enabled',
         "advice": "label it: kubectl label namespace team-b pullsecrets.webhook/inject=enabled",
+        "next": "kubectl label namespace team-b pullsecrets.webhook/inject=enabled",
     }
 
 
 @pytest.mark.parametrize("target", [("deployment/api",), ("deploy", "api"), ("deployments.apps", "api")])
 def test_a_workload_is_explained_by_its_pods(explain: Callable[..., Result], target: tuple[str, ...]) -> None:
     result = explain(*target, "-n", "team-a", *EXAMPLES)
-    assert (result.code, result.err) == (0, "Deployment/api in namespace team-a: everything is in place\n")
+    assert (result.code, result.out, result.err) == (
+        0,
+        (
+            "PASS: Deployment/api in namespace team-a: everything is in place; vendor-credentials does not apply, "
+            "and -v shows why\n"
+        ),
+        "",
+    )
 
 
 def test_an_unknown_context_is_answered_with_those_that_there_are(

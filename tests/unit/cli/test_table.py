@@ -26,7 +26,7 @@ STEPS = (
     Step("opt-in label", Severity.FAULT, SENTENCE, "namespace-not-opted-in", "", "registry-credentials"),
     Step("webhook reachable", Severity.OK, "it answers"),
 )
-EXPLANATION = Explanation("team-a", "Pod/web", STEPS)
+EXPLANATION = Explanation("team-a", "Pod/web", STEPS, verbose=True)
 
 
 class Terminal(io.StringIO):

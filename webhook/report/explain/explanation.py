@@ -6,10 +6,14 @@ Objects in manifests are explained as if they were created now.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from webhook.errors import SourceInvalid
 from webhook.report.coverage import registries_for, uncovered
+from webhook.report.explain.commands import Place, recreate_command, select_command, source_command
 from webhook.report.explain.obstacle import UNKNOWN_WRITER, Writer
 from webhook.report.explain.registration import registration_steps, selection_steps
 from webhook.report.explain.step import Explanation, Step
@@ -24,7 +28,9 @@ from webhook.rules.actions import FindingReason
 from webhook.rules.backfill import subject_of
 from webhook.rules.configuration import Reason
 from webhook.rules.gates import BY_REASON, Case, Decision, decide, decide_namespace, passed
-from webhook.rules.text import listed, some
+from webhook.rules.images import names_of
+from webhook.rules.mistyped import mistyped_opt_in
+from webhook.rules.text import counted, listed, some
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -39,6 +45,11 @@ if TYPE_CHECKING:
     from webhook.rules.state_document import LastGood
 
 _REFERENCED = (Reason.ALREADY_PRESENT, Reason.INJECTED)
+_SOURCE_FAULTS = (FindingReason.SOURCE_UNAVAILABLE, PreviewReason.COPY_KEPT, PreviewReason.COPY_OUTDATED)
+NOWHERE: Mapping[str, Sequence[str]] = {}
+CLOSE_REGISTRY = 0.75
+"""Similarity from 0 to 1 at which a registry may be a typing error of another."""
+
 _UNCOVERED_SHOWN = 3
 _NAMES_SHOWN = 5
 _WITHHELD = {
@@ -68,11 +79,30 @@ def pull_secret_steps(case: Case, decision: Decision, entry: PullSecret) -> Iter
 
 
 def _stop(reason: Reason, case: Case, decision: Decision, pull_secret: str = "") -> Step:
-    """Return the step at which a decision ended."""
-    severity = Severity.UNKNOWN if reason is Reason.NAMESPACE_UNKNOWN else Severity.FAULT
+    """Return the step at which a decision ended: the pull secret is not due."""
+    severity = Severity.UNKNOWN if reason is Reason.NAMESPACE_UNKNOWN else Severity.SKIPPED
     gate = BY_REASON[reason]
     todo = advice(reason) if gate.command is None else gate.command(case)
-    return Step(gate.name, severity, gate.stopped(case, decision.stopped_at(reason)), reason, todo, pull_secret)
+    why = gate.stopped(case, decision.stopped_at(reason))
+    command = "" if gate.command is None else todo[todo.find("kubectl") :]
+    if reason is Reason.NAMESPACE_NOT_OPTED_IN:
+        why, command = _about_labels(case, why, command)
+        todo = f"label it: {command}"
+    if reason is Reason.NAMESPACE_NOT_SELECTED:
+        command = select_command(case.name, case.entry.namespace_selector, case.labels)
+    return Step(gate.name, severity, why, reason, todo, pull_secret, command=command)
+
+
+def _about_labels(case: Case, why: str, command: str) -> tuple[str, str]:
+    """Return the sentence and the command about a label that is in the wrong place, or has a typing error."""
+    opt_in = case.configuration.opt_in
+    typed = mistyped_opt_in(case.labels, opt_in)
+    if typed is not None and typed[0] != opt_in.label:
+        command = f"{command} {typed[0]}-"
+    subject: Subject | None = getattr(case, "subject", None)
+    if subject is not None and subject.labels.get(opt_in.label) == opt_in.value:
+        why = f"{why}; the {subject.kind} has that label, but it belongs on the namespace"
+    return why, command
 
 
 def reference_step(
@@ -101,14 +131,26 @@ def _reference_due(
     if copy is not None and copy.severity is Severity.FAULT and copy.reason != PreviewReason.COPY_DUE:
         todo = "sync adds it when there is a copy; the gate copy tells what is in the way of that"
         why = f"{why}, and there is no copy to reference"
-        return Step(gate, Severity.FAULT, why, PreviewReason.REFERENCE_DUE, todo, pull_secret)
+        return Step(gate, Severity.FAULT, why, PreviewReason.REFERENCE_DUE, todo, pull_secret, follows=True)
     # The copy comes first, so an obstacle to the copy is an obstacle to the reference.
     targets = {("Secret", pull_secret), *(("ServiceAccount", name) for name in accounts)}
-    return writer.due(gate, why, PreviewReason.REFERENCE_DUE, pull_secret, targets)
+    step = writer.due(gate, why, PreviewReason.REFERENCE_DUE, pull_secret, targets)
+    return replace(step, follows=copy is not None and copy.severity is Severity.FAULT)
 
 
-def copy_step(world: World, namespace: str, pull_secret: str, writer: Writer, *, exists: bool) -> Step | None:
-    """Return the step about the copy of a pull secret in a namespace; None if the namespace is unknown."""
+def copy_step(
+    world: World,
+    namespace: str,
+    pull_secret: str,
+    writer: Writer,
+    *,
+    exists: bool,
+    elsewhere: Mapping[str, Sequence[str]] = NOWHERE,
+) -> Step | None:
+    """Return the step about the copy of a pull secret in a namespace; None if the namespace is unknown.
+
+    ``elsewhere`` has the namespaces with a Secret of a missing source's name.
+    """
     if namespace not in world.states:
         return None
     state, plan = world.states[namespace], world.plans[namespace]
@@ -116,7 +158,23 @@ def copy_step(world: World, namespace: str, pull_secret: str, writer: Writer, *,
     row = next((row for row in rows if row.title == f"Secret/{pull_secret}" and row.effect is not Effect.DELETE), None)
     if row is None:
         return None
-    return _copy_step(row, pull_secret, writer, world.expected[pull_secret].last_good, exists=exists)
+    step = _copy_step(row, pull_secret, writer, world.expected[pull_secret].last_good, exists=exists)
+    return _about_source(step, world, pull_secret, elsewhere) if step.reason in _SOURCE_FAULTS else step
+
+
+def _about_source(step: Step, world: World, pull_secret: str, elsewhere: Mapping[str, Sequence[str]]) -> Step:
+    """Return a step about a source that cannot be copied, with the reason of the source and its next command."""
+    entry = next(entry for entry in world.configuration.pull_secrets if entry.name == pull_secret)
+    for name in entry.sources:
+        problem = world.sources.read.get(name)
+        if not isinstance(problem, SourceInvalid):
+            continue
+        others = elsewhere.get(name, ())
+        why = f"{step.why}; a Secret of that name is in namespace {listed(others)}" if others else step.why
+        reason = problem.reason if step.reason == FindingReason.SOURCE_UNAVAILABLE else step.reason
+        command = source_command(world.release_namespace or "RELEASE_NAMESPACE", name, problem.reason, others)
+        return replace(step, why=why, reason=reason, advice=advice(problem.reason), command=command)
+    return step
 
 
 def _copy_step(row: Row, pull_secret: str, writer: Writer, last_good: LastGood | None, *, exists: bool) -> Step:
@@ -135,6 +193,8 @@ def _copy_step(row: Row, pull_secret: str, writer: Writer, last_good: LastGood |
     if row.reason == PreviewReason.SOURCE_NOT_SEEN and not row.effect.is_change:
         why = f"the copy is there; whether it is current is not known: it is {row.why}"
         return Step(gate, Severity.OK, why, row.reason, pull_secret=pull_secret)
+    if row.reason == PreviewReason.COPY_KEPT:
+        return Step(gate, Severity.NOTE, f"the copy is {row.why}", row.reason, advice(row.reason), pull_secret)
     return Step(gate, Severity.OK, f"the copy is {row.why}", row.reason, pull_secret=pull_secret)
 
 
@@ -149,8 +209,18 @@ def coverage_step(subject: Subject, registries: Mapping[str, Collection[str]]) -
     shown = [*lacking[:_UNCOVERED_SHOWN], *(["…"] if len(lacking) > _UNCOVERED_SHOWN else [])]
     severity = Severity.FAULT if len(lacking) == len(dict.fromkeys(subject.images)) else Severity.UNKNOWN
     why = f"{listed(tuple(registries))} {_has(registries)} no credential for {', '.join(shown)}"
+    why = f"{why}; {_offered(lacking[0], sorted({each for known in registries.values() for each in known}))}"
     reason = PreviewReason.REGISTRY_NOT_COVERED
     return Step(gate, severity, why, reason, advice(reason))
+
+
+def _offered(image: str, registries: Sequence[str]) -> str:
+    """Return which registries there are credentials for, the closest to that of an image first."""
+    names = names_of([image])
+    host = names[0].partition("/")[0] if names else image.partition("/")[0]
+    close = get_close_matches(host, registries, n=1, cutoff=CLOSE_REGISTRY)
+    there = f"it has {some(registries, _NAMES_SHOWN)}" if registries else "it has none at all"
+    return f"{there}; did you mean {close[0]}?" if close else there
 
 
 def account_steps(
@@ -228,17 +298,71 @@ class Scene:
     writer: Writer = UNKNOWN_WRITER
     accounts_seen: bool = True
     """True if the ServiceAccounts of the namespace were read."""
+    elsewhere: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """For each source that does not exist, the namespaces with a Secret of its name."""
+    release: str = ""
+    fullname: str = ""
+
+    def with_commands(self, place: Place, steps: Iterable[Step]) -> tuple[Step, ...]:
+        """Return the steps, with the next command of each that did not pass."""
+        world = self.world
+        place = replace(
+            place,
+            label=world.configuration.opt_in.label,
+            release=self.release,
+            release_namespace=world.release_namespace,
+            fullname=self.fullname,
+        )
+        return tuple(
+            step if step.command or step.severity is Severity.OK else replace(step, command=place.command(step))
+            for step in steps
+        )
 
 
-def explain_subject(scene: Scene, subject: Subject) -> Explanation:
-    """Return each gate for a Pod or a ServiceAccount."""
+def explain_subject(scene: Scene, subject: Subject, owner: str = "") -> Explanation:
+    """Return each gate for a Pod or a ServiceAccount; ``owner`` is the workload of a Pod: ``deployment/api``."""
     name = subject.name or f"{subject.generate_name}*"
-    return Explanation(subject.namespace, f"{subject.kind}/{name}", tuple(_subject_steps(scene, subject)))
+    place = Place(subject.kind, subject.name, subject.namespace, owner)
+    steps = scene.with_commands(place, _subject_steps(scene, subject))
+    return Explanation(subject.namespace, f"{subject.kind}/{name}", steps)
+
+
+def explain_workload(scene: Scene, template: Subject, title: str, pods: Sequence[Subject] | None) -> Explanation:
+    """Return each gate for a workload: for its Pods as they are created now, and for those that run.
+
+    ``pods`` are None if they must not be listed. ``title`` is kind and name.
+    """
+    owner = f"{title.partition('/')[0].lower()}/{template.name}"
+    steps = [*_subject_steps(scene, template, is_template=True)]
+    if any(step.reason in _REFERENCED for step in steps):
+        steps.append(_pods_step(scene.world, pods, owner, template.namespace))
+    place = Place("Pod", template.name, template.namespace, owner)
+    return Explanation(template.namespace, title, scene.with_commands(place, steps))
+
+
+def _pods_step(world: World, pods: Sequence[Subject] | None, owner: str, namespace: str) -> Step:
+    """Return the step about the running Pods of a workload."""
+    gate = "running Pods"
+    if pods is None:
+        return Step(gate, Severity.UNKNOWN, "they may not be listed", advice="ask for list on pods")
+    known = world.namespace(namespace)
+    lacking = {pod.name: decide_in(known, pod, world.configuration).added for pod in pods}
+    lacking = {name: added for name, added in lacking.items() if added}
+    if not lacking:
+        running = f"{counted(len(pods), 'Pod runs', 'Pods run')} with each reference" if pods else "no Pod runs"
+        return Step(gate, Severity.OK, running)
+    names = listed(sorted({name for added in lacking.values() for name in added}))
+    why = f"{counted(len(lacking), 'Pod runs', 'Pods run')} without the reference to {names}"
+    missing = PreviewReason.POD_WITHOUT_REFERENCE
+    command = recreate_command(namespace, owner, min(lacking))
+    return Step(gate, Severity.FAULT, why, missing, advice(missing), command=command)
 
 
 def explain_namespace(scene: Scene, namespace: str) -> Explanation:
     """Return each gate for a namespace, which is in the world of the scene."""
-    return Explanation(namespace, f"Namespace/{namespace}", tuple(_namespace_steps(scene, namespace)))
+    place = Place("Namespace", namespace, namespace)
+    steps = scene.with_commands(place, _namespace_steps(scene, namespace))
+    return Explanation(namespace, f"Namespace/{namespace}", steps)
 
 
 def explain_other(kind: str, name: str, namespace: str) -> Explanation:
@@ -246,7 +370,9 @@ def explain_other(kind: str, name: str, namespace: str) -> Explanation:
     reason = Reason.RESOURCE_IGNORED
     why = f"the webhook is asked about Pods and ServiceAccounts, not about {kind}"
     todo = "explain one of its Pods, or its ServiceAccount"
-    return Explanation(namespace, f"{kind}/{name}", (Step("kind", Severity.FAULT, why, reason, todo),))
+    command = f"pullsecrets explain sa/default -n {shlex.quote(namespace)}"
+    step = Step("kind", Severity.SKIPPED, why, reason, todo, command=command)
+    return Explanation(namespace, f"{kind}/{name}", (step,))
 
 
 def explain_unreadable(kind: str, name: str, namespace: str) -> Explanation:
@@ -256,7 +382,7 @@ def explain_unreadable(kind: str, name: str, namespace: str) -> Explanation:
     return Explanation(namespace, f"{kind}/{name}", (Step("readable", Severity.FAULT, why, reason, advice(reason)),))
 
 
-def _subject_steps(scene: Scene, subject: Subject) -> Iterator[Step]:
+def _subject_steps(scene: Scene, subject: Subject, *, is_template: bool = False) -> Iterator[Step]:
     configuration = scene.world.configuration
     namespace = scene.world.namespace(subject.namespace)
     decision = decide_in(namespace, subject, configuration)
@@ -270,10 +396,10 @@ def _subject_steps(scene: Scene, subject: Subject) -> Iterator[Step]:
         return
     if scene.registration is not None and namespace is not None:
         yield from selection_steps(scene.registration, subject, namespace)
-    yield from _pull_secret_steps(scene, case, decision)
+    yield from _pull_secret_steps(scene, case, decision, is_template=is_template)
 
 
-def _pull_secret_steps(scene: Scene, case: Case, decision: Decision) -> Iterator[Step]:
+def _pull_secret_steps(scene: Scene, case: Case, decision: Decision, *, is_template: bool) -> Iterator[Step]:
     world, subject = scene.world, case.subject
     referenced: dict[str, Collection[str]] = {}
     for entry in world.configuration.pull_secrets:
@@ -281,8 +407,9 @@ def _pull_secret_steps(scene: Scene, case: Case, decision: Decision) -> Iterator
         reason = dict(decision.gates)[entry.name]
         if reason not in _REFERENCED:
             continue
-        step = copy_step(world, subject.namespace, entry.name, scene.writer, exists=scene.exists)
-        yield reference_step(subject, entry.name, reason, step, scene.writer, exists=scene.exists)
+        step = _copy(scene, subject.namespace, entry.name)
+        exists = scene.exists and not is_template
+        yield reference_step(subject, entry.name, reason, step, scene.writer, exists=exists)
         if step is not None:
             yield step
         if entry.name in scene.registries:
@@ -290,6 +417,10 @@ def _pull_secret_steps(scene: Scene, case: Case, decision: Decision) -> Iterator
     coverage = coverage_step(subject, referenced)
     if coverage is not None:
         yield coverage
+
+
+def _copy(scene: Scene, namespace: str, pull_secret: str) -> Step | None:
+    return copy_step(scene.world, namespace, pull_secret, scene.writer, exists=scene.exists, elsewhere=scene.elsewhere)
 
 
 def _namespace_steps(scene: Scene, name: str) -> Iterator[Step]:
@@ -305,7 +436,7 @@ def _namespace_steps(scene: Scene, name: str) -> Iterator[Step]:
         yield from pull_secret_steps(case, decision, entry)
         if entry.name not in decision.added:
             continue
-        step = copy_step(world, name, entry.name, scene.writer, exists=scene.exists)
+        step = _copy(scene, name, entry.name)
         if step is not None:
             yield step
         yield from _account_steps(scene, name, entry.name, step)
@@ -350,7 +481,11 @@ def explain_manifest(
     subject = read_subject(found)
     if subject is None:
         return explain_unreadable(found.kind, name, namespace)
-    return replace(explain_subject(scene, subject), title=found.title)
+    return replace(explain_subject(scene, subject, _owner(found)), title=found.title)
+
+
+def _owner(manifest: Manifest) -> str:
+    return "" if manifest.kind in ("Pod", "ServiceAccount") else f"{manifest.kind.lower()}/{manifest.name}"
 
 
 def _is_of_no_interest(manifest: Manifest) -> bool:

@@ -5,11 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from webhook.report.protocol import RESULT, Line, Severity
+from webhook.rules.text import some
 
-RESULTS = {Severity.OK: "PASS", Severity.FAULT: "STOP", Severity.UNKNOWN: "?"}
+RESULTS = {
+    Severity.OK: "PASS",
+    Severity.NOTE: "NOTE",
+    Severity.SKIPPED: "SKIP",
+    Severity.FAULT: "STOP",
+    Severity.UNKNOWN: "?",
+}
 """The results of an object at a gate, in words."""
 
-_NAMES = {Severity.OK: "pass", Severity.FAULT: "stop", Severity.UNKNOWN: "unknown"}
+_NAMES = {
+    Severity.OK: "pass",
+    Severity.NOTE: "note",
+    Severity.SKIPPED: "skip",
+    Severity.FAULT: "stop",
+    Severity.UNKNOWN: "unknown",
+}
+
+COPY_GATE = "copy"
+IMAGES_GATE = "images"
+
+LOOK_UP = "pullsecrets explain reason/"
+"""The beginning of the next command where there is no better one."""
+
+NAMES_SHOWN = 3
+"""Pull secrets that do not apply and are named in the verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +49,27 @@ class Step:
     pull_secret: str = ""
     awaits_sync: bool = False
     """True if it is open because the controller still has something to write."""
+    command: str = ""
+    """The next command to paste; empty for a gate that is passed."""
+    follows: bool = False
+    """True if another step of the explanation is its cause."""
+
+    @property
+    def result(self) -> str:
+        """The result in a word."""
+        return RESULTS[self.severity]
+
+    @property
+    def text(self) -> str:
+        """The cause, and advice unless a command replaces it."""
+        replaced = self.command and not self.command.startswith(LOOK_UP)
+        todo = f". {self.advice[:1].upper()}{self.advice[1:]}" if self.advice and not replaced else ""
+        return f"{self.why}{todo}"
 
     def line(self) -> Line:
         """Return the line for a table."""
-        todo = f". {self.advice[:1].upper()}{self.advice[1:]}" if self.advice else ""
-        cells = (self.pull_secret or "-", self.gate, RESULTS[self.severity], self.reason or "-", self.why + todo)
+        todo = f". Next: {self.command}" if self.command else ""
+        cells = (self.pull_secret or "-", self.gate, self.result, self.reason or "-", self.text + todo)
         return Line(cells, self.severity.value)
 
     def document(self) -> dict[str, object]:
@@ -43,6 +81,7 @@ class Step:
             "reason": str(self.reason) or None,
             "why": self.why,
             "advice": self.advice or None,
+            "next": self.command or None,
         }
 
 
@@ -53,20 +92,50 @@ class Explanation:
     namespace: str
     title: str
     steps: tuple[Step, ...]
+    verbose: bool = False
+    """True to show all steps, and not only those that need attention."""
 
     @property
     def stop(self) -> Step | None:
-        """The step that keeps the object from all pull secrets; None if at least one passes.
+        """The step that keeps the object from a pull secret that is due, or from all; None if it gets what is due.
 
-        A step that stops the object as a whole comes before those that stop its pull secrets. Of these, the first is
-        named.
+        An object that is not selected as a whole is not due anything. Otherwise a fault comes first: one of the object
+        as a whole, then the copy, then its consequences. Pull secrets that do not apply stop the object only together.
         """
-        whole = [step for step in self.steps if not step.pull_secret and step.severity is Severity.FAULT]
-        if whole:
-            return whole[0]
-        stopped = [step for step in self.steps if step.pull_secret and step.severity is Severity.FAULT]
+        skipped = [step for step in self.steps if step.severity is Severity.SKIPPED]
+        whole = next((step for step in skipped if not step.pull_secret), None)
+        if whole is not None:
+            return whole
+        faults = [step for step in self.steps if step.severity is Severity.FAULT]
+        if faults:
+            return min(faults, key=_rank)
         names = {step.pull_secret for step in self.steps if step.pull_secret}
-        return stopped[0] if stopped and names == {step.pull_secret for step in stopped} else None
+        return skipped[0] if skipped and names == {step.pull_secret for step in skipped} else None
+
+    @property
+    def verdict(self) -> Step:
+        """The step that decides: the stop, one that is unknown, a note, or else that everything is in place."""
+        if self.stop is not None:
+            return self.stop
+        for severity in (Severity.UNKNOWN, Severity.NOTE):
+            found = [step for step in self.steps if step.severity is severity]
+            decisive = [step for step in found if step.pull_secret or step.reason == "namespace-unknown"]
+            if decisive:
+                return decisive[0]
+        others = list(dict.fromkeys(step.pull_secret for step in self.steps if step.severity is Severity.SKIPPED))
+        verb = "does" if len(others) == 1 else "do"
+        more = f"; {some(others, NAMES_SHOWN)} {verb} not apply, and -v shows why" if others else ""
+        return Step(gate="", severity=Severity.OK, why=f"everything is in place{more}")
+
+    @property
+    def shown(self) -> tuple[Step, ...]:
+        """The steps that need attention besides the verdict, or all of them."""
+        if self.verbose:
+            return self.steps
+        verdict = self.verdict
+        hidden = {Severity.OK} if verdict.severity is Severity.SKIPPED else {Severity.OK, Severity.SKIPPED}
+        shown = [step for step in self.steps if step.severity not in hidden and not step.follows and step != verdict]
+        return tuple(dict.fromkeys(shown))  # a namespace has some gates for Pods and for ServiceAccounts
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -75,22 +144,37 @@ class Explanation:
 
     def lines(self) -> list[Line]:
         """Return the lines of the table."""
-        return [step.line() for step in self.steps]
+        return [step.line() for step in self.shown]
 
     def document(self) -> dict[str, object]:
         """Return everything for programs."""
+        verdict = self.verdict
         return {
             "object": self.title,
             "namespace": self.namespace,
+            "result": _NAMES[verdict.severity],
             "stoppedBy": (str(self.stop.reason) or None) if self.stop else None,
+            "why": verdict.why,
+            "next": verdict.command or None,
             "steps": [step.document() for step in self.steps],
         }
 
-    def summary(self) -> str:
-        """Return the result as one line."""
+    def headline(self) -> str:
+        """Return the verdict and its reason."""
         where = "" if self.title.startswith("Namespace/") else f" in namespace {self.namespace}"
-        step = self.stop
-        if step is None:
-            return f"{self.title}{where}: everything is in place"
-        about = f" of {step.pull_secret}" if step.pull_secret else ""
-        return f"{self.title}{where}: stopped at {step.gate}{about} ({step.reason})"
+        verdict = self.verdict
+        reason = f" {verdict.reason}" if verdict.reason else ""
+        about = f"{verdict.pull_secret}: " if verdict.pull_secret and verdict.pull_secret not in verdict.text else ""
+        return f"{verdict.result}{reason}: {self.title}{where}: {about}{verdict.text}"
+
+    def summary(self) -> str:
+        """Return the verdict, its reason and the next command, as one line."""
+        return f"{self.headline()}. Next: {self.verdict.command}" if self.verdict.command else self.headline()
+
+
+def _rank(step: Step) -> int:
+    if step.follows or step.gate == IMAGES_GATE:
+        return 3
+    if step.gate == COPY_GATE:
+        return 1
+    return 2 if step.pull_secret else 0

@@ -104,7 +104,7 @@ def test_a_pod_that_has_what_it_should_passes_every_gate_in_order() -> None:
         ("registry", "image", "PASS", ""),
         ("registry", "reference", "PASS", "already-present"),
         ("registry", "copy", "PASS", "copy-current"),
-        ("vendor", "namespaceSelector", "STOP", "namespace-not-selected"),
+        ("vendor", "namespaceSelector", "SKIP", "namespace-not-selected"),
         ("", "images", "PASS", ""),
     ]
     assert found.stop is None
@@ -202,7 +202,7 @@ def test_one_image_without_a_credential_may_be_public() -> None:
     where = scene(copy(), registries={"registry": {"registry.example"}})
     found = explain_subject(where, pod("registry", images=("registry.example/app", "nginx")))
     assert verdicts(found)[-1] == ("", "images", "?", "registry-not-covered")
-    assert found.steps[-1].why == "registry has no credential for nginx"
+    assert found.steps[-1].why == "registry has no credential for nginx; it has registry.example"
     assert found.stop is None
 
 
@@ -213,7 +213,7 @@ def test_a_namespace_is_explained_with_its_copies_and_service_accounts() -> None
         ("registry", "namespaceSelector", "PASS", ""),
         ("registry", "copy", "PASS", "copy-current"),
         ("registry", "ServiceAccounts", "STOP", "reference-due"),
-        ("vendor", "namespaceSelector", "STOP", "namespace-not-selected"),
+        ("vendor", "namespaceSelector", "SKIP", "namespace-not-selected"),
     ]
     assert stopped(found) == ("ServiceAccounts", "reference-due")
 
@@ -227,10 +227,10 @@ def test_a_source_for_other_namespaces_and_what_the_namespace_declines_are_gates
     )
     of_pull_secrets = [
         ("registry", "namespaceSelector", "PASS", ""),
-        ("registry", "source's namespaces", "STOP", "source-not-for-namespace"),
+        ("registry", "source's namespaces", "SKIP", "source-not-for-namespace"),
         ("unwanted", "namespaceSelector", "PASS", ""),
         ("unwanted", "source's namespaces", "PASS", ""),
-        ("unwanted", "declined", "STOP", "namespace-declines"),
+        ("unwanted", "declined", "SKIP", "namespace-declines"),
     ]
     for found in (explain_namespace(where, "team-a"), explain_subject(where, pod())):
         assert [row for row in verdicts(found) if row[0]] == of_pull_secrets
@@ -276,7 +276,7 @@ def test_an_object_of_a_file_is_explained_as_if_it_were_created_now() -> None:
     assert verdicts(found)[-4:] == [
         ("registry", "reference", "PASS", "injected"),
         ("registry", "copy", "PASS", "copy-due"),
-        ("vendor", "namespaceSelector", "STOP", "namespace-not-selected"),
+        ("vendor", "namespaceSelector", "SKIP", "namespace-not-selected"),
         ("", "images", "PASS", ""),
     ]
 
@@ -370,7 +370,7 @@ def test_the_steps_are_those_of_the_decision(
     of_object = [step for step in found.steps if not step.pull_secret]
     if not decision.gates:
         assert of_object[-1].reason == decision.reason
-        assert [step.severity for step in of_object] == [Severity.OK] * (len(of_object) - 1) + [Severity.FAULT]
+        assert [step.severity for step in of_object] == [Severity.OK] * (len(of_object) - 1) + [Severity.SKIPPED]
     for name, reason in decision.gates:
         reasons = [step.reason for step in found.steps if step.pull_secret == name and step.gate != "copy"]
         assert reasons[-1] == reason
@@ -378,7 +378,7 @@ def test_the_steps_are_those_of_the_decision(
         referenced = reason in (Reason.ALREADY_PRESENT, Reason.INJECTED)
         assert referenced == any(step.gate == "reference" for step in found.steps if step.pull_secret == name)
     assert all(step.reason in CATALOG for step in found.steps if step.reason)
-    assert all(step.advice for step in found.steps if step.severity is Severity.FAULT)
+    assert all(step.command for step in found.steps if step.severity is not Severity.OK)
 
 
 def test_a_namespace_without_any_reference_does_not_pass_because_nothing_is_planned() -> None:

@@ -1,0 +1,135 @@
+"""Give the next command for each reason why an object does not get a pull secret, to paste into a shell."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from webhook.report.explain.step import LOOK_UP
+from webhook.report.preview.row import PreviewReason
+from webhook.rules.actions import FindingReason
+from webhook.rules.configuration import DECLINE_ANNOTATION, Reason
+from webhook.rules.credential import SourceReason
+from webhook.rules.labels import Operator, Selector
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from webhook.report.explain.step import Step
+
+_COMMAND = re.compile(r"(?:kubectl|pullsecrets|helm) .*$")
+
+_CONFIGURATION = "kubectl -n {release_namespace} get configmap {fullname} -o yaml"
+_INSTALL = "helm get manifest {release} -n {release_namespace} | kubectl apply -f -"
+_WEBHOOK_PODS = "kubectl -n {release_namespace} get pods -l app.kubernetes.io/component=webhook"
+
+_COMMANDS: Mapping[str, str] = {
+    Reason.NAMESPACE_EXCLUDED: _CONFIGURATION,
+    Reason.NAMESPACE_TERMINATING: "kubectl get namespace {namespace} -o yaml",
+    Reason.NOTHING_CONFIGURED: _CONFIGURATION,
+    Reason.NAMESPACE_NOT_SELECTED: "kubectl get namespace {namespace} --show-labels",
+    Reason.SOURCE_NOT_FOR_NAMESPACE: _CONFIGURATION,
+    Reason.NAMESPACE_DECLINES: f"kubectl annotate namespace {{namespace}} {DECLINE_ANNOTATION}-",
+    Reason.SERVICE_ACCOUNT_NOT_INCLUDED: _CONFIGURATION,
+    Reason.IMAGE_NOT_MATCHED: _CONFIGURATION,
+    FindingReason.COPY_CONFLICT: "kubectl -n {namespace} delete secret {pull_secret}",
+    FindingReason.REFERENCES_TOO_MANY: "kubectl -n {namespace} get serviceaccounts -o yaml",
+    PreviewReason.WEBHOOK_NOT_REGISTERED: _INSTALL,
+    PreviewReason.WEBHOOK_NOT_ASKED: _INSTALL,
+    PreviewReason.WEBHOOK_UNREACHABLE: _WEBHOOK_PODS,
+    PreviewReason.WEBHOOK_NOT_SEEN: "pullsecrets check",
+    PreviewReason.COPY_NOT_SEEN: "kubectl auth can-i get secrets/{pull_secret} -n {namespace}",
+    PreviewReason.REGISTRY_NOT_COVERED: _CONFIGURATION,
+}
+
+_RESTARTED = ("deployment", "statefulset", "daemonset")
+"""The kinds that ``kubectl rollout restart`` knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The names that a command about one object needs; those of the release are empty without a cluster."""
+
+    kind: str
+    name: str
+    namespace: str
+    owner: str = ""
+    """The workload of a Pod, as kubectl writes it: ``deployment/api``."""
+    label: str = ""
+    """The key of the opt-in label."""
+    release: str = ""
+    release_namespace: str = ""
+    fullname: str = ""
+
+    def command(self, step: Step) -> str:
+        """Return the next command for a step that did not pass."""
+        template = self._of_object(step.reason) or _COMMANDS.get(step.reason, "")
+        names = {
+            name: shlex.quote(getattr(self, name)) for name in ("namespace", "release", "release_namespace", "fullname")
+        }
+        needed = re.findall(r"\{(\w+)\}", template)
+        known = all(name == "pull_secret" or getattr(self, name) for name in needed)
+        if template and known:
+            return template.format_map({**names, "pull_secret": shlex.quote(step.pull_secret)})
+        written = _COMMAND.search(step.advice)
+        if written is not None and step.awaits_sync:
+            return written[0]
+        return f"{LOOK_UP}{step.reason}" if step.reason else ""
+
+    def _of_object(self, reason: str) -> str:
+        if reason == PreviewReason.POD_WITHOUT_REFERENCE:
+            return recreate_command(self.namespace, self.owner, self.name)
+        if reason == Reason.OBJECT_DISABLED and self.kind == "ServiceAccount":
+            return f"kubectl -n {{namespace}} label serviceaccount {shlex.quote(self.name)} {self.label}-"
+        if reason == Reason.OBJECT_DISABLED:
+            return f"kubectl -n {{namespace}} edit {shlex.quote(self.owner or f'pod/{self.name}')}"
+        if reason == Reason.PODS_NEVER:
+            return "pullsecrets explain sa/default -n {namespace}"
+        return ""
+
+
+def recreate_command(namespace: str, owner: str, pod: str) -> str:
+    """Return the command that recreates a Pod, or all Pods of its workload."""
+    where, kind = f"kubectl -n {shlex.quote(namespace)}", owner.partition("/")[0]
+    if kind in _RESTARTED:
+        return f"{where} rollout restart {shlex.quote(owner)}"
+    if owner:
+        return f"{where} delete pod {shlex.quote(pod)}"
+    return f"{where} get pod {shlex.quote(pod)} -o yaml | kubectl replace --force -f -"
+
+
+def select_command(namespace: str, selector: Selector, labels: Mapping[str, str]) -> str:
+    """Return the command that gives a namespace the labels that a selector requires."""
+    changes, overwrites = [], False
+    for each in selector.requirements:
+        if each.matches(labels):
+            continue
+        if each.operator in (Operator.NOT_IN, Operator.DOES_NOT_EXIST):
+            changes.append(f"{each.key}-")
+        else:
+            overwrites = overwrites or each.key in labels
+            changes.append(f"{each.key}={each.values[0] if each.values else 'true'}")
+    return shlex.join(["kubectl", "label", "namespace", namespace, *changes, *(["--overwrite"] if overwrites else [])])
+
+
+def create_source(namespace: str, name: str, server: str = "SERVER", *, exists: bool = False) -> str:
+    """Return the command that creates a source, or writes it again."""
+    create = (
+        f"kubectl -n {shlex.quote(namespace)} create secret docker-registry {shlex.quote(name)} "
+        f"--docker-server={shlex.quote(server)} --docker-username=USER --docker-password=PASSWORD"
+    )
+    return f"{create} --dry-run=client -o yaml | kubectl apply -f -" if exists else create
+
+
+def source_command(namespace: str, name: str, reason: str, elsewhere: Sequence[str]) -> str:
+    """Return the command that makes a source usable; ``elsewhere`` are namespaces with a Secret of its name."""
+    if reason == SourceReason.ABSENT and elsewhere:
+        move = f"/^  uid:/d;/resourceVersion:/d;s/namespace: {elsewhere[0]}$/namespace: {namespace}/"
+        copied = f"kubectl -n {shlex.quote(elsewhere[0])} get secret {shlex.quote(name)} -o yaml"
+        return f"{copied} | sed {shlex.quote(move)} | kubectl apply -f -"
+    if reason == SourceReason.TYPE_UNSUPPORTED:
+        delete = f"kubectl -n {shlex.quote(namespace)} delete secret {shlex.quote(name)}"
+        return f"{delete} && {create_source(namespace, name)}"
+    return create_source(namespace, name, exists=reason != SourceReason.ABSENT)
