@@ -20,6 +20,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
+from webhook.kube.response import Response, encode_request
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -134,6 +136,7 @@ class _TrackedConnection(HTTPConnection):
     sent_at = 0.0
     received_at = 0.0
     no_reuse = False
+    reads_whole = False
 
     @property
     def is_connected(self) -> bool:
@@ -150,17 +153,32 @@ class _TrackedConnection(HTTPConnection):
         self.connections.add(self)
 
     def request(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 (as its base has it)
+        if self.sock is None:
+            self.connect()
         may_send: Callable[[], bool] | None = getattr(_sending, "may", None)
         if may_send is not None and not may_send():
             raise RequestFenced
         self.sent_at = self.connections.clock()
-        super().request(*arguments, **options)
+        # A watch is read while it arrives, and a proxy has headers of its own: both are left to urllib3.
+        self.reads_whole = bool(options.get("preload_content")) and self.proxy is None
+        if self.reads_whole:
+            self.sock.settimeout(self.timeout)
+            method, target = arguments
+            self.sock.sendall(encode_request(method, target, self.host_header, options["headers"], options["body"]))
+        else:
+            super().request(*arguments, **options)
+
+    @property
+    def host_header(self) -> str:
+        """The host, and the port if it is not that of the scheme."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == self.default_port else f"{host}:{self.port}"
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override] # as its base has it
         self.interrupted = False
         self.connections.start_waiting(self)
         try:
-            response = super().getresponse()
+            response: Any = self._receive() if self.reads_whole else super().getresponse()
         except Exception:
             if self.interrupted:
                 raise RequestInterrupted from None
@@ -171,6 +189,14 @@ class _TrackedConnection(HTTPConnection):
         # A load balancer chooses an API server for each connection. If that one cannot reach etcd, the next request
         # must be able to reach another one.
         self.no_reuse = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return response  # type: ignore[no-any-return] # in both cases what urlopen and the client read
+
+    def _receive(self) -> Response:
+        response = Response()
+        self.sock.settimeout(self.timeout)
+        response.receive(self.sock)
+        if not response.is_reusable:
+            self.close()
         return response
 
     def note_received(self) -> None:
