@@ -12,7 +12,7 @@ from __future__ import annotations
 from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
 from typing import TYPE_CHECKING
 
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 if TYPE_CHECKING:
     import socket
@@ -112,6 +112,8 @@ class Response:
                 parser.feed_data(data)
         except HttpParserError as error:
             raise _cause(error) or BadStatusLine(type(error).__name__) from None
+        except HttpParserUpgrade:
+            raise BadStatusLine("another protocol than HTTP") from None
         finally:
             self._parser = None  # it refers to this object, too
         self.is_reusable = self.is_reusable and not self._has_more

@@ -52,11 +52,14 @@ class Lane(IntEnum):
     """Names that are troubled, whatever added them."""
 
 
-SHARES = {Lane.URGENT: 8, Lane.CHANGED: 8, Lane.ALL: 4, Lane.REST: 1, Lane.RETRY: 1}
-"""Names that a lane may hand out in one round while other lanes have names too."""
+LANES = tuple(Lane)
+"""The lanes in their order. To iterate over an enumeration is slow, and each name that is taken needs it."""
 
-HALF_SHARE_LANES = frozenset({Lane.REST, Lane.RETRY})
-"""Lanes of which each holds at most half of the workers, so that a name that has just changed finds one."""
+SHARES = (8, 8, 4, 1, 1)
+"""Names that each lane may hand out in one round while other lanes have names too."""
+
+FIRST_HALF_SHARE = Lane.REST
+"""From this lane on, each holds at most half of the workers, so that a name that has just changed finds one."""
 
 STARVED_SECONDS = 5.0
 """A troubled name that has waited this long takes part in the rounds even while a rotation is under way."""
@@ -135,7 +138,7 @@ class WorkQueue:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._half_share = 8
-        self._remaining_shares = dict(SHARES)
+        self._remaining_shares = list(SHARES)
         self._slow: dict[str, float] = {}
         self._recent: deque[float] = deque(maxlen=RECENT_WRITES)
         self._median_write = self._processor_delay = 0.0
@@ -344,16 +347,18 @@ class WorkQueue:
 
     def _next_lane(self, now: float) -> Lane | None:
         """Return the first lane that may hand out a name and has not used up its share; None if there is none."""
-        ready = [lane for lane in Lane if self._lanes[lane] and self._has_workers(lane, now)]
+        ready = [lane for lane in LANES if self._lanes[lane] and self._has_workers(lane, now)]
         if not ready:
             return None
-        if not any(self._remaining_shares[lane] > 0 for lane in ready):
-            self._remaining_shares = dict(SHARES)
-        return next(lane for lane in ready if self._remaining_shares[lane] > 0)
+        for lane in ready:
+            if self._remaining_shares[lane] > 0:
+                return lane
+        self._remaining_shares = list(SHARES)
+        return ready[0]
 
     def _has_workers(self, lane: Lane, now: float) -> bool:
         """Return True if a lane may take one more worker."""
-        if lane not in HALF_SHARE_LANES:
+        if lane < FIRST_HALF_SHARE:
             return True
         if sum(turn.lane is lane for turn in self._in_progress.values()) >= self._half_share:
             return False
@@ -374,7 +379,7 @@ class WorkQueue:
                 self._due_since.setdefault(name, since)
                 self._lanes[self._lane_of(name, lane, now)].setdefault(name, now)
                 self._condition.notify()
-            if turn.lane in HALF_SHARE_LANES:
+            if turn.lane >= FIRST_HALF_SHARE:
                 self._condition.notify()  # a worker that could not take another name of this lane can do so now
 
     def close(self) -> None:

@@ -348,7 +348,7 @@ def test_each_lane_has_its_share_however_full_the_others_are(lanes: list[Lane]) 
     order = take_all(queue)
 
     assert sorted(order) == sorted(map(str, range(len(lanes))))
-    rounds = sum(SHARES.values())
+    rounds = sum(SHARES)
     for lane in set(lanes):
         first = min(order.index(f"{number}") for number, each in enumerate(lanes) if each is lane)
         assert first < rounds
