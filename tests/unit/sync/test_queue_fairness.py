@@ -60,11 +60,11 @@ def test_names_that_failed_hold_at_most_half_of_the_workers(queue: WorkQueue) ->
     fail(queue, "a", "b", "c")
     queue.add("a", "b", "c")
 
-    assert take(queue, WORKERS // 2) == ["a", "b"]
+    assert take(queue, WORKERS // 2) == ["a", "c"]
     queue.add("new")
     assert queue.get() == "new"
     queue.done("a")
-    assert queue.get() == "c"
+    assert queue.get() == "b"
 
 
 def leave_work_over(queue: WorkQueue, *names: str) -> None:
@@ -352,3 +352,22 @@ def test_each_lane_has_its_share_however_full_the_others_are(lanes: list[Lane]) 
     for lane in set(lanes):
         first = min(order.index(f"{number}") for number, each in enumerate(lanes) if each is lane)
         assert first < rounds
+
+
+def test_a_name_interrupted_by_chance_does_not_wait_behind_a_hundred_that_hang(queue: WorkQueue) -> None:
+    hanging = [f"hangs-{number:03}" for number in range(100)]
+    for name in [*hanging, "healthy"]:
+        queue.add(name)
+        queue.get()
+        queue.interrupted(name)
+        queue.done(name)
+    queue.add(*hanging)
+    queue.add("healthy")
+
+    order = take(queue, WORKERS // 2)
+    for _ in range(8):
+        queue.done(order[-1] or "")
+        order += take(queue, 1)
+
+    assert "healthy" in order[:2]
+    assert order[::2] == hanging[: len(order[::2])], "the oldest have every second turn"
