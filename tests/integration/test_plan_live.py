@@ -254,7 +254,9 @@ def test_without_any_right_it_is_said_what_is_needed(idle: Playground, cluster: 
     given = (f"--release-namespace={installation.namespace}", f"--config={installation.configuration_file}")
     ran = run(nobody, "plan", "-A", f"--release={installation.release}", *given)
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == "error: you may not list namespaces, and their labels decide: name one with -n\n"
+    assert (
+        ran.err == "error: you may not list namespaces, and their labels decide: plan and coverage read one with -n\n"
+    )
 
 
 def test_expectations_are_compared_with_the_plan_of_a_cluster(idle: Playground, tmp_path: Path) -> None:

@@ -59,7 +59,9 @@ def list_namespaces(
     try:
         found = [shapes.to_namespace(each) for each in reader.each(Collection(NAMESPACES), shapes.namespace, query)]
     except Forbidden:
-        raise UsageError("you may not list namespaces, and their labels decide: name one with -n") from None
+        raise UsageError(
+            "you may not list namespaces, and their labels decide: plan and coverage read one with -n"
+        ) from None
     except ApiError as error:
         if not selector or error.status != HTTPStatus.BAD_REQUEST:
             raise
