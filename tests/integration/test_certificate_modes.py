@@ -44,6 +44,10 @@ def create(world: Playground, namespace: str) -> list[str]:
     return names(world.create(namespace, "pods", body, "?dryRun=All")["spec"])
 
 
+NO_READERS = {"reader": {"groups": []}}
+"""Without the rights of all users, so that the rights of sync alone decide."""
+
+
 def assert_admits(world: Playground) -> None:
     world.set_source("first")
     world.start()
@@ -73,7 +77,7 @@ def test_a_provided_certificate_is_served_and_left_to_its_owner(
 ) -> None:
     authority = foreign_authority()
     bundle = authority.certificate_pem.decode()
-    world = playground(certificates={"mode": "provided"}, webhook={"caBundle": bundle})
+    world = playground(certificates={"mode": "provided"}, webhook={"caBundle": bundle}, **NO_READERS)
     store_certificate(world, authority)
     assert_admits(world)
     assert_sync_has_no_part_in_it(world)
@@ -94,7 +98,7 @@ def test_the_objects_for_cert_manager_are_what_its_kinds_take(
     cluster: Cluster, playground: Callable[..., Playground]
 ) -> None:
     certmanager.define(cluster)
-    world = playground(certificates={"mode": "cert-manager"})
+    world = playground(certificates={"mode": "cert-manager"}, **NO_READERS)
     path = f"/apis/{certmanager.GROUP}/v1/namespaces/{world.installation.namespace}"
     certificates = cluster.api.call("GET", f"{path}/certificates")["items"]
     issuers = {item["metadata"]["name"] for item in cluster.api.call("GET", f"{path}/issuers")["items"]}
@@ -113,7 +117,7 @@ def test_what_cert_manager_writes_is_served_and_left_to_it(
 ) -> None:
     """cert-manager is played by the test: it writes the Secret, and injects the authority from it."""
     certmanager.define(cluster)
-    world = playground(certificates={"mode": "cert-manager"})
+    world = playground(certificates={"mode": "cert-manager"}, **NO_READERS)
     authority = foreign_authority()
     store_certificate(world, authority)
     inject(cluster, world.installation.fullname, authority.certificate_pem)

@@ -96,7 +96,7 @@ def test_a_typing_error_in_the_label_removes_nothing_is_reported_and_its_correct
     assert in_order(site, namespaces)
     assert f"would remove {NAMESPACES} of {NAMESPACES} copies" in message
     assert "pullsecrets_sync_held_removals 60.0" in running(site).metrics()
-    assert "Removals held" in running(site).get("/")[1]
+    assert f"would remove {NAMESPACES} copies, so it is held" in running(site).get("/")[1]
     checks = eventually(
         lambda: json.loads(of_release(site, "check", "-o", "json").out)["checks"],
         lambda seen: any(each["code"] == "PSW035" and each["result"] == "finding" for each in seen),

@@ -217,7 +217,7 @@ def _effects(status: SyncStatus, source: SourceStatus) -> Iterator[str]:
         kept = entry.copies.get(CopyState.KEPT, 0)
         waiting = sum(entry.copies.get(state, 0) for state in (CopyState.MISSING, CopyState.STALE))
         if kept:
-            how = "the last good content" if entry.last_good else "their content"
+            how = "the last good content" if entry.last_good else "the content that is there"
             yield f"{count(kept, 'copy', 'copies')} of {entry.name} {'keeps' if kept == 1 else 'keep'} {how}."
         if waiting:
             yield f"{count(waiting, 'copy', 'copies')} of {entry.name} cannot be written."

@@ -279,7 +279,9 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@pytest.mark.parametrize(("is_known", "expected"), [(True, "the last good content"), (False, "their content")])
+@pytest.mark.parametrize(
+    ("is_known", "expected"), [(True, "the last good content"), (False, "the content that is there")]
+)
 def test_copies_are_kept_with_the_last_good_content_only_where_that_is_known(*, is_known: bool, expected: str) -> None:
     kept = dict.fromkeys(CopyState, 0) | {CopyState.KEPT: 2}
     pull = msgspec.structs.replace(PULL, copies=kept, sources=("ghcr",), last_good=is_known)
