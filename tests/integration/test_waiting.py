@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import pytest
+
 from tests.cluster.processes import PullSecrets
 from tests.exposition import series
 from tests.integration.site.playground import COPY, SOURCE, Playground, detail, eventually
@@ -16,6 +18,12 @@ from tests.integration.site.playground import COPY, SOURCE, Playground, detail, 
 Maker = Callable[..., Playground]
 
 RETRIES = 5
+
+
+@pytest.fixture
+def ours(playground: Maker) -> Playground:
+    """An installation without the rights of all users, so that a right that is taken away is gone."""
+    return playground(reader={"groups": []})
 
 
 def logged(process: PullSecrets, message: str) -> list[dict[str, Any]]:
