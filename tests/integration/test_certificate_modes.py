@@ -44,7 +44,7 @@ def create(world: Playground, namespace: str) -> list[str]:
     return names(world.create(namespace, "pods", body, "?dryRun=All")["spec"])
 
 
-NO_READERS = {"reader": {"groups": []}}
+NO_READERS: dict[str, Any] = {"reader": {"groups": []}}
 """Without the rights of all users, so that the rights of sync alone decide."""
 
 
