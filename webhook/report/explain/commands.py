@@ -44,7 +44,7 @@ _COMMANDS: Mapping[str, str] = {
     PreviewReason.REGISTRY_NOT_COVERED: _CONFIGURATION,
 }
 
-_RESTARTED = ("deployment", "statefulset", "daemonset")
+RESTARTED_KINDS = ("deployment", "statefulset", "daemonset")
 """The kinds that ``kubectl rollout restart`` knows."""
 
 
@@ -93,7 +93,7 @@ class Place:
 def recreate_command(namespace: str, owner: str, pod: str) -> str:
     """Return the command that recreates a Pod, or all Pods of its workload."""
     where, kind = f"kubectl -n {shlex.quote(namespace)}", owner.partition("/")[0]
-    if kind in _RESTARTED:
+    if kind in RESTARTED_KINDS:
         return f"{where} rollout restart {shlex.quote(owner)}"
     if owner:
         return f"{where} delete pod {shlex.quote(pod)}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from webhook.report.explain.commands import RESTARTED_KINDS
 from webhook.report.preview.row import Effect
 from webhook.report.protocol import Paragraph, Severity
 from webhook.rules.text import counted, some
@@ -25,9 +26,6 @@ MOST_COMMANDS = 10
 """Namespaces with a command of their own, for one pull secret; the others are counted."""
 
 _NAMES = 5
-
-_RESTARTED = ("Deployment", "StatefulSet", "DaemonSet")
-"""The kinds that ``kubectl rollout restart`` accepts."""
 
 _COPIES = {Effect.CREATE: "to create", Effect.UPDATE: "to update", Effect.DELETE: "to delete"}
 
@@ -89,7 +87,7 @@ def _recreated(pods: Sequence[Row], *, verbose: bool) -> Iterator[Paragraph]:
 
 def _recreated_in(namespace: str, pods: Sequence[Row]) -> Iterator[Paragraph]:
     workloads = Counter(row.owner for row in pods)
-    restarted = [owner for owner in workloads if owner.partition("/")[0] in _RESTARTED]
+    restarted = [owner for owner in workloads if owner.partition("/")[0].lower() in RESTARTED_KINDS]
     alone = [row.title.partition("/")[2] for row in pods if row.owner == row.title]
     others = [row.title.partition("/")[2] for row in pods if row.owner not in {row.title, *restarted}]
     if restarted:
