@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.unit.documented import DOCS, FENCE, PAGES, ROOT, blocks, in_code, section
+from tests.unit.documented import DOCS, FENCE, PAGES, PRODUCT, ROOT, blocks, in_code, section
 from tests.unit.test_language import ENDS, FIRST, OLD_WORDS
 from webhook.cli import main
 from webhook.files.configuration import API_VERSION, KIND, parse
@@ -43,7 +43,7 @@ def test_the_map_of_rules_names_what_the_files_define() -> None:
         for part in row.split(";"):
             names = re.findall(r"`(\w+)`", part)
             for file in re.findall(r"(?:webhook|certs)/[\w/]+\.py", part):
-                words = set(re.findall(r"\w+", (ROOT / file).read_text()))
+                words = set(re.findall(r"\w+", (PRODUCT / file).read_text()))
                 assert names, row
                 assert words.issuperset(names), f"{file} does not have {names}"
 
