@@ -10,7 +10,7 @@ from tests.chart.rendered import FULLNAME, NAMESPACE, READERS, SAMPLE, render
 from tests.cluster.helm import HelmFailed
 
 SYNC = {"namespaces", "serviceaccounts", "events"}
-"""What sync and cleanup may also write without a name."""
+"""The kinds that sync and cleanup may also write without a name."""
 WITHOUT_CREDENTIALS = {
     *SYNC,
     "mutatingwebhookconfigurations",
@@ -19,7 +19,7 @@ WITHOUT_CREDENTIALS = {
     "subjectaccessreviews",
     "endpointslices",
 }
-"""What an identity may read, or ask, without a name."""
+"""The kinds that an identity may read or review without a name."""
 READ = ["get", "list", "watch"]
 COPIES = ["registry-credentials", "vendor-credentials", "old-credentials"]
 OWN_CONFIGURATION = {

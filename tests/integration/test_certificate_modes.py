@@ -21,7 +21,7 @@ from tests.integration.neighbours import certmanager
 from tests.integration.site.commands import of_release
 from tests.integration.site.creates import failed_open
 from tests.integration.site.handshakes import ca_bundle
-from tests.integration.site.playground import COPY, Playground, eventually, names, pod
+from tests.integration.site.playground import COPY, NO_READERS, Playground, eventually, names, pod
 from tests.strangers import client_certificate, foreign_authority
 
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
@@ -42,10 +42,6 @@ def create(world: Playground, namespace: str) -> list[str]:
     """Create a Pod by dry run, and return the references that it got."""
     body = pod("a", imagePullSecrets=[{"name": THEIRS}])
     return names(world.create(namespace, "pods", body, "?dryRun=All")["spec"])
-
-
-NO_READERS: dict[str, Any] = {"reader": {"groups": []}}
-"""Without the rights of all users, so that the rights of sync alone decide."""
 
 
 def assert_admits(world: Playground) -> None:

@@ -12,12 +12,10 @@ from tests.cluster.cluster import Cluster
 from tests.integration.conftest import FIRST_PASSWORD
 from tests.integration.hostile.forbidden import ADMISSION, OTHER, for_everybody, of_cleanup, of_sync, of_webhook
 from tests.integration.hostile.impostor import MERGE, Impostor
-from tests.integration.site.playground import COPY, SOURCE, Playground, eventually
+from tests.integration.site.playground import COPY, NO_READERS, SOURCE, Playground, eventually
 
 COMPONENTS = ("webhook", "sync", "cleanup")
 OF = {"webhook": of_webhook, "sync": of_sync, "cleanup": of_cleanup}
-NO_READERS: dict[str, Any] = {"reader": {"groups": []}}
-"""Without the rights of all users, which each identity has beside its own: test_readers.py has those."""
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cluster.processes import PullSecrets
 from tests.exposition import series
-from tests.integration.site.playground import COPY, SOURCE, Playground, detail, eventually
+from tests.integration.site.playground import COPY, NO_READERS, SOURCE, Playground, detail, eventually
 
 Maker = Callable[..., Playground]
 
@@ -23,7 +23,7 @@ RETRIES = 5
 @pytest.fixture
 def ours(playground: Maker) -> Playground:
     """An installation without the rights of all users, so that a right that is taken away is gone."""
-    return playground(reader={"groups": []})
+    return playground(**NO_READERS)
 
 
 def logged(process: PullSecrets, message: str) -> list[dict[str, Any]]:

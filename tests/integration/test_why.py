@@ -50,7 +50,7 @@ def team(shared: Playground) -> str:
     return name
 
 
-# What a namespace or an object says about itself
+# Labels of a namespace or an object
 
 
 def test_a_healthy_pod_is_one_line(shared: Playground, team: str) -> None:

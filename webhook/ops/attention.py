@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from webhook.ops.html import Verdict
 from webhook.ops.page_data import NOT_LOOKED_AT
+from webhook.report.explain.commands import create_source
 from webhook.report.reasons import CATALOG, WRITE_RESULTS
 from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.copy_status import CopyState
@@ -203,10 +204,7 @@ def _sources(status: SyncStatus) -> Iterator[Item]:
 def _remedy(status: SyncStatus, source: SourceStatus) -> str:
     if source.reason != SourceReason.ABSENT:
         return f"kubectl -n {status.release_namespace} describe secret {source.name}"
-    return (
-        f"kubectl -n {status.release_namespace} create secret docker-registry {source.name} "
-        "--docker-server=REGISTRY --docker-username=USER --docker-password=PASSWORD"
-    )
+    return create_source(status.release_namespace, source.name, "REGISTRY")
 
 
 def _effects(status: SyncStatus, source: SourceStatus) -> Iterator[str]:

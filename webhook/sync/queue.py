@@ -22,6 +22,7 @@ import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import cycle
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -139,7 +140,10 @@ class WorkQueue:
     ) -> None:
         self._half_share = 8
         self._remaining_shares = list(SHARES)
-        self._newest_next = True
+        # A write that the machine or the API server delayed by chance is interrupted like one that hangs. If all
+        # waited in line, a healthy namespace would wait for minutes behind a hundred that hang. So among troubled
+        # names the oldest and the newest alternate.
+        self._newest_turns = cycle((False, True))
         self._slow: dict[str, float] = {}
         self._recent: deque[float] = deque(maxlen=RECENT_WRITES)
         self._median_write = self._processor_delay = 0.0
@@ -338,7 +342,7 @@ class WorkQueue:
                 lane = self._next_lane(now)
                 if lane is not None:
                     self._remaining_shares[lane] -= 1
-                    name, since = self._lanes[lane].popitem(last=self._is_newest_next(lane))
+                    name, since = self._lanes[lane].popitem(last=lane is Lane.RETRY and next(self._newest_turns))
                     self._unfinished.discard(name)
                     self._in_progress[name] = _Turn(now, now, threading.get_ident(), lane)
                     self._waited(now - since)
@@ -356,18 +360,6 @@ class WorkQueue:
                 return lane
         self._remaining_shares = list(SHARES)
         return ready[0]
-
-    def _is_newest_next(self, lane: Lane) -> bool:
-        """Return True if a lane hands out its newest name next, not its oldest.
-
-        A write that the machine or the API server delayed by chance is interrupted like one that hangs. If all waited
-        in line, a healthy namespace would wait for minutes behind a hundred that hang. So among troubled names the
-        newest and the oldest alternate.
-        """
-        if lane is Lane.RETRY:
-            self._newest_next = not self._newest_next
-            return self._newest_next
-        return False
 
     def _has_workers(self, lane: Lane, now: float) -> bool:
         """Return True if a lane may take one more worker."""

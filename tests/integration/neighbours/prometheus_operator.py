@@ -1,4 +1,4 @@
-"""What of the Prometheus operator this chart uses: the three kinds, with exactly the fields it may set."""
+"""The part of the Prometheus operator that this chart uses: three kinds, with exactly the fields that it may set."""
 
 from __future__ import annotations
 

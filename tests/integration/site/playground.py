@@ -23,6 +23,8 @@ POLL_SECONDS = 0.01
 REGISTRY = "registry.example.com"
 COPY = "registry-credentials"
 SOURCE = "harbor"
+NO_READERS: dict[str, Any] = {"reader": {"groups": []}}
+"""Values without the rights of all users, so that an identity has only its own: test_readers.py has those."""
 
 
 def dockerconfigjson(password: str, registry: str = REGISTRY) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Who makes room when a port is full."""
+"""The connections that make room when a port is full."""
 
 from __future__ import annotations
 

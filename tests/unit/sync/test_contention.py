@@ -306,7 +306,7 @@ def test_a_credential_that_changes_to_and_fro_is_no_undoing() -> None:
 @example([120.0, 0.0, 0.0, 0.0, 0.0, 0.0], REFERENCES)
 @given(st.lists(st.floats(0.0, 300.0), min_size=1, max_size=60), st.sampled_from([REFERENCES, COPIES]))
 def test_however_often_it_is_undone_no_more_is_written_than_that(gaps: list[float], policy: BackoffPolicy) -> None:
-    """Whoever undoes waits any time after each write, and is answered as soon as may be."""
+    """Another writer reverts at any time after each write, and the loop answers as soon as it may."""
     record = record_write(None, OURS, 0.0, accumulates=True)
     at = [0.0]
     for gap in gaps:
@@ -359,7 +359,7 @@ def test_who_keeps_taking_a_reference_away_is_given_way_to(api: FakeApiServer, r
     assert running.loop.contention.reverts == REFERENCES.reverts
     assert [(each.namespace, each.name) for each in running.loop.contention.contended()] == [("a", "default")]
 
-    # Whatever else happens in the namespace happens at once, and does not make the loop try again.
+    # Other changes in the namespace are made immediately, and do not make the loop try again.
     put_account(api, "a", account="other")
     until(lambda: references_in(api, "a", "other") == ["pull"])
     edit_copy(api, "a")

@@ -17,6 +17,7 @@ from webhook.inspect.secrets import read_sources, read_state
 from webhook.kube.objects import to_namespace
 from webhook.kube.resources import NAMESPACES, SECRETS, Collection
 from webhook.kube.wire import PartialObjectMetadata
+from webhook.report.explain.commands import create_source
 from webhook.report.explain.obstacle import nearest, standing_reports
 from webhook.report.preview.row import Effect, PreviewReason
 from webhook.rules.actions import FindingReason
@@ -164,8 +165,7 @@ def _of_source(row: Row) -> Outcome:
     name = row.title.partition("/")[2]
     if row.reason != SourceReason.ABSENT:
         return finding("PSW041", f"{row.why} ({row.reason})", f"pullsecrets explain reason/{row.reason}")
-    create = f"kubectl -n {row.namespace} create secret docker-registry {name} --docker-server=REGISTRY"
-    return finding("PSW040", f"{row.why} ({row.reason})", f"{create} --docker-username=USER --docker-password=PASSWORD")
+    return finding("PSW040", f"{row.why} ({row.reason})", create_source(row.namespace, name, "REGISTRY"))
 
 
 def _look_at_entries(context: Context) -> Iterator[Outcome]:
