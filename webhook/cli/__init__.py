@@ -8,8 +8,10 @@ something that is due is missing, or nothing is due. ``check``: there are findin
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
+from contextlib import redirect_stdout, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,7 +19,7 @@ from typer.exceptions import TyperException
 
 from webhook.cli.check import check
 from webhook.cli.cleanup import cleanup
-from webhook.cli.completion import PROGRAM, answers_a_shell, completion
+from webhook.cli.completion import PROGRAM, answers_a_shell, completion, pretend_shell
 from webhook.cli.coverage import coverage
 from webhook.cli.explain import explain
 from webhook.cli.export import export
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 EXIT_USAGE = 2
 EXIT_BUG = 3
+
+NO_FILES = 4
+"""kubectl's directive: do not offer files in addition to the output (cobra, ShellCompDirectiveNoFileComp)."""
 
 app = typer.Typer(
     name="pullsecrets",
@@ -82,6 +87,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if answers_a_shell():
         app([], prog_name=PROGRAM)
     sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments) or ["--help"]))
+
+
+def complete_for_kubectl() -> None:
+    """Print candidates as kubectl expects them of plugins; the entry point ``kubectl_complete-pullsecrets``."""
+    pretend_shell(sys.argv[1:] or [""])
+    answers_a_shell()
+    printed = io.StringIO()
+    with redirect_stdout(printed), suppress(SystemExit):
+        app([], prog_name=PROGRAM)
+    offered = printed.getvalue().strip()
+    print(*filter(None, (offered, f":{NO_FILES if offered else 0}")), sep="\n")  # noqa: T201 - this is the answer
 
 
 def _run(arguments: list[str]) -> int:

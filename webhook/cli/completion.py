@@ -6,19 +6,17 @@ match the program. kubectl calls ``kubectl_complete-pullsecrets`` with the words
 
 from __future__ import annotations
 
-import io
 import os
-import sys
-from contextlib import redirect_stdout, suppress
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 VARIABLE = "_PULLSECRETS_COMPLETE"
 PROGRAM = "pullsecrets"
-NO_FILES = 4
-"""kubectl's directive: do not offer files in addition to the output (cobra, ShellCompDirectiveNoFileComp)."""
 
 
 class Shell(StrEnum):
@@ -42,6 +40,15 @@ def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="The
     typer.echo(get_completion_script(prog_name=PROGRAM, complete_var=VARIABLE, shell=shell))
 
 
+def pretend_shell(words: Sequence[str]) -> None:
+    """Set the variables with which bash calls this process for candidates after these words."""
+    os.environ |= {
+        VARIABLE: "complete_bash",
+        "COMP_WORDS": " ".join([PROGRAM, *words]),
+        "COMP_CWORD": str(len(words)),
+    }
+
+
 def answers_a_shell() -> bool:
     """Return whether a shell called this process for candidates, and prepare typer for it."""
     if VARIABLE not in os.environ:
@@ -50,21 +57,3 @@ def answers_a_shell() -> bool:
 
     completion_init()
     return True
-
-
-def for_kubectl() -> None:
-    """Print candidates as kubectl expects them of plugins; the entry point ``kubectl_complete-pullsecrets``."""
-    words = sys.argv[1:] or [""]
-    os.environ |= {
-        VARIABLE: "complete_bash",
-        "COMP_WORDS": " ".join([PROGRAM, *words]),
-        "COMP_CWORD": str(len(words)),
-    }
-    from webhook.cli import app  # noqa: PLC0415 - it imports this module
-
-    answers_a_shell()
-    printed = io.StringIO()
-    with redirect_stdout(printed), suppress(SystemExit):
-        app([], prog_name=PROGRAM)
-    offered = printed.getvalue().strip()
-    print(*filter(None, (offered, f":{NO_FILES if offered else 0}")), sep="\n")  # noqa: T201 - this is the answer

@@ -8,11 +8,11 @@ a timer. The application of the port answers all other requests and gets no bodi
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from webhook.http import rejections
-from webhook.http.message import CHUNKED, END, Chunks, parse
-from webhook.http.reply import Exchange, Refusal, scope_of
+from webhook.http.message import CHUNKED, END, Chunks, parse, scope_of
+from webhook.http.reply import Exchange, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from webhook.http.message import Head
     from webhook.http.port import Port, Service
     from webhook.http.reply import Reply
-    from webhook.http.stream import Stream
 
 _CR = 13
 _LARGE_PART = 4096
@@ -40,6 +39,20 @@ class State(Enum):
     ANSWERING = auto()
     ENDED = auto()
     """The last answer has been written; later bytes are dropped."""
+
+
+class Transport(Protocol):
+    """The parts of a stream that its connection calls."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def close(self, *, reads: bool) -> None: ...
+
+    def abort(self) -> None: ...
 
 
 class Connection:
@@ -73,7 +86,7 @@ class Connection:
         "transport",
     )
 
-    transport: Stream
+    transport: Transport
 
     def __init__(self, port: Port, client: tuple[str, int]) -> None:
         """Join the port; ``transport`` must be set before any other call."""

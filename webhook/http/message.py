@@ -16,6 +16,8 @@ from urllib.parse import unquote
 from webhook.http.reply import Refusal
 
 if TYPE_CHECKING:
+    from starlette.types import Scope
+
     from webhook.http.limits import Limits
     from webhook.http.reply import Header
 
@@ -195,6 +197,25 @@ def parse(head: bytes, limits: Limits) -> tuple[Head, int]:
     if cached.length is not None:
         raise _bad("the length of the body is given twice")
     return cached, int(digits)
+
+
+def scope_of(head: Head, client: tuple[str, int] | None, scheme: str) -> Scope:
+    """Return the ASGI scope of a request."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": head.version,
+        "method": head.method,
+        "scheme": scheme,
+        "path": head.path,
+        "raw_path": head.path.encode(errors="surrogateescape"),
+        "query_string": head.query,
+        "root_path": "",
+        "headers": list(head.headers),
+        "client": client,
+        "server": None,
+        "state": {},
+    }
 
 
 def _with_length(head: Head) -> tuple[Head, int]:

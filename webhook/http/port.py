@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from webhook.http.connection import Connection
     from webhook.http.counters import PortCounters
     from webhook.http.limits import Limits
     from webhook.http.message import Head
@@ -206,6 +205,16 @@ class Service(Protocol):
         """Return the answer to a rejected request."""
 
 
+class PortConnection(EvictableConnection, Protocol):
+    """The parts of a connection that the sweep and uvicorn use."""
+
+    def end_overdue(self) -> None:
+        """End because a deadline has passed."""
+
+    def shutdown(self) -> None:
+        """End after the answer to the request in progress; uvicorn calls this."""
+
+
 class Port:
     """The limits, the counters and the application of one port, on the event loop that serves it."""
 
@@ -218,7 +227,7 @@ class Port:
         self.service = service
         self.path = service.path if service is not None else ""
         self.table = ConnectionTable(capacity)
-        self.connections: set[Connection] = set()
+        self.connections: set[PortConnection] = set()
         self.scheduler = FairScheduler(limits.applications)
         self.rejections = Rejections(name, counters)
         self.loop = asyncio.get_running_loop()
@@ -226,25 +235,25 @@ class Port:
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="large bodies")
         """One thread, so that only one large body at a time takes the memory for decoding."""
 
-    def join(self, connection: Connection) -> None:
+    def join(self, connection: PortConnection) -> None:
         """Add a connection."""
         self.table.join(connection)
         self.connections.add(connection)
         self.counters.connections = len(self.connections)
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: PortConnection) -> None:
         """Remove a connection that has ended."""
         self.table.leave(connection)
         self.connections.discard(connection)
         self.counters.connections = len(self.connections)
 
-    def count(self, connection: Connection, size: int) -> bool:
+    def count(self, connection: PortConnection, size: int) -> bool:
         """Count bytes that wait; False when all connections together keep too many."""
         connection.buffered += size
         self.counters.buffered_bytes += size
         return self._has_room
 
-    def count_and_evict(self, connection: Connection, size: int) -> bool:
+    def count_and_evict(self, connection: PortConnection, size: int) -> bool:
         """Count bytes that wait, and evict others when they are too many; False when this connection must end."""
         self.count(connection, size)
         while not self._has_room:
@@ -259,7 +268,7 @@ class Port:
     def _has_room(self) -> bool:
         return self.counters.buffered_bytes <= self.limits.buffered_bytes
 
-    def release(self, connection: Connection, size: int) -> None:
+    def release(self, connection: PortConnection, size: int) -> None:
         """Count bytes that do not wait any more."""
         connection.buffered -= size
         self.counters.buffered_bytes -= size

@@ -15,8 +15,6 @@ import structlog
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Scope
 
-    from webhook.http.message import Head
-
 Header: TypeAlias = tuple[bytes, bytes]
 
 JSON = b"application/json"
@@ -80,25 +78,6 @@ class Responder(Protocol):
 
     def respond(self, reply: Reply) -> None:
         """Send the response."""
-
-
-def scope_of(head: Head, client: tuple[str, int] | None, scheme: str) -> Scope:
-    """Return the ASGI scope of a request."""
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": head.version,
-        "method": head.method,
-        "scheme": scheme,
-        "path": head.path,
-        "raw_path": head.path.encode(errors="surrogateescape"),
-        "query_string": head.query,
-        "root_path": "",
-        "headers": list(head.headers),
-        "client": client,
-        "server": None,
-        "state": {},
-    }
 
 
 class Exchange:

@@ -14,7 +14,7 @@ from webhook.kube.lease import decode_lease
 from webhook.kube.resources import EVENTS, LEASES, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.wire import ObjectMeta, decoder
 from webhook.report.explain.obstacle import Holder, Report, Target, Writer, obstacle_everywhere, standing_reports
-from webhook.rules.managed_fields import Writer as FieldManager
+from webhook.rules.ownership import Writer as FieldManager
 from webhook.rules.ownership import is_written_by_us
 
 if TYPE_CHECKING:

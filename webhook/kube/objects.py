@@ -24,7 +24,8 @@ from webhook.rules.backfill import ENFORCE_ANNOTATION, enforces_references
 from webhook.rules.configuration import DECLINE_ANNOTATION
 from webhook.rules.managed_fields import Entry, list_ownership
 from webhook.rules.mistyped import mistyped_opt_in
-from webhook.rules.objects import LocalObjectReference, Namespace, References, ServiceAccount, declined_names
+from webhook.rules.objects import Namespace, ServiceAccount, declined_names
+from webhook.rules.references import LocalObjectReference, References
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import msgspec
 
 from webhook.errors import ApiUnavailable
-from webhook.rules.managed_fields import Writer  # noqa: TC001 - msgspec evaluates the annotation
+from webhook.rules.ownership import Writer  # noqa: TC001 - msgspec evaluates the annotation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

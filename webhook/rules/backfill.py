@@ -18,7 +18,8 @@ from webhook.rules.actions import AddReferences, Finding, FindingReason
 from webhook.rules.configuration import OPT_OUT_VALUE, PodPolicy
 from webhook.rules.gates import decide, selected_pull_secrets
 from webhook.rules.managed_fields import SETTLED, HandBackNeed, hand_back_needed
-from webhook.rules.objects import References, Subject
+from webhook.rules.objects import Subject
+from webhook.rules.references import References
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

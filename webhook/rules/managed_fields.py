@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from webhook.rules.ownership import FIELD_MANAGER
+from webhook.rules.ownership import FIELD_MANAGER, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,13 +44,6 @@ PLACEHOLDER = {
     "fieldsType": "FieldsV1",
     "fieldsV1": PLACEHOLDER_FIELDS,
 }
-
-
-class Writer(msgspec.Struct, frozen=True, gc=False):
-    """One entry: a field manager, and whether it writes by server-side apply (``Apply``) or otherwise (``Update``)."""
-
-    manager: str = ""
-    operation: str = ""
 
 
 class _Fields(msgspec.Struct, frozen=True, gc=False):

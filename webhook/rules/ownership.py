@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from webhook.rules.managed_fields import Writer
 
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "pull-secret-webhook"
@@ -28,6 +28,13 @@ NAMESPACE_UID_LABEL = "pullsecrets.webhook/namespace-uid"
 
 FIELD_MANAGER = "pull-secret-webhook"
 """The field manager of every write except creations, which add a suffix: see :mod:`webhook.sync.writes`."""
+
+
+class Writer(msgspec.Struct, frozen=True, gc=False):
+    """A field manager, and whether it writes by server-side apply (``Apply``) or otherwise (``Update``)."""
+
+    manager: str = ""
+    operation: str = ""
 
 
 class Ownership(Enum):

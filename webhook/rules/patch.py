@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from webhook.rules.objects import References
+    from webhook.rules.references import References
 
 POD_PATH = "/spec/imagePullSecrets"
 SERVICE_ACCOUNT_PATH = "/imagePullSecrets"

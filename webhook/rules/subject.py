@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from webhook.rules.gates import MIRROR_ANNOTATION
-from webhook.rules.objects import LocalObjectReference, Subject, references_of
+from webhook.rules.objects import Subject
+from webhook.rules.references import LocalObjectReference, references_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -24,8 +24,8 @@ import msgspec
 import simdjson
 
 from webhook.errors import PullSecretsError
-from webhook.rules.objects import References
 from webhook.rules.patch import additions
+from webhook.rules.references import References
 from webhook.rules.subject import AdmittedObject, LargeObject  # noqa: TC001 - msgspec evaluates the annotations
 
 if TYPE_CHECKING:

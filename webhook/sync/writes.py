@@ -19,9 +19,9 @@ from webhook.kube.objects import decode_entries
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.rules.managed_fields import HandBackNeed, begin_tracking, hand_back, to_restore
-from webhook.rules.objects import References
 from webhook.rules.ownership import FIELD_MANAGER, copy_labels
 from webhook.rules.patch import SERVICE_ACCOUNT_PATH, additions, expect_resource_version, removals
+from webhook.rules.references import References
 from webhook.rules.versions import SOURCES_ANNOTATION, encode_sources
 from webhook.sync.shapes import decode_secret, to_copy
 from webhook.sync.status_index import Result, WriteReverted, result_of

@@ -93,7 +93,7 @@ class Connection:
 def connected(port: Port, wire: Wire, peer: str = "192.0.2.1") -> connection.Connection:
     """Return a connection that is ready for requests."""
     protocol = connection.Connection(port, (peer, 40000))
-    protocol.transport = wire  # type: ignore[assignment]
+    protocol.transport = wire
     protocol.established()
     return protocol
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from webhook.kube.objects import LARGEST_LABELS, MAX_KEPT, SHORT_LIST_BYTES, ScopedDecoder, read_reference_list
 from webhook.kube.wire import decoder
 from webhook.rules.configuration import Configuration
-from webhook.rules.objects import Namespace, References
+from webhook.rules.objects import Namespace
 from webhook.rules.patch import apply, removals
+from webhook.rules.references import References
 from webhook.rules.scope import scope_of
 
 LABEL = "pullsecrets.webhook/inject"

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from webhook.rules.actions import AddReferences, ApplyCopy, DeleteCopy, NamespacePlan, RemoveReferences
-from webhook.rules.objects import Copy, References, ServiceAccount
+from webhook.rules.objects import Copy, ServiceAccount
 from webhook.rules.ownership import Mark
+from webhook.rules.references import References
 
 
 def account(name: str, *, enforces: bool = False) -> ServiceAccount:

@@ -15,9 +15,10 @@ from webhook.rules.backfill import ENFORCE_ANNOTATION, MAX_REFERENCES, enforces_
 from webhook.rules.configuration import Configuration, NameFilter, OptIn, PodPolicy, PullSecret
 from webhook.rules.labels import Operator, Requirement, Selector
 from webhook.rules.managed_fields import SETTLED, ListOwnership
-from webhook.rules.objects import Copy, Namespace, NamespaceState, References, ServiceAccount
+from webhook.rules.objects import Copy, Namespace, NamespaceState, ServiceAccount
 from webhook.rules.patch import SERVICE_ACCOUNT_PATH, removals
 from webhook.rules.plan import plan_namespace
+from webhook.rules.references import References
 from webhook.serve.handler import Handler
 
 LABEL = "pullsecrets.webhook/inject"

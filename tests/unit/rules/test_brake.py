@@ -9,7 +9,8 @@ from webhook.rules.actions import DeleteCopy, NamespacePlan, RemoveReferences
 from webhook.rules.brake import PastRemoval, Removals, confirm_command, digest, lost_by_change, max_removals, recent
 from webhook.rules.configuration import Configuration, OptIn, PullSecret
 from webhook.rules.labels import Operator, Requirement, Selector
-from webhook.rules.objects import Copy, Namespace, References, ServiceAccount
+from webhook.rules.objects import Copy, Namespace, ServiceAccount
+from webhook.rules.references import References
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 ACCEPTED = Configuration((PullSecret("one", ("harbor",)), PullSecret("two", ("ghcr",))), OptIn("inject", "enabled"))

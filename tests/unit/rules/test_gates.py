@@ -24,7 +24,8 @@ from webhook.rules.gates import (
     selected_pull_secrets,
 )
 from webhook.rules.labels import EVERYTHING, Operator, Requirement, Selector
-from webhook.rules.objects import Namespace, References, Subject, declined_names, read_references
+from webhook.rules.objects import Namespace, Subject, declined_names
+from webhook.rules.references import References, read_references
 
 LABEL, VALUE = "pullsecrets.webhook/inject", "enabled"
 NAMESPACES = ["team-a", "team-b", "kube-system"]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from webhook.rules.managed_fields import Writer
 from webhook.rules.ownership import (
     MANAGED_BY_LABEL,
     NAMESPACE_UID_LABEL,
@@ -10,6 +9,7 @@ from webhook.rules.ownership import (
     RELEASE_NAMESPACE_LABEL,
     Mark,
     Ownership,
+    Writer,
     copy_labels,
     labels_for,
     mark_of,

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.rules.objects import References, read_references
 from webhook.rules.patch import (
     POD_PATH,
     SERVICE_ACCOUNT_PATH,
@@ -18,6 +17,7 @@ from webhook.rules.patch import (
     expect_resource_version,
     removals,
 )
+from webhook.rules.references import References, read_references
 
 
 def test_an_absent_list_is_added_as_a_whole() -> None:

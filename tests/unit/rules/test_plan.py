@@ -21,10 +21,11 @@ from webhook.rules.configuration import Configuration, NameFilter, PullSecret
 from webhook.rules.dockerconfig import COPY_TYPE
 from webhook.rules.labels import Operator, Requirement, Selector
 from webhook.rules.managed_fields import ListOwnership, Owner
-from webhook.rules.objects import Copy, Namespace, NamespaceState, References, ServiceAccount
+from webhook.rules.objects import Copy, Namespace, NamespaceState, ServiceAccount
 from webhook.rules.ownership import Mark
 from webhook.rules.patch import PatchOperation, additions, removals
 from webhook.rules.plan import plan_namespace, plan_uninstall
+from webhook.rules.references import References
 
 LABEL = "pullsecrets.webhook/inject"
 OPTED_IN = Namespace("team-a", {LABEL: "enabled"})

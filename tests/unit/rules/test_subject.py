@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from webhook.rules.configuration import Configuration, PullSecret, Reason
 from webhook.rules.gates import MIRROR_ANNOTATION, decide
-from webhook.rules.objects import References, Subject
+from webhook.rules.objects import Subject
 from webhook.rules.patch import POD_PATH, SERVICE_ACCOUNT_PATH, additions
+from webhook.rules.references import References
 from webhook.rules.subject import pod_subject, service_account_subject
 
 CONFIGURATION = Configuration((PullSecret("registry", ("s",)), PullSecret("other", ("s",))))

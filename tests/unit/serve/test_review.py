@@ -14,7 +14,8 @@ from tests.integration.hostile.mixture import BODIES
 from webhook.rules import images as imageref
 from webhook.rules.configuration import Configuration, PodPolicy, PullSecret, Reason
 from webhook.rules.gates import MAX_IMAGES, decide
-from webhook.rules.objects import References, Subject
+from webhook.rules.objects import Subject
+from webhook.rules.references import References
 from webhook.rules.subject import MAX_ENTRIES
 from webhook.serve.handler import Handler
 from webhook.serve.review import LONGEST_UID, AdmissionRequest, BadReview, check_strictly, parse, render

@@ -25,8 +25,9 @@ from tests.unit.sync.world import (
     references_in,
 )
 from webhook.rules.actions import AddReferences, ApplyCopy, NamespacePlan
-from webhook.rules.objects import Copy, Namespace, NamespaceState, References, ServiceAccount
+from webhook.rules.objects import Copy, Namespace, NamespaceState, ServiceAccount
 from webhook.rules.ownership import Mark
+from webhook.rules.references import References
 from webhook.sync import contention
 from webhook.sync import contention as module
 from webhook.sync.contention import (

@@ -12,8 +12,9 @@ from tests.unit.sync.world import CONFIGURATION
 from webhook.kube.client import Client
 from webhook.rules.actions import DeleteCopy, HandBack, NamespacePlan, RemoveReferences
 from webhook.rules.managed_fields import HandBackNeed, ListOwnership
-from webhook.rules.objects import Copy, References, ServiceAccount
+from webhook.rules.objects import Copy, ServiceAccount
 from webhook.rules.ownership import Mark
+from webhook.rules.references import References
 from webhook.sync.planner import (
     GRACE_SECONDS,
     HAND_BACK_BURST,

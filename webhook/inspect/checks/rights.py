@@ -25,7 +25,8 @@ from webhook.kube.wire import (
 from webhook.report.preview.deciding import decide_in
 from webhook.rules.configuration import PodPolicy
 from webhook.rules.gates import selected_pull_secrets
-from webhook.rules.objects import References, Subject
+from webhook.rules.objects import Subject
+from webhook.rules.references import References
 from webhook.rules.state_document import STATE_SUFFIX
 from webhook.rules.subject import AdmittedObject
 

@@ -19,8 +19,8 @@ from webhook.rules.actions import FindingReason
 from webhook.rules.backfill import subject_of
 from webhook.rules.configuration import Reason
 from webhook.rules.dangling import names_written_by_us
-from webhook.rules.objects import References, Subject
 from webhook.rules.plan import plan_namespace
+from webhook.rules.references import References
 from webhook.rules.text import listed
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from webhook.rules.actions import NamespacePlan
     from webhook.rules.configuration import Configuration
     from webhook.rules.gates import Decision
-    from webhook.rules.objects import Namespace, NamespaceState, ServiceAccount
+    from webhook.rules.objects import Namespace, NamespaceState, ServiceAccount, Subject
 
 ORIGIN = "cluster"
 

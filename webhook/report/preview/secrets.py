@@ -12,9 +12,15 @@ from webhook.errors import SourceInvalid
 from webhook.rules.configuration import Reason
 from webhook.rules.credential import SourceReason, decode_base64
 from webhook.rules.dockerconfig import COPY_KEY, Credentials, content_hash, merge, parse_source, render
-from webhook.rules.managed_fields import Writer  # noqa: TC001 - msgspec evaluates the annotation
 from webhook.rules.objects import Copy
-from webhook.rules.ownership import NAMESPACE_UID_LABEL, RELEASE_NAMESPACE_LABEL, Mark, is_a_copy, is_written_by_us
+from webhook.rules.ownership import (
+    NAMESPACE_UID_LABEL,
+    RELEASE_NAMESPACE_LABEL,
+    Mark,
+    Writer,
+    is_a_copy,
+    is_written_by_us,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

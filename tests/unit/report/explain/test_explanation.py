@@ -22,9 +22,10 @@ from webhook.report.reasons import CATALOG
 from webhook.rules.configuration import Configuration, NameFilter, OptIn, PodPolicy, PullSecret, Reason
 from webhook.rules.gates import decide
 from webhook.rules.labels import Operator, Requirement, Selector
-from webhook.rules.objects import Copy, Namespace, NamespaceState, References, ServiceAccount, Subject
+from webhook.rules.objects import Copy, Namespace, NamespaceState, ServiceAccount, Subject
 from webhook.rules.ownership import Mark
 from webhook.rules.plan import plan_namespace
+from webhook.rules.references import References
 
 LABEL = "pullsecrets.webhook/inject"
 ENABLED = {LABEL: "enabled"}

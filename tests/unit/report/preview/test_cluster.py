@@ -11,8 +11,9 @@ from webhook.report.preview.row import Effect, Row
 from webhook.report.preview.secrets import Expected
 from webhook.rules.configuration import Configuration, NameFilter, PullSecret, Reason
 from webhook.rules.dockerconfig import content_hash
-from webhook.rules.objects import Copy, Namespace, NamespaceState, References, ServiceAccount, Subject
+from webhook.rules.objects import Copy, Namespace, NamespaceState, ServiceAccount, Subject
 from webhook.rules.ownership import Mark
+from webhook.rules.references import References
 from webhook.rules.state_document import LastGood
 from webhook.rules.versions import SourceVersion
 
