@@ -6,6 +6,7 @@
     ├── UsageError               a request that cannot be done; the command line prints it and exits 2
     │   └── ConfigurationInvalid a document with all its problems
     ├── SourceInvalid            a source Secret that must not be copied
+    ├── CredentialsNotIssued     a renewing source did not issue a credential
     ├── CertificateInvalid       a certificate, key or bundle that must not be served or trusted
     └── ApiError                 the API server did not do what was requested
         ├── ApiUnavailable       no answer, or one that does not come from the API server or is not about the request
@@ -71,6 +72,14 @@ class ConfigurationAbsent(UsageError):
 
 class SourceInvalid(PullSecretsError):
     """A source Secret that must not be copied. ``reason`` is a stable id; the message never contains its content."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class CredentialsNotIssued(PullSecretsError):
+    """A renewing source did not issue a credential. ``reason`` is a stable id; the message contains no credential."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason

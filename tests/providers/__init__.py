@@ -1,0 +1,1 @@
+"""Small credential providers for tests, as real programs."""

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhook.rules.renewal_schedule import RETRY_CAP, SHORTEST_PAUSE, next_renewal, retry_seconds
+from webhook.rules.renewing import (
+    EXPIRES_AT,
+    ISSUED_AT,
+    ISSUED_BY_LABEL,
+    RENEW,
+    RENEWED,
+    CredentialProvider,
+    IssuedState,
+    RenewingSource,
+    ServiceAccountToken,
+    TokenForProvider,
+    format_time,
+    issued_state,
+    parse_time,
+    settings_digest,
+)
+
+NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+STATE = IssuedState("psw", NOW, NOW + timedelta(hours=12), "digest")
+
+
+def test_a_credential_is_renewed_shortly_before_half_of_its_lifetime() -> None:
+    due = next_renewal("ecr", STATE, "digest", NOW)
+
+    assert NOW + timedelta(hours=4.8) < due.time <= NOW + timedelta(hours=6)
+    assert due == next_renewal("ecr", STATE, "digest", NOW + timedelta(hours=1)), "every process computes the same"
+
+
+def test_sources_of_one_moment_are_renewed_one_by_one() -> None:
+    times = {next_renewal(f"source-{number}", STATE, "digest", NOW).time for number in range(50)}
+
+    assert max(times) - min(times) > timedelta(minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("state", "cause"),
+    [
+        (None, "no issued credential"),
+        (replace(STATE, expires_at=None), "no issued credential"),
+        (replace(STATE, issued_at=None), "no issued credential"),
+        (replace(STATE, issued_for="other"), "settings have changed"),
+        (replace(STATE, renew="1"), "a person has requested it"),
+        (replace(STATE, renew="2", renewed="1"), "a person has requested it"),
+        (replace(STATE, issued_at=NOW + timedelta(hours=1)), "clock has jumped"),
+    ],
+)
+def test_some_causes_renew_it_immediately(state: IssuedState | None, cause: str) -> None:
+    due = next_renewal("ecr", state, "digest", NOW)
+
+    assert due.time <= NOW
+    assert cause in due.cause
+
+
+def test_a_fulfilled_request_is_not_fulfilled_again() -> None:
+    assert next_renewal("ecr", replace(STATE, renew="1", renewed="1"), "digest", NOW).time > NOW
+
+
+@given(
+    lifetime=st.timedeltas(min_value=timedelta(days=-5), max_value=timedelta(days=30)),
+    name=st.text(max_size=10),
+)
+def test_a_renewal_is_due_before_the_expiry_and_never_in_a_busy_loop(lifetime: timedelta, name: str) -> None:
+    state = replace(STATE, expires_at=NOW + lifetime)
+
+    due = next_renewal(name, state, "digest", NOW).time
+
+    assert due >= NOW + SHORTEST_PAUSE
+    assert due <= max(NOW + lifetime / 2, NOW + SHORTEST_PAUSE)
+
+
+def test_attempts_after_failures_fit_many_times_into_the_rest_of_the_lifetime() -> None:
+    for lifetime in (timedelta(seconds=60), timedelta(minutes=15), timedelta(hours=12)):
+        rest, attempts = lifetime.total_seconds() / 2, 0
+        while (rest := rest - retry_seconds(attempts + 1, 0.0, lifetime)) > 0:
+            attempts += 1
+        assert attempts >= 8
+    assert retry_seconds(1000, 0.0, None) == RETRY_CAP
+
+
+def test_the_annotations_of_a_secret_are_its_state() -> None:
+    labels = {ISSUED_BY_LABEL: "psw"}
+    annotations = {ISSUED_AT: "2026-05-01T12:00:00Z", EXPIRES_AT: "2026-05-02T02:00:00+02:00", RENEW: "1", RENEWED: "0"}
+
+    state = issued_state(labels, annotations)
+
+    assert state == IssuedState("psw", NOW, NOW + timedelta(hours=12), "", "1", "0")
+    assert state.is_requested
+
+
+@pytest.mark.parametrize("text", ["", "tomorrow", "2026-05-01T12:00:00", "0001-01-01T00:00:00+14:00", "9" * 1000])
+def test_a_time_that_cannot_be_read_is_absent(text: str) -> None:
+    assert parse_time(text) is None
+
+
+def test_times_are_written_as_kubernetes_writes_them() -> None:
+    assert format_time(NOW + timedelta(milliseconds=7)) == "2026-05-01T12:00:00Z"
+
+
+def test_every_setting_is_part_of_the_digest() -> None:
+    provider = CredentialProvider("ecr", "psw-issued-ecr", "ecr-credential-provider", ("a.example.com",))
+    token = ServiceAccountToken("zot", "psw-issued-zot", "zot.example.com", "jwt", "zot", "puller")
+    changed: list[RenewingSource] = [
+        replace(provider, command="other"),
+        replace(provider, images=("b.example.com",)),
+        replace(provider, args=("a",)),
+        replace(provider, env=(("A", "1"),)),
+        replace(provider, inherit_env=("A",)),
+        replace(provider, default_lifetime=60.0),
+        replace(provider, token=TokenForProvider("sts", "puller")),
+        replace(provider, token=TokenForProvider("sts", "puller", (("a", "1"),))),
+        replace(token, registry="other.example.com"),
+        replace(token, username="u"),
+        replace(token, audience="other"),
+        replace(token, service_account="other"),
+        replace(token, lifetime=600.0),
+    ]
+
+    digests = [settings_digest(source) for source in [provider, token, *changed]]
+
+    assert len(set(digests)) == len(digests)
+    assert settings_digest(replace(provider)) == digests[0]
