@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 
 from webhook.kube.connect import connect
+from webhook.kube.objects import SecretObject
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.wire import ObjectMeta
-from webhook.sync.shapes import SecretObject
 
 DEADLINE_SECONDS = 600.0
 SYNC_SECONDS = 60.0

@@ -13,7 +13,7 @@ from tests.cluster.cluster import Cluster
 from tests.integration.day.disorder import FIRST, SECOND, Disorder, settle
 from tests.integration.site.commands import of_release, run
 from tests.integration.site.playground import COPY, SOURCE, Playground, eventually, pod
-from webhook.report.preview.overview import FEW_ROWS
+from webhook.report.preview.preview import FEW_ROWS
 
 Maker = Callable[..., Playground]
 Rows = list[dict[str, Any]]

@@ -18,15 +18,14 @@ from tests.integration.site.estate import CONVERGED_SECONDS
 from tests.integration.site.playground import COPY, Playground
 from webhook.files.watched_file import ConfigurationFile
 from webhook.kube.connect import connect
-from webhook.kube.objects import ScopedDecoder, to_namespace
+from webhook.kube.objects import ScopedDecoder, SecretObject, to_copy, to_namespace
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from webhook.kube.wire import ObjectList, PartialObjectMetadata, decoder
 from webhook.rules.actions import NamespacePlan
 from webhook.rules.objects import NamespaceState
+from webhook.rules.ownership import Release
 from webhook.rules.plan import plan_namespace
 from webhook.rules.scope import scope_of
-from webhook.sync.release import Release
-from webhook.sync.shapes import SecretObject, to_copy
 from webhook.sync.source import read_source
 from webhook.sync.sources import SourceStore
 

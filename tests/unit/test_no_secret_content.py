@@ -42,13 +42,13 @@ from webhook.files.configuration import parse
 from webhook.kube.client import Client
 from webhook.kube.connect import connect
 from webhook.kube.events import EventRecorder
+from webhook.kube.objects import SecretObject, decode_secret
 from webhook.kube.resources import SECRETS
 from webhook.kube.wire import ObjectList, decode_event, decoder
 from webhook.ops.sync_metrics import SyncMetrics
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, LEGACY_KEY, LEGACY_TYPE, merge, parse_source
 from webhook.rules.ownership import labels_for
 from webhook.sync.controller import SyncController
-from webhook.sync.shapes import SecretObject, decode_secret
 from webhook.sync.write_gate import WriteGate
 
 MARKER = "hunter2Qz7XmarkerKv9Wq"

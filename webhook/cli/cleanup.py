@@ -64,8 +64,8 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
     if not release_namespace:
         raise UsageError("the release namespace is not known outside a Pod: give it with --release-namespace")
     seconds = parse_duration(timeout, "--timeout").total_seconds()
+    from webhook.rules.ownership import Release  # noqa: PLC0415 - as above
     from webhook.sync.cleanup import Settings, run  # noqa: PLC0415 - --help is quick without it
-    from webhook.sync.release import Release  # noqa: PLC0415 - as above
 
     configure(log_format, log_level)
     left = run(

@@ -135,7 +135,7 @@ def _show(result: Preview, output: Output, *, verbose: bool) -> None:
 
 def _write_overview(result: Preview, file: TextIO, *, verbose: bool) -> None:
     """Write the summary by pull secret, and the rows if there are few."""
-    from webhook.report.preview.overview import FEW_ROWS, overview  # noqa: PLC0415 - as above
+    from webhook.report.preview.preview import FEW_ROWS, overview  # noqa: PLC0415 - as above
 
     paragraphs = list(overview(result, verbose=verbose))
     write_paragraphs([*paragraphs, Paragraph("")] if paragraphs else [], file)

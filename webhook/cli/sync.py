@@ -15,7 +15,7 @@ from webhook.ops.logs import LogLevel, configure
 from webhook.rules.names import problem_of_subdomain
 
 if TYPE_CHECKING:
-    from webhook.sync.release import CertificateNames
+    from webhook.sync.settings import CertificateNames
 
 
 SHORTEST_LOGIN_SECONDS = 60.0
@@ -175,8 +175,8 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
         raise UsageError("the release namespace is not known outside a Pod: give it with --namespace")
     certificates = _certificates(tls_secret, ca_secret, webhook_configuration, tuple(tls_san or ()))
     lifetimes = parse_lifetimes(ca_lifetime, tls_lifetime, ca_settle)
+    from webhook.rules.ownership import Release  # noqa: PLC0415 - as above
     from webhook.sync.process import run  # noqa: PLC0415 - --help is quick without it
-    from webhook.sync.release import Release  # noqa: PLC0415 - as above
     from webhook.sync.settings import Settings  # noqa: PLC0415 - as above
 
     configure(log_format, log_level)
@@ -214,7 +214,7 @@ def _login_seconds(interval: str) -> float | None:
 
 def _certificates(leaf: str, authority: str, configuration: str, sans: tuple[str, ...]) -> CertificateNames | None:
     """Return the certificates to issue. Raises UsageError when a name is missing or invalid."""
-    from webhook.sync.release import CertificateNames  # noqa: PLC0415 - --help is quick without the loop
+    from webhook.sync.settings import CertificateNames  # noqa: PLC0415 - --help is quick without the loop
 
     if not leaf:
         return None

@@ -11,11 +11,11 @@ from webhook.inspect.forecast import RUNNING
 from webhook.inspect.namespaces import list_namespaces, refuse_absent
 from webhook.inspect.owners import owned_metadata
 from webhook.inspect.secrets import read_sources
+from webhook.kube.objects import decode_secret
 from webhook.kube.resources import PODS, SECRETS, Collection
 from webhook.kube.wire import decoder
 from webhook.report.coverage import Coverage, Workload, exposures, registries_for, registries_of
 from webhook.rules.subject import AdmittedObject
-from webhook.sync.shapes import decode_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,9 +22,8 @@ from webhook.kube.resources import (
 )
 from webhook.kube.webhook_configuration import WebhookConfiguration, decode_webhook_configuration
 from webhook.kube.wire import ConfigMap, PartialObjectMetadata, decode_config_map
-from webhook.rules.ownership import MANAGED_BY, MANAGED_BY_LABEL, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL
+from webhook.rules.ownership import MANAGED_BY, MANAGED_BY_LABEL, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL, Release
 from webhook.rules.text import some
-from webhook.sync.release import Release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

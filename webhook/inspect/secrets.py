@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webhook.errors import Forbidden, SourceInvalid
+from webhook.kube.objects import SecretObject, decode_secret, to_copy
 from webhook.kube.resources import SECRETS, Collection
 from webhook.report.coverage import registries_of
 from webhook.report.preview.secrets import Sources
 from webhook.rules.ownership import is_a_copy
 from webhook.rules.state_document import STATE_SUFFIX, StateDocument, decode_document
-from webhook.sync.shapes import SecretObject, decode_secret, to_copy
 from webhook.sync.source import absent_source, read_source
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from webhook.inspect.release import Installed
     from webhook.rules.dockerconfig import Credentials
     from webhook.rules.objects import Copy
-    from webhook.sync.release import Release
+    from webhook.rules.ownership import Release
 
 
 def read_sources(reader: Reader, installed: Installed) -> Sources:

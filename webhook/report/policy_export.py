@@ -12,8 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from webhook.rules import cel
-from webhook.rules import cel_images as images
-from webhook.rules.cel_conditions import ACCOUNT, DECLINED, LABELS
+from webhook.rules.cel import ACCOUNT, DECLINED, LABELS, REPOSITORIES, SPELLED_OUT
 from webhook.rules.configuration import DECLINE_ANNOTATION, OPT_OUT_VALUE, PodPolicy
 from webhook.rules.gates import DEFAULT_SERVICE_ACCOUNT, GATES, MIRROR_ANNOTATION
 from webhook.rules.patch import POD_PATH, SERVICE_ACCOUNT_PATH
@@ -142,7 +141,7 @@ def _variables(kind: _Kind, entries: Sequence[PullSecret], configuration: Config
         LABELS: "namespaceObject.metadata.?labels.orValue({})",
         DECLINED: f'{annotation}.orValue("").split(",").map(name, name.trim())',
         ACCOUNT: kind.account,
-        images.REPOSITORIES: images.SPELLED_OUT,
+        REPOSITORIES: SPELLED_OUT,
     }
     ordered = [(name, expression) for name, expression in known.items() if name in said]
     ordered += [("variables.held", kind.held), ("variables.missing", _missing(wanted))]

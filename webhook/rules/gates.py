@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from webhook.rules import cel_conditions as conditions
+from webhook.rules import cel as conditions
 from webhook.rules.configuration import DECLINE_ANNOTATION, OPT_OUT_VALUE, PodPolicy, Reason
 from webhook.rules.images import any_matches, names_of
 from webhook.rules.mistyped import mistyped_opt_in

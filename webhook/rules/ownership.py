@@ -30,6 +30,14 @@ FIELD_MANAGER = "pull-secret-webhook"
 """The field manager of every write except creations, which add a suffix: see :mod:`webhook.sync.writes`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A Helm release, by its name and namespace."""
+
+    name: str
+    namespace: str
+
+
 class Writer(msgspec.Struct, frozen=True, gc=False):
     """A field manager, and whether it writes by server-side apply (``Apply``) or otherwise (``Update``)."""
 

@@ -8,18 +8,17 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 
 from certs.validity import certificates_in, not_after
 from webhook.errors import CertificateInvalid
-from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable
 
     from certs.reload import ServingCertificate
+    from webhook.kube.objects import SecretObject
     from webhook.ops.health import Check
     from webhook.ops.metrics import AdmissionMetrics
 
@@ -112,33 +111,25 @@ def _expiry(certificate_pem: bytes) -> datetime | None:
         return None
 
 
-class TlsSecret(msgspec.Struct, frozen=True):
-    """The parts of a ``kubernetes.io/tls`` Secret that are read. The repr does not show data."""
+def _pair(secret: SecretObject) -> tuple[bytes, bytes]:
+    """Return certificate and key in PEM. Raises CertificateInvalid when one is missing or unreadable."""
+    # A Secret without content has no data at all in the API's JSON.
+    data = secret.data or {}
+    try:
+        certificate, key = (base64.b64decode(data.get(name, ""), validate=True) for name in (CERTIFICATE, KEY))
+    except binascii.Error:
+        raise CertificateInvalid(f"{secret!r} contains data that is not base64") from None
+    if not certificate or not key:
+        raise CertificateInvalid(f"{secret!r} does not contain {CERTIFICATE} and {KEY}")
+    return certificate, key
 
-    metadata: ObjectMeta
-    data: dict[str, str] | None = None
 
-    def __repr__(self) -> str:
-        return f"Secret {self.metadata.namespace}/{self.metadata.name}"
-
-    def pair(self) -> tuple[bytes, bytes]:
-        """Return certificate and key in PEM. Raises CertificateInvalid when one is missing or unreadable."""
-        # A Secret without content has no data at all in the API's JSON.
-        data = self.data or {}
-        try:
-            certificate, key = (base64.b64decode(data.get(name, ""), validate=True) for name in (CERTIFICATE, KEY))
-        except binascii.Error:
-            raise CertificateInvalid(f"{self!r} contains data that is not base64") from None
-        if not certificate or not key:
-            raise CertificateInvalid(f"{self!r} does not contain {CERTIFICATE} and {KEY}")
-        return certificate, key
-
-    def authority(self) -> bytes:
-        """Return the certificate of the authority in PEM; empty when it is missing."""
-        try:
-            return base64.b64decode((self.data or {}).get(AUTHORITY, ""), validate=True)
-        except binascii.Error:
-            return b""
+def _authority(secret: SecretObject) -> bytes:
+    """Return the certificate of the authority in PEM; empty when it is missing."""
+    try:
+        return base64.b64decode((secret.data or {}).get(AUTHORITY, ""), validate=True)
+    except binascii.Error:
+        return b""
 
 
 class TlsSecretHandler:
@@ -147,15 +138,15 @@ class TlsSecretHandler:
     def __init__(self, loader: CertificateLoader) -> None:
         self._loader = loader
 
-    def replace(self, objects: Iterable[TlsSecret], _version: str) -> None:
+    def replace(self, objects: Iterable[SecretObject], _version: str) -> None:
         for secret in objects:
             self.upsert(secret)
 
-    def upsert(self, obj: TlsSecret) -> None:
+    def upsert(self, obj: SecretObject) -> None:
         try:
-            self._loader.load(*obj.pair(), obj.authority())
+            self._loader.load(*_pair(obj), _authority(obj))
         except CertificateInvalid as error:
             self._loader.report_refused(error)
 
-    def remove(self, obj: TlsSecret) -> None:
+    def remove(self, obj: SecretObject) -> None:
         self._loader.report_refused(CertificateInvalid(f"{obj!r} has been deleted"))

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from webhook.kube.objects import ScopedDecoder
+from webhook.kube.objects import ScopedDecoder, SecretObject
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import NAMESPACES, SECRETS, Collection
 from webhook.kube.rights import MissingRights
-from webhook.serve.certificate import TlsSecret, TlsSecretHandler
+from webhook.serve.certificate import TlsSecretHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -154,7 +154,7 @@ class ClusterWatches:
     def watch_certificate(self, namespace: str, name: str, loader: CertificateLoader) -> None:
         """Pass the pair in a Secret to ``loader`` whenever it changes. Raises UsageError as above."""
         secret = Collection(SECRETS, namespace, name)
-        self._start(Reflector(self._connect(), secret, TlsSecret, _unchanged, TlsSecretHandler(loader)))
+        self._start(Reflector(self._connect(), secret, SecretObject, _unchanged, TlsSecretHandler(loader)))
 
     def stop(self) -> None:
         """Stop all watches."""
@@ -175,5 +175,5 @@ class ClusterWatches:
         return self._client
 
 
-def _unchanged(secret: TlsSecret) -> TlsSecret:
+def _unchanged(secret: SecretObject) -> SecretObject:
     return secret

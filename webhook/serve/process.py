@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
+import signal
 import threading
 import time
 from dataclasses import dataclass
@@ -28,10 +30,9 @@ from webhook.rules.scope import scope_of
 from webhook.rules.timing import TokenBucket
 from webhook.serve import malloc as memory
 from webhook.serve.certificate import CertificateLoader
-from webhook.serve.endpoint import MutateEndpoint
+from webhook.serve.endpoint import AdmissionApp, AdmissionListener, MutateEndpoint
 from webhook.serve.handler import Handler
 from webhook.serve.namespaces import ClusterWatches, NamespaceCache, WatchState
-from webhook.serve.server import AdmissionApp, AdmissionListener, serve_until_signalled
 
 if TYPE_CHECKING:
     import ssl
@@ -305,3 +306,49 @@ def _watch_files(
     files.load(load)
     name = " ".join(path.name for path in files.paths)
     threading.Thread(target=files.watch, args=(load, on_invalid, stop), name=name, daemon=True).start()
+
+
+async def serve_until_signalled(
+    admission: Listener, ops: Listener, begin_drain: Callable[[], None], drain_seconds: float
+) -> None:
+    """Serve on both ports until SIGTERM or SIGINT.
+
+    SIGTERM calls ``begin_drain``, and requests are still served for ``drain_seconds``, because the API server may keep
+    connections to a replica that has left the Service. A second SIGTERM, or SIGINT at any time, ends the drain
+    immediately.
+    """
+    draining, immediately = asyncio.Event(), asyncio.Event()
+
+    def terminate() -> None:
+        (immediately if draining.is_set() else draining).set()
+
+    def interrupt() -> None:
+        draining.set()
+        immediately.set()
+
+    loop = asyncio.get_running_loop()
+    # On the event loop and not with signal.signal(): a Python handler would run between any two instructions of a
+    # review.
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    async with asyncio.TaskGroup() as listeners:
+        serving = listeners.create_task(admission.listen())
+        listeners.create_task(ops.listen())
+        await draining.wait()
+        begin_drain()
+        log.info("draining", seconds=drain_seconds)
+        await _wait(immediately, drain_seconds)
+        # The metrics port stays until the reviews have ended, so that the kubelet's probes and a last scrape still get
+        # an answer.
+        admission.should_exit, admission.force_exit = True, immediately.is_set()
+        await serving
+        ops.should_exit = True
+    log.info("stopped")
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

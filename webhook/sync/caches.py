@@ -10,7 +10,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from webhook.kube.objects import ScopedDecoder
+from webhook.kube.objects import ScopedDecoder, SecretObject, to_copy
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.ops.sync_status import WatchStatus
@@ -20,7 +20,6 @@ from webhook.rules.objects import NamespaceState
 from webhook.rules.ownership import Ownership, ownership_of
 from webhook.rules.scope import CacheScope, part_within, scope_of
 from webhook.sync.selections import SelectionHistory
-from webhook.sync.shapes import SecretObject, to_copy
 from webhook.sync.source import Source, absent_source, read_source
 from webhook.sync.table import NamespaceTable, Table
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from webhook.kube.client import Client
     from webhook.rules.configuration import Configuration
     from webhook.rules.objects import Copy, Namespace, ServiceAccount
-    from webhook.sync.release import Release
+    from webhook.rules.ownership import Release
     from webhook.sync.sources import SourceStore
 
 JUDGED_PER_SECOND = 20_000

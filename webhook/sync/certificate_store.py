@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from certs.rotation import CertificateState, Nothing, PublishBundle, StoreAuthority, StoreLeaf
 from webhook.errors import Conflict, NotFound, Refused
+from webhook.kube.objects import SecretObject, decode_secret
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, Collection
 from webhook.kube.webhook_configuration import WebhookConfiguration, decode_webhook_configuration
 from webhook.kube.wire import Object
 from webhook.rules.ownership import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL
-from webhook.sync.shapes import SecretObject, decode_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from certs.rotation import Step
     from webhook.kube.client import Client
-    from webhook.sync.release import CertificateNames
+    from webhook.sync.settings import CertificateNames
 
 W = TypeVar("W", bound=Object)
 

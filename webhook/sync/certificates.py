@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from webhook.kube.events import EventRecorder
     from webhook.ops.certificate_metrics import IssuedCertificateMetrics
     from webhook.sync.certificate_store import Snapshot
-    from webhook.sync.release import CertificateNames
+    from webhook.sync.settings import CertificateNames
 
 log = structlog.get_logger(__name__)
 

@@ -26,6 +26,7 @@ from webhook.files.watched_file import ConfigurationFile
 from webhook.kube.connect import connect
 from webhook.kube.lease import TERM_SECONDS, OwnerReference, boot_time, decode_lease, delete_lease, seize_lease
 from webhook.kube.listing import list_decoder, list_objects
+from webhook.kube.objects import decode_secret
 from webhook.kube.resources import LEASES, MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.webhook_configuration import decode_webhook_configuration
 from webhook.kube.wire import PartialObjectMetadata
@@ -33,7 +34,6 @@ from webhook.rules.ownership import RELEASE_LABEL, RELEASE_NAMESPACE_LABEL, is_a
 from webhook.rules.state_document import STATE_SUFFIX
 from webhook.rules.timing import delay
 from webhook.sync.removal import Removal
-from webhook.sync.shapes import decode_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from webhook.kube.lease import Lease
     from webhook.kube.wire import ObjectMeta
     from webhook.rules.configuration import Configuration
-    from webhook.sync.release import Release
+    from webhook.rules.ownership import Release
 
     T = TypeVar("T")
 

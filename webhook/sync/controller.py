@@ -14,11 +14,10 @@ from webhook.kube.resources import NAMESPACES, Collection
 from webhook.ops.threads import Threads
 from webhook.rules.actions import EMPTY
 from webhook.sync.brake import Brake
-from webhook.sync.budget import Budget
 from webhook.sync.caches import Caches
 from webhook.sync.contention import Contention
 from webhook.sync.events import EventReporter
-from webhook.sync.executor import Executor
+from webhook.sync.executor import Budget, Executor
 from webhook.sync.failures import PROBE_SECONDS, FailureGroups
 from webhook.sync.planner import PlanFilters, Planner
 from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
@@ -35,9 +34,9 @@ if TYPE_CHECKING:
     from webhook.ops.sync_metrics import SyncMetrics
     from webhook.rules.actions import NamespacePlan
     from webhook.rules.configuration import Configuration
+    from webhook.rules.ownership import Release
     from webhook.sync.failures import Attempt
     from webhook.sync.logins import LoginTester
-    from webhook.sync.release import Release
     from webhook.sync.write_gate import WriteGate
 
 log = structlog.get_logger(__name__)

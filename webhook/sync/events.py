@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from webhook.kube.events import EventRecorder
     from webhook.kube.resources import Collection
     from webhook.rules.dockerconfig import Clash
+    from webhook.rules.ownership import Release
     from webhook.sync.brake import HeldConfiguration
     from webhook.sync.contention import ContendedObject
     from webhook.sync.logins import RefusedLogin
-    from webhook.sync.release import Release
     from webhook.sync.source import Source
 
 log = structlog.get_logger(__name__)

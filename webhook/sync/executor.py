@@ -1,7 +1,11 @@
-"""Carry out the plan of one namespace, each write after those that it depends on."""
+"""Carry out the plan of one namespace, each write after those that it depends on.
+
+The writes of one turn are limited, so that the worker returns to the other namespaces.
+"""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from webhook.errors import ApiError, Conflict
@@ -11,10 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from webhook.rules.actions import AddReferences, NamespacePlan
-    from webhook.sync.budget import Budget
     from webhook.sync.source import Content
     from webhook.sync.writes import Writes
 
+
+WRITES = 20
+SECONDS = 1.0
+"""Writes and seconds of one turn. The rest of the plan waits for the next turn of the namespace."""
+
+MIN_WRITES = 5
+"""Writes before a turn ends because its worker is needed: constant changes must not reduce turns to one write."""
 
 REQUIRED_BEFORE_COPIES = 10
 """References that are written before the copies, because Pods cannot be created without them: half of a turn's budget.
@@ -27,6 +37,36 @@ SIMILAR_FAILURES = 2
 
 class _RepeatedFailure(Exception):
     """The rest of the plan would fail as the last two writes did."""
+
+
+class Budget:
+    """The budget of one turn. At least one write is always made.
+
+    ``wrote()`` is called after each write that succeeded. ``needed()`` returns whether the worker is needed for another
+    namespace, or for a new plan of this one.
+    """
+
+    def __init__(
+        self,
+        wrote: Callable[[], None],
+        needed: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.wrote = wrote
+        self._needed = needed
+        self._clock = clock
+        self._ends = clock() + SECONDS
+        self._writes = 0
+
+    def allows_another(self) -> bool:
+        """Return True if one more write may be made in this turn, and count it."""
+        late = self._clock() >= self._ends
+        if self._writes and (late or self._writes >= WRITES):
+            return False
+        if self._writes >= MIN_WRITES and self._needed():
+            return False
+        self._writes += 1
+        return True
 
 
 class Executor:

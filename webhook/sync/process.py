@@ -42,8 +42,7 @@ if TYPE_CHECKING:
     from webhook.rules.configuration import Configuration
     from webhook.sync.certificates import CertificateKeeper
     from webhook.sync.logins import LoginTester
-    from webhook.sync.release import CertificateNames
-    from webhook.sync.settings import Settings
+    from webhook.sync.settings import CertificateNames, Settings
 
 log = structlog.get_logger(__name__)
 

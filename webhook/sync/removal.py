@@ -15,7 +15,7 @@ import structlog
 
 from webhook.errors import ApiError
 from webhook.kube.listing import list_decoder, list_objects
-from webhook.kube.objects import ScopedDecoder
+from webhook.kube.objects import ScopedDecoder, SecretObject, to_copy
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.rules.objects import NamespaceState
 from webhook.rules.ownership import FIELD_MANAGER, Ownership
@@ -24,7 +24,6 @@ from webhook.rules.scope import scope_of
 from webhook.rules.timing import delay
 from webhook.sync.contention import Contention
 from webhook.sync.executor import Executor
-from webhook.sync.shapes import SecretObject, to_copy
 from webhook.sync.status_index import Result, WriteReverted
 from webhook.sync.table import Table
 from webhook.sync.writes import LeadershipLost, Unfinished, Writes
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from webhook.rules.actions import NamespacePlan, RemoveReferences
     from webhook.rules.configuration import Configuration
     from webhook.rules.objects import Copy, Namespace, ServiceAccount
-    from webhook.sync.release import Release
+    from webhook.rules.ownership import Release
 
 
 class ClusterSnapshot:

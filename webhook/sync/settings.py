@@ -9,7 +9,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certs.lifetimes import Lifetimes
-    from webhook.sync.release import CertificateNames, Release
+    from webhook.rules.ownership import Release
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateNames:
+    """The Secrets of the release's serving certificate, and its DNS names."""
+
+    leaf_secret: str
+    authority_secret: str
+    webhook_configuration: str
+    sans: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

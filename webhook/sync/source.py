@@ -13,8 +13,8 @@ from webhook.rules.versions import SourceVersion
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from webhook.kube.objects import SecretObject
     from webhook.rules.dockerconfig import Clash
-    from webhook.sync.shapes import SecretObject
 
 
 @dataclass(frozen=True, slots=True)

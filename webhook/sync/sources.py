@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from webhook.errors import Conflict, NotFound, SourceInvalid
+from webhook.kube.objects import decode_secret
 from webhook.kube.resources import SECRETS
 from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import content_hash
 from webhook.rules.state_document import LastGood
 from webhook.rules.versions import Confirmation, SourceVersion, decode_sources, is_older, newer_sources
-from webhook.sync.shapes import decode_secret
 from webhook.sync.source import Content, Source, absent_source, content_of, read_source
 
 if TYPE_CHECKING:

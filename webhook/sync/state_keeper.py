@@ -20,23 +20,23 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from webhook.errors import ApiError, Conflict, NotFound
+from webhook.kube.objects import decode_secret
 from webhook.kube.resources import SECRETS
 from webhook.rules.brake import CONFIRM_ANNOTATION
 from webhook.rules.ownership import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, is_a_copy
 from webhook.rules.state_document import STATE_TYPE, StateDocument, decode_document, described, update
 from webhook.rules.timing import BASE_SECONDS, delay
 from webhook.sync.brake import HELD_SECONDS
-from webhook.sync.shapes import decode_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from webhook.kube.client import Client
+    from webhook.kube.objects import SecretObject
+    from webhook.rules.ownership import Release
     from webhook.rules.state_document import StateUpdate
     from webhook.sync.brake import Brake
     from webhook.sync.events import EventReporter
-    from webhook.sync.release import Release
-    from webhook.sync.shapes import SecretObject
     from webhook.sync.sources import SourceStore
 
 log = structlog.get_logger(__name__)

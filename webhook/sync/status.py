@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     from webhook.ops.certificate_metrics import IssuedCertificateMetrics
     from webhook.ops.health import Health
     from webhook.rules.configuration import PullSecret
+    from webhook.rules.ownership import Release
     from webhook.sync.controller import SyncController
     from webhook.sync.queue import QueueState
-    from webhook.sync.release import Release
     from webhook.sync.status_index import Result
 
 _WORST_FIRST = (

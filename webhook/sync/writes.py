@@ -15,7 +15,7 @@ import structlog
 
 from webhook.errors import AdmissionFailed, ApiError, Conflict, NotFound
 from webhook.kube.lease import timestamp
-from webhook.kube.objects import decode_entries
+from webhook.kube.objects import decode_entries, decode_secret, to_copy
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.rules.managed_fields import HandBackNeed, begin_tracking, hand_back, to_restore
@@ -23,7 +23,6 @@ from webhook.rules.ownership import FIELD_MANAGER, copy_labels
 from webhook.rules.patch import SERVICE_ACCOUNT_PATH, additions, expect_resource_version, removals
 from webhook.rules.references import References
 from webhook.rules.versions import SOURCES_ANNOTATION, encode_sources
-from webhook.sync.shapes import decode_secret, to_copy
 from webhook.sync.status_index import Result, WriteReverted, result_of
 
 if TYPE_CHECKING:
@@ -32,9 +31,9 @@ if TYPE_CHECKING:
     from webhook.kube.client import Client
     from webhook.rules.actions import AddReferences, ApplyCopy, HandBack, RemoveReferences
     from webhook.rules.objects import Copy, ServiceAccount
+    from webhook.rules.ownership import Release
     from webhook.rules.patch import PatchOperation
     from webhook.sync.contention import Contention
-    from webhook.sync.release import Release
     from webhook.sync.source import Content
     from webhook.sync.table import Table
 

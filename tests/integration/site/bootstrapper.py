@@ -18,7 +18,7 @@ from webhook.kube.events import EventRecorder
 from webhook.ops.logs import LogFormat, LogLevel, configure
 from webhook.ops.sync_metrics import SyncMetrics
 from webhook.sync.certificates import CertificateKeeper
-from webhook.sync.release import CertificateNames
+from webhook.sync.settings import CertificateNames
 
 POLL_SECONDS = 0.005
 

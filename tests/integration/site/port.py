@@ -15,9 +15,8 @@ from webhook.http.limits import Deadlines
 from webhook.ops.background import bind, in_background
 from webhook.ops.metrics import AdmissionMetrics
 from webhook.rules.configuration import Reason
-from webhook.serve.endpoint import MutateEndpoint
+from webhook.serve.endpoint import AdmissionApp, AdmissionListener, MutateEndpoint
 from webhook.serve.handler import Answer
-from webhook.serve.server import AdmissionApp, AdmissionListener
 
 DAY = timedelta(days=1)
 AUTHORITY = issue_authority(datetime.now(UTC), DAY)

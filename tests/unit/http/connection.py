@@ -11,10 +11,9 @@ from webhook.http.counters import PortCounters
 from webhook.http.limits import ADMISSION, Limits
 from webhook.http.port import Port
 from webhook.rules.configuration import Reason
-from webhook.serve.endpoint import MutateEndpoint
+from webhook.serve.endpoint import AdmissionApp, MutateEndpoint
 from webhook.serve.handler import Answer
 from webhook.serve.review import BadReview
-from webhook.serve.server import AdmissionApp
 
 
 class Wire:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webhook.report.preview.overview import MOST_COMMANDS, overview
-from webhook.report.preview.preview import Preview
+from webhook.report.preview.preview import MOST_COMMANDS, Preview, overview
 from webhook.report.preview.row import Effect, Row
 from webhook.report.protocol import Paragraph
 from webhook.rules.actions import FindingReason

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.rules import cel
-from webhook.rules import cel_images as images
 from webhook.rules.images import matches, parse
 
 NAME = st.text(cel.NAME_CHARACTERS, max_size=6)
@@ -69,5 +68,5 @@ def test_a_pattern_is_written_with_what_its_classes_stand_for(pattern: str, expe
     ],
 )
 def test_a_registry_covers_the_names_that_it_covers_for_the_core(registry: str, image: str) -> None:
-    found = expression(images.from_registries([registry]).split("exists(name, ")[1])
+    found = expression(cel.from_registries([registry]).split("exists(name, ")[1])
     assert (found.search(parse(image).name) is not None) is matches(image, [registry])

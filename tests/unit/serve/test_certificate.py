@@ -13,10 +13,11 @@ from certs.validity import not_after
 from tests.unit.polling import until
 from webhook.errors import CertificateInvalid
 from webhook.http.counters import PortCounters
-from webhook.kube.wire import ObjectMeta
+from webhook.kube.objects import SecretObject
+from webhook.kube.wire import WrittenMeta
 from webhook.ops.health import Health
 from webhook.ops.metrics import AdmissionMetrics
-from webhook.serve.certificate import CertificateLoader, TlsSecret, TlsSecretHandler
+from webhook.serve.certificate import CertificateLoader, TlsSecretHandler
 
 DAY = timedelta(days=1)
 AUTHORITY = issue_authority(datetime.now(UTC), DAY)
@@ -27,8 +28,8 @@ GOOD = {
 }
 
 
-def secret(data: dict[str, str] | None) -> TlsSecret:
-    return TlsSecret(ObjectMeta(name="tls", namespace="release"), data)
+def secret(data: dict[str, str] | None) -> SecretObject:
+    return SecretObject(WrittenMeta(name="tls", namespace="release"), data=data)
 
 
 class Replica:

@@ -9,10 +9,9 @@ import pytest
 
 from webhook.http.counters import PortCounters
 from webhook.rules.configuration import Reason
-from webhook.serve.endpoint import LARGEST_BODY, MutateEndpoint
+from webhook.serve.endpoint import LARGEST_BODY, AdmissionApp, MutateEndpoint
 from webhook.serve.handler import Answer
 from webhook.serve.review import BadReview
-from webhook.serve.server import AdmissionApp
 
 JSON = (b"content-type", b"application/json")
 

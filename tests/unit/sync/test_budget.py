@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tests.unit.clock import Clock
-from webhook.sync.budget import MIN_WRITES, SECONDS, WRITES, Budget
+from webhook.sync.executor import MIN_WRITES, SECONDS, WRITES, Budget
 
 
 def budget(clock: Clock, *, needed: bool = False) -> Budget:

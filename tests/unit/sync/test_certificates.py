@@ -23,13 +23,13 @@ from webhook.errors import CertificateInvalid, Conflict
 from webhook.kube.client import Client
 from webhook.kube.connect import connect
 from webhook.kube.events import EventRecorder
+from webhook.kube.objects import SecretObject
 from webhook.kube.wire import WrittenMeta
 from webhook.ops.sync_metrics import SyncMetrics
 from webhook.sync import certificates
 from webhook.sync.certificate_store import CertificateStore, ObjectCache
 from webhook.sync.certificates import CertificateKeeper
-from webhook.sync.release import CertificateNames
-from webhook.sync.shapes import SecretObject
+from webhook.sync.settings import CertificateNames
 
 NAMES = CertificateNames("psw-tls", "psw-ca", "psw", ("psw-webhook.psw-system.svc",))
 LEAF, AUTHORITY = secret_path(RELEASE.namespace, "psw-tls"), secret_path(RELEASE.namespace, "psw-ca")

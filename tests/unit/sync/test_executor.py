@@ -24,7 +24,7 @@ from webhook.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Invali
 from webhook.kube.client import Client
 from webhook.kube.resources import SECRETS, Collection
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
-from webhook.sync.budget import WRITES, Budget
+from webhook.sync.executor import WRITES, Budget
 from webhook.sync.writes import LeadershipLost, Unfinished
 
 

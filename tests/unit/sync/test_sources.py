@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.sync.world import docker_config
 from webhook.errors import SourceInvalid
+from webhook.kube.objects import SecretObject
 from webhook.kube.wire import WrittenMeta
 from webhook.rules.configuration import Configuration, PullSecret
 from webhook.rules.credential import SourceReason
@@ -17,7 +18,6 @@ from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, Clash
 from webhook.rules.objects import Copy
 from webhook.rules.ownership import Mark, labels_for
 from webhook.rules.versions import SourceVersion, encode_sources
-from webhook.sync.shapes import SecretObject
 from webhook.sync.source import Source, absent_source, read_source
 from webhook.sync.sources import SourceStore
 

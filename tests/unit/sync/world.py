@@ -11,8 +11,7 @@ from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.fake_apiserver.storage import Object, Target
 from webhook.rules.configuration import Configuration, PullSecret
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
-from webhook.rules.ownership import FIELD_MANAGER, labels_for
-from webhook.sync.release import Release
+from webhook.rules.ownership import FIELD_MANAGER, Release, labels_for
 
 RELEASE = Release("psw", "psw-system")
 LABEL = "pullsecrets.webhook/inject"

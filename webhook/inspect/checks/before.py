@@ -10,7 +10,7 @@ import msgspec
 from webhook.errors import ApiError, Forbidden
 from webhook.inspect.checks.codes import BEFORE
 from webhook.inspect.checks.result import Checkup, Outcome, finding, note, unknown
-from webhook.inspect.checks.rights import REHEARSED_POD
+from webhook.inspect.checks.rights import REHEARSED_POD, decode_access_review
 from webhook.inspect.release import likely_fullnames
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, NAMESPACES, PODS, Resource
 from webhook.kube.wire import PartialObjectMetadata, decoder
@@ -61,17 +61,8 @@ class _Groups(msgspec.Struct, frozen=True):
     groups: tuple[_Group, ...] = ()
 
 
-class _Status(msgspec.Struct, frozen=True):
-    allowed: bool = False
-
-
-class _Review(msgspec.Struct, frozen=True):
-    status: _Status
-
-
 _decode_version: Callable[[bytes], _Version] = decoder(_Version)
 _decode_groups: Callable[[bytes], _Groups] = decoder(_Groups)
-_decode_review: Callable[[bytes], _Review] = decoder(_Review)
 _decode_metadata: Callable[[bytes], PartialObjectMetadata] = decoder(PartialObjectMetadata)
 
 
@@ -112,7 +103,7 @@ def _rights(reader: Reader, namespace: str, version: tuple[int, ...]) -> Iterato
     for group, resource, where in (*kinds, *((*kind, namespace) for kind in _OF_NAMESPACE)):
         attributes = {"verb": "create", "group": group, "resource": resource, "namespace": where}
         review = reader.client.create(REVIEWS, {"spec": {"resourceAttributes": attributes}})
-        if not _decode_review(review).status.allowed:
+        if not decode_access_review(review).status.allowed:
             option = f" -n {where}" if where else ""
             kind = f"{resource}.{group}" if group else resource
             command = f"kubectl auth can-i create {kind}{option}"

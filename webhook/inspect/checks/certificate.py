@@ -11,11 +11,11 @@ from certs.validity import certificates_in, chain_of, check_key, check_purpose, 
 from certs.verify import is_trusted
 from webhook.errors import CertificateInvalid
 from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
+from webhook.kube.objects import decode_secret
 from webhook.kube.resources import SECRETS
 from webhook.report.explain.registration import NAME_LABEL
 from webhook.rules.configuration import OPT_OUT_VALUE, PodPolicy
 from webhook.rules.labels import Operator, Requirement
-from webhook.sync.shapes import decode_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -14,7 +14,7 @@ from webhook.inspect.checks.result import Check, Context, Outcome, finding, note
 from webhook.inspect.namespaces import opt_in_labels
 from webhook.inspect.obstacles import is_written_since, read_reports
 from webhook.inspect.secrets import read_sources, read_state
-from webhook.kube.objects import to_namespace
+from webhook.kube.objects import decode_secret, to_namespace
 from webhook.kube.resources import NAMESPACES, SECRETS, Collection
 from webhook.kube.wire import PartialObjectMetadata
 from webhook.report.explain.commands import create_source
@@ -28,7 +28,6 @@ from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.mistyped import mistyped_opt_in
 from webhook.rules.ownership import labels_for
 from webhook.rules.state_document import STATE_SUFFIX, decode_document
-from webhook.sync.shapes import decode_secret
 from webhook.sync.state_keeper import problem_of
 
 if TYPE_CHECKING:

@@ -95,15 +95,17 @@ GUARDED = Check(("PSW080",), _look_at_guards)
 SUBJECT_ACCESS_REVIEWS = Resource("/apis/authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews")
 
 
-class _Status(msgspec.Struct, frozen=True):
+class _AccessStatus(msgspec.Struct, frozen=True):
     allowed: bool = False
 
 
-class _Review(msgspec.Struct, frozen=True):
-    status: _Status
+class AccessReview(msgspec.Struct, frozen=True):
+    """A SubjectAccessReview or a SelfSubjectAccessReview, with the answer."""
+
+    status: _AccessStatus
 
 
-_decode_review: Callable[[bytes], _Review] = decoder(_Review)
+decode_access_review: Callable[[bytes], AccessReview] = decoder(AccessReview)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ def _may(context: Context, user: str, verb: str, right: Right) -> bool:
         "name": right.name,
     }
     body = {"spec": {"user": user, "groups": groups, "resourceAttributes": attributes}}
-    return _decode_review(context.reader.client.create(SUBJECT_ACCESS_REVIEWS, body)).status.allowed
+    return decode_access_review(context.reader.client.create(SUBJECT_ACCESS_REVIEWS, body)).status.allowed
 
 
 RIGHTS = Check(("PSW001", "PSW002", "PSW003"), _look_at_rights)
