@@ -31,6 +31,10 @@ PAYLOAD = b64encode(b"x" * 12_000).decode()
 MOST_BYTES = 2_048
 """Kept of each namespace with its ServiceAccount and its copy, by Python's own count: 20 MiB for 10,000 namespaces."""
 
+LARGEST_BLOCK = 512 * 1024
+"""Bytes of one allocation. Only the interpreter's own table of interned strings is larger: it doubles at some time, and
+when depends on the tests that ran before in this process."""
+
 MOST_BYTES_OF_A_PAGE = 4 * PAGE_BYTES
 """While a page is decoded: its bytes, what is made of them, and as much again for what the test makes them of."""
 
@@ -136,7 +140,8 @@ def test_little_is_kept_of_a_namespace_and_little_more_needed_to_read_it(*, watc
         caches.configure(CONFIGURATION)
         until(lambda: not caches.unsynced())
         gc.collect()
-        kept, peak = tracemalloc.get_traced_memory()
+        traced, peak = tracemalloc.get_traced_memory()
+        kept = sum(trace.size for trace in tracemalloc.take_snapshot().traces if trace.size <= LARGEST_BLOCK)
     finally:
         tracemalloc.stop()
         cluster.close()
@@ -146,4 +151,4 @@ def test_little_is_kept_of_a_namespace_and_little_more_needed_to_read_it(*, watc
     assert copies is not None
     assert (len(caches.namespaces.names()), len(caches.service_accounts), len(copies)) == (NAMESPACES,) * 3
     assert kept / NAMESPACES < MOST_BYTES
-    assert peak < kept + NAMESPACES * MOST_BYTES + extra
+    assert peak < traced + NAMESPACES * MOST_BYTES + extra
