@@ -18,7 +18,7 @@ from webhook.report.reasons import CATALOG, WRITE_RESULTS
 from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.copy_status import CopyState
 from webhook.rules.credential import SourceReason
-from webhook.rules.text import listed
+from webhook.rules.text import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,11 +63,6 @@ class Item:
     reason: str = ""
     namespaces: Sequence[str] = ()
     """The namespaces that it concerns; the title counts or names them."""
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """Return a number with its noun, and with separators: ``1 copy``, ``1,807 copies``."""
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def sentence(text: str) -> str:
@@ -116,8 +111,8 @@ def _needing(items: Sequence[Item]) -> str:
     others = [item for item in items if not item.namespaces]
     if not names and len(others) == 1:
         return f"{others[0].title} needs attention"
-    parts = [count(len(names), "namespace")] if names else []
-    parts += [count(len(others), "other finding" if names else "finding")] if others else []
+    parts = [counted(len(names), "namespace")] if names else []
+    parts += [counted(len(others), "other finding" if names else "finding")] if others else []
     return f"{listed(parts)} {'needs' if len(names) + len(others) == 1 else 'need'} attention"
 
 
@@ -135,7 +130,7 @@ def _to_leader(data: PageData) -> str:
 
 def _current(status: SyncStatus) -> str:
     current, total = copies_in(status, CopyState.CURRENT), sum(each.selected_namespaces for each in status.pull_secrets)
-    return f"{current:,} of {count(total, 'copy is', 'copies are')} current."
+    return f"{current:,} of {counted(total, 'copy is', 'copies are')} current."
 
 
 def _progress(data: PageData) -> Verdict:
@@ -147,15 +142,15 @@ def _progress(data: PageData) -> Verdict:
     if not any(not entry.retired for entry in status.pull_secrets):
         return Verdict(Kind.MIND, "No pull secret is configured", "Add one to pullSecrets in the values of the chart.")
     if unchecked:
-        return Verdict(Kind.MIND, f"Checking {count(unchecked, 'namespace')}", _current(status))
+        return Verdict(Kind.MIND, f"Checking {counted(unchecked, 'namespace')}", _current(status))
     if not total:
         return Verdict(Kind.MIND, "No namespace has opted in", f"To opt in, label a namespace with {data.opt_in}.")
     if current < total:
-        return Verdict(Kind.MIND, f"Writing {count(total - current, 'copy', 'copies')}", _current(status))
+        return Verdict(Kind.MIND, f"Writing {counted(total - current, 'copy', 'copies')}", _current(status))
     selected = sum(bool(namespace.copies) for namespace in data.namespaces)
-    others = count(len(data.namespaces) - selected, "other is", "others are")
+    others = counted(len(data.namespaces) - selected, "other is", "others are")
     text = "The only copy is current" if total == 1 else f"All {total:,} copies are current"
-    return Verdict(Kind.GOOD, text, f"{count(selected, 'namespace is', 'namespaces are')} selected, {others} not.")
+    return Verdict(Kind.GOOD, text, f"{counted(selected, 'namespace is', 'namespaces are')} selected, {others} not.")
 
 
 def _process(data: PageData) -> Iterator[Item]:
@@ -170,7 +165,7 @@ def _process(data: PageData) -> Iterator[Item]:
         yield Item(Kind.BAD, "The leader election", told, f"{place} get lease {leader.lease}")
     down = [watch.of for watch in status.watches if not watch.connected]
     if down:
-        told = f"{count(len(down), 'watch is', 'watches are')} not open: {listed(down)}. They are reopened regularly."
+        told = f"{counted(len(down), 'watch is', 'watches are')} not open: {listed(down)}. They are reopened regularly."
         yield Item(Kind.BAD, "The watches", told, "kubectl get --raw /readyz")
     if status.paused_seconds:
         told = f"The API server throttles this client, so writes pause for {_seconds(status.paused_seconds)}."
@@ -197,7 +192,7 @@ def _sources(status: SyncStatus) -> Iterator[Item]:
             told = f"Its credential is refused by {listed(source.refused_by)}."
             yield Item(Kind.BAD, title, told, look, SourceReason.CREDENTIAL_REFUSED)
         if source.left_out:
-            told = f"{count(source.left_out, 'entry is', 'entries are')} not copied. {sentence(source.remark)}"
+            told = f"{counted(source.left_out, 'entry is', 'entries are')} not copied. {sentence(source.remark)}"
             yield Item(Kind.MIND, title, told, look)
 
 
@@ -216,9 +211,9 @@ def _effects(status: SyncStatus, source: SourceStatus) -> Iterator[str]:
         waiting = sum(entry.copies.get(state, 0) for state in (CopyState.MISSING, CopyState.STALE))
         if kept:
             how = "the last good content" if entry.last_good else "the content that is there"
-            yield f"{count(kept, 'copy', 'copies')} of {entry.name} {'keeps' if kept == 1 else 'keep'} {how}."
+            yield f"{counted(kept, 'copy', 'copies')} of {entry.name} {'keeps' if kept == 1 else 'keep'} {how}."
         if waiting:
-            yield f"{count(waiting, 'copy', 'copies')} of {entry.name} cannot be written."
+            yield f"{counted(waiting, 'copy', 'copies')} of {entry.name} cannot be written."
 
 
 def _pull_secrets(status: SyncStatus) -> Iterator[Item]:
@@ -232,7 +227,7 @@ def _pull_secrets(status: SyncStatus) -> Iterator[Item]:
 def _removals(data: PageData) -> Iterator[Item]:
     if data.status.held_removals:
         told = (
-            f"The configuration would remove {count(data.status.held_removals, 'copy', 'copies')}, so it is held. "
+            f"The configuration would remove {counted(data.status.held_removals, 'copy', 'copies')}, so it is held. "
             "Correct the configuration, or confirm it."
         )
         yield Item(Kind.BAD, "The configuration", told, data.confirm_command)
@@ -255,7 +250,7 @@ def _namespaces(data: PageData) -> Iterator[Item]:
             groups.setdefault(("mistyped", namespace.mistyped), []).append(namespace)
     for key, views in groups.items():
         names = [view.name for view in views]
-        title = f"Namespace {names[0]}" if len(names) == 1 else count(len(names), "namespace")
+        title = f"Namespace {names[0]}" if len(names) == 1 else counted(len(names), "namespace")
         if key in details:
             yield _finding(title, names, details[key])
         elif key[0] == "failing":
@@ -304,7 +299,7 @@ def _contended(status: SyncStatus) -> Iterator[Item]:
     number = sum(status.contended_objects.values())
     if not number:
         return
-    told = f"Another writer keeps changing {count(number, 'object')} back, so these are written less often."
+    told = f"Another writer keeps changing {counted(number, 'object')} back, so these are written less often."
     first = next(iter(status.contended), None)
     if first is None:
         yield Item(Kind.MIND, "Another writer", told)
@@ -340,7 +335,7 @@ def remaining(expiry: datetime, now: datetime) -> str:
 def span(time: timedelta) -> str:
     """Return a positive time in its largest units: ``20 days``, ``3 h 2 min``, ``5 min``, ``40 s``."""
     if time.days:
-        return count(time.days, "day")
+        return counted(time.days, "day")
     hours, minutes = time.seconds // 3600, time.seconds % 3600 // 60
     parts = [f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes)
     return " ".join(parts) or f"{time.seconds} s"

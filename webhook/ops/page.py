@@ -20,7 +20,6 @@ from webhook.ops.attention import (
     MOST_ITEMS,
     Kind,
     certificate_kind,
-    count,
     find_attention,
     judge,
     remaining,
@@ -32,6 +31,7 @@ from webhook.ops.html import render as render_template
 from webhook.ops.page_data import NOT_LOOKED_AT, NOT_SELECTED, PageQuery
 from webhook.report.reasons import CATALOG, WRITE_RESULTS
 from webhook.rules.copy_status import CopyState
+from webhook.rules.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -127,7 +127,7 @@ def render(data: PageData, query: PageQuery) -> str:
         event_groups=_group(data.events),
         certificates=list(_certificates(data)),
         controller=list(_controller(status)),
-        count=count,
+        count=counted,
         time_of=datetime.fromisoformat,
         ago=lambda time: _ago(time, data.now),
         cut=_cut,

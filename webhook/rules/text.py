@@ -66,8 +66,8 @@ def _json_escape(match: re.Match[str]) -> str:
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """Return a number with its noun: ``1 copy``, ``2 copies``."""
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
+    """Return a number with its noun, and with separators: ``1 copy``, ``1,807 copies``."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -50,7 +50,7 @@ class EventReporter:
         self._leading = False
         self._refused: set[str] = set()
         self._findings: dict[str, frozenset[Finding]] = {}
-        self._denied: dict[str, tuple[tuple[int, str, Reference], str]] = {}
+        self._denied: dict[str, tuple[tuple[int, str, str, Reference], str]] = {}
         self._paused = ""
         self._pause_reported = False
 
@@ -139,7 +139,7 @@ class EventReporter:
         if not isinstance(error, Refused):
             return
         about = _reference(namespace, error.plural, error.name)
-        kind = (error.status, error.reason, about)
+        kind = (error.status, error.reason, error.denied_by, about)
         earlier = self._denied.get(namespace)
         if earlier is None or earlier[0] != kind:
             # The first message stands for all of its kind: one that counts usage would be new each time.

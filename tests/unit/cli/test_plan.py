@@ -319,5 +319,5 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         error = process.stderr.read()
 
     assert process.returncode == 4
-    assert error.splitlines()[-1] == "0 of 2000 objects would change, 2000 undecided"
+    assert error.splitlines()[-1] == "0 of 2,000 objects would change, 2,000 undecided"
     assert "Traceback" not in error

@@ -104,6 +104,21 @@ def test_what_is_denied_again_and_again_is_one_event(api: FakeApiServer) -> None
 
 
 @pytest.mark.usefixtures("running")
+def test_the_reported_refusal_is_the_one_that_lasts(api: FakeApiServer) -> None:
+    """A policy that saw the namespace before its label denies once; then a quota denies with the same code."""
+    policy = "ValidatingAdmissionPolicy 'guard' with binding 'guard' denied request: no"
+    for message in (policy, "exceeded quota: none", "exceeded quota: none"):
+        status = json.dumps({"kind": "Status", "code": 403, "reason": "Forbidden", "message": message})
+        api.inject(Answer(403, status.encode()), "apply", plural="secrets")
+    opt_in(api)
+
+    until(lambda: is_right(api))
+    until(lambda: "CopyDenied" in reasons(api))
+    (denied,) = (event for event in events(api) if event["reason"] == "CopyDenied")
+    assert "exceeded quota" in denied["message"]
+
+
+@pytest.mark.usefixtures("running")
 def test_what_is_denied_once_and_then_is_not_is_nobodys_business(api: FakeApiServer) -> None:
     api.inject(Answer(403), "apply", plural="secrets")
     opt_in(api)

@@ -117,7 +117,7 @@ class Preview:
             return f"All {self.namespaces:,} namespaces are as they should be." if self.namespaces > 1 else _ONE
         objects = [row for row in self.rows if not row.is_copy]
         changes = sum(row.effect.is_change for row in objects)
-        parts = [f"{changes} of {counted(len(objects) + self.unlisted, 'object')} would change"]
+        parts = [f"{changes:,} of {counted(len(objects) + self.unlisted, 'object')} would change"]
         if written := self._count(Effect.CREATE, Effect.UPDATE):
             parts.append(f"{counted(written, 'copy', 'copies')} would be written")
         if deleted := self._count(Effect.DELETE):
@@ -125,11 +125,11 @@ class Preview:
         if without := self._count(Effect.RECREATE):
             parts.append(f"{counted(without, 'Pod')} would have to be recreated")
         if undecided := self._count(Effect.UNDECIDED):
-            parts.append(f"{undecided} undecided")
+            parts.append(f"{undecided:,} undecided")
         if problems := self._count(Effect.PROBLEM):
             parts.append(counted(problems, "problem"))
         if self.not_looked_at:
-            parts.append(f"{self.not_looked_at} of other kinds skipped")
+            parts.append(f"{self.not_looked_at:,} of other kinds skipped")
         return ", ".join(parts)
 
     def _count(self, *effects: Effect) -> int:
