@@ -61,7 +61,7 @@ def _control_plane() -> tuple[build.Target, str]:
         sources=SOURCES,
         names=("cluster", *CONTROL_PLANE),
         title=f"{', '.join(CONTROL_PLANE)} {version}",
-        expectation="6 to 8 minutes on two cores, 4 GB of disk for Go's module and build caches",
+        expectation="4 to 8 minutes on two cores, 4 GB of disk for Go's module and build caches",
         variables=_version_variables(version),
     )
     return target, version
