@@ -154,10 +154,11 @@ def test_what_cannot_be_removed_is_listed_and_the_rest_is_removed(installed: Pla
 
     assert done.returncode == 1
     assert copies_of(installed) == [f"{guarded}/{COPY}"]
-    last = done.stderr.splitlines()[-2:]
-    assert last[0] == "error: 1 item could not be removed; run the command again:"
-    assert last[1].startswith(f"  Secret {guarded}/{COPY}: DELETE ")
-    assert "422" in last[1]
+    assert done.stderr.splitlines()[-1] == "error: 1 item could not be removed; run the command again"
+    namespace, title, result, detail = done.stdout.splitlines()[-1].split(maxsplit=3)
+    assert (namespace, title, result) == (guarded, f"Secret/{COPY}", "LEFT")
+    assert detail.startswith("DELETE ")
+    assert "422" in detail
 
     assert cleanup(installed).returncode == 0
     assert copies_of(installed) == []
@@ -194,7 +195,7 @@ def test_a_wrong_namespace_or_release_ends_with_an_error_and_no_change(installed
         assert "nothing was changed" in done.stderr
     listed = cleanup(installed, "--dry-run")
     assert listed.returncode == 0
-    assert f"Secret {tenant}/{COPY}" in listed.stdout.splitlines()
+    assert [tenant, f"Secret/{COPY}", "REMOVE"] in map(str.split, listed.stdout.splitlines())
     installed.await_selected(tenant, "first")
     assert webhooks(installed) == 200
 

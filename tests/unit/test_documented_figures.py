@@ -73,7 +73,7 @@ RELIST_HOURS = (
         ("check.md", f"looks again every {WORDS[int(POLL_SECONDS)]} seconds"),
         ("check.md", f"A registry has {WORDS[int(LOGIN_SECONDS)]} seconds"),
         ("check.md", f"{WORDS[copies.SHOWN]} are named and the others counted"),
-        ("commands.md", f"at most {LINES} lines of it"),
+        ("commands.md", f"at most {LINES} lines"),
     ],
 )
 def test_a_figure_on_a_page_is_that_of_the_code(page: str, sentence: str) -> None:

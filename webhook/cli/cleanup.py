@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from webhook.cli import options
 from webhook.cli.lifetimes import parse_duration
-from webhook.cli.printing import tell
+from webhook.cli.printing import standard_output, tell
+from webhook.cli.render import Form, render
 from webhook.errors import UsageError
 from webhook.ops.logs import LogLevel, configure
-from webhook.rules.text import counted, escaped
+
+if TYPE_CHECKING:
+    from webhook.report.removals import Removals
 
 EXIT_LEFT = 1
 
@@ -53,6 +57,9 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
     yes: Annotated[
         bool, typer.Option("--yes", "-y", envvar="PULLSECRETS_YES", help="Do not ask for confirmation on a terminal.")
     ] = False,
+    output: Annotated[
+        Form, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
+    ] = Form.TABLE,
     log_format: options.LogFormatOption,
     log_level: options.LogLevelOption = LogLevel.INFO,
 ) -> None:
@@ -68,7 +75,7 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
     from webhook.sync.cleanup import Settings, run  # noqa: PLC0415 - --help is quick without it
 
     configure(log_format, log_level)
-    left = run(
+    report = run(
         Settings(
             config=config,
             kubeconfig=kubeconfig,
@@ -80,27 +87,27 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
             confirm=_confirm if sys.stdin.isatty() and not (yes or dry_run) else None,
         )
     )
-    if dry_run:
-        for line in left:
-            typer.echo(escaped(line))
-        tell(f"{len(left)} to remove; no changes were made")
-        return
-    if left:
-        _tell(left)
+    if report.objects or report.is_planned or output is not Form.TABLE:
+        _show(report, output)
+    if report.objects and not report.is_planned:
         raise typer.Exit(EXIT_LEFT)
 
 
-def _confirm(planned: list[str]) -> bool:
-    for line in planned[:LINES]:
-        tell(f"  {line}")
-    if len(planned) > LINES:
-        tell(f"  … and {len(planned) - LINES} more")
+def _show(report: Removals, output: Form) -> None:
+    is_cut = output is Form.TABLE and not report.is_planned and len(report.objects) > LINES
+    with standard_output() as file:
+        render(replace(report, objects=report.objects[:LINES]) if is_cut else report, output, file)
+    if is_cut:
+        tell(f"and {len(report.objects) - LINES:,} more (-o json lists all)")
+    if report.is_planned:
+        tell(report.summary())
+    elif report.objects:
+        tell(f"error: {report.summary()}")
+
+
+def _confirm(planned: Removals) -> bool:
+    for removable in planned.objects[:LINES]:
+        tell(f"  {removable}")
+    if len(planned.objects) > LINES:
+        tell(f"  … and {len(planned.objects) - LINES} more")
     return typer.confirm("Stop injection, and remove these, the Lease and the certificate?", err=True)
-
-
-def _tell(left: list[str]) -> None:
-    tell(f"error: {counted(len(left), 'item')} could not be removed; run the command again:")
-    for line in left[:LINES]:
-        tell(f"  {line}")
-    if len(left) > LINES:
-        tell(f"  … and {len(left) - LINES} more")

@@ -15,7 +15,7 @@ import signal
 import socket
 import threading
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,13 +30,14 @@ from webhook.kube.objects import decode_secret
 from webhook.kube.resources import LEASES, MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.webhook_configuration import decode_webhook_configuration
 from webhook.kube.wire import PartialObjectMetadata
+from webhook.report.removals import Removable, Removals
 from webhook.rules.ownership import RELEASE_LABEL, RELEASE_NAMESPACE_LABEL, is_a_copy, is_labelled
 from webhook.rules.state_document import STATE_SUFFIX
 from webhook.rules.timing import delay
 from webhook.sync.removal import Removal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from typing import TypeVar
 
@@ -73,8 +74,8 @@ class Settings:
     webhook_configuration: str
     timeout: float
     dry_run: bool = False
-    confirm: Callable[[list[str]], bool] | None = None
-    """Called once with the objects to remove, a line each; False ends the run before any change."""
+    confirm: Callable[[Removals], bool] | None = None
+    """Called once with the objects to remove; False ends the run before any change."""
 
     @property
     def lease(self) -> str:
@@ -88,11 +89,15 @@ class Settings:
 
 
 class _CleanupBlocked(Exception):
-    """The work cannot continue; the text names what is left and the cause."""
+    """The work cannot continue without the removal of one object."""
+
+    def __init__(self, removable: Removable) -> None:
+        self.removable = removable
+        super().__init__(str(removable))
 
 
-def run(settings: Settings) -> list[str]:
-    """Remove everything; return what is left and why, a line each.
+def run(settings: Settings) -> Removals:
+    """Remove everything; return what is left and why, or in a dry run the objects to remove.
 
     Raises:
         UsageError: an operator's input cannot be used; found before any removal.
@@ -106,7 +111,7 @@ def run(settings: Settings) -> list[str]:
     try:
         return cleanup.run()
     except _CleanupBlocked as blocked:
-        return [str(blocked)]
+        return Removals((blocked.removable,))
 
 
 class _Cleanup:
@@ -117,36 +122,38 @@ class _Cleanup:
         self._client = client
         self._deadline = boot_time() + settings.timeout
 
-    def run(self) -> list[str]:
-        name = self._settings.webhook_configuration
-        what = f"MutatingWebhookConfiguration {name}"
+    def run(self) -> Removals:
+        registration = Removable("MutatingWebhookConfiguration", self._settings.webhook_configuration)
         removal = Removal(self._client, self._settings.release, self._configuration, self._has_time, self._wait)
-        known = self._retry(lambda: verify(self._client, self._settings, self._configuration), what)
+        known = self._retry(lambda: verify(self._client, self._settings, self._configuration), registration)
         if self._settings.dry_run or self._settings.confirm is not None or not known:
-            planned = self._retry(removal.preview, "what there is to remove")
-            if not known and planned:
-                raise UsageError(_unknown_release(self._settings, planned))
+            objects = self._retry(removal.preview, Removable("Cluster", part="its objects are not known"))
+            planned = Removals(objects, is_planned=True)
+            if not known and objects:
+                raise UsageError(_unknown_release(self._settings, objects))
             if self._settings.dry_run or not known:
-                return planned if self._settings.dry_run else []
+                return planned if self._settings.dry_run else Removals()
             if self._settings.confirm is not None and not self._settings.confirm(planned):
                 raise UsageError(
                     "it was not confirmed, so nothing was changed: run it again and answer y, or give --yes"
                 )
         # Injection stops first. Otherwise a Pod could get a reference to a copy that is deleted a moment later.
-        self._retry(self._stop_injection, what)
+        self._retry(self._stop_injection, registration)
         # The controller would restore what is removed, so it loses its Lease before the first removal.
         lease = self._stop_controller()
         remaining = removal.run()
         log.info("references and copies removed", left=len(remaining), **_log_fields(removal.done))
-        for what in removal.waiting():
-            log.warning("left to the owner of a finalizer", what=what)
+        for waiting in removal.waiting():
+            log.warning("left to the owner of a finalizer", what=str(waiting))
         if remaining:
-            return remaining
+            return Removals(remaining)
+        namespace = self._settings.release.namespace
         for secret in self._settings.own_secrets:
-            self._retry(partial(self._delete_own_secret, secret), f"Secret {self._path(secret)}")
+            self._retry(partial(self._delete_own_secret, secret), Removable("Secret", secret, namespace))
         if lease is not None:
-            self._retry(partial(delete_lease, self._client, lease), f"Lease {self._path(self._settings.lease)}")
-        return []
+            removable = Removable("Lease", self._settings.lease, namespace)
+            self._retry(partial(delete_lease, self._client, lease), removable)
+        return Removals()
 
     def _stop_injection(self) -> None:
         name = self._settings.webhook_configuration
@@ -160,12 +167,12 @@ class _Cleanup:
     def _stop_controller(self) -> Lease | None:
         """Seize the Lease and wait until no replica leads. Return it if nothing else will delete it."""
         name = self._settings.lease
-        what = f"Lease {self._path(name)}, without which the loop would put everything back"
-        owner = self._retry(self._controller_account, what)
+        namespace = self._settings.release.namespace
+        removable = Removable("Lease", name, namespace, "until it is seized, sync would restore what is removed")
+        owner = self._retry(self._controller_account, removable)
         seconds = round(self._settings.timeout) + HELM_SECONDS
         holder = f"uninstalling_{socket.gethostname()}_{uuid.uuid4()}"
-        namespace = self._settings.release.namespace
-        seized = self._retry(lambda: _seize(self._client, namespace, name, holder, seconds, owner), what)
+        seized = self._retry(lambda: _seize(self._client, namespace, name, holder, seconds, owner), removable)
         if seized is None:
             log.info("no lease to take: the namespace is gone or going", namespace=namespace)
             self._wait(TERM_SECONDS)
@@ -215,8 +222,8 @@ class _Cleanup:
             return None
         return metadata
 
-    def _retry(self, operation: Callable[[], T], what: str) -> T:
-        """Retry until it is done; raise _Stuck if it is refused or no time is left."""
+    def _retry(self, operation: Callable[[], T], removable: Removable) -> T:
+        """Retry until it is done; raise _CleanupBlocked if it is refused or no time is left."""
         failures = 0
         while True:
             try:
@@ -224,9 +231,9 @@ class _Cleanup:
             except ApiError as error:
                 # A denial stays a denial, so it is reported immediately instead of after the whole timeout.
                 if error.is_lasting or not self._has_time():
-                    raise _CleanupBlocked(f"{what}: {error}") from None
+                    raise _CleanupBlocked(replace(removable, cause=str(error))) from None
                 failures += 1
-                log.info("tried again soon", what=what, cause=str(error))
+                log.info("tried again soon", what=str(removable), cause=str(error))
                 pause = delay(failures, random.random(), base=PAUSE_BASE, cap=PAUSE_CAP)  # noqa: S311
                 self._wait(max(pause, error.retry_after or 0.0))
 
@@ -235,9 +242,6 @@ class _Cleanup:
 
     def _wait(self, seconds: float) -> None:
         self.stopping.wait(max(0.0, min(seconds, self._deadline - boot_time())))
-
-    def _path(self, name: str) -> str:
-        return f"{self._settings.release.namespace}/{name}"
 
 
 def _seize(
@@ -254,12 +258,12 @@ def _seize(
         raise
 
 
-def _unknown_release(settings: Settings, planned: list[str]) -> str:
+def _unknown_release(settings: Settings, planned: Sequence[Removable]) -> str:
     release = settings.release
     return (
         f"nothing shows that release {release.name} was installed in namespace {release.namespace}: there is no "
         f"MutatingWebhookConfiguration {settings.webhook_configuration}, no Lease {settings.lease} and no copy of it. "
-        f"Nothing was changed. References that it may have made: {'; '.join(planned[:3])}. "
+        f"Nothing was changed. References that it may have made: {'; '.join(map(str, planned[:3]))}. "
         f'Find the release by "helm list --all-namespaces", and give --release, --release-namespace and '
         f"--webhook-configuration"
     )

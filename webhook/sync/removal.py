@@ -17,6 +17,7 @@ from webhook.errors import ApiError
 from webhook.kube.listing import list_decoder, list_objects
 from webhook.kube.objects import ScopedDecoder, SecretObject, to_copy
 from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Collection
+from webhook.report.removals import Removable
 from webhook.rules.objects import NamespaceState
 from webhook.rules.ownership import FIELD_MANAGER, Ownership
 from webhook.rules.plan import plan_uninstall
@@ -152,8 +153,8 @@ class Removal:
         self.done: dict[str, int] = {}
         """Number of writes of each kind."""
 
-    def run(self) -> list[str]:
-        """Remove all that can be removed; return what is left and why, a line each."""
+    def run(self) -> list[Removable]:
+        """Remove all that can be removed; return what is left and why."""
         refused_passes = passes = 0
         while self._may_continue():
             before = sum(self.done.values())
@@ -173,10 +174,12 @@ class Removal:
                 break
             if passes > 1 or errors or not wrote:  # otherwise only check that this was all
                 self._pause(passes, errors)
-        return list(self._remaining()) or ["what is left is not known: there was no time to look"]
+        return list(self._remaining()) or [
+            Removable("Cluster", part="its objects are not known", cause="there was no time to look")
+        ]
 
-    def preview(self) -> list[str]:
-        """Return the objects to remove now, a line each; nothing is written.
+    def preview(self) -> list[Removable]:
+        """Return the objects to remove now; nothing is written.
 
         Raises:
             ApiError: something could not be read.
@@ -185,15 +188,11 @@ class Removal:
         for error in self._snapshot.read().values():
             raise error
         return [
-            line
+            removable
             for namespace, plan in self._plans().items()
-            for line in (
-                *(
-                    f"ServiceAccount {namespace}/{removal.service_account.name}: its references to "
-                    f"{', '.join(removal.names)}"
-                    for removal in plan.removals
-                ),
-                *(f"Secret {namespace}/{deletion.copy.name}" for deletion in plan.deletions),
+            for removable in (
+                *(_references(removal) for removal in plan.removals),
+                *(Removable("Secret", deletion.copy.name, namespace) for deletion in plan.deletions),
             )
         ]
 
@@ -262,34 +261,38 @@ class Removal:
             with self._lock:
                 self.done[action] = self.done.get(action, 0) + 1
 
-    def waiting(self) -> list[str]:
+    def waiting(self) -> list[Removable]:
         """Return the copies that are deleted but still exist because of another party's finalizer.
 
         They do not count as left: a tenant can add a finalizer, and must not be able to stop an uninstallation.
         """
         return [
-            f"Secret {copy.namespace}/{copy.name}: it is being deleted, and a finalizer keeps it"
+            Removable("Secret", copy.name, copy.namespace, cause="it is being deleted, and a finalizer keeps it")
             for state in self._snapshot.states()
             if not state.namespace.terminating
             for copy in state.copies.values()
             if copy.terminating and state.ownership(copy) is Ownership.OURS
         ]
 
-    def _remaining(self) -> Iterator[str]:
+    def _remaining(self) -> Iterator[Removable]:
         if self._read_error is not None:
-            yield f"what is in the cluster is not known: {self._read_error}"
+            yield Removable("Cluster", part="its objects are not known", cause=str(self._read_error))
         for name, error in self._unlisted.items():
-            yield f"Secrets named {name}, and the references to them: {error}"
+            yield Removable("Secret", name, part="in all namespaces, and the references to it", cause=str(error))
         for namespace, plan in self._plans().items():
-            cause = self._errors.get(namespace, "there was no time left")
+            cause = str(self._errors.get(namespace, "there was no time left"))
             for removal in plan.removals:
-                account = f"ServiceAccount {namespace}/{removal.service_account.name}"
-                yield f"{account}: its references to {', '.join(removal.names)}: {cause}"
+                yield _references(removal, cause)
             for action in plan.hand_backs:
-                account = f"ServiceAccount {namespace}/{action.service_account.name}"
-                yield f"{account}: the entry of {FIELD_MANAGER} in its managedFields: {cause}"
+                part = f"the entry of {FIELD_MANAGER} in its managedFields"
+                yield Removable("ServiceAccount", action.service_account.name, namespace, part, cause)
             for deletion in plan.deletions:
-                yield f"Secret {namespace}/{deletion.copy.name}: {cause}"
+                yield Removable("Secret", deletion.copy.name, namespace, cause=cause)
+
+
+def _references(removal: RemoveReferences, cause: str = "") -> Removable:
+    account, part = removal.service_account, f"its references to {', '.join(removal.names)}"
+    return Removable("ServiceAccount", account.name, account.namespace, part, cause)
 
 
 def _with_copies_only(removal: RemoveReferences) -> RemoveReferences | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.unit.cli.test_sync import GOOD
 from webhook.cli import main
 from webhook.cli.cleanup import LINES
+from webhook.report.removals import Removable, Removals
 from webhook.sync.cleanup import Settings
 
 
@@ -28,12 +30,12 @@ def config(tmp_path: Path) -> str:
     return f"--config={file}"
 
 
-def left_by_run(monkeypatch: pytest.MonkeyPatch, left: list[str]) -> list[Settings]:
+def left_by_run(monkeypatch: pytest.MonkeyPatch, *objects: Removable) -> list[Settings]:
     seen: list[Settings] = []
 
-    def run(settings: Settings) -> list[str]:
+    def run(settings: Settings) -> Removals:
         seen.append(settings)
-        return left
+        return Removals(objects, is_planned=settings.dry_run)
 
     monkeypatch.setattr("webhook.sync.cleanup.run", run)
     return seen
@@ -42,7 +44,7 @@ def left_by_run(monkeypatch: pytest.MonkeyPatch, left: list[str]) -> list[Settin
 def test_the_flags_are_what_is_done_and_nothing_left_is_a_zero(
     capsys: pytest.CaptureFixture[str], config: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = left_by_run(monkeypatch, [])
+    seen = left_by_run(monkeypatch)
     flags = ("--release=r", "--webhook-configuration=full", "--context=c", "--timeout=1m30s")
     assert answer(capsys, 0, config, "--release-namespace=psw", *flags) == ""
     (settings,) = seen
@@ -51,23 +53,48 @@ def test_the_flags_are_what_is_done_and_nothing_left_is_a_zero(
     assert settings.timeout == 90.0
 
 
-def test_what_is_left_is_listed_and_a_one(
+def copies(number: int, cause: str = "") -> list[Removable]:
+    return [Removable("Secret", "pull", f"n{each}", cause=cause) for each in range(number)]
+
+
+def test_leftovers_are_a_table_with_causes_and_a_one(
     capsys: pytest.CaptureFixture[str], config: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left_by_run(monkeypatch, ["Secret a/pull: refused", "Secret b/pull: refused"])
-    said = answer(capsys, 1, config, "--release-namespace=psw")
-    assert said == (
-        "error: 2 items could not be removed; run the command again:\n"
-        "  Secret a/pull: refused\n"
-        "  Secret b/pull: refused\n"
-    )
+    account = Removable("ServiceAccount", "default", "n0", "its references to pull", "refused")
+    left_by_run(monkeypatch, account, *copies(1, "refused"))
+    with pytest.raises(SystemExit) as exit_info:
+        main(["cleanup", config, "--release-namespace=psw"])
+    said = capsys.readouterr()
+    assert [line.split(maxsplit=3) for line in said.out.splitlines()] == [
+        ["NAMESPACE", "OBJECT", "RESULT", "DETAIL"],
+        ["n0", "ServiceAccount/default", "LEFT", "its references to pull: refused"],
+        ["n0", "Secret/pull", "LEFT", "refused"],
+    ]
+    assert exit_info.value.code == 1
+    assert said.err == "error: 2 items could not be removed; run the command again\n"
 
 
-def test_a_long_list_is_cut(capsys: pytest.CaptureFixture[str], config: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    left_by_run(monkeypatch, [f"Secret n{number}/pull: refused" for number in range(LINES + 20)])
-    lines = answer(capsys, 1, config, "--release-namespace=psw").splitlines()
-    assert lines[-1] == "  … and 20 more"
-    assert len(lines) == LINES + 2
+@pytest.mark.parametrize(("flags", "rows"), [((), LINES + 1), (("--dry-run",), LINES + 21)])
+def test_a_long_list_of_leftovers_is_cut_and_a_plan_is_not(
+    capsys: pytest.CaptureFixture[str], config: str, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], rows: int
+) -> None:
+    left_by_run(monkeypatch, *copies(LINES + 20, "refused"))
+    with pytest.raises(SystemExit):
+        main(["cleanup", config, "--release-namespace=psw", *flags])
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == rows
+    assert ("and 20 more (-o json lists all)" in said.err) is (not flags)
+
+
+@pytest.mark.parametrize(("flags", "key"), [((), "left"), (("--dry-run",), "planned")])
+def test_programs_get_one_document(
+    capsys: pytest.CaptureFixture[str], config: str, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], key: str
+) -> None:
+    left_by_run(monkeypatch, *copies(1))
+    with pytest.raises(SystemExit):
+        main(["cleanup", config, "--release-namespace=psw", "-o", "json", *flags])
+    one = {"namespace": "n0", "object": "Secret/pull", "part": None, "cause": None}
+    assert json.loads(capsys.readouterr().out) == {key: [one]}
 
 
 def test_no_namespace_outside_a_pod(capsys: pytest.CaptureFixture[str], config: str) -> None:
@@ -83,15 +110,15 @@ def test_a_configuration_file_that_is_absent(capsys: pytest.CaptureFixture[str],
     assert "none.yaml cannot be read" in said
 
 
-def test_a_dry_run_prints_what_would_go_and_a_zero(
+def test_a_dry_run_lists_objects_and_is_a_zero(
     capsys: pytest.CaptureFixture[str], config: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = left_by_run(monkeypatch, ["Secret a/pull"])
+    left_by_run(monkeypatch, *copies(1))
     with pytest.raises(SystemExit) as exit_info:
         main(["cleanup", config, "--release-namespace=psw", "--dry-run"])
     said = capsys.readouterr()
-    assert (exit_info.value.code, said.out, seen[0].dry_run) == (0, "Secret a/pull\n", True)
-    assert "no changes were made" in said.err
+    assert (exit_info.value.code, said.out.splitlines()[1].split()) == (0, ["n0", "Secret/pull", "REMOVE"])
+    assert said.err == "1 item to remove; no changes were made\n"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +127,7 @@ def test_a_dry_run_prints_what_would_go_and_a_zero(
 def test_a_person_on_a_terminal_is_asked_once(
     config: str, monkeypatch: pytest.MonkeyPatch, terminal: bool, flags: list[str], asks: bool
 ) -> None:
-    seen = left_by_run(monkeypatch, [])
+    seen = left_by_run(monkeypatch)
     monkeypatch.setattr("sys.stdin.isatty", lambda: terminal)
     with pytest.raises(SystemExit):
         main(["cleanup", config, "--release-namespace=psw", *flags])

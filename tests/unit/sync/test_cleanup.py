@@ -13,6 +13,7 @@ from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.fake_apiserver.storage import Target
 from tests.unit.sync.world import BY_US, OURS, RELEASE, copy_in, put_account, put_namespace, secret_path
 from webhook.errors import UsageError
+from webhook.report.removals import Removals
 from webhook.rules.dockerconfig import COPY_TYPE
 from webhook.rules.ownership import MANAGED_BY, MANAGED_BY_LABEL
 from webhook.sync.cleanup import HELM_SECONDS, Settings, run
@@ -46,6 +47,10 @@ def settings(kubeconfig: Path, tmp_path: Path) -> Settings:
     return Settings(config, kubeconfig, None, RELEASE, "full", timeout=30.0)
 
 
+def left_by(settings: Settings) -> list[str]:
+    return [str(each) for each in run(settings).objects]
+
+
 def put_certificate(api: FakeApiServer, name: str, **labels: str) -> None:
     api.put(secret_path(RELEASE.namespace, name), {"type": "kubernetes.io/tls", "metadata": {"labels": labels}})
 
@@ -73,7 +78,7 @@ def lease(api: FakeApiServer) -> dict[str, Any]:
 
 
 def test_the_order_is_webhooks_lease_references_copies_certificate(api: FakeApiServer, settings: Settings) -> None:
-    assert run(settings) == []
+    assert left_by(settings) == []
     writes = [(one.verb, one.target.plural, one.target.name) for one in api.seen("patch", "apply", "delete", "create")]
     assert writes == [
         ("delete", "mutatingwebhookconfigurations", "full"),
@@ -97,19 +102,19 @@ def test_the_lease_stays_taken_until_helm_is_done_and_goes_with_the_account(
 
 def test_without_an_account_the_lease_is_deleted_here(api: FakeApiServer, settings: Settings) -> None:
     delete(api, ACCOUNT)
-    assert run(settings) == []
+    assert left_by(settings) == []
     assert api.read(LEASE) is None
 
 
 def test_it_can_be_repeated_when_everything_is_gone(api: FakeApiServer, settings: Settings) -> None:
-    assert run(settings) == []
+    assert left_by(settings) == []
     delete(api, LEASE)
-    assert run(settings) == []
+    assert left_by(settings) == []
 
 
 def test_webhooks_that_cannot_be_deleted_stop_it_at_once(api: FakeApiServer, settings: Settings) -> None:
     api.inject(Answer(403), "delete", plural="mutatingwebhookconfigurations")
-    (left,) = run(settings)
+    (left,) = left_by(settings)
     assert left.startswith("MutatingWebhookConfiguration full: DELETE ")
     assert copy_in(api, "a") is not None
 
@@ -118,8 +123,8 @@ def test_a_lease_that_cannot_be_taken_stops_it_because_the_loop_would_go_on(
     api: FakeApiServer, settings: Settings
 ) -> None:
     api.inject(Answer(403), "patch", plural="leases")
-    (left,) = run(settings)
-    assert left.startswith("Lease psw-system/full-sync, without which the loop would put everything back: PATCH ")
+    (left,) = left_by(settings)
+    assert left.startswith("Lease psw-system/full-sync: until it is seized, sync would restore what is removed: PATCH ")
     assert copy_in(api, "a") is not None
 
 
@@ -131,18 +136,18 @@ def test_a_release_namespace_that_is_gone_or_going_has_no_lease_to_take(
     delete(api, LEASE)
     why = b'{"message": "unable to create new content in namespace psw-system because it is being terminated"}'
     api.inject(Answer(status, why), "apply", plural="leases")
-    assert run(settings) == []
+    assert left_by(settings) == []
     assert copy_in(api, "a") is None
 
 
 def test_an_answer_that_does_not_come_is_asked_for_again(api: FakeApiServer, settings: Settings) -> None:
     api.inject(Answer(500), "delete", times=3)
-    assert run(settings) == []
+    assert left_by(settings) == []
 
 
 def test_what_is_left_leaves_the_certificate_as_it_is(api: FakeApiServer, settings: Settings) -> None:
     api.inject(Answer(422), "delete", name="pull", times=None)
-    (left,) = run(settings)
+    (left,) = left_by(settings)
     assert left.startswith("Secret a/pull: DELETE ")
     assert api.read(secret_path(RELEASE.namespace, "full-tls")) is not None
 
@@ -150,20 +155,20 @@ def test_what_is_left_leaves_the_certificate_as_it_is(api: FakeApiServer, settin
 def test_a_certificate_that_sync_has_not_made_stays(api: FakeApiServer, settings: Settings) -> None:
     put_certificate(api, "full-tls", **{MANAGED_BY_LABEL: "cert-manager"})
     api.inject(Answer(403), "get", name="full-ca")
-    assert run(settings) == []
+    assert left_by(settings) == []
     assert api.read(secret_path(RELEASE.namespace, "full-tls")) is not None
     assert api.read(secret_path(RELEASE.namespace, "full-ca")) is not None
 
 
 def test_a_certificate_that_cannot_be_deleted_is_told(api: FakeApiServer, settings: Settings) -> None:
     api.inject(Answer(403), "delete", name="full-tls")
-    (left,) = run(settings)
+    (left,) = left_by(settings)
     assert left.startswith("Secret psw-system/full-tls: DELETE ")
 
 
 def test_when_the_time_is_over_nothing_more_is_done(api: FakeApiServer, settings: Settings) -> None:
     over = Settings(settings.config, settings.kubeconfig, None, RELEASE, "full", timeout=0.0)
-    assert run(over) == ["what is left is not known: there was no time to look"]
+    assert left_by(over) == ["Cluster: its objects are not known: there was no time to look"]
     assert copy_in(api, "a") is not None
 
 
@@ -207,7 +212,7 @@ def test_its_own_webhooks_are_known_without_helm(
 ) -> None:
     delete(api, WEBHOOKS)
     api.put(WEBHOOKS, {"webhooks": [webhook], "metadata": {"labels": INSTANCE}})
-    assert run(settings) == []
+    assert left_by(settings) == []
 
 
 def test_copies_made_from_another_namespace_end_it(api: FakeApiServer, settings: Settings) -> None:
@@ -237,15 +242,15 @@ def test_references_that_nothing_shows_to_be_ours_end_it(api: FakeApiServer, set
 
 
 def test_a_dry_run_lists_and_changes_nothing(api: FakeApiServer, settings: Settings) -> None:
-    planned = run(replace(settings, dry_run=True))
+    planned = left_by(replace(settings, dry_run=True))
     assert planned == ["ServiceAccount a/default: its references to pull", "Secret a/pull"]
     assert unchanged(api)
 
 
 def test_it_asks_once_and_a_no_changes_nothing(api: FakeApiServer, settings: Settings) -> None:
-    asked: list[list[str]] = []
+    asked: list[Removals] = []
 
-    def no(planned: list[str]) -> bool:
+    def no(planned: Removals) -> bool:
         asked.append(planned)
         return False
 

@@ -40,7 +40,7 @@ class Hook:
         self.meanwhile()
 
     def run(self) -> list[str]:
-        return self.removal.run()
+        return [str(each) for each in self.removal.run()]
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_secrets_that_cannot_be_listed_are_told_and_references_are_not_guessed(a
     left = hook.run()
 
     assert len(left) == 1
-    assert left[0].startswith("Secrets named pull, and the references to them: GET /api/v1/secrets: 403")
+    assert left[0].startswith("Secret pull: in all namespaces, and the references to it: GET /api/v1/secrets: 403")
     assert clean(api) == []
     assert references_in(api, "a") == ["mine", "pull"]
 
@@ -173,11 +173,13 @@ def test_a_copy_that_a_finalizer_keeps_is_a_warning_and_stops_nothing(api: FakeA
 
     assert hook.run() == []
 
-    assert hook.removal.waiting() == ["Secret a/pull: it is being deleted, and a finalizer keeps it"]
+    assert [str(each) for each in hook.removal.waiting()] == [
+        "Secret a/pull: it is being deleted, and a finalizer keeps it"
+    ]
     assert references_in(api, "a") == ["mine"]
 
 
 def test_without_time_nothing_is_claimed(api: FakeApiServer, hook: Hook) -> None:
     hook.passes_left = 0
-    assert hook.run() == ["what is left is not known: there was no time to look"]
+    assert hook.run() == ["Cluster: its objects are not known: there was no time to look"]
     assert clean(api) == []
