@@ -57,8 +57,8 @@ def coverage(  # noqa: PLR0913 - one parameter is one flag
     if namespace and (all_namespaces or selector):
         raise UsageError("-n selects one namespace, -A and -l select several: give one of them")
     from webhook.cli.progress import progress  # noqa: PLC0415 - --help is quick without what looks
-    from webhook.inspect.coverage import read_coverage  # noqa: PLC0415 - as above
     from webhook.inspect.release import find_release  # noqa: PLC0415 - as above
+    from webhook.inspect.workloads import read_coverage  # noqa: PLC0415 - as above
 
     where = "" if all_namespaces or selector else namespace or usual_namespace(kubeconfig, context)
     with progress() as seen, reading(kubeconfig, context, seen) as reader:

@@ -15,8 +15,8 @@ import msgspec
 
 from webhook.errors import Forbidden, SourceInvalid, UsageError
 from webhook.inspect.namespaces import list_namespaces, opt_in_labels, read_namespace
-from webhook.inspect.owners import owned_metadata
 from webhook.inspect.secrets import each_copy, read_copy, read_sources, read_state
+from webhook.inspect.workloads import RUNNING, owned_metadata
 from webhook.kube.objects import ScopedDecoder
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.wire import PartialObjectMetadata, decoder
@@ -89,9 +89,6 @@ FEW = 8
 """Up to this many namespaces are read one by one; for more, one list of the whole cluster is cheaper."""
 
 LISTS_AT_ONCE = 4
-
-RUNNING = {"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}
-"""Pods that may still pull an image."""
 
 
 _decode_metadata: Callable[[bytes | msgspec.Raw], PartialObjectMetadata] = decoder(PartialObjectMetadata)

@@ -14,12 +14,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from webhook.errors import Forbidden, SourceInvalid, UsageError
-from webhook.inspect.forecast import RUNNING
 from webhook.inspect.namespaces import read_namespace
 from webhook.inspect.obstacles import read_writer
-from webhook.inspect.owners import owned_metadata
 from webhook.inspect.release import DEPLOYMENTS
 from webhook.inspect.secrets import read_copy, read_sources
+from webhook.inspect.workloads import RUNNING, owned_metadata
 from webhook.kube.objects import ScopedDecoder
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection, Resource
 from webhook.kube.wire import ObjectMeta, PartialObjectMetadata, decoder

@@ -272,6 +272,11 @@ def _labels(labels: Any, keys: Iterable[tuple[str, str]]) -> Mapping[str, str]: 
     return present or NO_LABELS
 
 
+TLS_TYPE = "kubernetes.io/tls"
+CERTIFICATE_KEY, PRIVATE_KEY_KEY, AUTHORITY_KEY = "tls.crt", "tls.key", "ca.crt"
+"""The keys of a Secret with a certificate; cert-manager uses the same."""
+
+
 class SecretObject(msgspec.Struct, frozen=True):
     """A core/v1 Secret; ``data`` is base64 text. Never shown."""
 
@@ -282,6 +287,11 @@ class SecretObject(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Secret {self.metadata.namespace}/{self.metadata.name}"
+
+    def content(self, key: str) -> bytes:
+        """Return the decoded content of a key; empty without it."""
+        # The API server only ever returns valid base64.
+        return b64decode((self.data or {}).get(key, ""))
 
 
 decode_secret: Callable[[bytes], SecretObject] = decoder(SecretObject)
@@ -301,7 +311,7 @@ def to_copy(obj: SecretObject, release: Release) -> Copy:
         resource_version=metadata.resource_version,
         mark=mark,
         # The content of a foreign Secret does not concern us, not even as a hash.
-        content_hash=intern(_hash(obj.data)) if mark is not None else "",
+        content_hash=intern(content_hash(obj.content(COPY_KEY))) if mark is not None else "",
         # The API server does not bound the length of a Secret's type, so only our own type is kept.
         type=COPY_TYPE if obj.type == COPY_TYPE else "",
         immutable=obj.immutable is True,
@@ -324,8 +334,3 @@ def _sources_of(metadata: WrittenMeta) -> str:
     """Return the annotation with the versions of the sources; the copies of one pull secret share the text."""
     text = (metadata.annotations or {}).get(SOURCES_ANNOTATION, "")
     return intern(text) if len(text) <= LONGEST_SOURCES else ""
-
-
-def _hash(data: dict[str, str] | None) -> str:
-    # The API server only ever returns valid base64.
-    return content_hash(b64decode((data or {}).get(COPY_KEY, "")))

@@ -12,6 +12,7 @@ import structlog
 
 from certs.validity import certificates_in, not_after
 from webhook.errors import CertificateInvalid
+from webhook.kube.objects import AUTHORITY_KEY, CERTIFICATE_KEY, PRIVATE_KEY_KEY
 
 if TYPE_CHECKING:
     import threading
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from webhook.ops.metrics import AdmissionMetrics
 
 log = structlog.get_logger(__name__)
-
-CERTIFICATE = "tls.crt"
-KEY = "tls.key"
-AUTHORITY = "ca.crt"
 
 REMIND_SECONDS = 60.0
 """Seconds between two log lines while the first certificate is missing."""
@@ -116,18 +113,20 @@ def _pair(secret: SecretObject) -> tuple[bytes, bytes]:
     # A Secret without content has no data at all in the API's JSON.
     data = secret.data or {}
     try:
-        certificate, key = (base64.b64decode(data.get(name, ""), validate=True) for name in (CERTIFICATE, KEY))
+        certificate, key = (
+            base64.b64decode(data.get(name, ""), validate=True) for name in (CERTIFICATE_KEY, PRIVATE_KEY_KEY)
+        )
     except binascii.Error:
         raise CertificateInvalid(f"{secret!r} contains data that is not base64") from None
     if not certificate or not key:
-        raise CertificateInvalid(f"{secret!r} does not contain {CERTIFICATE} and {KEY}")
+        raise CertificateInvalid(f"{secret!r} does not contain {CERTIFICATE_KEY} and {PRIVATE_KEY_KEY}")
     return certificate, key
 
 
 def _authority(secret: SecretObject) -> bytes:
     """Return the certificate of the authority in PEM; empty when it is missing."""
     try:
-        return base64.b64decode((secret.data or {}).get(AUTHORITY, ""), validate=True)
+        return base64.b64decode((secret.data or {}).get(AUTHORITY_KEY, ""), validate=True)
     except binascii.Error:
         return b""
 

@@ -15,11 +15,18 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from certs.rotation import CertificateState, Nothing, PublishBundle, StoreAuthority, StoreLeaf
 from webhook.errors import Conflict, NotFound, Refused
-from webhook.kube.objects import SecretObject, decode_secret
+from webhook.kube.objects import (
+    AUTHORITY_KEY,
+    CERTIFICATE_KEY,
+    PRIVATE_KEY_KEY,
+    TLS_TYPE,
+    SecretObject,
+    decode_secret,
+)
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, Collection
 from webhook.kube.webhook_configuration import WebhookConfiguration, decode_webhook_configuration
-from webhook.kube.wire import Object
+from webhook.kube.wire import Object, WrittenMeta
 from webhook.rules.ownership import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL
 
 if TYPE_CHECKING:
@@ -76,10 +83,7 @@ class ObjectCache(Generic[W]):
         self._wake()
 
 
-TLS_TYPE = "kubernetes.io/tls"
-CERTIFICATE_KEY = "tls.crt"
-PRIVATE_KEY_KEY = "tls.key"
-AUTHORITY_KEY = "ca.crt"
+_ABSENT = SecretObject(WrittenMeta())
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +96,16 @@ class Snapshot:
 
     def state(self, names: tuple[str, ...]) -> CertificateState:
         """Return the state for decisions; ``names`` are the DNS names of the certificate."""
-        authority, leaf = _data(self.authority.value), _data(self.leaf.value)
+        authority, leaf = self.authority.value or _ABSENT, self.leaf.value or _ABSENT
         configuration = self.configuration.value
         webhooks = configuration.webhooks if configuration is not None else ()
         return CertificateState(
             names=names,
-            authority=authority.get(CERTIFICATE_KEY, b""),
-            authority_key=authority.get(PRIVATE_KEY_KEY, b""),
-            leaf=leaf.get(CERTIFICATE_KEY, b""),
-            leaf_key=leaf.get(PRIVATE_KEY_KEY, b""),
-            leaf_authority=leaf.get(AUTHORITY_KEY, b""),
+            authority=authority.content(CERTIFICATE_KEY),
+            authority_key=authority.content(PRIVATE_KEY_KEY),
+            leaf=leaf.content(CERTIFICATE_KEY),
+            leaf_key=leaf.content(PRIVATE_KEY_KEY),
+            leaf_authority=leaf.content(AUTHORITY_KEY),
             ca_bundles=tuple(b64decode(webhook.client_config.ca_bundle) for webhook in webhooks),
         )
 
@@ -269,7 +273,3 @@ def is_replaceable_only(secret: SecretObject) -> bool:
 
 def _unchanged(obj: W) -> W:
     return obj
-
-
-def _data(secret: SecretObject | None) -> dict[str, bytes]:
-    return {key: b64decode(value) for key, value in ((secret.data if secret else None) or {}).items()}

@@ -13,8 +13,8 @@ from webhook.errors import ApiError, Conflict, Forbidden, Interrupted
 from webhook.kube.resources import NAMESPACES, Collection
 from webhook.ops.threads import Threads
 from webhook.rules.actions import EMPTY
-from webhook.sync.brake import Brake
 from webhook.sync.caches import Caches
+from webhook.sync.configuration import Brake
 from webhook.sync.contention import Contention
 from webhook.sync.events import EventReporter
 from webhook.sync.executor import Budget, Executor

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from webhook.kube.resources import Collection
     from webhook.rules.dockerconfig import Clash
     from webhook.rules.ownership import Release
-    from webhook.sync.brake import HeldConfiguration
+    from webhook.sync.configuration import HeldConfiguration
     from webhook.sync.contention import ContendedObject
     from webhook.sync.logins import RefusedLogin
     from webhook.sync.source import Source

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from webhook.rules.configuration import Configuration
     from webhook.rules.copy_status import CopyStatus
     from webhook.rules.objects import NamespaceState
-    from webhook.sync.brake import Brake
     from webhook.sync.caches import Caches
+    from webhook.sync.configuration import Brake
     from webhook.sync.contention import Contention
     from webhook.sync.selections import FlapDamping
 

@@ -27,7 +27,7 @@ from webhook.ops.sync_status import LeaderStatus
 from webhook.ops.threads import Threads
 from webhook.ops.waiting import Waiting
 from webhook.rules.brake import confirm_command
-from webhook.sync.configuration_check import ConfigurationCheck
+from webhook.sync.configuration import ConfigurationCheck
 from webhook.sync.controller import SyncController
 from webhook.sync.status import EXAMPLES, controller_status, page_data
 from webhook.sync.write_gate import RateLimit, WriteGate

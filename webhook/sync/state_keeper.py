@@ -1,8 +1,8 @@
 """Store the state that must survive a restart and a change of leader in a Secret.
 
 It has two parts. The first is the last good content of each pull secret: a namespace that opts in while a source is
-missing gets a copy of it. The second is the configuration that is in force, with which :mod:`webhook.sync.brake`
-compares a new one.
+missing gets a copy of it. The second is the configuration that is in force, with which
+:mod:`webhook.sync.configuration` compares a new one.
 
 The leader reads the Secret before its first write of it, and writes it after a change. All other work continues without
 it: the rights to it may be missing, or another object may have its name.
@@ -26,7 +26,7 @@ from webhook.rules.brake import CONFIRM_ANNOTATION
 from webhook.rules.ownership import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, is_a_copy
 from webhook.rules.state_document import STATE_TYPE, StateDocument, decode_document, described, update
 from webhook.rules.timing import BASE_SECONDS, delay
-from webhook.sync.brake import HELD_SECONDS
+from webhook.sync.configuration import HELD_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from webhook.kube.objects import SecretObject
     from webhook.rules.ownership import Release
     from webhook.rules.state_document import StateUpdate
-    from webhook.sync.brake import Brake
+    from webhook.sync.configuration import Brake
     from webhook.sync.events import EventReporter
     from webhook.sync.sources import SourceStore
 

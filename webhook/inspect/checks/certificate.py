@@ -11,7 +11,7 @@ from certs.validity import certificates_in, chain_of, check_key, check_purpose, 
 from certs.verify import is_trusted
 from webhook.errors import CertificateInvalid
 from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
-from webhook.kube.objects import decode_secret
+from webhook.kube.objects import AUTHORITY_KEY, CERTIFICATE_KEY, PRIVATE_KEY_KEY, decode_secret
 from webhook.kube.resources import SECRETS
 from webhook.report.explain.registration import NAME_LABEL
 from webhook.rules.configuration import OPT_OUT_VALUE, PodPolicy
@@ -36,8 +36,9 @@ def _look_at_certificate(context: Context) -> Iterator[Outcome]:
     installed = context.installed
     name = f"{installed.fullname}-tls"
     content = context.reader.one(SECRETS, name, installed.release.namespace)
-    data = {} if content is None else decode_secret(content).data or {}
-    certificate, key, authority = (b64decode(data.get(field, "")) for field in ("tls.crt", "tls.key", "ca.crt"))
+    secret = None if content is None else decode_secret(content)
+    fields = (CERTIFICATE_KEY, PRIVATE_KEY_KEY, AUTHORITY_KEY)
+    certificate, key, authority = (b"" if secret is None else secret.content(field) for field in fields)
     if not (certificate and key):
         absent = "does not exist" if content is None else "has no tls.crt and tls.key"
         yield finding("PSW020", f"Secret {installed.release.namespace}/{name} {absent}")

@@ -11,7 +11,7 @@ from webhook.files.watched_file import ConfigurationFile
 from webhook.kube.client import Client
 from webhook.rules.configuration import Configuration
 from webhook.rules.versions import REVISION_ANNOTATION
-from webhook.sync.configuration_check import UNDECIDED_SECONDS, ConfigurationCheck
+from webhook.sync.configuration import UNDECIDED_SECONDS, ConfigurationCheck
 
 CONFIG_MAP = "/api/v1/namespaces/system/configmaps/psw"
 HEAD = "apiVersion: pullsecrets.webhook/v1alpha1\nkind: Configuration\n"
