@@ -123,7 +123,7 @@ class _Cleanup:
         self._deadline = boot_time() + settings.timeout
 
     def run(self) -> Removals:
-        registration = Removable("MutatingWebhookConfiguration", self._settings.webhook_configuration)
+        registration = Removable(MUTATING_WEBHOOK_CONFIGURATIONS.kind, self._settings.webhook_configuration)
         removal = Removal(self._client, self._settings.release, self._configuration, self._has_time, self._wait)
         known = self._retry(lambda: verify(self._client, self._settings, self._configuration), registration)
         if self._settings.dry_run or self._settings.confirm is not None or not known:
@@ -149,9 +149,9 @@ class _Cleanup:
             return Removals(remaining)
         namespace = self._settings.release.namespace
         for secret in self._settings.own_secrets:
-            self._retry(partial(self._delete_own_secret, secret), Removable("Secret", secret, namespace))
+            self._retry(partial(self._delete_own_secret, secret), Removable(SECRETS.kind, secret, namespace))
         if lease is not None:
-            removable = Removable("Lease", self._settings.lease, namespace)
+            removable = Removable(LEASES.kind, self._settings.lease, namespace)
             self._retry(partial(delete_lease, self._client, lease), removable)
         return Removals()
 
@@ -168,7 +168,7 @@ class _Cleanup:
         """Seize the Lease and wait until no replica leads. Return it if nothing else will delete it."""
         name = self._settings.lease
         namespace = self._settings.release.namespace
-        removable = Removable("Lease", name, namespace, "until it is seized, sync would restore what is removed")
+        removable = Removable(LEASES.kind, name, namespace, "until it is seized, sync would restore what is removed")
         owner = self._retry(self._controller_account, removable)
         seconds = round(self._settings.timeout) + HELM_SECONDS
         holder = f"uninstalling_{socket.gethostname()}_{uuid.uuid4()}"

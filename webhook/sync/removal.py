@@ -192,7 +192,7 @@ class Removal:
             for namespace, plan in self._plans().items()
             for removable in (
                 *(_references(removal) for removal in plan.removals),
-                *(Removable("Secret", deletion.copy.name, namespace) for deletion in plan.deletions),
+                *(Removable(SECRETS.kind, deletion.copy.name, namespace) for deletion in plan.deletions),
             )
         ]
 
@@ -267,7 +267,7 @@ class Removal:
         They do not count as left: a tenant can add a finalizer, and must not be able to stop an uninstallation.
         """
         return [
-            Removable("Secret", copy.name, copy.namespace, cause="it is being deleted, and a finalizer keeps it")
+            Removable(SECRETS.kind, copy.name, copy.namespace, cause="it is being deleted, and a finalizer keeps it")
             for state in self._snapshot.states()
             if not state.namespace.terminating
             for copy in state.copies.values()
@@ -278,21 +278,21 @@ class Removal:
         if self._read_error is not None:
             yield Removable("Cluster", part="its objects are not known", cause=str(self._read_error))
         for name, error in self._unlisted.items():
-            yield Removable("Secret", name, part="in all namespaces, and the references to it", cause=str(error))
+            yield Removable(SECRETS.kind, name, part="in all namespaces, and the references to it", cause=str(error))
         for namespace, plan in self._plans().items():
             cause = str(self._errors.get(namespace, "there was no time left"))
             for removal in plan.removals:
                 yield _references(removal, cause)
             for action in plan.hand_backs:
                 part = f"the entry of {FIELD_MANAGER} in its managedFields"
-                yield Removable("ServiceAccount", action.service_account.name, namespace, part, cause)
+                yield Removable(SERVICE_ACCOUNTS.kind, action.service_account.name, namespace, part, cause)
             for deletion in plan.deletions:
-                yield Removable("Secret", deletion.copy.name, namespace, cause=cause)
+                yield Removable(SECRETS.kind, deletion.copy.name, namespace, cause=cause)
 
 
 def _references(removal: RemoveReferences, cause: str = "") -> Removable:
     account, part = removal.service_account, f"its references to {', '.join(removal.names)}"
-    return Removable("ServiceAccount", account.name, account.namespace, part, cause)
+    return Removable(SERVICE_ACCOUNTS.kind, account.name, account.namespace, part, cause)
 
 
 def _with_copies_only(removal: RemoveReferences) -> RemoveReferences | None:
