@@ -143,8 +143,11 @@ def test_every_certificate_was_signed_by_an_authority_that_had_settled(ten_years
         assert since - signed_by >= ten_years.policy.settling
 
 
-def test_openssl_agrees_about_every_certificate(ten_years: World, tmp_path: Path) -> None:
-    for leaf, _, end, bundle in in_service(ten_years):
+def test_openssl_agrees(ten_years: World, tmp_path: Path) -> None:
+    """Beside each change of the authority, and between two of them: the others differ only in their times."""
+    turns = in_service(ten_years)
+    chosen = {index for index, turn in enumerate(turns) if turn[3] != turns[index - 1][3]}
+    for leaf, _, end, bundle in [turns[index] for index in sorted(chosen | {0, len(turns) // 2, len(turns) - 1})]:
         assert openssl_verifies(tmp_path, leaf, bundle, end) == "leaf.pem: OK"
 
 

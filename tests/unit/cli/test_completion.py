@@ -3,12 +3,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.processes import COMMAND
 from tools.tables import commands
+from webhook.cli import complete_for_kubectl
 from webhook.cli.completion import Shell
 from webhook.report.reasons import CATALOG
 
@@ -29,34 +31,46 @@ def in_bash(*words: str) -> list[str]:
     return done.stdout.split()
 
 
-def by_kubectl(*words: str) -> list[str]:
-    done = subprocess.run(
-        [SCRIPTS / "kubectl_complete-pullsecrets", *words], env=ENVIRONMENT, capture_output=True, text=True, check=True
-    )
-    return done.stdout.split()
+@pytest.fixture
+def by_kubectl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
+    """Return a function that returns the answer to kubectl after these words, in this process."""
+
+    def answer(*words: str) -> list[str]:
+        monkeypatch.setattr("os.environ", dict(os.environ))
+        monkeypatch.setattr("sys.argv", ["kubectl_complete-pullsecrets", *words])
+        complete_for_kubectl()
+        return capsys.readouterr().out.split()
+
+    return answer
 
 
 def test_every_command_is_offered() -> None:
     assert in_bash("") == list(commands())
 
 
+def test_reasons_are_completed_in_a_real_shell_and_by_the_installed_plugin() -> None:
+    offered = [f"reason/{reason}" for reason in CATALOG if reason.startswith("copy-")]
+    words = ("explain", "reason/copy-")
+    assert in_bash(*words) == offered
+    plugin = SCRIPTS / "kubectl_complete-pullsecrets"
+    done = subprocess.run([plugin, *words], env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [*offered, ":4"]
+
+
 @pytest.mark.parametrize(
-    ("words", "offered"),
+    ("words", "answer"),
     [
-        (("pl",), ["plan"]),
-        (("plan", "--unl"), ["--unlabel"]),
-        (("check", "-o", ""), ["table", "short", "json", "yaml", "junit"]),
-        (("explain", ""), ["pod/", "sa/", "ns/", "reason/"]),
-        (("explain", "reason/copy-"), [f"reason/{reason}" for reason in CATALOG if reason.startswith("copy-")]),
+        (("pl",), ["plan", ":4"]),
+        (("plan", "--unl"), ["--unlabel", ":4"]),
+        (("check", "-o", ""), ["table", "short", "json", "yaml", "junit", ":4"]),
+        (("explain", ""), ["pod/", "sa/", "ns/", "reason/", ":4"]),
+        (("plan", "-f", "x"), [":0"]),  # kubectl offers files
     ],
 )
-def test_flags_values_and_reasons_are_completed(words: tuple[str, ...], offered: list[str]) -> None:
-    assert in_bash(*words) == offered
-    assert by_kubectl(*words) == [*offered, ":4"]
-
-
-def test_where_nothing_is_known_kubectl_offers_files() -> None:
-    assert by_kubectl("plan", "-f", "x") == [":0"]
+def test_commands_flags_and_values_are_completed(
+    words: tuple[str, ...], answer: list[str], by_kubectl: Callable[..., list[str]]
+) -> None:
+    assert by_kubectl(*words) == answer
 
 
 @pytest.mark.parametrize("shell", list(Shell))

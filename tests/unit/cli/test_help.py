@@ -78,7 +78,8 @@ def test_no_sentence_is_cut(
 def test_every_flag_says_what_it_is_for(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     found = GROUP.commands[command[0]] if command and isinstance(GROUP, typer.core.TyperGroup) else GROUP
     assert [parameter.name for parameter in found.params if not getattr(parameter, "help", None)] == []
-    assert all(flag in printed(command, capsys) for parameter in found.params for flag in parameter.opts if "-" in flag)
+    text = printed(command, capsys)
+    assert [flag for parameter in found.params for flag in parameter.opts if "-" in flag and flag not in text] == []
 
 
 def test_the_top_has_examples_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:

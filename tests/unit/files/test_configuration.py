@@ -233,10 +233,10 @@ def test_a_long_value_is_cut_and_stays_on_one_line() -> None:
 
 
 def test_a_wrong_file_does_not_fill_the_log() -> None:
-    found = problems(HEAD + "".join(f"field{number}: x\n" for number in range(5000)))
+    found = problems(HEAD + "".join(f"field{number}: x\n" for number in range(500)))
 
     assert len(found) == MAX_PROBLEMS + 1
-    assert found[-1] == f"and {5000 - MAX_PROBLEMS} more"
+    assert found[-1] == f"and {500 - MAX_PROBLEMS} more"
 
 
 def test_a_problem_without_a_path_is_its_message() -> None:

@@ -123,7 +123,7 @@ def _selects(selector: Selector, labels: object) -> bool:
     return True
 
 
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(subjects(), CONFIGURATIONS, KNOWN | st.none())
 def test_the_gates_are_the_rules(subject: Subject, configuration: Configuration, known: Namespace | None) -> None:
     namespace = None if known is None else Namespace(subject.namespace, known.labels, known.terminating, known.declined)
