@@ -65,7 +65,7 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
             "--client-ca-file",
             envvar="PULLSECRETS_CLIENT_CA_FILE",
             metavar="FILE",
-            help="Accept only clients with a certificate from one of these authorities, PEM.",
+            help="Accept only clients with a certificate from one of these authorities, a PEM file.",
         ),
     ] = None,
     client_allowed_name: Annotated[

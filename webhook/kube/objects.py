@@ -215,7 +215,7 @@ class ScopedDecoder:
         try:
             references = read_reference_list(obj.references, self.scope.names)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise ApiUnavailable("the API server's answer is not the JSON that was asked for") from None
+            raise ApiUnavailable("the API server's answer is not the requested JSON") from None
         return ServiceAccount(
             namespace=intern(metadata.namespace),
             name=intern(metadata.name),

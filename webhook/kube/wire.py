@@ -136,7 +136,7 @@ def decoder(shape: Any) -> Callable[[bytes | msgspec.Raw], Any]:  # noqa: ANN401
         try:
             return decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            message = "the API server's answer is not the JSON that was asked for"
+            message = "the API server's answer is not the requested JSON"
             raise ApiUnavailable(message, status=HTTPStatus.OK) from None
 
     return decode_or_unavailable

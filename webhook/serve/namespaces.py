@@ -85,7 +85,7 @@ class WatchState:
         self._check.fails("waiting for the list of namespaces")
 
     def tolerate(self) -> None:
-        """Make the check pass already, although namespaces are unknown."""
+        """Make the check pass although namespaces are not known yet."""
         self._check.note = "no namespace is known yet"
         self._check.passes()
 
