@@ -76,7 +76,7 @@ class EndpointSlice(msgspec.Struct, frozen=True):
 
 
 def registration_of(reader: Reader, installed: Installed) -> Registration | None:
-    """Return the requests for which the API server calls the webhook; None without the right to read its configuration."""
+    """Return the requests for which the API server calls the webhook; None without the right to read that."""
     if installed.webhook is None:
         gone = Registration(installed.release.name, (), Reach(answers=None, why=""))
         return gone if installed.may_list_webhooks else None

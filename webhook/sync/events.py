@@ -236,7 +236,7 @@ class EventReporter:
         self._record(about, "CredentialRefused", message)
 
     def sources_clash(self, secret: str, clashes: Sequence[Clash]) -> None:
-        """Record the registries that occur in several sources of a pull secret, and the source that is used for each."""
+        """Record registries that occur in several sources of a pull secret, and the source that is used for each."""
         for clash in clashes:
             losers = ", ".join(clash.losers)
             log.warning("sources clash", secret=secret, registry=clash.registry, taken=clash.winner, passed_over=losers)
