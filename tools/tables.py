@@ -384,7 +384,7 @@ def rights(component: str, previous: str) -> str:
     """Return the rights of one ServiceAccount of the chart, with the names of a sample as the values that hold them."""
     return table(
         ("scope", "API group", "resource", "names", "verbs", "purpose"),
-        [_right(namespace, rule) for namespace, rule in render(SAMPLE).rights(component)],
+        [_right(namespace, rule) for namespace, rule in render(RIGHTS_SAMPLE).rights(component)],
         previous,
         key=4,
         ordered_by_hand=True,
@@ -398,13 +398,32 @@ def _right(namespace: str | None, rule: Mapping[str, Any]) -> tuple[str, ...]:
     return ("release" if namespace else "cluster", group or "core", resource, names, ", ".join(rule["verbs"]))
 
 
+RENEWING_SOURCE = {
+    "serviceAccountToken": {
+        "name": "zot",
+        "registry": "zot.example.com",
+        "username": "jwt",
+        "audience": "zot",
+        "serviceAccountName": "puller",
+    }
+}
+RIGHTS_SAMPLE = {
+    **SAMPLE,
+    "pullSecrets": [*SAMPLE["pullSecrets"], {"name": "renewing", "sources": [RENEWING_SOURCE]}],
+}
+
+
 def _value_of(name: str) -> str:
-    pull_secrets = SAMPLE["pullSecrets"]
+    pull_secrets = RIGHTS_SAMPLE["pullSecrets"]
+    if name == RENEWING_SOURCE["serviceAccountToken"]["serviceAccountName"]:
+        return "serviceAccountName"
+    if name == f"{FULLNAME}-issued-zot":
+        return "<fullname>-issued-<name>"
     if name in SAMPLE["retired"]:
         return "retired[]"
     if name in {each["name"] for each in pull_secrets}:
         return "pullSecrets[].name"
-    if name in {source["secretName"] for each in pull_secrets for source in each["sources"]}:
+    if name in {source.get("secretName") for each in pull_secrets for source in each["sources"]}:
         return "pullSecrets[].sources[].secretName"
     return name.replace(FULLNAME, "<fullname>")
 

@@ -43,6 +43,42 @@ EVERYTHING: Mapping[str, Any] = {
     "commonAnnotations": {"example.com/contact": "platform@example.com"},
     "image": {"repository": "registry.example.com/psw", "digest": f"sha256:{'a' * 64}"},
     "imagePullSecrets": [{"name": "own-registry"}],
+    "pullSecrets": [
+        *SAMPLE["pullSecrets"],
+        {
+            "name": "cloud-credentials",
+            "sources": [
+                {
+                    "credentialProvider": {
+                        "name": "ecr",
+                        "command": "ecr-credential-provider",
+                        "args": ["--v=2"],
+                        "env": [{"name": "AWS_REGION", "value": "eu-west-1"}],
+                        "inheritEnv": ["AWS_ROLE_ARN"],
+                        "images": ["123456789012.dkr.ecr.eu-west-1.amazonaws.com"],
+                        "defaultLifetime": "1h",
+                        "serviceAccountToken": {
+                            "audience": "sts.amazonaws.com",
+                            "serviceAccountName": "puller",
+                            "annotations": {"eks.amazonaws.com/ecr-role-arn": "arn:aws:iam::123456789012:role/pull"},
+                        },
+                    },
+                    "namespaces": ["team-*"],
+                },
+                {
+                    "serviceAccountToken": {
+                        "name": "zot",
+                        "registry": "zot.example.com",
+                        "username": "jwt",
+                        "audience": "zot.example.com",
+                        "lifetime": "30m",
+                        "serviceAccountName": "puller",
+                    }
+                },
+            ],
+        },
+    ],
+    "providers": {"image": "registry.example.com/ecr-credential-provider:v1.37.1", "path": "usr/local/bin"},
     "sourceSecrets": [
         {"name": "harbor", "registry": "registry.example.com", "username": "robot", "password": "invented"}
     ],

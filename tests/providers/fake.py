@@ -68,6 +68,12 @@ def slow(request: dict[str, str]) -> None:
     answer(request["image"])
 
 
+def token(request: dict[str, str]) -> None:
+    """Answer with the token of the request as the password."""
+    login = {"username": "jwt", "password": request["serviceAccountToken"]}
+    answer(request["image"], auth={request["image"].partition("/")[0]: login})
+
+
 def show(request: dict[str, str]) -> None:
     """Print what this process can see."""
     descriptors = [entry.name for entry in Path("/proc/self/fd").iterdir()]
@@ -86,6 +92,7 @@ BEHAVIOURS = {
     "flood-errors": lambda request: flood(request, stream=2),
     "grandchild": grandchild,
     "slow": slow,
+    "token": token,
     "show": show,
 }
 

@@ -26,6 +26,7 @@ from webhook.cli.export import export
 from webhook.cli.help import Command, Group, help_of
 from webhook.cli.plan import plan
 from webhook.cli.printing import tell
+from webhook.cli.renew import renew
 from webhook.cli.serve import serve
 from webhook.cli.sync import sync
 from webhook.cli.test import run_test
@@ -60,6 +61,7 @@ app.command(cls=Command, short_help="Explain why an object gets its pull secrets
 app.command(cls=Command, short_help="Check an installation.")(check)
 app.command(cls=Command, short_help="List running workloads that would fail on a fresh node.")(coverage)
 app.command(cls=Command, short_help="Write equivalent policies for the API server.")(export)
+app.command(cls=Command, short_help="Have sync renew a credential now.")(renew)
 app.command(cls=Command, short_help="Remove everything that the release has created.")(cleanup)
 app.command(cls=Command, short_help="Print a completion script for a shell.")(completion)
 app.command(cls=Command, short_help="Print the version.")(version)

@@ -1,9 +1,10 @@
 """Implement ``pullsecrets sync``: the controller beside the webhook."""
-# ruff: noqa: TC001 - typer evaluates the annotations
+# ruff: noqa: TC001, TC003 - typer evaluates the annotations
 
 from __future__ import annotations
 
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -104,6 +105,15 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             help="The Secret in the release namespace that stores the last good contents.",
         ),
     ] = "pull-secret-webhook-state",  # noqa: S107 - the name of a Secret
+    providers: Annotated[
+        Path | None,
+        typer.Option(
+            "--providers",
+            envvar="PULLSECRETS_PROVIDERS",
+            metavar="FOLDER",
+            help="The folder with the credential providers of sources that renew themselves.",
+        ),
+    ] = None,
     webhook_configuration: Annotated[
         str,
         typer.Option(
@@ -196,6 +206,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
             lease_name=lease_name if leader_elect else None,
             config_map=config_map,
             state_secret=state_secret,
+            providers=providers,
             certificates=certificates,
             lifetimes=lifetimes,
         )

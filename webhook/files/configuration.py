@@ -6,13 +6,13 @@ Reading continues after a problem, with a placeholder for the wrong value, so th
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
-from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from webhook.errors import ConfigurationInvalid, Problem
-from webhook.files.yaml import DocumentError, Unquoted, Value, child_path, load, quoted
+from webhook.files.node import Node, checked, checked_items, choice, report_repeats
+from webhook.files.renewing import KINDS, read_renewing
+from webhook.files.yaml import DocumentError, Value, load, quoted
 from webhook.rules.configuration import (
     DEFAULT_EXCLUDED_NAMESPACES,
     DEFAULT_OPT_IN_LABEL,
@@ -32,106 +32,14 @@ from webhook.rules.names import (
     problem_of_namespace,
     problem_of_subdomain,
 )
+from webhook.rules.renewing import CredentialProvider, ServiceAccountToken
 from webhook.rules.text import look_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from webhook.rules.renewing import RenewingSource
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A value, its path in the document, and the list for its problems. A null counts as absent."""
-
-    value: Value
-    path: str
-    problems: list[Problem]
-
-    @property
-    def absent(self) -> bool:
-        """Return whether the field is missing or null. An empty value in YAML is null."""
-        return self.value is None
-
-    def report(self, message: str) -> None:
-        """Record a problem with this value."""
-        self.problems.append(Problem(self.path, message))
-
-    def fields(self, known: Sequence[str]) -> Mapping[str, Node]:
-        """Return a node for each of the ``known`` fields. Report other fields, and a value that is not a mapping."""
-        value = self.value if isinstance(self.value, dict) else {}
-        if not isinstance(self.value, dict) and not self.absent:
-            self.report(f"must be a mapping, not {self._kind}")
-        for name in (name for name in value if name not in known):
-            close = get_close_matches(name, known, n=1)
-            self._child(name, None).report(f"unknown field{f', did you mean {close[0]}?' if close else ''}")
-        return {name: self._child(name, value.get(name)) for name in known}
-
-    def entries(self) -> Mapping[str, Node]:
-        """Return a node for each entry of a mapping with free keys."""
-        value = self.value if isinstance(self.value, dict) else {}
-        if not isinstance(self.value, dict) and not self.absent:
-            self.report(f"must be a mapping, not {self._kind}")
-        return {name: self._child(name, item) for name, item in value.items()}
-
-    def items(self) -> Sequence[Node]:
-        """Return a node for each item of a list. Report a value that is not a list."""
-        value = self.value if isinstance(self.value, list) else []
-        if not isinstance(self.value, list) and not self.absent:
-            self.report(f"must be a list, not {self._kind}")
-        return [self._child(index, item) for index, item in enumerate(value)]
-
-    def mappings(self, known: Sequence[str]) -> Sequence[Mapping[str, Node]]:
-        """Return the fields of each item of a list of mappings. Items of other types are reported and left out."""
-        read = [(item, item.fields(known)) for item in self.items()]
-        for item, _ in read:
-            if item.absent:
-                item.report("must be a mapping, not empty")
-        return [fields for item, fields in read if isinstance(item.value, dict)]
-
-    def text(self, default: str | None = None) -> str | None:
-        """Return the text, or ``default`` when absent.
-
-        Report a problem and return None when it is required or not text.
-        """
-        if isinstance(self.value, str):
-            return self.value
-        if self.absent:
-            if default is None:
-                self.report("is required")
-            return default
-        if isinstance(self.value, Unquoted):
-            self.report(f"{quoted(self.value.text)} is read by YAML as {self.value.kind}: quote it")
-        else:
-            self.report(f"must be text, not {self._kind}")
-        return None
-
-    def boolean(self, *, default: bool) -> bool:
-        """Return true or false, or ``default`` when absent. Report a problem for other values."""
-        match self.value:
-            case None:
-                return default
-            case Unquoted(text="true" | "false", kind="a boolean"):
-                return self.value.text == "true"
-        written = quoted(self.value.text) if isinstance(self.value, Unquoted) else self._kind
-        self.report(f"must be true or false, not {written}")
-        return default
-
-    @property
-    def _kind(self) -> str:
-        match self.value:
-            case dict():
-                return "a mapping"
-            case list():
-                return "a list"
-            case Unquoted(kind=kind):
-                return kind
-            case _:
-                return "text"
-
-    def _child(self, key: str | int, value: Value) -> Node:
-        return Node(value, child_path(self.path, key), self.problems)
-
-
-_Choice = TypeVar("_Choice", bound=StrEnum)
 
 API_VERSION = "pullsecrets.webhook/v1alpha1"
 KIND = "Configuration"
@@ -141,6 +49,7 @@ MAX_PROBLEMS = 100
 
 _FIELDS = ("apiVersion", "kind", "optIn", "excludedNamespaces", "pullSecrets", "retired")
 _PULL_SECRET_FIELDS = ("name", "sources", "namespaceSelector", "serviceAccounts", "pods", "registries")
+_SOURCE_FIELDS = ("secretName", "namespaces", *KINDS)
 _NAME_PATTERN = re.compile(r"[a-z0-9.*?\[\]!-]+")
 _NAMESPACE_PATTERN = re.compile(r"[a-z0-9*?\[\]!-]+")
 
@@ -181,15 +90,20 @@ def _configuration(document: Node) -> Configuration:
     _must_be(fields["apiVersion"], API_VERSION)
     _must_be(fields["kind"], KIND)
     opt_in = _opt_in(fields["optIn"])
-    excluded = _checked_items(fields["excludedNamespaces"], problem_of_namespace)
+    excluded = checked_items(fields["excludedNamespaces"], problem_of_namespace)
     entries = fields["pullSecrets"].mappings(_PULL_SECRET_FIELDS)
-    pull_secrets = tuple(_pull_secret(entry) for entry in entries)
-    _report_repeats(entry["name"] for entry in entries)
+    renewing = _RenewingSources()
+    pull_secrets = tuple(_pull_secret(entry, renewing) for entry in entries)
+    for entry in entries:
+        renewing.report_clash(entry["name"])
+    report_repeats(entry["name"] for entry in entries)
     return Configuration(
         pull_secrets=pull_secrets,
         opt_in=opt_in,
         excluded_namespaces=frozenset(DEFAULT_EXCLUDED_NAMESPACES if fields["excludedNamespaces"].absent else excluded),
-        retired=_retired(fields["retired"], {entry.name for entry in pull_secrets}),
+        retired=_retired(fields["retired"], {entry.name for entry in pull_secrets}, renewing),
+        credential_providers=tuple(each for each in renewing.all() if isinstance(each, CredentialProvider)),
+        service_account_tokens=tuple(each for each in renewing.all() if isinstance(each, ServiceAccountToken)),
     )
 
 
@@ -201,8 +115,8 @@ def _must_be(node: Node, expected: str) -> None:
 
 def _opt_in(node: Node) -> OptIn:
     fields = node.fields(("label", "value", "mayDecline"))
-    label = _checked(fields["label"], problem_of_label_key, DEFAULT_OPT_IN_LABEL)
-    value = _checked(fields["value"], problem_of_label_value, DEFAULT_OPT_IN_VALUE)
+    label = checked(fields["label"], problem_of_label_key, DEFAULT_OPT_IN_LABEL)
+    value = checked(fields["value"], problem_of_label_value, DEFAULT_OPT_IN_VALUE)
     if value == OPT_OUT_VALUE:
         fields["value"].report(f'"{OPT_OUT_VALUE}" opts a Pod or ServiceAccount out: choose another value')
     elif isinstance(fields["value"].value, str) and not value.strip():
@@ -210,11 +124,13 @@ def _opt_in(node: Node) -> OptIn:
     return OptIn(label, value, fields["mayDecline"].boolean(default=False))
 
 
-def _pull_secret(fields: Mapping[str, Node]) -> PullSecret:
-    pods = _choice(fields["pods"], PodPolicy, PodPolicy.ALWAYS)
-    sources = _named_sources(fields["sources"]).mappings(("secretName", "namespaces"))
+def _pull_secret(fields: Mapping[str, Node], renewing: _RenewingSources) -> PullSecret:
+    pods = choice(fields["pods"], PodPolicy, PodPolicy.ALWAYS)
+    sources = _named_sources(fields["sources"]).mappings(_SOURCE_FIELDS)
+    for source in sources:
+        renewing.read(source)
     return PullSecret(
-        name=_checked(fields["name"], problem_of_subdomain),
+        name=checked(fields["name"], problem_of_subdomain),
         sources=_sources(fields["sources"], [source["secretName"] for source in sources]),
         namespace_selector=_selector(fields["namespaceSelector"]),
         service_accounts=_name_filter(fields["serviceAccounts"]),
@@ -222,6 +138,37 @@ def _pull_secret(fields: Mapping[str, Node]) -> PullSecret:
         registries=_registries(fields["registries"], pods),
         limits=tuple(_limit(source["namespaces"]) for source in sources if not source["namespaces"].absent),
     )
+
+
+class _RenewingSources:
+    """The renewing sources of a document, which several pull secrets can name if their settings are the same."""
+
+    def __init__(self) -> None:
+        self._by_secret: dict[str, tuple[str, RenewingSource | None]] = {}
+        self._by_name: dict[str, tuple[str, str]] = {}
+
+    def read(self, fields: Mapping[str, Node]) -> None:
+        """Read one source, renewing or plain. Report it if another one keeps something else in the same Secret."""
+        node = fields["secretName"]
+        if not isinstance(node.value, str):
+            return  # reported by its reader
+        source, secret = read_renewing(fields, node.value), node.value
+        path, first = self._by_secret.setdefault(secret, (node.path, source))
+        if source != first:
+            node.report(f"{quoted(secret)} is also at {path}, with other settings: give each source its own Secret")
+        if source is not None:
+            path, other = self._by_name.setdefault(source.name, (node.path, secret))
+            if other != secret:
+                node.report(f"its source {quoted(source.name)} is also at {path}, with another Secret: rename one")
+
+    def all(self) -> tuple[RenewingSource, ...]:
+        """Return them, each once."""
+        return tuple(source for _, source in self._by_secret.values() if source is not None)
+
+    def report_clash(self, node: Node) -> None:
+        """Report the name of a pull secret that is the Secret of a renewing source, too."""
+        if node.value in {source.secret for source in self.all()}:
+            node.report("is also the Secret of a source that renews itself: choose another name")
 
 
 def _named_sources(node: Node) -> Node:
@@ -234,7 +181,7 @@ def _named_sources(node: Node) -> Node:
 def _limit(node: Node) -> tuple[str, ...]:
     if node.value == []:
         node.report("is empty, so no namespace gets it: remove it to allow all")
-    return _checked_items(node, _problem_of_namespace_pattern)
+    return checked_items(node, _problem_of_namespace_pattern)
 
 
 def _problem_of_namespace_pattern(text: str) -> str | None:
@@ -244,8 +191,8 @@ def _problem_of_namespace_pattern(text: str) -> str | None:
 def _sources(node: Node, names: Sequence[Node]) -> tuple[str, ...]:
     if node.value in (None, []):
         node.report("is required: name at least one Secret of the release namespace")
-    _report_repeats(names)
-    return tuple(_checked(name, problem_of_subdomain) for name in names)
+    report_repeats(names)
+    return tuple(checked(name, problem_of_subdomain) for name in names)
 
 
 def _selector(node: Node) -> Selector:
@@ -263,13 +210,13 @@ def _label_key(key: str, node: Node) -> str:
 
 
 def _label_value(node: Node) -> str:
-    return _checked(node, problem_of_label_value)
+    return checked(node, problem_of_label_value)
 
 
 def _requirement(fields: Mapping[str, Node]) -> Requirement:
-    key = _checked(fields["key"], problem_of_label_key)
-    operator = _choice(fields["operator"], Operator)
-    values = _checked_items(fields["values"], problem_of_label_value)
+    key = checked(fields["key"], problem_of_label_key)
+    operator = choice(fields["operator"], Operator)
+    values = checked_items(fields["values"], problem_of_label_value)
     if operator in (Operator.IN, Operator.NOT_IN) and fields["values"].value in (None, []):
         fields["values"].report(f"is required with operator {operator}")
     if operator in (Operator.EXISTS, Operator.DOES_NOT_EXIST) and values:
@@ -279,10 +226,10 @@ def _requirement(fields: Mapping[str, Node]) -> Requirement:
 
 def _name_filter(node: Node) -> NameFilter:
     fields = node.fields(("include", "exclude"))
-    include = _checked_items(fields["include"], _problem_of_pattern)
+    include = checked_items(fields["include"], _problem_of_pattern)
     if fields["include"].value == []:
         fields["include"].report("is empty and so matches nothing: leave it out to match every ServiceAccount")
-    exclude = _checked_items(fields["exclude"], _problem_of_pattern)
+    exclude = checked_items(fields["exclude"], _problem_of_pattern)
     return NameFilter(NameFilter().include if fields["include"].absent else include, exclude)
 
 
@@ -291,7 +238,7 @@ def _problem_of_pattern(text: str) -> str | None:
 
 
 def _registries(node: Node, pods: PodPolicy | None) -> tuple[str, ...]:
-    registries = _checked_items(node, _problem_of_registry)
+    registries = checked_items(node, _problem_of_registry)
     if pods is PodPolicy.WHEN_IMAGE_MATCHES and node.value in (None, []):
         node.report(f"is required with pods: {pods}")
     if pods in (PodPolicy.ALWAYS, PodPolicy.NEVER) and registries:
@@ -307,40 +254,12 @@ def _problem_of_registry(text: str) -> str | None:
     return None
 
 
-def _retired(node: Node, configured: set[str]) -> tuple[str, ...]:
+def _retired(node: Node, configured: set[str], renewing: _RenewingSources) -> tuple[str, ...]:
     nodes = node.items()
-    names = tuple(_checked(item, problem_of_subdomain) for item in nodes)
-    _report_repeats(nodes)
+    names = tuple(checked(item, problem_of_subdomain) for item in nodes)
+    report_repeats(nodes)
     for name, item in zip(names, nodes, strict=True):
         if name and name in configured:
             item.report(f"{quoted(name)} is also in pullSecrets: it is either configured or retired")
+        renewing.report_clash(item)
     return names
-
-
-def _checked(node: Node, problem_of: Callable[[str], str | None], default: str | None = None) -> str:
-    """Return the text of ``node``, or an empty string when it is not text."""
-    text = node.text(default)
-    if text is not None and (problem := problem_of(text)):
-        node.report(f"{quoted(text)} {problem}")
-    return text or ""
-
-
-def _checked_items(node: Node, problem_of: Callable[[str], str | None]) -> tuple[str, ...]:
-    return tuple(_checked(item, problem_of) for item in node.items())
-
-
-def _choice(node: Node, kind: type[_Choice], default: _Choice | None = None) -> _Choice | None:
-    text = node.text(default)
-    members = {str(member): member for member in kind}
-    if text is not None and text not in members:
-        close = get_close_matches(text, members, n=1)
-        hint = f", did you mean {close[0]}?" if close else ""
-        node.report(f"{quoted(text)} is not one of {', '.join(members)}{hint}")
-    return members.get(text or "")
-
-
-def _report_repeats(nodes: Iterable[Node]) -> None:
-    first: dict[str, Node] = {}
-    for node in nodes:
-        if isinstance(node.value, str) and first.setdefault(node.value, node) is not node:
-            node.report(f"{quoted(node.value)} is already at {first[node.value].path}")

@@ -6,7 +6,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from webhook.errors import Problem, UsageError
-from webhook.files.configuration import API_VERSION, Node
+from webhook.files.configuration import API_VERSION
+from webhook.files.node import Node
 from webhook.files.yaml import LARGEST_DOCUMENT, DocumentError, load
 from webhook.report.expectations import ABSENT, COPY_STATES, Expectation
 from webhook.report.reasons import CATALOG

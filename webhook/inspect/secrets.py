@@ -29,7 +29,8 @@ def read_sources(reader: Reader, installed: Installed) -> Sources:
     for name in installed.configuration.source_names:
         content, known = reader.optional(SECRETS, name, installed.release.namespace)
         if known:
-            source = read_source(decode_secret(content)) if content is not None else absent_source(name)
+            absent = absent_source(name, renews=name in installed.configuration.issued_names)
+            source = absent if content is None else read_source(decode_secret(content))
             outcome = source.problem or source.credentials
             if outcome is not None:
                 read[name] = outcome

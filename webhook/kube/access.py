@@ -12,12 +12,14 @@ from __future__ import annotations
 import os
 import ssl
 import time
+from base64 import urlsafe_b64decode
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import getproxies
 
+import msgspec
 import urllib3
 
 if TYPE_CHECKING:
@@ -133,3 +135,23 @@ def in_cluster(folder: Path = SERVICE_ACCOUNT) -> Access | None:
 def goes_through_a_proxy() -> bool:
     """Return True if the environment names a proxy."""
     return bool(getproxies().keys() - {"no"})
+
+
+class _Claims(msgspec.Struct, frozen=True):
+    aud: str | list[str] = []
+
+
+_claims_decoder = msgspec.json.Decoder(_Claims)
+_JWT_PARTS = 3
+
+
+def audiences_of(token: str) -> frozenset[str]:
+    """Return the audiences in a JWT, whose signature is not checked; empty for other text."""
+    parts = token.split(".")
+    if len(parts) != _JWT_PARTS:
+        return frozenset()
+    try:
+        claims = _claims_decoder.decode(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, msgspec.MsgspecError, RecursionError):
+        return frozenset()
+    return frozenset([claims.aud] if isinstance(claims.aud, str) else claims.aud)

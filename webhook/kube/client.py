@@ -20,6 +20,7 @@ from urllib3.exceptions import HTTPError
 
 from webhook import __version__
 from webhook.errors import ApiUnavailable, Forbidden, Interrupted, ResponseTooLarge, Throttled
+from webhook.kube.access import audiences_of
 from webhook.kube.connections import RequestFenced, RequestInterrupted, fenced, use_once
 from webhook.kube.status import JSON_PATCH, error_from_response, not_from_api_server
 from webhook.kube.stream import Stream, unavailable
@@ -92,6 +93,15 @@ class Client:
     def host(self) -> str:
         """The URL of the API server."""
         return self._access.host
+
+    @property
+    def token_audiences(self) -> frozenset[str]:
+        """The audiences of this client's own token, each of which is one of the API server; empty without a JWT.
+
+        Raises:
+            ApiError: the credentials cannot be read.
+        """
+        return audiences_of(self._authorization().removeprefix("Bearer "))
 
     def close(self) -> None:
         """Close every pooled connection."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from webhook.ops.html import Verdict
 from webhook.ops.page_data import NOT_LOOKED_AT
-from webhook.report.explain.commands import create_source
+from webhook.report.explain.commands import create_source, source_command
 from webhook.report.reasons import CATALOG, WRITE_RESULTS
 from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.copy_status import CopyState
@@ -188,6 +188,11 @@ def _sources(status: SyncStatus) -> Iterator[Item]:
         if source.valid is False:
             told = " ".join((sentence(source.message), *_effects(status, source)))
             yield Item(Kind.BAD, title, told, _remedy(status, source), source.reason)
+        if source.renewal_reason:
+            times = counted(source.renewal_failures, "attempt has", "attempts have")
+            told = f"{times} not renewed its credential. {sentence(source.renewal_message)}"
+            command = source_command(status.release_namespace, source.name, SourceReason.NOT_ISSUED, ())
+            yield Item(Kind.MIND, title, told, command)
         if source.refused_by:
             told = f"Its credential is refused by {listed(source.refused_by)}."
             yield Item(Kind.BAD, title, told, look, SourceReason.CREDENTIAL_REFUSED)
@@ -197,6 +202,8 @@ def _sources(status: SyncStatus) -> Iterator[Item]:
 
 
 def _remedy(status: SyncStatus, source: SourceStatus) -> str:
+    if source.reason == SourceReason.NOT_ISSUED:
+        return source_command(status.release_namespace, source.name, source.reason, ())
     if source.reason != SourceReason.ABSENT:
         return f"kubectl -n {status.release_namespace} describe secret {source.name}"
     return create_source(status.release_namespace, source.name, "REGISTRY")

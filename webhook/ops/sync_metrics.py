@@ -72,6 +72,12 @@ class SyncMetrics(ProcessMetrics):
             ("action", "result"),
             registry=self.registry,
         )
+        self._renewals = Counter(
+            "pullsecrets_sync_renewals",
+            "Attempts to renew the credential of a source, by result: renewed, or the reason id of the failure.",
+            ("source", "result"),
+            registry=self.registry,
+        )
         self._judged = Counter(
             "pullsecrets_sync_judged_service_accounts",
             "ServiceAccounts compared with the configuration: one that changed, or all of a namespace that is planned.",
@@ -109,6 +115,10 @@ class SyncMetrics(ProcessMetrics):
     def wrote(self, action: str, result: str) -> None:
         """Count a write."""
         self._writes.labels(action, result).inc()
+
+    def renewed(self, source: str, result: str) -> None:
+        """Count an attempt to renew the credential of a source."""
+        self._renewals.labels(source, result).inc()
 
     def judged(self, cause: str, number: int) -> None:
         """Count ServiceAccounts that were compared with the configuration."""

@@ -66,6 +66,16 @@ class SourceStatus(msgspec.Struct, frozen=True, rename="camel"):
     """Number of its entries that no reader can use."""
     remark: str = ""
     """Problems of these, and remarks about others."""
+    renews: bool = False
+    """True if it renews itself."""
+    next_renewal: str = ""
+    """The time of its next renewal."""
+    renewal_failures: int = 0
+    """Failed attempts to renew it, since the last success."""
+    renewal_reason: str = ""
+    """The reason id of the last failure."""
+    renewal_message: str = ""
+    """The same as a sentence."""
 
 
 class CopyStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):

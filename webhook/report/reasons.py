@@ -53,6 +53,10 @@ CATALOG: Mapping[str, ReasonText] = {
         "the Secret does not exist in the release namespace",
         "create it there: `kubectl create secret docker-registry`",
     ),
+    "source-not-issued": ReasonText(
+        "the source renews itself, and its credential has not been issued yet",
+        "look at the Events of its Secret and at the log of sync, which name the reason",
+    ),
     "source-terminating": ReasonText(
         "the Secret is being deleted",
         "create it again once it is gone, or retire the pull secret",

@@ -8,9 +8,12 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from webhook.rules.labels import EVERYTHING, Selector
+from webhook.rules.renewing import CredentialProvider, ServiceAccountToken  # noqa: TC001 - as the state document is read
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from webhook.rules.renewing import RenewingSource
 
 DEFAULT_OPT_IN_LABEL = "pullsecrets.webhook/inject"
 DEFAULT_OPT_IN_VALUE = "enabled"
@@ -113,6 +116,9 @@ class Configuration:
     opt_in: OptIn = OptIn()
     excluded_namespaces: frozenset[str] = frozenset(DEFAULT_EXCLUDED_NAMESPACES)
     retired: tuple[str, ...] = ()
+    credential_providers: tuple[CredentialProvider, ...] = ()
+    service_account_tokens: tuple[ServiceAccountToken, ...] = ()
+    """The sources that renew themselves, each once. ``PullSecret.sources`` has the names of their Secrets."""
     needs_namespace_labels: bool = field(init=False, repr=False, compare=False)
     """True if admission decisions need more of the namespace than the API server has matched."""
 
@@ -135,6 +141,16 @@ class Configuration:
     def source_names(self) -> tuple[str, ...]:
         """Return the names of all sources, each once, in the order of the document."""
         return tuple(dict.fromkeys(source for entry in self.pull_secrets for source in entry.sources))
+
+    @property
+    def renewing(self) -> tuple[RenewingSource, ...]:
+        """Return the sources that renew themselves."""
+        return (*self.credential_providers, *self.service_account_tokens)
+
+    @property
+    def issued_names(self) -> frozenset[str]:
+        """Return the names of the Secrets in which issued credentials are kept."""
+        return frozenset(source.secret for source in self.renewing)
 
     @property
     def secret_names(self) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ class SourceReason(StrEnum):
     """The stable ids for rejected sources; Events, metrics and ``check`` use them."""
 
     ABSENT = "source-absent"
+    NOT_ISSUED = "source-not-issued"
     TERMINATING = "source-terminating"
     IS_A_COPY = "source-is-a-copy"
     TYPE_UNSUPPORTED = "source-type-unsupported"

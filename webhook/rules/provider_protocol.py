@@ -22,6 +22,7 @@ import msgspec
 from webhook.errors import CredentialsNotIssued, SourceInvalid
 from webhook.rules.credential import shown
 from webhook.rules.dockerconfig import read_document, render
+from webhook.rules.expiry import read_expiries
 from webhook.rules.go_duration import parse_go_duration
 from webhook.rules.go_json import JsonObject, decode
 from webhook.rules.images import DOCKER_HUB_ALIASES
@@ -229,6 +230,12 @@ def issue(
     credentials = _read_back(payload)
     remarks = (*ignored, str(credentials.left_out)) if credentials.left_out else ignored
     expires = now + timedelta(seconds=min(lifetime, LONGEST_LIFETIME))
+    token = read_expiries(credentials, {}).earliest
+    if token is not None:
+        # A registry refuses a token after its own time, whatever the answer names.
+        expires = min(expires, token.expires_at)
+    if expires <= now:
+        raise CredentialsNotIssued(IssueReason.PROVIDER_ANSWER_UNUSABLE, "the issued credential has already expired")
     return IssuedCredential(render(credentials), now, expires, remarks)
 
 

@@ -16,15 +16,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
+from webhook.rules.expiry import EXPIRES_ANNOTATION, ISSUED_ANNOTATION, WrongTime, parse_time
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ISSUED_BY_LABEL = "pullsecrets.webhook/issued-by"
 """On an issued Secret: the release that issued it."""
-
-EXPIRES_AT = "pullsecrets.webhook/expires-at"
-ISSUED_AT = "pullsecrets.webhook/issued-at"
-"""On an issued Secret: the times of its credential, in UTC (RFC 3339)."""
 
 ISSUED_FOR = "pullsecrets.webhook/issued-for"
 """On an issued Secret: the digest of the settings that it was issued with."""
@@ -91,7 +89,7 @@ class CredentialProvider:
     command: str
     images: tuple[str, ...]
     args: tuple[str, ...] = ()
-    env: tuple[tuple[str, str], ...] = ()
+    env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     inherit_env: tuple[str, ...] = ()
     """Variables of the controller's own environment that the plugin gets, such as those of a cloud identity."""
     default_lifetime: float = 3600.0
@@ -114,6 +112,13 @@ class ServiceAccountToken:
 
 
 RenewingSource: TypeAlias = CredentialProvider | ServiceAccountToken
+
+
+def token_account(source: RenewingSource) -> str | None:
+    """Return the ServiceAccount whose token a source needs; None if it needs none."""
+    if isinstance(source, ServiceAccountToken):
+        return source.service_account
+    return None if source.token is None else source.token.service_account
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +150,16 @@ class IssuedState:
         return bool(self.renew) and self.renew != self.renewed
 
 
+NOT_ISSUED = IssuedState()
+"""The state of a Secret that a person keeps."""
+
+
 def issued_state(labels: Mapping[str, str], annotations: Mapping[str, str]) -> IssuedState:
     """Return the state that a Secret carries; a time that cannot be read counts as absent."""
     return IssuedState(
         issued_by=labels.get(ISSUED_BY_LABEL, ""),
-        issued_at=parse_time(annotations.get(ISSUED_AT, "")),
-        expires_at=parse_time(annotations.get(EXPIRES_AT, "")),
+        issued_at=_time(annotations.get(ISSUED_ANNOTATION, "")),
+        expires_at=_time(annotations.get(EXPIRES_ANNOTATION, "")),
         issued_for=annotations.get(ISSUED_FOR, ""),
         renew=annotations.get(RENEW, ""),
         renewed=annotations.get(RENEWED, ""),
@@ -166,17 +175,10 @@ def settings_digest(source: RenewingSource) -> str:
     return hashlib.sha256(encoded).hexdigest()[:32]
 
 
-def parse_time(text: str) -> datetime | None:
-    """Return a time in RFC 3339 with its zone; None for other text."""
+def _time(text: str) -> datetime | None:
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    if found.tzinfo is None:
-        return None
-    try:
-        return found.astimezone(UTC)
-    except OverflowError:
+        return parse_time(text)
+    except WrongTime:
         return None
 
 

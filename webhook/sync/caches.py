@@ -20,7 +20,7 @@ from webhook.rules.objects import NamespaceState
 from webhook.rules.ownership import Ownership, ownership_of
 from webhook.rules.scope import CacheScope, part_within, scope_of
 from webhook.sync.selections import SelectionHistory
-from webhook.sync.source import Source, absent_source, read_source
+from webhook.sync.source import Source, read_source
 from webhook.sync.table import NamespaceTable, Table
 
 if TYPE_CHECKING:
@@ -348,13 +348,13 @@ class _SourceWatch:
         self._sources = sources
 
     def replace(self, objects: Iterable[Source], _version: str) -> None:
-        self._sources.observe(next(iter(objects), None) or absent_source(self._name))
+        self._sources.observe(next(iter(objects), None) or self._sources.absent(self._name))
 
     def upsert(self, obj: Source) -> None:
         self._sources.observe(obj, event_version=obj.resource_version)
 
     def remove(self, obj: Source) -> None:
-        self._sources.observe(absent_source(obj.name), event_version=obj.resource_version)
+        self._sources.observe(self._sources.absent(obj.name), event_version=obj.resource_version)
 
 
 def _stop_all(reflectors: Sequence[Reflector[Any, Any]]) -> None:

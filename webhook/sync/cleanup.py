@@ -32,6 +32,7 @@ from webhook.kube.webhook_configuration import decode_webhook_configuration
 from webhook.kube.wire import PartialObjectMetadata
 from webhook.report.removals import Removable, Removals
 from webhook.rules.ownership import RELEASE_LABEL, RELEASE_NAMESPACE_LABEL, is_a_copy, is_labelled
+from webhook.rules.renewing import ISSUED_BY_LABEL
 from webhook.rules.state_document import STATE_SUFFIX
 from webhook.rules.timing import delay
 from webhook.sync.removal import Removal
@@ -148,7 +149,7 @@ class _Cleanup:
         if remaining:
             return Removals(remaining)
         namespace = self._settings.release.namespace
-        for secret in self._settings.own_secrets:
+        for secret in (*self._settings.own_secrets, *sorted(self._configuration.issued_names)):
             self._retry(partial(self._delete_own_secret, secret), Removable(SECRETS.kind, secret, namespace))
         if lease is not None:
             removable = Removable(LEASES.kind, self._settings.lease, namespace)
@@ -217,7 +218,8 @@ class _Cleanup:
                 secret=name,
             )
             return None
-        if not is_a_copy(metadata.labels or {}):
+        labels = metadata.labels or {}
+        if not is_a_copy(labels) and labels.get(ISSUED_BY_LABEL) != self._settings.release.name:
             log.info("secret left alone: sync has not made it", namespace=namespace, secret=name)
             return None
         return metadata

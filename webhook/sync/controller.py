@@ -19,8 +19,11 @@ from webhook.sync.contention import Contention
 from webhook.sync.events import EventReporter
 from webhook.sync.executor import Budget, Executor
 from webhook.sync.failures import PROBE_SECONDS, FailureGroups
+from webhook.sync.issued_secrets import IssuedSecrets
+from webhook.sync.issuer import Issuer
 from webhook.sync.planner import PlanFilters, Planner
 from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
+from webhook.sync.renewal import Renewer
 from webhook.sync.sources import SourceReads, SourceStore
 from webhook.sync.state_keeper import StateKeeper
 from webhook.sync.status_index import Result, Resync, Rotations, StatusIndex, result_of
@@ -28,6 +31,7 @@ from webhook.sync.writes import LeadershipLost, Unfinished, Writes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from webhook.kube.client import Client
     from webhook.kube.events import EventRecorder
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from webhook.rules.ownership import Release
     from webhook.sync.failures import Attempt
     from webhook.sync.logins import LoginTester
+    from webhook.sync.source import Source
     from webhook.sync.write_gate import WriteGate
 
 log = structlog.get_logger(__name__)
@@ -63,13 +68,14 @@ CONFLICT_ATTEMPTS = 5
 class SyncController:
     """Keeps every selected namespace as configured, while the ``gate`` is open.
 
-    The last good contents are kept in the Secret ``state_secret`` of the release namespace, if one is named.
+    The last good contents are kept in the Secret ``state_secret`` of the release namespace, if one is named. The folder
+    ``providers`` has the credential providers of sources that renew themselves.
 
     A standby fills its caches and its queue too. So a takeover begins with a list of the namespaces, and not with a
     list of the whole cluster.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it connects all parts
         self,
         client: Client,
         release: Release,
@@ -79,6 +85,8 @@ class SyncController:
         gate: WriteGate,
         logins: LoginTester | None = None,
         state_secret: str = "",
+        *,
+        providers: Path | None = None,
     ) -> None:
         client = gate.fenced(client)
         self.configuration = configuration
@@ -88,7 +96,7 @@ class SyncController:
         self.logins = logins
         reporter = self.reporter
         self.sources = SourceStore(
-            self._contents_changed, reporter.source_changed, reporter.sources_clash, reporter.copy_refused, logins
+            self._contents_changed, self._source_changed, reporter.sources_clash, reporter.copy_refused, logins
         )
         if logins is not None:
             logins.on_refused = reporter.login_refused
@@ -127,6 +135,15 @@ class SyncController:
         self.rotations = Rotations()
         self._planner, self._filters = Planner(self.caches), PlanFilters(self.contention, gate.damping, self.brake)
         self._source_reads = SourceReads(client, release.namespace, self.sources)
+        self._stopping = threading.Event()
+        self.renewer = Renewer(
+            Issuer(client, release.namespace, providers, self._stopping),
+            IssuedSecrets(client, release, gate.may_write),
+            self.sources,
+            self._source_reads,
+            self.reporter,
+            metrics.renewed,
+        )
         writes = Writes(
             client,
             release,
@@ -141,7 +158,6 @@ class SyncController:
         self._leading = threading.Event()
         self._leading_since = 0.0
         self._term = 0
-        self._stopping = threading.Event()
         self._failure_groups = FailureGroups()
         self.threads = Threads(self._stopping)
 
@@ -149,11 +165,13 @@ class SyncController:
         """Start to watch, and start ``workers`` threads that wait for leadership."""
         self.queue.set_workers(workers)
         self.sources.configure(self.configuration)
+        self.renewer.configure(self.configuration)
         self.caches.configure(self.configuration)
         for number in range(workers):
             self.threads.start(self._run_worker, f"worker {number}")
         self.threads.start(self._resync_periodically, "full pass")
         self.threads.start(self._reclaim_workers, "fairness")
+        self.threads.start(partial(self.renewer.run, self._stopping), "renewals")
         if self._state is not None:
             self.threads.start(partial(self._state.run, self._stopping), "state")
 
@@ -161,6 +179,7 @@ class SyncController:
         """Let the workers finish their current write, and end, within ``timeout`` seconds."""
         self._stopping.set()
         self._leading.set()
+        self.renewer.changed()
         if self._state is not None:
             self._state.changed()
         self._gate.close()
@@ -180,6 +199,7 @@ class SyncController:
                 self.brake.configure(configuration)
             self.configuration = configuration
             self.sources.configure(configuration)
+            self.renewer.configure(configuration)
             self._configure_caches()
         self._contents_changed()
 
@@ -202,6 +222,7 @@ class SyncController:
             threading.Thread(target=self._take_over, args=(self._term,), name="takeover", daemon=True).start()
         else:
             self._leading.clear()
+            self.renewer.set_leading(False)
 
     def _take_over(self, term: int) -> None:
         """Verify the caches, then begin to write: a watch of a standby may be behind without a sign of it."""
@@ -210,6 +231,7 @@ class SyncController:
             while not self._read_source(name) and self._term == term:
                 if self._stopping.wait(SOURCE_RETRY_SECONDS):
                     return
+        self.renewer.set_leading(self._term == term)
         self._await_renewal(term)
         if self._term != term or self._stopping.is_set():
             return
@@ -221,6 +243,7 @@ class SyncController:
         self._leading.set()
         if self._term != term:
             self._leading.clear()  # deposed in between
+            self.renewer.set_leading(False)
         # Events are written only by the leader, so this process has not reported the problems that it already knows.
         self.sources.report_again()
         self.enqueue_all()
@@ -260,6 +283,10 @@ class SyncController:
         # The API server refuses Pods of a ServiceAccount that enforces its references until the references are there.
         self.queue.add(*filter(self._enforces_references, names), lane=Lane.URGENT)
         self.queue.add_all(names)
+
+    def _source_changed(self, source: Source) -> None:
+        self.reporter.source_changed(source)
+        self.renewer.changed()
 
     def _contents_changed(self) -> None:
         if self._state is not None:

@@ -16,17 +16,20 @@ from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
 from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.backfill import MAX_REFERENCES
 from webhook.rules.brake import confirm_command
+from webhook.rules.renewing import format_time
 from webhook.sync.selections import CALM_SECONDS, FLIPS, PAUSE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
     from typing import Literal
 
-    from webhook.errors import SourceInvalid
+    from webhook.errors import CredentialsNotIssued, SourceInvalid
     from webhook.kube.events import EventRecorder
     from webhook.kube.resources import Collection
     from webhook.rules.dockerconfig import Clash
     from webhook.rules.ownership import Release
+    from webhook.rules.renewing import IssuedCredential, RenewingSource
     from webhook.sync.configuration import HeldConfiguration
     from webhook.sync.contention import ContendedObject
     from webhook.sync.logins import RefusedLogin
@@ -49,6 +52,7 @@ class EventReporter:
         self._lock = threading.Lock()
         self._leading = False
         self._refused: set[str] = set()
+        self._not_renewed: set[str] = set()
         self._findings: dict[str, frozenset[Finding]] = {}
         self._denied: dict[str, tuple[tuple[int, str, str, Reference], str]] = {}
         self._paused = ""
@@ -234,6 +238,25 @@ class EventReporter:
         about = Reference("v1", "Secret", self._release.namespace, refused.source)
         message = f'source Secret "{refused.source}": {refused.why}; copies stay as they are'
         self._record(about, "CredentialRefused", message)
+
+    def renewed(self, source: RenewingSource, credential: IssuedCredential) -> None:
+        """Record that a credential was renewed after a failure; every renewal is logged."""
+        if credential.ignored:
+            log.warning("parts of an answer ignored", source=source.name, ignored="; ".join(credential.ignored[:3]))
+        if source.secret in self._not_renewed:
+            self._not_renewed.discard(source.secret)
+            message = f'source "{source.name}": its credential was renewed, until {format_time(credential.expires_at)}'
+            self._record(self._secret(source.secret), "CredentialRenewed", message, "Normal")
+
+    def not_renewed(self, source: RenewingSource, error: CredentialsNotIssued, expires_at: datetime | None) -> None:
+        """Record that the credential of a source could not be renewed; the previous one stays."""
+        self._not_renewed.add(source.secret)
+        kept = "there is none yet" if expires_at is None else f"the previous one expires at {format_time(expires_at)}"
+        message = f'source "{source.name}": no credential was issued, and {kept}: {error}'
+        self._record(self._secret(source.secret), "CredentialNotRenewed", message)
+
+    def _secret(self, name: str) -> Reference:
+        return Reference("v1", "Secret", self._release.namespace, name)
 
     def sources_clash(self, secret: str, clashes: Sequence[Clash]) -> None:
         """Record registries that occur in several sources of a pull secret, and the source that is used for each."""

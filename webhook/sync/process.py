@@ -29,6 +29,7 @@ from webhook.ops.waiting import Waiting
 from webhook.rules.brake import confirm_command
 from webhook.sync.configuration import ConfigurationCheck
 from webhook.sync.controller import SyncController
+from webhook.sync.provider_process import deny_core_dumps
 from webhook.sync.status import EXAMPLES, controller_status, page_data
 from webhook.sync.write_gate import RateLimit, WriteGate
 
@@ -65,6 +66,7 @@ def run(settings: Settings) -> None:
     """
     file = ConfigurationFile(settings.config, settings.release.namespace)
     configuration = file.load()
+    deny_core_dumps()
     metrics = SyncMetrics()
     with bind(settings.bind_address, settings.metrics_port, "--metrics-port") as bound:
         connectivity, rights = Connectivity(), MissingRights()
@@ -133,6 +135,7 @@ class _Process:
             gate,
             self._logins,
             settings.state_secret,
+            providers=settings.providers,
         )
         self._threads = Threads(self._stopping)
         for name, threads in (("sync threads", self._controller.threads), ("process threads", self._threads)):

@@ -42,6 +42,8 @@ class Settings:
     certificates: CertificateNames | None
     """None leaves the certificate and the caBundle to another tool."""
     lifetimes: Lifetimes
+    providers: Path | None = None
+    """The folder with credential providers; None if there is none."""
     login_seconds: float | None = None
     """Seconds between two tests of the credentials at their registries; None for no tests."""
     allowed_hosts: tuple[str, ...] = ()

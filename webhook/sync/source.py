@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from webhook.errors import SourceInvalid
 from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import Credentials, content_hash, merge, parse_source, render
+from webhook.rules.renewing import NOT_ISSUED, IssuedState, issued_state
 from webhook.rules.versions import SourceVersion
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Source:
     problem: SourceInvalid | None = None
     created: str = ""
     """Its time of creation, as the API server writes it."""
+    issued: IssuedState = NOT_ISSUED
+    """The annotations of an issued Secret; empty for a Secret that a person keeps."""
 
     @property
     def version(self) -> SourceVersion:
@@ -58,14 +61,24 @@ def read_source(secret: SecretObject) -> Source:
     except SourceInvalid as error:
         problem = error
     return Source(
-        metadata.name, metadata.resource_version, metadata.uid, credentials, problem, metadata.creation_timestamp
+        metadata.name,
+        metadata.resource_version,
+        metadata.uid,
+        credentials,
+        problem,
+        metadata.creation_timestamp,
+        issued_state(metadata.labels or {}, metadata.annotations or {}),
     )
 
 
-def absent_source(name: str) -> Source:
-    """Return the state of a source Secret that does not exist."""
-    message = f'source Secret "{name}" does not exist in the release namespace: create it'
-    return Source(name, problem=SourceInvalid(SourceReason.ABSENT, message))
+def absent_source(name: str, *, renews: bool = False) -> Source:
+    """Return the state of a source Secret that does not exist; sync issues that of a source that renews itself."""
+    reason = SourceReason.NOT_ISSUED if renews else SourceReason.ABSENT
+    if renews:
+        message = f'source Secret "{name}" has not been issued yet: sync issues it, and reports why it does not'
+    else:
+        message = f'source Secret "{name}" does not exist in the release namespace: create it'
+    return Source(name, problem=SourceInvalid(reason, message))
 
 
 def content_of(sources: Sequence[Source]) -> Content:

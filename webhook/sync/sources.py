@@ -83,6 +83,7 @@ class SourceStore:
         self._confirmed: dict[str, Confirmation] = {}
         self._sources: dict[str, Source] = {}
         self._pull_secrets: tuple[PullSecret, ...] = ()
+        self._issued_names: frozenset[str] = frozenset()
         self._current = _Contents()
         self._last_good: dict[str, LastGood] = {}
 
@@ -90,6 +91,7 @@ class SourceStore:
         """Set the pull secrets of a new configuration."""
         with self._lock:
             self._pull_secrets = configuration.pull_secrets
+            self._issued_names = configuration.issued_names
             self._last_good = {
                 entry.name: stored
                 for entry in configuration.pull_secrets
@@ -116,6 +118,10 @@ class SourceStore:
                 return
             self._store_arrival(source)
         self._judge_and_build(source)
+
+    def absent(self, name: str) -> Source:
+        """Return the state of a source whose Secret does not exist."""
+        return absent_source(name, renews=name in self._issued_names)
 
     def arrivals(self, name: str) -> int:
         """Return how many states of a source have arrived, for :meth:`observe_read`."""
@@ -277,7 +283,7 @@ class SourceStore:
         return [
             source.name
             for source in self.sources()
-            if source.problem is not None and source.problem.reason == SourceReason.ABSENT
+            if source.problem is not None and source.problem.reason in (SourceReason.ABSENT, SourceReason.NOT_ISSUED)
         ]
 
     def sources(self) -> Sequence[Source]:
@@ -370,7 +376,7 @@ class SourceReads:
         try:
             source = read_source(decode_secret(self._client.get(SECRETS, name, self._namespace)))
         except NotFound:
-            source = absent_source(name)
+            source = self._sources.absent(name)
         return self._sources.observe_read(source, arrivals_before, newer)
 
     def verify(self, copy: Copy, content: Content) -> None:

@@ -11,6 +11,8 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from webhook import __version__
 from webhook.ops.page_data import (
     NOT_LOOKED_AT,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from webhook.rules.ownership import Release
     from webhook.sync.controller import SyncController
     from webhook.sync.queue import QueueState
+    from webhook.sync.renewal import RenewalState
     from webhook.sync.status_index import Result
 
 _WORST_FIRST = (
@@ -170,7 +173,10 @@ def controller_status(
     contended = controller.contention.contended()
     pull_secrets = _pull_secrets(controller, hashes, examples)
     held = controller.brake.held if controller.brake is not None and controller.leading_for is not None else None
-    sources = tuple(_source(controller, name) for name in controller.configuration.source_names)
+    renewals = controller.renewer.states()
+    sources = tuple(
+        _with_renewal(_source(controller, name), renewals.get(name)) for name in controller.configuration.source_names
+    )
     return SyncStatus(
         version=__version__,
         release=release.name,
@@ -259,6 +265,19 @@ def _examples(
             if not any(missing.values()):
                 break
     return found
+
+
+def _with_renewal(source: SourceStatus, renewal: RenewalState | None) -> SourceStatus:
+    if renewal is None:
+        return source
+    return structs.replace(
+        source,
+        renews=True,
+        next_renewal="" if renewal.next_at is None else renewal.next_at.isoformat(timespec="seconds"),
+        renewal_failures=renewal.failures,
+        renewal_reason=renewal.reason,
+        renewal_message=renewal.message,
+    )
 
 
 def _source(controller: SyncController, name: str) -> SourceStatus:

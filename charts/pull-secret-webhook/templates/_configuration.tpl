@@ -9,19 +9,71 @@ optIn:
 excludedNamespaces: {{ .Values.excludedNamespaces | toJson }}
 {{- $pullSecrets := list }}
 {{- range .Values.pullSecrets }}
-{{- $pullSecrets = append $pullSecrets (merge (dict "sources" (include "pull-secret-webhook.sources" .sources | fromJsonArray)) .) }}
+{{- $pullSecrets = append $pullSecrets (merge (dict "sources" (include "pull-secret-webhook.sources" (dict "root" $ "sources" .sources) | fromJsonArray)) .) }}
 {{- end }}
 pullSecrets:
   {{- toYaml $pullSecrets | nindent 2 }}
 retired: {{ .Values.retired | toJson }}
 {{- end -}}
 
-{{/* Sources as mappings, as JSON: each can be the name of a Secret alone. */}}
+{{/*
+Sources as mappings, as JSON: each can be the name of a Secret alone. A source that renews itself gets the name of the Secret that sync
+keeps for it. The argument is {root, sources}.
+*/}}
 {{- define "pull-secret-webhook.sources" -}}
 {{- $sources := list -}}
-{{- range . }}{{ $sources = append $sources (kindIs "string" . | ternary (dict "secretName" .) .) }}{{ end -}}
+{{- range .sources -}}
+{{- $source := kindIs "string" . | ternary (dict "secretName" .) . -}}
+{{- with include "pull-secret-webhook.issuedName" (dict "root" $.root "source" $source) }}{{ $source = merge (dict "secretName" .) $source }}{{ end -}}
+{{- $sources = append $sources $source -}}
+{{- end -}}
 {{- $sources | toJson -}}
 {{- end -}}
+
+{{/* The Secret of a source that renews itself; empty for other sources. The argument is {root, source}. */}}
+{{- define "pull-secret-webhook.issuedName" -}}
+{{- with .source.credentialProvider | default .source.serviceAccountToken -}}
+{{ include "pull-secret-webhook.fullname" $.root }}-issued-{{ .name }}
+{{- end -}}
+{{- end -}}
+
+{{/* The names of these Secrets, as JSON. */}}
+{{- define "pull-secret-webhook.issuedNames" -}}
+{{- include "pull-secret-webhook.validateGrants" . -}}
+{{- $names := list -}}
+{{- range .Values.pullSecrets -}}
+{{- range .sources -}}
+{{- if kindIs "map" . -}}
+{{- with include "pull-secret-webhook.issuedName" (dict "root" $ "source" .) }}{{ $names = append $names . }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $names | uniq | toJson -}}
+{{- end -}}
+
+{{/* The ServiceAccounts whose tokens sync can request, each with the audiences, as JSON. */}}
+{{- define "pull-secret-webhook.tokenAudiences" -}}
+{{- include "pull-secret-webhook.validateGrants" . -}}
+{{- $found := dict -}}
+{{- range .Values.pullSecrets -}}
+{{- range .sources -}}
+{{- if kindIs "map" . -}}
+{{- with .serviceAccountToken | default (.credentialProvider | default dict).serviceAccountToken -}}
+{{- $_ := set $found .serviceAccountName (append (get $found .serviceAccountName | default list) .audience | uniq) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $found | toJson -}}
+{{- end -}}
+
+{{/* "true" if a source runs a credential provider. */}}
+{{- define "pull-secret-webhook.runsProviders" -}}
+{{- range .Values.pullSecrets }}{{ range .sources }}{{ if kindIs "map" . }}{{ if .credentialProvider }}true{{ end }}{{ end }}{{ end }}{{ end -}}
+{{- end -}}
+
+{{/* The folder in the container of sync where the credential providers are. */}}
+{{- define "pull-secret-webhook.providersFolder" -}}/opt/pull-secret-webhook/providers{{- end -}}
 
 {{/*
 Names for resourceNames, as JSON. A rule with an empty resourceNames applies to every object. Templates must omit the whole rule if
@@ -38,7 +90,7 @@ the list is "[]".
 {{- include "pull-secret-webhook.validateGrants" . -}}
 {{- $names := list -}}
 {{- range .Values.pullSecrets -}}
-{{- range include "pull-secret-webhook.sources" .sources | fromJsonArray }}{{ $names = append $names .secretName }}{{ end -}}
+{{- range include "pull-secret-webhook.sources" (dict "root" $ "sources" .sources) | fromJsonArray }}{{ $names = append $names .secretName }}{{ end -}}
 {{- end -}}
 {{- $names | uniq | toJson -}}
 {{- end -}}

@@ -51,10 +51,11 @@ Warnings:
 app.kubernetes.io/managed-by=pull-secret-webhook,pullsecrets.webhook/release={{ .Release.Name }}
 {{- end -}}
 
-{{/* The source Secrets that the chart does not create, as JSON. */}}
+{{/* The source Secrets that neither the chart nor sync creates, as JSON. */}}
 {{- define "pull-secret-webhook.sourcesToMake" -}}
 {{- $sources := include "pull-secret-webhook.sourceNames" . | fromJsonArray -}}
 {{- range .Values.sourceSecrets }}{{ $sources = without $sources .name }}{{ end -}}
+{{- range include "pull-secret-webhook.issuedNames" . | fromJsonArray }}{{ $sources = without $sources . }}{{ end -}}
 {{- $sources | toJson -}}
 {{- end -}}
 

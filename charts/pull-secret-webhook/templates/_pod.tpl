@@ -68,6 +68,12 @@ volumes:
     emptyDir:
       medium: Memory
       sizeLimit: 16Mi
+  {{- if and (eq .component "sync") .root.Values.providers.image }}
+  - name: providers
+    image:
+      reference: {{ .root.Values.providers.image | quote }}
+      pullPolicy: {{ .root.Values.providers.pullPolicy }}
+  {{- end }}
   {{- with .pod.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -94,6 +100,14 @@ volumeMounts:
     readOnly: true
   - name: tmp
     mountPath: /tmp
+  {{- if and (eq .component "sync") .root.Values.providers.image }}
+  - name: providers
+    mountPath: {{ include "pull-secret-webhook.providersFolder" .root }}
+    readOnly: true
+    {{- with .root.Values.providers.path }}
+    subPath: {{ . | quote }}
+    {{- end }}
+  {{- end }}
   {{- with .pod.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

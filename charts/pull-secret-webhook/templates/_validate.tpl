@@ -29,6 +29,9 @@
 {{- include "pull-secret-webhook.validateSourceSecrets" . -}}
 {{- include "pull-secret-webhook.validateAutoscaling" .Values.webhook -}}
 {{- include "pull-secret-webhook.validateMonitoring" . -}}
+{{- if and .Values.providers.image (not (semverCompare ">=1.33.0-0" .Capabilities.KubeVersion.Version)) -}}
+{{- fail (printf "providers.image: is mounted as an image volume, which Kubernetes %s does not have; put the providers into an image derived from that of the chart" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
 {{- end -}}
 
 {{/*
@@ -54,7 +57,12 @@ an empty name in its resourceNames would apply to every listed Secret.
 {{- else if not (kindIs "map" .) -}}
 {{- fail (printf "%s: must be the name of a Secret, or a mapping with a secretName" $path) -}}
 {{- else -}}
+{{- if or .credentialProvider .serviceAccountToken -}}
+{{- include "pull-secret-webhook.validateRenewing" (dict "path" $path "source" . "root" $) -}}
+{{- else -}}
+{{- if kindIs "invalid" .secretName }}{{ fail (printf "%s.secretName: is missing; write the name of a Secret of the release namespace" $path) }}{{ end -}}
 {{- include "pull-secret-webhook.validateName" (dict "path" (printf "%s.secretName" $path) "value" .secretName) -}}
+{{- end -}}
 {{- range .namespaces -}}
 {{- if not (and (kindIs "string" .) (regexMatch `^[a-z0-9*?\[\]!-]+$` .)) -}}
 {{- fail (printf "%s.namespaces: %s is not a valid pattern for names of namespaces" $path (toJson .)) -}}
@@ -69,6 +77,35 @@ an empty name in its resourceNames would apply to every listed Secret.
 {{- range $key, $value := .Values.commonLabels -}}
 {{- if or (hasPrefix "rbac.authorization.k8s.io/" $key) (contains "aggregate-to-" $key) -}}
 {{- fail (printf "commonLabels: %q would add the rights of the release to another ClusterRole, such as admin or view; leave it out" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+Checks of a source that renews itself, as far as they become rights or parts of the guard. The argument is {root, path, source}.
+*/}}
+{{- define "pull-secret-webhook.validateRenewing" -}}
+{{- $kinds := list -}}
+{{- range list "secretName" "credentialProvider" "serviceAccountToken" }}{{ if get $.source . }}{{ $kinds = append $kinds . }}{{ end }}{{ end -}}
+{{- if gt (len $kinds) 1 -}}
+{{- fail (printf "%s: has %s; a source has one of them" .path (join " and " $kinds)) -}}
+{{- end -}}
+{{- $kind := first $kinds -}}
+{{- $path := printf "%s.%s" .path $kind -}}
+{{- $settings := get .source $kind -}}
+{{- if not (kindIs "map" $settings) }}{{ fail (printf "%s: must be a mapping" $path) }}{{ end -}}
+{{- if not (and (kindIs "string" $settings.name) (regexMatch `^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$` $settings.name)) -}}
+{{- fail (printf "%s.name: %s is not a valid name; use up to 63 lower-case letters, digits and -" $path (toJson $settings.name)) -}}
+{{- end -}}
+{{- $token := eq $kind "serviceAccountToken" | ternary $settings $settings.serviceAccountToken -}}
+{{- if $token -}}
+{{- $path := eq $kind "serviceAccountToken" | ternary $path (printf "%s.serviceAccountToken" $path) -}}
+{{- include "pull-secret-webhook.validateName" (dict "path" (printf "%s.serviceAccountName" $path) "value" $token.serviceAccountName) -}}
+{{- if not (and (kindIs "string" $token.audience) (trim $token.audience)) -}}
+{{- fail (printf "%s.audience: must be a string that is not empty; a token without an audience is a credential for the API server" $path) -}}
+{{- end -}}
+{{- if regexMatch `^(https://)?kubernetes(\.default(\.svc(\.cluster\.local)?)?)?/?$|^api$` $token.audience -}}
+{{- fail (printf "%s.audience: %q is an audience of the API server, and a token for it is a credential for the cluster; choose another" $path $token.audience) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -107,6 +144,26 @@ an empty name in its resourceNames would apply to every listed Secret.
 {{- fail (printf "pullSecrets: %q is the name of a Secret that holds the webhook's certificate; choose another" .) -}}
 {{- end -}}
 {{- end -}}
+{{- $renewing := dict -}}
+{{- range $index, $pullSecret := .Values.pullSecrets -}}
+{{- range $position, $source := .sources -}}
+{{- if kindIs "map" $source -}}
+{{- with include "pull-secret-webhook.issuedName" (dict "root" $ "source" $source) -}}
+{{- $settings := omit $source "namespaces" | toJson -}}
+{{- if ne (get $renewing . | default $settings) $settings -}}
+{{- fail (printf "pullSecrets[%d].sources[%d]: its name is also the name of another source with other settings; rename one" $index $position) -}}
+{{- end -}}
+{{- $_ := set $renewing . $settings -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $issued := include "pull-secret-webhook.issuedNames" . | fromJsonArray -}}
+{{- range $copies -}}
+{{- if has . $issued -}}
+{{- fail (printf "pullSecrets: %q is also the Secret of a source that renews itself; choose another name" .) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The names of sources must differ, too: the schema takes "harbor" and {secretName: harbor} for two different ones. */}}
@@ -114,7 +171,7 @@ an empty name in its resourceNames would apply to every listed Secret.
 {{- range $index, $pullSecret := .Values.pullSecrets -}}
 {{- $path := printf "pullSecrets[%d]" $index -}}
 {{- $seen := list -}}
-{{- range $position, $source := include "pull-secret-webhook.sources" .sources | fromJsonArray -}}
+{{- range $position, $source := include "pull-secret-webhook.sources" (dict "root" $ "sources" .sources) | fromJsonArray -}}
 {{- if has .secretName $seen -}}
 {{- fail (printf "%s.sources[%d]: %q is a duplicate; remove one of them" $path $position .secretName) -}}
 {{- end -}}

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.unit.documented import DOCS, ROOT, names, rows, section
 from webhook.errors import ConfigurationInvalid, Problem
-from webhook.files.configuration import API_VERSION, KIND, MAX_PROBLEMS, Node, parse
+from webhook.files.configuration import API_VERSION, KIND, MAX_PROBLEMS, parse
+from webhook.files.node import Node
 from webhook.rules.configuration import Configuration, NameFilter, OptIn, PodPolicy, PullSecret
 from webhook.rules.labels import EVERYTHING, Operator, Requirement, Selector
 
@@ -304,6 +305,8 @@ def test_a_source_may_be_limited_and_namespaces_may_decline() -> None:
 
 
 FIELDS = {cells[0].strip("`"): cells for cells in rows(section(DOCS / "configuration.md", "Fields"))}
+RENEWING_EXAMPLE = (ROOT / "examples" / "renewing.yaml").read_text()
+SOURCE = "pullSecrets[].sources[]."
 EXAMPLE = (ROOT / "examples" / "configuration.yaml").read_text()
 MEANS_ALL = {"all", "required"}
 CONDITION = {"key": "tier", "operator": "Exists"}
@@ -328,12 +331,24 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, bool]:
 
     monkeypatch.setattr(Node, "fields", recorded)
     parse(EXAMPLE, "configuration.yaml")
+    parse(RENEWING_EXAMPLE, "renewing.yaml")
     return found
+
+
+def is_of_renewing(path: str) -> bool:
+    """Return whether docs/renewing.md describes the field."""
+    return re.match(rf"{re.escape(SOURCE)}(?:credentialProvider|serviceAccountToken)\.", path) is not None
+
+
+def test_the_fields_of_renewing_sources_are_documented_on_their_page(read: Mapping[str, bool]) -> None:
+    documented = {cells[0].strip("`") for cells in rows(section(DOCS / "renewing.md", "Fields"))}
+    whole = {"credentialProvider.env", "credentialProvider.serviceAccountToken"}
+    assert documented == {path.removeprefix(SOURCE) for path in read if is_of_renewing(path)} - whole
 
 
 def test_the_documented_fields_are_those_that_the_program_reads(read: Mapping[str, bool]) -> None:
     only_of_others = {"optIn", "pullSecrets[].serviceAccounts"}
-    assert set(FIELDS) == set(read) - only_of_others
+    assert set(FIELDS) == {path for path in read if not is_of_renewing(path)} - only_of_others
 
 
 def test_the_example_has_every_field(read: Mapping[str, bool]) -> None:
@@ -389,3 +404,72 @@ def test_a_field_that_is_documented_as_required_is(path: str) -> None:
 )
 def test_the_documented_values_are_those_that_it_takes(path: str, column: int, values: set[str]) -> None:
     assert names(FIELDS[path][column]) == values
+
+
+def renewing(settings: str, secret: str = "psw-issued-a") -> str:  # noqa: S107 - a name
+    return f"{HEAD}pullSecrets:\n- name: pull\n  sources:\n  - {{secretName: {secret}, {settings}}}\n"
+
+
+PROVIDER = "credentialProvider: {name: ecr, command: ecr-credential-provider, images: [a.example.com]"
+IDENTITY = (
+    "serviceAccountToken: {name: zot, registry: zot.example.com, username: jwt, audience: zot, serviceAccountName: p"
+)
+
+
+def test_a_renewing_source_is_kept_in_the_secret_that_it_names() -> None:
+    read = parse(renewing(PROVIDER + "}"), "x")
+
+    assert read.source_names == ("psw-issued-a",)
+    assert read.issued_names == {"psw-issued-a"}
+    (source,) = read.renewing
+    assert (source.name, source.secret) == ("ecr", "psw-issued-a")
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (PROVIDER + ", args: [7]}", "credentialProvider.args[0]: "),
+        (PROVIDER.replace("ecr-credential-provider", "../sh") + "}", "is not the name of a file in the plugin folder"),
+        (PROVIDER.replace("ecr-credential-provider", "/bin/sh") + "}", "is not the name of a file"),
+        (PROVIDER.replace("[a.example.com]", "[]") + "}", "name at least one registry"),
+        (PROVIDER.replace("a.example.com", '"*.example.com"') + "}", "has a wildcard"),
+        (PROVIDER.replace("a.example.com", "https://a.example.com") + "}", "without a scheme"),
+        (PROVIDER + ", env: [{name: A-B, value: x}]}", "is not a name of an environment variable"),
+        (PROVIDER + ", env: [{name: A, value: x}, {name: A, value: y}]}", '"A" more than once'),
+        (PROVIDER + ", defaultLifetime: 5s}", "must be at least 10s and at most 30d"),
+        (PROVIDER + ", defaultLifetime: soon}", "is not a duration"),
+        (PROVIDER + ", matchImages: [x]}", "matchImages: unknown field"),
+        (PROVIDER + ', serviceAccountToken: {audience: "", serviceAccountName: p}}', "is empty, and a token"),
+        (PROVIDER + "}, " + IDENTITY + "}", "stands beside credentialProvider"),
+        (
+            IDENTITY.replace("audience: zot", "audience: https://kubernetes.default.svc/") + "}",
+            "audience of the API server",
+        ),
+        (IDENTITY.replace("username: jwt", 'username: "a:b"') + "}", "is not a user name"),
+        (IDENTITY + ", lifetime: 5m}", "must be at least 600s"),
+        (IDENTITY + ", perNamespace: true}", "perNamespace: unknown field"),
+    ],
+)
+def test_a_wrong_renewing_source_is_a_problem_with_its_path(settings: str, problem: str) -> None:
+    found = problems(renewing(settings))
+
+    assert any(problem in each for each in found), found
+    assert all(each.startswith("pullSecrets[0].sources[0].") for each in found)
+
+
+def test_two_renewing_sources_in_one_secret_and_a_pull_secret_of_its_name_are_problems() -> None:
+    text = (
+        f"{HEAD}pullSecrets:\n- name: one\n  sources: [{{secretName: a, {PROVIDER}}}}}]\n"
+        f"- name: two\n  sources: [{{secretName: a, {IDENTITY}}}}}]\n- name: a\n  sources: [harbor]\n"
+    )
+
+    first, second = problems(text)
+    assert first.startswith('pullSecrets[1].sources[0].secretName: "a" is also at pullSecrets[0].sources[0].secretName')
+    assert second == "pullSecrets[2].name: is also the Secret of a source that renews itself: choose another name"
+
+
+def test_one_renewing_source_can_be_in_several_pull_secrets() -> None:
+    entry = f"sources: [{{secretName: a, {PROVIDER}}}}}]"
+    text = f"{HEAD}pullSecrets:\n- name: one\n  {entry}\n- name: two\n  {entry}\n"
+
+    assert len(parse(text, "x").renewing) == 1

@@ -232,3 +232,20 @@ def test_what_is_left_out_is_counted() -> None:
     assert "further findings are not shown" in text
     assert text.count("50 more are in") == 2
     assert "and 497 more" in render(with_status(data, sources=()), PageQuery())
+
+
+def test_a_source_that_is_not_renewed_names_the_reason_and_the_command_for_its_events() -> None:
+    source = SourceStatus(
+        "psw-issued-ecr",
+        valid=True,
+        renews=True,
+        renewal_failures=2,
+        renewal_reason="provider-failed",
+        renewal_message="the provider ended with exit code 1",
+    )
+
+    (item,) = find_attention(with_status(healthy(), sources=(source,)))
+
+    assert item.sentence.startswith("2 attempts have not renewed its credential. The provider ended")
+    assert "get events" in item.command
+    assert "create secret" not in item.command

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -190,6 +191,24 @@ def test_the_shortest_lifetime_of_all_answers_counts_and_an_endless_one_is_bound
 
     assert found.lifetime == 600
     assert issued(found, NOW).expires_at == NOW + timedelta(minutes=10)
+
+
+def jwt(expires: datetime) -> str:
+    claims = urlsafe_b64encode(json.dumps({"exp": int(expires.timestamp())}).encode()).decode().rstrip("=")
+    return f"eyJhbGciOiJSUzI1NiJ9.{claims}.c2ln"
+
+
+def test_a_token_counts_until_its_own_time_whatever_duration_the_answer_names() -> None:
+    login = {"username": "jwt", "password": jwt(NOW + timedelta(minutes=5))}
+
+    assert issued(collected(ECR, auth={ECR: login}), NOW).expires_at == NOW + timedelta(minutes=5)
+
+
+def test_a_token_that_has_expired_is_not_issued() -> None:
+    login = {"username": "jwt", "password": jwt(NOW - timedelta(minutes=5))}
+
+    with pytest.raises(CredentialsNotIssued, match="already expired"):
+        issued(collected(ECR, auth={ECR: login}), NOW)
 
 
 def test_the_default_lifetime_counts_without_a_duration() -> None:

@@ -7,12 +7,22 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.unit.documented import ROOT
+from webhook.files.configuration import parse
 from webhook.rules import state_document
 from webhook.rules.credential import Credential
 from webhook.rules.dockerconfig import Credentials, render
 from webhook.rules.objects import Copy
 from webhook.rules.ownership import Mark
-from webhook.rules.state_document import LastGood, StateDocument, decode_document, encode, update
+from webhook.rules.state_document import (
+    CONFIGURATION_KEY,
+    LastGood,
+    StateDocument,
+    decode_document,
+    encode,
+    encode_accepted,
+    update,
+)
 from webhook.rules.versions import SourceVersion, encode_sources
 
 THEN = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -40,6 +50,18 @@ def test_no_credential_is_shown() -> None:
     content = last_good("pssst")
     shown = repr((content, stored(encode(content)), update(StateDocument(), {"pull": content})))
     assert "pssst" not in shown
+
+
+def test_a_configuration_with_renewing_sources_is_decoded_as_it_was_encoded() -> None:
+    configuration = parse((ROOT / "examples" / "renewing.yaml").read_text(), "renewing.yaml")
+
+    encoded = encode_accepted(configuration, ())
+
+    assert encoded is not None
+    document = decode_document({CONFIGURATION_KEY: b64encode(encoded).decode()})
+    assert document.accepted is not None
+    assert document.accepted.configuration == configuration
+    assert len(configuration.renewing) == 2
 
 
 def whole(**changes: object) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.fake_apiserver.storage import Object
 from tests.unit.polling import until
@@ -19,6 +21,7 @@ from tests.unit.sync.world import (
 from webhook.kube.client import Client
 from webhook.kube.events import EventRecorder
 from webhook.ops.sync_metrics import SyncMetrics
+from webhook.rules.configuration import Configuration
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.sync.controller import SyncController
 from webhook.sync.logins import LoginTester
@@ -30,13 +33,21 @@ WRITES = ("apply", "patch", "delete", "create")
 class Running:
     """A loop with all that belongs to it but the election."""
 
-    def __init__(self, client: Client, logins: LoginTester | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        logins: LoginTester | None = None,
+        configuration: Configuration = CONFIGURATION,
+        providers: Path | None = None,
+    ) -> None:
         self.leads = True
         self.metrics = SyncMetrics()
         self.recorder = EventRecorder(client)
         self.gate = WriteGate(client.connectivity)
         self.gate.set_election(lambda: self.leads)
-        self.loop = SyncController(client, RELEASE, CONFIGURATION, self.recorder, self.metrics, self.gate, logins)
+        self.loop = SyncController(
+            client, RELEASE, configuration, self.recorder, self.metrics, self.gate, logins, providers=providers
+        )
 
     def start(self, *, leading: bool = True) -> None:
         self.recorder.start()

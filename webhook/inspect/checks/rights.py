@@ -27,6 +27,7 @@ from webhook.rules.configuration import PodPolicy
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.objects import Subject
 from webhook.rules.references import References
+from webhook.rules.renewing import token_account
 from webhook.rules.state_document import STATE_SUFFIX
 from webhook.rules.subject import AdmittedObject
 
@@ -67,7 +68,8 @@ class Binding(msgspec.Struct, frozen=True):
 
 
 def _look_at_guards(context: Context) -> Iterator[Outcome]:
-    wanted = {f"{context.installed.fullname}-{guard}" for guard in GUARDS}
+    guards = [*GUARDS, *(["tokens"] if any(map(token_account, context.installed.configuration.renewing)) else [])]
+    wanted = {f"{context.installed.fullname}-{guard}" for guard in guards}
     try:
         policies = {each.metadata.name: each for each in context.reader.each(Collection(POLICIES), Policy)}
         bindings = [each.spec for each in context.reader.each(Collection(BINDINGS), Binding)]
@@ -133,6 +135,10 @@ def _sync_rights(context: Context) -> Iterator[Right]:
         yield Right(("get", "list", "watch", "create", "patch", "delete"), "secrets", name=name)
     for name in installed.configuration.source_names:
         yield Right(("get", "list", "watch"), "secrets", where, name)
+    for source in installed.configuration.renewing:
+        yield Right(("create", "patch", "delete"), "secrets", where, source.secret)
+        if (account := token_account(source)) is not None:
+            yield Right(("create",), "serviceaccounts/token", where, account)
     yield Right(("get", "create", "patch"), "leases", where, f"{fullname}-sync", "coordination.k8s.io")
     yield Right(("get", "create", "patch"), "secrets", where, f"{fullname}{STATE_SUFFIX}")
     if installed.webhook is not None and installed.webhook.certificates_mode == "self-managed":

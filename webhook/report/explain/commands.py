@@ -129,6 +129,9 @@ def source_command(namespace: str, name: str, reason: str, elsewhere: Sequence[s
         move = f"/^  uid:/d;/resourceVersion:/d;s/namespace: {elsewhere[0]}$/namespace: {namespace}/"
         copied = f"kubectl -n {shlex.quote(elsewhere[0])} get secret {shlex.quote(name)} -o yaml"
         return f"{copied} | sed {shlex.quote(move)} | kubectl apply -f -"
+    if reason == SourceReason.NOT_ISSUED:
+        about = f"involvedObject.kind=Secret,involvedObject.name={name}"
+        return f"kubectl -n {shlex.quote(namespace)} get events --field-selector {shlex.quote(about)}"
     if reason == SourceReason.TYPE_UNSUPPORTED:
         delete = f"kubectl -n {shlex.quote(namespace)} delete secret {shlex.quote(name)}"
         return f"{delete} && {create_source(namespace, name)}"

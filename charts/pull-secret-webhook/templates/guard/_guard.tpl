@@ -67,7 +67,7 @@ CEL variables that say which pull secrets apply to the namespace of the request,
     {{- end }}
     {{- range $selector.matchExpressions }} && {{ include "pull-secret-webhook.guardRequirement" . }}
     {{- end }}
-    {{- range include "pull-secret-webhook.sources" .sources | fromJsonArray }}{{ with .namespaces }} && request.namespace.matches({{ include "pull-secret-webhook.guardPatterns" . }})
+    {{- range include "pull-secret-webhook.sources" (dict "root" $ "sources" .sources) | fromJsonArray }}{{ with .namespaces }} && request.namespace.matches({{ include "pull-secret-webhook.guardPatterns" . }})
     {{- end }}{{ end }}
     {{- if $.Values.optIn.mayDecline }} && !({{ .name | toJson }} in variables.declined)
     {{- end }}

@@ -1,0 +1,136 @@
+"""Sources that renew themselves in the chart: their Secrets, rights, policy, and the providers in the container."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.rendered import FULLNAME, SAMPLE, render
+from tests.cluster import helm
+from tests.cluster.helm import HelmFailed
+from webhook.files.configuration import parse
+from webhook.rules.renewing import CredentialProvider, ServiceAccountToken
+
+ISSUED = [f"{FULLNAME}-issued-ecr", f"{FULLNAME}-issued-zot"]
+PROVIDER: dict[str, Any] = {
+    "credentialProvider": {
+        "name": "ecr",
+        "command": "ecr-credential-provider",
+        "images": ["123456789012.dkr.ecr.eu-west-1.amazonaws.com"],
+        "serviceAccountToken": {"audience": "sts.amazonaws.com", "serviceAccountName": "puller"},
+    }
+}
+TOKEN: dict[str, Any] = {
+    "serviceAccountToken": {
+        "name": "zot",
+        "registry": "zot.example.com",
+        "username": "jwt",
+        "audience": "zot.example.com",
+        "serviceAccountName": "puller",
+    }
+}
+
+
+def values(*sources: object, **more: object) -> dict[str, Any]:
+    return {**SAMPLE, "pullSecrets": [{"name": "pull", "sources": list(sources)}], "retired": [], **more}
+
+
+def changed(source: dict[str, Any], **settings: object) -> dict[str, Any]:
+    ((kind, before),) = source.items()
+    return {kind: {**before, **settings}}
+
+
+def test_the_document_names_the_secret_of_each_and_is_valid() -> None:
+    rendered = render(values("harbor", PROVIDER, TOKEN))
+    (config_map,) = rendered.of_kind("ConfigMap")
+
+    read = parse(config_map["data"]["config.yaml"], "config.yaml")
+
+    assert read.source_names == ("harbor", *ISSUED)
+    provider, token = read.renewing
+    assert isinstance(provider, CredentialProvider)
+    assert provider.command == "ecr-credential-provider"
+    assert isinstance(token, ServiceAccountToken)
+    assert token.service_account == "puller"
+
+
+def test_sync_may_write_exactly_these_secrets_and_request_exactly_these_tokens() -> None:
+    rights = render(values("harbor", PROVIDER, TOKEN)).rights("sync")
+
+    granted = {
+        (tuple(rule["resources"]), tuple(rule.get("resourceNames", ())), tuple(rule["verbs"])) for _, rule in rights
+    }
+    assert (("secrets",), tuple(ISSUED), ("create", "patch", "delete")) in granted
+    assert (("serviceaccounts/token",), ("puller",), ("create",)) in granted
+    assert (("secrets",), ("harbor", *ISSUED), ("get", "list", "watch")) in granted
+
+
+def test_without_such_sources_there_is_no_right_to_tokens_and_no_policy_about_them() -> None:
+    rendered = render(values("harbor"))
+
+    assert all("serviceaccounts/token" not in rule["resources"] for _, rule in rendered.rights("sync"))
+    policies = [policy["metadata"]["name"] for policy in rendered.of_kind("ValidatingAdmissionPolicy")]
+    assert f"{FULLNAME}-tokens" not in policies
+    assert f"{FULLNAME}-secrets" in policies
+
+
+def test_the_policy_allows_each_service_account_its_own_audiences() -> None:
+    rendered = render(values(PROVIDER, TOKEN))
+    policy = rendered.one("ValidatingAdmissionPolicy", "-tokens")
+
+    (allowed,) = (each["expression"] for each in policy["spec"]["variables"] if each["name"] == "allowed")
+    assert yaml.safe_load(allowed) == {"puller": ["sts.amazonaws.com", "zot.example.com"]}
+
+
+def test_the_providers_are_mounted_only_into_sync() -> None:
+    rendered = render(values(PROVIDER, providers={"image": "registry.example.com/ecr:1", "path": "bin"}))
+    sync, webhook = (rendered.one("Deployment", f"-{name}")["spec"]["template"]["spec"] for name in ("sync", "webhook"))
+    assert {
+        "name": "providers",
+        "image": {"reference": "registry.example.com/ecr:1", "pullPolicy": "IfNotPresent"},
+    } in (sync["volumes"])
+    (container,) = sync["containers"]
+    (mount,) = (each for each in container["volumeMounts"] if each["name"] == "providers")
+    assert mount["readOnly"]
+    assert mount["subPath"] == "bin"
+    assert f"--providers={mount['mountPath']}" in container["args"]
+    assert all(volume["name"] != "providers" for volume in webhook["volumes"])
+
+
+@pytest.mark.parametrize(
+    ("sources", "problem"),
+    [
+        ([changed(PROVIDER, command="../sh")], "credentialProvider.command"),
+        ([changed(PROVIDER, images=["*.example.com"])], "credentialProvider.images[0]"),
+        ([changed(PROVIDER, name="Ecr")], "credentialProvider.name"),
+        ([changed(TOKEN, audience="https://kubernetes.default.svc")], "audience of the API server"),
+        ([changed(TOKEN, audience=" ")], "a token without an audience"),
+        ([changed(TOKEN, perNamespace=True)], "perNamespace"),
+        ([{**PROVIDER, **TOKEN}], "a source has one of them"),
+        ([{"secretName": "a", **TOKEN}], "a source has one of them"),
+        ([TOKEN, changed(TOKEN, username="robot")], "is a duplicate"),
+    ],
+)
+def test_mistakes_in_such_sources_are_refused(sources: list[object], problem: str) -> None:
+    with pytest.raises(HelmFailed) as refused:
+        render(values(*sources))
+    assert problem in str(refused.value)
+
+
+def test_an_image_volume_is_refused_where_the_cluster_has_none() -> None:
+    chosen = helm.installable(values(PROVIDER, providers={"image": "registry.example.com/ecr:1"}))
+    with pytest.raises(HelmFailed, match="image volume"):
+        helm.run(
+            ["template", "psw", str(helm.CHART), "--kube-version", "1.32.0", "--values", "-"], stdin=json.dumps(chosen)
+        )
+
+
+def test_two_sources_of_one_name_with_other_settings_are_refused_also_in_two_pull_secrets() -> None:
+    pull_secrets = [{"name": "a", "sources": [TOKEN]}, {"name": "b", "sources": [changed(TOKEN, username="robot")]}]
+
+    with pytest.raises(HelmFailed, match="is also the name of another source"):
+        render({**SAMPLE, "pullSecrets": pull_secrets, "retired": []})
+    render({**SAMPLE, "pullSecrets": [pull_secrets[0], {**pull_secrets[0], "name": "b"}], "retired": []})

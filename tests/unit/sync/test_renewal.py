@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.providers.folder import NAME, plugin_folder
+from tests.unit.fake_apiserver.server import FakeApiServer
+from tests.unit.fake_apiserver.storage import Target
+from tests.unit.polling import until
+from tests.unit.sync.running import Running, events, opt_in, reasons
+from tests.unit.sync.world import RELEASE, copy_in, docker_config, password_in, secret_path
+from webhook.kube.client import Client
+from webhook.rules import renewal_schedule
+from webhook.rules.configuration import Configuration, PullSecret
+from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
+from webhook.rules.expiry import EXPIRES_ANNOTATION, parse_time
+from webhook.rules.renewing import ISSUED_BY_LABEL, RENEW, RENEWED, CredentialProvider
+
+pytestmark = pytest.mark.usefixtures("short_pauses", "short_renewals")
+
+SECRET = "psw-issued-fake"  # noqa: S105 - a name
+ISSUED = secret_path(RELEASE.namespace, SECRET)
+
+
+@pytest.fixture
+def short_renewals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renewal_schedule, "SHORTEST_PAUSE", timedelta(seconds=0.5))
+    monkeypatch.setattr(renewal_schedule, "RETRY_BASE", 0.05)
+
+
+def configuration(folder: Path, duration: str = "1h") -> Configuration:
+    """Return a configuration with one pull secret of one provider."""
+    env = (("FAKE_FOLDER", str(folder)), ("FAKE_DURATION", f"{duration_seconds(duration)}s"))
+    provider = CredentialProvider("fake", SECRET, NAME, ("registry.example.com",), ("answer",), env)
+    return Configuration((PullSecret("pull", (SECRET,)),), credential_providers=(provider,)).excluding(
+        RELEASE.namespace
+    )
+
+
+def duration_seconds(text: str) -> int:
+    return int(text[:-1]) * {"s": 1, "h": 3600}[text[-1]]
+
+
+@pytest.fixture
+def start(api: FakeApiServer, client: Client, tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    started: list[Running] = []
+    folder = plugin_folder(tmp_path / "plugins")
+
+    def begin(duration: str = "1h", *, leading: bool = True) -> Running:
+        running = Running(client, configuration=configuration(tmp_path, duration), providers=folder)
+        started.append(running)
+        running.start(leading=leading)
+        return running
+
+    opt_in(api)
+    yield begin
+    for running in started:
+        running.stop()
+
+
+def answers(folder: Path) -> int:
+    """Return how many credentials the provider has issued."""
+    file = folder / "answers"
+    return file.stat().st_size if file.exists() else 0
+
+
+def number(api: FakeApiServer, namespace: str = "a") -> int:
+    """Return the number of the answer in a copy; 0 without a copy."""
+    password = password_in(copy_in(api, namespace))
+    return int(password.partition("number-")[2].partition(" ")[0] or 0)
+
+
+def behave(folder: Path, behaviour: str) -> None:
+    (folder / "behaviour").write_text(behaviour)
+
+
+def counted(running: Running) -> dict[str, float]:
+    """Return the attempts by their result."""
+    return {
+        sample.labels["result"]: sample.value
+        for family in running.metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "pullsecrets_sync_renewals_total"
+    }
+
+
+def test_a_credential_is_issued_into_a_secret_with_its_times_and_copied(
+    api: FakeApiServer, start: Callable[..., Running], tmp_path: Path
+) -> None:
+    running = start()
+
+    until(lambda: number(api) == 1)
+
+    secret = api.read(ISSUED)
+    assert secret is not None
+    assert secret["type"] == COPY_TYPE
+    assert secret["metadata"]["labels"] == {ISSUED_BY_LABEL: RELEASE.name}
+    expires = parse_time(secret["metadata"]["annotations"][EXPIRES_ANNOTATION])
+    assert abs(expires.timestamp() - time.time() - 3600) < 600
+    until(lambda: counted(running) == {"renewed": 1.0})
+    assert answers(tmp_path) == 1
+
+
+def test_it_is_renewed_again_and_again_and_the_copies_follow_in_place(
+    api: FakeApiServer, start: Callable[..., Running]
+) -> None:
+    start("2s")
+    until(lambda: number(api) == 1)
+    uid = (copy_in(api, "a") or {})["metadata"]["uid"]
+
+    until(lambda: number(api) >= 4)
+
+    assert (copy_in(api, "a") or {})["metadata"]["uid"] == uid
+
+
+def test_a_failure_keeps_the_credential_and_is_reported_until_it_is_renewed(
+    api: FakeApiServer, start: Callable[..., Running], tmp_path: Path
+) -> None:
+    running = start("4s")
+    until(lambda: number(api) == 1)
+    kept = api.read(ISSUED)
+    behave(tmp_path, "fail")
+
+    until(lambda: counted(running).get("provider-failed", 0) >= 2)
+
+    assert api.read(ISSUED) == kept
+    until(lambda: "CredentialNotRenewed" in reasons(api))
+    (event,) = [event for event in events(api) if event["reason"] == "CredentialNotRenewed"][:1]
+    assert "the previous one expires at" in event["message"]
+    assert event["involvedObject"]["name"] == SECRET
+    state = running.loop.renewer.states()[SECRET]
+    assert (state.reason, state.failures >= 2) == ("provider-failed", True)
+
+    behave(tmp_path, "answer")
+    until(lambda: number(api) >= 2)
+    until(lambda: "CredentialRenewed" in reasons(api))
+    assert running.loop.renewer.states()[SECRET].failures == 0
+
+
+def test_a_deleted_secret_is_issued_again(api: FakeApiServer, start: Callable[..., Running]) -> None:
+    start()
+    until(lambda: number(api) == 1)
+
+    api.storage.delete(Target.parse(ISSUED), {})
+
+    until(lambda: number(api) == 2)
+    assert api.read(ISSUED) is not None
+
+
+@pytest.mark.parametrize("content", [docker_config("edited"), "e30=", b64encode(b"{").decode()])
+def test_a_secret_that_somebody_edits_is_issued_again(
+    api: FakeApiServer, start: Callable[..., Running], content: str
+) -> None:
+    start()
+    until(lambda: number(api) == 1)
+
+    api.storage.merge_patch(Target.parse(ISSUED), {"data": {COPY_KEY: content}}, "editor")
+
+    until(lambda: number(api) == 2)
+
+
+def test_a_secret_of_another_type_is_replaced(api: FakeApiServer, start: Callable[..., Running]) -> None:
+    metadata = {"labels": {ISSUED_BY_LABEL: RELEASE.name}}
+    api.put(ISSUED, {"type": "Opaque", "data": {}, "metadata": metadata})
+
+    start()
+
+    until(lambda: number(api) == 1)
+    assert (api.read(ISSUED) or {})["type"] == COPY_TYPE
+
+
+def test_a_secret_that_was_not_issued_is_left_alone_and_no_provider_runs_for_it(
+    api: FakeApiServer, start: Callable[..., Running], tmp_path: Path
+) -> None:
+    api.put(ISSUED, {"type": COPY_TYPE, "data": {COPY_KEY: docker_config("theirs")}})
+    before = api.read(ISSUED)
+
+    running = start()
+
+    until(lambda: counted(running).get("secret-foreign", 0) >= 1)
+    assert api.read(ISSUED) == before
+    assert answers(tmp_path) == 0
+
+
+def test_a_person_can_request_a_renewal_once(api: FakeApiServer, start: Callable[..., Running], tmp_path: Path) -> None:
+    start()
+    until(lambda: number(api) == 1)
+
+    api.storage.merge_patch(Target.parse(ISSUED), {"metadata": {"annotations": {RENEW: "today"}}}, "kubectl-annotate")
+
+    until(lambda: number(api) == 2)
+    assert (api.read(ISSUED) or {})["metadata"]["annotations"][RENEWED] == "today"
+    running_again = answers(tmp_path)
+    api.storage.merge_patch(Target.parse(ISSUED), {"metadata": {"annotations": {"note": "x"}}}, "kubectl-annotate")
+    assert answers(tmp_path) == running_again == 2
+
+
+def test_changed_settings_renew_it_immediately(
+    api: FakeApiServer, start: Callable[..., Running], tmp_path: Path
+) -> None:
+    running = start()
+    until(lambda: number(api) == 1)
+    before = configuration(tmp_path)
+    (provider,) = before.credential_providers
+
+    running.loop.reconfigure(replace(before, credential_providers=(replace(provider, inherit_env=("AWS_REGION",)),)))
+
+    until(lambda: number(api) == 2)
+
+
+def test_a_standby_issues_nothing_until_it_leads_and_then_continues_the_schedule(
+    api: FakeApiServer, start: Callable[..., Running], tmp_path: Path
+) -> None:
+    standby = start(leading=False)
+    until(lambda: not standby.loop.caches.unsynced())
+    assert answers(tmp_path) == 0
+    leader = start()
+    until(lambda: number(api) == 1)
+    leader.leads = False
+    leader.loop.set_leading(False)
+
+    standby.leads = True
+    standby.loop.set_leading(True)
+    until(lambda: standby.loop.leading_for is not None)
+
+    next_at = standby.loop.renewer.states()[SECRET].next_at
+    assert next_at is not None
+    assert next_at.timestamp() > time.time() + 60
+    assert answers(tmp_path) == 1
+
+
+def test_a_provider_that_is_missing_is_a_reason_of_its_own(api: FakeApiServer, client: Client, tmp_path: Path) -> None:
+    opt_in(api)
+    running = Running(client, configuration=configuration(tmp_path))
+    running.start()
+    try:
+        until(lambda: counted(running).get("provider-absent", 0) >= 1)
+        assert "--providers" in running.loop.renewer.states()[SECRET].message
+    finally:
+        running.stop()

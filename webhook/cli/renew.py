@@ -1,0 +1,45 @@
+"""Implement ``pullsecrets renew``: have the leader of sync renew a source now."""
+# ruff: noqa: TC001 - typer evaluates the annotations
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from webhook.cli import options
+from webhook.cli.cluster import reading, wanted
+from webhook.errors import UsageError
+
+
+def renew(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The name of a source that renews itself.")],
+    kubeconfig: options.OfCluster = None,
+    *,
+    context: options.Context = "",
+    release: options.ReleaseName = "",
+    release_namespace: options.ReleaseNamespace = "",
+) -> None:
+    """Request a new credential of a source that renews itself; the leader of sync issues it.
+
+    \b
+    pullsecrets renew ecr
+    pullsecrets renew ecr --release psw --release-namespace pull-secrets
+    """  # noqa: D301 - \b is for the help text
+    from webhook.inspect.release import find_release  # noqa: PLC0415 - --help is quick without it
+    from webhook.inspect.renewal import request_renewal  # noqa: PLC0415 - as above
+    from webhook.rules.text import listed  # noqa: PLC0415 - as above
+
+    with reading(kubeconfig, context) as reader:
+        installed = find_release(reader, wanted(None, release_namespace, release))
+        renewing = {each.name: each for each in installed.configuration.renewing}
+        if source not in renewing:
+            known = f"its sources that do are {listed(sorted(renewing))}" if renewing else "it has no source that does"
+            raise UsageError(f"release {installed.release.name} has no source {source} that renews itself: {known}")
+        secret = renewing[source].secret
+        request_renewal(reader.client, installed.release.namespace, secret)
+    namespace = installed.release.namespace
+    typer.echo(
+        f"requested a new credential of source {source}; look at the result: "
+        f"kubectl -n {namespace} describe secret {secret}"
+    )

@@ -1,0 +1,141 @@
+"""Walk through a document that is read strictly: each value knows its path, and problems are collected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeVar
+
+from webhook.errors import Problem
+from webhook.files.yaml import Unquoted, Value, child_path, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value, its path in the document, and the list for its problems. A null counts as absent."""
+
+    value: Value
+    path: str
+    problems: list[Problem]
+
+    @property
+    def absent(self) -> bool:
+        """Return whether the field is missing or null. An empty value in YAML is null."""
+        return self.value is None
+
+    def report(self, message: str) -> None:
+        """Record a problem with this value."""
+        self.problems.append(Problem(self.path, message))
+
+    def fields(self, known: Sequence[str]) -> Mapping[str, Node]:
+        """Return a node for each of the ``known`` fields. Report other fields, and a value that is not a mapping."""
+        value = self.value if isinstance(self.value, dict) else {}
+        if not isinstance(self.value, dict) and not self.absent:
+            self.report(f"must be a mapping, not {self._kind}")
+        for name in (name for name in value if name not in known):
+            close = get_close_matches(name, known, n=1)
+            self._child(name, None).report(f"unknown field{f', did you mean {close[0]}?' if close else ''}")
+        return {name: self._child(name, value.get(name)) for name in known}
+
+    def entries(self) -> Mapping[str, Node]:
+        """Return a node for each entry of a mapping with free keys."""
+        value = self.value if isinstance(self.value, dict) else {}
+        if not isinstance(self.value, dict) and not self.absent:
+            self.report(f"must be a mapping, not {self._kind}")
+        return {name: self._child(name, item) for name, item in value.items()}
+
+    def items(self) -> Sequence[Node]:
+        """Return a node for each item of a list. Report a value that is not a list."""
+        value = self.value if isinstance(self.value, list) else []
+        if not isinstance(self.value, list) and not self.absent:
+            self.report(f"must be a list, not {self._kind}")
+        return [self._child(index, item) for index, item in enumerate(value)]
+
+    def mappings(self, known: Sequence[str]) -> Sequence[Mapping[str, Node]]:
+        """Return the fields of each item of a list of mappings. Items of other types are reported and left out."""
+        read = [(item, item.fields(known)) for item in self.items()]
+        for item, _ in read:
+            if item.absent:
+                item.report("must be a mapping, not empty")
+        return [fields for item, fields in read if isinstance(item.value, dict)]
+
+    def text(self, default: str | None = None) -> str | None:
+        """Return the text, or ``default`` when absent.
+
+        Report a problem and return None when it is required or not text.
+        """
+        if isinstance(self.value, str):
+            return self.value
+        if self.absent:
+            if default is None:
+                self.report("is required")
+            return default
+        if isinstance(self.value, Unquoted):
+            self.report(f"{quoted(self.value.text)} is read by YAML as {self.value.kind}: quote it")
+        else:
+            self.report(f"must be text, not {self._kind}")
+        return None
+
+    def boolean(self, *, default: bool) -> bool:
+        """Return true or false, or ``default`` when absent. Report a problem for other values."""
+        match self.value:
+            case None:
+                return default
+            case Unquoted(text="true" | "false", kind="a boolean"):
+                return self.value.text == "true"
+        written = quoted(self.value.text) if isinstance(self.value, Unquoted) else self._kind
+        self.report(f"must be true or false, not {written}")
+        return default
+
+    @property
+    def _kind(self) -> str:
+        match self.value:
+            case dict():
+                return "a mapping"
+            case list():
+                return "a list"
+            case Unquoted(kind=kind):
+                return kind
+            case _:
+                return "text"
+
+    def _child(self, key: str | int, value: Value) -> Node:
+        return Node(value, child_path(self.path, key), self.problems)
+
+
+def checked(node: Node, problem_of: Callable[[str], str | None], default: str | None = None) -> str:
+    """Return the text of ``node``, or an empty string when it is not text."""
+    text = node.text(default)
+    if text is not None and (problem := problem_of(text)):
+        node.report(f"{quoted(text)} {problem}")
+    return text or ""
+
+
+def checked_items(node: Node, problem_of: Callable[[str], str | None]) -> tuple[str, ...]:
+    """Return the texts of a list, as :func:`checked` does."""
+    return tuple(checked(item, problem_of) for item in node.items())
+
+
+def choice(node: Node, kind: type[_Choice], default: _Choice | None = None) -> _Choice | None:
+    """Return the member that the text of ``node`` names; None, and a problem, for other text."""
+    text = node.text(default)
+    members = {str(member): member for member in kind}
+    if text is not None and text not in members:
+        close = get_close_matches(text, members, n=1)
+        hint = f", did you mean {close[0]}?" if close else ""
+        node.report(f"{quoted(text)} is not one of {', '.join(members)}{hint}")
+    return members.get(text or "")
+
+
+def report_repeats(nodes: Iterable[Node]) -> None:
+    """Report each text that an earlier node already has."""
+    first: dict[str, Node] = {}
+    for node in nodes:
+        if isinstance(node.value, str) and first.setdefault(node.value, node) is not node:
+            node.report(f"{quoted(node.value)} is already at {first[node.value].path}")

@@ -1,0 +1,257 @@
+"""Renew the credentials of the renewing sources in time, while this process leads.
+
+The schedule is computed from the issued Secrets, which the watches of the sources deliver. So a standby continues it
+when it takes over, and a Secret that was deleted or changed by somebody is written again. Providers run in threads of
+their own, a few at a time: neither the workers nor this loop wait for them. A failure keeps the old credential.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from webhook.errors import ApiError, Conflict, CredentialsNotIssued
+from webhook.kube.objects import decode_secret
+from webhook.rules.credential import SourceReason
+from webhook.rules.renewal_schedule import Due, next_renewal, retry_seconds
+from webhook.rules.renewing import settings_digest
+from webhook.sync.source import read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from webhook.rules.configuration import Configuration
+    from webhook.rules.renewing import IssuedCredential, RenewingSource
+    from webhook.sync.issued_secrets import IssuedSecrets
+    from webhook.sync.issuer import Issuer
+    from webhook.sync.source import Source
+    from webhook.sync.sources import SourceReads, SourceStore
+
+log = structlog.get_logger(__name__)
+
+MAX_RUNNING = 4
+"""Credentials that are issued at the same time, so that many providers do not exhaust the memory of the container."""
+
+POLL_SECONDS = 10.0
+"""Seconds to sleep at most, so that a jump of the clock or a suspension is noticed."""
+
+CONFLICT_SECONDS = 0.5
+"""Seconds until a renewal is decided again after its Secret has changed."""
+
+_UNUSABLE = frozenset(SourceReason) - {
+    SourceReason.CREDENTIAL_REFUSED,
+    SourceReason.TERMINATING,
+    SourceReason.ABSENT,
+    SourceReason.NOT_ISSUED,
+}
+"""Problems of an issued Secret that only an edit can cause."""
+
+
+class RenewalReporter(Protocol):
+    """Reports renewals to people."""
+
+    def renewed(self, source: RenewingSource, credential: IssuedCredential) -> None:
+        """Report a new credential."""
+
+    def not_renewed(self, source: RenewingSource, error: CredentialsNotIssued, expires_at: datetime | None) -> None:
+        """Report a failure; the credential that is kept expires at this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalState:
+    """The renewals of one source: the next one, and the last failure if the last attempt failed."""
+
+    name: str
+    secret: str
+    next_at: datetime | None = None
+    failures: int = 0
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """The state of one source in this process. ``retry_at`` counts monotonic seconds."""
+
+    failures: int = 0
+    retry_at: float = 0.0
+    running: bool = False
+    error: CredentialsNotIssued | None = None
+    stored: Source | None = field(default=None, repr=False)
+    """The Secret that this process has written last."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Renewer:
+    """Renews the sources of a configuration; ``counted(source, result)`` is called for each attempt."""
+
+    def __init__(
+        self,
+        issuer: Issuer,
+        secrets: IssuedSecrets,
+        sources: SourceStore,
+        reads: SourceReads,
+        reporter: RenewalReporter,
+        counted: Callable[[str, str], None],
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self._issuer = issuer
+        self._secrets = secrets
+        self._sources = sources
+        self._reads = reads
+        self._reporter = reporter
+        self._counted = counted
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._leading = False
+        self._renewing: tuple[RenewingSource, ...] = ()
+        self._progress: dict[str, _Progress] = {}
+
+    def configure(self, configuration: Configuration) -> None:
+        """Set the sources of a new configuration. A source with other settings is renewed immediately."""
+        with self._lock:
+            before = {source.secret: source for source in self._renewing}
+            self._renewing = configuration.renewing
+            kept = {source.secret for source in self._renewing if before.get(source.secret) == source}
+            self._progress = {name: progress for name, progress in self._progress.items() if name in kept}
+        self._wake.set()
+
+    def set_leading(self, leading: bool) -> None:
+        """Start to renew, or stop."""
+        with self._lock:
+            self._leading = leading
+            if leading:
+                self._progress.clear()  # another process may have written since
+        self._wake.set()
+
+    def changed(self) -> None:
+        """Decide again soon, because a source has changed or this process ends."""
+        self._wake.set()
+
+    def states(self) -> dict[str, RenewalState]:
+        """Return the state of each source by the name of its Secret; a standby has no failures."""
+        with self._lock:
+            return {source.secret: self._state(source) for source in self._renewing}
+
+    def run(self, stopping: threading.Event) -> None:
+        """Renew until ``stopping`` is set, and :meth:`changed` is called once more."""
+        pause: float | None = 0.0
+        while not stopping.is_set():
+            self._wake.wait(pause)
+            self._wake.clear()
+            pause = POLL_SECONDS if stopping.is_set() else self._start_due()
+
+    def _start_due(self) -> float:
+        """Start the renewals that are due; return the seconds until the next decision."""
+        pause = POLL_SECONDS
+        with self._lock:
+            if not self._leading:
+                return POLL_SECONDS
+            free = MAX_RUNNING - sum(progress.running for progress in self._progress.values())
+            for source in self._renewing:
+                progress = self._progress.setdefault(source.secret, _Progress())
+                observed = self._sources.source(source.secret)
+                if progress.running or observed is None:
+                    continue
+                due = self._due(source, observed, progress)
+                left = max((due.time - self._clock()).total_seconds(), progress.retry_at - time.monotonic())
+                if left > 0:
+                    pause = min(pause, left)
+                elif free > 0:
+                    free -= 1
+                    progress.running = True
+                    self._start(source, observed, progress, due.cause)
+        return pause
+
+    def _due(self, source: RenewingSource, observed: Source, progress: _Progress) -> Due:
+        now = self._clock()
+        if observed.problem is not None and observed.problem.reason in _UNUSABLE:
+            return Due(now, "its Secret cannot be used")
+        stored = progress.stored
+        if stored is not None and observed.credentials not in (None, stored.credentials):
+            return Due(now, "its Secret was changed by somebody")
+        return next_renewal(source.name, observed.issued if observed.uid else None, settings_digest(source), now)
+
+    def _start(self, source: RenewingSource, observed: Source, progress: _Progress, cause: str) -> None:
+        def renew() -> None:
+            try:
+                self._renew(source, observed, progress, cause)
+            finally:
+                with self._lock:
+                    progress.running = False
+                self._wake.set()
+
+        threading.Thread(target=renew, name=f"renewal {source.name}", daemon=True).start()
+
+    def _renew(self, source: RenewingSource, observed: Source, progress: _Progress, cause: str) -> None:
+        try:
+            self._secrets.check(observed)
+            credential = self._issuer.issue(source)
+            stored = read_source(decode_secret(self._secrets.store(source, credential, observed)))
+        except Conflict as error:
+            log.info("renewal decided again", source=source.name, cause=str(error))
+            self._read_again(source.secret)
+            progress.retry_at = time.monotonic() + CONFLICT_SECONDS
+        except CredentialsNotIssued as error:
+            if not self._issuer.stopping.is_set():  # else it was cancelled
+                self._failed(source, observed, progress, error)
+        except Exception:
+            log.exception("renewal failed", source=source.name)
+            self._counted(source.name, "error")
+            self._wait(progress, observed)
+        else:
+            progress.stored, progress.failures, progress.retry_at, progress.error = stored, 0, 0.0, None
+            # The watch brings it later, and would find the old credential due until then.
+            self._sources.observe(stored, event_version=stored.resource_version)
+            self._counted(source.name, "renewed")
+            log.info("credential renewed", source=source.name, secret=source.secret, cause=cause)
+            self._reporter.renewed(source, credential)
+
+    def _failed(
+        self, source: RenewingSource, observed: Source, progress: _Progress, error: CredentialsNotIssued
+    ) -> None:
+        self._wait(progress, observed)
+        progress.error = error
+        self._counted(source.name, error.reason)
+        seconds = round(progress.retry_at - time.monotonic(), 2)
+        log.warning(
+            "credential not renewed", source=source.name, reason=error.reason, cause=str(error), retry_in=seconds
+        )
+        self._reporter.not_renewed(source, error, observed.issued.expires_at)
+
+    def _wait(self, progress: _Progress, observed: Source) -> None:
+        issued = observed.issued
+        has_times = issued.expires_at is not None and issued.issued_at is not None
+        lifetime = issued.expires_at - issued.issued_at if has_times else None  # type: ignore[operator]
+        progress.failures += 1
+        progress.retry_at = time.monotonic() + retry_seconds(progress.failures, random.random(), lifetime)  # noqa: S311
+
+    def _read_again(self, name: str) -> None:
+        try:
+            self._reads.read(name)
+        except ApiError as error:
+            log.info("source not read yet", source=name, cause=str(error))
+
+    def _state(self, source: RenewingSource) -> RenewalState:
+        progress = self._progress.get(source.secret, _Progress())
+        observed = self._sources.source(source.secret)
+        next_at = None if observed is None else self._due(source, observed, progress).time
+        error = progress.error
+        return RenewalState(
+            source.name,
+            source.secret,
+            next_at,
+            progress.failures,
+            "" if error is None else error.reason,
+            "" if error is None else str(error),
+        )
