@@ -42,6 +42,7 @@ from webhook.rules.actions import FindingReason
 from webhook.rules.configuration import Reason
 from webhook.rules.copy_status import CopyState
 from webhook.rules.credential import SourceReason
+from webhook.rules.expiry import ExpiryReason
 from webhook.rules.gates import MAX_IMAGES
 from webhook.rules.subject import MAX_ENTRIES
 from webhook.serve.endpoint import LARGEST_BODY, MAX_HELD_BYTES
@@ -59,6 +60,7 @@ __all__ = [
     "COVERAGE_RESULTS",
     "CopyState",
     "Effect",
+    "ExpiryReason",
     "FindingReason",
     "PreviewReason",
     "Reason",
@@ -296,7 +298,7 @@ def _shape(kind: Any, path: str = "") -> dict[str, str]:  # noqa: ANN401 - msgsp
             return found | {path: f"{found[path]} or null"}
         case msgspec.inspect.DictType():
             return {path: "object"}
-        case msgspec.inspect.StrType() | msgspec.inspect.EnumType():
+        case msgspec.inspect.StrType() | msgspec.inspect.EnumType() | msgspec.inspect.DateTimeType():
             return {path: "text"}
         case msgspec.inspect.BoolType():
             return {path: "boolean"}

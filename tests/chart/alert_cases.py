@@ -65,6 +65,18 @@ COPIES = 'pull_secret="x",pod="a",state='
 CLIENT_CA = "pullsecrets_client_ca_expiry_timestamp_seconds"
 AUTHORITY = "pullsecrets_certificate_authority_expiry_timestamp_seconds"
 
+HOUR = 3600
+
+
+def credential(left: int, lifetime: int = 0, registry: str = "ghcr.io", pod: str = "a") -> dict[str, str]:
+    """Return the series of a credential with so many seconds left at the end, perhaps with a known lifetime."""
+    labels = f'{{{OURS},source="harbor",registry="{registry}",pod="{pod}"}}'
+    found = {f"pullsecrets_sync_credential_expiry_timestamp_seconds{labels}": f"{MINUTES * 60 + left}x{MINUTES}"}
+    if lifetime:
+        found[f"pullsecrets_sync_credential_lifetime_seconds{labels}"] = f"{lifetime}x{MINUTES}"
+    return found
+
+
 CASES: dict[str, list[Case]] = {
     "PullSecretsWebhookDown": [
         Case(NO_SERIES, {f'pullsecrets_admission_in_flight_requests{{{OURS},pod="a"}}': f"0x{MINUTES}"}),
@@ -102,6 +114,29 @@ CASES: dict[str, list[Case]] = {
             "pullsecrets_sync_source_valid", 'source="harbor",pod="a"', bad=f"0x{MINUTES}", good=ALWAYS, source="harbor"
         ),
         gauge("pullsecrets_sync_source_valid", 'source="harbor",pod="a"', bad=f"0x{MINUTES}", good=f"1x35 0x{MINUTES}"),
+    ],
+    "PullSecretsCredentialExpiring": [
+        Case(credential(13 * DAY), credential(15 * DAY), by={"registry": "ghcr.io"}),
+        Case(credential(13 * DAY), credential(-60)),
+        Case(credential(2 * HOUR, lifetime=12 * HOUR), credential(4 * HOUR, lifetime=12 * HOUR)),
+        Case(credential(13 * DAY, lifetime=365 * DAY), credential(15 * DAY, lifetime=365 * DAY)),
+        # A short lifetime of one credential does not silence the other.
+        Case(
+            {**credential(6 * HOUR, lifetime=12 * HOUR), **credential(13 * DAY, registry="quay.io")},
+            {**credential(6 * HOUR, lifetime=12 * HOUR), **credential(15 * DAY, registry="quay.io")},
+            by={"registry": "quay.io"},
+        ),
+        # Of two replicas, the one that has read the newest source counts.
+        Case(credential(13 * DAY), {**credential(13 * DAY), **credential(90 * DAY, pod="b")}),
+    ],
+    "PullSecretsCredentialExpiresVerySoon": [
+        Case(credential(2 * DAY), credential(4 * DAY), by={"source": "harbor"}),
+        Case(credential(2 * DAY), credential(-60)),
+        Case(credential(HOUR, lifetime=12 * HOUR), credential(2 * HOUR, lifetime=12 * HOUR)),
+    ],
+    "PullSecretsCredentialExpired": [
+        Case(credential(-60), credential(60), by={"registry": "ghcr.io"}),
+        Case(credential(0, lifetime=60), credential(30, lifetime=60)),
     ],
     "PullSecretsNotReady": [
         Case(

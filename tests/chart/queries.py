@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tools.tables import metrics_of, roles
 
 WORDS = {"sum", "min", "max", "count", "by", "on", "and", "or", "unless", "offset"}
-WORDS |= {"rate", "increase", "histogram_quantile", "absent", "time", "vector"}
+WORDS |= {"rate", "increase", "histogram_quantile", "absent", "time", "vector", "clamp_min"}
 """Of PromQL, what these queries use."""
 
 TARGET_LABELS = {"namespace", "pod", "job", "instance", "cluster"}

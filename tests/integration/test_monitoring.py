@@ -12,6 +12,7 @@ from tests.cluster.cluster import Cluster
 from tests.integration.neighbours.prometheus import PROMETHEUS, Prometheus, target
 from tests.integration.site.playground import SOURCE, Playground, eventually, pod
 from tools.chart.dashboard_rows import ROWS
+from webhook.rules.expiry import EXPIRES_ANNOTATION
 
 pytestmark = pytest.mark.skipif(
     PROMETHEUS is None, reason="there is no prometheus on PATH to read metrics with (Debian: the package prometheus)"
@@ -46,11 +47,18 @@ class Watched:
         return len(self.prometheus.query(filled))
 
 
+def set_source(world: Playground) -> None:
+    """Create the source, with a time of expiry that is far away."""
+    world.set_source("first")
+    body = {"metadata": {"annotations": {EXPIRES_ANNOTATION: "2100-01-01T00:00:00Z"}}}
+    world.patch(world.installation.namespace, "secrets", SOURCE, body)
+
+
 @pytest.fixture(scope="module")
 def watched(cluster: Cluster) -> Iterator[Watched]:
     with Playground.make(cluster) as world:
         installation = world.installation
-        world.set_source("first")
+        set_source(world)
         leader, serve = installation.start_sync(), installation.start_serve()
         leader.wait_ready()
         serve.wait_ready()
@@ -102,5 +110,5 @@ def test_an_alert_names_what_is_wrong(watched: Watched) -> None:
     assert alert["annotations"]["description"].startswith(
         f"The Secret {SOURCE} in {world.installation.namespace} cannot be copied."
     )
-    world.set_source("first")
+    set_source(world)
     eventually(watched.prometheus.alerts, lambda alerts: "PullSecretsSourceInvalid" not in alerts)

@@ -86,6 +86,15 @@ ROWS: Mapping[str, list[Panel]] = {
             about="Writes of copies and references by their result.",
         ),
         Panel(
+            "Credentials expire in",
+            {
+                "{{source}} {{registry}}": "clamp_min(max by (source, registry) "
+                f"(pullsecrets_sync_credential_expiry_timestamp_seconds{{{OURS}}}) - time(), 0)"
+            },
+            unit="s",
+            about="Time until each credential of a source expires, if it is known. An expired one is at zero.",
+        ),
+        Panel(
             "Pull secrets ready",
             {"{{pull_secret}}": f"max by (pull_secret) (pullsecrets_sync_pull_secret_ready{{{OURS}}})"},
             about="1 if a pull secret has content to copy, 0 if not.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import textwrap
 from dataclasses import replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -208,7 +209,14 @@ def _from_files(target: Target, filenames: Sequence[str], asked: Asked, namespac
     around = surroundings(manifests, asked)
     release_namespace = around.release_namespace
     found = explain_manifest(
-        manifests, around.configuration, release_namespace, target.kind, target.name, namespace, around.namespaces
+        manifests,
+        around.configuration,
+        release_namespace,
+        target.kind,
+        target.name,
+        namespace,
+        datetime.now(UTC),
+        around.namespaces,
     )
     if found is None:
         where = "" if target.kind == "Namespace" else f" in namespace {namespace}"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,7 +118,7 @@ def _of_files(filenames: Sequence[str], asked: AskedOfFiles, default_namespace: 
     manifests = read_manifests(filenames, default_namespace)
     around = surroundings(manifests, asked)
     _tell(manifests, output)
-    return preview(manifests, around.configuration, around.release_namespace, around.namespaces)
+    return preview(manifests, around.configuration, around.release_namespace, datetime.now(UTC), around.namespaces)
 
 
 def _show(result: Preview, output: Output, *, verbose: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from webhook.cli.cluster import reading, usual_namespace, wanted
@@ -56,7 +57,7 @@ def of_cluster(
     scope = asked.scope(usual_namespace(kubeconfig, context))
     with progress() as seen, reading(kubeconfig, context, seen) as reader:
         installed = find_release(reader, wanted(config, release_namespace, release, scope.namespace))
-        result = forecast(reader, installed, scope)
+        result = forecast(reader, installed, scope, datetime.now(UTC))
         held = held_warning(reader, installed, result)
         result = replace(result, is_complete=not reader.missing)
     if not scope.namespace:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,7 +93,7 @@ def _of_files(filenames: Sequence[str], asked: Asked, namespace: str) -> Preview
 
     manifests = read_manifests(filenames, namespace)
     around = surroundings(manifests, asked)
-    return preview(manifests, around.configuration, around.release_namespace, around.namespaces)
+    return preview(manifests, around.configuration, around.release_namespace, datetime.now(UTC), around.namespaces)
 
 
 def _of_cluster(reader: Reader, installed: Installed, namespaces: Sequence[str]) -> Preview:
@@ -100,5 +101,5 @@ def _of_cluster(reader: Reader, installed: Installed, namespaces: Sequence[str])
     from webhook.inspect.forecast import Scope, forecast  # noqa: PLC0415 - as above
     from webhook.report.preview.preview import Preview  # noqa: PLC0415 - as above
 
-    plans = [forecast(reader, installed, Scope(name)) for name in namespaces]
+    plans = [forecast(reader, installed, Scope(name), datetime.now(UTC)) for name in namespaces]
     return Preview(tuple(row for plan in plans for row in plan.rows))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from webhook.errors import Forbidden, SourceInvalid, UsageError
+from webhook.errors import Forbidden, UsageError
 from webhook.inspect.namespaces import list_namespaces, opt_in_labels, read_namespace
 from webhook.inspect.secrets import each_copy, read_copy, read_sources, read_state
 from webhook.inspect.workloads import RUNNING, owned_metadata
@@ -23,6 +23,7 @@ from webhook.kube.wire import PartialObjectMetadata, decoder
 from webhook.report.preview.cluster import ORIGIN, Forecaster
 from webhook.report.preview.preview import Preview
 from webhook.report.preview.row import Effect, PreviewReason, Row
+from webhook.report.preview.secrets import source_outcome
 from webhook.rules.actions import FindingReason
 from webhook.rules.brake import Removals, confirm_command, digest, lost_by_change
 from webhook.rules.gates import selected_pull_secrets
@@ -32,10 +33,10 @@ from webhook.rules.ownership import Ownership
 from webhook.rules.scope import scope_of
 from webhook.rules.state_document import STATE_SUFFIX
 from webhook.rules.subject import AdmittedObject
-from webhook.rules.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
@@ -108,11 +109,11 @@ class Scope:
         return namespace == self.namespace or namespace in self.what_if.names
 
 
-def forecast(reader: Reader, installed: Installed, scope: Scope) -> Preview:
-    """Return the changes in the namespaces of ``scope``; UsageError if they must not be read."""
+def forecast(reader: Reader, installed: Installed, scope: Scope, now: datetime) -> Preview:
+    """Return the changes in the namespaces of ``scope`` at this time; UsageError if they must not be read."""
     namespaces = scope.what_if.apply(_namespaces(reader, installed, scope), installed.configuration.opt_in)
     with ThreadPoolExecutor(LISTS_AT_ONCE, "list") as pool:
-        return _Forecast(reader, installed, scope, namespaces, pool).preview()
+        return _Forecast(reader, installed, scope, namespaces, pool, now).preview()
 
 
 def _namespaces(reader: Reader, installed: Installed, scope: Scope) -> list[Namespace]:
@@ -129,12 +130,14 @@ class _Forecast:
         scope: Scope,
         namespaces: list[Namespace],
         pool: ThreadPoolExecutor,
+        now: datetime,
     ) -> None:
         self._reader = reader
         self._installed = installed
         self._scope = scope
         self._namespaces = {namespace.name: namespace for namespace in namespaces}
         self._pool = pool
+        self._now = now
         self._unseen: set[str] = set()
         self._unlisted = 0
         self._unlisted_pods = 0  # counted in a thread of its own
@@ -231,10 +234,10 @@ class _Forecast:
     def _copies_named(self, name: str) -> list[Copy]:
         release = self._installed.release
         if self._scope.namespace:
-            copy, _, known = read_copy(self._reader, release, name, self._scope.namespace)
-            if not known:
+            read = read_copy(self._reader, release, name, self._scope.namespace)
+            if not read.known:
                 self._unseen.add(name)
-            return [copy] if copy is not None else []
+            return [read.copy] if read.copy is not None else []
         try:
             return list(each_copy(self._reader, release, name, None))
         except Forbidden:
@@ -279,11 +282,9 @@ class _Forecast:
     def _source_rows(self, sources: Sources) -> Iterator[Row]:
         where = self._installed.release.namespace
         for name, source in sources.read.items():
-            if isinstance(source, SourceInvalid):
-                yield Row(where, f"Secret/{name}", Effect.PROBLEM, source.reason, str(source), origin=ORIGIN)
-            elif self._scope.lists_all_of(where):
-                why = f"it holds what can be copied, for {listed(sorted(source))}"
-                yield Row(where, f"Secret/{name}", Effect.NONE, PreviewReason.SOURCE_VALID, why, origin=ORIGIN)
+            effect, reason, why = source_outcome(name, source, self._now)
+            if reason != PreviewReason.SOURCE_VALID or self._scope.lists_all_of(where):
+                yield Row(where, f"Secret/{name}", effect, reason, why, origin=ORIGIN)
 
 
 def held_warning(reader: Reader, installed: Installed, preview: Preview) -> str:

@@ -7,6 +7,7 @@ import socket
 import ssl
 from base64 import b64decode
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from webhook.kube.objects import ScopedDecoder
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection, Resource
 from webhook.kube.wire import ObjectMeta, PartialObjectMetadata, decoder
 from webhook.report.coverage import registries_for
+from webhook.report.explain.expiry import known_expiries
 from webhook.report.explain.explanation import (
     Scene,
     explain_namespace,
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from webhook.report.explain.step import Explanation
     from webhook.report.preview.secrets import Sources
     from webhook.rules.configuration import Configuration
+    from webhook.rules.expiry import Expiries
     from webhook.rules.objects import Namespace, ServiceAccount, Subject
 
 ENDPOINT_SLICES = Resource("/apis/discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
@@ -161,6 +164,7 @@ class _Copies:
 
     found: dict[str, Copy]
     registries: dict[str, frozenset[str]]
+    expiries: dict[str, Expiries]
     unseen: frozenset[str]
 
 
@@ -324,9 +328,11 @@ def _scene(reader: Reader, installed: Installed, namespace: Namespace, accounts:
     registries = registries_for(configuration, sources) | copies.registries
     return Scene(
         world,
+        datetime.now(UTC),
         exists=True,
         registration=registration_of(reader, installed),
         registries=registries,
+        expiries=copies.expiries | known_expiries(expected),
         elsewhere=_elsewhere(reader, installed, sources),
         release=installed.release.name,
         fullname=installed.fullname,
@@ -336,13 +342,14 @@ def _scene(reader: Reader, installed: Installed, namespace: Namespace, accounts:
 def _read_copies(reader: Reader, installed: Installed, namespace: Namespace) -> _Copies:
     found: dict[str, Copy] = {}
     registries: dict[str, frozenset[str]] = {}
+    expiries: dict[str, Expiries] = {}
     unseen: set[str] = set()
     for name in installed.configuration.secret_names:
-        copy, covered, known = read_copy(reader, installed.release, name, namespace.name)
-        if not known:
+        read = read_copy(reader, installed.release, name, namespace.name)
+        if not read.known:
             unseen.add(name)
-        elif copy is not None:
-            found[name] = copy
-            if ownership_of(copy.mark, namespace.uid) is not Ownership.FOREIGN:
-                registries[name] = covered
-    return _Copies(found, registries, frozenset(unseen))
+        elif read.copy is not None:
+            found[name] = read.copy
+            if ownership_of(read.copy.mark, namespace.uid) is not Ownership.FOREIGN:
+                registries[name], expiries[name] = read.registries, read.expiries
+    return _Copies(found, registries, expiries, frozenset(unseen))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from webhook.errors import Forbidden, SourceInvalid
 from webhook.kube.objects import SecretObject, decode_secret, to_copy
 from webhook.kube.resources import SECRETS, Collection
 from webhook.report.coverage import registries_of
 from webhook.report.preview.secrets import Sources
+from webhook.rules.dockerconfig import parse_source
+from webhook.rules.expiry import NO_EXPIRIES, Expiries
 from webhook.rules.ownership import is_a_copy
 from webhook.rules.state_document import STATE_SUFFIX, StateDocument, decode_document
 from webhook.sync.source import absent_source, read_source
@@ -49,31 +51,46 @@ def read_state(reader: Reader, installed: Installed) -> StateDocument:
     return decode_document(secret.data or {})
 
 
-def read_copy(reader: Reader, release: Release, name: str, namespace: str) -> tuple[Copy | None, frozenset[str], bool]:
-    """Return the Secret with a copy's name in a namespace, its registries, and True if it could be read.
+class CopyRead(NamedTuple):
+    """The Secret with a copy's name in a namespace, if there is one, and what is in it.
 
-    The registries are left out if the Secret lacks the labels of the release, because its content is not read then.
+    Registries and expiries are left out if the Secret lacks the labels of the release, because its content is not read
+    then. ``known`` is False if it could not be read.
+    """
+
+    copy: Copy | None
+    registries: frozenset[str] = frozenset()
+    expiries: Expiries = NO_EXPIRIES
+    known: bool = True
+
+
+def read_copy(reader: Reader, release: Release, name: str, namespace: str) -> CopyRead:
+    """Return the Secret with a copy's name in a namespace.
 
     The request is a list of that one name: users with the right to list it across namespaces need no right in each.
     """
     try:
         for found in reader.each(Collection(SECRETS, namespace, name), SecretObject):
-            copy = to_copy(found, release)
-            return copy, _registries(found) if copy.mark is not None else frozenset(), True
+            return _read(found, release)
     except Forbidden:
         content, known = reader.optional(SECRETS, name, namespace)
         if content is None:
-            return None, frozenset(), known
-        found = decode_secret(content)
-        copy = to_copy(found, release)
-        return copy, _registries(found) if copy.mark is not None else frozenset(), True
-    return None, frozenset(), True
+            return CopyRead(None, known=known)
+        return _read(decode_secret(content), release)
+    return CopyRead(None)
+
+
+def _read(found: SecretObject, release: Release) -> CopyRead:
+    copy, data = to_copy(found, release), found.data or {}
+    if copy.mark is None:
+        return CopyRead(copy)
+    try:
+        expiries = parse_source(copy.name, found.type, data, {}).expiries
+    except SourceInvalid:
+        expiries = NO_EXPIRIES
+    return CopyRead(copy, registries_of(data), expiries)
 
 
 def each_copy(reader: Reader, release: Release, name: str, namespace: str | None) -> Iterator[Copy]:
     """Yield every Secret with a copy's name, in one namespace or in all; raises Forbidden if that is not allowed."""
     return (to_copy(found, release) for found in reader.each(Collection(SECRETS, namespace, name), SecretObject))
-
-
-def _registries(secret: SecretObject) -> frozenset[str]:
-    return registries_of(secret.data or {})

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from webhook.ops.html import Verdict
 from webhook.ops.page_data import NOT_LOOKED_AT
-from webhook.report.explain.commands import create_source, source_command
+from webhook.report.explain.commands import create_source, expiry_command, source_command
 from webhook.report.reasons import CATALOG, WRITE_RESULTS
 from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.copy_status import CopyState
 from webhook.rules.credential import SourceReason
+from webhook.rules.expiry import ExpiryReason, describe
 from webhook.rules.text import counted, listed
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def find_attention(data: PageData) -> list[Item]:
     """Return everything that needs a person, the problems first."""
     found = [
         *_process(data),
-        *_sources(data.status),
+        *_sources(data.status, data.now),
         *_pull_secrets(data.status),
         *_removals(data),
         *_namespaces(data),
@@ -182,7 +183,7 @@ def _process(data: PageData) -> Iterator[Item]:
         )
 
 
-def _sources(status: SyncStatus) -> Iterator[Item]:
+def _sources(status: SyncStatus, now: datetime) -> Iterator[Item]:
     for source in status.sources:
         title, look = f"Source {source.name}", f"kubectl -n {status.release_namespace} describe secret {source.name}"
         if source.valid is False:
@@ -199,6 +200,23 @@ def _sources(status: SyncStatus) -> Iterator[Item]:
         if source.left_out:
             told = f"{counted(source.left_out, 'entry is', 'entries are')} not copied. {sentence(source.remark)}"
             yield Item(Kind.MIND, title, told, look)
+        yield from _expiry(status, source, now, look)
+
+
+def _expiry(status: SyncStatus, source: SourceStatus, now: datetime, look: str) -> Iterator[Item]:
+    """Yield an item for the credential of a source that expires first, and for times that cannot be used."""
+    title = f"Source {source.name}"
+    if source.expiries and source.expiry_reason:
+        first = source.expiries[0]
+        expired = source.expiry_reason == ExpiryReason.EXPIRED
+        others = sum(each.expires_at == first.expires_at for each in source.expiries) - 1
+        more = f" and {others} more" if others else ""
+        told = f"The credential for {first.registry}{more} {describe(first.expires_at, now)}."
+        told = f"{told} {'It should have been renewed.' if source.renews else 'Issue a new one.'}"
+        command = expiry_command(status.release_namespace, source.name, first.registry, renews=source.renews)
+        yield Item(Kind.BAD if expired else Kind.MIND, title, told, command, source.expiry_reason)
+    if source.expiry_problem:
+        yield Item(Kind.MIND, title, sentence(source.expiry_problem), look, ExpiryReason.UNREADABLE)
 
 
 def _remedy(status: SyncStatus, source: SourceStatus) -> str:

@@ -31,6 +31,7 @@ from webhook.ops.html import render as render_template
 from webhook.ops.page_data import NOT_LOOKED_AT, NOT_SELECTED, PageQuery
 from webhook.report.reasons import CATALOG, WRITE_RESULTS
 from webhook.rules.copy_status import CopyState
+from webhook.rules.expiry import describe
 from webhook.rules.text import counted
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ def render(data: PageData, query: PageQuery) -> str:
         count=counted,
         time_of=datetime.fromisoformat,
         ago=lambda time: _ago(time, data.now),
+        expiry=lambda time: describe(time, data.now),
         cut=_cut,
         reload_seconds=RELOAD_SECONDS,
     )

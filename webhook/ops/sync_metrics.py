@@ -157,6 +157,7 @@ def _of_secrets(status: SyncStatus) -> Iterator[Metric]:
     for source in status.sources:
         refused.add_metric([source.name], len(source.refused_by))
     yield refused
+    yield from _of_expiry(status)
     ready = GaugeMetricFamily(
         "pullsecrets_sync_pull_secret_ready",
         "1 if its sources are valid and fit into one Secret together, else 0.",
@@ -180,6 +181,26 @@ def _of_secrets(status: SyncStatus) -> Iterator[Metric]:
     for reason, number in status.problems.items():
         problems.add_metric([reason], number)
     yield from (valid, ready, copies, problems)
+
+
+def _of_expiry(status: SyncStatus) -> Iterator[Metric]:
+    labels = ["source", "registry"]
+    expiry = GaugeMetricFamily(
+        "pullsecrets_sync_credential_expiry_timestamp_seconds",
+        "Expiry time of a credential of the source, in Unix seconds, if it is known.",
+        labels=labels,
+    )
+    lifetime = GaugeMetricFamily(
+        "pullsecrets_sync_credential_lifetime_seconds",
+        "Time from the issue of a credential to its expiry, if both are known.",
+        labels=labels,
+    )
+    for source in status.sources:
+        for each in source.expiries:
+            expiry.add_metric([source.name, each.registry], each.expires_at.timestamp())
+            if (seconds := each.lifetime_seconds) is not None:
+                lifetime.add_metric([source.name, each.registry], seconds)
+    yield from (expiry, lifetime)
 
 
 def _of_the_queue(status: SyncStatus) -> Iterator[Metric]:

@@ -6,9 +6,14 @@ It contains no content of a Secret, and no hash of it, which could confirm a gue
 
 from __future__ import annotations
 
+from datetime import datetime  # noqa: TC003 - msgspec evaluates the annotations
+
 import msgspec
 
 from webhook.rules.copy_status import CopyState  # noqa: TC001 - msgspec evaluates the annotations
+
+MOST_EXPIRIES = 100
+"""Credentials of one source with a time of expiry in the status and the metrics, the earliest first."""
 
 
 class LeaderStatus(msgspec.Struct, frozen=True, rename="camel"):
@@ -48,6 +53,21 @@ class UnreconciledStatus(msgspec.Struct, frozen=True, rename="camel"):
     seconds: float
 
 
+class ExpiryStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """The known time of expiry of one credential."""
+
+    registry: str
+    expires_at: datetime
+    origin: str
+    """The annotation or the field of the entry that names the time."""
+    issued_at: datetime | None = None
+
+    @property
+    def lifetime_seconds(self) -> float | None:
+        """The time from issue to expiry; None if the time of issue is unknown."""
+        return None if self.issued_at is None else (self.expires_at - self.issued_at).total_seconds()
+
+
 class SourceStatus(msgspec.Struct, frozen=True, rename="camel"):
     """A source; ``valid`` is None before it has been read. ``reason`` and ``message`` explain why it is invalid."""
 
@@ -76,6 +96,14 @@ class SourceStatus(msgspec.Struct, frozen=True, rename="camel"):
     """The reason id of the last failure."""
     renewal_message: str = ""
     """The same as a sentence."""
+    expires_at: datetime | None = None
+    """The earliest known time of expiry of its credentials."""
+    expiry_reason: str = ""
+    """The reason id if it is near or past."""
+    expiries: tuple[ExpiryStatus, ...] = ()
+    """The known times of expiry by registry; the first :data:`MOST_EXPIRIES`."""
+    expiry_problem: str = ""
+    """The times of expiry that cannot be used."""
 
 
 class CopyStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):

@@ -110,6 +110,23 @@ CATALOG: Mapping[str, ReasonText] = {
         "the merged sources exceed the 1 MiB that a Secret holds",
         "remove registries, or split the pull secret in two",
     ),
+    "credential-expires-soon": ReasonText(
+        "a credential expires within 14 days, or within a quarter of its lifetime if that is shorter",
+        "issue a new credential and change the source; for a source that is renewed by a program, see why it was not",
+    ),
+    "credential-expires-very-soon": ReasonText(
+        "a credential expires within 3 days, or within an eighth of its lifetime if that is shorter",
+        "issue a new credential and change the source; for a source that is renewed by a program, see why it was not",
+    ),
+    "credential-expired": ReasonText(
+        "the time of expiry of a credential has passed; the copies still have it",
+        "issue a new credential and change the source; every copy follows",
+    ),
+    "credential-expiry-unreadable": ReasonText(
+        "an annotation or a token names a time of expiry that is not a time or cannot be right; the credential is "
+        "copied all the same",
+        "write the annotation as `2026-12-01T10:00:00Z`, or issue a token with a usable time",
+    ),
     "copy-conflict": ReasonText(
         "a Secret of the copy's name is there that this release did not make: it is left alone",
         "delete or rename it, or rename the pull secret",

@@ -21,6 +21,7 @@ from typing import NoReturn
 
 from webhook.errors import SourceInvalid
 from webhook.rules.credential import Credential, EntryNote, SourceReason, Unusable, decode_base64, read_entry, shown
+from webhook.rules.expiry import NO_EXPIRIES, Expiries, Expiry, read_expiries
 from webhook.rules.go_json import JsonObject, decode
 from webhook.rules.ownership import is_a_copy
 from webhook.rules.registry_key import DOCKER_HUB_KEY, HUB_DOMAIN, HUB_HOST, RegistryKey, UnusableKey, read_key
@@ -38,6 +39,8 @@ MAX_NOTES = 20
 
 SHOWN_NOTES = 3
 """Notes that a message quotes."""
+
+NO_ANNOTATIONS: Mapping[str, str] = {}
 
 _KEYS = {COPY_TYPE: COPY_KEY, LEGACY_TYPE: LEGACY_KEY}
 
@@ -72,10 +75,10 @@ class Credentials(Mapping[str, Credential]):
     """Credentials by registry key in its canonical spelling; immutable, and the repr shows only the keys.
 
     ``clashes`` are the registries that one source spells in several ways with different credentials. ``left_out`` are
-    the unusable entries, ``warnings`` are about entries that are copied.
+    the unusable entries, ``warnings`` are about entries that are copied. ``expiries`` are the known times of expiry.
     """
 
-    __slots__ = ("_entries", "clashes", "left_out", "warnings")
+    __slots__ = ("_entries", "clashes", "expiries", "left_out", "warnings")
 
     def __init__(
         self,
@@ -83,11 +86,17 @@ class Credentials(Mapping[str, Credential]):
         clashes: Sequence[Clash] = (),
         left_out: Notes = Notes(),
         warnings: Notes = Notes(),
+        expiries: Expiries = NO_EXPIRIES,
     ) -> None:
         self._entries = dict(entries)
         self.clashes = tuple(clashes)
         self.left_out = left_out
         self.warnings = warnings
+        self.expiries = expiries
+
+    def expiring(self, expiries: Expiries) -> Credentials:
+        """Return these credentials with their times of expiry."""
+        return Credentials(self._entries, self.clashes, self.left_out, self.warnings, expiries)
 
     def __getitem__(self, registry: str) -> Credential:
         return self._entries[registry]
@@ -116,7 +125,13 @@ class Merged:
     clashes: tuple[Clash, ...]
 
 
-def parse_source(name: str, secret_type: str, data: Mapping[str, str], labels: Mapping[str, str]) -> Credentials:
+def parse_source(
+    name: str,
+    secret_type: str,
+    data: Mapping[str, str],
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str] = NO_ANNOTATIONS,
+) -> Credentials:
     """Return the credentials of the source Secret ``name``. Raises SourceInvalid when none can be copied.
 
     ``data`` contains base64 text, as in the API's JSON. A ``kubernetes.io/dockercfg`` Secret is read too.
@@ -133,7 +148,7 @@ def parse_source(name: str, secret_type: str, data: Mapping[str, str], labels: M
     if not credentials:
         first = credentials.left_out.first[0]
         raise SourceInvalid(first.reason or SourceReason.AUTHS_INVALID, f"{where}: {credentials.left_out}")
-    return credentials
+    return credentials.expiring(read_expiries(credentials, annotations))
 
 
 def _type_problem(secret_type: str, data: Mapping[str, str]) -> str:
@@ -299,16 +314,20 @@ def merge(sources: Sequence[tuple[str, Credentials]]) -> Merged:
     """Return the credentials of all ``sources`` (name, credentials) as one; the first to name a registry wins."""
     named_by: dict[str, list[str]] = {}
     entries: dict[str, Credential] = {}
+    expiries: dict[str, Expiry] = {}
     clashes: list[Clash] = []
     for name, credentials in sources:
         for registry, credential in credentials.items():
             if registry not in entries:
                 entries[registry], named_by[registry] = credential, [name]
+                if (expiry := credentials.expiries.by_registry.get(registry)) is not None:
+                    expiries[registry] = expiry
             elif entries[registry] != credential:
                 named_by[registry].append(name)
         clashes += [_within(name, clash) for clash in credentials.clashes]
     clashes += [Clash(registry, names[0], tuple(names[1:])) for registry, names in named_by.items() if len(names) > 1]
-    return Merged(Credentials(entries), tuple(sorted(clashes, key=lambda clash: clash.registry)))
+    merged = Credentials(entries, expiries=Expiries(expiries))
+    return Merged(merged, tuple(sorted(clashes, key=lambda clash: clash.registry)))
 
 
 def _within(source: str, clash: Clash) -> Clash:

@@ -53,6 +53,8 @@ LONGEST_TOKEN = 16 * 1024
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 """Times outside are mistakes: zero values, milliseconds in place of seconds."""
 
+_SECOND = timedelta(seconds=1)
+
 SHOWN_PROBLEMS = 3
 """Problems that a message quotes; the others are counted."""
 
@@ -128,15 +130,16 @@ class Expiry:
         return min((time for time in (*self.warned_at, self.expires_at) if time > now), default=None)
 
     def describe(self, now: datetime) -> str:
-        """Return the end of a sentence: ``expires in 3 days (2026-12-01 10:00 UTC)``."""
-        left = self.expires_at - now
-        told = f"expires in {_span(left)}" if left > timedelta() else f"expired {_span(-left)} ago"
-        return f"{told} ({self.expires_at:%Y-%m-%d %H:%M} UTC)"
+        """Return the end of a sentence about it: see :func:`describe`."""
+        return describe(self.expires_at, now)
 
 
 @dataclass(frozen=True, slots=True)
 class Expiries:
-    """The known times of expiry of a source, or of a copy of several, by registry; and problems as sentences."""
+    """The known times of expiry by registry, of one source or of several together; and problems as clauses.
+
+    Those of one source are sorted, the earliest first.
+    """
 
     by_registry: Mapping[str, Expiry] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
@@ -156,6 +159,13 @@ class Expiries:
 NO_EXPIRIES = Expiries()
 
 
+def describe(expires_at: datetime, now: datetime) -> str:
+    """Return the end of a sentence: ``expires in 3 days (2026-12-01 10:00 UTC)``, ``expired 2 hours ago (…)``."""
+    left = expires_at - now
+    told = f"expires in {_span(left)}" if left > timedelta() else f"expired {_span(-left)} ago"
+    return f"{told if abs(left) >= _SECOND else 'expires now'} ({expires_at:%Y-%m-%d %H:%M} UTC)"
+
+
 def earliest(expiries: Iterable[Expiry]) -> Expiry | None:
     """Return the one that expires first; None if there is none."""
     return min(expiries, key=lambda expiry: expiry.expires_at, default=None)
@@ -171,7 +181,11 @@ def read_expiries(credentials: Mapping[str, Credential], annotations: Mapping[st
         found = earliest([*annotated, *read])
         if found is not None:
             by_registry[registry] = found
-    return Expiries(by_registry, tuple(problems))
+    return Expiries(dict(sorted(by_registry.items(), key=_first)), tuple(problems))
+
+
+def _first(item: tuple[str, Expiry]) -> tuple[datetime, str]:
+    return item[1].expires_at, item[0]
 
 
 def _read_annotations(annotations: Mapping[str, str]) -> tuple[list[Expiry], list[str]]:

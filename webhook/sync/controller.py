@@ -18,6 +18,7 @@ from webhook.sync.configuration import Brake
 from webhook.sync.contention import Contention
 from webhook.sync.events import EventReporter
 from webhook.sync.executor import Budget, Executor
+from webhook.sync.expiry_watch import ExpiryWatch
 from webhook.sync.failures import PROBE_SECONDS, FailureGroups
 from webhook.sync.issued_secrets import IssuedSecrets
 from webhook.sync.issuer import Issuer
@@ -98,6 +99,7 @@ class SyncController:
         self.sources = SourceStore(
             self._contents_changed, self._source_changed, reporter.sources_clash, reporter.copy_refused, logins
         )
+        self.expiry = ExpiryWatch(self.sources.sources, reporter)
         if logins is not None:
             logins.on_refused = reporter.login_refused
         self.caches = Caches(
@@ -172,6 +174,7 @@ class SyncController:
         self.threads.start(self._resync_periodically, "full pass")
         self.threads.start(self._reclaim_workers, "fairness")
         self.threads.start(partial(self.renewer.run, self._stopping), "renewals")
+        self.threads.start(partial(self.expiry.run, self._stopping), "expiry")
         if self._state is not None:
             self.threads.start(partial(self._state.run, self._stopping), "state")
 
@@ -182,6 +185,7 @@ class SyncController:
         self.renewer.changed()
         if self._state is not None:
             self._state.changed()
+        self.expiry.changed()
         self._gate.close()
         self.queue.close()
         self.threads.join(timeout)
@@ -246,6 +250,7 @@ class SyncController:
             self.renewer.set_leading(False)
         # Events are written only by the leader, so this process has not reported the problems that it already knows.
         self.sources.report_again()
+        self.expiry.report_again()
         self.enqueue_all()
 
     def _await_renewal(self, term: int) -> None:
@@ -287,6 +292,7 @@ class SyncController:
     def _source_changed(self, source: Source) -> None:
         self.reporter.source_changed(source)
         self.renewer.changed()
+        self.expiry.changed()
 
     def _contents_changed(self) -> None:
         if self._state is not None:

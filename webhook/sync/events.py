@@ -16,7 +16,9 @@ from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
 from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.backfill import MAX_REFERENCES
 from webhook.rules.brake import confirm_command
+from webhook.rules.expiry import ExpiryReason
 from webhook.rules.renewing import format_time
+from webhook.rules.text import some
 from webhook.sync.selections import CALM_SECONDS, FLIPS, PAUSE_SECONDS
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ log = structlog.get_logger(__name__)
 
 NAMESPACE_FINDINGS = frozenset(FindingReason) - {FindingReason.SOURCE_UNAVAILABLE}
 """Findings that are reported in the namespace. A missing source is reported on the source itself, once."""
+
+_SHOWN = 3
+"""Registries that one message names; the others are counted."""
 
 _LAST_GOOD = "copies keep the last good content, if there ever was one"
 
@@ -257,6 +262,30 @@ class EventReporter:
 
     def _secret(self, name: str) -> Reference:
         return Reference("v1", "Secret", self._release.namespace, name)
+
+    def credentials_expire(self, source: str, registries: Sequence[str], reason: ExpiryReason, text: str) -> None:
+        """Log that credentials of a source expire soon, or have expired; record it if that is urgent."""
+        log.warning("credential expires", source=source, registries=list(registries[:_SHOWN]), reason=reason.value)
+        if reason is ExpiryReason.SOON:
+            return
+        message = f'source Secret "{source}": the credential for {some(registries, _SHOWN)} {text}: it must be renewed'
+        event = "CredentialExpired" if reason is ExpiryReason.EXPIRED else "CredentialExpiresSoon"
+        self._record(Reference("v1", "Secret", self._release.namespace, source), event, message)
+
+    def credentials_renewed(self, source: str, registries: Sequence[str]) -> None:
+        """Record that credentials that were reported are not known to expire soon any more."""
+        log.info("credential does not expire soon", source=source, registries=list(registries[:_SHOWN]))
+        named = some(registries, _SHOWN)
+        message = f'source Secret "{source}": the credential for {named} is not known to expire soon any more'
+        about = Reference("v1", "Secret", self._release.namespace, source)
+        self._record(about, "CredentialExpiryResolved", message, "Normal")
+
+    def expiry_unreadable(self, source: str, problem: str) -> None:
+        """Record times of expiry that cannot be used; the credentials are copied all the same."""
+        log.warning("expiry unreadable", source=source, reason=ExpiryReason.UNREADABLE.value, cause=problem)
+        message = f'source Secret "{source}": {problem}; the credential is copied all the same'
+        about = Reference("v1", "Secret", self._release.namespace, source)
+        self._record(about, "CredentialExpiryUnreadable", message)
 
     def sources_clash(self, secret: str, clashes: Sequence[Clash]) -> None:
         """Record registries that occur in several sources of a pull secret, and the source that is used for each."""

@@ -57,7 +57,8 @@ def read_source(secret: SecretObject) -> Source:
         if metadata.deletion_timestamp is not None:
             message = f'source Secret "{metadata.name}" is being deleted'
             raise SourceInvalid(SourceReason.TERMINATING, message)  # noqa: TRY301 (one place turns it into a problem)
-        credentials = parse_source(metadata.name, secret.type, secret.data or {}, metadata.labels or {})
+        labels, annotations = metadata.labels or {}, metadata.annotations or {}
+        credentials = parse_source(metadata.name, secret.type, secret.data or {}, labels, annotations)
     except SourceInvalid as error:
         problem = error
     return Source(

@@ -6,7 +6,6 @@ A scrape must stay cheap in a large cluster. The list of namespaces is made only
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -24,8 +23,10 @@ from webhook.ops.page_data import (
     PageData,
 )
 from webhook.ops.sync_status import (
+    MOST_EXPIRIES,
     ContendedStatus,
     CopyStatus,
+    ExpiryStatus,
     FailingStatus,
     LeaderStatus,
     PullSecretStatus,
@@ -39,6 +40,7 @@ from webhook.rules.actions import FindingReason
 from webhook.rules.configuration import Reason
 from webhook.rules.copy_status import CopyState
 from webhook.rules.credential import SourceReason
+from webhook.rules.expiry import ExpiryReason
 from webhook.rules.gates import decide_namespace
 from webhook.rules.mistyped import mistyped_opt_in
 from webhook.sync.events import NAMESPACE_FINDINGS
@@ -89,7 +91,7 @@ def page_data(
     """Return the data of the status page, without what only the settings of the process have."""
     opt_in = controller.configuration.opt_in
     return PageData(
-        now=datetime.now(UTC),
+        now=controller.expiry.now(),
         status=status,
         unready="" if health.ready else health.report(),
         namespaces=list(_namespaces(controller)),
@@ -206,8 +208,10 @@ def _problems(
     controller: SyncController, pull_secrets: Iterable[PullSecretStatus], sources: Iterable[SourceStatus]
 ) -> dict[str, int]:
     """Return the current number of sources, copies and references for each reason id, including zeros."""
-    found = Counter({str(reason): 0 for reason in (*SourceReason, *FindingReason)})
-    found.update(source.reason for source in sources if source.reason)
+    found = Counter({str(reason): 0 for reason in (*SourceReason, *ExpiryReason, *FindingReason)})
+    sources = tuple(sources)
+    found.update(reason for source in sources for reason in (source.reason, source.expiry_reason) if reason)
+    found[ExpiryReason.UNREADABLE] += sum(bool(source.expiry_problem) for source in sources)
     for entry in pull_secrets:
         found[FindingReason.COPY_CONFLICT] += entry.copies[CopyState.CONFLICTING]
         found[FindingReason.SOURCE_UNAVAILABLE] += bool(entry.problem)
@@ -290,6 +294,8 @@ def _source(controller: SyncController, name: str) -> SourceStatus:
     refused = tuple(controller.logins.refused(name)) if controller.logins is not None else ()
     if source.credentials is None:
         return SourceStatus(name, valid=True, refused_by=refused, created=source.created)
+    expiries = source.credentials.expiries
+    first = expiries.earliest
     return SourceStatus(
         name,
         valid=True,
@@ -299,6 +305,13 @@ def _source(controller: SyncController, name: str) -> SourceStatus:
         refused_by=refused,
         left_out=source.credentials.left_out.number,
         remark=source.credentials.remark,
+        expires_at=None if first is None else first.expires_at,
+        expiry_reason=(None if first is None else first.reason(controller.expiry.now())) or "",
+        expiries=tuple(
+            ExpiryStatus(registry, expiry.expires_at, expiry.origin, expiry.issued_at)
+            for registry, expiry in islice(expiries.by_registry.items(), MOST_EXPIRIES)
+        ),
+        expiry_problem=expiries.remark,
     )
 
 

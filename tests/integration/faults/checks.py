@@ -19,6 +19,7 @@ from tests.integration.faults.certificates import (
 )
 from tests.integration.site.patient import ADMISSION, MERGE, Patient
 from tests.integration.site.playground import COPY, SOURCE, dockerconfigjson, service_account
+from webhook.rules.expiry import EXPIRES_ANNOTATION
 from webhook.rules.ownership import labels_for
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -122,6 +123,23 @@ def malformed_source(patient: Patient) -> None:
     path = f"/api/v1/namespaces/{patient.namespace}/secrets/{SOURCE}"
     value = b64encode(b'{"auths": {}}').decode()
     patient.patch(path, [{"op": "replace", "path": "/data/.dockerconfigjson", "value": value}])
+
+
+def annotate_expiry(patient: Patient, expires: str) -> None:
+    path = f"/api/v1/namespaces/{patient.namespace}/secrets/{SOURCE}"
+    patient.patch(path, [{"op": "add", "path": "/metadata/annotations", "value": {EXPIRES_ANNOTATION: expires}}])
+
+
+def expired_credential(patient: Patient) -> None:
+    annotate_expiry(patient, "2026-01-01T00:00:00Z")
+
+
+def credential_that_expires_very_soon(patient: Patient) -> None:
+    annotate_expiry(patient, (datetime.now(UTC) + timedelta(days=2)).isoformat(timespec="seconds"))
+
+
+def unreadable_expiry(patient: Patient) -> None:
+    annotate_expiry(patient, "tomorrow")
 
 
 def copy_path(patient: Patient) -> str:
@@ -267,6 +285,9 @@ FAULTS: list[tuple[Callable[[Patient], None], set[str]]] = [
     (no_source, {"PSW040"}),
     (no_source_for_a_new_namespace, {"PSW040", "PSW050", "PSW053"}),
     (malformed_source, {"PSW041"}),
+    (expired_credential, {"PSW045"}),
+    (credential_that_expires_very_soon, {"PSW046"}),
+    (unreadable_expiry, {"PSW048"}),
     (no_copy, {"PSW050"}),
     (edited_copy, {"PSW051"}),
     (foreign_copy, {"PSW052"}),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import msgspec
 
 from webhook.ops.sync_status import (
     ContendedStatus,
     CopyStatus,
+    ExpiryStatus,
     FailingStatus,
     LeaderStatus,
     PullSecretStatus,
@@ -18,6 +21,7 @@ from webhook.ops.sync_status import (
 )
 from webhook.rules.copy_status import CopyState
 
+EXPIRES = datetime(2026, 3, 1, tzinfo=UTC)
 NUMBERS = {state: number for number, state in enumerate(CopyState, start=1)}
 
 PULL = PullSecretStatus(
@@ -46,6 +50,10 @@ STATUS = SyncStatus(
             registries=2,
             registry_names=("ghcr.io", "registry.example.com"),
             created="2025-12-02T00:00:00Z",
+            expires_at=EXPIRES,
+            expiries=(
+                ExpiryStatus("ghcr.io", EXPIRES, "pullsecrets.webhook/expires-at", EXPIRES - timedelta(days=90)),
+            ),
         ),
         SourceStatus("ghcr", valid=False, reason="source-absent", message="it does not exist"),
         SourceStatus("quay", valid=None),

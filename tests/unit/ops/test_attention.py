@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -21,11 +22,12 @@ from webhook.ops.page_data import (
     PageData,
     PageQuery,
 )
-from webhook.ops.sync_status import LeaderStatus, SourceStatus, WatchStatus
+from webhook.ops.sync_status import ExpiryStatus, LeaderStatus, SourceStatus, WatchStatus
 from webhook.report.reasons import CATALOG, WRITE_RESULTS
 from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.copy_status import CopyState
 from webhook.rules.credential import SourceReason
+from webhook.rules.expiry import ExpiryReason
 from webhook.sync.status_index import Result
 
 SIZES = (10, 2_000, 10_000)
@@ -249,3 +251,44 @@ def test_a_source_that_is_not_renewed_names_the_reason_and_the_command_for_its_e
     assert item.sentence.startswith("2 attempts have not renewed its credential. The provider ended")
     assert "get events" in item.command
     assert "create secret" not in item.command
+
+
+def expiring(left: timedelta, reason: str, problem: str = "") -> PageData:
+    expires = NOW + left
+    entries = tuple(ExpiryStatus(name, expires, "password") for name in ("ghcr.io", "quay.io"))
+    source = SourceStatus(
+        "harbor",
+        valid=True,
+        registries=2,
+        expires_at=expires,
+        expiry_reason=reason,
+        expiries=entries,
+        expiry_problem=problem,
+    )
+    return with_status(healthy(), sources=(source,))
+
+
+def test_a_credential_that_has_expired_is_a_problem_and_one_that_will_is_a_warning() -> None:
+    expired = expiring(-timedelta(hours=2), ExpiryReason.EXPIRED)
+    (item,) = find_attention(expired)
+    assert (item.kind, item.title, item.reason) == (Kind.BAD, "Source harbor", "credential-expired")
+    assert item.sentence == (
+        "The credential for ghcr.io and 1 more expired 2 hours ago (2025-12-31 22:00 UTC). Issue a new one."
+    )
+    assert "create secret docker-registry harbor --docker-server=ghcr.io" in item.command
+    assert "expired 2 hours ago (2025-12-31 22:00 UTC)" in render(expired, PageQuery())
+
+    (item,) = find_attention(expiring(timedelta(days=3), ExpiryReason.VERY_SOON))
+    assert (item.kind, item.reason) == (Kind.MIND, "credential-expires-very-soon")
+
+
+def test_a_credential_with_time_left_is_shown_and_needs_nobody() -> None:
+    later = expiring(timedelta(days=40), "")
+    assert find_attention(later) == []
+    assert "expires in 40 days (2026-02-10 00:00 UTC)" in render(later, PageQuery())
+
+
+def test_a_time_of_expiry_that_cannot_be_used_is_a_warning() -> None:
+    (item,) = find_attention(expiring(timedelta(days=40), "", "the annotation is not a time"))
+    assert (item.kind, item.sentence) == (Kind.MIND, "The annotation is not a time.")
+    assert item.reason == "credential-expiry-unreadable"

@@ -23,12 +23,13 @@ from webhook.report.reasons import CATALOG
 from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.configuration import Reason
 from webhook.rules.credential import SourceReason
+from webhook.rules.expiry import ExpiryReason
 from webhook.serve.handler import Answer
 from webhook.serve.process import DecisionLog
 from webhook.sync.events import EventReporter
 from webhook.sync.source import Source
 
-OF_A_SOURCE = [*SourceReason, *FindingReason]
+OF_A_SOURCE = [*SourceReason, *ExpiryReason, *FindingReason]
 
 
 def logged(capsys: pytest.CaptureFixture[str]) -> set[str]:
@@ -76,6 +77,9 @@ def test_what_is_wrong_with_sources_and_copies_is_in_the_log_of_the_loop(
             reporter.copy_refused("pull", problem)
         else:
             reporter.source_changed(Source("harbor", problem=problem))
+    for expiry in set(ExpiryReason) - {ExpiryReason.UNREADABLE}:
+        reporter.credentials_expire("harbor", ["registry.example.com"], expiry, "expires soon")
+    reporter.expiry_unreadable("harbor", "it is not a time")
     for finding in FindingReason:
         reporter.report_findings(f"team-{finding}", [Finding(finding, "pull", "default")])
 

@@ -38,6 +38,7 @@ from webhook.rules.configuration import PullSecret
 from webhook.rules.copy_status import CopyState, CopyStatus
 from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
+from webhook.rules.expiry import ExpiryReason
 from webhook.sync.contention import REFERENCES
 from webhook.sync.status import EXAMPLES, controller_status, page_data
 from webhook.sync.status_index import Result
@@ -102,6 +103,11 @@ def as_metrics(status: SyncStatus) -> dict[str, float]:
         if source.valid is not None:
             found[f'pullsecrets_sync_source_valid{{source="{source.name}"}}'] = source.valid
         found[f'pullsecrets_sync_source_logins_refused{{source="{source.name}"}}'] = len(source.refused_by)
+        for expiry in source.expiries:
+            labels = f'registry="{expiry.registry}",source="{source.name}"'
+            found[f"pullsecrets_sync_credential_expiry_timestamp_seconds{{{labels}}}"] = expiry.expires_at.timestamp()
+            if expiry.lifetime_seconds is not None:
+                found[f"pullsecrets_sync_credential_lifetime_seconds{{{labels}}}"] = expiry.lifetime_seconds
     for kind, number in status.contended_objects.items():
         found[f'pullsecrets_sync_contended_objects{{kind="{kind}"}}'] = number
     for reason, number in status.problems.items():
@@ -292,7 +298,7 @@ def test_who_stands_by_knows_of_no_copies_and_takes_no_blame(api: FakeApiServer,
 
 def test_what_a_person_must_act_on_is_counted_by_every_reason_id(busy: Running) -> None:
     problems = status_of(busy).problems
-    assert list(problems) == [*SourceReason, *FindingReason]
+    assert list(problems) == [*SourceReason, *ExpiryReason, *FindingReason]
     assert {reason: number for reason, number in problems.items() if number} == {
         "source-absent": 1,
         "source-unavailable": 1,

@@ -197,6 +197,33 @@ CODES: Mapping[str, Code] = {
         "Check that `sync` has a leader (PSW060) and its rights (PSW001). Read the Event `StateNotStored` in the "
         "release namespace. Contents of more than 1 MB together do not fit: remove registries from the sources.",
     ),
+    "PSW045": Code(
+        "credentials not expired",
+        "The time of expiry of a credential has passed. If that time is right, its registry refuses it: nodes keep "
+        "the images that they have, and cannot pull others.",
+        "Issue a new credential, and change the source: every copy follows. If the credential works, correct the "
+        "annotation `pullsecrets.webhook/expires-at` of the source.",
+    ),
+    "PSW046": Code(
+        "no credential expires within 3 days",
+        "A credential of a source expires within three days. If its lifetime is known and short, within an eighth of "
+        "it.",
+        "Issue a new credential, and change the source: every copy follows. A source that a program renews should "
+        "have been renewed by now: read the log of that program.",
+    ),
+    "PSW047": Code(
+        "no credential expires within 14 days",
+        "A note: a credential of a source expires within 14 days. If its lifetime is known and short, within a "
+        "quarter of it.",
+        "Plan to issue a new credential. A source that a program renews should have been renewed by now: read the log "
+        "of that program.",
+    ),
+    "PSW048": Code(
+        "times of expiry readable",
+        "An annotation of a source, or a token in it, names a time of expiry that is not a time or cannot be right. "
+        "The credential is copied all the same, and its expiry is not known.",
+        "Write the annotation as RFC 3339 requires: `2026-12-01T10:00:00Z`. expiry.md lists the places that are read.",
+    ),
     "PSW050": Code(
         "copies there",
         "A copy is missing. Shortly after a namespace is labelled, this is normal: check again with `--wait`.",

@@ -17,17 +17,19 @@ from webhook.inspect.secrets import read_sources, read_state
 from webhook.kube.objects import decode_secret, to_namespace
 from webhook.kube.resources import NAMESPACES, SECRETS, Collection
 from webhook.kube.wire import PartialObjectMetadata
-from webhook.report.explain.commands import create_source
+from webhook.report.explain.commands import create_source, expiry_command
 from webhook.report.explain.obstacle import nearest, standing_reports
 from webhook.report.preview.row import Effect, PreviewReason
 from webhook.rules.actions import FindingReason
 from webhook.rules.brake import confirm_command
 from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import content_hash
+from webhook.rules.expiry import ExpiryReason
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.mistyped import mistyped_opt_in
 from webhook.rules.ownership import labels_for
 from webhook.rules.state_document import STATE_SUFFIX, decode_document
+from webhook.rules.text import some
 from webhook.sync.state_keeper import problem_of
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from webhook.report.explain.obstacle import Report, Target
     from webhook.report.preview.row import Row
     from webhook.rules.configuration import Configuration
+    from webhook.rules.expiry import Expiry
     from webhook.rules.objects import Namespace
 
 
@@ -177,6 +180,29 @@ def _look_at_entries(context: Context) -> Iterator[Outcome]:
         yield finding("PSW043", detail) if credentials.left_out else note("PSW043", detail)
 
 
+def _look_at_expiry(context: Context) -> Iterator[Outcome]:
+    sources, where = read_sources(context.reader, context.installed), context.installed.release.namespace
+    for name in context.installed.configuration.source_names:
+        credentials = sources.credentials(name)
+        if credentials is None:
+            continue
+        if problem := credentials.expiries.remark:
+            yield finding("PSW048", f'source Secret "{name}": {problem}', f"kubectl -n {where} describe secret {name}")
+        found: dict[ExpiryReason, list[tuple[str, Expiry]]] = defaultdict(list)
+        for registry, expiry in credentials.expiries.by_registry.items():
+            if (reason := expiry.reason(context.now)) is not None:
+                found[reason].append((registry, expiry))
+        for reason, expiring in found.items():
+            registries, (first, expiry) = some([registry for registry, _ in expiring], SHOWN), expiring[0]
+            detail = f'source Secret "{name}": the credential for {registries} {expiry.describe(context.now)}'
+            renews = name in context.installed.configuration.issued_names
+            command = expiry_command(where, name, first, renews=renews)
+            if reason is ExpiryReason.SOON:
+                yield note("PSW047", detail)
+            else:
+                yield finding("PSW045" if reason is ExpiryReason.EXPIRED else "PSW046", detail, command)
+
+
 def _code(row: Row) -> str:
     if row.removed or row.effect is Effect.DELETE:
         return "PSW054"
@@ -224,6 +250,8 @@ def _named(row: Row) -> str:
 COPIES = Check(("PSW040", "PSW041", "PSW050", "PSW051", "PSW052", "PSW053", "PSW054", "PSW055"), _look_at_copies)
 
 ENTRIES = Check(("PSW043",), _look_at_entries)
+
+EXPIRY = Check(("PSW045", "PSW046", "PSW047", "PSW048"), _look_at_expiry)
 
 
 def _look_at_state(context: Context) -> Iterator[Outcome]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from webhook.errors import ApiError, ConfigurationAbsent, ConfigurationInvalid, UsageError
 from webhook.inspect.checks.certificate import CERTIFICATE, REGISTRATION
 from webhook.inspect.checks.codes import AFTER
-from webhook.inspect.checks.configuration import CONFIGURATION, COPIES, ENTRIES, STORED_STATE
+from webhook.inspect.checks.configuration import CONFIGURATION, COPIES, ENTRIES, EXPIRY, STORED_STATE
 from webhook.inspect.checks.processes import CODE as LOGINS_CODE
 from webhook.inspect.checks.processes import PROCESSES, logins
 from webhook.inspect.checks.result import Check, Checkup, Context, Outcome, finding, unknown
@@ -31,6 +31,7 @@ CHECKS: tuple[Check, ...] = (
     CERTIFICATE,
     CONFIGURATION,
     ENTRIES,
+    EXPIRY,
     STORED_STATE,
     COPIES,
     PROCESSES,
@@ -54,7 +55,8 @@ def check(reader: Reader, wanted: Wanted, registries: Registries | None = None) 
     except ConfigurationAbsent as error:
         why = f"{error}; Pods that run keep the configuration that they have read"
         return _without_configuration(why, "the configuration does not exist")
-    context = Context(reader, installed, datetime.now(UTC), cache(lambda: forecast(reader, installed, Scope())))
+    now = datetime.now(UTC)
+    context = Context(reader, installed, now, cache(lambda: forecast(reader, installed, Scope(), now)))
     checks = CHECKS if registries is None else (*CHECKS, logins(registries))
     return _report((outcome for each in checks for outcome in _looked(each, context)), asks=registries is not None)
 

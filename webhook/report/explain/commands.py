@@ -123,6 +123,13 @@ def create_source(namespace: str, name: str, server: str = "SERVER", *, exists: 
     return f"{create} --dry-run=client -o yaml | kubectl apply -f -" if exists else create
 
 
+def expiry_command(namespace: str, name: str, registry: str, *, renews: bool) -> str:
+    """Return the command about a credential that expires: write it again, or find out why it was not renewed."""
+    if renews:
+        return source_command(namespace, name, SourceReason.NOT_ISSUED, ())
+    return create_source(namespace, name, registry, exists=True)
+
+
 def source_command(namespace: str, name: str, reason: str, elsewhere: Sequence[str]) -> str:
     """Return the command that makes a source usable; ``elsewhere`` are namespaces with a Secret of its name."""
     if reason == SourceReason.ABSENT and elsewhere:

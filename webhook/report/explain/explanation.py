@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from webhook.errors import SourceInvalid
 from webhook.report.coverage import registries_for, uncovered
 from webhook.report.explain.commands import Place, recreate_command, select_command, source_command
+from webhook.report.explain.expiry import images_expiry_step, known_expiries, pull_secret_expiry_step
 from webhook.report.explain.obstacle import UNKNOWN_WRITER, Writer
 from webhook.report.explain.registration import registration_steps, selection_steps
 from webhook.report.explain.step import Explanation, Step
@@ -34,6 +35,7 @@ from webhook.rules.text import counted, listed, some
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from webhook.report.explain.registration import Registration
     from webhook.report.preview.manifest import Manifest
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from webhook.report.preview.world import World
     from webhook.rules.actions import NamespacePlan
     from webhook.rules.configuration import Configuration, PullSecret
+    from webhook.rules.expiry import Expiries
     from webhook.rules.objects import Namespace, NamespaceState, Subject
     from webhook.rules.state_document import LastGood
 
@@ -292,9 +295,12 @@ class Scene:
     """
 
     world: World
+    now: datetime
     exists: bool = False
     registration: Registration | None = None
     registries: Mapping[str, Collection[str]] = field(default_factory=dict)
+    expiries: Mapping[str, Expiries] = field(default_factory=dict)
+    """The known times of expiry of each pull secret."""
     writer: Writer = UNKNOWN_WRITER
     accounts_seen: bool = True
     """True if the ServiceAccounts of the namespace were read."""
@@ -414,9 +420,14 @@ def _pull_secret_steps(scene: Scene, case: Case, decision: Decision, *, is_templ
             yield step
         if entry.name in scene.registries:
             referenced[entry.name] = scene.registries[entry.name]
-    coverage = coverage_step(subject, referenced)
-    if coverage is not None:
-        yield coverage
+        if subject.kind != "Pod":
+            yield from _known(pull_secret_expiry_step(world, entry.name, scene.expiries, scene.now))
+    yield from _known(coverage_step(subject, referenced))
+    yield from _known(images_expiry_step(world, subject, referenced, scene.expiries, scene.now))
+
+
+def _known(step: Step | None) -> tuple[Step, ...]:
+    return () if step is None else (step,)
 
 
 def _copy(scene: Scene, namespace: str, pull_secret: str) -> Step | None:
@@ -437,9 +448,9 @@ def _namespace_steps(scene: Scene, name: str) -> Iterator[Step]:
         if entry.name not in decision.added:
             continue
         step = _copy(scene, name, entry.name)
-        if step is not None:
-            yield step
+        yield from _known(step)
         yield from _account_steps(scene, name, entry.name, step)
+        yield from _known(pull_secret_expiry_step(world, entry.name, scene.expiries, scene.now))
 
 
 def _account_steps(scene: Scene, namespace: str, pull_secret: str, copy: Step | None) -> Iterable[Step]:
@@ -459,6 +470,7 @@ def explain_manifest(
     kind: str,
     name: str,
     namespace: str,
+    now: datetime,
     known: Mapping[str, Namespace] = NO_NAMESPACES,
 ) -> Explanation | None:
     """Return each gate for one object of ``manifests``, for a workload that of its Pods; None if it is absent.
@@ -471,7 +483,12 @@ def explain_manifest(
         return None
     found = fitting[0]
     world = survey(manifests, configuration, release_namespace, known)
-    scene = Scene(world, registries=registries_for(world.configuration, world.sources))
+    scene = Scene(
+        world,
+        now,
+        registries=registries_for(world.configuration, world.sources),
+        expiries=known_expiries(world.expected),
+    )
     if found.is_core("Namespace") and name in world.states:
         return explain_namespace(scene, name)
     if found.is_core("Namespace"):

@@ -26,6 +26,7 @@ _NAMES = {
 
 COPY_GATE = "copy"
 IMAGES_GATE = "images"
+EXPIRY_GATE = "expiry"
 
 LOOK_UP = "pullsecrets explain reason/"
 """The beginning of the next command where there is no better one."""
@@ -173,7 +174,7 @@ class Explanation:
 
 
 def _rank(step: Step) -> int:
-    if step.follows or step.gate == IMAGES_GATE:
+    if step.follows or step.gate in (IMAGES_GATE, EXPIRY_GATE):
         return 3
     if step.gate == COPY_GATE:
         return 1

@@ -10,22 +10,24 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from webhook.errors import SourceInvalid
 from webhook.report.explain.commands import RESTARTED_KINDS
 from webhook.report.preview.copies import copy_rows
 from webhook.report.preview.deciding import UNREADABLE, decide_in, selected_sentence, sentence, stop_sentence
 from webhook.report.preview.objects import has_unknown_kind, is_subject, is_workload, read_namespace, read_subject
 from webhook.report.preview.row import Effect, PreviewReason, Row
+from webhook.report.preview.secrets import source_outcome
 from webhook.report.preview.world import NO_NAMESPACES, World, is_source, may_be_a_copy, survey
 from webhook.report.protocol import RESULT, Paragraph, Severity
 from webhook.rules.actions import FindingReason
 from webhook.rules.configuration import Reason
+from webhook.rules.expiry import ExpiryReason
 from webhook.rules.gates import Case, decide_namespace
 from webhook.rules.patch import POD_PATH, SERVICE_ACCOUNT_PATH, additions, apply, removals
 from webhook.rules.text import counted, listed, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from webhook.report.preview.manifest import Manifest
     from webhook.report.protocol import Line
@@ -40,6 +42,7 @@ MOST_COMMANDS = 10
 """Namespaces with a command of their own, for one pull secret; the others are counted."""
 
 _NAMES = 5
+_EXPIRY = frozenset(map(str, ExpiryReason))
 
 _COPIES = {Effect.CREATE: "to create", Effect.UPDATE: "to update", Effect.DELETE: "to delete"}
 
@@ -149,15 +152,16 @@ def preview(
     manifests: Sequence[Manifest],
     configuration: Configuration,
     release_namespace: str,
+    now: datetime,
     namespaces: Mapping[str, Namespace] = NO_NAMESPACES,
 ) -> Preview:
-    """Return the preview of ``manifests``. Sources are taken from ``release_namespace``, if it is known.
+    """Return the preview of ``manifests`` at this time. Sources are from ``release_namespace``, if it is known.
 
     ``namespaces`` are known from elsewhere; a Namespace in the manifests overrides them.
     """
     world = survey(manifests, configuration, release_namespace, namespaces)
     last = {manifest.identity: manifest for manifest in manifests}
-    outcomes = [_outcome(manifest, world, counts=last[manifest.identity] is manifest) for manifest in manifests]
+    outcomes = [_outcome(manifest, world, now, counts=last[manifest.identity] is manifest) for manifest in manifests]
     return Preview(
         rows=tuple(row for outcome in outcomes for row in outcome.rows),
         patched=tuple(outcome.patched for outcome in outcomes),
@@ -167,7 +171,7 @@ def preview(
     )
 
 
-def _outcome(manifest: Manifest, world: World, *, counts: bool) -> _Outcome:
+def _outcome(manifest: Manifest, world: World, now: datetime, *, counts: bool) -> _Outcome:
     """Return the result for one manifest. Copies belong to the Namespace that ``counts``, the last one of its name."""
     if manifest.is_core("Namespace"):
         copies = _copies(manifest.name, world) if counts else ()
@@ -175,7 +179,7 @@ def _outcome(manifest: Manifest, world: World, *, counts: bool) -> _Outcome:
     if is_subject(manifest):
         return _subject_outcome(manifest, world)
     if is_source(manifest, world.configuration, world.release_namespace):
-        return _Outcome((_source_row(manifest, world),), manifest)
+        return _Outcome((_source_row(manifest, world, now),), manifest)
     return _Outcome((), manifest)
 
 
@@ -205,12 +209,8 @@ def _copies(namespace: str, world: World) -> Iterable[Row]:
     return copy_rows(world.states[namespace], world.plans[namespace], world.configuration, world.expected)
 
 
-def _source_row(manifest: Manifest, world: World) -> Row:
-    source = world.sources.read[manifest.name]
-    if isinstance(source, SourceInvalid):
-        return _row(manifest, Effect.PROBLEM, source.reason, str(source))
-    why = f"it holds what can be copied, for {listed(sorted(source))}"
-    return _row(manifest, Effect.NONE, PreviewReason.SOURCE_VALID, why)
+def _source_row(manifest: Manifest, world: World, now: datetime) -> Row:
+    return _row(manifest, *source_outcome(manifest.name, world.sources.read[manifest.name], now))
 
 
 def _subject_outcome(manifest: Manifest, world: World) -> _Outcome:
@@ -265,6 +265,9 @@ def overview(preview: Preview, *, verbose: bool = False) -> Iterator[Paragraph]:
         yield Paragraph(f"{row.namespace}, {row.title}: {row.why} ({row.reason})", "!", Severity.FAULT.value)
     if len(problems) > most:
         yield Paragraph(f"and {counted(len(problems) - most, 'problem')} more (-v lists them)", indent=2)
+    for row in preview.rows:
+        if row.effect is Effect.NONE and row.reason in _EXPIRY:
+            yield Paragraph(f"{row.namespace}, {row.title}: {row.why} ({row.reason})", "note:", Severity.NOTE.value)
     if preview.suspects and preview.namespaces > 1:
         named = "namespace" if len(preview.suspects) == 1 else "namespaces"
         text = f"{named} {some(preview.suspects, _NAMES)}: a label looks like the opt-in label with a typing error"

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from webhook.errors import SourceInvalid
+from webhook.report.preview.row import Effect, PreviewReason
 from webhook.rules.configuration import Reason
 from webhook.rules.credential import SourceReason, decode_base64
 from webhook.rules.dockerconfig import COPY_KEY, Credentials, content_hash, merge, parse_source, render
+from webhook.rules.expiry import NO_EXPIRIES, Expiries, ExpiryReason
 from webhook.rules.objects import Copy
 from webhook.rules.ownership import (
     NAMESPACE_UID_LABEL,
@@ -21,19 +23,25 @@ from webhook.rules.ownership import (
     is_a_copy,
     is_written_by_us,
 )
+from webhook.rules.text import listed, some
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from webhook.report.preview.manifest import Manifest
     from webhook.rules.configuration import PullSecret
     from webhook.rules.state_document import LastGood
+
+SHOWN = 3
+"""Registries that one sentence names; the others are counted."""
 
 _DEFAULT_TYPE = "Opaque"
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
     labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
     deletion_timestamp: str | None = None
     managed_fields: tuple[Writer, ...] = ()
 
@@ -53,6 +61,10 @@ class _Secret(msgspec.Struct, rename="camel"):
     @property
     def labels(self) -> Mapping[str, str]:
         return self.metadata.labels or {}
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        return self.metadata.annotations or {}
 
     def content(self) -> dict[str, str]:
         """Return the ``data`` that the API server would store."""
@@ -76,6 +88,8 @@ class Expected:
     note: str = ""
     last_good: LastGood | None = None
     """The content of new copies while there is a ``problem``."""
+    expiries: Expiries = NO_EXPIRIES
+    """When its credentials expire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +119,31 @@ class Sources:
         notes += [f"of {name}: {each.remark}" for name, each in found if isinstance(each, Credentials) and each.remark]
         note = "; ".join(notes)
         try:
-            return Expected(hash=content_hash(render(merged.credentials)), note=note)
+            return Expected(
+                hash=content_hash(render(merged.credentials)), note=note, expiries=merged.credentials.expiries
+            )
         except SourceInvalid as error:
             return Expected(problem=str(error), last_good=self._last_good(entry))
 
     def _last_good(self, entry: PullSecret) -> LastGood | None:
         stored = self.last_good.get(entry.name)
         return stored if stored is not None and stored.source_names == entry.sources else None
+
+
+def source_outcome(name: str, source: Credentials | SourceInvalid, now: datetime) -> tuple[Effect, str, str]:
+    """Return the effect, the reason and the sentence of the row for a source at this time."""
+    if isinstance(source, SourceInvalid):
+        return Effect.PROBLEM, source.reason, str(source)
+    first, problem = source.expiries.earliest, source.expiries.remark
+    reason = None if first is None else first.reason(now)
+    if first is not None and reason is not None:
+        registries = [key for key, each in source.expiries.by_registry.items() if each.expires_at == first.expires_at]
+        why = f'source Secret "{name}": the credential for {some(registries, SHOWN)} {first.describe(now)}'
+        return Effect.PROBLEM if reason is ExpiryReason.EXPIRED else Effect.NONE, reason, why
+    if problem:
+        return Effect.NONE, ExpiryReason.UNREADABLE, f'source Secret "{name}": {problem}'
+    why = f"it holds what can be copied, for {listed(sorted(source))}"
+    return Effect.NONE, PreviewReason.SOURCE_VALID, why
 
 
 def read_source(manifest: Manifest) -> Credentials | SourceInvalid:
@@ -124,7 +156,9 @@ def read_source(manifest: Manifest) -> Credentials | SourceInvalid:
         if secret.metadata.deletion_timestamp is not None:
             message = f'source Secret "{manifest.name}" is being deleted'
             raise SourceInvalid(SourceReason.TERMINATING, message)  # noqa: TRY301 - as above
-        return parse_source(manifest.name, secret.type or _DEFAULT_TYPE, secret.content(), secret.labels)
+        return parse_source(
+            manifest.name, secret.type or _DEFAULT_TYPE, secret.content(), secret.labels, secret.annotations
+        )
     except SourceInvalid as error:
         return error
 

@@ -4,6 +4,7 @@ import json
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from webhook.rules.ownership import Mark
 from webhook.rules.plan import plan_namespace
 from webhook.rules.references import References
 
+NOW = datetime(2026, 11, 28, 10, tzinfo=UTC)
 LABEL = "pullsecrets.webhook/inject"
 ENABLED = {LABEL: "enabled"}
 PAYMENTS = Selector((Requirement("department", Operator.IN, ("payments",)),))
@@ -74,7 +76,7 @@ def scene(
     state = NamespaceState(namespace, {each.name: each for each in copies}, accounts)
     plan = plan_namespace(state, configuration, hashes_for(wanted, state.copies))
     world = World(configuration, "pull-secrets", {"team-a": state}, {"team-a": plan}, wanted, Sources(), {})
-    return Scene(world, exists=True, registration=registration, **more)
+    return Scene(world, NOW, exists=True, registration=registration, **more)
 
 
 def verdicts(explanation: Explanation) -> list[tuple[str, str, str, str]]:
@@ -268,7 +270,7 @@ WEB = manifest("Pod", "web", spec={"containers": [{"image": "registry.example/ap
 
 def from_files(target: str, *manifests: Manifest) -> Explanation | None:
     kind, _, name = target.partition("/")
-    return explain_manifest(manifests, CONFIGURATION, "pull-secrets", kind, name, "team-a")
+    return explain_manifest(manifests, CONFIGURATION, "pull-secrets", kind, name, "team-a", NOW)
 
 
 def test_an_object_of_a_file_is_explained_as_if_it_were_created_now() -> None:
@@ -366,7 +368,7 @@ def test_the_steps_are_those_of_the_decision(
     wanted = {entry.name: Expected("sha256:1") for entry in pull_secrets}
     plan = plan_namespace(state, configuration, {})
     states, plans = {subject.namespace: state}, {subject.namespace: plan}
-    found = explain_subject(Scene(World(configuration, "x", states, plans, wanted, Sources(), {})), subject)
+    found = explain_subject(Scene(World(configuration, "x", states, plans, wanted, Sources(), {}), NOW), subject)
 
     of_object = [step for step in found.steps if not step.pull_secret]
     if not decision.gates:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ CONFIGURATION = parse(
     "test",
 ).excluding("pull-secrets")
 
+NOW = datetime(2026, 11, 28, 10, tzinfo=UTC)
 ENABLED = {"pullsecrets.webhook/inject": "enabled"}
 OUR_LABELS = {
     "app.kubernetes.io/managed-by": "pull-secret-webhook",
@@ -57,7 +59,7 @@ def secret(name: str, namespace: str = "pull-secrets", **body: Any) -> Manifest:
 
 
 def checked(*manifests: Manifest, release_namespace: str = "pull-secrets") -> Preview:
-    return preview(manifests, CONFIGURATION, release_namespace)
+    return preview(manifests, CONFIGURATION, release_namespace, NOW)
 
 
 def last_row(*manifests: Manifest) -> tuple[str, str]:
@@ -244,7 +246,7 @@ PAYMENTS = namespace_of(labels={**ENABLED, "department": "payments"})
 def test_a_pull_secret_that_does_not_apply_is_named_with_the_reason(
     namespace: Manifest, subject: Manifest, reason: str, names: str
 ) -> None:
-    row = preview([namespace, subject], ONLY_VENDOR, "").rows[-1]
+    row = preview([namespace, subject], ONLY_VENDOR, "", NOW).rows[-1]
 
     assert (row.effect, row.reason) == ("references" if reason == "injected" else "none", reason)
     assert names in row.why
@@ -267,13 +269,13 @@ def test_a_pull_secret_that_does_not_apply_is_named_with_the_reason(
 def test_without_its_namespace_an_object_is_undecided_only_if_a_label_could_matter(
     subject: Manifest, reason: str
 ) -> None:
-    assert preview([subject], ONLY_VENDOR, "").rows[-1].reason == reason
+    assert preview([subject], ONLY_VENDOR, "", NOW).rows[-1].reason == reason
 
 
 def test_a_namespace_that_no_selector_matches_says_so() -> None:
     vendor_only = replace(CONFIGURATION, pull_secrets=CONFIGURATION.pull_secrets[1:])
 
-    result = preview([namespace_of(), manifest("ServiceAccount", "api")], vendor_only, "")
+    result = preview([namespace_of(), manifest("ServiceAccount", "api")], vendor_only, "", NOW)
 
     assert [row.reason for row in result.rows] == ["namespace-not-selected"] * 2
     assert all("vendor-credentials" in row.why for row in result.rows)
@@ -303,7 +305,7 @@ def test_what_a_namespace_declines_or_may_not_have_is_told() -> None:
     )
     old = secret("registry-credentials", "team-a", metadata={"labels": OUR_LABELS})
 
-    rows = preview([declining, old, manifest("ServiceAccount", "api")], narrow, "pull-secrets").rows
+    rows = preview([declining, old, manifest("ServiceAccount", "api")], narrow, "pull-secrets", NOW).rows
 
     assert [(row.title, row.effect, row.reason) for row in rows] == [
         ("Namespace/team-a", "none", "namespace-selected"),
@@ -322,11 +324,11 @@ def test_what_a_namespace_declines_or_may_not_have_is_told() -> None:
 
 def test_a_namespace_that_gets_nothing_says_why() -> None:
     narrow = replace(CONFIGURATION, pull_secrets=(replace(CONFIGURATION.pull_secrets[0], limits=(("team-b",),)),))
-    rows = preview([namespace_of(), manifest("ServiceAccount", "api")], narrow, "").rows
+    rows = preview([namespace_of(), manifest("ServiceAccount", "api")], narrow, "", NOW).rows
     assert [row.reason for row in rows] == ["source-not-for-namespace"] * 2
     deaf = replace(CONFIGURATION, opt_in=OptIn(may_decline=True), pull_secrets=CONFIGURATION.pull_secrets[:1])
     declining = namespace_of(annotations={"pullsecrets.webhook/decline": "registry-credentials"})  # type: ignore[arg-type]
-    rows = preview([declining, manifest("ServiceAccount", "api")], deaf, "").rows
+    rows = preview([declining, manifest("ServiceAccount", "api")], deaf, "", NOW).rows
     assert [row.reason for row in rows] == ["namespace-declines"] * 2
 
 
@@ -496,6 +498,6 @@ def test_applied_to_its_own_result_a_preview_changes_nothing() -> None:
 def test_an_empty_configuration_changes_nothing() -> None:
     empty = parse("apiVersion: pullsecrets.webhook/v1alpha1\nkind: Configuration\n", "test")
 
-    result = preview([namespace_of(), manifest("Pod", "a", spec={})], empty, "")
+    result = preview([namespace_of(), manifest("Pod", "a", spec={})], empty, "", NOW)
 
     assert [(row.effect, row.reason) for row in result.rows] == [("none", "nothing-configured")] * 2

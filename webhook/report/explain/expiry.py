@@ -1,0 +1,104 @@
+"""Explain what the expiry of credentials means for an object that gets them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from webhook.report.explain.commands import expiry_command
+from webhook.report.explain.step import Step
+from webhook.report.protocol import Severity
+from webhook.report.reasons import advice
+from webhook.rules.expiry import NO_EXPIRIES, ExpiryReason
+from webhook.rules.registry_key import read_key
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
+
+    from webhook.report.preview.secrets import Expected
+    from webhook.report.preview.world import World
+    from webhook.rules.expiry import Expiries, Expiry
+    from webhook.rules.objects import Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """A credential of a pull secret that expires."""
+
+    pull_secret: str
+    registry: str
+    expiry: Expiry
+
+
+def known_expiries(expected: Mapping[str, Expected]) -> dict[str, Expiries]:
+    """Return the times of expiry of each pull secret whose sources are known and name any."""
+    return {name: content.expiries for name, content in expected.items() if content.expiries.by_registry}
+
+
+def images_expiry_step(
+    world: World,
+    subject: Subject,
+    registries: Mapping[str, Collection[str]],
+    expiries: Mapping[str, Expiries],
+    now: datetime,
+) -> Step | None:
+    """Return the step about the credentials for a Pod's images, which ``registries`` has by pull secret.
+
+    None if no time of expiry is known. The kubelet tries each credential that covers an image. So an image can be
+    pulled until the last of them expires, and a Pod until that of its first image.
+    """
+    if subject.kind != "Pod":
+        return None
+    lasting = [found for image in subject.images if (found := _lasting(image, registries, expiries)) is not None]
+    if not lasting:
+        return None
+    return _step(world, min(lasting, key=_end), now)
+
+
+def _lasting(
+    image: str, registries: Mapping[str, Collection[str]], expiries: Mapping[str, Expiries]
+) -> Expiring | None:
+    """Return the credential for an image that expires last; None if that is unknown."""
+    found = []
+    for name, keys in registries.items():
+        expiring = expiries.get(name, NO_EXPIRIES).by_registry
+        for key in keys:
+            if not read_key(key).covers(image):
+                continue
+            if key not in expiring:
+                return None
+            found.append(Expiring(name, key, expiring[key]))
+    return max(found, key=_end, default=None)
+
+
+def pull_secret_expiry_step(
+    world: World, pull_secret: str, expiries: Mapping[str, Expiries], now: datetime
+) -> Step | None:
+    """Return the step about the credential of a pull secret that expires first; None if no expiry is known."""
+    known = expiries.get(pull_secret, NO_EXPIRIES).by_registry
+    found = [Expiring(pull_secret, registry, expiry) for registry, expiry in known.items()]
+    return _step(world, min(found, key=_end), now) if found else None
+
+
+def _end(found: Expiring) -> datetime:
+    return found.expiry.expires_at
+
+
+def _step(world: World, found: Expiring, now: datetime) -> Step:
+    reason = found.expiry.reason(now)
+    why = f"the credential for {found.registry} {found.expiry.describe(now)}"
+    gate = "expiry"
+    if reason is None:
+        return Step(gate, Severity.OK, why, pull_secret=found.pull_secret)
+    severity = Severity.FAULT if reason is ExpiryReason.EXPIRED else Severity.NOTE
+    source, where = _source(world, found), world.release_namespace or "RELEASE_NAMESPACE"
+    renews = source in world.configuration.issued_names
+    command = expiry_command(where, source, found.registry, renews=renews) if source else ""
+    return Step(gate, severity, why, reason, advice(reason), found.pull_secret, command=command)
+
+
+def _source(world: World, found: Expiring) -> str:
+    """Return the source of the credential: the first one that names the registry; empty if it must not be read."""
+    entry = next(entry for entry in world.configuration.pull_secrets if entry.name == found.pull_secret)
+    return next((name for name in entry.sources if found.registry in (world.sources.credentials(name) or ())), "")
