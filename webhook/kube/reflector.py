@@ -145,9 +145,6 @@ class Reflector(Generic[W, V]):
 
         self._renewal = self._renewed = 0
         self._must_relist = False
-        self._requested_at = 0.0
-        """When the list that the current state began with was requested."""
-
         self._listed_at = 0.0
         self._relist_at = 0.0
         self._thread = threading.Thread(target=self._run, name=f"reflector {collection}", daemon=True)
@@ -188,13 +185,6 @@ class Reflector(Generic[W, V]):
     def has_synced(self) -> bool:
         """True if the handler has received everything at least once."""
         return self._synced.is_set()
-
-    def was_listed_within(self, seconds: float) -> bool:
-        """Return whether the handler has a state that the API server was asked for at most ``seconds`` ago.
-
-        Both ways to list are consistent reads, so the state is not older than the request.
-        """
-        return self.has_synced and time.monotonic() - self._requested_at <= seconds
 
     @property
     def is_connected(self) -> bool:
@@ -253,7 +243,6 @@ class Reflector(Generic[W, V]):
         if self._must_relist or (self._listed_at and time.monotonic() >= self._relist_at):
             self._resource_version, self._must_relist = "", False
         if not self._resource_version:
-            self._requested_at = time.monotonic()
             # The first list only. Later something has gone wrong, perhaps with streams too, and a list is one response.
             if self._uses_watch_list and self._watch_list():
                 return

@@ -38,11 +38,6 @@ JUDGED_PER_SECOND = 20_000
 FEW_ACCOUNTS = 100
 """A namespace with at most this many ServiceAccounts is planned without delay."""
 
-RECENT_LIST_SECONDS = 0.5
-"""A new leader does not repeat a list that was requested at most this long ago: it became the leader as it started. The
-value is small, so that a standby never counts: its watches may have been silent since.
-"""
-
 STOP_SECONDS = 20.0
 """Seconds that a reflector may take to end: one request timeout and a little."""
 
@@ -218,9 +213,8 @@ class Caches:
         """
         self._renewing = []
         for collection, reflector in list(self._reflectors.items()):
-            # A reflector that has not listed yet will read the current state anyway. The same holds
-            # if it has just listed.
-            if reflector.has_synced and not reflector.was_listed_within(RECENT_LIST_SECONDS):
+            # A reflector that has not listed yet will read the current state anyway.
+            if reflector.has_synced:
                 reflector.renew(relist=collection.resource is NAMESPACES)
                 self._renewing.append(collection)
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -597,28 +596,6 @@ def test_a_renewed_watch_goes_on_from_where_it_was(api: FakeApiServer, reflect: 
     until(lambda: running.names() == {"old", "new"})
     assert [request.verb for request in api.requests[before:]] == ["watch"]
     assert running.restarts == []
-
-
-def test_a_list_has_an_age_from_its_request_on(api: FakeApiServer, reflect: Reflect) -> None:
-    hang = api.inject(Hang(), times=None)
-    running = reflect()
-    until(lambda: hang.met)
-    assert not running.reflector.was_listed_within(3600.0)  # there is no answer yet
-    hang.lift()
-    until(lambda: running.reflector.has_synced)
-    assert running.reflector.was_listed_within(3600.0)
-    assert not running.reflector.was_listed_within(0.0)
-
-
-def test_a_watch_that_goes_on_makes_no_list_younger(reflect: Reflect) -> None:
-    running = reflect()
-    until(lambda: running.reflector.is_connected and running.reflector.has_synced)
-    synced_at = time.monotonic()
-
-    running.reflector.renew()
-
-    until(lambda: running.reflector.is_renewed)
-    assert not running.reflector.was_listed_within(time.monotonic() - synced_at)
 
 
 def test_a_renewal_with_a_list_finds_what_a_silent_watch_has_missed(api: FakeApiServer, reflect: Reflect) -> None:
