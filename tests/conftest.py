@@ -13,8 +13,8 @@ from tests.cluster import binaries
 from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterFailed
 
-# How long an example takes on a machine that is busy with other things says nothing about it.
-hypothesis.settings.register_profile("ours", deadline=None)
+# How long an example takes, or takes to be made, on a machine that is busy with other things says nothing about it.
+hypothesis.settings.register_profile("ours", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("ours")
 
 

@@ -33,7 +33,7 @@ from tests.cluster.errors import ClusterFailed, PortTaken
 from tests.cluster.ports import free_port
 from tests.cluster.supervise import Keeper, Program, last_lines
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 """A deadline for a machine that is busy with other things; on an idle one a cluster is ready in a few seconds."""
 
 TOKEN_SECONDS = 7 * 24 * 3600

@@ -23,7 +23,7 @@ from tests.cluster.errors import ClusterFailed
 
 POLL_SECONDS = 0.02
 LOG_TAIL_LINES = 15
-STOP_SECONDS = 15.0
+STOP_SECONDS = 45.0
 """How long a program may take to end after SIGTERM before it is killed."""
 
 

@@ -15,6 +15,7 @@ def selected(shared: _Playground) -> str:
     """A namespace that has opted in before anything is created in it."""
     namespace = shared.namespace(selected=True)
     shared.await_selected(namespace, "first")
+    shared.await_injection(namespace)
     return namespace
 
 

@@ -55,6 +55,7 @@ def attacked(cluster: Cluster) -> Iterator[Playground]:
 def tenant(attacked: Playground) -> str:
     namespace = attacked.namespace(selected=True)
     attacked.await_selected(namespace, FIRST_PASSWORD)
+    attacked.await_injection(namespace)
     return namespace
 
 

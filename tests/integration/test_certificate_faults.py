@@ -170,11 +170,19 @@ def assert_admits(shared: Playground, namespace: str, opened: int) -> None:
     assert failed_open(shared.cluster) == opened
 
 
+def await_admission(shared: Playground, namespace: str) -> None:
+    """Wait until the API server has the bundle, which it learns of by a watch of its own; from then on it admits."""
+    assert wait_until(lambda: is_whole(shared), REISSUED_SECONDS)
+    shared.await_injection(namespace)
+    assert_admits(shared, namespace, failed_open(shared.cluster))
+
+
 @pytest.fixture(scope="module")
 def namespace(shared: Playground) -> str:
     name = shared.namespace(selected=True)
     shared.await_selected(name, "first")
     eventually(lambda: is_whole(shared))
+    shared.await_injection(name)
     return name
 
 
@@ -200,9 +208,7 @@ def test_both_secrets_and_the_bundle_lost_at_once_are_issued_anew(shared: Playgr
     for name in (shared.installation.tls_secret, shared.installation.ca_secret):
         delete(shared, name)
     write_bundle(shared, b"")
-    assert wait_until(lambda: is_whole(shared), REISSUED_SECONDS)
-    # An API server that was told of the empty bundle may have given up a call; from here on none is.
-    assert_admits(shared, namespace, failed_open(shared.cluster))
+    await_admission(shared, namespace)
 
 
 def write_bundle(shared: Playground, pem: bytes) -> None:
@@ -236,8 +242,7 @@ def test_a_bundle_that_lost_our_authority_gets_it_back_and_keeps_what_others_put
         return all(own in parse(one) and (not kept or kept in parse(one)) for one in found)
 
     assert wait_until(restored, REISSUED_SECONDS)
-    assert wait_until(lambda: is_whole(shared), REISSUED_SECONDS)
-    assert_admits(shared, namespace, failed_open(shared.cluster))
+    await_admission(shared, namespace)
 
 
 def test_a_foreign_authority_beside_ours_stays(shared: Playground, namespace: str) -> None:

@@ -24,8 +24,12 @@ from tests.cluster.errors import ClusterFailed
 from tests.cluster.pki import Pair
 from tests.cluster.ports import free_port
 from tests.cluster.supervise import wait_until
+from tests.integration.site.playground import eventually
 
 ROOT = Path(__file__).parents[2]
+SECONDS = 90.0
+"""For what takes a moment on a machine that has nothing else to do."""
+
 OWNER = """
 import sys, time
 from tests.cluster.cluster import Cluster
@@ -60,13 +64,13 @@ def test_the_controllers_make_pods_of_a_deployment(
 ) -> None:
     kubectl("create", "deployment", "web", "--image=nginx", "--replicas=2", "--namespace", namespace)
     pods = f"/api/v1/namespaces/{namespace}/pods"
-    assert wait_until(lambda: len(cluster.api.call("GET", pods)["items"]) == 2, 10)
+    assert wait_until(lambda: len(cluster.api.call("GET", pods)["items"]) == 2, SECONDS)
 
 
 def test_a_namespace_goes_away_when_it_is_deleted(cluster: Cluster) -> None:
     cluster.create_namespace("short-lived", labels={"team": "a"})
     cluster.delete_namespace("short-lived")
-    assert wait_until(lambda: not cluster.api.answers("/api/v1/namespaces/short-lived"), 20)
+    assert wait_until(lambda: not cluster.api.answers("/api/v1/namespaces/short-lived"), SECONDS)
 
 
 def test_a_token_kubeconfig_has_its_own_identity_and_no_other_right(cluster: Cluster, namespace: str) -> None:
@@ -90,7 +94,9 @@ def test_the_audit_log_tells_who_did_what_and_no_secret_content(cluster: Cluster
     cluster.kubectl(
         "create", "secret", "generic", "marked", "--from-literal=key=marked-credential", "--namespace", namespace
     )
-    events = [event for event in cluster.audit_events() if event.get("objectRef", {}).get("name") == "marked"]
+    events = eventually(
+        lambda: [event for event in cluster.audit_events() if event.get("objectRef", {}).get("name") == "marked"]
+    )
     assert [(event["verb"], event["user"]["username"]) for event in events] == [("create", "admin")]
     assert "marked-credential" not in str(events)
 
@@ -115,7 +121,8 @@ def test_etcd_answers_the_api_server_and_no_client_of_the_cluster(cluster: Clust
     assert cluster.etcd.answers("/version")
     admin = Pair(cluster.directory / "admin.crt", cluster.directory / "admin.key")
     stranger = Api(cluster.etcd.url, cluster.directory / "etcd-ca.crt", admin)
-    with pytest.raises((ssl.SSLError, ConnectionResetError)):
+    # An alert, a reset, or the end of the connection: by how far each side is with the handshake.
+    with pytest.raises((ssl.SSLError, ConnectionError)):
         stranger.request("GET", "/version")
 
 
@@ -165,7 +172,7 @@ def test_a_stopped_api_server_is_silent_and_a_continued_one_answers(own_cluster:
     own_cluster.signal_program(programs.API_SERVER, signal.SIGSTOP)
     try:
         # Each of its threads stops when it next enters the kernel: one may answer once more.
-        assert wait_until(is_silent, 10.0)
+        assert wait_until(is_silent, SECONDS)
     finally:
         own_cluster.signal_program(programs.API_SERVER, signal.SIGCONT)
     own_cluster.wait_ready()
@@ -185,7 +192,7 @@ def test_a_compacted_resource_version_is_gone_after_a_restart(own_cluster: Clust
 def test_a_program_that_does_not_start_shows_the_end_of_its_log(own_cluster: Cluster) -> None:
     broken = own_cluster.keeper.start("broken", [str(own_cluster.kubectl_path), "no-such-command"])
     with pytest.raises(ClusterFailed, match=r'broken ended with code 1:\n  .*unknown command "no-such-command"'):
-        broken.wait_ready(lambda: False, 10)
+        broken.wait_ready(lambda: False, SECONDS)
 
 
 @pytest.mark.usefixtures("control_plane")
@@ -197,7 +204,7 @@ def test_the_death_of_its_owner_leaves_no_process_and_no_file(number: signal.Sig
         running = processes_that_mention(directory)
         owner.send_signal(number)
     assert len(running) == 4
-    assert wait_until(lambda: not processes_that_mention(directory) and not directory.exists(), 10)
+    assert wait_until(lambda: not processes_that_mention(directory) and not directory.exists(), SECONDS)
 
 
 @pytest.mark.usefixtures("control_plane")
@@ -205,7 +212,7 @@ def test_the_death_of_its_owner_leaves_no_process_and_no_file(number: signal.Sig
 def test_the_death_of_the_keeper_takes_its_programs_along() -> None:
     with Cluster.start() as doomed:
         os.kill(doomed.keeper.pid, signal.SIGKILL)
-        assert wait_until(lambda: not processes_that_mention(doomed.directory), 10)
+        assert wait_until(lambda: not processes_that_mention(doomed.directory), SECONDS)
         with pytest.raises(ClusterFailed, match="the keeper has ended unexpectedly"):
             doomed.stop_program(programs.ETCD)
     assert not doomed.directory.exists()

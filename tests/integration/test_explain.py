@@ -112,9 +112,7 @@ def test_a_foreign_secret_a_missing_source_and_a_lost_webhook_are_named(ours: Pl
 def test_the_cause_is_named_where_sync_cannot_write(ours: Playground) -> None:
     sync = ours.start_sync("first")
     team = ours.namespace(selected=False)
-    ours.apply(team, "ResourceQuota", "none", {"spec": {"hard": {"secrets": "0"}}})
-    counted = f"/api/v1/namespaces/{team}/resourcequotas/none"
-    eventually(lambda: ours.cluster.api.call("GET", counted).get("status", {}).get("hard") == {"secrets": "0"})
+    ours.forbid_secrets(team, "none")
     ours.opt(team, "enabled")
 
     def step(gate: str) -> dict[str, Any]:
@@ -133,9 +131,7 @@ def test_the_cause_is_named_where_sync_cannot_write(ours: Playground) -> None:
 def test_an_old_refusal_is_no_cause_once_the_copy_was_written(ours: Playground) -> None:
     sync = ours.start_sync("first")
     team = ours.namespace(selected=False)
-    ours.apply(team, "ResourceQuota", "none", {"spec": {"hard": {"secrets": "0"}}})
-    counted = f"/api/v1/namespaces/{team}/resourcequotas/none"
-    eventually(lambda: ours.cluster.api.call("GET", counted).get("status", {}).get("hard") == {"secrets": "0"})
+    ours.forbid_secrets(team, "none")
     ours.opt(team, "enabled")
     eventually(lambda: dict(ours.events(team)), lambda seen: "CopyDenied" in seen)
     assert regarding(ours, team, "CopyDenied") == {("Secret", COPY)}

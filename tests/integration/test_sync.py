@@ -172,9 +172,7 @@ def test_service_accounts_that_are_not_included_are_left_alone(playground: Maker
 
 def test_a_namespace_that_denies_the_write_does_not_delay_the_others(shared: Playground) -> None:
     full = shared.namespace(selected=False)
-    shared.apply(full, "ResourceQuota", "no-secrets", {"spec": {"hard": {"count/secrets": "0"}}})
-    quota = f"/api/v1/namespaces/{full}/resourcequotas/no-secrets"
-    eventually(lambda: shared.cluster.api.call("GET", quota).get("status", {}).get("hard"))
+    shared.forbid_secrets(full)
     shared.opt(full, "enabled")
     eventually(lambda: dict(shared.events(full)), lambda seen: "CopyDenied" in seen)
     other = shared.namespace(selected=True)
@@ -187,6 +185,8 @@ def test_killing_sync_and_starting_it_again_changes_nothing(ours: Playground) ->
     namespaces = [ours.namespace(selected=True) for _ in range(3)]
     for namespace in namespaces:
         ours.await_selected(namespace, "first")
+        # The last write comes after the reference: it hands the ownership of the list back.
+        eventually(lambda namespace=namespace: ours.hands_nothing_back(namespace))  # type: ignore[misc]
     process.kill()
     before = [_versions(ours, namespace) for namespace in namespaces]
     again = ours.installation.start_sync("--no-leader-elect")

@@ -47,8 +47,10 @@ def test_a_typing_error_in_a_rotation_reaches_no_copy(playground: Callable[..., 
         assert f"{registry.key} refuses its new credential, and still accepts the previous one" in message
         assert "typo" not in message
         assert content() == good
-        status = json.loads(sync.get("/status")[1])
-        assert status["problems"]["source-credential-refused"] == 1
+        eventually(
+            lambda: json.loads(sync.get("/status")[1])["problems"].get("source-credential-refused"),
+            lambda number: number == 1,
+        )
         rotate(PASSWORD)
         eventually(lambda: json.loads(sync.get("/status")[1])["sources"][0]["valid"])
         assert content() == good

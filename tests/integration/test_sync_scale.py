@@ -10,7 +10,6 @@ from tests.bench.requests import Requests
 from tests.cluster.cluster import Cluster
 from tests.integration.site.playground import COPY, Playground, eventually
 from webhook.kube.listing import FIRST_PAGE_LIMIT
-from webhook.rules.ownership import FIELD_MANAGER
 
 NAMESPACES = 40
 WORKERS = 16
@@ -60,20 +59,12 @@ def complete(playground: Playground, namespaces: list[str], password: str) -> No
         playground.await_selected(namespace, password)
 
 
-def handed_back(playground: Playground, namespace: str) -> bool:
-    """Return True when our field managers own nothing in the list of the default ServiceAccount."""
-    account = playground.get(namespace, "serviceaccounts", "default")
-    fields = account["metadata"].get("managedFields", []) if account else []
-    ours = [entry["fieldsV1"] for entry in fields if entry["manager"] == FIELD_MANAGER]
-    return bool(ours) and not any("f:imagePullSecrets" in each for each in ours)
-
-
 def test_each_namespace_costs_one_apply_and_few_patches_and_each_kind_of_object_one_watch(
     installed: Playground, namespaces: list[str], requests: Requests
 ) -> None:
     sync = installed.installation.start_sync("--tls-secret=", "--state-secret=", f"--workers={WORKERS}")
     complete(installed, namespaces, "first")
-    eventually(lambda: all(handed_back(installed, namespace) for namespace in namespaces))
+    eventually(lambda: all(installed.hands_nothing_back(namespace) for namespace in namespaces))
     counted = without_watches(without_once(requests.since()), installed)
     assert sync.stop() == 0
     # No webhook answers here. So a reference is added directly, and its ownership handed back by a second patch. At the
@@ -101,7 +92,7 @@ def test_a_start_where_all_is_well_writes_nothing_and_a_rotation_only_the_copies
     # What is done after all of them shows that they have been seen.
     last = installed.namespace(selected=True)
     installed.await_selected(last, "first")
-    eventually(lambda: handed_back(installed, last))
+    eventually(lambda: installed.hands_nothing_back(last))
     counted = without_watches(without_once(requests.since()), installed)
     assert counted.pop("patch serviceaccounts") <= 3  # a try, the addition, the ownership
     assert counted == {

@@ -54,6 +54,14 @@ def await_kept(site: Playground, password: str, name: str = COPY) -> dict[str, A
     return entry
 
 
+def await_stored(site: Playground, password: str) -> dict[str, Any]:
+    """Wait for the good content and for the configuration, which is stored when it is in force; return the Secret."""
+    await_kept(site, password)
+    found = eventually(lambda: state(site), lambda seen: seen is not None and "_configuration" in seen["data"])
+    assert found is not None
+    return found
+
+
 def break_source(site: Playground) -> None:
     """Delete the source, and wait until it is reported."""
     site.delete(site.installation.namespace, "secrets", SOURCE)
@@ -76,8 +84,7 @@ def test_after_a_restart_a_namespace_that_opts_in_gets_the_last_good_copy(site: 
     entry = await_kept(site, "good")
     assert entry["version"] == 1
     assert [source["name"] for source in entry["sources"]] == [SOURCE]
-    secret = state(site)
-    assert secret is not None
+    secret = await_stored(site, "good")
     assert secret["type"] == "Opaque"
     assert secret["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "pull-secret-webhook"}
     break_source(site)
@@ -108,8 +115,7 @@ def test_after_a_change_of_leader_too(site: Playground) -> None:
 def test_equal_contents_are_not_written_again_at_a_start_or_with_a_new_version(site: Playground) -> None:
     sync = site.installation.start_sync()
     site.await_selected(site.namespace(selected=True), "good")
-    await_kept(site, "good")
-    before = state(site)
+    before = await_stored(site, "good")
     assert sync.stop() == 0
 
     site.installation.start_sync(name="restarted")

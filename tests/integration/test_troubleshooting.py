@@ -77,9 +77,7 @@ def _disabled(site: Playground, namespace: str) -> None:
 
 
 def _quota(site: Playground, namespace: str) -> None:
-    site.apply(namespace, "ResourceQuota", "small", {"spec": {"hard": {"secrets": "0"}}})
-    path = f"/api/v1/namespaces/{namespace}/resourcequotas/small"
-    eventually(lambda: site.cluster.api.call("GET", path).get("status", {}).get("hard") == {"secrets": "0"})
+    site.forbid_secrets(namespace, "small")
     site.opt(namespace, "enabled")
     eventually(lambda: "CopyDenied" in dict(site.events(namespace)))
 

@@ -149,9 +149,7 @@ def test_a_foreign_secret_in_the_place_of_the_copy(shared: Playground) -> None:
 
 def test_a_quota_that_refuses_the_copy(shared: Playground) -> None:
     name = shared.namespace(selected=False)
-    shared.apply(name, "ResourceQuota", "none", {"spec": {"hard": {"secrets": "0"}}})
-    counted = f"/api/v1/namespaces/{name}/resourcequotas/none"
-    eventually(lambda: shared.cluster.api.call("GET", counted).get("status", {}).get("hard") == {"secrets": "0"})
+    shared.forbid_secrets(name)
     shared.opt(name, "enabled")
     says = ("STOP copy-due", "quota", f"Next: kubectl get events -n {name} --field-selector reason=CopyDenied")
     why(shared, "explain", f"ns/{name}", says=says)

@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 from tests.cluster.cluster import Cluster
 from tests.cluster.install import Installation, install
 from tests.cluster.processes import PullSecrets
+from webhook.rules.ownership import FIELD_MANAGER
 
 T = TypeVar("T")
 
@@ -123,8 +124,9 @@ class Playground:
         return self.cluster.api.call("POST", f"/api/v1/namespaces/{namespace}/{resource}{query}", body)
 
     def get(self, namespace: str, resource: str, name: str) -> dict[str, Any] | None:
-        """Return an object, None when there is none."""
-        answer = self.cluster.api.request("GET", f"/api/v1/namespaces/{namespace}/{resource}/{name}")
+        """Return an object, None when there is none; an answer that says neither is asked for again."""
+        path = f"/api/v1/namespaces/{namespace}/{resource}/{name}"
+        answer = eventually(lambda: self.cluster.api.request("GET", path), lambda seen: seen.status in (200, 404))
         return answer.json() if answer.status == 200 else None
 
     def delete(self, namespace: str, resource: str, name: str) -> None:
@@ -145,6 +147,25 @@ class Playground:
         account = self.get(namespace, "serviceaccounts", service_account)
         return None if account is None else names(account)
 
+    def hands_nothing_back(self, namespace: str, service_account: str = "default") -> bool:
+        """Return True if sync has written all that it has to a ServiceAccount with a reference of ours.
+
+        The last of it comes after the reference: the ownership of the list goes back to who had it, or to nobody.
+        """
+        entries = self._managed_fields(namespace, service_account)
+        ours = [entry["fieldsV1"] for entry in entries if entry["manager"] == FIELD_MANAGER]
+        return bool(entries) and not any("f:imagePullSecrets" in fields for fields in ours)
+
+    def is_managed_by_sync(self, namespace: str, service_account: str = "default") -> bool:
+        """Return True if sync is among the field managers of a ServiceAccount."""
+        entries = self._managed_fields(namespace, service_account)
+        return any(entry["manager"] == FIELD_MANAGER for entry in entries)
+
+    def _managed_fields(self, namespace: str, service_account: str) -> list[dict[str, Any]]:
+        account = self.get(namespace, "serviceaccounts", service_account)
+        entries: list[dict[str, Any]] = account["metadata"].get("managedFields", []) if account else []
+        return entries
+
     def events(self, namespace: str) -> Iterator[tuple[str, str]]:
         """Yield reason and message of the Events in a namespace."""
         for event in self.cluster.api.call("GET", f"/api/v1/namespaces/{namespace}/events")["items"]:
@@ -154,6 +175,21 @@ class Playground:
         """Wait until a namespace has the copy, and its default ServiceAccount the reference."""
         eventually(lambda: self.password_in_copy(namespace), lambda seen: seen == password)
         eventually(lambda: self.references(namespace), lambda seen: seen is not None and COPY in seen)
+
+    def await_injection(self, namespace: str) -> None:
+        """Wait until the API server calls the webhook: it learns of caBundle and labels by watches of its own."""
+        probe = service_account(f"probe-{uuid.uuid4().hex[:8]}")
+        eventually(
+            lambda: names(self.create(namespace, "serviceaccounts", probe, "?dryRun=All")), lambda seen: COPY in seen
+        )
+
+    def forbid_secrets(self, namespace: str, quota: str = "no-secrets") -> None:
+        """Have a ResourceQuota refuse every new Secret in a namespace, from when this returns."""
+        self.apply(namespace, "ResourceQuota", quota, {"spec": {"hard": {"secrets": "0"}}})
+        # The API server learns of the quota, and of what it counts, by watches of its own.
+        secret = {"metadata": {"name": f"probe-{uuid.uuid4().hex[:8]}"}}
+        path = f"/api/v1/namespaces/{namespace}/secrets?dryRun=All"
+        eventually(lambda: self.cluster.api.request("POST", path, secret).text, lambda text: "exceeded quota" in text)
 
     def await_left(self, namespace: str) -> None:
         """Wait until nothing of ours is left in a namespace."""
