@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -19,6 +20,8 @@ from tests.e2e.knative import serving
 from tools.image.errors import ImageFailed
 
 _CANNOT = 2
+_PATIENT = ("--option=DPkg::Lock::Timeout=600", "--option=Acquire::Retries=3")
+"""Wait for another process that installs packages, as a machine has one after its start; try a download again."""
 
 
 def main(arguments: list[str]) -> int:
@@ -46,17 +49,21 @@ def main(arguments: list[str]) -> int:
 
 
 def setup() -> int:
-    """Install what is needed, as root, on a machine with apt-get."""
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", *requirements.packages()]
-    for argv in (["apt-get", "update"], install):
-        try:
-            code = subprocess.run(argv, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, check=False).returncode
-        except FileNotFoundError:
-            print(f"error: there is no apt-get; install {', '.join(requirements.packages())} yourself", file=sys.stderr)
-            return _CANNOT
-        if code != 0:
-            return code
-    return 0
+    """Install what is needed, as root, on a machine with apt-get; do nothing where everything is installed."""
+    missing = requirements.packages_to_install()
+    if not missing:
+        return 0
+    if shutil.which("apt-get") is None:
+        print(f"error: there is no apt-get; install {', '.join(missing)} yourself", file=sys.stderr)
+        return _CANNOT
+    # An update that fails, because another one runs or one of several sources is away, may have left lists that do.
+    _apt_get("update")
+    return _apt_get("install", "--yes", "--no-install-recommends", *missing)
+
+
+def _apt_get(*arguments: str) -> int:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    return subprocess.run(["apt-get", *_PATIENT, *arguments], env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

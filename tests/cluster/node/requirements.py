@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,6 +42,16 @@ SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/
 def packages() -> list[str]:
     """Return every package that tests want of a machine, each once."""
     return sorted({*PACKAGES.values(), *FILES.values(), *FOR_OTHER_TESTS})
+
+
+def packages_to_install() -> list[str]:
+    """Return those packages that dpkg does not report as installed; all of them where there is no dpkg."""
+    if shutil.which("dpkg-query") is None:
+        return packages()
+    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Package}\\n", *packages()]
+    lines = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
+    installed = {name for status, name in map(str.split, lines) if status == "installed"}
+    return [name for name in packages() if name not in installed]
 
 
 def missing() -> list[str]:
