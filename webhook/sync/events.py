@@ -274,7 +274,7 @@ class EventReporter:
 
     def credentials_renewed(self, source: str, registries: Sequence[str]) -> None:
         """Record that credentials that were reported are not known to expire soon any more."""
-        log.info("credential does not expire soon", source=source, registries=list(registries[:_SHOWN]))
+        log.info("credential expiry resolved", source=source, registries=list(registries[:_SHOWN]))
         named = some(registries, _SHOWN)
         message = f'source Secret "{source}": the credential for {named} is not known to expire soon any more'
         about = Reference("v1", "Secret", self._release.namespace, source)
