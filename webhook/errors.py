@@ -61,6 +61,8 @@ class ConfigurationInvalid(UsageError):
     def __init__(self, origin: str, problems: Sequence[Problem]) -> None:
         self.origin = origin
         self.problems = tuple(problems)
+        self.look = ""
+        """The command that shows the document, if it is in a cluster."""
         count = f"{len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
         self.lines = (f"{origin}: the configuration has {count}:", *(f"  {problem}" for problem in self.problems))
         super().__init__("\n".join(self.lines))

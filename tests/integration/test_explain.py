@@ -120,7 +120,7 @@ def test_the_cause_is_named_where_sync_cannot_write(ours: Playground) -> None:
 
     found = eventually(lambda: step("copy"), lambda seen: "quota" in seen["why"])
     assert found["reason"] == "copy-due"
-    assert found["advice"] == f"kubectl get events -n {team} --field-selector reason=CopyDenied"
+    assert found["advice"] == f"kubectl -n {team} describe resourcequota"
     assert "quota" in step("ServiceAccounts")["why"]
     assert sync.stop() == 0
     found = step("copy")

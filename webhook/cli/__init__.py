@@ -113,6 +113,8 @@ def _run(arguments: list[str]) -> int:
         for line in error.lines[1:]:
             tell(line)
         tell("correct it; docs/configuration.md describes each field")
+        if error.look:
+            tell(f"Next: {error.look}")
         return EXIT_USAGE
     except PullSecretsError as error:
         tell(f"error: {error}")

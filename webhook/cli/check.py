@@ -117,12 +117,14 @@ def _before(reader: Reader, release: str, namespace: str, values: Sequence[Path]
     from webhook.files.values import read_values  # noqa: PLC0415 - as above
     from webhook.inspect.checks.before import check_before  # noqa: PLC0415 - as above
 
-    certificates = read_values(values, []).get("certificates")
+    chosen = read_values(values, [])
+    certificates, fullname = chosen.get("certificates"), chosen.get("fullnameOverride")
     mode = certificates.get("mode") if isinstance(certificates, dict) else None
     return check_before(
         reader,
         release or RELEASE,
         namespace or RELEASE_NAMESPACE,
+        fullname if isinstance(fullname, str) else "",
         uses_cert_manager=mode == "cert-manager",
     )
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from webhook.cli.files import Asked
+    from webhook.inspect.reader import Reader
+    from webhook.inspect.release import Installed
     from webhook.report.explain.step import Explanation, Step
 
 EXIT_STOPPED = 1
@@ -105,7 +107,9 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
             from webhook.inspect.scene import explain_live  # noqa: PLC0415 - as above
 
             installed = find_release(reader, wanted(config, release_namespace, release, chosen))
-            found = _other(named, chosen) or explain_live(reader, installed, named.kind, named.name, chosen)
+            found = _other(reader, installed, named, chosen) or explain_live(
+                reader, installed, named.kind, named.name, chosen
+            )
     with standard_output() as file:
         if output in (Output.TABLE, Output.WIDE):
             wide = output is Output.WIDE
@@ -224,8 +228,11 @@ def _from_files(target: Target, filenames: Sequence[str], asked: Asked, namespac
     return found
 
 
-def _other(target: Target, namespace: str) -> Explanation | None:
-    """Return the explanation for a kind that the product does not handle; None for other kinds."""
+def _other(reader: Reader, installed: Installed, target: Target, namespace: str) -> Explanation | None:
+    """Return the explanation of a copy, or for a kind that the product does not handle; None for other kinds."""
+    from webhook.inspect.scene import explain_secret  # noqa: PLC0415 - as above
     from webhook.report.explain.explanation import explain_other  # noqa: PLC0415 - as above
 
+    if target.kind.lower() in ("secret", "secrets"):
+        return explain_secret(reader, installed, target.name, namespace)
     return None if target.is_known else explain_other(target.kind, target.name, namespace)

@@ -137,9 +137,12 @@ def _show(result: Preview, output: Output, *, verbose: bool) -> None:
 def _write_overview(result: Preview, file: TextIO, *, verbose: bool) -> None:
     """Write the summary by pull secret, and the rows if there are few."""
     from webhook.report.preview.preview import FEW_ROWS, overview  # noqa: PLC0415 - as above
+    from webhook.report.preview.row import Effect  # noqa: PLC0415 - as above
 
     paragraphs = list(overview(result, verbose=verbose))
     write_paragraphs([*paragraphs, Paragraph("")] if paragraphs else [], file)
+    if not verbose and len(result.rows) <= FEW_ROWS and all(row.effect is Effect.PROBLEM for row in result.rows):
+        return  # the summary lists all of them
     if len(result.rows) <= FEW_ROWS or verbose:
         render(result, Form.TABLE, file)
     else:

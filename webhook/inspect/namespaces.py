@@ -27,7 +27,10 @@ def read_namespace(reader: Reader, name: str) -> Namespace:
     try:
         content = reader.one(NAMESPACES, name)
     except Forbidden:
-        raise UsageError(f"you may not get namespace {name}, and its labels decide: ask for that right") from None
+        raise UsageError(
+            f"you may not get namespace {name}, and its labels decide: ask for that right. "
+            f"Next: kubectl auth can-i get namespaces/{name}"
+        ) from None
     if content is None:
         raise _absent(name)
     return to_namespace(_decode(content))

@@ -18,6 +18,8 @@ _T = TypeVar("_T")
 
 UNAUTHORIZED = 401
 
+_NEXT = "Next: kubectl config get-contexts"
+
 
 class Reader:
     """Reads with one client. ``missing`` are the missing rights, as sentences, each once.
@@ -76,9 +78,12 @@ class Reader:
         try:
             return ask()
         except ApiUnavailable as error:
-            raise UsageError(f"{self.client.host}: {error}; see --kubeconfig and --context") from None
+            raise UsageError(f"{self.client.host}: {error}: choose another cluster with --context. {_NEXT}") from None
         except Forbidden as error:
             if error.status != UNAUTHORIZED:
                 raise
             host = self.client.host
-            raise UsageError(f"the API server at {host} refuses the credentials: check --kubeconfig") from None
+            raise UsageError(
+                f"the API server at {host} refuses the credentials: log in again, or choose others with "
+                f"--context. {_NEXT}"
+            ) from None

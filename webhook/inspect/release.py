@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from webhook.errors import ConfigurationAbsent, Forbidden, UsageError
+from webhook.errors import ConfigurationAbsent, ConfigurationInvalid, Forbidden, UsageError
 from webhook.files.configuration import parse
 from webhook.kube.resources import (
     CONFIG_MAPS,
@@ -119,8 +119,9 @@ def _refuse_without_configuration(reader: Reader, wanted: Wanted, webhook: Webho
 
 def _configuration_absent(release: Release, name: str) -> ConfigurationAbsent:
     return ConfigurationAbsent(
-        f"ConfigMap {release.namespace}/{name} of release {release.name} does not exist: bring it back with helm "
-        f"upgrade, or give a configuration with --config"
+        f"ConfigMap {release.namespace}/{name} of release {release.name} does not exist: install it again, or give a "
+        f"configuration with --config. Next: helm get manifest {release.name} -n {release.namespace} | "
+        "kubectl apply -f -"
     )
 
 
@@ -274,4 +275,8 @@ def _document(content: bytes | None, namespace: str) -> Configuration | None:
 def _parsed(config_map: ConfigMap, namespace: str) -> Configuration:
     name = config_map.metadata.name
     look = f"kubectl get configmap {name} -n {namespace} -o yaml"
-    return parse(config_map.data[DOCUMENT_KEY], f"ConfigMap {namespace}/{name}", look).excluding(namespace)
+    try:
+        return parse(config_map.data[DOCUMENT_KEY], f"ConfigMap {namespace}/{name}", look).excluding(namespace)
+    except ConfigurationInvalid as error:
+        error.look = look
+        raise

@@ -18,16 +18,19 @@ from webhook.errors import Forbidden, SourceInvalid, UsageError
 from webhook.inspect.namespaces import read_namespace
 from webhook.inspect.obstacles import read_writer
 from webhook.inspect.release import DEPLOYMENTS
-from webhook.inspect.secrets import read_copy, read_sources
+from webhook.inspect.secrets import read_copy, read_facts, read_sources
 from webhook.inspect.workloads import RUNNING, owned_metadata
 from webhook.kube.objects import ScopedDecoder
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection, Resource
 from webhook.kube.wire import ObjectMeta, PartialObjectMetadata, decoder
 from webhook.report.coverage import registries_for
+from webhook.report.explain.commands import certificate_command, retire_command
 from webhook.report.explain.expiry import known_expiries
 from webhook.report.explain.explanation import (
     Scene,
+    explain_dropped,
     explain_namespace,
+    explain_other,
     explain_subject,
     explain_unreadable,
     explain_workload,
@@ -40,10 +43,11 @@ from webhook.report.preview.objects import read_subject
 from webhook.report.preview.world import World
 from webhook.rules.credential import SourceReason
 from webhook.rules.objects import Copy, NamespaceState
-from webhook.rules.ownership import Ownership, is_a_copy, ownership_of
+from webhook.rules.ownership import Ownership, is_a_copy, is_labelled, ownership_of
 from webhook.rules.plan import plan_namespace
 from webhook.rules.scope import scope_of
 from webhook.rules.subject import AdmittedObject
+from webhook.rules.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
     from webhook.kube.webhook_configuration import ClientConfig, ServiceReference
+    from webhook.report.explain.commands import SecretFacts
     from webhook.report.explain.obstacle import Target
     from webhook.report.explain.step import Explanation
     from webhook.report.preview.secrets import Sources
@@ -85,8 +90,23 @@ def registration_of(reader: Reader, installed: Installed) -> Registration | None
         return gone if installed.may_list_webhooks else None
     configuration = installed.webhook
     hooks = tuple(each.hook() for each in configuration.webhooks)
-    client = configuration.webhooks[0].client_config
-    return Registration(configuration.metadata.name, hooks, reach_of(reader, client))
+    if configuration.certificates_mode == "provided":
+        hooks = tuple(replace(hook, trusts=True) for hook in hooks)  # without a caBundle, the system's roots apply
+    reach = reach_of(reader, configuration.webhooks[0].client_config)
+    if reach.answers is False:
+        reach = _without_certificate(reader, installed, reach)
+    return Registration(configuration.metadata.name, hooks, reach)
+
+
+def _without_certificate(reader: Reader, installed: Installed, reach: Reach) -> Reach:
+    """Return why no replica answers: without its certificate, none becomes ready."""
+    name, where = f"{installed.fullname}-tls", installed.release.namespace
+    content, known = reader.optional(SECRETS, name, where)
+    if content is not None or not known:
+        return reach
+    why = f"{reach.why}, because Secret {where}/{name} with the certificate does not exist"
+    mode = installed.webhook.certificates_mode if installed.webhook is not None else ""
+    return replace(reach, why=why, command=certificate_command(mode, where, name, installed.release.name))
 
 
 def reach_of(reader: Reader, client: ClientConfig) -> Reach:
@@ -105,11 +125,9 @@ def _of_service(reader: Reader, service: ServiceReference) -> Reach:
         reader.lacks("list", "endpointslices", service.namespace)
         return Reach(answers=None, why=f"you may not see which replicas {where} leads to")
     ready = sum(endpoint.conditions.ready is not False for each in slices for endpoint in each.endpoints or ())
-    return Reach(ready > 0, f"{where} leads to {ready} replica{'' if ready == 1 else 's'} that {_are(ready)} ready")
-
-
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"
+    if ready:
+        return Reach(answers=True, why=f"{where} leads to {counted(ready, 'ready replica')}")
+    return Reach(answers=False, why=f"{where} leads to no ready replica")
 
 
 def _of_url(url: str, ca_bundle: str) -> Reach:
@@ -136,6 +154,7 @@ def _shown(host: str) -> str:
         return host
 
 
+_decode_metadata: Callable[[bytes], PartialObjectMetadata] = decoder(PartialObjectMetadata)
 _decode_object: Callable[[bytes | msgspec.Raw], AdmittedObject] = decoder(AdmittedObject)
 
 WORKLOADS = {
@@ -194,6 +213,20 @@ def explain_live(reader: Reader, installed: Installed, kind: str, name: str, nam
         )
     owner = _owner(content) if kind == "Pod" else ""
     return _with_writer(reader, installed, scene, namespace, lambda scene: explain_subject(scene, subject, owner))
+
+
+def explain_secret(reader: Reader, installed: Installed, name: str, namespace: str) -> Explanation:
+    """Return what a Secret is to the release: a source, a copy, the copy of a dropped name, or nothing."""
+    configuration, release = installed.configuration, installed.release
+    if name in configuration.secret_names and namespace != release.namespace:
+        return explain_live(reader, installed, "Namespace", namespace, namespace)
+    content, _ = reader.optional(SECRETS, name, namespace)
+    labels = {} if content is None else _decode_metadata(content).metadata.labels or {}
+    if is_labelled(labels, release.name, release.namespace) and namespace != release.namespace:
+        retired = sorted({*configuration.retired, name})
+        command = retire_command(release.name, release.namespace, retired)
+        return explain_dropped(name, namespace, release.name, command)
+    return explain_other("Secret", name, namespace)
 
 
 def _with_writer(
@@ -309,6 +342,19 @@ def _elsewhere(reader: Reader, installed: Installed, sources: Sources) -> dict[s
     return found
 
 
+def _facts(reader: Reader, installed: Installed, sources: Sources, state: NamespaceState) -> dict[str, SecretFacts]:
+    """Return the facts about sources of a wrong type, and about foreign Secrets in the place of copies."""
+    release = installed.release.namespace
+    wrong = [
+        name
+        for name, problem in sources.read.items()
+        if isinstance(problem, SourceInvalid) and problem.reason == SourceReason.TYPE_UNSUPPORTED
+    ]
+    foreign = [copy.name for copy in state.copies.values() if state.ownership(copy) is Ownership.FOREIGN]
+    found = {name: read_facts(reader, name, release) for name in wrong}
+    return found | {name: read_facts(reader, name, state.namespace.name) for name in foreign}
+
+
 def _scene(reader: Reader, installed: Installed, namespace: Namespace, accounts: tuple[ServiceAccount, ...]) -> Scene:
     configuration, sources = installed.configuration, read_sources(reader, installed)
     expected = {entry.name: sources.expected(entry) for entry in configuration.pull_secrets}
@@ -334,6 +380,7 @@ def _scene(reader: Reader, installed: Installed, namespace: Namespace, accounts:
         registries=registries,
         expiries=copies.expiries | known_expiries(expected),
         elsewhere=_elsewhere(reader, installed, sources),
+        secrets=_facts(reader, installed, sources, state),
         release=installed.release.name,
         fullname=installed.fullname,
     )

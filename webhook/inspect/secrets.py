@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from webhook.errors import Forbidden, SourceInvalid
 from webhook.kube.objects import SecretObject, decode_secret, to_copy
 from webhook.kube.resources import SECRETS, Collection
+from webhook.kube.wire import decoder
 from webhook.report.coverage import registries_of
+from webhook.report.explain.commands import NO_FACTS, SecretFacts
 from webhook.report.preview.secrets import Sources
-from webhook.rules.dockerconfig import parse_source
+from webhook.rules.dockerconfig import COPY_TYPE, parse_source
 from webhook.rules.expiry import NO_EXPIRIES, Expiries
-from webhook.rules.ownership import is_a_copy
+from webhook.rules.ownership import Writer, is_a_copy
 from webhook.rules.state_document import STATE_SUFFIX, StateDocument, decode_document
 from webhook.sync.source import absent_source, read_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
@@ -89,6 +93,48 @@ def _read(found: SecretObject, release: Release) -> CopyRead:
     except SourceInvalid:
         expiries = NO_EXPIRIES
     return CopyRead(copy, registries_of(data), expiries)
+
+
+class _Owner(msgspec.Struct, frozen=True, rename="camel"):
+    api_version: str
+    kind: str
+    name: str
+
+
+class _FactsMeta(msgspec.Struct, frozen=True, rename="camel"):
+    owner_references: tuple[_Owner, ...] = ()
+    managed_fields: tuple[Writer, ...] = ()
+
+
+class _Facts(msgspec.Struct, frozen=True):
+    metadata: _FactsMeta
+    data: dict[str, str] | None = None
+
+    def __repr__(self) -> str:
+        return "_Facts(…)"
+
+
+_decode_facts: Callable[[bytes], _Facts] = decoder(_Facts)
+
+
+def read_facts(reader: Reader, name: str, namespace: str) -> SecretFacts:
+    """Return who owns a Secret, and whether its content fits a source; nothing if it must not be read."""
+    content, _ = reader.optional(SECRETS, name, namespace)
+    if content is None:
+        return NO_FACTS
+    found = _decode_facts(content)
+    owners, writers = found.metadata.owner_references, found.metadata.managed_fields
+    try:
+        fits = bool(parse_source(name, COPY_TYPE, found.data or {}, {}))
+    except SourceInvalid:
+        fits = False
+    return SecretFacts(_controller(owners[0]) if owners else "", writers[-1].manager if writers else "", fits)
+
+
+def _controller(owner: _Owner) -> str:
+    """Return an owner as kubectl writes it: kind, group and name."""
+    group = owner.api_version.rpartition("/")[0]
+    return f"{owner.kind.lower()}{f'.{group}' if group else ''}/{owner.name}"
 
 
 def each_copy(reader: Reader, release: Release, name: str, namespace: str | None) -> Iterator[Copy]:

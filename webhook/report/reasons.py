@@ -68,7 +68,8 @@ CATALOG: Mapping[str, ReasonText] = {
     "source-type-unsupported": ReasonText(
         "its type is neither `kubernetes.io/dockerconfigjson` nor `kubernetes.io/dockercfg`; External Secrets "
         "writes `Opaque` by default",
-        "delete it and create it with the type that its message names; the type of a Secret cannot be changed",
+        "create it again with the type that its message names, because the type of a Secret cannot be changed; if a "
+        "controller owns it, set the type there",
     ),
     "source-key-absent": ReasonText(
         "`.dockerconfigjson` (or `.dockercfg`) is absent or empty",
@@ -129,7 +130,7 @@ CATALOG: Mapping[str, ReasonText] = {
     ),
     "copy-conflict": ReasonText(
         "a Secret of the copy's name is there that this release did not make: it is left alone",
-        "delete or rename it, or rename the pull secret",
+        "rename it, or rename the pull secret; if a controller owns it, change its name there",
     ),
     "source-unavailable": ReasonText(
         "a source cannot be used: copies keep or get the last good content; if there never was one, no copy is made",
@@ -178,6 +179,11 @@ CATALOG: Mapping[str, ReasonText] = {
         "stays as it is",
         "correct the source, and `sync` writes the copy; or delete the copy, and `sync` makes it of the last good "
         "content",
+    ),
+    "copy-dropped": ReasonText(
+        "the copy of a name that was removed from the configuration and not retired: `sync` lost the right to delete "
+        "it with the name",
+        "add the name to `retired` in the values; when the copies are gone, remove it again",
     ),
     "copy-not-wanted": ReasonText(
         "the copy would be deleted, after the references to it: its pull secret is retired, or its namespace is "

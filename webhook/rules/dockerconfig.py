@@ -154,7 +154,7 @@ def parse_source(
 def _type_problem(secret_type: str, data: Mapping[str, str]) -> str:
     wanted = LEGACY_TYPE if LEGACY_KEY in data and COPY_KEY not in data else COPY_TYPE
     return (
-        f"has the type {secret_type[:80]!r}: delete it and create it with the type {wanted}, because a type cannot be "
+        f"has the type {secret_type[:80]!r}: create it again with the type {wanted}, because a type cannot be "
         "changed later (kubectl create secret docker-registry; External Secrets: spec.target.template.type)"
     )
 

@@ -331,13 +331,27 @@ def _has_registration(client: Client, target: Target) -> bool:
         return False
     namespaces = found.release_namespaces()[: 1 if found.tells_namespace else None]
     if found.release != target.release.name or (namespaces and target.release.namespace not in namespaces):
-        owner = f"release {found.release or '(unknown)'} in namespace {min(namespaces, default='(unknown)')}"
+        home = _home(client, target, namespaces)
+        owner = f"release {found.release or '(unknown)'}{f' in namespace {home}' if home else ''}"
+        flags = "check --release, --release-namespace and --webhook-configuration"
+        if home and found.release == target.release.name:
+            flags = f"give --release-namespace {home}"
         raise UsageError(
             f"MutatingWebhookConfiguration {target.webhook_configuration} belongs to {owner}, not to release "
-            f"{target.release.name} in namespace {target.release.namespace}: nothing was changed; check --release, "
-            f"--release-namespace and --webhook-configuration"
+            f"{target.release.name} in namespace {target.release.namespace}: nothing was changed; {flags}"
         )
     return True
+
+
+def _home(client: Client, target: Target, namespaces: Sequence[str]) -> str:
+    """Return the one of the possible namespaces of a release that has its Lease; empty if none is known to."""
+    for namespace in namespaces:
+        try:
+            client.get(LEASES, target.lease, namespace)
+        except (NotFound, Forbidden):
+            continue
+        return namespace
+    return ""
 
 
 def _has_lease(client: Client, target: Target) -> bool:

@@ -105,3 +105,13 @@ def test_a_code_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
         main(["explain", "PSW999"])
     assert ended.value.code == 2
     assert capsys.readouterr().err == "error: there is no check PSW999; docs/check.md lists all\n"
+
+
+def test_missing_rights_are_one_block_and_not_a_line_for_each_check() -> None:
+    rights = ("list namespaces", "get secrets/harbor in namespace pull-secrets")
+    outcomes = [unknown(code, f"you may not {right}", right) for right in rights for code in ("PSW040", "PSW041")]
+    file = io.StringIO()
+    write_paragraphs(Checkup(tuple(outcomes)).paragraphs(), file)
+    assert "2 checks were skipped (-v lists them), because you may not:\n" in file.getvalue()
+    assert [file.getvalue().count(right) for right in rights] == [1, 1]
+    assert "PSW040" not in file.getvalue()

@@ -186,13 +186,16 @@ def test_a_configuration_that_is_not_valid_is_told_with_its_place(api: FakeApiSe
     assert "ConfigMap pull-secrets/psw: the configuration has" in refusal(client)
 
 
+WITHOUT_CERTIFICATE = "because Secret pull-secrets/psw-tls with the certificate does not exist"
+
+
 @pytest.mark.parametrize(
     ("endpoints", "answers", "why"),
     [
-        ([{"conditions": {"ready": True}}, {"conditions": {}}], True, "leads to 2 replicas that are ready"),
-        ([{"conditions": {"ready": False}}, {}], True, "leads to 1 replica that is ready"),
-        ([{"conditions": {"ready": False}}], False, "leads to 0 replicas that are ready"),
-        (None, False, "leads to 0 replicas that are ready"),
+        ([{"conditions": {"ready": True}}, {"conditions": {}}], True, "leads to 2 ready replicas"),
+        ([{"conditions": {"ready": False}}, {}], True, "leads to 1 ready replica"),
+        ([{"conditions": {"ready": False}}], False, f"leads to no ready replica, {WITHOUT_CERTIFICATE}"),
+        (None, False, f"leads to no ready replica, {WITHOUT_CERTIFICATE}"),
     ],
 )
 def test_a_service_reaches_the_replicas_that_are_ready(
@@ -226,6 +229,8 @@ def test_a_release_without_its_config_map_is_named_with_the_way_to_bring_it_back
 ) -> None:
     put_release(api, "psw", "pull-secrets")
     api.remove("/api/v1/namespaces/pull-secrets/configmaps/psw")
-    with pytest.raises(ConfigurationAbsent, match=r"ConfigMap pull-secrets/psw .* does not exist: .*helm upgrade"):
+    with pytest.raises(
+        ConfigurationAbsent, match=r"ConfigMap pull-secrets/psw .* does not exist: .*helm get manifest psw"
+    ):
         find_release(Reader(client), Wanted())
     assert find_release(Reader(client), Wanted(configuration=OTHER)).running is None

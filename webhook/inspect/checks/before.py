@@ -10,7 +10,15 @@ import msgspec
 from webhook.errors import ApiError, Forbidden
 from webhook.inspect.checks.codes import BEFORE
 from webhook.inspect.checks.result import Checkup, Outcome, finding, note, unknown
-from webhook.inspect.checks.rights import REHEARSED_POD, decode_access_review
+from webhook.inspect.checks.rights import (
+    BINDINGS,
+    GUARDS,
+    OPT_IN_GUARD,
+    POLICIES,
+    REHEARSED_POD,
+    WEBHOOKS_GUARD,
+    decode_access_review,
+)
 from webhook.inspect.release import likely_fullnames
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, NAMESPACES, PODS, Resource
 from webhook.kube.wire import PartialObjectMetadata, decoder
@@ -66,15 +74,21 @@ _decode_groups: Callable[[bytes], _Groups] = decoder(_Groups)
 _decode_metadata: Callable[[bytes], PartialObjectMetadata] = decoder(PartialObjectMetadata)
 
 
-def check_before(reader: Reader, release: str, namespace: str, *, uses_cert_manager: bool) -> Checkup:
-    """Run the checks before an installation of a release; UsageError without an API server."""
+def check_before(
+    reader: Reader, release: str, namespace: str, fullname: str = "", *, uses_cert_manager: bool = False
+) -> Checkup:
+    """Run the checks before an installation of a release; UsageError without an API server.
+
+    ``fullname`` is the value ``fullnameOverride`` of the chart; empty without one.
+    """
+    prefix = fullname or likely_fullnames(release)[0]
     version = _version(reader)
     checks = {
         "PSW090": lambda: _of_version(version),
         "PSW091": lambda: _rights(reader, namespace, version),
         "PSW092": lambda: _cert_manager(reader) if uses_cert_manager else iter(()),
         "PSW093": lambda: _namespace(reader, namespace),
-        "PSW094": lambda: _names(reader, release, namespace),
+        "PSW094": lambda: _names(reader, release, namespace, prefix, version),
     }
     found: list[Outcome] = []
     for code in BEFORE:
@@ -135,12 +149,13 @@ def _namespace(reader: Reader, namespace: str) -> Iterator[Outcome]:
         yield finding("PSW093", f"a Pod like those of the chart is refused in namespace {namespace}: {error}")
 
 
-def _names(reader: Reader, release: str, namespace: str) -> Iterator[Outcome]:
-    fullname = likely_fullnames(release)[0]
+def _names(reader: Reader, release: str, namespace: str, fullname: str, version: tuple[int, ...]) -> Iterator[Outcome]:
+    guards = (*GUARDS, WEBHOOKS_GUARD, OPT_IN_GUARD) if version >= WITH_POLICIES else ()
     for resource, name in (
         (MUTATING_WEBHOOK_CONFIGURATIONS, fullname),
         (CLUSTER_ROLES, f"{fullname}-sync"),
         (CLUSTER_ROLES, f"{fullname}-webhook"),
+        *((kind, f"{fullname}-{guard}") for guard in guards for kind in (POLICIES, BINDINGS)),
     ):
         content = reader.one(resource, name)
         if content is None:

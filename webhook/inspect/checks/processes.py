@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from webhook import __version__
+from webhook.errors import Forbidden
 from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
 from webhook.inspect.obstacles import read_holder
 from webhook.inspect.secrets import read_sources
@@ -30,8 +31,9 @@ class _Container(msgspec.Struct, frozen=True):
     image: str = ""
 
 
-class _PodSpec(msgspec.Struct, frozen=True):
+class _PodSpec(msgspec.Struct, frozen=True, rename="camel"):
     containers: tuple[_Container, ...] = ()
+    service_account_name: str = ""
 
 
 class _Template(msgspec.Struct, frozen=True):
@@ -91,6 +93,18 @@ def _deployments(context: Context) -> Iterator[Deployment]:
         content = context.reader.one(DEPLOYMENTS, f"{installed.fullname}-{role}", installed.release.namespace)
         if content is not None:
             yield _decode_deployment(content)
+
+
+def user_of(context: Context, role: str) -> str:
+    """Return the user name of a role: its Deployment names the ServiceAccount, by default the chart's."""
+    installed = context.installed
+    name = f"{installed.fullname}-{role}"
+    try:
+        content = context.reader.one(DEPLOYMENTS, name, installed.release.namespace)
+    except Forbidden:
+        content = None
+    account = "" if content is None else _decode_deployment(content).spec.template.spec.service_account_name
+    return f"system:serviceaccount:{installed.release.namespace}:{account or name}"
 
 
 def clock_skew(server: str, now: datetime) -> Iterator[Outcome]:

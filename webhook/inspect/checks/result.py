@@ -36,6 +36,8 @@ class Outcome:
     severity: Severity
     detail: str
     command: str = ""
+    lacks: str = ""
+    """The right without which the check was not possible, such as ``list namespaces``; empty for another cause."""
 
     @property
     def title(self) -> str:
@@ -56,11 +58,6 @@ class Context:
     installed: Installed
     now: datetime
     forecast: Callable[[], Preview]
-
-    @property
-    def user_prefix(self) -> str:
-        """The user name of the release's ServiceAccounts, up to the role."""
-        return f"system:serviceaccount:{self.installed.release.namespace}:{self.installed.fullname}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +97,15 @@ class Checkup:
         """Yield the text for people: by group, findings first, and checks that are ok in one line at the end."""
         groups = defaultdict(list)
         for outcome in self.outcomes:
-            if verbose or outcome.severity is not Severity.OK:
+            if verbose or not (outcome.severity is Severity.OK or outcome.lacks):
                 groups[group_of(outcome.code)].append(outcome)
         ranks = {name: min(_ORDER.index(each.severity) for each in found) for name, found in groups.items()}
         for name in sorted(groups, key=lambda name: (ranks[name], [*GROUPS.values()].index(name))):
             yield Paragraph("", name, "bold")
             yield from _of_group(groups[name])
             yield Paragraph("")
+        if not verbose:
+            yield from _of_rights([each for each in self.outcomes if each.lacks])
         ok = Counter(group_of(each.code) for each in self.outcomes if each.severity is Severity.OK)
         if ok and not verbose:
             parts = ", ".join(f"{name} {number}" for name, number in ok.items())
@@ -165,6 +164,21 @@ def _of_group(outcomes: list[Outcome]) -> Iterator[Paragraph]:
             yield Paragraph(link(code), "see:", "bold", indent=2 + _WIDTH)
 
 
+def _of_rights(skipped: list[Outcome]) -> Iterator[Paragraph]:
+    """Yield the missing rights, each once, instead of every check that needs one of them."""
+    if not skipped:
+        return
+    codes = len({each.code for each in skipped})
+    yield Paragraph("", "rights that you lack", "bold")
+    text = f"{counted(codes, 'check was', 'checks were')} skipped (-v lists them), because you may not:"
+    yield Paragraph(text, RESULTS[Severity.UNKNOWN].ljust(_WIDTH - 1), Severity.UNKNOWN.value, indent=2)
+    for right in dict.fromkeys(each.lacks for each in skipped):
+        yield Paragraph(right, indent=2 + _WIDTH)
+    todo = "Ask for these rights, or ask a person who has them to run pullsecrets check."
+    yield Paragraph(todo, "to do:", "bold", indent=2 + _WIDTH)
+    yield Paragraph("")
+
+
 def finding(code: str, detail: str, command: str = "") -> Outcome:
     """Return a fault, with a command that shows more about it or corrects it."""
     return Outcome(code, Severity.FAULT, detail, command)
@@ -175,6 +189,6 @@ def note(code: str, detail: str) -> Outcome:
     return Outcome(code, Severity.NOTE, detail)
 
 
-def unknown(code: str, detail: str) -> Outcome:
-    """Return that a check was not possible."""
-    return Outcome(code, Severity.UNKNOWN, detail)
+def unknown(code: str, detail: str, lacks: str = "") -> Outcome:
+    """Return that a check was not possible, perhaps because a right is missing."""
+    return Outcome(code, Severity.UNKNOWN, detail, lacks=lacks)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from webhook.errors import ApiError, Forbidden, NotFound
-from webhook.inspect.checks.processes import clock_skew
+from webhook.inspect.checks.processes import clock_skew, user_of
 from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
 from webhook.kube.objects import to_namespace
 from webhook.kube.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Collection, Resource
@@ -40,8 +40,17 @@ if TYPE_CHECKING:
 _PREFIX = "/apis/admissionregistration.k8s.io/v1"
 POLICIES = Resource(_PREFIX, "ValidatingAdmissionPolicy", "validatingadmissionpolicies")
 BINDINGS = Resource(_PREFIX, "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings")
-GUARDS = ("secrets", "serviceaccounts")
-"""The guarded resources; each policy is named after the release and one of these."""
+GUARDS = ("events", "leases", "secrets", "serviceaccounts")
+"""The policies of every installation with guards; each is named after the release and one of these."""
+
+WEBHOOKS_GUARD = "webhooks"
+"""The policy of the mode self-managed, in which sync writes the MutatingWebhookConfiguration."""
+
+TOKENS_GUARD = "tokens"
+"""The policy about the tokens that sources need."""
+
+OPT_IN_GUARD = "opt-in"
+"""The policy of ``guard.reserveOptIn``. Its binding may be all that is left of it."""
 
 
 class _PolicySpec(msgspec.Struct, frozen=True, rename="camel"):
@@ -68,8 +77,6 @@ class Binding(msgspec.Struct, frozen=True):
 
 
 def _look_at_guards(context: Context) -> Iterator[Outcome]:
-    guards = [*GUARDS, *(["tokens"] if any(map(token_account, context.installed.configuration.renewing)) else [])]
-    wanted = {f"{context.installed.fullname}-{guard}" for guard in guards}
     try:
         policies = {each.metadata.name: each for each in context.reader.each(Collection(POLICIES), Policy)}
         bindings = [each.spec for each in context.reader.each(Collection(BINDINGS), Binding)]
@@ -78,6 +85,7 @@ def _look_at_guards(context: Context) -> Iterator[Outcome]:
             "PSW080", "this API server has no ValidatingAdmissionPolicies: nothing holds the identities but RBAC"
         )
         return
+    wanted = {f"{context.installed.fullname}-{guard}" for guard in _guards(context, bindings)}
     there = wanted & policies.keys()
     if not there:
         yield note("PSW080", "no policy guards the identities: guard.enabled is off, or the policies were removed")
@@ -89,6 +97,18 @@ def _look_at_guards(context: Context) -> Iterator[Outcome]:
             yield finding("PSW080", f"failurePolicy of ValidatingAdmissionPolicy {name} is not Fail")
         if not any(each.policy_name == name and "Deny" in each.validation_actions for each in bindings):
             yield finding("PSW080", f"no binding enforces ValidatingAdmissionPolicy {name}")
+
+
+def _guards(context: Context, bindings: Iterable[_BindingSpec]) -> Iterator[str]:
+    """Yield the names of the policies that the release must have."""
+    installed = context.installed
+    yield from GUARDS
+    if any(map(token_account, installed.configuration.renewing)):
+        yield TOKENS_GUARD
+    if installed.webhook is not None and installed.webhook.certificates_mode == "self-managed":
+        yield WEBHOOKS_GUARD
+    if any(each.policy_name == f"{installed.fullname}-{OPT_IN_GUARD}" for each in bindings):
+        yield OPT_IN_GUARD
 
 
 GUARDED = Check(("PSW080",), _look_at_guards)
@@ -157,14 +177,15 @@ def _webhook_rights(context: Context) -> Iterator[Right]:
 
 
 def _look_at_rights(context: Context) -> Iterator[Outcome]:
+    users = {role: user_of(context, role) for role in ("sync", "webhook")}
     for code, role, rights in (
         ("PSW001", "sync", _sync_rights(context)),
         ("PSW002", "webhook", _webhook_rights(context)),
     ):
-        yield from _missing(context, code, f"{context.user_prefix}-{role}", rights)
+        yield from _missing(context, code, users[role], rights)
     everything = Right(("get", "list", "watch"), "secrets")
     for role in ("sync", "webhook"):
-        user = f"{context.user_prefix}-{role}"
+        user = users[role]
         allowed = [verb for verb in everything.verbs if _may(context, user, verb, everything)]
         if allowed:
             yield finding("PSW003", f"{user} may {', '.join(allowed)} every Secret of the cluster")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-from webhook.errors import ApiError, ConfigurationAbsent, ConfigurationInvalid, UsageError
+from webhook.errors import ApiError, ConfigurationAbsent, ConfigurationInvalid, Forbidden, UsageError
 from webhook.inspect.checks.certificate import CERTIFICATE, REGISTRATION
 from webhook.inspect.checks.codes import AFTER
 from webhook.inspect.checks.configuration import CONFIGURATION, COPIES, ENTRIES, EXPIRY, STORED_STATE
@@ -53,25 +54,45 @@ def check(reader: Reader, wanted: Wanted, registries: Registries | None = None) 
         lines = " ".join(str(error).split())
         return _without_configuration(f"{lines}; the previous one stays in force", "the configuration is not valid")
     except ConfigurationAbsent as error:
-        why = f"{error}; Pods that run keep the configuration that they have read"
-        return _without_configuration(why, "the configuration does not exist")
+        text, _, command = str(error).partition(". Next: ")
+        why = f"{text}; Pods that run keep the configuration that they have read"
+        return _without_configuration(why, "the configuration does not exist", command)
     now = datetime.now(UTC)
     context = Context(reader, installed, now, cache(lambda: forecast(reader, installed, Scope(), now)))
     checks = CHECKS if registries is None else (*CHECKS, logins(registries))
     return _report((outcome for each in checks for outcome in _looked(each, context)), asks=registries is not None)
 
 
-def _without_configuration(problem: str, why: str) -> Checkup:
+def _without_configuration(problem: str, why: str, command: str = "") -> Checkup:
     others = [unknown(code, why) for code in AFTER if code != CONFIGURATION_CODE]
-    return _report([finding(CONFIGURATION_CODE, problem), *others])
+    return _report([finding(CONFIGURATION_CODE, problem, command), *others])
 
 
 def _looked(each: Check, context: Context) -> Iterator[Outcome]:
     try:
         yield from each.look(context)
     except (ApiError, UsageError) as error:
+        right = missing_right(error)
         for code in each.codes:
-            yield unknown(code, str(error))
+            yield unknown(code, f"you may not {right}" if right else str(error), right)
+
+
+_FORBIDDEN = re.compile(
+    r'(?:"(?P<name>[^"]+)" is forbidden.*)?cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" '
+    r'in API group "(?P<group>[^"]*)"(?: in the namespace "(?P<namespace>[^"]+)")?'
+)
+
+
+def missing_right(error: Exception) -> str:
+    """Return the right that an error is about, such as ``get secrets/x in namespace y``; empty for other errors."""
+    cause = error if isinstance(error, Forbidden) else error.__context__
+    found = _FORBIDDEN.search(str(cause)) if isinstance(cause, Forbidden) else None
+    if found is None:
+        return ""
+    group = f".{found['group']}" if found["group"] else ""
+    name = f"/{found['name']}" if found["name"] else ""
+    where = f" in namespace {found['namespace']}" if found["namespace"] else ""
+    return f"{found['verb']} {found['resource']}{group}{name}{where}"
 
 
 def _report(outcomes: Iterable[Outcome], *, asks: bool = False) -> Checkup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from webhook.report.preview.row import PreviewReason
 from webhook.rules.actions import FindingReason
 from webhook.rules.configuration import DECLINE_ANNOTATION, Reason
 from webhook.rules.credential import SourceReason
+from webhook.rules.dockerconfig import COPY_TYPE
 from webhook.rules.labels import Operator, Selector
 
 if TYPE_CHECKING:
@@ -23,7 +25,10 @@ _COMMAND = re.compile(r"(?:kubectl|pullsecrets|helm) .*$")
 
 _CONFIGURATION = "kubectl -n {release_namespace} get configmap {fullname} -o yaml"
 _INSTALL = "helm get manifest {release} -n {release_namespace} | kubectl apply -f -"
-_WEBHOOK_PODS = "kubectl -n {release_namespace} get pods -l app.kubernetes.io/component=webhook"
+_WEBHOOK_PODS = (
+    "kubectl -n {release_namespace} get pods "
+    "-l app.kubernetes.io/instance={release},app.kubernetes.io/component=webhook"
+)
 
 _COMMANDS: Mapping[str, str] = {
     Reason.NAMESPACE_EXCLUDED: _CONFIGURATION,
@@ -34,7 +39,6 @@ _COMMANDS: Mapping[str, str] = {
     Reason.NAMESPACE_DECLINES: f"kubectl annotate namespace {{namespace}} {DECLINE_ANNOTATION}-",
     Reason.SERVICE_ACCOUNT_NOT_INCLUDED: _CONFIGURATION,
     Reason.IMAGE_NOT_MATCHED: _CONFIGURATION,
-    FindingReason.COPY_CONFLICT: "kubectl -n {namespace} delete secret {pull_secret}",
     FindingReason.REFERENCES_TOO_MANY: "kubectl -n {namespace} get serviceaccounts -o yaml",
     PreviewReason.WEBHOOK_NOT_REGISTERED: _INSTALL,
     PreviewReason.WEBHOOK_NOT_ASKED: _INSTALL,
@@ -46,6 +50,28 @@ _COMMANDS: Mapping[str, str] = {
 
 RESTARTED_KINDS = ("deployment", "statefulset", "daemonset")
 """The kinds that ``kubectl rollout restart`` knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFacts:
+    """The facts about a Secret that decide what to do about it; nothing of its content."""
+
+    controller: str = ""
+    """The object that owns it, as kubectl writes it: ``externalsecret.external-secrets.io/harbor``."""
+    manager: str = ""
+    """The last manager that wrote it, such as ``kubectl-create``."""
+    fits: bool = False
+    """True if its content is what a Secret of type kubernetes.io/dockerconfigjson has."""
+
+    @property
+    def owner(self) -> str:
+        """A clause about the owner, or about the last writer; empty if neither is known."""
+        if self.controller:
+            return f"it belongs to {self.controller}"
+        return f"it was written by {self.manager}" if self.manager else ""
+
+
+NO_FACTS = SecretFacts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +156,65 @@ def expiry_command(namespace: str, name: str, registry: str, *, renews: bool) ->
     return create_source(namespace, name, registry, exists=True)
 
 
-def source_command(namespace: str, name: str, reason: str, elsewhere: Sequence[str]) -> str:
+_WITHOUT_IDENTITY = "/^  uid:/d;/resourceVersion:/d"
+"""A sed script that removes what the API server gives to an object."""
+
+
+def rename_command(namespace: str, name: str) -> str:
+    """Return the command that renames a Secret: its content stays in the namespace."""
+    where = f"kubectl -n {shlex.quote(namespace)}"
+    script = f"{_WITHOUT_IDENTITY};s/^  name: {name}$/  name: {name}-before/"
+    copied = f"{where} get secret {shlex.quote(name)} -o yaml | sed {shlex.quote(script)} | {where} create -f -"
+    return f"{copied} && {where} delete secret {shlex.quote(name)}"
+
+
+def conflict_command(namespace: str, name: str, facts: SecretFacts) -> str:
+    """Return the next command about a foreign Secret in the place of a copy. It deletes no content."""
+    if facts.controller:
+        return f"kubectl -n {shlex.quote(namespace)} get {shlex.quote(facts.controller)} -o yaml"
+    return rename_command(namespace, name)
+
+
+def _type_command(namespace: str, name: str, facts: SecretFacts) -> str:
+    """Return the command that gives a source the right type, without a loss of its content."""
+    where = f"kubectl -n {shlex.quote(namespace)}"
+    if facts.controller:
+        return f"{where} edit {shlex.quote(facts.controller)}"
+    if facts.fits:
+        script = shlex.quote(f"s#^type: .*#type: {COPY_TYPE}#")
+        return f"{where} get secret {shlex.quote(name)} -o yaml | sed {script} | kubectl replace --force -f -"
+    return f"{rename_command(namespace, name)} && {create_source(namespace, name)}"
+
+
+def certificate_command(mode: str, namespace: str, name: str, release: str) -> str:
+    """Return the command about an absent certificate Secret, for a mode of the chart's ``certificates.mode``."""
+    where = f"kubectl -n {shlex.quote(namespace)}"
+    if mode == "provided":
+        return f"{where} create secret tls {shlex.quote(name)} --cert=FILE --key=FILE"
+    if mode == "cert-manager":
+        return f"{where} describe certificates.cert-manager.io"
+    instance = shlex.quote(f"app.kubernetes.io/instance={release},app.kubernetes.io/component=sync")
+    return f"{where} get pods -l {instance}"
+
+
+def retire_command(release: str, namespace: str, names: Sequence[str]) -> str:
+    """Return the command that has the copies of dropped names removed; CHART is what the release was installed from."""
+    retired = shlex.quote(f"retired={json.dumps(names)}")
+    where = f"{shlex.quote(release)} CHART -n {shlex.quote(namespace)}"
+    return f"helm upgrade {where} --reuse-values --set-json {retired}"
+
+
+def source_command(
+    namespace: str, name: str, reason: str, elsewhere: Sequence[str], facts: SecretFacts = NO_FACTS
+) -> str:
     """Return the command that makes a source usable; ``elsewhere`` are namespaces with a Secret of its name."""
     if reason == SourceReason.ABSENT and elsewhere:
-        move = f"/^  uid:/d;/resourceVersion:/d;s/namespace: {elsewhere[0]}$/namespace: {namespace}/"
+        move = f"{_WITHOUT_IDENTITY};s/namespace: {elsewhere[0]}$/namespace: {namespace}/"
         copied = f"kubectl -n {shlex.quote(elsewhere[0])} get secret {shlex.quote(name)} -o yaml"
         return f"{copied} | sed {shlex.quote(move)} | kubectl apply -f -"
     if reason == SourceReason.NOT_ISSUED:
         about = f"involvedObject.kind=Secret,involvedObject.name={name}"
         return f"kubectl -n {shlex.quote(namespace)} get events --field-selector {shlex.quote(about)}"
     if reason == SourceReason.TYPE_UNSUPPORTED:
-        delete = f"kubectl -n {shlex.quote(namespace)} delete secret {shlex.quote(name)}"
-        return f"{delete} && {create_source(namespace, name)}"
+        return _type_command(namespace, name, facts)
     return create_source(namespace, name, exists=reason != SourceReason.ABSENT)

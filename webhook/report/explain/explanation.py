@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 
 from webhook.errors import SourceInvalid
 from webhook.report.coverage import registries_for, uncovered
-from webhook.report.explain.commands import Place, recreate_command, select_command, source_command
+from webhook.report.explain.commands import (
+    NO_FACTS,
+    Place,
+    SecretFacts,
+    conflict_command,
+    create_source,
+    recreate_command,
+    select_command,
+    source_command,
+)
 from webhook.report.explain.expiry import images_expiry_step, known_expiries, pull_secret_expiry_step
 from webhook.report.explain.obstacle import UNKNOWN_WRITER, Writer
 from webhook.report.explain.registration import registration_steps, selection_steps
@@ -50,6 +59,7 @@ if TYPE_CHECKING:
 _REFERENCED = (Reason.ALREADY_PRESENT, Reason.INJECTED)
 _SOURCE_FAULTS = (FindingReason.SOURCE_UNAVAILABLE, PreviewReason.COPY_KEPT, PreviewReason.COPY_OUTDATED)
 NOWHERE: Mapping[str, Sequence[str]] = {}
+NO_SECRETS: Mapping[str, SecretFacts] = {}
 CLOSE_REGISTRY = 0.75
 """Similarity from 0 to 1 at which a registry may be a typing error of another."""
 
@@ -91,6 +101,9 @@ def _stop(reason: Reason, case: Case, decision: Decision, pull_secret: str = "")
     if reason is Reason.NAMESPACE_NOT_OPTED_IN:
         why, command = _about_labels(case, why, command)
         todo = f"label it: {command}"
+    if reason is Reason.NAMESPACE_EXCLUDED and case.labels.get(case.configuration.opt_in.label):
+        why = f"{why}; so its opt-in label has no effect"
+        command = shlex.join(["kubectl", "label", "namespace", case.name, f"{case.configuration.opt_in.label}-"])
     if reason is Reason.NAMESPACE_NOT_SELECTED:
         command = select_command(case.name, case.entry.namespace_selector, case.labels)
     return Step(gate.name, severity, why, reason, todo, pull_secret, command=command)
@@ -149,10 +162,12 @@ def copy_step(
     *,
     exists: bool,
     elsewhere: Mapping[str, Sequence[str]] = NOWHERE,
+    secrets: Mapping[str, SecretFacts] = NO_SECRETS,
 ) -> Step | None:
     """Return the step about the copy of a pull secret in a namespace; None if the namespace is unknown.
 
-    ``elsewhere`` has the namespaces with a Secret of a missing source's name.
+    ``elsewhere`` has the namespaces with a Secret of a missing source's name; ``secrets`` has the facts about sources
+    that cannot be copied, and about foreign Secrets in the place of copies.
     """
     if namespace not in world.states:
         return None
@@ -162,20 +177,35 @@ def copy_step(
     if row is None:
         return None
     step = _copy_step(row, pull_secret, writer, world.expected[pull_secret].last_good, exists=exists)
-    return _about_source(step, world, pull_secret, elsewhere) if step.reason in _SOURCE_FAULTS else step
+    if step.reason == FindingReason.COPY_CONFLICT and exists:
+        return _about_conflict(step, namespace, secrets.get(pull_secret, NO_FACTS))
+    return _about_source(step, world, pull_secret, elsewhere, secrets) if step.reason in _SOURCE_FAULTS else step
 
 
-def _about_source(step: Step, world: World, pull_secret: str, elsewhere: Mapping[str, Sequence[str]]) -> Step:
+def _about_conflict(step: Step, namespace: str, facts: SecretFacts) -> Step:
+    """Return the step about a foreign Secret with its owner, and with a command that keeps its content."""
+    why = f"{step.why}; {facts.owner}" if facts.owner else step.why
+    return replace(step, why=why, command=conflict_command(namespace, step.pull_secret, facts))
+
+
+def _about_source(
+    step: Step,
+    world: World,
+    pull_secret: str,
+    elsewhere: Mapping[str, Sequence[str]],
+    secrets: Mapping[str, SecretFacts],
+) -> Step:
     """Return a step about a source that cannot be copied, with the reason of the source and its next command."""
     entry = next(entry for entry in world.configuration.pull_secrets if entry.name == pull_secret)
     for name in entry.sources:
         problem = world.sources.read.get(name)
         if not isinstance(problem, SourceInvalid):
             continue
-        others = elsewhere.get(name, ())
+        others, facts = elsewhere.get(name, ()), secrets.get(name, NO_FACTS)
         why = f"{step.why}; a Secret of that name is in namespace {listed(others)}" if others else step.why
+        why = f"{why}; {facts.owner}" if facts.controller else why
         reason = problem.reason if step.reason == FindingReason.SOURCE_UNAVAILABLE else step.reason
-        command = source_command(world.release_namespace or "RELEASE_NAMESPACE", name, problem.reason, others)
+        command = source_command(world.release_namespace or "RELEASE_NAMESPACE", name, problem.reason, others, facts)
         return replace(step, why=why, reason=reason, advice=advice(problem.reason), command=command)
     return step
 
@@ -217,11 +247,37 @@ def coverage_step(subject: Subject, registries: Mapping[str, Collection[str]]) -
     return Step(gate, severity, why, reason, advice(reason))
 
 
+def _about_registry(step: Step, world: World, subject: Subject, names: Sequence[str]) -> Step:
+    """Return the step about a registry without a credential; with the source, if its registry has a typing error."""
+    if step.reason != PreviewReason.REGISTRY_NOT_COVERED:
+        return step
+    known = {
+        name: sorted(world.sources.credentials(name) or {})
+        for entry in world.configuration.pull_secrets
+        if entry.name in names
+        for name in entry.sources
+    }
+    lacking = uncovered(subject.images, {each for found in known.values() for each in found})
+    if not lacking:
+        return step  # the copies do not hold yet what the sources have
+    host = _host(lacking[0])
+    where = world.release_namespace or "RELEASE_NAMESPACE"
+    for source, registries in known.items():
+        if len(registries) == 1 and get_close_matches(host, registries, n=1, cutoff=CLOSE_REGISTRY):
+            why = f"{step.why} If not, source {source} has the typing error"
+            return replace(step, why=why, command=create_source(where, source, host, exists=True))
+    return step
+
+
+def _host(image: str) -> str:
+    """Return the registry of an image."""
+    names = names_of([image])
+    return names[0].partition("/")[0] if names else image.partition("/")[0]
+
+
 def _offered(image: str, registries: Sequence[str]) -> str:
     """Return which registries there are credentials for, the closest to that of an image first."""
-    names = names_of([image])
-    host = names[0].partition("/")[0] if names else image.partition("/")[0]
-    close = get_close_matches(host, registries, n=1, cutoff=CLOSE_REGISTRY)
+    close = get_close_matches(_host(image), registries, n=1, cutoff=CLOSE_REGISTRY)
     there = f"it has {some(registries, _NAMES_SHOWN)}" if registries else "it has none at all"
     return f"{there}; did you mean {close[0]}?" if close else there
 
@@ -306,6 +362,8 @@ class Scene:
     """True if the ServiceAccounts of the namespace were read."""
     elsewhere: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """For each source that does not exist, the namespaces with a Secret of its name."""
+    secrets: Mapping[str, SecretFacts] = field(default_factory=dict)
+    """Facts about sources that cannot be copied, and about foreign Secrets in the place of copies, by name."""
     release: str = ""
     fullname: str = ""
 
@@ -381,6 +439,14 @@ def explain_other(kind: str, name: str, namespace: str) -> Explanation:
     return Explanation(namespace, f"{kind}/{name}", (step,))
 
 
+def explain_dropped(name: str, namespace: str, release: str, command: str) -> Explanation:
+    """Return why the copy of a name that is not in the configuration any more stays."""
+    reason = PreviewReason.COPY_DROPPED
+    why = f"it is a copy of release {release}, and {name} is not in the configuration any more, so it stays as it is"
+    step = Step("copy", Severity.FAULT, why, reason, advice(reason), command=command)
+    return Explanation(namespace, f"secret/{name}", (step,))
+
+
 def explain_unreadable(kind: str, name: str, namespace: str) -> Explanation:
     """Return why a Pod or ServiceAccount that cannot be read is not changed."""
     reason = Reason.OBJECT_UNREADABLE
@@ -422,7 +488,8 @@ def _pull_secret_steps(scene: Scene, case: Case, decision: Decision, *, is_templ
             referenced[entry.name] = scene.registries[entry.name]
         if subject.kind != "Pod":
             yield from _known(pull_secret_expiry_step(world, entry.name, scene.expiries, scene.now))
-    yield from _known(coverage_step(subject, referenced))
+    for step in _known(coverage_step(subject, referenced)):
+        yield _about_registry(step, world, subject, tuple(referenced))
     yield from _known(images_expiry_step(world, subject, referenced, scene.expiries, scene.now))
 
 
@@ -431,7 +498,15 @@ def _known(step: Step | None) -> tuple[Step, ...]:
 
 
 def _copy(scene: Scene, namespace: str, pull_secret: str) -> Step | None:
-    return copy_step(scene.world, namespace, pull_secret, scene.writer, exists=scene.exists, elsewhere=scene.elsewhere)
+    return copy_step(
+        scene.world,
+        namespace,
+        pull_secret,
+        scene.writer,
+        exists=scene.exists,
+        elsewhere=scene.elsewhere,
+        secrets=scene.secrets,
+    )
 
 
 def _namespace_steps(scene: Scene, name: str) -> Iterator[Step]:

@@ -6,6 +6,8 @@ The facts are the Lease and the Events that the controller has written.
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
@@ -30,6 +32,9 @@ REFUSED = "CopyDenied"
 REPORTED = frozenset({REFUSED, "CopyChangedRepeatedly", "ReferenceRemovedRepeatedly", "SelectionFlapping"})
 """Reasons of Events by which the controller reports that it cannot write or that its writes are undone. It also reports
 that it follows a namespace less often."""
+
+_UNDONE = frozenset({"CopyChangedRepeatedly", "ReferenceRemovedRepeatedly"})
+_POLICY = re.compile(r"(ValidatingAdmissionPolicy) '([a-z0-9.-]+)'")
 
 PAUSED, RESUMED = "WritesPaused", "WritesResumed"
 
@@ -81,8 +86,22 @@ class Report:
 
     def obstacle(self) -> Obstacle:
         """Return the obstacle that it reports."""
-        todo = f"kubectl get events -n {self.namespace} --field-selector reason={self.reason}"
-        return Obstacle(f"{self.message} (Event {self.reason}, {self.at:%H:%M:%S} UTC)", todo)
+        return Obstacle(f"{self.message} (Event {self.reason}, {self.at:%H:%M:%S} UTC)", self.command())
+
+    def command(self) -> str:
+        """Return the command that shows the cause of what it reports."""
+        where = f"kubectl -n {self.namespace}"
+        policy = _POLICY.search(self.message)
+        if self.reason == REFUSED and policy is not None:
+            return f"kubectl get {policy[1].lower()} {shlex.quote(policy[2])} -o yaml"
+        if self.reason == REFUSED and "exceeded quota" in self.message:
+            return f"{where} describe resourcequota"
+        if self.reason in _UNDONE and self.kind == "ServiceAccount":
+            return f"{where} get serviceaccount {shlex.quote(self.name)} -o yaml --show-managed-fields"
+        if self.reason in _UNDONE and self.kind == "Secret":
+            managers = shlex.quote("jsonpath={.metadata.managedFields[*].manager}")
+            return f"{where} get secret {shlex.quote(self.name)} -o {managers}"
+        return f"kubectl get events -n {self.namespace} --field-selector reason={self.reason}"
 
     def elsewhere(self) -> Obstacle:
         """Return the obstacle that it reports, for another object of its namespace."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from webhook.report.explain.step import Step
@@ -20,6 +20,13 @@ NAME_LABEL = "kubernetes.io/metadata.name"
 """The label that the API server gives each namespace, with its name."""
 
 RESOURCES: Mapping[str, str] = {"Pod": "pods", "ServiceAccount": "serviceaccounts"}
+
+
+_EFFECTS: Mapping[str, str] = {
+    "Ignore": "; new objects pass as they are",
+    "Fail": "; the API server refuses new objects",
+}
+"""The effect of each failurePolicy while no replica answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +49,11 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """True if a replica can answer, None if that cannot be determined; and a sentence about it."""
+    """True if a replica can answer, None if that cannot be determined; a sentence about it, and the next command."""
 
     answers: bool | None
     why: str
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,9 @@ def _reached(reach: Reach, hook: Hook) -> Step:
     if reach.answers is None:
         return _step(gate, Severity.UNKNOWN, reach.why, PreviewReason.WEBHOOK_NOT_SEEN)
     if not reach.answers:
-        return _step(gate, Severity.FAULT, reach.why, PreviewReason.WEBHOOK_UNREACHABLE)
+        effect = _EFFECTS.get(hook.failure_policy, "")
+        why = f"{reach.why}{effect}"
+        return replace(_step(gate, Severity.FAULT, why, PreviewReason.WEBHOOK_UNREACHABLE), command=reach.command)
     return Step(gate, Severity.OK, reach.why)
 
 

@@ -263,6 +263,8 @@ def overview(preview: Preview, *, verbose: bool = False) -> Iterator[Paragraph]:
     most = len(problems) if verbose else FEW_ROWS
     for row in problems[:most]:
         yield Paragraph(f"{row.namespace}, {row.title}: {row.why} ({row.reason})", "!", Severity.FAULT.value)
+        if row.is_copy:
+            yield Paragraph(f"pullsecrets explain ns/{row.namespace}", colour="bold", indent=2, is_command=True)
     if len(problems) > most:
         yield Paragraph(f"and {counted(len(problems) - most, 'problem')} more (-v lists them)", indent=2)
     for row in preview.rows:

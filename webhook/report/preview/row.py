@@ -40,6 +40,7 @@ class PreviewReason(StrEnum):
     COPY_CURRENT = "copy-current"
     COPY_KEPT = "copy-kept"
     COPY_OUTDATED = "copy-outdated"
+    COPY_DROPPED = "copy-dropped"
     COPY_NOT_WANTED = "copy-not-wanted"
     COPY_NOT_SEEN = "copy-not-seen"
     POD_WITHOUT_REFERENCE = "pod-without-reference"
