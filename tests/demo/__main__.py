@@ -76,7 +76,8 @@ def stay(cluster: Cluster) -> None:
     print(f"  export KUBECONFIG={cluster.kubeconfig}")
     print(f"  alias kubectl={cluster.kubectl_path}")
     print("  kubectl label namespace team-b pullsecrets.webhook/inject=enabled")
-    print("  kubectl -n team-b run web --image=registry.example.com/team/app:1 -o yaml", flush=True)
+    print("  kubectl -n team-b run shop --image=registry.example.com/team/app:1 -o yaml")
+    print(f"  {Path(sys.executable).with_name('pullsecrets')} explain pod/shop -n team-b", flush=True)
     end = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, end)
     signal.sigwait(end)

@@ -193,6 +193,8 @@ def test_a_wrong_namespace_or_release_ends_with_an_error_and_no_change(installed
         done = cleanup(installed, wrong, admin)
         assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
         assert "nothing was changed" in done.stderr
+    unknown = cleanup(installed, "--release=another", "--webhook-configuration=another", admin)
+    assert (unknown.returncode, "no object of this release was found" in unknown.stderr) == (0, True), unknown.stderr
     listed = cleanup(installed, "--dry-run")
     assert listed.returncode == 0
     assert [tenant, f"Secret/{COPY}", "REMOVE"] in map(str.split, listed.stdout.splitlines())

@@ -7,7 +7,7 @@ import re
 import pytest
 import typer.core
 
-from tests.unit.documented import DOCS, PAGES, PRODUCT, in_code, names, rows, section
+from tests.unit.documented import DOCS, PAGES, PRODUCT, blocks, in_code, names, rows, section
 from tools.tables import commands
 
 PAGE = DOCS / "commands.md"
@@ -69,7 +69,23 @@ def test_the_help_of_each_command_has_examples_that_are_flags_of_it(name: str) -
 
 
 def test_every_flag_that_a_page_names_is_one_of_a_command() -> None:
-    of_others = {"--admission-control-config-file", "--help", "--platform", "--set", "--version"}
+    of_others = {"--admission-control-config-file", "--help", "--platform", "--reuse-values", "--set", "--version"}
     known = {flag for command in commands().values() for names_of, _ in flags_of(command) for flag in names_of}
     named = {flag for page in PAGES for code in in_code(page.read_text()) for flag in re.findall(r"^(--[a-z-]+)", code)}
     assert named - of_others - known == set()
+
+
+TYPED = re.compile(r"(?<![\w-])pullsecrets ([a-z]+)\b([^|>\n]*)")
+
+
+def test_every_command_in_a_block_of_a_page_has_the_flags_that_it_requires() -> None:
+    scripts = [block.replace("\\\n", "") for page in PAGES for block in blocks(page, "sh")]
+    sessions = [block for page in PAGES for block in blocks(page, "console")]
+    lines = [line for script in scripts for line in script.splitlines()]
+    lines += [line for session in sessions for line in session.splitlines() if line[:2] == "$ "]
+    typed = [(name, rest) for line in lines for name, rest in TYPED.findall(line) if name in commands()]
+    assert {"plan", "check", "cleanup"} <= {name for name, _ in typed}
+    for name, rest in typed:
+        required = [flag for flag in commands()[name].params if flag.required and flag.opts[0].startswith("-")]
+        missing = [flag.opts[0] for flag in required if not any(f"{opt} " in rest for opt in flag.opts)]
+        assert (rest, missing) == (rest, [])

@@ -49,7 +49,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 done; 1 findings or leftovers; 2 the request failed; 3 a bug. "
+    epilog="Exit codes: 0 done; 1 changes, findings or leftovers; 2 the request failed; 3 a bug; 4 undecided. "
     "A flag overrides its environment variable.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -52,7 +52,7 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
         str,
         typer.Argument(
             metavar="KIND/NAME",
-            help="pod/NAME, sa/NAME, ns/NAME, or reason/ID; or KIND NAME.",
+            help="pod/NAME, deploy/NAME, sa/NAME, ns/NAME, reason/ID, or a code of check; or KIND NAME.",
             autocompletion=complete_target,
         ),
     ],

@@ -182,7 +182,7 @@ ChartValues = Annotated[
     typer.Option(
         "--values",
         metavar="FILE",
-        help="Values of the chart, instead of --config; a later file overrides an earlier one; repeatable.",
+        help="Values of the chart, as for helm -f; a later file overrides an earlier one; repeatable.",
     ),
 ]
 Namespace = Annotated[

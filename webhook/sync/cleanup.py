@@ -132,6 +132,13 @@ class _Cleanup:
             planned = Removals(objects, is_planned=True)
             if not known and objects:
                 raise UsageError(_unknown_release(self._settings, objects))
+            if not known:
+                log.warning(
+                    "no object of this release was found",
+                    release=self._settings.release.name,
+                    namespace=self._settings.release.namespace,
+                    webhook_configuration=registration.name,
+                )
             if self._settings.dry_run or not known:
                 return planned if self._settings.dry_run else Removals()
             if self._settings.confirm is not None and not self._settings.confirm(planned):

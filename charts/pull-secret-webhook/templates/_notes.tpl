@@ -66,7 +66,7 @@ app.kubernetes.io/managed-by=pull-secret-webhook,pullsecrets.webhook/release={{ 
 {{- $all = append $all "pullSecrets is empty: the release does nothing until you add a pull secret." -}}
 {{- end -}}
 {{- if and .Values.deployments.enabled (hasPrefix "localhost/" (include "pull-secret-webhook.image" .)) -}}
-{{- $all = append $all (printf "The image is %s: only nodes onto which you loaded it have it. Set image.registry." (include "pull-secret-webhook.image" .)) -}}
+{{- $all = append $all (printf "The image is %s: only nodes onto which you loaded it have it. Set image.registry to pull it from a registry instead." (include "pull-secret-webhook.image" .)) -}}
 {{- end -}}
 {{- if not .Values.deployments.enabled -}}
 {{- $all = append $all (printf "No Pod is installed: run \"pullsecrets serve\" (reachable at %s) and \"pullsecrets sync\" yourself. Run \"pullsecrets cleanup\" before you uninstall." .Values.webhook.url) -}}
