@@ -142,8 +142,12 @@ class Installation:
         self._delete([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}])
 
     def delete_objects(self) -> None:
-        """Delete what was installed, as Helm does after its pre-delete hook; the processes go on."""
-        self._delete(self._objects)
+        """Delete what was installed, as Helm does after its pre-delete hook; the processes go on.
+
+        Helm deletes in the reverse order of an installation: rights go before the ServiceAccounts that have them. So no
+        process can create again what the garbage collector deletes with its owner.
+        """
+        self._delete(reversed(self._objects))
 
     def _start(self, name: str, arguments: list[str]) -> PullSecrets:
         self._processes[name] = processes.start(self.cluster.keeper, f"{self.release}-{name}", arguments)

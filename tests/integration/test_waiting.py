@@ -112,7 +112,9 @@ def test_sync_without_the_right_to_its_config_map_says_so_and_goes_on_with_the_f
 
 def test_sync_names_a_right_that_it_loses_later(ours: Playground) -> None:
     sync = ours.start_sync("first", "--log-format=json")
-    ours.await_selected(ours.namespace(selected=True), "first")
+    before = ours.namespace(selected=True)
+    ours.await_selected(before, "first")
+    eventually(lambda: ours.hands_nothing_back(before))  # else it lacks the right there, too
     with taken(ours, Rule("sync", "serviceaccounts", ("patch",))):
         namespace = ours.namespace(selected=True)
         expected = f'the right to patch serviceaccounts "default" in {namespace}'

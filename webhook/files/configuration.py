@@ -167,7 +167,8 @@ class _RenewingSources:
 
     def report_clash(self, node: Node) -> None:
         """Report the name of a pull secret that is the Secret of a renewing source, too."""
-        if node.value in {source.secret for source in self.all()}:
+        # A value of another type was reported by its reader, and a mapping cannot be looked up.
+        if isinstance(node.value, str) and node.value in {source.secret for source in self.all()}:
             node.report("is also the Secret of a source that renews itself: choose another name")
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from webhook.errors import Forbidden
+from webhook.rules.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -121,7 +122,8 @@ def _within(namespaces: list[str]) -> str:
         return ""
     if "" in namespaces:
         return " in all namespaces"
-    return f" in {namespaces[0]}" + (f" and {len(namespaces) - 1} more namespaces" if namespaces[1:] else "")
+    others = counted(len(namespaces) - 1, "more namespace")
+    return f" in {namespaces[0]}" + (f" and {others}" if namespaces[1:] else "")
 
 
 def right_of(method: str, path: str, query: Mapping[str, str] | None, message: str = "") -> Right:

@@ -84,6 +84,8 @@ class Disorder:
         sync = ours.installation.start_sync(name="sync-1")
         sync.wait_ready()
         settle(sync)
+        tls = (ours.installation.namespace, "secrets", ours.installation.tls_secret)
+        eventually(lambda: ours.get(*tls) is not None)  # a webhook that starts while no loop runs needs it
         assert sync.stop() == 0
 
     def disturb(self) -> None:

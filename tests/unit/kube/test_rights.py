@@ -42,6 +42,13 @@ def test_a_right_in_many_namespaces_is_one_phrase() -> None:
     assert rights.sentences() == ['the right to patch serviceaccounts "default" in team-00 and 19 more namespaces']
 
 
+def test_one_more_namespace_is_counted_as_one() -> None:
+    rights = MissingRights()
+    for namespace in ("team-a", "team-b"):
+        rights.note("PATCH", account(namespace), None, forbidden("patch", "serviceaccounts"))
+    assert rights.sentences() == ['the right to patch serviceaccounts "default" in team-a and 1 more namespace']
+
+
 def test_a_request_that_succeeds_proves_its_right_and_no_other() -> None:
     rights = MissingRights()
     rights.note("WATCH", SECRETS, NAMED, forbidden("watch", "secrets"))
