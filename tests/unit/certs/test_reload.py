@@ -186,7 +186,7 @@ def test_rotation_in_another_thread_loses_no_handshake() -> None:
         rotating = threading.Thread(target=rotate)
         rotating.start()
         try:
-            seen = {handshake(port) for _ in range(150)}
+            seen = {handshake(port) for _ in range(300)}
         finally:
             stop.set()
             rotating.join(DEADLINE)
