@@ -164,6 +164,53 @@ def test_what_stops_all_of_sync_is_named_in_each_namespace(ours: Playground) -> 
     assert step["advice"].endswith(f"-n {ours.installation.namespace} --field-selector reason=WatchForbidden")
 
 
+# All objects of a kind
+
+
+def test_all_objects_of_a_kind_are_explained_and_the_one_without_its_reference_comes_first(shared: Playground) -> None:
+    namespace = shared.namespace(selected=False)
+    old = pod("old")
+    old["metadata"]["labels"] = {"app": "api"}
+    shared.create(namespace, "pods", old)
+    shared.opt(namespace, "enabled")
+    shared.await_selected(namespace, FIRST_PASSWORD)
+    new = pod("new")
+    new["metadata"]["labels"] = {"app": "api"}
+    shared.create(namespace, "pods", new)
+    shared.create(namespace, "pods", pod("another"))
+
+    ran = of_release(shared, "explain", "pods", "-l", "app=api", "-n", namespace)
+    assert ran.code == 1, ran.err
+    assert [line.split()[:2] for line in ran.out.splitlines()] == [
+        ["STOP", "pod-without-reference:"],
+        ["PASS:", "Pod/new"],
+    ]
+    assert ran.err.splitlines()[-1] == "1 of 2 Pods needs attention: 1 STOP, 1 PASS"
+    names = of_release(shared, "explain", "pods", "-n", namespace, "-o", "name")
+    assert (names.code, names.out) == (1, "pod/old\n")
+    documents = json.loads(of_release(shared, "explain", "pods", "-A", "-l", "app=api", "-o", "json").out)
+    assert [each["object"] for each in documents if each["namespace"] == namespace] == ["Pod/old", "Pod/new"]
+
+
+def test_all_service_accounts_and_namespaces_of_the_cluster_are_explained(shared: Playground, team: str) -> None:
+    for kind in ("sa", "ns"):
+        ran = of_release(shared, "explain", kind, "-A", "-o", "json")
+        documents = json.loads(ran.out)
+        assert ran.code == any(each["result"] == "stop" for each in documents), ran.err
+        results = {each["namespace"]: each["result"] for each in documents}
+        assert (results[team], results["kube-system"]) == ("pass", "skip")
+        alone = of_release(shared, "explain", f"ns/{team}" if kind == "ns" else "sa/default", "-n", team, "-o", "json")
+        assert json.loads(alone.out) in documents
+
+
+def test_a_selector_that_the_api_server_refuses_is_one_sentence(shared: Playground, team: str) -> None:
+    ran = of_release(shared, "explain", "pods", "-l", "app in api", "-n", team)
+    assert (ran.code, ran.err) == (
+        2,
+        "error: -l app in api is not a label selector: write it as for kubectl, such as team=a or 'team in (a, b)'\n",
+    )
+
+
 def regarding(ours: Playground, namespace: str, reason: str) -> set[tuple[str, str]]:
     """Return kind and name of the objects that Events of a reason are about."""
     events = ours.cluster.api.call("GET", f"/api/v1/namespaces/{namespace}/events")["items"]
@@ -227,6 +274,22 @@ def test_what_may_not_be_read_is_left_open_and_the_rest_is_explained(
     # Nothing is due here, so the rights to the Lease and the Events do not matter.
     assert "leases" not in ran.err
     assert "events" not in ran.err
+
+
+def test_a_list_that_is_forbidden_names_the_missing_right(shared: Playground, tenant: Path, team: str) -> None:
+    given = (
+        f"--release-namespace={shared.installation.namespace}",
+        f"--config={shared.installation.configuration_file}",
+    )
+    ran = of_release(shared, "explain", "sa", "-n", team, *given, kubeconfig=tenant)
+    assert ran.code == 0, ran.err
+    assert "ServiceAccount/default" in ran.out
+    ran = of_release(shared, "explain", "deploy", "-n", team, *given, kubeconfig=tenant)
+    assert ran.code == 2
+    assert f"Next: kubectl auth can-i list deployments -n {team}" in ran.err
+    ran = of_release(shared, "explain", "pods", "-A", *given, kubeconfig=tenant)
+    assert ran.code == 2
+    assert "you may not list namespaces: ask for that right" in ran.err
 
 
 def test_what_cannot_be_done_without_is_an_error(shared: Playground, tenant: Path, team: str) -> None:

@@ -6,11 +6,8 @@ The first line is the verdict, its reason and the next command. The gates that n
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from dataclasses import replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,32 +16,19 @@ from webhook.cli import options
 from webhook.cli.cluster import reading, usual_namespace, wanted
 from webhook.cli.printing import standard_output
 from webhook.cli.render import Form, render
-from webhook.cli.target import Target, complete_target, parse_target
+from webhook.cli.target import Target, complete_target, kind_of_several, parse_target
+from webhook.cli.verdict import Output, write_explanation
 from webhook.errors import UsageError
-from webhook.rules.text import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from typing import TextIO
+    from collections.abc import Sequence
 
     from webhook.cli.files import Asked
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
-    from webhook.report.explain.step import Explanation, Step
+    from webhook.report.explain.step import Explanation
 
 EXIT_STOPPED = 1
-
-NARROW = 100
-"""Columns below which the gates are a list instead of a table."""
-
-
-class Output(StrEnum):
-    """The formats of ``--output``."""
-
-    TABLE = "table"
-    WIDE = "wide"
-    JSON = "json"
-    YAML = "yaml"
 
 
 def explain(  # noqa: PLR0913 - one parameter is one flag
@@ -52,7 +36,7 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
         str,
         typer.Argument(
             metavar="KIND/NAME",
-            help="pod/NAME, deploy/NAME, sa/NAME, ns/NAME, reason/ID, or a code of check; or KIND NAME.",
+            help="pod/NAME, deploy/NAME, sa/NAME, ns/NAME, reason/ID, or a code of check; or KIND NAME; or a kind.",
             autocompletion=complete_target,
         ),
     ],
@@ -62,6 +46,10 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
     kubeconfig: options.OfCluster = None,
     *,
     namespace: options.Namespace = "",
+    all_namespaces: options.AllNamespaces = False,
+    selector: Annotated[
+        str, typer.Option("--selector", "-l", metavar="LABELS", help="Explain all objects of a kind with these labels.")
+    ] = "",
     assume_label: options.AssumedLabels = None,
     context: options.Context = "",
     release: options.ReleaseName = "",
@@ -71,7 +59,12 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
     ] = False,
     output: Annotated[
         Output,
-        typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format; wide is a table with -v."),
+        typer.Option(
+            "--output",
+            "-o",
+            envvar="PULLSECRETS_OUTPUT",
+            help="The output format; wide is a table with -v; name is for a kind.",
+        ),
     ] = Output.TABLE,
 ) -> None:
     """Explain why an object gets its pull secrets; exit 0: it gets what is due, 1: it does not, 2: an error.
@@ -80,10 +73,23 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
     pullsecrets explain pod/web -n team-a            a Pod as it is in the cluster
     pullsecrets explain deploy api -n team-a         a workload: its template and its running Pods
     pullsecrets explain ns/team-a                    a namespace, its copies and its ServiceAccounts
+    pullsecrets explain pods -l app=api -n team-a    all Pods with a label; those that need attention are first
+    pullsecrets explain sa -A                        all ServiceAccounts of the cluster
     pullsecrets explain sa/default -f manifests/ --config configuration.yaml
     pullsecrets explain reason/image-not-matched     the meaning of a reason id, and advice
     pullsecrets explain PSW052                       the meaning of a code of check, and advice
     """  # noqa: D301 - \b is for the help text
+    if kind := kind_of_several(target, name, asked=all_namespaces or bool(selector) or output is Output.NAME):
+        from webhook.cli.explain_several import Asked as AskedOfSeveral  # noqa: PLC0415 - as below
+        from webhook.cli.explain_several import explain_several  # noqa: PLC0415 - as below
+
+        if filename or assume_label:
+            raise UsageError("-f explains one object: name it, such as pod/NAME")
+        several = AskedOfSeveral(kind, namespace, selector, everywhere=all_namespaces)
+        whose = wanted(config, release_namespace, release, several.namespace_in(kubeconfig, context))
+        if explain_several(several, whose, kubeconfig, context, output, verbose=verbose):
+            raise typer.Exit(EXIT_STOPPED)
+        return
     if is_code(target):
         with standard_output() as file:
             file.write(code_meaning(target))
@@ -113,7 +119,7 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
     with standard_output() as file:
         if output in (Output.TABLE, Output.WIDE):
             wide = output is Output.WIDE
-            write(replace(found, verbose=verbose or wide), file, wide=wide)
+            write_explanation(replace(found, verbose=verbose or wide), file, wide=wide)
         else:
             render(found, Form(output), file)
     if found.stop is not None:
@@ -135,59 +141,6 @@ def code_meaning(target: str) -> str:
     found = CODES[code]
     text = f"{code}: {found.title}\n{found.meaning}\nwhat to do: {found.advice}\nsee: {link(code)}\n"
     return text.replace("`", "")
-
-
-def write(found: Explanation, file: TextIO, *, wide: bool = False) -> None:
-    """Write the verdict, and then the gates that are shown; ``wide`` is a table however narrow the terminal is."""
-    # A program reads one line for each fact, so nothing is folded for it.
-    columns = shutil.get_terminal_size().columns if file.isatty() else 0
-    for line, colour in _headline(found, columns):
-        _print(line, colour, file)
-    if 0 < columns < NARROW and not wide:
-        for step in found.shown:
-            for line, colour in _item(step, columns):
-                _print(line, colour, file)
-    elif found.shown:
-        file.write("\n")
-        render(found, Form.TABLE, file)
-
-
-def _headline(found: Explanation, columns: int) -> Iterator[tuple[str, str]]:
-    colour = found.verdict.severity.value
-    if not columns:
-        yield escaped(found.summary()), colour
-        return
-    yield from _folded(found.headline(), columns, "", colour)
-    if found.verdict.command:
-        yield f"Next: {escaped(found.verdict.command)}", ""
-
-
-def _folded(text: str, columns: int, indent: str, colour: str) -> Iterator[tuple[str, str]]:
-    """Yield the lines of a text, of which the first has a colour."""
-    lines = textwrap.wrap(escaped(text), columns, subsequent_indent=indent, break_on_hyphens=False)
-    return ((line, "" if at else colour) for at, line in enumerate(lines))
-
-
-def _item(step: Step, columns: int) -> Iterator[tuple[str, str]]:
-    """Yield a step for a narrow terminal. The command is one line, so that it can be copied."""
-    about = f" of {step.pull_secret}" if step.pull_secret else ""
-    reason = f" {step.reason}" if step.reason else ""
-    text = f"{step.result}{reason}: {step.gate}{about}: {step.text}"
-    yield from _folded(text, columns, "  ", step.severity.value)
-    if step.command:
-        yield f"  Next: {escaped(step.command)}", ""
-
-
-def _print(line: str, colour: str, file: TextIO) -> None:
-    """Write one line, on a terminal in a colour; the terminal folds it, so that a copied command has no line breaks."""
-    if not file.isatty():
-        file.write(f"{line}\n")
-        return
-    from rich.console import Console  # noqa: PLC0415 - slow to import, and only needed on a terminal
-    from rich.text import Text  # noqa: PLC0415 - as above
-
-    word, space, rest = line.partition(" ")
-    Console(file=file).print(Text.assemble((word, colour), space, rest), soft_wrap=True)
 
 
 def _meaning(reason: str) -> str:

@@ -26,17 +26,22 @@ def write_paragraphs(paragraphs: Iterable[Paragraph], file: TextIO) -> None:
     for each in paragraphs:
         hanging = each.indent + (len(each.mark) + 1 if each.mark else 0)
         end = " \\" if each.is_command else ""
-        folded = textwrap.wrap(
-            _text(each),
-            console.width - len(end),
-            initial_indent=" " * each.indent,
-            subsequent_indent=" " * hanging,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        text = Text(f"{end}\n".join(folded))
+        lines = folded(_text(each), console.width - len(end), " " * each.indent, " " * hanging)
+        text = Text(f"{end}\n".join(lines))
         text.stylize(each.colour, each.indent, each.indent + len(each.mark) if each.mark else len(text))
         console.print(text, soft_wrap=True)
+
+
+def folded(text: str, columns: int, first: str = "", rest: str = "", *, breaks_words: bool = False) -> list[str]:
+    """Return the lines of a text, folded between words; ``first`` and ``rest`` begin the lines."""
+    return textwrap.wrap(
+        text,
+        columns,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=breaks_words,
+        break_on_hyphens=False,
+    )
 
 
 def _text(paragraph: Paragraph) -> str:

@@ -30,6 +30,13 @@ _KINDS = {
 }
 
 
+_GROUPS: Mapping[str, str] = {
+    **dict.fromkeys(("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"), "apps"),
+    **dict.fromkeys(("Job", "CronJob"), "batch"),
+}
+"""The API groups of the kinds; the others are in the core group, which has no name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A kind and a name. An unknown kind stays as it was typed."""
@@ -59,3 +66,24 @@ def parse_target(text: str, forms: str = "pod/NAME, sa/NAME, ns/NAME or reason/I
         raise UsageError(f"{text} is not an object: write {forms}")
     plain = kind.partition(".")[0]  # kubectl allows the group, too: deployments.apps
     return Target(_KINDS.get(plain.lower(), kind), name)
+
+
+def kind_of_several(word: str, name: str, *, asked: bool) -> str:
+    """Return the kind if ``word`` is one, and no object of it is named; empty otherwise.
+
+    Raises:
+        UsageError: a flag about all objects of a kind is ``asked``, and this is not a kind.
+    """
+    kind = "" if name or "/" in word else _KINDS.get(word.partition(".")[0].lower(), "")
+    if kind and kind != "reason":
+        return kind
+    if asked:
+        raise UsageError("-A, -l and -o name are about all objects of a kind: write the kind alone, such as pods")
+    return ""
+
+
+def kubectl_name(title: str) -> str:
+    """Return an object as ``kubectl get -o name`` prints it, without its namespace: ``deployment.apps/api``."""
+    kind, _, name = title.partition("/")
+    group = _GROUPS.get(kind, "")
+    return f"{kind.lower()}{f'.{group}' if group else ''}/{name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,12 +14,20 @@ from webhook.kube.events import COMPONENT
 from webhook.kube.lease import decode_lease
 from webhook.kube.resources import EVENTS, LEASES, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.wire import ObjectMeta, decoder
-from webhook.report.explain.obstacle import Holder, Report, Target, Writer, obstacle_everywhere, standing_reports
+from webhook.report.explain.obstacle import (
+    UNKNOWN_WRITER,
+    Holder,
+    Report,
+    Target,
+    Writer,
+    obstacle_everywhere,
+    standing_reports,
+)
 from webhook.rules.ownership import Writer as FieldManager
 from webhook.rules.ownership import is_written_by_us
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
@@ -79,15 +88,26 @@ def read_reports(reader: Reader, namespace: str | None) -> list[Report]:
 
 def read_writer(reader: Reader, installed: Installed, namespace: str, is_right: Callable[[Target], bool]) -> Writer:
     """Return the state of the controller in one namespace; ``is_right`` returns True for objects that need no write."""
-    now, release = datetime.now(UTC), installed.release.namespace
-    written = partial(is_written_since, reader)
-    reports = standing_reports(read_reports(reader, namespace), now, is_right, written)
+    return with_reports(reader, read_writer_of_all(reader, installed), read_reports(reader, namespace), is_right)
+
+
+def read_writer_of_all(reader: Reader, installed: Installed) -> Writer:
+    """Return the state of the controller without the reports about single namespaces."""
+    release = installed.release.namespace
     try:
         holder = read_holder(reader, installed)
     except Forbidden:
         reader.lacks("get", f"leases/{installed.fullname}-sync", release)
-        return Writer(reports=reports)
-    return Writer(True, obstacle_everywhere(holder, read_reports(reader, release), now), reports)
+        return UNKNOWN_WRITER
+    return Writer(True, obstacle_everywhere(holder, read_reports(reader, release), datetime.now(UTC)))
+
+
+def with_reports(
+    reader: Reader, writer: Writer, reports: Iterable[Report], is_right: Callable[[Target], bool]
+) -> Writer:
+    """Return the state of the controller with those reports about a namespace that still count."""
+    written = partial(is_written_since, reader)
+    return replace(writer, reports=standing_reports(reports, datetime.now(UTC), is_right, written))
 
 
 def is_written_since(reader: Reader, report: Report) -> bool:

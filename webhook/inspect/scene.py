@@ -22,6 +22,7 @@ from webhook.inspect.secrets import read_copy, read_facts, read_sources
 from webhook.inspect.workloads import RUNNING, owned_metadata
 from webhook.kube.objects import ScopedDecoder
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection, Resource
+from webhook.kube.webhook_configuration import LabelSelector
 from webhook.kube.wire import ObjectMeta, PartialObjectMetadata, decoder
 from webhook.report.coverage import registries_for
 from webhook.report.explain.commands import certificate_command, retire_command
@@ -42,6 +43,7 @@ from webhook.report.preview.manifest import Manifest
 from webhook.report.preview.objects import read_subject
 from webhook.report.preview.world import World
 from webhook.rules.credential import SourceReason
+from webhook.rules.labels import Operator
 from webhook.rules.objects import Copy, NamespaceState
 from webhook.rules.ownership import Ownership, is_a_copy, is_labelled, ownership_of
 from webhook.rules.plan import plan_namespace
@@ -50,17 +52,19 @@ from webhook.rules.subject import AdmittedObject
 from webhook.rules.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
+    from webhook.inspect.secrets import CopyRead
     from webhook.kube.webhook_configuration import ClientConfig, ServiceReference
     from webhook.report.explain.commands import SecretFacts
-    from webhook.report.explain.obstacle import Target
+    from webhook.report.explain.obstacle import Target, Writer
     from webhook.report.explain.step import Explanation
     from webhook.report.preview.secrets import Sources
     from webhook.rules.configuration import Configuration
     from webhook.rules.expiry import Expiries
+    from webhook.rules.labels import Selector
     from webhook.rules.objects import Namespace, ServiceAccount, Subject
 
 ENDPOINT_SLICES = Resource("/apis/discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
@@ -174,7 +178,20 @@ WORKLOADS = {
 NAMESPACES_SHOWN = 3
 """Namespaces with a Secret of an absent source's name."""
 
-_RESOURCES = {"Pod": PODS, "ServiceAccount": SERVICE_ACCOUNTS, **WORKLOADS}
+EXPLAINED = {"Pod": PODS, "ServiceAccount": SERVICE_ACCOUNTS, **WORKLOADS}
+"""The kinds in namespaces that are explained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """The input that all explanations of a release share."""
+
+    sources: Sources
+    registration: Registration | None
+    elsewhere: Mapping[str, Sequence[str]]
+    """For each source that does not exist, the namespaces with a Secret of its name."""
+    wrong: Mapping[str, SecretFacts]
+    """Facts about the sources of a wrong type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,18 +218,30 @@ def explain_live(reader: Reader, installed: Installed, kind: str, name: str, nam
         return _with_writer(reader, installed, scene, name, lambda scene: explain_namespace(scene, name))
     found = read_namespace(reader, namespace)
     content = _content(reader, kind, name, namespace)
+    explain = explain_content(kind, name, namespace, content, partial(_pods, reader, namespace))
+    scene = replace(_scene(reader, installed, found, ()), accounts_seen=False)
+    return _with_writer(reader, installed, scene, namespace, explain)
+
+
+def explain_content(
+    kind: str,
+    name: str,
+    namespace: str,
+    content: bytes | msgspec.Raw,
+    pods_of: Callable[[object], Sequence[Subject] | None],
+) -> Callable[[Scene], Explanation]:
+    """Return the function that explains an object, given as JSON; it keeps only the fields that decide.
+
+    ``pods_of`` returns the running Pods of a workload's selector; None if they must not be listed.
+    """
     subject = _subject(kind, name, namespace, content)
     if subject is None:
-        return explain_unreadable(kind, name, namespace)
-    scene = replace(_scene(reader, installed, found, ()), accounts_seen=False)
+        return lambda _: explain_unreadable(kind, name, namespace)
     if kind in WORKLOADS:
-        pods = _pods(reader, namespace, msgspec.json.decode(content)["spec"].get("selector"))
-        title = f"{kind}/{name}"
-        return _with_writer(
-            reader, installed, scene, namespace, lambda scene: explain_workload(scene, subject, title, pods)
-        )
+        pods = pods_of(msgspec.json.decode(content)["spec"].get("selector"))
+        return lambda scene: explain_workload(scene, subject, f"{kind}/{name}", pods)
     owner = _owner(content) if kind == "Pod" else ""
-    return _with_writer(reader, installed, scene, namespace, lambda scene: explain_subject(scene, subject, owner))
+    return lambda scene: explain_subject(scene, subject, owner)
 
 
 def explain_secret(reader: Reader, installed: Installed, name: str, namespace: str) -> Explanation:
@@ -232,15 +261,21 @@ def explain_secret(reader: Reader, installed: Installed, name: str, namespace: s
 def _with_writer(
     reader: Reader, installed: Installed, scene: Scene, namespace: str, explain: Callable[[Scene], Explanation]
 ) -> Explanation:
+    is_right = partial(is_as_due, scene, namespace)
+    return explain_with_writer(scene, explain, lambda: read_writer(reader, installed, namespace, is_right))
+
+
+def explain_with_writer(
+    scene: Scene, explain: Callable[[Scene], Explanation], read: Callable[[], Writer]
+) -> Explanation:
     """Explain a scene. The state of the controller is read only if the controller still has something to write."""
     found = explain(scene)
     if not any(step.awaits_sync for step in found.steps):
         return found
-    is_right = partial(_is_right, scene, namespace)
-    return explain(replace(scene, writer=read_writer(reader, installed, namespace, is_right)))
+    return explain(replace(scene, writer=read()))
 
 
-def _is_right(scene: Scene, namespace: str, target: Target) -> bool:
+def is_as_due(scene: Scene, namespace: str, target: Target) -> bool:
     """Return True if an object of the namespace was read, and needs no write."""
     kind, name = target
     plan = scene.world.plans[namespace]
@@ -263,7 +298,7 @@ def read_accounts(reader: Reader, configuration: Configuration, namespace: str) 
 
 def _content(reader: Reader, kind: str, name: str, namespace: str) -> bytes:
     """Return an object as JSON. Raises UsageError if it does not exist, or must not be read."""
-    resource = _RESOURCES[kind]
+    resource = EXPLAINED[kind]
     try:
         content = reader.one(resource, name, namespace)
     except Forbidden:
@@ -274,7 +309,7 @@ def _content(reader: Reader, kind: str, name: str, namespace: str) -> bytes:
     return content
 
 
-def _subject(kind: str, name: str, namespace: str, content: bytes) -> Subject | None:
+def _subject(kind: str, name: str, namespace: str, content: bytes | msgspec.Raw) -> Subject | None:
     """Return the subject of a decision, for a workload one of its Pods; None if it is unreadable."""
     if kind in WORKLOADS:
         resource = WORKLOADS[kind]
@@ -284,7 +319,7 @@ def _subject(kind: str, name: str, namespace: str, content: bytes) -> Subject | 
     return found.as_pod(namespace) if kind == "Pod" else found.as_service_account(namespace)
 
 
-def _owner(content: bytes) -> str:
+def _owner(content: bytes | msgspec.Raw) -> str:
     """Return the workload of a Pod as kubectl writes it; empty without one."""
     kind, _, name = owned_metadata(content).workload.partition("/")
     return "" if kind == "Pod" else f"{kind.lower()}/{name}"
@@ -292,11 +327,11 @@ def _owner(content: bytes) -> str:
 
 def _pods(reader: Reader, namespace: str, selector: object) -> list[Subject] | None:
     """Return the running Pods that a workload selects; None if they must not be listed. A CronJob selects none."""
-    query = label_query(selector)
-    if not query:
+    wanted = workload_selector(selector)
+    if wanted is None:
         return []
     try:
-        pods = reader.each(Collection(PODS, namespace), msgspec.Raw, {**RUNNING, "labelSelector": query})
+        pods = reader.each(Collection(PODS, namespace), msgspec.Raw, {**RUNNING, "labelSelector": _query(wanted)})
         subjects = [_decode_object(pod).as_pod(namespace) for pod in pods]
     except Forbidden:
         reader.lacks("list", "pods", namespace)
@@ -304,24 +339,24 @@ def _pods(reader: Reader, namespace: str, selector: object) -> list[Subject] | N
     return [subject for subject in subjects if subject is not None]
 
 
-def label_query(selector: object) -> str:
-    """Return a workload's selector as a query. A ReplicationController has a plain map of labels."""
-    if not isinstance(selector, dict):
-        return ""
+def workload_selector(selector: object) -> Selector | None:
+    """Return a workload's selector; None if it selects no Pods. A ReplicationController has a plain map of labels."""
+    if not isinstance(selector, dict) or not selector:
+        return None
     if not {"matchLabels", "matchExpressions"} & selector.keys():
-        return ",".join(f"{key}={value}" for key, value in selector.items())
-    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
-    for each in selector.get("matchExpressions") or ():
-        key, values = each["key"], ",".join(each.get("values") or ())
-        parts.append(
-            {
-                "In": f"{key} in ({values})",
-                "NotIn": f"{key} notin ({values})",
-                "Exists": key,
-                "DoesNotExist": f"!{key}",
-            }[each["operator"]]
-        )
-    return ",".join(parts)
+        selector = {"matchLabels": selector}
+    return msgspec.convert(selector, LabelSelector).selector()
+
+
+def _query(selector: Selector) -> str:
+    """Return a selector as the API server reads it in a query."""
+    forms = {
+        Operator.IN: "{0} in ({1})",
+        Operator.NOT_IN: "{0} notin ({1})",
+        Operator.EXISTS: "{0}",
+        Operator.DOES_NOT_EXIST: "!{0}",
+    }
+    return ",".join(forms[each.operator].format(each.key, ",".join(each.values)) for each in selector.requirements)
 
 
 def _elsewhere(reader: Reader, installed: Installed, sources: Sources) -> dict[str, list[str]]:
@@ -342,23 +377,40 @@ def _elsewhere(reader: Reader, installed: Installed, sources: Sources) -> dict[s
     return found
 
 
-def _facts(reader: Reader, installed: Installed, sources: Sources, state: NamespaceState) -> dict[str, SecretFacts]:
-    """Return the facts about sources of a wrong type, and about foreign Secrets in the place of copies."""
-    release = installed.release.namespace
+def read_background(reader: Reader, installed: Installed) -> Background:
+    """Return what all explanations of a release share, as far as rights allow."""
+    sources = read_sources(reader, installed)
     wrong = [
         name
         for name, problem in sources.read.items()
         if isinstance(problem, SourceInvalid) and problem.reason == SourceReason.TYPE_UNSUPPORTED
     ]
-    foreign = [copy.name for copy in state.copies.values() if state.ownership(copy) is Ownership.FOREIGN]
-    found = {name: read_facts(reader, name, release) for name in wrong}
-    return found | {name: read_facts(reader, name, state.namespace.name) for name in foreign}
+    return Background(
+        sources,
+        registration_of(reader, installed),
+        _elsewhere(reader, installed, sources),
+        {name: read_facts(reader, name, installed.release.namespace) for name in wrong},
+    )
 
 
 def _scene(reader: Reader, installed: Installed, namespace: Namespace, accounts: tuple[ServiceAccount, ...]) -> Scene:
-    configuration, sources = installed.configuration, read_sources(reader, installed)
+    names = installed.configuration.secret_names
+    reads = {name: read_copy(reader, installed.release, name, namespace.name) for name in names}
+    return scene_in(reader, installed, read_background(reader, installed), namespace, reads, accounts)
+
+
+def scene_in(
+    reader: Reader,
+    installed: Installed,
+    background: Background,
+    namespace: Namespace,
+    reads: Mapping[str, CopyRead],
+    accounts: tuple[ServiceAccount, ...],
+) -> Scene:
+    """Return the input for explanations in one namespace; ``reads`` has the Secret of each configured name."""
+    configuration, sources = installed.configuration, background.sources
     expected = {entry.name: sources.expected(entry) for entry in configuration.pull_secrets}
-    copies = _read_copies(reader, installed, namespace)
+    copies = _copies(namespace, reads)
     state = NamespaceState(namespace, copies.found, accounts)
     plan = plan_namespace(state, configuration, hashes_for(expected, state.copies))
     world = World(
@@ -371,32 +423,28 @@ def _scene(reader: Reader, installed: Installed, namespace: Namespace, accounts:
         removals={},
         unseen_copies=copies.unseen,
     )
-    registries = registries_for(configuration, sources) | copies.registries
+    foreign = [copy.name for copy in state.copies.values() if state.ownership(copy) is Ownership.FOREIGN]
     return Scene(
         world,
         datetime.now(UTC),
         exists=True,
-        registration=registration_of(reader, installed),
-        registries=registries,
+        registration=background.registration,
+        registries=registries_for(configuration, sources) | copies.registries,
         expiries=copies.expiries | known_expiries(expected),
-        elsewhere=_elsewhere(reader, installed, sources),
-        secrets=_facts(reader, installed, sources, state),
+        elsewhere=background.elsewhere,
+        secrets={**background.wrong, **{name: read_facts(reader, name, namespace.name) for name in foreign}},
         release=installed.release.name,
         fullname=installed.fullname,
     )
 
 
-def _read_copies(reader: Reader, installed: Installed, namespace: Namespace) -> _Copies:
+def _copies(namespace: Namespace, reads: Mapping[str, CopyRead]) -> _Copies:
     found: dict[str, Copy] = {}
     registries: dict[str, frozenset[str]] = {}
     expiries: dict[str, Expiries] = {}
-    unseen: set[str] = set()
-    for name in installed.configuration.secret_names:
-        read = read_copy(reader, installed.release, name, namespace.name)
-        if not read.known:
-            unseen.add(name)
-        elif read.copy is not None:
+    for name, read in reads.items():
+        if read.copy is not None:
             found[name] = read.copy
             if ownership_of(read.copy.mark, namespace.uid) is not Ownership.FOREIGN:
                 registries[name], expiries[name] = read.registries, read.expiries
-    return _Copies(found, registries, expiries, frozenset(unseen))
+    return _Copies(found, registries, expiries, frozenset(name for name, read in reads.items() if not read.known))

@@ -84,6 +84,16 @@ def read_copy(reader: Reader, release: Release, name: str, namespace: str) -> Co
     return CopyRead(None)
 
 
+def list_copies(reader: Reader, release: Release, name: str) -> dict[str, CopyRead] | None:
+    """Return the Secrets with a copy's name by namespace; None if they must not be listed, which is reported."""
+    try:
+        found = [_read(each, release) for each in reader.each(Collection(SECRETS, None, name), SecretObject)]
+    except Forbidden:
+        reader.lacks("list", f"{SECRETS.plural} named {name} across namespaces")
+        return None
+    return {read.copy.namespace: read for read in found if read.copy is not None}
+
+
 def _read(found: SecretObject, release: Release) -> CopyRead:
     copy, data = to_copy(found, release), found.data or {}
     if copy.mark is None:

@@ -36,8 +36,9 @@ class Request:
 
     @property
     def name(self) -> str:
-        """The name that is asked for, be it by the path or by a field selector."""
-        return self.target.name or self.query.get("fieldSelector", "").removeprefix("metadata.name=")
+        """The name that is asked for, be it by the path or by a field selector; other fields select everything."""
+        field, _, value = self.query.get("fieldSelector", "").partition("=")
+        return self.target.name or (value if field == "metadata.name" else "")
 
 
 class Listener(Protocol):

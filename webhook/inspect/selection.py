@@ -1,0 +1,229 @@
+"""Explain all objects of a kind. They are listed, and the input that they share is read once.
+
+That input is the release, its sources and the webhook's registration; for each namespace its labels, its copies and the
+controller's state. In more than a few namespaces, the copies and Events come from lists of the whole cluster.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from webhook.errors import ApiError, Forbidden, UsageError
+from webhook.inspect.forecast import FEW
+from webhook.inspect.namespaces import read_namespace
+from webhook.inspect.obstacles import read_reports, read_writer_of_all, with_reports
+from webhook.inspect.scene import (
+    EXPLAINED,
+    explain_content,
+    explain_with_writer,
+    is_as_due,
+    read_accounts,
+    read_background,
+    scene_in,
+    workload_selector,
+)
+from webhook.inspect.secrets import CopyRead, list_copies, read_copy
+from webhook.inspect.workloads import RUNNING
+from webhook.kube.objects import to_namespace
+from webhook.kube.resources import NAMESPACES, PODS, Collection
+from webhook.kube.wire import PartialObjectMetadata, decoder
+from webhook.report.explain.explanation import explain_namespace
+from webhook.report.explain.selected import selected
+from webhook.rules.subject import AdmittedObject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from webhook.inspect.reader import Reader
+    from webhook.inspect.release import Installed
+    from webhook.kube.resources import Resource
+    from webhook.report.explain.explanation import Scene
+    from webhook.report.explain.obstacle import Report, Writer
+    from webhook.report.explain.selected import Selected
+    from webhook.report.explain.step import Explanation
+    from webhook.rules.objects import Namespace, Subject
+
+_T = TypeVar("_T")
+_Question = tuple[str, "Callable[[Scene], Explanation]"]
+"""The namespace of an object, and the function that explains it."""
+
+_decode_metadata: Callable[[bytes | msgspec.Raw], PartialObjectMetadata] = decoder(PartialObjectMetadata)
+_decode_pod: Callable[[bytes | msgspec.Raw], AdmittedObject] = decoder(AdmittedObject)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The objects to explain: a kind, in one namespace or with an empty one in all, perhaps with labels."""
+
+    kind: str
+    namespace: str = ""
+    selector: str = ""
+
+
+def explain_selection(reader: Reader, installed: Installed, selection: Selection) -> Selected:
+    """Return the explanation of each object that is selected. Pods that have ended are left out.
+
+    Raises:
+        UsageError: the objects or their namespaces must not be read, or the selector is wrong or selects nothing.
+    """
+    if selection.kind == "Namespace":
+        namespaces = _namespaces(reader, selection.selector)
+        questions: list[_Question] = [(name, partial(explain_namespace, namespace=name)) for name in namespaces]
+    else:
+        # The namespaces come first, so that one that does not exist is an error.
+        one = selection.namespace
+        namespaces = {one: read_namespace(reader, one)} if one else _namespaces(reader)
+        questions = [each for each in _questions(reader, selection) if each[0] in namespaces]
+    if selection.selector and not questions:
+        resource = NAMESPACES if selection.kind == "Namespace" else EXPLAINED[selection.kind]
+        where = f" -n {selection.namespace}" if selection.namespace else " -A" if resource is not NAMESPACES else ""
+        raise UsageError(
+            f"-l {selection.selector} selects no {selection.kind}; list their labels: "
+            f"kubectl get {resource.plural}{where} --show-labels"
+        )
+    places = {name: namespaces[name] for name, _ in questions}
+    explainer = _Explainer(reader, installed, places, with_accounts=selection.kind == "Namespace")
+    return selected(selection.kind, [explainer.explain(name, question) for name, question in questions])
+
+
+def _listed(
+    reader: Reader, resource: Resource, namespace: str, shape: type[_T], selector: str = "", **query: str
+) -> Iterator[_T]:
+    """Yield the objects of a kind. Raises UsageError if they must not be listed, or if the selector is wrong."""
+    if selector:
+        query["labelSelector"] = selector
+    try:
+        yield from reader.each(Collection(resource, namespace or None), shape, query)
+    except Forbidden:
+        where, flag = (f" in namespace {namespace}", f"-n {namespace}") if namespace else ("", "-A")
+        flag = "" if resource is NAMESPACES else f" {flag}"
+        raise UsageError(
+            f"you may not list {resource.plural}{where}: ask for that right, or name one object. "
+            f"Next: kubectl auth can-i list {resource.plural}{flag}"
+        ) from None
+    except ApiError as error:
+        if not selector or error.status != HTTPStatus.BAD_REQUEST:
+            raise
+        raise UsageError(
+            f"-l {selector} is not a label selector: write it as for kubectl, such as team=a or 'team in (a, b)'"
+        ) from None
+
+
+def _namespaces(reader: Reader, selector: str = "") -> dict[str, Namespace]:
+    """Return namespaces with all their labels, because the webhook's selectors may differ from the configuration."""
+    found = map(to_namespace, _listed(reader, NAMESPACES, "", PartialObjectMetadata, selector))
+    return {namespace.name: namespace for namespace in found}
+
+
+def _questions(reader: Reader, selection: Selection) -> list[_Question]:
+    kind = selection.kind
+    query = RUNNING if kind == "Pod" else {}
+    pods = _RunningPods(reader, selection.namespace)
+    questions = []
+    objects = _listed(reader, EXPLAINED[kind], selection.namespace, msgspec.Raw, selection.selector, **query)
+    for content in objects:
+        metadata = _decode_metadata(content).metadata
+        namespace = metadata.namespace
+        explain = explain_content(kind, metadata.name, namespace, content, partial(pods.of, namespace))
+        questions.append((namespace, explain))
+    return questions
+
+
+class _RunningPods:
+    """Lists the running Pods once, when the first workload needs them."""
+
+    def __init__(self, reader: Reader, namespace: str) -> None:
+        self._reader = reader
+        self._namespace = namespace
+
+    def of(self, namespace: str, selector: object) -> Sequence[Subject] | None:
+        """Return the Pods in a namespace that a workload's selector selects; None if they must not be listed."""
+        wanted = workload_selector(selector)
+        if wanted is None:
+            return []
+        if self._by_namespace is None:
+            return None
+        return [pod for pod in self._by_namespace[namespace] if wanted.matches(pod.labels)]
+
+    @cached_property
+    def _by_namespace(self) -> Mapping[str, list[Subject]] | None:
+        found: dict[str, list[Subject]] = defaultdict(list)
+        try:
+            for content in self._reader.each(Collection(PODS, self._namespace or None), msgspec.Raw, RUNNING):
+                namespace = _decode_metadata(content).metadata.namespace
+                subject = _decode_pod(content).as_pod(namespace)
+                if subject is not None:
+                    found[namespace].append(subject)
+        except Forbidden:
+            self._reader.lacks("list", "pods", self._namespace or None)
+            return None
+        return found
+
+
+class _Explainer:
+    """Explains objects of some namespaces; reads each namespace at most once."""
+
+    def __init__(
+        self, reader: Reader, installed: Installed, namespaces: Mapping[str, Namespace], *, with_accounts: bool
+    ) -> None:
+        self._reader = reader
+        self._installed = installed
+        self._namespaces = namespaces
+        self._with_accounts = with_accounts
+        self._background = read_background(reader, installed)
+        self._is_few = len(namespaces) <= FEW
+        self._scenes: dict[str, Scene] = {}
+        self._writers: dict[str, Writer] = {}
+
+    def explain(self, namespace: str, question: Callable[[Scene], Explanation]) -> Explanation:
+        scene = self._scene(namespace)
+        return explain_with_writer(scene, question, lambda: self._writer(namespace, scene))
+
+    def _scene(self, name: str) -> Scene:
+        if name not in self._scenes:
+            accounts = read_accounts(self._reader, self._installed.configuration, name) if self._with_accounts else None
+            scene = scene_in(
+                self._reader,
+                self._installed,
+                self._background,
+                self._namespaces[name],
+                {secret: self._copy(secret, name) for secret in self._installed.configuration.secret_names},
+                accounts or (),
+            )
+            self._scenes[name] = replace(scene, accounts_seen=accounts is not None)
+        return self._scenes[name]
+
+    def _copy(self, secret: str, namespace: str) -> CopyRead:
+        if self._is_few:
+            return read_copy(self._reader, self._installed.release, secret, namespace)
+        found = self._copies[secret]
+        return CopyRead(None, known=False) if found is None else found.get(namespace, CopyRead(None))
+
+    @cached_property
+    def _copies(self) -> Mapping[str, Mapping[str, CopyRead] | None]:
+        names = self._installed.configuration.secret_names
+        return {name: list_copies(self._reader, self._installed.release, name) for name in names}
+
+    def _writer(self, namespace: str, scene: Scene) -> Writer:
+        if namespace not in self._writers:
+            is_right = partial(is_as_due, scene, namespace)
+            reports = self._reports[namespace] if not self._is_few else read_reports(self._reader, namespace)
+            self._writers[namespace] = with_reports(self._reader, self._writer_of_all, reports, is_right)
+        return self._writers[namespace]
+
+    @cached_property
+    def _writer_of_all(self) -> Writer:
+        return read_writer_of_all(self._reader, self._installed)
+
+    @cached_property
+    def _reports(self) -> Mapping[str, list[Report]]:
+        found: dict[str, list[Report]] = defaultdict(list)
+        for report in read_reports(self._reader, None):
+            found[report.namespace].append(report)
+        return found
