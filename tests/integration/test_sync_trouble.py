@@ -14,10 +14,10 @@ import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.mounted import MountedConfigMap
-from tests.integration.day.trouble import PULL_SECRETS, Trouble, await_right, two_controllers
+from tests.integration.day.trouble import PULL_SECRETS, Trouble, two_controllers
 from tests.integration.faults.denier import Denier
 from tests.integration.faults.remote import remote_sync
-from tests.integration.site.playground import Playground
+from tests.integration.site.playground import Playground, until_right
 
 SECONDS = float(os.environ.get("TROUBLE_SECONDS", "25"))
 RUNS = int(os.environ.get("TROUBLE_SEEDS", "1"))
@@ -39,11 +39,11 @@ def test_after_random_trouble_all_is_right(cluster: Cluster, run: int) -> None:
         flags = ((), (f"--config={late.directory / file.name}",))
         with two_controllers(lambda number: remote_sync(ours, f"sync-{number}", *flags[number])) as remotes:
             trouble = Trouble(ours, remotes, late, webhook, seed)
-            await_right(trouble, time.monotonic(), START_SECONDS)
+            until_right(trouble.wrong, time.monotonic(), START_SECONDS)
             trouble.begin()
             time.sleep(SECONDS)
             trouble.end()
             ended = time.monotonic()
             print(f"{sorted(trouble.done.items())}")
-            print(f"right {await_right(trouble, ended, RIGHT_SECONDS):.1f} s after the end")
+            print(f"right {until_right(trouble.wrong, ended, RIGHT_SECONDS):.1f} s after the end")
             assert all(remote.alive for remote in remotes)

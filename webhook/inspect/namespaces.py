@@ -66,14 +66,19 @@ def list_namespaces(
             "you may not list namespaces, and their labels decide: plan and coverage read one with -n"
         ) from None
     except ApiError as error:
-        if not selector or error.status != HTTPStatus.BAD_REQUEST:
-            raise
-        raise UsageError(
-            f"-l {selector} is not a label selector: write it as for kubectl, such as team=a or 'team in (a, b)'"
-        ) from None
+        refuse_wrong_selector(selector, error)
+        raise
     if selector and not found:
         raise UsageError(f"-l {selector} selects no namespace; list their labels: kubectl get namespaces --show-labels")
     return found
+
+
+def refuse_wrong_selector(selector: str, error: ApiError) -> None:
+    """Raise UsageError if the API server has refused a list because ``selector`` is not a label selector."""
+    if selector and error.status == HTTPStatus.BAD_REQUEST:
+        raise UsageError(
+            f"-l {selector} is not a label selector: write it as for kubectl, such as team=a or 'team in (a, b)'"
+        ) from None
 
 
 def opt_in_labels(reader: Reader) -> frozenset[str]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from webhook.errors import ApiError, Forbidden, UsageError
 from webhook.inspect.forecast import FEW
-from webhook.inspect.namespaces import read_namespace
+from webhook.inspect.namespaces import read_namespace, refuse_wrong_selector
 from webhook.inspect.obstacles import read_reports, read_writer_of_all, with_reports
 from webhook.inspect.scene import (
     EXPLAINED,
@@ -108,11 +107,8 @@ def _listed(
             f"Next: kubectl auth can-i list {resource.plural}{flag}"
         ) from None
     except ApiError as error:
-        if not selector or error.status != HTTPStatus.BAD_REQUEST:
-            raise
-        raise UsageError(
-            f"-l {selector} is not a label selector: write it as for kubectl, such as team=a or 'team in (a, b)'"
-        ) from None
+        refuse_wrong_selector(selector, error)
+        raise
 
 
 def _namespaces(reader: Reader, selector: str = "") -> dict[str, Namespace]:

@@ -10,7 +10,6 @@ import json
 import random
 import signal
 import threading
-import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -308,14 +307,3 @@ def two_controllers(start: Callable[[int], AbstractContextManager[Remote]]) -> I
     """Start two controllers, one after the other."""
     with ExitStack() as stack:
         yield stack.enter_context(start(0)), stack.enter_context(start(1))
-
-
-def await_right(trouble: Trouble, ended: float, within: float) -> float:
-    """Wait until nothing is wrong, and return how many seconds after ``ended`` that was."""
-    while True:
-        # By when a look begins: on a busy machine the look itself takes long.
-        seconds = time.monotonic() - ended
-        wrong = list(trouble.wrong())
-        if not wrong:
-            return seconds
-        assert seconds <= within, f"after {seconds:.1f} s still wrong: {wrong}"

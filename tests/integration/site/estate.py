@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from tests.integration.site.playground import COPY, Playground, dockerconfigjson, service_account
+from tests.integration.site.playground import COPY, Playground, dockerconfigjson, service_account, until_right
 
 CONVERGED_SECONDS = 5.0
 """How long after the end of a fault everything must be right."""
 
-_LOOK_SECONDS = 0.02
 _PATIENCE_SECONDS = 60.0
 THEIRS = "theirs"
 
@@ -125,15 +124,7 @@ class Estate:
 
     def await_right(self, since: float | None = None, within: float = _PATIENCE_SECONDS) -> float:
         """Wait until nothing is wrong, at most ``within`` seconds after ``since``, and return how many it took."""
-        begun = time.monotonic() if since is None else since
-        while True:
-            # By when a look begins: on a busy machine the look itself takes long.
-            seconds = time.monotonic() - begun
-            wrong = list(self.wrong())
-            if not wrong:
-                return seconds
-            assert seconds <= within, f"after {seconds:.1f} s still wrong: {wrong}"
-            time.sleep(_LOOK_SECONDS)
+        return until_right(self.wrong, time.monotonic() if since is None else since, within)
 
     def _references(self, namespace: str, account: str, expected: list[str]) -> Iterator[str]:
         found = self._playground.references(namespace, account)

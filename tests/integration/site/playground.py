@@ -46,6 +46,18 @@ def eventually(look: Callable[[], T], holds: Callable[[T], bool] = bool, seconds
         time.sleep(POLL_SECONDS)
 
 
+def until_right(wrong: Callable[[], Iterable[str]], since: float, within: float) -> float:
+    """Look until nothing is ``wrong``, and return how many seconds after ``since`` that was, ``within`` at most."""
+    while True:
+        # By when a look begins: on a busy machine the look itself takes long.
+        seconds = time.monotonic() - since
+        found = list(wrong())
+        if not found:
+            return seconds
+        assert seconds <= within, f"after {seconds:.1f} s still wrong: {found}"
+        time.sleep(POLL_SECONDS)
+
+
 def detail(process: PullSecrets, check: str) -> str:
     """Return the line of one check in the readiness report, empty while the port does not answer."""
     try:

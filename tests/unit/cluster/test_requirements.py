@@ -1,4 +1,4 @@
-"""Which packages `make e2e-setup` installs; dpkg is a small program that acts as one."""
+"""Test the choice of packages that `make e2e-setup` installs. A small program acts as dpkg."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Request:
 
     @property
     def name(self) -> str:
-        """The name that is asked for, be it by the path or by a field selector; other fields select everything."""
+        """Return the requested name, of the path or of a field selector; other fields select everything."""
         field, _, value = self.query.get("fieldSelector", "").partition("=")
         return self.target.name or (value if field == "metadata.name" else "")
 

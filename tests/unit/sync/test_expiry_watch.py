@@ -28,7 +28,7 @@ GHCR, QUAY = "ghcr.io", "quay.io"
 
 
 class Reports:
-    """What has been reported."""
+    """Keeps the reports that were made."""
 
     def __init__(self) -> None:
         self.made: list[tuple[str, ...]] = []

@@ -13,7 +13,7 @@ from webhook.errors import Forbidden
 from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
 from webhook.inspect.namespaces import opt_in_labels
 from webhook.inspect.obstacles import is_written_since, read_reports
-from webhook.inspect.secrets import read_sources, read_state
+from webhook.inspect.secrets import read_state
 from webhook.kube.objects import decode_secret, to_namespace
 from webhook.kube.resources import NAMESPACES, SECRETS, Collection
 from webhook.kube.wire import PartialObjectMetadata
@@ -171,7 +171,7 @@ def _of_source(row: Row) -> Outcome:
 
 
 def _look_at_entries(context: Context) -> Iterator[Outcome]:
-    sources = read_sources(context.reader, context.installed)
+    sources = context.sources()
     for name in context.installed.configuration.source_names:
         credentials = sources.credentials(name)
         if credentials is None or not credentials.remark:
@@ -181,7 +181,7 @@ def _look_at_entries(context: Context) -> Iterator[Outcome]:
 
 
 def _look_at_expiry(context: Context) -> Iterator[Outcome]:
-    sources, where = read_sources(context.reader, context.installed), context.installed.release.namespace
+    sources, where = context.sources(), context.installed.release.namespace
     for name in context.installed.configuration.source_names:
         credentials = sources.credentials(name)
         if credentials is None:
@@ -272,7 +272,7 @@ def _look_at_state(context: Context) -> Iterator[Outcome]:
             "it, or confirm the removals",
             command,
         )
-    sources = read_sources(context.reader, installed)
+    sources = context.sources()
     lacking = []
     for entry in installed.configuration.pull_secrets:
         expected, kept = sources.expected(entry), stored.last_good.get(entry.name)

@@ -12,7 +12,6 @@ from webhook import __version__
 from webhook.errors import Forbidden
 from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
 from webhook.inspect.obstacles import read_holder
-from webhook.inspect.secrets import read_sources
 from webhook.kube.resources import Resource
 from webhook.kube.wire import ObjectMeta, decoder
 from webhook.registries.login import Login
@@ -126,7 +125,7 @@ def logins(registries: Registries) -> Check:
     """Return the check that logs in."""
 
     def look(context: Context) -> Iterator[Outcome]:
-        sources = read_sources(context.reader, context.installed)
+        sources = context.sources()
         tried = [
             (name, key, credential)
             for name in context.installed.configuration.source_names

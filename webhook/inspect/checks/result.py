@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
     from webhook.report.preview.preview import Preview
+    from webhook.report.preview.secrets import Sources
 
 
 RESULTS = {Severity.OK: "ok", Severity.FAULT: "FAIL", Severity.NOTE: "note", Severity.UNKNOWN: "?"}
@@ -52,12 +53,16 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The input of checks, and its time; ``forecast()`` returns once the writes that sync still has to make."""
+    """The input of checks, and its time.
+
+    ``forecast()`` returns the writes that sync still has to make, and ``sources()`` the sources; each is read once.
+    """
 
     reader: Reader
     installed: Installed
     now: datetime
     forecast: Callable[[], Preview]
+    sources: Callable[[], Sources]
 
 
 @dataclass(frozen=True, slots=True)

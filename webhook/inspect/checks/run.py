@@ -17,6 +17,7 @@ from webhook.inspect.checks.result import Check, Checkup, Context, Outcome, find
 from webhook.inspect.checks.rights import GUARDED, REHEARSAL, RIGHTS
 from webhook.inspect.forecast import Scope, forecast
 from webhook.inspect.release import find_release
+from webhook.inspect.secrets import read_sources
 from webhook.report.protocol import Severity
 
 if TYPE_CHECKING:
@@ -58,7 +59,13 @@ def check(reader: Reader, wanted: Wanted, registries: Registries | None = None) 
         why = f"{text}; Pods that run keep the configuration that they have read"
         return _without_configuration(why, "the configuration does not exist", command)
     now = datetime.now(UTC)
-    context = Context(reader, installed, now, cache(lambda: forecast(reader, installed, Scope(), now)))
+    context = Context(
+        reader,
+        installed,
+        now,
+        forecast=cache(lambda: forecast(reader, installed, Scope(), now)),
+        sources=cache(lambda: read_sources(reader, installed)),
+    )
     checks = CHECKS if registries is None else (*CHECKS, logins(registries))
     return _report((outcome for each in checks for outcome in _looked(each, context)), asks=registries is not None)
 
