@@ -193,7 +193,9 @@ def test_a_wrong_namespace_or_release_ends_with_an_error_and_no_change(installed
         done = cleanup(installed, wrong, admin)
         assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
         assert "nothing was changed" in done.stderr
-    unknown = cleanup(installed, "--release=another", "--webhook-configuration=another", admin)
+    # Other tests on this cluster have copies of a release with the name "another".
+    nobodys = f"{installed.installation.release}-unknown"
+    unknown = cleanup(installed, f"--release={nobodys}", f"--webhook-configuration={nobodys}", admin)
     assert (unknown.returncode, "no object of this release was found" in unknown.stderr) == (0, True), unknown.stderr
     listed = cleanup(installed, "--dry-run")
     assert listed.returncode == 0
