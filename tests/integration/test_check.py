@@ -69,6 +69,18 @@ def test_each_fault_is_found_by_its_code(patient: Patient, fault: Callable[[Pati
     eventually(told, lambda seen: codes <= seen <= expected)
 
 
+def test_a_source_whose_name_changes_with_its_content_is_noted(patient: Patient) -> None:
+    path = f"/api/v1/namespaces/{patient.namespace}/configmaps/{patient.name}"
+    text = patient.api.call("GET", path)["data"]["config.yaml"]
+    value = text.replace(f"secretName: {SOURCE}", f"secretName: {SOURCE}-7ct58987ht")
+    patient.patch(path, [{"op": "replace", "path": "/data/config.yaml", "value": value}])
+
+    ran = of_release(patient.ours, "check", f"--release-namespace={patient.namespace}", "-o", "json")
+    (noted,) = [each for each in json.loads(ran.out)["checks"] if each["code"] == "PSW036"]
+    assert noted["result"] == "note"
+    assert f"{SOURCE}-7ct58987ht ends with a hash" in noted["detail"]
+
+
 def test_junit_and_the_table_say_the_same(patient: Patient) -> None:
     no_copy(patient)
     given = (f"--release-namespace={patient.namespace}",)

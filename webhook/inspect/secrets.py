@@ -9,10 +9,11 @@ import msgspec
 from webhook.errors import Forbidden, SourceInvalid
 from webhook.kube.objects import SecretObject, decode_secret, to_copy
 from webhook.kube.resources import SECRETS, Collection
-from webhook.kube.wire import decoder
+from webhook.kube.wire import PartialObjectMetadata, decoder
 from webhook.report.coverage import registries_of
 from webhook.report.explain.commands import NO_FACTS, SecretFacts
-from webhook.report.preview.secrets import Sources
+from webhook.report.preview.row import PreviewReason
+from webhook.report.preview.secrets import Sources, with_hash
 from webhook.rules.dockerconfig import COPY_TYPE, parse_source
 from webhook.rules.expiry import NO_EXPIRIES, Expiries
 from webhook.rules.ownership import Writer, is_a_copy
@@ -35,15 +36,34 @@ def read_sources(reader: Reader, installed: Installed) -> Sources:
     for name in installed.configuration.source_names:
         content, known = reader.optional(SECRETS, name, installed.release.namespace)
         if known:
-            absent = absent_source(name, renews=name in installed.configuration.issued_names)
+            renews = name in installed.configuration.issued_names
+            absent = absent_source(name, renews=renews)
             source = absent if content is None else read_source(decode_secret(content))
             outcome = source.problem or source.credentials
+            if content is None and not renews:
+                outcome = _hashed(reader, name, installed.release.namespace) or outcome
             if outcome is not None:
                 read[name] = outcome
     sources = Sources(read)
     if not any(sources.expected(entry).problem for entry in installed.configuration.pull_secrets):
         return sources
     return Sources(read, read_state(reader, installed).last_good)
+
+
+def _hashed(reader: Reader, name: str, namespace: str) -> SourceInvalid | None:
+    """Return the problem of an absent source whose name exists with a hash only, as far as rights allow."""
+    try:
+        secrets = [each.metadata.name for each in reader.each(Collection(SECRETS, namespace), PartialObjectMetadata)]
+    except Forbidden:
+        return None
+    found = with_hash(name, secrets)
+    if found is None:
+        return None
+    message = (
+        f'source Secret "{name}" does not exist in the release namespace, but "{found}" does: the hash in its name '
+        "changes with its content"
+    )
+    return SourceInvalid(PreviewReason.SOURCE_NAME_HASHED, message)
 
 
 def read_state(reader: Reader, installed: Installed) -> StateDocument:

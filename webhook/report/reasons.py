@@ -162,6 +162,12 @@ CATALOG: Mapping[str, ReasonText] = {
         "a source is not among the files, so what the copy would hold was not looked at",
         "add the source to the files and name its namespace with `--release-namespace`, or leave it at that",
     ),
+    "source-name-hashed": ReasonText(
+        "the name of a source has a hash, as Kustomize adds it; the name changes with the content, so the "
+        "configuration names a Secret that does not stay",
+        "set `generatorOptions.disableNameSuffixHash: true` in the kustomization, and name the source without a hash; "
+        "`sync` follows the content by itself",
+    ),
     "copy-due": ReasonText(
         "the copy would be written",
         "nothing, `sync` writes it within seconds while it runs; if it does not: `pullsecrets check`",

@@ -11,6 +11,14 @@ _DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _LABEL = re.compile(_DNS_LABEL)
 _SUBDOMAIN = re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
 _QUALIFIED = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
+_HASHED = re.compile(r"(?P<stem>.+)-[2456789bcdfghkmt]{10}")
+"""Kustomize writes a hash of the content without vowels, 0, 1 and 3: sigs.k8s.io/kustomize, api/hasher/hasher.go."""
+
+
+def without_hash(name: str) -> str | None:
+    """Return the name that Kustomize gave a hash of the content; None if ``name`` does not end with such a hash."""
+    found = _HASHED.fullmatch(name)
+    return found["stem"] if found else None
 
 
 def problem_of_subdomain(text: str) -> str | None:

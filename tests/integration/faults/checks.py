@@ -106,6 +106,15 @@ def no_source(patient: Patient) -> None:
     patient.api.call("DELETE", path)
 
 
+def source_with_a_hash_in_its_name(patient: Patient) -> None:
+    no_source(patient)
+    name = f"{SOURCE}-7ct58987ht"
+    where = f"/api/v1/namespaces/{patient.namespace}/secrets"
+    body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": dockerconfigjson("first")}
+    patient.api.call("POST", where, body)
+    patient.afterwards(lambda: patient.api.call("DELETE", f"{where}/{name}"))
+
+
 def no_source_for_a_new_namespace(patient: Patient) -> None:
     no_source(patient)
     path = f"/api/v1/namespaces/{patient.namespace}/secrets/{patient.installation.state_secret}"
@@ -283,6 +292,7 @@ FAULTS: list[tuple[Callable[[Patient], None], set[str]]] = [
     (other_match_policy, {"PSW013"}),
     (condition_of_another, {"PSW014", "PSW070"}),
     (no_source, {"PSW040"}),
+    (source_with_a_hash_in_its_name, {"PSW040"}),
     (no_source_for_a_new_namespace, {"PSW040", "PSW050", "PSW053"}),
     (malformed_source, {"PSW041"}),
     (expired_credential, {"PSW045"}),

@@ -166,6 +166,12 @@ CODES: Mapping[str, Code] = {
         "Correct the configuration. A typing error in `optIn`, `excludedNamespaces` or a `namespaceSelector` is the "
         "usual cause. If the removals are intended, confirm them with the command in the finding.",
     ),
+    "PSW036": Code(
+        "names of sources stay",
+        "A note: the name of a source ends with a hash, as Kustomize adds it. The name changes with the content, and "
+        "the configuration then names a Secret that does not exist any more.",
+        "Set `generatorOptions.disableNameSuffixHash: true` in the kustomization, and name the source without a hash.",
+    ),
     "PSW040": Code(
         "sources there",
         "A source does not exist in the release namespace. No new copies are made of its pull secret, and existing "

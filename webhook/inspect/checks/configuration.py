@@ -27,6 +27,7 @@ from webhook.rules.dockerconfig import content_hash
 from webhook.rules.expiry import ExpiryReason
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.mistyped import mistyped_opt_in
+from webhook.rules.names import without_hash
 from webhook.rules.ownership import labels_for
 from webhook.rules.state_document import STATE_SUFFIX, decode_document
 from webhook.rules.text import some
@@ -54,6 +55,9 @@ def _look_at_configuration(context: Context) -> Iterator[Outcome]:
     for name in sorted(unused):
         yield note("PSW032", f"no namespace is selected for {name}")
     yield from _dropped(context)
+    for name in configuration.source_names:
+        if (stem := without_hash(name)) is not None:
+            yield note("PSW036", f"the name of source {name} ends with a hash: name it {stem}, and turn the hash off")
 
 
 def _dropped(context: Context) -> Iterator[Outcome]:
@@ -91,13 +95,13 @@ def _labels(namespace: Namespace, configuration: Configuration, others: frozense
         yield finding("PSW031", detail, command)
 
 
-CONFIGURATION = Check(("PSW031", "PSW032", "PSW033", "PSW034"), _look_at_configuration)
+CONFIGURATION = Check(("PSW031", "PSW032", "PSW033", "PSW034", "PSW036"), _look_at_configuration)
 
 
 SHOWN = 5
 """Findings of the same kind, or names in one finding, that are shown; the others are counted."""
 
-_SOURCES = frozenset(map(str, SourceReason))
+_SOURCES = frozenset({*map(str, SourceReason), PreviewReason.SOURCE_NAME_HASHED.value})
 _SENTENCES = {
     "PSW050": "the copy {0} is not there",
     "PSW051": "the copy {0} does not hold what its sources have now, or had last",
@@ -144,7 +148,7 @@ def _target(row: Row) -> Target:
 def _look_at_copies(context: Context) -> Iterator[Outcome]:
     found: dict[str, list[Row]] = defaultdict(list)
     for row in context.forecast().rows:
-        if row.reason in _SOURCES:
+        if row.reason in _SOURCES and row.effect is Effect.PROBLEM:
             yield _of_source(row)
         elif row.reason == PreviewReason.COPY_KEPT:
             yield note("PSW051", f"{row.title.partition('/')[2]}: {row.why}")
@@ -166,7 +170,8 @@ def _look_at_copies(context: Context) -> Iterator[Outcome]:
 def _of_source(row: Row) -> Outcome:
     name = row.title.partition("/")[2]
     if row.reason != SourceReason.ABSENT:
-        return finding("PSW041", f"{row.why} ({row.reason})", f"pullsecrets explain reason/{row.reason}")
+        code = "PSW040" if row.reason == PreviewReason.SOURCE_NAME_HASHED else "PSW041"
+        return finding(code, f"{row.why} ({row.reason})", f"pullsecrets explain reason/{row.reason}")
     return finding("PSW040", f"{row.why} ({row.reason})", create_source(row.namespace, name, "REGISTRY"))
 
 

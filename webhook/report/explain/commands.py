@@ -212,6 +212,8 @@ def source_command(
         move = f"{_WITHOUT_IDENTITY};s/namespace: {elsewhere[0]}$/namespace: {namespace}/"
         copied = f"kubectl -n {shlex.quote(elsewhere[0])} get secret {shlex.quote(name)} -o yaml"
         return f"{copied} | sed {shlex.quote(move)} | kubectl apply -f -"
+    if reason == PreviewReason.SOURCE_NAME_HASHED:
+        return f"pullsecrets explain reason/{reason}"
     if reason == SourceReason.NOT_ISSUED:
         about = f"involvedObject.kind=Secret,involvedObject.name={name}"
         return f"kubectl -n {shlex.quote(namespace)} get events --field-selector {shlex.quote(about)}"

@@ -42,7 +42,8 @@ MOST_COMMANDS = 10
 """Namespaces with a command of their own, for one pull secret; the others are counted."""
 
 _NAMES = 5
-_EXPIRY = frozenset(map(str, ExpiryReason))
+_NOTES = frozenset({*map(str, ExpiryReason), PreviewReason.SOURCE_NAME_HASHED.value})
+"""Reasons of rows about sources that can be copied, and that somebody has to look at all the same."""
 
 _COPIES = {Effect.CREATE: "to create", Effect.UPDATE: "to update", Effect.DELETE: "to delete"}
 
@@ -180,6 +181,8 @@ def _outcome(manifest: Manifest, world: World, now: datetime, *, counts: bool) -
         return _subject_outcome(manifest, world)
     if is_source(manifest, world.configuration, world.release_namespace):
         return _Outcome((_source_row(manifest, world, now),), manifest)
+    if manifest.is_core("Secret") and manifest.namespace == world.release_namespace and manifest.name in world.hashed:
+        return _Outcome((_hashed_row(manifest, world),), manifest)
     return _Outcome((), manifest)
 
 
@@ -211,6 +214,14 @@ def _copies(namespace: str, world: World) -> Iterable[Row]:
 
 def _source_row(manifest: Manifest, world: World, now: datetime) -> Row:
     return _row(manifest, *source_outcome(manifest.name, world.sources.read[manifest.name], now))
+
+
+def _hashed_row(manifest: Manifest, world: World) -> Row:
+    why = (
+        f'source Secret "{world.hashed[manifest.name]}" is not among the files; this Secret has its name with a hash, '
+        "which changes with the content"
+    )
+    return _row(manifest, Effect.UNDECIDED, PreviewReason.SOURCE_NAME_HASHED, why)
 
 
 def _subject_outcome(manifest: Manifest, world: World) -> _Outcome:
@@ -268,7 +279,7 @@ def overview(preview: Preview, *, verbose: bool = False) -> Iterator[Paragraph]:
     if len(problems) > most:
         yield Paragraph(f"and {counted(len(problems) - most, 'problem')} more (-v lists them)", indent=2)
     for row in preview.rows:
-        if row.effect is Effect.NONE and row.reason in _EXPIRY:
+        if row.effect is Effect.NONE and row.reason in _NOTES:
             yield Paragraph(f"{row.namespace}, {row.title}: {row.why} ({row.reason})", "note:", Severity.NOTE.value)
     if preview.suspects and preview.namespaces > 1:
         named = "namespace" if len(preview.suspects) == 1 else "namespaces"

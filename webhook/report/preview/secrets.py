@@ -14,6 +14,7 @@ from webhook.rules.configuration import Reason
 from webhook.rules.credential import SourceReason, decode_base64
 from webhook.rules.dockerconfig import COPY_KEY, Credentials, content_hash, merge, parse_source, render
 from webhook.rules.expiry import NO_EXPIRIES, Expiries, ExpiryReason
+from webhook.rules.names import without_hash
 from webhook.rules.objects import Copy
 from webhook.rules.ownership import (
     NAMESPACE_UID_LABEL,
@@ -26,7 +27,7 @@ from webhook.rules.ownership import (
 from webhook.rules.text import listed, some
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from webhook.report.preview.manifest import Manifest
@@ -143,7 +144,16 @@ def source_outcome(name: str, source: Credentials | SourceInvalid, now: datetime
     if problem:
         return Effect.NONE, ExpiryReason.UNREADABLE, f'source Secret "{name}": {problem}'
     why = f"it holds what can be copied, for {listed(sorted(source))}"
+    if without_hash(name) is not None:
+        why = f'source Secret "{name}": its name ends with a hash, and changes when its content does'
+        return Effect.NONE, PreviewReason.SOURCE_NAME_HASHED, why
     return Effect.NONE, PreviewReason.SOURCE_VALID, why
+
+
+def with_hash(name: str, secrets: Iterable[str]) -> str | None:
+    """Return the one of the ``secrets`` whose name is that of a source with another hash of Kustomize, or with one."""
+    stem = without_hash(name) or name
+    return min((each for each in secrets if each != name and without_hash(each) == stem), default=None)
 
 
 def read_source(manifest: Manifest) -> Credentials | SourceInvalid:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from webhook.report.preview.copies import hashes_for
 from webhook.report.preview.deciding import decide_in
 from webhook.report.preview.objects import is_subject, read_annotations, read_namespace, read_subject
-from webhook.report.preview.secrets import Expected, Sources, read_copy, read_source
+from webhook.report.preview.secrets import Expected, Sources, read_copy, read_source, with_hash
 from webhook.rules.backfill import enforces_references
 from webhook.rules.configuration import Reason
 from webhook.rules.objects import NamespaceState, ServiceAccount
@@ -37,6 +37,8 @@ class World:
     expected: Mapping[str, Expected]
     sources: Sources
     removals: Mapping[tuple[str, str], tuple[str, ...]]
+    hashed: Mapping[str, str] = field(default_factory=dict)
+    """Secrets of the release namespace with the name of an unseen source and a hash, and that source."""
     unseen_copies: frozenset[str] = frozenset()
     """Names for which the existing copies are unknown."""
 
@@ -93,7 +95,20 @@ def survey(
         name: plan_namespace(state, configuration, hashes_for(expected, state.copies)) for name, state in states.items()
     }
     removals = {(name, each.service_account.name): each.names for name in plans for each in plans[name].removals}
-    return World(configuration, release_namespace, states, plans, expected, sources, removals)
+    hashed = _hashed(manifests, configuration, sources, release_namespace)
+    return World(configuration, release_namespace, states, plans, expected, sources, removals, hashed)
+
+
+def _hashed(
+    manifests: Sequence[Manifest], configuration: Configuration, sources: Sources, release_namespace: str
+) -> dict[str, str]:
+    secrets = [each.name for each in manifests if each.is_core("Secret") and each.namespace == release_namespace]
+    found = {
+        with_hash(name, secrets): name
+        for name in configuration.source_names
+        if release_namespace and name not in sources.read
+    }
+    return {secret: name for secret, name in found.items() if secret is not None}
 
 
 def _states(

@@ -11,7 +11,7 @@ import pytest
 from webhook.files.configuration import parse
 from webhook.report.preview.manifest import Manifest
 from webhook.report.preview.preview import Preview, preview
-from webhook.rules.configuration import OptIn
+from webhook.rules.configuration import OptIn, PullSecret
 
 CONFIGURATION = parse(
     """
@@ -407,6 +407,26 @@ def test_sources_that_are_not_among_the_files_are_named() -> None:
     row = checked(secret("harbor"), namespace_of()).rows[-1]
     assert (row.effect, row.reason) == ("create", "source-not-seen")
     assert "ghcr" in row.why
+
+
+def test_a_secret_with_the_name_of_a_source_and_a_hash_is_named_unless_the_source_is_there_too() -> None:
+    hashed, ghcr = secret("harbor-7ct58987ht"), secret("ghcr")
+
+    row = checked(hashed, ghcr).rows[0]
+    assert (row.effect, row.reason) == ("undecided", "source-name-hashed")
+    assert 'source Secret "harbor" is not among the files' in row.why
+    assert [each.title for each in checked(hashed, ghcr, secret("harbor")).rows] == ["Secret/ghcr", "Secret/harbor"]
+    assert checked(secret("harbor-7ct58987ht", "team-a"), ghcr).rows[0].title == "Secret/ghcr"
+
+
+def test_a_source_whose_own_name_has_a_hash_is_valid_with_a_note_and_its_successor_is_named() -> None:
+    entry = PullSecret("registry-credentials", ("harbor-7ct58987ht",))
+    configuration = replace(CONFIGURATION, pull_secrets=(entry,))
+
+    row = preview([secret("harbor-7ct58987ht")], configuration, "pull-secrets", NOW).rows[0]
+    assert (row.effect, row.reason) == ("none", "source-name-hashed")
+    row = preview([secret("harbor-m2kg5bh942")], configuration, "pull-secrets", NOW).rows[0]
+    assert (row.effect, row.reason, row.title) == ("undecided", "source-name-hashed", "Secret/harbor-m2kg5bh942")
 
 
 def test_without_a_release_namespace_no_secret_is_a_source() -> None:
