@@ -65,6 +65,7 @@ COPIES = 'pull_secret="x",pod="a",state='
 CLIENT_CA = "pullsecrets_client_ca_expiry_timestamp_seconds"
 AUTHORITY = "pullsecrets_certificate_authority_expiry_timestamp_seconds"
 
+FAILURES = "pullsecrets_sync_renewal_failures"
 HOUR = 3600
 
 
@@ -137,6 +138,19 @@ CASES: dict[str, list[Case]] = {
     "PullSecretsCredentialExpired": [
         Case(credential(-60), credential(60), by={"registry": "ghcr.io"}),
         Case(credential(0, lifetime=60), credential(30, lifetime=60)),
+    ],
+    "PullSecretsCredentialNotRenewed": [
+        gauge(FAILURES, 'source="ecr",pod="a"', bad=f"1+1x{MINUTES}", good=f"0x{MINUTES}", source="ecr"),
+        # A renewal that succeeds at the second attempt is no reason to wake a person.
+        gauge(FAILURES, 'source="ecr",pod="a"', bad=f"1x{MINUTES}", good="0x36 1 2 1 0"),
+        # A standby has no failures.
+        Case(
+            {
+                f'{FAILURES}{{{OURS},source="ecr",pod="{pod}"}}': f"{value}x{MINUTES}"
+                for pod, value in (("a", 0), ("b", 3))
+            },
+            {f'{FAILURES}{{{OURS},source="ecr",pod="{pod}"}}': f"0x{MINUTES}" for pod in "ab"},
+        ),
     ],
     "PullSecretsNotReady": [
         Case(

@@ -12,7 +12,9 @@ import pytest
 from tests.cluster.errors import ClusterFailed
 from tests.cluster.node import sandbox
 from tests.cluster.node.node import Node
+from tests.cluster.node.settings import PAUSE_IMAGE
 from tests.e2e import images
+from tests.e2e.knative import serving
 from tests.e2e.registry import HOST, USER, Registry
 from tests.e2e.release import Release
 from tests.e2e.site import Local, Site
@@ -56,6 +58,15 @@ def _given(kubeconfig: Path) -> Site:
         pytest.fail(f"with E2E_KUBECONFIG, {', '.join(missing)} must be set too: see tests/e2e/site.py", pytrace=False)
     image, private_image, user, password = (os.environ[name] for name in _GIVEN)
     return Site(kubeconfig, "kubectl", image, private_image, user, password)
+
+
+@pytest.fixture(scope="session")
+def knative(site: Site) -> None:
+    """Knative Serving's controller runs, or is part of the cluster that ``E2E_KUBECONFIG`` names."""
+    if site.local:
+        serving.start(site.local.node.cluster, PAUSE_IMAGE)
+    elif not site.exists("crd", "services.serving.knative.dev"):
+        pytest.skip("needs Knative Serving, and the cluster that E2E_KUBECONFIG names does not have it")
 
 
 @pytest.fixture

@@ -1,23 +1,31 @@
-"""A private registry within the sandbox: TLS by the cluster's authority, htpasswd, and one image."""
+"""Private registries within the sandbox, with TLS by the cluster's authority: by htpasswd, or by a token service."""
 
 from __future__ import annotations
 
 import http.client
 import ssl
 import subprocess
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from tests.cluster.node import sandbox
 from tests.cluster.node.node import Node
+from tests.cluster.pki import Pair
 from tests.cluster.supervise import wait_until
+from tests.e2e.tokens import ISSUER, SERVICE, TokenService
+from tests.e2e.tokens import USER as TOKEN_USER
 
 NAME = "registry.test"
 PORT = 5000
 HOST = f"{NAME}:{PORT}"
 USER = "robot"
+TOKEN_REGISTRY_PORT, TOKEN_SERVICE_PORT = 5001, 5002
+TOKEN_REGISTRY_HOST = f"{NAME}:{TOKEN_REGISTRY_PORT}"
 _SECONDS = 30.0
+_PUSH_SECONDS = 300
 
 
 class Registry:
@@ -49,24 +57,11 @@ class Registry:
 
     def push(self, archive: Path, image: str) -> None:
         """Put an image into the registry, named without the registry's host."""
-        certificates = self._directory / "certificates"
-        certificates.mkdir(exist_ok=True)
-        (certificates / "ca.crt").write_bytes(self._authority.read_bytes())
-        options = ["--insecure-policy", f"--dest-creds={USER}:{self.password}", f"--dest-cert-dir={certificates}"]
-        argv = ["skopeo", "copy", "--quiet", *options, f"docker-archive:{archive}", f"docker://{HOST}/{image}"]
-        subprocess.run(argv, check=True)
+        _push(archive, f"{HOST}/{image}", f"{USER}:{self.password}", self._authority)
 
     def status(self, authorization: str | None = None) -> int | None:
         """Return what ``/v2/`` answers, None where nobody does."""
-        context = ssl.create_default_context(cafile=str(self._authority))
-        connection = http.client.HTTPSConnection(NAME, PORT, timeout=5, context=context)
-        try:
-            connection.request("GET", "/v2/", headers={"Authorization": authorization} if authorization else {})
-            return connection.getresponse().status
-        except OSError:
-            return None
-        finally:
-            connection.close()
+        return _status(PORT, self._authority, authorization)
 
     def wait_open_to(self, authorization: str) -> None:
         """Wait until the registry lets this in."""
@@ -74,16 +69,70 @@ class Registry:
 
     def _write_configuration(self, node: Node) -> Path:
         pair = node.cluster.issue_serving("registry", NAME)
-        document = {
-            "version": 0.1,
-            "log": {"level": "warn", "accesslog": {"disabled": False}},
-            "storage": {"filesystem": {"rootdirectory": str(self._directory / "images")}},
-            "http": {
-                "addr": f"{sandbox.ADDRESS}:{PORT}",
-                "tls": {"certificate": str(pair.certificate), "key": str(pair.key)},
-            },
-            "auth": {"htpasswd": {"realm": "private", "path": str(self._directory / "htpasswd")}},
+        auth = {"htpasswd": {"realm": "private", "path": str(self._directory / "htpasswd")}}
+        return _write_configuration(self._directory, PORT, pair, auth)
+
+
+class TokenRegistry:
+    """A docker-registry whose credentials come from a token service, and expire after ``lifetime`` seconds."""
+
+    def __init__(self, node: Node, lifetime: float) -> None:
+        directory = node.settings.directory / "token-registry"
+        directory.mkdir()
+        self._authority = node.cluster.ca_file
+        pair = node.cluster.issue_serving("token-registry", NAME)
+        self.tokens = TokenService(NAME, sandbox.ADDRESS, TOKEN_SERVICE_PORT, pair, lifetime)
+        auth = {
+            "token": {
+                "realm": f"{self.tokens.url}/token",
+                "service": SERVICE,
+                "issuer": ISSUER,
+                "rootcertbundle": str(self._authority),
+            }
         }
-        file = self._directory / "config.yml"
-        file.write_text(yaml.safe_dump(document))
-        return file
+        configuration = _write_configuration(directory, TOKEN_REGISTRY_PORT, pair, auth)
+        node.settings.trust_registry(TOKEN_REGISTRY_HOST, self._authority)
+        program = node.cluster.keeper.start("token-registry", ["docker-registry", "serve", str(configuration)])
+        program.wait_ready(lambda: _status(TOKEN_REGISTRY_PORT, self._authority) is not None, _SECONDS)
+
+    def push(self, archive: Path, image: str) -> None:
+        """Put an image into the registry, named without the registry's host."""
+        login = f"{TOKEN_USER}:{self.tokens.issue(_PUSH_SECONDS)}"
+        _push(archive, f"{TOKEN_REGISTRY_HOST}/{image}", login, self._authority)
+
+
+def _push(archive: Path, image: str, login: str, authority: Path) -> None:
+    with tempfile.TemporaryDirectory() as certificates:
+        (Path(certificates) / "ca.crt").write_bytes(authority.read_bytes())
+        options = ["--insecure-policy", f"--dest-creds={login}", f"--dest-cert-dir={certificates}"]
+        argv = ["skopeo", "copy", "--quiet", *options, f"docker-archive:{archive}", f"docker://{image}"]
+        subprocess.run(argv, check=True)
+
+
+def _status(port: int, authority: Path, authorization: str | None = None) -> int | None:
+    """Return what ``/v2/`` answers, None where nobody does."""
+    context = ssl.create_default_context(cafile=str(authority))
+    connection = http.client.HTTPSConnection(NAME, port, timeout=5, context=context)
+    try:
+        connection.request("GET", "/v2/", headers={"Authorization": authorization} if authorization else {})
+        return connection.getresponse().status
+    except OSError:
+        return None
+    finally:
+        connection.close()
+
+
+def _write_configuration(directory: Path, port: int, pair: Pair, auth: dict[str, Any]) -> Path:
+    document = {
+        "version": 0.1,
+        "log": {"level": "warn", "accesslog": {"disabled": False}},
+        "storage": {"filesystem": {"rootdirectory": str(directory / "images")}},
+        "http": {
+            "addr": f"{sandbox.ADDRESS}:{port}",
+            "tls": {"certificate": str(pair.certificate), "key": str(pair.key)},
+        },
+        "auth": auth,
+    }
+    file = directory / "config.yml"
+    file.write_text(yaml.safe_dump(document))
+    return file

@@ -19,7 +19,8 @@ from tests.cluster.processes import COMMAND, PullSecrets, clean_environment
 from tests.exposition import series
 from tests.integration.hostile.impostor import Impostor
 from tests.integration.policies.guarding import refused, stored, warnings_about
-from tests.integration.site.playground import COPY, REGISTRY, Playground, eventually
+from tests.integration.site.commands import of_release
+from tests.integration.site.playground import COPY, REGISTRY, SOURCE, Playground, eventually
 from tests.providers.folder import NAME, plugin_folder
 from webhook.rules.renewing import ISSUED_BY_LABEL, RENEW
 
@@ -163,6 +164,43 @@ def test_a_dead_issuer_leaves_the_copies_and_is_reported(playground: Callable[..
         lambda: dict(ours.events(ours.installation.namespace)), lambda seen: "CredentialNotRenewed" in seen
     )
     assert "exit code 1" in reports["CredentialNotRenewed"]
+    assert failures(ours, sync) >= 2
+    (found,) = eventually(lambda: checked(ours, "PSW049"))
+    assert "the previous one expires at" in found["detail"]
+    assert "(provider-failed); the first failure that is known was at" in found["detail"]
+    assert found["command"].startswith("pullsecrets renew fake ")
+
+    behave(tmp_path, "answer")
+
+    eventually(lambda: failures(ours, sync) == 0)
+    assert checked(ours, "PSW049") == []
+
+
+def failures(ours: Playground, sync: PullSecrets) -> float:
+    labels = f'{{source="{ours.installation.fullname}-issued-fake"}}'
+    return series(sync.metrics())[f"pullsecrets_sync_renewal_failures{labels}"]
+
+
+def checked(ours: Playground, code: str) -> list[dict[str, Any]]:
+    """Return the findings of ``pullsecrets check`` with a code."""
+    checks = json.loads(of_release(ours, "check", "-o", "json").out)["checks"]
+    return [each for each in checks if each["code"] == code and each["result"] == "finding"]
+
+
+def test_the_secret_of_a_removed_source_is_named_with_the_command_that_deletes_it(
+    playground: Callable[..., Playground], tmp_path: Path
+) -> None:
+    ours = playground(**values(provider(tmp_path)))
+    ours.installation.start_sync(f"--providers={plugin_folder(tmp_path / 'plugins')}")
+    eventually(lambda: issued(ours))
+    assert checked(ours, "PSW034") == []
+
+    ours.installation.set_configuration(**values({"secretName": SOURCE}))
+
+    (found,) = checked(ours, "PSW034")
+    assert found["detail"].startswith(f"Secret {ours.installation.namespace}/{ours.installation.fullname}-issued-fake ")
+    ours.cluster.kubectl(*found["command"].removeprefix("kubectl ").split())
+    assert checked(ours, "PSW034") == []
 
 
 def test_a_token_of_a_service_account_is_the_password_itself(

@@ -62,6 +62,7 @@ class Event(msgspec.Struct, frozen=True, rename="camel"):
     involved_object: _Involved = _Involved()
     reason: str = ""
     message: str = ""
+    first_timestamp: str | None = None
     last_timestamp: str | None = None
 
 

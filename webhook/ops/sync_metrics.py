@@ -156,7 +156,15 @@ def _of_secrets(status: SyncStatus) -> Iterator[Metric]:
     )
     for source in status.sources:
         refused.add_metric([source.name], len(source.refused_by))
-    yield refused
+    failures = GaugeMetricFamily(
+        "pullsecrets_sync_renewal_failures",
+        "Attempts to renew the credential of a source that failed since the last success; 0 on a standby.",
+        labels=["source"],
+    )
+    for source in status.sources:
+        if source.renews:
+            failures.add_metric([source.name], source.renewal_failures)
+    yield from (refused, failures)
     yield from _of_expiry(status)
     ready = GaugeMetricFamily(
         "pullsecrets_sync_pull_secret_ready",

@@ -34,6 +34,10 @@ RETRY_SHARE = 20
 """Seconds after the first failure, and at most after many; for short lifetimes a twentieth of the lifetime at most."""
 
 
+SHORTEST_ATTEMPT = 2.0
+"""Seconds that one attempt may take at least, however little time is left."""
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
     """The time of the next renewal, and its cause in a few words."""
@@ -67,6 +71,15 @@ def retry_seconds(failures: int, jitter: float, lifetime: timedelta | None) -> f
     """
     cap = RETRY_CAP if lifetime is None else min(RETRY_CAP, max(RETRY_BASE, lifetime.total_seconds() / RETRY_SHARE))
     return delay(failures, jitter, base=RETRY_BASE, cap=cap)
+
+
+def attempt_seconds(expires_at: datetime | None, now: datetime, most: float) -> float:
+    """Return the seconds that one attempt may take: ``most``, or half of what is left of the previous credential.
+
+    So an issuer that hangs leaves time to ask it again. Without a valid credential there is no reason for haste.
+    """
+    left = 0.0 if expires_at is None else (expires_at - now).total_seconds()
+    return most if left <= 0 else min(most, max(left / 2, SHORTEST_ATTEMPT))
 
 
 def _jitter(name: str, issued_at: datetime) -> float:

@@ -257,7 +257,7 @@ class EventReporter:
         """Record that the credential of a source could not be renewed; the previous one stays."""
         self._not_renewed.add(source.secret)
         kept = "there is none yet" if expires_at is None else f"the previous one expires at {format_time(expires_at)}"
-        message = f'source "{source.name}": no credential was issued, and {kept}: {error}'
+        message = f'source "{source.name}": no credential was issued, and {kept}: {error} ({error.reason})'
         self._record(self._secret(source.secret), "CredentialNotRenewed", message)
 
     def _secret(self, name: str) -> Reference:

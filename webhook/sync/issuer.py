@@ -7,13 +7,14 @@ CredentialsNotIssued, with a stable reason and a sentence without content of a c
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from webhook.errors import ApiError, Conflict, CredentialsNotIssued, Interrupted
 from webhook.kube.service_account_token import request_token
 from webhook.rules.provider_protocol import Collected, decode_answer, encode_request, issue, issued
+from webhook.rules.renewal_schedule import attempt_seconds
 from webhook.rules.renewing import SHORTEST_TOKEN, CredentialProvider, IssueReason
 from webhook.sync.provider_process import Limits, Run, environment, run
 
@@ -42,9 +43,14 @@ class Issuer:
     limits: Limits = field(default_factory=Limits)
     clock: Callable[[], datetime] = _now
 
-    def issue(self, source: RenewingSource) -> IssuedCredential:
-        """Return a new credential. Raises CredentialsNotIssued, or Conflict if this process does not lead any more."""
-        return self._provider(source) if isinstance(source, CredentialProvider) else self._token(source)
+    def issue(self, source: RenewingSource, expires_at: datetime | None = None) -> IssuedCredential:
+        """Return a new credential; the previous one ``expires_at`` this time.
+
+        Raises CredentialsNotIssued, or Conflict if this process does not lead any more.
+        """
+        if isinstance(source, CredentialProvider):
+            return self._provider(source, expires_at)
+        return self._token(source)
 
     def _token(self, source: ServiceAccountToken) -> IssuedCredential:
         now = self.clock()
@@ -52,7 +58,7 @@ class Issuer:
         auths = {source.registry: {"username": source.username, "password": jwt.token}}
         return issue(auths, now, (jwt.expires_at - now).total_seconds())
 
-    def _provider(self, source: CredentialProvider) -> IssuedCredential:
+    def _provider(self, source: CredentialProvider, expires_at: datetime | None) -> IssuedCredential:
         if self.folder is None:
             message = (
                 "sync has no folder with credential providers: set --providers, or providers in the chart's values"
@@ -62,10 +68,12 @@ class Issuer:
         now, collected = self.clock(), Collected(source.default_lifetime)
         for image in source.images:
             if not collected.covers(image):
-                collected.add(image, decode_answer(self._run(self.folder, source, image)), source.images)
+                seconds = attempt_seconds(expires_at, self.clock(), self.limits.seconds)
+                output = self._run(self.folder, source, image, replace(self.limits, seconds=seconds))
+                collected.add(image, decode_answer(output), source.images)
         return issued(collected, now)
 
-    def _run(self, folder: Path, source: CredentialProvider, image: str) -> bytes:
+    def _run(self, folder: Path, source: CredentialProvider, image: str, limits: Limits) -> bytes:
         token = ""
         annotations: tuple[tuple[str, str], ...] = ()
         if source.token is not None:
@@ -74,7 +82,7 @@ class Issuer:
             annotations = source.token.annotations
         env = environment(source.env, source.inherit_env, os.environ)
         request = encode_request(image, token, annotations)
-        return run(Run(folder / source.command, source.args, env, request, (token,)), self.limits, self.stopping)
+        return run(Run(folder / source.command, source.args, env, request, (token,)), limits, self.stopping)
 
     def _request(self, service_account: str, audience: str, seconds: float) -> ServiceAccountJwt:
         try:

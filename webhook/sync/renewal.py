@@ -196,7 +196,7 @@ class Renewer:
     def _renew(self, source: RenewingSource, observed: Source, progress: _Progress, cause: str) -> None:
         try:
             self._secrets.check(observed)
-            credential = self._issuer.issue(source)
+            credential = self._issuer.issue(source, observed.issued.expires_at)
             stored = read_source(decode_secret(self._secrets.store(source, credential, observed)))
         except Conflict as error:
             log.info("renewal decided again", source=source.name, cause=str(error))

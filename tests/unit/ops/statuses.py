@@ -56,7 +56,7 @@ STATUS = SyncStatus(
             ),
         ),
         SourceStatus("ghcr", valid=False, reason="source-absent", message="it does not exist"),
-        SourceStatus("quay", valid=None),
+        SourceStatus("quay", valid=None, renews=True),
     ),
     watches=(
         WatchStatus("namespaces", synced=True, connected=True),

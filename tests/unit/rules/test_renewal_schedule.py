@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.rules.expiry import EXPIRES_ANNOTATION, ISSUED_ANNOTATION
-from webhook.rules.renewal_schedule import RETRY_CAP, SHORTEST_PAUSE, next_renewal, retry_seconds
+from webhook.rules.renewal_schedule import (
+    RETRY_CAP,
+    SHORTEST_ATTEMPT,
+    SHORTEST_PAUSE,
+    attempt_seconds,
+    next_renewal,
+    retry_seconds,
+)
 from webhook.rules.renewing import (
     ISSUED_BY_LABEL,
     RENEW,
@@ -83,6 +90,16 @@ def test_attempts_after_failures_fit_many_times_into_the_rest_of_the_lifetime() 
             attempts += 1
         assert attempts >= 8
     assert retry_seconds(1000, 0.0, None) == RETRY_CAP
+
+
+@pytest.mark.parametrize(
+    ("left", "seconds"),
+    [(None, 60), (-10, 60), (0, 60), (6 * 3600, 60), (120, 60), (30, 15), (5, 2.5), (1, SHORTEST_ATTEMPT)],
+)
+def test_an_attempt_leaves_half_of_the_time_to_the_next_one(left: float | None, seconds: float) -> None:
+    expires_at = None if left is None else NOW + timedelta(seconds=left)
+
+    assert attempt_seconds(expires_at, NOW, 60.0) == seconds
 
 
 def test_the_annotations_of_a_secret_are_its_state() -> None:

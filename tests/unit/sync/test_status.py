@@ -76,6 +76,23 @@ def reasons(running: Running) -> dict[str, tuple[str, str]]:
     return {each.name: (str(each.state), str(each.reason)) for each in page.namespaces if each.copies}
 
 
+def of_sources(status: SyncStatus) -> dict[str, float]:
+    """Return those about sources."""
+    found: dict[str, float] = {}
+    for source in status.sources:
+        if source.valid is not None:
+            found[f'pullsecrets_sync_source_valid{{source="{source.name}"}}'] = source.valid
+        found[f'pullsecrets_sync_source_logins_refused{{source="{source.name}"}}'] = len(source.refused_by)
+        if source.renews:
+            found[f'pullsecrets_sync_renewal_failures{{source="{source.name}"}}'] = source.renewal_failures
+        for expiry in source.expiries:
+            labels = f'registry="{expiry.registry}",source="{source.name}"'
+            found[f"pullsecrets_sync_credential_expiry_timestamp_seconds{{{labels}}}"] = expiry.expires_at.timestamp()
+            if expiry.lifetime_seconds is not None:
+                found[f"pullsecrets_sync_credential_lifetime_seconds{{{labels}}}"] = expiry.lifetime_seconds
+    return found
+
+
 def as_metrics(status: SyncStatus) -> dict[str, float]:
     """Return the numbers of a status as the metrics that must have them, by name and labels."""
     queue, oldest = status.queue, status.oldest_unreconciled
@@ -99,15 +116,7 @@ def as_metrics(status: SyncStatus) -> dict[str, float]:
             found[f'pullsecrets_sync_pull_secret_ready{{pull_secret="{each.name}"}}'] = each.ready
         for state, number in each.copies.items():
             found[f'pullsecrets_sync_copies{{pull_secret="{each.name}",state="{state}"}}'] = number
-    for source in status.sources:
-        if source.valid is not None:
-            found[f'pullsecrets_sync_source_valid{{source="{source.name}"}}'] = source.valid
-        found[f'pullsecrets_sync_source_logins_refused{{source="{source.name}"}}'] = len(source.refused_by)
-        for expiry in source.expiries:
-            labels = f'registry="{expiry.registry}",source="{source.name}"'
-            found[f"pullsecrets_sync_credential_expiry_timestamp_seconds{{{labels}}}"] = expiry.expires_at.timestamp()
-            if expiry.lifetime_seconds is not None:
-                found[f"pullsecrets_sync_credential_lifetime_seconds{{{labels}}}"] = expiry.lifetime_seconds
+    found |= of_sources(status)
     for kind, number in status.contended_objects.items():
         found[f'pullsecrets_sync_contended_objects{{kind="{kind}"}}'] = number
     for reason, number in status.problems.items():

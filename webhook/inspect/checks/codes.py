@@ -153,11 +153,11 @@ CODES: Mapping[str, Code] = {
     ),
     "PSW034": Code(
         "names were retired before they were dropped",
-        "The cluster has copies of a pull secret that is no longer in the configuration. The right to delete them "
-        "was dropped with the name, so `sync` leaves them. If you may not list Secrets, this is not checked, and a "
-        "note reports it.",
-        "Add the name to `retired` in the values and upgrade the release. When the copies are gone, remove it from "
-        "`retired`.",
+        "The cluster has copies of a pull secret that is no longer in the configuration, or the issued Secret of a "
+        "renewing source that is not. The right to delete them was dropped with the name, so `sync` leaves them. If "
+        "you may not list Secrets, this is not checked, and a note reports it.",
+        "Add the name of a pull secret to `retired` in the values and upgrade the release. When the copies are gone, "
+        "remove it from `retired`. Delete an issued Secret with kubectl.",
     ),
     "PSW035": Code(
         "no mass removal held",
@@ -229,6 +229,13 @@ CODES: Mapping[str, Code] = {
         "An annotation of a source, or a token in it, names a time of expiry that is not a time or cannot be right. "
         "The credential is copied all the same, and its expiry is not known.",
         "Write the annotation as RFC 3339 requires: `2026-12-01T10:00:00Z`. expiry.md lists the places that are read.",
+    ),
+    "PSW049": Code(
+        "sources renewed in time",
+        "A source that renews itself got no new credential. The previous one stays in all copies and works until it "
+        "expires.",
+        "Correct the cause: renewing.md explains the reason id at the end of the sentence. Then have the credential "
+        "renewed, or wait: `sync` tries again after 5 minutes at most.",
     ),
     "PSW050": Code(
         "copies there",

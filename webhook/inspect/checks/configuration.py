@@ -29,6 +29,7 @@ from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.mistyped import mistyped_opt_in
 from webhook.rules.names import without_hash
 from webhook.rules.ownership import labels_for
+from webhook.rules.renewing import ISSUED_BY_LABEL
 from webhook.rules.state_document import STATE_SUFFIX, decode_document
 from webhook.rules.text import some
 from webhook.sync.state_keeper import problem_of
@@ -58,6 +59,7 @@ def _look_at_configuration(context: Context) -> Iterator[Outcome]:
     for name in configuration.source_names:
         if (stem := without_hash(name)) is not None:
             yield note("PSW036", f"the name of source {name} ends with a hash: name it {stem}, and turn the hash off")
+    yield from _issued_before(context)
 
 
 def _dropped(context: Context) -> Iterator[Outcome]:
@@ -77,6 +79,22 @@ def _dropped(context: Context) -> Iterator[Outcome]:
         copies = "1 copy is" if number == 1 else f"{number:,} copies are"
         todo = "add it to retired in the values to have them removed"
         yield finding("PSW034", f"{name} is not in the configuration any more, and {copies} left: {todo}")
+
+
+def _issued_before(context: Context) -> Iterator[Outcome]:
+    """Yield the issued Secrets of sources that the configuration does not contain any more."""
+    release, known = context.installed.release, context.installed.configuration.issued_names
+    selector = {"labelSelector": f"{ISSUED_BY_LABEL}={release.name}"}
+    try:
+        for each in context.reader.each(Collection(SECRETS, release.namespace), PartialObjectMetadata, selector):
+            if each.metadata.name not in known:
+                name = each.metadata.name
+                detail = (
+                    f"Secret {release.namespace}/{name} has a credential of a source that is not in the configuration"
+                )
+                yield finding("PSW034", detail, f"kubectl -n {release.namespace} delete secret {name}")
+    except Forbidden:
+        yield note("PSW034", "issued Secrets of dropped sources were not looked for: you may not list Secrets")
 
 
 def _labels(namespace: Namespace, configuration: Configuration, others: frozenset[str]) -> Iterator[Outcome]:

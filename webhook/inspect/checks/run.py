@@ -13,6 +13,7 @@ from webhook.inspect.checks.codes import AFTER
 from webhook.inspect.checks.configuration import CONFIGURATION, COPIES, ENTRIES, EXPIRY, STORED_STATE
 from webhook.inspect.checks.processes import CODE as LOGINS_CODE
 from webhook.inspect.checks.processes import PROCESSES, logins
+from webhook.inspect.checks.renewing import RENEWING
 from webhook.inspect.checks.result import Check, Checkup, Context, Outcome, finding, unknown
 from webhook.inspect.checks.rights import GUARDED, REHEARSAL, RIGHTS
 from webhook.inspect.forecast import Scope, forecast
@@ -34,6 +35,7 @@ CHECKS: tuple[Check, ...] = (
     CONFIGURATION,
     ENTRIES,
     EXPIRY,
+    RENEWING,
     STORED_STATE,
     COPIES,
     PROCESSES,

@@ -1,0 +1,172 @@
+"""A token service as the registries of clouds have one: it refuses its credentials from the second of their expiry.
+
+A registry sends each client here (the token authentication of Docker registries), and the client exchanges its
+credential for a short token that the registry accepts. The registry grants such a token a minute more than it is valid,
+so it cannot judge lifetimes of seconds. This service can, and clients come here for each pull.
+
+Source: https://distribution.github.io/distribution/spec/auth/token/ and .../spec/auth/jwt/.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import secrets
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+from tests.cluster.pki import Pair
+
+USER = "renewed"
+ISSUER, SERVICE = "tokens.test", "registry.test"
+_BEARER_SECONDS = 60
+_NUMBER_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """One use of a credential: its number, when it expires, when it was used (Unix seconds), whether it was valid."""
+
+    number: int
+    expires: float
+    at: float
+    accepted: bool
+
+
+class TokenService:
+    """Issues credentials with a lifetime of seconds over TLS, and remembers each use; runs in threads."""
+
+    def __init__(self, host: str, address: str, port: int, pair: Pair, lifetime: float) -> None:
+        self.lifetime = lifetime
+        self.logins: list[Login] = []
+        self.url = f"https://{host}:{port}"
+        self._key = secrets.token_bytes()
+        self._signer = _Signer(pair)
+        self._issued = 0
+        self._lock = threading.Lock()
+        self._server = _Server((address, port), self)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair.certificate, pair.key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=self._server.serve_forever, name="tokens", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop to listen."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def issue(self, lifetime: float | None = None) -> str:
+        """Return the password of a new credential of `USER`, valid for so many seconds."""
+        with self._lock:
+            self._issued += 1
+            signed = f"{self._issued}.{time.time() + (lifetime or self.lifetime):.3f}"
+        return f"{signed}.{self._mac(signed)}"
+
+    def log_in(self, user: str, password: str) -> bool:
+        """Whether this is a credential of this service that has not expired."""
+        signed, _, mac = password.rpartition(".")
+        number, _, expires = signed.partition(".")
+        if user != USER or not hmac.compare_digest(mac, self._mac(signed)):
+            return False
+        now = time.time()
+        self.logins.append(Login(int(number), float(expires), now, now < float(expires)))
+        return now < float(expires)
+
+    def bearer(self, scopes: list[str]) -> str:
+        """Return a token of the registry for scopes such as ``repository:team/app:pull``."""
+        access = [
+            {"type": kind, "name": name, "actions": actions.split(",")}
+            for kind, name, actions in (scope.split(":") for scope in scopes)
+        ]
+        now = int(time.time())
+        times = {"iat": now, "nbf": now, "exp": now + _BEARER_SECONDS}
+        names = {"iss": ISSUER, "aud": SERVICE, "sub": USER, "jti": secrets.token_hex()}
+        return self._signer.sign({**names, **times, "access": access})
+
+    def _mac(self, signed: str) -> str:
+        return hmac.digest(self._key, signed.encode(), "sha256").hex()
+
+
+class _Signer:
+    """Signs with a key whose certificate the registry trusts by its authority."""
+
+    def __init__(self, pair: Pair) -> None:
+        key = serialization.load_pem_private_key(pair.key.read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        self._key = key
+        certificate = x509.load_pem_x509_certificate(pair.certificate.read_bytes())
+        chain = [base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()]
+        self._header = _encoded({"typ": "JWT", "alg": "ES256", "x5c": chain})
+
+    def sign(self, claims: dict[str, object]) -> str:
+        """Return a JWT with these claims."""
+        signed = f"{self._header}.{_encoded(claims)}"
+        numbers = decode_dss_signature(self._key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
+        return f"{signed}.{_base64(b''.join(number.to_bytes(_NUMBER_BYTES) for number in numbers))}"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], tokens: TokenService) -> None:
+        super().__init__(address, _Handler)
+        self.tokens = tokens
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        """Issue a credential to a provider, or exchange one for a token of the registry, as Docker does it."""
+        tokens, url = self.server.tokens, urlsplit(self.path)
+        if url.path == "/credential":
+            answer = {"username": USER, "password": tokens.issue(), "seconds": tokens.lifetime}
+            self._answer(HTTPStatus.OK, answer)
+            return
+        basic = self.headers.get("Authorization", "").removeprefix("Basic ")
+        user, _, password = base64.b64decode(basic).partition(b":")
+        self._exchange(user.decode(), password.decode(), parse_qs(url.query).get("scope", []), "token")
+
+    def do_POST(self) -> None:
+        """Exchange a credential as OAuth does it, which containerd tries first."""
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        (user,), (password,) = form.get("username", [""]), form.get("password", [""])
+        scopes = [scope for each in form.get("scope", []) for scope in each.split()]
+        self._exchange(user, password, scopes, "access_token")
+
+    def _exchange(self, user: str, password: str, scopes: list[str], field: str) -> None:
+        if self.server.tokens.log_in(user, password):
+            answer = {field: self.server.tokens.bearer(scopes), "expires_in": _BEARER_SECONDS}
+            self._answer(HTTPStatus.OK, answer)
+        else:
+            self._answer(HTTPStatus.UNAUTHORIZED, {"details": "the credential is unknown or has expired"})
+
+    def _answer(self, status: HTTPStatus, content: dict[str, object]) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (as in the base class)
+        """Write nothing: the uses are remembered."""
+
+
+def _encoded(document: dict[str, object]) -> str:
+    return _base64(json.dumps(document).encode())
+
+
+def _base64(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

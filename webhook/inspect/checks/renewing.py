@@ -1,0 +1,106 @@
+"""Check that sources that renew themselves do so in time.
+
+The Secret of such a source names the time of its last credential, and sync writes an Event about each failure. So this
+needs no answer of a process. Events are kept for an hour, and sync tries again every few minutes.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from webhook.inspect.checks.result import Check, Context, Outcome, finding
+from webhook.inspect.obstacles import Event
+from webhook.kube.events import COMPONENT
+from webhook.kube.objects import decode_secret
+from webhook.kube.resources import EVENTS, SECRETS, Collection
+from webhook.report.explain.commands import source_command
+from webhook.rules.credential import SourceReason
+from webhook.rules.expiry import describe
+from webhook.rules.renewal_schedule import RENEWAL_SHARE
+from webhook.rules.renewing import NOT_ISSUED, IssuedState, issued_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from webhook.rules.renewing import RenewingSource
+
+CODE = "PSW049"
+
+NOT_RENEWED = "CredentialNotRenewed"
+"""The reason of the Event about a failure."""
+
+OVERDUE_SHARE = RENEWAL_SHARE + 0.1
+OVERDUE_LEAST = timedelta(minutes=1)
+"""A renewal is overdue after this share of the lifetime, and at least so long after the time when it was due."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Failures with the same message, from the first to the last."""
+
+    since: datetime
+    last: datetime
+    message: str
+
+
+def _look(context: Context) -> Iterator[Outcome]:
+    renewing = context.installed.configuration.renewing
+    failures = _failures(context) if renewing else {}
+    for source in renewing:
+        content = context.reader.one(SECRETS, source.secret, context.installed.release.namespace)
+        metadata = None if content is None else decode_secret(content).metadata
+        state = NOT_ISSUED if metadata is None else issued_state(metadata.labels or {}, metadata.annotations or {})
+        yield from _judge(context, source, state, failures.get(source.secret, ()))
+
+
+def _judge(
+    context: Context, source: RenewingSource, state: IssuedState, failures: Iterable[_Failure]
+) -> Iterator[Outcome]:
+    current = [each for each in failures if state.issued_at is None or each.last > state.issued_at]
+    if current:
+        since, last = min(each.since for each in current), max(current, key=lambda each: each.last)
+        first = f"the first failure that is known was at {since:%Y-%m-%d %H:%M:%S} UTC"
+        yield finding(CODE, f"{last.message}; {first}", _next(context, source, state))
+    elif (due := _overdue_since(state, context.now)) is not None and state.expires_at is not None:
+        kept = f"the credential {describe(state.expires_at, context.now)}"
+        detail = f'source "{source.name}": a renewal was due at {due:%Y-%m-%d %H:%M:%S} UTC, and {kept}'
+        namespace, fullname = context.installed.release.namespace, context.installed.fullname
+        log = f"kubectl -n {shlex.quote(namespace)} logs deployment/{shlex.quote(fullname)}-sync --all-pods --tail=100"
+        yield finding(CODE, detail, log)
+
+
+def _overdue_since(state: IssuedState, now: datetime) -> datetime | None:
+    """Return when a renewal was due that is overdue by now; None if it is not, or if the times are not known."""
+    if state.issued_at is None or state.expires_at is None:
+        return None
+    lifetime = state.expires_at - state.issued_at
+    due = state.issued_at + lifetime * RENEWAL_SHARE
+    return due if now > max(state.issued_at + lifetime * OVERDUE_SHARE, due + OVERDUE_LEAST) else None
+
+
+def _next(context: Context, source: RenewingSource, state: IssuedState) -> str:
+    """Return the command for after the cause is corrected; without a Secret, the one that shows the Events."""
+    release = context.installed.release
+    if state == NOT_ISSUED:
+        return source_command(release.namespace, source.secret, SourceReason.NOT_ISSUED, ())
+    flags = ["--release", release.name, "--release-namespace", release.namespace]
+    return shlex.join(["pullsecrets", "renew", source.name, *flags])
+
+
+def _failures(context: Context) -> Mapping[str, Sequence[_Failure]]:
+    """Return the failures by the name of the Secret."""
+    found: dict[str, list[_Failure]] = defaultdict(list)
+    query = {"fieldSelector": f"reason={NOT_RENEWED},reportingComponent={COMPONENT}"}
+    for event in context.reader.each(Collection(EVENTS, context.installed.release.namespace), Event, query):
+        if event.last_timestamp:
+            last = datetime.fromisoformat(event.last_timestamp)
+            since = datetime.fromisoformat(event.first_timestamp) if event.first_timestamp else last
+            found[event.involved_object.name].append(_Failure(since, last, event.message))
+    return found
+
+
+RENEWING = Check((CODE,), _look)
