@@ -297,11 +297,8 @@ class SyncController:
     def _contents_changed(self) -> None:
         if self._state is not None:
             self._state.changed()
-        self.rotations.follow(self._hashes(), measured=self._leading.is_set() and self.resync.is_complete)
+        self.rotations.follow(self.sources.hashes(), measured=self._leading.is_set() and self.resync.is_complete)
         self.enqueue_all()
-
-    def _hashes(self) -> dict[str, str]:
-        return {name: content.hash for name, content in self.sources.contents().items()}
 
     def _enforces_references(self, namespace: str) -> bool:
         return any(account.enforces for account in self.caches.service_accounts.of_namespace(namespace).values())
@@ -345,7 +342,7 @@ class SyncController:
                 self.queue.done(name)
                 self.resync.checked(name)
                 if self.rotations.under_way:
-                    self.rotations.observe(self.status_index.counts(self._hashes()))
+                    self.rotations.observe(self.status_index.counts(self.sources.hashes()))
 
     def _handle(self, name: str, attempt: Attempt) -> None:
         try:
@@ -399,7 +396,7 @@ class SyncController:
         for attempt in range(1, CONFLICT_ATTEMPTS + 1):
             # Read again for each attempt: after a conflict the caches have newer objects, and a source may have changed
             # as well.
-            contents, hashes = self.sources.usable_contents(partial(self.caches.copy, name))
+            contents, hashes = self.sources.usable_contents(name, partial(self.caches.copy, name))
             plan = self._plan(name, hashes)
             if plan.is_empty:
                 return attempt > 1

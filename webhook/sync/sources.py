@@ -235,6 +235,10 @@ class SourceStore:
         """Return the content by pull secret; one with an unusable source has none."""
         return self._current.contents
 
+    def hashes(self) -> Mapping[str, str]:
+        """Return the hash of the content by pull secret, with which the states of copies are compared."""
+        return self._current.hashes
+
     def since(self, name: str) -> datetime | None:
         """Return when the last good content of a pull secret was first seen; None if it never had one."""
         kept = self._last_good.get(name)
@@ -248,11 +252,16 @@ class SourceStore:
         """Return the hash of each last good content, for pull secrets that have no content now."""
         return {name: content.hash for name, content in self._current.last_good.items()}
 
-    def usable_contents(self, copy: Callable[[str], Copy | None]) -> tuple[Mapping[str, Content], Mapping[str, str]]:
-        """Return the contents for the copies in one namespace, and their hashes.
+    def usable_contents(
+        self,
+        namespace: str,  # noqa: ARG002 - one content goes to all namespaces
+        copy: Callable[[str], Copy | None],
+    ) -> tuple[Mapping[str, Content], Mapping[str, str]]:
+        """Return the contents for the copies in one ``namespace``, and their hashes.
 
-        ``copy(name)`` returns the existing copy. While a source cannot be used, only some copies are made of the last
-        good content: see :meth:`LastGood.is_due`.
+        This is the only place that decides which content a copy in a namespace gets. ``copy(name)`` returns the
+        existing copy. While a source cannot be used, only some copies are made of the last good content: see
+        :meth:`LastGood.is_due`.
         """
         built = self._current
         if not built.last_good:

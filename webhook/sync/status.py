@@ -117,7 +117,7 @@ def _title(about: Reference) -> str:
 
 
 def _namespaces(controller: SyncController) -> Iterator[NamespaceView]:
-    hashes = {name: content.hash for name, content in controller.sources.contents().items()}
+    hashes = controller.sources.hashes()
     leading = controller.leading_for is not None
     last_good = controller.sources.last_good_hashes()
     copies = controller.status_index.by_namespace(hashes, last_good) if leading else {}
@@ -170,7 +170,7 @@ def controller_status(
     controller: SyncController, release: Release, leader: LeaderStatus, paused: float, examples: int = EXAMPLES
 ) -> SyncStatus:
     """Return the state of the controller, with up to so many ``examples`` in each list that grows with the cluster."""
-    hashes = {name: content.hash for name, content in controller.sources.contents().items()}
+    hashes = controller.sources.hashes()
     queue, failing = controller.queue.state(), controller.status_index.failing()
     contended = controller.contention.contended()
     pull_secrets = _pull_secrets(controller, hashes, examples)
