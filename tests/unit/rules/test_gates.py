@@ -36,65 +36,65 @@ ACCOUNTS = ["", "default", "builder"]
 PATTERNS = st.lists(st.sampled_from(["*", "team-*", "team-a", "default", "b*"]), max_size=2).map(tuple)
 
 
-@st.composite
-def mostly(draw: st.DrawFn, usual: T, others: st.SearchStrategy[T]) -> T:
-    """Draw the usual value four times of five: of the cases that all gates stop, none shows that one is missing."""
-    return draw(others) if draw(st.integers(0, 4)) == 4 else usual
-
+FIELDS = (
+    *("pull secrets", "namespaceSelector", "include", "exclude", "pods", "limits", "mayDecline"),
+    *("namespace", "namespace labels", "terminating", "declined", "labels", "annotations", "references"),
+)
+"""Of each example one field has any value and most others let a gate pass, so that the removal of one gate shows."""
 
 SELECTORS = st.sampled_from(
     [
-        EVERYTHING,
         Selector((Requirement("tier", Operator.IN, ("gold",)),)),
         Selector((Requirement("tier", Operator.DOES_NOT_EXIST, ()),)),
     ]
 )
-
-
-@st.composite
-def pull_secrets(draw: st.DrawFn) -> tuple[PullSecret, ...]:
-    """Draw up to three pull secrets with different names."""
-    names = draw(mostly(["a"], st.lists(st.sampled_from(["a", "b", "c"]), unique=True)))
-    return tuple(
-        PullSecret(
-            name,
-            ("source",),
-            namespace_selector=draw(mostly(EVERYTHING, SELECTORS)),
-            service_accounts=NameFilter(draw(mostly(("*",), PATTERNS)), draw(mostly((), PATTERNS))),
-            pods=draw(st.sampled_from(PodPolicy)),
-            registries=draw(st.sampled_from([("ghcr.io/team",), ("docker.io",)])),
-            limits=draw(mostly((), st.lists(PATTERNS, max_size=2).map(tuple))),
-        )
-        for name in names
-    )
-
-
-CONFIGURATIONS = st.builds(Configuration, pull_secrets(), st.builds(OptIn, may_decline=st.booleans()))
 LABELS = st.fixed_dictionaries(
     {}, optional={LABEL: st.sampled_from([VALUE, "disabled", ""]), "tier": st.sampled_from(["gold", "tin"])}
 )
-KNOWN = st.builds(
-    Namespace,
-    st.just("set by the test"),
-    mostly({LABEL: VALUE}, LABELS),
-    terminating=mostly(False, st.booleans()),
-    declined=mostly(frozenset(), st.frozensets(st.sampled_from("abc"), min_size=1)),
-)
+IMAGES = st.lists(st.sampled_from(["nginx", "ghcr.io/team/app:1", "ghcr.io/other/app"]), min_size=1).map(tuple)
 
 
 @st.composite
-def subjects(draw: st.DrawFn) -> Subject:
-    """Draw a Pod or a ServiceAccount."""
-    return Subject(
+def cases(draw: st.DrawFn, field: str) -> tuple[Configuration, Namespace, Subject]:
+    """Draw a configuration, a namespace, and a Pod or ServiceAccount in it, of which this field has any value."""
+
+    def mostly(name: str, usual: T, others: st.SearchStrategy[T]) -> T:
+        return draw(others) if name == field or draw(st.integers(0, 19)) == 19 else usual
+
+    def pull_secret(name: str) -> PullSecret:
+        return PullSecret(
+            name,
+            ("source",),
+            namespace_selector=mostly("namespaceSelector", EVERYTHING, SELECTORS),
+            service_accounts=NameFilter(mostly("include", ("*",), PATTERNS), mostly("exclude", (), PATTERNS)),
+            pods=mostly("pods", PodPolicy.ALWAYS, st.sampled_from(PodPolicy)),
+            registries=draw(st.sampled_from([("ghcr.io/team",), ("docker.io",)])),
+            limits=mostly("limits", (), st.lists(PATTERNS, min_size=1, max_size=2).map(tuple)),
+        )
+
+    names = mostly("pull secrets", ["a"], st.lists(st.sampled_from("abc"), max_size=2, unique=True))
+    may_decline = field == "declined" or mostly("mayDecline", False, st.booleans())
+    configuration = Configuration(tuple(map(pull_secret, names)), OptIn(may_decline=may_decline))
+    name = mostly("namespace", "team-a", st.sampled_from(NAMESPACES))
+    namespace = Namespace(
+        name,
+        mostly("namespace labels", {LABEL: VALUE}, LABELS),
+        terminating=mostly("terminating", False, st.just(True)),
+        declined=mostly("declined", frozenset(), st.frozensets(st.sampled_from("abc"))),
+    )
+    subject = Subject(
         draw(st.sampled_from(["Pod", "ServiceAccount"])),
         draw(st.sampled_from(ACCOUNTS)),
-        draw(st.sampled_from(NAMESPACES)),
-        labels=draw(mostly({}, LABELS | st.just({LABEL: "disabled"}))),
-        annotations=draw(mostly({}, st.just({MIRROR_ANNOTATION: ""}))),
-        references=References(present=True, names=draw(mostly((), st.lists(st.sampled_from("abcx")).map(tuple)))),
+        name,
+        labels=mostly("labels", {}, LABELS | st.just({LABEL: "disabled"})),
+        annotations=mostly("annotations", {}, st.just({MIRROR_ANNOTATION: ""})),
+        references=References(
+            present=True, names=mostly("references", (), st.lists(st.sampled_from("abcx")).map(tuple))
+        ),
         service_account=draw(st.sampled_from(ACCOUNTS)),
-        images=draw(st.lists(st.sampled_from(["nginx", "ghcr.io/team/app:1", "ghcr.io/other/app"])).map(tuple)),
+        images=draw(IMAGES),
     )
+    return configuration, namespace, subject
 
 
 def matches(name: str, patterns: tuple[str, ...]) -> bool:
@@ -134,12 +134,13 @@ def _selects(selector: Selector, labels: object) -> bool:
     return True
 
 
-@settings(max_examples=1000)
-@given(subjects(), CONFIGURATIONS, KNOWN | st.none())
-def test_the_gates_are_the_rules(subject: Subject, configuration: Configuration, known: Namespace | None) -> None:
-    namespace = None if known is None else Namespace(subject.namespace, known.labels, known.terminating, known.declined)
-    decision = decide(subject, configuration, namespace)
-    expected = [entry.name for entry in configuration.pull_secrets if gets(subject, configuration, namespace, entry)]
+@pytest.mark.parametrize("field", FIELDS)
+@settings(max_examples=80)
+@given(st.data(), st.booleans())
+def test_the_gates_are_the_rules(field: str, data: st.DataObject, known: bool) -> None:
+    configuration, namespace, subject = data.draw(cases(field))
+    decision = decide(subject, configuration, seen := namespace if known else None)
+    expected = [entry.name for entry in configuration.pull_secrets if gets(subject, configuration, seen, entry)]
     assert list(decision.added) == expected
     assert (decision.reason is Reason.INJECTED) == bool(expected)
     if decision.gates:
@@ -147,16 +148,16 @@ def test_the_gates_are_the_rules(subject: Subject, configuration: Configuration,
         assert decision.reason is (Reason.INJECTED if expected else max(reasons, key=list(Reason).index))
 
 
-@given(CONFIGURATIONS, KNOWN, st.sampled_from(NAMESPACES))
+@given(st.sampled_from(FIELDS).flatmap(cases))
 def test_a_namespace_has_the_pull_secrets_that_one_of_its_service_accounts_may_get(
-    configuration: Configuration, known: Namespace, name: str
+    case: tuple[Configuration, Namespace, Subject],
 ) -> None:
-    namespace = Namespace(name, known.labels, known.terminating, known.declined)
+    configuration, namespace, _ = case
     anyone = tuple(
         PullSecret(entry.name, entry.sources, entry.namespace_selector, limits=entry.limits)
         for entry in configuration.pull_secrets
     )
-    account = Subject("ServiceAccount", "default", name, labels={}, annotations={}, references=References())
+    account = Subject("ServiceAccount", "default", namespace.name, labels={}, annotations={}, references=References())
     decision = decide_namespace(namespace, configuration)
     assert decision.added == decide(account, Configuration(anyone, configuration.opt_in), namespace).added
     assert tuple(entry.name for entry in selected_pull_secrets(configuration, namespace)) == decision.added
