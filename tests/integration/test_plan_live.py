@@ -13,6 +13,7 @@ from tests.cluster.cluster import Cluster
 from tests.integration.day.disorder import FIRST, SECOND, Disorder, settle
 from tests.integration.site.commands import of_release, run
 from tests.integration.site.playground import COPY, SOURCE, Playground, eventually, pod
+from tests.providers.folder import NAME, plugin_folder
 from webhook.report.preview.preview import FEW_ROWS
 
 Maker = Callable[..., Playground]
@@ -292,3 +293,44 @@ def test_values_of_the_chart_are_planned(idle: Playground, tmp_path: Path) -> No
     assert ("Secret/another", "create", "copy-due") in short(rows)
     ran = of_release(idle, "plan", "-n", team, "--values", str(values), "--config", str(values))
     assert (ran.code, ran.err) == (2, "error: --config and --values are both a configuration: give one of them\n")
+
+
+def test_what_is_predicted_for_renewing_sources_is_what_then_happens(playground: Maker, tmp_path: Path) -> None:
+    ours = playground()
+    ours.set_source("first")
+    sync = ours.installation.start_sync()
+    settled = ours.namespace(selected=True)
+    ours.await_selected(settled, "first")
+    assert sync.stop() == 0
+    fresh = ours.namespace(selected=True)
+    plugins = plugin_folder(tmp_path / "plugins")
+
+    def values(lifetime: str) -> dict[str, Any]:
+        env = [{"name": "FAKE_DURATION", "value": lifetime}]
+        settings = {"name": "fake", "command": NAME, "args": ["answer"], "images": ["ghcr.io"], "env": env}
+        sources = [{"secretName": SOURCE}, {"credentialProvider": settings}]
+        return {"optIn": {"label": ours.label}, "pullSecrets": [{"name": COPY, "sources": sources}]}
+
+    def copies() -> dict[str, Any]:
+        found = {name: ours.get(name, "secrets", COPY) for name in (settled, fresh)}
+        return {name: secret and secret["data"] for name, secret in found.items()}
+
+    for turn, chosen in enumerate((values("3600s"), values("7200s"))):
+        file = tmp_path / "values.json"
+        file.write_text(json.dumps(chosen))
+        before = copies()
+
+        rows = planned(ours, "-A", "--values", str(file), code=1)
+
+        ours.installation.set_configuration(**chosen)
+        sync = ours.installation.start_sync(f"--providers={plugins}", name=f"renewing-{turn}")
+        eventually(copies, lambda seen, before=before: all(seen[name] not in (None, before[name]) for name in seen))  # type: ignore[misc]
+        settle(sync)
+        issued = f"Secret/{ours.installation.fullname}-issued-fake"
+        assert (issued, "none", "credential-due") in short(rows)
+        predicted = {row["namespace"]: row["effect"] for row in rows if row["object"] == f"Secret/{COPY}"}
+        assert {name: predicted[name] for name in before} == {
+            name: "create" if data is None else "update" for name, data in before.items()
+        }
+        planned(ours, "-A", code=0)
+        assert sync.stop() == 0

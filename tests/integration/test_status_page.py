@@ -5,8 +5,9 @@ from __future__ import annotations
 import html
 import http.client
 import json
+import os
 import re
-import shlex
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -136,7 +137,7 @@ def test_what_needs_attention_comes_with_a_sentence_a_command_and_an_explanation
     text = staged.sync.get("/")[1].replace("<wbr>", "")
     words = " ".join(re.sub(r"<[^>]+>", " ", text).split())
     for expected in (
-        "3 namespaces and 1 other finding need attention",
+        "3 namespaces and 2 other findings need attention",
         f"cluster {stage.CLUSTER_NAME}",
         f"kubectl -n {CONFLICT} describe secret {COPY}",
         f"kubectl -n {DENIED} get events --field-selector source=pull-secret-webhook",
@@ -159,11 +160,19 @@ def test_the_commands_run_as_they_are(staged: Stage) -> None:
     commands = re.findall(r'<code class="command">([^<]+)</code>', text)
     assert len(commands) >= 4
     for command in commands:
-        tool, *arguments = shlex.split(html.unescape(command))
-        assert tool == "kubectl"
-        if arguments[0] == "label" or "create" in arguments:
-            arguments.append("--dry-run=server")
-        staged.playground.cluster.kubectl(*arguments)
+        line = html.unescape(command)
+        assert line.startswith("kubectl ")
+        changes = re.search(r"kubectl (label|apply|-n \S+ create)\b", line)
+        in_a_shell(staged, f"{line} --dry-run=server" if changes else line)
+
+
+def in_a_shell(staged: Stage, line: str) -> None:
+    """Run a command as a person pastes it, but with the kubectl and the identity of the tests."""
+    cluster = staged.playground.cluster
+    path = f"{cluster.kubectl_path.parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {"PATH": path, "HOME": str(cluster.directory), "KUBECONFIG": str(cluster.kubeconfig)}
+    done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{line}: {done.stderr}"
 
 
 @in_a_browser
@@ -177,6 +186,17 @@ def test_the_layout_on_each_screen(browser: Browser, staged: Stage, path: str, w
     assert broken_words(browser) == []
     poor = {text: ratio for text, ratio in contrasts(browser).items() if ratio < CONTRAST}
     assert poor == {}
+
+
+@in_a_browser
+def test_the_expiry_of_each_source_is_shown_on_a_phone(browser: Browser, staged: Stage) -> None:
+    browser.emulate(320, 900)
+    browser.open(staged.url)
+
+    assert stage.LONGEST_SOURCE in browser.text("tbody th")
+    expiries = browser.text("td[data-label=Expiry]")
+    assert sorted(text.partition(" (")[0] for text in expiries) == ["expires in 2 days", "expires in 46 days"]
+    assert overflowing(browser) == []
 
 
 @in_a_browser

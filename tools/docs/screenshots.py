@@ -69,18 +69,26 @@ def picture(arguments: list[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """A picture of a page: its size in pixels, and light or dark mode."""
+    """A picture of a page: its size in pixels, light or dark mode, and perhaps the heading where it begins."""
 
     name: str
     width: int
     height: int
     dark: bool = False
+    heading: str = ""
 
 
 SCREENS = (
     Screen("status-page", 1280, 1180),
     Screen("status-page-dark", 1280, 1180, dark=True),
     Screen("status-page-narrow", 390, 1180),
+    Screen("status-page-sources", 1280, 330, heading="Sources"),
+)
+
+
+_SCROLL = (
+    "[...document.querySelectorAll('h2')].find(each => each.textContent === '{heading}')?.scrollIntoView();"
+    "document.documentElement.style.overflow = 'hidden'"  # without the scroll bar
 )
 
 
@@ -90,6 +98,7 @@ def take_pages() -> None:
         for screen in SCREENS:
             browser.emulate(screen.width, screen.height, dark=screen.dark)
             browser.open(stage.url)
+            browser.run(_SCROLL.format(heading=screen.heading))
             browser.screenshot(IMAGES / f"{screen.name}.png")
         coverage = Path(folder) / "coverage.html"
         coverage.write_text(stage.coverage())

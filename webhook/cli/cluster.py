@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from webhook.files.values import ChartValues
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Wanted
     from webhook.rules.configuration import Configuration
@@ -36,16 +37,18 @@ def reading(
         tell(f"warning: {sentence}; checks and results that need it were skipped")
 
 
-def wanted(config: Path | Configuration | None, release_namespace: str, release: str, namespace: str = "") -> Wanted:
+def wanted(config: Path | ChartValues | None, release_namespace: str, release: str, namespace: str = "") -> Wanted:
     """Return the release that the flags name; ``namespace`` is one that it may have a copy in."""
+    from webhook.files.values import ChartValues  # noqa: PLC0415 - as above
     from webhook.inspect.release import Wanted  # noqa: PLC0415 - as above
 
     near = tuple(dict.fromkeys(filter(None, (in_cluster_namespace(), namespace))))
-    return Wanted(release_namespace, release, None if config is None else load(config, release_namespace), near)
+    configuration = None if config is None else load(config, release_namespace)
+    return Wanted(release_namespace, release, configuration, config if isinstance(config, ChartValues) else None, near)
 
 
-def chosen_configuration(config: Path | None, values: Sequence[Path] | None) -> Path | Configuration | None:
-    """Return the configuration of ``--config`` or ``--values``; None without both."""
+def chosen_configuration(config: Path | None, values: Sequence[Path] | None) -> Path | ChartValues | None:
+    """Return the file of ``--config``, or the values of ``--values``; None without both."""
     if not values:
         return config
     if config is not None:
@@ -55,13 +58,14 @@ def chosen_configuration(config: Path | None, values: Sequence[Path] | None) -> 
     return load_values(values)
 
 
-def load(config: Path | Configuration, release_namespace: str) -> Configuration:
-    """Return the configuration in a file, or one that is already read."""
+def load(config: Path | ChartValues, release_namespace: str) -> Configuration:
+    """Return the configuration in a file, or that of values in a release that is called like the chart."""
+    from webhook.files.values import ChartValues  # noqa: PLC0415 - as above
     from webhook.files.watched_file import ConfigurationFile  # noqa: PLC0415 - as above
-    from webhook.rules.configuration import Configuration  # noqa: PLC0415 - as above
 
-    if isinstance(config, Configuration):
-        return config.excluding(release_namespace) if release_namespace else config
+    if isinstance(config, ChartValues):
+        configuration = config.configuration()
+        return configuration.excluding(release_namespace) if release_namespace else configuration
     return ConfigurationFile(config, release_namespace).load()
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from webhook.files.values import ChartValues
     from webhook.inspect.reader import Reader
     from webhook.report.preview.manifest import Manifest
     from webhook.rules.configuration import Configuration
@@ -34,7 +35,7 @@ _ADVICE = "add its Namespace to the files, or give its labels with --assume-labe
 class Asked:
     """The flags that locate the configuration and the labels of namespaces."""
 
-    config: Path | Configuration | None
+    config: Path | ChartValues | None
     kubeconfig: Path | None
     context: str
     release_namespace: str

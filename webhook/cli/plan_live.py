@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from webhook.files.values import ChartValues
     from webhook.report.preview.preview import Preview
-    from webhook.rules.configuration import Configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Asked:
 
 def of_cluster(
     asked: Asked,
-    config: Path | Configuration | None,
+    config: Path | ChartValues | None,
     kubeconfig: Path | None,
     context: str,
     release_namespace: str,
@@ -57,7 +57,7 @@ def of_cluster(
     scope = asked.scope(usual_namespace(kubeconfig, context))
     with progress() as seen, reading(kubeconfig, context, seen) as reader:
         installed = find_release(reader, wanted(config, release_namespace, release, scope.namespace))
-        result = forecast(reader, installed, scope, datetime.now(UTC))
+        result = forecast(reader, installed, scope, datetime.now(UTC), issues=True)
         held = held_warning(reader, installed, result)
         result = replace(result, is_complete=not reader.missing)
     if not scope.namespace:

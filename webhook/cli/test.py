@@ -101,5 +101,5 @@ def _of_cluster(reader: Reader, installed: Installed, namespaces: Sequence[str])
     from webhook.inspect.forecast import Scope, forecast  # noqa: PLC0415 - as above
     from webhook.report.preview.preview import Preview  # noqa: PLC0415 - as above
 
-    plans = [forecast(reader, installed, Scope(name), datetime.now(UTC)) for name in namespaces]
+    plans = [forecast(reader, installed, Scope(name), datetime.now(UTC), issues=True) for name in namespaces]
     return Preview(tuple(row for plan in plans for row in plan.rows))

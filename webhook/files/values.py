@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from webhook.errors import ConfigurationInvalid, Problem, UsageError
@@ -10,7 +11,7 @@ from webhook.files.renewing import ISSUED_INFIX, KINDS
 from webhook.files.yaml import LARGEST_DOCUMENT, DocumentError, Value, load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from webhook.rules.configuration import Configuration
@@ -18,15 +19,30 @@ if TYPE_CHECKING:
 CHART = "pull-secret-webhook"
 """The name of the chart."""
 
+LONGEST_FULLNAME = 55
+"""Characters to which the chart shortens a name."""
+
 KEYS = ("optIn", "excludedNamespaces", "pullSecrets", "retired")
 """The values that the chart writes into the configuration document."""
 
 
-def load_values(paths: Sequence[Path]) -> Configuration:
-    """Return the configuration that the chart makes of these files; a later file overrides an earlier one, as for helm.
+@dataclass(frozen=True, slots=True)
+class ChartValues:
+    """Values of the chart, which do not name the release: so the Secrets of renewing sources have no names yet."""
 
-    The Secrets of renewing sources get the names that they have with ``fullnameOverride``, or in a release that is
-    called like the chart: the values do not name the release.
+    origin: str
+    document: Mapping[str, Value] = field(repr=False)
+    fullname: str
+    """The ``fullnameOverride``; empty if it is not set."""
+
+    def configuration(self, fullname: str = CHART) -> Configuration:
+        """Return the configuration in a release whose objects have this name, unless the values override it."""
+        named = _with_issued_names(self.document.get("pullSecrets"), self.fullname or fullname)
+        return configuration_of({**self.document, "pullSecrets": named}, self.origin, [])
+
+
+def load_values(paths: Sequence[Path]) -> ChartValues:
+    """Return the values in these files; a later file overrides an earlier one, as for helm.
 
     Raises:
         UsageError: a file cannot be read, or its values are not a valid configuration.
@@ -37,13 +53,11 @@ def load_values(paths: Sequence[Path]) -> Configuration:
         problems.append(Problem("pullSecrets", "is required: name at least one pull secret"))
     document: dict[str, Value] = {"apiVersion": API_VERSION, "kind": KIND}
     document |= {key: values[key] for key in KEYS if key in values}
-    document["pullSecrets"] = _with_issued_names(document.get("pullSecrets"), _fullname(values))
-    return configuration_of(document, ", ".join(map(str, paths)), problems)
-
-
-def _fullname(values: dict[str, Value]) -> str:
-    name = values.get("fullnameOverride")
-    return name if isinstance(name, str) and name else CHART
+    origin, name = ", ".join(map(str, paths)), values.get("fullnameOverride")
+    fullname = name[:LONGEST_FULLNAME].removesuffix("-") if isinstance(name, str) else ""
+    named = _with_issued_names(document.get("pullSecrets"), fullname or CHART)
+    configuration_of({**document, "pullSecrets": named}, origin, problems)
+    return ChartValues(origin, document, fullname)
 
 
 def _with_issued_names(pull_secrets: Value, fullname: str) -> Value:

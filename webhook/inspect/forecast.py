@@ -109,11 +109,14 @@ class Scope:
         return namespace == self.namespace or namespace in self.what_if.names
 
 
-def forecast(reader: Reader, installed: Installed, scope: Scope, now: datetime) -> Preview:
-    """Return the changes in the namespaces of ``scope`` at this time; UsageError if they must not be read."""
+def forecast(reader: Reader, installed: Installed, scope: Scope, now: datetime, *, issues: bool = False) -> Preview:
+    """Return the changes in the namespaces of ``scope`` at this time; UsageError if they must not be read.
+
+    With ``issues``, sync is assumed to issue the credentials that are due, and the changes include what follows.
+    """
     namespaces = scope.what_if.apply(_namespaces(reader, installed, scope), installed.configuration.opt_in)
     with ThreadPoolExecutor(LISTS_AT_ONCE, "list") as pool:
-        return _Forecast(reader, installed, scope, namespaces, pool, now).preview()
+        return _Forecast(reader, installed, scope, namespaces, pool, now, issues=issues).preview()
 
 
 def _namespaces(reader: Reader, installed: Installed, scope: Scope) -> list[Namespace]:
@@ -131,7 +134,10 @@ class _Forecast:
         namespaces: list[Namespace],
         pool: ThreadPoolExecutor,
         now: datetime,
+        *,
+        issues: bool,
     ) -> None:
+        self._issues = issues
         self._reader = reader
         self._installed = installed
         self._scope = scope
@@ -143,11 +149,12 @@ class _Forecast:
         self._unlisted_pods = 0  # counted in a thread of its own
 
     def preview(self) -> Preview:
-        reading = self._pool.submit(read_sources, self._reader, self._installed)
+        reading = self._pool.submit(read_sources, self._reader, self._installed, self._now)
         copies = self._copies()
         sources = reading.result()
         configuration = self._installed.configuration
-        expected = {entry.name: sources.expected(entry) for entry in configuration.pull_secrets}
+        expected_of = sources.expected_soon if self._issues else sources.expected
+        expected = {entry.name: expected_of(entry) for entry in configuration.pull_secrets}
         forecaster = Forecaster(configuration, expected, self._unseen)
         selected = {
             name
@@ -283,6 +290,9 @@ class _Forecast:
         where = self._installed.release.namespace
         for name, source in sources.read.items():
             effect, reason, why = source_outcome(name, source, self._now)
+            if self._issues and (cause := sources.issuing.get(name)) is not None:
+                effect, reason = Effect.NONE, PreviewReason.CREDENTIAL_DUE
+                why = f"sync issues a new credential, because {cause}"
             if reason != PreviewReason.SOURCE_VALID or self._scope.lists_all_of(where):
                 yield Row(where, f"Secret/{name}", effect, reason, why, origin=ORIGIN)
 

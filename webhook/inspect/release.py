@@ -28,6 +28,7 @@ from webhook.rules.text import some
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from webhook.files.values import ChartValues
     from webhook.inspect.reader import Reader
     from webhook.rules.configuration import Configuration
 
@@ -56,6 +57,8 @@ class Wanted:
     name: str = ""
     configuration: Configuration | None = None
     """A configuration to use instead of the release's own."""
+    values: ChartValues | None = None
+    """Values that make this configuration, if it depends on the name of the release."""
     near: tuple[str, ...] = ()
     """Namespaces with objects of the release, perhaps: that of this Pod, and the one that the user looks at."""
 
@@ -259,6 +262,8 @@ def _installed(
     may_list: bool = True,
 ) -> Installed:
     chosen = wanted.configuration or running
+    if wanted.values is not None:
+        chosen = wanted.values.configuration(fullname)
     if chosen is None:
         raise UsageError(
             f"the configuration of release {release.name} in namespace {release.namespace} cannot be read with your "

@@ -379,7 +379,7 @@ def _elsewhere(reader: Reader, installed: Installed, sources: Sources) -> dict[s
 
 def read_background(reader: Reader, installed: Installed) -> Background:
     """Return what all explanations of a release share, as far as rights allow."""
-    sources = read_sources(reader, installed)
+    sources = read_sources(reader, installed, datetime.now(UTC))
     wrong = [
         name
         for name, problem in sources.read.items()

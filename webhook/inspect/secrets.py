@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -17,37 +18,56 @@ from webhook.report.preview.secrets import Sources, with_hash
 from webhook.rules.dockerconfig import COPY_TYPE, parse_source
 from webhook.rules.expiry import NO_EXPIRIES, Expiries
 from webhook.rules.ownership import Writer, is_a_copy
+from webhook.rules.renewal_schedule import next_renewal
+from webhook.rules.renewing import settings_digest
 from webhook.rules.state_document import STATE_SUFFIX, StateDocument, decode_document
 from webhook.sync.source import absent_source, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
     from webhook.rules.dockerconfig import Credentials
     from webhook.rules.objects import Copy
     from webhook.rules.ownership import Release
+    from webhook.rules.renewing import RenewingSource
+    from webhook.sync.source import Source
 
 
-def read_sources(reader: Reader, installed: Installed) -> Sources:
-    """Return the sources of the configuration; those that must not be read are left out."""
+def read_sources(reader: Reader, installed: Installed, now: datetime) -> Sources:
+    """Return the sources of the configuration at this time; those that must not be read are left out."""
     read: dict[str, Credentials | SourceInvalid] = {}
+    renewing = {source.secret: source for source in installed.configuration.renewing}
+    issuing: dict[str, str] = {}
     for name in installed.configuration.source_names:
         content, known = reader.optional(SECRETS, name, installed.release.namespace)
         if known:
-            renews = name in installed.configuration.issued_names
+            renews = name in renewing
             absent = absent_source(name, renews=renews)
             source = absent if content is None else read_source(decode_secret(content))
+            if renews and (cause := _issued_because(installed, renewing[name], source, now)):
+                issuing[name] = cause
             outcome = source.problem or source.credentials
             if content is None and not renews:
                 outcome = _hashed(reader, name, installed.release.namespace) or outcome
             if outcome is not None:
                 read[name] = outcome
-    sources = Sources(read)
+    sources = Sources(read, issuing=issuing)
     if not any(sources.expected(entry).problem for entry in installed.configuration.pull_secrets):
         return sources
-    return Sources(read, read_state(reader, installed).last_good)
+    return replace(sources, last_good=read_state(reader, installed).last_good)
+
+
+def _issued_because(installed: Installed, renewing: RenewingSource, source: Source, now: datetime) -> str:
+    """Return why sync is going to issue a credential of a source at this time; empty if it is not."""
+    if source.uid and source.issued.issued_by != installed.release.name:
+        return ""  # another object has the name, and is left alone
+    if source.problem is not None and source.uid:
+        return "its Secret cannot be used"
+    due = next_renewal(renewing.name, source.issued if source.uid else None, settings_digest(renewing), now)
+    return due.cause if due.time <= now else ""
 
 
 def _hashed(reader: Reader, name: str, namespace: str) -> SourceInvalid | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -71,7 +72,7 @@ _decode_spec: Callable[[bytes | msgspec.Raw], AdmittedObject] = decoder(Admitted
 
 def read_coverage(reader: Reader, installed: Installed, namespace: str, selector: str) -> Coverage:
     """Return the coverage of each image of each workload, in one namespace or in those of a label selector."""
-    configured = registries_for(installed.configuration, read_sources(reader, installed))
+    configured = registries_for(installed.configuration, read_sources(reader, installed, datetime.now(UTC)))
     workloads = _workloads(reader, installed, namespace, selector)
     secrets = _Secrets(reader)
     found = [

@@ -162,6 +162,10 @@ CATALOG: Mapping[str, ReasonText] = {
         "a source is not among the files, so what the copy would hold was not looked at",
         "add the source to the files and name its namespace with `--release-namespace`, or leave it at that",
     ),
+    "credential-due": ReasonText(
+        "the source renews itself, and sync issues a new credential of it now; copies follow when it has",
+        "nothing",
+    ),
     "source-name-hashed": ReasonText(
         "the name of a source has a hash, as Kustomize adds it; the name changes with the content, so the "
         "configuration names a Secret that does not stay",

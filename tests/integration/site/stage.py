@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.install import install
@@ -20,6 +21,8 @@ from tests.integration.site.playground import (
     eventually,
     pod,
 )
+from webhook.rules.expiry import EXPIRES_ANNOTATION
+from webhook.rules.renewing import format_time
 
 LABEL = "pullsecrets.webhook/inject"
 CLUSTER_NAME = "prod-eu-1"
@@ -27,9 +30,10 @@ PASSWORD = "marker-hunter2"  # noqa: S105 (invented)
 TEAMS = ("checkout", "data-platform", "ml-training", "payments", "search", "team-a", "team-b", "web-frontend")
 CONFLICT, DENIED, MISTYPED = "legacy-billing", "sandbox", "reporting"
 LONGEST = "review-app-of-the-branch-with-the-longest-name-that-is-allowed1"
+LONGEST_SOURCE = "artifact-registry-of-the-platform-team-in-europe-west4"
 VALUES = {
     "pullSecrets": [
-        {"name": COPY, "sources": [{"secretName": SOURCE}, {"secretName": "ghcr"}]},
+        {"name": COPY, "sources": [{"secretName": SOURCE}, {"secretName": "ghcr"}, {"secretName": LONGEST_SOURCE}]},
         {
             "name": "build-credentials",
             "sources": [{"secretName": "quay"}],
@@ -62,7 +66,8 @@ def staged() -> Iterator[Stage]:
         ours = Playground(cluster, install(cluster, values=VALUES), LABEL)
         with ours:
             ours.set_source(PASSWORD)
-            _source(ours, "ghcr", "ghcr.io")
+            _source(ours, "ghcr", "ghcr.io", expires_in=timedelta(days=47))
+            _source(ours, LONGEST_SOURCE, "europe-west4-docker.pkg.dev", expires_in=timedelta(days=2, hours=12))
             sync = ours.installation.start_sync(f"--cluster-name={CLUSTER_NAME}")
             sync.wait_ready()
             for team in TEAMS:
@@ -99,6 +104,8 @@ def _run_pods(ours: Playground) -> None:
     ours.create("web-frontend", "pods", pod("cache", "docker.io/library/redis:8", **references))
 
 
-def _source(ours: Playground, name: str, registry: str) -> None:
+def _source(ours: Playground, name: str, registry: str, expires_in: timedelta) -> None:
+    annotations = {EXPIRES_ANNOTATION: format_time(datetime.now(UTC) + expires_in)}
     body = {"type": "kubernetes.io/dockerconfigjson", "data": dockerconfigjson(PASSWORD, registry)}
+    body["metadata"] = {"name": name, "namespace": ours.installation.namespace, "annotations": annotations}
     ours.apply(ours.installation.namespace, "Secret", name, body)

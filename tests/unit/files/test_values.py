@@ -18,16 +18,24 @@ pullSecrets:
 @pytest.mark.parametrize(
     ("more", "fullname"),
     [
-        ("", "pull-secret-webhook"),
+        ("", "name-of-the-release"),
         ("fullnameOverride: psw\n", "psw"),
-        ("fullnameOverride: ''\n", "pull-secret-webhook"),
+        (f"fullnameOverride: {'x' * 54}-y\n", "x" * 54),
+        ("fullnameOverride: ''\n", "name-of-the-release"),
     ],
 )
 def test_a_renewing_source_gets_the_secret_that_the_chart_names(tmp_path: Path, more: str, fullname: str) -> None:
     values = tmp_path / "values.yaml"
     values.write_text(more + RENEWING)
 
-    read = load_values([values])
+    read = load_values([values]).configuration("name-of-the-release")
 
     assert read.source_names == ("harbor", f"{fullname}-issued-ecr")
     assert read.issued_names == {f"{fullname}-issued-ecr"}
+
+
+def test_without_a_release_its_name_is_that_of_the_chart(tmp_path: Path) -> None:
+    values = tmp_path / "values.yaml"
+    values.write_text(RENEWING)
+
+    assert load_values([values]).configuration().issued_names == {"pull-secret-webhook-issued-ecr"}

@@ -66,7 +66,7 @@ def check(reader: Reader, wanted: Wanted, registries: Registries | None = None) 
         installed,
         now,
         forecast=cache(lambda: forecast(reader, installed, Scope(), now)),
-        sources=cache(lambda: read_sources(reader, installed)),
+        sources=cache(lambda: read_sources(reader, installed, now)),
     )
     checks = CHECKS if registries is None else (*CHECKS, logins(registries))
     return _report((outcome for each in checks for outcome in _looked(each, context)), asks=registries is not None)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from webhook.rules.state_document import LastGood
 
 HASH_OF_UNSEEN = "unseen"
-"""A placeholder hash for unknown content without an existing copy to compare with."""
+"""A placeholder hash for unknown content: without an existing copy to compare with, or because it will be new."""
 
 
 def hashes_for(expected: Mapping[str, Expected], copies: Mapping[str, Copy]) -> dict[str, str | None]:
@@ -34,6 +34,8 @@ def hashes_for(expected: Mapping[str, Expected], copies: Mapping[str, Copy]) -> 
 
 
 def _hash(expected: Expected, copy: Copy | None) -> str | None:
+    if expected.issuing:
+        return HASH_OF_UNSEEN
     if expected.unseen:
         return copy.content_hash if copy is not None else HASH_OF_UNSEEN
     if expected.last_good is not None:
@@ -106,6 +108,8 @@ def _outcome(
         reason = PreviewReason.COPY_DUE
     if expected.unseen:
         return effect, PreviewReason.SOURCE_NOT_SEEN, _unseen(expected.unseen)
+    if expected.issuing:
+        return effect, reason, f"made from {listed(entry.sources)}, when sync has issued {listed(expected.issuing)}"
     if expected.last_good is not None and write is None:
         return effect, PreviewReason.COPY_KEPT, f"kept with the last good content, because {expected.problem}"
     if expected.last_good is not None:

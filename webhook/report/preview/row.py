@@ -36,6 +36,7 @@ class PreviewReason(StrEnum):
     NAMESPACE_SELECTED = "namespace-selected"
     SOURCE_VALID = "source-valid"
     SOURCE_NOT_SEEN = "source-not-seen"
+    CREDENTIAL_DUE = "credential-due"
     SOURCE_NAME_HASHED = "source-name-hashed"
     COPY_DUE = "copy-due"
     COPY_CURRENT = "copy-current"

@@ -91,6 +91,8 @@ class Expected:
     """The content of new copies while there is a ``problem``."""
     expiries: Expiries = NO_EXPIRIES
     """When its credentials expire."""
+    issuing: tuple[str, ...] = ()
+    """The sources for which sync is going to issue a credential, so that the content is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class Sources:
     read: Mapping[str, Credentials | SourceInvalid] = field(default_factory=dict)
     last_good: Mapping[str, LastGood] = field(default_factory=dict)
     """The last good contents that the controller has stored, by pull secret."""
+    issuing: Mapping[str, str] = field(default_factory=dict)
+    """The sources for which sync is going to issue a credential now, each with the cause."""
 
     def credentials(self, name: str) -> Credentials | None:
         """Return the credentials of a source; None when it is missing or invalid."""
@@ -125,6 +129,14 @@ class Sources:
             )
         except SourceInvalid as error:
             return Expected(problem=str(error), last_good=self._last_good(entry))
+
+    def expected_soon(self, entry: PullSecret) -> Expected:
+        """Return the required content after sync has issued the credentials that are due."""
+        issuing = tuple(name for name in entry.sources if name in self.issuing)
+        others = [self.read[name] for name in entry.sources if name in self.read and name not in self.issuing]
+        if not issuing or any(isinstance(source, SourceInvalid) for source in others):
+            return self.expected(entry)
+        return Expected(issuing=issuing)
 
     def _last_good(self, entry: PullSecret) -> LastGood | None:
         stored = self.last_good.get(entry.name)
