@@ -82,6 +82,8 @@ class _Progress:
     failures: int = 0
     retry_at: float = 0.0
     running: bool = False
+    requested: str = ""
+    """The request of a person that the last failure has seen: a newer one does not wait for ``retry_at``."""
     error: CredentialsNotIssued | None = None
     stored: Source | None = field(default=None, repr=False)
     """The Secret that this process has written last."""
@@ -164,7 +166,8 @@ class Renewer:
                 if progress.running or observed is None:
                     continue
                 due = self._due(source, observed, progress)
-                left = max((due.time - self._clock()).total_seconds(), progress.retry_at - time.monotonic())
+                waits = 0.0 if self._is_requested_again(observed, progress) else progress.retry_at - time.monotonic()
+                left = max((due.time - self._clock()).total_seconds(), waits)
                 if left > 0:
                     pause = min(pause, left)
                 elif free > 0:
@@ -172,6 +175,10 @@ class Renewer:
                     progress.running = True
                     self._start(source, observed, progress, due.cause)
         return pause
+
+    @staticmethod
+    def _is_requested_again(observed: Source, progress: _Progress) -> bool:
+        return progress.failures > 0 and observed.issued.is_requested and observed.issued.renew != progress.requested
 
     def _due(self, source: RenewingSource, observed: Source, progress: _Progress) -> Due:
         now = self._clock()
@@ -234,6 +241,7 @@ class Renewer:
         has_times = issued.expires_at is not None and issued.issued_at is not None
         lifetime = issued.expires_at - issued.issued_at if has_times else None  # type: ignore[operator]
         progress.failures += 1
+        progress.requested = observed.issued.renew
         progress.retry_at = time.monotonic() + retry_seconds(progress.failures, random.random(), lifetime)  # noqa: S311
 
     def _read_again(self, name: str) -> None:

@@ -192,13 +192,34 @@ def test_a_person_can_request_a_renewal_once(api: FakeApiServer, start: Callable
     start()
     until(lambda: number(api) == 1)
 
-    api.storage.merge_patch(Target.parse(ISSUED), {"metadata": {"annotations": {RENEW: "today"}}}, "kubectl-annotate")
+    request(api, "today")
 
     until(lambda: number(api) == 2)
     assert (api.read(ISSUED) or {})["metadata"]["annotations"][RENEWED] == "today"
     running_again = answers(tmp_path)
     api.storage.merge_patch(Target.parse(ISSUED), {"metadata": {"annotations": {"note": "x"}}}, "kubectl-annotate")
     assert answers(tmp_path) == running_again == 2
+
+
+def test_a_new_request_does_not_wait_for_the_pause_after_a_failure(
+    api: FakeApiServer, start: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.sync.renewal.retry_seconds", lambda *_: 3600.0)
+    running = start()
+    until(lambda: number(api) == 1)
+    behave(tmp_path, "fail")
+    request(api, "first")
+    until(lambda: counted(running).get("provider-failed", 0) == 1)
+    behave(tmp_path, "answer")
+
+    request(api, "second")
+
+    until(lambda: number(api) == 2)
+    until(lambda: counted(running) == {"renewed": 2.0, "provider-failed": 1.0})
+
+
+def request(api: FakeApiServer, text: str) -> None:
+    api.storage.merge_patch(Target.parse(ISSUED), {"metadata": {"annotations": {RENEW: text}}}, "kubectl-annotate")
 
 
 def test_changed_settings_renew_it_immediately(
