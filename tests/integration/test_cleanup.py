@@ -105,8 +105,10 @@ def test_nothing_of_ours_is_left_nothing_of_others_is_missing_and_nothing_comes_
 
     cluster.delete_namespace(installation.namespace)
     eventually(lambda: cluster.api.request("GET", f"/api/v1/namespaces/{installation.namespace}").status == 404)
-    done = cleanup(installed, f"--kubeconfig={cluster.kubeconfig}")
+    admin = f"--kubeconfig={cluster.kubeconfig}"
+    done = cleanup(installed, admin, "--ignore-not-found")
     assert done.returncode == 0, done.stderr
+    assert cleanup(installed, admin).returncode == 2
 
 
 def see_that_nothing_comes_back(installed: Playground) -> None:
@@ -195,11 +197,18 @@ def test_a_wrong_namespace_or_release_ends_with_an_error_and_no_change(installed
         assert "nothing was changed" in done.stderr
     # Other tests on this cluster have copies of a release with the name "another".
     nobodys = f"{installed.installation.release}-unknown"
-    unknown = cleanup(installed, f"--release={nobodys}", f"--webhook-configuration={nobodys}", admin)
-    assert (unknown.returncode, "no object of this release was found" in unknown.stderr) == (0, True), unknown.stderr
+    flags = (f"--release={nobodys}", f"--webhook-configuration={nobodys}", admin)
+    for unknown in (cleanup(installed, *flags, "--dry-run"), cleanup(installed, *flags)):
+        assert (unknown.returncode, "nothing shows that release" in unknown.stderr) == (2, True), unknown.stderr
     listed = cleanup(installed, "--dry-run")
     assert listed.returncode == 0
-    assert [tenant, f"Secret/{COPY}", "REMOVE"] in map(str.split, listed.stdout.splitlines())
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    own = installed.installation
+    assert [f"MutatingWebhookConfiguration/{own.webhook_configuration}", "REMOVE"] in rows
+    assert [tenant, f"Secret/{COPY}", "REMOVE"] in rows
+    for name in ("state", "tls", "ca"):
+        assert [own.namespace, f"Secret/{own.fullname}-{name}", "REMOVE"] in rows
+    assert [own.namespace, f"Lease/{own.lease}"] in [row[:2] for row in rows]
     installed.await_selected(tenant, "first")
     assert webhooks(installed) == 200
 

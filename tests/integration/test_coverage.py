@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,3 +105,23 @@ def test_the_page_and_the_table_say_the_same(shared: Playground, team: str) -> N
     ]
     assert table.err.startswith("1 of ")
     assert "robot" not in page.out + table.out
+
+
+def test_wide_has_the_references_and_name_the_exposed_workloads(shared: Playground, team: str) -> None:
+    wide = of_release(shared, "coverage", "-n", team, "-o", "wide")
+    assert wide.out.splitlines()[0].split()[-2:] == ["WHY", "REFERENCES"]
+    assert any(line.startswith(team) and line.endswith("<none>") for line in wide.out.splitlines())
+    names = of_release(shared, "coverage", "-n", team, "-o", "name")
+    assert (names.code, names.out) == (1, "pod/early\n")
+
+
+def test_expectations_are_compared_with_running_workloads(shared: Playground, team: str, tmp_path: Path) -> None:
+    expected = [{"object": "pod/early", "namespace": team, "coverage": each} for each in ("exposed", "covered")]
+    file = tmp_path / "expectations.yaml"
+    head = {"apiVersion": "pullsecrets.webhook/v1alpha1", "kind": "Expectations"}
+    file.write_text(json.dumps({**head, "expectations": expected}))
+    ran = of_release(shared, "test", "-e", str(file), "-o", "json")
+    document = json.loads(ran.out)
+    assert (ran.code, document["passed"], document["failed"]) == (1, 1, 1)
+    assert [each["found"] for each in document["results"]] == ["exposed", "exposed"]
+    assert document["results"][1]["why"].startswith(f"{REGISTRY}/app:1: {COPY} has a credential")

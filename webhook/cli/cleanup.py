@@ -54,6 +54,14 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
         bool,
         typer.Option("--dry-run", envvar="PULLSECRETS_DRY_RUN", help="List objects to remove, without changes."),
     ] = False,
+    ignore_not_found: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-not-found",
+            envvar="PULLSECRETS_IGNORE_NOT_FOUND",
+            help="Exit 0 if the cluster has no object of the release.",
+        ),
+    ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", envvar="PULLSECRETS_YES", help="Do not ask for confirmation on a terminal.")
     ] = False,
@@ -84,6 +92,7 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
             webhook_configuration=webhook_configuration,
             timeout=seconds,
             dry_run=dry_run,
+            ignore_not_found=ignore_not_found,
             confirm=_confirm if sys.stdin.isatty() and not (yes or dry_run) else None,
         )
     )
@@ -110,4 +119,4 @@ def _confirm(planned: Removals) -> bool:
         tell(f"  {removable}")
     if len(planned.objects) > LINES:
         tell(f"  … and {len(planned.objects) - LINES} more")
-    return typer.confirm("Stop injection, and remove these, the Lease and the certificate?", err=True)
+    return typer.confirm("Stop injection and sync, and remove these?", err=True)

@@ -12,7 +12,7 @@ import typer
 from webhook.cli import options
 from webhook.cli.cluster import reading, usual_namespace, wanted
 from webhook.cli.printing import standard_output, tell
-from webhook.cli.render import Form, render
+from webhook.cli.render import Form, render, render_wide, write_names
 from webhook.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ class Output(StrEnum):
     """The formats of ``--output``."""
 
     TABLE = "table"
+    WIDE = "wide"
+    """A table that also has the references of the Pods."""
+    NAME = "name"
+    """The names of the workloads that would fail."""
     JSON = "json"
     YAML = "yaml"
     HTML = "html"
@@ -44,7 +48,13 @@ def coverage(  # noqa: PLR0913 - one parameter is one flag
     release: options.ReleaseName = "",
     release_namespace: options.ReleaseNamespace = "",
     output: Annotated[
-        Output, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
+        Output,
+        typer.Option(
+            "--output",
+            "-o",
+            envvar="PULLSECRETS_OUTPUT",
+            help="The output format; wide adds the Pods' references, name lists the workloads that would fail.",
+        ),
     ] = Output.TABLE,
 ) -> None:
     """List running workloads that could not pull images on a fresh node; exit 0: none, 1: some, 2: an error.
@@ -67,6 +77,10 @@ def coverage(  # noqa: PLR0913 - one parameter is one flag
     with standard_output() as file:
         if output is Output.HTML:
             file.write(html_page(found))
+        elif output is Output.WIDE:
+            render_wide(found, file)
+        elif output is Output.NAME:
+            write_names(found.titles(), file)
         else:
             render(found, Form(output), file)
     tell(found.summary())

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 from webhook.cli.cluster import reading, usual_namespace
 from webhook.cli.printing import standard_output, tell
 from webhook.cli.progress import progress
-from webhook.cli.render import Form, write_document
-from webhook.cli.target import kubectl_name
+from webhook.cli.render import Form, write_document, write_names
 from webhook.cli.verdict import Output, write_explanation, write_verdict
 from webhook.errors import UsageError
 from webhook.inspect.release import find_release
 from webhook.inspect.selection import Selection, explain_selection
-from webhook.rules.text import escaped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +57,7 @@ def _write(found: Selected, output: Output, file: TextIO, *, verbose: bool) -> N
     if output in (Output.JSON, Output.YAML):
         write_document(found.document(), Form(output), file)
     elif output is Output.NAME:
-        file.writelines(f"{escaped(kubectl_name(each.title))}\n" for each in found.needing_attention)
+        write_names((each.title for each in found.needing_attention), file)
     elif verbose or output is Output.WIDE:
         for at, each in enumerate(found.explanations):
             file.write("\n" if at else "")

@@ -13,7 +13,7 @@ from webhook.cli import options
 from webhook.cli.cluster import chosen_configuration
 from webhook.cli.paragraphs import write_paragraphs
 from webhook.cli.printing import standard_output, tell
-from webhook.cli.render import Form, render
+from webhook.cli.render import Form, render, render_wide, write_names
 from webhook.errors import UsageError
 from webhook.report.protocol import Paragraph
 from webhook.rules.text import counted
@@ -35,6 +35,10 @@ class Output(StrEnum):
     """The formats of ``--output``."""
 
     TABLE = "table"
+    WIDE = "wide"
+    """A table of every row, with the owner and the reason for each pull secret."""
+    NAME = "name"
+    """The names of the objects that would change, or that need a person."""
     JSON = "json"
     YAML = "yaml"
     MANIFESTS = "manifests"
@@ -63,7 +67,13 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
     release_namespace: options.ReleaseNamespace = "",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every row, also if there are many.")] = False,
     output: Annotated[
-        Output, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
+        Output,
+        typer.Option(
+            "--output",
+            "-o",
+            envvar="PULLSECRETS_OUTPUT",
+            help="The output format; wide has every row and more columns, name lists the objects to change.",
+        ),
     ] = Output.TABLE,
 ) -> None:
     """Show changes to a cluster or to manifests, with reasons.
@@ -127,6 +137,10 @@ def _show(result: Preview, output: Output, *, verbose: bool) -> None:
     with standard_output() as file:
         if output is Output.MANIFESTS:
             dump((manifest.body for manifest in result.patched if not manifest.is_core("Secret")), file)
+        elif output is Output.WIDE:
+            render_wide(result, file)
+        elif output is Output.NAME:
+            write_names(result.titles(), file)
         elif output is Output.TABLE and result.namespaces:
             _write_overview(result, file, verbose=verbose)
         else:

@@ -1,4 +1,4 @@
-"""Print reports: as a table, as JSON or as YAML.
+"""Print reports: as a table, as names, as JSON or as YAML.
 
 Cells contain names and messages from users. Each cell is escaped here, and never read as markup.
 """
@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from webhook.cli.target import kubectl_name
 from webhook.report.protocol import RESULT, Line
 from webhook.rules.text import ascii_json, escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import TextIO
 
-    from webhook.report.protocol import Report
+    from webhook.report.protocol import ObjectReport, Report
 
 GAP = 2
 """Characters between two columns."""
@@ -37,9 +38,19 @@ class Form(StrEnum):
 def render(report: Report, form: Form, file: TextIO) -> None:
     """Write ``report`` to ``file``: aligned and uncut for programs, coloured and folded for a terminal."""
     if form is Form.TABLE:
-        _write_table(report, file)
+        _write_table(report.columns, report.lines(), file)
     else:
         write_document(report.document(), form, file)
+
+
+def render_wide(report: ObjectReport, file: TextIO) -> None:
+    """Write all columns of ``report`` to ``file``."""
+    _write_table(report.wide_columns, report.wide_lines(), file)
+
+
+def write_names(titles: Iterable[str], file: TextIO) -> None:
+    """Write objects as ``kubectl get -o name`` does: one on each line, for the arguments of another command."""
+    file.writelines(f"{escaped(kubectl_name(title))}\n" for title in titles)
 
 
 def write_document(document: object, form: Form, file: TextIO) -> None:
@@ -52,11 +63,11 @@ def write_document(document: object, form: Form, file: TextIO) -> None:
     file.write(f"{ascii_json(json.dumps(document, indent=2))}\n")
 
 
-def _write_table(report: Report, file: TextIO) -> None:
-    lines = [Line(tuple(map(escaped, cells)), colour) for cells, colour in report.lines()]
+def _write_table(columns: tuple[str, ...], found: Iterable[Line], file: TextIO) -> None:
+    lines = [Line(tuple(map(escaped, cells)), colour) for cells, colour in found]
     if not lines:
         return
-    table = _Table(report.columns, lines)
+    table = _Table(columns, lines)
     if file.isatty():
         table.write_to_terminal(file)
     else:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from webhook.cli.files import Asked
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
+    from webhook.report.coverage import Coverage
+    from webhook.report.expectations import Expectation
     from webhook.report.preview.preview import Preview
 
 EXIT_FAILED = 1
@@ -51,14 +53,20 @@ def run_test(  # noqa: PLR0913 - one parameter is one flag
     \b
     pullsecrets test -f manifests/ -e expectations.yaml --config configuration.yaml
     pullsecrets test -f manifests/ -e expectations.yaml --values values.yaml
-    pullsecrets test -e expectations.yaml            the plan of a cluster
+    pullsecrets test -e expectations.yaml            the plan of a cluster, and the coverage of its workloads
     """  # noqa: D301 - \b is for the help text
     from webhook.files.expectations import read_expectations  # noqa: PLC0415 - --help is quick without what decides
     from webhook.report.expectations import compare  # noqa: PLC0415 - as above
 
     expected = read_expectations(expectations, _title)
     configuration = chosen_configuration(config, values)
+    coverage = None
     if filename:
+        if any(each.coverage is not None for each in expected):
+            raise UsageError(
+                "the field coverage is about the running Pods of a cluster, and -f gives manifests: leave out -f, or "
+                "move these expectations to a file of their own"
+            )
         from webhook.cli.files import Asked  # noqa: PLC0415 - as above
 
         asked = Asked(configuration, kubeconfig, context, release_namespace, release, assume_label or ())
@@ -72,7 +80,8 @@ def run_test(  # noqa: PLR0913 - one parameter is one flag
             names = list(dict.fromkeys(each.namespace for each in expected))
             installed = find_release(reader, wanted(configuration, release_namespace, release, names[0]))
             found = _of_cluster(reader, installed, names)
-    report = compare(expected, found)
+            coverage = _coverage_of(reader, installed, expected)
+    report = compare(expected, found, coverage)
     with standard_output() as file:
         render(report, output, file)
     tell(report.summary())
@@ -103,3 +112,15 @@ def _of_cluster(reader: Reader, installed: Installed, namespaces: Sequence[str])
 
     plans = [forecast(reader, installed, Scope(name), datetime.now(UTC), issues=True) for name in namespaces]
     return Preview(tuple(row for plan in plans for row in plan.rows))
+
+
+def _coverage_of(reader: Reader, installed: Installed, expected: Sequence[Expectation]) -> Coverage | None:
+    """Return the coverage of the namespaces for which one is expected; None if that is none."""
+    from webhook.inspect.workloads import read_coverage  # noqa: PLC0415 - as above
+    from webhook.report.coverage import Coverage  # noqa: PLC0415 - as above
+
+    names = dict.fromkeys(each.namespace for each in expected if each.coverage is not None)
+    if not names:
+        return None
+    found = [read_coverage(reader, installed, name, "") for name in names]
+    return Coverage(tuple(image for each in found for image in each.images))

@@ -9,7 +9,7 @@ from webhook.errors import Problem, UsageError
 from webhook.files.configuration import API_VERSION
 from webhook.files.node import Node
 from webhook.files.yaml import LARGEST_DOCUMENT, DocumentError, load
-from webhook.report.expectations import ABSENT, COPY_STATES, Expectation
+from webhook.report.expectations import ABSENT, COPY_STATES, COVERAGE, COVERAGE_RESULTS, Expectation
 from webhook.report.reasons import CATALOG
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 KIND = "Expectations"
 PAGE = "docs/howto/ci.md has an example"
 _MOST_PROBLEMS = 3
-_FIELDS = ("namespace", "object", "injected", "removed", "reason", "reasons", "copy")
+_FIELDS = ("namespace", "object", "injected", "removed", "reason", "reasons", "copy", COVERAGE)
 _VALUES = _FIELDS[2:]
 
 
@@ -65,9 +65,11 @@ def _expectation(node: Node, title_of: Callable[[str], str]) -> Expectation:
     if copy is not None and kind != "Secret":
         fields["copy"].report("is for a copy: write object: Secret/NAME")
     if kind == "Secret":
-        for field in ("injected", "removed", "reasons"):
+        for field in ("injected", "removed", "reasons", COVERAGE):
             if not fields[field].absent:
                 fields[field].report("is not for a copy: use copy or reason")
+    elif kind in ("Namespace", "ServiceAccount") and not fields[COVERAGE].absent:
+        fields[COVERAGE].report("is for a workload: write object: Deployment/NAME, or another one that has Pods")
     return Expectation(
         namespace,
         title,
@@ -76,6 +78,7 @@ def _expectation(node: Node, title_of: Callable[[str], str]) -> Expectation:
         None if fields["reason"].absent else _one_of(fields["reason"], "reason id", CATALOG),
         tuple((name, _one_of(value, "reason id", CATALOG)) for name, value in fields["reasons"].entries().items()),
         copy,
+        None if fields[COVERAGE].absent else _one_of(fields[COVERAGE], "result of coverage", COVERAGE_RESULTS),
     )
 
 

@@ -7,7 +7,7 @@ known whether an image needs a credential. It probably does if a configured pull
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -94,6 +94,8 @@ class ImageExposure:
     image: str
     severity: Severity
     why: str
+    references: tuple[str, ...] = field(default=(), compare=False)
+    """Those of the Pods; Pods of one workload that differ only in these are one line."""
 
     @property
     def exposure(self) -> str:
@@ -104,6 +106,11 @@ class ImageExposure:
         """Return the line for a table."""
         cells = (self.namespace, self.workload, self.exposure, self.image, self.why)
         return Line(cells, self.severity.value)
+
+    def wide_line(self) -> Line:
+        """Return the line for a table that has the references of the Pods, too."""
+        cells, colour = self.line()
+        return Line((*cells, ", ".join(self.references) or "<none>"), colour)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,19 @@ class Coverage:
         """Return the lines of the table."""
         return [image.line() for image in self.images]
 
+    @property
+    def wide_columns(self) -> tuple[str, ...]:
+        """The headings of the wider table."""
+        return (*self.columns, "REFERENCES")
+
+    def wide_lines(self) -> list[Line]:
+        """Return the lines of the wider table."""
+        return [image.wide_line() for image in self.images]
+
+    def titles(self) -> list[str]:
+        """Return the workloads that a fresh node could not start."""
+        return list(dict.fromkeys(each.workload for each in self.exposed))
+
     def document(self) -> dict[str, object]:
         """Return everything for programs."""
         total = Counter(image.severity for image in self.images)
@@ -132,6 +152,7 @@ class Coverage:
                     "image": each.image,
                     "result": each.exposure,
                     "why": each.why,
+                    "references": list(each.references),
                 }
                 for each in self.images
             ],
@@ -165,7 +186,7 @@ def exposures(
     """
     for image in workload.images:
         severity, why = _judge(image, workload.references, credentials, configured)
-        yield ImageExposure(workload.namespace, workload.title, image, severity, why)
+        yield ImageExposure(workload.namespace, workload.title, image, severity, why, workload.references)
 
 
 def _judge(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from webhook.report.coverage import RESULTS as COVERED
 from webhook.report.preview.row import Effect
 from webhook.report.protocol import RESULT, Line, Severity
 from webhook.rules.text import counted, listed
@@ -12,6 +13,7 @@ from webhook.rules.text import counted, listed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from webhook.report.coverage import Coverage, ImageExposure
     from webhook.report.preview.preview import Preview
     from webhook.report.preview.row import Row
 
@@ -26,7 +28,12 @@ COPY_STATES: Mapping[str, str] = {
 }
 """The state of a copy, by the effect on it; a copy without a row is :data:`ABSENT`."""
 
+COVERAGE = "coverage"
+COVERAGE_RESULTS = tuple(COVERED.values())
+"""The results of a workload: that of its worst image."""
+
 RESULTS = {Severity.OK: "PASS", Severity.FAULT: "FAIL"}
+_WORST_LAST = (Severity.OK, Severity.UNKNOWN, Severity.FAULT)
 _NAMES = {Severity.OK: "passed", Severity.FAULT: "failed"}
 
 
@@ -35,7 +42,8 @@ class Expectation:
     """The expected result for one object; None for parts that do not matter.
 
     ``injected`` and ``removed`` are all names that its imagePullSecrets gain and lose. ``reasons`` has the expected
-    reason of single pull secrets. ``copy`` is one of :data:`COPY_STATES`, or absent.
+    reason of single pull secrets. ``copy`` is one of :data:`COPY_STATES`, or absent. ``coverage`` is one of
+    :data:`COVERAGE_RESULTS`.
     """
 
     namespace: str
@@ -45,6 +53,7 @@ class Expectation:
     reason: str | None = None
     reasons: tuple[tuple[str, str], ...] = ()
     copy: str | None = None
+    coverage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +130,28 @@ def _found(comparison: Comparison) -> str:
     return f"{comparison.found}: {comparison.why}" if comparison.why else comparison.found
 
 
-def compare(expectations: Sequence[Expectation], preview: Preview) -> Comparisons:
-    """Return the comparison of each expected value with the preview. Of repeated objects, the last row counts."""
+def compare(expectations: Sequence[Expectation], preview: Preview, coverage: Coverage | None = None) -> Comparisons:
+    """Return the comparison of each expected value with the preview, and with the coverage of running workloads.
+
+    Of repeated objects, the last row counts.
+    """
     rows = {(row.namespace, row.title): row for row in preview.rows}
-    return Comparisons(
-        tuple(
-            comparison
-            for each in expectations
-            for comparison in _compared(each, rows.get((each.namespace, each.title)))
-        )
-    )
+    images: dict[tuple[str, str], list[ImageExposure]] = {}
+    for image in coverage.images if coverage else ():
+        images.setdefault((image.namespace, image.workload), []).append(image)
+    found: list[Comparison] = []
+    for each in expectations:
+        found += _compared(each, rows.get((each.namespace, each.title)))
+        if each.coverage is not None:
+            found.append(_compared_images(each, each.coverage, images.get((each.namespace, each.title), ())))
+    return Comparisons(tuple(found))
+
+
+def _compared_images(expectation: Expectation, expected: str, images: Sequence[ImageExposure]) -> Comparison:
+    """Return the comparison with the image whose pull is the least certain."""
+    worst = max(images, key=lambda image: _WORST_LAST.index(image.severity), default=None)
+    found, why = (ABSENT, "no Pod of it runs") if worst is None else (worst.exposure, f"{worst.image}: {worst.why}")
+    return Comparison(expectation.namespace, expectation.title, COVERAGE, expected, found, why)
 
 
 def _compared(expectation: Expectation, row: Row | None) -> Iterator[Comparison]:

@@ -60,3 +60,17 @@ class Report(Protocol):
 
     def summary(self) -> str:
         """Return the result as one line."""
+
+
+class ObjectReport(Report, Protocol):
+    """A report about objects of a cluster, with a wider table, and the names of those that need attention."""
+
+    @property
+    def wide_columns(self) -> tuple[str, ...]:
+        """The headings of the wider table: those of the table, and more."""
+
+    def wide_lines(self) -> Sequence[Line]:
+        """Return the lines of the wider table."""
+
+    def titles(self) -> Sequence[str]:
+        """Return each object that needs attention, once, as ``Pod/web``."""

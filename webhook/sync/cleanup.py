@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from webhook.kube.client import Client
     from webhook.kube.lease import Lease
+    from webhook.kube.resources import Resource
     from webhook.kube.wire import ObjectMeta
     from webhook.rules.configuration import Configuration
     from webhook.rules.ownership import Release
@@ -63,6 +64,8 @@ NAMESPACE_TERMINATING = "because it is being terminated"
 PAUSE_BASE = 0.5
 PAUSE_CAP = 5.0
 
+_UNKNOWN_OBJECTS = Removable("Cluster", part="its objects are not known")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -75,6 +78,8 @@ class Settings:
     webhook_configuration: str
     timeout: float
     dry_run: bool = False
+    ignore_not_found: bool = False
+    """True if a release without any object is already removed, and not an error."""
     confirm: Callable[[Removals], bool] | None = None
     """Called once with the objects to remove; False ends the run before any change."""
 
@@ -126,21 +131,13 @@ class _Cleanup:
     def run(self) -> Removals:
         registration = Removable(MUTATING_WEBHOOK_CONFIGURATIONS.kind, self._settings.webhook_configuration)
         removal = Removal(self._client, self._settings.release, self._configuration, self._has_time, self._wait)
-        known = self._retry(lambda: verify(self._client, self._settings, self._configuration), registration)
-        if self._settings.dry_run or self._settings.confirm is not None or not known:
-            objects = self._retry(removal.preview, Removable("Cluster", part="its objects are not known"))
-            planned = Removals(objects, is_planned=True)
-            if not known and objects:
-                raise UsageError(_unknown_release(self._settings, objects))
-            if not known:
-                log.warning(
-                    "no object of this release was found",
-                    release=self._settings.release.name,
-                    namespace=self._settings.release.namespace,
-                    webhook_configuration=registration.name,
-                )
-            if self._settings.dry_run or not known:
-                return planned if self._settings.dry_run else Removals()
+        is_known = self._retry(lambda: verify(self._client, self._settings, self._configuration), registration)
+        if not is_known:
+            return self._without_release(removal)
+        if self._settings.dry_run or self._settings.confirm is not None:
+            planned = Removals(self._retry(partial(self._planned, removal), _UNKNOWN_OBJECTS), is_planned=True)
+            if self._settings.dry_run:
+                return planned
             if self._settings.confirm is not None and not self._settings.confirm(planned):
                 raise UsageError(
                     "it was not confirmed, so nothing was changed: run it again and answer y, or give --yes"
@@ -162,6 +159,39 @@ class _Cleanup:
             removable = Removable(LEASES.kind, self._settings.lease, namespace)
             self._retry(partial(delete_lease, self._client, lease), removable)
         return Removals()
+
+    def _without_release(self, removal: Removal) -> Removals:
+        """Return an empty result if that is wanted, and no object looks like one of the release.
+
+        Raises:
+            UsageError: the release was not found.
+        """
+        references = self._retry(removal.preview, _UNKNOWN_OBJECTS)
+        if references or not self._settings.ignore_not_found:
+            raise UsageError(_unknown_release(self._settings, references))
+        release = self._settings.release
+        log.info("no object of this release was found", release=release.name, namespace=release.namespace)
+        return Removals(is_planned=self._settings.dry_run)
+
+    def _planned(self, removal: Removal) -> list[Removable]:
+        """Return each object that a run would remove, in its order."""
+        settings, namespace = self._settings, self._settings.release.namespace
+        account = self._controller_account()
+        lease_part = f"seized until ServiceAccount {settings.lease} is deleted" if account else ""
+        secrets = (*settings.own_secrets, *sorted(self._configuration.issued_names))
+        return [
+            *self._existing(MUTATING_WEBHOOK_CONFIGURATIONS, settings.webhook_configuration),
+            *self._existing(LEASES, settings.lease, namespace, lease_part),
+            *removal.preview(),
+            *(Removable(SECRETS.kind, name, namespace) for name in secrets if self._read_own_secret(name)),
+        ]
+
+    def _existing(self, resource: Resource, name: str, namespace: str = "", part: str = "") -> list[Removable]:
+        try:
+            self._client.get(resource, name, namespace or None)
+        except NotFound:
+            return []
+        return [Removable(resource.kind, name, namespace, part)]
 
     def _stop_injection(self) -> None:
         name = self._settings.webhook_configuration
@@ -267,12 +297,13 @@ def _seize(
         raise
 
 
-def _unknown_release(settings: Settings, planned: Sequence[Removable]) -> str:
+def _unknown_release(settings: Settings, references: Sequence[Removable]) -> str:
     release = settings.release
+    made = f" References that it may have made: {'; '.join(map(str, references[:3]))}." if references else ""
     return (
         f"nothing shows that release {release.name} was installed in namespace {release.namespace}: there is no "
         f"MutatingWebhookConfiguration {settings.webhook_configuration}, no Lease {settings.lease} and no copy of it. "
-        f"Nothing was changed. References that it may have made: {'; '.join(map(str, planned[:3]))}. "
+        f"Nothing was changed.{made} "
         f'Find the release by "helm list --all-namespaces", and give --release, --release-namespace and '
         f"--webhook-configuration"
     )

@@ -187,14 +187,7 @@ class Removal:
         # A preview that lacks a part would be confirmed by a person who has not seen all of it.
         for error in self._snapshot.read().values():
             raise error
-        return [
-            removable
-            for namespace, plan in self._plans().items()
-            for removable in (
-                *(_references(removal) for removal in plan.removals),
-                *(Removable(SECRETS.kind, deletion.copy.name, namespace) for deletion in plan.deletions),
-            )
-        ]
+        return [item for namespace, plan in self._plans().items() for item in _removables(namespace, plan)]
 
     def _pause(self, passes: int, errors: Sequence[ApiError]) -> None:
         retry_after = max((error.retry_after or 0.0 for error in errors), default=0.0)
@@ -281,18 +274,18 @@ class Removal:
             yield Removable(SECRETS.kind, name, part="in all namespaces, and the references to it", cause=str(error))
         for namespace, plan in self._plans().items():
             cause = str(self._errors.get(namespace, "there was no time left"))
-            for removal in plan.removals:
-                yield _references(removal, cause)
-            for action in plan.hand_backs:
-                part = f"the entry of {FIELD_MANAGER} in its managedFields"
-                yield Removable(SERVICE_ACCOUNTS.kind, action.service_account.name, namespace, part, cause)
-            for deletion in plan.deletions:
-                yield Removable(SECRETS.kind, deletion.copy.name, namespace, cause=cause)
+            yield from _removables(namespace, plan, cause)
 
 
-def _references(removal: RemoveReferences, cause: str = "") -> Removable:
-    account, part = removal.service_account, f"its references to {', '.join(removal.names)}"
-    return Removable(SERVICE_ACCOUNTS.kind, account.name, account.namespace, part, cause)
+def _removables(namespace: str, plan: NamespacePlan, cause: str = "") -> Iterator[Removable]:
+    for removal in plan.removals:
+        part = f"its references to {', '.join(removal.names)}"
+        yield Removable(SERVICE_ACCOUNTS.kind, removal.service_account.name, namespace, part, cause)
+    for action in plan.hand_backs:
+        part = f"the entry of {FIELD_MANAGER} in its managedFields"
+        yield Removable(SERVICE_ACCOUNTS.kind, action.service_account.name, namespace, part, cause)
+    for deletion in plan.deletions:
+        yield Removable(SECRETS.kind, deletion.copy.name, namespace, cause=cause)
 
 
 def _with_copies_only(removal: RemoveReferences) -> RemoveReferences | None:

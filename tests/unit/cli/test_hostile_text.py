@@ -15,7 +15,7 @@ from tests.strangenames import HOSTILE, MARKUP, obeyed
 from webhook.cli import main
 from webhook.cli.check import write_junit
 from webhook.cli.coverage import html_page
-from webhook.cli.render import Form, render, write_document
+from webhook.cli.render import Form, render, render_wide, write_document, write_names
 from webhook.inspect.checks.result import RESULTS, Checkup, Outcome
 from webhook.report.coverage import Coverage, ImageExposure
 from webhook.report.protocol import RESULT, Line, Report, Severity
@@ -160,6 +160,11 @@ def test_coverage_of_hostile_images(text: str) -> None:
     report = Coverage((ImageExposure("team-a", f"Pod/{text}", f"a/{text}", Severity.FAULT, text),))
     assert_printed_safely(report)
     assert obeyed(html_page(report)) == set()
+    for write in (lambda file: render_wide(report, file), lambda file: write_names(report.titles(), file)):
+        file = io.StringIO()
+        write(file)
+        assert file.getvalue()
+        assert obeyed(file.getvalue()) == set()
 
 
 def assert_printed_safely(report: Report) -> None:

@@ -271,7 +271,7 @@ def test_manifests_without_a_namespace_are_in_the_default_one(plan: Callable[...
         (["--label", "ns/a", "--unlabel", "ns/a"], "", "--label and --unlabel both name namespace a: give one"),
         (["-A", "-o", "manifests"], "", "-o manifests prints the files of -f: give files, or another --output"),
         (["-A", "--kubeconfig", "no"], "", "kubeconfig no cannot be read: it does not exist"),
-        (["-f", "-", "-o", "wide"], ACCOUNT, "Invalid value for '--output' / '-o'"),
+        (["-f", "-", "-o", "short"], ACCOUNT, "Invalid value for '--output' / '-o'"),
         (["-f", "-", "--config", "no.yaml"], ACCOUNT, "the configuration file no.yaml cannot be read"),
     ],
 )
@@ -321,3 +321,14 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     assert process.returncode == 4
     assert error.splitlines()[-1] == "0 of 2,000 objects would change, 2,000 undecided"
     assert "Traceback" not in error
+
+
+def test_wide_has_more_columns_and_name_only_what_would_change(plan: Callable[..., Result]) -> None:
+    files = ("-f", "examples/team-a.yaml", "-f", "examples/unlabelled.yaml")
+    header, *rows = plan(*files, "-o", "wide").out.splitlines()
+    assert header.split()[-3:] == ["OWNER", "PULL", "SECRETS"]
+    (api,) = (row for row in rows if "Deployment/api" in row)
+    assert api.endswith("<none>  registry-credentials=injected vendor-credentials=namespace-not-selected")
+    names = plan(*files, "-o", "name")
+    assert names.out == "secret/registry-credentials\nserviceaccount/api\npod/migrate\ndeployment.apps/api\n"
+    assert names.code == 1

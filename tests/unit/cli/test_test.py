@@ -99,6 +99,9 @@ def test_one_that_does_not_hold_fails_with_what_was_found(
         (one("object: Pod/migrate, namespace: team-a, copy: created"), "is for a copy: write object: Secret/NAME"),
         (one("object: Secret/x, namespace: team-a, copy: made"), "made is not a state"),
         (one("object: Secret/x, namespace: team-a, injected: []"), "is not for a copy: use copy or reason"),
+        (one("object: Secret/x, namespace: team-a, coverage: covered"), "is not for a copy: use copy or reason"),
+        (one("object: sa/x, namespace: team-a, coverage: covered"), "coverage: is for a workload: write object: Dep"),
+        (one("object: Pod/x, namespace: team-a, coverage: coverd"), "coverd is not a result of coverage, did you mean"),
         (one("object: Pod/x, namespace: team-a, injected: registry"), "must be a list"),
         (f"{HEAD}expectations: []\n", "expectations: is required: name at least one object"),
         ("kind: Expectations\nexpectations: [{object: ns/a, reason: injected}]\n", "apiVersion: is required"),
@@ -175,3 +178,9 @@ def test_the_guide_shows_the_example_and_what_is_printed(
         main(command.split())
     printed = capsys.readouterr()
     assert f"{printed.out}{printed.err}$ echo $?\n{ended.value.code or 0}\n" in "\n".join(lines)
+
+
+def test_an_expected_coverage_needs_a_cluster(run: Callable[..., Result]) -> None:
+    result = run(one("object: Deployment/api, namespace: team-a, coverage: covered"))
+    assert (result.code, result.out) == (2, "")
+    assert "coverage is about the running Pods of a cluster, and -f gives manifests: leave out -f" in result.err

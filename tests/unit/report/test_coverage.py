@@ -4,7 +4,9 @@ from base64 import b64encode
 
 import pytest
 
-from webhook.report.coverage import Workload, exposures, registries_of, uncovered
+from webhook.report.coverage import Coverage, Workload, exposures, registries_of, uncovered
+from webhook.report.expectations import Expectation, compare
+from webhook.report.preview.preview import Preview
 
 OURS = {"registry": frozenset({"registry.example.com"})}
 
@@ -74,3 +76,33 @@ def test_an_image_is_covered_as_the_kubelet_does_it() -> None:
     images = ("ghcr.io/our-org/app:1", "ghcr.io/other/app", "nginx", "docker.io/library/redis", "registry:5000/app")
     assert uncovered(images, {"ghcr.io/our-org", "docker.io"}) == ("ghcr.io/other/app", "registry:5000/app")
     assert uncovered(images, set()) == images
+
+
+def workloads(**images: tuple[str, ...]) -> Coverage:
+    """Return Deployments by name, each with its images; ours is the only registry with a credential."""
+    found = [Workload("team-a", f"Deployment/{name}", those, ("registry",)) for name, those in images.items()]
+    return Coverage(tuple(each for one in found for each in exposures(one, {"registry": OURS["registry"]}, OURS)))
+
+
+@pytest.mark.parametrize(
+    ("images", "expected", "found"),
+    [
+        (("registry.example.com/app",), "covered", "covered"),
+        (("registry.example.com/app", "nginx"), "covered", "unknown"),
+        ((), "covered", "absent"),
+    ],
+)
+def test_an_expectation_is_compared_with_the_worst_image(images: tuple[str, ...], expected: str, found: str) -> None:
+    wanted = [Expectation("team-a", "Deployment/api", coverage=expected)]
+    (comparison,) = compare(wanted, Preview(()), workloads(api=images, other=("nginx",))).comparisons
+    assert (comparison.field, comparison.expected, comparison.found) == ("coverage", expected, found)
+    assert comparison.why
+
+
+def test_pods_that_differ_only_in_references_are_one_line_and_the_wide_table_has_those() -> None:
+    image = ("registry.example.com/app",)
+    pods = [Workload("team-a", "Pod/web", image, references) for references in ((), ("none", "of-them"))]
+    first, second = (each for pod in pods for each in exposures(pod, {}, OURS))
+    assert first == second
+    assert [each.wide_line().cells[-1] for each in (first, second)] == ["<none>", "none, of-them"]
+    assert Coverage((first, second)).titles() == ["Pod/web"]

@@ -241,10 +241,55 @@ def test_references_that_nothing_shows_to_be_ours_end_it(api: FakeApiServer, set
     assert unchanged(api)
 
 
-def test_a_dry_run_lists_and_changes_nothing(api: FakeApiServer, settings: Settings) -> None:
-    planned = left_by(replace(settings, dry_run=True))
-    assert planned == ["ServiceAccount a/default: its references to pull", "Secret a/pull"]
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_release_without_any_object_is_an_error_unless_that_is_wanted(
+    api: FakeApiServer, settings: Settings, dry_run: bool
+) -> None:
+    for path in (WEBHOOKS, ACCOUNT, LEASE, secret_path("a"), "/api/v1/namespaces/a/serviceaccounts/default"):
+        delete(api, path)
+    api.requests.clear()
+    settings = replace(settings, dry_run=dry_run)
+    with pytest.raises(UsageError, match=r"no copy of it\. Nothing was changed\. Find the release by \"helm list"):
+        run(settings)
+    assert left_by(replace(settings, ignore_not_found=True)) == []
     assert unchanged(api)
+
+
+def test_references_that_may_be_ours_are_an_error_in_any_case(api: FakeApiServer, settings: Settings) -> None:
+    for path in (WEBHOOKS, ACCOUNT, LEASE, secret_path("a")):
+        delete(api, path)
+    with pytest.raises(UsageError, match="References that it may have made: ServiceAccount a/default"):
+        run(replace(settings, ignore_not_found=True))
+
+
+def test_a_dry_run_lists_all_that_a_run_removes_and_changes_nothing(api: FakeApiServer, settings: Settings) -> None:
+    planned = left_by(replace(settings, dry_run=True))
+    assert planned == [
+        "MutatingWebhookConfiguration full",
+        "Lease psw-system/full-sync: seized until ServiceAccount full-sync is deleted",
+        "ServiceAccount a/default: its references to pull",
+        "Secret a/pull",
+        "Secret psw-system/full-tls",
+        "Secret psw-system/full-ca",
+    ]
+    assert unchanged(api)
+    assert left_by(settings) == []
+    written = {one.target.name for one in api.seen("patch", "apply", "delete", "create")}
+    assert written == {"full", "full-sync", "default", "pull", "full-tls", "full-ca"}
+
+
+def test_a_dry_run_after_a_run_lists_what_is_still_there(api: FakeApiServer, settings: Settings) -> None:
+    assert left_by(settings) == []
+    assert left_by(replace(settings, dry_run=True)) == [
+        "Lease psw-system/full-sync: seized until ServiceAccount full-sync is deleted"
+    ]
+    delete(api, LEASE)
+    assert left_by(replace(settings, dry_run=True)) == []
+
+
+def test_a_lease_without_an_account_is_listed_as_deleted(api: FakeApiServer, settings: Settings) -> None:
+    delete(api, ACCOUNT)
+    assert "Lease psw-system/full-sync" in left_by(replace(settings, dry_run=True))
 
 
 def test_it_asks_once_and_a_no_changes_nothing(api: FakeApiServer, settings: Settings) -> None:

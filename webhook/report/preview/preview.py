@@ -100,6 +100,19 @@ class Preview:
         """Return the lines of the table."""
         return [row.line() for row in self.rows]
 
+    @property
+    def wide_columns(self) -> tuple[str, ...]:
+        """The headings of the wider table."""
+        return (*self.columns, "OWNER", "PULL SECRETS")
+
+    def wide_lines(self) -> list[Line]:
+        """Return the lines of the wider table."""
+        return [row.wide_line() for row in self.rows]
+
+    def titles(self) -> list[str]:
+        """Return the objects and copies that would change, or that a person has to change."""
+        return list(dict.fromkeys(row.title for row in self.rows if row.effect is not Effect.NONE))
+
     def document(self) -> dict[str, object]:
         """Return everything for programs."""
         return {

@@ -113,6 +113,12 @@ class Row:
         signed = (("+", self.added), ("-", self.removed))
         return " ".join(f"{sign} {', '.join(names)}" for sign, names in signed if names)
 
+    def wide_line(self) -> Line:
+        """Return the line for a table that has the owner and the reason for each pull secret, too."""
+        cells, colour = self.line()
+        gates = " ".join(f"{name}={reason}" for name, reason in self.gates)
+        return Line((*cells, self.owner or "<none>", gates or "<none>"), colour)
+
     def document(self) -> dict[str, object]:
         """Return the row for programs."""
         return {
