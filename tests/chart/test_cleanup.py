@@ -61,6 +61,7 @@ def test_the_job_runs_cleanup_with_its_flags_spelled_out() -> None:
         f"--release-namespace={NAMESPACE}",
         "--release=psw",
         f"--webhook-configuration={FULLNAME}",
+        "--ignore-not-found",
         "--timeout=4m",
         "--log-format=text",
         "--log-level=info",

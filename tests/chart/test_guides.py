@@ -43,7 +43,8 @@ def test_manifests_say_what_they_are_and_hold_values_that_the_chart_takes(block:
     for document in yaml.safe_load_all(block):
         assert document["apiVersion"]
         assert document["kind"]
-        # A document of ours is a file for a command, and no object of a cluster.
-        assert document["apiVersion"].startswith("pullsecrets.webhook/") or document["metadata"]["name"]
+        # A document of ours, or of Kustomize, is a file for a command and no object of a cluster.
+        is_file = document["apiVersion"].startswith(("pullsecrets.webhook/", "kustomize.config.k8s.io/"))
+        assert is_file or document["metadata"]["name"]
         values = embedded(document)
         assert values is None or render(values).objects
