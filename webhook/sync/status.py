@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from webhook.sync.controller import SyncController
     from webhook.sync.queue import QueueState
     from webhook.sync.renewal import RenewalState
-    from webhook.sync.status_index import Result
 
 _WORST_FIRST = (
     CopyState.FAILING,
@@ -123,15 +122,22 @@ def _namespaces(controller: SyncController) -> Iterator[NamespaceView]:
     copies = controller.status_index.by_namespace(hashes, last_good) if leading else {}
     failing = controller.status_index.failing() if leading else {}
     findings = controller.reporter.findings() if leading else {}
+    configuration = controller.configuration
+    views = {found: tuple(CopyView(*copy) for copy in found) for found in {(), *copies.values()}}
     for name in sorted(controller.caches.namespaces.names()):
         namespace = controller.caches.namespaces.get(name)
         if namespace is None:
             continue
-        reason = decide_namespace(namespace, controller.configuration).reason
-        shown = tuple(CopyView(*copy) for copy in copies.get(name, ()))
-        mistyped = mistyped_opt_in(namespace.labels, controller.configuration.opt_in)
+        shown = views[copies.get(name, ())]
+        mistyped = mistyped_opt_in(namespace.labels, configuration.opt_in)
         typed = "" if mistyped is None else "=".join(mistyped)
-        state, why = _state(shown, reason, failing.get(name), partial(_is_waiting, controller, name))
+        state: str
+        if name in failing:
+            state, why = CopyState.FAILING, str(failing[name])
+        elif shown:
+            state, why = _worst_state(shown, partial(_is_waiting, controller, name))
+        else:
+            state, why = _state_without_copies(decide_namespace(namespace, configuration).reason)
         # A copy in the wrong place is a state of its own.
         others = tuple(each for each in findings.get(name, ()) if each.reason is not FindingReason.COPY_CONFLICT)
         yield NamespaceView(name, state, why, shown, typed, others)
@@ -142,18 +148,15 @@ def _is_waiting(controller: SyncController, namespace: str, pull_secret: str) ->
     return controller.sources.is_waiting(pull_secret, controller.caches.copy(namespace, pull_secret))
 
 
-def _state(
-    copies: tuple[CopyView, ...], reason: Reason, failure: Result | None, is_waiting: Callable[[str], bool]
-) -> tuple[str, str]:
-    """Return the state of a namespace, and its reason id; ``is_waiting`` returns whether a pull secret's copy waits."""
-    if failure is not None:
-        return CopyState.FAILING, str(failure)
-    states = {copy.state for copy in copies}
-    worst = next((state for state in _WORST_FIRST if state in states), None)
-    if worst is None:
-        if reason is Reason.INJECTED:
-            return NOT_LOOKED_AT, PreviewReason.NAMESPACE_SELECTED
-        return NOT_SELECTED, reason
+def _state_without_copies(reason: Reason) -> tuple[str, str]:
+    if reason is Reason.INJECTED:
+        return NOT_LOOKED_AT, PreviewReason.NAMESPACE_SELECTED
+    return NOT_SELECTED, reason
+
+
+def _worst_state(copies: tuple[CopyView, ...], is_waiting: Callable[[str], bool]) -> tuple[str, str]:
+    """Return the worst state of copies, and its reason id; ``is_waiting`` judges the copy of a pull secret."""
+    worst = min((copy.state for copy in copies), key=_WORST_FIRST.index)
     if worst is CopyState.CURRENT:
         return worst, PreviewReason.COPY_CURRENT
     of_worst = [copy for copy in copies if copy.state is worst]

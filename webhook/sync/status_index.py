@@ -148,17 +148,14 @@ class StatusIndex:
         """Return by namespace the name, the present state and the reason of each copy."""
         with self._lock:
             records = list(self._records.items())
-        return {
-            namespace: tuple(
-                (
-                    status.secret,
-                    status.current_state(hashes.get(status.secret), last_good.get(status.secret)),
-                    status.reason,
-                )
-                for status in copy_statuses
-            )
-            for namespace, copy_statuses in records
-        }
+
+        def present(status: CopyStatus) -> tuple[str, CopyState, str]:
+            state = status.current_state(hashes.get(status.secret), last_good.get(status.secret))
+            return status.secret, state, status.reason
+
+        # Most namespaces have equal records, so only the different ones are computed.
+        computed = {statuses: tuple(map(present, statuses)) for statuses in {statuses for _, statuses in records}}
+        return {namespace: computed[statuses] for namespace, statuses in records}
 
     def _put(self, namespace: str, copy_statuses: tuple[CopyStatus, ...]) -> None:
         if self._records.get(namespace, ()) == copy_statuses:

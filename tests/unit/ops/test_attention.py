@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-import msgspec
 import pytest
+from msgspec import structs
 
 from tests.unit.ops.statuses import PULL, STATUS, status
 from tests.unit.ops.test_page import DATA, NAMESPACES, NOW
@@ -45,7 +45,7 @@ def selected(number: int) -> list[NamespaceView]:
 
 def healthy(number: int = 3) -> PageData:
     """Return the data of a release without findings."""
-    pull = msgspec.structs.replace(PULL, selected_namespaces=number, copies=copies(current=number), not_current=())
+    pull = structs.replace(PULL, selected_namespaces=number, copies=copies(current=number), not_current=())
     calm = status(
         pull_secrets=(pull,),
         sources=(SourceStatus("harbor", valid=True, registries=1),),
@@ -66,7 +66,7 @@ def verdict(data: PageData) -> tuple[str, str, str]:
 
 
 def with_status(data: PageData, **changes: object) -> PageData:
-    return replace(data, status=msgspec.structs.replace(data.status, **changes))
+    return replace(data, status=structs.replace(data.status, **changes))
 
 
 def test_everything_is_current() -> None:
@@ -119,7 +119,7 @@ def test_a_release_that_is_not_done_yet(
     pull: dict[str, object], namespaces: list[NamespaceView] | None, text: str
 ) -> None:
     data = healthy()
-    changed = msgspec.structs.replace(data.status.pull_secrets[0], **pull)
+    changed = structs.replace(data.status.pull_secrets[0], **pull)
     data = with_status(data, pull_secrets=(changed,))
     if namespaces is not None:
         data = replace(data, namespaces=namespaces)
@@ -128,7 +128,7 @@ def test_a_release_that_is_not_done_yet(
 
 def test_one_cause_is_one_item_with_all_its_namespaces() -> None:
     conflicting = [
-        replace(view, state=CopyState.CONFLICTING, copies=(CopyView("registry", CopyState.CONFLICTING),))
+        structs.replace(view, state=CopyState.CONFLICTING, copies=(CopyView("registry", CopyState.CONFLICTING),))
         for view in selected(250)
     ]
     (item,) = find_attention(replace(healthy(), namespaces=conflicting))
@@ -139,7 +139,7 @@ def test_one_cause_is_one_item_with_all_its_namespaces() -> None:
 
 @pytest.mark.parametrize("result", [result for result in Result if result is not Result.OK])
 def test_each_failed_write_has_a_sentence_and_a_command(result: Result) -> None:
-    failing = replace(selected(1)[0], state=CopyState.FAILING, reason=str(result))
+    failing = structs.replace(selected(1)[0], state=CopyState.FAILING, reason=str(result))
     (item,) = find_attention(replace(healthy(), namespaces=[failing]))
     assert item.command.startswith("kubectl -n team-00000 get events ")
     assert WRITE_RESULTS[result].meaning.split(",")[0].split("`")[0] in item.sentence
@@ -147,7 +147,7 @@ def test_each_failed_write_has_a_sentence_and_a_command(result: Result) -> None:
 
 
 def test_the_event_of_a_namespace_is_the_sentence() -> None:
-    failing = replace(selected(1)[0], state=CopyState.FAILING, reason="denied")
+    failing = structs.replace(selected(1)[0], state=CopyState.FAILING, reason="denied")
     event = EventView(NOW, "CopyDenied", "Secret x", "exceeded quota: none", is_warning=True, namespace="team-00000")
     (item,) = find_attention(replace(healthy(), namespaces=[failing], events=[event]))
     assert item.sentence == "Exceeded quota: none."
@@ -161,7 +161,7 @@ def test_the_event_of_a_namespace_is_the_sentence() -> None:
     ],
 )
 def test_a_typing_error_has_the_command_that_corrects_it(label: str, command: str) -> None:
-    data = replace(healthy(), namespaces=[replace(NAMESPACES[2], name="team-c", mistyped=label)])
+    data = replace(healthy(), namespaces=[structs.replace(NAMESPACES[2], name="team-c", mistyped=label)])
     (item,) = find_attention(data)
     assert item.command == f"kubectl label namespace team-c {command}"
     assert label in item.sentence
@@ -169,7 +169,7 @@ def test_a_typing_error_has_the_command_that_corrects_it(label: str, command: st
 
 @pytest.mark.parametrize("reason", [reason for reason in FindingReason if reason is not FindingReason.COPY_CONFLICT])
 def test_each_finding_in_a_namespace_is_explained(reason: FindingReason) -> None:
-    view = replace(selected(1)[0], findings=(Finding(reason, "registry", "builder"),))
+    view = structs.replace(selected(1)[0], findings=(Finding(reason, "registry", "builder"),))
     (item,) = find_attention(replace(healthy(), namespaces=[view]))
     assert item.command == "kubectl -n team-00000 describe serviceaccount builder"
     assert item.reason in CATALOG
@@ -185,7 +185,7 @@ def test_each_unusable_source_has_a_command(reason: SourceReason) -> None:
 
 
 def test_sources_that_make_no_copy_together_are_told_of_the_pull_secret() -> None:
-    pull = msgspec.structs.replace(healthy().status.pull_secrets[0], problem="copy-too-large")
+    pull = structs.replace(healthy().status.pull_secrets[0], problem="copy-too-large")
     (item,) = find_attention(with_status(healthy(), pull_secrets=(pull,)))
     assert item.title == "Pull secret registry"
     assert "1 MiB" in item.sentence
@@ -193,10 +193,10 @@ def test_sources_that_make_no_copy_together_are_told_of_the_pull_secret() -> Non
 
 def worst_case(number: int) -> PageData:
     """Return a release in which names are as long as they can be and everything has a finding."""
-    longest = [replace(view, name=f"{view.name}-{'x' * 52}") for view in selected(number)]
+    longest = [structs.replace(view, name=f"{view.name}-{'x' * 52}") for view in selected(number)]
     states = (CopyState.FAILING, CopyState.CONFLICTING, CopyState.CURRENT, CopyState.STALE)
     several = [
-        replace(
+        structs.replace(
             view,
             state=states[position % 4],
             reason="denied",
@@ -207,13 +207,13 @@ def worst_case(number: int) -> PageData:
     ]
     event = "the API server refused a write: " + "x" * 2_000
     events = [EventView(NOW, f"Reason{each % 20}", "Secret team/x", event, is_warning=True) for each in range(50)]
-    pulls = tuple(msgspec.structs.replace(PULL, name=f"pull-{each}") for each in range(60))
+    pulls = tuple(structs.replace(PULL, name=f"pull-{each}") for each in range(60))
     sources = tuple(
         SourceStatus(f"source-{each}", valid=False, reason="source-absent", message=event) for each in range(60)
     )
     return replace(
         DATA,
-        status=msgspec.structs.replace(STATUS, pull_secrets=pulls, sources=sources),
+        status=structs.replace(STATUS, pull_secrets=pulls, sources=sources),
         namespaces=several,
         events=events,
         certificate=CertificateView(NOW, NOW),

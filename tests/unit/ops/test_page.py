@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from tests.unit.ops.statuses import PULL, STATUS, status
 from webhook.ops.html import ICON, SCRIPT, STYLE
@@ -169,7 +170,7 @@ def test_what_is_looked_for_is_shown(query: dict[str, object], names: list[str])
 
 
 def test_many_are_shown_page_by_page_with_what_is_looked_for_kept() -> None:
-    many = [replace(NAMESPACES[0], name=f"team-{number:04}") for number in range(5000)]
+    many = [structs.replace(NAMESPACES[0], name=f"team-{number:04}") for number in range(5000)]
     data = replace(DATA, namespaces=many)
     found = page(data, text="team-", state="current", page=2)
     assert f"{PER_PAGE + 1} to {2 * PER_PAGE} of 5,000 found, of 5,000 namespaces" in found.words
@@ -184,7 +185,7 @@ def test_whatever_a_name_is_it_is_text(where: str) -> None:
     data, query = DATA, PageQuery()
     match where:
         case "namespace":
-            data = replace(DATA, namespaces=[replace(NAMESPACES[0], name=EVIL, reason=EVIL, state=EVIL)])
+            data = replace(DATA, namespaces=[structs.replace(NAMESPACES[0], name=EVIL, reason=EVIL, state=EVIL)])
         case "event":
             data = replace(DATA, events=[EventView(NOW, EVIL, EVIL, EVIL, is_warning=False)])
         case "source":
