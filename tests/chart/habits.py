@@ -137,7 +137,7 @@ REFUSED: Mapping[str, Refused] = {
     "the image as one string with its tag": Refused(
         "image: {repository: 'registry.example.com/psw:1.2'}", ("image.repository", "image.tag")
     ),
-    "a tag that YAML takes for a number": Refused("image: {tag: 1.2}", ("image.tag", "string")),
+    "a tag that YAML takes for a number": Refused("image: {tag: 1.2}", ("image.tag", "quotes")),
     "a registry with its scheme": Refused(
         "image: {registry: 'https://registry.example.com'}", ("image.registry", "without https://")
     ),

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.chart.habits import MINIMAL, REFUSED, RENDERED, Refused
+from tests.chart.wrong_types import WRONG_TYPES
 from tests.cluster import helm
 from tests.cluster.helm import CHART, HelmFailed
 
@@ -54,6 +55,22 @@ def test_another_file_is_refused_with_the_value_and_what_to_write(refused: Refus
     assert not REGULAR_EXPRESSION.search(message)
     sentences = [line for line in message.splitlines() if ": " in line and not line.startswith("Use --debug")]
     assert len(sentences) <= 2, "one line of Helm's own at most, and one sentence"
+
+
+@pytest.mark.parametrize(("file", "path", "words"), WRONG_TYPES, ids=[file for file, *_ in WRONG_TYPES])
+def test_a_value_of_a_wrong_type_is_named_with_what_to_write(file: str, path: str, words: str) -> None:
+    with pytest.raises(HelmFailed) as failed:
+        rendered(MINIMAL, file)
+    message = str(failed.value).replace("\n", " ")
+    assert f" {path}: " in message
+    assert f"; write {words}" in message
+    assert message.count("; write ") == 1
+
+
+def test_a_password_of_a_wrong_type_is_not_repeated() -> None:
+    with pytest.raises(HelmFailed, match=r"sourceSecrets\[0\]\.password: it is not text; write it in quotes") as failed:
+        rendered(MINIMAL, "sourceSecrets: [{name: harbor, registry: r.example.com, username: robot, password: 31337}]")
+    assert "31337" not in str(failed.value)
 
 
 @pytest.fixture

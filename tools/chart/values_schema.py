@@ -1,8 +1,8 @@
 """Generate values.schema.json; ``python -m tools.chart.values_schema`` writes it into the chart.
 
 Helm checks every installation with that file, and editors complete values with it. It is made of the strict schema in
-files/values.json and of the comments in values.yaml. Helm reports an unknown name, a regular expression and a condition
-in words that do not help, so the templates check those (templates/_values.tpl).
+files/values.json and of the comments in values.yaml. Helm reports a wrong type, a missing or unknown name, a regular
+expression and a condition in words that do not help, so the templates check those (templates/_values.tpl).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from tests.chart.declared import strict_schema, values
 from tests.cluster.helm import CHART
 
-KEPT = ("type", "enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "uniqueItems")
+KEPT = ("enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "uniqueItems")
 """Keywords that Helm reports with the path and the expected value."""
 
 FILE = CHART / "values.schema.json"
@@ -35,8 +35,6 @@ def _loosened(part: dict[str, Any], definitions: dict[str, Any], meanings: dict[
         part = definitions[part["$ref"].rpartition("/")[2]]
     loose: dict[str, Any] = {"description": meanings[path]} if path in meanings else {}
     loose |= {key: part[key] for key in KEPT if key in part}
-    if "required" in part and "[]" not in path:
-        loose["required"] = part["required"]
     if "properties" in part:
         loose["properties"] = {
             name: _loosened(inner, definitions, meanings, f"{path}.{name}" if path else name)

@@ -1,8 +1,8 @@
 {{/*
 Check the values against the strict schema in files/values.json, and fail with one sentence for each mistake.
 
-Helm itself checks values.schema.json, which is generated from the same file. That one leaves out unknown names, regular expressions
-and conditions, because Helm reports those in words that do not help.
+Helm itself checks values.schema.json, which is generated from the same file. That one leaves out types, missing and unknown names,
+regular expressions and conditions, because Helm reports those in words that do not help.
 */}}
 {{- define "pull-secret-webhook.validateValues" -}}
 {{- $schema := .Files.Get "files/values.json" | fromJson -}}
@@ -15,12 +15,17 @@ and conditions, because Helm reports those in words that do not help.
 {{- define "pull-secret-webhook.validateValue" -}}
 {{- $schema := .schema -}}
 {{- with index $schema "$ref" -}}{{- $schema = get $.whole.definitions (trimPrefix "#/definitions/" .) -}}{{- end -}}
-{{- if kindIs "map" .value -}}
+{{- $wrong := include "pull-secret-webhook.wrongType" (dict "whole" .whole "schema" $schema "value" .value "path" .path) -}}
+{{- if $wrong -}}
+{{- $_ := set .found "problems" (append .found.problems $wrong) -}}
+{{- else if kindIs "map" .value -}}
 {{- $before := len .found.problems -}}
 {{- $properties := $schema.properties | default dict -}}
 {{- range $key, $value := .value -}}
 {{- $part := dict "whole" $.whole "value" $value "path" (list $.path $key | compact | join ".") "found" $.found -}}
-{{- if hasKey $properties $key -}}
+{{- if and (kindIs "invalid" $value) (has $key ($schema.required | default list)) -}}
+{{- /* It is reported as missing. */ -}}
+{{- else if hasKey $properties $key -}}
 {{- include "pull-secret-webhook.validateValue" (set $part "schema" (get $properties $key)) -}}
 {{- else if kindIs "map" $schema.additionalProperties -}}
 {{- with $schema.propertyNames -}}
@@ -35,8 +40,11 @@ and conditions, because Helm reports those in words that do not help.
 {{- if eq $before (len .found.problems) -}}
 {{- range $schema.required -}}
 {{- if not (and (hasKey $.value .) (not (kindIs "invalid" (get $.value .)))) -}}
-{{- $words := get $.whole.missing . | default "a value" -}}
-{{- $_ := set $.found "problems" (append $.found.problems (printf "%s: is missing; write %s" (list $.path . | compact | join ".") $words)) -}}
+{{- $path := list $.path . | compact | join "." -}}
+{{- $part := get $properties . | default dict -}}
+{{- with index $part "$ref" -}}{{- $part = get $.whole.definitions (trimPrefix "#/definitions/" .) -}}{{- end -}}
+{{- $words := get $.whole.missing . | default (include "pull-secret-webhook.wanted" (dict "whole" $.whole "schema" $part "path" $path)) -}}
+{{- $_ := set $.found "problems" (append $.found.problems (printf "%s: is missing; write %s" $path $words)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -49,6 +57,74 @@ and conditions, because Helm reports those in words that do not help.
 {{- $shown := hasKey $schema "writeOnly" | ternary "" (printf " %q" (trunc 80 .value)) -}}
 {{- $_ := set .found "problems" (append .found.problems (printf "%s:%s is not valid; write %s" .path $shown $schema.words)) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The type of a value in the words of JSON Schema. */}}
+{{- define "pull-secret-webhook.typeOf" -}}
+{{- if kindIs "string" . }}string
+{{- else if kindIs "bool" . }}boolean
+{{- else if kindIs "slice" . }}array
+{{- else if kindIs "map" . }}object
+{{- else if kindIs "invalid" . }}null
+{{- else if eq (float64 .) (floor .) }}integer
+{{- else }}number
+{{- end -}}
+{{- end -}}
+
+{{/*
+A sentence about a value that has another type than its schema requires, with the value to write; empty if its type is right. The
+argument is {whole, schema, value, path}.
+*/}}
+{{- define "pull-secret-webhook.wrongType" -}}
+{{- $types := include "pull-secret-webhook.types" .schema | fromJsonArray -}}
+{{- $type := include "pull-secret-webhook.typeOf" .value -}}
+{{- if and $types (not (has $type $types)) (not (and (eq $type "integer") (has "number" $types))) -}}
+{{- $isScalar := has $type (list "string" "integer" "number" "boolean") -}}
+{{- $shown := get (dict "array" "a list" "object" "a mapping" "null" "null") $type | default (toJson .value | trunc 80) -}}
+{{- if and $isScalar (hasKey .schema "writeOnly") }}{{ $shown = "it" }}{{ end -}}
+{{- $names := dict "string" "text" "integer" "a whole number" "number" "a number" "boolean" "a boolean" "array" "a list" "object" "a mapping" -}}
+{{- $wanted := list -}}
+{{- range has "number" $types | ternary (without $types "integer") $types }}{{ with get $names . }}{{ $wanted = append $wanted . }}{{ end }}{{ end -}}
+{{- $text := toString .value -}}
+{{- $write := include "pull-secret-webhook.wanted" . -}}
+{{- if and (eq $type "string") (has "integer" $types) (regexMatch `^[0-9]+$` $text) -}}
+{{- $write = printf "%s, without quotes" $text -}}
+{{- else if and (eq $type "string") (has "boolean" $types) -}}
+{{- $write = has (lower $text) (list "true" "false") | ternary (lower $text) "true or false" | printf "%s, without quotes" -}}
+{{- else if and $isScalar (eq (first $types) "string") (not (has "number" $types)) (regexMatch (.schema.pattern | default "") $text) -}}
+{{- $write = hasKey .schema "writeOnly" | ternary "it in quotes" (printf "it in quotes: %q" $text) -}}
+{{- else if and (eq $type "string") (has "array" $types) (include "pull-secret-webhook.hasTexts" .) (regexMatch `^[A-Za-z0-9*][A-Za-z0-9*./_-]*$` $text) -}}
+{{- $write = printf "a list: [%s]" $text -}}
+{{- end -}}
+{{- printf "%s: %s is not %s; write %s" .path $shown ($wanted | join " or ") $write -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The types that a schema allows, as JSON; an empty list if it allows any. */}}
+{{- define "pull-secret-webhook.types" -}}
+{{- kindIs "slice" .type | ternary .type (list .type | compact) | toJson -}}
+{{- end -}}
+
+{{/* Not empty if the items of a list may be text. */}}
+{{- define "pull-secret-webhook.hasTexts" -}}
+{{- $items := .schema.items | default dict -}}
+{{- with index $items "$ref" -}}{{- $items = get $.whole.definitions (trimPrefix "#/definitions/" .) -}}{{- end -}}
+{{- if has "string" (include "pull-secret-webhook.types" $items | fromJsonArray) }}true{{ end -}}
+{{- end -}}
+
+{{/* The value to write, in words: those of the schema, or the name of the type with the example in files/values.json. */}}
+{{- define "pull-secret-webhook.wanted" -}}
+{{- $type := include "pull-secret-webhook.types" .schema | fromJsonArray | first | default "" -}}
+{{- $example := get .whole.examples (regexReplaceAll `^.*\.|\[[0-9]+\]$` .path "") -}}
+{{- if hasSuffix "]" .path }}{{ $example = $example | trimPrefix "[" | trimSuffix "]" }}{{ end -}}
+{{- if .schema.words -}}{{ .schema.words }}
+{{- else if .schema.enum -}}{{ initial .schema.enum | join ", " }} or {{ last .schema.enum }}
+{{- else if eq $type "boolean" -}}true or false, without quotes
+{{- else if has $type (list "integer" "number") -}}a number without quotes, such as {{ .schema.minimum | default 1 }}
+{{- else if eq $type "array" -}}a list{{ with $example }}, such as {{ . }}{{ end }}
+{{- else if eq $type "object" -}}a mapping{{ with $example }}, such as {{ . }}{{ end }}
+{{- else -}}text{{ with $example }}, such as {{ . }}{{ end }}
 {{- end -}}
 {{- end -}}
 
