@@ -159,7 +159,7 @@ def test_a_dead_issuer_leaves_the_copies_and_is_reported(playground: Callable[..
 
     eventually(lambda: attempts(sync, "fake", "provider-failed") >= 2)
 
-    assert ours.password_in_copy(namespace)
+    kept = ours.password_in_copy(namespace)
     reports = eventually(
         lambda: dict(ours.events(ours.installation.namespace)), lambda seen: "CredentialNotRenewed" in seen
     )
@@ -169,6 +169,8 @@ def test_a_dead_issuer_leaves_the_copies_and_is_reported(playground: Callable[..
     assert "the previous one expires at" in found["detail"]
     assert "(provider-failed); the first failure that is known was at" in found["detail"]
     assert found["command"].startswith("pullsecrets renew fake ")
+    assert eventually(lambda: checked(ours, "PSW045"))
+    assert ours.password_in_copy(namespace) == kept, "also after its time"
 
     behave(tmp_path, "answer")
 
