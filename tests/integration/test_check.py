@@ -123,15 +123,15 @@ def test_a_cluster_is_checked_before_an_installation(patient: Patient, tmp_path:
     nobody = patient.ours.cluster.kubeconfig_with_client_certificate("installs-nothing")
     ran = run(nobody, "check", "--pre", "-o", "short", *fresh)
     assert ran.code == 1
-    assert "you may not create mutatingwebhookconfigurations" in ran.out
-    assert f"you may not create deployments in namespace {team}" in ran.out
+    assert "you lack the right to create mutatingwebhookconfigurations" in ran.out
+    assert f"you lack the right to create deployments in namespace {team}" in ran.out
 
 
 def test_who_may_look_at_little_is_told_what_could_not_be_checked(patient: Patient) -> None:
     nobody = patient.ours.cluster.kubeconfig_with_client_certificate("passer-by")
     ran = run(nobody, "check", f"--release-namespace={patient.namespace}", f"--release={patient.installation.release}")
     assert ran.code == 2
-    assert "checks were skipped (-v lists them), because you may not:" in ran.out
+    assert "checks were skipped (-v lists them), because you lack the right to:" in ran.out
     rights = (
         "create subjectaccessreviews.authorization.k8s.io",
         "list namespaces",

@@ -250,7 +250,7 @@ def test_who_may_not_see_the_release_is_told_what_to_give(tenant: Path, team: st
     ran = run(tenant, "explain", "pod/web", "-n", team)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == (
-        "error: no release of pull-secret-webhook was found in this cluster, because you may not list "
+        "error: no release of pull-secret-webhook was found in this cluster, because you lack the right to list "
         "mutatingwebhookconfigurations: name it with --release and --release-namespace, and give its configuration "
         "with --config\n"
     )
@@ -269,8 +269,8 @@ def test_what_may_not_be_read_is_left_open_and_the_rest_is_explained(
     assert found["reference"] == ("pass", "already-present")
     assert found["copy"] == ("unknown", "copy-not-seen")
     assert found["webhook registered"] == ("pass", None)  # the chart's reader may get it by name
-    assert f"warning: you may not get secrets/{COPY} in namespace {team}; " in ran.err
-    assert f"warning: you may not get secrets/{SOURCE} in namespace {installation.namespace}; " in ran.err
+    assert f"warning: you lack the right to get secrets/{COPY} in namespace {team}; " in ran.err
+    assert f"warning: you lack the right to get secrets/{SOURCE} in namespace {installation.namespace}; " in ran.err
     # Nothing is due here, so the rights to the Lease and the Events do not matter.
     assert "leases" not in ran.err
     assert "events" not in ran.err
@@ -289,7 +289,7 @@ def test_a_list_that_is_forbidden_names_the_missing_right(shared: Playground, te
     assert f"Next: kubectl auth can-i list deployments -n {team}" in ran.err
     ran = of_release(shared, "explain", "pods", "-A", *given, kubeconfig=tenant)
     assert ran.code == 2
-    assert "you may not list namespaces: ask for that right" in ran.err
+    assert "you lack the right to list namespaces: ask for it" in ran.err
 
 
 def test_what_cannot_be_done_without_is_an_error(shared: Playground, tenant: Path, team: str) -> None:
@@ -299,7 +299,7 @@ def test_what_cannot_be_done_without_is_an_error(shared: Playground, tenant: Pat
     )
     asked = of_release(shared, "explain", "pod/web", "-n", "kube-system", *given, kubeconfig=tenant)
     assert asked.code == 2
-    assert "you may not get namespace kube-system, and its labels decide: ask for that right" in asked.err
+    assert "you lack the right to get namespace kube-system, and its labels decide: ask for it" in asked.err
     absent = of_release(shared, "explain", "pod/absent", "-n", team)
     assert absent.err == (
         f"error: Pod absent does not exist in namespace {team}; choose another with -n, or list them: "

@@ -65,11 +65,11 @@ def test_who_may_only_edit_the_namespace_may_not(reserving: Playground) -> None:
     for namespace, value in ((outside, "enabled"), (inside, None), (inside, "x")):
         for subresource in ("", "/status"):
             answer = label(reserving, "tenant", namespace, value, subresource)
-            refused(answer, f"only by who may opt-in namespaces/{namespace}")
-            assert f"serviceaccount:{reserving.installation.namespace}:tenant may not" in answer.json()["message"]
+            refused(answer, f"the right to opt-in namespaces/{namespace}")
+            assert f"serviceaccount:{reserving.installation.namespace}:tenant lacks it" in answer.json()["message"]
     api = reserving.cluster.api_as("tenant", reserving.installation.namespace)
     body = {"metadata": {"name": f"t-{uuid.uuid4().hex[:8]}", "labels": {reserving.label: "enabled"}}}
-    refused(api.request("POST", "/api/v1/namespaces", body), "only by who may opt-in")
+    refused(api.request("POST", "/api/v1/namespaces", body), "the right to opt-in")
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ def test_explain_answers_a_viewer_about_their_pod_without_a_flag_for_the_release
 def test_explain_answers_a_viewer_about_their_namespace(viewer: Path, team: str) -> None:
     ran = run(viewer, "explain", f"ns/{team}")
     assert COPY in answered(ran)
-    assert f"you may not get secrets/{COPY} in namespace {team}" in ran.out + ran.err
+    assert f"you lack the right to get secrets/{COPY} in namespace {team}" in ran.out + ran.err
 
 
 def test_plan_answers_a_viewer_about_their_namespace(viewer: Path, team: str) -> None:
@@ -128,7 +128,7 @@ def test_coverage_answers_a_viewer_about_their_namespace(viewer: Path, team: str
 def test_what_a_viewer_may_not_see_is_refused_with_the_missing_right(viewer: Path, command: str) -> None:
     ran = run(viewer, command, "--namespace=kube-system")
     assert ran.code == 2
-    assert "you may not" in ran.err
+    assert "you lack the right to" in ran.err
 
 
 def test_helm_test_checks_without_any_right_on_secrets(viewer: Path, release: Installation) -> None:

@@ -502,7 +502,7 @@ def test_a_tenant_is_answered_about_their_pod(shared: Playground, role: str) -> 
 @situation("tenant with edit or view")
 def test_a_person_without_rights_is_told_which_are_missing(shared: Playground) -> None:
     nobody = shared.cluster.kubeconfig_with_client_certificate("why-nobody")
-    says = ("you may not get namespace default", "Next: kubectl auth can-i get namespaces/default")
+    says = ("you lack the right to get namespace default", "Next: kubectl auth can-i get namespaces/default")
     why(shared, "explain", "ns/default", says=says, code=2, kubeconfig=nobody)
 
 

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from webhook.errors import ApiError, Forbidden, UsageError
+from webhook.inspect.reader import lacking
 from webhook.kube.objects import ScopedDecoder, to_namespace
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, NAMESPACES, Collection
 from webhook.kube.webhook_configuration import WebhookConfiguration
@@ -28,7 +29,7 @@ def read_namespace(reader: Reader, name: str) -> Namespace:
         content = reader.one(NAMESPACES, name)
     except Forbidden:
         raise UsageError(
-            f"you may not get namespace {name}, and its labels decide: ask for that right. "
+            f"{lacking('get', f'namespace {name}')}, and its labels decide: ask for it. "
             f"Next: kubectl auth can-i get namespaces/{name}"
         ) from None
     if content is None:
@@ -63,7 +64,7 @@ def list_namespaces(
         found = [shapes.to_namespace(each) for each in reader.each(Collection(NAMESPACES), shapes.namespace, query)]
     except Forbidden:
         raise UsageError(
-            "you may not list namespaces, and their labels decide: plan and coverage read one with -n"
+            f"{lacking('list', 'namespaces')}, and their labels decide: plan and coverage read one with -n"
         ) from None
     except ApiError as error:
         refuse_wrong_selector(selector, error)

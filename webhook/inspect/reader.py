@@ -21,6 +21,11 @@ UNAUTHORIZED = 401
 _NEXT = "Next: kubectl config get-contexts"
 
 
+def lacking(verb: str, what: str, namespace: str | None = None) -> str:
+    """Return the sentence about a right that the user of this command does not have."""
+    return f"you lack the right to {verb} {what}{f' in namespace {namespace}' if namespace else ''}"
+
+
 class Reader:
     """Reads with one client. ``missing`` are the missing rights, as sentences, each once.
 
@@ -69,7 +74,7 @@ class Reader:
 
     def lacks(self, verb: str, what: str, namespace: str | None = None) -> None:
         """Remember that a right is missing."""
-        self.missing[f"you may not {verb} {what}{f' in namespace {namespace}' if namespace else ''}"] = None
+        self.missing[lacking(verb, what, namespace)] = None
 
     def _page(self, path: str, query: dict[str, str]) -> bytes:
         return self._answered(lambda: read_page(self.client, path, query))

@@ -17,6 +17,7 @@ import msgspec
 from webhook.errors import Forbidden, SourceInvalid, UsageError
 from webhook.inspect.namespaces import read_namespace
 from webhook.inspect.obstacles import read_writer
+from webhook.inspect.reader import lacking
 from webhook.inspect.release import DEPLOYMENTS
 from webhook.inspect.secrets import read_copy, read_facts, read_sources
 from webhook.inspect.workloads import RUNNING, owned_metadata
@@ -127,7 +128,10 @@ def _of_service(reader: Reader, service: ServiceReference) -> Reach:
         slices = list(reader.each(Collection(ENDPOINT_SLICES, service.namespace), EndpointSlice, query))
     except Forbidden:
         reader.lacks("list", "endpointslices", service.namespace)
-        return Reach(answers=None, why=f"you may not see which replicas {where} leads to")
+        return Reach(
+            answers=None,
+            why=f"{lacking('list', 'endpointslices', service.namespace)}, so the replicas of {where} are not known",
+        )
     ready = sum(endpoint.conditions.ready is not False for each in slices for endpoint in each.endpoints or ())
     if ready:
         return Reach(answers=True, why=f"{where} leads to {counted(ready, 'ready replica')}")
@@ -302,7 +306,7 @@ def _content(reader: Reader, kind: str, name: str, namespace: str) -> bytes:
     try:
         content = reader.one(resource, name, namespace)
     except Forbidden:
-        raise UsageError(f"you may not get {resource.plural} in namespace {namespace}: ask for that right") from None
+        raise UsageError(f"{lacking('get', resource.plural, namespace)}: ask for it") from None
     if content is None:
         listing = f", or list them: kubectl get {resource.plural} -n {namespace}"
         raise UsageError(f"{kind} {name} does not exist in namespace {namespace}; choose another with -n{listing}")

@@ -17,6 +17,7 @@ from webhook.errors import ApiError, Forbidden, UsageError
 from webhook.inspect.forecast import FEW
 from webhook.inspect.namespaces import read_namespace, refuse_wrong_selector
 from webhook.inspect.obstacles import read_reports, read_writer_of_all, with_reports
+from webhook.inspect.reader import lacking
 from webhook.inspect.scene import (
     EXPLAINED,
     explain_content,
@@ -100,10 +101,9 @@ def _listed(
     try:
         yield from reader.each(Collection(resource, namespace or None), shape, query)
     except Forbidden:
-        where, flag = (f" in namespace {namespace}", f"-n {namespace}") if namespace else ("", "-A")
-        flag = "" if resource is NAMESPACES else f" {flag}"
+        flag = "" if resource is NAMESPACES else f" -n {namespace}" if namespace else " -A"
         raise UsageError(
-            f"you may not list {resource.plural}{where}: ask for that right, or name one object. "
+            f"{lacking('list', resource.plural, namespace)}: ask for it, or name one object. "
             f"Next: kubectl auth can-i list {resource.plural}{flag}"
         ) from None
     except ApiError as error:

@@ -9,6 +9,7 @@ import msgspec
 
 from webhook.errors import Forbidden, UsageError
 from webhook.inspect.namespaces import list_namespaces, refuse_absent
+from webhook.inspect.reader import lacking
 from webhook.inspect.secrets import read_sources
 from webhook.kube.objects import decode_secret
 from webhook.kube.resources import PODS, SECRETS, Collection
@@ -98,8 +99,7 @@ def _workloads(reader: Reader, installed: Installed, namespace: str, selector: s
                 images = tuple(dict.fromkeys(subject.images))
                 found[Workload(metadata.namespace, metadata.workload, images, subject.references.names)] = None
     except Forbidden:
-        where = f" in namespace {namespace}" if namespace else ""
-        raise UsageError(f"you may not list pods{where}: ask for that right, or name a namespace with -n") from None
+        raise UsageError(f"{lacking('list', 'pods', namespace)}: ask for it, or name a namespace with -n") from None
     if namespace and not found:
         refuse_absent(reader, namespace)  # an absent namespace would look like one without work
     return sorted(found, key=lambda workload: (workload.namespace, workload.title))

@@ -201,7 +201,7 @@ CATALOG: Mapping[str, ReasonText] = {
         "nothing; to keep it, take the name out of `retired`, or opt in again",
     ),
     "copy-not-seen": ReasonText(
-        "the Secrets of the copy's name may not be read with your rights, so it is not known whether the copy is there",
+        "you lack the right to read the Secrets of the copy's name, so it is not known whether the copy is there",
         "have somebody with the right look, or be given `get` and `list` on that name",
     ),
     "pod-without-reference": ReasonText(

@@ -164,7 +164,7 @@ def test_without_any_right_the_sentence_says_what_to_give(api: FakeApiServer, cl
     put_release(api, "psw", "pull-secrets")
     refuse(api, "mutatingwebhookconfigurations", "configmaps", "serviceaccounts", "deployments", "secrets")
     assert refusal(client, near=("team-a",)) == (
-        "no release of pull-secret-webhook was found in this cluster, because you may not list "
+        "no release of pull-secret-webhook was found in this cluster, because you lack the right to list "
         "mutatingwebhookconfigurations: name it with --release and --release-namespace, and give its configuration "
         "with --config"
     )
@@ -221,7 +221,7 @@ def test_replicas_that_may_not_be_seen_are_not_said_to_be_away(api: FakeApiServe
     registration = registration_of(reader, find_release(reader, Wanted()))
     assert registration is not None
     assert registration.reach.answers is None
-    assert "you may not list endpointslices in namespace pull-secrets" in reader.missing
+    assert "you lack the right to list endpointslices in namespace pull-secrets" in reader.missing
 
 
 def test_a_release_without_its_config_map_is_named_with_the_way_to_bring_it_back(

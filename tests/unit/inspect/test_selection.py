@@ -92,20 +92,20 @@ def test_in_one_namespace_only_that_one_is_read(api: FakeApiServer, client: Clie
             "pods",
             "team-0",
             (
-                "you may not list pods in namespace team-0: ask for that right, or name one object. "
+                "you lack the right to list pods in namespace team-0: ask for it, or name one object. "
                 "Next: kubectl auth can-i list pods -n team-0"
             ),
         ),
         (
             "pods",
             "",
-            "you may not list pods: ask for that right, or name one object. Next: kubectl auth can-i list pods -A",
+            "you lack the right to list pods: ask for it, or name one object. Next: kubectl auth can-i list pods -A",
         ),
         (
             "namespaces",
             "",
             (
-                "you may not list namespaces: ask for that right, or name one object. "
+                "you lack the right to list namespaces: ask for it, or name one object. "
                 "Next: kubectl auth can-i list namespaces"
             ),
         ),
@@ -153,4 +153,4 @@ def test_copies_that_must_not_be_listed_are_unknown_and_reported(api: FakeApiSer
     assert {step.reason for each in found.explanations for step in each.steps if step.gate == "copy"} == {
         "copy-not-seen"
     }
-    assert "you may not list secrets named registry across namespaces" in reader.missing
+    assert "you lack the right to list secrets named registry across namespaces" in reader.missing

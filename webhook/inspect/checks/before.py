@@ -19,6 +19,7 @@ from webhook.inspect.checks.rights import (
     WEBHOOKS_GUARD,
     decode_access_review,
 )
+from webhook.inspect.reader import lacking
 from webhook.inspect.release import likely_fullnames
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, NAMESPACES, PODS, Resource
 from webhook.kube.wire import PartialObjectMetadata, decoder
@@ -121,9 +122,7 @@ def _rights(reader: Reader, namespace: str, version: tuple[int, ...]) -> Iterato
             option = f" -n {where}" if where else ""
             kind = f"{resource}.{group}" if group else resource
             command = f"kubectl auth can-i create {kind}{option}"
-            yield finding(
-                "PSW091", f"you may not create {resource}{f' in namespace {where}' if where else ''}", command
-            )
+            yield finding("PSW091", lacking("create", resource, where), command)
 
 
 def _cert_manager(reader: Reader) -> Iterator[Outcome]:

@@ -155,7 +155,7 @@ CODES: Mapping[str, Code] = {
         "names were retired before they were dropped",
         "The cluster has copies of a pull secret that is no longer in the configuration, or the issued Secret of a "
         "renewing source that is not. The right to delete them was dropped with the name, so `sync` leaves them. If "
-        "you may not list Secrets, this is not checked, and a note reports it.",
+        "you lack the right to list Secrets, this is not checked, and a note reports it.",
         "Add the name of a pull secret to `retired` in the values and upgrade the release. When the copies are gone, "
         "remove it from `retired`. Delete an issued Secret with kubectl.",
     ),

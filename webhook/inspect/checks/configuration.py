@@ -74,7 +74,7 @@ def _dropped(context: Context) -> Iterator[Outcome]:
             if each.metadata.namespace != installed.release.namespace:
                 dropped.update({each.metadata.name} - known)
     except Forbidden:
-        yield note("PSW034", "copies of dropped names were not looked for: you may not list Secrets")
+        yield note("PSW034", "copies of dropped names were not looked for: you lack the right to list Secrets")
     for name, number in sorted(dropped.items()):
         copies = "1 copy is" if number == 1 else f"{number:,} copies are"
         todo = "add it to retired in the values to have them removed"
@@ -94,7 +94,9 @@ def _issued_before(context: Context) -> Iterator[Outcome]:
                 )
                 yield finding("PSW034", detail, f"kubectl -n {release.namespace} delete secret {name}")
     except Forbidden:
-        yield note("PSW034", "issued Secrets of dropped sources were not looked for: you may not list Secrets")
+        yield note(
+            "PSW034", "issued Secrets of dropped sources were not looked for: the right to list Secrets is missing"
+        )
 
 
 def _labels(namespace: Namespace, configuration: Configuration, others: frozenset[str]) -> Iterator[Outcome]:
@@ -126,7 +128,7 @@ _SENTENCES = {
     "PSW052": "the Secret {0} was not made by this release, and is in the copy's place",
     "PSW053": "the ServiceAccount {0} lacks a reference that is due",
     "PSW054": "{0} should have been taken away, or a reference in it",
-    "PSW055": "the ServiceAccount {0} enforces its references and may not be given one that its Pods get",
+    "PSW055": "the ServiceAccount {0} enforces its references and must not be given one that its Pods get",
 }
 
 
@@ -177,7 +179,7 @@ def _look_at_copies(context: Context) -> Iterator[Outcome]:
     causes = _Causes(context, [row for rows in found.values() for row in rows])
     for code, rows in sorted(found.items()):
         if code == "?":
-            yield unknown("PSW050", f"Secrets may not be read: {_few([_named(row) for row in rows])}")
+            yield unknown("PSW050", f"Secrets cannot be read: {_few([_named(row) for row in rows])}")
         elif code == "PSW054" and read_state(context.reader, context.installed).held is not None:
             removals = "1 removal is" if len(rows) == 1 else f"{len(rows)} removals are"
             yield note(code, f"{removals} due; those that the configuration alone causes are held (PSW035)")

@@ -175,7 +175,7 @@ def _of_rights(skipped: list[Outcome]) -> Iterator[Paragraph]:
         return
     codes = len({each.code for each in skipped})
     yield Paragraph("", "rights that you lack", "bold")
-    text = f"{counted(codes, 'check was', 'checks were')} skipped (-v lists them), because you may not:"
+    text = f"{counted(codes, 'check was', 'checks were')} skipped (-v lists them), because you lack the right to:"
     yield Paragraph(text, RESULTS[Severity.UNKNOWN].ljust(_WIDTH - 1), Severity.UNKNOWN.value, indent=2)
     for right in dict.fromkeys(each.lacks for each in skipped):
         yield Paragraph(right, indent=2 + _WIDTH)

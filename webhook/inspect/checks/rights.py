@@ -195,7 +195,7 @@ def _missing(context: Context, code: str, user: str, rights: Iterable[Right]) ->
     for right in rights:
         lacking = [verb for verb in right.verbs if not _may(context, user, verb, right)]
         if lacking:
-            yield finding(code, f"{user} may not {', '.join(lacking)} {right}")
+            yield finding(code, f"{user} lacks the right to {', '.join(lacking)} {right}")
 
 
 def _may(context: Context, user: str, verb: str, right: Right) -> bool:
@@ -269,7 +269,7 @@ def _try(
     try:
         stored = _dry_run(context, resource, namespace.name, body)
     except Forbidden as error:
-        yield unknown(code, f"a {resource.kind} may not be created in namespace {namespace.name}: {error}")
+        yield unknown(code, f"a {resource.kind} cannot be created in namespace {namespace.name}: {error}")
         return
     except ApiError as error:
         refused = finding if error.status == WEBHOOK_FAILED else unknown

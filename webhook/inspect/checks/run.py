@@ -83,7 +83,7 @@ def _looked(each: Check, context: Context) -> Iterator[Outcome]:
     except (ApiError, UsageError) as error:
         right = missing_right(error)
         for code in each.codes:
-            yield unknown(code, f"you may not {right}" if right else str(error), right)
+            yield unknown(code, f"you lack the right to {right}" if right else str(error), right)
 
 
 _FORBIDDEN = re.compile(

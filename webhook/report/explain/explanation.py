@@ -66,7 +66,7 @@ CLOSE_REGISTRY = 0.75
 _UNCOVERED_SHOWN = 3
 _NAMES_SHOWN = 5
 _WITHHELD = {
-    FindingReason.REFERENCE_REQUIRED: 'ServiceAccount "{}" enforces its references and may not be given {}',
+    FindingReason.REFERENCE_REQUIRED: 'ServiceAccount "{}" enforces its references and must not be given {}',
     FindingReason.REFERENCES_TOO_MANY: 'ServiceAccount "{}" has too many references to be given {}',
 }
 
@@ -408,7 +408,7 @@ def _pods_step(world: World, pods: Sequence[Subject] | None, owner: str, namespa
     """Return the step about the running Pods of a workload."""
     gate = "running Pods"
     if pods is None:
-        return Step(gate, Severity.UNKNOWN, "they may not be listed", advice="ask for list on pods")
+        return Step(gate, Severity.UNKNOWN, "you lack the right to list them", advice="ask for list on pods")
     known = world.namespace(namespace)
     lacking = {pod.name: decide_in(known, pod, world.configuration).added for pod in pods}
     lacking = {name: added for name, added in lacking.items() if added}
@@ -530,7 +530,7 @@ def _namespace_steps(scene: Scene, name: str) -> Iterator[Step]:
 
 def _account_steps(scene: Scene, namespace: str, pull_secret: str, copy: Step | None) -> Iterable[Step]:
     if not scene.accounts_seen:
-        why = "they may not be listed, so it is not known which of them lack it"
+        why = "you lack the right to list them, so it is not known which of them lack it"
         todo = "have somebody with the right look, or be given list on serviceaccounts"
         return [Step("ServiceAccounts", Severity.UNKNOWN, why, advice=todo, pull_secret=pull_secret)]
     world = scene.world

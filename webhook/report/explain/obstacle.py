@@ -149,7 +149,7 @@ class Writer:
         if obstacle is not None:
             why, todo = f"{why}{':' if obstacle.is_cause else ';'} {obstacle.why}", obstacle.advice
         elif not self.known:
-            todo = "you may not read the Lease of sync, so it is not known whether it runs: pullsecrets check"
+            todo = "you lack the right to read the Lease of sync, so it is not known whether it runs: pullsecrets check"
         return Step(gate, Severity.FAULT, why, reason, todo, pull_secret, awaits_sync=True)
 
 
