@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,21 @@ _Dumper.add_representer(str, _text)
 
 
 def snapshot(name: str) -> str:
-    """Return what one of the `VALUE_SETS` renders: of `BASE` everything, of another what is not the same there."""
+    """Return what one of the `VALUE_SETS` renders: of `BASE` everything, of another the differences from it."""
     objects = _objects(name)
     if name == BASE:
         return "".join(map(_document, objects.values()))
     base = _objects(BASE)
     absent = [f"# not there: {kind} {called}\n" for kind, called in base if (kind, called) not in objects]
-    return "".join([*absent, *(_document(item) for key, item in objects.items() if base.get(key) != item)])
+    changed = [(key, item) for key, item in objects.items() if base.get(key) != item]
+    return "".join(
+        [*absent, *(_difference(base[key], item) if key in base else _document(item) for key, item in changed)]
+    )
+
+
+def file(name: str) -> Path:
+    """Return the file of a snapshot."""
+    return FOLDER / f"{name}.{'yaml' if name == BASE else 'diff'}"
 
 
 def _objects(name: str) -> dict[tuple[str, str], dict[str, Any]]:
@@ -56,6 +65,13 @@ def _shortened(item: dict[str, Any]) -> dict[str, Any]:
     return {**item, "data": {**item["data"], **dashboards}} if dashboards else item
 
 
+def _difference(base: dict[str, Any], item: dict[str, Any]) -> str:
+    """Return what makes an object of the base another one. Places are shown by a line of context, without numbers."""
+    lines = list(unified_diff(_document(base).splitlines(), _document(item).splitlines(), n=1, lineterm=""))[2:]
+    shown = [("@@" if line.startswith("@@") else line) + "\n" for line in lines]
+    return f"--- {item['kind']} {item['metadata']['name']}\n{''.join(shown)}"
+
+
 def _document(item: dict[str, Any]) -> str:
     return f"---\n{yaml.dump(item, Dumper=_Dumper, width=120)}"
 
@@ -63,11 +79,10 @@ def _document(item: dict[str, Any]) -> str:
 def main() -> None:
     """Write every snapshot, and remove those of values that are no more."""
     FOLDER.mkdir(exist_ok=True)
-    for file in FOLDER.iterdir():
-        if file.stem not in VALUE_SETS:
-            file.unlink()
+    for old in set(FOLDER.iterdir()) - set(map(file, VALUE_SETS)):
+        old.unlink()
     for name in VALUE_SETS:
-        (FOLDER / f"{name}.yaml").write_text(snapshot(name))
+        file(name).write_text(snapshot(name))
 
 
 if __name__ == "__main__":
