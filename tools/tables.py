@@ -8,6 +8,7 @@ does not have are written by hand in the last columns of the page, and kept from
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 from enum import StrEnum
@@ -136,6 +137,7 @@ def texts(module: Path) -> set[str]:
 # Commands
 
 
+@functools.cache
 def commands() -> dict[str, typer.core.TyperCommand]:
     """Return the commands by their names."""
     group = typer.main.get_command(app)

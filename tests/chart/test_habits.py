@@ -26,7 +26,7 @@ def rendered(*files: str, chart: Path = CHART) -> list[dict[str, Any]]:
     for file in files:
         values = merged(values, yaml.safe_load(file) or {})
     output = helm.run(["template", "psw", str(chart), "--namespace=psw-system", "--values=-"], stdin=json.dumps(values))
-    return [document for document in yaml.safe_load_all(output) if document]
+    return [document for document in yaml.load_all(output, Loader=helm.Loader) if document]
 
 
 def merged(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:

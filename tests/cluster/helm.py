@@ -16,12 +16,12 @@ import yaml
 from tests.cluster.binaries import kubernetes_version
 from tests.cluster.errors import HelmFailed
 
-__all__ = ["CHART", "HelmFailed", "find", "installable", "run", "template"]
+__all__ = ["CHART", "HelmFailed", "Loader", "find", "installable", "run", "template"]
 
 CHART = Path(__file__).parents[2] / "charts" / "pull-secret-webhook"
 
 # libyaml where it is there: a rendered chart parses ten times faster.
-_Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def find() -> Path:
@@ -61,4 +61,4 @@ def template(
     options = ["--namespace", namespace, "--kube-version", kubernetes_version(), "--values", "-"]
     # JSON is YAML: what the test wrote is what Helm reads.
     rendered = run(["template", release, str(chart), *options], stdin=json.dumps(installable(values or {})))
-    return [document for document in yaml.load_all(rendered, _Loader) if document]
+    return [document for document in yaml.load_all(rendered, Loader) if document]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
@@ -15,8 +14,7 @@ NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", PAGE)))
 
 @pytest.mark.parametrize(("module", "test"), NAMED, ids=[test for _, test in NAMED])
 def test_a_test_that_proves_something_exists(module: str, test: str) -> None:
-    tree = ast.parse((ROOT / module).read_text())
-    assert test in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    assert re.search(rf"^def {test}\(", (ROOT / module).read_text(), re.MULTILINE)
 
 
 def test_every_row_names_one() -> None:

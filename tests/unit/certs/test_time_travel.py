@@ -190,7 +190,7 @@ def test_the_bundle_never_grows_beyond_what_may_be_in_service(ten_years: World) 
     ids=["as long as its authority", "minutes", "settling for a quarter of it"],
 )
 def test_other_lifetimes_leave_no_gap_either(lifetimes: dict[str, timedelta]) -> None:
-    days = 40 * max(lifetimes["leaf"] / DAY, 0.02)
+    days = 20 * max(lifetimes["leaf"] / DAY, 0.02)
     world = travelled(days / 365, **lifetimes)
     assert len(world.authorities) > 1 or lifetimes["authority"] > days * DAY
     for leaf, begin, end, bundle in in_service(world)[:-1]:

@@ -151,7 +151,7 @@ def by_a_shell(arguments: tuple[str, ...], redirected: str) -> subprocess.Comple
     return subprocess.run(["sh", "-c", command], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
 
 
-@whoever
+@pytest.mark.parametrize(("arguments", "code"), [(PLAN, 1), (EXPORT, 0)], ids=["plan", "export"])
 def test_nobody_reads_on(arguments: tuple[str, ...], code: int) -> None:
     read, write = os.pipe()
     os.close(read)
@@ -162,7 +162,7 @@ def test_nobody_reads_on(arguments: tuple[str, ...], code: int) -> None:
     assert (done.returncode, "Traceback" in done.stderr) == (code, False)
 
 
-@whoever
+@pytest.mark.parametrize(("arguments", "code"), [(PLAN, 1), (EXPORT, 0)], ids=["plan", "export"])
 def test_it_is_closed_from_the_start(arguments: tuple[str, ...], code: int) -> None:
     done = by_a_shell(arguments, ">&-")
     assert (done.returncode, "Traceback" in done.stderr) == (code, False)

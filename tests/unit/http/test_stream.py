@@ -106,7 +106,7 @@ def pieces(data: bytes, chance: random.Random) -> Iterator[bytes]:
         data = data[size:]
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_bodies_that_come_in_pieces_on_several_connections_stay_apart(seed: int, context: ssl.SSLContext) -> None:
     chance = random.Random(seed)  # noqa: S311 - to be repeated, not to be unforeseeable
 

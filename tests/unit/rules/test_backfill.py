@@ -198,7 +198,7 @@ NAMES = ("pull", "vendor")
 CONFIGURATION = Configuration(
     opt_in=OptIn("x/inject", "enabled"), pull_secrets=tuple(PullSecret(name, ("harbor",)) for name in NAMES)
 )
-COUNTS = (5_000, 10_000, 20_000, 40_000)
+COUNTS = (5_000, 10_000, 20_000)
 
 
 def listed(count: int, place: float) -> list[dict[str, str]]:
