@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -74,6 +75,13 @@ def token(request: dict[str, str]) -> None:
     answer(request["image"], auth={request["image"].partition("/")[0]: login})
 
 
+def wait(request: dict[str, str]) -> None:
+    """Answer when there is a file ``go``."""
+    while not (FOLDER / "go").exists():
+        time.sleep(0.01)
+    answer(request["image"])
+
+
 def show(request: dict[str, str]) -> None:
     """Print what this process can see."""
     descriptors = [entry.name for entry in Path("/proc/self/fd").iterdir()]
@@ -85,6 +93,17 @@ BEHAVIOURS = {
     "answer": lambda request: answer(request["image"]),
     "other-version": lambda request: answer(request["image"], apiVersion="credentialprovider.kubelet.k8s.io/v1beta1"),
     "other-registry": lambda _: answer("other.example.net"),
+    "cache-not": lambda request: answer(request["image"], cacheDuration="0s"),
+    "cache-negative": lambda request: answer(request["image"], cacheDuration="-1h0m0s"),
+    "cache-huge": lambda request: answer(request["image"], cacheDuration="2000000h0m0s"),
+    "cache-beyond": lambda request: answer(request["image"], cacheDuration="9999999999h"),
+    "cache-moment": lambda request: answer(request["image"], cacheDuration="1ns"),
+    "cache-number": lambda request: answer(request["image"], cacheDuration=3600),
+    "cache-words": lambda request: answer(request["image"], cacheDuration="one hour"),
+    "no-entries": lambda request: answer(request["image"], auth={}),
+    "anonymous": lambda request: answer(request["image"], auth={"*.example.com": {"username": "", "password": ""}}),
+    "silent": lambda _: None,
+    "crash": lambda _: os.kill(os.getpid(), signal.SIGSEGV),
     "garbage": lambda _: print("<html>please log in</html>"),
     "hang": lambda _: time.sleep(600),
     "fail": fail,
@@ -93,6 +112,7 @@ BEHAVIOURS = {
     "grandchild": grandchild,
     "slow": slow,
     "token": token,
+    "wait": wait,
     "show": show,
 }
 

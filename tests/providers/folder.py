@@ -16,3 +16,17 @@ def plugin_folder(folder: Path) -> Path:
     program.write_text(f"#!{sys.executable} -IS\n{_SOURCE.read_text()}")
     program.chmod(0o755)
     return folder
+
+
+def processes(program: Path) -> list[str]:
+    """Return the numbers of the processes that run a program of the folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if str(program).encode() in command:
+                found.append(entry.name)
+    return found

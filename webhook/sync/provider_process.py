@@ -179,7 +179,15 @@ class _Child:
             os.killpg(self._process.pid, signal.SIGKILL)
         for pipe in self._open((self._process.stdin, self._process.stdout, self._process.stderr)):
             pipe.close()
-        return self._process.wait()
+        code = self._process.wait()
+        self._reap_orphans()
+        return code
+
+    def _reap_orphans(self) -> None:
+        """Reap grandchildren. In a container sync is process 1, so orphans are its children, and stay as zombies."""
+        with suppress(ChildProcessError):  # none is left, or another process is their parent
+            while True:
+                os.waitpid(-self._process.pid, 0)  # of this group only; all of it is killed, so each ends
 
     def fail(self, reason: IssueReason, problem: str) -> NoReturn:
         """Raise CredentialsNotIssued with a sentence about the process, and the end of its standard error."""

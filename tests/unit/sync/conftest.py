@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -11,12 +12,19 @@ from tests.unit.sync.hands import Hands
 from tests.unit.sync.running import Running
 from tests.unit.sync.world import RELEASE, put_account, put_namespace, put_source
 from webhook.kube.client import Client
+from webhook.rules import renewal_schedule
 
 
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webhook.kube.reflector.BACKOFF_BASE", 0.02)
     monkeypatch.setattr("webhook.sync.queue.RETRY_BASE", 0.02)
+
+
+@pytest.fixture
+def short_renewals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renewal_schedule, "SHORTEST_PAUSE", timedelta(seconds=0.5))
+    monkeypatch.setattr(renewal_schedule, "RETRY_BASE", 0.05)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.providers.folder import NAME, plugin_folder
+from tests.providers.folder import NAME, plugin_folder, processes
 from tests.unit.polling import until
 from webhook.errors import CredentialsNotIssued
 from webhook.rules.provider_protocol import decode_answer, encode_request
@@ -97,21 +97,21 @@ def test_a_grandchild_that_keeps_the_pipe_open_neither_delays_the_answer_nor_sur
 
     assert decode_answer(content).auth
     assert time.monotonic() - before < 300, "it sleeps for 600 s"
-    until(lambda: not running(folder / NAME))
+    until(lambda: not processes(folder / NAME))
 
 
-def running(program: Path) -> list[str]:
-    """Return the processes that run a program."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                command = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if str(program).encode() in command:
-                found.append(entry.name)
-    return found
+def test_the_first_process_of_a_container_keeps_no_dead_grandchildren(folder: Path) -> None:
+    # Orphans become its children: here by PR_SET_CHILD_SUBREAPER, which is 36 (linux/prctl.h).
+    program = (
+        "import ctypes, pathlib, sys; from webhook.sync.provider_process import Run, run;"
+        "ctypes.CDLL(None).prctl(36, 1); run(Run(pathlib.Path(sys.argv[1]), ('grandchild',), {}, sys.argv[2].encode()));"
+        "print(pathlib.Path('/proc/thread-self/children').read_text())"
+    )
+    arguments = [sys.executable, "-c", program, str(folder / NAME), encode_request(IMAGE).decode()]
+
+    done = subprocess.run(arguments, stdout=subprocess.PIPE, check=True)
+
+    assert done.stdout.split() == []
 
 
 def test_a_provider_that_is_not_there_is_named(folder: Path) -> None:
@@ -142,7 +142,7 @@ def test_no_descriptor_and_no_process_is_left_behind(folder: Path) -> None:
             continue
 
     assert descriptors() == before
-    assert not running(folder / NAME)
+    assert not processes(folder / NAME)
 
 
 def test_the_environment_has_the_configured_variables_and_those_that_are_inherited() -> None:

@@ -4,47 +4,23 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.providers.folder import NAME, plugin_folder
+from tests.providers.folder import plugin_folder
 from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.fake_apiserver.storage import Target
 from tests.unit.polling import until
+from tests.unit.sync.renewals import ISSUED, SECRET, answers, behave, configuration, counted, number
 from tests.unit.sync.running import Running, events, opt_in, reasons
-from tests.unit.sync.world import RELEASE, copy_in, docker_config, password_in, secret_path
+from tests.unit.sync.world import RELEASE, copy_in, docker_config
 from webhook.kube.client import Client
-from webhook.rules import renewal_schedule
-from webhook.rules.configuration import Configuration, PullSecret
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.rules.expiry import EXPIRES_ANNOTATION, parse_time
-from webhook.rules.renewing import ISSUED_BY_LABEL, RENEW, RENEWED, CredentialProvider
+from webhook.rules.renewing import ISSUED_BY_LABEL, RENEW, RENEWED
 
 pytestmark = pytest.mark.usefixtures("short_pauses", "short_renewals")
-
-SECRET = "psw-issued-fake"  # noqa: S105 - a name
-ISSUED = secret_path(RELEASE.namespace, SECRET)
-
-
-@pytest.fixture
-def short_renewals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renewal_schedule, "SHORTEST_PAUSE", timedelta(seconds=0.5))
-    monkeypatch.setattr(renewal_schedule, "RETRY_BASE", 0.05)
-
-
-def configuration(folder: Path, duration: str = "1h") -> Configuration:
-    """Return a configuration with one pull secret of one provider."""
-    env = (("FAKE_FOLDER", str(folder)), ("FAKE_DURATION", f"{duration_seconds(duration)}s"))
-    provider = CredentialProvider("fake", SECRET, NAME, ("registry.example.com",), ("answer",), env)
-    return Configuration((PullSecret("pull", (SECRET,)),), credential_providers=(provider,)).excluding(
-        RELEASE.namespace
-    )
-
-
-def duration_seconds(text: str) -> int:
-    return int(text[:-1]) * {"s": 1, "h": 3600}[text[-1]]
 
 
 @pytest.fixture
@@ -62,32 +38,6 @@ def start(api: FakeApiServer, client: Client, tmp_path: Path) -> Iterator[Callab
     yield begin
     for running in started:
         running.stop()
-
-
-def answers(folder: Path) -> int:
-    """Return how many credentials the provider has issued."""
-    file = folder / "answers"
-    return file.stat().st_size if file.exists() else 0
-
-
-def number(api: FakeApiServer, namespace: str = "a") -> int:
-    """Return the number of the answer in a copy; 0 without a copy."""
-    password = password_in(copy_in(api, namespace))
-    return int(password.partition("number-")[2].partition(" ")[0] or 0)
-
-
-def behave(folder: Path, behaviour: str) -> None:
-    (folder / "behaviour").write_text(behaviour)
-
-
-def counted(running: Running) -> dict[str, float]:
-    """Return the attempts by their result."""
-    return {
-        sample.labels["result"]: sample.value
-        for family in running.metrics.registry.collect()
-        for sample in family.samples
-        if sample.name == "pullsecrets_sync_renewals_total"
-    }
 
 
 def test_a_credential_is_issued_into_a_secret_with_its_times_and_copied(
