@@ -36,7 +36,7 @@ COPY --from=base / /rootfs
 COPY tools/image/strip.sh /strip.sh
 RUN sh /strip.sh /rootfs /opt/pullsecrets
 
-FROM scratch
+FROM scratch AS image
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="pull-secret-webhook" \
@@ -51,3 +51,9 @@ ENV PATH=/opt/pullsecrets/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
 ENTRYPOINT ["pullsecrets"]
+
+# The image with credential providers: `make image PROVIDERS=…`. The build context `providers` is a folder of programs.
+FROM image AS with-providers
+COPY --from=providers --chmod=755 . /opt/pull-secret-webhook/providers/
+
+FROM image

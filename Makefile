@@ -91,7 +91,7 @@ bench-page: $(READY) ## measure size and time of the status page with 10, 2,000 
 screenshots: $(READY) ## take the pictures of the status page for the documentation, with a real cluster and Chromium
 	$(RUN)/python -m tools.docs.screenshots pages
 
-image: $(READY) ## build the container image with docker, podman or buildah; IMAGE=name BASE_IMAGE=base, or ARCHIVE=file to save it
+image: $(READY) ## build the container image with docker, podman or buildah; IMAGE=name BASE_IMAGE=base, ARCHIVE=file to save it, PROVIDERS=folder to add programs
 	@$(RUN)/python -m tools.image
 
 e2e: $(READY) ## run scenarios on a real node with a private registry (root on Linux), or on the cluster of E2E_KUBECONFIG

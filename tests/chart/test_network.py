@@ -55,6 +55,19 @@ def test_other_ports_and_further_rules_come_from_the_values() -> None:
     assert further == proxy
 
 
+def test_the_rules_for_sync_alone_are_a_policy_of_its_pods() -> None:
+    token_service = {"to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}], "ports": [{"port": 80}]}
+    rendered = limited(syncEgress=[token_service])
+    policy = rendered.one("NetworkPolicy", "-sync")["spec"]
+    assert policy == {
+        "podSelector": rendered.one("Deployment", "-sync")["spec"]["selector"],
+        "policyTypes": ["Egress"],
+        "egress": [token_service],
+    }
+    assert token_service not in rendered.one("NetworkPolicy")["spec"]["egress"]
+    assert [each for each in limited().of_kind("NetworkPolicy") if each["metadata"]["name"].endswith("-sync")] == []
+
+
 def test_nobody_reads_metrics_unless_named() -> None:
     assert "ingress" not in of_all_pods()
     assert of_all_pods(metricsFrom=[MONITORING])["ingress"] == [{"from": [MONITORING], "ports": [{"port": "metrics"}]}]

@@ -99,3 +99,21 @@ def test_what_is_said_of_our_own_command_can_be_typed() -> None:
     assert isinstance(group, typer.core.TyperGroup)
     params = group.commands[command].make_context(command, flags).params
     assert (params["release_namespace"], params["release"]) == ("psw-system", "psw")
+
+
+def test_a_provider_that_cannot_reach_its_token_service_is_warned_of() -> None:
+    provider = {"name": "ecr", "command": "ecr-credential-provider", "images": ["registry.example.com"]}
+    only_api_server = {"enabled": True, "apiServerTo": [{"ipBlock": {"cidr": "10.0.0.0/28"}}]}
+    values = {"pullSecrets": [{"name": "pull", "sources": [{"credentialProvider": provider}]}]}
+    egress = {"syncEgress": [{"ports": [{"port": 443}]}]}
+
+    def warned(network: Mapping[str, Any], **more: Any) -> bool:  # noqa: ANN401 (values are any JSON)
+        return any(
+            "networkPolicy.syncEgress" in line for line in warnings({**values, "networkPolicy": network, **more})
+        )
+
+    assert warned(only_api_server)
+    assert not warned({**only_api_server, **egress})
+    assert not warned({"enabled": True})
+    assert not warned({**only_api_server, "enabled": False})
+    assert not warned(only_api_server, pullSecrets=[{"name": "pull", "sources": ["harbor"]}])

@@ -11,6 +11,7 @@ import yaml
 from tests.chart.rendered import FULLNAME, SAMPLE, render
 from tests.cluster import helm
 from tests.cluster.helm import HelmFailed
+from tests.unit.documented import DOCS, blocks
 from webhook.files.configuration import parse
 from webhook.rules.renewing import CredentialProvider, ServiceAccountToken
 
@@ -98,6 +99,83 @@ def test_the_providers_are_mounted_only_into_sync() -> None:
     assert mount["subPath"] == "bin"
     assert f"--providers={mount['mountPath']}" in container["args"]
     assert all(volume["name"] != "providers" for volume in webhook["volumes"])
+
+
+def test_an_init_container_can_bring_the_providers_where_sync_looks_for_them() -> None:
+    (block,) = (block for block in blocks(DOCS / "renewing.md", "yaml") if "initContainers" in block)
+    rendered = render({**values(PROVIDER), **yaml.safe_load(block)})
+    pod = rendered.one("Deployment", "-sync")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (copies,) = pod["initContainers"]
+
+    (mount,) = (each for each in container["volumeMounts"] if each["name"] == "providers")
+    assert f"--providers={mount['mountPath']}" in container["args"]
+    assert mount["readOnly"]
+    (filled,) = copies["volumeMounts"]
+    assert copies["command"][-1] == filled["mountPath"] + "/"
+    (volume,) = (each for each in pod["volumes"] if each["name"] == filled["name"] == mount["name"])
+    assert "emptyDir" in volume
+    assert copies["securityContext"] == container["securityContext"]
+
+
+def test_the_image_has_the_providers_where_sync_looks_for_them() -> None:
+    container = render(values(PROVIDER)).container("sync")
+    (folder,) = (each.partition("=")[2] for each in container["args"] if each.startswith("--providers="))
+    root = DOCS.parent
+
+    assert f"COPY --from=providers --chmod=755 . {folder}/" in (root / "Dockerfile").read_text()
+    (derived,) = blocks(DOCS / "renewing.md", "dockerfile")
+    assert f"{folder}/" in derived
+
+
+CLOUD_IDENTITIES: dict[str, dict[str, Any]] = {
+    "EKS": {"serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/pull"}}},
+    "GKE": {
+        "serviceAccount": {
+            "annotations": {"iam.gke.io/gcp-service-account": "pull@project.iam.gserviceaccount.com"},
+        }
+    },
+    "AKS": {
+        "serviceAccount": {
+            "annotations": {"azure.workload.identity/client-id": "00000000-0000-0000-0000-000000000001"}
+        },
+        "podLabels": {"azure.workload.identity/use": "true"},
+    },
+    "a projected token": {
+        "extraVolumes": [
+            {
+                "name": "cloud-token",
+                "projected": {
+                    "sources": [{"serviceAccountToken": {"audience": "sts.amazonaws.com", "path": "token"}}],
+                },
+            }
+        ],
+        "extraVolumeMounts": [{"name": "cloud-token", "mountPath": "/var/run/cloud", "readOnly": True}],
+        "extraEnv": [{"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": "/var/run/cloud/token"}],
+    },
+}
+
+
+@pytest.mark.parametrize("cloud", CLOUD_IDENTITIES)
+def test_sync_gets_an_identity_of_a_cloud_and_the_webhook_does_not(cloud: str) -> None:
+    chosen = CLOUD_IDENTITIES[cloud]
+    rendered = render(values(PROVIDER, sync=chosen))
+    sync, webhook = (rendered.one("Deployment", f"-{name}")["spec"]["template"] for name in ("sync", "webhook"))
+    accounts = {
+        name: rendered.one("ServiceAccount", f"-{name}")["metadata"].get("annotations", {})
+        for name in ("sync", "webhook")
+    }
+
+    annotations = chosen.get("serviceAccount", {}).get("annotations", {}).items()
+    assert annotations <= accounts["sync"].items()
+    assert not annotations & accounts["webhook"].items()
+    assert chosen.get("podLabels", {}).items() <= sync["metadata"]["labels"].items()
+    assert "azure.workload.identity/use" not in webhook["metadata"]["labels"]
+    (container,) = sync["spec"]["containers"]
+    assert all(volume in sync["spec"]["volumes"] for volume in chosen.get("extraVolumes", []))
+    assert all(mount in container["volumeMounts"] for mount in chosen.get("extraVolumeMounts", []))
+    assert container.get("env", []) == chosen.get("extraEnv", [])
+    assert "env" not in webhook["spec"]["containers"][0]
 
 
 @pytest.mark.parametrize(

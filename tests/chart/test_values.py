@@ -86,6 +86,7 @@ OTHERS: dict[str, Any] = {
     "networkPolicy.dnsPorts": [5353],
     "networkPolicy.apiServerPorts": [8443],
     "networkPolicy.extraEgress": [{"ports": [{"port": 3128}]}],
+    "networkPolicy.syncEgress": [{"ports": [{"port": 443}]}],
     "interval": "1m",
     "monitoring.prometheusRule.runbookUrl": "https://docs.example.com/alerts",
     "monitoring.prometheusRule.disabled": ["PullSecretsNoLeader"],

@@ -99,6 +99,7 @@ EVERYTHING: Mapping[str, Any] = {
         "enabled": True,
         "metricsFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
         "extraEgress": [{"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"port": 3128, "protocol": "TCP"}]}],
+        "syncEgress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 443, "protocol": "TCP"}]}],
     },
     "guard": {"reserveOptIn": True},
     "monitoring": {

@@ -2,17 +2,19 @@
 
 ``IMAGE`` names it, ``BUILDER`` chooses docker, podman or buildah, ``BASE_IMAGE`` and ``BUILD_IMAGE`` replace those of
 the Dockerfile; ``BASE_IMAGE=debootstrap`` makes a base from this machine's distribution, where no registry is reached.
-``ARCHIVE`` names a file to which the image is written too.
+``ARCHIVE`` names a file to which the image is written too. ``PROVIDERS`` names credential providers that the image
+gets, as a folder or as files separated by blanks.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-from tools.image import base, builder
+from tools.image import base, builder, providers
 from tools.image.errors import ImageFailed
 
 
@@ -21,8 +23,7 @@ def main() -> int:
     try:
         chosen = os.environ.get("BUILDER")
         tool = builder.find([chosen] if chosen else builder.BUILDERS)
-        image = os.environ.get("IMAGE") or f"{builder.REPOSITORY}:{builder.version()}"
-        builder.build(tool, image, _arguments())
+        image = _build(tool)
         if archive := os.environ.get("ARCHIVE"):
             builder.save(tool, image, Path(archive))
         print(f"{image}: {builder.size(tool, image) / 1e6:.0f} MB, `pullsecrets --version` {_start(tool, image):.2f} s")
@@ -30,6 +31,20 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _build(tool: str) -> str:
+    """Build the image, and return its name."""
+    image = os.environ.get("IMAGE") or f"{builder.REPOSITORY}:{builder.version()}"
+    named = os.environ.get("PROVIDERS")
+    if not named:
+        builder.build(tool, image, _arguments())
+        return image
+    with tempfile.TemporaryDirectory() as scratch:
+        gathered = providers.gather(named, Path(scratch))
+        image = os.environ.get("IMAGE") or f"{image}-providers"
+        builder.build(tool, image, _arguments(), gathered)
+    return image
 
 
 def _arguments() -> dict[str, str]:

@@ -46,10 +46,15 @@ def _docker_works() -> bool:
     return all(subprocess.run(argv, capture_output=True, check=False).returncode == 0 for argv in asked)
 
 
-def build(builder: str, image: str, arguments: Mapping[str, str]) -> None:
-    """Build the Dockerfile and tag the image; what the builder says goes to this process's output."""
+def build(builder: str, image: str, arguments: Mapping[str, str], providers: Path | None = None) -> None:
+    """Build the Dockerfile and tag the image; what the builder says goes to this process's output.
+
+    With a folder of ``providers`` the image has these programs, too.
+    """
     command = [builder, "build", *(_BUILDAH if builder == "buildah" else ()), f"--tag={image}"]
     command += [f"--build-arg={name}={value}" for name, value in {**_labels(), **arguments}.items()]
+    if providers is not None:
+        command += ["--target=with-providers", f"--build-context=providers={providers}"]
     authorities = os.environ.get("SSL_CERT_FILE")
     if authorities and Path(authorities).is_file():
         command.append(f"--secret=id=ca-bundle,src={authorities}")

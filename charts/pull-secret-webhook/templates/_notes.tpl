@@ -85,6 +85,10 @@ app.kubernetes.io/managed-by=pull-secret-webhook,pullsecrets.webhook/release={{ 
 {{- if and .Values.monitoring.podMonitor.enabled .Values.networkPolicy.enabled (not .Values.networkPolicy.metricsFrom) -}}
 {{- $all = append $all "networkPolicy.metricsFrom is empty: Prometheus cannot reach the metrics that the PodMonitor selects." -}}
 {{- end -}}
+{{- $limited := and .Values.networkPolicy.enabled .Values.networkPolicy.apiServerTo (not (or .Values.networkPolicy.syncEgress .Values.networkPolicy.extraEgress)) -}}
+{{- if and .Values.deployments.enabled $limited (include "pull-secret-webhook.runsProviders" .) -}}
+{{- $all = append $all "networkPolicy.apiServerTo limits the addresses that sync reaches, and a source runs a credential provider: allow the token service and the registry of the provider in networkPolicy.syncEgress." -}}
+{{- end -}}
 {{- if .Values.sourceSecrets -}}
 {{- $all = append $all "Users who can read the release (\"helm get values\") can read the passwords in sourceSecrets. Create the Secrets yourself after the trial." -}}
 {{- end -}}

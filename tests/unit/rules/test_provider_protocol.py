@@ -149,6 +149,29 @@ def test_globs_ports_and_paths_are_kept_as_every_reader_of_a_pull_secret_reads_t
     assert sorted(auths(found)) == sorted(keys)
 
 
+def test_of_the_entries_of_google_those_for_the_images_are_used() -> None:
+    # kubernetes/cloud-provider-gcp, pkg/gcpcredential/gcpcredential.go: populateConfig; the duration is 0.
+    image = "europe-west1-docker.pkg.dev/project"
+    keys = ["europe-west1-docker.pkg.dev", "container.cloud.google.com", "gcr.io", "*.gcr.io", "*.pkg.dev"]
+    login = {"username": "_token", "password": SECRET}
+
+    found = collected(image, auth=dict.fromkeys(keys, login), cacheKeyType="Image", cacheDuration="0s")
+
+    assert sorted(auths(found)) == ["*.pkg.dev", "europe-west1-docker.pkg.dev"]
+    assert issued(found, NOW).expires_at == NOW + timedelta(hours=1), "the default lifetime"
+
+
+def test_of_the_entries_of_azure_the_one_for_anonymous_pulls_is_not_used() -> None:
+    # kubernetes-sigs/cloud-provider-azure, pkg/credentialprovider/azure_credentials.go: GetCredentials.
+    ours = {"username": "00000000-0000-0000-0000-000000000000", "password": SECRET}
+    entries = {"*.azurecr.*": {"username": "", "password": ""}, "example.azurecr.io": ours}
+
+    found = collected("example.azurecr.io", auth=entries, cacheDuration="1h0m0s")
+
+    assert list(auths(found)) == ["example.azurecr.io"]
+    assert issued(found, NOW).expires_at == NOW + timedelta(hours=1)
+
+
 @pytest.mark.parametrize(
     ("key", "login", "problem"),
     [

@@ -104,7 +104,8 @@ def test_the_first_process_of_a_container_keeps_no_dead_grandchildren(folder: Pa
     # Orphans become its children: here by PR_SET_CHILD_SUBREAPER, which is 36 (linux/prctl.h).
     program = (
         "import ctypes, pathlib, sys; from webhook.sync.provider_process import Run, run;"
-        "ctypes.CDLL(None).prctl(36, 1); run(Run(pathlib.Path(sys.argv[1]), ('grandchild',), {}, sys.argv[2].encode()));"
+        "ctypes.CDLL(None).prctl(36, 1);"
+        "run(Run(pathlib.Path(sys.argv[1]), ('grandchild',), {}, sys.argv[2].encode()));"
         "print(pathlib.Path('/proc/thread-self/children').read_text())"
     )
     arguments = [sys.executable, "-c", program, str(folder / NAME), encode_request(IMAGE).decode()]
