@@ -53,7 +53,7 @@ def start(api: FakeApiServer, client: Client, tmp_path: Path, folder: Path) -> I
 @pytest.mark.parametrize(
     ("behaviour", "reason", "told"),
     [
-        ("hang", "provider-timeout", "did not end within 1 s"),
+        ("hang", "provider-timeout", "did not end within"),
         ("fail", "provider-failed", "ended with exit code 1"),
         ("crash", "provider-failed", "was ended by signal 11"),
         ("silent", "provider-answer-invalid", "is not a JSON object"),
