@@ -52,7 +52,7 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
     ] = "4m",
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", envvar="PULLSECRETS_DRY_RUN", help="List objects to remove, without changes."),
+        typer.Option("--dry-run", envvar="PULLSECRETS_DRY_RUN", help="Only list the objects that would be removed."),
     ] = False,
     ignore_not_found: Annotated[
         bool,

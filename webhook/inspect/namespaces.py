@@ -24,7 +24,7 @@ _decode: Callable[[bytes], PartialObjectMetadata] = decoder(PartialObjectMetadat
 
 
 def read_namespace(reader: Reader, name: str) -> Namespace:
-    """Return a namespace; UsageError if it does not exist or must not be read."""
+    """Return a namespace; UsageError if it does not exist or cannot be read."""
     try:
         content = reader.one(NAMESPACES, name)
     except Forbidden:
@@ -44,7 +44,7 @@ def find_namespace(reader: Reader, name: str) -> tuple[Namespace | None, bool]:
 
 
 def refuse_absent(reader: Reader, name: str) -> None:
-    """Raise UsageError for a namespace that does not exist; if it must not be read, that is reported."""
+    """Raise UsageError for a namespace that does not exist; if it cannot be read, that is reported."""
     content, known = reader.optional(NAMESPACES, name)
     if known and content is None:
         raise _absent(name)
@@ -56,7 +56,7 @@ def list_namespaces(
     """Return the namespaces that ``selector`` selects, all by default, with the labels that a configuration reads.
 
     Raises:
-        UsageError: ``selector`` is not a label selector or selects nothing, or namespaces must not be read.
+        UsageError: ``selector`` is not a label selector or selects nothing, or namespaces cannot be read.
     """
     query = {"labelSelector": selector} if selector else {}
     shapes = ScopedDecoder(scope_of(configuration).with_labels_of(scope_of(running or configuration)))
@@ -83,7 +83,7 @@ def refuse_wrong_selector(selector: str, error: ApiError) -> None:
 
 
 def opt_in_labels(reader: Reader) -> frozenset[str]:
-    """Return the opt-in labels of all releases, which may be similar; none if they must not be listed."""
+    """Return the opt-in labels of all releases, which may be similar; none if they cannot be listed."""
     try:
         return frozenset(
             requirement.key

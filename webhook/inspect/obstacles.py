@@ -67,7 +67,7 @@ class Event(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def read_holder(reader: Reader, installed: Installed) -> Holder:
-    """Return the holder of the Lease of sync; raises Forbidden if it must not be read."""
+    """Return the holder of the Lease of sync; raises Forbidden if it cannot be read."""
     namespace, name = installed.release.namespace, f"{installed.fullname}-sync"
     content = reader.one(LEASES, name, namespace)
     spec = None if content is None else decode_lease(content).spec
@@ -78,7 +78,7 @@ def read_holder(reader: Reader, installed: Installed) -> Holder:
 
 
 def read_reports(reader: Reader, namespace: str | None) -> list[Report]:
-    """Return the Events that the controller wrote in a namespace, or in all; none if they must not be listed."""
+    """Return the Events that the controller wrote in a namespace, or in all; none if they cannot be listed."""
     query = {"fieldSelector": f"reportingComponent={COMPONENT}"}
     try:
         return list(_reports(reader, Collection(EVENTS, namespace), query))

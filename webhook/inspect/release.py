@@ -239,7 +239,7 @@ def _of_copies(reader: Reader, wanted: Wanted) -> Iterator[tuple[Release, str]]:
 def _objects(
     reader: Reader, resource: Resource, wanted: Wanted, shape: type[_T], query: Mapping[str, str]
 ) -> Iterator[_T]:
-    """Yield the objects in all namespaces; if these must not be listed, in those where the release may be."""
+    """Yield the objects in all namespaces; if these cannot be listed, in those where the release may be."""
     try:
         yield from reader.each(Collection(resource), shape, query)
         return

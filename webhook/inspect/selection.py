@@ -70,7 +70,7 @@ def explain_selection(reader: Reader, installed: Installed, selection: Selection
     """Return the explanation of each object that is selected. Pods that have ended are left out.
 
     Raises:
-        UsageError: the objects or their namespaces must not be read, or the selector is wrong or selects nothing.
+        UsageError: the objects or their namespaces cannot be read, or the selector is wrong or selects nothing.
     """
     if selection.kind == "Namespace":
         namespaces = _namespaces(reader, selection.selector)
@@ -95,7 +95,7 @@ def explain_selection(reader: Reader, installed: Installed, selection: Selection
 def _listed(
     reader: Reader, resource: Resource, namespace: str, shape: type[_T], selector: str = "", **query: str
 ) -> Iterator[_T]:
-    """Yield the objects of a kind. Raises UsageError if they must not be listed, or if the selector is wrong."""
+    """Yield the objects of a kind. Raises UsageError if they cannot be listed, or if the selector is wrong."""
     if selector:
         query["labelSelector"] = selector
     try:
@@ -139,7 +139,7 @@ class _RunningPods:
         self._namespace = namespace
 
     def of(self, namespace: str, selector: object) -> Sequence[Subject] | None:
-        """Return the Pods in a namespace that a workload's selector selects; None if they must not be listed."""
+        """Return the Pods in a namespace that a workload's selector selects; None if they cannot be listed."""
         wanted = workload_selector(selector)
         if wanted is None:
             return []

@@ -113,7 +113,7 @@ class _Secrets:
         self._known: dict[tuple[str, str], frozenset[str] | None] = {}
 
     def registries(self, namespace: str, name: str) -> frozenset[str] | None:
-        """Return the registries that a Secret covers; empty if it does not exist, None if it must not be read."""
+        """Return the registries that a Secret covers; empty if it does not exist, None if it cannot be read."""
         key = (namespace, name)
         if key not in self._known:
             self._known[key] = self._read(namespace, name)

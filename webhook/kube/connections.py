@@ -122,7 +122,7 @@ class Connections:
             return connection is not None and connection.interrupt()
 
     def break_silent(self, since: float, response_seconds: float, except_thread: int | None = None) -> int:
-        """Break the connections that have received nothing since then, idle ones and watches; return their number.
+        """Break the connections that have received nothing after ``since``, idle ones and watches; return their number.
 
         A request that waits for its response has ``response_seconds`` seconds from when it was sent. That of the thread
         ``except_thread`` is left alone.

@@ -12,6 +12,7 @@ pkg/credentialprovider/plugin/plugin.go.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -23,7 +24,6 @@ from webhook.errors import CredentialsNotIssued, SourceInvalid
 from webhook.rules.credential import shown
 from webhook.rules.dockerconfig import read_document, render
 from webhook.rules.expiry import read_expiries
-from webhook.rules.go_duration import parse_go_duration
 from webhook.rules.go_json import JsonObject, decode
 from webhook.rules.images import DOCKER_HUB_ALIASES
 from webhook.rules.registry_key import UnusableKey, read_key
@@ -41,6 +41,31 @@ REQUEST_KIND, RESPONSE_KIND = "CredentialProviderRequest", "CredentialProviderRe
 
 MAX_ENTRIES = 100
 """Entries of one answer. Plugins send one or two."""
+
+_DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_SECONDS_OF_UNIT = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_LONGEST_DURATION_TEXT = 100
+_LARGEST_DURATION = float(2**63) / 1e9
+"""Seconds that Go's 64 bits of nanoseconds hold."""
+
+
+def parse_go_duration(text: str) -> float | None:
+    """Return the seconds of a duration such as ``12h0m0s`` or ``-1.5h``; None for text that Go refuses.
+
+    Source: Go 1.26, time.ParseDuration, which metav1.Duration of Kubernetes uses.
+    """
+    if len(text) > _LONGEST_DURATION_TEXT:
+        return None
+    unsigned = text[1:] if text[:1] in ("+", "-") else text
+    if unsigned == "0":
+        return 0.0
+    parts = _DURATION_PART.findall(unsigned)
+    if not parts or "".join(number + unit for number, unit in parts) != unsigned:
+        return None
+    seconds = sum(float(number) * _SECONDS_OF_UNIT[unit] for number, unit in parts)
+    if seconds >= _LARGEST_DURATION:
+        return None
+    return -seconds if text.startswith("-") else seconds
 
 
 class CacheKeyType(StrEnum):

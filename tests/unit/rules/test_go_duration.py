@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.rules.go_duration import parse_go_duration
+from webhook.rules.provider_protocol import parse_go_duration
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def _look_at_rights(context: Context) -> Iterator[Outcome]:
         user = users[role]
         allowed = [verb for verb in everything.verbs if _may(context, user, verb, everything)]
         if allowed:
-            yield finding("PSW003", f"{user} may {', '.join(allowed)} every Secret of the cluster")
+            yield finding("PSW003", f"{user} has the right to {', '.join(allowed)} every Secret of the cluster")
 
 
 def _missing(context: Context, code: str, user: str, rights: Iterable[Right]) -> Iterator[Outcome]:

@@ -99,6 +99,6 @@ def _step(world: World, found: Expiring, now: datetime) -> Step:
 
 
 def _source(world: World, found: Expiring) -> str:
-    """Return the source of the credential: the first one that names the registry; empty if it must not be read."""
+    """Return the source of the credential: the first one that names the registry; empty if it cannot be read."""
     entry = next(entry for entry in world.configuration.pull_secrets if entry.name == found.pull_secret)
     return next((name for name in entry.sources if found.registry in (world.sources.credentials(name) or ())), "")
