@@ -31,6 +31,7 @@ OTHERS: dict[str, Any] = {
     "image.digest": f"sha256:{'a' * 64}",
     "image.pullPolicy": "Always",
     "imagePullSecrets": [{"name": "ours"}],
+    "optIn.scope": "All",
     "optIn.label": "example.com/other",
     "optIn.value": "other",
     "excludedNamespaces": ["other"],

@@ -93,6 +93,18 @@ def test_the_opt_in_label_and_the_excluded_namespaces_come_from_the_values() -> 
     assert webhook["objectSelector"]["matchExpressions"][0]["key"] == "example.com/pull"
 
 
+def test_in_the_scope_all_the_label_opts_out_and_namespaces_of_kubernetes_stay_excluded() -> None:
+    values = {"optIn": {"scope": "All"}, "excludedNamespaces": ["infra", "openshift-*"]}
+    for name in ("pods", "serviceaccounts"):
+        webhook = render(values).webhook(name)
+        opt_out, names = webhook["namespaceSelector"]["matchExpressions"]
+        assert opt_out == {"key": "pullsecrets.webhook/inject", "operator": "NotIn", "values": ["disabled"]}
+        assert names["values"] == ["infra", "kube-system", "kube-public", "kube-node-lease", NAMESPACE]
+        excluded = webhook["matchConditions"][1]
+        assert excluded["name"] == "namespace-not-excluded"
+        assert excluded["expression"] == '!request.namespace.matches(r"^(?:openshift-.*)$")'
+
+
 def test_each_webhook_has_a_failure_policy_of_its_own() -> None:
     rendered = render({"webhook": {"failurePolicy": {"pods": "Fail"}, "timeoutSeconds": 2}})
     assert rendered.webhook("pods")["failurePolicy"] == "Fail"

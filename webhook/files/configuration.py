@@ -23,6 +23,7 @@ from webhook.rules.configuration import (
     OptIn,
     PodPolicy,
     PullSecret,
+    Scope,
 )
 from webhook.rules.images import parse_registry
 from webhook.rules.labels import Operator, Requirement, Selector
@@ -90,7 +91,7 @@ def _configuration(document: Node) -> Configuration:
     _must_be(fields["apiVersion"], API_VERSION)
     _must_be(fields["kind"], KIND)
     opt_in = _opt_in(fields["optIn"])
-    excluded = checked_items(fields["excludedNamespaces"], problem_of_namespace)
+    excluded = _excluded(fields["excludedNamespaces"], opt_in)
     entries = fields["pullSecrets"].mappings(_PULL_SECRET_FIELDS)
     renewing = _RenewingSources()
     pull_secrets = tuple(_pull_secret(entry, renewing) for entry in entries)
@@ -100,7 +101,8 @@ def _configuration(document: Node) -> Configuration:
     return Configuration(
         pull_secrets=pull_secrets,
         opt_in=opt_in,
-        excluded_namespaces=frozenset(DEFAULT_EXCLUDED_NAMESPACES if fields["excludedNamespaces"].absent else excluded),
+        excluded_namespaces=frozenset(name for name in excluded if not _is_pattern(name)),
+        excluded_patterns=tuple(filter(_is_pattern, excluded)),
         retired=_retired(fields["retired"], {entry.name for entry in pull_secrets}, renewing),
         credential_providers=tuple(each for each in renewing.all() if isinstance(each, CredentialProvider)),
         service_account_tokens=tuple(each for each in renewing.all() if isinstance(each, ServiceAccountToken)),
@@ -113,15 +115,37 @@ def _must_be(node: Node, expected: str) -> None:
         node.report(f"must be {expected}, not {quoted(text)}")
 
 
+def _excluded(node: Node, opt_in: OptIn) -> tuple[str, ...]:
+    """Return the names and patterns of excluded namespaces.
+
+    With the scope ``All``, a list that forgot ``kube-system`` would change the Pods that the cluster consists of.
+    """
+    given = checked_items(node, _problem_of_excluded)
+    if node.absent or opt_in.is_everywhere:
+        return tuple(dict.fromkeys((*given, *DEFAULT_EXCLUDED_NAMESPACES)))
+    return given
+
+
+def _problem_of_excluded(text: str) -> str | None:
+    if text.strip("*") == "" and text:
+        return "excludes every namespace, so that nothing would happen: name those that are not to be changed"
+    return _problem_of_namespace_pattern(text) if _is_pattern(text) else problem_of_namespace(text)
+
+
+def _is_pattern(text: str) -> bool:
+    return any(character in text for character in "*?[")
+
+
 def _opt_in(node: Node) -> OptIn:
-    fields = node.fields(("label", "value", "mayDecline"))
+    fields = node.fields(("label", "value", "mayDecline", "scope"))
     label = checked(fields["label"], problem_of_label_key, DEFAULT_OPT_IN_LABEL)
     value = checked(fields["value"], problem_of_label_value, DEFAULT_OPT_IN_VALUE)
     if value == OPT_OUT_VALUE:
         fields["value"].report(f'"{OPT_OUT_VALUE}" opts a Pod or ServiceAccount out: choose another value')
     elif isinstance(fields["value"].value, str) and not value.strip():
         fields["value"].report("must not be empty")
-    return OptIn(label, value, fields["mayDecline"].boolean(default=False))
+    scope = choice(fields["scope"], Scope, Scope.LABELLED)
+    return OptIn(label, value, fields["mayDecline"].boolean(default=False), scope or Scope.LABELLED)
 
 
 def _pull_secret(fields: Mapping[str, Node], renewing: _RenewingSources) -> PullSecret:

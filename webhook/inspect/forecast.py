@@ -71,12 +71,13 @@ class WhatIf:
         return found
 
     def _labelled(self, namespace: Namespace, opt_in: OptIn) -> Namespace:
-        if namespace.name in self.opted_in:
-            return replace(namespace, labels={**namespace.labels, opt_in.label: opt_in.value})
-        if namespace.name in self.opted_out:
-            labels = {key: value for key, value in namespace.labels.items() if key != opt_in.label}
-            return replace(namespace, labels=labels)
-        return namespace
+        if namespace.name not in self.names:
+            return namespace
+        labels = {key: value for key, value in namespace.labels.items() if key != opt_in.label}
+        # Without the label, a namespace is out of the scope Labelled, and in the scope All.
+        if (namespace.name in self.opted_in) is not opt_in.is_everywhere:
+            labels[opt_in.label] = opt_in.deciding_value
+        return replace(namespace, labels=labels)
 
 
 def forgotten(running: Configuration | None, chosen: Configuration) -> list[str]:
@@ -219,10 +220,7 @@ class _Forecast:
         others: frozenset[str] | None = None
         found = []
         for name, namespace in self._namespaces.items():
-            if (
-                name in configuration.excluded_namespaces
-                or mistyped_opt_in(namespace.labels, configuration.opt_in) is None
-            ):
+            if configuration.excludes(name) or mistyped_opt_in(namespace.labels, configuration.opt_in) is None:
                 continue
             if others is None:
                 others = opt_in_labels(self._reader)

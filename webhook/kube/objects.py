@@ -200,7 +200,7 @@ class ScopedDecoder:
             return NO_LABELS
         labels = _labels(self._decode_labels(raw), self._namespace_keys)
         opt_in = self.scope.opt_in
-        if opt_in.label in labels or size > LARGEST_LABELS or f'"{opt_in.value}"'.encode() not in bytes(raw):
+        if opt_in.label in labels or size > LARGEST_LABELS or f'"{opt_in.deciding_value}"'.encode() not in bytes(raw):
             return labels
         mistyped = mistyped_opt_in(_decode_all_labels(raw), opt_in)
         return labels if mistyped is None else {**labels, intern(mistyped[0]): intern(mistyped[1])}

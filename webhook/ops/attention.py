@@ -144,6 +144,8 @@ def _progress(data: PageData) -> Verdict:
         return Verdict(Kind.MIND, "No pull secret is configured", "Add one to pullSecrets in the values of the chart.")
     if unchecked:
         return Verdict(Kind.MIND, f"Checking {counted(unchecked, 'namespace')}", _current(status))
+    if not total and data.everywhere:
+        return Verdict(Kind.MIND, "No namespace is selected", f"All are excluded, or opt out with {data.opt_in}.")
     if not total:
         return Verdict(Kind.MIND, "No namespace has opted in", f"To opt in, label a namespace with {data.opt_in}.")
     if current < total:
@@ -305,7 +307,8 @@ def _failing(data: PageData, title: str, names: Sequence[str], result: str) -> I
 
 
 def _mistyped(data: PageData, title: str, names: Sequence[str], label: str) -> Item:
-    told = f"The label {label} may have a typing error: the label to opt in is {data.opt_in}."
+    direction = "out" if data.everywhere else "in"
+    told = f"The label {label} may have a typing error: the label to opt {direction} is {data.opt_in}."
     overwrite = " --overwrite" if label.partition("=")[0] == data.opt_in.partition("=")[0] else ""
     command = f"kubectl label namespace {names[0]} {data.opt_in}{overwrite}"
     return Item(Kind.MIND, title, told, command, "", names)

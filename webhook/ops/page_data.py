@@ -81,6 +81,8 @@ class PageData:
     cluster: str = ""
     """The name of the cluster for people; empty if it was not given."""
     opt_in: str = ""
+    """The label that opts a namespace in, or out if ``everywhere`` is True, as kubectl writes it."""
+    everywhere: bool = False
     """The label with which a namespace opts in, ``key=value``."""
     confirm_command: str = ""
     """The command that confirms the held removals."""

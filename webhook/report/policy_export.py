@@ -97,7 +97,8 @@ def _policy(kind: _Kind, entries: Sequence[PullSecret], configuration: Configura
 
 def _constraints(kind: _Kind, configuration: Configuration) -> Manifest:
     opt_in = configuration.opt_in
-    namespaces: list[Manifest] = [{"key": opt_in.label, "operator": "In", "values": [opt_in.value]}]
+    operator = "NotIn" if opt_in.is_everywhere else "In"
+    namespaces: list[Manifest] = [{"key": opt_in.label, "operator": operator, "values": [opt_in.deciding_value]}]
     if configuration.excluded_namespaces:
         excluded = sorted(configuration.excluded_namespaces)
         namespaces.append({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": excluded})
@@ -122,6 +123,9 @@ def _match_conditions(kind: _Kind, entries: Sequence[PullSecret], configuration:
         # Usually all references exist; then the object is not even copied.
         ("lacks-a-reference", f"!{cel.texts(entry.name for entry in entries)}.all(name, name in {kind.held})"),
     ]
+    if configuration.excluded_patterns:
+        excluded = cel.matches_any("request.namespace", configuration.excluded_patterns)
+        found.append(("namespace-not-excluded", f"!{excluded}"))
     if kind.of_pods:
         annotation = f"object.metadata.?annotations[?{cel.text(MIRROR_ANNOTATION)}]"
         found.append(("no-mirror-pod", f"!{annotation}.hasValue()"))

@@ -11,7 +11,7 @@ from webhook.rules.labels import EVERYTHING, Selector
 from webhook.rules.renewing import CredentialProvider, ServiceAccountToken  # noqa: TC001 - as the state document is read
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from webhook.rules.renewing import RenewingSource
 
@@ -65,14 +65,43 @@ class Reason(StrEnum):
     INJECTED = "injected"
 
 
+class Scope(StrEnum):
+    """The namespaces that are selected (``optIn.scope``), unless they are excluded."""
+
+    LABELLED = "Labelled"
+    """Those with the opt-in label."""
+    ALL = "All"
+    """All but those with the value ``disabled`` of that label."""
+
+
 @dataclass(frozen=True, slots=True)
 class OptIn:
-    """The label with which a namespace opts in."""
+    """The label with which a namespace opts in, or out of the scope ``All``."""
 
     label: str = DEFAULT_OPT_IN_LABEL
     value: str = DEFAULT_OPT_IN_VALUE
     may_decline: bool = False
     """True if a namespace may decline single pull secrets; then each decision needs its annotations."""
+    scope: Scope = Scope.LABELLED
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Return whether a namespace without the label is selected."""
+        return self.scope is Scope.ALL
+
+    @property
+    def deciding_value(self) -> str:
+        """Return the value of the label that makes a difference: it opts in, or out of the scope ``All``."""
+        return OPT_OUT_VALUE if self.is_everywhere else self.value
+
+    @property
+    def deciding_label(self) -> str:
+        """Return the label with that value, as kubectl writes it."""
+        return f"{self.label}={self.deciding_value}"
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Return whether a namespace with these labels has opted in, or has not opted out."""
+        return (labels.get(self.label) == self.deciding_value) is not self.is_everywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +144,8 @@ class Configuration:
     pull_secrets: tuple[PullSecret, ...]
     opt_in: OptIn = OptIn()
     excluded_namespaces: frozenset[str] = frozenset(DEFAULT_EXCLUDED_NAMESPACES)
+    excluded_patterns: tuple[str, ...] = ()
+    """Shell-style patterns of further excluded namespaces."""
     retired: tuple[str, ...] = ()
     credential_providers: tuple[CredentialProvider, ...] = ()
     service_account_tokens: tuple[ServiceAccountToken, ...] = ()
@@ -126,6 +157,12 @@ class Configuration:
         # Computed once, because each review reads it.
         needed = self.opt_in.may_decline or any(entry.namespace_selector != EVERYTHING for entry in self.pull_secrets)
         object.__setattr__(self, "needs_namespace_labels", needed)
+
+    def excludes(self, namespace: str) -> bool:
+        """Return whether a namespace with this name is never changed."""
+        return namespace in self.excluded_namespaces or (
+            bool(self.excluded_patterns) and _matches_any(namespace, self.excluded_patterns)
+        )
 
     def excluding(self, namespace: str) -> Configuration:
         """Return this configuration with one more excluded namespace: always the release namespace."""

@@ -131,8 +131,18 @@ class Gate:
     """Yield the conditions in CEL that must all hold for the gate to be passed."""
 
 
-def _has_label(case: Case) -> str:
-    return f'namespace "{case.name}" {{}} the label {case.configuration.opt_in.label}={case.configuration.opt_in.value}'
+def _opted_in(case: Case) -> str:
+    opt_in = case.configuration.opt_in
+    if opt_in.is_everywhere:
+        return f'namespace "{case.name}" does not have the label {opt_in.deciding_label}{_mistyped(case)}'
+    return f'namespace "{case.name}" has the label {opt_in.deciding_label}'
+
+
+def _not_opted_in(case: Case, _names: Sequence[str]) -> str:
+    opt_in = case.configuration.opt_in
+    if opt_in.is_everywhere:
+        return f'namespace "{case.name}" opts out by its label {opt_in.deciding_label}'
+    return f'namespace "{case.name}" does not have the label {opt_in.deciding_label}{_mistyped(case)}'
 
 
 def _mistyped(case: Case) -> str:
@@ -143,6 +153,8 @@ def _mistyped(case: Case) -> str:
 
 def _label_command(case: Case) -> str:
     opt_in = case.configuration.opt_in
+    if opt_in.is_everywhere:
+        return f"remove the label: kubectl label namespace {case.name} {opt_in.label}-"
     overwrite = " --overwrite" if opt_in.label in case.labels else ""
     return f"label it: kubectl label namespace {case.name} {opt_in.label}={opt_in.value}{overwrite}"
 
@@ -172,7 +184,7 @@ GATES: tuple[Gate, ...] = (
         reason=Reason.NAMESPACE_EXCLUDED,
         name="namespace excluded",
         kinds=_EVERYTHING,
-        stops=lambda case: case.name in case.configuration.excluded_namespaces,
+        stops=lambda case: case.configuration.excludes(case.name),
         passed=lambda case: f'namespace "{case.name}" is not excluded',
         stopped=lambda case, _: (
             f'namespace "{case.name}" is excluded by the configuration, or is the release namespace'
@@ -196,11 +208,17 @@ GATES: tuple[Gate, ...] = (
         name="opt-in label",
         kinds=_EVERYTHING,
         known=True,
-        stops=lambda case: case.labels.get(case.configuration.opt_in.label) != case.configuration.opt_in.value,
-        passed=lambda case: _has_label(case).format("has"),
-        stopped=lambda case, _: f"{_has_label(case).format('does not have')}{_mistyped(case)}",
-        meaning="the namespace does not have the opt-in label with the value that opts in",
-        advice="label it: `kubectl label namespace NAME pullsecrets.webhook/inject=enabled`",
+        stops=lambda case: not case.configuration.opt_in.selects(case.labels),
+        passed=_opted_in,
+        stopped=_not_opted_in,
+        meaning=(
+            "the namespace does not have the opt-in label with the value that opts in; with `optIn.scope: All`, it has "
+            "that label with the value `disabled`"
+        ),
+        advice=(
+            "label it: `kubectl label namespace NAME pullsecrets.webhook/inject=enabled`; with `optIn.scope: All`, "
+            "remove the label"
+        ),
         command=_label_command,
     ),
     Gate(

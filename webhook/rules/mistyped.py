@@ -1,4 +1,4 @@
-"""Find a label of a namespace that was probably meant to be the opt-in label."""
+"""Find a label of a namespace that was probably meant to opt it in, or out of the scope ``All``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ CLOSE = 0.8
 _MEANT = frozenset({"true", "yes", "on", "1", "enable", "enabled", "inject"})
 """Values that people write when they want to opt in."""
 
+_NOT_MEANT = frozenset({"false", "no", "off", "0", "disable", "disabled", "skip", "ignore"})
+"""Values that people write when they want to opt out."""
+
 
 def mistyped_opt_in(labels: Mapping[str, str], opt_in: OptIn, others: Collection[str] = ()) -> tuple[str, str] | None:
     """Return the key and the value of the label that looks like the opt-in label, or None.
@@ -36,7 +39,8 @@ def mistyped_opt_in(labels: Mapping[str, str], opt_in: OptIn, others: Collection
 
 
 def _is_meant(value: str, opt_in: OptIn) -> bool:
-    return value.lower() in _MEANT or _is_close(value, opt_in.value)
+    words = _NOT_MEANT if opt_in.is_everywhere else _MEANT
+    return value.lower() in words or _is_close(value, opt_in.deciding_value)
 
 
 @lru_cache(maxsize=1024)  # namespaces have the same few keys

@@ -101,7 +101,7 @@ class Handler:
     def _decide(self, subject: Subject) -> Decision:
         configuration = self._configuration()
         cached = self._namespace_of(subject.namespace) if configuration.needs_namespace_labels else None
-        if cached is None or cached.labels.get(configuration.opt_in.label) != configuration.opt_in.value:
+        if cached is None or not configuration.opt_in.selects(cached.labels):
             # The API server calls only for opted-in namespaces, so the known labels are from before the namespace opted
             # in.
             return decide(subject, configuration)

@@ -106,7 +106,8 @@ def page_data(
             for at, notice in recorder.recent()
         ],
         certificate=CertificateView(certificates.expiry, certificates.authority_expiry),
-        opt_in=f"{opt_in.label}={opt_in.value}",
+        opt_in=opt_in.deciding_label,
+        everywhere=opt_in.is_everywhere,
     )
 
 

@@ -6,6 +6,7 @@ optIn:
   label: {{ .Values.optIn.label | quote }}
   value: {{ .Values.optIn.value | quote }}
   mayDecline: {{ .Values.optIn.mayDecline }}
+  scope: {{ .Values.optIn.scope }}
 excludedNamespaces: {{ .Values.excludedNamespaces | toJson }}
 {{- $pullSecrets := list }}
 {{- range .Values.pullSecrets }}
@@ -14,6 +15,30 @@ excludedNamespaces: {{ .Values.excludedNamespaces | toJson }}
 pullSecrets:
   {{- toYaml $pullSecrets | nindent 2 }}
 retired: {{ .Values.retired | toJson }}
+{{- end -}}
+
+{{/* The names of excluded namespaces, as JSON. With the scope All, those of Kubernetes itself are always among them. */}}
+{{- define "pull-secret-webhook.excludedNames" -}}
+{{- $names := list -}}
+{{- range .Values.excludedNamespaces }}{{ if not (regexMatch `[*?\[]` .) }}{{ $names = append $names . }}{{ end }}{{ end -}}
+{{- if eq .Values.optIn.scope "All" }}{{ $names = concat $names (list "kube-system" "kube-public" "kube-node-lease") }}{{ end -}}
+{{- append $names (include "pull-secret-webhook.namespace" .) | uniq | toJson -}}
+{{- end -}}
+
+{{/* The shell-style patterns of excluded namespaces, as JSON. */}}
+{{- define "pull-secret-webhook.excludedPatterns" -}}
+{{- $patterns := list -}}
+{{- range .Values.excludedNamespaces }}{{ if regexMatch `[*?\[]` . }}{{ $patterns = append $patterns . }}{{ end }}{{ end -}}
+{{- $patterns | toJson -}}
+{{- end -}}
+
+{{/* The condition (CEL) that no pattern excludes the namespace of the request. A selector of labels cannot express it. */}}
+{{- define "pull-secret-webhook.excludedCondition" -}}
+{{- with include "pull-secret-webhook.excludedPatterns" . | fromJsonArray -}}
+- name: namespace-not-excluded
+  expression: >-
+    !request.namespace.matches({{ include "pull-secret-webhook.guardPatterns" . }})
+{{- end -}}
 {{- end -}}
 
 {{/*

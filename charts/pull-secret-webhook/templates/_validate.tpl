@@ -39,10 +39,11 @@ Checks of values that become rights or parts of the guard. They are repeated her
 an empty name in its resourceNames would apply to every listed Secret.
 */}}
 {{- define "pull-secret-webhook.validateGrants" -}}
-{{- $checked := dict "retired" .Values.retired "excludedNamespaces" .Values.excludedNamespaces -}}
-{{- range $path, $names := $checked -}}
-{{- include "pull-secret-webhook.validateList" (dict "path" $path "value" $names) -}}
-{{- range $index, $name := $names }}{{ include "pull-secret-webhook.validateName" (dict "path" (printf "%s[%d]" $path $index) "value" $name) }}{{ end -}}
+{{- include "pull-secret-webhook.validateList" (dict "path" "retired" "value" .Values.retired) -}}
+{{- range $index, $name := .Values.retired }}{{ include "pull-secret-webhook.validateName" (dict "path" (printf "retired[%d]" $index) "value" $name) }}{{ end -}}
+{{- include "pull-secret-webhook.validateExcluded" .Values.excludedNamespaces -}}
+{{- if not (has .Values.optIn.scope (list "Labelled" "All")) -}}
+{{- fail (printf "optIn.scope: %s is neither Labelled nor All" (toJson .Values.optIn.scope)) -}}
 {{- end -}}
 {{- include "pull-secret-webhook.validateList" (dict "path" "pullSecrets" "value" .Values.pullSecrets) -}}
 {{- range $index, $pullSecret := .Values.pullSecrets -}}
@@ -106,6 +107,20 @@ Checks of a source that renews itself, as far as they become rights or parts of 
 {{- end -}}
 {{- if regexMatch `^(https://)?kubernetes(\.default(\.svc(\.cluster\.local)?)?)?/?$|^api$` $token.audience -}}
 {{- fail (printf "%s.audience: %q is an audience of the API server, and a token for it is a credential for the cluster; choose another" $path $token.audience) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The argument is the list of excluded namespaces: names and shell-style patterns. */}}
+{{- define "pull-secret-webhook.validateExcluded" -}}
+{{- include "pull-secret-webhook.validateList" (dict "path" "excludedNamespaces" "value" .) -}}
+{{- range $index, $name := . -}}
+{{- $path := printf "excludedNamespaces[%d]" $index -}}
+{{- if and (kindIs "string" $name) (regexMatch `^\*+$` $name) -}}
+{{- fail (printf "%s: %q excludes every namespace, so that nothing would happen; name those that are not to be changed" $path $name) -}}
+{{- end -}}
+{{- if not (and (kindIs "string" $name) (regexMatch `[*?\[]` $name) (regexMatch `^[a-z0-9*?\[\]!-]+$` $name)) -}}
+{{- include "pull-secret-webhook.validateName" (dict "path" $path "value" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

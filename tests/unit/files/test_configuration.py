@@ -167,6 +167,9 @@ def test_a_yaml_bomb_is_refused_before_it_is_built() -> None:
         ),
         ("excludedNamespaces: [a.b]\n", 'excludedNamespaces[0]: "a.b" is not a valid namespace name'),
         ("excludedNamespaces: [null]\n", "excludedNamespaces[0]: is required"),
+        ("excludedNamespaces: ['*']\n", 'excludedNamespaces[0]: "*" excludes every namespace'),
+        ("excludedNamespaces: ['Team-*']\n", 'excludedNamespaces[0]: "Team-*" is not a pattern'),
+        ("optIn: {scope: all}\n", 'optIn.scope: "all" is not one of Labelled, All, did you mean All?'),
         ("pullSecrets: {}\n", "pullSecrets: must be a list, not a mapping"),
         ("pullSecrets: [1]\n", "pullSecrets[0]: must be a mapping, not a number"),
         ("pullSecrets: [null]\n", "pullSecrets[0]: must be a mapping, not empty"),
@@ -302,6 +305,15 @@ def test_a_source_may_be_limited_and_namespaces_may_decline() -> None:
     assert read.needs_namespace_labels
     (entry,) = read.pull_secrets
     assert (entry.sources, entry.limits) == (("a", "b", "c"), (("team-a", "team-b-*"), ("t*",)))
+
+
+def test_in_the_scope_all_namespaces_of_kubernetes_are_excluded_whatever_the_list_has() -> None:
+    head = "apiVersion: pullsecrets.webhook/v1alpha1\nkind: Configuration\n"
+    labelled = parse(f"{head}excludedNamespaces: [infra, 'team-?']\n", "x.yaml")
+    assert (labelled.excluded_namespaces, labelled.excluded_patterns) == (frozenset({"infra"}), ("team-?",))
+    everywhere = parse(f"{head}optIn: {{scope: All}}\nexcludedNamespaces: [infra, 'team-?']\n", "x.yaml")
+    assert everywhere.excluded_namespaces == {"infra", "kube-system", "kube-public", "kube-node-lease"}
+    assert [everywhere.excludes(name) for name in ("kube-system", "team-a", "team-ab")] == [True, True, False]
 
 
 FIELDS = {cells[0].strip("`"): cells for cells in rows(section(DOCS / "configuration.md", "Fields"))}

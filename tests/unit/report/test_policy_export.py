@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from webhook.report.policy_export import manifests
-from webhook.rules.configuration import Configuration, NameFilter, OptIn, PodPolicy, PullSecret
+from webhook.rules.configuration import Configuration, NameFilter, OptIn, PodPolicy, PullSecret, Scope
 from webhook.rules.labels import Operator, Requirement, Selector
 
 PLAIN = PullSecret("registry-credentials", ("harbor",))
@@ -56,6 +56,15 @@ def test_namespaces_are_chosen_by_the_opt_in_label_and_by_name() -> None:
     assert found["objectSelector"]["matchExpressions"] == [
         {"key": "example.com/inject", "operator": "NotIn", "values": ["disabled"]}
     ]
+
+
+def test_every_namespace_that_does_not_opt_out_and_matches_no_pattern_is_chosen_in_the_scope_all() -> None:
+    fields = {"opt_in": OptIn(scope=Scope.ALL), "excluded_patterns": ("openshift-*", "x?")}
+    chosen = policy("pods", PLAIN, **fields)["matchConstraints"]["namespaceSelector"]["matchExpressions"]
+    assert chosen[0] == {"key": "pullsecrets.webhook/inject", "operator": "NotIn", "values": ["disabled"]}
+    for resource in ("pods", "serviceaccounts"):
+        conditions = {each["name"]: each["expression"] for each in policy(resource, PLAIN, **fields)["matchConditions"]}
+        assert conditions["namespace-not-excluded"] == '!request.namespace.matches(r"^(?:openshift\\-.*|x.)$")'
 
 
 def test_where_no_namespace_is_excluded_no_name_is_asked_for() -> None:

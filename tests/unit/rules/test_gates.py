@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webhook.report.reasons import CATALOG
-from webhook.rules.configuration import Configuration, NameFilter, OptIn, PodPolicy, PullSecret, Reason
+from webhook.rules.configuration import Configuration, NameFilter, OptIn, PodPolicy, PullSecret, Reason, Scope
 from webhook.rules.gates import (
     BY_REASON,
     GATES,
@@ -38,7 +38,17 @@ PATTERNS = st.lists(st.sampled_from(["*", "team-*", "team-a", "default", "b*"]),
 
 FIELDS = (
     *("pull secrets", "namespaceSelector", "include", "exclude", "pods", "limits", "mayDecline"),
-    *("namespace", "namespace labels", "terminating", "declined", "labels", "annotations", "references"),
+    *(
+        "scope",
+        "excluded",
+        "namespace",
+        "namespace labels",
+        "terminating",
+        "declined",
+        "labels",
+        "annotations",
+        "references",
+    ),
 )
 """Of each example one field has any value and most others let a gate pass, so that the removal of one gate shows."""
 
@@ -74,7 +84,11 @@ def cases(draw: st.DrawFn, field: str) -> tuple[Configuration, Namespace, Subjec
 
     names = mostly("pull secrets", ["a"], st.lists(st.sampled_from("abc"), max_size=2, unique=True))
     may_decline = field == "declined" or mostly("mayDecline", False, st.booleans())
-    configuration = Configuration(tuple(map(pull_secret, names)), OptIn(may_decline=may_decline))
+    configuration = Configuration(
+        tuple(map(pull_secret, names)),
+        OptIn(may_decline=may_decline, scope=mostly("scope", Scope.LABELLED, st.sampled_from(Scope))),
+        excluded_patterns=mostly("excluded", (), PATTERNS),
+    )
     name = mostly("namespace", "team-a", st.sampled_from(NAMESPACES))
     namespace = Namespace(
         name,
@@ -111,7 +125,10 @@ def gets(subject: Subject, configuration: Configuration, namespace: Namespace | 
     from_registry = {"ghcr.io/team": "ghcr.io/team/app:1", "docker.io": "nginx"}[entry.registries[0]] in subject.images
     return (
         subject.namespace != "kube-system"
-        and (namespace is None or (labels.get(LABEL) == VALUE and not namespace.terminating))
+        and not matches(subject.namespace, configuration.excluded_patterns)
+        and (namespace is None or not namespace.terminating)
+        and (namespace is None or configuration.opt_in.scope is Scope.ALL or labels.get(LABEL) == VALUE)
+        and (namespace is None or labels.get(LABEL) != "disabled")
         and subject.labels.get(LABEL) != "disabled"
         and not (of_pod and MIRROR_ANNOTATION in subject.annotations)
         and (namespace is not None or of_pod or not depends)
@@ -159,7 +176,7 @@ def test_a_namespace_has_the_pull_secrets_that_one_of_its_service_accounts_may_g
     )
     account = Subject("ServiceAccount", "default", namespace.name, labels={}, annotations={}, references=References())
     decision = decide_namespace(namespace, configuration)
-    assert decision.added == decide(account, Configuration(anyone, configuration.opt_in), namespace).added
+    assert decision.added == decide(account, replace(configuration, pull_secrets=anyone), namespace).added
     assert tuple(entry.name for entry in selected_pull_secrets(configuration, namespace)) == decision.added
 
 

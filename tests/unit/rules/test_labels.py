@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webhook.rules.configuration import OptIn
+from webhook.rules.configuration import OptIn, Scope
 from webhook.rules.labels import EVERYTHING, Operator, Requirement, Selector
 from webhook.rules.mistyped import mistyped_opt_in
 
@@ -46,6 +46,7 @@ def test_all_requirements_must_hold() -> None:
 
 LABEL = "pullsecrets.webhook/inject"
 OPT_IN = OptIn()
+OPT_OUT = OptIn(scope=Scope.ALL)
 
 
 @pytest.mark.parametrize("value", ["true", "True", "Enabled", "enable", "enabeld", "yes", "on", "1"])
@@ -70,3 +71,14 @@ def test_a_key_that_was_meant_to_opt_in_is_found(key: str) -> None:
 @pytest.mark.parametrize("labels", [{}, {"istio-injection": "enabled"}, {"pullsecret.webhook/inject": "no"}])
 def test_labels_of_other_tools_are_left_alone(labels: dict[str, str]) -> None:
     assert mistyped_opt_in(labels, OPT_IN) is None
+
+
+@pytest.mark.parametrize("value", ["disable", "Disabled", "false", "no", "off"])
+def test_in_the_scope_all_a_label_that_was_meant_to_opt_out_is_found(value: str) -> None:
+    assert mistyped_opt_in({LABEL: value}, OPT_OUT) == (LABEL, value)
+    assert mistyped_opt_in({"pullsecret.webhook/inject": value}, OPT_OUT) == ("pullsecret.webhook/inject", value)
+
+
+@pytest.mark.parametrize("value", ["enabled", "disabled", "", "later", "true"])
+def test_in_the_scope_all_other_values_are_meant_as_they_are(value: str) -> None:
+    assert mistyped_opt_in({LABEL: value}, OPT_OUT) is None

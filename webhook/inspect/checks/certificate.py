@@ -133,6 +133,9 @@ OPERATIONS: Mapping[str, tuple[str, frozenset[str]]] = {
 
 _CONDITION = "a-reference-is-missing"
 
+EXCLUDED = "namespace-not-excluded"
+"""The match condition about the patterns of ``excludedNamespaces``; ``export`` gives it the same name."""
+
 
 def _look_at_registration(context: Context) -> Iterator[Outcome]:
     installed = context.installed
@@ -166,7 +169,7 @@ def _selectors(webhook: Webhook, configuration: Configuration) -> Iterator[Outco
     opt_in = configuration.opt_in
     excluded = tuple(sorted(configuration.excluded_namespaces))
     of_namespaces = (
-        Requirement(opt_in.label, Operator.IN, (opt_in.value,)),
+        Requirement(opt_in.label, Operator.NOT_IN if opt_in.is_everywhere else Operator.IN, (opt_in.deciding_value,)),
         Requirement(NAME_LABEL, Operator.NOT_IN, excluded),
     )
     of_objects = (Requirement(opt_in.label, Operator.NOT_IN, (OPT_OUT_VALUE,)),)
@@ -210,6 +213,9 @@ def _conditions(webhook: Webhook, configuration: Configuration) -> Iterator[Outc
         yield note("PSW014", f"{webhook.name} has no match condition: the API server asks about every object")
         return
     of_pods = OPERATIONS[webhook.name][0] == "pods"
+    if configuration.excluded_patterns and all(each.name != EXCLUDED for each in webhook.match_conditions):
+        patterns = ", ".join(configuration.excluded_patterns)
+        yield finding("PSW014", f"no match condition of {webhook.name} excludes the namespaces {patterns}")
     due = [each.name for each in configuration.pull_secrets if not (of_pods and each.pods is PodPolicy.NEVER)]
     for condition in webhook.match_conditions:
         if condition.name != _CONDITION:

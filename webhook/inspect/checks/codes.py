@@ -84,8 +84,9 @@ CODES: Mapping[str, Code] = {
     "PSW014": Code(
         "match conditions of the webhooks",
         "The match condition of a webhook does not name a pull secret that may be due. So the API server does not "
-        "call the webhook for objects that lack it. It is a note if there is no condition at all, as before "
-        "Kubernetes 1.28.",
+        "call the webhook for objects that lack it. Or no condition has the patterns of `excludedNamespaces`, and the "
+        "API server calls the webhook for these namespaces, too. It is a note if there is no condition at all, as "
+        "before Kubernetes 1.28.",
         "Upgrade the release.",
     ),
     "PSW015": Code(

@@ -102,9 +102,9 @@ def _issued_before(context: Context) -> Iterator[Outcome]:
 def _labels(namespace: Namespace, configuration: Configuration, others: frozenset[str]) -> Iterator[Outcome]:
     """Yield the suspicious opt-in labels of one namespace."""
     opt_in = configuration.opt_in
-    wanted = f"{opt_in.label}={opt_in.value}"
-    if namespace.name in configuration.excluded_namespaces:
-        if namespace.labels.get(opt_in.label) == opt_in.value:
+    wanted = opt_in.deciding_label
+    if configuration.excludes(namespace.name):
+        if namespace.labels.get(opt_in.label) == opt_in.deciding_value:
             command = f"kubectl label namespace {namespace.name} {opt_in.label}-"
             yield finding("PSW033", f"namespace {namespace.name} is excluded and has the label {wanted}", command)
         return

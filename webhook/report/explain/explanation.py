@@ -98,7 +98,7 @@ def _stop(reason: Reason, case: Case, decision: Decision, pull_secret: str = "")
     todo = advice(reason) if gate.command is None else gate.command(case)
     why = gate.stopped(case, decision.stopped_at(reason))
     command = "" if gate.command is None else todo[todo.find("kubectl") :]
-    if reason is Reason.NAMESPACE_NOT_OPTED_IN:
+    if reason is Reason.NAMESPACE_NOT_OPTED_IN and not case.configuration.opt_in.is_everywhere:
         why, command = _about_labels(case, why, command)
         todo = f"label it: {command}"
     if reason is Reason.NAMESPACE_EXCLUDED and case.labels.get(case.configuration.opt_in.label):

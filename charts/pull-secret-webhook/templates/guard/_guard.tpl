@@ -54,8 +54,11 @@ CEL variables that say which pull secrets apply to the namespace of the request,
 {{- end }}
 - name: selected
   expression: >-
-    !(request.namespace in {{ append .Values.excludedNamespaces (include "pull-secret-webhook.namespace" .) | uniq | toJson }}) &&
-    variables.namespace_labels[?{{ .Values.optIn.label | toJson }}].orValue("") == {{ .Values.optIn.value | toJson }}
+    !(request.namespace in {{ include "pull-secret-webhook.excludedNames" . }}) &&
+    {{- with include "pull-secret-webhook.excludedPatterns" . | fromJsonArray }}
+    !request.namespace.matches({{ include "pull-secret-webhook.guardPatterns" . }}) &&
+    {{- end }}
+    variables.namespace_labels[?{{ .Values.optIn.label | toJson }}].orValue("") {{ if eq .Values.optIn.scope "All" }}!= "disabled"{{ else }}== {{ .Values.optIn.value | toJson }}{{ end }}
 - name: due
   expression: >-
     {
