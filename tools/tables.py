@@ -411,9 +411,12 @@ RENEWING_SOURCE = {
         "serviceAccountName": "puller",
     }
 }
+NAMESPACE_TOKEN = {
+    "serviceAccountToken": {**RENEWING_SOURCE["serviceAccountToken"], "name": "own", "perNamespace": True}
+}
 RIGHTS_SAMPLE = {
     **SAMPLE,
-    "pullSecrets": [*SAMPLE["pullSecrets"], {"name": "renewing", "sources": [RENEWING_SOURCE]}],
+    "pullSecrets": [*SAMPLE["pullSecrets"], {"name": "renewing", "sources": [RENEWING_SOURCE, NAMESPACE_TOKEN]}],
 }
 
 

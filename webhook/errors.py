@@ -113,6 +113,10 @@ class ApiError(PullSecretsError):
         """Resource and name of the object of the request, if a Status of the API server names it."""
         super().__init__(message)
 
+    def add_context(self, text: str) -> None:
+        """Put a text in front of the message, which tells for what the request was made."""
+        self.args = (f"{text}: {self}",)
+
     @property
     def is_general(self) -> bool:
         """Return whether the answer is about the API server in general, and not about the object of the request.

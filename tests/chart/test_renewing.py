@@ -86,6 +86,21 @@ def test_the_policy_allows_each_service_account_its_own_audiences() -> None:
     assert yaml.safe_load(allowed) == {"puller": ["sts.amazonaws.com", "zot.example.com"]}
 
 
+def test_a_token_of_each_namespace_is_a_right_that_the_policy_narrows_to_where_the_pull_secret_applies() -> None:
+    own = changed(TOKEN, name="own", perNamespace=True, serviceAccountName="tenant", audience="own")
+    rendered = render(values("harbor", own))
+    (config_map,) = rendered.of_kind("ConfigMap")
+    policy = rendered.one("ValidatingAdmissionPolicy", "-tokens")
+    (audiences,) = (each["expression"] for each in policy["spec"]["variables"] if each["name"] == "ofAccount")
+
+    assert parse(config_map["data"]["config.yaml"], "config.yaml").source_names == ("harbor",)
+    (right,) = (each for each in rendered.rights("sync") if each[1]["resources"] == ["serviceaccounts/token"])
+    assert right[0] is None, "a ClusterRole"
+    assert right[1]["resourceNames"] == ["tenant"]
+    assert right[1]["verbs"] == ["create"]
+    assert 'variables.due["pull"] && request.name == "tenant" ? ["own"] : []' in audiences
+
+
 def test_the_providers_are_mounted_only_into_sync() -> None:
     rendered = render(values(PROVIDER, providers={"image": "registry.example.com/ecr:1", "path": "bin"}))
     sync, webhook = (rendered.one("Deployment", f"-{name}")["spec"]["template"]["spec"] for name in ("sync", "webhook"))
@@ -186,7 +201,7 @@ def test_sync_gets_an_identity_of_a_cloud_and_the_webhook_does_not(cloud: str) -
         ([changed(PROVIDER, name="Ecr")], "credentialProvider.name"),
         ([changed(TOKEN, audience="https://kubernetes.default.svc")], "audience of the API server"),
         ([changed(TOKEN, audience=" ")], "a token without an audience"),
-        ([changed(TOKEN, perNamespace=True)], "perNamespace"),
+        ([changed(TOKEN, perNamespace="yes")], "perNamespace"),
         ([{**PROVIDER, **TOKEN}], "a source has one of them"),
         ([{"secretName": "a", **TOKEN}], "a source has one of them"),
         ([TOKEN, changed(TOKEN, username="robot")], "is a duplicate"),

@@ -52,7 +52,7 @@ class TokenService:
         self.logins: list[Login] = []
         self.url = f"https://{host}:{port}"
         self._key = secrets.token_bytes()
-        self._signer = _Signer(pair)
+        self._signer = Signer(pair)
         self._issued = 0
         self._lock = threading.Lock()
         self._server = _Server((address, port), self)
@@ -98,7 +98,7 @@ class TokenService:
         return hmac.digest(self._key, signed.encode(), "sha256").hex()
 
 
-class _Signer:
+class Signer:
     """Signs with a key whose certificate the registry trusts by its authority."""
 
     def __init__(self, pair: Pair) -> None:

@@ -33,6 +33,17 @@ def renew(
     with reading(kubeconfig, context) as reader:
         installed = find_release(reader, wanted(None, release_namespace, release))
         renewing = {each.name: each for each in installed.configuration.renewing}
+        copies = [
+            entry.name
+            for entry in installed.configuration.pull_secrets
+            for token in entry.tokens
+            if token.name == source
+        ]
+        if copies:
+            raise UsageError(
+                f"source {source} is a token in each copy {copies[0]}: delete the copy whose token must be renewed: "
+                f"kubectl delete secret {copies[0]} --namespace NAMESPACE"
+            )
         if source not in renewing:
             known = f"its sources that do are {listed(sorted(renewing))}" if renewing else "it has no source that does"
             raise UsageError(f"release {installed.release.name} has no source {source} that renews itself: {known}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from webhook.errors import ConfigurationInvalid, Problem
 from webhook.files.node import Node, checked, checked_items, choice, report_repeats
-from webhook.files.renewing import KINDS, read_renewing
+from webhook.files.renewing import KINDS, read_namespace_token, read_renewing
 from webhook.files.yaml import DocumentError, Value, load, quoted
 from webhook.rules.configuration import (
     DEFAULT_EXCLUDED_NAMESPACES,
@@ -39,7 +39,7 @@ from webhook.rules.text import look_command
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from webhook.rules.renewing import RenewingSource
+    from webhook.rules.renewing import NamespaceToken, RenewingSource
 
 
 API_VERSION = "pullsecrets.webhook/v1alpha1"
@@ -151,11 +151,19 @@ def _opt_in(node: Node) -> OptIn:
 def _pull_secret(fields: Mapping[str, Node], renewing: _RenewingSources) -> PullSecret:
     pods = choice(fields["pods"], PodPolicy, PodPolicy.ALWAYS)
     sources = _named_sources(fields["sources"]).mappings(_SOURCE_FIELDS)
+    tokens: list[NamespaceToken] = []
+    names: list[Node] = []
     for source in sources:
-        renewing.read(source)
+        if (token := read_namespace_token(source)) is None:
+            renewing.read(source)
+            names.append(source["secretName"])
+        else:
+            renewing.report_token(source["serviceAccountToken"], token)
+            tokens.append(token)
     return PullSecret(
         name=checked(fields["name"], problem_of_subdomain),
-        sources=_sources(fields["sources"], [source["secretName"] for source in sources]),
+        sources=_sources(fields["sources"], names),
+        tokens=tuple(tokens),
         namespace_selector=_selector(fields["namespaceSelector"]),
         service_accounts=_name_filter(fields["serviceAccounts"]),
         pods=pods or PodPolicy.ALWAYS,
@@ -184,6 +192,12 @@ class _RenewingSources:
             path, other = self._by_name.setdefault(source.name, (node.path, secret))
             if other != secret:
                 node.report(f"its source {quoted(source.name)} is also at {path}, with another Secret: rename one")
+
+    def report_token(self, node: Node, token: NamespaceToken) -> None:
+        """Report a token of the namespaces whose name is that of another source."""
+        path, other = self._by_name.setdefault(token.name, (node.path, ""))
+        if other or (path != node.path and token.name):
+            node.report(f"its name {quoted(token.name)} is also at {path}: rename one")
 
     def all(self) -> tuple[RenewingSource, ...]:
         """Return them, each once."""

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from webhook.files.node import Node, checked, checked_items
-from webhook.files.yaml import quoted
+from webhook.files.yaml import Unquoted, Value, quoted
 from webhook.rules.images import parse_registry
 from webhook.rules.names import problem_of_namespace, problem_of_subdomain
 from webhook.rules.renewing import (
@@ -15,6 +15,7 @@ from webhook.rules.renewing import (
     SHORTEST_LIFETIME,
     SHORTEST_TOKEN,
     CredentialProvider,
+    NamespaceToken,
     ServiceAccountToken,
     TokenForProvider,
 )
@@ -40,13 +41,34 @@ _PROVIDER_FIELDS = (
     "defaultLifetime",
     "serviceAccountToken",
 )
-_TOKEN_FIELDS = ("name", "registry", "username", "audience", "lifetime", "serviceAccountName")
+_TOKEN_FIELDS = ("name", "registry", "username", "audience", "lifetime", "perNamespace", "serviceAccountName")
 
 _COMMAND = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DURATION = re.compile(r"(\d+)(ms|s|m|h|d)", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST_TEXT = 4096
+
+
+def read_namespace_token(fields: Mapping[str, Node]) -> NamespaceToken | None:
+    """Return the source that is a token of each namespace; None if a source has something else."""
+    token = fields["serviceAccountToken"]
+    if not per_namespace(token.value):
+        return None
+    if not fields["credentialProvider"].absent:
+        token.report("stands beside credentialProvider: a source has one of them")
+    if not fields["secretName"].absent:
+        fields["secretName"].report("has no effect with perNamespace: each copy keeps its own token; remove it")
+    found = _token(token, "")
+    return NamespaceToken(
+        found.name, found.registry, found.username, found.audience, found.service_account, found.lifetime
+    )
+
+
+def per_namespace(settings: Value) -> bool:
+    """Return whether the settings of a source have ``perNamespace: true``."""
+    chosen = settings.get("perNamespace") if isinstance(settings, dict) else None
+    return isinstance(chosen, Unquoted) and chosen.text == "true"
 
 
 def read_renewing(fields: Mapping[str, Node], secret: str) -> RenewingSource | None:
@@ -97,6 +119,7 @@ def _provider_token(node: Node) -> TokenForProvider:
 
 def _token(node: Node, secret: str) -> ServiceAccountToken:
     fields = node.fields(_TOKEN_FIELDS)
+    fields["perNamespace"].boolean(default=False)  # true is read by read_namespace_token
     return ServiceAccountToken(
         name=checked(fields["name"], _problem_of_name),
         secret=secret,

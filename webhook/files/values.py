@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from webhook.errors import ConfigurationInvalid, Problem, UsageError
 from webhook.files.configuration import API_VERSION, KIND, configuration_of
-from webhook.files.renewing import ISSUED_INFIX, KINDS
+from webhook.files.renewing import ISSUED_INFIX, KINDS, per_namespace
 from webhook.files.yaml import LARGEST_DOCUMENT, DocumentError, Value, load
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def _with_issued_name(source: Value, fullname: str) -> Value:
     if not isinstance(source, dict) or "secretName" in source:
         return source
     kinds = [settings for kind in KINDS if isinstance(settings := source.get(kind), dict)]
+    if kinds and per_namespace(kinds[0]):
+        return source
     name = kinds[0].get("name") if kinds else None
     return source | {"secretName": f"{fullname}{ISSUED_INFIX}{name}"} if isinstance(name, str) else source
 

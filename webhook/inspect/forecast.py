@@ -28,6 +28,7 @@ from webhook.rules.actions import FindingReason
 from webhook.rules.brake import Removals, confirm_command, digest, lost_by_change
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.mistyped import mistyped_opt_in
+from webhook.rules.namespace_tokens import token_accounts
 from webhook.rules.objects import Copy, NamespaceState, ServiceAccount
 from webhook.rules.ownership import Ownership
 from webhook.rules.scope import scope_of
@@ -35,7 +36,7 @@ from webhook.rules.state_document import STATE_SUFFIX
 from webhook.rules.subject import AdmittedObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from webhook.inspect.reader import Reader
@@ -146,6 +147,7 @@ class _Forecast:
         self._pool = pool
         self._now = now
         self._unseen: set[str] = set()
+        self._accounts_unseen = False
         self._unlisted = 0
         self._unlisted_pods = 0  # counted in a thread of its own
 
@@ -168,7 +170,8 @@ class _Forecast:
         rows = [*self._source_rows(sources)]
         kept = Counter[str]()
         for name in sorted(self._namespaces):
-            state = NamespaceState(self._namespaces[name], copies.get(name, {}), accounts.get(name, ()))
+            found = accounts.get(name, ())
+            state = NamespaceState(self._namespaces[name], copies.get(name, {}), found, self._token_accounts(found))
             for row in forecaster.of_namespace(state):
                 if self._has_row(row):
                     rows.append(row)
@@ -261,6 +264,10 @@ class _Forecast:
                 self._unlisted += each.metadata.namespace in self._namespaces
         return found
 
+    def _token_accounts(self, accounts: Sequence[ServiceAccount]) -> Mapping[str, str] | None:
+        names = self._installed.configuration.token_accounts
+        return token_accounts(accounts, names) if names and not self._accounts_unseen else None
+
     def _pods(self, forecaster: Forecaster, wanted: set[str]) -> dict[str, list[Row]]:
         found: dict[str, list[Row]] = defaultdict(list)
         for each in self._each(PODS, msgspec.Raw, wanted, RUNNING):
@@ -282,6 +289,7 @@ class _Forecast:
             try:
                 yield from self._reader.each(Collection(resource, namespace), shape, query)
             except Forbidden:
+                self._accounts_unseen |= resource is SERVICE_ACCOUNTS
                 self._reader.lacks("list", f"{resource.plural}{'' if namespace else ' across namespaces'}", namespace)
 
     def _source_rows(self, sources: Sources) -> Iterator[Row]:

@@ -415,7 +415,9 @@ def scene_in(
     configuration, sources = installed.configuration, background.sources
     expected = {entry.name: sources.expected(entry) for entry in configuration.pull_secrets}
     copies = _copies(namespace, reads)
-    state = NamespaceState(namespace, copies.found, accounts)
+    state = NamespaceState(
+        namespace, copies.found, accounts, _token_accounts(reader, configuration.token_accounts, namespace.name)
+    )
     plan = plan_namespace(state, configuration, hashes_for(expected, state.copies))
     world = World(
         configuration=configuration,
@@ -434,12 +436,33 @@ def scene_in(
         exists=True,
         registration=background.registration,
         registries=registries_for(configuration, sources) | copies.registries,
-        expiries=copies.expiries | known_expiries(expected),
+        expiries=copies.expiries | _of_sources(known_expiries(expected), copies.expiries, configuration),
         elsewhere=background.elsewhere,
         secrets={**background.wrong, **{name: read_facts(reader, name, namespace.name) for name in foreign}},
         release=installed.release.name,
         fullname=installed.fullname,
     )
+
+
+def _token_accounts(reader: Reader, names: frozenset[str], namespace: str) -> Mapping[str, str] | None:
+    """Return the UIDs of the ServiceAccounts that tokens are issued of; None without such tokens, or without rights."""
+    uids: dict[str, str] = {}
+    for name in names:
+        content, known = reader.optional(SERVICE_ACCOUNTS, name, namespace)
+        if not known:
+            return None
+        metadata = None if content is None else _decode_metadata(content).metadata
+        if metadata is not None and metadata.deletion_timestamp is None:
+            uids[name] = metadata.uid
+    return uids if names else None
+
+
+def _of_sources(
+    expected: Mapping[str, Expiries], in_copies: Mapping[str, Expiries], configuration: Configuration
+) -> dict[str, Expiries]:
+    """Return the expiries that sources tell, except of pull secrets whose tokens only the copy has."""
+    issued = {entry.name for entry in configuration.pull_secrets if entry.tokens and entry.name in in_copies}
+    return {name: expiries for name, expiries in expected.items() if name not in issued}
 
 
 def _copies(namespace: Namespace, reads: Mapping[str, CopyRead]) -> _Copies:

@@ -137,21 +137,46 @@ def goes_through_a_proxy() -> bool:
     return bool(getproxies().keys() - {"no"})
 
 
-class _Claims(msgspec.Struct, frozen=True):
+class _Account(msgspec.Struct, frozen=True):
+    uid: str = ""
+
+
+class _Kubernetes(msgspec.Struct, frozen=True):
+    serviceaccount: _Account = _Account()
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """The claims of a ServiceAccount token that are read. Source: KEP-1205; RFC 7519, section 4.1.3 (aud)."""
+
     aud: str | list[str] = []
+    kubernetes: _Kubernetes = msgspec.field(name="kubernetes.io", default=_Kubernetes())
+
+    @property
+    def audiences(self) -> frozenset[str]:
+        """Return the audiences."""
+        return frozenset([self.aud] if isinstance(self.aud, str) else self.aud)
+
+    @property
+    def account_uid(self) -> str:
+        """Return the UID of the ServiceAccount; empty for another token."""
+        return self.kubernetes.serviceaccount.uid
 
 
-_claims_decoder = msgspec.json.Decoder(_Claims)
+_claims_decoder = msgspec.json.Decoder(Claims)
 _JWT_PARTS = 3
+
+
+def claims_of(token: str) -> Claims:
+    """Return the claims in a JWT, whose signature is not checked; none for other text."""
+    parts = token.split(".")
+    if len(parts) != _JWT_PARTS:
+        return Claims()
+    try:
+        return _claims_decoder.decode(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, msgspec.MsgspecError, RecursionError):
+        return Claims()
 
 
 def audiences_of(token: str) -> frozenset[str]:
     """Return the audiences in a JWT, whose signature is not checked; empty for other text."""
-    parts = token.split(".")
-    if len(parts) != _JWT_PARTS:
-        return frozenset()
-    try:
-        claims = _claims_decoder.decode(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (ValueError, msgspec.MsgspecError, RecursionError):
-        return frozenset()
-    return frozenset([claims.aud] if isinstance(claims.aud, str) else claims.aud)
+    return claims_of(token).audiences

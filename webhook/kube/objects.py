@@ -26,9 +26,11 @@ from webhook.rules.configuration import DECLINE_ANNOTATION
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, content_hash
 from webhook.rules.managed_fields import Entry, list_ownership
 from webhook.rules.mistyped import mistyped_opt_in
+from webhook.rules.namespace_tokens import LONGEST_SEAL
 from webhook.rules.objects import Copy, Namespace, ServiceAccount, declined_names
 from webhook.rules.ownership import Mark, mark_of
 from webhook.rules.references import LocalObjectReference, References
+from webhook.rules.renewing import ISSUED_FOR, NOT_ISSUED, IssuedState, issued_state
 from webhook.rules.versions import LONGEST_SOURCES, SOURCES_ANNOTATION
 
 if TYPE_CHECKING:
@@ -225,6 +227,7 @@ class ScopedDecoder:
             terminating=metadata.deletion_timestamp is not None,
             enforces=enforces_references({ENFORCE_ANNOTATION: (metadata.annotations or _NO_ANNOTATIONS).enforce or ""}),
             ownership=list_ownership(metadata.managed_fields),
+            uid=metadata.uid if metadata.name in self.scope.token_accounts else "",
         )
 
     def read_service_account(self, data: bytes) -> ServiceAccount:
@@ -317,8 +320,18 @@ def to_copy(obj: SecretObject, release: Release) -> Copy:
         immutable=obj.immutable is True,
         terminating=metadata.deletion_timestamp is not None,
         finalizers=_kept_by(metadata),
+        issued=_issued_of(metadata) if mark is not None and metadata.annotations else NOT_ISSUED,
         sources=_sources_of(metadata) if mark is not None and metadata.annotations else "",
     )
+
+
+def _issued_of(metadata: WrittenMeta) -> IssuedState:
+    """Return the annotations about the tokens in a copy. A tenant can write long ones, which no release does."""
+    annotations = metadata.annotations or {}
+    if ISSUED_FOR not in annotations or len(annotations[ISSUED_FOR]) > LONGEST_SEAL:
+        return NOT_ISSUED
+    state = issued_state({}, annotations)
+    return IssuedState(issued_at=state.issued_at, expires_at=state.expires_at, issued_for=state.issued_for)
 
 
 def _kept_by(metadata: WrittenMeta) -> tuple[str, ...]:

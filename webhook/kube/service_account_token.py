@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from webhook.errors import ApiUnavailable, CredentialsNotIssued
-from webhook.kube.access import audiences_of
+from webhook.kube.access import claims_of
 from webhook.kube.resources import SERVICE_ACCOUNTS
 from webhook.kube.wire import decoder
 from webhook.rules.renewing import IssueReason
@@ -34,6 +34,8 @@ class ServiceAccountJwt:
 
     token: str = field(repr=False)
     expires_at: datetime
+    account_uid: str = ""
+    """The UID of the ServiceAccount that it is of."""
 
 
 class _Status(msgspec.Struct, frozen=True, rename="camel"):
@@ -68,12 +70,12 @@ def request_token(client: Client, namespace: str, name: str, audience: str, seco
         "spec": {"audiences": [audience], "expirationSeconds": int(seconds)},
     }
     status = _decode_request(client.request("POST", path, body=body, content_type="application/json")).status
-    audiences = audiences_of(status.token)
-    if audiences & own:
+    claims = claims_of(status.token)
+    if claims.audiences & own:
         _refuse(audience)
-    if audience not in audiences or status.expiration_timestamp.tzinfo is None:
+    if audience not in claims.audiences or not claims.account_uid or status.expiration_timestamp.tzinfo is None:
         raise ApiUnavailable(f"POST {path}: the answer is not a token for this audience", status=HTTPStatus.OK)
-    return ServiceAccountJwt(status.token, status.expiration_timestamp.astimezone(UTC))
+    return ServiceAccountJwt(status.token, status.expiration_timestamp.astimezone(UTC), claims.account_uid)
 
 
 def _refuse(audience: str) -> None:

@@ -150,6 +150,11 @@ CATALOG: Mapping[str, ReasonText] = {
         "credential after an opt-out",
         "ask the owner of the finalizer; if the owner is gone, remove the finalizer from the Secret",
     ),
+    "token-account-absent": ReasonText(
+        "a copy holds a token of a ServiceAccount of its namespace, and the namespace has none of that name: the copy "
+        "is not made, or keeps its content",
+        "create the ServiceAccount in the namespace, or let the namespace opt out",
+    ),
     "namespace-selected": ReasonText(
         "the namespace has opted in, and at least one pull secret applies to it",
         "nothing",

@@ -66,6 +66,7 @@ class FindingReason(StrEnum):
     REFERENCE_REQUIRED = "reference-required"
     REFERENCES_TOO_MANY = "references-too-many"
     COPY_TERMINATING = "copy-terminating"
+    TOKEN_ACCOUNT_ABSENT = "token-account-absent"  # noqa: S105 - a reason id
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,12 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from webhook.rules.labels import EVERYTHING, Selector
-from webhook.rules.renewing import CredentialProvider, ServiceAccountToken  # noqa: TC001 - as the state document is read
+from webhook.rules.renewing import (  # noqa: TC001 - as the state document is read
+    CredentialProvider,
+    NamespaceToken,
+    ServiceAccountToken,
+)
+from webhook.rules.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -131,6 +136,14 @@ class PullSecret:
     registries: tuple[str, ...] = ()
     limits: tuple[tuple[str, ...], ...] = ()
     """For each restricted source: the patterns of namespace names that it may go to."""
+    tokens: tuple[NamespaceToken, ...] = ()
+    """The sources that are a token of each namespace's own ServiceAccount; ``sources`` does not have them."""
+
+    @property
+    def made_from(self) -> str:
+        """Return the sources as text for people."""
+        accounts = tuple(f"a token of ServiceAccount {token.service_account} of the namespace" for token in self.tokens)
+        return listed((*self.sources, *accounts))
 
     def may_go_to(self, namespace: str) -> bool:
         """Return whether each of its sources may go to a namespace with this name."""
@@ -183,6 +196,11 @@ class Configuration:
     def renewing(self) -> tuple[RenewingSource, ...]:
         """Return the sources that renew themselves."""
         return (*self.credential_providers, *self.service_account_tokens)
+
+    @property
+    def token_accounts(self) -> frozenset[str]:
+        """Return the names of the ServiceAccounts of which each namespace gets a token."""
+        return frozenset(token.service_account for entry in self.pull_secrets for token in entry.tokens)
 
     @property
     def issued_names(self) -> frozenset[str]:

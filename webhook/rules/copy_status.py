@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from webhook.rules.gates import selected_pull_secrets
+from webhook.rules.namespace_tokens import is_sealed
 from webhook.rules.plan import leaving_copies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
-    from webhook.rules.configuration import Configuration
+    from webhook.rules.configuration import Configuration, PullSecret
     from webhook.rules.objects import Copy, NamespaceState
+
+
+NO_HASHES: Mapping[str, str] = MappingProxyType({})
 
 
 class CopyState(StrEnum):
@@ -60,14 +66,36 @@ class CopyStatus(msgspec.Struct, frozen=True):
         return CopyState.CURRENT if self.content_hash and self.content_hash == content_hash else self.state
 
 
-def copy_statuses(state: NamespaceState, configuration: Configuration) -> Iterator[CopyStatus]:
-    """Yield the state of each copy that a namespace should have, then of each that should be deleted."""
-    selected = [entry.name for entry in selected_pull_secrets(configuration, state.namespace)]
-    for name in selected:
-        yield _copy_status(name, state.copies.get(name), state)
+def copy_statuses(
+    state: NamespaceState,
+    configuration: Configuration,
+    hashes: Mapping[str, str | None] = NO_HASHES,
+    now: datetime | None = None,
+) -> Iterator[CopyStatus]:
+    """Yield the state of each copy that a namespace should have, then of each that should be deleted.
+
+    ``hashes`` and ``now`` are needed only for copies with tokens of their namespace.
+    """
+    entries = selected_pull_secrets(configuration, state.namespace)
+    selected = [entry.name for entry in entries]
+    for entry in entries:
+        status = _copy_status(entry.name, state.copies.get(entry.name), state)
+        yield _with_tokens(status, entry, state, hashes.get(entry.name), now) if entry.tokens else status
     if not state.namespace.terminating:
         for copy in leaving_copies(state, configuration, selected):
             yield CopyStatus(copy.name, CopyState.LEAVING)
+
+
+def _with_tokens(
+    status: CopyStatus, entry: PullSecret, state: NamespaceState, basis: str | None, now: datetime | None
+) -> CopyStatus:
+    """Return the state of a copy with tokens; all that are right have the same hash, whatever their content."""
+    copy = state.copies.get(entry.name)
+    if copy is None or not status.content_hash:
+        return status
+    is_right = basis is not None and is_sealed(entry, copy, basis, state.token_accounts or {})
+    is_expired = now is not None and copy.issued.expires_at is not None and copy.issued.expires_at <= now
+    return msgspec.structs.replace(status, content_hash=basis if is_right and not is_expired else "")
 
 
 def _copy_status(name: str, copy: Copy | None, state: NamespaceState) -> CopyStatus:

@@ -191,6 +191,14 @@ def read_document(document: JsonObject, *, legacy: bool, where: str) -> Credenti
     return _EntryReader(auths, _helper_registries(document)).credentials()
 
 
+def read_payload(payload: bytes) -> Credentials:
+    """Return the credentials in what :func:`render` has returned."""
+    document = decode(payload)
+    if not isinstance(document, JsonObject) or not any(document.named("auths")):
+        return Credentials({})
+    return read_document(document, legacy=False, where="the content")
+
+
 def _legacy_auths(document: JsonObject, where: str) -> list[tuple[str, object]]:
     if any(isinstance(value, JsonObject) for value in document.named("auths")):
         _refuse_auths(

@@ -16,6 +16,7 @@ from webhook.rules.dockerconfig import COPY_TYPE
 from webhook.rules.managed_fields import SETTLED, ListOwnership
 from webhook.rules.ownership import Ownership, ownership_of
 from webhook.rules.references import References  # noqa: TC001 - msgspec evaluates the annotation
+from webhook.rules.renewing import NOT_ISSUED, IssuedState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,6 +77,8 @@ class Copy:
     terminating: bool = False
     finalizers: tuple[str, ...] = ()
     """The first few finalizers that block the deletion, while it is ``terminating``."""
+    issued: IssuedState = NOT_ISSUED
+    """When and for what the tokens in it were issued; empty for a copy without tokens of its namespace."""
     sources: str = ""
     """The versions of the sources that it was made from: see :func:`webhook.rules.versions.decode_sources`."""
 
@@ -98,6 +101,8 @@ class ServiceAccount:
     enforces: bool = False
     """True if its Pods may reference only its own references; see :mod:`webhook.rules.backfill`."""
     ownership: ListOwnership = SETTLED
+    uid: str = ""
+    """Only of those that tokens are issued of: see :mod:`webhook.rules.namespace_tokens`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,8 @@ class NamespaceState:
     namespace: Namespace
     copies: Mapping[str, Copy] = field(default_factory=dict)
     service_accounts: Sequence[ServiceAccount] = ()
+    token_accounts: Mapping[str, str] | None = None
+    """The UIDs by name of the ServiceAccounts that tokens are issued of; None if they are not known."""
 
     def ownership(self, copy: Copy) -> Ownership:
         """Return the owner of a Secret in this namespace."""

@@ -23,10 +23,12 @@ from webhook.rules.backfill import additions_after_copies, hand_back_need, requi
 from webhook.rules.configuration import PullSecret
 from webhook.rules.dangling import dangling_names, names_written_by_us
 from webhook.rules.gates import selected_pull_secrets
+from webhook.rules.namespace_tokens import TO_BE_ISSUED, absent_accounts, expected_hash
 from webhook.rules.ownership import Ownership
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from webhook.rules.configuration import Configuration
     from webhook.rules.objects import Copy, Namespace, NamespaceState, ServiceAccount
@@ -38,6 +40,7 @@ def plan_namespace(
     hashes: Mapping[str, str | None],
     injected: Configuration | None = None,
     lost: Collection[str] = (),
+    now: datetime | None = None,
 ) -> NamespacePlan:
     """Return the writes that bring a namespace in line with the configuration.
 
@@ -45,12 +48,13 @@ def plan_namespace(
     are missing or invalid: then existing copies stay unchanged (fail static), and new ones are not made.
     ``configuration`` may be the part of ``injected`` that can be decided already; ``injected`` is in force at
     admission. ``lost`` are the names for which the namespace was selected before; references to them are removed even
-    without a copy.
+    without a copy. With ``now``, tokens of the namespace that are due for renewal are renewed.
     """
     if state.namespace.terminating:
         return EMPTY
-    selected = _selected_names(configuration, state.namespace)
-    copies, findings, usable = _plan_copies(state, selected, hashes)
+    entries = selected_pull_secrets(configuration, state.namespace)
+    selected = tuple(entry.name for entry in entries)
+    copies, findings, usable = _plan_copies(state, entries, hashes, now)
     injected = injected or configuration
     leaving = leaving_copies(state, configuration, selected)
     required = tuple(required_additions(state, injected, usable))
@@ -77,19 +81,24 @@ def _selected_names(configuration: Configuration, namespace: Namespace) -> tuple
 
 
 def _plan_copies(
-    state: NamespaceState, selected: Iterable[str], hashes: Mapping[str, str | None]
+    state: NamespaceState, selected: Iterable[PullSecret], hashes: Mapping[str, str | None], now: datetime | None
 ) -> tuple[list[ApplyCopy], list[Finding], set[str]]:
     """Return the copies to write, the findings, and the names that may be referenced afterwards."""
     writes: list[ApplyCopy] = []
     findings: list[Finding] = []
     usable: set[str] = set()
-    for name in selected:
+    for entry in selected:
+        name = entry.name
         copy, content_hash = state.copies.get(name), hashes.get(name)
         if copy is not None and state.is_foreign(copy):
             findings.append(Finding(FindingReason.COPY_CONFLICT, name))
             continue
+        reason, account = FindingReason.SOURCE_UNAVAILABLE, ""
+        if entry.tokens and content_hash is not None:
+            reason, account = FindingReason.TOKEN_ACCOUNT_ABSENT, _absent_account(entry, state)
+            content_hash = None if account else _hash_with_tokens(entry, copy, content_hash, state, now)
         if content_hash is None:
-            findings.append(Finding(FindingReason.SOURCE_UNAVAILABLE, name))
+            findings.append(Finding(reason, name, account))
         elif copy is None:
             writes.append(ApplyCopy(name))
         elif copy.replaceable_only:
@@ -100,6 +109,21 @@ def _plan_copies(
         if copy is not None or content_hash is not None:
             usable.add(name)
     return writes, findings, usable
+
+
+def _absent_account(entry: PullSecret, state: NamespaceState) -> str:
+    """Return a ServiceAccount that the namespace lacks for a token; empty if it has all, or if that is not known."""
+    absent = absent_accounts(entry, state.token_accounts) if state.token_accounts is not None else ()
+    return next(iter(absent), "")
+
+
+def _hash_with_tokens(
+    entry: PullSecret, copy: Copy | None, basis: str, state: NamespaceState, now: datetime | None
+) -> str:
+    if state.token_accounts is not None:
+        return expected_hash(entry, copy, basis, state.token_accounts, now)
+    # Without the ServiceAccounts, an existing copy cannot be judged.
+    return TO_BE_ISSUED if copy is None else copy.content_hash
 
 
 def kept_copies(state: NamespaceState, configuration: Configuration) -> Iterator[Finding]:

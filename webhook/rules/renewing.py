@@ -111,6 +111,19 @@ class ServiceAccountToken:
     """Seconds that are requested. The API server may shorten it."""
 
 
+@dataclass(frozen=True, slots=True)
+class NamespaceToken:
+    """A token of the ServiceAccount with this name in each namespace, as the password in the copy of that namespace."""
+
+    name: str
+    registry: str
+    username: str
+    audience: str
+    service_account: str
+    lifetime: float = 3600.0
+    """Seconds that are requested. The API server may shorten it."""
+
+
 RenewingSource: TypeAlias = CredentialProvider | ServiceAccountToken
 
 

@@ -23,6 +23,8 @@ class CacheScope:
     names: frozenset[str] = frozenset()
     account_labels: frozenset[str] = frozenset()
     namespace_labels: frozenset[str] = frozenset()
+    token_accounts: frozenset[str] = frozenset()
+    """The ServiceAccounts of which the UID is kept, because tokens are issued of them."""
     opt_in: OptIn = field(default_factory=OptIn, compare=False)
     """Used to detect a misspelled opt-in label; decisions do not depend on that."""
 
@@ -31,6 +33,7 @@ class CacheScope:
         return (
             self.names >= other.names
             and self.account_labels >= other.account_labels
+            and self.token_accounts >= other.token_accounts
             and self.namespace_labels >= other.namespace_labels
         )
 
@@ -48,6 +51,7 @@ def scope_of(configuration: Configuration) -> CacheScope:
         names=frozenset(configuration.secret_names),
         account_labels=frozenset({configuration.opt_in.label}),
         namespace_labels=frozenset({configuration.opt_in.label, *keys}),
+        token_accounts=configuration.token_accounts,
         opt_in=configuration.opt_in,
     )
 
@@ -68,6 +72,8 @@ def part_within(configuration: Configuration, scope: CacheScope) -> Configuratio
 
 def _is_within(entry: PullSecret, scope: CacheScope) -> bool:
     requirements = entry.namespace_selector.requirements
-    return entry.name in scope.names and scope.namespace_labels.issuperset(
-        [requirement.key for requirement in requirements]
+    return (
+        entry.name in scope.names
+        and scope.namespace_labels.issuperset([requirement.key for requirement in requirements])
+        and all(token.service_account in scope.token_accounts for token in entry.tokens)
     )

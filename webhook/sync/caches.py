@@ -16,6 +16,7 @@ from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Collec
 from webhook.ops.sync_status import WatchStatus
 from webhook.rules.backfill import needs_plan, too_many
 from webhook.rules.gates import selected_pull_secrets
+from webhook.rules.namespace_tokens import token_accounts
 from webhook.rules.objects import NamespaceState
 from webhook.rules.ownership import Ownership, ownership_of
 from webhook.rules.scope import CacheScope, part_within, scope_of
@@ -24,7 +25,7 @@ from webhook.sync.source import Source, read_source
 from webhook.sync.table import NamespaceTable, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from webhook.kube.client import Client
     from webhook.rules.configuration import Configuration
@@ -158,7 +159,12 @@ class Caches:
         # Counted, because the work of a plan grows with the ServiceAccounts of its namespace, and a tenant chooses
         # their number.
         self._judged("planned", len(accounts))
-        return NamespaceState(namespace, copies, tuple(accounts.values()))
+        return NamespaceState(namespace, copies, tuple(accounts.values()), self._uids(accounts))
+
+    def _uids(self, accounts: Mapping[str, ServiceAccount]) -> Mapping[str, str] | None:
+        """Return the UIDs of the ServiceAccounts that tokens are issued of; None if there are no such tokens."""
+        names = self._decoder.scope.token_accounts
+        return token_accounts(accounts.values(), names) if names else None
 
     def read_service_account(self, data: bytes) -> ServiceAccount:
         """Return the cached part of a ServiceAccount from a response of the API server."""
@@ -276,7 +282,7 @@ class Caches:
         """Judge one ServiceAccount that has changed or is gone, before its whole namespace is planned."""
         namespace, configuration = self.namespaces.get(account.namespace), self._configuration
         self._judged("changed", 1)
-        if namespace is None or configuration is None:
+        if namespace is None or configuration is None or account.uid:
             return True
         return needs_plan(account, namespace, self.readable_part(configuration))
 
@@ -366,7 +372,7 @@ def _plan_relevant_part(account: ServiceAccount) -> tuple[object, ...]:
     """Return the part that plans depend on. The positions of our names matter only to the patch that removes them."""
     references = account.references
     listed = None if references is None else (references.present, references.names, too_many(references))
-    return account.labels, listed, account.terminating, account.enforces, account.ownership
+    return account.labels, listed, account.terminating, account.enforces, account.ownership, account.uid
 
 
 def _same_copy(old: Copy, new: Copy) -> bool:

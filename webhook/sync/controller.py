@@ -22,6 +22,7 @@ from webhook.sync.expiry_watch import ExpiryWatch
 from webhook.sync.failures import PROBE_SECONDS, FailureGroups
 from webhook.sync.issued_secrets import IssuedSecrets
 from webhook.sync.issuer import Issuer
+from webhook.sync.namespace_tokens import NamespaceTokens
 from webhook.sync.planner import PlanFilters, Planner
 from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
 from webhook.sync.renewal import Renewer
@@ -155,7 +156,7 @@ class SyncController:
             metrics.wrote,
             verify=self._source_reads.verify,
         )
-        self._executor = Executor(writes, self._copy_failed)
+        self._executor = Executor(writes, self._copy_failed, NamespaceTokens(client, metrics.renewed).complete)
         self._connectivity, self._gate = client.connectivity, gate
         self._leading = threading.Event()
         self._leading_since = 0.0

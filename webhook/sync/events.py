@@ -84,6 +84,8 @@ class EventReporter:
                 self._too_many(namespace, finding)
             elif finding.reason is FindingReason.COPY_TERMINATING:
                 self._kept_by_finalizer(namespace, finding)
+            elif finding.reason is FindingReason.TOKEN_ACCOUNT_ABSENT:
+                self._token_account_absent(namespace, finding)
             else:
                 self._reference_required(namespace, finding)
 
@@ -113,6 +115,21 @@ class EventReporter:
         )
         self._report(
             "copy kept by a finalizer", namespace, finding, "CopyKeptByFinalizer", message, finalizers=finalizers
+        )
+
+    def _token_account_absent(self, namespace: str, finding: Finding) -> None:
+        account = finding.service_account
+        message = (
+            f'"{finding.secret}" holds a token of ServiceAccount "{account}" of its namespace, which does not exist. '
+            f"Create it with: kubectl create serviceaccount {account} --namespace {namespace}"
+        )
+        self._report(
+            "service account for a token absent",
+            namespace,
+            finding,
+            "TokenAccountAbsent",
+            message,
+            service_account=account,
         )
 
     def _too_many(self, namespace: str, finding: Finding) -> None:

@@ -14,7 +14,7 @@ from webhook.sync.writes import Unfinished
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from webhook.rules.actions import AddReferences, NamespacePlan
+    from webhook.rules.actions import AddReferences, ApplyCopy, NamespacePlan
     from webhook.sync.source import Content
     from webhook.sync.writes import Writes
 
@@ -72,12 +72,19 @@ class Budget:
 class Executor:
     """Makes the writes of plans.
 
-    ``copy_failed(namespace, secret, error)`` is called for each copy that it could not write.
+    ``copy_failed(namespace, secret, error)`` is called for each copy that it could not write. ``complete(namespace,
+    content)`` adds to a content what only this namespace gets, and raises ApiError if that fails.
     """
 
-    def __init__(self, writes: Writes, copy_failed: Callable[[str, str, ApiError], None]) -> None:
+    def __init__(
+        self,
+        writes: Writes,
+        copy_failed: Callable[[str, str, ApiError], None],
+        complete: Callable[[str, Content], Content] = lambda _, content: content,
+    ) -> None:
         self._writes = writes
         self._copy_failed = copy_failed
+        self._complete = complete
 
     def carry_out(
         self, namespace: str, plan: NamespacePlan, contents: Mapping[str, Content], budget: Budget | None = None
@@ -142,11 +149,14 @@ class Executor:
         failed: set[str] = set()
         where = (namespace, plan.namespace_uid)
         for action in plan.copies:
-            if not self._try(failures, self._writes.apply_copy, where, action, contents[action.name]):
+            if not self._try(failures, self._apply_copy, where, action, contents[action.name]):
                 failed.add(action.name)
                 # The references to it wait, so that a ServiceAccount does not name a Secret that is not there.
                 self._copy_failed(namespace, action.name, failures.last)
         return failed
+
+    def _apply_copy(self, where: tuple[str, str], action: ApplyCopy, content: Content) -> None:
+        self._writes.apply_copy(where, action, self._complete(where[0], content))
 
     def _add_references(self, failures: _Failures, addition: AddReferences, without_copy: set[str]) -> None:
         names = tuple(name for name in addition.names if name not in without_copy)

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from webhook.rules.actions import EMPTY
 from webhook.rules.copy_status import copy_statuses
 from webhook.rules.dangling import names_written_by_us, still_referenced
 from webhook.rules.gates import selected_pull_secrets
+from webhook.rules.namespace_tokens import is_urgent, renewal_time
 from webhook.rules.plan import plan_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from webhook.rules.actions import NamespacePlan
+    from webhook.rules.actions import ApplyCopy, NamespacePlan
     from webhook.rules.configuration import Configuration
     from webhook.rules.copy_status import CopyStatus
     from webhook.rules.objects import NamespaceState
@@ -40,13 +42,17 @@ class PlannedNamespace:
     """The states of its copies."""
     selected: frozenset[str]
     """The pull secrets that select it."""
+    now: datetime = field(compare=False)
+    renewal_after: float = 0.0
+    """Seconds until a token in one of its copies is due; 0 for none."""
 
 
 class Planner:
     """Plans from the caches."""
 
-    def __init__(self, caches: Caches) -> None:
+    def __init__(self, caches: Caches, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._caches = caches
+        self._now = now
 
     def plan(
         self, name: str, configuration: Configuration, hashes: Mapping[str, str | None]
@@ -61,8 +67,18 @@ class Planner:
         # The whole configuration: a name that becomes judgeable at a start is not a change of the namespace.
         selected = frozenset(entry.name for entry in selected_pull_secrets(configuration, namespace))
         lost = self._lost_names(state, configuration, selected)
-        plan = plan_namespace(state, known, hashes, readable, lost)
-        return PlannedNamespace(state, plan, tuple(copy_statuses(state, known)), selected)
+        now = self._now()
+        plan = plan_namespace(state, known, hashes, readable, lost, now)
+        statuses = tuple(copy_statuses(state, known, hashes, now))
+        return PlannedNamespace(state, plan, statuses, selected, now, self._next_renewal(state, now))
+
+    def _next_renewal(self, state: NamespaceState, now: datetime) -> float:
+        """Return the seconds until a token in a copy is renewed, or until it expires; 0 for none."""
+        if state.token_accounts is None:
+            return 0.0
+        issued = [copy for copy in state.copies.values() if copy.issued.expires_at is not None]
+        times = [time for copy in issued for time in (renewal_time(copy, now), copy.issued.expires_at) if time]
+        return min([(time - now).total_seconds() for time in times if time > now], default=0.0)
 
     def _lost_names(
         self, state: NamespaceState, configuration: Configuration, selected: frozenset[str]
@@ -154,6 +170,46 @@ class HandBackRateLimit:
             return replace(plan, hand_backs=()), due - now
 
 
+RENEWALS_PER_SECOND = 50.0
+RENEWAL_BURST = 50
+"""Copies with tokens that are renewed in a second. With the shortest tokens, of ten minutes, 12,000 namespaces stay in
+time. A token that is near its end does not wait."""
+
+
+class RenewalRateLimit:
+    """Spreads the renewals of tokens in copies over time, because all of them may be due after an outage."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._free_at = 0.0
+        self._due: dict[str, float] = {}
+
+    def filter(self, planned: PlannedNamespace, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
+        """Return the plan without the renewals that must wait, and the seconds until the next check; 0 for none."""
+        namespace = planned.state.namespace.name
+        waiting = [action.name for action in plan.copies if self._may_wait(action, planned.now)]
+        with self._lock:
+            if not waiting:
+                self._due.pop(namespace, None)
+                return plan, 0.0
+            now = self._clock()
+            due = self._due.get(namespace)
+            if due is None:
+                # As for the hand-backs: each namespace books its share in advance.
+                start = max(self._free_at, now - RENEWAL_BURST / RENEWALS_PER_SECOND)
+                self._free_at = start + len(waiting) / RENEWALS_PER_SECOND
+                due = self._due[namespace] = start
+            if due <= now:
+                del self._due[namespace]
+                return plan, 0.0
+            return plan.without(copies=waiting), due - now
+
+    def _may_wait(self, action: ApplyCopy, now: datetime) -> bool:
+        copy = action.updates
+        return copy is not None and copy.issued.expires_at is not None and not is_urgent(copy.issued, now)
+
+
 @dataclass(frozen=True, slots=True)
 class FilteredPlan:
     """The writes of a plan for now."""
@@ -173,6 +229,7 @@ class PlanFilters:
         self._contention = contention
         self._removal_delay = RemovalDelay()
         self._hand_backs = HandBackRateLimit()
+        self._renewals = RenewalRateLimit()
         self._damping = damping
 
     def filter(self, planned: PlannedNamespace) -> FilteredPlan:
@@ -187,8 +244,10 @@ class PlanFilters:
         plan, contended = self._contention.filter(state, plan)
         plan, leaving = self._removal_delay.filter(name, plan)
         plan, rate_limited = self._hand_backs.filter(name, plan)
+        plan, renewed_later = self._renewals.filter(planned, plan)
         plan, damped = self._damping.filter(name, planned.selected, plan)
-        requeue_after = min(filter(None, (contended, leaving, rate_limited, damped)), default=0.0)
+        waits = (contended, leaving, rate_limited, renewed_later, damped, planned.renewal_after)
+        requeue_after = min(filter(None, waits), default=0.0)
         return FilteredPlan(plan, requeue_after, flapping=damped > 0)
 
     def forget(self, name: str) -> None:

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 from webhook.errors import SourceInvalid
 from webhook.rules.credential import SourceReason
-from webhook.rules.dockerconfig import Credentials, content_hash, merge, parse_source, render
+from webhook.rules.dockerconfig import Credentials, merge, parse_source, render
+from webhook.rules.namespace_tokens import hash_for_copies
 from webhook.rules.renewing import NOT_ISSUED, IssuedState, issued_state
 from webhook.rules.versions import SourceVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from webhook.kube.objects import SecretObject
+    from webhook.rules.configuration import PullSecret
     from webhook.rules.dockerconfig import Clash
+    from webhook.rules.renewing import NamespaceToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,21 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of every copy of one pull secret; the payload is never shown."""
+    """The content of every copy of one pull secret; the payload is never shown.
+
+    With ``tokens`` it is incomplete, and its hash is that of :func:`hash_for_copies`: see
+    :mod:`webhook.sync.namespace_tokens`.
+    """
 
     payload: bytes = field(repr=False)
     hash: str
     clashes: tuple[Clash, ...] = ()
     versions: tuple[SourceVersion, ...] = ()
     """The versions of its sources."""
+    tokens: tuple[NamespaceToken, ...] = ()
+    """The tokens that each copy gets of its own namespace; the payload does not have them."""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """The annotations of a copy with tokens."""
 
 
 def read_source(secret: SecretObject) -> Source:
@@ -82,9 +93,9 @@ def absent_source(name: str, *, renews: bool = False) -> Source:
     return Source(name, problem=SourceInvalid(reason, message))
 
 
-def content_of(sources: Sequence[Source]) -> Content:
+def content_of(entry: PullSecret, sources: Sequence[Source]) -> Content:
     """Return the merged content of usable sources. Raises SourceInvalid when they make no copy together."""
     merged = merge([(source.name, source.credentials) for source in sources if source.credentials is not None])
     payload = render(merged.credentials)
     versions = tuple(source.version for source in sources)
-    return Content(payload, content_hash(payload), merged.clashes, versions)
+    return Content(payload, hash_for_copies(entry, payload), merged.clashes, versions, entry.tokens)

@@ -19,7 +19,7 @@ from webhook.errors import Conflict, NotFound, SourceInvalid
 from webhook.kube.objects import decode_secret
 from webhook.kube.resources import SECRETS
 from webhook.rules.credential import SourceReason
-from webhook.rules.dockerconfig import content_hash
+from webhook.rules.namespace_tokens import hash_for_copies
 from webhook.rules.state_document import LastGood
 from webhook.rules.versions import Confirmation, SourceVersion, decode_sources, is_older, newer_sources
 from webhook.sync.source import Content, Source, absent_source, content_of, read_source
@@ -318,20 +318,23 @@ class SourceStore:
                 built.problems[entry.name] = problem
                 continue
             try:
-                content = content_of(sources)
+                content = content_of(entry, sources)
             except SourceInvalid as error:
                 built.problems[entry.name] = built.refusals[entry.name] = error
             else:
                 built.contents[entry.name] = content
                 built.hashes[entry.name] = content.hash
                 self._store_last_good(entry, content)
-        for name in built.problems:
-            if (stored := self._last_good.get(name)) is not None:
-                built.last_good[name] = Content(stored.payload, content_hash(stored.payload), versions=stored.sources)
-                built.stored[name] = stored
+        for entry in self._pull_secrets:
+            if entry.name in built.problems and (stored := self._last_good.get(entry.name)) is not None:
+                basis = hash_for_copies(entry, stored.payload)
+                built.last_good[entry.name] = Content(stored.payload, basis, (), stored.sources, entry.tokens)
+                built.stored[entry.name] = stored
         return built
 
     def _store_last_good(self, entry: PullSecret, content: Content) -> None:
+        if not entry.sources:
+            return  # it has only tokens, which are not stored
         known, now = self._last_good.get(entry.name), LastGood(content.payload, content.versions, self._clock())
         since = known.time if known is not None and known.is_same(now) else now.time
         self._last_good[entry.name] = replace(now, time=since)

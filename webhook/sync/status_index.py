@@ -10,11 +10,10 @@ import threading
 import time
 from collections import Counter
 from enum import StrEnum
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from webhook.errors import ApiError, ApiUnavailable, Conflict, Invalid, NotFound, Refused, Throttled
-from webhook.rules.copy_status import CopyState, CopyStatus
+from webhook.rules.copy_status import NO_HASHES, CopyState, CopyStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -53,8 +52,6 @@ def result_of(error: ApiError) -> Result:
     """Return the result of a write that raised ``error``."""
     return next((result for kind, result in _RESULTS if isinstance(error, kind)), Result.ERROR)
 
-
-NO_HASHES: Mapping[str, str] = MappingProxyType({})
 
 SHARED_LIMIT = 1000
 """Different records kept for sharing: most namespaces have equal states, and share one record."""

@@ -143,8 +143,9 @@ class Writes:
             "name": action.name,
             "labels": copy_labels(self._release.name, self._release.namespace, namespace_uid),
         }
-        if sources := encode_sources(content.versions):
-            metadata["annotations"] = {SOURCES_ANNOTATION: sources}
+        sources = encode_sources(content.versions)
+        if annotations := {**content.annotations, **({SOURCES_ANNOTATION: sources} if sources else {})}:
+            metadata["annotations"] = annotations
         if action.updates is not None:
             # Exactly the Secret that was seen to be ours; one that has replaced it in the meantime is a conflict.
             metadata["uid"] = action.updates.uid

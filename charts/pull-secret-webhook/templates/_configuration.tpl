@@ -55,10 +55,12 @@ keeps for it. The argument is {root, sources}.
 {{- $sources | toJson -}}
 {{- end -}}
 
-{{/* The Secret of a source that renews itself; empty for other sources. The argument is {root, source}. */}}
+{{/*
+The Secret of a source that renews itself; empty for other sources, and for a token that only the copies keep. The argument is {root, source}.
+*/}}
 {{- define "pull-secret-webhook.issuedName" -}}
 {{- with .source.credentialProvider | default .source.serviceAccountToken -}}
-{{ include "pull-secret-webhook.fullname" $.root }}-issued-{{ .name }}
+{{- if not .perNamespace }}{{ include "pull-secret-webhook.fullname" $.root }}-issued-{{ .name }}{{ end -}}
 {{- end -}}
 {{- end -}}
 
@@ -76,7 +78,7 @@ keeps for it. The argument is {root, sources}.
 {{- $names | uniq | toJson -}}
 {{- end -}}
 
-{{/* The ServiceAccounts whose tokens sync can request, each with the audiences, as JSON. */}}
+{{/* The ServiceAccounts of the release namespace whose tokens sync can request, each with the audiences, as JSON. */}}
 {{- define "pull-secret-webhook.tokenAudiences" -}}
 {{- include "pull-secret-webhook.validateGrants" . -}}
 {{- $found := dict -}}
@@ -84,10 +86,30 @@ keeps for it. The argument is {root, sources}.
 {{- range .sources -}}
 {{- if kindIs "map" . -}}
 {{- with .serviceAccountToken | default (.credentialProvider | default dict).serviceAccountToken -}}
-{{- $_ := set $found .serviceAccountName (append (get $found .serviceAccountName | default list) .audience | uniq) -}}
+{{- if not .perNamespace }}{{ $_ := set $found .serviceAccountName (append (get $found .serviceAccountName | default list) .audience | uniq) }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- $found | toJson -}}
+{{- end -}}
+
+{{/*
+The same of the ServiceAccounts of each selected namespace, by pull secret, as JSON: {pull secret: {ServiceAccount: [audience]}}.
+*/}}
+{{- define "pull-secret-webhook.namespaceTokens" -}}
+{{- include "pull-secret-webhook.validateGrants" . -}}
+{{- $found := dict -}}
+{{- range $pullSecret := .Values.pullSecrets -}}
+{{- $accounts := dict -}}
+{{- range .sources -}}
+{{- if kindIs "map" . -}}
+{{- with .serviceAccountToken -}}
+{{- if .perNamespace }}{{ $_ := set $accounts .serviceAccountName (append (get $accounts .serviceAccountName | default list) .audience | uniq) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with $accounts }}{{ $_ := set $found $pullSecret.name . }}{{ end -}}
 {{- end -}}
 {{- $found | toJson -}}
 {{- end -}}
@@ -115,7 +137,7 @@ the list is "[]".
 {{- include "pull-secret-webhook.validateGrants" . -}}
 {{- $names := list -}}
 {{- range .Values.pullSecrets -}}
-{{- range include "pull-secret-webhook.sources" (dict "root" $ "sources" .sources) | fromJsonArray }}{{ $names = append $names .secretName }}{{ end -}}
+{{- range include "pull-secret-webhook.sources" (dict "root" $ "sources" .sources) | fromJsonArray }}{{ with .secretName }}{{ $names = append $names . }}{{ end }}{{ end -}}
 {{- end -}}
 {{- $names | uniq | toJson -}}
 {{- end -}}

@@ -98,6 +98,7 @@ Checks of a source that renews itself, as far as they become rights or parts of 
 {{- if not (and (kindIs "string" $settings.name) (regexMatch `^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$` $settings.name)) -}}
 {{- fail (printf "%s.name: %s is not a valid name; use up to 63 lower-case letters, digits and -" $path (toJson $settings.name)) -}}
 {{- end -}}
+{{- if not (has (kindOf $settings.perNamespace) (list "invalid" "bool")) }}{{ fail (printf "%s.perNamespace: must be true or false" $path) }}{{ end -}}
 {{- $token := eq $kind "serviceAccountToken" | ternary $settings $settings.serviceAccountToken -}}
 {{- if $token -}}
 {{- $path := eq $kind "serviceAccountToken" | ternary $path (printf "%s.serviceAccountToken" $path) -}}
@@ -187,10 +188,12 @@ Checks of a source that renews itself, as far as they become rights or parts of 
 {{- $path := printf "pullSecrets[%d]" $index -}}
 {{- $seen := list -}}
 {{- range $position, $source := include "pull-secret-webhook.sources" (dict "root" $ "sources" .sources) | fromJsonArray -}}
-{{- if has .secretName $seen -}}
-{{- fail (printf "%s.sources[%d]: %q is a duplicate; remove one of them" $path $position .secretName) -}}
+{{- with .secretName | default (.serviceAccountToken | default dict).name -}}
+{{- if has . $seen -}}
+{{- fail (printf "%s.sources[%d]: %q is a duplicate; remove one of them" $path $position .) -}}
 {{- end -}}
-{{- $seen = append $seen .secretName -}}
+{{- $seen = append $seen . -}}
+{{- end -}}
 {{- end -}}
 {{- $pods := .pods | default "Always" -}}
 {{- if and (eq $pods "WhenImageMatches") (not .registries) -}}

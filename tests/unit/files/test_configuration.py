@@ -459,7 +459,9 @@ def test_a_renewing_source_is_kept_in_the_secret_that_it_names() -> None:
         ),
         (IDENTITY.replace("username: jwt", 'username: "a:b"') + "}", "is not a user name"),
         (IDENTITY + ", lifetime: 5m}", "must be at least 600s"),
-        (IDENTITY + ", perNamespace: true}", "perNamespace: unknown field"),
+        (IDENTITY + ", perNamespace: true}", "secretName: has no effect with perNamespace"),
+        (IDENTITY + ', perNamespace: "true"}', "perNamespace: must be true or false"),
+        (IDENTITY + ", perNamespaces: true}", "perNamespaces: unknown field"),
     ],
 )
 def test_a_wrong_renewing_source_is_a_problem_with_its_path(settings: str, problem: str) -> None:
@@ -467,6 +469,27 @@ def test_a_wrong_renewing_source_is_a_problem_with_its_path(settings: str, probl
 
     assert any(problem in each for each in found), found
     assert all(each.startswith("pullSecrets[0].sources[0].") for each in found)
+
+
+def test_a_token_of_each_namespace_has_no_secret_of_the_release() -> None:
+    text = f"{HEAD}pullSecrets:\n- name: pull\n  sources: [harbor, {{{IDENTITY}, perNamespace: true}}}}]\n"
+
+    (entry,) = parse(text, "x").pull_secrets
+
+    assert entry.sources == ("harbor",)
+    assert [token.name for token in entry.tokens] == ["zot"]
+    assert entry.made_from == "harbor and a token of ServiceAccount p of the namespace"
+    assert parse(text, "x").renewing == ()
+    assert parse(text, "x").token_accounts == {"p"}
+
+
+def test_a_token_of_each_namespace_has_a_name_of_its_own() -> None:
+    token = f"{{{IDENTITY}, perNamespace: true}}}}"
+    text = f"{HEAD}pullSecrets:\n- name: pull\n  sources: [{token}, {token}]\n"
+
+    (found,) = problems(text)
+
+    assert found.startswith('pullSecrets[0].sources[1].serviceAccountToken: its name "zot" is also at')
 
 
 def test_two_renewing_sources_in_one_secret_and_a_pull_secret_of_its_name_are_problems() -> None:

@@ -276,6 +276,12 @@ CODES: Mapping[str, Code] = {
         "server rejects these Pods.",
         "Exclude it by `serviceAccounts.exclude` instead of the label: see sync.md.",
     ),
+    "PSW056": Code(
+        "ServiceAccounts of tokens exist",
+        "A copy holds a token of a ServiceAccount of its namespace (`perNamespace`), and the namespace has none of "
+        "that name. The copy is not made, or keeps its content.",
+        "Create the ServiceAccount in the namespace, or let the namespace opt out: see renewing.md.",
+    ),
     "PSW060": Code(
         "sync has a leader",
         "The Lease of `sync` has no holder, or its holder has not renewed it. No copy follows its source, no new "

@@ -23,11 +23,11 @@ from webhook.report.preview.row import Effect, PreviewReason
 from webhook.rules.actions import FindingReason
 from webhook.rules.brake import confirm_command
 from webhook.rules.credential import SourceReason
-from webhook.rules.dockerconfig import content_hash
 from webhook.rules.expiry import ExpiryReason
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.mistyped import mistyped_opt_in
 from webhook.rules.names import without_hash
+from webhook.rules.namespace_tokens import hash_for_copies
 from webhook.rules.ownership import labels_for
 from webhook.rules.renewing import ISSUED_BY_LABEL
 from webhook.rules.state_document import STATE_SUFFIX, decode_document
@@ -129,6 +129,7 @@ _SENTENCES = {
     "PSW053": "the ServiceAccount {0} lacks a reference that is due",
     "PSW054": "{0} should have been taken away, or a reference in it",
     "PSW055": "the ServiceAccount {0} enforces its references and must not be given one that its Pods get",
+    "PSW056": "the copy {0} holds a token of a ServiceAccount of its namespace, which does not exist",
 }
 
 
@@ -239,6 +240,8 @@ def _code(row: Row) -> str:
         return "PSW050" if row.is_copy else "PSW053"
     if row.reason == FindingReason.REFERENCE_REQUIRED:
         return "PSW055"
+    if row.reason == FindingReason.TOKEN_ACCOUNT_ABSENT:
+        return "PSW056" if row.is_copy else ""  # the references wait for the copy
     if row.reason == FindingReason.REFERENCES_TOO_MANY:
         return "PSW053"
     return {Effect.CREATE: "PSW050", Effect.UPDATE: "PSW051", Effect.REFERENCES: "PSW053"}.get(row.effect, "")
@@ -272,7 +275,9 @@ def _named(row: Row) -> str:
     return f"{row.namespace}/{row.title.partition('/')[2]}"
 
 
-COPIES = Check(("PSW040", "PSW041", "PSW050", "PSW051", "PSW052", "PSW053", "PSW054", "PSW055"), _look_at_copies)
+COPIES = Check(
+    ("PSW040", "PSW041", "PSW050", "PSW051", "PSW052", "PSW053", "PSW054", "PSW055", "PSW056"), _look_at_copies
+)
 
 ENTRIES = Check(("PSW043",), _look_at_entries)
 
@@ -301,8 +306,9 @@ def _look_at_state(context: Context) -> Iterator[Outcome]:
     lacking = []
     for entry in installed.configuration.pull_secrets:
         expected, kept = sources.expected(entry), stored.last_good.get(entry.name)
-        same = kept is not None and kept.source_names == entry.sources and content_hash(kept.payload) == expected.hash
-        if expected.hash is not None and not same:
+        same = kept is not None and kept.source_names == entry.sources
+        same = same and kept is not None and hash_for_copies(entry, kept.payload) == expected.hash
+        if entry.sources and expected.hash is not None and not same:
             lacking.append(entry.name)
     if lacking:
         yield finding("PSW044", f"Secret {where}/{name} lacks the content of {_few(lacking)}")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from webhook.report.preview.row import Effect, PreviewReason, Row
 from webhook.rules.actions import FindingReason
 from webhook.rules.configuration import Reason
-from webhook.rules.dockerconfig import content_hash
 from webhook.rules.gates import decide_namespace
 from webhook.rules.text import listed
 
@@ -39,8 +38,7 @@ def _hash(expected: Expected, copy: Copy | None) -> str | None:
     if expected.unseen:
         return copy.content_hash if copy is not None else HASH_OF_UNSEEN
     if expected.last_good is not None:
-        last_good = content_hash(expected.last_good.payload)
-        return last_good if expected.last_good.is_due(copy, last_good) else None
+        return expected.last_good_hash if expected.last_good.is_due(copy, expected.last_good_hash) else None
     return expected.hash
 
 
@@ -100,6 +98,11 @@ def _outcome(
         return _left_alone(expected)
     if finding is FindingReason.SOURCE_UNAVAILABLE:
         return Effect.PROBLEM, finding, f"its sources cannot be copied now: {expected.problem}"
+    if finding is FindingReason.TOKEN_ACCOUNT_ABSENT:
+        account = next(each.service_account for each in plan.findings if each.secret == entry.name)
+        left = "is not made" if copy is None else "keeps its content"
+        why = f"ServiceAccount {account} does not exist in the namespace, so the copy {left}: create it"
+        return Effect.PROBLEM, finding, why
     write = next((write for write in plan.copies if write.name == entry.name), None)
     if write is None:
         effect, reason = Effect.NONE, PreviewReason.COPY_CURRENT
@@ -115,7 +118,7 @@ def _outcome(
     if expected.last_good is not None:
         return effect, reason, f"made of {last_good_copy(expected.last_good)}, because {expected.problem}"
     again = "again, because its type or immutability forbids an update, " if write and write.replaces else ""
-    return effect, reason, f"made {again}from {listed(entry.sources)}{f'; {expected.note}' if expected.note else ''}"
+    return effect, reason, f"made {again}from {entry.made_from}{f'; {expected.note}' if expected.note else ''}"
 
 
 def _left_alone(expected: Expected) -> tuple[Effect, str, str]:

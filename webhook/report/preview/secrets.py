@@ -15,6 +15,7 @@ from webhook.rules.credential import SourceReason, decode_base64
 from webhook.rules.dockerconfig import COPY_KEY, Credentials, content_hash, merge, parse_source, render
 from webhook.rules.expiry import NO_EXPIRIES, Expiries, ExpiryReason
 from webhook.rules.names import without_hash
+from webhook.rules.namespace_tokens import hash_for_copies
 from webhook.rules.objects import Copy
 from webhook.rules.ownership import (
     NAMESPACE_UID_LABEL,
@@ -89,6 +90,8 @@ class Expected:
     note: str = ""
     last_good: LastGood | None = None
     """The content of new copies while there is a ``problem``."""
+    last_good_hash: str = ""
+    """Its hash, as copies are compared with it."""
     expiries: Expiries = NO_EXPIRIES
     """When its credentials expire."""
     issuing: tuple[str, ...] = ()
@@ -115,7 +118,7 @@ class Sources:
         found = [(name, self.read[name]) for name in entry.sources if name in self.read]
         problems = [str(source) for _, source in found if isinstance(source, SourceInvalid)]
         if problems:
-            return Expected(problem="; ".join(problems), last_good=self._last_good(entry))
+            return self._refused(entry, "; ".join(problems))
         unseen = tuple(name for name in entry.sources if name not in self.read)
         if unseen:
             return Expected(unseen=unseen)
@@ -124,11 +127,15 @@ class Sources:
         notes += [f"of {name}: {each.remark}" for name, each in found if isinstance(each, Credentials) and each.remark]
         note = "; ".join(notes)
         try:
-            return Expected(
-                hash=content_hash(render(merged.credentials)), note=note, expiries=merged.credentials.expiries
-            )
+            basis = hash_for_copies(entry, render(merged.credentials))
         except SourceInvalid as error:
-            return Expected(problem=str(error), last_good=self._last_good(entry))
+            return self._refused(entry, str(error))
+        return Expected(hash=basis, note=note, expiries=merged.credentials.expiries)
+
+    def _refused(self, entry: PullSecret, problem: str) -> Expected:
+        last_good = self._last_good(entry)
+        basis = "" if last_good is None else hash_for_copies(entry, last_good.payload)
+        return Expected(problem=problem, last_good=last_good, last_good_hash=basis)
 
     def expected_soon(self, entry: PullSecret) -> Expected:
         """Return the required content after sync has issued the credentials that are due."""

@@ -67,7 +67,8 @@ def test_a_copy_whose_source_cannot_be_used_is_kept_and_one_that_was_never_made_
 
 def test_a_copy_that_does_not_hold_the_last_good_content_is_outdated_and_a_problem() -> None:
     last_good = LastGood(b"{}", (SourceVersion("x", "u", "1"),), datetime(2026, 1, 2, 3, 4, tzinfo=UTC))
-    expected = {"pull": Expected(HASH), "late": Expected(problem="it does not exist", last_good=last_good)}
+    late_one = Expected(problem="it does not exist", last_good=last_good, last_good_hash=content_hash(b"{}"))
+    expected = {"pull": Expected(HASH), "late": late_one}
     held = replace(copy("late"), content_hash=content_hash(b"{}"))
 
     def late(each: Copy) -> Row:
