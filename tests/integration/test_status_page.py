@@ -23,6 +23,7 @@ from tests.integration.neighbours.layout import CONTRAST, broken_words, contrast
 from tests.integration.site import stage
 from tests.integration.site.playground import COPY, Playground, eventually
 from tests.integration.site.stage import CONFLICT, DENIED, LONGEST, MISTYPED, Stage
+from webhook.report.explain.commands import rename_command
 
 Maker = Callable[..., Playground]
 
@@ -135,11 +136,11 @@ def staged(control_plane: binaries.Binaries) -> Iterator[Stage]:  # noqa: ARG001
 
 def test_what_needs_attention_comes_with_a_sentence_a_command_and_an_explanation(staged: Stage) -> None:
     text = staged.sync.get("/")[1].replace("<wbr>", "")
-    words = " ".join(re.sub(r"<[^>]+>", " ", text).split())
+    words = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
     for expected in (
         "3 namespaces and 2 other findings need attention",
         f"cluster {stage.CLUSTER_NAME}",
-        f"kubectl -n {CONFLICT} describe secret {COPY}",
+        " ".join(rename_command(CONFLICT, COPY).split()),
         f"kubectl -n {DENIED} get events --field-selector source=pull-secret-webhook",
         "exceeded quota",
         f"kubectl label namespace {MISTYPED} {stage.LABEL}=enabled --overwrite",

@@ -16,6 +16,7 @@ from tests.integration.policies.guarding import refused, stored
 from tests.integration.site.commands import Ran, of_release
 from tests.integration.site.playground import COPY, SOURCE, Playground, eventually
 from tests.integration.test_cleanup import cleanup
+from webhook.report.explain.commands import rename_command
 
 Maker = Callable[..., Playground]
 
@@ -164,7 +165,7 @@ def test_a_secret_of_somebody_else_is_left_alone_and_the_way_out_is_told(site: P
     site.await_selected(site.namespace(selected=True), "good")
 
     told = eventually(lambda: events(site), lambda seen: "StateNotStored" in seen)
-    assert f"kubectl --namespace {where} delete secret {name}" in told["StateNotStored"]
+    assert told["StateNotStored"].endswith(rename_command(where, name))
     assert state(site) == before
     site.delete(where, "secrets", name)
     await_kept(site, "good")

@@ -168,6 +168,30 @@ def test_a_mistyped_key_of_the_label_is_named_and_taken_away(shared: Playground)
     why(shared, "explain", f"ns/{name}", says=("namespace-not-opted-in", "typing error", f"Next: {command}"))
 
 
+@situation("typing error in the label")
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("pullsecret.webhook/inject", "enabled"),
+        ("pull-secrets.webhook/inject", "true"),
+        ("pullsecrets.webhook/enabled", "true"),
+        ("pullsecrets.webhook/inject", "enable"),
+        ("inject", "enabled"),
+    ],
+)
+def test_typing_errors_of_the_default_label_are_named(shared: Playground, tmp_path: Path, key: str, value: str) -> None:
+    default = "pullsecrets.webhook/inject"
+    configuration = {"pullSecrets": [{"name": COPY, "sources": [{"secretName": SOURCE}]}]}
+    head = {"apiVersion": "pullsecrets.webhook/v1alpha1", "kind": "Configuration"}
+    file = tmp_path / "configuration.yaml"
+    file.write_text(json.dumps({**head, **configuration}))
+    name = shared.namespace(selected=False, labels={key: value})
+    correction = "--overwrite" if key == default else f"{key}-"
+    command = f"kubectl label namespace {name} {default}=enabled {correction}"
+    says = ("namespace-not-opted-in", f"{key}={value}", f"Next: {command}")
+    why(shared, "explain", f"ns/{name}", "--config", str(file), says=says)
+
+
 @situation("label on the Pod instead of the Namespace")
 def test_a_label_on_the_pod_belongs_on_the_namespace(shared: Playground) -> None:
     name = shared.namespace(selected=False)
@@ -536,7 +560,7 @@ def test_connections_that_do_not_work_are_one_sentence(shared: Playground, tmp_p
         short(ran)
     ran = on_a_terminal(None, "explain", "ns/default", HOME="/nonexistent", KUBECONFIG="")
     assert ran.code == 2
-    assert "No configuration found; give a readable file with --kubeconfig" in ran.out
+    assert "does not exist or is empty: give a file with --kubeconfig, or set KUBECONFIG" in unfolded(ran.out)
     short(ran)
 
 

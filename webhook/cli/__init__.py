@@ -104,7 +104,7 @@ def complete_for_kubectl() -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        code: Any = app(arguments, standalone_mode=False)
+        code: Any = app(arguments, prog_name=PROGRAM, standalone_mode=False)
     except TyperException as error:
         tell(f"error: {_usage_error(error)}")
         return EXIT_USAGE
@@ -131,4 +131,6 @@ def _usage_error(error: TyperException) -> str:
     context = getattr(error, "ctx", None)
     if getattr(error, "option_name", "") in ("-n", "--namespace"):
         message = f"{message}, because this command is about a release: name it with --release-namespace"
-    return f"{message}; see {context.command_path} --help" if context else message
+    # A flag without its value has no context.
+    command = context.command_path if context else PROGRAM
+    return f"{message}{' See' if message.endswith('?') else '; see'} {command} --help"

@@ -59,7 +59,7 @@ def complete_target(incomplete: str) -> list[str]:
     return [found for reason in CATALOG if (found := f"reason/{reason}").startswith(incomplete)]
 
 
-def parse_target(text: str, forms: str = "pod/NAME, sa/NAME, ns/NAME or reason/ID") -> Target:
+def parse_target(text: str, forms: str = "pod/NAME, deploy/NAME, sa/NAME, ns/NAME or reason/ID") -> Target:
     """Return the target of ``kind/name``. Raises UsageError, with the possible ``forms``, for other text."""
     kind, slash, name = text.partition("/")
     if not (kind and slash and name) or "/" in name:

@@ -6,6 +6,8 @@ cost tens of megabytes, lose fields newer than the client, and print Secret data
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import TYPE_CHECKING
 
 import yaml
@@ -15,10 +17,15 @@ from kubernetes.config.config_exception import ConfigException
 
 from webhook.errors import UsageError
 from webhook.kube.access import POOL_SIZE, Access, Tls
+from webhook.kube.kubeconfig import kubeconfig_files
 from webhook.rules.text import yaml_problem
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_LOADERS_WORDS = re.compile(r"^Invalid kube-config( file)?\. ")
+"""The beginning of each message of the loader; the rest is the problem."""
 
 
 def packaged_access(kubeconfig: Path | None, context: str | None) -> Access:
@@ -34,10 +41,7 @@ def packaged_access(kubeconfig: Path | None, context: str | None) -> Access:
         Tls(configuration.ssl_ca_cert, None, configuration.cert_file, configuration.key_file).check()
         pool = ApiClient(configuration).rest_client.pool_manager
     except ConfigException as error:
-        where = f"kubeconfig {kubeconfig}" if kubeconfig else "the cluster's credentials"
-        raise UsageError(
-            f"{where} cannot be used: {str(error).rstrip('.')}; give a readable file with --kubeconfig"
-        ) from None
+        raise UsageError(_unusable(kubeconfig, str(error))) from None
     except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         # Broken YAML, a folder, a list at the top, an unreadable certificate: the loader lets each exception escape as
         # it is.
@@ -57,6 +61,18 @@ def _load(configuration: Configuration, kubeconfig: Path | None, context: str | 
     kubernetes_config.load_kube_config(file, context, client_configuration=configuration, persist_config=False)
 
 
+def _unusable(kubeconfig: Path | None, message: str) -> str:
+    """Return a sentence about a kubeconfig that lacks a part, or that does not exist, and what to do."""
+    files = ":".join(map(str, kubeconfig_files(kubeconfig)))
+    problem = _LOADERS_WORDS.sub("", message).strip().rstrip(".")
+    if "No configuration found" in problem:
+        return f"kubeconfig {files} does not exist or is empty: give a file with --kubeconfig, or set KUBECONFIG"
+    look = f"kubectl config view --kubeconfig {shlex.quote(str(kubeconfig))}" if kubeconfig else "kubectl config view"
+    return (
+        f"kubeconfig {files} cannot be used: {problem}; correct it, or give another one with --kubeconfig. Next: {look}"
+    )
+
+
 def _explained(error: Exception) -> str:
     """Return the error in a kubeconfig, and what to do."""
     todo = "give a readable file with --kubeconfig"
@@ -67,6 +83,8 @@ def _explained(error: Exception) -> str:
     if isinstance(error, (TypeError, AttributeError)):
         # The loader assumes the right shape, so its own message is about Python.
         return f"a part of it is not of the kind that a kubeconfig has there; {todo}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror.lower()}; {todo}"
     return f"{' '.join(str(error).split()) or type(error).__name__}; {todo}"
 
 

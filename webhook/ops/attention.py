@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from webhook.ops.html import Verdict
 from webhook.ops.page_data import NOT_LOOKED_AT
-from webhook.report.explain.commands import create_source, expiry_command, source_command
-from webhook.report.reasons import CATALOG, WRITE_RESULTS
+from webhook.report.explain.commands import create_source, expiry_command, rename_command, source_command
+from webhook.report.reasons import CATALOG, WRITE_RESULTS, advice
 from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.copy_status import CopyState
 from webhook.rules.credential import SourceReason
@@ -285,12 +285,13 @@ def _namespaces(data: PageData) -> Iterator[Item]:
         elif key[0] == "mistyped":
             yield _mistyped(data, title, names, key[1])
         else:
-            told = (
-                f"Secret {key[1]} was not made by this release, so it is left alone. "
-                "Delete or rename it to get the copy."
-            )
-            command = f"kubectl -n {names[0]} describe secret {key[1]}"
-            yield Item(Kind.BAD, title, told, command, FindingReason.COPY_CONFLICT, names)
+            yield _conflicting(title, names, key[1])
+
+
+def _conflicting(title: str, names: Sequence[str], secret: str) -> Item:
+    what_to_do = sentence(advice(FindingReason.COPY_CONFLICT))
+    told = f"Secret {secret} was not made by this release, so it is left alone. {what_to_do}"
+    return Item(Kind.BAD, title, told, rename_command(names[0], secret), FindingReason.COPY_CONFLICT, names)
 
 
 def _failing(data: PageData, title: str, names: Sequence[str], result: str) -> Item:

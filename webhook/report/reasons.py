@@ -130,7 +130,7 @@ CATALOG: Mapping[str, ReasonText] = {
     ),
     "copy-conflict": ReasonText(
         "a Secret of the copy's name is there that this release did not make: it is left alone",
-        "rename it, or rename the pull secret; if a controller owns it, change its name there",
+        "rename it, which keeps its content, or rename the pull secret; if a controller owns it, change its name there",
     ),
     "source-unavailable": ReasonText(
         "a source cannot be used: copies keep or get the last good content; if there never was one, no copy is made",

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 CLOSE = 0.8
 """Similarity from 0 to 1 at which one text counts as a typing error of another."""
 
-_MEANT = frozenset({"true", "yes", "on", "1", "enable", "enabled", "inject"})
+_PREFIX = "pullsecrets.webhook/"
+"""The prefix of the default label. Other programs have no labels below it, but below a prefix of the user's own."""
+
+_MEANT = frozenset({"true", "yes", "on", "1", "enable", "enabled", "inject", "injected"})
 """Values that people write when they want to opt in."""
 
 _NOT_MEANT = frozenset({"false", "no", "off", "0", "disable", "disabled", "skip", "ignore"})
@@ -33,9 +36,15 @@ def mistyped_opt_in(labels: Mapping[str, str], opt_in: OptIn, others: Collection
         mistyped = value not in (opt_in.value, OPT_OUT_VALUE) and _is_meant(value, opt_in)
         return (opt_in.label, value) if mistyped else None
     for key, other in labels.items():
-        if key not in others and _is_close(key, opt_in.label) and _is_meant(other, opt_in):
+        if key not in others and _is_meant_key(key, opt_in.label) and _is_meant(other, opt_in):
             return key, other
     return None
+
+
+def _is_meant_key(key: str, label: str) -> bool:
+    """Return True for a key that is misspelled, that lacks its prefix, or that has another name below ours."""
+    _, _, name = label.rpartition("/")
+    return key == name or _is_close(key, label) or (key.startswith(_PREFIX) and label.startswith(_PREFIX))
 
 
 def _is_meant(value: str, opt_in: OptIn) -> bool:

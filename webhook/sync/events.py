@@ -13,6 +13,7 @@ import structlog
 from webhook.errors import ApiError, Forbidden, Refused
 from webhook.kube.events import Notice, Reference
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
+from webhook.report.reasons import advice
 from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.backfill import MAX_REFERENCES
 from webhook.rules.brake import confirm_command
@@ -102,7 +103,8 @@ class EventReporter:
     def _conflict(self, namespace: str, finding: Finding) -> None:
         message = (
             f'Secret "{finding.secret}" was not made by release {self._release.namespace}/{self._release.name} '
-            f"and is left alone: delete or rename it to get the copy"
+            f"and is left alone: {advice(FindingReason.COPY_CONFLICT)}. "
+            f"The command is shown by: pullsecrets explain secret/{finding.secret} -n {namespace}"
         )
         self._report("copy conflict", namespace, finding, "CopyConflict", message)
 

@@ -14,6 +14,7 @@ import structlog
 
 from webhook.errors import ApiError, Conflict, CredentialsNotIssued, Interrupted, Invalid, NotFound
 from webhook.kube.resources import SECRETS
+from webhook.report.explain.commands import rename_command
 from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.rules.expiry import EXPIRES_ANNOTATION, ISSUED_ANNOTATION
@@ -51,8 +52,8 @@ class IssuedSecrets:
         if observed.uid and observed.issued.issued_by != self._release.name:
             name, namespace = observed.name, self._release.namespace
             message = (
-                f'Secret "{name}" was not issued by release {self._release.name}, and is left alone: rename it, or run '
-                f"kubectl delete secret {name} --namespace {namespace}"
+                f'Secret "{name}" was not issued by release {self._release.name}, and is left alone. Rename it, which '
+                f"keeps its content: {rename_command(namespace, name)}"
             )
             raise CredentialsNotIssued(IssueReason.SECRET_FOREIGN, message)
 

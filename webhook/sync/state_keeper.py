@@ -22,6 +22,7 @@ import structlog
 from webhook.errors import ApiError, Conflict, NotFound
 from webhook.kube.objects import decode_secret
 from webhook.kube.resources import SECRETS
+from webhook.report.explain.commands import rename_command
 from webhook.rules.brake import CONFIRM_ANNOTATION
 from webhook.rules.ownership import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, is_a_copy
 from webhook.rules.state_document import STATE_TYPE, StateDocument, decode_document, described, update
@@ -147,7 +148,7 @@ class StateKeeper:
         if self._stored is None:
             return READ_SECONDS
         if self._present is not None and (problem := problem_of(self._present)):
-            self._report(f"{problem}: kubectl --namespace {self._namespace} delete secret {self._name}")
+            self._report(f"{problem}: {remedy_of(self._present)}")
             self._stored = None
             return UNUSABLE_SECONDS
         due = update(self._stored, self._sources.stored_contents(), self._brake.values())
@@ -201,10 +202,20 @@ class StateKeeper:
 def problem_of(secret: SecretObject) -> str:
     """Return why a Secret with the name cannot be ours; empty if it can."""
     if not is_a_copy(secret.metadata.labels or {}):
-        return "a Secret of this name is there that pull-secret-webhook has not made; delete it, or rename it"
+        return (
+            "a Secret of this name is there that pull-secret-webhook has not made; rename it, which keeps its content"
+        )
     if secret.type != STATE_TYPE or secret.immutable:
         return "it has another type, or is immutable; delete it, and it is made again"
     return ""
+
+
+def remedy_of(secret: SecretObject) -> str:
+    """Return the command that makes place for our Secret; the content of another one is kept."""
+    name, namespace = secret.metadata.name, secret.metadata.namespace
+    if not is_a_copy(secret.metadata.labels or {}):
+        return rename_command(namespace, name)
+    return f"kubectl -n {namespace} delete secret {name}"
 
 
 def _too_large(names: tuple[str, ...]) -> str:

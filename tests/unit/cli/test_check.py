@@ -98,7 +98,8 @@ def test_a_code_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
         assert capsys.readouterr().out == (
             "PSW052: no foreign Secret in a copy's place\n"
             "A Secret that this release did not make has the name of a copy. It is never changed.\n"
-            "what to do: Delete or rename it, or rename the pull secret.\n"
+            "what to do: Rename it, which keeps its content, or rename the pull secret. If a controller owns it, "
+            "change its name there.\n"
             "see: docs/check.md#psw052-no-foreign-secret-in-a-copys-place\n"
         )
     with pytest.raises(SystemExit) as ended:
@@ -115,3 +116,29 @@ def test_missing_rights_are_one_block_and_not_a_line_for_each_check() -> None:
     assert "2 checks were skipped (-v lists them), because you lack the right to:\n" in file.getvalue()
     assert [file.getvalue().count(right) for right in rights] == [1, 1]
     assert "PSW040" not in file.getvalue()
+
+
+LACKS = finding("PSW070", "a new Pod in namespace team-a lacks registry")
+LACKS_TOO = finding("PSW071", "a new ServiceAccount in namespace team-a lacks registry")
+
+
+def printed(*outcomes: Outcome, verbose: bool = False) -> str:
+    file = io.StringIO()
+    write_paragraphs(Checkup(outcomes).paragraphs(verbose=verbose), file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("cause", ["PSW015", "PSW020", "PSW061"])
+def test_a_trial_that_fails_because_of_another_finding_names_that_one_and_repeats_nothing(cause: str) -> None:
+    outcomes = (finding(cause, "this is broken"), LACKS, LACKS_TOO)
+    text = printed(*outcomes)
+    assert [text.count(code) for code in ("FAIL PSW070", "FAIL PSW071", "team-a lacks")] == [1, 1, 0]
+    assert text.count(f"to do: Correct {cause} first, and check again; -v shows the details.\n") == 1
+    assert Checkup(outcomes).summary() == "3 findings, 0 ok"
+    assert printed(*outcomes, verbose=True).count("team-a lacks") == 2
+
+
+def test_a_trial_that_fails_alone_is_shown_with_its_advice() -> None:
+    text = printed(finding("PSW040", "source is absent"), LACKS)
+    assert "team-a lacks registry" in text
+    assert CODES["PSW070"].advice in text

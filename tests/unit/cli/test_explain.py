@@ -96,9 +96,9 @@ def test_an_unknown_context_is_answered_with_those_that_there_are(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("web",), "web is not an object: write pod/NAME, sa/NAME, ns/NAME or reason/ID"),
-        (("pod/a/b",), "pod/a/b is not an object: write pod/NAME, sa/NAME, ns/NAME or reason/ID"),
-        (("pod/",), "pod/ is not an object: write pod/NAME, sa/NAME, ns/NAME or reason/ID"),
+        (("web",), "web is not an object: write pod/NAME, deploy/NAME, sa/NAME, ns/NAME or reason/ID"),
+        (("pod/a/b",), "pod/a/b is not an object: write pod/NAME, deploy/NAME, sa/NAME, ns/NAME or reason/ID"),
+        (("pod/",), "pod/ is not an object: write pod/NAME, deploy/NAME, sa/NAME, ns/NAME or reason/ID"),
         (("reason/image-not-match",), "there is no reason id image-not-match; did you mean image-not-matched?"),
         (("reason/zzz",), "there is no reason id zzz; docs/reasons.md lists all"),
         (("pod/x", *EXAMPLES), "the files do not contain Pod x in namespace default: check -f and -n"),

@@ -126,7 +126,7 @@ def test_a_group_is_part_of_the_name(title: str, name: str) -> None:
         ),
         (("pods", "-A", "-n", "team-a"), "-n selects one namespace, -A selects all: give one of them"),
         (("pods", "-f", "examples"), "-f explains one object: name it, such as pod/NAME"),
-        (("service",), "service is not an object: write pod/NAME, sa/NAME, ns/NAME or reason/ID"),
+        (("service",), "service is not an object: write pod/NAME, deploy/NAME, sa/NAME, ns/NAME or reason/ID"),
     ],
 )
 def test_flags_that_contradict_are_one_sentence(

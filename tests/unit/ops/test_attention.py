@@ -23,6 +23,7 @@ from webhook.ops.page_data import (
     PageQuery,
 )
 from webhook.ops.sync_status import ExpiryStatus, LeaderStatus, SourceStatus, WatchStatus
+from webhook.report.explain.commands import rename_command
 from webhook.report.reasons import CATALOG, WRITE_RESULTS
 from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.copy_status import CopyState
@@ -133,7 +134,8 @@ def test_one_cause_is_one_item_with_all_its_namespaces() -> None:
     ]
     (item,) = find_attention(replace(healthy(), namespaces=conflicting))
     assert (item.title, len(item.namespaces)) == ("250 namespaces", 250)
-    assert item.command == "kubectl -n team-00000 describe secret registry"
+    assert item.command == rename_command("team-00000", "registry")
+    assert "Rename it, which keeps its content" in item.sentence
     assert verdict(replace(healthy(), namespaces=conflicting))[1] == "250 namespaces need attention"
 
 

@@ -26,6 +26,7 @@ from webhook.ops.page_data import (
     PageQuery,
 )
 from webhook.ops.sync_status import LeaderStatus
+from webhook.report.explain.commands import rename_command
 from webhook.rules.copy_status import CopyState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -131,7 +132,7 @@ def test_everything_that_matters_is_in_words() -> None:
         "About source-absent",
         "Problem The watches 1 watch is not open: secrets named registry.",
         "Problem Namespace team-b Secret registry was not made by this release",
-        "kubectl -n team-b describe secret registry",
+        " ".join(rename_command("team-b", "registry").split()),
         "would remove 60 copies, so it is held",
         "kubectl annotate secret psw-state confirm=0123456789ab",
         "Another writer keeps changing 1 object back",

@@ -49,7 +49,7 @@ OPT_IN = OptIn()
 OPT_OUT = OptIn(scope=Scope.ALL)
 
 
-@pytest.mark.parametrize("value", ["true", "True", "Enabled", "enable", "enabeld", "yes", "on", "1"])
+@pytest.mark.parametrize("value", ["true", "True", "Enabled", "enable", "enabeld", "injected", "yes", "on", "1"])
 def test_a_value_that_was_meant_to_opt_in_is_found(value: str) -> None:
     assert mistyped_opt_in({LABEL: value}, OPT_IN) == (LABEL, value)
 
@@ -60,7 +60,21 @@ def test_other_values_are_meant_as_they_are(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["pullsecret.webhook/inject", "pullsecrets.webhook/injct", "pullsecrets.webhooks/inject"]
+    "key",
+    [
+        "pullsecret.webhook/inject",
+        "pullsecrets.webhook/injct",
+        "pullsecrets.webhooks/inject",
+        "pull-secrets.webhook/inject",
+        "pull-secret-webhook/inject",
+        "pullsecrets.webhook/Inject",
+        "pullsecrets.webhook/injection",
+        "pullsecrets.webhook/enabled",
+        "pullsecrets.webhook.io/inject",
+        "pullsecrets/inject",
+        "pullsecrets.webhook",
+        "inject",
+    ],
 )
 def test_a_key_that_was_meant_to_opt_in_is_found(key: str) -> None:
     assert mistyped_opt_in({"app": "web", key: "enabled"}, OPT_IN) == (key, "enabled")
@@ -68,7 +82,16 @@ def test_a_key_that_was_meant_to_opt_in_is_found(key: str) -> None:
     assert mistyped_opt_in({key: "enabled"}, OPT_IN, others={key}) is None
 
 
-@pytest.mark.parametrize("labels", [{}, {"istio-injection": "enabled"}, {"pullsecret.webhook/inject": "no"}])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {},
+        {"istio-injection": "enabled"},
+        {"sidecar.istio.io/inject": "true"},
+        {"linkerd.io/inject": "enabled"},
+        {"pullsecret.webhook/inject": "no"},
+    ],
+)
 def test_labels_of_other_tools_are_left_alone(labels: dict[str, str]) -> None:
     assert mistyped_opt_in(labels, OPT_IN) is None
 
@@ -82,3 +105,7 @@ def test_in_the_scope_all_a_label_that_was_meant_to_opt_out_is_found(value: str)
 @pytest.mark.parametrize("value", ["enabled", "disabled", "", "later", "true"])
 def test_in_the_scope_all_other_values_are_meant_as_they_are(value: str) -> None:
     assert mistyped_opt_in({LABEL: value}, OPT_OUT) is None
+
+
+def test_other_labels_below_a_prefix_of_the_users_own_are_left_alone() -> None:
+    assert mistyped_opt_in({"example.com/monitored": "true"}, OptIn("example.com/inject")) is None

@@ -13,6 +13,7 @@ from webhook.errors import CertificateInvalid
 from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
 from webhook.kube.objects import AUTHORITY_KEY, CERTIFICATE_KEY, PRIVATE_KEY_KEY, decode_secret
 from webhook.kube.resources import SECRETS
+from webhook.report.explain.commands import certificate_command
 from webhook.report.explain.registration import NAME_LABEL
 from webhook.rules.configuration import OPT_OUT_VALUE, PodPolicy
 from webhook.rules.labels import Operator, Requirement
@@ -41,14 +42,17 @@ def _look_at_certificate(context: Context) -> Iterator[Outcome]:
     certificate, key, authority = (b"" if secret is None else secret.content(field) for field in fields)
     if not (certificate and key):
         absent = "does not exist" if content is None else "has no tls.crt and tls.key"
-        yield finding("PSW020", f"Secret {installed.release.namespace}/{name} {absent}")
+        mode = installed.webhook.certificates_mode if installed.webhook is not None else ""
+        command = certificate_command(mode, installed.release.namespace, name, installed.release.name)
+        yield finding("PSW020", f"Secret {installed.release.namespace}/{name} {absent}", command)
         return
     try:
         chain = chain_of(certificate)
         check_key(chain[0], key)
         check_purpose(chain[0])
     except CertificateInvalid as error:
-        yield finding("PSW020", f"Secret {installed.release.namespace}/{name}: {error}")
+        command = f"kubectl -n {installed.release.namespace} get secret {name} -o yaml --show-managed-fields"
+        yield finding("PSW020", f"Secret {installed.release.namespace}/{name}: {error}", command)
         return
     yield from _age("PSW021", "the serving certificate", chain[0], context.now)
     yield from _authority(authority, context.now)

@@ -255,7 +255,8 @@ CODES: Mapping[str, Code] = {
     "PSW052": Code(
         "no foreign Secret in a copy's place",
         "A Secret that this release did not make has the name of a copy. It is never changed.",
-        "Delete or rename it, or rename the pull secret.",
+        "Rename it, which keeps its content, or rename the pull secret. If a controller owns it, change its name "
+        "there.",
     ),
     "PSW053": Code(
         "references in ServiceAccounts",

@@ -13,11 +13,11 @@ from webhook.errors import Forbidden
 from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
 from webhook.inspect.namespaces import opt_in_labels
 from webhook.inspect.obstacles import is_written_since, read_reports
-from webhook.inspect.secrets import read_state
+from webhook.inspect.secrets import read_facts, read_state
 from webhook.kube.objects import decode_secret, to_namespace
 from webhook.kube.resources import NAMESPACES, SECRETS, Collection
 from webhook.kube.wire import PartialObjectMetadata
-from webhook.report.explain.commands import create_source, expiry_command
+from webhook.report.explain.commands import conflict_command, create_source, expiry_command, retire_command
 from webhook.report.explain.obstacle import nearest, standing_reports
 from webhook.report.preview.row import Effect, PreviewReason
 from webhook.rules.actions import FindingReason
@@ -32,11 +32,12 @@ from webhook.rules.ownership import labels_for
 from webhook.rules.renewing import ISSUED_BY_LABEL
 from webhook.rules.state_document import STATE_SUFFIX, decode_document
 from webhook.rules.text import some
-from webhook.sync.state_keeper import problem_of
+from webhook.sync.state_keeper import problem_of, remedy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from webhook.inspect.reader import Reader
     from webhook.report.explain.obstacle import Report, Target
     from webhook.report.preview.row import Row
     from webhook.rules.configuration import Configuration
@@ -75,10 +76,11 @@ def _dropped(context: Context) -> Iterator[Outcome]:
                 dropped.update({each.metadata.name} - known)
     except Forbidden:
         yield note("PSW034", "copies of dropped names were not looked for: you lack the right to list Secrets")
+    retired = sorted({*installed.configuration.retired, *dropped})
     for name, number in sorted(dropped.items()):
         copies = "1 copy is" if number == 1 else f"{number:,} copies are"
-        todo = "add it to retired in the values to have them removed"
-        yield finding("PSW034", f"{name} is not in the configuration any more, and {copies} left: {todo}")
+        retire = retire_command(installed.release.name, installed.release.namespace, retired)
+        yield finding("PSW034", f"{name} is not in the configuration any more, and {copies} left", retire)
 
 
 def _issued_before(context: Context) -> Iterator[Outcome]:
@@ -185,7 +187,7 @@ def _look_at_copies(context: Context) -> Iterator[Outcome]:
             removals = "1 removal is" if len(rows) == 1 else f"{len(rows)} removals are"
             yield note(code, f"{removals} due; those that the configuration alone causes are held (PSW035)")
         else:
-            yield from _findings(code, rows, causes)
+            yield from _findings(context.reader, code, rows, causes)
 
 
 def _of_source(row: Row) -> Outcome:
@@ -247,20 +249,20 @@ def _code(row: Row) -> str:
     return {Effect.CREATE: "PSW050", Effect.UPDATE: "PSW051", Effect.REFERENCES: "PSW053"}.get(row.effect, "")
 
 
-def _findings(code: str, rows: list[Row], causes: _Causes) -> Iterator[Outcome]:
+def _findings(reader: Reader, code: str, rows: list[Row], causes: _Causes) -> Iterator[Outcome]:
     """Yield the first findings, each with the controller's report about it or its namespace."""
     for row in rows[:SHOWN]:
         cause = causes.of(row) if row.effect.is_change else ""
-        yield finding(code, f"{_SENTENCES[code].format(_named(row))}{cause}", _command(code, row))
+        yield finding(code, f"{_SENTENCES[code].format(_named(row))}{cause}", _command(reader, code, row))
     if len(rows) > SHOWN:
         yield finding(code, f"and {len(rows) - SHOWN} more")
 
 
-def _command(code: str, row: Row) -> str:
-    """Return the command that shows the cause."""
+def _command(reader: Reader, code: str, row: Row) -> str:
+    """Return the command that shows the cause, or that renames a foreign Secret."""
     kind, _, name = row.title.partition("/")
     if code == "PSW052":
-        return f"kubectl -n {row.namespace} describe secret {name}"
+        return conflict_command(row.namespace, name, read_facts(reader, name, row.namespace))
     if kind == "ServiceAccount":
         return f"pullsecrets explain sa/{name} -n {row.namespace}"
     return f"pullsecrets explain ns/{row.namespace}"
@@ -290,7 +292,7 @@ def _look_at_state(context: Context) -> Iterator[Outcome]:
     content = context.reader.one(SECRETS, name, where)
     secret = None if content is None else decode_secret(content)
     if secret is not None and (problem := problem_of(secret)):
-        command = f"kubectl --namespace {where} delete secret {name}"
+        command = remedy_of(secret)
         yield finding("PSW044", f"Secret {where}/{name}: {problem}", command)
         return
     stored = decode_document(secret.data or {} if secret is not None else {})

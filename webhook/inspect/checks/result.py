@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from webhook.inspect.checks.codes import CODES, GROUPS, group_of, link
 from webhook.report.protocol import RESULT, Line, Paragraph, Severity
-from webhook.rules.text import counted
+from webhook.rules.text import counted, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from webhook.inspect.reader import Reader
@@ -98,6 +98,12 @@ class Checkup:
             if each.severity is not Severity.OK
         ]
 
+    @property
+    def causes(self) -> list[str]:
+        """The codes of faults because of which new objects are not injected, either surely or probably."""
+        faults = {each.code for each in self.outcomes if each.severity is Severity.FAULT}
+        return sorted(faults & _STOP_INJECTION)
+
     def paragraphs(self, *, verbose: bool = False) -> Iterator[Paragraph]:
         """Yield the text for people: by group, findings first, and checks that are ok in one line at the end."""
         groups = defaultdict(list)
@@ -107,7 +113,9 @@ class Checkup:
         ranks = {name: min(_ORDER.index(each.severity) for each in found) for name, found in groups.items()}
         for name in sorted(groups, key=lambda name: (ranks[name], [*GROUPS.values()].index(name))):
             yield Paragraph("", name, "bold")
-            yield from _of_group(groups[name])
+            folded = [each for each in groups[name] if self._follows(each) and not verbose]
+            yield from _of_consequences(folded, self.causes)
+            yield from _of_group([each for each in groups[name] if each not in folded])
             yield Paragraph("")
         if not verbose:
             yield from _of_rights([each for each in self.outcomes if each.lacks])
@@ -115,6 +123,9 @@ class Checkup:
         if ok and not verbose:
             parts = ", ".join(f"{name} {number}" for name, number in ok.items())
             yield Paragraph(f"{parts} (-v lists them)", "ok:", Severity.OK.value)
+
+    def _follows(self, outcome: Outcome) -> bool:
+        return outcome.severity is Severity.FAULT and outcome.code in _REHEARSALS and bool(self.causes)
 
     def document(self) -> dict[str, object]:
         """Return everything for programs."""
@@ -146,6 +157,11 @@ class Checkup:
         return ", ".join(parts)
 
 
+_REHEARSALS = ("PSW070", "PSW071")
+"""The codes that try the injection itself: they repeat the fault of another code, if there is one."""
+
+_STOP_INJECTION = frozenset({"PSW010", "PSW011", "PSW012", "PSW014", "PSW015", "PSW020", "PSW021", "PSW022", "PSW061"})
+
 _ORDER = (Severity.FAULT, Severity.UNKNOWN, Severity.NOTE, Severity.OK)
 _WIDTH = 5
 """Characters of the longest result and a space, to which the others are filled up."""
@@ -167,6 +183,16 @@ def _of_group(outcomes: list[Outcome]) -> Iterator[Paragraph]:
         if severity is Severity.FAULT:
             yield Paragraph(found[0].advice, "to do:", "bold", indent=2 + _WIDTH)
             yield Paragraph(link(code), "see:", "bold", indent=2 + _WIDTH)
+
+
+def _of_consequences(outcomes: Sequence[Outcome], causes: Sequence[str]) -> Iterator[Paragraph]:
+    """Yield findings that another one explains: their subjects, and where to begin."""
+    codes = {each.code: each.title for each in outcomes}
+    for code, title in sorted(codes.items()):
+        yield Paragraph(f"{code} {title}", RESULTS[Severity.FAULT].ljust(_WIDTH - 1), Severity.FAULT.value, indent=2)
+    if codes:
+        todo = f"Correct {listed(causes)} first, and check again; -v shows the details."
+        yield Paragraph(todo, "to do:", "bold", indent=2 + _WIDTH)
 
 
 def _of_rights(skipped: list[Outcome]) -> Iterator[Paragraph]:
