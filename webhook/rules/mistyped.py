@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from webhook.rules.configuration import DECLINE_ANNOTATION, OPT_OUT_VALUE
+from webhook.rules.configuration import DEFAULT_OPT_IN_LABEL, OPT_OUT_VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 CLOSE = 0.8
 """Similarity from 0 to 1 at which one text counts as a typing error of another."""
 
-_PREFIX = f"{DECLINE_ANNOTATION.partition('/')[0]}/"
-"""The prefix of the default label, and of all our names. Other programs have no labels below it, but below a prefix of the user's own."""
+_PREFIX = f"{DEFAULT_OPT_IN_LABEL.partition('/')[0]}/"
+"""The prefix of the default label. Other programs have no labels below it, but below a prefix of the user's own."""
 
 _MEANT = frozenset({"true", "yes", "on", "1", "enable", "enabled", "inject", "injected"})
 """Values that people write when they want to opt in."""
