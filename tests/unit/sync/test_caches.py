@@ -24,7 +24,7 @@ from webhook.rules.ownership import NAMESPACE_UID_LABEL
 from webhook.sync.caches import Caches
 from webhook.sync.sources import SourceStore
 
-NAMESPACES = 500
+NAMESPACES = 1_000
 PAYLOAD = b64encode(b"x" * 12_000).decode()
 """What each copy holds: much more than may be kept of it."""
 
