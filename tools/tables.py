@@ -45,6 +45,7 @@ from webhook.rules.copy_status import CopyState
 from webhook.rules.credential import SourceReason
 from webhook.rules.expiry import ExpiryReason
 from webhook.rules.gates import MAX_IMAGES
+from webhook.rules.rollout import HoldReason
 from webhook.rules.subject import MAX_ENTRIES
 from webhook.serve.endpoint import LARGEST_BODY, MAX_HELD_BYTES
 from webhook.serve.handler import Answer
@@ -63,6 +64,7 @@ __all__ = [
     "Effect",
     "ExpiryReason",
     "FindingReason",
+    "HoldReason",
     "PreviewReason",
     "Reason",
     "Result",

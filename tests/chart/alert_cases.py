@@ -186,6 +186,15 @@ CASES: dict[str, list[Case]] = {
     "PullSecretsRemovalHeld": [
         gauge("pullsecrets_sync_held_removals", bad=f"60x{MINUTES}", good=f"0x{MINUTES}"),
     ],
+    "PullSecretsRotationHeld": [
+        gauge(
+            "pullsecrets_sync_rollout_stage",
+            'pull_secret="x",stage="held"',
+            bad=f"1x{MINUTES}",
+            good=f"1x4 0x{MINUTES}",
+            pull_secret="x",  # noqa: S106 (a name)
+        ),
+    ],
     "PullSecretsNamespaceWaits": [
         gauge("pullsecrets_sync_oldest_unreconciled_seconds", bad=f"0+60x{MINUTES}", good=f"120x{MINUTES}"),
     ],

@@ -21,6 +21,7 @@ from webhook.rules.expiry import EXPIRES_ANNOTATION, ISSUED_ANNOTATION
 from webhook.rules.gates import GATES
 from webhook.rules.ownership import NAMESPACE_UID_LABEL, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL
 from webhook.rules.renewing import ISSUED_BY_LABEL, ISSUED_FOR, RENEW, RENEWED
+from webhook.rules.rollout import PRIORITY_LABEL, REQUEST_ANNOTATION
 from webhook.rules.versions import REVISION_ANNOTATION, SOURCES_ANNOTATION
 
 
@@ -48,6 +49,7 @@ def test_the_documented_labels_and_annotations_are_those_that_there_are() -> Non
     ours = {DEFAULT_OPT_IN_LABEL, DECLINE_ANNOTATION, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL, MODE_ANNOTATION}
     ours |= {ISSUED_BY_LABEL, ISSUED_FOR, RENEW, RENEWED, EXPIRES_ANNOTATION, ISSUED_ANNOTATION}
     ours |= {NAMESPACE_UID_LABEL, CONFIRM_ANNOTATION, REVISION_ANNOTATION, SOURCES_ANNOTATION}
+    ours |= {REQUEST_ANNOTATION, PRIORITY_LABEL}
     assert documented == ours
 
 

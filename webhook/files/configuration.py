@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from webhook.errors import ConfigurationInvalid, Problem
 from webhook.files.node import Node, checked, checked_items, choice, report_repeats
 from webhook.files.renewing import KINDS, read_namespace_token, read_renewing
+from webhook.files.rollout import read_rollout
 from webhook.files.yaml import DocumentError, Value, load, quoted
 from webhook.rules.configuration import (
     DEFAULT_EXCLUDED_NAMESPACES,
@@ -49,7 +50,7 @@ MAX_PROBLEMS = 100
 """Problems that one message lists, because each line of a wrong file can have one."""
 
 _FIELDS = ("apiVersion", "kind", "optIn", "excludedNamespaces", "pullSecrets", "retired")
-_PULL_SECRET_FIELDS = ("name", "sources", "namespaceSelector", "serviceAccounts", "pods", "registries")
+_PULL_SECRET_FIELDS = ("name", "sources", "namespaceSelector", "serviceAccounts", "pods", "registries", "rollout")
 _SOURCE_FIELDS = ("secretName", "namespaces", *KINDS)
 _NAME_PATTERN = re.compile(r"[a-z0-9.*?\[\]!-]+")
 _NAMESPACE_PATTERN = re.compile(r"[a-z0-9*?\[\]!-]+")
@@ -154,6 +155,11 @@ def _pull_secret(fields: Mapping[str, Node], renewing: _RenewingSources) -> Pull
     tokens: list[NamespaceToken] = []
     names: list[Node] = []
     for source in sources:
+        if not fields["rollout"].absent and any(not source[kind].absent for kind in KINDS):
+            fields["rollout"].report(
+                "stands beside a source that renews itself, and each renewal would be a rotation: give that source a "
+                "pull secret of its own"
+            )
         if (token := read_namespace_token(source)) is None:
             renewing.read(source)
             names.append(source["secretName"])
@@ -169,6 +175,7 @@ def _pull_secret(fields: Mapping[str, Node], renewing: _RenewingSources) -> Pull
         pods=pods or PodPolicy.ALWAYS,
         registries=_registries(fields["registries"], pods),
         limits=tuple(_limit(source["namespaces"]) for source in sources if not source["namespaces"].absent),
+        rollout=read_rollout(fields["rollout"]),
     )
 
 

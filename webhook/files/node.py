@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -93,6 +94,17 @@ class Node:
         self.report(f"must be true or false, not {written}")
         return default
 
+    def number(self, default: int, lowest: int, highest: int) -> int:
+        """Return a whole number, or ``default`` when absent. Report a problem for other values, and out of bounds."""
+        if self.absent:
+            return default
+        text = self.value.text if isinstance(self.value, Unquoted) else ""
+        if text.isascii() and text.isdecimal() and len(text) <= len(str(highest)) and lowest <= int(text) <= highest:
+            return int(text)
+        written = quoted(self.value.text) if isinstance(self.value, Unquoted) else self._kind
+        self.report(f"must be a whole number from {lowest} to {highest}, not {written}")
+        return default
+
     @property
     def _kind(self) -> str:
         match self.value:
@@ -139,3 +151,22 @@ def report_repeats(nodes: Iterable[Node]) -> None:
     for node in nodes:
         if isinstance(node.value, str) and first.setdefault(node.value, node) is not node:
             node.report(f"{quoted(node.value)} is already at {first[node.value].path}")
+
+
+_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)", re.ASCII)
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration(node: Node, default: str, shortest: float, longest: float) -> float:
+    """Return the seconds of a duration such as ``90m``, or ``shortest`` when it cannot be read or is out of bounds."""
+    text = node.text(default)
+    if text is None:
+        return shortest
+    parts = _DURATION.findall(text)
+    if not parts or "".join(map("".join, parts)) != text:
+        node.report(f"{quoted(text)} is not a duration: write it like 1h, 90m or 12h")
+        return shortest
+    seconds = sum(min(float(number), longest * 1000) * _UNITS[unit] for number, unit in parts)
+    if not shortest <= seconds <= longest:
+        node.report(f"{quoted(text)} must be at least {shortest:g}s and at most {longest / 86400:g}d")
+    return min(max(seconds, shortest), longest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from webhook.files.node import Node, checked, checked_items
+from webhook.files.node import Node, checked, checked_items, duration
 from webhook.files.yaml import Unquoted, Value, quoted
 from webhook.rules.images import parse_registry
 from webhook.rules.names import problem_of_namespace, problem_of_subdomain
@@ -45,8 +45,6 @@ _TOKEN_FIELDS = ("name", "registry", "username", "audience", "lifetime", "perNam
 
 _COMMAND = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)", re.ASCII)
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST_TEXT = 4096
 
 
@@ -102,7 +100,7 @@ def _provider(node: Node, secret: str) -> CredentialProvider:
         args=checked_items(fields["args"], _problem_of_text),
         env=tuple(zip(names, [checked(item["value"], _problem_of_text) for item in env], strict=True)),
         inherit_env=inherited,
-        default_lifetime=_duration(fields["defaultLifetime"], "1h", SHORTEST_LIFETIME),
+        default_lifetime=duration(fields["defaultLifetime"], "1h", SHORTEST_LIFETIME, LONGEST_LIFETIME),
         token=None if fields["serviceAccountToken"].absent else _provider_token(fields["serviceAccountToken"]),
     )
 
@@ -127,7 +125,7 @@ def _token(node: Node, secret: str) -> ServiceAccountToken:
         username=checked(fields["username"], _problem_of_username),
         audience=checked(fields["audience"], _problem_of_audience),
         service_account=checked(fields["serviceAccountName"], problem_of_subdomain),
-        lifetime=_duration(fields["lifetime"], "1h", SHORTEST_TOKEN),
+        lifetime=duration(fields["lifetime"], "1h", SHORTEST_TOKEN, LONGEST_LIFETIME),
     )
 
 
@@ -180,17 +178,3 @@ def _problem_of_image(text: str) -> str | None:
     if "*" in registry.host:
         return "has a wildcard, but a credential is requested for it: name each registry"
     return None
-
-
-def _duration(node: Node, default: str, shortest: float) -> float:
-    text = node.text(default)
-    if text is None:
-        return shortest
-    parts = _DURATION.findall(text)
-    if not parts or "".join(map("".join, parts)) != text:
-        node.report(f"{quoted(text)} is not a duration: write it like 1h, 90m or 12h")
-        return shortest
-    seconds = sum(min(float(number), LONGEST_LIFETIME * 1000) * _UNITS[unit] for number, unit in parts)
-    if not shortest <= seconds <= LONGEST_LIFETIME:
-        node.report(f"{quoted(text)} must be at least {shortest:g}s and at most {LONGEST_LIFETIME / 86400:g}d")
-    return min(max(seconds, shortest), LONGEST_LIFETIME)

@@ -418,7 +418,7 @@ def scene_in(
     state = NamespaceState(
         namespace, copies.found, accounts, _token_accounts(reader, configuration.token_accounts, namespace.name)
     )
-    plan = plan_namespace(state, configuration, hashes_for(expected, state.copies))
+    plan = plan_namespace(state, configuration, hashes_for(expected, state))
     world = World(
         configuration=configuration,
         release_namespace=installed.release.namespace,

@@ -55,9 +55,11 @@ def read_sources(reader: Reader, installed: Installed, now: datetime) -> Sources
             if outcome is not None:
                 read[name] = outcome
     sources = Sources(read, issuing=issuing)
-    if not any(sources.expected(entry).problem for entry in installed.configuration.pull_secrets):
+    pull_secrets = installed.configuration.pull_secrets
+    if not any(entry.rollout is not None or sources.expected(entry).problem for entry in pull_secrets):
         return sources
-    return replace(sources, last_good=read_state(reader, installed).last_good)
+    state = read_state(reader, installed)
+    return replace(sources, last_good=state.last_good, rollouts=state.rollouts)
 
 
 def _issued_because(installed: Installed, renewing: RenewingSource, source: Source, now: datetime) -> str:

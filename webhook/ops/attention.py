@@ -249,6 +249,10 @@ def _pull_secrets(status: SyncStatus) -> Iterator[Item]:
         if entry.problem and not invalid & set(entry.sources):
             meaning = CATALOG[entry.problem].meaning if entry.problem in CATALOG else entry.problem
             yield Item(Kind.BAD, f"Pull secret {entry.name}", sentence(_plain(meaning)), "", entry.problem)
+        if entry.rollout is not None and entry.rollout.reason:
+            told = sentence(f"its rotation is held: {entry.rollout.message}")
+            command = f"kubectl -n {status.release_namespace} get events --field-selector reason=RotationHeld"
+            yield Item(Kind.BAD, f"Pull secret {entry.name}", told, command, entry.rollout.reason)
 
 
 def _removals(data: PageData) -> Iterator[Item]:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from webhook.ops.page_data import EventView, NamespaceView, PageData
-    from webhook.ops.sync_status import PullSecretStatus, SyncStatus
+    from webhook.ops.sync_status import PullSecretStatus, RolloutStatus, SyncStatus
 
 
 def _hash_source(text: str) -> str:
@@ -152,12 +152,22 @@ def _is_wrong(entry: PullSecretStatus) -> bool:
 
 def _rotation(entry: PullSecretStatus, now: datetime) -> str:
     """Return a sentence about the last change of the content, as far as it is known; empty if it is not."""
+    stage = _stage(entry.rollout) if entry.rollout is not None else ""
     if not entry.content_since:
-        return ""
+        return stage
     told = f"Content first seen {_ago(datetime.fromisoformat(entry.content_since), now)}"
-    if entry.rotation_seconds is None:
-        return f"{told}."
-    return f"{told}; the rotation reached all copies in {_duration(entry.rotation_seconds)}."
+    if entry.rotation_seconds is not None:
+        told = f"{told}; the rotation reached all copies in {_duration(entry.rotation_seconds)}"
+    return f"{told}. {stage}".strip()
+
+
+def _stage(rollout: RolloutStatus) -> str:
+    """Return a sentence about the stage of a rotation; empty if none is under way."""
+    if not rollout.message:
+        return ""
+    return (
+        f"Stage of the rotation since {rollout.since:%Y-%m-%d %H:%M} UTC: {rollout.stage}. {sentence(rollout.message)}"
+    )
 
 
 def _duration(seconds: float) -> str:

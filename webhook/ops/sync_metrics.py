@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from webhook.ops.certificate_metrics import IssuedCertificateMetrics
 from webhook.ops.metrics import ProcessMetrics
+from webhook.rules.rollout import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -181,6 +182,7 @@ def _of_secrets(status: SyncStatus) -> Iterator[Metric]:
             ready.add_metric([secret.name], secret.ready)
         for state, number in secret.copies.items():
             copies.add_metric([secret.name, state], number)
+    yield _of_rollouts(status)
     problems = GaugeMetricFamily(
         "pullsecrets_sync_problems",
         "Problems that need action, by reason id: sources, pull secrets, copies and references.",
@@ -189,6 +191,19 @@ def _of_secrets(status: SyncStatus) -> Iterator[Metric]:
     for reason, number in status.problems.items():
         problems.add_metric([reason], number)
     yield from (valid, ready, copies, problems)
+
+
+def _of_rollouts(status: SyncStatus) -> Metric:
+    stages = GaugeMetricFamily(
+        "pullsecrets_sync_rollout_stage",
+        "1 for the stage that the rotation of a pull secret with a rollout is in, 0 for the others.",
+        labels=["pull_secret", "stage"],
+    )
+    for secret in status.pull_secrets:
+        if secret.rollout is not None:
+            for stage in Stage:
+                stages.add_metric([secret.name, stage], secret.rollout.stage is stage)
+    return stages
 
 
 def _of_expiry(status: SyncStatus) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ from datetime import datetime  # noqa: TC003 - msgspec evaluates the annotations
 import msgspec
 
 from webhook.rules.copy_status import CopyState  # noqa: TC001 - msgspec evaluates the annotations
+from webhook.rules.rollout import Stage  # noqa: TC001 - msgspec evaluates the annotations
 
 MOST_EXPIRIES = 100
 """Credentials of one source with a time of expiry in the status and the metrics, the earliest first."""
@@ -114,6 +115,26 @@ class CopyStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     reason: str = ""
 
 
+class RolloutStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """The rotation of a pull secret that has a rollout."""
+
+    stage: Stage
+    since: datetime
+    """The time when the stage began."""
+    reason: str = ""
+    """The reason id while it is held."""
+    message: str = ""
+    """A sentence about the stage."""
+    canary_namespaces: int = 0
+    canary_reached: int = 0
+    """Canary namespaces that have the new content."""
+    copies: int = 0
+    copies_reached: int = 0
+    """Copies that have the new content."""
+    unused_since: datetime | None = None
+    """The time when the last copy with the previous content was replaced."""
+
+
 class PullSecretStatus(msgspec.Struct, frozen=True, rename="camel"):
     """A pull secret, configured or retired, and the numbers of its copies by state."""
 
@@ -134,6 +155,8 @@ class PullSecretStatus(msgspec.Struct, frozen=True, rename="camel"):
     """The time when the last good content was first seen; empty if there never was one."""
     rotation_seconds: float | None = None
     """Seconds that the last rotation took to reach every copy; None if this process has not observed all of it."""
+    rollout: RolloutStatus | None = None
+    """None if it has no rollout, or if this process does not lead."""
 
 
 class FailingStatus(msgspec.Struct, frozen=True, rename="camel"):

@@ -128,6 +128,19 @@ CATALOG: Mapping[str, ReasonText] = {
         "copied all the same",
         "write the annotation as `2026-12-01T10:00:00Z`, or issue a token with a usable time",
     ),
+    "rollout-refused": ReasonText(
+        "a registry refuses the new content of a pull secret, so no namespace gets it",
+        "correct the source: the rotation goes on when the registry accepts it, and ends when the source has the "
+        "previous content again",
+    ),
+    "rollout-unproved": ReasonText(
+        "a registry did not answer, so it is unknown whether it accepts the new content; no namespace gets it",
+        "wait for the registry, or go on without the proof: promote the rotation",
+    ),
+    "rollout-canary-empty": ReasonText(
+        "no selected namespace matches the patterns of the canary, so the new content would not be tried",
+        "correct `rollout.canary.namespaces`, label a namespace, or promote the rotation",
+    ),
     "copy-conflict": ReasonText(
         "a Secret of the copy's name is there that this release did not make: it is left alone",
         "rename it, which keeps its content, or rename the pull secret; if a controller owns it, change its name there",

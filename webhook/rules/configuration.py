@@ -124,6 +124,45 @@ def _matches_any(name: str, patterns: Collection[str]) -> bool:
     return bool(patterns) and ("*" in patterns or any(fnmatchcase(name, pattern) for pattern in patterns))
 
 
+class WhenUnknown(StrEnum):
+    """The next step if a registry does not answer (``whenUnknown`` in the configuration)."""
+
+    HOLD = "Hold"
+    CONTINUE = "Continue"
+
+
+@dataclass(frozen=True, slots=True)
+class ProofSettings:
+    """The proof of a new content at its registries: a login with each credential that has changed."""
+
+    when_unknown: WhenUnknown = WhenUnknown.HOLD
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutSettings:
+    """The stages in which a new content of a pull secret reaches the namespaces (``rollout``)."""
+
+    prove: ProofSettings | None = None
+    """None if the registries are not asked."""
+    canary: tuple[str, ...] = ()
+    """Patterns of the namespaces that get it first; empty for none."""
+    soak: float = 300.0
+    """Seconds that these namespaces have it before the others."""
+    max_per_second: int = 0
+    """Copies that change in a second, outside the canary; 0 for no limit."""
+    overlap: float = 3600.0
+    """Seconds after completion for which the previous content is kept, so that it can be returned."""
+
+    @property
+    def continues_unproved(self) -> bool:
+        """True if a rollout continues while it is unknown whether the registries accept the content."""
+        return self.prove is not None and self.prove.when_unknown is WhenUnknown.CONTINUE
+
+    def is_canary(self, namespace: str) -> bool:
+        """Return whether a namespace with this name gets a new content first."""
+        return _matches_any(namespace, self.canary)
+
+
 @dataclass(frozen=True, slots=True)
 class PullSecret:
     """One entry of ``pullSecrets``: a name, its sources, and its scope."""
@@ -138,6 +177,8 @@ class PullSecret:
     """For each restricted source: the patterns of namespace names that it may go to."""
     tokens: tuple[NamespaceToken, ...] = ()
     """The sources that are a token of each namespace's own ServiceAccount; ``sources`` does not have them."""
+    rollout: RolloutSettings | None = None
+    """None if a valid content reaches all namespaces immediately."""
 
     @property
     def made_from(self) -> str:

@@ -56,13 +56,15 @@ class CopyStatus(msgspec.Struct, frozen=True):
     reason: str = ""
     """The reason of a failing copy."""
 
-    def current_state(self, content_hash: str | None, last_good: str | None = None) -> CopyState:
-        """Return the state while the content should have this hash; None while a source cannot be used.
+    def current_state(self, content_hash: str | frozenset[str] | None, last_good: str | None = None) -> CopyState:
+        """Return the state while the content should have this hash, or one of these; None without a usable source.
 
         ``last_good`` is the hash of the last good content then, None if that is unknown.
         """
         if self.content_hash and content_hash is None and last_good in (None, self.content_hash):
             return CopyState.KEPT
+        if isinstance(content_hash, frozenset):
+            return CopyState.CURRENT if self.content_hash in content_hash else self.state
         return CopyState.CURRENT if self.content_hash and self.content_hash == content_hash else self.state
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from webhook.rules.configuration import OptIn
+from webhook.rules.rollout import PRIORITY_LABEL
 
 if TYPE_CHECKING:
     from webhook.rules.configuration import Configuration, PullSecret
@@ -47,6 +48,8 @@ def scope_of(configuration: Configuration) -> CacheScope:
     keys = {
         requirement.key for entry in configuration.pull_secrets for requirement in entry.namespace_selector.requirements
     }
+    if any(entry.rollout is not None for entry in configuration.pull_secrets):
+        keys.add(PRIORITY_LABEL)
     return CacheScope(
         names=frozenset(configuration.secret_names),
         account_labels=frozenset({configuration.opt_in.label}),

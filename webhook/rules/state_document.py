@@ -2,8 +2,10 @@
 
 The Secret has one key for each pull secret. Its value is the last good content, with the time and the source versions
 that it was made of. A key that begins with an underscore is not the name of a pull secret: ``_configuration`` has the
-configuration that is in force, and ``_held`` the removals that :mod:`webhook.rules.brake` holds. Each value is a JSON
-document with its own format version.
+configuration that is in force, ``_held`` the removals that :mod:`webhook.rules.brake` holds, and ``_rollouts`` the
+rotations of :mod:`webhook.rules.rollout`. Each value is a JSON document with its own format version.
+
+While a pull secret with a rollout is rotated, its last good content is the one that the rollout can return to.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from webhook.rules.brake import PastRemoval  # noqa: TC001 - msgspec evaluates t
 from webhook.rules.configuration import Configuration  # noqa: TC001 - msgspec evaluates the annotation
 from webhook.rules.credential import decode_base64
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, parse_source, render
+from webhook.rules.rollout import Progress, Rollout
 from webhook.rules.versions import SourceVersion, decode_sources, is_older, newer_sources
 
 if TYPE_CHECKING:
@@ -43,6 +46,10 @@ LARGEST_CONFIGURATION = 500_000
 
 CONFIGURATION_KEY = "_configuration"
 HELD_KEY = "_held"
+ROLLOUTS_KEY = "_rollouts"
+
+LARGEST_ROLLOUTS = 400_000
+"""In bytes. Previous contents that do not fit are not stored, and cannot be returned after a restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,15 @@ class HeldRemovals(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class StoredRollout:
+    """The rollout of a pull secret, the copies that it has reached, and the content that it has replaced, if kept."""
+
+    rollout: Rollout
+    progress: Progress = field(default_factory=Progress)
+    previous: LastGood | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StateDocument:
     """The decoded state by pull secret, and the reasons by key for undecodable values."""
 
@@ -114,6 +130,7 @@ class StateDocument:
     problems: Mapping[str, str] = field(default_factory=dict)
     accepted: AcceptedConfiguration | None = None
     held: HeldRemovals | None = None
+    rollouts: Mapping[str, StoredRollout] = field(default_factory=dict)
     other: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """The stored values of the keys that begin with an underscore."""
 
@@ -138,6 +155,17 @@ class _Entry(msgspec.Struct, frozen=True):
         return "_Entry(…)"
 
 
+class _RolloutEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    rollout: Rollout
+    progress: Progress
+    previous: _Entry | None = None
+
+
+class _Rollouts(msgspec.Struct, frozen=True):
+    version: int
+    pull_secrets: dict[str, _RolloutEntry]
+
+
 class _Versioned(msgspec.Struct, frozen=True):
     version: int
 
@@ -148,7 +176,11 @@ class _Undecodable(Exception):
 
 def encode(content: LastGood) -> bytes:
     """Return the value of one key."""
-    return msgspec.json.encode(_Entry(FORMAT_VERSION, content.time, content.sources, msgspec.Raw(content.payload)))
+    return msgspec.json.encode(_entry(content))
+
+
+def _entry(content: LastGood) -> _Entry:
+    return _Entry(FORMAT_VERSION, content.time, content.sources, msgspec.Raw(content.payload))
 
 
 def decode_document(data: Mapping[str, str]) -> StateDocument:
@@ -158,6 +190,7 @@ def decode_document(data: Mapping[str, str]) -> StateDocument:
     """
     last_good, other, problems = {}, {}, {}
     accepted = held = None
+    rollouts: Mapping[str, StoredRollout] = {}
     for key, value in data.items():
         try:
             if not is_reserved(key):
@@ -168,9 +201,11 @@ def decode_document(data: Mapping[str, str]) -> StateDocument:
                 accepted = _decode_json(other[key], AcceptedConfiguration)
             elif key == HELD_KEY:
                 held = _decode_json(other[key], HeldRemovals)
+            elif key == ROLLOUTS_KEY:
+                rollouts = _decode_rollouts(other[key])
         except _Undecodable as error:
             problems[key] = str(error)
-    return StateDocument(last_good, problems, accepted, held, other)
+    return StateDocument(last_good, problems, accepted, held, rollouts, other)
 
 
 def encode_accepted(configuration: Configuration, past: Sequence[PastRemoval]) -> bytes | None:
@@ -183,6 +218,28 @@ def encode_accepted(configuration: Configuration, past: Sequence[PastRemoval]) -
 def encode_held(configuration_digest: str, copies: int, total: int) -> bytes:
     """Return the value with the held removals."""
     return msgspec.json.encode(HeldRemovals(FORMAT_VERSION, configuration_digest, copies, total))
+
+
+def encode_rollouts(rollouts: Mapping[str, StoredRollout]) -> bytes | None:
+    """Return the value with the rollouts; None if there are none. Small previous contents are kept first."""
+    if not rollouts:
+        return None
+    entries = {name: _RolloutEntry(each.rollout, each.progress) for name, each in rollouts.items()}
+    room = LARGEST_ROLLOUTS
+    kept = [(len(each.previous.payload), name, each.previous) for name, each in rollouts.items() if each.previous]
+    for size, name, previous in sorted(kept, key=lambda each: each[:2]):
+        if size <= room:
+            room -= size
+            entries[name] = msgspec.structs.replace(entries[name], previous=_entry(previous))
+    return msgspec.json.encode(_Rollouts(FORMAT_VERSION, entries), order="deterministic")
+
+
+def _decode_rollouts(value: bytes) -> Mapping[str, StoredRollout]:
+    found = _decode_json(value, _Rollouts).pull_secrets
+    return {
+        name: StoredRollout(each.rollout, each.progress, None if each.previous is None else _last_good(each.previous))
+        for name, each in found.items()
+    }
 
 
 def is_reserved(key: str) -> bool:
@@ -222,7 +279,10 @@ def _unchanged(stored: LastGood | None, wanted: LastGood) -> LastGood:
 
 
 def _decode(value: str) -> LastGood:
-    entry = _decode_json(_decode_base64(value), _Entry)
+    return _last_good(_decode_json(_decode_base64(value), _Entry))
+
+
+def _last_good(entry: _Entry) -> LastGood:
     payload = bytes(entry.content)
     if not _is_canonical(payload):
         raise _Undecodable("its content was not made by this release")

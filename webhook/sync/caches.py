@@ -166,6 +166,10 @@ class Caches:
         names = self._decoder.scope.token_accounts
         return token_accounts(accounts.values(), names) if names else None
 
+    def enforces_references(self, namespace: str) -> bool:
+        """Return True if a ServiceAccount of a namespace enforces its references."""
+        return any(account.enforces for account in self.service_accounts.of_namespace(namespace).values())
+
     def read_service_account(self, data: bytes) -> ServiceAccount:
         """Return the cached part of a ServiceAccount from a response of the API server."""
         return self._decoder.read_service_account(data)

@@ -13,6 +13,8 @@ from webhook.errors import ApiError, Conflict, Forbidden, Interrupted
 from webhook.kube.resources import NAMESPACES, Collection
 from webhook.ops.threads import Threads
 from webhook.rules.actions import EMPTY
+from webhook.rules.rollout import Stage
+from webhook.rules.state_document import StateDocument
 from webhook.sync.caches import Caches
 from webhook.sync.configuration import Brake
 from webhook.sync.contention import Contention
@@ -23,9 +25,11 @@ from webhook.sync.failures import PROBE_SECONDS, FailureGroups
 from webhook.sync.issued_secrets import IssuedSecrets
 from webhook.sync.issuer import Issuer
 from webhook.sync.namespace_tokens import NamespaceTokens
-from webhook.sync.planner import PlanFilters, Planner
+from webhook.sync.planner import CopyRate, PlanFilters, Planner
 from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
 from webhook.sync.renewal import Renewer
+from webhook.sync.rollout_reach import RolloutReach
+from webhook.sync.rollouts import Rollouts
 from webhook.sync.sources import SourceReads, SourceStore
 from webhook.sync.state_keeper import StateKeeper
 from webhook.sync.status_index import Result, Resync, Rotations, StatusIndex, result_of
@@ -41,8 +45,10 @@ if TYPE_CHECKING:
     from webhook.rules.actions import NamespacePlan
     from webhook.rules.configuration import Configuration
     from webhook.rules.ownership import Release
+    from webhook.rules.rollout import Progress, Rollout
     from webhook.sync.failures import Attempt
     from webhook.sync.logins import LoginTester
+    from webhook.sync.rollouts import Prove
     from webhook.sync.source import Source
     from webhook.sync.write_gate import WriteGate
 
@@ -70,6 +76,8 @@ CONFLICT_ATTEMPTS = 5
 class SyncController:
     """Keeps every selected namespace as configured, while the ``gate`` is open.
 
+    ``prove`` proves the new content of a rotation at its registries.
+
     The last good contents are kept in the Secret ``state_secret`` of the release namespace, if one is named. The folder
     ``providers`` has the credential providers of sources that renew themselves.
 
@@ -89,6 +97,7 @@ class SyncController:
         state_secret: str = "",
         *,
         providers: Path | None = None,
+        prove: Prove | None = None,
     ) -> None:
         client = gate.fenced(client)
         self.configuration = configuration
@@ -98,7 +107,12 @@ class SyncController:
         self.logins = logins
         reporter = self.reporter
         self.sources = SourceStore(
-            self._contents_changed, self._source_changed, reporter.sources_clash, reporter.copy_refused, logins
+            self._contents_changed,
+            self._source_changed,
+            reporter.sources_clash,
+            reporter.copy_refused,
+            logins,
+            rollouts=Rollouts(prove),
         )
         self.expiry = ExpiryWatch(self.sources.sources, reporter)
         if logins is not None:
@@ -136,7 +150,10 @@ class SyncController:
             Resync(),
         )
         self.rotations = Rotations()
-        self._planner, self._filters = Planner(self.caches), PlanFilters(self.contention, gate.damping, self.brake)
+        self._rollout_reach = RolloutReach(self.caches, self.status_index)
+        self._copy_rate = CopyRate(self.sources.rollouts)
+        self._planner = Planner(self.caches)
+        self._filters = PlanFilters(self.contention, gate.damping, self.brake, self._copy_rate)
         self._source_reads = SourceReads(client, release.namespace, self.sources)
         self._stopping = threading.Event()
         self.renewer = Renewer(
@@ -178,6 +195,7 @@ class SyncController:
         self.threads.start(partial(self.expiry.run, self._stopping), "expiry")
         if self._state is not None:
             self.threads.start(partial(self._state.run, self._stopping), "state")
+        self.threads.start(partial(self.sources.rollouts.run, self._stopping, self), "rollouts")
 
     def stop(self, timeout: float) -> None:
         """Let the workers finish their current write, and end, within ``timeout`` seconds."""
@@ -187,6 +205,7 @@ class SyncController:
         if self._state is not None:
             self._state.changed()
         self.expiry.changed()
+        self.sources.rollouts.wake()
         self._gate.close()
         self.queue.close()
         self.threads.join(timeout)
@@ -219,8 +238,8 @@ class SyncController:
     def set_leading(self, leading: bool) -> None:
         """Start to write, or stop. The election calls this."""
         self.reporter.set_leading(leading)
-        if self._state is not None:
-            self._state.set_leading(leading)
+        if not leading:
+            self._lead_state(leading=False)
         self._term += 1
         if leading:
             # Not in the election's thread, which has to renew the Lease.
@@ -237,6 +256,8 @@ class SyncController:
                 if self._stopping.wait(SOURCE_RETRY_SECONDS):
                     return
         self.renewer.set_leading(self._term == term)
+        # After the sources: a rollout must not begin with a content that a standby's watch has missed the end of.
+        self._lead_state(leading=self._term == term)
         self._await_renewal(term)
         if self._term != term or self._stopping.is_set():
             return
@@ -249,10 +270,20 @@ class SyncController:
         if self._term != term:
             self._leading.clear()  # deposed in between
             self.renewer.set_leading(False)
+            self._lead_state(leading=False)
         # Events are written only by the leader, so this process has not reported the problems that it already knows.
         self.sources.report_again()
         self.expiry.report_again()
         self.enqueue_all()
+
+    def _lead_state(self, *, leading: bool) -> None:
+        """Begin or end to keep the stored state; without a Secret for it, nothing was stored."""
+        if self._state is not None:
+            self._state.set_leading(leading)
+            return
+        self.sources.forget_rollouts()
+        if leading:
+            self.sources.restore(StateDocument())
 
     def _await_renewal(self, term: int) -> None:
         """Wait for the list of namespaces, and up to :data:`RENEWAL_SECONDS` for the other watches."""
@@ -287,7 +318,7 @@ class SyncController:
         names += self.status_index.namespaces().difference(names)
         self.resync.begin(names)
         # The API server refuses Pods of a ServiceAccount that enforces its references until the references are there.
-        self.queue.add(*filter(self._enforces_references, names), lane=Lane.URGENT)
+        self.queue.add(*filter(self.caches.enforces_references, names), lane=Lane.URGENT)
         self.queue.add_all(names)
 
     def _source_changed(self, source: Source) -> None:
@@ -298,11 +329,36 @@ class SyncController:
     def _contents_changed(self) -> None:
         if self._state is not None:
             self._state.changed()
-        self.rotations.follow(self.sources.hashes(), measured=self._leading.is_set() and self.resync.is_complete)
+        # A rotation that is rolled out in stages takes as long as these.
+        hashes = {name: each for name, each in self.sources.hashes().items() if isinstance(each, str)}
+        self.rotations.follow(hashes, measured=self._leading.is_set() and self.resync.is_complete)
         self.enqueue_all()
 
-    def _enforces_references(self, namespace: str) -> bool:
-        return any(account.enforces for account in self.caches.service_accounts.of_namespace(namespace).values())
+    @property
+    def is_leading(self) -> bool:
+        """True if this process has begun to write."""
+        return self._leading.is_set()
+
+    def rollout_progress(self, name: str, rollout: Rollout) -> Progress:
+        """Return the copies of a pull secret that its rollout has reached."""
+        return self._rollout_reach.progress(self.configuration, name, rollout)
+
+    def rollout_moved(self, name: str, before: Rollout | None, after: Rollout) -> None:
+        """Queue the namespaces whose content has changed, those of the canary first."""
+        entry = next((entry for entry in self.configuration.pull_secrets if entry.name == name), None)
+        if entry is not None and entry.rollout is not None:
+            self.reporter.rollout_moved(entry, before, after)
+            self.queue.add(*filter(entry.rollout.is_canary, self.caches.namespaces.names()))
+            if after.stage is Stage.ROLLING_OUT:
+                outdated = self._rollout_reach.outdated(self.configuration, name, after.proposed)
+                self._copy_rate.book(name, outdated)
+                self.queue.add_all(outdated)
+        self.enqueue_all()
+
+    def rollouts_to_store(self) -> None:
+        """Have the states of the rollouts stored."""
+        if self._state is not None:
+            self._state.changed()
 
     def _watch_broke(self, collection: Collection, cause: str) -> None:
         self._metrics.watch_restarted(collection.resource.plural, cause)

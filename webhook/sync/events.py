@@ -14,6 +14,7 @@ from webhook.errors import ApiError, Forbidden, Refused
 from webhook.kube.events import Notice, Reference
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
 from webhook.report.reasons import advice
+from webhook.report.rollout import request_command, rollout_notice
 from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.backfill import MAX_REFERENCES
 from webhook.rules.brake import confirm_command
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
     from webhook.errors import CredentialsNotIssued, SourceInvalid
     from webhook.kube.events import EventRecorder
     from webhook.kube.resources import Collection
+    from webhook.rules.configuration import PullSecret
     from webhook.rules.dockerconfig import Clash
     from webhook.rules.ownership import Release
     from webhook.rules.renewing import IssuedCredential, RenewingSource
+    from webhook.rules.rollout import Rollout
     from webhook.sync.configuration import HeldConfiguration
     from webhook.sync.contention import ContendedObject
     from webhook.sync.logins import RefusedLogin
@@ -349,6 +352,18 @@ class EventReporter:
 
     def _confirm_command(self, secret: str, digest: str) -> str:
         return confirm_command(self._release.namespace, secret, digest)
+
+    def rollout_moved(self, entry: PullSecret, before: Rollout | None, after: Rollout) -> None:
+        """Record another stage of a rollout."""
+        if after.reason is None:
+            log.info("rotation moved", pull_secret=entry.name, stage=after.stage.value)
+        else:
+            log.warning("rotation held", pull_secret=entry.name, reason=after.reason.value, cause=after.detail)
+        where, source = self._release.namespace, entry.sources[0]
+        notice = rollout_notice(entry.name, before, after, lambda verb: request_command(where, source, verb, after.id))
+        if notice is not None:
+            kind: Literal["Normal", "Warning"] = "Warning" if notice.is_warning else "Normal"
+            self._record(_namespace(where), notice.event, notice.message, kind)
 
     def state_unreadable(self, secret: str, problem: str) -> None:
         """Record that the stored state, or a part of it, cannot be used; it is written again."""

@@ -20,7 +20,7 @@ from webhook.rules.namespace_tokens import is_urgent, renewal_time
 from webhook.rules.plan import plan_namespace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from webhook.rules.actions import ApplyCopy, NamespacePlan
     from webhook.rules.configuration import Configuration
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from webhook.sync.caches import Caches
     from webhook.sync.configuration import Brake
     from webhook.sync.contention import Contention
+    from webhook.sync.rollouts import Rollouts
     from webhook.sync.selections import FlapDamping
 
 
@@ -210,6 +211,58 @@ class RenewalRateLimit:
         return copy is not None and copy.issued.expires_at is not None and not is_urgent(copy.issued, now)
 
 
+class CopyRate:
+    """Spreads the changed copies of a rotation that is rolled out over time; see ``maxPerSecond``.
+
+    A copy that is missing is not delayed: Pods cannot pull without it.
+    """
+
+    def __init__(self, rollouts: Rollouts, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rollouts = rollouts
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._booked: dict[str, _Bookings] = {}
+
+    def book(self, name: str, namespaces: Iterable[str]) -> None:
+        """Book the turns of the namespaces of a rotation, the most important one first."""
+        for namespace in namespaces:
+            self._seconds(name, namespace)
+
+    def filter(self, namespace: str, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
+        """Return the plan without the copies that must wait, and the seconds until the next check; 0 for none."""
+        if not self._rollouts.names or not plan.copies:
+            return plan, 0.0
+        waits = {}
+        for action in plan.copies:
+            if action.updates is not None and (seconds := self._seconds(action.name, namespace)) > 0:
+                waits[action.name] = seconds
+        return (plan.without(copies=waits), min(waits.values())) if waits else (plan, 0.0)
+
+    def _seconds(self, name: str, namespace: str) -> float:
+        """Return the seconds until the copy in a namespace may change."""
+        content, rate = self._rollouts.is_rationed(name, namespace)
+        if not rate:
+            return 0.0
+        with self._lock:
+            now, booked = self._clock(), self._booked.get(name)
+            if booked is None or booked.content != content:
+                booked = self._booked[name] = _Bookings(content, now)
+            # As with a leaky bucket, each namespace books its turn in advance.
+            if namespace not in booked.due:
+                booked.due[namespace] = max(booked.free_at, now)
+                booked.free_at = booked.due[namespace] + 1 / rate
+            return booked.due[namespace] - now
+
+
+@dataclass(slots=True)
+class _Bookings:
+    """The turns of the namespaces in one rotation."""
+
+    content: str
+    free_at: float
+    due: dict[str, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class FilteredPlan:
     """The writes of a plan for now."""
@@ -224,8 +277,11 @@ class FilteredPlan:
 class PlanFilters:
     """Takes out of a plan what has to wait."""
 
-    def __init__(self, contention: Contention, damping: FlapDamping, brake: Brake | None) -> None:
+    def __init__(
+        self, contention: Contention, damping: FlapDamping, brake: Brake | None, copy_rate: CopyRate | None = None
+    ) -> None:
         self._brake = brake
+        self._copy_rate = copy_rate
         self._contention = contention
         self._removal_delay = RemovalDelay()
         self._hand_backs = HandBackRateLimit()
@@ -246,7 +302,10 @@ class PlanFilters:
         plan, rate_limited = self._hand_backs.filter(name, plan)
         plan, renewed_later = self._renewals.filter(planned, plan)
         plan, damped = self._damping.filter(name, planned.selected, plan)
-        waits = (contended, leaving, rate_limited, renewed_later, damped, planned.renewal_after)
+        rationed = 0.0
+        if self._copy_rate is not None:
+            plan, rationed = self._copy_rate.filter(name, plan)
+        waits = (contended, leaving, rate_limited, renewed_later, damped, planned.renewal_after, rationed)
         requeue_after = min(filter(None, waits), default=0.0)
         return FilteredPlan(plan, requeue_after, flapping=damped > 0)
 

@@ -40,9 +40,11 @@ if TYPE_CHECKING:
     from webhook.ops.listener import Listener
     from webhook.ops.page_data import PageData
     from webhook.ops.sync_status import SyncStatus
-    from webhook.rules.configuration import Configuration
+    from webhook.rules.configuration import Configuration, PullSecret
+    from webhook.rules.state_document import LastGood
     from webhook.sync.certificates import CertificateKeeper
     from webhook.sync.logins import LoginTester
+    from webhook.sync.rollouts import ProofResult
     from webhook.sync.settings import CertificateNames, Settings
 
 log = structlog.get_logger(__name__)
@@ -136,6 +138,7 @@ class _Process:
             self._logins,
             settings.state_secret,
             providers=settings.providers,
+            prove=_prove,
         )
         self._threads = Threads(self._stopping)
         for name, threads in (("sync threads", self._controller.threads), ("process threads", self._threads)):
@@ -336,6 +339,13 @@ class _Process:
                 check.fails(check.note)
             waiting.poll()
             self._stopping.wait(HEALTH_SECONDS)
+
+
+def _prove(entry: PullSecret, base: LastGood | None, proposed: LastGood) -> ProofResult:
+    from webhook.registries.login import Registries  # noqa: PLC0415 - only where somebody wants it
+    from webhook.sync.proofs import RegistryProof  # noqa: PLC0415 - as above
+
+    return RegistryProof(Registries().log_in)(entry, base, proposed)
 
 
 def _make_logins() -> LoginTester:

@@ -10,6 +10,7 @@ from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import Credentials, merge, parse_source, render
 from webhook.rules.namespace_tokens import hash_for_copies
 from webhook.rules.renewing import NOT_ISSUED, IssuedState, issued_state
+from webhook.rules.rollout import REQUEST_ANNOTATION
 from webhook.rules.versions import SourceVersion
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Source:
     """Its time of creation, as the API server writes it."""
     issued: IssuedState = NOT_ISSUED
     """The annotations of an issued Secret; empty for a Secret that a person keeps."""
+    request: str = ""
+    """The request of a person about a rollout of this source."""
 
     @property
     def version(self) -> SourceVersion:
@@ -80,6 +83,7 @@ def read_source(secret: SecretObject) -> Source:
         problem,
         metadata.creation_timestamp,
         issued_state(metadata.labels or {}, metadata.annotations or {}),
+        (metadata.annotations or {}).get(REQUEST_ANNOTATION, ""),
     )
 
 

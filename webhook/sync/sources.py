@@ -22,6 +22,7 @@ from webhook.rules.credential import SourceReason
 from webhook.rules.namespace_tokens import hash_for_copies
 from webhook.rules.state_document import LastGood
 from webhook.rules.versions import Confirmation, SourceVersion, decode_sources, is_older, newer_sources
+from webhook.sync.rollouts import Rollouts
 from webhook.sync.source import Content, Source, absent_source, content_of, read_source
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from webhook.rules.configuration import Configuration, PullSecret
     from webhook.rules.dockerconfig import Clash
     from webhook.rules.objects import Copy
+    from webhook.rules.state_document import StateDocument
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +60,9 @@ class SourceStore:
     States arrive from watches and from reads by name, in any order. A read that was overtaken by a watch has no effect,
     and neither has a late event of a watch.
 
+    For a pull secret that has a rollout, the ``rollouts`` choose between the content of the sources and the previous
+    one. Its last good content is the one that the rollout can return to.
+
     Fail static: while any source of a pull secret is absent or invalid, there is no content. Copies that are missing or
     older than the last good content are made of that: see :mod:`webhook.sync.state_keeper`. Others stay as they are.
     """
@@ -70,7 +75,9 @@ class SourceStore:
         on_refusal: Callable[[str, SourceInvalid], None] = lambda *_: None,
         judge: Judge | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC).replace(microsecond=0),
+        rollouts: Rollouts | None = None,
     ) -> None:
+        self.rollouts = rollouts or Rollouts()
         self._on_content_change = on_content_change
         self._on_source_change = on_source_change
         self._on_clash = on_clash
@@ -91,6 +98,7 @@ class SourceStore:
         """Set the pull secrets of a new configuration."""
         with self._lock:
             self._pull_secrets = configuration.pull_secrets
+            self.rollouts.configure(configuration)
             self._issued_names = configuration.issued_names
             self._last_good = {
                 entry.name: stored
@@ -204,24 +212,36 @@ class SourceStore:
         latest = self._arrived.get(source.name)
         return latest is not None and latest.version == source.version
 
-    def restore(self, stored: Mapping[str, LastGood]) -> None:
+    def forget_rollouts(self) -> None:
+        """Discard what is known of rollouts, because another process may have changed it since."""
+        with self._lock:
+            self.rollouts.forget()
+            for name in self.rollouts.names:
+                self._last_good.pop(name, None)
+
+    def restore(self, stored: StateDocument) -> None:
         """Restore the contents that another process has stored, unless this one has later versions of the sources."""
         with self._lock:
+            was_loaded = self.rollouts.is_loaded
+            self.rollouts.load(stored)
             for entry in self._pull_secrets:
-                content, known = stored.get(entry.name), self._last_good.get(entry.name)
-                if content is None or content.source_names != entry.sources:
+                content, known = stored.last_good.get(entry.name), self._last_good.get(entry.name)
+                if content is None or content.source_names != entry.sources or entry.rollout is not None:
                     continue
                 if known is None or content.is_later(known):
                     self._last_good[entry.name] = content
                 elif content.is_same(known):
                     self._last_good[entry.name] = replace(known, time=content.time)
             before, self._current = self._current, self._build()
-        if before.last_good != self._current.last_good:
+        if before.last_good != self._current.last_good or (self.rollouts.names and not was_loaded):
             self._on_content_change()
 
     def stored_contents(self) -> Mapping[str, LastGood]:
         """Return the last good content of each pull secret that ever had one, to be stored."""
         with self._lock:
+            for name in self.rollouts.names:
+                if (base := self.rollouts.base(name)) is not None:
+                    self._last_good[name] = base  # a rollout that completed has another one
             return dict(self._last_good)
 
     def report_again(self) -> None:
@@ -235,9 +255,13 @@ class SourceStore:
         """Return the content by pull secret; one with an unusable source has none."""
         return self._current.contents
 
-    def hashes(self) -> Mapping[str, str]:
-        """Return the hash of the content by pull secret, with which the states of copies are compared."""
-        return self._current.hashes
+    def hashes(self) -> Mapping[str, str | frozenset[str]]:
+        """Return by pull secret the hash of its content; several while its rollout has one for some namespaces only."""
+        built, staged = self._current, self.rollouts.names
+        if not staged:
+            return built.hashes
+        expected = {name: self.rollouts.expected(name) for name in staged}
+        return {name: expected.get(name) or content_hash for name, content_hash in built.hashes.items()}
 
     def since(self, name: str) -> datetime | None:
         """Return when the last good content of a pull secret was first seen; None if it never had one."""
@@ -253,21 +277,22 @@ class SourceStore:
         return {name: content.hash for name, content in self._current.last_good.items()}
 
     def usable_contents(
-        self,
-        namespace: str,  # noqa: ARG002 - one content goes to all namespaces
-        copy: Callable[[str], Copy | None],
+        self, namespace: str, copy: Callable[[str], Copy | None]
     ) -> tuple[Mapping[str, Content], Mapping[str, str]]:
-        """Return the contents for the copies in one ``namespace``, and their hashes.
+        """Return the contents for the copies in one namespace, and their hashes.
 
         This is the only place that decides which content a copy in a namespace gets. ``copy(name)`` returns the
         existing copy. While a source cannot be used, only some copies are made of the last good content: see
         :meth:`LastGood.is_due`.
         """
-        built = self._current
-        if not built.last_good:
+        built, staged = self._current, self.rollouts.names
+        if not built.last_good and not staged:
             return built.contents, built.hashes
-        due = {name: content for name, content in built.last_good.items() if built.is_due(name, copy(name))}
-        contents = due | built.contents
+        contents = {name: content for name, content in built.last_good.items() if built.is_due(name, copy(name))}
+        for name, content in built.contents.items():
+            chosen = self.rollouts.choose(name, namespace, content) if name in staged else content
+            if chosen is not None:
+                contents[name] = chosen
         return contents, {name: content.hash for name, content in contents.items()}
 
     def is_waiting(self, name: str, copy: Copy | None) -> bool:
@@ -316,21 +341,35 @@ class SourceStore:
             problem = next((source.problem for source in sources if source.problem is not None), None)
             if problem is not None:
                 built.problems[entry.name] = problem
+                self._stage(entry, None, ())
                 continue
             try:
                 content = content_of(entry, sources)
             except SourceInvalid as error:
                 built.problems[entry.name] = built.refusals[entry.name] = error
+                self._stage(entry, None, ())
             else:
                 built.contents[entry.name] = content
                 built.hashes[entry.name] = content.hash
-                self._store_last_good(entry, content)
+                if entry.rollout is None:
+                    self._store_last_good(entry, content)
+                else:
+                    self._stage(entry, content, [source.request for source in sources if source.request])
         for entry in self._pull_secrets:
             if entry.name in built.problems and (stored := self._last_good.get(entry.name)) is not None:
                 basis = hash_for_copies(entry, stored.payload)
                 built.last_good[entry.name] = Content(stored.payload, basis, (), stored.sources, entry.tokens)
                 built.stored[entry.name] = stored
         return built
+
+    def _stage(self, entry: PullSecret, content: Content | None, requests: Sequence[str]) -> None:
+        """Pass the content of a pull secret with a rollout on, and keep the one that it can return to."""
+        if entry.rollout is None:
+            return
+        found = None if content is None else LastGood(content.payload, content.versions, self._clock())
+        base = self.rollouts.observe(entry.name, found, requests)
+        if base is not None:
+            self._last_good[entry.name] = base
 
     def _store_last_good(self, entry: PullSecret, content: Content) -> None:
         if not entry.sources:

@@ -1,8 +1,8 @@
 """Store the state that must survive a restart and a change of leader in a Secret.
 
-It has two parts. The first is the last good content of each pull secret: a namespace that opts in while a source is
+It has three parts. The first is the last good content of each pull secret: a namespace that opts in while a source is
 missing gets a copy of it. The second is the configuration that is in force, with which
-:mod:`webhook.sync.configuration` compares a new one.
+:mod:`webhook.sync.configuration` compares a new one. The third are the rollouts: see :mod:`webhook.sync.rollouts`.
 
 The leader reads the Secret before its first write of it, and writes it after a change. All other work continues without
 it: the rights to it may be missing, or another object may have its name.
@@ -87,6 +87,7 @@ class StateKeeper:
     def set_leading(self, leading: bool) -> None:
         """Start to read and write, or stop."""
         self._leading = leading
+        self._sources.forget_rollouts()
         if leading:
             self._brake.forget()
             self.changed()
@@ -136,7 +137,7 @@ class StateKeeper:
             return max_age
         self._stored = self._read()
         self._read_at = time.monotonic()
-        self._sources.restore(self._stored.last_good)
+        self._sources.restore(self._stored)
         annotations = self._present.metadata.annotations if self._present is not None else None
         self._brake.load(self._stored.accepted, (annotations or {}).get(CONFIRM_ANNOTATION, ""))
         if not self._brake.is_settled():
@@ -151,7 +152,8 @@ class StateKeeper:
             self._report(f"{problem}: {remedy_of(self._present)}")
             self._stored = None
             return UNUSABLE_SECONDS
-        due = update(self._stored, self._sources.stored_contents(), self._brake.values())
+        other = {**self._brake.values(), **self._sources.rollouts.values()}
+        due = update(self._stored, self._sources.stored_contents(), other)
         if due.values and self._may_write():
             self._write(due)
         self._report(_too_large(due.left_out) if due.left_out else "")

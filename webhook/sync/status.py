@@ -31,11 +31,13 @@ from webhook.ops.sync_status import (
     LeaderStatus,
     PullSecretStatus,
     QueueStatus,
+    RolloutStatus,
     SourceStatus,
     SyncStatus,
     UnreconciledStatus,
 )
 from webhook.report.preview.row import PreviewReason
+from webhook.report.rollout import describe_rollout
 from webhook.rules.actions import FindingReason
 from webhook.rules.configuration import Reason
 from webhook.rules.copy_status import CopyState
@@ -43,6 +45,7 @@ from webhook.rules.credential import SourceReason
 from webhook.rules.expiry import ExpiryReason
 from webhook.rules.gates import decide_namespace
 from webhook.rules.mistyped import mistyped_opt_in
+from webhook.rules.rollout import HoldReason
 from webhook.sync.events import NAMESPACE_FINDINGS
 
 if TYPE_CHECKING:
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
     from webhook.sync.controller import SyncController
     from webhook.sync.queue import QueueState
     from webhook.sync.renewal import RenewalState
+    from webhook.sync.status_index import Expected
 
 _WORST_FIRST = (
     CopyState.FAILING,
@@ -212,7 +216,7 @@ def _problems(
     controller: SyncController, pull_secrets: Iterable[PullSecretStatus], sources: Iterable[SourceStatus]
 ) -> dict[str, int]:
     """Return the current number of sources, copies and references for each reason id, including zeros."""
-    found = Counter({str(reason): 0 for reason in (*SourceReason, *ExpiryReason, *FindingReason)})
+    found = Counter({str(reason): 0 for reason in (*SourceReason, *ExpiryReason, *HoldReason, *FindingReason)})
     sources = tuple(sources)
     found.update(reason for source in sources for reason in (source.reason, source.expiry_reason) if reason)
     found[ExpiryReason.UNREADABLE] += sum(bool(source.expiry_problem) for source in sources)
@@ -221,13 +225,15 @@ def _problems(
         found[FindingReason.SOURCE_UNAVAILABLE] += bool(entry.problem)
         # Problems of a single source were counted with the source.
         found[SourceReason.COPY_TOO_LARGE] += entry.problem == SourceReason.COPY_TOO_LARGE
+        if entry.rollout is not None and entry.rollout.reason:
+            found[entry.rollout.reason] += 1
     if controller.leading_for is not None:
         for reason in NAMESPACE_FINDINGS - {FindingReason.COPY_CONFLICT}:
             found[reason] = controller.reporter.count(reason)
     return {str(reason): number for reason, number in found.items()}
 
 
-def _pull_secrets(controller: SyncController, hashes: Mapping[str, str], examples: int) -> tuple[PullSecretStatus, ...]:
+def _pull_secrets(controller: SyncController, hashes: Expected, examples: int) -> tuple[PullSecretStatus, ...]:
     configuration, problems = controller.configuration, controller.sources.problems()
     last_good = controller.sources.last_good_hashes()
     counts = controller.status_index.counts(hashes, last_good) if controller.leading_for is not None else {}
@@ -247,6 +253,7 @@ def _pull_secrets(controller: SyncController, hashes: Mapping[str, str], example
             last_good=name in last_good,
             content_since="" if (since := controller.sources.since(name)) is None else since.isoformat(),
             rotation_seconds=controller.rotations.seconds(name),
+            rollout=_rollout(controller, name),
         )
 
     return (
@@ -255,9 +262,27 @@ def _pull_secrets(controller: SyncController, hashes: Mapping[str, str], example
     )
 
 
+def _rollout(controller: SyncController, name: str) -> RolloutStatus | None:
+    rollouts = controller.sources.rollouts
+    rollout, progress = rollouts.state(name), rollouts.progress(name)
+    if rollout is None:
+        return None
+    return RolloutStatus(
+        stage=rollout.stage,
+        since=rollout.since,
+        reason=rollout.reason or "",
+        message=describe_rollout(rollout, progress),
+        canary_namespaces=progress.canary,
+        canary_reached=progress.canary_reached,
+        copies=progress.total,
+        copies_reached=progress.total - progress.remaining,
+        unused_since=rollout.unused_since,
+    )
+
+
 def _examples(
     controller: SyncController,
-    hashes: Mapping[str, str],
+    hashes: Expected,
     last_good: Mapping[str, str],
     counts: Mapping[tuple[str, CopyState], int],
     limit: int,

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from webhook.errors import ApiError, ApiUnavailable, Conflict, Invalid, NotFound, Refused, Throttled
 from webhook.rules.copy_status import NO_HASHES, CopyState, CopyStatus
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 class WriteReverted(Conflict):
     """The write was accepted, and a webhook reverted it in the same request."""
+
+
+Expected: TypeAlias = "Mapping[str, str | frozenset[str]]"
+"""By pull secret: the hash that its copies have while they are current, or several while it is rolled out."""
 
 
 class Result(StrEnum):
@@ -55,6 +59,10 @@ def result_of(error: ApiError) -> Result:
 
 SHARED_LIMIT = 1000
 """Different records kept for sharing: most namespaces have equal states, and share one record."""
+
+
+_NOT_REACHABLE = frozenset({CopyState.CONFLICTING, CopyState.LEAVING})
+"""States of copies that never get a content."""
 
 
 class StatusIndex:
@@ -112,9 +120,15 @@ class StatusIndex:
         with self._lock:
             return self._failing.copy()
 
-    def counts(
-        self, hashes: Mapping[str, str], last_good: Mapping[str, str] = NO_HASHES
-    ) -> dict[tuple[str, CopyState], int]:
+    def reach(self, secret: str, content_hash: str) -> tuple[int, int]:
+        """Return how many copies of a pull secret have a content, and how many there are or should be."""
+        with self._lock:
+            counted = [(status, number) for status, number in self._counts.items() if status.secret == secret]
+        ours = [(status, number) for status, number in counted if status.state not in _NOT_REACHABLE]
+        reached = sum(number for status, number in ours if status.content_hash == content_hash)
+        return reached, sum(number for _, number in ours)
+
+    def counts(self, hashes: Expected, last_good: Mapping[str, str] = NO_HASHES) -> dict[tuple[str, CopyState], int]:
         """Return the number of copies in each state, given these hashes of the pull secrets' contents.
 
         A pull secret that has no content now may have a ``last_good`` one.
@@ -128,7 +142,7 @@ class StatusIndex:
         return dict(counts)
 
     def not_current(
-        self, hashes: Mapping[str, str], last_good: Mapping[str, str] = NO_HASHES
+        self, hashes: Expected, last_good: Mapping[str, str] = NO_HASHES
     ) -> Iterator[tuple[str, CopyStatus]]:
         """Yield namespace and state of each copy that is not current now."""
         with self._lock:
@@ -140,7 +154,7 @@ class StatusIndex:
                     yield namespace, status if state is status.state else CopyStatus(status.secret, state)
 
     def by_namespace(
-        self, hashes: Mapping[str, str], last_good: Mapping[str, str] = NO_HASHES
+        self, hashes: Expected, last_good: Mapping[str, str] = NO_HASHES
     ) -> dict[str, tuple[tuple[str, CopyState, str], ...]]:
         """Return by namespace the name, the present state and the reason of each copy."""
         with self._lock:

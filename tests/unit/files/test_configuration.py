@@ -13,7 +13,16 @@ from tests.unit.documented import DOCS, ROOT, names, rows, section
 from webhook.errors import ConfigurationInvalid, Problem
 from webhook.files.configuration import API_VERSION, KIND, MAX_PROBLEMS, parse
 from webhook.files.node import Node
-from webhook.rules.configuration import Configuration, NameFilter, OptIn, PodPolicy, PullSecret
+from webhook.rules.configuration import (
+    Configuration,
+    NameFilter,
+    OptIn,
+    PodPolicy,
+    ProofSettings,
+    PullSecret,
+    RolloutSettings,
+    WhenUnknown,
+)
 from webhook.rules.labels import EVERYTHING, Operator, Requirement, Selector
 
 HEAD = "apiVersion: pullsecrets.webhook/v1alpha1\nkind: Configuration\n"
@@ -373,6 +382,10 @@ def document(path: str, value: object, *, given: bool) -> str:
     condition: dict[str, Any] = dict(CONDITION)
     entry: dict[str, Any] = {"name": "pull", "sources": [source]}
     root: dict[str, Any] = {"apiVersion": API_VERSION, "kind": KIND, "pullSecrets": [entry]}
+    canary: dict[str, Any] = {"namespaces": ["staging-*"]}
+    rollout: dict[str, Any] = {"prove": {}, "canary": canary}
+    if ".rollout." in path:
+        entry["rollout"] = rollout
     if "matchExpressions[]" in path:
         entry["namespaceSelector"] = {"matchExpressions": [condition]}
     places: dict[str, dict[str, Any]] = {
@@ -380,6 +393,9 @@ def document(path: str, value: object, *, given: bool) -> str:
         "pullSecrets[]": entry,
         "pullSecrets[].sources[]": source,
         "pullSecrets[].namespaceSelector.matchExpressions[]": condition,
+        "pullSecrets[].rollout": rollout,
+        "pullSecrets[].rollout.prove": rollout["prove"],
+        "pullSecrets[].rollout.canary": canary,
     }
     parent, _, name = path.rpartition(".")
     place = places.get(parent)
@@ -412,6 +428,7 @@ def test_a_field_that_is_documented_as_required_is(path: str) -> None:
         ("kind", 3, {KIND}),
         ("pullSecrets[].pods", 1, set(PodPolicy)),
         ("pullSecrets[].namespaceSelector.matchExpressions[].operator", 3, set(Operator)),
+        ("pullSecrets[].rollout.prove.whenUnknown", 3, set(WhenUnknown)),
     ],
 )
 def test_the_documented_values_are_those_that_it_takes(path: str, column: int, values: set[str]) -> None:
@@ -508,3 +525,64 @@ def test_one_renewing_source_can_be_in_several_pull_secrets() -> None:
     text = f"{HEAD}pullSecrets:\n- name: one\n  {entry}\n- name: two\n  {entry}\n"
 
     assert len(parse(text, "x").renewing) == 1
+
+
+ROLLOUT = """
+apiVersion: pullsecrets.webhook/v1alpha1
+kind: Configuration
+pullSecrets:
+  - name: pull
+    sources: [harbor]
+    rollout: {rollout}
+"""
+
+
+def rollout(text: str) -> Configuration:
+    return parse(ROLLOUT.replace("{rollout}", text), "configuration.yaml")
+
+
+def test_a_rollout_has_defaults() -> None:
+    (entry,) = rollout("{}").pull_secrets
+    assert entry.rollout == RolloutSettings()
+
+
+def test_a_rollout_is_read() -> None:
+    text = (
+        "{prove: {whenUnknown: Continue}, canary: {namespaces: [staging-*], soak: 90s}, maxPerSecond: 20, overlap: 0s}"
+    )
+    (entry,) = rollout(text).pull_secrets
+    prove = ProofSettings(WhenUnknown.CONTINUE)
+    assert entry.rollout == RolloutSettings(
+        prove=prove, canary=("staging-*",), soak=90.0, max_per_second=20, overlap=0.0
+    )
+    assert entry.rollout.is_canary("staging-a")
+    assert not entry.rollout.is_canary("a")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{prove: {login: false}}", "rollout.prove.login: must be true"),
+        ("{prove: {whenUnknown: hold}}", "did you mean Hold?"),
+        ("{canary: {}}", "rollout.canary.namespaces: is required"),
+        ("{canary: {namespaces: ['*']}}", '"*" matches every namespace'),
+        ("{canary: {namespaces: [Staging]}}", "is not a pattern that the name of a namespace can match"),
+        ("{canary: {namespaces: [a], soak: long}}", '"long" is not a duration'),
+        ("{canary: {namespaces: [a], soak: 0s}}", '"0s" must be at least 1s and at most 7d'),
+        ("{maxPerSecond: 0}", 'must be a whole number from 1 to 1000, not "0"'),
+        ("{maxPerSecond: '20'}", "must be a whole number from 1 to 1000, not text"),
+        ("{maxPerSecond: 2.5}", 'must be a whole number from 1 to 1000, not "2.5"'),
+        ("{overlap: 99d}", '"99d" must be at least 0s and at most 30d'),
+        ("{canery: {}}", "rollout.canery: unknown field, did you mean canary?"),
+    ],
+)
+def test_a_mistake_in_a_rollout_is_reported(text: str, problem: str) -> None:
+    with pytest.raises(ConfigurationInvalid) as told:
+        rollout(text)
+    assert problem in str(told.value)
+
+
+def test_a_rollout_does_not_stand_beside_a_source_that_renews_itself() -> None:
+    text = RENEWING_EXAMPLE.replace("    sources:", "    rollout: {}\n    sources:", 1)
+    with pytest.raises(ConfigurationInvalid, match="each renewal would be a rotation"):
+        parse(text, "renewing.yaml")

@@ -14,12 +14,14 @@ from webhook.ops.sync_status import (
     LeaderStatus,
     PullSecretStatus,
     QueueStatus,
+    RolloutStatus,
     SourceStatus,
     SyncStatus,
     UnreconciledStatus,
     WatchStatus,
 )
 from webhook.rules.copy_status import CopyState
+from webhook.rules.rollout import Stage
 
 EXPIRES = datetime(2026, 3, 1, tzinfo=UTC)
 NUMBERS = {state: number for number, state in enumerate(CopyState, start=1)}
@@ -35,6 +37,15 @@ PULL = PullSecretStatus(
     not_current=(CopyStatus("a", CopyState.FAILING, "denied"),),
     content_since="2025-12-31T22:00:00+00:00",
     rotation_seconds=4.2,
+    rollout=RolloutStatus(
+        Stage.CANARY,
+        datetime(2025, 12, 31, 23, tzinfo=UTC),
+        message="2 of 3 canary namespaces have the new content",
+        canary_namespaces=3,
+        canary_reached=2,
+        copies=15,
+        copies_reached=2,
+    ),
 )
 
 STATUS = SyncStatus(

@@ -139,6 +139,8 @@ def test_everything_that_matters_is_in_words() -> None:
         "kubectl -n a get serviceaccount default -o yaml --show-managed-fields",
         "1 current 2 stale 3 kept 4 missing 5 conflicting 6 failing 7 leaving",
         "Content first seen 2 h ago; the rotation reached all copies in 4.2 s.",
+        "Stage of the rotation since 2025-12-31 23:00 UTC: canary.",
+        "2 of 3 canary namespaces have the new content.",
         "harbor valid ghcr.io, registry.example.com 30 days ago",
         "ghcr not usable source-absent",
         "quay not read yet",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import generate_latest
@@ -21,15 +22,16 @@ from webhook.ops.sync_metrics import SyncMetrics
 from webhook.report.preview.row import PreviewReason
 from webhook.report.reasons import CATALOG
 from webhook.rules.actions import Finding, FindingReason
-from webhook.rules.configuration import Reason
+from webhook.rules.configuration import PullSecret, Reason
 from webhook.rules.credential import SourceReason
 from webhook.rules.expiry import ExpiryReason
+from webhook.rules.rollout import HoldReason, Rollout, Stage
 from webhook.serve.handler import Answer
 from webhook.serve.process import DecisionLog
 from webhook.sync.events import EventReporter
 from webhook.sync.source import Source
 
-OF_A_SOURCE = [*SourceReason, *ExpiryReason, *FindingReason]
+OF_A_SOURCE = [*SourceReason, *ExpiryReason, *HoldReason, *FindingReason]
 
 
 def logged(capsys: pytest.CaptureFixture[str]) -> set[str]:
@@ -80,6 +82,9 @@ def test_what_is_wrong_with_sources_and_copies_is_in_the_log_of_the_loop(
     for expiry in set(ExpiryReason) - {ExpiryReason.UNREADABLE}:
         reporter.credentials_expire("harbor", ["registry.example.com"], expiry, "expires soon")
     reporter.expiry_unreadable("harbor", "it is not a time")
+    for held in HoldReason:
+        rollout = Rollout("id", Stage.HELD, datetime.now(UTC), "old", "new", reason=held)
+        reporter.rollout_moved(PullSecret("pull", ("harbor",)), None, rollout)
     for finding in FindingReason:
         reporter.report_findings(f"team-{finding}", [Finding(finding, "pull", "default")])
 

@@ -25,6 +25,7 @@ from webhook.rules.configuration import Configuration
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.sync.controller import SyncController
 from webhook.sync.logins import LoginTester
+from webhook.sync.rollouts import Prove
 from webhook.sync.write_gate import WriteGate
 
 WRITES = ("apply", "patch", "delete", "create")
@@ -39,6 +40,8 @@ class Running:
         logins: LoginTester | None = None,
         configuration: Configuration = CONFIGURATION,
         providers: Path | None = None,
+        state_secret: str = "",
+        prove: Prove | None = None,
     ) -> None:
         self.leads = True
         self.metrics = SyncMetrics()
@@ -46,7 +49,16 @@ class Running:
         self.gate = WriteGate(client.connectivity)
         self.gate.set_election(lambda: self.leads)
         self.loop = SyncController(
-            client, RELEASE, configuration, self.recorder, self.metrics, self.gate, logins, providers=providers
+            client,
+            RELEASE,
+            configuration,
+            self.recorder,
+            self.metrics,
+            self.gate,
+            logins,
+            state_secret,
+            providers=providers,
+            prove=prove,
         )
 
     def start(self, *, leading: bool = True) -> None:

@@ -39,6 +39,7 @@ from webhook.rules.copy_status import CopyState, CopyStatus
 from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.rules.expiry import ExpiryReason
+from webhook.rules.rollout import HoldReason
 from webhook.sync.contention import REFERENCES
 from webhook.sync.status import EXAMPLES, controller_status, page_data
 from webhook.sync.status_index import Result
@@ -307,7 +308,7 @@ def test_who_stands_by_knows_of_no_copies_and_takes_no_blame(api: FakeApiServer,
 
 def test_what_a_person_must_act_on_is_counted_by_every_reason_id(busy: Running) -> None:
     problems = status_of(busy).problems
-    assert list(problems) == [*SourceReason, *ExpiryReason, *FindingReason]
+    assert list(problems) == [*SourceReason, *ExpiryReason, *HoldReason, *FindingReason]
     assert {reason: number for reason, number in problems.items() if number} == {
         "source-absent": 1,
         "source-unavailable": 1,

@@ -308,8 +308,10 @@ def _look_at_state(context: Context) -> Iterator[Outcome]:
     lacking = []
     for entry in installed.configuration.pull_secrets:
         expected, kept = sources.expected(entry), stored.last_good.get(entry.name)
+        rollout = stored.rollouts.get(entry.name) if entry.rollout is not None else None
+        needed = expected.hash if rollout is None else rollout.rollout.base
         same = kept is not None and kept.source_names == entry.sources
-        same = same and kept is not None and hash_for_copies(entry, kept.payload) == expected.hash
+        same = same and kept is not None and hash_for_copies(entry, kept.payload) == needed
         if entry.sources and expected.hash is not None and not same:
             lacking.append(entry.name)
     if lacking:

@@ -49,12 +49,12 @@ if TYPE_CHECKING:
     from webhook.report.explain.registration import Registration
     from webhook.report.preview.manifest import Manifest
     from webhook.report.preview.row import Row
+    from webhook.report.preview.secrets import Expected
     from webhook.report.preview.world import World
     from webhook.rules.actions import NamespacePlan
     from webhook.rules.configuration import Configuration, PullSecret
     from webhook.rules.expiry import Expiries
     from webhook.rules.objects import Namespace, NamespaceState, Subject
-    from webhook.rules.state_document import LastGood
 
 _REFERENCED = (Reason.ALREADY_PRESENT, Reason.INJECTED)
 _SOURCE_FAULTS = (FindingReason.SOURCE_UNAVAILABLE, PreviewReason.COPY_KEPT, PreviewReason.COPY_OUTDATED)
@@ -176,7 +176,7 @@ def copy_step(
     row = next((row for row in rows if row.title == f"Secret/{pull_secret}" and row.effect is not Effect.DELETE), None)
     if row is None:
         return None
-    step = _copy_step(row, pull_secret, writer, world.expected[pull_secret].last_good, exists=exists)
+    step = _copy_step(row, pull_secret, writer, world.expected[pull_secret], exists=exists)
     if step.reason == FindingReason.COPY_CONFLICT and exists:
         return _about_conflict(step, namespace, secrets.get(pull_secret, NO_FACTS))
     return _about_source(step, world, pull_secret, elsewhere, secrets) if step.reason in _SOURCE_FAULTS else step
@@ -210,12 +210,13 @@ def _about_source(
     return step
 
 
-def _copy_step(row: Row, pull_secret: str, writer: Writer, last_good: LastGood | None, *, exists: bool) -> Step:
-    gate = "copy"
+def _copy_step(row: Row, pull_secret: str, writer: Writer, expected: Expected, *, exists: bool) -> Step:
+    gate, last_good = "copy", expected.last_good
     if row.effect is Effect.PROBLEM:
         return Step(gate, Severity.FAULT, row.why, row.reason, advice(row.reason), pull_secret)
     if row.effect.is_change and exists:
-        content = "what its sources have now" if last_good is None else last_good_copy(last_good)
+        content = "what its sources have now" if expected.stored is None else "the content of its stage"
+        content = content if last_good is None else last_good_copy(last_good)
         lacking = "is not there yet" if row.effect is Effect.CREATE else f"does not hold {content}"
         if last_good is not None:
             lacking = f"{lacking}; it is to be {row.why}"

@@ -70,7 +70,7 @@ class Forecaster:
         return Row(subject.namespace, title, effect, reason, why, decision.added, gates=decision.gates, origin=ORIGIN)
 
     def _plan(self, state: NamespaceState) -> NamespacePlan:
-        hashes, lost = hashes_for(self._expected, state.copies), names_written_by_us(state, self.configuration)
+        hashes, lost = hashes_for(self._expected, state), names_written_by_us(state, self.configuration)
         return plan_namespace(state, self.configuration, hashes, lost=lost)
 
     def _of_account(self, namespace: Namespace, account: ServiceAccount, plan: NamespacePlan) -> Row:

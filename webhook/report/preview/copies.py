@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webhook.report.preview.row import Effect, PreviewReason, Row
+from webhook.report.rollout import describe_rollout
 from webhook.rules.actions import FindingReason
 from webhook.rules.configuration import Reason
 from webhook.rules.gates import decide_namespace
@@ -17,29 +18,30 @@ if TYPE_CHECKING:
     from webhook.rules.actions import NamespacePlan
     from webhook.rules.configuration import Configuration, PullSecret
     from webhook.rules.objects import Copy, NamespaceState
-    from webhook.rules.state_document import LastGood
+    from webhook.rules.state_document import LastGood, StoredRollout
 
 HASH_OF_UNSEEN = "unseen"
 """A placeholder hash for unknown content: without an existing copy to compare with, or because it will be new."""
 
 
-def hashes_for(expected: Mapping[str, Expected], copies: Mapping[str, Copy]) -> dict[str, str | None]:
+def hashes_for(expected: Mapping[str, Expected], state: NamespaceState) -> dict[str, str | None]:
     """Return the content hashes to plan one namespace with.
 
     Unknown content counts as the content of the existing copy, because a change cannot be detected. While a source is
     unusable, some copies get the last good content: see :meth:`LastGood.is_due`.
     """
-    return {name: _hash(content, copies.get(name)) for name, content in expected.items()}
+    namespace, copies = state.namespace.name, state.copies
+    return {name: _hash(content, copies.get(name), namespace) for name, content in expected.items()}
 
 
-def _hash(expected: Expected, copy: Copy | None) -> str | None:
+def _hash(expected: Expected, copy: Copy | None, namespace: str) -> str | None:
     if expected.issuing:
         return HASH_OF_UNSEEN
     if expected.unseen:
         return copy.content_hash if copy is not None else HASH_OF_UNSEEN
     if expected.last_good is not None:
         return expected.last_good_hash if expected.last_good.is_due(copy, expected.last_good_hash) else None
-    return expected.hash
+    return expected.hash_in(namespace)
 
 
 def copy_rows(
@@ -118,7 +120,20 @@ def _outcome(
     if expected.last_good is not None:
         return effect, reason, f"made of {last_good_copy(expected.last_good)}, because {expected.problem}"
     again = "again, because its type or immutability forbids an update, " if write and write.replaces else ""
-    return effect, reason, f"made {again}from {entry.made_from}{f'; {expected.note}' if expected.note else ''}"
+    return effect, reason, f"made {again}{_origin(entry, expected, state.namespace.name)}"
+
+
+def _origin(entry: PullSecret, expected: Expected, namespace: str) -> str:
+    """Return what a copy is made from, while its sources can be used."""
+    if expected.stored is not None and expected.hash_in(namespace) != expected.hash:
+        return f"of the content before the rotation, {_stage(expected.stored)}"
+    return f"from {entry.made_from}{f'; {expected.note}' if expected.note else ''}"
+
+
+def _stage(stored: StoredRollout) -> str:
+    """Return the stage of a rotation that has not reached a namespace."""
+    told = describe_rollout(stored.rollout, stored.progress)
+    return f"which is {stored.rollout.stage}{f' ({told})' if told else ''}"
 
 
 def _left_alone(expected: Expected) -> tuple[Effect, str, str]:

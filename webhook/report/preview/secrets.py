@@ -25,6 +25,7 @@ from webhook.rules.ownership import (
     is_a_copy,
     is_written_by_us,
 )
+from webhook.rules.rollout import propose
 from webhook.rules.text import listed, some
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from webhook.report.preview.manifest import Manifest
-    from webhook.rules.configuration import PullSecret
-    from webhook.rules.state_document import LastGood
+    from webhook.rules.configuration import PullSecret, RolloutSettings
+    from webhook.rules.state_document import LastGood, StoredRollout
 
 SHOWN = 3
 """Registries that one sentence names; the others are counted."""
@@ -96,6 +97,19 @@ class Expected:
     """When its credentials expire."""
     issuing: tuple[str, ...] = ()
     """The sources for which sync is going to issue a credential, so that the content is not known yet."""
+    stages: RolloutSettings | None = None
+    """The rollout of the pull secret; None if it has none."""
+    stored: StoredRollout | None = None
+    """The rollout that the controller has stored; None if there is none, or if it is unknown."""
+
+    def hash_in(self, namespace: str) -> str | None:
+        """Return the hash of the content that the copy in a namespace must have now."""
+        if self.hash is None or self.stored is None or self.stages is None:
+            return self.hash
+        rollout = self.stored.rollout
+        # The controller may not have seen the content yet. It will propose it, and the base stays until then.
+        rollout = propose(rollout, self.hash, rollout.id, rollout.since)
+        return rollout.target(in_canary=self.stages.is_canary(namespace))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +121,8 @@ class Sources:
     """The last good contents that the controller has stored, by pull secret."""
     issuing: Mapping[str, str] = field(default_factory=dict)
     """The sources for which sync is going to issue a credential now, each with the cause."""
+    rollouts: Mapping[str, StoredRollout] = field(default_factory=dict)
+    """The rollouts that it has stored, by pull secret."""
 
     def credentials(self, name: str) -> Credentials | None:
         """Return the credentials of a source; None when it is missing or invalid."""
@@ -130,7 +146,13 @@ class Sources:
             basis = hash_for_copies(entry, render(merged.credentials))
         except SourceInvalid as error:
             return self._refused(entry, str(error))
-        return Expected(hash=basis, note=note, expiries=merged.credentials.expiries)
+        return Expected(
+            hash=basis,
+            note=note,
+            expiries=merged.credentials.expiries,
+            stages=entry.rollout,
+            stored=self.rollouts.get(entry.name),
+        )
 
     def _refused(self, entry: PullSecret, problem: str) -> Expected:
         last_good = self._last_good(entry)

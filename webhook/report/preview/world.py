@@ -91,9 +91,7 @@ def survey(
     )
     expected = {entry.name: sources.expected(entry) for entry in configuration.pull_secrets}
     states = _states(manifests, configuration, release_namespace, namespaces)
-    plans = {
-        name: plan_namespace(state, configuration, hashes_for(expected, state.copies)) for name, state in states.items()
-    }
+    plans = {name: plan_namespace(state, configuration, hashes_for(expected, state)) for name, state in states.items()}
     removals = {(name, each.service_account.name): each.names for name in plans for each in plans[name].removals}
     hashed = _hashed(manifests, configuration, sources, release_namespace)
     return World(configuration, release_namespace, states, plans, expected, sources, removals, hashed)

@@ -74,7 +74,7 @@ def scene(
     wanted = {entry.name: Expected("sha256:1") for entry in configuration.pull_secrets} | (expected or {})
     namespace = Namespace("team-a", ENABLED if labels is None else labels, **more.pop("namespace", {}))
     state = NamespaceState(namespace, {each.name: each for each in copies}, accounts)
-    plan = plan_namespace(state, configuration, hashes_for(wanted, state.copies))
+    plan = plan_namespace(state, configuration, hashes_for(wanted, state))
     world = World(configuration, "pull-secrets", {"team-a": state}, {"team-a": plan}, wanted, Sources(), {})
     return Scene(world, NOW, exists=True, registration=registration, **more)
 

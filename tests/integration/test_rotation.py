@@ -1,0 +1,137 @@
+"""Rotations in stages, with a running ``sync``, a registry over TLS and a real API server."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.site.commands import of_release
+from tests.integration.site.playground import COPY, Playground, dockerconfigjson, eventually
+from tests.integration.site.rotating import GOOD, OLD, WRONG, RotatingSite
+
+
+@pytest.fixture
+def rotating(playground: Callable[..., Playground], tmp_path: Path) -> Iterator[RotatingSite]:
+    """A release that has not started, whose source has the old password."""
+    made = RotatingSite.make(playground(), tmp_path)
+    yield made
+    made.registry.close()
+
+
+def test_a_password_that_the_registry_refuses_reaches_no_namespace(rotating: RotatingSite) -> None:
+    rotating.start()
+    rotating.await_passwords(OLD, OLD)
+    rotating.rotate(WRONG)
+    message = eventually(rotating.events, lambda seen: "RotationHeld" in seen)["RotationHeld"]
+    assert "refuses" in message
+    assert WRONG not in message
+    late = rotating.site.namespace(selected=True)
+    eventually(lambda: rotating.password(late), lambda seen: seen == OLD)
+    assert rotating.passwords() == ({OLD}, {OLD})
+    rotating.rotate(GOOD)
+    rotating.await_passwords(GOOD, OLD)
+
+
+def test_an_aborted_rotation_is_returned_and_can_begin_again(rotating: RotatingSite) -> None:
+    rotating.start()
+    rotating.await_passwords(OLD, OLD)
+    rotating.rotate(GOOD)
+    rotating.await_passwords(GOOD, OLD)
+    rotating.await_stage("canary")
+    rotating.ask("abort")
+    rotating.await_passwords(OLD, OLD)
+    rotating.await_stage("aborted")
+    rotating.ask("promote")
+    rotating.await_passwords(GOOD, OLD)
+    rotating.await_stage("canary")
+    rotating.ask("promote")
+    rotating.await_passwords(GOOD, GOOD)
+    eventually(rotating.events, lambda seen: "RotationComplete" in seen)
+
+
+@pytest.mark.parametrize("stage", ["held", "canary", "aborted"])
+def test_the_stage_outlives_its_leader(rotating: RotatingSite, stage: str) -> None:
+    leader = rotating.start()
+    rotating.await_passwords(OLD, OLD)
+    rotating.rotate(WRONG if stage == "held" else GOOD)
+    if stage == "aborted":
+        rotating.await_stage("canary")
+        rotating.ask("abort")
+    before = rotating.await_stage(stage)
+    rotating.await_passwords(GOOD if stage == "canary" else OLD, OLD)
+    leader.kill()
+    late = rotating.site.namespace(selected=True)
+    rotating.start("sync-2")
+    eventually(lambda: rotating.password(late), lambda seen: seen is not None)
+    assert rotating.password(late) == OLD
+    assert rotating.passwords() == ({GOOD if stage == "canary" else OLD}, {OLD})
+    assert rotating.rollout()["id"] == before["id"]
+
+
+def test_a_leader_that_is_killed_while_it_rolls_out_is_followed_by_one_that_ends_it(rotating: RotatingSite) -> None:
+    rotating.configure(maxPerSecond=1)
+    leader = rotating.start()
+    rotating.await_passwords(OLD, OLD)
+    rotating.rotate(GOOD)
+    eventually(rotating.passwords, lambda seen: GOOD in seen[1])
+    leader.kill()
+    assert OLD in rotating.passwords()[1]
+    rotating.start("sync-2")
+    rotating.await_passwords(GOOD, GOOD)
+    rotating.await_stage("complete")
+
+
+def test_a_second_rotation_in_the_canary_begins_again(rotating: RotatingSite) -> None:
+    rotating.start()
+    rotating.await_passwords(OLD, OLD)
+    rotating.rotate(GOOD)
+    rotating.await_passwords(GOOD, OLD)
+    rotating.rotate(WRONG)
+    rotating.await_passwords(OLD, OLD)
+    rotating.await_stage("held")
+    rotating.rotate(OLD)
+    rotating.await_stage("settled")
+    rotating.await_passwords(OLD, OLD)
+
+
+def test_a_registry_that_refuses_during_the_soak_gets_the_canary_its_password_back(rotating: RotatingSite) -> None:
+    # The proof is repeated after a third of the soak.
+    rotating.configure(canary={"namespaces": [f"{rotating.canary[0][:-1]}*"], "soak": "20s"}, prove={"login": True})
+    rotating.start()
+    rotating.await_passwords(OLD, OLD)
+    rotating.rotate(GOOD)
+    rotating.await_passwords(GOOD, OLD)
+    rotating.registry.behaviour.token = b'{"token": "without rights"}'
+    assert rotating.await_stage("held")["reason"] == "rollout-refused"
+    rotating.await_passwords(OLD, OLD)
+
+
+def test_a_person_replaces_the_source_and_follows_promotes_and_aborts(rotating: RotatingSite, tmp_path: Path) -> None:
+    site = rotating.site
+    rotating.start()
+    rotating.await_passwords(OLD, OLD)
+    rotating.await_stage("settled")
+    assert of_release(site, "rotate", COPY).code == 0
+    file = tmp_path / "config.json"
+    file.write_bytes(b64decode(dockerconfigjson(GOOD, rotating.registry.key)[".dockerconfigjson"]))
+
+    followed = of_release(site, "rotate", COPY, "--from-file", str(file), "--timeout=15s")
+
+    assert (followed.code, "canary: 2 of 2 canary namespaces" in followed.out) == (2, True), followed
+    assert rotating.passwords() == ({GOOD}, {OLD})
+    aborted = of_release(site, "rotate", COPY, "--abort", "--wait")
+    assert (aborted.code, "aborted: no copy has the new content" in aborted.out) == (1, True), aborted
+    assert rotating.passwords() == ({OLD}, {OLD})
+    assert of_release(site, "rotate", COPY).code == 1
+    refused = of_release(site, "rotate", COPY, "--abort")
+    assert (refused.code, "cannot be aborted" in refused.err) == (2, True), refused
+    assert of_release(site, "rotate", COPY, "--promote").code == 0
+    rotating.await_passwords(GOOD, OLD)
+    rotating.await_stage("canary")
+    promoted = of_release(site, "rotate", COPY, "--promote", "--wait")
+    assert (promoted.code, "revoke its credential when the overlap is over" in promoted.out) == (0, True), promoted
+    assert rotating.passwords() == ({GOOD}, {GOOD})
+    assert GOOD not in followed.out + promoted.out + promoted.err

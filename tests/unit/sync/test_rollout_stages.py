@@ -1,0 +1,362 @@
+"""A running loop rotates a pull secret in stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from msgspec.json import encode
+
+from tests.unit.fake_apiserver.server import FakeApiServer
+from tests.unit.fake_apiserver.storage import Target
+from tests.unit.polling import until
+from tests.unit.sync.running import Running, reasons
+from tests.unit.sync.world import CONFIGURATION, RELEASE, copy_in, edit_copy, password_in, put_namespace, put_source
+from tests.unit.sync.world import secret_path as path_of
+from webhook.kube.client import Client
+from webhook.ops.sync_status import LeaderStatus
+from webhook.rules.configuration import Configuration, ProofSettings, PullSecret, RolloutSettings
+from webhook.rules.copy_status import CopyState
+from webhook.rules.rollout import REQUEST_ANNOTATION, Outcome, Stage
+from webhook.rules.state_document import LastGood
+from webhook.sync.rollouts import ProofResult, Prove
+from webhook.sync.status import controller_status
+
+STATE = "psw-state"
+FOREVER = RolloutSettings(canary=("staging-*",), soak=86400.0)
+
+Start = Callable[..., Running]
+
+pytestmark = pytest.mark.usefixtures("short_pauses")
+
+
+def configured(settings: RolloutSettings | None) -> Configuration:
+    return replace(CONFIGURATION, pull_secrets=(PullSecret("pull", ("harbor",), rollout=settings),))
+
+
+@pytest.fixture
+def start(api: FakeApiServer, client: Client) -> Iterator[Start]:
+    """Return a function that starts a loop; there are a source and two namespaces, one of them in the canary."""
+    put_namespace(api, RELEASE.namespace, "")
+    put_source(api, "first")
+    put_namespace(api, "a")
+    put_namespace(api, "staging-a")
+    started: list[Running] = []
+
+    def begin(settings: RolloutSettings | None = FOREVER, prove: Prove | None = None) -> Running:
+        for each in started:
+            each.stop()
+        running = Running(client, configuration=configured(settings), state_secret=STATE, prove=prove)
+        started.append(running)
+        running.start()
+        return running
+
+    yield begin
+    for each in started:
+        each.stop()
+
+
+def everywhere(api: FakeApiServer, password: str) -> bool:
+    return has(api, "a", password) and has(api, "staging-a", password)
+
+
+def has(api: FakeApiServer, namespace: str, password: str) -> bool:
+    return password_in(copy_in(api, namespace)) == password
+
+
+def rotate(api: FakeApiServer, running: Running, password: str = "second") -> None:  # noqa: S107
+    """Rotate in a cluster where every copy has the first content, until the canary has the new one."""
+    until(lambda: everywhere(api, "first") and state_is(running, Stage.SETTLED))
+    put_source(api, password)
+    until(lambda: has(api, "staging-a", password))
+
+
+def state_is(running: Running, stage: Stage) -> bool:
+    state = running.loop.sources.rollouts.state("pull")
+    return state is not None and state.stage is stage
+
+
+def ask(api: FakeApiServer, running: Running, verb: str) -> None:
+    state = running.loop.sources.rollouts.state("pull")
+    assert state is not None
+    patch = {"metadata": {"annotations": {REQUEST_ANNOTATION: f"{verb}-{state.id}"}}}
+    api.storage.merge_patch(Target.parse(path_of(RELEASE.namespace, "harbor")), patch, "kubectl")
+
+
+def test_a_new_content_goes_to_the_canary_and_nowhere_else(api: FakeApiServer, start: Start) -> None:
+    running = start()
+    rotate(api, running)
+    running.settle()
+    assert has(api, "a", "first")
+    assert state_is(running, Stage.CANARY)
+
+
+def test_a_new_namespace_gets_the_content_of_its_stage(api: FakeApiServer, start: Start) -> None:
+    running = start()
+    rotate(api, running)
+    put_namespace(api, "b")
+    put_namespace(api, "staging-b")
+    until(lambda: has(api, "b", "first") and has(api, "staging-b", "second"))
+
+
+def test_a_copy_that_somebody_edits_gets_the_content_of_its_stage_back(api: FakeApiServer, start: Start) -> None:
+    running = start()
+    rotate(api, running)
+    for namespace in ("a", "staging-a"):
+        edit_copy(api, namespace)
+    until(lambda: has(api, "a", "first") and has(api, "staging-a", "second"))
+
+
+def test_after_the_soak_every_namespace_gets_it(api: FakeApiServer, start: Start) -> None:
+    running = start(replace(FOREVER, soak=0.1))
+    rotate(api, running)
+    until(lambda: everywhere(api, "second"))
+    until(lambda: state_is(running, Stage.COMPLETE))
+    until(lambda: {"RotationInCanary", "RotationRollingOut", "RotationComplete"} <= reasons(api))
+
+
+def test_a_promoted_rotation_does_not_wait_for_the_soak(api: FakeApiServer, start: Start) -> None:
+    running = start()
+    rotate(api, running)
+    ask(api, running, "promote")
+    until(lambda: everywhere(api, "second"))
+
+
+def test_an_aborted_rotation_gives_the_previous_content_back(api: FakeApiServer, start: Start) -> None:
+    running = start()
+    rotate(api, running)
+    ask(api, running, "abort")
+    until(lambda: everywhere(api, "first"))
+    until(lambda: "RotationAborted" in reasons(api))
+
+
+def test_a_complete_rotation_can_be_aborted_within_the_overlap(api: FakeApiServer, start: Start) -> None:
+    running = start()
+    rotate(api, running)
+    ask(api, running, "promote")
+    until(lambda: state_is(running, Stage.COMPLETE))
+    ask(api, running, "abort")
+    until(lambda: everywhere(api, "first"))
+
+
+def test_when_the_overlap_is_over_the_previous_credential_may_be_revoked(api: FakeApiServer, start: Start) -> None:
+    running = start(replace(FOREVER, soak=0.1, overlap=0.1))
+    rotate(api, running)
+    until(lambda: "CredentialUnused" in reasons(api))
+
+
+@pytest.mark.parametrize("verb", ["promote", "abort"])
+def test_another_leader_goes_on_with_the_rotation(api: FakeApiServer, start: Start, verb: str) -> None:
+    rotate(api, start())
+    running = start()
+    until(lambda: state_is(running, Stage.CANARY))
+    put_namespace(api, "b")
+    until(lambda: has(api, "b", "first"))
+    ask(api, running, verb)
+    until(lambda: everywhere(api, "second" if verb == "promote" else "first"))
+
+
+def test_another_leader_keeps_an_aborted_rotation_aborted(api: FakeApiServer, start: Start) -> None:
+    running = start()
+    rotate(api, running)
+    ask(api, running, "abort")
+    until(lambda: everywhere(api, "first") and state_is(running, Stage.ABORTED))
+    running = start()
+    until(lambda: state_is(running, Stage.ABORTED))
+    put_namespace(api, "staging-b")
+    until(lambda: has(api, "staging-b", "first"))
+
+
+def test_a_second_rotation_in_the_canary_replaces_the_first(api: FakeApiServer, start: Start) -> None:
+    running = start()
+    rotate(api, running)
+    put_source(api, "third")
+    until(lambda: has(api, "staging-a", "third"))
+    assert has(api, "a", "first")
+
+
+def test_a_source_that_is_put_back_is_followed_immediately(api: FakeApiServer, start: Start) -> None:
+    running = start()
+    rotate(api, running)
+    put_source(api, "first")
+    until(lambda: everywhere(api, "first") and state_is(running, Stage.SETTLED))
+
+
+def test_while_the_source_is_missing_copies_stay_and_a_new_namespace_gets_the_previous_content(
+    api: FakeApiServer, start: Start
+) -> None:
+    running = start()
+    rotate(api, running)
+    api.remove(path_of(RELEASE.namespace, "harbor"))
+    until(running.loop.sources.missing)
+    put_namespace(api, "b")
+    put_namespace(api, "staging-b")
+    until(lambda: has(api, "b", "first") and has(api, "staging-b", "first"))
+    assert has(api, "staging-a", "second")
+    put_source(api, "second")
+    until(lambda: has(api, "staging-b", "second"))
+    assert has(api, "b", "first")
+
+
+def test_a_configuration_without_a_rollout_rolls_out_immediately(api: FakeApiServer, start: Start) -> None:
+    running = start()
+    rotate(api, running)
+    running.loop.reconfigure(configured(None))
+    until(lambda: everywhere(api, "second"))
+
+
+def test_a_configuration_with_another_canary_moves_the_content(api: FakeApiServer, start: Start) -> None:
+    running = start()
+    rotate(api, running)
+    running.loop.reconfigure(configured(replace(FOREVER, canary=("a",))))
+    until(lambda: has(api, "staging-a", "first") and has(api, "a", "second"))
+
+
+def test_a_rollout_that_is_configured_later_begins_with_the_next_rotation(api: FakeApiServer, start: Start) -> None:
+    running = start(None)
+    until(lambda: everywhere(api, "first"))
+    running.loop.reconfigure(configured(FOREVER))
+    until(lambda: state_is(running, Stage.SETTLED))
+    rotate(api, running)
+    assert has(api, "a", "first")
+
+
+def test_a_canary_without_a_namespace_holds_the_rotation_until_there_is_one(api: FakeApiServer, start: Start) -> None:
+    start(replace(FOREVER, canary=("test-*",)))
+    until(lambda: everywhere(api, "first"))
+    put_source(api, "second")
+    until(lambda: "RotationHeld" in reasons(api))
+    put_namespace(api, "test-a")
+    until(lambda: has(api, "test-a", "second"))
+    assert everywhere(api, "first")
+
+
+def test_a_namespace_that_opts_out_of_the_canary_loses_its_copy(api: FakeApiServer, start: Start) -> None:
+    running = start()
+    rotate(api, running)
+    put_namespace(api, "staging-a", "no")
+    until(lambda: copy_in(api, "staging-a") is None)
+    until(lambda: "RotationHeld" in reasons(api))
+    assert has(api, "a", "first")
+
+
+def test_a_retired_pull_secret_is_removed_in_any_stage(api: FakeApiServer, start: Start) -> None:
+    running = start()
+    rotate(api, running)
+    running.loop.reconfigure(replace(configured(None), pull_secrets=(), retired=("pull",)))
+    until(lambda: copy_in(api, "a") is None and copy_in(api, "staging-a") is None)
+
+
+def test_copies_change_at_the_configured_rate(api: FakeApiServer, start: Start) -> None:
+    names = [f"b{number}" for number in range(6)]
+    for name in names:
+        put_namespace(api, name)
+    running = start(RolloutSettings(max_per_second=5))
+    until(lambda: all(has(api, name, "first") for name in names))
+    put_source(api, "second")
+    until(lambda: any(has(api, name, "second") for name in names))
+    assert not all(has(api, name, "second") for name in names)
+    until(lambda: all(has(api, name, "second") for name in names))
+    until(lambda: state_is(running, Stage.COMPLETE))
+
+
+class FakeRegistry:
+    """A registry that answers as the test says, and counts how often it was asked."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self.asked = 0
+
+    def prove(self, _entry: PullSecret, base: LastGood | None, proposed: LastGood) -> ProofResult:
+        assert base is not None
+        assert base.payload != proposed.payload
+        self.asked += 1
+        return ProofResult(self.outcome, f"registry: {self.outcome}")
+
+
+PROVED = replace(FOREVER, prove=ProofSettings())
+
+
+def test_a_content_that_its_registry_refuses_goes_nowhere(api: FakeApiServer, start: Start) -> None:
+    registry = FakeRegistry(Outcome.REFUSED)
+    running = start(PROVED, registry.prove)
+    until(lambda: everywhere(api, "first"))
+    put_source(api, "second")
+    until(lambda: "RotationHeld" in reasons(api))
+    put_namespace(api, "staging-b")
+    until(lambda: has(api, "staging-b", "first"))
+    ask(api, running, "promote")
+    put_namespace(api, "staging-c")
+    until(lambda: has(api, "staging-c", "first"))
+    assert everywhere(api, "first")
+
+
+def test_a_content_that_its_registry_accepts_later_goes_on(
+    api: FakeApiServer, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.sync.rollouts.PROOF_SECONDS", 0.1)
+    registry = FakeRegistry(Outcome.REFUSED)
+    start(PROVED, registry.prove)
+    until(lambda: everywhere(api, "first"))
+    put_source(api, "second")
+    until(lambda: registry.asked > 1)
+    registry.outcome = Outcome.PROVED
+    until(lambda: has(api, "staging-a", "second"))
+    assert has(api, "a", "first")
+
+
+def test_a_registry_that_refuses_during_the_soak_gets_the_canary_its_content_back(
+    api: FakeApiServer, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.sync.rollouts.PROOF_SECONDS", 0.1)
+    registry = FakeRegistry(Outcome.PROVED)
+    rotate(api, start(PROVED, registry.prove))
+    registry.outcome = Outcome.REFUSED
+    until(lambda: everywhere(api, "first"))
+
+
+def test_a_registry_that_does_not_answer_holds_the_rotation_until_a_person_promotes_it(
+    api: FakeApiServer, start: Start
+) -> None:
+    running = start(PROVED, FakeRegistry(Outcome.UNKNOWN).prove)
+    until(lambda: everywhere(api, "first"))
+    put_source(api, "second")
+    until(lambda: "RotationHeld" in reasons(api))
+    assert everywhere(api, "first")
+    ask(api, running, "promote")
+    until(lambda: has(api, "staging-a", "second"))
+    assert has(api, "a", "first")
+
+
+def test_a_soak_ends_only_after_a_proof(api: FakeApiServer, start: Start) -> None:
+    registry = FakeRegistry(Outcome.PROVED)
+    start(replace(PROVED, soak=0.1), registry.prove)
+    until(lambda: everywhere(api, "first"))
+    put_source(api, "second")
+    until(lambda: everywhere(api, "second"))
+    assert registry.asked >= 2  # once before the canary, and once in it
+
+
+def test_a_proof_that_fails_with_a_defect_holds_the_rotation(api: FakeApiServer, start: Start) -> None:
+    def fail(_entry: PullSecret, _base: LastGood | None, _proposed: LastGood) -> ProofResult:
+        raise ValueError
+
+    start(PROVED, fail)
+    until(lambda: everywhere(api, "first"))
+    put_source(api, "second")
+    until(lambda: "RotationHeld" in reasons(api))
+    assert everywhere(api, "first")
+
+
+def test_no_hash_of_a_content_is_in_the_status(api: FakeApiServer, start: Start) -> None:
+    running = start()
+    rotate(api, running)
+    until(lambda: running.loop.sources.rollouts.progress("pull").canary_reached == 1)
+    running.settle()
+    status = controller_status(running.loop, RELEASE, LeaderStatus(leading=True), 0.0)
+    rollout = status.pull_secrets[0].rollout
+    assert rollout is not None
+    assert (rollout.stage, rollout.canary_namespaces, rollout.canary_reached) == (Stage.CANARY, 1, 1)
+    assert b"sha256" not in encode(status)
+    assert status.pull_secrets[0].copies[CopyState.CURRENT] == 2

@@ -1,0 +1,224 @@
+"""Implement ``pullsecrets rotate``: show the rotation of a pull secret, follow it, promote it or abort it."""
+# ruff: noqa: TC001, TC003 - typer evaluates the annotations
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from webhook.cli import options
+from webhook.cli.cluster import reading, wanted
+from webhook.cli.lifetimes import parse_duration
+from webhook.cli.printing import standard_output, tell
+from webhook.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TextIO
+
+    from webhook.inspect.reader import Reader
+    from webhook.inspect.release import Installed
+    from webhook.inspect.rotation import Rotation
+    from webhook.rules.configuration import PullSecret
+    from webhook.rules.state_document import StoredRollout
+
+EXIT_STOPPED = 1
+EXIT_UNKNOWN = 2
+
+POLL_SECONDS = 1.0
+"""Seconds between two reads of the stage; sync stores it as often."""
+
+LARGEST_FILE = 1_000_000
+"""In bytes; a Secret cannot hold more."""
+
+
+def rotate(  # noqa: PLR0913 - one parameter is one flag
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a pull secret that has a rollout.")],
+    kubeconfig: options.OfCluster = None,
+    *,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="End the soak, go on after a hold, or begin again after an abort.")
+    ] = False,
+    abort: Annotated[bool, typer.Option("--abort", help="Give every namespace the previous content back.")] = False,
+    from_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-file", metavar="FILE", help="Replace the source by this Docker configuration, and follow."
+        ),
+    ] = None,
+    source: Annotated[
+        str, typer.Option("--source", metavar="NAME", help="The source for --from-file, if there are several.")
+    ] = "",
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Follow the rotation until it is complete, held or aborted.")
+    ] = False,
+    timeout: Annotated[str, typer.Option("--timeout", metavar="DURATION", help="The time limit of --wait.")] = "1h",
+    context: options.Context = "",
+    release: options.ReleaseName = "",
+    release_namespace: options.ReleaseNamespace = "",
+) -> None:
+    """Show the rotation of a pull secret; exit 0: complete or under way, 1: held or aborted, 2: unknown.
+
+    \b
+    pullsecrets rotate registry-credentials               its stage
+    pullsecrets rotate registry-credentials --wait        follow it
+    pullsecrets rotate registry-credentials --promote     do not wait for the end of the soak
+    pullsecrets rotate registry-credentials --abort       take the new content back
+    pullsecrets rotate registry-credentials --from-file config.json
+    """  # noqa: D301 - \b is for the help text
+    if promote and abort:
+        raise UsageError("--promote and --abort exclude each other: give one of them")
+    seconds = parse_duration(timeout, "--timeout").total_seconds()
+    with reading(kubeconfig, context) as reader:
+        from webhook.inspect.release import find_release  # noqa: PLC0415 - --help is quick without it
+
+        installed = find_release(reader, wanted(None, release_namespace, release))
+        rotation = _rotation(reader, installed, name)
+        before = rotation.read()
+        _act(rotation, before, promote=promote, abort=abort, file=from_file, source=source)
+        follows = wait or from_file is not None
+        acted_on = before.rollout.id if before is not None and (promote or abort) else ""
+        with standard_output() as output:
+            last, is_in_time = before, True
+            if follows or acted_on:
+                last, is_in_time = _follow(rotation, output, acted_on, seconds, to_the_end=follows)
+            code = _conclude(rotation, last, output)
+            if not is_in_time:
+                tell(f"the time limit of {timeout} is over, and the rotation goes on")
+                code = EXIT_UNKNOWN
+    if code:
+        raise typer.Exit(code)
+
+
+def _rotation(reader: Reader, installed: Installed, name: str) -> Rotation:
+    from webhook.inspect.rotation import Rotation  # noqa: PLC0415 - as above
+    from webhook.rules.text import listed  # noqa: PLC0415 - as above
+
+    entries: dict[str, PullSecret] = {entry.name: entry for entry in installed.configuration.pull_secrets}
+    if name not in entries:
+        known = f"it has {listed(sorted(entries))}" if entries else "it has none"
+        raise UsageError(f"release {installed.release.name} has no pull secret {name}: {known}")
+    if entries[name].rollout is None:
+        raise UsageError(
+            f"pull secret {name} has no rollout, so its content reaches all namespaces immediately: look at them with "
+            "kubectl pullsecrets check --wait"
+        )
+    return Rotation(reader, installed, entries[name])
+
+
+def _act(
+    rotation: Rotation, before: StoredRollout | None, *, promote: bool, abort: bool, file: Path | None, source: str
+) -> None:
+    from webhook.rules.rollout import Verb  # noqa: PLC0415 - as above
+
+    if promote or abort:
+        if before is None:
+            raise UsageError(_unknown(rotation))
+        rotation.request(Verb.PROMOTE if promote else Verb.ABORT, before)
+    if file is not None:
+        try:
+            content = file.read_bytes()[: LARGEST_FILE + 1]
+        except OSError as error:
+            raise UsageError(f"--from-file {file} cannot be read: {error.strerror}") from None
+        if len(content) > LARGEST_FILE:
+            raise UsageError(f"--from-file {file} is larger than {LARGEST_FILE:,} bytes")
+        rotation.replace_source(content, source)
+
+
+def _unknown(rotation: Rotation) -> str:
+    return (
+        f"the stage of {rotation.entry.name} is unknown: Secret {rotation.state_secret} does not have it, or you lack "
+        "the right to read it. Look at sync with kubectl pullsecrets check"
+    )
+
+
+def _follow(
+    rotation: Rotation, output: TextIO, acted_on: str, seconds: float, *, to_the_end: bool
+) -> tuple[StoredRollout | None, bool]:
+    """Print each stage until there is nothing to wait for, or the time is over.
+
+    Return the last state, and False if the time was over first.
+
+    ``acted_on`` is the id that a request was for: sync has handled it when the id is another one.
+    """
+    deadline, shown = time.monotonic() + seconds, ""
+    with _progress_bar() as show:
+        while True:
+            stored = rotation.read()
+            if stored is not None:
+                show(stored)
+                told = _line(stored)
+                if told != shown and stored.rollout.id != acted_on:
+                    output.write(f"{told}\n")
+                    output.flush()
+                    shown = told
+                is_handled = stored.rollout.id != acted_on and not rotation.is_behind(stored)
+                if is_handled and (not to_the_end or _is_over(stored)):
+                    return stored, True
+            if time.monotonic() + POLL_SECONDS > deadline:
+                return stored, False
+            time.sleep(POLL_SECONDS)
+
+
+def _is_over(stored: StoredRollout) -> bool:
+    """Return whether a stage does not end by itself, and no copy changes any more."""
+    from webhook.rules.rollout import Stage  # noqa: PLC0415 - as above
+
+    if stored.rollout.stage in (Stage.HELD, Stage.ABORTED):
+        return stored.progress.remaining == stored.progress.total
+    return stored.rollout.stage in (Stage.COMPLETE, Stage.SETTLED)
+
+
+def _line(stored: StoredRollout) -> str:
+    from webhook.report.rollout import describe_rollout  # noqa: PLC0415 - as above
+    from webhook.rules.text import escaped  # noqa: PLC0415 - as above
+
+    told = describe_rollout(stored.rollout, stored.progress)
+    return escaped(f"{stored.rollout.stage}: {told}" if told else stored.rollout.stage)
+
+
+def _conclude(rotation: Rotation, stored: StoredRollout | None, output: TextIO) -> int:
+    """Print the last state and the next command, and return the exit code."""
+    from webhook.rules.rollout import HoldReason, Stage  # noqa: PLC0415 - as above
+
+    if stored is None:
+        tell(_unknown(rotation))
+        return EXIT_UNKNOWN
+    if rotation.is_behind(stored):
+        tell("sync has not seen the present content of the sources yet: run this again with --wait")
+    output.write(f"{rotation.entry.name} is {_line(stored)}\n")
+    command, stage = f"kubectl pullsecrets rotate {rotation.entry.name}", stored.rollout.stage
+    if stage is Stage.ABORTED or (stage is Stage.HELD and stored.rollout.reason is not HoldReason.REFUSED):
+        tell(f"Next: correct the source, or {command} --promote")
+    elif stage is Stage.HELD:
+        tell("Next: correct the source; the rotation goes on when its registry accepts it")
+    elif stage is Stage.CANARY:
+        tell(f"Next: {command} --wait, --promote or --abort")
+    return EXIT_STOPPED if stage in (Stage.HELD, Stage.ABORTED) else 0
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[StoredRollout], None]]:
+    """Show a bar of the copies on a terminal while the context lasts; yield the function to call for each state."""
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only for a terminal
+    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 - as above
+
+    numbers = TextColumn("{task.description}: {task.completed:,} of {task.total:,} copies")
+    with Progress(numbers, BarColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("rotation", total=1)
+
+        def show(stored: StoredRollout) -> None:
+            progress = stored.progress
+            reached = progress.total - progress.remaining
+            bar.update(task, description=str(stored.rollout.stage), completed=reached, total=max(1, progress.total))
+
+        yield show

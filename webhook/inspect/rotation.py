@@ -1,0 +1,97 @@
+"""Read the rotation of a pull secret, and request its promotion or its end, with the rights of the caller.
+
+The stage is read from the Secret in which sync keeps its state. A request is an annotation on a source. So a person
+needs the right to read the one Secret and to change the other.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from webhook.errors import ApiError, NotFound, SourceInvalid, UsageError
+from webhook.inspect.secrets import read_sources, read_state
+from webhook.kube.resources import SECRETS
+from webhook.report.rollout import hold_sentence
+from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, parse_source
+from webhook.rules.rollout import REQUEST_ANNOTATION, Stage, Verb, encode_request, request
+from webhook.rules.state_document import STATE_SUFFIX
+from webhook.rules.text import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from webhook.inspect.reader import Reader
+    from webhook.inspect.release import Installed
+    from webhook.rules.configuration import PullSecret
+    from webhook.rules.state_document import StoredRollout
+
+FIELD_MANAGER = "pullsecrets-rotate"
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """The rotation of one pull secret of a release in a cluster."""
+
+    reader: Reader
+    installed: Installed
+    entry: PullSecret
+
+    def read(self) -> StoredRollout | None:
+        """Return the stored rollout; None while sync has not stored one, or if the right to read it is missing."""
+        return read_state(self.reader, self.installed).rollouts.get(self.entry.name)
+
+    def is_behind(self, stored: StoredRollout) -> bool:
+        """Return True if sync has not stored the content that the sources have now. False if that is unknown."""
+        expected = read_sources(self.reader, self.installed, datetime.now(UTC)).expected(self.entry).hash
+        return expected is not None and expected not in (stored.rollout.base, stored.rollout.proposed)
+
+    def request(self, verb: Verb, stored: StoredRollout) -> None:
+        """Write a request. Raises UsageError if the stage does not allow it, or if the right is missing."""
+        rollout = stored.rollout
+        if request(rollout, verb, rollout.id, datetime.now(UTC)) is rollout:
+            raise UsageError(f"the rotation of {self.entry.name} cannot be {_PAST[verb]}: {_why_not(stored)}")
+        patch = {"metadata": {"annotations": {REQUEST_ANNOTATION: encode_request(verb, rollout.id)}}}
+        self._write(self.entry.sources[0], patch)
+
+    def replace_source(self, content: bytes, source: str = "") -> None:
+        """Replace the content of a source by a Docker configuration. Raises UsageError if that is impossible."""
+        if source and source not in self.entry.sources:
+            raise UsageError(f"{self.entry.name} has no source {source}: it has {listed(self.entry.sources)}")
+        if not source and len(self.entry.sources) > 1:
+            raise UsageError(f"{self.entry.name} has the sources {listed(self.entry.sources)}: choose with --source")
+        name = source or self.entry.sources[0]
+        encoded = b64encode(content).decode()
+        try:
+            parse_source(name, COPY_TYPE, {COPY_KEY: encoded}, {})
+        except SourceInvalid as error:
+            raise UsageError(f"the file cannot be used: {error}") from None
+        self._write(name, {"type": COPY_TYPE, "data": {COPY_KEY: encoded}})
+
+    @property
+    def state_secret(self) -> str:
+        """The namespace and the name of the Secret with the stage."""
+        return f"{self.installed.release.namespace}/{self.installed.fullname}{STATE_SUFFIX}"
+
+    def _write(self, name: str, patch: Mapping[str, object]) -> None:
+        namespace = self.installed.release.namespace
+        try:
+            self.reader.client.merge_patch(SECRETS, name, patch, namespace, field_manager=FIELD_MANAGER)
+        except NotFound:
+            raise UsageError(f"source Secret {namespace}/{name} does not exist: create it") from None
+        except ApiError as error:
+            raise UsageError(f"source Secret {namespace}/{name} was not changed: {error}") from None
+
+
+_PAST = {Verb.PROMOTE: "promoted", Verb.ABORT: "aborted"}
+
+
+def _why_not(stored: StoredRollout) -> str:
+    rollout = stored.rollout
+    if rollout.stage is Stage.HELD:
+        return f"it is held, because {hold_sentence(rollout)}"
+    if rollout.stage in (Stage.SETTLED, Stage.COMPLETE):
+        return "no rotation is under way"
+    return f"its stage is {rollout.stage}"

@@ -1,0 +1,417 @@
+"""Keep the rollout of each pull secret that has one, and choose the content of each copy by its stage.
+
+The rules are in :mod:`webhook.rules.rollout`. The leader stores the states with the last good contents, so that a
+restart and another leader go on where the previous one was. Until the stored state has been read, it is unknown which
+content a namespace must have. So copies stay as they are until then.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import structlog
+from msgspec.structs import replace
+
+from webhook.rules import rollout as rules
+from webhook.rules.dockerconfig import content_hash
+from webhook.rules.rollout import Outcome, Progress, Rollout, Stage
+from webhook.rules.state_document import ROLLOUTS_KEY, StoredRollout, encode_rollouts
+from webhook.sync.source import Content
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from webhook.rules.configuration import Configuration, PullSecret
+    from webhook.rules.state_document import LastGood, StateDocument
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 0.5
+"""Seconds between two looks at a rollout that is under way."""
+
+IDLE_SECONDS = 5.0
+"""The same while the only thing to wait for is the end of an overlap."""
+
+PROGRESS_SECONDS = 1.0
+"""Seconds between two times that the number of reached copies is stored."""
+
+STORE_SECONDS = 5.0
+"""Seconds by which the stored soak may be behind. After a restart it takes that much longer."""
+
+PROOF_SECONDS = 30.0
+"""Seconds between two proofs of a content that is in the canary or held."""
+
+
+class ProofResult(NamedTuple):
+    """The outcome of a proof, and a sentence about it without any part of a credential."""
+
+    outcome: Outcome
+    detail: str = ""
+
+
+class Prove(Protocol):
+    """Asks the registries about a content."""
+
+    def __call__(self, entry: PullSecret, base: LastGood | None, proposed: LastGood) -> ProofResult:
+        """Return the outcome of a proof. It may take a minute."""
+
+
+class Surroundings(Protocol):
+    """The controller, as far as rollouts depend on it."""
+
+    @property
+    def is_leading(self) -> bool:
+        """True if this process has begun to write."""
+
+    def rollout_progress(self, name: str, rollout: Rollout) -> Progress:
+        """Return the copies of a pull secret that have the proposed content."""
+
+    def rollout_moved(self, name: str, before: Rollout | None, after: Rollout) -> None:
+        """React to another stage, or to another content of it."""
+
+    def rollouts_to_store(self) -> None:
+        """Have the states stored soon."""
+
+
+class Rollouts:
+    """The rollouts of one process; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        prove: Prove | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC).replace(microsecond=0),
+        monotonic: Callable[[], float] = time.monotonic,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(4),
+    ) -> None:
+        self._prove = prove
+        self._clock = clock
+        self._monotonic = monotonic
+        self._new_id = new_id
+        self._lock = threading.RLock()
+        self._wake = threading.Event()
+        self._entries: dict[str, PullSecret] = {}
+        self._states: Mapping[str, Rollout] = {}
+        self._contents: dict[str, dict[str, LastGood]] = {}
+        self._usable: dict[str, bool] = {}
+        self._progress: dict[str, Progress] = {}
+        self._first: dict[str, Rollout] = {}
+        self._handled: dict[str, Rollout] = {}
+        self._proofs: dict[str, _Proof] = {}
+        self._is_loaded = False
+        self._looked_at = self._stored_at = monotonic()
+        self._is_stored = True
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The pull secrets that have a rollout."""
+        return frozenset(self._entries)
+
+    @property
+    def is_loaded(self) -> bool:
+        """True if the stored state has been read since this process began to lead."""
+        return self._is_loaded
+
+    def configure(self, configuration: Configuration) -> None:
+        """Set the pull secrets of a new configuration. Other sources of one are no rotation: it begins again."""
+        with self._lock:
+            entries = {entry.name: entry for entry in configuration.pull_secrets if entry.rollout is not None}
+            kept = {
+                name
+                for name, entry in entries.items()
+                if name in self._entries and self._entries[name].sources == entry.sources
+            }
+            self._entries = entries
+            self._states = {name: state for name, state in self._states.items() if name in kept}
+            for index in (self._contents, self._usable, self._progress, self._first, self._handled, self._proofs):
+                for name in set(index) - kept:
+                    index.pop(name)
+        self._wake.set()
+
+    def forget(self) -> None:
+        """Discard all states, because another process may have changed them since."""
+        with self._lock:
+            self._is_loaded = False
+            self._states = {}
+            for index in (self._contents, self._usable, self._progress, self._first, self._handled, self._proofs):
+                index.clear()
+
+    def load(self, stored: StateDocument) -> None:
+        """Take the stored states over, once for each time that this process begins to lead.
+
+        A last good content without a state is the base: it was stored before the pull secret had a rollout.
+        """
+        with self._lock:
+            if self._is_loaded:
+                return
+            self._is_loaded, self._looked_at = True, self._monotonic()
+            now = self._clock()
+            for name, entry in self._entries.items():
+                base, found = stored.last_good.get(name), stored.rollouts.get(name)
+                if base is not None and base.source_names != entry.sources:
+                    continue
+                if found is None and base is None:
+                    continue
+                known = {} if base is None else {content_hash(base.payload): base}
+                state = None if found is None else found.rollout
+                if state is None or (known and state.base not in known):
+                    state = rules.first(next(iter(known)), self._new_id(), now)
+                if found is not None and found.previous is not None:
+                    known[content_hash(found.previous.payload)] = found.previous
+                if state.previous not in known:
+                    state = replace(state, previous="")
+                self._states = {**self._states, name: state}
+                self._first[name], self._contents[name] = state, known
+        self._wake.set()
+
+    def observe(self, name: str, content: LastGood | None, requests: Iterable[str] = ()) -> LastGood | None:
+        """Note the content that the sources of a pull secret give, None if they give none; return the base.
+
+        None is returned while that is not known. ``requests`` are the requests of people on these sources.
+        """
+        with self._lock:
+            self._usable[name] = content is not None
+            if not self._is_loaded or name not in self._entries:
+                return None
+            if content is None:
+                state = self._states.get(name)
+                return None if state is None else self._contents[name].get(state.base)
+            now, identity = self._clock(), content_hash(content.payload)
+            known, before = self._contents.setdefault(name, {}), self._states.get(name)
+            known[identity] = content if before is None or identity != before.base else known.get(identity, content)
+            if before is None:
+                after = rules.first(identity, self._new_id(), now)
+            else:
+                after = rules.propose(before, identity, self._new_id(), now)
+            for text in requests:
+                if (verb := rules.decode_request(text, after.id)) is not None:
+                    after = rules.request(after, verb, self._new_id(), now)
+            self._set(name, after)
+            return known.get(after.base)
+
+    def choose(self, name: str, namespace: str, current: Content) -> Content | None:
+        """Return the content for the copy in a namespace; None if the copy must stay as it is.
+
+        ``current`` is the content that the sources give. The base carries its versions, too: they name the sources that
+        this process knew when it chose.
+        """
+        with self._lock:
+            state, entry = self._states.get(name), self._entries.get(name)
+            if state is None or entry is None or entry.rollout is None:
+                return None
+            target = state.target(in_canary=entry.rollout.is_canary(namespace))
+            if target == current.hash:
+                return current
+            base = self._contents[name].get(target)
+            return None if base is None else Content(base.payload, target, versions=current.versions)
+
+    def base(self, name: str) -> LastGood | None:
+        """Return the content that the rollout of a pull secret can return to; None if it is not known."""
+        with self._lock:
+            state = self._states.get(name)
+            return None if state is None else self._contents[name].get(state.base)
+
+    def expected(self, name: str) -> frozenset[str]:
+        """Return the hashes that a copy may have while its namespace is up to date."""
+        state = self._states.get(name)
+        return frozenset() if state is None else frozenset(state.target(in_canary=where) for where in (True, False))
+
+    def state(self, name: str) -> Rollout | None:
+        """Return the state of a pull secret; None if it has no rollout, or if that is not known yet."""
+        return self._states.get(name)
+
+    def progress(self, name: str) -> Progress:
+        """Return the copies that were last observed."""
+        return self._progress.get(name, Progress())
+
+    def is_rationed(self, name: str, namespace: str) -> tuple[str, int]:
+        """Return the id of a rollout whose copies change at a limited rate, and the rate; rate 0 for no limit."""
+        state, entry = self._states.get(name), self._entries.get(name)
+        if state is None or entry is None or entry.rollout is None or not state.is_rationed:
+            return "", 0
+        return state.proposed, 0 if entry.rollout.is_canary(namespace) else entry.rollout.max_per_second
+
+    def values(self) -> Mapping[str, bytes | None]:
+        """Return the value to store; empty until the stored one has been read, so that it is not overwritten."""
+        with self._lock:
+            if not self._is_loaded:
+                return {}
+            stored = {
+                name: StoredRollout(
+                    replace(state, elapsed=state.elapsed // STORE_SECONDS * STORE_SECONDS),
+                    self._progress.get(name, Progress()),
+                    self._contents[name].get(state.previous),
+                )
+                for name, state in self._states.items()
+            }
+        return {ROLLOUTS_KEY: encode_rollouts(stored)}
+
+    def run(self, stopping: threading.Event, surroundings: Surroundings) -> None:
+        """Advance the rollouts until ``stopping`` is set, and :meth:`wake` is called once more."""
+        while not stopping.is_set():
+            self._wake.wait(self._pause())
+            self._wake.clear()
+            if not stopping.is_set() and self._is_loaded and surroundings.is_leading:
+                self.advance(surroundings)
+
+    def wake(self) -> None:
+        """Look soon."""
+        self._wake.set()
+
+    def advance(self, surroundings: Surroundings) -> None:
+        """Advance each rollout by the seconds since the last call."""
+        now = self._monotonic()
+        seconds, self._looked_at = now - self._looked_at, now
+        for name in list(self._states):
+            self._advance(name, seconds, surroundings)
+        if not self._is_stored and now - self._stored_at >= PROGRESS_SECONDS:
+            self._store(surroundings)
+
+    def _store(self, surroundings: Surroundings) -> None:
+        self._is_stored, self._stored_at = True, self._monotonic()
+        surroundings.rollouts_to_store()
+
+    def _pause(self) -> float | None:
+        states = self._states.items()
+        if not self._is_stored or any(state.is_under_way or name not in self._handled for name, state in states):
+            return TICK_SECONDS
+        return IDLE_SECONDS if any(state.previous for _, state in states) else None
+
+    def _advance(self, name: str, seconds: float, surroundings: Surroundings) -> None:
+        self._announce(name, surroundings)
+        before = self._states.get(name)
+        # Without a content of the sources there is nothing to roll out. An overlap goes on.
+        if before is None or not (self._usable.get(name) or before.stage is Stage.COMPLETE):
+            return
+        progress = surroundings.rollout_progress(name, before)
+        with self._lock:
+            state, entry = self._states.get(name), self._entries.get(name)
+            if state is None or entry is None or entry.rollout is None or state.proposed != before.proposed:
+                return  # it changed meanwhile: the next look is about the new content
+            self._is_stored &= self._progress.get(name) == progress
+            self._progress[name] = progress
+            self._start_proof(name, entry, state)
+            after = self._take_proof(name, state)
+            # One step at a time: what was observed is about the stage before. The next look follows immediately.
+            if after.stage is state.stage:
+                after = rules.advance(after, seconds, progress, entry.rollout, self._clock())
+            self._set(name, after)
+            handled, self._handled[name] = self._handled[name], after
+        if _is_another(handled, after):
+            surroundings.rollout_moved(name, handled, after)
+        if _is_to_be_stored(handled, after):
+            self._store(surroundings)
+
+    def _announce(self, name: str, surroundings: Surroundings) -> None:
+        """Report the first known stage of a pull secret, once."""
+        with self._lock:
+            state = self._states.get(name)
+            if state is None or name in self._handled:
+                return
+            self._handled[name] = state = self._first.get(name, state)
+        surroundings.rollout_moved(name, None, state)
+        self._store(surroundings)
+
+    def _set(self, name: str, state: Rollout) -> None:
+        if self._states.get(name) is state:
+            return
+        self._first.setdefault(name, state)
+        self._states = {**self._states, name: state}
+        needed = {state.base, state.proposed, state.previous}
+        self._contents[name] = {each: kept for each, kept in self._contents[name].items() if each in needed}
+        self._wake.set()
+
+    def _start_proof(self, name: str, entry: PullSecret, state: Rollout) -> None:
+        proof, now = self._proofs.get(name), self._monotonic()
+        if self._prove is None or entry.rollout is None or entry.rollout.prove is None or not state.needs_proof:
+            self._proofs.pop(name, None)
+            return
+        if proof is not None and proof.is_running:
+            return
+        pause = min(PROOF_SECONDS, max(1.0, entry.rollout.soak / 3))
+        # A new content, and the start and the canary of one that was held, need an outcome of their own.
+        if (
+            proof is not None
+            and proof.subject[1] == state.proposed
+            and state.stage in (proof.subject[0], Stage.HELD)
+            and now - proof.began < pause
+        ):
+            return
+        base, proposed = self._contents[name].get(state.base), self._contents[name].get(state.proposed)
+        if proposed is not None:
+            self._proofs[name] = _Proof(
+                self._prove, entry, base, proposed, (state.stage, state.proposed), now, self._wake.set
+            )
+
+    def _take_proof(self, name: str, state: Rollout) -> Rollout:
+        proof = self._proofs.get(name)
+        if proof is None or proof.subject[1] != state.proposed or (result := proof.take()) is None:
+            return state
+        return rules.prove(state, result.outcome, result.detail, self._clock())
+
+
+class _Proof:
+    """One proof of a content, in a thread of its own."""
+
+    def __init__(
+        self,
+        prove: Prove,
+        entry: PullSecret,
+        base: LastGood | None,
+        proposed: LastGood,
+        subject: tuple[Stage, str],
+        began: float,
+        ended: Callable[[], None],
+    ) -> None:
+        self.subject = subject
+        self.began = began
+        self._result: ProofResult | None = None
+        self._ended = ended
+        self._thread = threading.Thread(
+            target=self._run, args=(prove, entry, base, proposed), name=f"proof {entry.name}", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive() or self._result is not None
+
+    def take(self) -> ProofResult | None:
+        """Return the result once."""
+        result, self._result = self._result, None
+        return result
+
+    def _run(
+        self,
+        prove: Prove,
+        entry: PullSecret,
+        base: LastGood | None,
+        proposed: LastGood,
+    ) -> None:
+        try:
+            self._result = prove(entry, base, proposed)
+        except Exception:
+            log.exception("proof failed", pull_secret=entry.name)
+            self._result = ProofResult(Outcome.UNKNOWN, "the proof ended with an internal error: look at the log")
+        self._ended()
+
+
+def _is_another(before: Rollout, after: Rollout) -> bool:
+    """Return whether people, or other copies, are concerned by a change."""
+    return (before.stage, before.reason, before.base, before.proposed, before.previous, before.canary) != (
+        after.stage,
+        after.reason,
+        after.base,
+        after.proposed,
+        after.previous,
+        after.canary,
+    )
+
+
+def _is_to_be_stored(before: Rollout, after: Rollout) -> bool:
+    return replace(before, elapsed=before.elapsed // STORE_SECONDS) != replace(
+        after, elapsed=after.elapsed // STORE_SECONDS
+    )
