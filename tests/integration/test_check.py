@@ -191,6 +191,12 @@ def test_a_credential_that_its_registry_refuses_is_found_when_it_is_asked_for(pa
         checks = json.loads(ran.out)["checks"]
         return [(each["result"], each["detail"]) for each in checks if each["code"] == "PSW042"]
 
+    def pulls(*images: str) -> list[str]:
+        flags = [f"--image={registry.key}/{image}" for image in images]
+        flags += [f"--registry-ca-file={tmp_path / 'ca.crt'}", "-o", "json"]
+        ran = of_release(patient.ours, "check", f"--release-namespace={patient.namespace}", *flags)
+        return [each["result"] for each in json.loads(ran.out)["checks"] if each["code"] == "PSW057"]
+
     patient.put_back(path)
     assert logins(PASSWORD) == [("ok", None)]
     ((result, detail),) = logins("old")
@@ -198,6 +204,17 @@ def test_a_credential_that_its_registry_refuses_is_found_when_it_is_asked_for(pa
         "finding",
         f"the credential of source {SOURCE} for {registry.key}: {registry.key} refuses it (401 from {registry.key})",
     )
+    assert logins(PASSWORD) == [("ok", None)]
+    registry.behaviour.denied = frozenset({"team/base"})
+    assert pulls("team/app:1", "team/base:1") == ["finding"]
+    assert pulls("team/app:1") == ["ok"]
+    assert pulls("team/app:2") == ["unknown"]
+    registry.behaviour.denied = frozenset()
+    flags = ("--image=ghcr.io/elsewhere/app:1", f"--registry-ca-file={tmp_path / 'ca.crt'}", "-o", "json")
+    ran = of_release(patient.ours, "check", f"--release-namespace={patient.namespace}", *flags)
+    (uncovered,) = [each for each in json.loads(ran.out)["checks"] if each["code"] == "PSW057"]
+    assert uncovered["result"] == "finding"
+    assert uncovered["detail"] == "no pull secret has a credential for ghcr.io/elsewhere/app:1"
     registry.behaviour.status = 503
     assert logins(PASSWORD)[0][0] == "unknown"
     ran = of_release(patient.ours, "check", "--registries", "--registry-ca-file=absent")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import TextIO
     from xml.etree import ElementTree as ET
 
-    from webhook.inspect.checks.result import Checkup, Outcome
+    from webhook.inspect.checks.result import Check, Checkup, Outcome
     from webhook.inspect.reader import Reader
     from webhook.registries.login import Registries
 
@@ -66,6 +66,10 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     registries: Annotated[
         bool, typer.Option("--registries", help="Also test each credential against its registry.")
     ] = False,
+    images: Annotated[
+        list[str] | None,
+        typer.Option("--image", metavar="IMAGE", help="Also test that nodes can pull this image."),
+    ] = None,
     registry_ca_file: Annotated[
         Path | None,
         typer.Option(
@@ -89,6 +93,7 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     pullsecrets check --wait --timeout 5m            after an installation or upgrade
     pullsecrets check -o junit > check.xml           for a pipeline
     pullsecrets check --registries                   also test credentials at registries
+    pullsecrets check --image ghcr.io/org/app:1      also test that nodes can pull an image
     """  # noqa: D301 - \b is for the help text
     from webhook.inspect.checks.run import check as look  # noqa: PLC0415 - --help is quick without what checks
 
@@ -99,7 +104,7 @@ def check(  # noqa: PLR0913 - one parameter is one flag
         if pre:
             report = _before(reader, release, release_namespace, values or ())
         else:
-            asked = _registries(registry_ca_file) if registries else None
+            asked = _asked(registry_ca_file, _references(images or []), logs_in=registries)
             report = _awaited(lambda: look(reader, wanted(None, release_namespace, release), asked), seconds)
     with standard_output() as file:
         if output is Output.JUNIT:
@@ -127,6 +132,27 @@ def _before(reader: Reader, release: str, namespace: str, values: Sequence[Path]
         fullname if isinstance(fullname, str) else "",
         uses_cert_manager=mode == "cert-manager",
     )
+
+
+def _references(images: list[str]) -> tuple[str, ...]:
+    from webhook.rules.images import parse  # noqa: PLC0415 - as above
+
+    for image in images:
+        try:
+            parse(image)
+        except ValueError:
+            raise UsageError(f"--image {image} is not an image reference: write it as in a Pod") from None
+    return tuple(dict.fromkeys(images))
+
+
+def _asked(ca_file: Path | None, images: tuple[str, ...], *, logs_in: bool) -> tuple[Check, ...]:
+    """Return the checks at registries that were requested."""
+    from webhook.inspect.checks.processes import logins, pulls  # noqa: PLC0415 - as above
+
+    if not logs_in and not images:
+        return ()
+    registries = _registries(ca_file)
+    return ((logins(registries),) if logs_in else ()) + ((pulls(registries, images),) if images else ())
 
 
 def _registries(ca_file: Path | None) -> Registries:

@@ -16,9 +16,13 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from webhook.rules.images import IPV6, LONGEST_PATH, LONGEST_REFERENCE, PATH_COMPONENT, host_pattern, image_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 HUB_HOST = "index.docker.io"
 DOCKER_HUB_KEY = f"https://{HUB_HOST}/v1/"
@@ -96,6 +100,16 @@ def read_key(key: str) -> RegistryKey:
         message = "is a key where docker stores its own token: images do not have such names"
         raise UnusableKey(message)
     return indexed
+
+
+def covering_keys(keys: Iterable[str], image: str) -> list[str]:
+    """Return the keys whose credentials the kubelet tries for an image, in its order: the most specific one first.
+
+    It sorts the keys in reverse order of their text, and uses Docker Hub's only if no other matches.
+    """
+    found = [(key, registry) for key in keys if (registry := read_key(key)).covers(image)]
+    found.sort(key=lambda pair: (not pair[1].is_docker_hub, pair[1].host + pair[1].path), reverse=True)
+    return [key for key, registry in found if not registry.is_docker_hub] or [key for key, _ in found]
 
 
 def _indexed(key: str) -> RegistryKey:

@@ -12,7 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from webhook.rules.credential import Credential
+
 USER, PASSWORD = "robot", "s3cret"
+GOOD, BAD = Credential(USER, PASSWORD), Credential(USER, "old")
 TOKEN = "a-token"  # noqa: S105 (invented)
 ACCEPTED = f"Basic {b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
 
@@ -30,6 +33,11 @@ class Behaviour:
     drip: bool = False
     """Send a byte every now and then."""
     location: str = ""
+    manifests: frozenset[str] = frozenset({"/v2/team/app/manifests/1", "/v2/team/base/manifests/1"})
+    denied: frozenset[str] = frozenset()
+    """Repositories that the user may not pull from."""
+    moved: str = ""
+    """The URL of a host that has the manifests."""
     seen: list[tuple[str, str, str]] = field(default_factory=list)
     """Host, path and Authorization of each request."""
 
@@ -86,17 +94,40 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(401, {"WWW-Authenticate": self._challenge()})
 
-    def _challenge(self) -> str:
+    def do_HEAD(self) -> None:
+        behaviour, authorization = self.server.behaviour, self.headers.get("Authorization", "")
+        behaviour.seen.append((self.headers.get("Host", ""), self.path, authorization))
+        repository = self.path.removeprefix("/v2/").partition("/manifests/")[0]
+        known = ACCEPTED if behaviour.scheme == "basic" else f"Bearer {TOKEN}-{repository}"
+        if behaviour.status:
+            self._answer(behaviour.status)
+        elif behaviour.scheme != "none" and authorization != known:
+            self._answer(401, {"WWW-Authenticate": self._challenge(repository)})
+        elif repository in behaviour.denied:
+            self._answer(403)
+        elif behaviour.moved:
+            self._answer(307, {"Location": f"{behaviour.moved}{self.path}"})
+        else:
+            self._answer(200 if self.path in behaviour.manifests else 404)
+
+    def _challenge(self, repository: str = "") -> str:
         behaviour = self.server.behaviour
         if behaviour.scheme != "bearer":
             return f'{behaviour.scheme.capitalize()} realm="a registry"'
         realm = behaviour.realm or f"https://{self.server.key}/token"
-        return f'Bearer realm="{realm}",service="registry"'
+        scope = f',scope="repository:{repository}:pull"' if repository else ""
+        return f'Bearer realm="{realm}",service="registry"{scope}'
 
     def _token(self, authorization: str) -> None:
         asked = parse_qs(urlsplit(self.path).query)
         assert asked["service"] == ["registry"]
-        self._answer(200 if authorization == ACCEPTED else 401, body=self.server.behaviour.token)
+        body = self.server.behaviour.token
+        if "scope" in asked:
+            kind, name, action = asked["scope"][0].split(":")
+            assert (kind, action, len(asked["scope"])) == ("repository", "pull", 1)
+            granted = "" if name in self.server.behaviour.denied else f"-{name}"
+            body = json.dumps({"token": f"{TOKEN}{granted}"}).encode()
+        self._answer(200 if authorization == ACCEPTED else 401, body=body)
 
     def _answer(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"{}") -> None:
         self.send_response(status)
@@ -104,7 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def _drip(self) -> None:
         self.wfile.write(b"HTTP/1.1 401 Unauthorized\r\nX-Slow: ")

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import gzip
-import os
 import select
 import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from itertools import chain, cycle, repeat
 from pathlib import Path
 
@@ -15,46 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certs.authority import issue_authority, issue_leaf
 from tests.unit.polling import until
 from tests.unit.registries.hostile import HostileRegistry
-from tests.unit.registries.registry import ACCEPTED, PASSWORD, TOKEN, USER, Registry
-from webhook.registries.login import Challenge, Login, Registries, parse_challenges, parse_realm
-from webhook.rules.credential import Credential
-
-GOOD, BAD = Credential(USER, PASSWORD), Credential(USER, "old")
-DAY = timedelta(days=1)
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture(scope="module")
-def trusted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return the files of an authority, and of a certificate with its key."""
-    folder = tmp_path_factory.mktemp("registry")
-    authority = issue_authority(datetime.now(UTC), DAY)
-    leaf = issue_leaf(authority, ["127.0.0.1"], datetime.now(UTC), DAY)
-    ca, certificate = folder / "ca.crt", folder / "tls.pem"
-    ca.write_bytes(authority.certificate_pem)
-    certificate.write_bytes(leaf.certificate_pem + leaf.private_key_pem)
-    return ca, certificate
-
-
-@pytest.fixture
-def registry(trusted: tuple[Path, Path]) -> Iterator[Registry]:
-    server = Registry(trusted[1])
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def ours(trusted: tuple[Path, Path]) -> Registries:
-    return Registries(trusted[0], seconds=3.0)
+from tests.unit.registries.registry import ACCEPTED, BAD, GOOD, PASSWORD, TOKEN, Registry
+from webhook.registries.login import Login, Registries
+from webhook.registries.token_flow import Challenge, parse_challenges, parse_realm
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "basic"])

@@ -283,6 +283,12 @@ CODES: Mapping[str, Code] = {
         "that name. The copy is not made, or keeps its content.",
         "Create the ServiceAccount in the namespace, or let the namespace opt out: see renewing.md.",
     ),
+    "PSW057": Code(
+        "images can be pulled",
+        "Only with `--image`: a registry refuses the pull of an image with the credentials of a pull secret, or no "
+        "pull secret has a credential for it. A credential that logs in can lack the right to one repository.",
+        "Give the credential the right to pull from the repository, or add a credential for it to a source.",
+    ),
     "PSW060": Code(
         "sync has a leader",
         "The Lease of `sync` has no holder, or its holder has not renewed it. No copy follows its source, no new "

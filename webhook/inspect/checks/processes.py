@@ -16,11 +16,16 @@ from webhook.kube.resources import Resource
 from webhook.kube.wire import ObjectMeta, decoder
 from webhook.registries.login import Login
 from webhook.report.explain.obstacle import SKEW
+from webhook.rules.dockerconfig import merge
+from webhook.rules.registry_key import covering_keys
+from webhook.rules.text import some
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from webhook.registries.login import LoginResult, Registries
+    from webhook.rules.configuration import PullSecret
+    from webhook.rules.dockerconfig import Credentials
 
 DEPLOYMENTS = Resource("/apis/apps/v1", "Deployment", "deployments")
 _VERSION_LABEL = "app.kubernetes.io/version"
@@ -118,7 +123,14 @@ PROCESSES = Check(("PSW060", "PSW061", "PSW062"), _look)
 
 
 CODE = "PSW042"
+PULL_CODE = "PSW057"
+ON_REQUEST = frozenset({CODE, PULL_CODE})
+"""Codes of checks that send credentials to registries."""
+
 LOGINS_AT_ONCE = 8
+
+SHOWN = 3
+"""Pull secrets that one sentence names."""
 
 
 def logins(registries: Registries) -> Check:
@@ -145,3 +157,45 @@ def _outcome(source: str, key: str, result: LoginResult) -> Iterator[Outcome]:
         yield finding(CODE, about)
     elif result.login is Login.UNKNOWN:
         yield unknown(CODE, about)
+
+
+def pulls(registries: Registries, images: Sequence[str]) -> Check:
+    """Return the check that tests each image with the credentials of each pull secret that covers it."""
+
+    def look(context: Context) -> Iterator[Outcome]:
+        contents = {entry.name: _content(context, entry) for entry in context.installed.configuration.pull_secrets}
+        for image in images:
+            tried = [(name, content) for name, content in contents.items() if covering_keys(content, image)]
+            if not tried:
+                yield _uncovered(context, image)
+            for name, content in tried:
+                yield from _pull_outcome(name, registries.pull(image, content))
+
+    return Check((PULL_CODE,), look)
+
+
+def _content(context: Context, entry: PullSecret) -> Credentials:
+    """Return the credentials of a pull secret, as far as its sources can be read."""
+    read = [(name, context.sources().credentials(name)) for name in entry.sources]
+    return merge([(name, found) for name, found in read if found is not None]).credentials
+
+
+def _uncovered(context: Context, image: str) -> Outcome:
+    """Return the outcome for an image that no known credential covers."""
+    entries, sources = context.installed.configuration.pull_secrets, context.sources()
+    unknown_ones = [
+        entry.name
+        for entry in entries
+        if entry.tokens or any(sources.credentials(name) is None for name in entry.sources)
+    ]
+    if unknown_ones:
+        return unknown(PULL_CODE, f"{image}: not all credentials of {some(unknown_ones, SHOWN)} can be read here")
+    return finding(PULL_CODE, f"no pull secret has a credential for {image}")
+
+
+def _pull_outcome(secret: str, result: LoginResult) -> Iterator[Outcome]:
+    detail = f"with pull secret {secret}: {result.why}"
+    if result.login is Login.REFUSED:
+        yield finding(PULL_CODE, detail)
+    elif result.login is Login.UNKNOWN:
+        yield unknown(PULL_CODE, detail)

@@ -11,8 +11,7 @@ from webhook.errors import ApiError, ConfigurationAbsent, ConfigurationInvalid, 
 from webhook.inspect.checks.certificate import CERTIFICATE, REGISTRATION
 from webhook.inspect.checks.codes import AFTER
 from webhook.inspect.checks.configuration import CONFIGURATION, COPIES, ENTRIES, EXPIRY, STORED_STATE
-from webhook.inspect.checks.processes import CODE as LOGINS_CODE
-from webhook.inspect.checks.processes import PROCESSES, logins
+from webhook.inspect.checks.processes import ON_REQUEST, PROCESSES
 from webhook.inspect.checks.renewing import RENEWING
 from webhook.inspect.checks.result import Check, Checkup, Context, Outcome, finding, unknown
 from webhook.inspect.checks.rights import GUARDED, REHEARSAL, RIGHTS
@@ -22,11 +21,10 @@ from webhook.inspect.secrets import read_sources
 from webhook.report.protocol import Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Wanted
-    from webhook.registries.login import Registries
 
 CHECKS: tuple[Check, ...] = (
     RIGHTS,
@@ -45,8 +43,8 @@ CHECKS: tuple[Check, ...] = (
 CONFIGURATION_CODE = "PSW030"
 
 
-def check(reader: Reader, wanted: Wanted, registries: Registries | None = None) -> Checkup:
-    """Run all checks once; at registries only if there is a client for them.
+def check(reader: Reader, wanted: Wanted, requested: tuple[Check, ...] = ()) -> Checkup:
+    """Run all checks once, and those at registries that were requested.
 
     Raises:
         UsageError: there is no release to check, or no API server.
@@ -68,8 +66,8 @@ def check(reader: Reader, wanted: Wanted, registries: Registries | None = None) 
         forecast=cache(lambda: forecast(reader, installed, Scope(), now)),
         sources=cache(lambda: read_sources(reader, installed, now)),
     )
-    checks = CHECKS if registries is None else (*CHECKS, logins(registries))
-    return _report((outcome for each in checks for outcome in _looked(each, context)), asks=registries is not None)
+    outcomes = (outcome for each in (*CHECKS, *requested) for outcome in _looked(each, context))
+    return _report(outcomes, {code for each in requested for code in each.codes})
 
 
 def _without_configuration(problem: str, why: str, command: str = "") -> Checkup:
@@ -104,9 +102,9 @@ def missing_right(error: Exception) -> str:
     return f"{found['verb']} {found['resource']}{group}{name}{where}"
 
 
-def _report(outcomes: Iterable[Outcome], *, asks: bool = False) -> Checkup:
+def _report(outcomes: Iterable[Outcome], requested: Collection[str] = ()) -> Checkup:
     """Return the outcomes by code. A code without an outcome is in order, unless its check was not requested."""
     found = list(outcomes)
-    spoken = {outcome.code for outcome in found} | (set() if asks else {LOGINS_CODE})
+    spoken = {outcome.code for outcome in found} | (ON_REQUEST - set(requested))
     found += [Outcome(code, Severity.OK, "") for code in AFTER if code not in spoken]
     return Checkup(tuple(sorted(found, key=lambda outcome: outcome.code)))
