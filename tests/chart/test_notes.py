@@ -41,6 +41,12 @@ def test_the_next_steps_are_commands_with_the_names_of_this_release() -> None:
         assert command in text
 
 
+def test_in_the_scope_all_a_namespace_is_opted_out() -> None:
+    text = notes({**SAMPLE, "optIn": {"scope": "All"}})
+    assert "kubectl label namespace … pullsecrets.webhook/inject=disabled" in text
+    assert "inject=enabled" not in text
+
+
 def test_sources_that_the_chart_makes_are_not_asked_for() -> None:
     text = notes({**SAMPLE, "sourceSecrets": [TRIAL]})
     assert "docker-registry ghcr" in text

@@ -35,6 +35,19 @@ def test_a_password_that_the_registry_refuses_reaches_no_namespace(rotating: Rot
     rotating.await_passwords(GOOD, OLD)
 
 
+def test_a_password_that_lacks_the_right_to_one_repository_reaches_no_namespace(rotating: RotatingSite) -> None:
+    images = [f"{rotating.registry.key}/team/{name}:1" for name in ("app", "base")]
+    rotating.configure(canary=rotating.canary_settings, prove={"login": True, "pull": images})
+    rotating.start()
+    rotating.await_passwords(OLD, OLD)
+    rotating.registry.behaviour.denied = frozenset({"team/base"})
+    rotating.rotate(GOOD)
+    message = eventually(rotating.events, lambda seen: "RotationHeld" in seen)["RotationHeld"]
+    assert f"{images[1]}: the credential for {rotating.registry.key} is refused" in message
+    assert images[0] not in message
+    assert rotating.passwords() == ({OLD}, {OLD})
+
+
 def test_an_aborted_rotation_is_returned_and_can_begin_again(rotating: RotatingSite) -> None:
     rotating.start()
     rotating.await_passwords(OLD, OLD)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from webhook.files.node import checked_items, choice, duration
 from webhook.rules.configuration import ProofSettings, RolloutSettings, WhenUnknown
+from webhook.rules.images import parse
 
 if TYPE_CHECKING:
     from webhook.files.node import Node
@@ -16,11 +17,14 @@ LONGEST_SOAK = 7 * 86400.0
 LONGEST_OVERLAP = 30 * 86400.0
 """In seconds."""
 
+MOST_IMAGES = 32
+"""A registry that does not answer takes 10 s for each, and eight are asked together."""
+
 HIGHEST_RATE = 1000
 """Copies a second. It is more than one process reaches."""
 
 _FIELDS = ("prove", "canary", "maxPerSecond", "overlap")
-_PROVE_FIELDS = ("login", "whenUnknown")
+_PROVE_FIELDS = ("login", "pull", "whenUnknown")
 _CANARY_FIELDS = ("namespaces", "soak")
 _PATTERN = re.compile(r"[a-z0-9*?\[\]!-]+")
 
@@ -44,9 +48,21 @@ def read_rollout(node: Node) -> RolloutSettings | None:
 
 def _prove(node: Node) -> ProofSettings:
     fields = node.fields(_PROVE_FIELDS)
-    if not fields["login"].boolean(default=True):
-        fields["login"].report("must be true, because nothing would be proved: leave prove out for no proof")
-    return ProofSettings(choice(fields["whenUnknown"], WhenUnknown, WhenUnknown.HOLD) or WhenUnknown.HOLD)
+    login, images = fields["login"].boolean(default=True), checked_items(fields["pull"], _problem_of_image)
+    if not login and fields["pull"].value in (None, []):
+        fields["login"].report("must be true without pull, because nothing would be proved: leave out prove")
+    if len(images) > MOST_IMAGES:
+        fields["pull"].report(f"has more than {MOST_IMAGES} images: name one for each repository that matters most")
+    when_unknown = choice(fields["whenUnknown"], WhenUnknown, WhenUnknown.HOLD) or WhenUnknown.HOLD
+    return ProofSettings(when_unknown, login=login, pull=tuple(dict.fromkeys(images)))
+
+
+def _problem_of_image(text: str) -> str | None:
+    try:
+        parse(text)
+    except ValueError:
+        return "is not an image reference: write it as in a Pod"
+    return None
 
 
 def _problem_of_pattern(text: str) -> str | None:

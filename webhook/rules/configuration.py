@@ -133,9 +133,13 @@ class WhenUnknown(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProofSettings:
-    """The proof of a new content at its registries: a login with each credential that has changed."""
+    """The proof of a new content at its registries, with each credential that has changed."""
 
     when_unknown: WhenUnknown = WhenUnknown.HOLD
+    login: bool = True
+    """Log in to each registry."""
+    pull: tuple[str, ...] = ()
+    """Images that a node has to be able to pull."""
 
 
 @dataclass(frozen=True, slots=True)

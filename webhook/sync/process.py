@@ -345,7 +345,7 @@ def _prove(entry: PullSecret, base: LastGood | None, proposed: LastGood) -> Proo
     from webhook.registries.login import Registries  # noqa: PLC0415 - only where somebody wants it
     from webhook.sync.proofs import RegistryProof  # noqa: PLC0415 - as above
 
-    return RegistryProof(Registries().log_in)(entry, base, proposed)
+    return RegistryProof(Registries())(entry, base, proposed)
 
 
 def _make_logins() -> LoginTester:

@@ -15,9 +15,15 @@
 {{- end }}
 {{- end }}
 {{- if .Values.pullSecrets }}
+{{- if eq .Values.optIn.scope "All" }}
+
+  * Every namespace that is not excluded is selected. Opt a namespace out:
+      kubectl label namespace … {{ .Values.optIn.label }}=disabled
+{{- else }}
 
   * Opt in a namespace:
       kubectl label namespace … {{ .Values.optIn.label }}={{ .Values.optIn.value }}
+{{- end }}
 
   * List the copies and Events:
       kubectl get secrets --all-namespaces --selector {{ include "pull-secret-webhook.copiesSelector" . }}
@@ -102,10 +108,10 @@ app.kubernetes.io/managed-by=pull-secret-webhook,pullsecrets.webhook/release={{ 
 {{- if eq $policies.pods "Ignore" -}}
 {{- $all = append $all "A Pod that is created while the webhook does not answer has only the references of its ServiceAccount. The API server counts such calls in apiserver_admission_webhook_fail_open_count. Set webhook.failurePolicy.pods=Fail to reject such Pods." -}}
 {{- else -}}
-{{- $all = append $all "webhook.failurePolicy.pods is Fail: while the webhook does not answer, Pods that lack a reference cannot be created in opted-in namespaces." -}}
+{{- $all = append $all "webhook.failurePolicy.pods is Fail: while the webhook does not answer, Pods that lack a reference cannot be created in selected namespaces." -}}
 {{- end -}}
 {{- if eq $policies.serviceAccounts "Fail" -}}
-{{- $all = append $all "webhook.failurePolicy.serviceAccounts is Fail: while the webhook does not answer, ServiceAccounts that lack a reference cannot be created or changed in opted-in namespaces. This includes \"default\" of a new namespace." -}}
+{{- $all = append $all "webhook.failurePolicy.serviceAccounts is Fail: while the webhook does not answer, ServiceAccounts that lack a reference cannot be created or changed in selected namespaces. This includes \"default\" of a new namespace." -}}
 {{- end -}}
 {{- $fewest := .Values.webhook.autoscaling.enabled | ternary .Values.webhook.autoscaling.minReplicas .Values.webhook.replicas | int -}}
 {{- if and .Values.deployments.enabled (lt $fewest 2) -}}

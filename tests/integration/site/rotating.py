@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from base64 import b64decode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class RotatingSite:
     trust: Path
     canary: list[str]
     others: list[str]
+    canary_settings: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def make(cls, site: Playground, folder: Path, **rollout: Any) -> RotatingSite:  # noqa: ANN401 (any values)
@@ -45,7 +46,8 @@ class RotatingSite:
             made.canary.append(f"{prefix}-{number}")
             site.cluster.create_namespace(made.canary[-1], {site.label: "enabled"})
         made.others = [site.namespace(selected=True) for _ in range(3)]
-        made.configure(canary={"namespaces": [f"{prefix}-*"], "soak": "1h"}, prove={"login": True}, **rollout)
+        made.canary_settings = {"namespaces": [f"{prefix}-*"], "soak": "1h"}
+        made.configure(canary=made.canary_settings, prove={"login": True}, **rollout)
         made.rotate(OLD)
         return made
 

@@ -548,10 +548,11 @@ def test_a_rollout_has_defaults() -> None:
 
 def test_a_rollout_is_read() -> None:
     text = (
-        "{prove: {whenUnknown: Continue}, canary: {namespaces: [staging-*], soak: 90s}, maxPerSecond: 20, overlap: 0s}"
+        "{prove: {login: false, pull: [nginx, ghcr.io/org/app:1], whenUnknown: Continue}, "
+        "canary: {namespaces: [staging-*], soak: 90s}, maxPerSecond: 20, overlap: 0s}"
     )
     (entry,) = rollout(text).pull_secrets
-    prove = ProofSettings(WhenUnknown.CONTINUE)
+    prove = ProofSettings(WhenUnknown.CONTINUE, login=False, pull=("nginx", "ghcr.io/org/app:1"))
     assert entry.rollout == RolloutSettings(
         prove=prove, canary=("staging-*",), soak=90.0, max_per_second=20, overlap=0.0
     )
@@ -564,6 +565,8 @@ def test_a_rollout_is_read() -> None:
     [
         ("{prove: {login: false}}", "rollout.prove.login: must be true"),
         ("{prove: {whenUnknown: hold}}", "did you mean Hold?"),
+        ("{prove: {pull: ['Not An Image']}}", "is not an image reference: write it as in a Pod"),
+        (f"{{prove: {{pull: [{', '.join(f'a/{number}' for number in range(33))}]}}}}", "has more than 32 images"),
         ("{canary: {}}", "rollout.canary.namespaces: is required"),
         ("{canary: {namespaces: ['*']}}", '"*" matches every namespace'),
         ("{canary: {namespaces: [Staging]}}", "is not a pattern that the name of a namespace can match"),

@@ -1,0 +1,89 @@
+"""What a new content of a rotation proves at a small registry over TLS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.unit.registries.registry import BAD, GOOD, Registry
+from webhook.registries.login import Login, LoginResult, Registries
+from webhook.rules.configuration import ProofSettings, PullSecret, RolloutSettings
+from webhook.rules.credential import Credential
+from webhook.rules.dockerconfig import render
+from webhook.rules.rollout import Outcome
+from webhook.rules.state_document import LastGood
+from webhook.sync.proofs import RegistryProof
+
+OLD = Credential("robot", "of-last-year")
+
+
+def content(credentials: Mapping[str, Credential]) -> LastGood:
+    return LastGood(render(credentials), (), datetime(2026, 11, 29, tzinfo=UTC))
+
+
+def entry(settings: ProofSettings) -> PullSecret:
+    return PullSecret("pull", ("harbor",), rollout=RolloutSettings(prove=settings))
+
+
+@pytest.fixture
+def images(registry: Registry) -> tuple[str, ...]:
+    return (f"{registry.key}/team/app:1", f"{registry.key}/team/base:1")
+
+
+def test_a_content_that_logs_in_and_pulls_is_proved(
+    registry: Registry, ours: Registries, images: tuple[str, ...]
+) -> None:
+    before, after = content({registry.key: OLD}), content({registry.key: GOOD})
+    assert RegistryProof(ours)(entry(ProofSettings(pull=images)), before, after).outcome is Outcome.PROVED
+
+
+def test_one_image_that_is_denied_refuses_the_content(
+    registry: Registry, ours: Registries, images: tuple[str, ...]
+) -> None:
+    registry.behaviour.denied = frozenset({"team/base"})
+    proof = RegistryProof(ours)(entry(ProofSettings(pull=images)), None, content({registry.key: GOOD}))
+    assert proof.outcome is Outcome.REFUSED
+    assert images[1] in proof.detail
+    assert images[0] not in proof.detail
+    assert GOOD.password not in proof.detail
+
+
+@pytest.mark.parametrize(("before", "asked"), [(GOOD, False), (BAD, True)])
+def test_only_what_has_changed_is_asked(
+    registry: Registry, ours: Registries, images: tuple[str, ...], before: Credential, asked: bool
+) -> None:
+    proof = RegistryProof(ours)
+    proof(entry(ProofSettings(pull=images)), content({registry.key: before}), content({registry.key: GOOD}))
+    assert bool(registry.behaviour.seen) is asked
+
+
+def test_an_image_that_the_registry_lacks_is_unknown(registry: Registry, ours: Registries) -> None:
+    settings = ProofSettings(login=False, pull=(f"{registry.key}/team/gone:1",))
+    proof = RegistryProof(ours)(entry(settings), content({registry.key: BAD}), content({registry.key: GOOD}))
+    assert proof.outcome is Outcome.UNKNOWN
+
+
+class Hiding:
+    """A registry that answers 404 for what a credential may not see."""
+
+    def __init__(self, seen_by: str) -> None:
+        self.seen_by = seen_by
+
+    def pull(self, image: str, credentials: Mapping[str, Credential]) -> LoginResult:
+        if any(each.password == self.seen_by for each in credentials.values()):
+            return LoginResult(Login.ACCEPTED, f"{image} can be pulled")
+        return LoginResult(Login.UNKNOWN, f"{image}: 404", is_missing=True)
+
+    def log_in(self, key: str, credential: Credential) -> LoginResult:
+        return LoginResult(Login.ACCEPTED, f"{key} accepts {credential.username}")
+
+
+@pytest.mark.parametrize(("seen_by", "expected"), [(OLD.password, Outcome.REFUSED), ("nobody", Outcome.UNKNOWN)])
+def test_an_image_that_only_the_previous_credential_finds_is_hidden_from_the_new_one(
+    seen_by: str, expected: Outcome
+) -> None:
+    settings = ProofSettings(pull=("registry.example.com/team/app:1",))
+    before, after = (content({"registry.example.com": each}) for each in (OLD, GOOD))
+    assert RegistryProof(Hiding(seen_by))(entry(settings), before, after).outcome is expected
