@@ -123,3 +123,22 @@ def test_a_provider_that_cannot_reach_its_token_service_is_warned_of() -> None:
     assert not warned({"enabled": True})
     assert not warned({**only_api_server, "enabled": False})
     assert not warned(only_api_server, pullSecrets=[{"name": "pull", "sources": ["harbor"]}])
+
+
+def test_tokens_of_namespaces_that_no_policy_narrows_are_warned_of() -> None:
+    token = {
+        "name": "own",
+        "registry": "registry.example.com",
+        "username": "jwt",
+        "audience": "registry.example.com",
+        "serviceAccountName": "puller",
+    }
+
+    def warned(*, per_namespace: bool, guard: bool) -> bool:
+        source = {"serviceAccountToken": {**token, "perNamespace": per_namespace}}
+        values = {"pullSecrets": [{"name": "pull", "sources": [source]}], "guard": {"enabled": guard}}
+        return any("for any audience" in line for line in warnings(values))
+
+    assert warned(per_namespace=True, guard=False)
+    assert not warned(per_namespace=True, guard=True)
+    assert not warned(per_namespace=False, guard=False)

@@ -20,16 +20,17 @@ WATCHES = {"watch namespaces": 1, "watch secrets": 2, "watch serviceaccounts": 1
 """Two of Secrets: those of the copy's name, and the source."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def installed(cluster: Cluster) -> Iterator[Playground]:
-    """An installation without processes, and selected namespaces that have nothing yet."""
+    """An installation of its own for each test, without processes, and with a source."""
     with Playground.make(cluster) as playground:
         playground.set_source("first")
         yield playground
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def namespaces(installed: Playground) -> list[str]:
+    """Selected namespaces that have nothing yet."""
     return [installed.namespace(selected=True) for _ in range(NAMESPACES)]
 
 
@@ -78,9 +79,19 @@ def test_each_namespace_costs_one_apply_and_few_patches_and_each_kind_of_object_
     }
 
 
+def settle(playground: Playground, namespaces: list[str]) -> None:
+    """Let sync do all that there is to do, and end it."""
+    sync = playground.installation.start_sync("--tls-secret=", "--state-secret=", f"--workers={WORKERS}")
+    complete(playground, namespaces, "first")
+    eventually(lambda: all(playground.hands_nothing_back(namespace) for namespace in namespaces))
+    assert sync.stop() == 0
+
+
 def test_a_start_where_all_is_well_writes_nothing_and_a_rotation_only_the_copies(
     installed: Playground, namespaces: list[str], requests: Requests
 ) -> None:
+    settle(installed, namespaces)
+    requests.since()
     sync = installed.installation.start_sync("--tls-secret=", "--state-secret=", f"--workers={WORKERS}")
     sync.wait_ready()
     eventually(

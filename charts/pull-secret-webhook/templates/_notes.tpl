@@ -95,6 +95,9 @@ app.kubernetes.io/managed-by=pull-secret-webhook,pullsecrets.webhook/release={{ 
 {{- if and .Values.deployments.enabled $limited (include "pull-secret-webhook.runsProviders" .) -}}
 {{- $all = append $all "networkPolicy.apiServerTo limits the addresses that sync reaches, and a source runs a credential provider: allow the token service and the registry of the provider in networkPolicy.syncEgress." -}}
 {{- end -}}
+{{- if and (not (include "pull-secret-webhook.guarded" .)) (include "pull-secret-webhook.namespaceTokens" . | fromJson) -}}
+{{- $all = append $all "A source has perNamespace, and no guard policy is installed: a stolen token of sync can request tokens of these ServiceAccounts in all namespaces, for any audience. Set guard.enabled=true on Kubernetes 1.30 or newer, or give these ServiceAccounts no rights." -}}
+{{- end -}}
 {{- if .Values.sourceSecrets -}}
 {{- $all = append $all "Users who can read the release (\"helm get values\") can read the passwords in sourceSecrets. Create the Secrets yourself after the trial." -}}
 {{- end -}}
