@@ -186,6 +186,15 @@ CASES: dict[str, list[Case]] = {
     "PullSecretsRemovalHeld": [
         gauge("pullsecrets_sync_held_removals", bad=f"60x{MINUTES}", good=f"0x{MINUTES}"),
     ],
+    "PullSecretsNamespaceTokensOverdue": [
+        gauge(
+            "pullsecrets_sync_namespace_tokens_overdue",
+            'pull_secret="x"',
+            bad=f"3x{MINUTES}",
+            good=f"3x4 0x{MINUTES}",
+            pull_secret="x",  # noqa: S106 (a name)
+        ),
+    ],
     "PullSecretsRotationHeld": [
         gauge(
             "pullsecrets_sync_rollout_stage",

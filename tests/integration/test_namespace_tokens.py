@@ -61,6 +61,9 @@ def claims(jwt: str) -> dict[str, Any]:
     return found
 
 
+EARLIEST = f'pullsecrets_sync_namespace_token_expiry_timestamp_seconds{{pull_secret="{COPY}"}}'
+
+
 def metadata(ours: Playground, namespace: str) -> dict[str, Any]:
     found: dict[str, Any] = (ours.get(namespace, "secrets", COPY) or {})["metadata"]
     return found
@@ -88,6 +91,10 @@ def test_each_namespace_gets_a_token_of_its_own_account_beside_what_all_share(
         eventually(lambda namespace=namespace: ours.references(namespace) == [COPY])  # type: ignore[misc]
     assert ours.get(ours.installation.namespace, "secrets", f"{ours.installation.fullname}-issued-tenant") is None
     assert renewals(sync) == len(namespaces)
+    # The cache learns of a copy by its watch.
+    first = min(claims(token(ours, namespace))["exp"] for namespace in namespaces)
+    eventually(lambda: series(sync.metrics()).get(EARLIEST), lambda seen: seen == first)
+    assert series(sync.metrics())[f'pullsecrets_sync_namespace_tokens_overdue{{pull_secret="{COPY}"}}'] == 0
 
     ours.set_source("rotated")
 

@@ -273,6 +273,30 @@ def test_a_renewal_can_be_requested_by_an_annotation_and_a_deleted_secret_comes_
     eventually(lambda: number(ours.password_in_copy(namespace)) == 4)
 
 
+def test_nothing_that_a_tenant_writes_reaches_a_provider(playground: Callable[..., Playground], tmp_path: Path) -> None:
+    ours = playground(**values(provider(tmp_path, behaviour="record")))
+    ours.installation.start_sync(f"--providers={plugin_folder(tmp_path / 'plugins')}")
+    first = ours.namespace(selected=True)
+    eventually(lambda: number(ours.password_in_copy(first)) == 1)
+
+    mark = "tenant-mark"
+    marked = ours.namespace(selected=True, labels={f"{mark}/args": mark, f"{mark}/image": mark})
+    annotations = {RENEW: mark, f"{mark}/args": f'["--{mark}"]', "kubernetes.io/description": mark}
+    for name in (mark, "default"):
+        ours.apply(marked, "ServiceAccount", name, {"metadata": {"name": name, "annotations": annotations}})
+    eventually(lambda: ours.password_in_copy(marked))
+    ours.apply(marked, "Secret", COPY, {"metadata": {"name": COPY, "annotations": annotations}})
+    ours.apply(marked, "Secret", mark, {"metadata": {"name": mark, "labels": {ISSUED_BY_LABEL: mark}}})
+    name = (issued(ours) or {})["metadata"]["name"]
+    ours.patch(ours.installation.namespace, "secrets", name, {"metadata": {"annotations": {RENEW: "now"}}})
+    eventually(lambda: number(ours.password_in_copy(marked)) == 2)
+
+    given = [json.loads(line) for line in (tmp_path / "given").read_text().splitlines()]
+    assert len(given) == 2, "the annotation of a tenant renews nothing"
+    assert given[0] == given[1]
+    assert mark not in json.dumps(given)
+
+
 def command(ours: Playground, source: str) -> subprocess.CompletedProcess[str]:
     """Run ``pullsecrets renew`` as an administrator."""
     release = [f"--release={ours.installation.release}", f"--release-namespace={ours.installation.namespace}"]

@@ -89,6 +89,14 @@ def show(request: dict[str, str]) -> None:
     print(json.dumps(shown | {"descriptors": descriptors, "group": os.getpgrp()}))
 
 
+def record(request: dict[str, str]) -> None:
+    """Answer, and keep what this process was given, one line for each run."""
+    given = {"environment": dict(os.environ), "arguments": sys.argv, "request": request}
+    with (FOLDER / "given").open("a") as file:
+        file.write(f"{json.dumps(given)}\n")
+    answer(request["image"])
+
+
 BEHAVIOURS = {
     "answer": lambda request: answer(request["image"]),
     "other-version": lambda request: answer(request["image"], apiVersion="credentialprovider.kubelet.k8s.io/v1beta1"),
@@ -114,6 +122,7 @@ BEHAVIOURS = {
     "token": token,
     "wait": wait,
     "show": show,
+    "record": record,
 }
 
 if __name__ == "__main__":

@@ -183,6 +183,7 @@ def _of_secrets(status: SyncStatus) -> Iterator[Metric]:
         for state, number in secret.copies.items():
             copies.add_metric([secret.name, state], number)
     yield _of_rollouts(status)
+    yield from _of_tokens(status)
     problems = GaugeMetricFamily(
         "pullsecrets_sync_problems",
         "Problems that need action, by reason id: sources, pull secrets, copies and references.",
@@ -204,6 +205,26 @@ def _of_rollouts(status: SyncStatus) -> Metric:
             for stage in Stage:
                 stages.add_metric([secret.name, stage], secret.rollout.stage is stage)
     return stages
+
+
+def _of_tokens(status: SyncStatus) -> Iterator[Metric]:
+    earliest = GaugeMetricFamily(
+        "pullsecrets_sync_namespace_token_expiry_timestamp_seconds",
+        "Time at which the first token in the copies of a pull secret with tokens of each namespace expires.",
+        labels=["pull_secret"],
+    )
+    overdue = GaugeMetricFamily(
+        "pullsecrets_sync_namespace_tokens_overdue",
+        "Copies whose token of the namespace has less than a quarter of its lifetime left.",
+        labels=["pull_secret"],
+    )
+    for secret in status.pull_secrets:
+        if secret.tokens is None:
+            continue
+        overdue.add_metric([secret.name], secret.tokens.overdue)
+        if secret.tokens.earliest_expiry is not None:
+            earliest.add_metric([secret.name], secret.tokens.earliest_expiry.timestamp())
+    yield from (earliest, overdue)
 
 
 def _of_expiry(status: SyncStatus) -> Iterator[Metric]:

@@ -135,6 +135,15 @@ class RolloutStatus(msgspec.Struct, frozen=True, rename="camel"):
     """The time when the last copy with the previous content was replaced."""
 
 
+class TokensStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """The tokens in the copies of a pull secret with tokens of each namespace."""
+
+    earliest_expiry: datetime | None
+    """None if there is no copy."""
+    overdue: int
+    """Copies whose token has less than a quarter of its lifetime left: it should have been renewed at half."""
+
+
 class PullSecretStatus(msgspec.Struct, frozen=True, rename="camel"):
     """A pull secret, configured or retired, and the numbers of its copies by state."""
 
@@ -157,6 +166,8 @@ class PullSecretStatus(msgspec.Struct, frozen=True, rename="camel"):
     """Seconds that the last rotation took to reach every copy; None if this process has not observed all of it."""
     rollout: RolloutStatus | None = None
     """None if it has no rollout, or if this process does not lead."""
+    tokens: TokensStatus | None = None
+    """None if its copies have no tokens of their namespaces."""
 
 
 class FailingStatus(msgspec.Struct, frozen=True, rename="camel"):

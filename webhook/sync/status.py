@@ -34,6 +34,7 @@ from webhook.ops.sync_status import (
     RolloutStatus,
     SourceStatus,
     SyncStatus,
+    TokensStatus,
     UnreconciledStatus,
 )
 from webhook.report.preview.row import PreviewReason
@@ -45,6 +46,7 @@ from webhook.rules.credential import SourceReason
 from webhook.rules.expiry import ExpiryReason
 from webhook.rules.gates import decide_namespace
 from webhook.rules.mistyped import mistyped_opt_in
+from webhook.rules.namespace_tokens import is_urgent
 from webhook.rules.rollout import HoldReason
 from webhook.sync.events import NAMESPACE_FINDINGS
 
@@ -254,6 +256,7 @@ def _pull_secrets(controller: SyncController, hashes: Expected, examples: int) -
             content_since="" if (since := controller.sources.since(name)) is None else since.isoformat(),
             rotation_seconds=controller.rotations.seconds(name),
             rollout=_rollout(controller, name),
+            tokens=_tokens(controller, name) if entry is not None and entry.tokens else None,
         )
 
     return (
@@ -298,6 +301,14 @@ def _examples(
             if not any(missing.values()):
                 break
     return found
+
+
+def _tokens(controller: SyncController, name: str) -> TokensStatus:
+    now, caches = controller.expiry.now(), controller.caches
+    copies = [caches.copy(namespace, name) for namespace in caches.namespaces_with_copies(name)]
+    issued = [copy.issued for copy in copies if copy is not None and copy.issued.expires_at is not None]
+    earliest = min((each.expires_at for each in issued if each.expires_at is not None), default=None)
+    return TokensStatus(earliest, sum(is_urgent(each, now) for each in issued))
 
 
 def _with_renewal(source: SourceStatus, renewal: RenewalState | None) -> SourceStatus:

@@ -17,6 +17,7 @@ from webhook.ops.sync_status import (
     RolloutStatus,
     SourceStatus,
     SyncStatus,
+    TokensStatus,
     UnreconciledStatus,
     WatchStatus,
 )
@@ -46,6 +47,7 @@ PULL = PullSecretStatus(
         copies=15,
         copies_reached=2,
     ),
+    tokens=TokensStatus(datetime(2026, 1, 1, 12, tzinfo=UTC), overdue=3),
 )
 
 STATUS = SyncStatus(
