@@ -87,7 +87,7 @@ def test_rotate(site: Site, local: Local, release: Release, reader: Reader, team
 
 
 def test_opt_in_and_out(site: Site, release: Release, reader: Reader, team: str) -> None:
-    plan, opt_in, explain, coverage, opt_out, decline = blocks("howto/opt-in-and-out.md")
+    plan, opt_in, explain, coverage, opt_out, decline, plan_everywhere = blocks("howto/opt-in-and-out.md")
     site.apply(pod("early", site.private_image) | {"metadata": {"name": "early", "namespace": team}})
 
     planned = done(reader.types(plan), code=1)
@@ -114,6 +114,9 @@ def test_opt_in_and_out(site: Site, release: Release, reader: Reader, team: str)
     assert site.references(team) == []
     assert "namespace-declines" in done(reader.types(explain), code=1)
     release.upgrade(optIn={})
+
+    (reader.folder / "values.yaml").write_text(json.dumps(release.values | {"optIn": {"scope": "All"}}))
+    assert "to create" in done(reader.types(plan_everywhere), code=1)
 
 
 def test_several_registries(site: Site, release: Release, reader: Reader, team: str) -> None:
