@@ -623,7 +623,8 @@ def test_an_interrupt_while_the_api_server_does_not_answer_ends_without_a_traceb
         file = tmp_path / "config"
         file.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **config}))
         process = subprocess.Popen(
-            [COMMAND, "explain", "ns/default", f"--kubeconfig={file}"],
+            # A shell that starts tests in the background ignores the signal, and so do all processes below it.
+            ["env", "--default-signal=INT", COMMAND, "explain", "ns/default", f"--kubeconfig={file}"],
             env=clean_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
