@@ -43,6 +43,7 @@ class _Dated(FieldManager, frozen=True, gc=False):
 
 
 class _WrittenMetadata(msgspec.Struct, frozen=True, rename="camel"):
+    resource_version: str = ""
     managed_fields: tuple[_Dated, ...] = ()
 
 
@@ -117,15 +118,26 @@ def is_written_since(reader: Reader, report: Report) -> bool:
     if resource is None:
         return False
     content, _ = reader.optional(resource, report.name, report.namespace)
-    writers = () if content is None else _decode_written(content).metadata.managed_fields
-    ours = [writer for writer in writers if writer.time and is_written_by_us((writer,))]
-    # Both times are in whole seconds. An Event needs two failures in a row, so in the same second it came first.
-    return any(datetime.fromisoformat(writer.time or "") >= report.at for writer in ours)
+    if content is None:
+        return False
+    metadata = _decode_written(content).metadata
+    ours = (writer for writer in metadata.managed_fields if writer.time and is_written_by_us((writer,)))
+    last = max((datetime.fromisoformat(writer.time or "") for writer in ours), default=None)
+    if last is None or last != report.at:
+        return last is not None and last > report.at
+    # Both times are in whole seconds. In the same second, the revisions of etcd tell which came first, unless Events
+    # are in an etcd of their own.
+    return _number(metadata.resource_version) > report.version
+
+
+def _number(version: str) -> int:
+    return int(version) if version.isascii() and version.isdecimal() else 0
 
 
 def _reports(reader: Reader, collection: Collection, query: dict[str, str]) -> Iterator[Report]:
     for event in reader.each(collection, Event, query):
         if event.last_timestamp:
             at = datetime.fromisoformat(event.last_timestamp)
-            involved = event.involved_object
-            yield Report(event.metadata.namespace or "", event.reason, event.message, at, involved.kind, involved.name)
+            involved, version = event.involved_object, _number(event.metadata.resource_version)
+            namespace = event.metadata.namespace or ""
+            yield Report(namespace, event.reason, event.message, at, involved.kind, involved.name, version)

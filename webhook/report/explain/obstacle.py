@@ -70,6 +70,8 @@ class Report:
     at: datetime
     kind: str = "Namespace"
     name: str = ""
+    version: int = 0
+    """The resourceVersion of the Event, or 0 if it is not a number."""
 
     @property
     def target(self) -> Target:
