@@ -18,7 +18,7 @@ import threading
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from tests.cluster.pki import Pair
+from tests.providers.answering import JsonHandler
 
 USER = "renewed"
 ISSUER, SERVICE = "tokens.test", "registry.test"
@@ -74,7 +75,7 @@ class TokenService:
         return f"{signed}.{self._mac(signed)}"
 
     def log_in(self, user: str, password: str) -> bool:
-        """Whether this is a credential of this service that has not expired."""
+        """Return whether this is a credential of this service that has not expired."""
         signed, _, mac = password.rpartition(".")
         number, _, expires = signed.partition(".")
         if user != USER or not hmac.compare_digest(mac, self._mac(signed)):
@@ -124,21 +125,21 @@ class _Server(ThreadingHTTPServer):
         self.tokens = tokens
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     server: _Server
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 (as in the base class)
         """Issue a credential to a provider, or exchange one for a token of the registry, as Docker does it."""
         tokens, url = self.server.tokens, urlsplit(self.path)
         if url.path == "/credential":
             answer = {"username": USER, "password": tokens.issue(), "seconds": tokens.lifetime}
-            self._answer(HTTPStatus.OK, answer)
+            self.answer(HTTPStatus.OK, answer)
             return
         basic = self.headers.get("Authorization", "").removeprefix("Basic ")
         user, _, password = base64.b64decode(basic).partition(b":")
         self._exchange(user.decode(), password.decode(), parse_qs(url.query).get("scope", []), "token")
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 (as in the base class)
         """Exchange a credential as OAuth does it, which containerd tries first."""
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
         (user,), (password,) = form.get("username", [""]), form.get("password", [""])
@@ -148,20 +149,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _exchange(self, user: str, password: str, scopes: list[str], field: str) -> None:
         if self.server.tokens.log_in(user, password):
             answer = {field: self.server.tokens.bearer(scopes), "expires_in": _BEARER_SECONDS}
-            self._answer(HTTPStatus.OK, answer)
+            self.answer(HTTPStatus.OK, answer)
         else:
-            self._answer(HTTPStatus.UNAUTHORIZED, {"details": "the credential is unknown or has expired"})
-
-    def _answer(self, status: HTTPStatus, content: dict[str, object]) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (as in the base class)
-        """Write nothing: the uses are remembered."""
+            self.answer(HTTPStatus.UNAUTHORIZED, {"details": "the credential is unknown or has expired"})
 
 
 def _encoded(document: dict[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""What other users of a node, and readers of logs, Events, metrics and status, can see of the credentials in sync."""
+"""Other users of a node, and readers of logs, Events, metrics and status, see no credential of sync."""
 
 from __future__ import annotations
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import random
 import subprocess
-import threading
 import time
 from base64 import b64decode, urlsafe_b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -19,6 +18,7 @@ from tests.cluster.processes import COMMAND, PullSecrets, clean_environment
 from tests.exposition import series
 from tests.integration.hostile.impostor import Impostor
 from tests.integration.policies.guarding import refused, stored, warnings_about
+from tests.integration.site.background import Background
 from tests.integration.site.commands import of_release
 from tests.integration.site.playground import COPY, REGISTRY, SOURCE, Playground, eventually
 from tests.providers.folder import NAME, plugin_folder
@@ -91,7 +91,7 @@ def behave(folder: Path, behaviour: str) -> None:
     (folder / "next").rename(folder / "behaviour")  # never read in half
 
 
-class Observer:
+class Observer(Background):
     """Reads copies all the time, and notes each one that holds a credential after its time."""
 
     def __init__(self, ours: Playground, namespaces: list[str]) -> None:
@@ -99,19 +99,10 @@ class Observer:
         self.numbers: set[int] = set()
         self._ours = ours
         self._namespaces = namespaces
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._observe)
+        super().__init__()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _observe(self) -> None:
-        while not self._ended.wait(0.1):
+    def work(self) -> None:
+        while not self.ended.wait(0.1):
             for namespace in self._namespaces:
                 asked_at = time.time()
                 password = self._ours.password_in_copy(namespace)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import threading
 import time
 from base64 import b64decode
 from collections import defaultdict
@@ -18,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -26,6 +25,7 @@ from tests.cluster import binaries, programs
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import PullSecrets
 from tests.exposition import series
+from tests.integration.site.background import Background
 from tests.integration.site.playground import Playground, eventually
 from tests.providers.folder import NAME, plugin_folder
 
@@ -50,7 +50,7 @@ def registry(number: int) -> str:
 
 @dataclass
 class Seen:
-    """What was in the copies: credentials by registry, and seconds of each copy with one that had expired."""
+    """The contents of the copies: credentials by registry, and the seconds for which a copy had an expired one."""
 
     numbers: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     expired: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -71,26 +71,17 @@ class Seen:
                 self.expired[f"{copy['metadata']['namespace']} {host} {number}"] += seconds
 
 
-class Observer:
+class Observer(Background):
     """Reads all copies of one name at a time, in turn, from the API server's store and not from a cache."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.seen = Seen()
         self._cluster = cluster
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._observe)
+        super().__init__()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _observe(self) -> None:
+    def work(self) -> None:
         before = time.time()
-        while not self._ended.wait(0.5):
+        while not self.ended.wait(0.5):
             at = time.time()
             for name in PULL_SECRETS:
                 asked_at = time.time()
@@ -101,7 +92,7 @@ class Observer:
             self.seen.looks += 1
 
 
-class Faults:
+class Faults(Background):
     """Does harm until it is left: to one source at a time, and now and then to the leader or the API server."""
 
     def __init__(self, ours: Playground, folder: Path, start: Callable[[], PullSecrets]) -> None:
@@ -110,25 +101,16 @@ class Faults:
         self._folder = folder
         self._start = start
         self._random = random.Random(19)  # noqa: S311 - faults
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._harm)
+        super().__init__()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _harm(self) -> None:
+    def work(self) -> None:
         rounds = 0
-        while not self._ended.is_set():
+        while not self.ended.is_set():
             for _ in range(6):
                 self._disturb_sources()
             (self._pause, self._kill)[rounds % 2]()
             rounds += 1
-            self._ended.wait(REST_SECONDS)
+            self.ended.wait(REST_SECONDS)
 
     def _disturb_sources(self) -> None:
         """Let several issuers fail for a few seconds, and delete the Secret of another source."""
@@ -140,7 +122,7 @@ class Faults:
         deleted = self._random.choice([number for number in range(SOURCES) if number not in chosen])
         path = f"/api/v1/namespaces/{self._ours.installation.namespace}/secrets/{secret(self._ours, deleted)}"
         self.done["deleted"] += self._ours.cluster.api.request("DELETE", path).status == 200
-        self._ended.wait(self._random.uniform(2, 6))
+        self.ended.wait(self._random.uniform(2, 6))
         for number in chosen:
             behave(self._folder / f"{number}", "answer")
 

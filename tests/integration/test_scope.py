@@ -49,7 +49,7 @@ def untouched(ours: Playground, namespace: str) -> bool:
 
 @pytest.mark.parametrize("namespace", [*OF_KUBERNETES, "infra", "closed-a"])
 def test_excluded_namespaces_are_left_alone(everywhere: Playground, namespace: str) -> None:
-    # What is created later than this namespace is done, so this one has had its turn.
+    # A namespace that was created later has its copy, so this one has had its turn.
     everywhere.await_selected(everywhere.namespace(selected=False), "first")
     assert untouched(everywhere, namespace)
 

@@ -20,7 +20,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, quote, urlsplit
@@ -34,6 +34,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from tests.cluster.cluster import Cluster
 from tests.cluster.ports import free_port
 from tests.e2e.tokens import Signer
+from tests.providers.answering import JsonHandler
 
 PROGRAM = shutil.which("docker-registry")
 ISSUER, SERVICE = "tenants.test", "tenants.test"
@@ -147,35 +148,24 @@ class _Service(ThreadingHTTPServer):
         self.registry = registry
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     server: _Service
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 (as in the base class)
         """Exchange the token of a ServiceAccount for one of the registry."""
         registry = self.server.registry
         basic = self.headers.get("Authorization", "").removeprefix("Basic ")
         user, _, password = base64.b64decode(basic).decode().partition(":")
         subject = registry.subject_of(password) if user == "jwt" else None
         if subject is None:
-            self._answer(HTTPStatus.UNAUTHORIZED, {"details": "this is not a token for this registry"})
+            self.answer(HTTPStatus.UNAUTHORIZED, {"details": "this is not a token for this registry"})
             return
         namespace = subject.split(":")[2]
         asked = [scope.split(":") for scope in parse_qs(urlsplit(self.path).query).get("scope", [])]
         access = [
             {"type": kind, "name": name, "actions": ["pull"]} for kind, name, _ in asked if name == f"{namespace}/app"
         ]
-        self._answer(HTTPStatus.OK, {"token": registry.bearer(subject, access)})
-
-    def _answer(self, status: HTTPStatus, content: dict[str, object]) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (as in the base class)
-        """Write nothing."""
+        self.answer(HTTPStatus.OK, {"token": registry.bearer(subject, access)})
 
 
 def _call(
