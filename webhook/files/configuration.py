@@ -29,9 +29,11 @@ from webhook.rules.configuration import (
 from webhook.rules.images import parse_registry
 from webhook.rules.labels import Operator, Requirement, Selector
 from webhook.rules.names import (
+    matches_every_name,
     problem_of_label_key,
     problem_of_label_value,
     problem_of_namespace,
+    problem_of_namespace_pattern,
     problem_of_subdomain,
 )
 from webhook.rules.renewing import CredentialProvider, ServiceAccountToken
@@ -53,7 +55,6 @@ _FIELDS = ("apiVersion", "kind", "optIn", "excludedNamespaces", "pullSecrets", "
 _PULL_SECRET_FIELDS = ("name", "sources", "namespaceSelector", "serviceAccounts", "pods", "registries", "rollout")
 _SOURCE_FIELDS = ("secretName", "namespaces", *KINDS)
 _NAME_PATTERN = re.compile(r"[a-z0-9.*?\[\]!-]+")
-_NAMESPACE_PATTERN = re.compile(r"[a-z0-9*?\[\]!-]+")
 
 
 def parse(text: str, origin: str, look: str = "") -> Configuration:
@@ -128,9 +129,9 @@ def _excluded(node: Node, opt_in: OptIn) -> tuple[str, ...]:
 
 
 def _problem_of_excluded(text: str) -> str | None:
-    if text.strip("*") == "" and text:
+    if matches_every_name(text):
         return "excludes every namespace, so that nothing would happen: name those that are not to be changed"
-    return _problem_of_namespace_pattern(text) if _is_pattern(text) else problem_of_namespace(text)
+    return problem_of_namespace_pattern(text) if _is_pattern(text) else problem_of_namespace(text)
 
 
 def _is_pattern(text: str) -> bool:
@@ -227,11 +228,7 @@ def _named_sources(node: Node) -> Node:
 def _limit(node: Node) -> tuple[str, ...]:
     if node.value == []:
         node.report("is empty, so no namespace gets it: remove it to allow all")
-    return checked_items(node, _problem_of_namespace_pattern)
-
-
-def _problem_of_namespace_pattern(text: str) -> str | None:
-    return None if _NAMESPACE_PATTERN.fullmatch(text) else "is not a pattern that the name of a namespace can match"
+    return checked_items(node, problem_of_namespace_pattern)
 
 
 def _sources(node: Node, names: Sequence[Node]) -> tuple[str, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from webhook.files.node import checked_items, choice, duration
 from webhook.rules.configuration import ProofSettings, RolloutSettings, WhenUnknown
 from webhook.rules.images import parse
+from webhook.rules.names import matches_every_name, problem_of_namespace_pattern
 
 if TYPE_CHECKING:
     from webhook.files.node import Node
@@ -26,7 +26,6 @@ HIGHEST_RATE = 1000
 _FIELDS = ("prove", "canary", "maxPerSecond", "overlap")
 _PROVE_FIELDS = ("login", "pull", "whenUnknown")
 _CANARY_FIELDS = ("namespaces", "soak")
-_PATTERN = re.compile(r"[a-z0-9*?\[\]!-]+")
 
 
 def read_rollout(node: Node) -> RolloutSettings | None:
@@ -66,6 +65,6 @@ def _problem_of_image(text: str) -> str | None:
 
 
 def _problem_of_pattern(text: str) -> str | None:
-    if not _PATTERN.fullmatch(text):
-        return "is not a pattern that the name of a namespace can match"
-    return "matches every namespace: name those that get a new content first" if not text.strip("*") else None
+    if matches_every_name(text):
+        return "matches every namespace: name those that get a new content first"
+    return problem_of_namespace_pattern(text)

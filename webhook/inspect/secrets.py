@@ -15,6 +15,7 @@ from webhook.report.coverage import registries_of
 from webhook.report.explain.commands import NO_FACTS, SecretFacts
 from webhook.report.preview.row import PreviewReason
 from webhook.report.preview.secrets import Sources, with_hash
+from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import COPY_TYPE, parse_source
 from webhook.rules.expiry import NO_EXPIRIES, Expiries
 from webhook.rules.ownership import Writer, is_a_copy
@@ -24,7 +25,7 @@ from webhook.rules.state_document import STATE_SUFFIX, StateDocument, decode_doc
 from webhook.sync.source import absent_source, read_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from webhook.inspect.reader import Reader
@@ -50,10 +51,9 @@ def read_sources(reader: Reader, installed: Installed, now: datetime) -> Sources
             if renews and (cause := _issued_because(installed, renewing[name], source, now)):
                 issuing[name] = cause
             outcome = source.problem or source.credentials
-            if content is None and not renews:
-                outcome = _hashed(reader, name, installed.release.namespace) or outcome
             if outcome is not None:
                 read[name] = outcome
+    read |= _hashed(reader, read, installed.release.namespace)
     sources = Sources(read, issuing=issuing)
     pull_secrets = installed.configuration.pull_secrets
     if not any(entry.rollout is not None or sources.expected(entry).problem for entry in pull_secrets):
@@ -72,20 +72,28 @@ def _issued_because(installed: Installed, renewing: RenewingSource, source: Sour
     return due.cause if due.time <= now else ""
 
 
-def _hashed(reader: Reader, name: str, namespace: str) -> SourceInvalid | None:
-    """Return the problem of an absent source whose name exists with a hash only, as far as rights allow."""
+def _hashed(
+    reader: Reader, read: Mapping[str, Credentials | SourceInvalid], namespace: str
+) -> dict[str, SourceInvalid]:
+    """Return the problems of absent sources whose names exist with a hash only, as far as rights allow."""
+    absent = [
+        name for name, found in read.items() if isinstance(found, SourceInvalid) and found.reason == SourceReason.ABSENT
+    ]
+    if not absent:
+        return {}
     try:
         secrets = [each.metadata.name for each in reader.each(Collection(SECRETS, namespace), PartialObjectMetadata)]
     except Forbidden:
-        return None
-    found = with_hash(name, secrets)
-    if found is None:
-        return None
-    message = (
-        f'source Secret "{name}" does not exist in the release namespace, but "{found}" does: the hash in its name '
-        "changes with its content"
-    )
-    return SourceInvalid(PreviewReason.SOURCE_NAME_HASHED, message)
+        return {}
+    problems = {}
+    for name in absent:
+        if (found := with_hash(name, secrets)) is not None:
+            message = (
+                f'source Secret "{name}" does not exist in the release namespace, but "{found}" does: the hash in its '
+                "name changes with its content"
+            )
+            problems[name] = SourceInvalid(PreviewReason.SOURCE_NAME_HASHED, message)
+    return problems
 
 
 def read_state(reader: Reader, installed: Installed) -> StateDocument:

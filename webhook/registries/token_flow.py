@@ -95,7 +95,7 @@ NO_HEADERS: Mapping[str, str] = {}
 
 
 class Unanswered(Exception):
-    """There is no answer that decides anything. The message is a sentence about the registry."""
+    """No answer decides. The message is a sentence about the registry."""
 
 
 class TokenRefused(Exception):

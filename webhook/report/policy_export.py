@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 API_VERSION = "admissionregistration.k8s.io/v1"
 
+EXCLUDED = "namespace-not-excluded"
+"""The match condition about the patterns of ``excludedNamespaces``; the chart gives it the same name."""
+
 
 class _Kind(NamedTuple):
     """The differences between Pods and ServiceAccounts."""
@@ -125,7 +128,7 @@ def _match_conditions(kind: _Kind, entries: Sequence[PullSecret], configuration:
     ]
     if configuration.excluded_patterns:
         excluded = cel.matches_any("request.namespace", configuration.excluded_patterns)
-        found.append(("namespace-not-excluded", f"!{excluded}"))
+        found.append((EXCLUDED, f"!{excluded}"))
     if kind.of_pods:
         annotation = f"object.metadata.?annotations[?{cel.text(MIRROR_ANNOTATION)}]"
         found.append(("no-mirror-pod", f"!{annotation}.hasValue()"))

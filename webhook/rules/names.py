@@ -11,6 +11,7 @@ _DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _LABEL = re.compile(_DNS_LABEL)
 _SUBDOMAIN = re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
 _QUALIFIED = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
+_PATTERN = re.compile(r"[a-z0-9*?\[\]!-]+")
 _HASHED = re.compile(r"(?P<stem>.+)-[2456789bcdfghkmt]{10}")
 """Kustomize writes a hash of the content without vowels, 0, 1 and 3: sigs.k8s.io/kustomize, api/hasher/hasher.go."""
 
@@ -37,6 +38,16 @@ def problem_of_namespace(text: str) -> str | None:
     if not _LABEL.fullmatch(text):
         return "is not a valid namespace name: lower case letters, digits and -, beginning and ending without -"
     return None
+
+
+def problem_of_namespace_pattern(text: str) -> str | None:
+    """Return the problem with ``text`` as a shell-style pattern of names of namespaces, or None."""
+    return None if _PATTERN.fullmatch(text) else "is not a pattern that the name of a namespace can match"
+
+
+def matches_every_name(pattern: str) -> bool:
+    """Return whether a shell-style pattern consists of asterisks."""
+    return bool(pattern) and not pattern.strip("*")
 
 
 def problem_of_label_key(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Whether the controller has written an object since it reported a refusal."""
+"""A report about a refusal ends when the controller has written the object since."""
 
 from __future__ import annotations
 

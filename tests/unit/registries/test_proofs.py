@@ -1,4 +1,4 @@
-"""What a new content of a rotation proves at a small registry over TLS."""
+"""A new content of a rotation is proved at a small registry over TLS."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from webhook.kube.objects import AUTHORITY_KEY, CERTIFICATE_KEY, PRIVATE_KEY_KEY
 from webhook.kube.resources import SECRETS
 from webhook.report.explain.commands import certificate_command
 from webhook.report.explain.registration import NAME_LABEL
+from webhook.report.policy_export import EXCLUDED
 from webhook.rules.configuration import OPT_OUT_VALUE, PodPolicy
 from webhook.rules.labels import Operator, Requirement
 
@@ -136,9 +137,6 @@ OPERATIONS: Mapping[str, tuple[str, frozenset[str]]] = {
 """The operations and resources that each of our webhooks must be called for."""
 
 _CONDITION = "a-reference-is-missing"
-
-EXCLUDED = "namespace-not-excluded"
-"""The match condition about the patterns of ``excludedNamespaces``; ``export`` gives it the same name."""
 
 
 def _look_at_registration(context: Context) -> Iterator[Outcome]:
