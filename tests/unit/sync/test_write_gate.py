@@ -168,9 +168,13 @@ class Paced:
         self.client = connect(kubeconfig, request_timeout=5.0, on_throttled=pace.throttled)
         self.pace = pace
         self.recorder = EventRecorder(self.client, pace=pace.wait)
-        self.loop = SyncController(
-            self.client, RELEASE, CONFIGURATION, self.recorder, SyncMetrics(), WriteGate(self.client.connectivity, pace)
-        )
+        self.gate = WriteGate(self.client.connectivity, pace)
+        self.loop = SyncController(self.client, RELEASE, CONFIGURATION, self.recorder, SyncMetrics(), self.gate)
+
+    @property
+    def waiting(self) -> int:
+        """The threads that wait to write: at the pace, or at the circuit breaker after a refusal."""
+        return self.clock.sleeping + len(self.gate.breaker._condition._waiters)  # type: ignore[attr-defined]
 
     def __enter__(self) -> Self:
         self.recorder.start()
@@ -227,18 +231,18 @@ def test_what_the_server_tells_one_worker_all_of_them_heed(
 ) -> None:
     api.inject(Answer(429, retry_after="1"), verb, times=1)
     with Paced(kubeconfig) as paced:
-        # All workers wait: here, or at the circuit breaker if the refusal was among the first answers of all.
-        until(lambda: paced.clock.sleeping >= WORKERS - 2 and paced.pace.paused_seconds)
+        # Where all wait depends on the refusal: if it was among the first answers, all but one are at the breaker.
+        until(lambda: paced.waiting == WORKERS and paced.pace.paused_seconds)
         told = Notice(Reference("v1", "Namespace", "a-1", "a-1"), "Told", "an Event is a write too")
         paced.recorder.record(told)
-        until(lambda: paced.clock.sleeping >= WORKERS - 1)
+        until(lambda: paced.waiting == WORKERS + 1)
 
         # The four workers could send what they had on their way when one of them was refused: of one namespace each
         # the copy, a try whether the webhook adds the reference, and the addition. All else waits.
         on_their_way = writes(api)
         assert on_their_way <= WORKERS * 3
         paced.clock.turn(0.9)
-        assert paced.clock.sleeping >= WORKERS - 1
+        until(lambda: paced.waiting == WORKERS + 1)
         assert writes(api) == on_their_way
         assert not api.seen("create", plural="events")
 
