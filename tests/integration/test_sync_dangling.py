@@ -145,7 +145,7 @@ def test_a_standby_that_saw_the_opt_out_removes_them_after_it_has_taken_over(
 
 
 def test_after_a_restart_lists_that_only_we_wrote_lose_them(ours: Playground, sync: PullSecrets) -> None:
-    """A reference that may have been set by a person stays: see docs/sync.md."""
+    """A reference that may have been set by a person stays: see docs/removal.md."""
     tenant = ours.namespace(selected=True)
     await_waiting(ours, tenant)
     account = f"/api/v1/namespaces/{tenant}/serviceaccounts/plain"
