@@ -77,7 +77,7 @@ bench-admission: $(READY) ## measure reviews and Pods per second, CPU and memory
 	$(RUN)/python -m tests.bench.flood
 	$(RUN)/python -m tests.bench.footprint
 
-bench-sync: $(READY) ## measure sync with NAMESPACES=500, or several numbers separated by commas
+bench-sync: $(READY) ## measure sync with NAMESPACES=500, or several numbers separated by commas, beside the same writes by client-go; needs Go
 	$(RUN)/python -m compileall -q webhook certs  # as an image has them
 	$(RUN)/python -m tests.bench.sync
 

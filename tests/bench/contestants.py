@@ -8,7 +8,7 @@ import os
 import shutil
 import ssl
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -73,8 +73,8 @@ def certificate(folder: Path) -> Certificate:
     return made
 
 
-def build() -> dict[str, Path]:
-    """Return the binaries of the baselines, built once for this user.
+def build(folders: Mapping[str, str] = _FOLDERS) -> dict[str, Path]:
+    """Return the binaries of baselines by their names, built once for this user; ``folders`` has their sources.
 
     Raises:
         GoMissing: there is no Go on PATH.
@@ -84,15 +84,15 @@ def build() -> dict[str, Path]:
         if file.is_file():
             digest.update(file.read_bytes())
     folder = cache_root().parent / "bench" / digest.hexdigest()[:16]
-    binaries = {name: folder / source for name, source in _FOLDERS.items()}
+    binaries = {name: folder / source for name, source in folders.items()}
     for name, binary in binaries.items():
         if not binary.exists():
             go = shutil.which("go")
             if go is None:
-                raise GoMissing("the baselines need Go on PATH: install it, or run make bench-sync alone")
+                raise GoMissing("the baselines need Go on PATH: install it")
             print(f"building the baseline {name}", flush=True)
             subprocess.run(
-                [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(binary), f"./{_FOLDERS[name]}"],
+                [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(binary), f"./{folders[name]}"],
                 cwd=BASELINES,
                 env={**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"},
                 check=True,

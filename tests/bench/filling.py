@@ -33,6 +33,16 @@ class Filling:
         """Take the copies away, and leave the references to them."""
         _each(names, lambda name: self._client.request("DELETE", SECRETS.path(name, copy)))
 
+    def reset(self, names: Iterable[str], copy: str) -> None:
+        """Take the copies, the references and every trace of who wrote them away, as before the first write."""
+        _each(names, lambda name: self._reset(name, copy))
+
+    def _reset(self, name: str, copy: str) -> None:
+        self._client.request("DELETE", SECRETS.path(name, copy))
+        # A list with one empty entry is how the owners of all fields are taken away.
+        fresh: dict[str, Any] = {"imagePullSecrets": None, "metadata": {"managedFields": [{}]}}
+        self._patch(SERVICE_ACCOUNTS.path(name, ACCOUNT), fresh)
+
     def stir(self, names: Sequence[str], events: int) -> None:
         """Change labels of namespaces and annotations of ServiceAccounts, by turns, that many times in all."""
         _each(range(events), lambda number: self._change(names[number // 2 % len(names)], number))

@@ -1,9 +1,10 @@
 """``python -m tests.bench.sync``: the sync loop at scale, on a real API server, as a real process with its own rights.
 
 For each number of namespaces (NAMESPACES=500,2000,10000), on a cluster of its own: from the start of the process to the
-last copy and the last reference; from the change of the source to the last copy; from the creation of a labelled
-namespace, and from the label on one that was there, to its copy; 20,000 events; and once more from the start, when only
-the copies are missing. For each of them CPU time, memory, and what was asked of the API server by its own audit log.
+last copy and the last reference, and from the change of the source to the last copy, by turns with the floor
+(:mod:`tests.bench.floor`), which makes the same writes (ROUNDS=3); from the creation of a labelled namespace, and from
+the label on one that was there, to its copy; 20,000 events; and once more from the start, when only the copies are
+missing. For each of them CPU time, memory, and what was asked of the API server by its own audit log.
 """
 
 from __future__ import annotations
@@ -15,24 +16,30 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.bench import floor
 from tests.bench.filling import Filling
+from tests.bench.floor import Floor
 from tests.bench.kubelet import Kubelet
 from tests.bench.observer import Observer
 from tests.bench.process import peak_mib, resident_mib, seconds_of_cpu
 from tests.bench.requests import Requests
 from tests.bench.table import show
+from tests.cluster import programs
 from tests.cluster.cluster import Cluster
-from tests.integration.site.playground import COPY, Playground
+from tests.integration.site.playground import COPY, SOURCE, Playground, dockerconfigjson
 
 RESULTS = Path(__file__).parent / "results"
 NEW_NAMESPACES = 500
 """So many, one after the other, that their 99th percentile is not decided by one of them."""
 
-ROUNDS = 50
+LABELLED = 50
 EVENTS = 20_000
 """An hour's worth of a large cluster, sent as quickly as the API server takes them."""
 
-FLAGS = ("--log-format=json",)
+WORKERS = 16
+"""As the chart has it by default; the floor makes as many writes at a time."""
+
+FLAGS = ("--log-format=json", f"--workers={WORKERS}")
 """Everything else as the chart has it by default."""
 
 
@@ -42,6 +49,8 @@ class Phase:
 
     seconds: float
     cpu_seconds: float
+    server_cpu_seconds: float
+    """CPU time of the API server and etcd."""
     rss_mib: float
     requests: dict[str, int]
 
@@ -52,7 +61,13 @@ class Result:
 
     namespaces: int
     cold_start: Phase
+    """The median of the rounds, as in the next three."""
     rotation: Phase
+    floor_cold_start: Phase
+    """The same writes by the floor."""
+    floor_rotation: Phase
+    rounds: list[list[float]]
+    """Seconds of these four in each round."""
     new_namespace_ms: list[float]
     """To the copy, sorted."""
     probe_ms: list[float]
@@ -70,12 +85,14 @@ class Result:
 def main() -> None:
     """Measure, print a table and write ``results/sync.json``."""
     sizes = [int(text) for text in os.environ.get("NAMESPACES", "500").split(",")]
+    rounds = int(os.environ.get("ROUNDS", "3"))
+    program = floor.build()
     results = []
     file = RESULTS / "sync.json"
     RESULTS.mkdir(exist_ok=True)
     for size in sizes:
         with Cluster.start() as cluster, Playground.make(cluster) as playground:
-            results.append(Bench(playground, size).run())
+            results.append(Bench(playground, size, program).run(rounds))
         file.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
     show(results)
     print(f"written to {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}")
@@ -84,25 +101,31 @@ def main() -> None:
 class Bench:
     """One cluster with that many selected namespaces; the steps of `run` go in this order, each once."""
 
-    def __init__(self, playground: Playground, size: int) -> None:
+    def __init__(self, playground: Playground, size: int, program: Path) -> None:
         self._playground = playground
         self._installation = playground.installation
+        self._program = program
         cluster, installation = playground.cluster, playground.installation
         user = f"system:serviceaccount:{installation.namespace}:{installation.fullname}-sync"
         self._requests = Requests(cluster.audit_log, user)
         self._filling = Filling(cluster.kubeconfig)
         self._observer = Observer(cluster.kubeconfig, COPY)
         self._kubelet = Kubelet()
+        self._servers = [cluster.pid(name) for name in (programs.API_SERVER, programs.ETCD)]
         self._probes: list[float] = []
+        self._contents = 0
         self.names = [f"bench-{number:05}" for number in range(size)]
 
-    def run(self) -> Result:
+    def run(self, rounds: int) -> Result:
         """Measure everything."""
         self.fill()
-        cold_start = self.start()
-        rotation = self.rotate()
-        created = self.rounds(self.create, NEW_NAMESPACES)
-        labelled = self.rounds(self.label, ROUNDS)
+        compared = [self.compare() for _ in range(rounds)]
+        medians = [
+            sorted(phases, key=lambda phase: phase.seconds)[rounds // 2] for phases in zip(*compared, strict=True)
+        ]
+        self.start()
+        created = self.repeat(self.create, NEW_NAMESPACES)
+        labelled = self.repeat(self.label, LABELLED)
         events = self.stir()
         peak = peak_mib(self._pid)
         referenced = self.start_again()
@@ -110,8 +133,11 @@ class Bench:
         self._kubelet.stop()
         return Result(
             namespaces=len(self.names),
-            cold_start=cold_start,
-            rotation=rotation,
+            cold_start=medians[0],
+            rotation=medians[1],
+            floor_cold_start=medians[2],
+            floor_rotation=medians[3],
+            rounds=[[phase.seconds for phase in phases] for phases in compared],
             new_namespace_ms=created,
             probe_ms=sorted(self._probes),
             label_ms=labelled,
@@ -120,6 +146,41 @@ class Bench:
             peak_mib=round(peak, 1),
             cold_start_referenced=referenced,
         )
+
+    def compare(self) -> tuple[Phase, Phase, Phase, Phase]:
+        """Start and rotate with sync, and then with the floor; each begins without copies and references."""
+        cold_start = self.start()
+        content = self._save("first")
+        rotation = self.rotate()
+        rotated = self._save("second")
+        self._sync.stop()
+        self._filling.reset(self.names, COPY)
+        self._observer.copies.wait(self.names, lambda content: not content)
+        floor_phases = self._floor(content, rotated)
+        self._filling.reset(self.names, COPY)
+        self._observer.copies.wait(self.names, lambda content: not content)
+        phases = cold_start, rotation, *floor_phases
+        print(f"{len(self.names):,} namespaces:", *(f"{phase.seconds} s" for phase in phases), flush=True)
+        return phases
+
+    def _save(self, name: str) -> Path:
+        """Write the content that the copies have now to a file for the floor."""
+        copy = self._playground.get(self.names[0], "secrets", COPY)
+        assert copy is not None
+        return floor.save(self._playground.cluster.directory / f"{name}.json", copy)
+
+    def _floor(self, content: Path, rotated: Path) -> tuple[Phase, Phase]:
+        selector = f"{self._playground.label}=enabled"
+        before, started = self._cpu_before(), time.perf_counter()
+        with Floor(self._program, self._installation.sync_kubeconfig, selector, WORKERS, content) as process:
+            cold_start = self._phase(self._complete(self.names) - started, before, process.pid)
+            process.wait()
+            before, started = self._cpu_before(process.pid), time.perf_counter()
+            previous = self._observer.copies.value(self.names[0])
+            process.rotate(rotated)
+            rotation = self._phase(self._rotated(previous) - started, before, process.pid)
+            process.wait()
+        return cold_start, rotation
 
     def fill(self) -> None:
         """Create the namespaces, and wait for their ServiceAccounts."""
@@ -130,21 +191,21 @@ class Bench:
     def start(self) -> Phase:
         """From the start of the process to the last copy and the last reference."""
         self._requests.since()
-        started = time.perf_counter()
+        before, started = self._cpu_before(), time.perf_counter()
         self._sync = self._installation.start_sync(*FLAGS)
         self._kubelet.probe(self._sync)
-        return self._phase(self._complete(self.names) - started, cpu_before=0.0)
+        return self._phase(self._complete(self.names) - started, before, self._pid)
 
     def rotate(self) -> Phase:
         """From the change of the source to the last copy."""
+        self._contents += 1
         previous = self._observer.copies.value(self.names[0])
-        cpu = seconds_of_cpu(self._pid)
-        started = time.perf_counter()
-        self._playground.set_source("second")
-        ended = self._observer.copies.wait(self.names, lambda content: bool(content) and content != previous)
-        return self._phase(ended - started, cpu)
+        before, started = self._cpu_before(self._pid), time.perf_counter()
+        changed = {"data": dockerconfigjson(f"password-{self._contents:05}")}
+        self._playground.patch(self._installation.namespace, "secrets", SOURCE, changed)
+        return self._phase(self._rotated(previous) - started, before, self._pid)
 
-    def rounds(self, once: Callable[[int], float], number: int) -> list[float]:
+    def repeat(self, once: Callable[[int], float], number: int) -> list[float]:
         """Do something many times, one after the other; return the sorted milliseconds."""
         measured = sorted(round(once(each) * 1000, 1) for each in range(number))
         self._requests.since()
@@ -171,12 +232,11 @@ class Bench:
 
     def stir(self) -> Phase:
         """Thousands of changes that need nothing, and one that does, which shows that all others have been seen."""
-        cpu = seconds_of_cpu(self._pid)
-        started = time.perf_counter()
+        before, started = self._cpu_before(self._pid), time.perf_counter()
         self._filling.stir(self.names, EVENTS)
         # Its copy and its reference show that both watches have come so far.
         self._filling.create(["last"], {self._playground.label: "enabled"})
-        return self._phase(self._complete(["last"]) - started, cpu)
+        return self._phase(self._complete(["last"]) - started, before, self._pid)
 
     def start_again(self) -> Phase:
         """The same as `start`, but the ServiceAccounts have their references."""
@@ -190,15 +250,25 @@ class Bench:
         copied = self._observer.copies.wait(names, bool)
         return max(copied, self._observer.references.wait(names, lambda references: COPY in references))
 
+    def _rotated(self, previous: str) -> float:
+        """Wait until all copies have another content; return when the last of them had it."""
+        return self._observer.copies.wait(self.names, lambda content: bool(content) and content != previous)
+
     @property
     def _pid(self) -> int:
         return self._sync.program.pid
 
-    def _phase(self, seconds: float, cpu_before: float) -> Phase:
+    def _cpu_before(self, writer: int | None = None) -> tuple[float, float]:
+        """Return the CPU time so far of the writer, if it runs already, and of the servers."""
+        return seconds_of_cpu(writer) if writer else 0.0, sum(map(seconds_of_cpu, self._servers))
+
+    def _phase(self, seconds: float, before: tuple[float, float], writer: int) -> Phase:
+        after = self._cpu_before(writer)
         return Phase(
             seconds=round(seconds, 2),
-            cpu_seconds=round(seconds_of_cpu(self._pid) - cpu_before, 2),
-            rss_mib=round(resident_mib(self._pid), 1),
+            cpu_seconds=round(after[0] - before[0], 2),
+            server_cpu_seconds=round(after[1] - before[1], 2),
+            rss_mib=round(resident_mib(writer), 1),
             requests=self._requests.since(),
         )
 

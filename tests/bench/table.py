@@ -33,9 +33,16 @@ def percentile(values: list[float], percent: int) -> float:
 
 def _rows() -> Iterable[tuple[str, Value]]:
     yield from _phase("cold start to the last copy and reference", lambda result: result.cold_start)
-    yield "  each namespace", lambda result: f"{result.cold_start.seconds / result.namespaces * 1000:.2f} ms"
+    yield "  each namespace", lambda result: _each(result, result.cold_start)
+    yield "  floor: the same writes by client-go", lambda result: f"{result.floor_cold_start.seconds} s"
+    yield "  ratio to the floor", lambda result: _ratio(result.cold_start, result.floor_cold_start)
+    yield "  CPU time of the floor, of the API server", lambda result: _seconds_of_cpu(result.floor_cold_start)
     yield from _phase("cold start to the last copy, references are there", lambda result: result.cold_start_referenced)
     yield from _phase("rotation to the last copy", lambda result: result.rotation)
+    yield "  each namespace", lambda result: _each(result, result.rotation)
+    yield "  floor: the same writes by client-go", lambda result: f"{result.floor_rotation.seconds} s"
+    yield "  ratio to the floor", lambda result: _ratio(result.rotation, result.floor_rotation)
+    yield "  CPU time of the floor, of the API server", lambda result: _seconds_of_cpu(result.floor_rotation)
     yield "new namespace to its copy, median, p99", lambda result: _spread(result.new_namespace_ms)
     yield "  the API server's answer to a probe beside it", lambda result: _spread(result.probe_ms)
     yield "label to copy, median, p99", lambda result: _spread(result.label_ms)
@@ -46,9 +53,21 @@ def _rows() -> Iterable[tuple[str, Value]]:
 
 def _phase(text: str, phase: Callable[[Result], Phase]) -> Iterable[tuple[str, Value]]:
     yield text, lambda result: f"{phase(result).seconds} s"
-    yield "  CPU time of sync", lambda result: f"{phase(result).cpu_seconds} s"
+    yield "  CPU time of sync, of the API server", lambda result: _seconds_of_cpu(phase(result))
     yield "  memory (RSS) at the end", lambda result: f"{phase(result).rss_mib} MiB"
     yield "  requests", lambda result: _requests(phase(result).requests)
+
+
+def _seconds_of_cpu(phase: Phase) -> str:
+    return f"{phase.cpu_seconds} s, {phase.server_cpu_seconds} s"
+
+
+def _each(result: Result, phase: Phase) -> str:
+    return f"{phase.seconds / result.namespaces * 1000:.2f} ms"
+
+
+def _ratio(ours: Phase, floor: Phase) -> str:
+    return f"{ours.seconds / floor.seconds:.2f} x"
 
 
 def _spread(values: list[float]) -> str:

@@ -105,6 +105,10 @@ class Cluster:
         """Wait until the API server answers ``/readyz``."""
         self._await(programs.API_SERVER, "/readyz")
 
+    def pid(self, name: str) -> int:
+        """Return the process id of a program."""
+        return self._program(name).pid
+
     def log(self, name: str) -> Path:
         """Return the log of a program."""
         return self._program(name).log
