@@ -27,7 +27,6 @@ from webhook.kube.webhook_configuration import LabelSelector
 from webhook.kube.wire import ObjectMeta, PartialObjectMetadata, decoder
 from webhook.report.coverage import registries_for
 from webhook.report.explain.commands import certificate_command, retire_command
-from webhook.report.explain.expiry import known_expiries
 from webhook.report.explain.explanation import (
     Scene,
     explain_dropped,
@@ -37,6 +36,7 @@ from webhook.report.explain.explanation import (
     explain_unreadable,
     explain_workload,
 )
+from webhook.report.explain.images import known_expiries
 from webhook.report.explain.registration import Reach, Registration
 from webhook.report.preview.cluster import ORIGIN
 from webhook.report.preview.copies import hashes_for

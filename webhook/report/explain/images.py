@@ -1,25 +1,36 @@
-"""Explain what the expiry of credentials means for an object that gets them."""
+"""Steps about the images of an object: the credentials that its pull secrets have for them, and their expiry."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from webhook.report.explain.commands import expiry_command
+from webhook.report.coverage import uncovered
+from webhook.report.explain.commands import create_source, expiry_command
 from webhook.report.explain.step import Step
+from webhook.report.preview.row import PreviewReason
 from webhook.report.protocol import Severity
 from webhook.report.reasons import advice
 from webhook.rules.expiry import NO_EXPIRIES, ExpiryReason
+from webhook.rules.images import names_of
 from webhook.rules.registry_key import read_key
+from webhook.rules.text import listed, some
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from webhook.report.preview.secrets import Expected
     from webhook.report.preview.world import World
     from webhook.rules.expiry import Expiries, Expiry
     from webhook.rules.objects import Subject
+
+CLOSE_REGISTRY = 0.75
+"""Similarity from 0 to 1 at which a registry may be a typing error of another."""
+
+_UNCOVERED_SHOWN = 3
+_REGISTRIES_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +113,58 @@ def _source(world: World, found: Expiring) -> str:
     """Return the source of the credential: the first one that names the registry; empty if it cannot be read."""
     entry = next(entry for entry in world.configuration.pull_secrets if entry.name == found.pull_secret)
     return next((name for name in entry.sources if found.registry in (world.sources.credentials(name) or ())), "")
+
+
+def coverage_step(subject: Subject, registries: Mapping[str, Collection[str]]) -> Step | None:
+    """Return the step about the credentials for a Pod's images in its pull secrets; None if nothing is known."""
+    if subject.kind != "Pod" or not registries or not subject.images:
+        return None
+    lacking = uncovered(subject.images, {registry for known in registries.values() for registry in known})
+    gate = "images"
+    if not lacking:
+        return Step(gate, Severity.OK, f"{listed(tuple(registries))} {_has(registries)} a credential for each image")
+    shown = [*lacking[:_UNCOVERED_SHOWN], *(["…"] if len(lacking) > _UNCOVERED_SHOWN else [])]
+    severity = Severity.FAULT if len(lacking) == len(dict.fromkeys(subject.images)) else Severity.UNKNOWN
+    why = f"{listed(tuple(registries))} {_has(registries)} no credential for {', '.join(shown)}"
+    why = f"{why}; {_offered(lacking[0], sorted({each for known in registries.values() for each in known}))}"
+    reason = PreviewReason.REGISTRY_NOT_COVERED
+    return Step(gate, severity, why, reason, advice(reason))
+
+
+def about_registry(step: Step, world: World, subject: Subject, names: Sequence[str]) -> Step:
+    """Return the step about a registry without a credential; with the source, if its registry has a typing error."""
+    if step.reason != PreviewReason.REGISTRY_NOT_COVERED:
+        return step
+    known = {
+        name: sorted(world.sources.credentials(name) or {})
+        for entry in world.configuration.pull_secrets
+        if entry.name in names
+        for name in entry.sources
+    }
+    lacking = uncovered(subject.images, {each for found in known.values() for each in found})
+    if not lacking:
+        return step  # the copies do not hold yet what the sources have
+    host = _host(lacking[0])
+    where = world.release_namespace or "RELEASE_NAMESPACE"
+    for source, registries in known.items():
+        if len(registries) == 1 and get_close_matches(host, registries, n=1, cutoff=CLOSE_REGISTRY):
+            why = f"{step.why} If not, source {source} has the typing error"
+            return replace(step, why=why, command=create_source(where, source, host, exists=True))
+    return step
+
+
+def _host(image: str) -> str:
+    """Return the registry of an image."""
+    names = names_of([image])
+    return names[0].partition("/")[0] if names else image.partition("/")[0]
+
+
+def _offered(image: str, registries: Sequence[str]) -> str:
+    """Return which registries there are credentials for, the closest to that of an image first."""
+    close = get_close_matches(_host(image), registries, n=1, cutoff=CLOSE_REGISTRY)
+    there = f"it has {some(registries, _REGISTRIES_SHOWN)}" if registries else "it has none at all"
+    return f"{there}; did you mean {close[0]}?" if close else there
+
+
+def _has(names: Collection[str]) -> str:
+    return "has" if len(names) == 1 else "have"

@@ -1,0 +1,204 @@
+"""Steps about what the controller writes: the copy of a pull secret, and the references to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from webhook.errors import SourceInvalid
+from webhook.report.explain.commands import NO_FACTS, SecretFacts, conflict_command, source_command
+from webhook.report.explain.step import Step
+from webhook.report.preview.copies import copy_rows, last_good_copy
+from webhook.report.preview.row import Effect, PreviewReason
+from webhook.report.protocol import Severity
+from webhook.report.reasons import advice
+from webhook.rules.actions import FindingReason
+from webhook.rules.backfill import subject_of
+from webhook.rules.configuration import Reason
+from webhook.rules.gates import decide
+from webhook.rules.text import listed, some
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from webhook.report.explain.obstacle import Writer
+    from webhook.report.preview.row import Row
+    from webhook.report.preview.secrets import Expected
+    from webhook.report.preview.world import World
+    from webhook.rules.actions import NamespacePlan
+    from webhook.rules.configuration import Configuration
+    from webhook.rules.objects import NamespaceState, Subject
+
+_SOURCE_FAULTS = (FindingReason.SOURCE_UNAVAILABLE, PreviewReason.COPY_KEPT, PreviewReason.COPY_OUTDATED)
+
+_NAMES_SHOWN = 5
+_WITHHELD = {
+    FindingReason.REFERENCE_REQUIRED: 'ServiceAccount "{}" enforces its references and must not be given {}',
+    FindingReason.REFERENCES_TOO_MANY: 'ServiceAccount "{}" has too many references to be given {}',
+}
+
+
+def reference_step(
+    subject: Subject, pull_secret: str, reason: Reason, copy: Step | None, writer: Writer, *, exists: bool
+) -> Step:
+    """Return the step about the reference to a pull secret that applies; a new object will get the reference.
+
+    ``copy`` is the step about the copy: the controller adds no reference before there is a copy.
+    """
+    gate = "reference"
+    if reason is Reason.ALREADY_PRESENT:
+        return Step(gate, Severity.OK, f"it references {pull_secret}", reason, pull_secret=pull_secret)
+    if not exists:
+        why = f"{pull_secret} is added when it is created"
+        return Step(gate, Severity.OK, why, Reason.INJECTED, pull_secret=pull_secret)
+    why = f"it does not reference {pull_secret}, which is due"
+    if subject.kind == "Pod":
+        missing = PreviewReason.POD_WITHOUT_REFERENCE
+        return Step(gate, Severity.FAULT, why, missing, advice(missing), pull_secret)
+    return _reference_due(gate, why, pull_secret, copy, writer, (subject.name,))
+
+
+def _reference_due(
+    gate: str, why: str, pull_secret: str, copy: Step | None, writer: Writer, accounts: Iterable[str]
+) -> Step:
+    if copy is not None and copy.severity is Severity.FAULT and copy.reason != PreviewReason.COPY_DUE:
+        todo = "sync adds it when there is a copy; the gate copy tells what is in the way of that"
+        why = f"{why}, and there is no copy to reference"
+        return Step(gate, Severity.FAULT, why, PreviewReason.REFERENCE_DUE, todo, pull_secret, follows=True)
+    # The copy comes first, so an obstacle to the copy is an obstacle to the reference.
+    targets = {("Secret", pull_secret), *(("ServiceAccount", name) for name in accounts)}
+    step = writer.due(gate, why, PreviewReason.REFERENCE_DUE, pull_secret, targets)
+    return replace(step, follows=copy is not None and copy.severity is Severity.FAULT)
+
+
+def copy_step(
+    world: World,
+    namespace: str,
+    pull_secret: str,
+    writer: Writer,
+    *,
+    exists: bool,
+    elsewhere: Mapping[str, Sequence[str]],
+    secrets: Mapping[str, SecretFacts],
+) -> Step | None:
+    """Return the step about the copy of a pull secret in a namespace; None if the namespace is unknown.
+
+    ``elsewhere`` has the namespaces with a Secret of a missing source's name; ``secrets`` has the facts about sources
+    that cannot be copied, and about foreign Secrets in the place of copies.
+    """
+    if namespace not in world.states:
+        return None
+    state, plan = world.states[namespace], world.plans[namespace]
+    rows = copy_rows(state, plan, world.configuration, world.expected, world.unseen_copies)
+    row = next((row for row in rows if row.title == f"Secret/{pull_secret}" and row.effect is not Effect.DELETE), None)
+    if row is None:
+        return None
+    step = _copy_step(row, pull_secret, writer, world.expected[pull_secret], exists=exists)
+    if step.reason == FindingReason.COPY_CONFLICT and exists:
+        return _about_conflict(step, namespace, secrets.get(pull_secret, NO_FACTS))
+    return _about_source(step, world, pull_secret, elsewhere, secrets) if step.reason in _SOURCE_FAULTS else step
+
+
+def _about_conflict(step: Step, namespace: str, facts: SecretFacts) -> Step:
+    """Return the step about a foreign Secret with its owner, and with a command that keeps its content."""
+    why = f"{step.why}; {facts.owner}" if facts.owner else step.why
+    return replace(step, why=why, command=conflict_command(namespace, step.pull_secret, facts))
+
+
+def _about_source(
+    step: Step,
+    world: World,
+    pull_secret: str,
+    elsewhere: Mapping[str, Sequence[str]],
+    secrets: Mapping[str, SecretFacts],
+) -> Step:
+    """Return a step about a source that cannot be copied, with the reason of the source and its next command."""
+    entry = next(entry for entry in world.configuration.pull_secrets if entry.name == pull_secret)
+    for name in entry.sources:
+        problem = world.sources.read.get(name)
+        if not isinstance(problem, SourceInvalid):
+            continue
+        others, facts = elsewhere.get(name, ()), secrets.get(name, NO_FACTS)
+        why = f"{step.why}; a Secret of that name is in namespace {listed(others)}" if others else step.why
+        why = f"{why}; {facts.owner}" if facts.controller else why
+        reason = problem.reason if step.reason == FindingReason.SOURCE_UNAVAILABLE else step.reason
+        command = source_command(world.release_namespace or "RELEASE_NAMESPACE", name, problem.reason, others, facts)
+        return replace(step, why=why, reason=reason, advice=advice(problem.reason), command=command)
+    return step
+
+
+def _copy_step(row: Row, pull_secret: str, writer: Writer, expected: Expected, *, exists: bool) -> Step:
+    gate, last_good = "copy", expected.last_good
+    if row.effect is Effect.PROBLEM:
+        return Step(gate, Severity.FAULT, row.why, row.reason, advice(row.reason), pull_secret)
+    if row.effect.is_change and exists:
+        content = "what its sources have now" if expected.stored is None else "the content of its stage"
+        content = content if last_good is None else last_good_copy(last_good)
+        lacking = "is not there yet" if row.effect is Effect.CREATE else f"does not hold {content}"
+        if last_good is not None:
+            lacking = f"{lacking}; it is to be {row.why}"
+        targets = {("Secret", pull_secret)}
+        return writer.due(gate, f"the copy {lacking}", PreviewReason.COPY_DUE, pull_secret, targets)
+    if row.effect is Effect.UNDECIDED:
+        return Step(gate, Severity.UNKNOWN, row.why, row.reason, advice(row.reason), pull_secret)
+    if row.reason == PreviewReason.SOURCE_NOT_SEEN and not row.effect.is_change:
+        why = f"the copy is there; whether it is current is not known: it is {row.why}"
+        return Step(gate, Severity.OK, why, row.reason, pull_secret=pull_secret)
+    if row.reason == PreviewReason.COPY_KEPT:
+        return Step(gate, Severity.NOTE, f"the copy is {row.why}", row.reason, advice(row.reason), pull_secret)
+    return Step(gate, Severity.OK, f"the copy is {row.why}", row.reason, pull_secret=pull_secret)
+
+
+def account_steps(
+    state: NamespaceState,
+    plan: NamespacePlan,
+    configuration: Configuration,
+    pull_secret: str,
+    copy: Step | None,
+    writer: Writer,
+    *,
+    exists: bool,
+) -> list[Step]:
+    """Return the step about the ServiceAccounts of a namespace that lack a pull secret now, and the obstacles."""
+    gate = "ServiceAccounts"
+    withheld = [each for each in plan.findings if each.reason in _WITHHELD and each.secret == pull_secret]
+    steps = [
+        Step(
+            gate,
+            Severity.FAULT,
+            _WITHHELD[finding.reason].format(finding.service_account, pull_secret),
+            finding.reason,
+            advice(finding.reason),
+            pull_secret,
+        )
+        for finding in withheld
+    ]
+    namespace = state.namespace
+    reasons = {
+        account.name: dict(decide(subject_of(account, namespace), configuration, namespace).gates).get(pull_secret)
+        for account in state.service_accounts
+        if not account.terminating and account.references is not None
+    }
+    named = {finding.service_account for finding in withheld}
+    lacking = [name for name, reason in reasons.items() if reason is Reason.INJECTED and name not in named]
+    if lacking and exists:
+        verb = "lacks" if len(lacking) == 1 else "lack"
+        return [
+            *steps,
+            _reference_due(gate, f"{some(lacking, _NAMES_SHOWN)} {verb} it", pull_secret, copy, writer, lacking),
+        ]
+    if lacking:
+        return [
+            *steps,
+            Step(gate, Severity.OK, f"{some(lacking, _NAMES_SHOWN)} would be given it", pull_secret=pull_secret),
+        ]
+    unreadable = [account.name for account in state.service_accounts if account.references is None]
+    if unreadable:
+        reason = Reason.OBJECT_UNREADABLE
+        why = f"the imagePullSecrets of {some(unreadable, _NAMES_SHOWN)} cannot be read"
+        return [*steps, Step(gate, Severity.FAULT, why, reason, advice(reason), pull_secret)]
+    if steps:
+        return steps
+    holding = sum(reason is Reason.ALREADY_PRESENT for reason in reasons.values())
+    why = "each that is included references it" if holding else "the namespace has none that is included"
+    return [Step(gate, Severity.OK, why, pull_secret=pull_secret)]
