@@ -39,6 +39,8 @@ from webhook.ops.sync_status import SyncStatus
 from webhook.report.coverage import RESULTS as COVERAGE_RESULTS
 from webhook.report.preview.row import Effect, PreviewReason
 from webhook.report.reasons import CATALOG, WRITE_RESULTS
+from webhook.report.usage import USE_RESULTS
+from webhook.report.usage_totals import ANONYMOUS_RESULTS, TOTAL_RESULTS
 from webhook.rules.actions import FindingReason
 from webhook.rules.configuration import Reason
 from webhook.rules.copy_status import CopyState
@@ -58,8 +60,11 @@ if TYPE_CHECKING:
     from tests.chart.declared import Value
 
 __all__ = [
+    "ANONYMOUS_RESULTS",
     "CHECK_RESULTS",
     "COVERAGE_RESULTS",
+    "TOTAL_RESULTS",
+    "USE_RESULTS",
     "CopyState",
     "Effect",
     "ExpiryReason",

@@ -32,6 +32,7 @@ from webhook.cli.rotate import rotate
 from webhook.cli.serve import serve
 from webhook.cli.sync import sync
 from webhook.cli.test import run_test
+from webhook.cli.usage import usage
 from webhook.cli.version import print_version, version
 from webhook.errors import ConfigurationInvalid, PullSecretsError
 from webhook.rules.text import escaped_lines
@@ -62,6 +63,7 @@ app.command(name="test", cls=Command, short_help="Compare a plan with expectatio
 app.command(cls=Command, short_help="Explain why an object gets its pull secrets or not.")(explain)
 app.command(cls=Command, short_help="Check an installation.")(check)
 app.command(cls=Command, short_help="List running workloads that would fail on a fresh node.")(coverage)
+app.command(cls=Command, short_help="List the workloads that use a credential.")(usage)
 app.command(cls=Command, short_help="Write equivalent policies for the API server.")(export)
 app.command(cls=Command, short_help="Have sync renew a credential now.")(renew)
 app.command(cls=Command, short_help="Follow, promote or abort the rotation of a pull secret.")(rotate)

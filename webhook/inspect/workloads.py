@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime  # msgspec evaluates the annotation
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -30,6 +30,13 @@ TEMPLATE_HASH = "pod-template-hash"
 """The label that links ReplicaSets to their Deployment; its value is the last part of their names."""
 
 
+LONGEST_JOB_SECONDS = 7 * 24 * 3600.0
+"""A Job of a CronJob has the scheduled minute at the end of its name; its Pods begin within this time.
+
+Source: k8s.io/kubernetes v1.37, pkg/controller/cronjob/utils.go (getJobName).
+"""
+
+
 class _Owner(msgspec.Struct, frozen=True):
     kind: str
     name: str
@@ -43,17 +50,36 @@ class OwnedMetadata(msgspec.Struct, frozen=True, rename="camel"):
     namespace: str
     labels: dict[str, str] | None = None
     owner_references: tuple[_Owner, ...] = ()
+    creation_timestamp: datetime | None = None
+
+    @property
+    def is_controlled(self) -> bool:
+        """True if a controller replaces the Pod, such as a ReplicaSet."""
+        return any(owner.controller for owner in self.owner_references)
 
     @property
     def workload(self) -> str:
-        """The Pod's Deployment or other controller, such as ``Deployment/api``; the Pod itself without one."""
+        """The Pod's Deployment or other controller, such as ``Deployment/api``; the Pod itself without one.
+
+        Only the direct owner is named in a Pod. The names of ReplicaSets and Jobs show the owner of these.
+        """
         owner = next((each for each in self.owner_references if each.controller), None)
         if owner is None:
             return f"Pod/{self.name}"
         template = (self.labels or {}).get(TEMPLATE_HASH, "")
         if owner.kind == "ReplicaSet" and template and owner.name.endswith(f"-{template}"):
             return f"Deployment/{owner.name.removesuffix(f'-{template}')}"
+        if owner.kind == "Job" and (cron_job := self._cron_job(owner.name)):
+            return f"CronJob/{cron_job}"
         return f"{owner.kind}/{owner.name}"
+
+    def _cron_job(self, job: str) -> str:
+        """Return the CronJob whose name a Job has; empty if its number is not the minute of a schedule."""
+        name, _, minute = job.rpartition("-")
+        if not (name and minute.isascii() and minute.isdigit() and self.creation_timestamp):
+            return ""
+        age = self.creation_timestamp.timestamp() - int(minute[:12]) * 60
+        return name if 0 <= age <= LONGEST_JOB_SECONDS else ""
 
 
 class _Owned(msgspec.Struct, frozen=True):

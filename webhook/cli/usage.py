@@ -1,0 +1,129 @@
+"""Implement ``pullsecrets usage``: list the workloads, images and namespaces that use a credential."""
+# ruff: noqa: TC001 - typer evaluates the annotations
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from webhook.cli import options
+from webhook.cli.cluster import reading, wanted
+from webhook.cli.printing import standard_output, tell
+from webhook.cli.render import Form, render, render_wide, write_names
+from webhook.cli.report_page import report_page
+from webhook.errors import UsageError
+
+if TYPE_CHECKING:
+    from webhook.inspect.reader import Reader
+    from webhook.inspect.release import Installed
+    from webhook.report.protocol import ObjectReport
+
+
+class Output(StrEnum):
+    """The formats of ``--output``."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    """A table with more columns."""
+    NAME = "name"
+    """The names of the workloads."""
+    JSON = "json"
+    YAML = "yaml"
+    HTML = "html"
+
+
+OneNamespace = Annotated[
+    str,
+    typer.Option(
+        "--namespace",
+        "-n",
+        envvar="PULLSECRETS_NAMESPACE",
+        metavar="NAME",
+        help="Read only this namespace; the default is all.",
+    ),
+]
+
+
+def usage(  # noqa: PLR0913 - one parameter is one flag
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A source, a pull secret or a Secret; the default is all.")
+    ] = "",
+    kubeconfig: options.OfCluster = None,
+    *,
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous", help="List images of Docker Hub that are pulled without a credential.")
+    ] = False,
+    namespace: OneNamespace = "",
+    selector: options.Selector = "",
+    context: options.Context = "",
+    release: options.ReleaseName = "",
+    release_namespace: options.ReleaseNamespace = "",
+    output: Annotated[
+        Output,
+        typer.Option(
+            "--output",
+            "-o",
+            envvar="PULLSECRETS_OUTPUT",
+            help="The output format; wide adds credentials or workloads, name lists the workloads.",
+        ),
+    ] = Output.TABLE,
+) -> None:
+    """List the workloads that use a credential; exit 0: done, 2: an error.
+
+    \b
+    pullsecrets usage                      each credential, with the number of its workloads and Pods
+    pullsecrets usage harbor               workloads and images that use a source
+    pullsecrets usage harbor -n team-a
+    pullsecrets usage --anonymous          images of Docker Hub that are pulled without a credential
+    """  # noqa: D301 - \b is for the help text
+    if namespace and selector:
+        raise UsageError("-n selects one namespace, -l selects several: give one of them")
+    if name and anonymous:
+        raise UsageError(f"--anonymous is about images without a credential: leave out {name}")
+    from webhook.cli.progress import progress  # noqa: PLC0415 - --help is quick without what looks
+    from webhook.inspect.release import find_release  # noqa: PLC0415 - as above
+
+    with progress() as seen, reading(kubeconfig, context, seen) as reader:
+        installed = find_release(reader, wanted(None, release_namespace, release, namespace))
+        found = _report(reader, installed, name, namespace, selector, anonymous=anonymous)
+    write_report(found, output, "Images without a credential" if anonymous else "Usage of credentials")
+
+
+def _report(
+    reader: Reader, installed: Installed, name: str, namespace: str, selector: str, *, anonymous: bool
+) -> ObjectReport:
+    from webhook.inspect.usage import read_owners, read_pod_groups  # noqa: PLC0415 - as above
+    from webhook.report.usage import usage_of  # noqa: PLC0415 - as above
+    from webhook.report.usage_totals import anonymous_totals, credential_totals  # noqa: PLC0415 - as above
+    from webhook.rules.text import listed  # noqa: PLC0415 - as above
+
+    groups = read_pod_groups(reader, installed, namespace, selector)
+    if anonymous:
+        return anonymous_totals(groups)
+    configuration, owners = installed.configuration, read_owners(reader, installed)
+    if not name:
+        return credential_totals(groups, owners, configuration)
+    configured = (*configuration.source_names, *(entry.name for entry in configuration.pull_secrets))
+    if name not in configured and not any(name == secret.name for group in groups for secret in group.secrets):
+        known = listed(sorted(set(configured))) or "none"
+        raise UsageError(
+            f"{name} is not a source or a pull secret of release {installed.release.name}, and no Pod references a "
+            f"Secret with this name; the release has {known}. Next: kubectl pullsecrets usage"
+        )
+    return usage_of(name, groups, owners, configuration)
+
+
+def write_report(report: ObjectReport, output: Output, title: str) -> None:
+    """Print a report in the requested format, and its summary to standard error."""
+    with standard_output() as file:
+        if output is Output.HTML:
+            file.write(report_page(title, report))
+        elif output is Output.WIDE:
+            render_wide(report, file)
+        elif output is Output.NAME:
+            write_names(report.titles(), file)
+        else:
+            render(report, Form(output), file)
+    tell(report.summary())

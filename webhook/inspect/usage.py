@@ -1,0 +1,316 @@
+"""Read which Secrets the Pods of a cluster would be pulled with if they started now, with the rights of the caller.
+
+A Pod with a controller is replaced by a new one. The new Pod has the references of the old one, or of its
+ServiceAccount if it has none, and those that the webhook adds. A bare Pod keeps its own. A reference of the Pod that
+came from its ServiceAccount, and is no longer there, still counts: the API does not show where it came from.
+
+Secrets are read by name: across namespaces if many have a Secret with this name, one by one otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from webhook.errors import Forbidden, SourceInvalid, UsageError
+from webhook.inspect.namespaces import find_namespace, list_namespaces, refuse_absent
+from webhook.inspect.reader import lacking
+from webhook.inspect.workloads import RUNNING, OwnedMetadata
+from webhook.kube.objects import SecretObject, decode_secret, to_copy
+from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection
+from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
+from webhook.report.usage import PodGroup, owners_of
+from webhook.rules.credential import SourceReason
+from webhook.rules.dockerconfig import COPY_KEY, LEGACY_KEY, parse_source
+from webhook.rules.gates import DEFAULT_SERVICE_ACCOUNT, MIRROR_ANNOTATION, decide
+from webhook.rules.keyring import NO_CREDENTIALS, ReferencedSecret, SecretState
+from webhook.rules.objects import Subject
+from webhook.rules.references import LocalObjectReference, References, references_of
+from webhook.sync.source import read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from webhook.inspect.reader import Reader
+    from webhook.inspect.release import Installed
+    from webhook.report.usage import Owners
+    from webhook.rules.dockerconfig import Credentials
+    from webhook.rules.objects import Namespace
+
+FEW = 8
+"""Up to this many namespaces are read one by one; for more, one list of the whole cluster is cheaper."""
+
+READS_AT_ONCE = 8
+
+KNATIVE_SERVICE = "serving.knative.dev/service"
+"""The label of the Pods of a Knative Service, which is four owners away."""
+
+_NEVER = "Never"
+"""The pull policy of images that the kubelet does not pull."""
+
+
+class _Container(msgspec.Struct, rename="camel", gc=False):
+    image: str | None = None
+    image_pull_policy: str | None = None
+
+    def pulled(self) -> str:
+        """Return the image; empty if it is not pulled."""
+        return "" if self.image_pull_policy == _NEVER else self.image or ""
+
+
+class _ImageVolume(msgspec.Struct, rename="camel", gc=False):
+    reference: str | None = None
+    pull_policy: str | None = None
+
+    def pulled(self) -> str:
+        return "" if self.pull_policy == _NEVER else self.reference or ""
+
+
+class _Volume(msgspec.Struct, gc=False):
+    image: _ImageVolume | None = None
+
+
+class _Spec(msgspec.Struct, rename="camel", gc=False):
+    service_account_name: str | None = None
+    image_pull_secrets: list[LocalObjectReference | None] | None = None
+    containers: list[_Container] | None = None
+    init_containers: list[_Container] | None = None
+    ephemeral_containers: list[_Container] | None = None
+    volumes: list[_Volume] | None = None
+
+    def images(self, *, is_replaced: bool) -> tuple[str, ...]:
+        """Return the images that the kubelet pulls; a new Pod has no ephemeral containers."""
+        lists = (self.init_containers, self.containers, None if is_replaced else self.ephemeral_containers)
+        found = [container.pulled() for containers in lists for container in containers or ()]
+        found += [volume.image.pulled() for volume in self.volumes or () if volume.image is not None]
+        return tuple(filter(None, dict.fromkeys(found)))
+
+
+class _Annotations(msgspec.Struct, gc=False):
+    mirror: str | None = msgspec.field(name=MIRROR_ANNOTATION, default=None)
+
+
+class _Metadata(OwnedMetadata, frozen=True, rename="camel"):
+    annotations: _Annotations | None = None
+
+
+class _Pod(msgspec.Struct, gc=False):
+    metadata: _Metadata
+    spec: _Spec
+
+
+class _Account(msgspec.Struct, rename="camel", gc=False):
+    metadata: ObjectMeta
+    image_pull_secrets: list[LocalObjectReference | None] | None = None
+
+
+class _Alike(NamedTuple):
+    """The properties of a Pod that decide about its pulls; Pods of one workload share them."""
+
+    namespace: str
+    workload: str
+    images: tuple[str, ...]
+    references: tuple[str, ...]
+    account: str
+    label: str | None
+    """The value of the label with which a Pod opts out."""
+    mirror: str | None
+    is_replaced: bool
+    """True if a controller makes a new Pod, and False if the Pod stays as it is."""
+
+    def subject(self, label: str, references: tuple[str, ...]) -> Subject:
+        """Return the new Pod, as the webhook gets it."""
+        return Subject(
+            kind="Pod",
+            name="",
+            namespace=self.namespace,
+            labels={} if self.label is None else {label: self.label},
+            annotations={} if self.mirror is None else {MIRROR_ANNOTATION: self.mirror},
+            references=References(present=bool(references), names=references),
+            service_account=self.account,
+            images=self.images,
+        )
+
+
+def read_pod_groups(reader: Reader, installed: Installed, namespace: str, selector: str) -> list[PodGroup]:
+    """Return the Pods in one namespace, in those of a label selector, or in all.
+
+    Raises:
+        UsageError: the Pods must not be listed, the namespace does not exist, or the selector selects none.
+    """
+    namespaces = _namespaces(reader, installed, namespace, selector)
+    label = installed.configuration.opt_in.label
+    pods = _count(reader, namespace, set(namespaces) if selector else None, label)
+    if namespace and not pods:
+        refuse_absent(reader, namespace)  # an absent namespace would look like one without work
+    accounts = _accounts(reader, {each.namespace for each in pods if each.is_replaced and not any(each.references)})
+    groups: Counter[tuple[str, str, tuple[str, ...], tuple[str, ...]]] = Counter()
+    for each, number in pods.items():
+        references = each.references
+        if each.is_replaced:
+            if not any(references) and each.mirror is None:
+                references = accounts.get((each.namespace, each.account), ())
+            where = namespaces.get(each.namespace)
+            references += decide(each.subject(label, references), installed.configuration, where).added
+        names = tuple(dict.fromkeys(filter(None, references)))
+        groups[each.namespace, each.workload, each.images, names] += number
+    secrets = read_secrets(reader, installed, {(group[0], name) for group in groups for name in group[3]})
+    return [
+        PodGroup(place, workload, images, tuple(secrets[place, name] for name in names), number)
+        for (place, workload, images, names), number in sorted(groups.items())
+    ]
+
+
+def _namespaces(reader: Reader, installed: Installed, namespace: str, selector: str) -> Mapping[str, Namespace]:
+    """Return the namespaces by name; those that cannot be read are left out, and then no reference is added there."""
+    if namespace:
+        found, _ = find_namespace(reader, namespace)
+        return {} if found is None else {namespace: found}
+    if selector:
+        return {each.name: each for each in list_namespaces(reader, installed.configuration, selector)}
+    try:
+        return {each.name: each for each in list_namespaces(reader, installed.configuration)}
+    except UsageError:
+        reader.lacks("list", "namespaces")
+        return {}
+
+
+def _count(reader: Reader, namespace: str, wanted: set[str] | None, label: str) -> Counter[_Alike]:
+    found: Counter[_Alike] = Counter()
+    try:
+        for pod in reader.each(Collection(PODS, namespace or None), _Pod, RUNNING):
+            if wanted is None or pod.metadata.namespace in wanted:
+                found[_alike(pod, label)] += 1
+    except Forbidden:
+        raise UsageError(f"{lacking('list', 'pods', namespace)}: ask for it, or name a namespace with -n") from None
+    return found
+
+
+def _alike(pod: _Pod, label: str) -> _Alike:
+    metadata, spec = pod.metadata, pod.spec
+    service = (metadata.labels or {}).get(KNATIVE_SERVICE)
+    return _Alike(
+        namespace=metadata.namespace,
+        workload=f"Service.serving.knative.dev/{service}" if service else metadata.workload,
+        images=spec.images(is_replaced=metadata.is_controlled),
+        references=references_of(spec.image_pull_secrets).names,
+        account=spec.service_account_name or DEFAULT_SERVICE_ACCOUNT,
+        label=(metadata.labels or {}).get(label),
+        mirror=None if metadata.annotations is None else metadata.annotations.mirror,
+        is_replaced=metadata.is_controlled,
+    )
+
+
+def _accounts(reader: Reader, namespaces: set[str]) -> Mapping[tuple[str, str], tuple[str, ...]]:
+    """Return the references of the ServiceAccounts of some namespaces."""
+    places: list[str | None] = [*sorted(namespaces)] if len(namespaces) <= FEW else [None]
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for place in places:
+        try:
+            for account in reader.each(Collection(SERVICE_ACCOUNTS, place), _Account):
+                metadata = account.metadata
+                if metadata.namespace in namespaces:
+                    found[metadata.namespace, metadata.name] = references_of(account.image_pull_secrets).names
+        except Forbidden:
+            reader.lacks("list", f"serviceaccounts{'' if place else ' across namespaces'}", place)
+    return found
+
+
+def read_secrets(
+    reader: Reader, installed: Installed, wanted: set[tuple[str, str]]
+) -> Mapping[tuple[str, str], ReferencedSecret]:
+    """Return the Secrets with these namespaces and names. Those with the same name and content are one object."""
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    for namespace, name in sorted(wanted):
+        places[name].append(namespace)
+    secrets = _Secrets(reader, installed)
+    found: dict[tuple[str, str], ReferencedSecret] = {}
+    single: list[tuple[str, str]] = []
+    for name, namespaces in places.items():
+        if len(namespaces) <= FEW:
+            single += [(namespace, name) for namespace in namespaces]
+        else:
+            found |= secrets.listed(name, namespaces)
+    with ThreadPoolExecutor(READS_AT_ONCE, "secret") as pool:
+        contents = pool.map(lambda pair: reader.optional(SECRETS, pair[1], pair[0]), single)
+        for (namespace, name), (content, known) in zip(single, contents, strict=True):
+            found[namespace, name] = secrets.single(name, content, known=known)
+    return found
+
+
+class _Secrets:
+    """Converts Secrets, and shares those with the same name and content: copies of a pull secret are alike."""
+
+    def __init__(self, reader: Reader, installed: Installed) -> None:
+        self._reader = reader
+        self._release = installed.release
+        self._shared: dict[tuple[str, object, str], ReferencedSecret] = {}
+
+    def listed(self, name: str, namespaces: Iterable[str]) -> dict[tuple[str, str], ReferencedSecret]:
+        """Return the Secrets with a name in some namespaces, from a list across all of them."""
+        absent = self._without_content(name, SecretState.ABSENT)
+        found = {(namespace, name): absent for namespace in namespaces}
+        try:
+            for each in self._reader.each(Collection(SECRETS, None, name), SecretObject):
+                if (each.metadata.namespace, name) in found:
+                    found[each.metadata.namespace, name] = self._converted(each)
+        except Forbidden:
+            self._reader.lacks("list", f"{SECRETS.plural} named {name} across namespaces")
+            return dict.fromkeys(found, self._without_content(name, SecretState.UNREAD))
+        return found
+
+    def single(self, name: str, content: bytes | None, *, known: bool) -> ReferencedSecret:
+        """Return a Secret from its JSON; None stands for one that does not exist, or that is not ``known``."""
+        if content is None:
+            return self._without_content(name, SecretState.ABSENT if known else SecretState.UNREAD)
+        return self._converted(decode_secret(content))
+
+    def _without_content(self, name: str, state: SecretState) -> ReferencedSecret:
+        return self._shared.setdefault((name, state, ""), ReferencedSecret(name, state))
+
+    def _converted(self, secret: SecretObject) -> ReferencedSecret:
+        name = secret.metadata.name
+        pull_secret = name if to_copy(secret, self._release).mark is not None else ""
+        data = secret.data or {}
+        content = "\0".join((secret.type, data.get(COPY_KEY, ""), data.get(LEGACY_KEY, "")))
+        key = (name, sha256(content.encode()).digest(), pull_secret)
+        if key not in self._shared:
+            state, credentials = _read(secret)
+            self._shared[key] = ReferencedSecret(name, state, credentials, pull_secret)
+        return self._shared[key]
+
+
+def _read(secret: SecretObject) -> tuple[SecretState, Credentials]:
+    """Return the credentials of a Secret as the kubelet reads it."""
+    try:
+        found = parse_source(secret.metadata.name, secret.type, secret.data or {}, {})
+    except SourceInvalid as error:
+        is_malformed = error.reason in _MALFORMED
+        return SecretState.MALFORMED if is_malformed else SecretState.READ, NO_CREDENTIALS
+    if any(note.reason in _MALFORMED for note in found.left_out.first):
+        return SecretState.MALFORMED, NO_CREDENTIALS
+    return SecretState.READ, found
+
+
+_MALFORMED = frozenset({SourceReason.JSON_INVALID, SourceReason.ENTRY_INVALID})
+"""One such Secret makes the kubelet fail every pull of the Pod. It ignores Secrets of other types, and other keys."""
+
+
+def read_owners(reader: Reader, installed: Installed) -> Owners:
+    """Return the source of each key of the pull secrets, as far as the caller may read the sources."""
+    sources = {
+        name: credentials
+        for name in installed.configuration.source_names
+        if (credentials := read_source_credentials(reader, installed, name)) is not None
+    }
+    return owners_of(installed.configuration, sources)
+
+
+def read_source_credentials(reader: Reader, installed: Installed, name: str) -> Credentials | None:
+    """Return the credentials of a source; None if it does not exist, cannot be used, or must not be read."""
+    content, _ = reader.optional(SECRETS, name, installed.release.namespace)
+    return None if content is None else read_source(decode_secret(content)).credentials
