@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import hmac
-import json
 import secrets
 import ssl
 import threading
@@ -21,18 +20,13 @@ from http import HTTPStatus
 from http.server import ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-
 from tests.cluster.pki import Pair
 from tests.providers.answering import JsonHandler
+from tests.providers.signer import Signer
 
 USER = "renewed"
 ISSUER, SERVICE = "tokens.test", "registry.test"
 _BEARER_SECONDS = 60
-_NUMBER_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +93,6 @@ class TokenService:
         return hmac.digest(self._key, signed.encode(), "sha256").hex()
 
 
-class Signer:
-    """Signs with a key whose certificate the registry trusts by its authority."""
-
-    def __init__(self, pair: Pair) -> None:
-        key = serialization.load_pem_private_key(pair.key.read_bytes(), None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        self._key = key
-        certificate = x509.load_pem_x509_certificate(pair.certificate.read_bytes())
-        chain = [base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()]
-        self._header = _encoded({"typ": "JWT", "alg": "ES256", "x5c": chain})
-
-    def sign(self, claims: dict[str, object]) -> str:
-        """Return a JWT with these claims."""
-        signed = f"{self._header}.{_encoded(claims)}"
-        numbers = decode_dss_signature(self._key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
-        return f"{signed}.{_base64(b''.join(number.to_bytes(_NUMBER_BYTES) for number in numbers))}"
-
-
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
@@ -152,11 +128,3 @@ class _Handler(JsonHandler):
             self.answer(HTTPStatus.OK, answer)
         else:
             self.answer(HTTPStatus.UNAUTHORIZED, {"details": "the credential is unknown or has expired"})
-
-
-def _encoded(document: dict[str, object]) -> str:
-    return _base64(json.dumps(document).encode())
-
-
-def _base64(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

@@ -33,8 +33,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.ports import free_port
-from tests.e2e.tokens import Signer
 from tests.providers.answering import JsonHandler
+from tests.providers.signer import Signer
 
 PROGRAM = shutil.which("docker-registry")
 ISSUER, SERVICE = "tenants.test", "tenants.test"

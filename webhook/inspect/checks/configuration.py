@@ -96,9 +96,7 @@ def _issued_before(context: Context) -> Iterator[Outcome]:
                 )
                 yield finding("PSW034", detail, f"kubectl -n {release.namespace} delete secret {name}")
     except Forbidden:
-        yield note(
-            "PSW034", "issued Secrets of dropped sources were not looked for: the right to list Secrets is missing"
-        )
+        yield note("PSW034", "issued Secrets were not looked for: you lack the right to list Secrets")
 
 
 def _labels(namespace: Namespace, configuration: Configuration, others: frozenset[str]) -> Iterator[Outcome]:
