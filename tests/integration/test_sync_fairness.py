@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,15 +16,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.cluster.cluster import Cluster
+    from tests.cluster.processes import PullSecrets
 
     Maker = Callable[..., Playground]
 
 HEALTHY = 5
 NEW = 5
-HANG_SECONDS = 10
-TIMES, SECONDS = 5.0, 2.0
-"""What healthy namespaces may take: so many times what they took before, or so many seconds, whichever is more."""
+WORKERS = 16
+"""As the chart has it by default."""
 
+HANG_SECONDS = 10
+"""Longer than any turn of a healthy namespace, and shorter than what sync waits for an answer."""
+
+WEBHOOK_SECONDS = 30
+INTERRUPTED = "write interrupted"
+ENDS = {INTERRUPTED, "namespace failed", "copy applied"}
+"""Events of the log about the end of a write."""
+
+FLAGS = ("--log-format=json", f"--workers={WORKERS}")
 SICK_LABEL = "sick.example.com/hangs"
 
 
@@ -42,29 +52,51 @@ class Estate:
             for number in range(accounts):
                 ours.create(namespace, "serviceaccounts", service_account(f"builder-{number}"))
 
-    def new_namespace(self) -> float:
-        """Return the seconds from the creation of a healthy namespace to its copy, the worst of a few."""
-        return max(self._new_namespace() for _ in range(NEW))
+    def serves_new_namespaces(self) -> None:
+        """Create healthy namespaces, one after the other, and wait for their copies."""
+        for _ in range(NEW):
+            self._made += 1
+            name = f"{self.ours.installation.release}-new-{self._made}"
+            Filling(self.ours.cluster.kubeconfig).create([name], {self.ours.label: "enabled"})
+            eventually(partial(self.ours.password_in_copy, name))
 
-    def rotation(self) -> float:
-        """Return the seconds from a rotation to the last copy of the healthy namespaces."""
+    def serves_a_rotation(self) -> None:
+        """Rotate, and wait for the copies of the healthy namespaces."""
         self._rotated += 1
         password = f"rotated-{self._rotated}"
-        started = time.monotonic()
         self.ours.set_source(password)
         eventually(lambda: all(self.ours.password_in_copy(name) == password for name in self.healthy))
-        return time.monotonic() - started
-
-    def _new_namespace(self) -> float:
-        self._made += 1
-        name = f"{self.ours.installation.release}-new-{self._made}"
-        started = time.monotonic()
-        Filling(self.ours.cluster.kubeconfig).create([name], {self.ours.label: "enabled"})
-        eventually(lambda: self.ours.password_in_copy(name))
-        return time.monotonic() - started
 
     def has_copies(self, namespaces: list[str]) -> bool:
         return all(self.ours.get(name, "secrets", COPY) for name in namespaces)
+
+
+class Log:
+    """The ends of the writes of sick namespaces in the log of sync, from now on."""
+
+    def __init__(self, sync: PullSecrets, sick: list[str]) -> None:
+        self._sync = sync
+        self._sick = set(sick)
+        self._begins = len(sync.program.output)
+
+    def ends(self) -> list[tuple[str, str]]:
+        """Return namespace and event of every end, the oldest first."""
+        lines = self._sync.program.output[self._begins :].splitlines()
+        entries = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        ends = [entry for entry in entries if entry.get("namespace") in self._sick and entry["event"] in ENDS]
+        return [(entry["namespace"], entry["event"]) for entry in ends]
+
+    def first_ends(self) -> dict[str, str]:
+        """Return for each sick namespace how its first write ended: it was interrupted, or not."""
+        return dict(reversed(self.ends()))
+
+    def all_known(self) -> bool:
+        """Return True if sync has found out about every sick namespace."""
+        return len(self.first_ends()) == len(self._sick)
+
+    def waited_out(self) -> int:
+        """Return how many of them held a worker until the webhook answered."""
+        return sum(end != INTERRUPTED for end in self.first_ends().values())
 
 
 @pytest.fixture
@@ -73,45 +105,49 @@ def denier(cluster: Cluster) -> Iterator[Denier]:
         yield denier
 
 
-def fair(control: float, seconds: float) -> bool:
-    print(f"{seconds:.2f} s beside {control:.2f} s")
-    return seconds <= max(TIMES * control, SECONDS)
-
-
 def test_copies_that_hang_in_150_namespaces_delay_no_healthy_one(playground: Maker, denier: Denier) -> None:
     ours = playground()
     ours.set_source("first")
-    ours.installation.start_sync().wait_ready()
+    sync = ours.installation.start_sync(*FLAGS)
     estate = Estate(ours, sick=150)
     eventually(lambda: estate.has_copies([*estate.healthy, *estate.sick]))
-    rotated, made = estate.rotation(), estate.new_namespace()
 
-    with denier.registered("hanging.example.com", f"/slow/{HANG_SECONDS}", {estate.mark: "yes"}):
+    path = f"/slow/{HANG_SECONDS}"
+    with denier.registered("hanging.example.com", path, {estate.mark: "yes"}, timeout=WEBHOOK_SECONDS):
         eventually(lambda: hangs(ours, estate.sick[0], denier))
+        log = Log(sync, estate.sick)
         # None of them is known to hang yet.
-        assert fair(rotated, estate.rotation())
-        assert fair(made, estate.new_namespace())
-        # Now many are.
-        assert fair(rotated, estate.rotation())
-        assert fair(made, estate.new_namespace())
+        estate.serves_a_rotation()
+        estate.serves_new_namespaces()
+        eventually(log.all_known)
+        # Each that hung while others waited gave its worker to them; the last ones had no others beside them.
+        assert log.waited_out() <= WORKERS
+        # Now all of them are: they hold half of the workers, and the healthy ones need no more than the other half.
+        eventually(lambda: denier.waiting <= WORKERS // 2)
+        assert denier.most_waiting
+        estate.serves_a_rotation()
+        estate.serves_new_namespaces()
+        assert denier.most_waiting <= WORKERS // 2
 
 
 def test_service_accounts_that_hang_in_16_namespaces_delay_no_healthy_one(playground: Maker, denier: Denier) -> None:
     ours = playground()
     ours.set_source("first")
-    ours.installation.start_sync().wait_ready()
-    estate = Estate(ours, sick=16, accounts=10)
+    sync = ours.installation.start_sync(*FLAGS)
+    estate = Estate(ours, sick=WORKERS, accounts=10)
     eventually(lambda: estate.has_copies(estate.healthy))
-    rotated, made = estate.rotation(), estate.new_namespace()
 
-    where = {estate.mark: "yes"}
-    with denier.registered("hanging.example.com", f"/slow/{HANG_SECONDS}", where, resources=["serviceaccounts"]):
-        called = denier.called
+    where, path = {estate.mark: "yes"}, f"/slow/{HANG_SECONDS}"
+    resources = ["serviceaccounts"]
+    with denier.registered("hanging.example.com", path, where, resources=resources, timeout=WEBHOOK_SECONDS):
+        log = Log(sync, estate.sick)
         for namespace in estate.sick:
             ours.opt(namespace, "enabled")
-        eventually(lambda: denier.called > called)
-        assert fair(made, estate.new_namespace())
-        assert fair(rotated, estate.rotation())
+        eventually(lambda: denier.waiting >= WORKERS)
+        estate.serves_new_namespaces()
+        estate.serves_a_rotation()
+        # All workers were with them, so at least one of them gave its worker away.
+        assert INTERRUPTED in [end for _, end in log.ends()]
         assert estate.has_copies(estate.sick)
 
 

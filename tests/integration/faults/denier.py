@@ -54,6 +54,17 @@ class Denier:
         """How many reviews have come in."""
         return self._server.called
 
+    @property
+    def waiting(self) -> int:
+        """How many reviews wait for a slow answer now, those that nobody waits for any more included."""
+        return len(self._server.waiting)
+
+    @property
+    def most_waiting(self) -> int:
+        """The most of them at a time since this was read last."""
+        most, self._server.most_waiting = self._server.most_waiting, self.waiting
+        return most
+
     @contextmanager
     def registered(  # noqa: PLR0913 - what the configuration of a webhook may say
         self,
@@ -136,7 +147,18 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, *arguments: Any) -> None:  # noqa: ANN401 (as its base has it)
         super().__init__(*arguments)
         self.over = threading.Event()
-        self.called = 0
+        self.called = self.most_waiting = 0
+        self.waiting: set[int] = set()
+
+    @contextmanager
+    def slow_answer(self) -> Iterator[None]:
+        """Count a review that waits for its answer, until just before the answer is sent."""
+        self.waiting.add(threading.get_ident())
+        self.most_waiting = max(self.most_waiting, len(self.waiting))
+        try:
+            yield
+        finally:
+            self.waiting.discard(threading.get_ident())
 
     def handle_error(self, _request: object, _client_address: object) -> None:
         """The API server ends connections as it likes, also in the middle of an answer that comes too late."""
@@ -157,7 +179,8 @@ class _Handler(BaseHTTPRequestHandler):
             case ["deny", code, *retry]:
                 self._review(review, allowed=False, status=_denial(int(code), *map(int, retry)))
             case ["slow", seconds]:
-                self.server.over.wait(float(seconds))
+                with self.server.slow_answer():
+                    self.server.over.wait(float(seconds))
                 self._review(review, allowed=True)
             case ["patch"]:
                 patch = b64encode(json.dumps(USELESS_PATCH).encode()).decode()
