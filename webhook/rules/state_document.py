@@ -49,7 +49,7 @@ HELD_KEY = "_held"
 ROLLOUTS_KEY = "_rollouts"
 
 LARGEST_ROLLOUTS = 400_000
-"""In bytes. Previous contents that do not fit are not stored, and cannot be returned after a restart."""
+"""In bytes. Contents that do not fit are not stored, so they are unknown after a restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +115,15 @@ class HeldRemovals(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class StoredRollout:
-    """The rollout of a pull secret, the copies that it has reached, and the content that it has replaced, if kept."""
+    """The rollout of a pull secret, the copies that it has reached, and the content that it needs beside the base.
+
+    That is the previous content while a complete rollout can be aborted. While a content is rolled out, it is the
+    proposed one, because copies have it and the sources may have another one when the next leader reads them.
+    """
 
     rollout: Rollout
     progress: Progress = field(default_factory=Progress)
-    previous: LastGood | None = None
+    kept: LastGood | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,7 @@ class _Entry(msgspec.Struct, frozen=True):
 class _RolloutEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     rollout: Rollout
     progress: Progress
-    previous: _Entry | None = None
+    kept: _Entry | None = None
 
 
 class _Rollouts(msgspec.Struct, frozen=True):
@@ -221,23 +225,23 @@ def encode_held(configuration_digest: str, copies: int, total: int) -> bytes:
 
 
 def encode_rollouts(rollouts: Mapping[str, StoredRollout]) -> bytes | None:
-    """Return the value with the rollouts; None if there are none. Small previous contents are kept first."""
+    """Return the value with the rollouts; None if there are none. Small contents are kept first."""
     if not rollouts:
         return None
     entries = {name: _RolloutEntry(each.rollout, each.progress) for name, each in rollouts.items()}
     room = LARGEST_ROLLOUTS
-    kept = [(len(each.previous.payload), name, each.previous) for name, each in rollouts.items() if each.previous]
-    for size, name, previous in sorted(kept, key=lambda each: each[:2]):
+    kept = [(len(each.kept.payload), name, each.kept) for name, each in rollouts.items() if each.kept]
+    for size, name, content in sorted(kept, key=lambda each: each[:2]):
         if size <= room:
             room -= size
-            entries[name] = msgspec.structs.replace(entries[name], previous=_entry(previous))
+            entries[name] = msgspec.structs.replace(entries[name], kept=_entry(content))
     return msgspec.json.encode(_Rollouts(FORMAT_VERSION, entries), order="deterministic")
 
 
 def _decode_rollouts(value: bytes) -> Mapping[str, StoredRollout]:
     found = _decode_json(value, _Rollouts).pull_secrets
     return {
-        name: StoredRollout(each.rollout, each.progress, None if each.previous is None else _last_good(each.previous))
+        name: StoredRollout(each.rollout, each.progress, None if each.kept is None else _last_good(each.kept))
         for name, each in found.items()
     }
 

@@ -159,8 +159,8 @@ class Rollouts:
                 state = None if found is None else found.rollout
                 if state is None or (known and state.base not in known):
                     state = rules.first(next(iter(known)), self._new_id(), now)
-                if found is not None and found.previous is not None:
-                    known[content_hash(found.previous.payload)] = found.previous
+                if found is not None and found.kept is not None:
+                    known[content_hash(found.kept.payload)] = found.kept
                 if state.previous not in known:
                     state = replace(state, previous="")
                 self._states = {**self._states, name: state}
@@ -208,12 +208,6 @@ class Rollouts:
             base = self._contents[name].get(target)
             return None if base is None else Content(base.payload, target, versions=current.versions)
 
-    def base(self, name: str) -> LastGood | None:
-        """Return the content that the rollout of a pull secret can return to; None if it is not known."""
-        with self._lock:
-            state = self._states.get(name)
-            return None if state is None else self._contents[name].get(state.base)
-
     def expected(self, name: str) -> frozenset[str]:
         """Return the hashes that a copy may have while its namespace is up to date."""
         state = self._states.get(name)
@@ -234,20 +228,26 @@ class Rollouts:
             return "", 0
         return state.proposed, 0 if entry.rollout.is_canary(namespace) else entry.rollout.max_per_second
 
-    def values(self) -> Mapping[str, bytes | None]:
-        """Return the value to store; empty until the stored one has been read, so that it is not overwritten."""
+    def to_store(self) -> tuple[Mapping[str, LastGood], Mapping[str, bytes | None]]:
+        """Return the bases by pull secret, and the value with the states, both of one moment.
+
+        Both are empty until the stored state has been read, so that it is not overwritten.
+        """
         with self._lock:
             if not self._is_loaded:
-                return {}
-            stored = {
-                name: StoredRollout(
+                return {}, {}
+            bases, stored = {}, {}
+            for name, state in self._states.items():
+                contents = self._contents[name]
+                if (base := contents.get(state.base)) is not None:
+                    bases[name] = base
+                is_spreading = state.stage is Stage.ROLLING_OUT
+                stored[name] = StoredRollout(
                     replace(state, elapsed=state.elapsed // STORE_SECONDS * STORE_SECONDS),
                     self._progress.get(name, Progress()),
-                    self._contents[name].get(state.previous),
+                    contents.get(state.proposed if is_spreading else state.previous),
                 )
-                for name, state in self._states.items()
-            }
-        return {ROLLOUTS_KEY: encode_rollouts(stored)}
+        return bases, {ROLLOUTS_KEY: encode_rollouts(stored)}
 
     def run(self, stopping: threading.Event, surroundings: Surroundings) -> None:
         """Advance the rollouts until ``stopping`` is set, and :meth:`wake` is called once more."""

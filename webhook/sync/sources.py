@@ -236,13 +236,12 @@ class SourceStore:
         if before.last_good != self._current.last_good or (self.rollouts.names and not was_loaded):
             self._on_content_change()
 
-    def stored_contents(self) -> Mapping[str, LastGood]:
-        """Return the last good content of each pull secret that ever had one, to be stored."""
+    def to_store(self) -> tuple[Mapping[str, LastGood], Mapping[str, bytes | None]]:
+        """Return the last good content of each pull secret that ever had one, and the value with the rollouts."""
         with self._lock:
-            for name in self.rollouts.names:
-                if (base := self.rollouts.base(name)) is not None:
-                    self._last_good[name] = base  # a rollout that completed has another one
-            return dict(self._last_good)
+            bases, values = self.rollouts.to_store()
+            self._last_good |= bases  # a rollout that completed has another one
+            return dict(self._last_good), values
 
     def report_again(self) -> None:
         """Report the problems of the sources and of their contents again."""

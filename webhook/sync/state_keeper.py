@@ -152,8 +152,8 @@ class StateKeeper:
             self._report(f"{problem}: {remedy_of(self._present)}")
             self._stored = None
             return UNUSABLE_SECONDS
-        other = {**self._brake.values(), **self._sources.rollouts.values()}
-        due = update(self._stored, self._sources.stored_contents(), other)
+        contents, rollouts = self._sources.to_store()
+        due = update(self._stored, contents, {**self._brake.values(), **rollouts})
         if due.values and self._may_write():
             self._write(due)
         self._report(_too_large(due.left_out) if due.left_out else "")

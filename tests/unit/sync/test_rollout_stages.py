@@ -19,7 +19,7 @@ from webhook.ops.sync_status import LeaderStatus
 from webhook.rules.configuration import Configuration, ProofSettings, PullSecret, RolloutSettings
 from webhook.rules.copy_status import CopyState
 from webhook.rules.rollout import REQUEST_ANNOTATION, Outcome, Stage
-from webhook.rules.state_document import LastGood
+from webhook.rules.state_document import LastGood, decode_document
 from webhook.sync.rollouts import ProofResult, Prove
 from webhook.sync.status import controller_status
 
@@ -75,6 +75,12 @@ def rotate(api: FakeApiServer, running: Running, password: str = "second") -> No
 def state_is(running: Running, stage: Stage) -> bool:
     state = running.loop.sources.rollouts.state("pull")
     return state is not None and state.stage is stage
+
+
+def stored_stage(api: FakeApiServer) -> Stage:
+    state = api.read(path_of(RELEASE.namespace, STATE))
+    assert state is not None
+    return decode_document(state["data"]).rollouts["pull"].rollout.stage
 
 
 def ask(api: FakeApiServer, running: Running, verb: str) -> None:
@@ -174,6 +180,23 @@ def test_a_second_rotation_in_the_canary_replaces_the_first(api: FakeApiServer, 
     put_source(api, "third")
     until(lambda: has(api, "staging-a", "third"))
     assert has(api, "a", "first")
+
+
+def test_a_content_on_its_way_outlives_its_leader_and_its_source(api: FakeApiServer, start: Start) -> None:
+    put_namespace(api, "b")
+    running = start(RolloutSettings(max_per_second=1))
+    until(lambda: everywhere(api, "first") and has(api, "b", "first"))
+    put_source(api, "second")
+    until(lambda: has(api, "a", "second"))
+    until(lambda: stored_stage(api) is Stage.ROLLING_OUT)
+    running.stop()
+    assert not has(api, "staging-a", "second")
+
+    put_source(api, "third")
+    start(PROVED, FakeRegistry(Outcome.REFUSED).prove)
+
+    until(lambda: "RotationHeld" in reasons(api))
+    until(lambda: everywhere(api, "second") and has(api, "b", "second"))
 
 
 def test_a_source_that_is_put_back_is_followed_immediately(api: FakeApiServer, start: Start) -> None:
