@@ -7,6 +7,8 @@ import ssl
 import threading
 import time
 from base64 import b64encode
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,20 +38,31 @@ class Behaviour:
     manifests: frozenset[str] = frozenset({"/v2/team/app/manifests/1", "/v2/team/base/manifests/1"})
     denied: frozenset[str] = frozenset()
     """Repositories that the user may not pull from."""
+    users: Mapping[str, frozenset[str]] = field(default_factory=lambda: {ACCEPTED: frozenset()})
+    """Each Authorization that is accepted, and further repositories that it may not pull from."""
+    delay: float = 0.0
+    """Seconds until the token service answers."""
     moved: str = ""
     """The URL of a host that has the manifests."""
     seen: list[tuple[str, str, str]] = field(default_factory=list)
     """Host, path and Authorization of each request."""
+    answered_at: dict[str, list[tuple[float, int]]] = field(default_factory=lambda: defaultdict(list))
+    """By Authorization: the times, of the monotonic clock, and the statuses of the answers of the token service."""
+
+
+def authorization_of(password: str) -> str:
+    """Return the header of a user with this password."""
+    return f"Basic {b64encode(f'{USER}:{password}'.encode()).decode()}"
 
 
 class Registry(ThreadingHTTPServer):
-    """Serves on a free port of loopback until it is closed."""
+    """Serves on a port of loopback, a free one unless it is given, until it is closed."""
 
     daemon_threads = True
 
-    def __init__(self, certificate: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.behaviour = Behaviour()
+    def __init__(self, certificate: Path, port: int = 0, behaviour: Behaviour | None = None) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.behaviour = behaviour or Behaviour()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
@@ -87,9 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._token(authorization)
         elif self.path != "/v2/":
             self._answer(404)
-        elif behaviour.scheme == "none" or authorization == (
-            ACCEPTED if behaviour.scheme == "basic" else f"Bearer {TOKEN}"
-        ):
+        elif behaviour.scheme == "none" or self._is_known(authorization, f"Bearer {TOKEN}"):
             self._answer(200)
         else:
             self._answer(401, {"WWW-Authenticate": self._challenge()})
@@ -98,10 +109,9 @@ class _Handler(BaseHTTPRequestHandler):
         behaviour, authorization = self.server.behaviour, self.headers.get("Authorization", "")
         behaviour.seen.append((self.headers.get("Host", ""), self.path, authorization))
         repository = self.path.removeprefix("/v2/").partition("/manifests/")[0]
-        known = ACCEPTED if behaviour.scheme == "basic" else f"Bearer {TOKEN}-{repository}"
         if behaviour.status:
             self._answer(behaviour.status)
-        elif behaviour.scheme != "none" and authorization != known:
+        elif behaviour.scheme != "none" and not self._is_known(authorization, f"Bearer {TOKEN}-{repository}"):
             self._answer(401, {"WWW-Authenticate": self._challenge(repository)})
         elif repository in behaviour.denied:
             self._answer(403)
@@ -109,6 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(307, {"Location": f"{behaviour.moved}{self.path}"})
         else:
             self._answer(200 if self.path in behaviour.manifests else 404)
+
+    def _is_known(self, authorization: str, bearer: str) -> bool:
+        behaviour = self.server.behaviour
+        return authorization in behaviour.users if behaviour.scheme == "basic" else authorization == bearer
 
     def _challenge(self, repository: str = "") -> str:
         behaviour = self.server.behaviour
@@ -121,13 +135,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _token(self, authorization: str) -> None:
         asked = parse_qs(urlsplit(self.path).query)
         assert asked["service"] == ["registry"]
-        body = self.server.behaviour.token
-        if "scope" in asked:
+        behaviour = self.server.behaviour
+        time.sleep(behaviour.delay)
+        denied = behaviour.users.get(authorization)
+        body = behaviour.token
+        if "scope" in asked and denied is not None:
             kind, name, action = asked["scope"][0].split(":")
             assert (kind, action, len(asked["scope"])) == ("repository", "pull", 1)
-            granted = "" if name in self.server.behaviour.denied else f"-{name}"
+            granted = "" if name in denied | behaviour.denied else f"-{name}"
             body = json.dumps({"token": f"{TOKEN}{granted}"}).encode()
-        self._answer(200 if authorization == ACCEPTED else 401, body=body)
+        status = 401 if denied is None else 200
+        behaviour.answered_at[authorization].append((time.monotonic(), status))
+        self._answer(status, body=body)
 
     def _answer(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"{}") -> None:
         self.send_response(status)
