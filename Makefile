@@ -88,7 +88,8 @@ bench-renewing: $(READY) ## measure memory and CPU of sync for ten sources that 
 bench-page: $(READY) ## measure size and time of the status page with 10, 2,000 and 10,000 namespaces, or NAMESPACES=10,500
 	$(RUN)/python -m tests.bench.page
 
-screenshots: $(READY) ## take the pictures of the status page for the documentation, with a real cluster and Chromium
+screenshots: $(READY) ## take the pictures of rotations and of the status page for the documentation, with a real cluster and Chromium
+	$(RUN)/python -m tools.docs.screenshots rotations
 	$(RUN)/python -m tools.docs.screenshots pages
 
 image: $(READY) ## build the container image with docker, podman or buildah; IMAGE=name BASE_IMAGE=base, ARCHIVE=file to save it, PROVIDERS=folder to add programs

@@ -1,17 +1,15 @@
-"""``python -m tools.docs.screenshots [pages]``: pictures for the documentation.
+"""``python -m tools.docs.screenshots [pages|rotations]``: pictures for the documentation.
 
 Those of commands show what they print on a terminal: each runs as a real process on a terminal of its own, on the
 examples that the documentation has too. With ``pages``, a browser shows the status page and the page of ``coverage`` of
-a real cluster. Those pictures have times in them, so they are only taken on request.
+a real cluster. With ``rotations``, ``rotate`` follows two rotations of another one. Those pictures have times in them,
+so they are only taken on request.
 """
 
 from __future__ import annotations
 
 import io
-import os
-import pty
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +18,12 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.text import Text
 
-from tests.cluster.processes import COMMAND, clean_environment
+from tests.cluster.processes import COMMAND
 from tests.integration.neighbours.browser import browsing
+from tests.integration.site.playground import COPY
 from tests.integration.site.stage import staged
+from tools.docs.recording import record
+from tools.docs.rotating import rotations
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs" / "images"
@@ -37,32 +38,20 @@ COMMANDS = {
 
 def on_a_terminal(arguments: list[str]) -> str:
     """Return what a command prints on a terminal, colours and all."""
-    ours, theirs = pty.openpty()
-    environment = {**clean_environment(), "COLUMNS": str(COLUMNS), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-    environment.pop("NO_COLOR", None)
-    with subprocess.Popen([COMMAND, *arguments], stdout=theirs, stderr=theirs, cwd=ROOT, env=environment) as process:
-        os.close(theirs)
-        printed = b""
-        while chunk := _read(ours):
-            printed += chunk
-        process.wait()
-    os.close(ours)
-    return printed.decode().replace("\r\n", "\n")
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # Linux says so when nobody has the other end open any more
-        return b""
+    return record([COMMAND, *arguments], ROOT, COLUMNS)[-1]
 
 
 def picture(arguments: list[str]) -> str:
     """Return an SVG of a command and what it prints; the same for the same output."""
+    return draw(arguments[0], f"pullsecrets {' '.join(arguments)}", on_a_terminal(arguments))
+
+
+def draw(name: str, command: str, text: str) -> str:
+    """Return an SVG of a terminal with a command and a text."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    console.print(Text(f"$ pullsecrets {' '.join(arguments)}", style="bold"))
-    console.print(Text.from_ansi(on_a_terminal(arguments).rstrip()))
-    svg = console.export_svg(title=f"pullsecrets {arguments[0]}", unique_id=f"pullsecrets-{arguments[0]}")
+    console.print(Text(f"$ {command}", style="bold"))
+    console.print(Text.from_ansi(text))
+    svg = console.export_svg(title=f"pullsecrets {name.partition('-')[0]}", unique_id=f"pullsecrets-{name}")
     # The font would be fetched from elsewhere; any monospaced one will do.
     return _FONT.sub("", svg)
 
@@ -107,15 +96,37 @@ def take_pages() -> None:
         browser.screenshot(IMAGES / "coverage.png")
 
 
+ROTATE = f"rotate {COPY} --from-file config.json"
+
+
+def take_rotations() -> None:
+    """Write the pictures of a rotation that is held, of the next one on its way, and of its end."""
+    with rotations() as follow:
+        held = follow(lacking=True, columns=COLUMNS)
+        complete = follow(lacking=False, columns=COLUMNS)
+    # The bar is full at the end, so it is shown before.
+    under_way = next(moment for moment in complete if re.search(r"rolling-out: 1[0-9] of .*copies.*\x1b\[0m$", moment))
+    for name, text in (("held", held[-1]), ("rolling-out", under_way), ("complete", complete[-1])):
+        write(f"rotate-{name}", draw(f"rotate-{name}", f"kubectl pullsecrets {ROTATE}", text))
+
+
+def write(name: str, svg: str) -> None:
+    """Write one picture, and print its name."""
+    file = IMAGES / f"{name}.svg"
+    file.write_text(svg)
+    sys.stdout.write(f"{file.relative_to(ROOT)}\n")
+
+
 def main() -> None:
     """Write the pictures."""
-    if sys.argv[1:] == ["pages"]:
-        take_pages()
-        return
-    for name, command in COMMANDS.items():
-        file = IMAGES / f"{name}.svg"
-        file.write_text(picture(command.split()))
-        sys.stdout.write(f"{file.relative_to(ROOT)}\n")
+    match sys.argv[1:]:
+        case ["pages"]:
+            take_pages()
+        case ["rotations"]:
+            take_rotations()
+        case _:
+            for name, command in COMMANDS.items():
+                write(name, picture(command.split()))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,10 @@ from webhook.cli.printing import standard_output, tell
 from webhook.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import TextIO
+
+    from rich.progress import Progress
 
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
@@ -33,6 +35,9 @@ EXIT_UNKNOWN = 2
 
 POLL_SECONDS = 1.0
 """Seconds between two reads of the stage; sync stores it as often."""
+
+LINE_SECONDS = 10.0
+"""Seconds between two lines about the same stage, where there is no bar."""
 
 LARGEST_FILE = 1_000_000
 """In bytes; a Secret cannot hold more."""
@@ -85,10 +90,10 @@ def rotate(  # noqa: PLR0913 - one parameter is one flag
         follows = wait or from_file is not None
         acted_on = before.rollout.id if before is not None and (promote or abort) else ""
         with standard_output() as output:
-            last, is_in_time = before, True
+            last, line, is_in_time = before, "", True
             if follows or acted_on:
-                last, is_in_time = _follow(rotation, output, acted_on, seconds, to_the_end=follows)
-            code = _conclude(rotation, last, output)
+                last, line, is_in_time = _follow(rotation, output, acted_on, seconds, to_the_end=follows)
+            code = _conclude(rotation, last, line, output)
             if not is_in_time:
                 tell(f"the time limit of {timeout} is over, and the rotation goes on")
                 code = EXIT_UNKNOWN
@@ -140,29 +145,24 @@ def _unknown(rotation: Rotation) -> str:
 
 def _follow(
     rotation: Rotation, output: TextIO, acted_on: str, seconds: float, *, to_the_end: bool
-) -> tuple[StoredRollout | None, bool]:
+) -> tuple[StoredRollout | None, str, bool]:
     """Print each stage until there is nothing to wait for, or the time is over.
 
-    Return the last state, and False if the time was over first.
+    Return the last state, the last line, and False if the time was over first.
 
     ``acted_on`` is the id that a request was for: sync has handled it when the id is another one.
     """
-    deadline, shown = time.monotonic() + seconds, ""
-    with _progress_bar() as show:
+    deadline = time.monotonic() + seconds
+    with _following(output) as display:
         while True:
             stored = rotation.read()
             if stored is not None:
-                show(stored)
-                told = _line(stored)
-                if told != shown and stored.rollout.id != acted_on:
-                    output.write(f"{told}\n")
-                    output.flush()
-                    shown = told
+                display.show(stored, with_line=stored.rollout.id != acted_on)
                 is_handled = stored.rollout.id != acted_on and not rotation.is_behind(stored)
                 if is_handled and (not to_the_end or _is_over(stored)):
-                    return stored, True
+                    return stored, display.line, True
             if time.monotonic() + POLL_SECONDS > deadline:
-                return stored, False
+                return stored, display.line, False
             time.sleep(POLL_SECONDS)
 
 
@@ -183,8 +183,8 @@ def _line(stored: StoredRollout) -> str:
     return escaped(f"{stored.rollout.stage}: {told}" if told else stored.rollout.stage)
 
 
-def _conclude(rotation: Rotation, stored: StoredRollout | None, output: TextIO) -> int:
-    """Print the last state and the next command, and return the exit code."""
+def _conclude(rotation: Rotation, stored: StoredRollout | None, shown: str, output: TextIO) -> int:
+    """Print the last state, if it is not shown yet, and the next command; return the exit code."""
     from webhook.rules.rollout import HoldReason, Stage  # noqa: PLC0415 - as above
 
     if stored is None:
@@ -192,7 +192,8 @@ def _conclude(rotation: Rotation, stored: StoredRollout | None, output: TextIO) 
         return EXIT_UNKNOWN
     if rotation.is_behind(stored):
         tell("sync has not seen the present content of the sources yet: run this again with --wait")
-    output.write(f"{rotation.entry.name} is {_line(stored)}\n")
+    if (line := _line(stored)) != shown:
+        output.write(f"{rotation.entry.name} is {line}\n")
     command, stage = f"kubectl pullsecrets rotate {rotation.entry.name}", stored.rollout.stage
     if stage is Stage.ABORTED or (stage is Stage.HELD and stored.rollout.reason is not HoldReason.REFUSED):
         tell(f"Next: correct the source, or {command} --promote")
@@ -203,22 +204,65 @@ def _conclude(rotation: Rotation, stored: StoredRollout | None, output: TextIO) 
     return EXIT_STOPPED if stage in (Stage.HELD, Stage.ABORTED) else 0
 
 
+class _Display:
+    """Lines on standard output, and below them a bar of the copies if there is a terminal."""
+
+    def __init__(self, output: TextIO, bar: Progress | None) -> None:
+        self.line = ""
+        self._output = output
+        self._bar = bar
+        self._task = None if bar is None else bar.add_task("")
+        self._shown: tuple[object, ...] = ()
+        self._shown_at = 0.0
+
+    def show(self, stored: StoredRollout, *, with_line: bool) -> None:
+        """Show a state; ``with_line`` is False if the bar alone shows it."""
+        if self._bar is not None and self._task is not None:
+            progress = stored.progress
+            reached, total = progress.total - progress.remaining, max(1, progress.total)
+            self._bar.update(self._task, description=_described(stored), completed=reached, total=total)
+            self._bar.start()
+        line = _line(stored)
+        if with_line and line != self.line and self._is_due(stored):
+            self.line, self._shown_at = line, time.monotonic()
+            self._write(line)
+
+    def _is_due(self, stored: StoredRollout) -> bool:
+        """Return whether a line is due: immediately for another stage, only now and then for other numbers."""
+        rollout = stored.rollout
+        shown, self._shown = self._shown, (rollout.stage, rollout.reason, rollout.detail)
+        is_late = time.monotonic() - self._shown_at >= LINE_SECONDS
+        return shown != self._shown or (self._bar is None and is_late)
+
+    def _write(self, line: str) -> None:
+        if self._bar is not None:
+            self._bar.stop()  # it takes the bar away, which the line would be written behind
+        self._output.write(f"{line}\n")
+        self._output.flush()
+        if self._bar is not None:
+            self._bar.start()
+
+
+def _described(stored: StoredRollout) -> str:
+    """Return the words before the numbers of the bar."""
+    from webhook.rules.rollout import Stage  # noqa: PLC0415 - as above
+
+    rollout = stored.rollout
+    return f"canary for {rollout.elapsed:.0f} s" if rollout.stage is Stage.CANARY else str(rollout.stage)
+
+
 @contextmanager
-def _progress_bar() -> Iterator[Callable[[StoredRollout], None]]:
-    """Show a bar of the copies on a terminal while the context lasts; yield the function to call for each state."""
+def _following(output: TextIO) -> Iterator[_Display]:
+    """Yield the display of a rotation while the context lasts."""
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield lambda _: None
+        yield _Display(output, None)
         return
     from rich.console import Console  # noqa: PLC0415 - only for a terminal
     from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 - as above
 
     numbers = TextColumn("{task.description}: {task.completed:,} of {task.total:,} copies")
-    with Progress(numbers, BarColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("rotation", total=1)
-
-        def show(stored: StoredRollout) -> None:
-            progress = stored.progress
-            reached = progress.total - progress.remaining
-            bar.update(task, description=str(stored.rollout.stage), completed=reached, total=max(1, progress.total))
-
-        yield show
+    bar = Progress(numbers, BarColumn(), console=Console(stderr=True), transient=True)
+    try:
+        yield _Display(output, bar)
+    finally:
+        bar.stop()
