@@ -35,7 +35,7 @@ class Installation:
         self.webhook_port = free_port()
         self._values = dict(values)
         self._processes: dict[str, PullSecrets] = {}
-        self._objects = [*self._render(), *self._hook_rights()]
+        self._objects = [*self.render(), *self._hook_rights()]
         self._apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, *self._objects])
         self.fullname: str = self._only("MutatingWebhookConfiguration")["metadata"]["name"]
         self.configuration = MountedConfigMap(cluster.directory / f"{release}-configuration", self._document())
@@ -128,7 +128,7 @@ class Installation:
     def set_configuration(self, **values: Any) -> None:  # noqa: ANN401 (Helm values are any JSON)
         """Upgrade the release to these values on top of those it has, and swap the mounted document."""
         self._values |= values
-        before, self._objects = self._objects, [*self._render(), *self._hook_rights()]
+        before, self._objects = self._objects, [*self.render(), *self._hook_rights()]
         self._apply(self._objects)
         kept = {_identity(item) for item in self._objects}
         self._delete(item for item in before if _identity(item) not in kept)
@@ -154,11 +154,13 @@ class Installation:
         self._processes[name] = started
         return self._processes[name]
 
-    def _render(self) -> list[dict[str, Any]]:
+    def render(self, **changes: Any) -> list[dict[str, Any]]:  # noqa: ANN401 (Helm values are any JSON)
+        """Return the objects of the chart, with ``changes`` of the values; nothing is applied."""
         values = {
             **self._values,
             "deployments": {"enabled": False},
             "webhook": {**self._values.get("webhook", {}), "url": f"https://{LOOPBACK}:{self.webhook_port}"},
+            **changes,
         }
         rendered = helm.template(self.release, self.namespace, values)
         return [item for item in rendered if _HOOK not in item["metadata"].get("annotations", {})]

@@ -69,7 +69,15 @@ def test_the_help_of_each_command_has_examples_that_are_flags_of_it(name: str) -
 
 
 def test_every_flag_that_a_page_names_is_one_of_a_command() -> None:
-    of_others = {"--admission-control-config-file", "--help", "--platform", "--reuse-values", "--set", "--version"}
+    of_others = {
+        "--admission-control-config-file",
+        "--help",
+        "--kube-version",
+        "--platform",
+        "--reuse-values",
+        "--set",
+        "--version",
+    }
     known = {flag for command in commands().values() for names_of, _ in flags_of(command) for flag in names_of}
     named = {flag for page in PAGES for code in in_code(page.read_text()) for flag in re.findall(r"^(--[a-z-]+)", code)}
     assert named - of_others - known == set()

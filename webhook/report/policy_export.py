@@ -4,7 +4,10 @@ There is one policy and one binding for each kind of object. The patch is a JSON
 an ApplyConfiguration for the list of a ServiceAccount, which is atomic. The operations are those of
 ``webhook/rules/patch.py``.
 
-Source: KEP-3962.
+For the files that an API server reads itself, :func:`static` renames these policies, and :func:`guards` takes the
+guard policies from the manifests of a release. The expressions stay, so the decisions are the same.
+
+Source: KEP-3962, KEP-5793.
 """
 
 from __future__ import annotations
@@ -18,18 +21,24 @@ from webhook.rules.gates import DEFAULT_SERVICE_ACCOUNT, GATES, MIRROR_ANNOTATIO
 from webhook.rules.patch import POD_PATH, SERVICE_ACCOUNT_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from webhook.rules.configuration import Configuration, PullSecret
 
     Manifest = dict[str, Any]
-    from collections.abc import Iterator
 
 
 API_VERSION = "admissionregistration.k8s.io/v1"
 
 EXCLUDED = "namespace-not-excluded"
 """The match condition about the patterns of ``excludedNamespaces``; the chart gives it the same name."""
+
+STATIC_SUFFIX = ".static.k8s.io"
+"""The end of all names in static manifests; the API refuses it for other objects."""
+
+GUARD = "ValidatingAdmissionPolicy"
+_GUARD_KINDS = (GUARD, f"{GUARD}Binding")
+_COMPONENT = "app.kubernetes.io/component"
 
 
 class _Kind(NamedTuple):
@@ -181,6 +190,46 @@ def _patch(kind: _Kind) -> str:
         f"has({holder}.imagePullSecrets) ?\n"
         f'variables.missing.map(name, JSONPatch{{op: "add", path: "{path}/-", value: {entry}}}) :\n'
         f'[JSONPatch{{op: "add", path: "{path}", value: variables.missing.map(name, {entry})}}]'
+    )
+
+
+def static(documents: Iterable[Manifest]) -> list[Manifest]:
+    """Return the policies and bindings with the names that static manifests must have."""
+    return [_static(document) for document in documents]
+
+
+def _static(document: Manifest) -> Manifest:
+    spec = document["spec"]
+    if "policyName" in spec:
+        spec = {**spec, "policyName": spec["policyName"] + STATIC_SUFFIX}
+    return _manifest(document["kind"], document["metadata"]["name"] + STATIC_SUFFIX, spec)
+
+
+def guards(documents: Iterable[Mapping[str, Any]]) -> list[Manifest]:
+    """Return the guard policies of the chart, and their bindings, among the objects of a release."""
+    return [dict(document) for document in documents if _is_guard(document)]
+
+
+def _is_guard(document: Mapping[str, Any]) -> bool:
+    labels = document["metadata"].get("labels") or {}
+    return document.get("kind") in _GUARD_KINDS and labels.get(_COMPONENT) == "guard"
+
+
+def static_remarks(kind: str) -> Iterator[str]:
+    """Yield the remarks for people who give policies of this kind to the API server as files."""
+    yield (
+        f"Put this file into the staticManifestsDir of the plugin {kind} on each node of the control plane. The API"
+        " server does not start with a file that it cannot load."
+    )
+    yield "These policies are not visible through the API: kubectl, plan, explain and check do not show them."
+
+
+def guard_remarks() -> Iterator[str]:
+    """Yield the remarks about guard policies in static manifests."""
+    yield "They have the names of this release and its pull secrets: export them again after each change of its values."
+    yield (
+        "They deny what they deny until the file is gone, also while the release is being upgraded. Replace the file"
+        " before a release gets another pull secret, and after it loses one."
     )
 
 

@@ -86,7 +86,7 @@ class Site:
 
     def apply(self, folder: Path, release_namespace: str = RELEASE_NAMESPACE) -> None:
         """Apply what the command writes; `await_policies` waits until the API server goes by it."""
-        self.cluster.kubectl("apply", "--server-side", "-f", "-", input=self._exported(folder, release_namespace))
+        self.cluster.kubectl("apply", "--server-side", "-f", "-", input=self.exported(folder, release_namespace))
 
     def remove(self) -> None:
         """Take away policies and namespaces."""
@@ -100,17 +100,12 @@ class Site:
         """Return what the API server makes of each object now; the status of the answer is part of it."""
         return [self._rehearsed(method, path, body) for _, method, path, body in self.objects()]
 
-    def _exported(self, folder: Path, release_namespace: str) -> str:
+    def exported(self, folder: Path, release_namespace: str, *flags: str) -> str:
+        """Return what the command writes."""
         file = folder / f"{self.release}.yaml"
         file.write_text(json.dumps(self.document))
         arguments = [f"--config={file}", f"--release-namespace={release_namespace}", f"--release={self.release}"]
-        return subprocess.run(
-            [COMMAND, "export", "mutating-admission-policy", *arguments],
-            env=clean_environment(),
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+        return export("mutating-admission-policy", *arguments, *flags)
 
     def _rehearsed(self, method: str, path: str, body: Json) -> Json:
         answer = self.cluster.api.request(method, f"{path}?dryRun=All", body)
@@ -140,6 +135,19 @@ class Site:
         return Verdict(namespace, before, decision, jsonpatch.apply_patch(before, patch), found)
 
 
+def export(*arguments: str, stdin: str = "") -> str:
+    """Run the command, and return what it writes."""
+    done = subprocess.run(
+        [COMMAND, "export", *arguments],
+        env=clean_environment(),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
 def _create_namespace(cluster: Cluster, name: str, place: Place, configuration: Configuration) -> None:
     opt_in = {configuration.opt_in.label: configuration.opt_in.value} if place.opted_in else {}
     cluster.create_namespace(name, {**place.labels, **opt_in})
@@ -153,7 +161,16 @@ def _create_namespace(cluster: Cluster, name: str, place: Place, configuration: 
 
 def await_policies(cluster: Cluster) -> None:
     """Wait until every policy that exists is in force: one that comes after them is, and it takes them all at once."""
-    name = f"sentinel-{uuid.uuid4().hex[:8]}"
+    policy, binding = sentinel(name := f"sentinel-{uuid.uuid4().hex[:8]}")
+    cluster.api.call("POST", f"{ADMISSION}/mutatingadmissionpolicies", policy)
+    cluster.api.call("POST", f"{ADMISSION}/mutatingadmissionpolicybindings", binding)
+    await_sentinel(cluster, name)
+    cluster.api.call("DELETE", f"{ADMISSION}/mutatingadmissionpolicybindings/{name}")
+    cluster.api.call("DELETE", f"{ADMISSION}/mutatingadmissionpolicies/{name}")
+
+
+def sentinel(name: str) -> tuple[Json, Json]:
+    """Return a policy and its binding that label one ConfigMap in the namespace ``default``."""
     selects = {"matchLabels": {"kubernetes.io/metadata.name": "default"}}
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE"]}
     patch = f'Object{{metadata: Object.metadata{{labels: {{"sentinel": "{name}"}}}}}}'
@@ -165,9 +182,11 @@ def await_policies(cluster: Cluster) -> None:
     }
     about = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": name}}
     policy = {"kind": "MutatingAdmissionPolicy", **about, "spec": spec}
-    binding = {"kind": "MutatingAdmissionPolicyBinding", **about, "spec": {"policyName": name}}
-    cluster.api.call("POST", f"{ADMISSION}/mutatingadmissionpolicies", policy)
-    cluster.api.call("POST", f"{ADMISSION}/mutatingadmissionpolicybindings", binding)
+    return policy, {"kind": "MutatingAdmissionPolicyBinding", **about, "spec": {"policyName": name}}
+
+
+def await_sentinel(cluster: Cluster, name: str) -> None:
+    """Wait until the sentinel of that name is in force."""
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
 
     def labelled() -> bool:
@@ -175,5 +194,3 @@ def await_policies(cluster: Cluster) -> None:
         return "sentinel" in found["metadata"].get("labels", {})
 
     eventually(labelled)
-    cluster.api.call("DELETE", f"{ADMISSION}/mutatingadmissionpolicybindings/{name}")
-    cluster.api.call("DELETE", f"{ADMISSION}/mutatingadmissionpolicies/{name}")
