@@ -39,6 +39,7 @@ from webhook.ops.sync_status import SyncStatus
 from webhook.report.coverage import RESULTS as COVERAGE_RESULTS
 from webhook.report.preview.row import Effect, PreviewReason
 from webhook.report.reasons import CATALOG, WRITE_RESULTS
+from webhook.report.revocation import REVOKE_RESULTS
 from webhook.report.usage import USE_RESULTS
 from webhook.report.usage_totals import ANONYMOUS_RESULTS, TOTAL_RESULTS
 from webhook.rules.actions import FindingReason
@@ -63,6 +64,7 @@ __all__ = [
     "ANONYMOUS_RESULTS",
     "CHECK_RESULTS",
     "COVERAGE_RESULTS",
+    "REVOKE_RESULTS",
     "TOTAL_RESULTS",
     "USE_RESULTS",
     "CopyState",

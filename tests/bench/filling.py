@@ -9,7 +9,7 @@ from typing import Any
 
 from webhook.kube.client import Client
 from webhook.kube.connect import connect
-from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
+from webhook.kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Resource
 
 CREATORS = 8
 ACCOUNT = "default"
@@ -24,6 +24,10 @@ class Filling:
     def create(self, names: Iterable[str], labels: Mapping[str, str]) -> None:
         """Create namespaces; their ServiceAccounts come later."""
         _each(names, lambda name: self._client.create(NAMESPACES, {"metadata": {"name": name, "labels": labels}}))
+
+    def make(self, objects: Iterable[tuple[Resource, Mapping[str, Any], str]]) -> None:
+        """Create objects, each with its kind and its namespace."""
+        _each(objects, lambda each: self._client.create(*each))
 
     def probe(self) -> None:
         """Read one object."""

@@ -1,17 +1,21 @@
-"""``pullsecrets usage`` on a real API server: what each credential is used for, as the kubelet would use it."""
+"""``pullsecrets usage`` and ``revoke --dry-run`` on a real API server: the use of credentials as the kubelet has it."""
 
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from certs.authority import issue_authority, issue_leaf
 from tests.integration.conftest import FIRST_PASSWORD
 from tests.integration.site.commands import Ran, of_release
 from tests.integration.site.playground import COPY, REGISTRY, SOURCE, Playground, dockerconfigjson, eventually, pod
+from tests.unit.registries.registry import PASSWORD, Registry
 
 LABEL = "kubernetes.io/metadata.name"
 
@@ -147,3 +151,69 @@ def test_without_the_right_to_read_secrets_the_result_is_unknown_and_the_right_i
     )
     assert uses(ran) == {("Pod/both", f"{REGISTRY}/team/app:1"): ("unknown", 1), ("Pod/hub", "busybox"): ("unknown", 1)}
     assert f"you lack the right to get secrets/{COPY} in namespace {tenant}" in ran.err
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Registry, Path]]:
+    """A registry on loopback that requires a login, and the file of its authority."""
+    folder, now = tmp_path_factory.mktemp("registry"), datetime.now(UTC)
+    authority = issue_authority(now, timedelta(days=1))
+    leaf = issue_leaf(authority, ["127.0.0.1"], now, timedelta(days=1))
+    (folder / "tls.pem").write_bytes(leaf.certificate_pem + leaf.private_key_pem)
+    (folder / "ca.crt").write_bytes(authority.certificate_pem)
+    server = Registry(folder / "tls.pem")
+    yield server, folder / "ca.crt"
+    server.close()
+
+
+def test_revoking_is_predicted_with_all_secrets_of_a_pod_and_with_the_answers_of_the_registry(
+    shared: Playground, registry: tuple[Registry, Path], tmp_path: Path
+) -> None:
+    server, ca_file = registry
+    namespace = shared.namespace(selected=False)
+    for name, password in (("revoked", "old"), ("good", PASSWORD), ("bad", "wrong")):
+        data = dockerconfigjson(password, server.key)
+        shared.apply(namespace, "Secret", name, {"type": "kubernetes.io/dockerconfigjson", "data": data})
+        (tmp_path / name).write_bytes(b64decode(data[".dockerconfigjson"]))
+    image = f"{server.key}/team/app:1"
+    for name, others in (("alone", []), ("saved", ["bad", "good"]), ("lost", ["bad", "gone"])):
+        references = [{"name": each} for each in ("revoked", *others)]
+        shared.create(namespace, "pods", pod(name, image=image, imagePullSecrets=references))
+    given = ("revoke", SOURCE, "--dry-run", "--from-file", str(tmp_path / "revoked"), "-n", namespace, "-o", "json")
+
+    guessed = of_release(shared, *given)
+    assert (guessed.code, results(guessed)) == (
+        1,
+        {"Pod/alone": "fails", "Pod/saved": "unknown", "Pod/lost": "unknown"},
+    )
+    asked = of_release(shared, *given, "--ask-registry", "--registry-ca-file", str(ca_file))
+    assert (asked.code, results(asked)) == (1, {"Pod/alone": "fails", "Pod/saved": "works", "Pod/lost": "fails"})
+    assert asked.err == (f"2 of 3 workloads with the credential in {tmp_path / 'revoked'} would fail on a fresh node\n")
+    server.behaviour.scheme = "none"
+    asked = of_release(shared, *given, "--ask-registry", "--registry-ca-file", str(ca_file))
+    assert (asked.code, set(results(asked).values())) == (0, {"works"})
+    names = of_release(shared, *given[:-1], "name")
+    assert (names.code, names.out) == (1, "pod/alone\n")
+    page = of_release(shared, *given[:-1], "html")
+    assert '<span class="tag bad">fails</span>' in page.out
+    assert PASSWORD not in asked.out + asked.err + page.out
+
+
+def results(ran: Ran) -> dict[str, str]:
+    """Return the result of each workload."""
+    return {each["workload"]: each["result"] for each in json.loads(ran.out)["images"]}
+
+
+def test_only_undecided_pulls_are_exit_code_4_and_a_revocation_itself_is_refused(
+    shared: Playground, early: str, tenant: str
+) -> None:
+    given = ("revoke", SOURCE, "--dry-run", "-o", "json")
+    failing = of_release(shared, *given, "-n", early)
+    assert (failing.code, results(failing)) == (1, {"Deployment/shop": "fails"})
+    undecided = of_release(shared, *given, "-n", tenant)
+    assert (undecided.code, results(undecided)) == (4, {"Pod/both": "unknown"})
+    assert of_release(shared, "revoke", SOURCE).err.startswith("error: pullsecrets never changes a registry: add ")
+    assert of_release(shared, "revoke", "nothing", "--dry-run").err == (
+        f"error: release {shared.installation.release} has no source nothing: its sources are {SOURCE}\n"
+    )
+    assert "--from-file" in of_release(shared, "revoke", COPY, "--dry-run", "--previous").err

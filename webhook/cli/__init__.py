@@ -3,8 +3,8 @@
 Exit codes: 0 done; 2 the request failed, with one sentence and without a traceback; 3 a bug, with a traceback. The code
 1 has a meaning of its own in some commands. ``plan``: there are changes. ``test``: an expectation failed. ``explain``:
 something that is due is missing, or nothing is due. ``check``: there are findings. ``coverage``: a workload would fail.
-``cleanup``: something could not be removed. ``rotate``: the rotation is held or aborted. The code 4 belongs to
-``plan``: something is undecided.
+``revoke``: a pull would fail. ``cleanup``: something could not be removed. ``rotate``: the rotation is held or aborted.
+The code 4 belongs to ``plan`` and ``revoke``: something is undecided.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from webhook.cli.help import Command, Group, help_of
 from webhook.cli.plan import plan
 from webhook.cli.printing import tell
 from webhook.cli.renew import renew
+from webhook.cli.revoke import revoke
 from webhook.cli.rotate import rotate
 from webhook.cli.serve import serve
 from webhook.cli.sync import sync
@@ -64,6 +65,7 @@ app.command(cls=Command, short_help="Explain why an object gets its pull secrets
 app.command(cls=Command, short_help="Check an installation.")(check)
 app.command(cls=Command, short_help="List running workloads that would fail on a fresh node.")(coverage)
 app.command(cls=Command, short_help="List the workloads that use a credential.")(usage)
+app.command(cls=Command, short_help="Predict the pulls that fail without a credential.")(revoke)
 app.command(cls=Command, short_help="Write equivalent policies for the API server.")(export)
 app.command(cls=Command, short_help="Have sync renew a credential now.")(renew)
 app.command(cls=Command, short_help="Follow, promote or abort the rotation of a pull secret.")(rotate)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from webhook.cli import options
-from webhook.cli.cluster import reading, wanted
+from webhook.cli.cluster import reading, registries_with, wanted
 from webhook.cli.lifetimes import parse_duration
 from webhook.cli.paragraphs import write_paragraphs
 from webhook.cli.printing import standard_output, tell
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from webhook.inspect.checks.result import Check, Checkup, Outcome
     from webhook.inspect.reader import Reader
-    from webhook.registries.login import Registries
 
 EXIT_FINDINGS = 1
 EXIT_UNKNOWN = 2
@@ -70,14 +69,7 @@ def check(  # noqa: PLR0913 - one parameter is one flag
         list[str] | None,
         typer.Option("--image", metavar="IMAGE", help="Also test that nodes can pull this image."),
     ] = None,
-    registry_ca_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--registry-ca-file",
-            metavar="FILE",
-            help="CA certificates of registries, PEM, in addition to those of the system.",
-        ),
-    ] = None,
+    registry_ca_file: options.RegistryCaFile = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List the checks that are ok, too.")] = False,
     output: Annotated[
         Output, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
@@ -151,20 +143,8 @@ def _asked(ca_file: Path | None, images: tuple[str, ...], *, logs_in: bool) -> t
 
     if not logs_in and not images:
         return ()
-    registries = _registries(ca_file)
+    registries = registries_with(ca_file)
     return ((logins(registries),) if logs_in else ()) + ((pulls(registries, images),) if images else ())
-
-
-def _registries(ca_file: Path | None) -> Registries:
-    from webhook.registries.login import Registries  # noqa: PLC0415 - as above
-
-    try:
-        return Registries(ca_file)
-    except OSError as error:
-        reason = error.strerror or "no PEM"
-        raise UsageError(
-            f"--registry-ca-file {ca_file} does not contain a readable certificate ({reason}): give another file"
-        ) from None
 
 
 def _awaited(look: Callable[[], Checkup], seconds: float) -> Checkup:

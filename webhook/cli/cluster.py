@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from webhook.files.values import ChartValues
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Wanted
+    from webhook.registries.login import Registries
     from webhook.rules.configuration import Configuration
 
 
@@ -45,6 +46,19 @@ def wanted(config: Path | ChartValues | None, release_namespace: str, release: s
     near = tuple(dict.fromkeys(filter(None, (in_cluster_namespace(), namespace))))
     configuration = None if config is None else load(config, release_namespace)
     return Wanted(release_namespace, release, configuration, config if isinstance(config, ChartValues) else None, near)
+
+
+def registries_with(ca_file: Path | None) -> Registries:
+    """Return the registries, with the authorities of ``--registry-ca-file``."""
+    from webhook.registries.login import Registries  # noqa: PLC0415 - as above
+
+    try:
+        return Registries(ca_file)
+    except OSError as error:
+        reason = error.strerror or "no PEM"
+        raise UsageError(
+            f"--registry-ca-file {ca_file} does not contain a readable certificate ({reason}): give another file"
+        ) from None
 
 
 def chosen_configuration(config: Path | None, values: Sequence[Path] | None) -> Path | ChartValues | None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from webhook.errors import UsageError
 from webhook.ops.logs import LogFormat, LogLevel
 
 ENVIRONMENT_PREFIX = "PULLSECRETS_"
@@ -17,6 +18,9 @@ SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/
 """The file with the namespace of a Pod, written by the kubelet."""
 
 _HIGHEST_PORT = 65535
+
+LARGEST_FILE = 1_000_000
+"""In bytes; a Secret cannot hold more."""
 
 
 def default_log_format() -> LogFormat:
@@ -30,6 +34,18 @@ def in_cluster_namespace() -> str:
         return SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
     except OSError:
         return ""
+
+
+def read_small(file: Path) -> bytes:
+    """Return the content of the file of ``--from-file``; UsageError if it is unreadable, or too large for a Secret."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise UsageError(f"--from-file {file} cannot be read: {error.strerror}") from None
+    if len(content) > LARGEST_FILE:
+        raise UsageError(f"--from-file {file} is larger than {LARGEST_FILE:,} bytes")
+    return content
 
 
 class TlsVersion(StrEnum):
@@ -183,6 +199,14 @@ ChartValues = Annotated[
         "--values",
         metavar="FILE",
         help="Values of the chart, as for helm -f; a later file overrides an earlier one; repeatable.",
+    ),
+]
+RegistryCaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--registry-ca-file",
+        metavar="FILE",
+        help="CA certificates of registries, PEM, in addition to those of the system.",
     ),
 ]
 Namespace = Annotated[

@@ -1,5 +1,5 @@
 """Implement ``pullsecrets rotate``: show the rotation of a pull secret, follow it, promote it or abort it."""
-# ruff: noqa: TC001, TC003 - typer evaluates the annotations
+# ruff: noqa: TC003 - typer evaluates the annotations
 
 from __future__ import annotations
 
@@ -38,9 +38,6 @@ POLL_SECONDS = 1.0
 
 LINE_SECONDS = 10.0
 """Seconds between two lines about the same stage, where there is no bar."""
-
-LARGEST_FILE = 1_000_000
-"""In bytes; a Secret cannot hold more."""
 
 
 def rotate(  # noqa: PLR0913 - one parameter is one flag
@@ -127,13 +124,7 @@ def _act(
             raise UsageError(_unknown(rotation))
         rotation.request(Verb.PROMOTE if promote else Verb.ABORT, before)
     if file is not None:
-        try:
-            content = file.read_bytes()[: LARGEST_FILE + 1]
-        except OSError as error:
-            raise UsageError(f"--from-file {file} cannot be read: {error.strerror}") from None
-        if len(content) > LARGEST_FILE:
-            raise UsageError(f"--from-file {file} is larger than {LARGEST_FILE:,} bytes")
-        rotation.replace_source(content, source)
+        rotation.replace_source(options.read_small(file), source)
 
 
 def _unknown(rotation: Rotation) -> str:
@@ -199,6 +190,10 @@ def _conclude(rotation: Rotation, stored: StoredRollout | None, shown: str, outp
         tell(f"Next: correct the source, or {command} --promote")
     elif stage is Stage.HELD:
         tell("Next: correct the source; the rotation goes on when its registry accepts it")
+    elif stage is Stage.COMPLETE and stored.kept is not None:
+        tell(
+            f"Next: kubectl pullsecrets revoke {rotation.entry.name} --dry-run --previous, then revoke the previous one"
+        )
     elif stage is Stage.CANARY:
         tell(f"Next: {command} --wait, --promote or --abort")
     return EXIT_STOPPED if stage in (Stage.HELD, Stage.ABORTED) else 0

@@ -28,6 +28,7 @@ from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import COPY_KEY, LEGACY_KEY, parse_source
 from webhook.rules.gates import DEFAULT_SERVICE_ACCOUNT, MIRROR_ANNOTATION, decide
 from webhook.rules.keyring import NO_CREDENTIALS, ReferencedSecret, SecretState
+from webhook.rules.names import problem_of_subdomain
 from webhook.rules.objects import Subject
 from webhook.rules.references import LocalObjectReference, References, references_of
 from webhook.sync.source import read_source
@@ -225,10 +226,14 @@ def read_secrets(
 ) -> Mapping[tuple[str, str], ReferencedSecret]:
     """Return the Secrets with these namespaces and names. Those with the same name and content are one object."""
     places: defaultdict[str, list[str]] = defaultdict(list)
-    for namespace, name in sorted(wanted):
-        places[name].append(namespace)
     secrets = _Secrets(reader, installed)
     found: dict[tuple[str, str], ReferencedSecret] = {}
+    for namespace, name in sorted(wanted):
+        if problem_of_subdomain(name) is None:
+            places[name].append(namespace)
+        else:
+            # A tenant may reference "..", which is another path at the API server.
+            found[namespace, name] = secrets.single(name, None, known=True)
     single: list[tuple[str, str]] = []
     for name, namespaces in places.items():
         if len(namespaces) <= FEW:

@@ -15,6 +15,7 @@ from webhook.kube.objects import decode_secret
 from webhook.kube.resources import PODS, SECRETS, Collection
 from webhook.kube.wire import decoder
 from webhook.report.coverage import Coverage, Workload, exposures, registries_for, registries_of
+from webhook.rules.names import problem_of_subdomain
 from webhook.rules.subject import AdmittedObject
 
 if TYPE_CHECKING:
@@ -146,7 +147,9 @@ class _Secrets:
         return self._known[key]
 
     def _read(self, namespace: str, name: str) -> frozenset[str] | None:
-        content, known = self._reader.optional(SECRETS, name, namespace) if name else (None, True)
+        # A tenant may reference "..", which is another path at the API server.
+        is_possible = problem_of_subdomain(name) is None
+        content, known = self._reader.optional(SECRETS, name, namespace) if is_possible else (None, True)
         if content is None:
             return frozenset() if known else None
         return registries_of(decode_secret(content).data or {})

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from webhook.registries.token_flow import Answer
     from webhook.rules.credential import Credential
     from webhook.rules.images import ImageReference
 
@@ -67,6 +68,26 @@ class LoginResult:
     why: str
     is_missing: bool = False
     """True if the registry answers that it does not have the image."""
+
+
+class Access(StrEnum):
+    """The answer of a registry to a pull without a credential."""
+
+    OPEN = "open"
+    """It does not require a login, so nodes can pull with any credential, also with a wrong one."""
+    PUBLIC = "public"
+    """It gives a token to everyone who names no credential. A wrong credential is refused."""
+    LOGIN = "login"
+    """It requires a credential."""
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessResult:
+    """The result of a pull without a credential, and a sentence about it; empty if it is possible."""
+
+    access: Access
+    why: str = ""
 
 
 class Registries:
@@ -109,20 +130,49 @@ class Registries:
                     return results[-1]
         return next((result for result in results if result.login is Login.UNKNOWN), results[0])
 
+    def pull_with(self, image: str, key: str, credential: Credential) -> LoginResult:
+        """Return whether a node can pull an image with this credential alone."""
+        with Exchange(self._seconds) as exchange:
+            return self._pull(parse(image), image, key, credential, exchange)
+
+    def pull_without(self, image: str) -> AccessResult:
+        """Return whether a node can pull an image without a credential, or even with a wrong one."""
+        with Exchange(self._seconds) as exchange:
+            try:
+                answer = self._ask(parse(image), None, exchange)
+            except TokenRefused as refused:
+                return AccessResult(Access.LOGIN, str(refused))
+            except Unanswered as problem:
+                return AccessResult(Access.UNKNOWN, str(problem))
+        if answer.status == OK:
+            return AccessResult(Access.PUBLIC if answer.is_challenged else Access.OPEN)
+        is_refused = answer.status in (UNAUTHORIZED, FORBIDDEN)
+        return AccessResult(Access.LOGIN if is_refused else Access.UNKNOWN, f"the registry answers {answer.status}")
+
     def _pull(
         self, reference: ImageReference, image: str, key: str, credential: Credential | None, exchange: Exchange
     ) -> LoginResult:
-        host = DOCKER_HUB_HOST if reference.domain == DOCKER_HUB else reference.domain
-        flow, target = TokenFlow(host, credential, self._context, exchange), reference.digest or reference.tag
-        path, scope = f"/v2/{reference.path}/manifests/{target or 'latest'}", f"repository:{reference.path}:pull"
         user = f"the credential for {key}" if key else "no credential covers it, and a pull without one"
         try:
-            status, _ = flow.request("HEAD", path, _MANIFESTS, scope, MOST_REDIRECTS)
+            status, _ = self._ask(reference, credential, exchange)
         except TokenRefused as refused:
             return LoginResult(Login.REFUSED, f"{image}: {user} is refused: {refused}")
         except Unanswered as problem:
             return LoginResult(Login.UNKNOWN, f"{image}: {problem}")
-        return _pulled(image, user, host, status)
+        return _pulled(image, user, _host(reference), status)
+
+    def _ask(self, reference: ImageReference, credential: Credential | None, exchange: Exchange) -> Answer:
+        """Return the answer to the request for a manifest."""
+        flow, target = (
+            TokenFlow(_host(reference), credential, self._context, exchange),
+            reference.digest or reference.tag,
+        )
+        path, scope = f"/v2/{reference.path}/manifests/{target or 'latest'}", f"repository:{reference.path}:pull"
+        return flow.request("HEAD", path, _MANIFESTS, scope, MOST_REDIRECTS)
+
+
+def _host(reference: ImageReference) -> str:
+    return DOCKER_HUB_HOST if reference.domain == DOCKER_HUB else reference.domain
 
 
 def _log_in(flow: TokenFlow) -> LoginResult:

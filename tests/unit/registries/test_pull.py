@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.registries.registry import BAD, GOOD, PASSWORD, TOKEN, USER, Registry
-from webhook.registries.login import Login, Registries
+from tests.unit.registries.registry import ACCEPTED, BAD, GOOD, PASSWORD, TOKEN, USER, Registry
+from webhook.registries.login import Access, Login, Registries
 from webhook.rules.registry_key import covering_keys
 
 SCHEMES = pytest.mark.parametrize("scheme", ["bearer", "basic"])
@@ -139,3 +139,19 @@ def test_the_most_specific_key_comes_first_and_docker_hub_only_alone() -> None:
     hub = "https://index.docker.io/v1/"
     assert covering_keys([hub, "quay.io"], "nginx") == [hub]
     assert covering_keys([hub, "docker.io/library"], "nginx") == ["docker.io/library"]
+
+
+def test_a_pull_without_a_credential_is_open_public_or_requires_a_login(registry: Registry, ours: Registries) -> None:
+    image = f"{registry.key}/team/app:1"
+    found = {}
+    for scheme in ("none", "basic", "bearer"):
+        registry.behaviour.scheme = scheme
+        found[scheme] = ours.pull_without(image).access
+    registry.behaviour.users = {ACCEPTED: frozenset(), "": frozenset()}
+    assert found == {"none": Access.OPEN, "basic": Access.LOGIN, "bearer": Access.LOGIN}
+    assert ours.pull_without(image).access is Access.PUBLIC
+    assert ours.pull_with(image, registry.key, BAD).login is Login.REFUSED
+    registry.behaviour.status = 503
+    assert ours.pull_without(image).access is Access.UNKNOWN
+    registry.close()
+    assert ours.pull_without(image).access is Access.UNKNOWN

@@ -1,0 +1,119 @@
+"""Implement ``pullsecrets revoke --dry-run``: predict the pulls that fail without a credential."""
+# ruff: noqa: TC003 - typer evaluates the annotations
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from webhook.cli import options
+from webhook.cli.cluster import reading, registries_with, wanted
+from webhook.cli.usage import OneNamespace, Output, write_report
+from webhook.errors import UsageError
+
+if TYPE_CHECKING:
+    from webhook.inspect.reader import Reader
+    from webhook.inspect.release import Installed
+    from webhook.registries.login import Registries
+    from webhook.report.revocation import Revocation, Revoked
+
+EXIT_FAILS = 1
+EXIT_UNDECIDED = 4
+
+
+def revoke(  # noqa: PLR0913 - one parameter is one flag
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The source whose credential is to be revoked.")],
+    kubeconfig: options.OfCluster = None,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Required: only predict, because this command changes no registry.")
+    ] = False,
+    previous: Annotated[
+        bool, typer.Option("--previous", help="The credential that the last rotation in stages has replaced.")
+    ] = False,
+    from_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-file", metavar="FILE", help="The credential in this Docker configuration instead of the source's."
+        ),
+    ] = None,
+    ask_registry: Annotated[
+        bool,
+        typer.Option("--ask-registry", help="Test the other credentials, and pulls without one, at the registries."),
+    ] = False,
+    registry_ca_file: options.RegistryCaFile = None,
+    namespace: OneNamespace = "",
+    selector: options.Selector = "",
+    context: options.Context = "",
+    release: options.ReleaseName = "",
+    release_namespace: options.ReleaseNamespace = "",
+    output: Annotated[
+        Output,
+        typer.Option(
+            "--output",
+            "-o",
+            envvar="PULLSECRETS_OUTPUT",
+            help="The output format; wide adds the other credentials, name lists the workloads that would fail.",
+        ),
+    ] = Output.TABLE,
+) -> None:
+    """Predict the pulls that fail without a credential; exit 0: none, 1: some, 2: an error, 4: undecided.
+
+    \b
+    pullsecrets revoke harbor --dry-run
+    pullsecrets revoke harbor --dry-run --ask-registry      also test the other credentials at registries
+    pullsecrets revoke harbor --dry-run --previous          after a rotation in stages
+    pullsecrets revoke harbor --dry-run --from-file old.json
+    """  # noqa: D301 - \b is for the help text
+    if not dry_run:
+        raise UsageError(
+            "pullsecrets never changes a registry: add --dry-run to see which pulls would fail, and revoke the "
+            "credential at its registry"
+        )
+    if namespace and selector:
+        raise UsageError("-n selects one namespace, -l selects several: give one of them")
+    if previous and from_file:
+        raise UsageError("--previous and --from-file are both a credential: give one of them")
+    if registry_ca_file is not None and not ask_registry:
+        raise UsageError("--registry-ca-file is for --ask-registry: give both")
+    from webhook.cli.progress import progress  # noqa: PLC0415 - --help is quick without what looks
+    from webhook.inspect.release import find_release  # noqa: PLC0415 - as above
+
+    registries = registries_with(registry_ca_file) if ask_registry else None
+    with progress() as seen, reading(kubeconfig, context, seen) as reader:
+        installed = find_release(reader, wanted(None, release_namespace, release, namespace))
+        revoked = _revoked(reader, installed, source, from_file, previous=previous)
+        found = _predict(reader, installed, revoked, registries, (namespace, selector))
+    write_report(found, output, f"Without the credential of {source}")
+    if found.fails:
+        raise typer.Exit(EXIT_FAILS)
+    if found.is_undecided:
+        raise typer.Exit(EXIT_UNDECIDED)
+
+
+def _revoked(reader: Reader, installed: Installed, name: str, file: Path | None, *, previous: bool) -> Revoked:
+    from webhook.inspect import revocation  # noqa: PLC0415 - as above
+    from webhook.report.revocation import Revoked  # noqa: PLC0415 - as above
+
+    revocation.entries_named(installed, name)
+    if file is not None:
+        content = revocation.file_content(options.read_small(file), file)
+        return Revoked(f"the credential in {file}", content)
+    if previous:
+        return Revoked(f"the previous credential of {name}", revocation.previous_content(reader, installed, name))
+    source = revocation.source_named(installed, name)
+    return Revoked(f"the credential of {name}", revocation.present_content(reader, installed, source))
+
+
+def _predict(
+    reader: Reader, installed: Installed, revoked: Revoked, registries: Registries | None, where: tuple[str, str]
+) -> Revocation:
+    from webhook.inspect.revocation import ask  # noqa: PLC0415 - as above
+    from webhook.inspect.usage import read_owners, read_pod_groups  # noqa: PLC0415 - as above
+    from webhook.report.revocation import predict, questions  # noqa: PLC0415 - as above
+
+    groups = read_pod_groups(reader, installed, *where)
+    answers = None if registries is None else ask(registries, questions(groups, revoked))
+    return predict(groups, revoked, read_owners(reader, installed), answers)

@@ -1,0 +1,137 @@
+"""Find the credential that is to be revoked, and ask registries about the others, with the rights of the caller."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from webhook.errors import SourceInvalid, UsageError
+from webhook.inspect.secrets import read_state
+from webhook.inspect.usage import read_source_credentials
+from webhook.registries.login import Access, Login
+from webhook.report.revocation import PullAnswer, Question
+from webhook.rules.dockerconfig import read_document, read_payload
+from webhook.rules.go_json import JsonObject, decode
+from webhook.rules.rollout import Stage
+from webhook.rules.text import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from webhook.inspect.reader import Reader
+    from webhook.inspect.release import Installed
+    from webhook.registries.login import Registries
+    from webhook.rules.configuration import PullSecret
+    from webhook.rules.credential import Credential
+
+QUESTIONS_AT_ONCE = 8
+
+
+def entries_named(installed: Installed, name: str) -> list[PullSecret]:
+    """Return the pull secrets with this name, or with a source of this name. Raises UsageError if there are none."""
+    configuration = installed.configuration
+    secret = _renewing(installed).get(name, name)
+    found = [entry for entry in configuration.pull_secrets if name == entry.name or secret in entry.sources]
+    if not found:
+        known = listed(sorted({*configuration.source_names, *_renewing(installed)})) or "none"
+        raise UsageError(f"release {installed.release.name} has no source {name}: its sources are {known}")
+    return found
+
+
+def _renewing(installed: Installed) -> dict[str, str]:
+    return {source.name: source.secret for source in installed.configuration.renewing}
+
+
+def source_named(installed: Installed, name: str) -> str:
+    """Return the Secret of a source, which can be named as a source, or as a pull secret that has only one.
+
+    Raises:
+        UsageError: there is no such source, or the pull secret has several.
+    """
+    entry, secret = entries_named(installed, name)[0], _renewing(installed).get(name, name)
+    if secret in installed.configuration.source_names:
+        return secret
+    if len(entry.sources) == 1:
+        return entry.sources[0]
+    if entry.sources:
+        raise UsageError(f"pull secret {name} has the sources {listed(entry.sources)}: name one of them")
+    raise UsageError(
+        f"pull secret {name} has only tokens of each namespace: revoke the ServiceAccounts at the registry"
+    )
+
+
+def present_content(reader: Reader, installed: Installed, source: str) -> Mapping[str, Credential]:
+    """Return the credential that a source has now. Raises UsageError if it cannot be read, or used."""
+    found = read_source_credentials(reader, installed, source)
+    if found is None:
+        where = f"{installed.release.namespace}/{source}"
+        raise UsageError(
+            f"Secret {where} has no usable content, or you lack the right to get it: give the credential with "
+            f"--from-file. Next: kubectl auth can-i get secret/{source} -n {installed.release.namespace}"
+        )
+    return found
+
+
+def previous_content(reader: Reader, installed: Installed, name: str) -> Mapping[str, Credential]:
+    """Return what the last rotation has replaced. Raises UsageError if it is not kept."""
+    state = read_state(reader, installed)
+    for entry in entries_named(installed, name):
+        stored = state.rollouts.get(entry.name)
+        is_complete = stored is not None and stored.rollout.stage is Stage.COMPLETE
+        replaced_content = stored.kept if stored is not None and is_complete else state.last_good.get(entry.name)
+        if stored is None or replaced_content is None:
+            continue
+        kept = [
+            credential
+            for source in entry.sources
+            for credential in (read_source_credentials(reader, installed, source) or {}).values()
+        ]
+        previous = read_payload(replaced_content.payload)
+        replaced = {key: credential for key, credential in previous.items() if credential not in kept}
+        if replaced:
+            return replaced
+    raise UsageError(
+        f"the previous credential of {name} is not known: it is kept during a rotation in stages, until its overlap "
+        "is over. Give it with --from-file"
+    )
+
+
+def file_content(content: bytes, file: object) -> Mapping[str, Credential]:
+    """Return the credentials in a Docker configuration. Raises UsageError if there are none."""
+    document = decode(content)
+    if not isinstance(document, JsonObject):
+        raise UsageError(f"--from-file {file} is not a Docker configuration in JSON")
+    legacy = not any(document.named("auths"))
+    try:
+        found = read_document(document, legacy=legacy, where="its content")
+    except SourceInvalid as error:
+        raise UsageError(f"--from-file {file}: {error}") from None
+    if not found:
+        raise UsageError(f"--from-file {file} has no usable credential: {found.remark}")
+    return found
+
+
+def ask(registries: Registries, asked: Iterable[Question]) -> dict[Question, PullAnswer]:
+    """Return the answers of the registries to all questions."""
+    each = list(asked)
+    with ThreadPoolExecutor(QUESTIONS_AT_ONCE, "pull") as pool:
+        return dict(zip(each, pool.map(lambda question: _answer(registries, question), each), strict=True))
+
+
+_ACCESS = {
+    Access.OPEN: PullAnswer.ACCEPTED,
+    Access.PUBLIC: PullAnswer.PUBLIC,
+    Access.LOGIN: PullAnswer.REFUSED,
+    Access.UNKNOWN: PullAnswer.UNKNOWN,
+}
+
+
+def _answer(registries: Registries, question: Question) -> PullAnswer:
+    if question.credential is None:
+        return _ACCESS[registries.pull_without(question.image).access]
+    result = registries.pull_with(question.image, question.key, question.credential)
+    if result.login is Login.ACCEPTED:
+        return PullAnswer.ACCEPTED
+    # A node cannot pull an image that the registry does not find with this credential.
+    is_refused = result.login is Login.REFUSED or result.is_missing
+    return PullAnswer.REFUSED if is_refused else PullAnswer.UNKNOWN

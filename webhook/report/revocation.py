@@ -1,0 +1,285 @@
+"""Predict the pulls that fail on a fresh node after a credential is revoked at its registry.
+
+The Secrets still have the credential then. The kubelet tries it, and all others that cover an image. So a pull fails
+if no other credential works, even if the registry would serve the image to everyone: the kubelet pulls without a
+credential only if no Secret covers the image.
+
+Without answers of the registries, a pull that another credential covers is unknown, and one that no other credential
+covers fails. Credentials of the node itself are not visible, so a pull that is predicted to fail can succeed with one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import TYPE_CHECKING, NamedTuple
+
+from webhook.report.protocol import RESULT, Line, Severity
+from webhook.report.usage import SHOWN, Keyrings
+from webhook.rules.keyring import SecretState, is_same_login
+from webhook.rules.registry_key import read_key
+from webhook.rules.text import counted, listed, some
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from webhook.report.usage import Owners, PodGroup
+    from webhook.rules.credential import Credential
+    from webhook.rules.keyring import Offer
+
+REVOKE_RESULTS = {Severity.FAULT: "fails", Severity.UNKNOWN: "unknown", Severity.OK: "works"}
+"""The expected results of a pull on a fresh node after the revocation, in words."""
+
+
+class PullAnswer(Enum):
+    """The answer of a registry to the request for an image."""
+
+    ACCEPTED = auto()
+    """With this credential, or without one although the Secrets have a wrong one."""
+    PUBLIC = auto()
+    """Only without a credential, and the kubelet does not try that while a Secret covers the image."""
+    REFUSED = auto()
+    UNKNOWN = auto()
+    """The registry did not answer."""
+
+
+class Question(NamedTuple):
+    """An image, and the credential to request it with; None for a request without one."""
+
+    image: str
+    key: str
+    credential: Credential | None
+
+    def __repr__(self) -> str:
+        return f"Question({self.image!r}, {self.key!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """The credential that is revoked, by key; ``name`` is its source."""
+
+    name: str
+    credentials: Mapping[str, Credential] = field(repr=False)
+
+    def covers(self, image: str) -> bool:
+        """Return whether the kubelet tries it for an image if a Secret has it."""
+        return any(read_key(key).covers(image) for key in self.credentials)
+
+    def split(self, tried: Iterable[Offer], image: str) -> tuple[list[Offer], list[Offer]]:
+        """Return the offers that are this credential, and the others."""
+        revoked: list[Offer] = []
+        others: list[Offer] = []
+        for offer in tried:
+            (revoked if is_same_login(offer, image, self.credentials) else others).append(offer)
+        return revoked, others
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The expected result for one image of one workload, and a sentence."""
+
+    namespace: str
+    workload: str
+    image: str
+    severity: Severity
+    why: str
+    tried: tuple[str, ...] = ()
+    """The other credentials that the kubelet tries, in its order."""
+    is_public: bool | None = None
+    """True if the image can be pulled when no Secret covers it; None if the registry was not asked."""
+    pods: int = field(default=0, compare=False)
+
+    @property
+    def result(self) -> str:
+        """The result in a word."""
+        return REVOKE_RESULTS[self.severity]
+
+    def line(self) -> Line:
+        """Return the line for a table."""
+        cells = (self.namespace, self.workload, f"{self.pods}", self.result, self.image, self.why)
+        return Line(cells, self.severity.value)
+
+    def wide_line(self) -> Line:
+        """Return the line for a table that has the other credentials, too."""
+        cells, colour = self.line()
+        return Line((*cells, ", then ".join(self.tried) or "<none>"), colour)
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """The predictions for all images for which the kubelet tries a credential."""
+
+    name: str
+    predictions: tuple[Prediction, ...]
+    is_asked: bool
+    """True if the registries were asked."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The headings of the table."""
+        return ("NAMESPACE", "WORKLOAD", "PODS", RESULT, "IMAGE", "WHY")
+
+    def lines(self) -> list[Line]:
+        """Return the lines of the table."""
+        return [each.line() for each in self.predictions]
+
+    @property
+    def wide_columns(self) -> tuple[str, ...]:
+        """The headings of the wider table."""
+        return (*self.columns, "OTHERS")
+
+    def wide_lines(self) -> list[Line]:
+        """Return the lines of the wider table."""
+        return [each.wide_line() for each in self.predictions]
+
+    def titles(self) -> list[str]:
+        """Return the workloads that would fail."""
+        return list(dict.fromkeys(each.workload for each in self._in(Severity.FAULT)))
+
+    def document(self) -> dict[str, object]:
+        """Return everything for programs."""
+        return {
+            "name": self.name,
+            "askedRegistries": self.is_asked,
+            "images": [
+                {
+                    "namespace": each.namespace,
+                    "workload": each.workload,
+                    "pods": each.pods,
+                    "image": each.image,
+                    "result": each.result,
+                    "why": each.why,
+                    "others": list(each.tried),
+                    "public": each.is_public,
+                }
+                for each in self.predictions
+            ],
+            "summary": {word: len(self._in(severity)) for severity, word in REVOKE_RESULTS.items()},
+        }
+
+    def summary(self) -> str:
+        """Return the result as one line."""
+        everything = _workloads(self.predictions)
+        if not everything:
+            return f"no running workload is pulled with {self.name}"
+        fails, unknown = _workloads(self._in(Severity.FAULT)), self._in(Severity.UNKNOWN)
+        asks = "" if self.is_asked else ": --ask-registry tests the other credentials"
+        more = f"; {counted(len(unknown), 'image')} unknown{asks}" if unknown else ""
+        return (
+            f"{len(fails)} of {counted(len(everything), 'workload')} with {self.name} would fail on a fresh node{more}"
+        )
+
+    @property
+    def fails(self) -> bool:
+        """True if a pull would fail."""
+        return bool(self._in(Severity.FAULT))
+
+    @property
+    def is_undecided(self) -> bool:
+        """True if the result of a pull is unknown."""
+        return bool(self._in(Severity.UNKNOWN))
+
+    def _in(self, severity: Severity) -> list[Prediction]:
+        return [each for each in self.predictions if each.severity is severity]
+
+
+def _workloads(predictions: Iterable[Prediction]) -> set[tuple[str, str]]:
+    return {(each.namespace, each.workload) for each in predictions}
+
+
+def questions(groups: Iterable[PodGroup], revoked: Revoked) -> list[Question]:
+    """Return the requests to registries that decide about the pulls, each once."""
+    keyrings = Keyrings()
+    found: dict[Question, None] = {}
+    for group in groups:
+        for image in group.images:
+            mine, others = revoked.split(keyrings.offers(group.secrets, image), image)
+            if mine:
+                found |= dict.fromkeys(Question(image, offer.key, offer.credential) for offer in others)
+                found[Question(image, "", None)] = None
+    return list(found)
+
+
+def predict(
+    groups: Iterable[PodGroup], revoked: Revoked, owners: Owners, answers: Mapping[Question, PullAnswer] | None = None
+) -> Revocation:
+    """Return the predictions, failures first. ``answers`` has one for each question; None if no registry was asked."""
+    keyrings = Keyrings()
+    pods: Counter[Prediction] = Counter()
+    for group in groups:
+        for image in group.images:
+            mine, others = revoked.split(keyrings.offers(group.secrets, image), image)
+            unread = group.in_state(SecretState.UNREAD) if revoked.covers(image) else []
+            if mine or unread:
+                case = _Case(group, image, others, unread, owners, answers)
+                pods[case.prediction(is_certain=bool(mine))] += group.pods
+    predictions = [replace(each, pods=number) for each, number in pods.items()]
+    order = list(REVOKE_RESULTS)
+    predictions.sort(key=lambda each: (order.index(each.severity), each.namespace, each.workload, each.image))
+    return Revocation(revoked.name, tuple(predictions), answers is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One image of one group, with the credentials that remain, and the Secrets that could not be read."""
+
+    group: PodGroup
+    image: str
+    others: Sequence[Offer]
+    unread: Sequence[str]
+    owners: Owners
+    answers: Mapping[Question, PullAnswer] | None
+
+    def prediction(self, *, is_certain: bool) -> Prediction:
+        """Return the prediction. It ``is_certain`` that the kubelet tries the revoked credential, or it may do so."""
+        severity, why = self._judge() if is_certain else (Severity.UNKNOWN, self._unread("may have the credential"))
+        tried = tuple(f"{self.owners.origin(offer)} ({offer.key})" for offer in self.others)
+        is_public = None if self.answers is None else self._access() is PullAnswer.PUBLIC
+        return Prediction(self.group.namespace, self.group.workload, self.image, severity, why, tried, is_public)
+
+    def _judge(self) -> tuple[Severity, str]:
+        malformed = self.group.in_state(SecretState.MALFORMED)
+        if malformed:
+            return Severity.FAULT, f"it fails already: the kubelet cannot decode Secret {malformed[0]}"
+        if self.answers is None:
+            return self._judge_unasked()
+        return self._judge_answers(self.answers)
+
+    def _judge_unasked(self) -> tuple[Severity, str]:
+        if self.others:
+            return Severity.UNKNOWN, f"{self._names(self.others)} also covers it, and was not tested"
+        if self.unread:
+            return Severity.UNKNOWN, self._unread("may also cover it")
+        return Severity.FAULT, "no other Secret of the Pods covers it"
+
+    def _judge_answers(self, answers: Mapping[Question, PullAnswer]) -> tuple[Severity, str]:
+        results = [(offer, answers[Question(self.image, offer.key, offer.credential)]) for offer in self.others]
+        accepted = [offer for offer, answer in results if answer is PullAnswer.ACCEPTED]
+        unknown = [offer for offer, answer in results if answer is PullAnswer.UNKNOWN]
+        if accepted:
+            return Severity.OK, f"the registry accepts {self._names(accepted[:1])}"
+        if self._access() is PullAnswer.ACCEPTED:
+            return Severity.OK, "the registry does not require a login for it"
+        if unknown:
+            return Severity.UNKNOWN, f"{self._names(unknown)} also covers it, and the registry did not answer"
+        if self.unread:
+            return Severity.UNKNOWN, self._unread("may also cover it")
+        why = (
+            f"the registry refuses {self._names(self.others)}"
+            if self.others
+            else "no other Secret of the Pods covers it"
+        )
+        if self._access() is PullAnswer.PUBLIC:
+            why += "; it is public, and the kubelet can pull it when no Secret covers it"
+        return Severity.FAULT, why
+
+    def _access(self) -> PullAnswer:
+        return (self.answers or {}).get(Question(self.image, "", None), PullAnswer.UNKNOWN)
+
+    def _names(self, offers: Iterable[Offer]) -> str:
+        names: Iterator[str] = (str(self.owners.origin(offer)) for offer in offers)
+        return some(list(dict.fromkeys(names)), SHOWN)
+
+    def _unread(self, clause: str) -> str:
+        return f"Secret {listed(self.unread)} {clause}, and cannot be read with your rights"
