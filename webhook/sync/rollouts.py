@@ -348,7 +348,8 @@ class Rollouts:
 
     def _take_proof(self, name: str, state: Rollout) -> Rollout:
         proof = self._proofs.get(name)
-        if proof is None or proof.subject[1] != state.proposed or (result := proof.take()) is None:
+        # The result about a content that was replaced meanwhile is taken, too: the next proof begins after that.
+        if proof is None or (result := proof.take()) is None or proof.subject[1] != state.proposed:
             return state
         return rules.prove(state, result.outcome, result.detail, self._clock())
 

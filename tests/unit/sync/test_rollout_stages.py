@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -313,6 +314,28 @@ def test_a_content_that_its_registry_refuses_goes_nowhere(api: FakeApiServer, st
     put_namespace(api, "staging-c")
     until(lambda: has(api, "staging-c", "first"))
     assert everywhere(api, "first")
+
+
+def test_a_content_that_replaces_one_during_its_proof_is_proved(api: FakeApiServer, start: Start) -> None:
+    began, may_end = threading.Event(), threading.Event()
+
+    def prove(_entry: PullSecret, _base: LastGood | None, proposed: LastGood) -> ProofResult:
+        if b"second" not in proposed.payload:
+            return ProofResult(Outcome.PROVED)
+        began.set()
+        assert may_end.wait(30)
+        return ProofResult(Outcome.REFUSED, "registry: refused")
+
+    running = start(PROVED, prove)
+    until(lambda: everywhere(api, "first"))
+    put_source(api, "second")
+    assert began.wait(30)
+    before = running.loop.sources.rollouts.state("pull")
+    put_source(api, "third")
+    until(lambda: running.loop.sources.rollouts.state("pull") != before)
+    may_end.set()
+    until(lambda: has(api, "staging-a", "third"))
+    assert has(api, "a", "first")
 
 
 def test_a_content_that_its_registry_accepts_later_goes_on(
