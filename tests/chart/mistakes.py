@@ -143,6 +143,10 @@ PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 CONTRADICTIONS = [
     ({"optIn": {"value": "disabled"}}, 'optIn.value: "disabled" is reserved for the opt-out of a single object'),
     ({"pullSecrets": entry()["pullSecrets"] * 2}, 'pullSecrets[1].name: "x" is a duplicate'),
+    (
+        entry(copies={"labels": {"pullsecrets.webhook/release": "x"}}),
+        'pullSecrets[0].copies.labels: "pullsecrets.webhook/release" is one by which copies are recognised; choose',
+    ),
     ({**entry(), "retired": ["x"]}, 'pullSecrets[0].name: "x" is also in retired'),
     ({"deployments": {"enabled": False}}, "webhook.url: required if deployments.enabled is false"),
     (

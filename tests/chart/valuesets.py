@@ -76,6 +76,7 @@ EVERYTHING: Mapping[str, Any] = {
                     }
                 },
             ],
+            "copies": {"labels": {"team": "platform"}, "annotations": {"example.com/contact": "platform@example.com"}},
         },
     ],
     "providers": {"image": "registry.example.com/ecr-credential-provider:v1.37.1", "path": "usr/local/bin"},

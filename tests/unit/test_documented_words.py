@@ -17,6 +17,7 @@ from webhook.report.explain import step
 from webhook.report.preview import row
 from webhook.rules.brake import CONFIRM_ANNOTATION
 from webhook.rules.configuration import DECLINE_ANNOTATION, DEFAULT_OPT_IN_LABEL
+from webhook.rules.copy_metadata import KEYS_ANNOTATION
 from webhook.rules.expiry import EXPIRES_ANNOTATION, ISSUED_ANNOTATION
 from webhook.rules.gates import GATES
 from webhook.rules.ownership import NAMESPACE_UID_LABEL, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL
@@ -49,7 +50,7 @@ def test_the_documented_labels_and_annotations_are_those_that_there_are() -> Non
     ours = {DEFAULT_OPT_IN_LABEL, DECLINE_ANNOTATION, RELEASE_LABEL, RELEASE_NAMESPACE_LABEL, MODE_ANNOTATION}
     ours |= {ISSUED_BY_LABEL, ISSUED_FOR, RENEW, RENEWED, EXPIRES_ANNOTATION, ISSUED_ANNOTATION}
     ours |= {NAMESPACE_UID_LABEL, CONFIRM_ANNOTATION, REVISION_ANNOTATION, SOURCES_ANNOTATION}
-    ours |= {REQUEST_ANNOTATION, PRIORITY_LABEL}
+    ours |= {REQUEST_ANNOTATION, PRIORITY_LABEL, KEYS_ANNOTATION}
     assert documented == ours
 
 

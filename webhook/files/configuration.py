@@ -26,6 +26,7 @@ from webhook.rules.configuration import (
     PullSecret,
     Scope,
 )
+from webhook.rules.copy_metadata import LONGEST_VALUE, MOST_KEYS, CopyMetadata, is_reserved
 from webhook.rules.images import parse_registry
 from webhook.rules.labels import Operator, Requirement, Selector
 from webhook.rules.names import (
@@ -40,7 +41,7 @@ from webhook.rules.renewing import CredentialProvider, ServiceAccountToken
 from webhook.rules.text import look_command
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from webhook.rules.renewing import NamespaceToken, RenewingSource
 
@@ -52,7 +53,16 @@ MAX_PROBLEMS = 100
 """Problems that one message lists, because each line of a wrong file can have one."""
 
 _FIELDS = ("apiVersion", "kind", "optIn", "excludedNamespaces", "pullSecrets", "retired")
-_PULL_SECRET_FIELDS = ("name", "sources", "namespaceSelector", "serviceAccounts", "pods", "registries", "rollout")
+_PULL_SECRET_FIELDS = (
+    "name",
+    "sources",
+    "namespaceSelector",
+    "serviceAccounts",
+    "pods",
+    "registries",
+    "rollout",
+    "copies",
+)
 _SOURCE_FIELDS = ("secretName", "namespaces", *KINDS)
 _NAME_PATTERN = re.compile(r"[a-z0-9.*?\[\]!-]+")
 
@@ -177,6 +187,7 @@ def _pull_secret(fields: Mapping[str, Node], renewing: _RenewingSources) -> Pull
         registries=_registries(fields["registries"], pods),
         limits=tuple(_limit(source["namespaces"]) for source in sources if not source["namespaces"].absent),
         rollout=read_rollout(fields["rollout"]),
+        copies=_copies(fields["copies"]),
     )
 
 
@@ -236,6 +247,28 @@ def _sources(node: Node, names: Sequence[Node]) -> tuple[str, ...]:
         node.report("is required: name at least one Secret of the release namespace")
     report_repeats(names)
     return tuple(checked(name, problem_of_subdomain) for name in names)
+
+
+def _copies(node: Node) -> CopyMetadata:
+    fields = node.fields(("labels", "annotations"))
+    return CopyMetadata(
+        _metadata(fields["labels"], problem_of_label_value), _metadata(fields["annotations"], _problem_of_annotation)
+    )
+
+
+def _metadata(node: Node, problem_of_value: Callable[[str], str | None]) -> tuple[tuple[str, str], ...]:
+    entries = sorted(node.entries().items())
+    for key, item in entries:
+        _label_key(key, item)
+        if is_reserved(key):
+            item.report("is one by which copies are recognised: choose another key")
+    if len(entries) > MOST_KEYS:
+        node.report(f"has more than {MOST_KEYS} keys, and every copy has them: leave some out")
+    return tuple((key, checked(item, problem_of_value)) for key, item in entries)
+
+
+def _problem_of_annotation(text: str) -> str | None:
+    return f"is longer than {LONGEST_VALUE:,} characters" if len(text) > LONGEST_VALUE else None
 
 
 def _selector(node: Node) -> Selector:

@@ -23,12 +23,13 @@ from webhook.errors import ApiUnavailable
 from webhook.kube.wire import WrittenMeta, decoder
 from webhook.rules.backfill import ENFORCE_ANNOTATION, enforces_references
 from webhook.rules.configuration import DECLINE_ANNOTATION
+from webhook.rules.copy_metadata import NOTHING_STORED, stored_metadata
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, content_hash
 from webhook.rules.managed_fields import Entry, list_ownership
 from webhook.rules.mistyped import mistyped_opt_in
 from webhook.rules.namespace_tokens import LONGEST_SEAL
 from webhook.rules.objects import Copy, Namespace, ServiceAccount, declined_names
-from webhook.rules.ownership import Mark, mark_of
+from webhook.rules.ownership import FIELD_MANAGER, Mark, mark_of
 from webhook.rules.references import LocalObjectReference, References
 from webhook.rules.renewing import ISSUED_FOR, NOT_ISSUED, IssuedState, issued_state
 from webhook.rules.versions import LONGEST_SOURCES, SOURCES_ANNOTATION
@@ -159,6 +160,42 @@ def decode_entries(data: bytes) -> tuple[Entry, ...]:
     """Return the managedFields in the JSON of one ServiceAccount."""
     entries: tuple[Entry, ...] = _decode_written(data).metadata.managed_fields
     return entries
+
+
+class _OwnedMetadata(msgspec.Struct, frozen=True):
+    labels: dict[str, msgspec.Raw] = msgspec.field(name="f:labels", default_factory=dict)
+    annotations: dict[str, msgspec.Raw] = msgspec.field(name="f:annotations", default_factory=dict)
+
+
+class _OwnedFields(msgspec.Struct, frozen=True):
+    metadata: _OwnedMetadata = msgspec.field(name="f:metadata", default_factory=_OwnedMetadata)
+
+
+class _OwnerEntry(msgspec.Struct, frozen=True, rename="camel"):
+    manager: str = ""
+    fields_v1: _OwnedFields = msgspec.field(default_factory=_OwnedFields)
+
+
+class _OwnedMeta(msgspec.Struct, frozen=True, rename="camel"):
+    managed_fields: tuple[_OwnerEntry, ...] = ()
+
+
+class _OwnedObject(msgspec.Struct, frozen=True):
+    metadata: _OwnedMeta
+
+
+_decode_owned = decoder(_OwnedObject)
+
+
+def metadata_of_others(data: bytes) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the labels and the annotations in the JSON of one object that field managers other than ours own."""
+    labels: set[str] = set()
+    annotations: set[str] = set()
+    for entry in _decode_owned(data).metadata.managed_fields:
+        if not entry.manager.startswith(FIELD_MANAGER):
+            labels.update(key.removeprefix("f:") for key in entry.fields_v1.metadata.labels)
+            annotations.update(key.removeprefix("f:") for key in entry.fields_v1.metadata.annotations)
+    return frozenset(labels), frozenset(annotations)
 
 
 _NO_ANNOTATIONS = _Annotations()
@@ -322,6 +359,11 @@ def to_copy(obj: SecretObject, release: Release) -> Copy:
         finalizers=_kept_by(metadata),
         issued=_issued_of(metadata) if mark is not None and metadata.annotations else NOT_ISSUED,
         sources=_sources_of(metadata) if mark is not None and metadata.annotations else "",
+        metadata=(
+            stored_metadata(metadata.labels or {}, metadata.annotations)
+            if mark is not None and metadata.annotations
+            else NOTHING_STORED
+        ),
     )
 
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from webhook.rules.copy_metadata import NO_METADATA
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from webhook.rules.copy_metadata import CopyMetadata
     from webhook.rules.managed_fields import HandBackNeed
     from webhook.rules.objects import Copy, ServiceAccount
 
@@ -23,6 +26,10 @@ class ApplyCopy:
     name: str
     updates: Copy | None = None
     replaces: Copy | None = None
+    metadata: CopyMetadata = NO_METADATA
+    """Its configured labels and annotations."""
+    only_metadata: bool = False
+    """True if they are all that it lacks."""
 
 
 @dataclass(frozen=True, slots=True)

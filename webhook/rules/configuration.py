@@ -7,6 +7,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from webhook.rules.copy_metadata import NO_METADATA, CopyMetadata
 from webhook.rules.labels import EVERYTHING, Selector
 from webhook.rules.renewing import (  # noqa: TC001 - as the state document is read
     CredentialProvider,
@@ -183,6 +184,8 @@ class PullSecret:
     """The sources that are a token of each namespace's own ServiceAccount; ``sources`` does not have them."""
     rollout: RolloutSettings | None = None
     """None if a valid content reaches all namespaces immediately."""
+    copies: CopyMetadata = NO_METADATA
+    """The labels and annotations of its copies."""
 
     @property
     def made_from(self) -> str:

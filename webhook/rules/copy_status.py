@@ -29,7 +29,7 @@ class CopyState(StrEnum):
     CURRENT = "current"
     """It exists with the present content of its sources."""
     STALE = "stale"
-    """It exists with another content."""
+    """It exists with another content, or with other labels or annotations than the configured ones."""
     KEPT = "kept"
     """It exists with the last good content, as far as that is known, while a source cannot be used."""
     MISSING = "missing"
@@ -81,7 +81,7 @@ def copy_statuses(
     entries = selected_pull_secrets(configuration, state.namespace)
     selected = [entry.name for entry in entries]
     for entry in entries:
-        status = _copy_status(entry.name, state.copies.get(entry.name), state)
+        status = _copy_status(entry, state.copies.get(entry.name), state, hashes.get(entry.name))
         yield _with_tokens(status, entry, state, hashes.get(entry.name), now) if entry.tokens else status
     if not state.namespace.terminating:
         for copy in leaving_copies(state, configuration, selected):
@@ -100,7 +100,8 @@ def _with_tokens(
     return msgspec.structs.replace(status, content_hash=basis if is_right and not is_expired else "")
 
 
-def _copy_status(name: str, copy: Copy | None, state: NamespaceState) -> CopyStatus:
+def _copy_status(entry: PullSecret, copy: Copy | None, state: NamespaceState, content_hash: str | None) -> CopyStatus:
+    name = entry.name
     if copy is None:
         return CopyStatus(name, CopyState.MISSING)
     if state.is_foreign(copy):
@@ -108,4 +109,6 @@ def _copy_status(name: str, copy: Copy | None, state: NamespaceState) -> CopySta
     if copy.terminating:
         return CopyStatus(name, CopyState.MISSING)
     to_be_written = copy.replaceable_only or not state.is_proven(copy)
+    # While a source cannot be used, no copy is written.
+    to_be_written |= content_hash is not None and copy.metadata != entry.copies.stored
     return CopyStatus(name, CopyState.STALE, "" if to_be_written else copy.content_hash)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from webhook.rules.configuration import DECLINE_ANNOTATION
+from webhook.rules.copy_metadata import NOTHING_STORED, StoredMetadata
 from webhook.rules.dockerconfig import COPY_TYPE
 from webhook.rules.managed_fields import SETTLED, ListOwnership
 from webhook.rules.ownership import Ownership, ownership_of
@@ -81,6 +82,9 @@ class Copy:
     """When and for what the tokens in it were issued; empty for a copy without tokens of its namespace."""
     sources: str = ""
     """The versions of the sources that it was made from: see :func:`webhook.rules.versions.decode_sources`."""
+
+    metadata: StoredMetadata = NOTHING_STORED
+    """The configured labels and annotations that it has."""
 
     @property
     def replaceable_only(self) -> bool:

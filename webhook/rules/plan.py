@@ -99,16 +99,25 @@ def _plan_copies(
             content_hash = None if account else _hash_with_tokens(entry, copy, content_hash, state, now)
         if content_hash is None:
             findings.append(Finding(reason, name, account))
-        elif copy is None:
-            writes.append(ApplyCopy(name))
-        elif copy.replaceable_only:
-            if not copy.terminating:  # else the watch reports the deletion, and a new one is written
-                writes.append(ApplyCopy(name, replaces=copy))
-        elif copy.content_hash != content_hash or not state.is_proven(copy):
-            writes.append(ApplyCopy(name, updates=copy))
+        elif (write := _copy_write(entry, copy, content_hash, state)) is not None:
+            writes.append(write)
         if copy is not None or content_hash is not None:
             usable.add(name)
     return writes, findings, usable
+
+
+def _copy_write(entry: PullSecret, copy: Copy | None, content_hash: str, state: NamespaceState) -> ApplyCopy | None:
+    """Return the write that gives a namespace the copy with this content; None if none is due."""
+    if copy is None:
+        return ApplyCopy(entry.name, metadata=entry.copies)
+    if copy.replaceable_only:
+        # While it is being deleted, the watch reports the deletion, and a new one is written.
+        return None if copy.terminating else ApplyCopy(entry.name, replaces=copy, metadata=entry.copies)
+    if copy.content_hash != content_hash or not state.is_proven(copy):
+        return ApplyCopy(entry.name, updates=copy, metadata=entry.copies)
+    if copy.metadata != entry.copies.stored:
+        return ApplyCopy(entry.name, updates=copy, metadata=entry.copies, only_metadata=True)
+    return None
 
 
 def _absent_account(entry: PullSecret, state: NamespaceState) -> str:

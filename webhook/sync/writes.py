@@ -15,7 +15,7 @@ import structlog
 
 from webhook.errors import AdmissionFailed, ApiError, Conflict, NotFound
 from webhook.kube.lease import timestamp
-from webhook.kube.objects import decode_entries, decode_secret, to_copy
+from webhook.kube.objects import decode_entries, decode_secret, metadata_of_others, to_copy
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.rules.managed_fields import HandBackNeed, begin_tracking, hand_back, to_restore
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from webhook.kube.client import Client
     from webhook.rules.actions import AddReferences, ApplyCopy, HandBack, RemoveReferences
+    from webhook.rules.copy_metadata import CopyMetadata
     from webhook.rules.objects import Copy, ServiceAccount
     from webhook.rules.ownership import Release
     from webhook.rules.patch import PatchOperation
@@ -134,22 +135,29 @@ class Writes:
         A Secret that no update can correct is deleted first.
         """
         namespace, namespace_uid = where
-        if (before := action.updates or action.replaces) is not None:
+        updates = action.updates
+        if (before := updates or action.replaces) is not None:
             self._verify(before, content)
         if action.replaces is not None:
             self._delete(action.replaces, "copy replaced")
+        if updates is not None and any(action.metadata.dropped(updates.metadata)):
+            updates = self._drop_metadata(updates, action.metadata)
+        configured, ours = action.metadata, copy_labels(self._release.name, self._release.namespace, namespace_uid)
         metadata: dict[str, Any] = {
             "namespace": namespace,
             "name": action.name,
-            "labels": copy_labels(self._release.name, self._release.namespace, namespace_uid),
+            "labels": {**dict(configured.labels), **ours} if configured.labels else ours,
         }
         sources = encode_sources(content.versions)
-        if annotations := {**content.annotations, **({SOURCES_ANNOTATION: sources} if sources else {})}:
+        annotations = {**configured.written_annotations, **content.annotations}
+        if sources:
+            annotations[SOURCES_ANNOTATION] = sources
+        if annotations:
             metadata["annotations"] = annotations
-        if action.updates is not None:
+        if updates is not None:
             # Exactly the Secret that was seen to be ours; one that has replaced it in the meantime is a conflict.
-            metadata["uid"] = action.updates.uid
-            metadata["resourceVersion"] = action.updates.resource_version
+            metadata["uid"] = updates.uid
+            metadata["resourceVersion"] = updates.resource_version
         body = {
             "metadata": metadata,
             "type": COPY_TYPE,
@@ -157,7 +165,7 @@ class Writes:
         }
         # Force reverts edits of others in our copy. It is never used for creation: a foreign Secret of that name that
         # is not cached yet must win.
-        force = action.updates is not None
+        force = updates is not None
         with (
             self._counted_write("copy updated" if force else "copy created"),
             self._refresh_on_conflict(namespace, action.name),
@@ -171,8 +179,29 @@ class Writes:
         if table is not None:
             table.upsert_response(copy)
         # Recorded after the write, so that a conflict or a denial does not count as a revert.
-        self._contention.wrote_copy(namespace, action.name, content.hash)
+        self._contention.wrote_copy(namespace, action.name, f"{content.hash}{configured.stored.digest}")
         log.info("copy applied", namespace=namespace, secret=action.name)
+
+    def _drop_metadata(self, copy: Copy, configured: CopyMetadata) -> Copy:
+        """Remove the labels and annotations of a copy that are not configured any more; return the copy as stored.
+
+        Server-side apply would leave them: the manager that has created the copy still owns them. Those that another
+        writer owns, too, stay.
+        """
+        namespace, name = copy.namespace, copy.name
+        labels, annotations = configured.dropped(copy.metadata)
+        with self._refresh_on_conflict(namespace, name):
+            their_labels, their_annotations = metadata_of_others(self._client.get(SECRETS, name, namespace))
+            body = {
+                "metadata": {
+                    "resourceVersion": copy.resource_version,
+                    "labels": dict.fromkeys(sorted(labels - their_labels)),
+                    "annotations": dict.fromkeys(sorted(annotations - their_annotations)),
+                }
+            }
+            with self._counted_write("copy updated"):
+                stored = self._client.merge_patch(SECRETS, name, body, namespace, field_manager=FIELD_MANAGER)
+        return to_copy(decode_secret(stored), self._release)
 
     def delete_copy(self, copy: Copy) -> None:
         """Delete exactly the copy that was seen; one that is already gone is not a failure."""

@@ -202,6 +202,13 @@ Checks of a source that renews itself, as far as they become rights or parts of 
 {{- fail (printf "%s.registries: has no effect with pods: %s; write pods: WhenImageMatches, or leave it out" $path $pods) -}}
 {{- end -}}
 {{- include "pull-secret-webhook.validateSelector" (dict "path" (printf "%s.namespaceSelector" $path) "value" .namespaceSelector) -}}
+{{- range $field := list "labels" "annotations" -}}
+{{- range $key, $_ := get ($pullSecret.copies | default dict) $field | default dict -}}
+{{- if or (hasPrefix "pullsecrets.webhook/" $key) (eq $key "app.kubernetes.io/managed-by") -}}
+{{- fail (printf "%s.copies.%s: %q is one by which copies are recognised; choose another key" $path $field $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- range $name := list "namespaceSelector" "objectSelector" -}}
 {{- include "pull-secret-webhook.validateSelector" (dict "path" (printf "webhook.%s" $name) "value" (get $.Values.webhook $name)) -}}

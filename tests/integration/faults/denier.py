@@ -115,15 +115,20 @@ class Denier:
 
 
 @contextmanager
-def denying_policy(api: Api, name: str, namespaces: Mapping[str, str], reason: str = "") -> Iterator[None]:
-    """Have a ValidatingAdmissionPolicy deny every write of a Secret in the namespaces with these labels."""
+def denying_policy(
+    api: Api, name: str, namespaces: Mapping[str, str], reason: str = "", allowed: str = "false"
+) -> Iterator[None]:
+    """Have a ValidatingAdmissionPolicy deny every write of a Secret in the namespaces with these labels.
+
+    Those that meet the CEL expression ``allowed`` are not denied.
+    """
     policy = {
         "failurePolicy": "Fail",
         "matchConstraints": {
             "resourceRules": [{**CORE, "resources": ["secrets"], "operations": WRITES}],
             "namespaceSelector": {"matchLabels": dict(namespaces)},
         },
-        "validations": [{"expression": "false", "message": "never", **({"reason": reason} if reason else {})}],
+        "validations": [{"expression": allowed, "message": "never", **({"reason": reason} if reason else {})}],
     }
     binding = {"policyName": name, "validationActions": ["Deny"]}
     meta = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": name}}

@@ -23,6 +23,7 @@ from webhook.rules.configuration import (
     RolloutSettings,
     WhenUnknown,
 )
+from webhook.rules.copy_metadata import CopyMetadata
 from webhook.rules.labels import EVERYTHING, Operator, Requirement, Selector
 
 HEAD = "apiVersion: pullsecrets.webhook/v1alpha1\nkind: Configuration\n"
@@ -386,6 +387,8 @@ def document(path: str, value: object, *, given: bool) -> str:
     rollout: dict[str, Any] = {"prove": {}, "canary": canary}
     if ".rollout." in path:
         entry["rollout"] = rollout
+    if ".copies." in path:
+        entry["copies"] = {}
     if "matchExpressions[]" in path:
         entry["namespaceSelector"] = {"matchExpressions": [condition]}
     places: dict[str, dict[str, Any]] = {
@@ -394,6 +397,7 @@ def document(path: str, value: object, *, given: bool) -> str:
         "pullSecrets[].sources[]": source,
         "pullSecrets[].namespaceSelector.matchExpressions[]": condition,
         "pullSecrets[].rollout": rollout,
+        "pullSecrets[].copies": entry.get("copies", {}),
         "pullSecrets[].rollout.prove": rollout["prove"],
         "pullSecrets[].rollout.canary": canary,
     }
@@ -589,3 +593,34 @@ def test_a_rollout_does_not_stand_beside_a_source_that_renews_itself() -> None:
     text = RENEWING_EXAMPLE.replace("    sources:", "    rollout: {}\n    sources:", 1)
     with pytest.raises(ConfigurationInvalid, match="each renewal would be a rotation"):
         parse(text, "renewing.yaml")
+
+
+def copies(text: str) -> CopyMetadata:
+    (entry,) = parse(ROLLOUT.replace("rollout: {rollout}", f"copies: {text}"), "configuration.yaml").pull_secrets
+    return entry.copies
+
+
+def test_labels_and_annotations_of_copies_are_read_in_order() -> None:
+    text = "{labels: {team: a, example.com/b: '1'}, annotations: {note: \"two words\"}}"
+    assert copies(text) == CopyMetadata((("example.com/b", "1"), ("team", "a")), (("note", "two words"),))
+    assert copies("{}") == copies("{labels: {}}") == CopyMetadata()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{label: {}}", "copies.label: unknown field, did you mean labels?"),
+        ("{labels: [team]}", "copies.labels: must be a mapping, not a list"),
+        ("{labels: {team: true}}", 'copies.labels.team: "true" is read by YAML as a boolean: quote it'),
+        ("{labels: {team: a b}}", '"a b" is not a valid label value'),
+        ("{labels: {a b: a}}", '"a b" is not a valid label key'),
+        ("{labels: {app.kubernetes.io/managed-by: a}}", "is one by which copies are recognised"),
+        ("{annotations: {pullsecrets.webhook/sources: a}}", "is one by which copies are recognised"),
+        (f"{{annotations: {{a: {'x' * 1025}}}}}", "is longer than 1,024 characters"),
+        (f"{{labels: {{{', '.join(f'a{number}: b' for number in range(17))}}}}}", "has more than 16 keys"),
+    ],
+)
+def test_a_mistake_in_the_metadata_of_copies_is_reported(text: str, problem: str) -> None:
+    with pytest.raises(ConfigurationInvalid) as told:
+        copies(text)
+    assert problem in str(told.value)

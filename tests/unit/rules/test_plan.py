@@ -18,6 +18,7 @@ from webhook.rules.actions import (
     RemoveReferences,
 )
 from webhook.rules.configuration import Configuration, NameFilter, PullSecret
+from webhook.rules.copy_metadata import CopyMetadata
 from webhook.rules.dockerconfig import COPY_TYPE
 from webhook.rules.labels import Operator, Requirement, Selector
 from webhook.rules.managed_fields import ListOwnership, Owner
@@ -362,6 +363,19 @@ CONFIGURATION = Configuration(
 ).excluding("psw-system")
 SELECTED = Namespace("a", {"pullsecrets.webhook/inject": "enabled"})
 LEFT = Namespace("a", {})
+
+
+def test_a_copy_that_lacks_only_its_labels_is_written_again() -> None:
+    metadata = CopyMetadata((("team", "a"),))
+    configuration = Configuration((PullSecret("one", ("harbor",), copies=metadata),))
+    there = a_copy()
+    (write,) = plan_namespace(state(OPTED_IN, there), configuration, HASHES).copies
+    assert write == ApplyCopy("one", updates=there, metadata=metadata, only_metadata=True)
+    right = replace(there, metadata=metadata.stored)
+    assert not plan_namespace(state(OPTED_IN, right), configuration, HASHES).copies
+    assert not plan_namespace(state(OPTED_IN, there), configuration, {"one": None}).copies
+    (changed,) = plan_namespace(state(OPTED_IN, right), ONE, {"one": "sha256:2"}).copies
+    assert changed == ApplyCopy("one", updates=right)
 
 
 def copy(name: str, *, ours: bool = True, terminating: bool = False) -> Copy:

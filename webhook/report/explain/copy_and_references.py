@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from webhook.errors import SourceInvalid
 from webhook.report.explain.commands import NO_FACTS, SecretFacts, conflict_command, source_command
 from webhook.report.explain.step import Step
-from webhook.report.preview.copies import copy_rows, last_good_copy
+from webhook.report.preview.copies import METADATA_DIFFERS, copy_rows, last_good_copy
 from webhook.report.preview.row import Effect, PreviewReason
 from webhook.report.protocol import Severity
 from webhook.report.reasons import advice
@@ -93,6 +93,11 @@ def copy_step(
     row = next((row for row in rows if row.title == f"Secret/{pull_secret}" and row.effect is not Effect.DELETE), None)
     if row is None:
         return None
+    write = next((write for write in plan.copies if write.name == pull_secret), None)
+    if exists and write is not None and write.only_metadata and row.effect.is_change:
+        targets = {("Secret", pull_secret)}
+        why = f"the copy has its content; {METADATA_DIFFERS}"
+        return writer.due("copy", why, PreviewReason.COPY_DUE, pull_secret, targets)
     step = _copy_step(row, pull_secret, writer, world.expected[pull_secret], exists=exists)
     if step.reason == FindingReason.COPY_CONFLICT and exists:
         return _about_conflict(step, namespace, secrets.get(pull_secret, NO_FACTS))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from webhook.rules.objects import Copy, NamespaceState
     from webhook.rules.state_document import LastGood, StoredRollout
 
+METADATA_DIFFERS = "its labels or annotations differ from the configured ones"
+
 HASH_OF_UNSEEN = "unseen"
 """A placeholder hash for unknown content: without an existing copy to compare with, or because it will be new."""
 
@@ -120,7 +122,8 @@ def _outcome(
     if expected.last_good is not None:
         return effect, reason, f"made of {last_good_copy(expected.last_good)}, because {expected.problem}"
     again = "again, because its type or immutability forbids an update, " if write and write.replaces else ""
-    return effect, reason, f"made {again}{_origin(entry, expected, state.namespace.name)}"
+    origin = f"made {again}{_origin(entry, expected, state.namespace.name)}"
+    return effect, reason, f"{origin}; {METADATA_DIFFERS}" if write and write.only_metadata else origin
 
 
 def _origin(entry: PullSecret, expected: Expected, namespace: str) -> str:
