@@ -74,14 +74,19 @@ class Registry:
 
 
 class TokenRegistry:
-    """A docker-registry whose credentials come from a token service, and expire after ``lifetime`` seconds."""
+    """A docker-registry whose credentials come from a token service, and expire after ``lifetime`` seconds.
 
-    def __init__(self, node: Node, lifetime: float) -> None:
-        directory = node.settings.directory / "token-registry"
+    The token service listens on the next port.
+    """
+
+    def __init__(self, node: Node, lifetime: float, port: int = TOKEN_REGISTRY_PORT) -> None:
+        self.host = f"{NAME}:{port}"
+        program_name = f"token-registry-{port}"
+        directory = node.settings.directory / program_name
         directory.mkdir()
         self._authority = node.cluster.ca_file
-        pair = node.cluster.issue_serving("token-registry", NAME)
-        self.tokens = TokenService(NAME, sandbox.ADDRESS, TOKEN_SERVICE_PORT, pair, lifetime)
+        pair = node.cluster.issue_serving(program_name, NAME)
+        self.tokens = TokenService(NAME, sandbox.ADDRESS, port + 1, pair, lifetime)
         auth = {
             "token": {
                 "realm": f"{self.tokens.url}/token",
@@ -90,15 +95,15 @@ class TokenRegistry:
                 "rootcertbundle": str(self._authority),
             }
         }
-        configuration = _write_configuration(directory, TOKEN_REGISTRY_PORT, pair, auth)
-        node.settings.trust_registry(TOKEN_REGISTRY_HOST, self._authority)
-        program = node.cluster.keeper.start("token-registry", ["docker-registry", "serve", str(configuration)])
-        program.wait_ready(lambda: _status(TOKEN_REGISTRY_PORT, self._authority) is not None, _SECONDS)
+        configuration = _write_configuration(directory, port, pair, auth)
+        node.settings.trust_registry(self.host, self._authority)
+        program = node.cluster.keeper.start(program_name, ["docker-registry", "serve", str(configuration)])
+        program.wait_ready(lambda: _status(port, self._authority) is not None, _SECONDS)
 
     def push(self, archive: Path, image: str) -> None:
         """Put an image into the registry, named without the registry's host."""
         login = f"{TOKEN_USER}:{self.tokens.issue(_PUSH_SECONDS)}"
-        _push(archive, f"{TOKEN_REGISTRY_HOST}/{image}", login, self._authority)
+        _push(archive, f"{self.host}/{image}", login, self._authority)
 
 
 def _push(archive: Path, image: str, login: str, authority: Path) -> None:

@@ -45,6 +45,9 @@ class TokenService:
     def __init__(self, host: str, address: str, port: int, pair: Pair, lifetime: float) -> None:
         self.lifetime = lifetime
         self.logins: list[Login] = []
+        self.denied: set[tuple[str, str]] = set()
+        """Credentials, each with a repository that it may not pull from."""
+        self.revoked: set[str] = set()
         self.url = f"https://{host}:{port}"
         self._key = secrets.token_bytes()
         self._signer = Signer(pair)
@@ -72,17 +75,18 @@ class TokenService:
         """Return whether this is a credential of this service that has not expired."""
         signed, _, mac = password.rpartition(".")
         number, _, expires = signed.partition(".")
-        if user != USER or not hmac.compare_digest(mac, self._mac(signed)):
+        if user != USER or password in self.revoked or not hmac.compare_digest(mac, self._mac(signed)):
             return False
         now = time.time()
         self.logins.append(Login(int(number), float(expires), now, now < float(expires)))
         return now < float(expires)
 
-    def bearer(self, scopes: list[str]) -> str:
-        """Return a token of the registry for scopes such as ``repository:team/app:pull``."""
+    def bearer(self, password: str, scopes: list[str]) -> str:
+        """Return a token for those of the scopes, such as ``repository:team/app:pull``, that a credential has."""
         access = [
             {"type": kind, "name": name, "actions": actions.split(",")}
             for kind, name, actions in (scope.split(":") for scope in scopes)
+            if (password, name) not in self.denied
         ]
         now = int(time.time())
         times = {"iat": now, "nbf": now, "exp": now + _BEARER_SECONDS}
@@ -124,7 +128,7 @@ class _Handler(JsonHandler):
 
     def _exchange(self, user: str, password: str, scopes: list[str], field: str) -> None:
         if self.server.tokens.log_in(user, password):
-            answer = {field: self.server.tokens.bearer(scopes), "expires_in": _BEARER_SECONDS}
+            answer = {field: self.server.tokens.bearer(password, scopes), "expires_in": _BEARER_SECONDS}
             self.answer(HTTPStatus.OK, answer)
         else:
             self.answer(HTTPStatus.UNAUTHORIZED, {"details": "the credential is unknown or has expired"})
