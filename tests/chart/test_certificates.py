@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 
 from tests.chart.rendered import FULLNAME, NAMESPACE, Rendered, render
-from webhook.kube.webhook_configuration import MODE_ANNOTATION
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 CERT_MANAGER = "cert-manager.io/v1"
-MODES = ["self-managed", "cert-manager", "provided"]
 
 
 def of_mode(mode: str, webhook: dict[str, Any] | None = None, **certificates: Any) -> Rendered:  # noqa: ANN401
@@ -29,63 +27,11 @@ def issuing_flags(rendered: Rendered) -> list[str]:
     return [flag for flag in flags if flag.startswith(("--tls", "--ca-", "--webhook"))]
 
 
-def test_self_managed_is_the_default() -> None:
-    assert render().objects == of_mode("self-managed").objects
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_in_every_mode_the_webhook_serves_the_same_secret(mode: str) -> None:
-    assert f"--tls-secret={NAMESPACE}/{FULLNAME}-tls" in of_mode(mode).container("webhook")["args"]
-
-
-@pytest.mark.parametrize("mode", ["cert-manager", "provided"])
-def test_sync_issues_only_where_it_manages(mode: str) -> None:
-    assert issuing_flags(of_mode("self-managed"))
-    assert issuing_flags(of_mode(mode)) == []
-
-
-@pytest.mark.parametrize("mode", ["self-managed", "provided"])
-def test_nothing_of_cert_manager_is_rendered_where_it_is_not_asked_for(mode: str) -> None:
-    rendered = of_mode(mode)
-    assert not [item for item in rendered.objects if "cert-manager" in item["apiVersion"]]
-    annotations = rendered.one("MutatingWebhookConfiguration")["metadata"]["annotations"]
-    assert annotations == {MODE_ANNOTATION: mode}
-
-
-@pytest.mark.parametrize("mode", ["self-managed", "cert-manager"])
-def test_the_bundle_that_somebody_else_sets_is_not_rendered(mode: str) -> None:
-    for resource in ("pods", "serviceaccounts"):
-        assert "caBundle" not in of_mode(mode).webhook(resource)["clientConfig"]
-
-
 @pytest.mark.parametrize(("bundle", "rendered"), [(PEM, PEM), ("", None)], ids=["of a private CA", "of the system"])
 def test_a_provided_bundle_may_be_left_to_the_roots_of_the_system(bundle: str, rendered: str | None) -> None:
     config = of_mode("provided", {"caBundle": bundle}).webhook("pods")["clientConfig"]
     found = config.get("caBundle")
     assert (base64.b64decode(found).decode() if found else None) == rendered
-
-
-def test_cert_manager_injects_the_authority_of_the_serving_certificate() -> None:
-    rendered = of_mode("cert-manager")
-    annotations = rendered.one("MutatingWebhookConfiguration")["metadata"]["annotations"]
-    inject = {"cert-manager.io/inject-ca-from": f"{NAMESPACE}/{FULLNAME}-webhook"}
-    assert annotations == {MODE_ANNOTATION: "cert-manager", **inject}
-    assert certificate(rendered)["secretName"] == f"{FULLNAME}-tls"
-
-
-def test_cert_manager_gets_a_certificate_authority_of_the_release_alone() -> None:
-    rendered = of_mode("cert-manager")
-    authority = certificate(rendered, "-ca")
-    assert authority["isCA"] is True
-    assert authority["issuerRef"]["name"] == f"{FULLNAME}-self-signed"
-    assert rendered.one("Issuer", "-self-signed")["spec"] == {"selfSigned": {}}
-    assert authority["secretName"] == f"{FULLNAME}-issuer"  # that of sync is another
-    assert rendered.one("Issuer", "-ca")["spec"] == {"ca": {"secretName": authority["secretName"]}}
-    assert certificate(rendered)["issuerRef"] == {
-        "name": f"{FULLNAME}-ca",
-        "kind": "Issuer",
-        "group": "cert-manager.io",
-    }
 
 
 def test_an_issuer_of_ones_own_is_used_instead() -> None:
@@ -138,22 +84,3 @@ def test_the_certificate_is_for_the_name_that_the_api_server_calls(url: str, nam
 def test_the_lifetimes_are_those_of_the_values() -> None:
     flags = issuing_flags(of_mode("self-managed", caLifetime="90d", lifetime="7d", caSettle="1m"))
     assert {"--ca-lifetime=90d", "--tls-lifetime=7d", "--ca-settle=1m"} <= set(flags)
-
-
-def test_the_authorities_of_callers_are_mounted_with_the_configuration() -> None:
-    rendered = render({"webhook": {"clientCA": PEM, "clientAllowedNames": ["kube-apiserver", "a b"]}})
-    assert rendered.one("ConfigMap")["data"]["client-ca.crt"] == PEM
-    flags = rendered.container("webhook")["args"]
-    assert [flag for flag in flags if flag.startswith("--client")] == [
-        "--client-ca-file=/etc/pullsecrets/client-ca.crt",
-        "--client-allowed-name=kube-apiserver",
-        "--client-allowed-name=a b",
-    ]
-    mounts = {mount["name"]: mount["mountPath"] for mount in rendered.container("webhook")["volumeMounts"]}
-    assert mounts["config"] == "/etc/pullsecrets"
-
-
-def test_without_authorities_of_callers_everybody_is_answered() -> None:
-    rendered = render()
-    assert list(rendered.one("ConfigMap")["data"]) == ["config.yaml"]
-    assert not [flag for flag in rendered.container("webhook")["args"] if flag.startswith("--client")]

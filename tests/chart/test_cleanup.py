@@ -20,13 +20,6 @@ def pod(values: dict[str, Any] | None = None) -> dict[str, Any]:
     return dict(job(values)["spec"]["template"]["spec"])
 
 
-def test_the_job_runs_before_anything_of_the_release_is_deleted() -> None:
-    assert job()["metadata"]["annotations"] == {
-        "helm.sh/hook": "pre-delete",
-        "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
-    }
-
-
 @pytest.mark.parametrize(("component", "hook", "kind"), [("cleanup", "pre-delete", "Job"), ("check", "test", "Pod")])
 def test_what_a_hook_runs_as_exists_only_while_it_runs(component: str, hook: str, kind: str) -> None:
     rendered = render()
@@ -43,31 +36,6 @@ def test_what_a_hook_runs_as_exists_only_while_it_runs(component: str, hook: str
     assert [item for item in others if item["metadata"]["name"].endswith(f"-{component}")] == []
 
 
-def test_the_configuration_that_the_job_needs_is_no_hook_and_so_still_there() -> None:
-    rendered = render()
-    assert pod()["serviceAccountName"] == rendered.one("ServiceAccount", "-cleanup")["metadata"]["name"]
-    volumes = {volume["name"]: volume for volume in pod()["volumes"]}
-    configuration = rendered.one("ConfigMap")["metadata"]
-    assert volumes["config"]["configMap"]["name"] == configuration["name"]
-    assert "helm.sh/hook" not in configuration.get("annotations", {})
-
-
-def test_the_job_runs_cleanup_with_its_flags_spelled_out() -> None:
-    (container,) = pod({"log": {"format": "text"}})["containers"]
-    assert container["command"] == ["pullsecrets"]
-    assert container["args"] == [
-        "cleanup",
-        "--config=/etc/pullsecrets/config.yaml",
-        f"--release-namespace={NAMESPACE}",
-        "--release=psw",
-        f"--webhook-configuration={FULLNAME}",
-        "--ignore-not-found",
-        "--timeout=4m",
-        "--log-format=text",
-        "--log-level=info",
-    ]
-
-
 def test_the_command_line_knows_every_flag() -> None:
     command, *flags = pod({"cleanup": {"timeout": "1h30m"}})["containers"][0]["args"]
     group = typer.main.get_command(app)
@@ -75,10 +43,6 @@ def test_the_command_line_knows_every_flag() -> None:
     params = group.commands[command].make_context(command, list(flags)).params
     assert (params["release_namespace"], params["release"]) == (NAMESPACE, "psw")
     assert parse_duration(params["timeout"], "--timeout").total_seconds() == 5400
-
-
-def test_each_try_of_the_job_leaves_its_log() -> None:
-    assert (pod()["restartPolicy"], job()["spec"]["backoffLimit"]) == ("Never", 2)
 
 
 def test_the_job_ends_before_helm_gives_up_so_that_its_log_says_what_is_left() -> None:
@@ -89,12 +53,6 @@ def test_the_program_gives_up_before_the_job_is_ended() -> None:
     found = job({"cleanup": {"timeout": "1h30m"}})
     assert "--timeout=1h30m" in found["spec"]["template"]["spec"]["containers"][0]["args"]
     assert found["spec"]["activeDeadlineSeconds"] == 5400 + 45
-
-
-def test_the_job_meets_the_restricted_pod_security_standard() -> None:
-    webhook = render().one("Deployment", "-webhook")["spec"]["template"]["spec"]
-    assert pod()["securityContext"] == webhook["securityContext"]
-    assert pod()["containers"][0]["securityContext"] == webhook["containers"][0]["securityContext"]
 
 
 def kinds(rendered: Rendered) -> set[str]:

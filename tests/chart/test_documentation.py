@@ -14,14 +14,6 @@ from tests.unit.documented import DOCS, PAGES, in_code, section
 from webhook.errors import ConfigurationInvalid
 from webhook.files.configuration import parse
 
-CONFIGURATION_VALUES = ("optIn", "excludedNamespaces", "pullSecrets", "retired")
-FIXED_FIELDS = {"apiVersion", "kind"}
-NAMED_BY_VALUES = {
-    "pullSecrets[].name": ["registry-credentials", "vendor-credentials"],
-    "pullSecrets[].sources[].secretName": ["harbor", "ghcr"],
-    "retired[]": ["old-credentials"],
-}
-
 PARTS = {"webhook.failurePolicy.pods", "webhook.failurePolicy.serviceAccounts"} | {
     f"{component}.resources.{bound}.{resource}"
     for component in ("webhook", "sync", "cleanup")

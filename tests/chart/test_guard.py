@@ -54,31 +54,10 @@ def test_each_is_bound_and_denies() -> None:
         )
 
 
-@pytest.mark.parametrize("suffix", ["-secrets", "-serviceaccounts", "-events", "-leases"])
-def test_they_are_about_our_own_identities_alone(suffix: str) -> None:
-    (condition,) = render(SAMPLE).one(POLICY, suffix)["spec"]["matchConditions"]
-    users = [f"system:serviceaccount:{NAMESPACE}:{FULLNAME}-{component}" for component in ("sync", "cleanup")]
-    assert condition["expression"] == f'request.userInfo.username in ["{users[0]}", "{users[1]}"]'
-
-
 def test_the_labels_are_those_that_the_program_writes() -> None:
     found = expressions(render(SAMPLE), "-secrets")
     for key, value in labels_for(RELEASE, NAMESPACE).items():
         assert f'[?"{key}"].orValue("") == "{value}"' in found
-
-
-def test_the_names_are_those_of_the_configuration() -> None:
-    secrets, accounts = (expressions(render(SAMPLE), suffix) for suffix in ("-secrets", "-serviceaccounts"))
-    assert 'request.name in ["registry-credentials","vendor-credentials"]' in secrets
-    assert '{"old-credentials":"","registry-credentials":"","vendor-credentials":""}' in accounts
-    assert f'request.name in ["{FULLNAME}-tls","{FULLNAME}-ca"]' in secrets
-
-
-def test_where_somebody_else_keeps_the_certificate_it_is_no_exception() -> None:
-    rendered = render({**SAMPLE, "certificates": {"mode": "cert-manager"}})
-    assert names(rendered, POLICY) == ALL[:4]
-    found = expressions(rendered, "-secrets")
-    assert f'request.namespace == "{NAMESPACE}" && request.name in []' in found
 
 
 def test_label_and_exclusions_are_those_of_the_values() -> None:

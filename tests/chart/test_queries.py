@@ -13,7 +13,7 @@ from tests.chart import promtool, queries
 from tests.chart.rendered import FULLNAME, NAMESPACE, render
 from tests.cluster.helm import CHART
 from tools.chart import dashboard
-from tools.chart.dashboard_rows import ANNOTATIONS, OPEN_ROWS, ROWS
+from tools.chart.dashboard_rows import ANNOTATIONS, ROWS
 
 DOCS = Path(__file__).parents[2] / "docs"
 KNOWN: Mapping[str, queries.Metric] = {**queries.of_both_roles(), **queries.API_SERVER}
@@ -105,15 +105,6 @@ def test_no_panel_lies_over_another() -> None:
         taken |= cells
 
 
-def test_two_rows_are_open_and_the_others_have_their_panels_inside() -> None:
-    rows = {panel["title"]: panel for panel in dashboard.dashboard()["panels"] if panel["type"] == "row"}
-    assert [title for title, row in rows.items() if not row["collapsed"]] == list(OPEN_ROWS)
-    assert len(OPEN_ROWS) == 2
-    for title, row in rows.items():
-        inside = [panel["title"] for panel in row["panels"]]
-        assert inside == ([] if title in OPEN_ROWS else [panel.title for panel in ROWS[title]])
-
-
 def test_every_panel_has_a_description() -> None:
     assert [panel.title for panel in PANELS if not panel.about.endswith(".")] == []
 
@@ -124,12 +115,6 @@ def test_every_query_of_the_dashboard_is_about_the_chosen_cluster(query: str) ->
     if query not in {rule["expr"] for rule in RULES.values()}:
         assert selectors
         assert all('cluster=~"$cluster"' in selector for selector in selectors)
-
-
-def test_deployments_and_changes_of_the_leader_are_marked_on_every_panel() -> None:
-    annotations = dashboard.dashboard()["annotations"]["list"]
-    assert [item["name"] for item in annotations] == ["Replica started", "Leader changed"]
-    assert all(item["enable"] for item in annotations)
 
 
 def test_a_legend_names_labels_that_its_query_has() -> None:
@@ -166,9 +151,3 @@ def test_the_pod_monitor_reads_the_metrics_of_both_roles() -> None:
         assert components["key"] in labels
         assert {"name": "metrics", "containerPort": 8080} in rendered.container(component)["ports"]
     assert monitor["metadata"]["namespace"] == NAMESPACE
-
-
-def test_nothing_is_monitored_unless_asked_for() -> None:
-    kinds = {item["kind"] for item in render().objects}
-    assert not kinds & {"PodMonitor", "PrometheusRule"}
-    assert len(render().of_kind("ConfigMap")) == 1

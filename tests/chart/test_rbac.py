@@ -22,12 +22,6 @@ WITHOUT_CREDENTIALS = {
 """The kinds that an identity may read or review without a name."""
 READ = ["get", "list", "watch"]
 COPIES = ["registry-credentials", "vendor-credentials", "old-credentials"]
-OWN_CONFIGURATION = {
-    "apiGroups": ["admissionregistration.k8s.io"],
-    "resources": ["mutatingwebhookconfigurations"],
-    "resourceNames": [FULLNAME],
-}
-LEASE = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [f"{FULLNAME}-sync"]}
 PROVIDED: dict[str, Any] = {
     "certificates": {"mode": "provided"},
     "webhook": {"caBundle": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"},
@@ -49,36 +43,6 @@ def core(resource: str, verbs: list[str], names: list[str] | None = None) -> dic
     return {"apiGroups": [""], "resources": [resource], **named, "verbs": verbs}
 
 
-def unordered(rights: list[tuple[str | None, dict[str, Any]]]) -> list[tuple[str | None, dict[str, Any]]]:
-    return sorted(rights, key=repr)
-
-
-def test_sync_has_exactly_the_rights_of_its_work() -> None:
-    assert render(SAMPLE).rights("sync") == unordered(
-        [
-            (None, core("namespaces", READ)),
-            (None, core("serviceaccounts", [*READ, "patch"])),
-            (None, core("events", ["create", "patch"])),
-            (None, core("secrets", [*READ, "create", "patch", "delete"], COPIES)),
-            (None, {**OWN_CONFIGURATION, "verbs": [*READ, "patch"]}),
-            (NAMESPACE, {**LEASE, "verbs": ["get", "create", "patch"]}),
-            (NAMESPACE, core("configmaps", ["get"], [FULLNAME])),
-            (NAMESPACE, core("secrets", READ, ["harbor", "ghcr"])),
-            (NAMESPACE, core("secrets", ["get", "create", "patch"], [f"{FULLNAME}-state"])),
-            (NAMESPACE, core("secrets", [*READ, "create", "patch", "delete"], [f"{FULLNAME}-tls", f"{FULLNAME}-ca"])),
-        ]
-    )
-
-
-def test_the_webhook_reads_its_own_certificate_and_namespaces_and_no_more() -> None:
-    assert render(SAMPLE).rights("webhook") == unordered(
-        [
-            (NAMESPACE, core("secrets", READ, [f"{FULLNAME}-tls"])),
-            (None, core("namespaces", READ)),
-        ]
-    )
-
-
 @pytest.mark.parametrize("selector", [None, {}, {"matchLabels": {}}, {"matchExpressions": []}], ids=repr)
 def test_the_webhook_does_not_read_namespaces_when_no_pull_secret_selects_any(selector: dict[str, Any] | None) -> None:
     given = {} if selector is None else {"namespaceSelector": selector}
@@ -90,20 +54,6 @@ def test_a_selector_by_expressions_alone_lets_the_webhook_read_namespaces() -> N
     selector = {"matchExpressions": [{"key": "department", "operator": "Exists"}]}
     entry = {"name": "x", "sources": [{"secretName": "y"}], "namespaceSelector": selector}
     assert (None, core("namespaces", READ)) in render({"pullSecrets": [entry]}).rights("webhook")
-
-
-def test_cleanup_takes_away_and_makes_nothing_but_the_lease() -> None:
-    assert render(SAMPLE).rights("cleanup") == unordered(
-        [
-            (None, {**OWN_CONFIGURATION, "verbs": ["get", "delete"]}),
-            (None, core("namespaces", ["list"])),
-            (None, core("serviceaccounts", ["get", "list", "patch"])),
-            (None, core("secrets", ["get", "list", "delete"], COPIES)),
-            (NAMESPACE, {**LEASE, "verbs": ["get", "create", "patch", "delete"]}),
-            (NAMESPACE, core("secrets", ["get", "delete"], [f"{FULLNAME}-state"])),
-            (NAMESPACE, core("secrets", ["get", "delete"], [f"{FULLNAME}-tls", f"{FULLNAME}-ca"])),
-        ]
-    )
 
 
 def test_the_check_of_helm_test_reads_no_secret_and_writes_nothing() -> None:
@@ -166,16 +116,6 @@ def test_each_role_is_bound_to_one_of_the_identities_or_to_readers(values: dict[
     for grant in rendered.grants():
         (subject,) = grant.subjects
         assert subject == READERS or (subject["name"] in identities and subject["namespace"] == NAMESPACE)
-
-
-def test_people_may_read_the_configuration_the_webhook_and_the_lease_and_no_secret() -> None:
-    assert render(SAMPLE).rights("reader") == unordered(
-        [
-            (None, {**OWN_CONFIGURATION, "verbs": ["get"]}),
-            (None, {**LEASE, "verbs": ["get"]}),
-            (NAMESPACE, core("configmaps", ["get"], [FULLNAME])),
-        ]
-    )
 
 
 def test_view_gets_the_rights_of_readers_unless_it_is_switched_off() -> None:
