@@ -88,5 +88,29 @@ def in_schema(
             yield f"{above}{key}"
 
 
+_WHOLE_FIELDS = {"optIn", "pullSecrets[]", "pullSecrets[].sources[]", "pullSecrets[].serviceAccounts"}
+"""Fields of the configuration that are never set as a whole."""
+
+
 RENEWING = {f"pullSecrets[].sources[].{kind}" for kind in ("credentialProvider", "serviceAccountToken")}
 """Fields of the configuration whose own fields docs/renewing.md describes."""
+
+
+def in_configuration() -> Iterator[str]:
+    """Yield the path of every field of the configuration document that the schema of the values knows."""
+    whole = strict_schema()
+    for name in ("optIn", "excludedNamespaces", "pullSecrets", "retired"):
+        yield from _fields(whole["properties"][name], whole["definitions"], name)
+
+
+def _fields(part: dict[str, Any], definitions: dict[str, Any], path: str) -> Iterator[str]:
+    part = definitions[part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+    if path not in _WHOLE_FIELDS:
+        yield path
+    if path in RENEWING:
+        return
+    for name, field in part.get("properties", {}).items():
+        yield from _fields(field, definitions, f"{path}.{name}")
+    items = part.get("items", {})
+    if "properties" in items or items.get("$ref", "").endswith("pullSecret"):
+        yield from (found for found in _fields(items, definitions, f"{path}[]") if found != f"{path}[]")

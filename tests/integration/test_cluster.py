@@ -9,7 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,28 +51,6 @@ def processes_that_mention(text: Path) -> list[str]:
     return [line for line in listed.splitlines() if str(text) in line]
 
 
-def test_a_pod_can_be_created_as_soon_as_the_namespace_is_there(
-    cluster: Cluster, namespace: str, kubectl: Callable[..., str]
-) -> None:
-    kubectl("run", "web", "--image=nginx", "--namespace", namespace)
-    pod = cluster.api.call("GET", f"/api/v1/namespaces/{namespace}/pods/web")
-    assert pod["spec"]["serviceAccountName"] == "default"
-
-
-def test_the_controllers_make_pods_of_a_deployment(
-    cluster: Cluster, namespace: str, kubectl: Callable[..., str]
-) -> None:
-    kubectl("create", "deployment", "web", "--image=nginx", "--replicas=2", "--namespace", namespace)
-    pods = f"/api/v1/namespaces/{namespace}/pods"
-    assert wait_until(lambda: len(cluster.api.call("GET", pods)["items"]) == 2, SECONDS)
-
-
-def test_a_namespace_goes_away_when_it_is_deleted(cluster: Cluster) -> None:
-    cluster.create_namespace("short-lived", labels={"team": "a"})
-    cluster.delete_namespace("short-lived")
-    assert wait_until(lambda: not cluster.api.answers("/api/v1/namespaces/short-lived"), SECONDS)
-
-
 def test_a_token_kubeconfig_has_its_own_identity_and_no_other_right(cluster: Cluster, namespace: str) -> None:
     kubeconfig = cluster.kubeconfig_for("default", namespace)
     as_account = ("--kubeconfig", str(kubeconfig))
@@ -81,13 +59,6 @@ def test_a_token_kubeconfig_has_its_own_identity_and_no_other_right(cluster: Clu
     with pytest.raises(ClusterFailed, match="Forbidden"):
         cluster.kubectl(*as_account, "get", "secrets", "--namespace", namespace)
     assert kubeconfig.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_client_certificate_kubeconfig_has_its_user_and_groups(cluster: Cluster) -> None:
-    kubeconfig = cluster.kubeconfig_with_client_certificate("jane", groups=["team-a", "team-b"])
-    template = "--output=jsonpath={.status.userInfo.username} {.status.userInfo.groups}"
-    answer = cluster.kubectl("--kubeconfig", str(kubeconfig), "auth", "whoami", template)
-    assert answer == 'jane ["team-a","team-b","system:authenticated"]'
 
 
 def test_the_audit_log_tells_who_did_what_and_no_secret_content(cluster: Cluster, namespace: str) -> None:
@@ -176,17 +147,6 @@ def test_a_stopped_api_server_is_silent_and_a_continued_one_answers(own_cluster:
     finally:
         own_cluster.signal_program(programs.API_SERVER, signal.SIGCONT)
     own_cluster.wait_ready()
-
-
-def test_a_compacted_resource_version_is_gone_after_a_restart(own_cluster: Cluster) -> None:
-    old = own_cluster.api.call("GET", "/api/v1/namespaces")["metadata"]["resourceVersion"]
-    own_cluster.create_namespace("newer")
-    own_cluster.stop_program(programs.API_SERVER)
-    own_cluster.compact()
-    own_cluster.start_program(programs.API_SERVER)
-    own_cluster.wait_ready()
-    watch = own_cluster.api.request("GET", f"/api/v1/namespaces?watch=true&timeoutSeconds=1&resourceVersion={old}")
-    assert '"code":410' in watch.text
 
 
 def test_a_program_that_does_not_start_shows_the_end_of_its_log(own_cluster: Cluster) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.integration.day.disorder import FIRST, SECOND, Disorder, settle
-from tests.integration.site.commands import of_release, run
+from tests.integration.site.commands import of_release
 from tests.integration.site.playground import COPY, SOURCE, Playground, eventually, pod
 from tests.providers.folder import NAME, plugin_folder
 from webhook.report.preview.preview import FEW_ROWS
@@ -151,24 +151,6 @@ def test_many_rows_are_listed_on_request_only(idle: Playground) -> None:
     assert few.err == all_of_them.err
 
 
-@pytest.mark.parametrize("command", ["plan", "coverage"])
-def test_a_selector_that_selects_nothing_is_an_error(idle: Playground, command: str) -> None:
-    ran = of_release(idle, command, "-l", "team=nobody")
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err == (
-        "error: -l team=nobody selects no namespace; list their labels: kubectl get namespaces --show-labels\n"
-    )
-
-
-def test_nothing_to_do_is_one_sentence(idle: Playground) -> None:
-    idle.namespace(selected=False)
-    label = f"plan-{idle.installation.release}"
-    for namespace in (idle.namespace(selected=False), idle.namespace(selected=False)):
-        idle.cluster.kubectl("label", "namespace", namespace, f"{label}=yes")
-    ran = of_release(idle, "plan", "-l", f"{label}=yes")
-    assert (ran.code, ran.out, ran.err) == (0, "", "All 2 namespaces are as they should be.\n")
-
-
 def test_what_a_label_would_do_and_what_taking_it_away_would(idle: Playground) -> None:
     without, within = idle.namespace(selected=False), idle.namespace(selected=True)
     rows = planned(idle, "--label", f"ns/{without}", code=1)
@@ -245,39 +227,6 @@ def test_rights_that_are_missing_are_named_and_the_rest_is_told(idle: Playground
         f"you lack the right to list secrets named {COPY} across namespaces",
         f"you lack the right to list pods in namespace {team}",
     }
-
-
-def test_without_any_right_it_is_said_what_is_needed(idle: Playground, cluster: Cluster) -> None:
-    nobody = cluster.kubeconfig_with_client_certificate("nobody-at-all")
-    installation = idle.installation
-    given = (f"--release-namespace={installation.namespace}", f"--config={installation.configuration_file}")
-    ran = run(nobody, "plan", "-A", f"--release={installation.release}", *given)
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith("error: you lack the right to list namespaces")
-
-
-def test_expectations_are_compared_with_the_plan_of_a_cluster(idle: Playground, tmp_path: Path) -> None:
-    team, other = idle.namespace(selected=True), idle.namespace(selected=False)
-    idle.create(team, "pods", pod("web"))
-    expected: list[dict[str, Any]] = [
-        {"object": f"ns/{team}", "reason": "namespace-selected"},
-        {"object": f"secret/{COPY}", "namespace": team, "copy": "created"},
-        {"object": "pod/web", "namespace": team, "injected": [COPY], "reason": "pod-without-reference"},
-        {"object": f"secret/{COPY}", "namespace": other, "copy": "absent"},
-    ]
-    file = tmp_path / "expectations.yaml"
-
-    def tested(expectations: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
-        head = {"apiVersion": "pullsecrets.webhook/v1alpha1", "kind": "Expectations"}
-        file.write_text(json.dumps({**head, "expectations": expectations}))
-        ran = of_release(idle, "test", "-e", str(file), "-o", "json")
-        return ran.code, json.loads(ran.out)
-
-    code, document = tested(expected)
-    assert (code, document["passed"], document["failed"]) == (0, 5, 0)
-    code, document = tested([*expected, {"object": "sa/default", "namespace": other, "injected": [COPY]}])
-    assert (code, document["failed"]) == (1, 1)
-    assert (document["results"][-1]["found"], document["results"][-1]["result"]) == ("no names", "failed")
 
 
 def test_values_of_the_chart_are_planned(idle: Playground, tmp_path: Path) -> None:

@@ -38,34 +38,6 @@ def test_a_program_that_ignores_the_request_is_killed_in_the_end() -> None:
         assert program.stop(seconds=0.1) == -signal.SIGKILL
 
 
-def test_a_suspended_program_can_be_stopped() -> None:
-    with Keeper() as keeper:
-        program = keeper.start("sleeper", ["sleep", "60"])
-        program.signal(signal.SIGSTOP)
-        assert program.stop() == -signal.SIGTERM
-
-
-def test_a_name_can_be_started_again_once_its_program_has_ended() -> None:
-    with Keeper() as keeper:
-        first = keeper.start("again", ["sleep", "60"])
-        with pytest.raises(ClusterFailed, match="again is running already"):
-            keeper.start("again", ["sleep", "60"])
-        first.kill()
-        assert keeper.start("again", ["true"]).wait() == 0
-
-
-def test_a_program_that_is_not_there_is_named() -> None:
-    with Keeper() as keeper, pytest.raises(ClusterFailed, match="/no/such/program does not start: No such file"):
-        keeper.start("missing", ["/no/such/program"])
-
-
-def test_a_program_that_ends_before_it_is_ready_shows_the_end_of_its_log() -> None:
-    with Keeper() as keeper:
-        program = keeper.start("failing", ["sh", "-c", "echo the reason; exit 1"])
-        with pytest.raises(ClusterFailed, match="failing ended with code 1:\n  the reason"):
-            program.wait_ready(lambda: False, SECONDS)
-
-
 def test_what_a_program_has_started_goes_with_it() -> None:
     script = "import subprocess, sys; c = subprocess.Popen(['sleep', '60']); print(c.pid, flush=True); c.wait()"
     with Keeper() as keeper:

@@ -41,15 +41,6 @@ def test_a_namespace_that_opts_out_loses_what_is_ours_and_nothing_else(shared: P
     assert shared.get(selected, "secrets", "theirs") is not None
 
 
-def test_opting_out_and_in_again_at_once_ends_selected(shared: Playground, selected: str) -> None:
-    for _ in range(5):
-        shared.opt(selected, None)
-        shared.opt(selected, "enabled")
-    shared.await_selected(selected, "first")
-    shared.opt(selected, None)
-    shared.await_left(selected)
-
-
 def test_no_reference_outlives_its_copy_although_the_webhook_may_still_put_it_back(shared: Playground) -> None:
     # The API server matches the webhook's namespaceSelector against a cache that lags behind the label.
     namespaces = [shared.namespace(selected=True) for _ in range(10)]
@@ -61,21 +52,6 @@ def test_no_reference_outlives_its_copy_although_the_webhook_may_still_put_it_ba
         shared.await_left(namespace)
 
 
-def test_a_deleted_copy_comes_back(shared: Playground, selected: str) -> None:
-    shared.delete(selected, "secrets", COPY)
-    shared.await_selected(selected, "first")
-
-
-def test_an_edited_copy_is_put_right_in_place(shared: Playground, selected: str) -> None:
-    before = shared.get(selected, "secrets", COPY)
-    shared.apply(selected, "Secret", COPY, {"type": "kubernetes.io/dockerconfigjson", "data": dockerconfigjson("bad")})
-    shared.await_selected(selected, "first")
-    after = shared.get(selected, "secrets", COPY)
-    assert before is not None
-    assert after is not None
-    assert after["metadata"]["uid"] == before["metadata"]["uid"]
-
-
 def test_an_immutable_copy_is_replaced_when_the_source_rotates(ours: Playground) -> None:
     ours.start_sync("first")
     namespace = ours.namespace(selected=True)
@@ -84,49 +60,6 @@ def test_an_immutable_copy_is_replaced_when_the_source_rotates(ours: Playground)
     ours.cluster.api.json_patch(path, [{"op": "add", "path": "/immutable", "value": True}])
     ours.set_source("second")
     ours.await_selected(namespace, "second")
-
-
-def test_a_foreign_secret_of_the_copys_name_is_left_alone_and_reported(shared: Playground) -> None:
-    namespace = shared.namespace(selected=False)
-    shared.apply(namespace, "Secret", COPY, {"stringData": {"theirs": "value"}})
-    before = shared.get(namespace, "secrets", COPY)
-    shared.opt(namespace, "enabled")
-    eventually(lambda: dict(shared.events(namespace)), lambda seen: "CopyConflict" in seen)
-    assert shared.get(namespace, "secrets", COPY) == before
-    other = shared.namespace(selected=True)
-    shared.await_selected(other, "first")
-
-
-def test_a_secret_with_the_labels_of_another_release_is_foreign(shared: Playground) -> None:
-    namespace = shared.namespace(selected=False)
-    labels = {
-        "app.kubernetes.io/managed-by": "pull-secret-webhook",
-        "pullsecrets.webhook/release": "another",
-        "pullsecrets.webhook/release-namespace": shared.installation.namespace,
-    }
-    metadata = {"name": COPY, "namespace": namespace, "labels": labels}
-    shared.apply(namespace, "Secret", COPY, {"metadata": metadata, "stringData": {"theirs": "value"}})
-    before = shared.get(namespace, "secrets", COPY)
-    shared.opt(namespace, "enabled")
-    eventually(lambda: dict(shared.events(namespace)), lambda seen: "CopyConflict" in seen)
-    assert shared.get(namespace, "secrets", COPY) == before
-
-
-def test_rotation_reaches_every_copy_in_place(ours: Playground) -> None:
-    ours.start_sync("first")
-    namespaces = [ours.namespace(selected=True) for _ in range(3)]
-    for namespace in namespaces:
-        ours.await_selected(namespace, "first")
-    before = [ours.get(namespace, "secrets", COPY) for namespace in namespaces]
-    ours.set_source("second")
-    for namespace, copy in zip(namespaces, before, strict=True):
-        ours.await_selected(namespace, "second")
-        now = ours.get(namespace, "secrets", COPY)
-        assert now is not None
-        assert copy is not None
-        assert now["metadata"]["uid"] == copy["metadata"]["uid"]
-    documents = [(ours.get(namespace, "secrets", COPY) or {})["data"] for namespace in namespaces]
-    assert documents == [documents[0]] * 3
 
 
 def test_a_source_that_is_deleted_or_broken_changes_no_copy(ours: Playground) -> None:
@@ -170,16 +103,6 @@ def test_service_accounts_that_are_not_included_are_left_alone(playground: Maker
     assert ours.references(namespace, "other") == []
 
 
-def test_a_namespace_that_denies_the_write_does_not_delay_the_others(shared: Playground) -> None:
-    full = shared.namespace(selected=False)
-    shared.forbid_secrets(full)
-    shared.opt(full, "enabled")
-    eventually(lambda: dict(shared.events(full)), lambda seen: "CopyDenied" in seen)
-    other = shared.namespace(selected=True)
-    shared.await_selected(other, "first")
-    assert shared.references(full) == []
-
-
 def test_killing_sync_and_starting_it_again_changes_nothing(ours: Playground) -> None:
     process = ours.start_sync("first")
     namespaces = [ours.namespace(selected=True) for _ in range(3)]
@@ -196,19 +119,6 @@ def test_killing_sync_and_starting_it_again_changes_nothing(ours: Playground) ->
     ours.await_selected(probe, "first")
     eventually(again.metrics, lambda text: _handled(text) >= len(namespaces) + 1)
     assert [_versions(ours, namespace) for namespace in namespaces] == before
-
-
-def test_a_second_process_stands_by_and_takes_over_when_the_first_ends(ours: Playground) -> None:
-    first = ours.start_sync("first", name="sync-1")
-    leading = f'leader_election_master_status{{name="{ours.installation.lease}"}}'
-    eventually(first.metrics, lambda text: f"{leading} 1.0" in text)
-    second = ours.installation.start_sync(name="sync-2")
-    second.wait_ready()
-    assert f"{leading} 0.0" in second.metrics()
-    assert first.stop() == 0
-    eventually(second.metrics, lambda text: f"{leading} 1.0" in text)
-    namespace = ours.namespace(selected=True)
-    ours.await_selected(namespace, "first")
 
 
 def _versions(ours: Playground, namespace: str) -> dict[str, str]:

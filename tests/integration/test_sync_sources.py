@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.site.playground import COPY, Playground, dockerconfigjson, eventually
+from tests.integration.site.playground import COPY, Playground, eventually
 
 Maker = Callable[..., Playground]
 
@@ -91,63 +91,3 @@ def test_a_namespace_that_opts_in_while_a_source_is_missing_gets_the_last_good_c
 
     eventually(lambda: passwords(merged, other), lambda seen: seen == {"one": "1", "two": "2"})
     assert passwords(merged, namespace) == {"one": "1", "two": "2"}
-
-
-def test_an_entry_that_no_reader_can_use_is_left_out_and_told_of(merged: Playground) -> None:
-    put(merged, FIRST, one="1")
-    auths = {
-        "ghcr.io/Org": {"username": "robot", "password": "x"},
-        "gcr.io": {"username": "_json_key", "password": "{\n}"},
-    }
-    data = {".dockerconfigjson": b64encode(json.dumps({"auths": auths}).encode()).decode()}
-    merged.apply(merged.installation.namespace, "Secret", SECOND, {"type": DOCKERCONFIGJSON, "data": data})
-    namespace = merged.namespace(selected=True)
-
-    eventually(lambda: passwords(merged, namespace), lambda seen: seen == {"one": "1", "gcr": "{\n}"})
-    told = eventually(lambda: events(merged), lambda seen: "SourceEntries" in seen)
-    assert "upper case in its path" in told["SourceEntries"]
-
-
-def test_sources_that_are_too_large_together_leave_the_copies_alone(merged: Playground) -> None:
-    # The canonical form has the password twice: one of these fits, two do not.
-    large = {"one": "x" * 250_000, "two": "2"}
-    put(merged, FIRST, one=large["one"])
-    put(merged, SECOND, two="2")
-    namespace = merged.namespace(selected=True)
-    eventually(lambda: passwords(merged, namespace) == large)
-    before = merged.get(namespace, "secrets", COPY)
-
-    put(merged, SECOND, two="y" * 250_000)
-
-    told = eventually(lambda: events(merged), lambda seen: "CopyRefused" in seen)
-    assert "yyyy" not in told["CopyRefused"]
-    assert merged.get(namespace, "secrets", COPY) == before
-    put(merged, SECOND, two="small again")
-    eventually(lambda: (passwords(merged, namespace) or {}).get("two") == "small again")
-
-
-def test_a_copy_is_no_source(playground: Maker) -> None:
-    ours = playground(pullSecrets=[{"name": COPY, "sources": [{"secretName": FIRST}]}])
-    ours.installation.start_sync().wait_ready()
-    labels = {"app.kubernetes.io/managed-by": "pull-secret-webhook"}
-    metadata = {"name": FIRST, "namespace": ours.installation.namespace, "labels": labels}
-    body = {"metadata": metadata, "type": DOCKERCONFIGJSON, "data": dockerconfigjson("copied")}
-    ours.apply(ours.installation.namespace, "Secret", FIRST, body)
-    namespace = ours.namespace(selected=True)
-
-    told = eventually(lambda: events(ours), lambda seen: "SourceInvalid" in seen)
-
-    assert "copy" in told["SourceInvalid"]
-    assert passwords(ours, namespace) is None
-
-
-def test_a_name_that_is_dropped_without_being_retired_is_told_of(ours: Playground) -> None:
-    ours.start_sync("first")
-    namespace = ours.namespace(selected=True)
-    ours.await_selected(namespace, "first")
-
-    ours.installation.set_configuration(pullSecrets=[])
-
-    told = eventually(lambda: events(ours), lambda seen: "PullSecretForgotten" in seen)
-    assert COPY in told["PullSecretForgotten"]
-    assert ours.password_in_copy(namespace) == "first"

@@ -13,7 +13,6 @@ import pytest
 from tests.cluster.api import Answer
 from tests.integration.hostile.impostor import MERGE, Impostor
 from tests.integration.policies.guarding import refused, stored
-from tests.integration.site.commands import Ran, of_release
 from tests.integration.site.playground import COPY, SOURCE, Playground, eventually
 from tests.integration.test_cleanup import cleanup
 from webhook.report.explain.commands import rename_command
@@ -183,25 +182,6 @@ def test_contents_that_do_not_fit_are_named_and_the_others_are_kept(playground: 
     told = eventually(lambda: events(site), lambda seen: "StateNotStored" in seen)
     eventually(lambda: kept(site).keys(), lambda seen: seen == {COPY, "large-0", "large-1"})
     assert "large-2, large-3" in told["StateNotStored"]
-
-
-def test_plan_explain_and_check_say_what_a_new_namespace_gets(site: Playground) -> None:
-    sync = site.installation.start_sync()
-    site.await_selected(site.namespace(selected=True), "good")
-    since = await_kept(site, "good")["time"][:16].replace("T", " ")
-    break_source(site)
-    assert sync.stop() == 0
-    new = site.namespace(selected=True)
-
-    expected = f"the last good copy from {since} UTC"
-    assert expected in unwrapped(of_release(site, "plan", "-A", "-o", "yaml"))
-    assert expected in unwrapped(of_release(site, "explain", f"ns/{new}"))
-    report = json.loads(of_release(site, "check", "-o", "json").out)
-    assert [each["result"] for each in report["checks"] if each["code"] == "PSW044"] == ["ok"]
-
-
-def unwrapped(ran: Ran) -> str:
-    return " ".join(ran.out.split())
 
 
 # The guard

@@ -72,31 +72,3 @@ def test_the_state_of_a_cluster_where_not_all_is_well(playground: Maker) -> None
     assert metrics['pullsecrets_sync_writes_total{action="copy created",result="denied"}'] >= 1
     assert metrics["pullsecrets_sync_oldest_unreconciled_seconds"] > 0
     assert metrics["pullsecrets_sync_failing_namespaces"] == 1
-
-
-def test_what_goes_is_counted_until_it_is_gone(ours: Playground) -> None:
-    sync = ours.start_sync("first")
-    namespaces = [ours.namespace(selected=True) for _ in range(3)]
-    eventually(lambda: copies(status(sync)), lambda seen: seen == {"current": 3})
-
-    ours.opt(namespaces[0], None)
-    eventually(lambda: copies(status(sync)), lambda seen: seen == {"current": 2})
-    ours.installation.set_configuration(pullSecrets=[], retired=[COPY])
-    eventually(lambda: copies(status(sync)), lambda seen: seen == {})
-    for namespace in namespaces:
-        ours.await_left(namespace)
-
-
-def test_who_stands_by_names_the_one_who_leads(ours: Playground) -> None:
-    first = ours.start_sync("first", name="sync-1")
-    eventually(lambda: status(first)["leader"]["leading"])
-    ours.await_selected(ours.namespace(selected=True), "first")
-    second = ours.installation.start_sync(name="sync-2")
-    second.wait_ready()
-
-    document = eventually(lambda: status(second), lambda seen: seen["leader"]["holder"])
-
-    assert not document["leader"]["leading"]
-    assert document["leader"]["holder"] == status(first)["leader"]["identity"]
-    assert copies(document) == {}
-    assert exported_copies(second) == {}

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import typer
 import yaml
 
-from webhook.cli import app, main
+from webhook.cli import main
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
@@ -282,18 +281,6 @@ def test_a_mistake_is_told_in_one_line_with_exit_code_2(
 
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"error: {message}")
-
-
-def test_every_flag_is_documented() -> None:
-    command = typer.main.get_command(app).commands["plan"]  # type: ignore[attr-defined]
-    page = (ROOT / "docs" / "plan.md").read_text()
-
-    flags = {flag for parameter in command.params for flag in parameter.opts} - {"--help", "-h"}
-
-    assert {flag for flag in flags if f"`{flag}`" not in page} == set()
-    assert {
-        parameter.envvar for parameter in command.params if parameter.envvar and parameter.envvar not in page
-    } == set()
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

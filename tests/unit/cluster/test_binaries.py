@@ -77,12 +77,6 @@ def test_the_first_build_has_the_control_plane_alone_and_another_adds_the_node(h
     assert (first.split()[-1], second.split()[-1]) == (".", "./node")
 
 
-def test_code_for_a_debugger_that_the_linker_would_drop_is_not_compiled(home: Path) -> None:
-    binaries.find()
-    (command,) = (home / "builds").read_text().splitlines()
-    assert "-gcflags=all=-dwarf=false" in command.split()
-
-
 def test_a_build_is_announced_as_due_until_it_is_done(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not binaries.is_there()
     binaries.find()
@@ -116,12 +110,6 @@ def test_every_source_of_a_build_is_part_of_its_key(tmp_path: Path) -> None:
     assert target.digest() != before
 
 
-def test_the_cache_key_names_the_version_of_kubernetes() -> None:
-    folder = binaries.find().path("kubectl").parent
-    assert folder.parent == binaries.cache_root()
-    assert folder.name.startswith(f"{binaries.kubernetes_version()}-")
-
-
 def test_a_failed_build_shows_why_and_leaves_nothing_to_find(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BROKEN", "yes")
     with pytest.raises(ClusterFailed, match=r"(?s)go build -v failed with code 1.*main\.go:1: this is broken"):
@@ -129,13 +117,6 @@ def test_a_failed_build_shows_why_and_leaves_nothing_to_find(monkeypatch: pytest
     assert [path.name for path in binaries.cache_root().iterdir()] == ["build.lock"]
     monkeypatch.delenv("BROKEN")
     assert binaries.find().path("etcd").exists()
-
-
-def test_the_remains_of_a_killed_build_are_removed() -> None:
-    remains = binaries.cache_root() / ".build-killed"
-    remains.mkdir(parents=True)
-    binaries.find()
-    assert not remains.exists()
 
 
 def test_processes_that_start_together_build_once(home: Path) -> None:
@@ -159,14 +140,6 @@ def test_kubebuilder_assets_come_first_and_the_rest_is_built(
     assert {path.parent for name, path in found.paths.items() if name != "kube-controller-manager"} == {assets}
     assert found.path("kube-controller-manager").parent.parent == binaries.cache_root()
     assert "has no kube-controller-manager" in capsys.readouterr().err
-
-
-def test_complete_kubebuilder_assets_need_no_build(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in binaries.CONTROL_PLANE:
-        (home / name).touch()
-    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(home))
-    assert {path.parent for path in binaries.find().paths.values()} == {home}
-    assert builds(home) == 0
 
 
 def test_kubebuilder_assets_that_are_no_folder_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
