@@ -405,10 +405,10 @@ def rights(component: str, previous: str) -> str:
 
 
 def _right(namespace: str | None, rule: Mapping[str, Any]) -> tuple[str, ...]:
-    assert namespace in (None, NAMESPACE)
+    scope = {None: "cluster", NAMESPACE: "release", CANARY: "canary"}[namespace]
     (group,), resource = rule["apiGroups"], ", ".join(rule["resources"])
     names = _code(*dict.fromkeys(map(_value_of, rule["resourceNames"]))) if "resourceNames" in rule else "any"
-    return ("release" if namespace else "cluster", group or "core", resource, names, ", ".join(rule["verbs"]))
+    return (scope, group or "core", resource, names, ", ".join(rule["verbs"]))
 
 
 RENEWING_SOURCE = {
@@ -423,9 +423,18 @@ RENEWING_SOURCE = {
 NAMESPACE_TOKEN = {
     "serviceAccountToken": {**RENEWING_SOURCE["serviceAccountToken"], "name": "own", "perNamespace": True}
 }
+CANARY = "payments-staging"
+WATCHING_ROLLOUT = {
+    "prove": {"imagesFromPods": True},
+    "canary": {"namespaces": [CANARY, "staging-*"], "watchPods": True},
+}
 RIGHTS_SAMPLE = {
     **SAMPLE,
-    "pullSecrets": [*SAMPLE["pullSecrets"], {"name": "renewing", "sources": [RENEWING_SOURCE, NAMESPACE_TOKEN]}],
+    "pullSecrets": [
+        *SAMPLE["pullSecrets"],
+        {"name": "renewing", "sources": [RENEWING_SOURCE, NAMESPACE_TOKEN]},
+        {"name": "watched", "sources": [{"secretName": "harbor"}], "rollout": WATCHING_ROLLOUT},
+    ],
 }
 
 

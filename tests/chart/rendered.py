@@ -66,12 +66,14 @@ class Rendered:
     def grants(self) -> Iterator[Grant]:
         """Yield each role with its subjects; a role that nothing binds, or a binding without a role, is an error."""
         for kind in ("Role", "ClusterRole"):
-            bindings = {item["roleRef"]["name"]: item for item in self.of_kind(f"{kind}Binding")}
+            bindings = {
+                (item["metadata"].get("namespace"), item["roleRef"]["name"]): item
+                for item in self.of_kind(f"{kind}Binding")
+            }
             for role in self.of_kind(kind):
-                binding = bindings.pop(role["metadata"]["name"])
-                assert binding["roleRef"]["kind"] == kind
                 namespace = role["metadata"].get("namespace")
-                assert binding["metadata"].get("namespace") == namespace
+                binding = bindings.pop((namespace, role["metadata"]["name"]))
+                assert binding["roleRef"]["kind"] == kind
                 yield Grant(namespace, role["rules"], binding["subjects"])
             assert bindings == {}
 

@@ -18,6 +18,7 @@ WITHOUT_CREDENTIALS = {
     "validatingadmissionpolicybindings",
     "subjectaccessreviews",
     "endpointslices",
+    "pods",
 }
 """The kinds that an identity may read or review without a name."""
 READ = ["get", "list", "watch"]
@@ -35,12 +36,39 @@ ALL_KINDS_OF_VALUES: list[dict[str, Any]] = [
     {**SAMPLE, **PROVIDED},
     {**SAMPLE, **CERT_MANAGER},
     {**SAMPLE, "deployments": {"enabled": False}, "webhook": {"url": "https://127.0.0.1:9443"}},
+    {
+        "pullSecrets": [
+            {
+                "name": "registry-credentials",
+                "sources": [{"secretName": "harbor"}],
+                "rollout": {
+                    "prove": {"imagesFromPods": True},
+                    "canary": {"namespaces": ["test", "staging-*"], "watchPods": True},
+                },
+            }
+        ]
+    },
 ]
 
 
 def core(resource: str, verbs: list[str], names: list[str] | None = None) -> dict[str, Any]:
     named = {} if names is None else {"resourceNames": names}
     return {"apiGroups": [""], "resources": [resource], **named, "verbs": verbs}
+
+
+def test_the_right_to_list_pods_is_granted_only_where_canaries_are_watched_and_named_in_full() -> None:
+    def rights(**rollout: dict[str, Any]) -> list[tuple[str | None, dict[str, Any]]]:
+        entry = {"name": "registry-credentials", "sources": [{"secretName": "harbor"}], "rollout": rollout}
+        found = render({"pullSecrets": [entry]}).rights("sync")
+        return [right for right in found if "pods" in right[1]["resources"]]
+
+    namespaces = ["test", "staging-*", "qa-[12]", "demo"]
+    listing = core("pods", ["list"])
+    assert rights(canary={"namespaces": namespaces}) == []
+    assert rights(canary={"namespaces": namespaces, "watchPods": False}, prove={"imagesFromPods": False}) == []
+    assert rights(canary={"namespaces": ["staging-*"], "watchPods": True}) == []
+    assert rights(canary={"namespaces": namespaces, "watchPods": True}) == [("demo", listing), ("test", listing)]
+    assert rights(prove={"imagesFromPods": True}) == [(None, listing)]
 
 
 @pytest.mark.parametrize("selector", [None, {}, {"matchLabels": {}}, {"matchExpressions": []}], ids=repr)

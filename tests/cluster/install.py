@@ -188,12 +188,12 @@ class Installation:
         return data
 
     def _apply(self, items: Iterable[dict[str, Any]]) -> None:
-        options = ["--server-side", "--force-conflicts", "--field-manager=helm", f"--namespace={self.namespace}"]
+        options = ["--server-side", "--force-conflicts", "--field-manager=helm"]
         self.cluster.kubectl("apply", *options, "-f", "-", input=_list(items))
 
     def _delete(self, items: Iterable[dict[str, Any]]) -> None:
         if found := list(items):
-            options = ["--ignore-not-found", "--wait=false", f"--namespace={self.namespace}"]
+            options = ["--ignore-not-found", "--wait=false"]
             self.cluster.kubectl("delete", *options, "-f", "-", input=_list(found))
 
     def __enter__(self) -> Self:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.site.commands import of_release
-from tests.integration.site.playground import COPY, Playground, dockerconfigjson, eventually
+from tests.integration.site.playground import COPY, Playground, dockerconfigjson, eventually, pod
 from tests.integration.site.rotating import GOOD, OLD, WRONG, RotatingSite
+from tests.unit.registries.registry import authorization_of
 
 
 @pytest.fixture
@@ -120,6 +121,69 @@ def test_a_registry_that_refuses_during_the_soak_gets_the_canary_its_password_ba
     rotating.registry.behaviour.token = b'{"token": "without rights"}'
     assert rotating.await_stage("held")["reason"] == "rollout-refused"
     rotating.await_passwords(OLD, OLD)
+
+
+FORBIDDEN = "unexpected status from HEAD request to https://registry/v2/team/app/manifests/1: 403 Forbidden"
+
+
+def watching(rotating: RotatingSite) -> str:
+    """Watch the Pods of the canary, of which one namespace is named in full; return that."""
+    watched, other = rotating.canary
+    rotating.configure(canary={"namespaces": [watched, f"{other[:-1]}*"], "soak": "1h", "watchPods": True})
+    rotating.start()
+    rotating.await_passwords(OLD, OLD)
+    return watched
+
+
+def test_a_pod_of_the_canary_that_is_refused_a_pull_holds_the_rotation(rotating: RotatingSite) -> None:
+    watched, other = watching(rotating), rotating.canary[1]
+    rotating.failing_pod(watched, "before", FORBIDDEN, seconds=-60)
+    rotating.rotate(GOOD)
+    rotating.await_passwords(GOOD, OLD)
+    eventually(rotating.progress, lambda seen: seen.get("watched") == 1)
+    shown = of_release(rotating.site, "rotate", COPY)
+    assert "the Pods in 1 canary namespace are watched" in shown.out
+    assert f"the right to list Pods is missing in {other}, so the Pods there are not watched" in shown.out
+    # The same number of looks, or more, passes before the hold: these do not count.
+    rotating.failing_pod(watched, "absent", "failed to resolve reference: not found")
+    rotating.failing_pod(other, "another", FORBIDDEN)
+
+    image = rotating.failing_pod(watched, "refused", FORBIDDEN)
+
+    held = rotating.await_stage("held")
+    assert held["reason"] == "rollout-pods-refused"
+    assert held["detail"] == f"Pod {watched}/refused cannot pull {image}"
+    rotating.await_passwords(OLD, OLD)
+    message = eventually(rotating.events, lambda seen: "RotationHeld" in seen)["RotationHeld"]
+    assert held["detail"] in message
+    told = of_release(rotating.site, "rotate", COPY)
+    assert (told.code, held["detail"] in told.out, "--promote" in told.err) == (1, True, True), told
+    # A person decides that the Pod fails for another cause: it is tried again, and the Pod does not count.
+    rotating.ask("promote")
+    rotating.await_passwords(GOOD, OLD)
+    assert rotating.await_stage("canary")["ignores_pods"]
+
+
+def test_images_of_pods_are_proved(rotating: RotatingSite) -> None:
+    rotating.configure(
+        canary=rotating.canary_settings, prove={"login": False, "imagesFromPods": True, "whenUnknown": "Hold"}
+    )
+    # Both passwords log in, and the new one does not open one of the repositories.
+    rotating.registry.behaviour.users = {
+        authorization_of(OLD): frozenset(),
+        authorization_of(GOOD): frozenset({"team/base"}),
+    }
+    for name in ("app", "base"):
+        image = f"{rotating.registry.key}/team/{name}:1"
+        body = pod(name, image, imagePullSecrets=[{"name": COPY}])
+        rotating.site.create(rotating.others[0], "pods", body)
+    rotating.start()
+    rotating.await_passwords(OLD, OLD)
+    rotating.rotate(GOOD)
+    held = rotating.await_stage("held")
+    assert held["reason"] == "rollout-refused"
+    assert f"{rotating.registry.key}/team/base:1, which Pods pull" in held["detail"]
+    assert rotating.passwords() == ({OLD}, {OLD})
 
 
 def test_a_person_replaces_the_source_and_follows_promotes_and_aborts(rotating: RotatingSite, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from webhook.rules.copy_metadata import LONGEST_VALUE, MOST_KEYS, CopyMetadata, 
 from webhook.rules.images import parse_registry
 from webhook.rules.labels import Operator, Requirement, Selector
 from webhook.rules.names import (
+    is_pattern,
     matches_every_name,
     problem_of_label_key,
     problem_of_label_value,
@@ -113,8 +114,8 @@ def _configuration(document: Node) -> Configuration:
     return Configuration(
         pull_secrets=pull_secrets,
         opt_in=opt_in,
-        excluded_namespaces=frozenset(name for name in excluded if not _is_pattern(name)),
-        excluded_patterns=tuple(filter(_is_pattern, excluded)),
+        excluded_namespaces=frozenset(name for name in excluded if not is_pattern(name)),
+        excluded_patterns=tuple(filter(is_pattern, excluded)),
         retired=_retired(fields["retired"], {entry.name for entry in pull_secrets}, renewing),
         credential_providers=tuple(each for each in renewing.all() if isinstance(each, CredentialProvider)),
         service_account_tokens=tuple(each for each in renewing.all() if isinstance(each, ServiceAccountToken)),
@@ -141,11 +142,7 @@ def _excluded(node: Node, opt_in: OptIn) -> tuple[str, ...]:
 def _problem_of_excluded(text: str) -> str | None:
     if matches_every_name(text):
         return "excludes every namespace, so that nothing would happen: name those that are not to be changed"
-    return problem_of_namespace_pattern(text) if _is_pattern(text) else problem_of_namespace(text)
-
-
-def _is_pattern(text: str) -> bool:
-    return any(character in text for character in "*?[")
+    return problem_of_namespace_pattern(text) if is_pattern(text) else problem_of_namespace(text)
 
 
 def _opt_in(node: Node) -> OptIn:

@@ -24,8 +24,8 @@ HIGHEST_RATE = 1000
 """Copies a second. It is more than one process reaches."""
 
 _FIELDS = ("prove", "canary", "maxPerSecond", "overlap")
-_PROVE_FIELDS = ("login", "pull", "whenUnknown")
-_CANARY_FIELDS = ("namespaces", "soak")
+_PROVE_FIELDS = ("login", "pull", "imagesFromPods", "whenUnknown")
+_CANARY_FIELDS = ("namespaces", "soak", "watchPods")
 
 
 def read_rollout(node: Node) -> RolloutSettings | None:
@@ -40,6 +40,7 @@ def read_rollout(node: Node) -> RolloutSettings | None:
         prove=None if fields["prove"].absent else _prove(fields["prove"]),
         canary=checked_items(canary["namespaces"], _problem_of_pattern),
         soak=duration(canary["soak"], "5m", SHORTEST_SOAK, LONGEST_SOAK),
+        watch_pods=canary["watchPods"].boolean(default=False),
         max_per_second=fields["maxPerSecond"].number(0, 1, HIGHEST_RATE),
         overlap=duration(fields["overlap"], "1h", 0.0, LONGEST_OVERLAP),
     )
@@ -48,12 +49,13 @@ def read_rollout(node: Node) -> RolloutSettings | None:
 def _prove(node: Node) -> ProofSettings:
     fields = node.fields(_PROVE_FIELDS)
     login, images = fields["login"].boolean(default=True), checked_items(fields["pull"], _problem_of_image)
-    if not login and fields["pull"].value in (None, []):
+    from_pods = fields["imagesFromPods"].boolean(default=False)
+    if not login and not from_pods and fields["pull"].value in (None, []):
         fields["login"].report("must be true without pull, because nothing would be proved: leave out prove")
     if len(images) > MOST_IMAGES:
         fields["pull"].report(f"has more than {MOST_IMAGES} images: name one for each repository that matters most")
     when_unknown = choice(fields["whenUnknown"], WhenUnknown, WhenUnknown.HOLD) or WhenUnknown.HOLD
-    return ProofSettings(when_unknown, login=login, pull=tuple(dict.fromkeys(images)))
+    return ProofSettings(when_unknown, login=login, pull=tuple(dict.fromkeys(images)), images_from_pods=from_pods)
 
 
 def _problem_of_image(text: str) -> str | None:

@@ -128,6 +128,10 @@ class RolloutStatus(msgspec.Struct, frozen=True, rename="camel"):
     canary_namespaces: int = 0
     canary_reached: int = 0
     """Canary namespaces that have the new content."""
+    canary_watched: int = 0
+    """Those whose Pods are watched."""
+    canary_unwatched: tuple[str, ...] = ()
+    """Those whose Pods are to be watched, and whose right to list Pods is missing; the first few."""
     copies: int = 0
     copies_reached: int = 0
     """Copies that have the new content."""

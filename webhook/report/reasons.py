@@ -141,6 +141,12 @@ CATALOG: Mapping[str, ReasonText] = {
         "no selected namespace matches the patterns of the canary, so the new content would not be tried",
         "correct `rollout.canary.namespaces`, label a namespace, or promote the rotation",
     ),
+    "rollout-pods-refused": ReasonText(
+        "a registry refused a pull to a Pod of a canary namespace after its copy got the new content, and the rotation "
+        "changes the credential for that image; only with `rollout.canary.watchPods`",
+        "look at the Pod that the message names: correct the source, or promote the rotation if the Pod fails for "
+        "another cause, such as a repository that does not exist",
+    ),
     "copy-conflict": ReasonText(
         "a Secret of the copy's name is there that this release did not make: it is left alone",
         "rename it, which keeps its content, or rename the pull secret; if a controller owns it, change its name there",

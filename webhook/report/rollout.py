@@ -8,8 +8,9 @@ from webhook.rules.rollout import REQUEST_ANNOTATION, HoldReason, Rollout, Stage
 from webhook.rules.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from webhook.rules.pulls import PullFailure
     from webhook.rules.rollout import Progress
 
 
@@ -25,6 +26,7 @@ _HELD = {
     HoldReason.REFUSED: "a registry refuses the new content",
     HoldReason.UNPROVED: "it is unknown whether the registries accept the new content",
     HoldReason.CANARY_EMPTY: "no selected namespace matches the patterns of its canary",
+    HoldReason.PODS_REFUSED: "a registry refused pulls with the new content in the canary",
 }
 
 
@@ -46,7 +48,7 @@ def describe_rollout(rollout: Rollout, progress: Progress) -> str:
         case Stage.CANARY:
             of = counted(progress.canary, "canary namespace has", "canary namespaces have")
             told = f"{progress.canary_reached} of {of} the new content, for {rollout.elapsed:.0f} s of the soak"
-            return f"{told}; {rollout.detail}" if rollout.detail else told
+            return "; ".join(filter(None, (told, pods_sentence(rollout, progress), rollout.detail)))
         case Stage.ROLLING_OUT:
             of = counted(progress.total, "copy has", "copies have")
             return f"{progress.total - progress.remaining:,} of {of} the new content"
@@ -58,6 +60,30 @@ def describe_rollout(rollout: Rollout, progress: Progress) -> str:
             return _returned(progress)
         case _:
             return ""
+
+
+def pods_sentence(rollout: Rollout, progress: Progress) -> str:
+    """Return whose Pods are watched in the canary; empty if they are not to be watched."""
+    if rollout.stage is not Stage.CANARY:
+        return ""
+    if rollout.ignores_pods:
+        return "its Pods do not hold the rotation, because a person promoted it"
+    parts = []
+    if progress.watched:
+        parts.append(f"the Pods in {counted(progress.watched, 'canary namespace')} are watched")
+    if progress.unwatched:
+        namespaces = ", ".join(progress.unwatched)
+        parts.append(f"the right to list Pods is missing in {namespaces}, so the Pods there are not watched")
+    if progress.is_blind:
+        parts.append("the soak waits until their Pods have been read")
+    return "; ".join(parts)
+
+
+def refused_sentence(refused: Sequence[PullFailure]) -> str:
+    """Return which Pods of the canary a registry refused a pull, without their names if there are many."""
+    first, others = refused[0], len({(each.namespace, each.pod) for each in refused}) - 1
+    more = f", and {counted(others, 'more Pod fails', 'more Pods fail')}" if others else ""
+    return f"Pod {first.namespace}/{first.pod} cannot pull {first.image}{more}"
 
 
 def _returned(progress: Progress) -> str:
@@ -87,7 +113,10 @@ def rollout_notice(
             todo = "it goes on by itself when that is corrected"
         else:
             todo = f"correct the source, or go on with: {command(Verb.PROMOTE)}"
-        why = f"{hold_sentence(after)}. Every namespace has the previous content; {todo}"
+        given = "Every namespace has the previous content"
+        if before is not None and before.stage is Stage.CANARY:
+            given = "The canary namespaces get the previous content back"
+        why = f"{hold_sentence(after)}. {given}; {todo}"
         return RolloutNotice("RotationHeld", f"{about}: the rotation is held, because {why}", is_warning=True)
     if before is None:
         return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from webhook.rules.copy_metadata import NO_METADATA, CopyMetadata
 from webhook.rules.labels import EVERYTHING, Selector
+from webhook.rules.names import is_pattern
 from webhook.rules.renewing import (  # noqa: TC001 - as the state document is read
     CredentialProvider,
     NamespaceToken,
@@ -141,6 +142,8 @@ class ProofSettings:
     """Log in to each registry."""
     pull: tuple[str, ...] = ()
     """Images that a node has to be able to pull."""
+    images_from_pods: bool = False
+    """True if images of the Pods that run are among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,8 @@ class RolloutSettings:
     """Patterns of the namespaces that get it first; empty for none."""
     soak: float = 300.0
     """Seconds that these namespaces have it before the others."""
+    watch_pods: bool = False
+    """True if their Pods hold the rollout when a registry refuses them a pull."""
     max_per_second: int = 0
     """Copies that change in a second, outside the canary; 0 for no limit."""
     overlap: float = 3600.0
@@ -162,6 +167,11 @@ class RolloutSettings:
     def continues_unproved(self) -> bool:
         """True if a rollout continues while it is unknown whether the registries accept the content."""
         return self.prove is not None and self.prove.when_unknown is WhenUnknown.CONTINUE
+
+    @property
+    def watched_by_name(self) -> tuple[str, ...]:
+        """The namespaces whose Pods are watched and that are named in full; the chart grants the right there."""
+        return tuple(each for each in self.canary if self.watch_pods and not is_pattern(each))
 
     def is_canary(self, namespace: str) -> bool:
         """Return whether a namespace with this name gets a new content first."""

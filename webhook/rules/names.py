@@ -45,6 +45,11 @@ def problem_of_namespace_pattern(text: str) -> str | None:
     return None if _PATTERN.fullmatch(text) else "is not a pattern that the name of a namespace can match"
 
 
+def is_pattern(text: str) -> bool:
+    """Return whether a name of namespaces is a shell-style pattern, and not the name of one."""
+    return any(character in text for character in "*?[")
+
+
 def matches_every_name(pattern: str) -> bool:
     """Return whether a shell-style pattern consists of asterisks."""
     return bool(pattern) and not pattern.strip("*")

@@ -125,8 +125,10 @@ def is_written_by_us(writers: Iterable[Writer]) -> bool:
 
     Copies are written only by server-side apply. An Update with our manager name is from another writer.
     """
-    return any(
-        writer.operation == "Apply"
-        and (writer.manager == FIELD_MANAGER or writer.manager.startswith(f"{FIELD_MANAGER}-"))
-        for writer in writers
-    )
+    return any(map(is_ours, writers))
+
+
+def is_ours(writer: Writer) -> bool:
+    """Return whether a writer of a Secret is one of our field managers."""
+    is_named = writer.manager == FIELD_MANAGER or writer.manager.startswith(f"{FIELD_MANAGER}-")
+    return is_named and writer.operation == "Apply"

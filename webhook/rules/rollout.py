@@ -74,6 +74,8 @@ class HoldReason(StrEnum):
     """A registry did not answer, so it is unknown whether it accepts the new content."""
     CANARY_EMPTY = "rollout-canary-empty"
     """No selected namespace matches the patterns of the canary."""
+    PODS_REFUSED = "rollout-pods-refused"
+    """A registry refuses a pull to a Pod of the canary, which pulls with the new content."""
 
 
 class Outcome(StrEnum):
@@ -114,6 +116,8 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     """The last outcome in this stage."""
     is_promoted: bool = False
     """True if a person has promoted it without a proof."""
+    ignores_pods: bool = False
+    """True if a person has promoted it although a registry refused a pull to a Pod of the canary."""
     reason: HoldReason | None = None
     detail: str = ""
     """A sentence about the reason."""
@@ -131,6 +135,11 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     def needs_proof(self) -> bool:
         """True if an outcome of a proof matters in this stage."""
         return self.stage in (Stage.PROPOSED, Stage.CANARY) or self.reason in (HoldReason.REFUSED, HoldReason.UNPROVED)
+
+    @property
+    def needs_pods(self) -> bool:
+        """True if the Pods of the canary matter in this stage."""
+        return self.stage is Stage.CANARY and not self.ignores_pods
 
     @property
     def is_rationed(self) -> bool:
@@ -156,6 +165,12 @@ class Progress:
     """Copies in all namespaces that lack the proposed content."""
     total: int = 0
     """Copies in all namespaces."""
+    watched: int = 0
+    """Canary namespaces with the proposed content whose Pods were read."""
+    unwatched: tuple[str, ...] = ()
+    """Those whose Pods must not be read; the first few, in order."""
+    is_blind: bool = False
+    """True if their Pods are to be watched, and it is not known yet what they report."""
 
 
 def first(content: str, new_id: str, now: datetime) -> Rollout:
@@ -189,6 +204,15 @@ def prove(rollout: Rollout, outcome: Outcome, detail: str, now: datetime) -> Rol
     if rollout.stage is Stage.HELD:
         return replace(rollout, detail=detail) if rollout.reason is HoldReason.UNPROVED else rollout
     return replace(rollout, proof=outcome, detail="" if outcome is Outcome.PROVED else detail)
+
+
+def refuse_pods(rollout: Rollout, detail: str, now: datetime) -> Rollout:
+    """Return the state after a registry has refused a pull to a Pod of the canary. ``detail`` names the Pod.
+
+    The Pod may recover with the previous content, and fail again with the new one. So only a person, or another
+    content, ends this hold.
+    """
+    return _hold(rollout, HoldReason.PODS_REFUSED, detail, now) if rollout.needs_pods else rollout
 
 
 def advance(rollout: Rollout, seconds: float, progress: Progress, settings: RolloutSettings, now: datetime) -> Rollout:
@@ -255,8 +279,8 @@ def _soak(rollout: Rollout, seconds: float, progress: Progress, settings: Rollou
         return _hold(rollout, HoldReason.CANARY_EMPTY, "", now)
     if rollout.canary != settings.canary:
         return replace(rollout, canary=settings.canary, elapsed=0.0)
-    # A namespace without the content tests nothing, so its time does not count.
-    if progress.canary_reached < progress.canary:
+    # A namespace without the content tests nothing, so its time does not count. Neither do Pods that are not known.
+    if progress.canary_reached < progress.canary or (rollout.needs_pods and progress.is_blind):
         return rollout
     soaked = replace(rollout, elapsed=min(rollout.elapsed + max(0.0, seconds), settings.soak))
     if soaked.elapsed < settings.soak or not _is_proved(soaked, settings):
@@ -290,6 +314,8 @@ def _held(rollout: Rollout, progress: Progress, settings: RolloutSettings, now: 
             is_over = settings.prove is None or settings.continues_unproved
         case HoldReason.CANARY_EMPTY:
             is_over = bool(progress.canary) or not settings.canary
+        case HoldReason.PODS_REFUSED:
+            is_over = not (settings.watch_pods and settings.canary)
         case _:
             is_over = False
     return _enter(rollout, Stage.PROPOSED, now) if is_over else rollout
@@ -308,13 +334,15 @@ def _promote(rollout: Rollout, now: datetime) -> Rollout:
     if rollout.stage is Stage.CANARY:
         return _enter(rollout, Stage.ROLLING_OUT, now)
     if rollout.stage is Stage.ABORTED:
-        return replace(_enter(rollout, Stage.PROPOSED, now), is_promoted=False)
+        return replace(_enter(rollout, Stage.PROPOSED, now), is_promoted=False, ignores_pods=False)
     if rollout.stage is not Stage.HELD:
         return rollout
     if rollout.reason is HoldReason.CANARY_EMPTY:
         return _enter(rollout, Stage.ROLLING_OUT, now)
     if rollout.reason is HoldReason.UNPROVED:
         return replace(_enter(rollout, Stage.PROPOSED, now), is_promoted=True)
+    if rollout.reason is HoldReason.PODS_REFUSED:
+        return replace(_enter(rollout, Stage.PROPOSED, now), ignores_pods=True)
     return rollout
 
 

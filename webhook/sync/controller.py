@@ -26,6 +26,7 @@ from webhook.sync.issued_secrets import IssuedSecrets
 from webhook.sync.issuer import Issuer
 from webhook.sync.namespace_tokens import NamespaceTokens
 from webhook.sync.planner import CopyRate, PlanFilters, Planner
+from webhook.sync.pods import CanaryPods, PodImages
 from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
 from webhook.sync.renewal import Renewer
 from webhook.sync.rollout_reach import RolloutReach
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from webhook.rules.rollout import Progress, Rollout
     from webhook.sync.failures import Attempt
     from webhook.sync.logins import LoginTester
-    from webhook.sync.rollouts import Prove
+    from webhook.sync.rollout_tests import Prove
     from webhook.sync.source import Source
     from webhook.sync.write_gate import WriteGate
 
@@ -112,8 +113,9 @@ class SyncController:
             reporter.sources_clash,
             reporter.copy_refused,
             logins,
-            rollouts=Rollouts(prove),
+            rollouts=Rollouts(prove, CanaryPods(client, self._in_canary)),
         )
+        self.images_of_pods = PodImages(client)
         self.expiry = ExpiryWatch(self.sources.sources, reporter)
         if logins is not None:
             logins.on_refused = reporter.login_refused
@@ -342,6 +344,9 @@ class SyncController:
     def rollout_progress(self, name: str, rollout: Rollout) -> Progress:
         """Return the copies of a pull secret that its rollout has reached."""
         return self._rollout_reach.progress(self.configuration, name, rollout)
+
+    def _in_canary(self, name: str, content: str) -> list[str]:
+        return self._rollout_reach.in_canary(self.configuration, name, content)
 
     def rollout_moved(self, name: str, before: Rollout | None, after: Rollout) -> None:
         """Queue the namespaces whose content has changed, those of the canary first."""

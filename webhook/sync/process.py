@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from webhook.rules.state_document import LastGood
     from webhook.sync.certificates import CertificateKeeper
     from webhook.sync.logins import LoginTester
-    from webhook.sync.rollouts import ProofResult
+    from webhook.sync.rollout_tests import ProofResult
     from webhook.sync.settings import CertificateNames, Settings
 
 log = structlog.get_logger(__name__)
@@ -138,7 +138,7 @@ class _Process:
             self._logins,
             settings.state_secret,
             providers=settings.providers,
-            prove=_prove,
+            prove=self._prove,
         )
         self._threads = Threads(self._stopping)
         for name, threads in (("sync threads", self._controller.threads), ("process threads", self._threads)):
@@ -328,6 +328,12 @@ class _Process:
             awaited.append(check.awaited)
         return [cause for cause in awaited if cause]
 
+    def _prove(self, entry: PullSecret, base: LastGood | None, proposed: LastGood) -> ProofResult:
+        from webhook.registries.login import Registries  # noqa: PLC0415 - only where somebody wants it
+        from webhook.sync.proofs import RegistryProof  # noqa: PLC0415 - as above
+
+        return RegistryProof(Registries(), self._controller.images_of_pods)(entry, base, proposed)
+
     def _watch_health(self, waiting: Waiting) -> None:
         check = self.health.check("caches")
         while not self._stopping.is_set():
@@ -339,13 +345,6 @@ class _Process:
                 check.fails(check.note)
             waiting.poll()
             self._stopping.wait(HEALTH_SECONDS)
-
-
-def _prove(entry: PullSecret, base: LastGood | None, proposed: LastGood) -> ProofResult:
-    from webhook.registries.login import Registries  # noqa: PLC0415 - only where somebody wants it
-    from webhook.sync.proofs import RegistryProof  # noqa: PLC0415 - as above
-
-    return RegistryProof(Registries())(entry, base, proposed)
 
 
 def _make_logins() -> LoginTester:

@@ -42,6 +42,14 @@ class RolloutReach:
             remaining = sum(not _has(copy, content) for copy in self._copies(configuration, name))
         return Progress(len(canary), sum(_has(copy, content) for copy in canary), remaining, total)
 
+    def in_canary(self, configuration: Configuration, name: str, content: str) -> list[str]:
+        """Return the canary namespaces whose copy has a content, in order."""
+        entry = next((entry for entry in configuration.pull_secrets if entry.name == name), None)
+        if entry is None or not self._is_listed(name):
+            return []
+        copies = self._canary(configuration, entry)
+        return sorted(copy.namespace for copy in copies if copy is not None and copy.content_hash == content)
+
     def outdated(self, configuration: Configuration, name: str, content: str) -> list[str]:
         """Return the namespaces whose copy has another content, in the order in which they get it.
 

@@ -10,16 +10,19 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
-from msgspec.structs import replace
+from msgspec import structs
 
+from webhook.report.rollout import refused_sentence
 from webhook.rules import rollout as rules
 from webhook.rules.dockerconfig import content_hash
-from webhook.rules.rollout import Outcome, Progress, Rollout, Stage
+from webhook.rules.rollout import Progress, Rollout, Stage
 from webhook.rules.state_document import ROLLOUTS_KEY, StoredRollout, encode_rollouts
+from webhook.sync.rollout_tests import RolloutTests
 from webhook.sync.source import Content
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from webhook.rules.configuration import Configuration, PullSecret
     from webhook.rules.state_document import LastGood, StateDocument
+    from webhook.sync.rollout_tests import LookAtPods, Prove
 
 log = structlog.get_logger(__name__)
 
@@ -42,22 +46,9 @@ PROGRESS_SECONDS = 1.0
 STORE_SECONDS = 5.0
 """Seconds by which the stored soak may be behind. After a restart it takes that much longer."""
 
-PROOF_SECONDS = 30.0
-"""Seconds between two proofs of a content that is in the canary or held."""
 
-
-class ProofResult(NamedTuple):
-    """The outcome of a proof, and a sentence about it without any part of a credential."""
-
-    outcome: Outcome
-    detail: str = ""
-
-
-class Prove(Protocol):
-    """Asks the registries about a content."""
-
-    def __call__(self, entry: PullSecret, base: LastGood | None, proposed: LastGood) -> ProofResult:
-        """Return the outcome of a proof. It may take a minute."""
+MOST_UNWATCHED = 5
+"""Names of namespaces that are kept whose Pods must not be read."""
 
 
 class Surroundings(Protocol):
@@ -83,11 +74,12 @@ class Rollouts:
     def __init__(
         self,
         prove: Prove | None = None,
+        look_at_pods: LookAtPods | None = None,
+        *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC).replace(microsecond=0),
         monotonic: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = lambda: secrets.token_hex(4),
     ) -> None:
-        self._prove = prove
         self._clock = clock
         self._monotonic = monotonic
         self._new_id = new_id
@@ -100,7 +92,7 @@ class Rollouts:
         self._progress: dict[str, Progress] = {}
         self._first: dict[str, Rollout] = {}
         self._handled: dict[str, Rollout] = {}
-        self._proofs: dict[str, _Proof] = {}
+        self._tests = RolloutTests(prove, look_at_pods, monotonic, self._wake.set)
         self._is_loaded = False
         self._looked_at = self._stored_at = monotonic()
         self._is_stored = True
@@ -126,9 +118,10 @@ class Rollouts:
             }
             self._entries = entries
             self._states = {name: state for name, state in self._states.items() if name in kept}
-            for index in (self._contents, self._usable, self._progress, self._first, self._handled, self._proofs):
+            for index in (self._contents, self._usable, self._progress, self._first, self._handled):
                 for name in set(index) - kept:
                     index.pop(name)
+            self._tests.keep(kept)
         self._wake.set()
 
     def forget(self) -> None:
@@ -136,8 +129,9 @@ class Rollouts:
         with self._lock:
             self._is_loaded = False
             self._states = {}
-            for index in (self._contents, self._usable, self._progress, self._first, self._handled, self._proofs):
+            for index in (self._contents, self._usable, self._progress, self._first, self._handled):
                 index.clear()
+            self._tests.keep(frozenset())
 
     def load(self, stored: StateDocument) -> None:
         """Take the stored states over, once for each time that this process begins to lead.
@@ -162,7 +156,7 @@ class Rollouts:
                 if found is not None and found.kept is not None:
                     known[content_hash(found.kept.payload)] = found.kept
                 if state.previous not in known:
-                    state = replace(state, previous="")
+                    state = structs.replace(state, previous="")
                 self._states = {**self._states, name: state}
                 self._first[name], self._contents[name] = state, known
         self._wake.set()
@@ -243,7 +237,7 @@ class Rollouts:
                     bases[name] = base
                 is_spreading = state.stage is Stage.ROLLING_OUT
                 stored[name] = StoredRollout(
-                    replace(state, elapsed=state.elapsed // STORE_SECONDS * STORE_SECONDS),
+                    structs.replace(state, elapsed=state.elapsed // STORE_SECONDS * STORE_SECONDS),
                     self._progress.get(name, Progress()),
                     contents.get(state.proposed if is_spreading else state.previous),
                 )
@@ -291,10 +285,9 @@ class Rollouts:
             state, entry = self._states.get(name), self._entries.get(name)
             if state is None or entry is None or entry.rollout is None or state.proposed != before.proposed:
                 return  # it changed meanwhile: the next look is about the new content
+            after, progress = self._tested(entry, state, progress)
             self._is_stored &= self._progress.get(name) == progress
             self._progress[name] = progress
-            self._start_proof(name, entry, state)
-            after = self._take_proof(name, state)
             # One step at a time: what was observed is about the stage before. The next look follows immediately.
             if after.stage is state.stage:
                 after = rules.advance(after, seconds, progress, entry.rollout, self._clock())
@@ -304,6 +297,21 @@ class Rollouts:
             surroundings.rollout_moved(name, handled, after)
         if _is_to_be_stored(handled, after):
             self._store(surroundings)
+
+    def _tested(self, entry: PullSecret, state: Rollout, progress: Progress) -> tuple[Rollout, Progress]:
+        """Return the state after the tests of its content that have ended, and what is known of the Pods."""
+        base, proposed = (self._contents[entry.name].get(each) for each in (state.base, state.proposed))
+        self._tests.start(entry, state, base, proposed)
+        if (proof := self._tests.proof(entry.name, state)) is not None:
+            state = rules.prove(state, proof.outcome, proof.detail, self._clock())
+        if entry.rollout is None or not entry.rollout.watch_pods or not state.needs_pods:
+            return state, progress
+        if (seen := self._tests.pods(entry.name, state)) is None:
+            return state, replace(progress, is_blind=True)
+        if seen.refused:
+            state = rules.refuse_pods(state, refused_sentence(seen.refused), self._clock())
+        unwatched = seen.forbidden[:MOST_UNWATCHED]
+        return state, replace(progress, watched=seen.watched, unwatched=unwatched, is_blind=seen.is_partial)
 
     def _announce(self, name: str, surroundings: Surroundings) -> None:
         """Report the first known stage of a pull secret, once."""
@@ -324,81 +332,6 @@ class Rollouts:
         self._contents[name] = {each: kept for each, kept in self._contents[name].items() if each in needed}
         self._wake.set()
 
-    def _start_proof(self, name: str, entry: PullSecret, state: Rollout) -> None:
-        proof, now = self._proofs.get(name), self._monotonic()
-        if self._prove is None or entry.rollout is None or entry.rollout.prove is None or not state.needs_proof:
-            self._proofs.pop(name, None)
-            return
-        if proof is not None and proof.is_running:
-            return
-        pause = min(PROOF_SECONDS, max(1.0, entry.rollout.soak / 3))
-        # A new content, and the start and the canary of one that was held, need an outcome of their own.
-        if (
-            proof is not None
-            and proof.subject[1] == state.proposed
-            and state.stage in (proof.subject[0], Stage.HELD)
-            and now - proof.began < pause
-        ):
-            return
-        base, proposed = self._contents[name].get(state.base), self._contents[name].get(state.proposed)
-        if proposed is not None:
-            self._proofs[name] = _Proof(
-                self._prove, entry, base, proposed, (state.stage, state.proposed), now, self._wake.set
-            )
-
-    def _take_proof(self, name: str, state: Rollout) -> Rollout:
-        proof = self._proofs.get(name)
-        # The result about a content that was replaced meanwhile is taken, too: the next proof begins after that.
-        if proof is None or (result := proof.take()) is None or proof.subject[1] != state.proposed:
-            return state
-        return rules.prove(state, result.outcome, result.detail, self._clock())
-
-
-class _Proof:
-    """One proof of a content, in a thread of its own."""
-
-    def __init__(
-        self,
-        prove: Prove,
-        entry: PullSecret,
-        base: LastGood | None,
-        proposed: LastGood,
-        subject: tuple[Stage, str],
-        began: float,
-        ended: Callable[[], None],
-    ) -> None:
-        self.subject = subject
-        self.began = began
-        self._result: ProofResult | None = None
-        self._ended = ended
-        self._thread = threading.Thread(
-            target=self._run, args=(prove, entry, base, proposed), name=f"proof {entry.name}", daemon=True
-        )
-        self._thread.start()
-
-    @property
-    def is_running(self) -> bool:
-        return self._thread.is_alive() or self._result is not None
-
-    def take(self) -> ProofResult | None:
-        """Return the result once."""
-        result, self._result = self._result, None
-        return result
-
-    def _run(
-        self,
-        prove: Prove,
-        entry: PullSecret,
-        base: LastGood | None,
-        proposed: LastGood,
-    ) -> None:
-        try:
-            self._result = prove(entry, base, proposed)
-        except Exception:
-            log.exception("proof failed", pull_secret=entry.name)
-            self._result = ProofResult(Outcome.UNKNOWN, "the proof ended with an internal error: look at the log")
-        self._ended()
-
 
 def _is_another(before: Rollout, after: Rollout) -> bool:
     """Return whether people, or other copies, are concerned by a change."""
@@ -413,6 +346,6 @@ def _is_another(before: Rollout, after: Rollout) -> bool:
 
 
 def _is_to_be_stored(before: Rollout, after: Rollout) -> bool:
-    return replace(before, elapsed=before.elapsed // STORE_SECONDS) != replace(
+    return structs.replace(before, elapsed=before.elapsed // STORE_SECONDS) != structs.replace(
         after, elapsed=after.elapsed // STORE_SECONDS
     )

@@ -277,6 +277,8 @@ def _rollout(controller: SyncController, name: str) -> RolloutStatus | None:
         message=describe_rollout(rollout, progress),
         canary_namespaces=progress.canary,
         canary_reached=progress.canary_reached,
+        canary_watched=progress.watched,
+        canary_unwatched=progress.unwatched,
         copies=progress.total,
         copies_reached=progress.total - progress.remaining,
         unused_since=rollout.unused_since,

@@ -114,6 +114,30 @@ The same of the ServiceAccounts of each selected namespace, by pull secret, as J
 {{- $found | toJson -}}
 {{- end -}}
 
+{{/*
+The namespaces whose Pods sync may list, as JSON: the canary namespaces that are named in full, of pull secrets with watchPods. A role
+cannot be granted for a pattern.
+*/}}
+{{- define "pull-secret-webhook.watchedNamespaces" -}}
+{{- include "pull-secret-webhook.validateGrants" . -}}
+{{- $names := list -}}
+{{- range .Values.pullSecrets -}}
+{{- with (.rollout | default dict).canary -}}
+{{- if eq (toString .watchPods) "true" -}}
+{{- range .namespaces }}{{ if not (regexMatch `[*?\[]` .) }}{{ $names = append $names . }}{{ end }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $names | uniq | sortAlpha | toJson -}}
+{{- end -}}
+
+{{/* "true" if the images for a proof are taken from the Pods of the cluster. */}}
+{{- define "pull-secret-webhook.readsImagesOfPods" -}}
+{{- $reads := false -}}
+{{- range .Values.pullSecrets }}{{ with (.rollout | default dict).prove }}{{ if eq (toString .imagesFromPods) "true" }}{{ $reads = true }}{{ end }}{{ end }}{{ end -}}
+{{- if $reads }}true{{ end -}}
+{{- end -}}
+
 {{/* "true" if a source runs a credential provider. */}}
 {{- define "pull-secret-webhook.runsProviders" -}}
 {{- range .Values.pullSecrets }}{{ range .sources }}{{ if kindIs "map" . }}{{ if .credentialProvider }}true{{ end }}{{ end }}{{ end }}{{ end -}}

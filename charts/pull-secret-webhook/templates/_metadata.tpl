@@ -19,13 +19,13 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
 {{/*
-The metadata of an object. The name is `name`, or that of its component. The namespace is that of the release, unless the object is
-`clusterWide`. `labels` and `annotations` are added to those of all objects.
+The metadata of an object. The name is `name`, or that of its component. The namespace is `namespace`, or that of the release, unless the
+object is `clusterWide`. `labels` and `annotations` are added to those of all objects.
 */}}
 {{- define "pull-secret-webhook.metadata" -}}
 name: {{ .name | default (printf "%s-%s" (include "pull-secret-webhook.fullname" .root) .component) | quote }}
 {{- if not .clusterWide }}
-namespace: {{ include "pull-secret-webhook.namespace" .root | quote }}
+namespace: {{ .namespace | default (include "pull-secret-webhook.namespace" .root) | quote }}
 {{- end }}
 labels:
   {{- $component := dict }}

@@ -72,6 +72,13 @@ an empty name in its resourceNames would apply to every listed Secret.
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- range $index, $pullSecret := .Values.pullSecrets -}}
+{{- range ((.rollout | default dict).canary | default dict).namespaces -}}
+{{- if not (and (kindIs "string" .) (regexMatch `^[a-z0-9*?\[\]!-]+$` .)) -}}
+{{- fail (printf "pullSecrets[%d].rollout.canary.namespaces: %s is not a valid pattern for names of namespaces" $index (toJson .)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range $key, $value := dict "optIn.label" .Values.optIn.label "optIn.value" .Values.optIn.value -}}
 {{- if not (and (kindIs "string" $value) $value) }}{{ fail (printf "%s: must be a string that is not empty" $key) }}{{ end -}}
 {{- end -}}

@@ -12,7 +12,7 @@ from typing import Any
 
 from certs.authority import issue_authority, issue_leaf
 from tests.cluster.processes import PullSecrets
-from tests.integration.site.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually
+from tests.integration.site.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually, pod
 from tests.unit.registries.registry import PASSWORD, Registry
 from webhook.rules.rollout import REQUEST_ANNOTATION
 
@@ -84,13 +84,38 @@ class RotatingSite:
         """Wait until the copies have these passwords."""
         eventually(self.passwords, lambda seen: seen == ({canary}, {others}))
 
+    def failing_pod(self, namespace: str, name: str, message: str, seconds: float = 5.0) -> str:
+        """Create a Pod that pulls with the copy, and report a failure as its node would; return its image.
+
+        Its node accepts it so many seconds from now: no kubelet is there, and the copy was written before.
+        """
+        image = f"{self.registry.key}/team/{name}:1"
+        self.site.create(namespace, "pods", pod(name, image, imagePullSecrets=[{"name": COPY}]))
+        waiting = {"reason": "ErrImagePull", "message": message}
+        container = {"name": "app", "image": image, "imageID": "", "ready": False, "restartCount": 0}
+        accepted = datetime.now(UTC) + timedelta(seconds=seconds)
+        status = {
+            "phase": "Pending",
+            "startTime": f"{accepted:%Y-%m-%dT%H:%M:%SZ}",
+            "containerStatuses": [{**container, "state": {"waiting": waiting}}],
+        }
+        self.site.patch(namespace, "pods", f"{name}/status", {"status": status})
+        return image
+
+    def progress(self) -> dict[str, Any]:
+        """Return the stored progress of the rollout; empty before it is stored."""
+        return self._stored("progress")
+
     def rollout(self) -> dict[str, Any]:
         """Return the stored state of the rollout; empty before it is stored."""
+        return self._stored("rollout")
+
+    def _stored(self, part: str) -> dict[str, Any]:
         secret = self.site.get(self.site.installation.namespace, "secrets", self.site.installation.state_secret)
         value = ((secret or {}).get("data") or {}).get(ROLLOUTS_KEY)
         if value is None:
             return {}
-        found: dict[str, Any] = json.loads(b64decode(value))["pull_secrets"].get(COPY, {}).get("rollout", {})
+        found: dict[str, Any] = json.loads(b64decode(value))["pull_secrets"].get(COPY, {}).get(part, {})
         return found
 
     def await_stage(self, stage: str) -> dict[str, Any]:

@@ -552,14 +552,16 @@ def test_a_rollout_has_defaults() -> None:
 
 def test_a_rollout_is_read() -> None:
     text = (
-        "{prove: {login: false, pull: [nginx, ghcr.io/org/app:1], whenUnknown: Continue}, "
-        "canary: {namespaces: [staging-*], soak: 90s}, maxPerSecond: 20, overlap: 0s}"
+        "{prove: {login: false, pull: [nginx, ghcr.io/org/app:1], imagesFromPods: true, whenUnknown: Continue}, "
+        "canary: {namespaces: [staging-*, test], soak: 90s, watchPods: true}, maxPerSecond: 20, overlap: 0s}"
     )
     (entry,) = rollout(text).pull_secrets
-    prove = ProofSettings(WhenUnknown.CONTINUE, login=False, pull=("nginx", "ghcr.io/org/app:1"))
+    pull = ("nginx", "ghcr.io/org/app:1")
+    prove = ProofSettings(WhenUnknown.CONTINUE, login=False, pull=pull, images_from_pods=True)
     assert entry.rollout == RolloutSettings(
-        prove=prove, canary=("staging-*",), soak=90.0, max_per_second=20, overlap=0.0
+        prove=prove, canary=("staging-*", "test"), soak=90.0, watch_pods=True, max_per_second=20, overlap=0.0
     )
+    assert entry.rollout.watched_by_name == ("test",)
     assert entry.rollout.is_canary("staging-a")
     assert not entry.rollout.is_canary("a")
 
@@ -574,6 +576,7 @@ def test_a_rollout_is_read() -> None:
         ("{canary: {}}", "rollout.canary.namespaces: is required"),
         ("{canary: {namespaces: ['*']}}", '"*" matches every namespace'),
         ("{canary: {namespaces: [Staging]}}", "is not a pattern that the name of a namespace can match"),
+        ("{canary: {namespaces: [a], watchPods: [a]}}", "rollout.canary.watchPods: must be true or false"),
         ("{canary: {namespaces: [a], soak: long}}", '"long" is not a duration'),
         ("{canary: {namespaces: [a], soak: 0s}}", '"0s" must be at least 1s and at most 7d'),
         ("{maxPerSecond: 0}", 'must be a whole number from 1 to 1000, not "0"'),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.unit.registries.registry import BAD, GOOD, Registry
+from webhook.errors import Forbidden
 from webhook.registries.login import Login, LoginResult, Registries
 from webhook.rules.configuration import ProofSettings, PullSecret, RolloutSettings
 from webhook.rules.credential import Credential
@@ -87,3 +88,48 @@ def test_an_image_that_only_the_previous_credential_finds_is_hidden_from_the_new
     settings = ProofSettings(pull=("registry.example.com/team/app:1",))
     before, after = (content({"registry.example.com": each}) for each in (OLD, GOOD))
     assert RegistryProof(Hiding(seen_by))(entry(settings), before, after).outcome is expected
+
+
+OF_PODS = ProofSettings(login=False, images_from_pods=True)
+
+
+@pytest.mark.parametrize(
+    ("seen_by", "expected"),
+    [(OLD.password, Outcome.REFUSED), (GOOD.password, Outcome.PROVED), ("nobody", Outcome.PROVED)],
+)
+def test_an_image_of_a_pod_speaks_against_a_content_only_if_the_previous_one_can_pull_it(
+    seen_by: str, expected: Outcome
+) -> None:
+    before, after = (content({"registry.example.com": each}) for each in (OLD, GOOD))
+    proof = RegistryProof(Hiding(seen_by), lambda *_: ["registry.example.com/team/app:1"])
+    result = proof(entry(OF_PODS), before, after)
+    assert result.outcome is expected
+    assert ("registry.example.com/team/app:1" in result.detail) is (expected is Outcome.REFUSED)
+
+
+def test_without_the_right_to_read_pods_their_images_are_unknown() -> None:
+    def forbidden(*_: object) -> list[str]:
+        raise Forbidden("pods is forbidden", status=403)
+
+    before, after = (content({"registry.example.com": each}) for each in (OLD, GOOD))
+    result = RegistryProof(Hiding(GOOD.password), forbidden)(entry(OF_PODS), before, after)
+    assert result.outcome is Outcome.UNKNOWN
+    assert "pods is forbidden" in result.detail
+
+
+def test_images_of_pods_fill_up_the_named_ones() -> None:
+    asked: list[str] = []
+
+    class Counting(Hiding):
+        def pull(self, image: str, credentials: Mapping[str, Credential]) -> LoginResult:
+            asked.append(image)
+            return super().pull(image, credentials)
+
+    before, after = (content({"registry.example.com": each}) for each in (OLD, GOOD))
+    named = tuple(f"registry.example.com/named/{number}:1" for number in range(30))
+    found = ["registry.example.com/named/1:2", *(f"registry.example.com/pod/{number}:1" for number in range(9))]
+    settings = ProofSettings(login=False, pull=named, images_from_pods=True)
+    assert RegistryProof(Counting(GOOD.password), lambda *_: found)(entry(settings), before, after).outcome is (
+        Outcome.PROVED
+    )
+    assert sorted(asked) == sorted([*named, *found[1:3]])

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec import structs
 
 from webhook.rules import rollout as rules
 from webhook.rules.configuration import ProofSettings, RolloutSettings, WhenUnknown
@@ -142,6 +143,32 @@ def test_a_canary_without_a_namespace_is_held_until_there_is_one() -> None:
     assert rules.advance(held, 9.0, Progress(1, 0, 5), STEPWISE, NOW).stage is Stage.PROPOSED
 
 
+def test_a_pod_that_is_refused_a_pull_holds_the_rollout_until_a_person_promotes_it() -> None:
+    watching = replace(STEPWISE, watch_pods=True)
+    held = rules.refuse_pods(canary(), "Pod staging-a/api", NOW)
+    assert (held.stage, held.reason, held.detail) == (Stage.HELD, HoldReason.PODS_REFUSED, "Pod staging-a/api")
+    assert rules.advance(held, 1e6, REACHED, watching, NOW) == held
+    assert rules.prove(held, Outcome.PROVED, "", NOW) == held
+    assert rules.advance(held, 0.0, REACHED, STEPWISE, NOW).stage is Stage.PROPOSED  # no longer watched
+    promoted = rules.request(held, Verb.PROMOTE, "c", NOW)
+    assert promoted.stage is Stage.PROPOSED
+    again = rules.advance(rules.prove(promoted, Outcome.PROVED, "", NOW), 0.0, REACHED, watching, NOW)
+    assert (again.stage, rules.refuse_pods(again, "Pod staging-a/api", NOW)) == (Stage.CANARY, again)
+    assert not rules.propose(again, "newer", "d", NOW).ignores_pods
+
+
+def test_pods_matter_only_in_the_canary() -> None:
+    for state in (proposed(), proved(), rolling(), complete(), refused()):
+        assert rules.refuse_pods(state, "Pod staging-a/api", NOW) == state
+
+
+def test_the_soak_counts_only_while_the_pods_are_known() -> None:
+    blind = replace(REACHED, is_blind=True)
+    assert rules.advance(canary(), 10.0, blind, STEPWISE, NOW).elapsed == 0.0
+    ignoring = structs.replace(canary(), ignores_pods=True)
+    assert rules.advance(ignoring, 10.0, blind, STEPWISE, NOW).elapsed == 10.0
+
+
 def test_a_promoted_canary_is_rolled_out() -> None:
     assert rules.request(canary(), Verb.PROMOTE, "c", NOW).stage is Stage.ROLLING_OUT
 
@@ -243,6 +270,13 @@ class RotationModel(RuleBasedStateMachine):
         (self.refused.add if outcome is Outcome.REFUSED else self.refused.discard)(self.state.proposed)
         self.change(rules.prove(self.state, outcome, "a sentence", NOW))
 
+    @rule()
+    def refuse_a_pod(self) -> None:
+        before = self.state
+        self.change(rules.refuse_pods(self.state, "a Pod", NOW))
+        if before.stage is Stage.CANARY and not before.ignores_pods:
+            assert self.state.reason is HoldReason.PODS_REFUSED
+
     @rule(seconds=st.sampled_from([-1e9, 0.0, 1.0, 61.0, 1e9]))
     def pass_time(self, seconds: float) -> None:
         self.change(rules.advance(self.state, seconds, self.progress(), self.settings, NOW))
@@ -267,9 +301,10 @@ class RotationModel(RuleBasedStateMachine):
     @rule(
         prove=st.sampled_from([None, ProofSettings(), ProofSettings(WhenUnknown.CONTINUE)]),
         canary=st.sampled_from([(), ("staging-*",), ("a",)]),
+        watch_pods=st.booleans(),
     )
-    def configure(self, *, prove: ProofSettings | None, canary: tuple[str, ...]) -> None:
-        self.settings = replace(self.settings, prove=prove, canary=canary)
+    def configure(self, *, prove: ProofSettings | None, canary: tuple[str, ...], watch_pods: bool) -> None:
+        self.settings = replace(self.settings, prove=prove, canary=canary, watch_pods=watch_pods)
         if prove is None:
             self.refused.clear()
 
@@ -316,7 +351,7 @@ class RotationModel(RuleBasedStateMachine):
         """With registries that accept, Pods that pull and copies that are written, at most one promotion is needed."""
         state, settings = self.state, self.settings
         everywhere = Progress(canary=1, canary_reached=1)
-        if state.stage is Stage.ABORTED:
+        if state.stage is Stage.ABORTED or state.reason is HoldReason.PODS_REFUSED:
             state = rules.request(state, Verb.PROMOTE, "z", NOW)
         for _ in range(12):
             if settings.prove is not None and state.needs_proof:

@@ -25,7 +25,7 @@ from webhook.rules.configuration import Configuration
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.sync.controller import SyncController
 from webhook.sync.logins import LoginTester
-from webhook.sync.rollouts import Prove
+from webhook.sync.rollout_tests import Prove
 from webhook.sync.write_gate import WriteGate
 
 WRITES = ("apply", "patch", "delete", "create")

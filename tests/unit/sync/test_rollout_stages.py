@@ -21,7 +21,7 @@ from webhook.rules.configuration import Configuration, ProofSettings, PullSecret
 from webhook.rules.copy_status import CopyState
 from webhook.rules.rollout import REQUEST_ANNOTATION, Outcome, Stage
 from webhook.rules.state_document import LastGood, decode_document
-from webhook.sync.rollouts import ProofResult, Prove
+from webhook.sync.rollout_tests import ProofResult, Prove
 from webhook.sync.status import controller_status
 
 STATE = "psw-state"
@@ -341,7 +341,7 @@ def test_a_content_that_replaces_one_during_its_proof_is_proved(api: FakeApiServ
 def test_a_content_that_its_registry_accepts_later_goes_on(
     api: FakeApiServer, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhook.sync.rollouts.PROOF_SECONDS", 0.1)
+    monkeypatch.setattr("webhook.sync.rollout_tests.PROOF_SECONDS", 0.1)
     registry = FakeRegistry(Outcome.REFUSED)
     start(PROVED, registry.prove)
     until(lambda: everywhere(api, "first"))
@@ -355,7 +355,7 @@ def test_a_content_that_its_registry_accepts_later_goes_on(
 def test_a_registry_that_refuses_during_the_soak_gets_the_canary_its_content_back(
     api: FakeApiServer, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhook.sync.rollouts.PROOF_SECONDS", 0.1)
+    monkeypatch.setattr("webhook.sync.rollout_tests.PROOF_SECONDS", 0.1)
     registry = FakeRegistry(Outcome.PROVED)
     rotate(api, start(PROVED, registry.prove))
     registry.outcome = Outcome.REFUSED

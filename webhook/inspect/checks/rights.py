@@ -159,6 +159,10 @@ def _sync_rights(context: Context) -> Iterator[Right]:
         yield Right(("create", "patch", "delete"), "secrets", where, source.secret)
         if (account := token_account(source)) is not None:
             yield Right(("create",), "serviceaccounts/token", where, account)
+    for entry in installed.configuration.pull_secrets:
+        yield from map(_pods_in, () if entry.rollout is None else entry.rollout.watched_by_name)
+        if entry.rollout is not None and entry.rollout.prove is not None and entry.rollout.prove.images_from_pods:
+            yield Right(("list",), "pods")
     yield Right(("get", "create", "patch"), "leases", where, f"{fullname}-sync", "coordination.k8s.io")
     yield Right(("get", "create", "patch"), "secrets", where, f"{fullname}{STATE_SUFFIX}")
     if installed.webhook is not None and installed.webhook.certificates_mode == "self-managed":
@@ -167,6 +171,10 @@ def _sync_rights(context: Context) -> Iterator[Right]:
         for suffix in ("tls", "ca"):
             verbs = ("get", "list", "watch", "create", "patch", "delete")
             yield Right(verbs, "secrets", where, f"{fullname}-{suffix}")
+
+
+def _pods_in(namespace: str) -> Right:
+    return Right(("list",), "pods", namespace)
 
 
 def _webhook_rights(context: Context) -> Iterator[Right]:
