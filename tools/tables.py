@@ -48,6 +48,7 @@ from webhook.rules.copy_status import CopyState
 from webhook.rules.credential import SourceReason
 from webhook.rules.expiry import ExpiryReason
 from webhook.rules.gates import MAX_IMAGES
+from webhook.rules.healing import HealingReason
 from webhook.rules.rollout import HoldReason
 from webhook.rules.subject import MAX_ENTRIES
 from webhook.serve.endpoint import LARGEST_BODY, MAX_HELD_BYTES
@@ -71,6 +72,7 @@ __all__ = [
     "Effect",
     "ExpiryReason",
     "FindingReason",
+    "HealingReason",
     "HoldReason",
     "PreviewReason",
     "Reason",
@@ -430,6 +432,7 @@ WATCHING_ROLLOUT = {
 }
 RIGHTS_SAMPLE = {
     **SAMPLE,
+    "healing": {"enabled": True, "perMinute": 20},
     "pullSecrets": [
         *SAMPLE["pullSecrets"],
         {"name": "renewing", "sources": [RENEWING_SOURCE, NAMESPACE_TOKEN]},

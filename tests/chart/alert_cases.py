@@ -204,6 +204,10 @@ CASES: dict[str, list[Case]] = {
             pull_secret="x",  # noqa: S106 (a name)
         ),
     ],
+    "PullSecretsHealingStuck": [
+        gauge("pullsecrets_sync_healing_stalled_seconds", 'pod="a"', bad=f"700x{MINUTES}", good=f"500x{MINUTES}"),
+        gauge("pullsecrets_sync_healing_pods", 'reason="healing-stopped"', bad=f"1x{MINUTES}", good=f"0x{MINUTES}"),
+    ],
     "PullSecretsNamespaceWaits": [
         gauge("pullsecrets_sync_oldest_unreconciled_seconds", bad=f"0+60x{MINUTES}", good=f"120x{MINUTES}"),
     ],

@@ -20,6 +20,7 @@ from webhook.rules.configuration import (
     DEFAULT_OPT_IN_VALUE,
     OPT_OUT_VALUE,
     Configuration,
+    HealingSettings,
     NameFilter,
     OptIn,
     PodPolicy,
@@ -50,10 +51,13 @@ if TYPE_CHECKING:
 API_VERSION = "pullsecrets.webhook/v1alpha1"
 KIND = "Configuration"
 
+MOST_EVICTIONS = 600
+"""Evictions a minute. Each makes a new Pod that pulls, so more would be a load for registries and schedulers."""
+
 MAX_PROBLEMS = 100
 """Problems that one message lists, because each line of a wrong file can have one."""
 
-_FIELDS = ("apiVersion", "kind", "optIn", "excludedNamespaces", "pullSecrets", "retired")
+_FIELDS = ("apiVersion", "kind", "optIn", "excludedNamespaces", "pullSecrets", "retired", "healing")
 _PULL_SECRET_FIELDS = (
     "name",
     "sources",
@@ -119,6 +123,15 @@ def _configuration(document: Node) -> Configuration:
         retired=_retired(fields["retired"], {entry.name for entry in pull_secrets}, renewing),
         credential_providers=tuple(each for each in renewing.all() if isinstance(each, CredentialProvider)),
         service_account_tokens=tuple(each for each in renewing.all() if isinstance(each, ServiceAccountToken)),
+        healing=_healing(fields["healing"]),
+    )
+
+
+def _healing(node: Node) -> HealingSettings:
+    fields, default = node.fields(("enabled", "perMinute")), HealingSettings()
+    return HealingSettings(
+        enabled=fields["enabled"].boolean(default=default.enabled),
+        per_minute=fields["perMinute"].number(default.per_minute, 1, MOST_EVICTIONS),
     )
 
 

@@ -22,6 +22,7 @@ from webhook import __version__
 from webhook.errors import ApiUnavailable, Forbidden, Interrupted, ResponseTooLarge, Throttled
 from webhook.kube.access import audiences_of
 from webhook.kube.connections import RequestFenced, RequestInterrupted, fenced, use_once
+from webhook.kube.resources import PODS
 from webhook.kube.status import JSON_PATCH, error_from_response, not_from_api_server
 from webhook.kube.stream import Stream, unavailable
 from webhook.kube.wire import decode_identity
@@ -180,6 +181,23 @@ class Client:
         """
         body = {"preconditions": {"uid": uid, "resourceVersion": resource_version}}
         self._request_object(name, "DELETE", resource.path(namespace, name), body=body, content_type="application/json")
+
+    def evict(self, namespace: str, name: str, *, uid: str, resource_version: str) -> None:
+        """Evict exactly the Pod that was seen, if its PodDisruptionBudgets allow it.
+
+        Source: k8s.io/kubernetes, pkg/registry/core/pod/storage/eviction.go.
+
+        Raises:
+            Conflict: the Pod has changed, or another one has its name now.
+            Refused: a PodDisruptionBudget or a policy does not allow it.
+        """
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+            "deleteOptions": {"preconditions": {"uid": uid, "resourceVersion": resource_version}},
+        }
+        self.request("POST", f"{PODS.path(namespace, name)}/eviction", body=body, content_type="application/json")
 
     def delete_unseen(self, resource: Resource, name: str) -> None:
         """Delete a cluster-wide object by its name alone, for callers that lack the right to read it."""

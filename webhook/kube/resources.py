@@ -32,11 +32,12 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A set of objects to reflect: a resource in one namespace or in all, optionally one name."""
+    """A set of objects to reflect: a resource in one namespace or in all, optionally one name or a field selector."""
 
     resource: Resource
     namespace: str | None = None
     name: str | None = None
+    fields: str = ""
 
     @property
     def path(self) -> str:
@@ -45,12 +46,17 @@ class Collection:
 
     @property
     def selector(self) -> dict[str, str]:
-        """The query by which the API server authorizes list and watch with the name, also across namespaces."""
-        return {} if self.name is None else {"fieldSelector": f"metadata.name={self.name}"}
+        """The query that selects the objects; the API server also authorizes list and watch with the name by it."""
+        fields = self.fields if self.name is None else f"metadata.name={self.name}"
+        return {"fieldSelector": fields} if fields else {}
 
     def __str__(self) -> str:
         where = f" in {self.namespace}" if self.namespace else ""
-        return f"{self.resource.plural}{where}" + (f" named {self.name}" if self.name else "")
+        return (
+            f"{self.resource.plural}{where}"
+            + (f" named {self.name}" if self.name else "")
+            + (f" with {self.fields}" if self.fields else "")
+        )
 
 
 NAMESPACES = Resource("/api/v1", "Namespace", "namespaces")

@@ -79,6 +79,12 @@ class SyncMetrics(ProcessMetrics):
             ("source", "result"),
             registry=self.registry,
         )
+        self._evictions = Counter(
+            "pullsecrets_sync_healing_evictions",
+            "Evictions of Pods that could not pull without a reference, by result.",
+            ("result",),
+            registry=self.registry,
+        )
         self._judged = Counter(
             "pullsecrets_sync_judged_service_accounts",
             "ServiceAccounts compared with the configuration: one that changed, or all of a namespace that is planned.",
@@ -121,6 +127,10 @@ class SyncMetrics(ProcessMetrics):
         """Count an attempt to renew the credential of a source."""
         self._renewals.labels(source, result).inc()
 
+    def evicted(self, result: str) -> None:
+        """Count an eviction by healing."""
+        self._evictions.labels(result).inc()
+
     def judged(self, cause: str, number: int) -> None:
         """Count ServiceAccounts that were compared with the configuration."""
         self._judged.labels(cause).inc(number)
@@ -141,6 +151,7 @@ class _StateCollector(Collector):
         yield from _of_secrets(status)
         yield from _of_the_queue(status)
         yield from _of_the_process(status)
+        yield from _of_healing(status)
 
 
 def _of_secrets(status: SyncStatus) -> Iterator[Metric]:
@@ -310,3 +321,20 @@ def _of_the_process(status: SyncStatus) -> Iterator[Metric]:
         ("paused_seconds", "Seconds until writes resume after a 429.", status.paused_seconds),
     ):
         yield GaugeMetricFamily(f"pullsecrets_sync_{name}", text, value=value)
+
+
+def _of_healing(status: SyncStatus) -> Iterator[Metric]:
+    pods = GaugeMetricFamily(
+        "pullsecrets_sync_healing_pods",
+        "Pending Pods in selected namespaces by reason id of healing, if that is on; healing-due are to be evicted.",
+        labels=["reason"],
+    )
+    stalled = GaugeMetricFamily(
+        "pullsecrets_sync_healing_stalled_seconds",
+        "Time for which Pods are due for an eviction and none was evicted; 0 if none is due.",
+    )
+    if status.evictions is not None:
+        for reason, number in status.evictions.pods.items():
+            pods.add_metric([reason], number)
+        stalled.add_metric([], status.evictions.stalled_seconds)
+    yield from (pods, stalled)

@@ -174,6 +174,23 @@ class PullSecretStatus(msgspec.Struct, frozen=True, rename="camel"):
     """None if its copies have no tokens of their namespaces."""
 
 
+class HealingStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """The state of healing on the leader."""
+
+    per_minute: int
+    """The limit."""
+    used: int
+    """Evictions of the last minute that count for it."""
+    evicted: int
+    """Pods that this process has evicted."""
+    pods: dict[str, int]
+    """Number of pending Pods by reason id; ``healing-due`` are those to be evicted."""
+    stalled_seconds: float = 0.0
+    """Time for which Pods are due and none was evicted; 0 if none is due."""
+    message: str = ""
+    """The cause if nothing can be evicted; empty without one."""
+
+
 class FailingStatus(msgspec.Struct, frozen=True, rename="camel"):
     """A namespace in which the last write of some kind has failed."""
 
@@ -215,6 +232,9 @@ class SyncStatus(msgspec.Struct, frozen=True, rename="camel"):
     """The digest that confirms it."""
     problems: dict[str, int]
     """Number of sources, pull secrets, copies or references by reason id, if a person must act."""
+
+    evictions: HealingStatus | None = None
+    """None while healing is off."""
 
     @property
     def watches_down(self) -> int:

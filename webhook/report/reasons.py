@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from webhook.rules.gates import GATES
+from webhook.rules.healing import DUE_TEXTS, HealingReason
+from webhook.rules.healing import GATES as HEALING_GATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -258,6 +260,8 @@ CATALOG: Mapping[str, ReasonText] = {
         "whether a replica of the webhook can answer cannot be told from here, or with your rights",
         "`pullsecrets check` asks the API server itself, by a dry run",
     ),
+    **{gate.reason.value: ReasonText(gate.meaning, gate.advice) for gate in HEALING_GATES},
+    HealingReason.DUE.value: ReasonText(*DUE_TEXTS),
 }
 
 

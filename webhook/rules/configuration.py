@@ -179,6 +179,15 @@ class RolloutSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HealingSettings:
+    """Whether Pods that fail to pull without a due reference are evicted (``healing``); off by default."""
+
+    enabled: bool = False
+    per_minute: int = 20
+    """Evictions in any minute, in the whole cluster."""
+
+
+@dataclass(frozen=True, slots=True)
 class PullSecret:
     """One entry of ``pullSecrets``: a name, its sources, and its scope."""
 
@@ -221,6 +230,7 @@ class Configuration:
     credential_providers: tuple[CredentialProvider, ...] = ()
     service_account_tokens: tuple[ServiceAccountToken, ...] = ()
     """The sources that renew themselves, each once. ``PullSecret.sources`` has the names of their Secrets."""
+    healing: HealingSettings = HealingSettings()
     needs_namespace_labels: bool = field(init=False, repr=False, compare=False)
     """True if admission decisions need more of the namespace than the API server has matched."""
 

@@ -22,6 +22,7 @@ from webhook.sync.events import EventReporter
 from webhook.sync.executor import Budget, Executor
 from webhook.sync.expiry_watch import ExpiryWatch
 from webhook.sync.failures import PROBE_SECONDS, FailureGroups
+from webhook.sync.healing import Healing
 from webhook.sync.issued_secrets import IssuedSecrets
 from webhook.sync.issuer import Issuer
 from webhook.sync.namespace_tokens import NamespaceTokens
@@ -129,6 +130,7 @@ class SyncController:
             self._watch_broke,
             metrics.judged,
         )
+        self.healing = Healing(client, self.caches, self.sources, gate, self.reporter, metrics.evicted)
         self.brake: Brake | None = None
         self._state: StateKeeper | None = None
         if state_secret:
@@ -144,6 +146,7 @@ class SyncController:
                 gate.may_write,
                 self.reporter,
                 self._cache_accepted,
+                healing=self.healing,
             )
         self._configuring = threading.Lock()
         self.status_index, self.contention, self.resync = (
@@ -189,6 +192,7 @@ class SyncController:
         self.sources.configure(self.configuration)
         self.renewer.configure(self.configuration)
         self.caches.configure(self.configuration)
+        self.healing.configure(self.configuration)
         for number in range(workers):
             self.threads.start(self._run_worker, f"worker {number}")
         self.threads.start(self._resync_periodically, "full pass")
@@ -198,6 +202,7 @@ class SyncController:
         if self._state is not None:
             self.threads.start(partial(self._state.run, self._stopping), "state")
         self.threads.start(partial(self.sources.rollouts.run, self._stopping, self), "rollouts")
+        self.threads.start(partial(self.healing.run, self._stopping, lambda: self.is_leading), "healing")
 
     def stop(self, timeout: float) -> None:
         """Let the workers finish their current write, and end, within ``timeout`` seconds."""
@@ -208,6 +213,7 @@ class SyncController:
             self._state.changed()
         self.expiry.changed()
         self.sources.rollouts.wake()
+        self.healing.wake()
         self._gate.close()
         self.queue.close()
         self.threads.join(timeout)
@@ -227,6 +233,7 @@ class SyncController:
             self.sources.configure(configuration)
             self.renewer.configure(configuration)
             self._configure_caches()
+            self.healing.configure(configuration)
         self._contents_changed()
 
     def _configure_caches(self) -> None:
@@ -284,7 +291,9 @@ class SyncController:
             self._state.set_leading(leading)
             return
         self.sources.forget_rollouts()
+        self.healing.set_leading(leading)
         if leading:
+            self.healing.load(None)
             self.sources.restore(StateDocument())
 
     def _await_renewal(self, term: int) -> None:

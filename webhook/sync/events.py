@@ -19,8 +19,9 @@ from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.backfill import MAX_REFERENCES
 from webhook.rules.brake import confirm_command
 from webhook.rules.expiry import ExpiryReason
+from webhook.rules.healing import HealingReason, recreate_command
 from webhook.rules.renewing import format_time
-from webhook.rules.text import some
+from webhook.rules.text import listed, some
 from webhook.sync.selections import CALM_SECONDS, FLIPS, PAUSE_SECONDS
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from webhook.kube.resources import Collection
     from webhook.rules.configuration import PullSecret
     from webhook.rules.dockerconfig import Clash
+    from webhook.rules.healing import DuePod, PodOwner, ReportedPod
     from webhook.rules.ownership import Release
     from webhook.rules.renewing import IssuedCredential, RenewingSource
     from webhook.rules.rollout import Rollout
@@ -380,6 +382,36 @@ class EventReporter:
         message = f'the last good contents cannot be kept in Secret "{secret}": {problem}'
         self._record(_namespace(self._release.namespace), "StateNotStored", message)
 
+    def pod_evicted(self, due: DuePod) -> None:
+        """Record that healing has evicted a Pod, about the owner that recreates it."""
+        pod, owner = due.pod, due.pod.owner
+        message = (
+            f'Pod "{pod.name}" could not pull {pod.failing[0]} and lacked the reference to {listed(due.names)}: it was '
+            f"evicted, so that it is recreated with it"
+        )
+        about = _namespace(pod.namespace) if owner is None else _owner_reference(pod.namespace, owner)
+        self._record(about, "PodEvicted", message, "Normal")
+
+    def healing_needs_person(self, reported: ReportedPod) -> None:
+        """Record a Pod that fails to pull without a due reference, and that healing must not or cannot evict."""
+        pod, reason = reported.pod, reported.gate.reason
+        log.warning("pod not healed", namespace=pod.namespace, pod=pod.name, reason=reason.value)
+        todo = advice(reason)
+        if reason is HealingReason.BARE:
+            todo = f"recreate it with: {recreate_command(pod.namespace, pod.name)}"
+        about = Reference("v1", "Pod", pod.namespace, pod.name, pod.uid)
+        if reason is HealingReason.STOPPED and pod.owner is not None:
+            about = _owner_reference(pod.namespace, pod.owner)
+        message = f'Pod "{pod.name}" cannot pull {pod.failing[0]}, and is not evicted, because {reported.fact}: {todo}'
+        self._record(about, "PodNotHealed", message)
+
+    def eviction_refused(self, due: DuePod, error: ApiError) -> None:
+        """Record that the API server refuses to evict a Pod; it is tried again."""
+        pod = due.pod
+        about = Reference("v1", "Pod", pod.namespace, pod.name, pod.uid)
+        cause = str(error).partition(": ")[2]
+        self._record(about, "EvictionRefused", f'Pod "{pod.name}" is not evicted now: {cause}')
+
     def watch_broke(self, collection: Collection, cause: str) -> None:
         """Record that a watch is forbidden; other interruptions of a watch are routine."""
         if cause == Forbidden.__name__:
@@ -391,6 +423,11 @@ class EventReporter:
     ) -> None:
         if self._leading:
             self._recorder.record(Notice(regarding, reason, message, kind))
+
+
+def _owner_reference(namespace: str, owner: PodOwner) -> Reference:
+    """Return the reference to a controller of Pods that healing evicts: all are of these two API groups."""
+    return Reference(f"{owner.group}/v1" if owner.group else "v1", owner.kind, namespace, owner.name, owner.uid)
 
 
 def _namespace(name: str) -> Reference:

@@ -1,8 +1,9 @@
 """Store the state that must survive a restart and a change of leader in a Secret.
 
-It has three parts. The first is the last good content of each pull secret: a namespace that opts in while a source is
+It has four parts. The first is the last good content of each pull secret: a namespace that opts in while a source is
 missing gets a copy of it. The second is the configuration that is in force, with which
 :mod:`webhook.sync.configuration` compares a new one. The third are the rollouts: see :mod:`webhook.sync.rollouts`.
+The fourth are the evictions of the last minute: see :mod:`webhook.sync.healing`.
 
 The leader reads the Secret before its first write of it, and writes it after a change. All other work continues without
 it: the rights to it may be missing, or another object may have its name.
@@ -28,6 +29,7 @@ from webhook.rules.ownership import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL,
 from webhook.rules.state_document import STATE_TYPE, StateDocument, decode_document, described, update
 from webhook.rules.timing import BASE_SECONDS, delay
 from webhook.sync.configuration import HELD_SECONDS
+from webhook.sync.healing import HEALING_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from webhook.rules.state_document import StateUpdate
     from webhook.sync.configuration import Brake
     from webhook.sync.events import EventReporter
+    from webhook.sync.healing import Healing
     from webhook.sync.sources import SourceStore
 
 log = structlog.get_logger(__name__)
@@ -55,7 +58,7 @@ CONFLICT_SECONDS = 0.2
 class StateKeeper:
     """Reads and writes the Secret ``name`` of the release namespace, while this process leads."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that is stored
         self,
         client: Client,
         release: Release,
@@ -65,6 +68,8 @@ class StateKeeper:
         may_write: Callable[[], bool],
         reporter: EventReporter,
         cache_accepted: Callable[[], None],
+        *,
+        healing: Healing,
     ) -> None:
         self._client = client
         self._namespace = release.namespace
@@ -72,6 +77,8 @@ class StateKeeper:
         self._sources = sources
         self._brake = brake
         self._cache_accepted = cache_accepted
+        self._healing = healing
+        healing.stored_soon = self.changed
         self._may_write = may_write
         self._reporter = reporter
         self._wake = threading.Event()
@@ -88,6 +95,7 @@ class StateKeeper:
         """Start to read and write, or stop."""
         self._leading = leading
         self._sources.forget_rollouts()
+        self._healing.set_leading(leading)
         if leading:
             self._brake.forget()
             self.changed()
@@ -140,6 +148,7 @@ class StateKeeper:
         self._sources.restore(self._stored)
         annotations = self._present.metadata.annotations if self._present is not None else None
         self._brake.load(self._stored.accepted, (annotations or {}).get(CONFIRM_ANNOTATION, ""))
+        self._healing.load(self._stored.other.get(HEALING_KEY))
         if not self._brake.is_settled():
             self._cache_accepted()
         return max_age
@@ -153,9 +162,10 @@ class StateKeeper:
             self._stored = None
             return UNUSABLE_SECONDS
         contents, rollouts = self._sources.to_store()
-        due = update(self._stored, contents, {**self._brake.values(), **rollouts})
+        due = update(self._stored, contents, {**self._brake.values(), **rollouts, **self._healing.values()})
         if due.values and self._may_write():
             self._write(due)
+        self._healing.confirm(self._stored.other.get(HEALING_KEY))
         self._report(_too_large(due.left_out) if due.left_out else "")
         self._failures = 0
         return READ_SECONDS

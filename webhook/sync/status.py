@@ -196,7 +196,7 @@ def controller_status(
         leader=leader,
         pull_secrets=pull_secrets,
         sources=sources,
-        watches=controller.caches.watches(),
+        watches=(*controller.caches.watches(), *controller.healing.watches()),
         queue=_queue(queue),
         oldest_unreconciled=_oldest(queue, controller.leading_for),
         last_full_pass_seconds=0.0 if controller.leading_for is None else controller.resync.seconds_since,
@@ -211,6 +211,7 @@ def controller_status(
         held_removals=held.removals.copies if held else 0,
         held_configuration=held.digest if held else "",
         problems=_problems(controller, pull_secrets, sources),
+        evictions=controller.healing.status(),
     )
 
 

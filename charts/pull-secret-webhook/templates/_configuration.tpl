@@ -15,6 +15,9 @@ excludedNamespaces: {{ .Values.excludedNamespaces | toJson }}
 pullSecrets:
   {{- toYaml $pullSecrets | nindent 2 }}
 retired: {{ .Values.retired | toJson }}
+healing:
+  enabled: {{ .Values.healing.enabled }}
+  perMinute: {{ .Values.healing.perMinute }}
 {{- end -}}
 
 {{/* The names of excluded namespaces, as JSON. With the scope All, those of Kubernetes itself are always among them. */}}

@@ -42,6 +42,9 @@ an empty name in its resourceNames would apply to every listed Secret.
 {{- include "pull-secret-webhook.validateList" (dict "path" "retired" "value" .Values.retired) -}}
 {{- range $index, $name := .Values.retired }}{{ include "pull-secret-webhook.validateName" (dict "path" (printf "retired[%d]" $index) "value" $name) }}{{ end -}}
 {{- include "pull-secret-webhook.validateExcluded" .Values.excludedNamespaces -}}
+{{- if not (kindIs "bool" .Values.healing.enabled) -}}
+{{- fail (printf "healing.enabled: %s is neither true nor false" (toJson .Values.healing.enabled)) -}}
+{{- end -}}
 {{- if not (has .Values.optIn.scope (list "Labelled" "All")) -}}
 {{- fail (printf "optIn.scope: %s is neither Labelled nor All" (toJson .Values.optIn.scope)) -}}
 {{- end -}}

@@ -11,6 +11,7 @@ from webhook.ops.sync_status import (
     CopyStatus,
     ExpiryStatus,
     FailingStatus,
+    HealingStatus,
     LeaderStatus,
     PullSecretStatus,
     QueueStatus,
@@ -89,6 +90,7 @@ STATUS = SyncStatus(
     held_removals=60,
     held_configuration="0123456789ab",
     problems={"source-absent": 1, "copy-conflict": 4},
+    evictions=HealingStatus(per_minute=20, used=3, evicted=7, pods={"healing-due": 2}, stalled_seconds=9.0),
 )
 
 

@@ -25,6 +25,7 @@ from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.configuration import PullSecret, Reason
 from webhook.rules.credential import SourceReason
 from webhook.rules.expiry import ExpiryReason
+from webhook.rules.healing import HealingReason
 from webhook.rules.rollout import HoldReason, Rollout, Stage
 from webhook.serve.handler import Answer
 from webhook.serve.process import DecisionLog
@@ -41,7 +42,7 @@ def logged(capsys: pytest.CaptureFixture[str]) -> set[str]:
 
 
 def test_the_catalog_has_each_once_in_the_order_of_the_gates() -> None:
-    assert list(CATALOG) == [*Reason, *OF_A_SOURCE, *PreviewReason]
+    assert list(CATALOG) == [*Reason, *OF_A_SOURCE, *PreviewReason, *HealingReason]
 
 
 @pytest.mark.parametrize("reason", list(CATALOG))

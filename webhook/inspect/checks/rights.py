@@ -49,6 +49,9 @@ WEBHOOKS_GUARD = "webhooks"
 TOKENS_GUARD = "tokens"
 """The policy about the tokens that sources need."""
 
+EVICTIONS_GUARD = "evictions"
+"""The policy about the evictions of healing."""
+
 OPT_IN_GUARD = "opt-in"
 """The policy of ``guard.reserveOptIn``. Its binding may be all that is left of it."""
 
@@ -105,6 +108,8 @@ def _guards(context: Context, bindings: Iterable[_BindingSpec]) -> Iterator[str]
     yield from GUARDS
     if any(map(token_account, installed.configuration.renewing)):
         yield TOKENS_GUARD
+    if installed.configuration.healing.enabled:
+        yield EVICTIONS_GUARD
     if installed.webhook is not None and installed.webhook.certificates_mode == "self-managed":
         yield WEBHOOKS_GUARD
     if any(each.policy_name == f"{installed.fullname}-{OPT_IN_GUARD}" for each in bindings):
@@ -163,6 +168,9 @@ def _sync_rights(context: Context) -> Iterator[Right]:
         yield from map(_pods_in, () if entry.rollout is None else entry.rollout.watched_by_name)
         if entry.rollout is not None and entry.rollout.prove is not None and entry.rollout.prove.images_from_pods:
             yield Right(("list",), "pods")
+    if installed.configuration.healing.enabled:
+        yield Right(("list", "watch"), "pods")
+        yield Right(("create",), "pods/eviction")
     yield Right(("get", "create", "patch"), "leases", where, f"{fullname}-sync", "coordination.k8s.io")
     yield Right(("get", "create", "patch"), "secrets", where, f"{fullname}{STATE_SUFFIX}")
     if installed.webhook is not None and installed.webhook.certificates_mode == "self-managed":

@@ -1,0 +1,513 @@
+"""Evict Pods that fail to pull without a due reference, so that their controllers recreate them with it.
+
+The rules are in :mod:`webhook.rules.healing`. Only the leader watches Pods, and only those in the phase Pending. Before
+a batch of evictions, the number of them is stored with the state: see :mod:`webhook.rules.healing_state`. Until that is
+confirmed, no eviction is made.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import structlog
+
+from webhook.errors import ApiError, Conflict, NotFound, Refused, Throttled
+from webhook.kube.pending_pods import PENDING, PodObject, to_pulled_pod
+from webhook.kube.reflector import Reflector
+from webhook.kube.resources import PODS, Collection
+from webhook.ops.sync_status import HealingStatus, WatchStatus
+from webhook.report.coverage import registries_in
+from webhook.rules.gates import decide_namespace, selected_pull_secrets
+from webhook.rules.healing import (
+    HealingInput,
+    HealingReason,
+    OwnerRecord,
+    PulledPod,
+    Trial,
+    in_turn,
+    judge_namespace,
+)
+from webhook.rules.healing_state import EvictionBudget, decode_healing, encode_healing, kept_records
+from webhook.rules.ownership import Ownership, ownership_of
+from webhook.rules.timing import TokenBucket
+from webhook.sync.status_index import Result, result_of
+from webhook.sync.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from webhook.kube.client import Client
+    from webhook.rules.configuration import Configuration
+    from webhook.rules.healing import DuePod, Judged, ReportedPod
+    from webhook.rules.objects import Copy, Namespace
+    from webhook.sync.caches import Caches
+    from webhook.sync.events import EventReporter
+    from webhook.sync.source import Content
+    from webhook.sync.sources import SourceStore
+    from webhook.sync.write_gate import WriteGate
+
+log = structlog.get_logger(__name__)
+
+HEALING_KEY = "_healing"
+"""The key of the state Secret."""
+
+LOOK_SECONDS = 1.0
+"""Seconds between two looks at the Pods."""
+
+SHARE = 20
+"""A look takes at most one part in so many of a core: with thousands of Pods, looks are less frequent."""
+
+SETTLE_SECONDS = 5.0
+"""Seconds for which a Pod must be due. The API servers and the webhook learn of labels by watches of their own, and a
+Pod that is recreated before that would lack the reference again."""
+
+CONFIRM_SECONDS = 10.0
+"""Seconds to wait until reserved evictions are stored; then the next look tries again."""
+
+BATCH = 50
+"""Evictions that are reserved together."""
+
+REFUSED_SECONDS = 30.0
+"""Seconds for which a Pod is not tried again after the API server has refused its eviction."""
+
+REPORTS_PER_SECOND, REPORT_BURST = 1.0, 30.0
+"""Events about Pods that healing cannot help. The others follow later."""
+
+
+class _Watch(NamedTuple):
+    """The watch of Pods, the table that it fills, and the parts of the configuration that its decoder used."""
+
+    reflector: Reflector[Any, PulledPod]
+    table: Table[PulledPod]
+    scope: tuple[str, tuple[str, ...]]
+
+
+class _PodTable(Table[PulledPod]):
+    """Pods; ``arrived(pod)`` is called for each one that the watch reports."""
+
+    def __init__(self, arrived: Callable[[PulledPod], None]) -> None:
+        super().__init__(same=lambda *_: True, changed=lambda _: None)
+        self._arrived = arrived
+
+    def upsert(self, obj: PulledPod) -> None:
+        super().upsert(obj)
+        self._arrived(obj)
+
+
+class Healing:
+    """Watches Pods and evicts those that are due; every method may be called from any thread.
+
+    ``stored_soon()`` has the state stored. ``is_leading()`` is True once this process has begun to write.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        caches: Caches,
+        sources: SourceStore,
+        gate: WriteGate,
+        reporter: EventReporter,
+        evicted: Callable[[str], None],
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._caches = caches
+        self._sources = sources
+        self._gate = gate
+        self._reporter = reporter
+        self._evicted = evicted
+        self._clock = clock
+        self._monotonic = monotonic
+        self._lock = threading.RLock()
+        self._wake = threading.Event()
+        self._stored = threading.Condition()
+        self._configuration: Configuration | None = None
+        self._leading = False
+        self._watch: _Watch | None = None
+        self._is_loaded = False
+        self._value: bytes | None = None
+        self._confirmed: bytes | None = None
+        self._budget = EvictionBudget(monotonic)
+        self._records: dict[str, OwnerRecord] = {}
+        self._refused: dict[str, float] = {}
+        self._seen: dict[str, float] = {}
+        self._last: dict[str, float] = {}
+        self._told: dict[str, HealingReason] = {}
+        self._arrived: dict[str, dict[str, PulledPod]] = {}
+        self._reports = TokenBucket(REPORTS_PER_SECOND, REPORT_BURST, monotonic)
+        self._registries: dict[tuple[str, str], frozenset[str]] = {}
+        self._counts: Counter[HealingReason] = Counter()
+        self._total = 0
+        self._stalled_since: float | None = None
+        self._problem = ""
+        self.stored_soon: Callable[[], None] | None = None
+        """Has the state stored; None without a Secret for it. Then nothing is evicted."""
+
+    def configure(self, configuration: Configuration) -> None:
+        """Put a new configuration into force."""
+        with self._lock:
+            self._configuration = configuration
+            self._follow()
+            if self._is_loaded:
+                self._refresh_value()
+        self._wake.set()
+
+    def set_leading(self, leading: bool) -> None:
+        """Begin to watch and evict, or end it; the stored state has to be read again."""
+        with self._lock:
+            self._leading, self._is_loaded = leading, False
+            self._value = self._confirmed = None
+            for index in (
+                self._records,
+                self._refused,
+                self._seen,
+                self._told,
+                self._last,
+                self._counts,
+                self._arrived,
+            ):
+                index.clear()
+            self._stalled_since, self._problem = None, ""
+            self._follow()
+        self._wake.set()
+
+    def load(self, value: bytes | None) -> None:
+        """Take the stored state over, once for each time that this process begins to lead."""
+        with self._lock:
+            if self._is_loaded:
+                return
+            stored = decode_healing(value)
+            per_minute = 0 if self._configuration is None else self._configuration.healing.per_minute
+            # Without the number, a whole minute has to pass: another process may have evicted as many as allowed.
+            self._budget.adopt(per_minute if stored is None else stored.reserved)
+            self._records = {} if stored is None else dict(stored.owners)
+            self._is_loaded = True
+            self._refresh_value()
+        self._wake.set()
+
+    def values(self) -> Mapping[str, bytes | None]:
+        """Return the value to store; empty until the stored one has been read, so that it is not overwritten."""
+        with self._lock:
+            return {HEALING_KEY: self._value} if self._is_loaded else {}
+
+    def confirm(self, value: bytes | None) -> None:
+        """Note the value that is stored."""
+        with self._stored:
+            self._confirmed = value
+            self._stored.notify_all()
+
+    def watches(self) -> tuple[WatchStatus, ...]:
+        """Return the status of the watch of Pods; empty while healing is off."""
+        watch = self._watch
+        if watch is None:
+            return ()
+        reflector = watch.reflector
+        return (WatchStatus(str(reflector.collection), reflector.has_synced, reflector.is_connected),)
+
+    def status(self) -> HealingStatus | None:
+        """Return the state of healing; None while it is off."""
+        configuration = self._configuration
+        if configuration is None or not configuration.healing.enabled:
+            return None
+        with self._lock:
+            since = self._stalled_since
+            return HealingStatus(
+                per_minute=configuration.healing.per_minute,
+                used=self._budget.used if self._is_loaded else 0,
+                evicted=self._total,
+                pods={str(reason): self._counts[reason] for reason in HealingReason},
+                stalled_seconds=0.0 if since is None else max(0.0, self._monotonic() - since),
+                message=self._problem,
+            )
+
+    def run(self, stopping: threading.Event, is_leading: Callable[[], bool]) -> None:
+        """Look at the Pods until ``stopping`` is set, and :meth:`wake` is called once more."""
+        pause: float | None = None
+        while not stopping.is_set():
+            self._wake.wait(pause)
+            self._wake.clear()
+            began = self._monotonic()
+            is_active = not stopping.is_set() and self._watch is not None
+            if is_active and self._is_loaded and is_leading():
+                self.look(stopping)
+            pause = max(LOOK_SECONDS, SHARE * (self._monotonic() - began)) if is_active else None
+        with self._lock:
+            self._leading = False
+            self._follow()
+
+    def wake(self) -> None:
+        """Look soon."""
+        self._wake.set()
+
+    def look(self, stopping: threading.Event) -> None:
+        """Judge all Pods once, evict those that are due and allowed, and report the others."""
+        with self._lock:
+            watch, configuration = self._watch, self._configuration
+            if watch is None or configuration is None or not watch.reflector.has_synced or not self._caches.has_synced:
+                return
+            now = self._monotonic()
+            self._refused = {uid: end for uid, end in self._refused.items() if end > now}
+            judged = self._judge_all(configuration, watch.table)
+            settled = self._settle(judged, now)
+            self._forget(judged)
+            self._report(settled, judged)
+            due = self._due(settled, judged, now)
+            self._refresh_value()
+        if due:
+            self._heal(due, configuration.healing.per_minute, watch.table, stopping)
+
+    def _follow(self) -> None:
+        """Watch Pods while that is needed, and list them again if the configuration reads other parts of them."""
+        configuration, watch = self._configuration, self._watch
+        scope = None
+        if configuration is not None and configuration.healing.enabled and self._leading:
+            scope = (configuration.opt_in.label, configuration.secret_names)
+        if watch is not None and watch.scope != scope:
+            watch.reflector.stop()
+            self._watch = None
+        if scope is not None and configuration is not None and self._watch is None:
+            table = _PodTable(self._arrive)
+            reflector: Reflector[Any, PulledPod] = Reflector(
+                self._client,
+                Collection(PODS, fields=PENDING),
+                PodObject,
+                partial(to_pulled_pod, configuration=configuration),
+                table,
+                on_restart=self._reporter.watch_broke,
+            )
+            self._watch = _Watch(reflector, table, scope)
+            reflector.start()
+
+    def _judge_all(self, configuration: Configuration, table: Table[PulledPod]) -> dict[str, Judged]:
+        readable = self._caches.known_part(self._caches.readable_part(configuration))
+        given = HealingInput(readable, self._clock(), self._records, self._refused)
+        arrived, self._arrived = self._arrived, {}
+        found: dict[str, Judged] = {}
+        for name in {*table.namespaces(), *arrived}:
+            namespace = self._caches.namespaces.get(name)
+            if namespace is not None and not readable.excludes(name):
+                pods = table.of_namespace(name).values()
+                seen = arrived.get(name, {}).values()
+                found[name] = judge_namespace(namespace, pods, self._in_place(namespace, readable), given, seen)
+        return found
+
+    def _arrive(self, pod: PulledPod) -> None:
+        """Keep a Pod that may show the outcome of a trial, because it may begin to run before the next look."""
+        record = None if pod.owner is None else self._records.get(pod.owner.uid)
+        if record is not None and record.trial is Trial.AWAITED and pod.created > record.newest:
+            with self._lock:
+                self._arrived.setdefault(pod.namespace, {})[pod.name] = pod
+
+    def _in_place(self, namespace: Namespace, configuration: Configuration) -> dict[str, frozenset[str]]:
+        """Return the registries of each copy that is as it must be, by pull secret."""
+        entries = selected_pull_secrets(configuration, namespace)
+        if not entries:
+            return {}
+        contents, _ = self._sources.usable_contents(namespace.name, partial(self._caches.copy, namespace.name))
+        found = {}
+        for entry in entries:
+            content, copy = contents.get(entry.name), self._caches.copy(namespace.name, entry.name)
+            if content is not None and copy is not None and _is_in_place(copy, content, namespace):
+                found[entry.name] = self._registries_of(entry.name, content)
+        return found
+
+    def _registries_of(self, name: str, content: Content) -> frozenset[str]:
+        key = (name, content.hash)
+        if key not in self._registries:
+            if len(self._registries) >= MAX_CONTENTS:
+                self._registries.clear()
+            tokens = (token.registry for token in content.tokens)
+            self._registries[key] = registries_in(content.payload).union(tokens)
+        return self._registries[key]
+
+    def _settle(self, judged: Mapping[str, Judged], now: float) -> frozenset[str]:
+        """Return the UIDs of the Pods that have been due, or to be reported, for long enough."""
+        self._seen = {uid: self._seen.get(uid, now) for each in judged.values() for uid in each.candidates}
+        return frozenset(uid for uid, since in self._seen.items() if now - since >= SETTLE_SECONDS)
+
+    def _forget(self, judged: Mapping[str, Judged]) -> None:
+        """Note the outcomes of trials, and forget owners that are not needed any more."""
+        for each in judged.values():
+            for uid, trial in each.trials.items():
+                self._records[uid] = msgspec.structs.replace(self._records[uid], trial=trial)
+        lacking = frozenset(uid for each in judged.values() for uid in each.lacking)
+        selected = {uid: record for uid, record in self._records.items() if self._is_selected(record)}
+        self._records = kept_records(selected, lacking, self._clock())
+
+    def _is_selected(self, record: OwnerRecord) -> bool:
+        """Return whether the references of a record still apply. After an opt-out, Pods lack them for a good reason."""
+        namespace, configuration = self._caches.namespaces.get(record.namespace), self._configuration
+        if namespace is None or configuration is None:
+            return False
+        return bool(set(record.names) & set(decide_namespace(namespace, configuration).added))
+
+    def _report(self, settled: frozenset[str], judged: Mapping[str, Judged]) -> None:
+        """Report each Pod that a person has to look after once, and an owner whose trial failed once."""
+        self._counts = Counter()
+        for each in judged.values():
+            self._counts.update(each.counts)
+        reported = [reported for each in judged.values() for reported in each.reported if reported.pod.uid in settled]
+        keys = {_report_key(each): each for each in reported}
+        self._told = {key: reason for key, reason in self._told.items() if key in keys}
+        for key, report in keys.items():
+            if self._told.get(key) is not report.gate.reason and self._reports.take():
+                self._told[key] = report.gate.reason
+                self._reporter.healing_needs_person(report)
+
+    def _due(self, settled: frozenset[str], judged: Mapping[str, Judged], now: float) -> dict[str, list[DuePod]]:
+        due = {name: [each for each in found.due if each.pod.uid in settled] for name, found in judged.items()}
+        due = {name: pods for name, pods in due.items() if pods}
+        if not due:
+            self._stalled_since = None
+        elif self._stalled_since is None:
+            self._stalled_since = now
+        return due
+
+    def _heal(
+        self,
+        due: Mapping[str, Sequence[DuePod]],
+        per_minute: int,
+        table: Table[PulledPod],
+        stopping: threading.Event,
+    ) -> None:
+        wanted = in_turn(due, self._last, BATCH)
+        with self._lock:
+            number = self._budget.reserve(len(wanted), per_minute)
+            batch = wanted[:number]
+            if not batch:
+                return
+            before = dict(self._records)
+            self._remember(batch, table)
+            self._refresh_value()
+            value = self._value
+        made, spent = [], len(batch)  # all of them, if this thread ends here
+        try:
+            if self._await_stored(value):
+                made = self._evict_all(batch, stopping)
+            spent = len(made)
+        finally:
+            with self._lock:
+                self._budget.settle(spent)
+                self._restore(before, {due.pod.owner.uid for due in made if due.pod.owner is not None})
+                self._refresh_value()
+
+    def _restore(self, before: Mapping[str, OwnerRecord], evicted: set[str]) -> None:
+        """Keep only the new records of owners of which a Pod was evicted, or may have been."""
+        self._records = {
+            uid: record if uid in evicted else before[uid]
+            for uid, record in self._records.items()
+            if uid in evicted or uid in before
+        }
+
+    def _remember(self, batch: Iterable[DuePod], table: Table[PulledPod]) -> None:
+        """Note the owners of Pods that are about to be evicted."""
+        now = self._clock()
+        for pod, names in batch:
+            if pod.owner is None:
+                continue
+            uid, before = pod.owner.uid, self._records.get(pod.owner.uid)
+            if before is not None and before.is_about(names):
+                self._records[uid] = msgspec.structs.replace(before, evicted_at=now)
+                continue
+            siblings = [each for each in table.of_namespace(pod.namespace).values() if _has_owner(each, uid)]
+            newest = max(each.created for each in (pod, *siblings))
+            self._records[uid] = OwnerRecord(pod.namespace, names, newest, now)
+
+    def _await_stored(self, value: bytes | None) -> bool:
+        """Have the reservation stored; False if that takes too long."""
+        if self.stored_soon is None:
+            self._problem = "nothing is evicted, because there is no Secret for the state: set --state-secret"
+            return False
+        self.stored_soon()
+        deadline = self._monotonic() + CONFIRM_SECONDS
+        with self._stored:
+            while value is None or self._confirmed != value:
+                remaining = deadline - self._monotonic()
+                if remaining <= 0 or not self._leading:
+                    self._problem = "nothing is evicted, because the number of evictions cannot be stored"
+                    return False
+                self._stored.wait(min(remaining, 1.0))
+        self._problem = ""
+        return True
+
+    def _evict_all(self, batch: Sequence[DuePod], stopping: threading.Event) -> list[DuePod]:
+        """Evict Pods one by one; return those that were evicted, or may have been."""
+        made: list[DuePod] = []
+        for due in batch:
+            with self._gate.turn(stopping) as attempt:
+                if stopping.is_set() or self._watch is None or not self._gate.may_write():
+                    return made
+                error = self._evict(due)
+                if error is None or (error.status and not error.is_general):
+                    attempt.succeeded()
+                elif error.is_general:
+                    attempt.failed()
+            if _may_have_been_made(error):
+                made.append(due)
+            if error is not None and (error.is_general or not error.status):
+                return made
+        return made
+
+    def _evict(self, due: DuePod) -> ApiError | None:
+        """Evict one Pod, and record the result."""
+        pod, now = due.pod, self._monotonic()
+        try:
+            self._client.evict(pod.namespace, pod.name, uid=pod.uid, resource_version=pod.resource_version)
+        except ApiError as error:
+            self._evicted(result_of(error))
+            log.info("pod not evicted", namespace=pod.namespace, pod=pod.name, cause=str(error))
+            if isinstance(error, Refused):
+                self._refused[pod.uid] = now + max(REFUSED_SECONDS, error.retry_after or 0.0)
+                self._reporter.eviction_refused(due, error)
+            return error
+        self._evicted(Result.OK)
+        log.info("pod evicted", namespace=pod.namespace, pod=pod.name, secrets=list(due.names))
+        with self._lock:
+            self._total += 1
+            self._last[pod.namespace] = self._stalled_since = now
+        self._reporter.pod_evicted(due)
+        return None
+
+    def _refresh_value(self) -> None:
+        """Make the value to store, and have it stored if it is another one."""
+        configuration = self._configuration
+        if not self._is_loaded or configuration is None:
+            return
+        value = encode_healing(self._budget.used, self._records) if configuration.healing.enabled else None
+        if value != self._value:
+            self._value = value
+            if self.stored_soon is not None:
+                self.stored_soon()
+
+
+MAX_CONTENTS = 1000
+"""Contents of pull secrets whose registries are remembered."""
+
+
+def _is_in_place(copy: Copy, content: Content, namespace: Namespace) -> bool:
+    """Return whether a copy is ours and has its content, or tokens of its namespace."""
+    if copy.terminating or ownership_of(copy.mark, namespace.uid) is not Ownership.OURS:
+        return False
+    return bool(copy.issued.issued_for) if content.tokens else copy.content_hash == content.hash
+
+
+def _has_owner(pod: PulledPod, uid: str) -> bool:
+    return pod.owner is not None and pod.owner.uid == uid
+
+
+def _report_key(reported: ReportedPod) -> str:
+    """Return the UID of the object that a report is about."""
+    owner = reported.pod.owner
+    return owner.uid if owner is not None and reported.gate.reason is HealingReason.STOPPED else reported.pod.uid
+
+
+def _may_have_been_made(error: ApiError | None) -> bool:
+    """Return whether an eviction counts: without an answer, it may have been made."""
+    return error is None or not isinstance(error, (Conflict, NotFound, Refused, Throttled))
