@@ -88,7 +88,7 @@ def in_schema(
             yield f"{above}{key}"
 
 
-_WHOLE_FIELDS = {"optIn", "pullSecrets[]", "pullSecrets[].sources[]", "pullSecrets[].serviceAccounts"}
+_WHOLE_FIELDS = {"optIn", "healing", "pullSecrets[]", "pullSecrets[].sources[]", "pullSecrets[].serviceAccounts"}
 """Fields of the configuration that are never set as a whole."""
 
 
@@ -99,7 +99,7 @@ RENEWING = {f"pullSecrets[].sources[].{kind}" for kind in ("credentialProvider",
 def in_configuration() -> Iterator[str]:
     """Yield the path of every field of the configuration document that the schema of the values knows."""
     whole = strict_schema()
-    for name in ("optIn", "excludedNamespaces", "pullSecrets", "retired"):
+    for name in ("optIn", "excludedNamespaces", "pullSecrets", "retired", "healing"):
         yield from _fields(whole["properties"][name], whole["definitions"], name)
 
 

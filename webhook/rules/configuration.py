@@ -180,7 +180,7 @@ class RolloutSettings:
 
 @dataclass(frozen=True, slots=True)
 class HealingSettings:
-    """Whether Pods that fail to pull without a due reference are evicted (``healing``); off by default."""
+    """The eviction of Pods that fail to pull without a due reference (``healing``); off by default."""
 
     enabled: bool = False
     per_minute: int = 20

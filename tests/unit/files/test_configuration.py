@@ -369,7 +369,7 @@ def test_the_fields_of_renewing_sources_are_documented_on_their_page(read: Mappi
 
 
 def test_the_documented_fields_are_those_that_the_program_reads(read: Mapping[str, bool]) -> None:
-    only_of_others = {"optIn", "pullSecrets[].serviceAccounts"}
+    only_of_others = {"optIn", "healing", "pullSecrets[].serviceAccounts"}
     assert set(FIELDS) == {path for path in read if not is_of_renewing(path)} - only_of_others
 
 
@@ -400,6 +400,7 @@ def document(path: str, value: object, *, given: bool) -> str:
         "pullSecrets[].copies": entry.get("copies", {}),
         "pullSecrets[].rollout.prove": rollout["prove"],
         "pullSecrets[].rollout.canary": canary,
+        "healing": root.setdefault("healing", {}),
     }
     parent, _, name = path.rpartition(".")
     place = places.get(parent)
