@@ -60,6 +60,7 @@ PULL_SECRETS = [
 SHARED_PASSWORD, GOLD_PASSWORD, VAULT_PASSWORD, TENANT_PASSWORD = "shared-1", "gold-2", "vault-3", "tenant-4"
 OF_OTHERS = (GOLD_PASSWORD, VAULT_PASSWORD)
 
+TYPE = "kubernetes.io/dockerconfigjson"
 SECRETS = (COPY, GOLD, GOLD_SOURCE, SOURCE, "mine")
 ACCOUNTS = ("default", "app", "puller")
 WRITTEN_BY_TENANT = (COPY, SOURCE, "mine")
@@ -100,7 +101,7 @@ def estate(cluster: Cluster) -> Iterator[Estate]:
         vault = f"vault-{uuid.uuid4().hex[:8]}"
         cluster.create_namespace(vault, {playground.label: "enabled", "team": "gold"})
         playground.apply(vault, "ServiceAccount", "puller", {})
-        theirs = {"type": "kubernetes.io/dockerconfigjson", "data": dockerconfigjson(VAULT_PASSWORD)}
+        theirs = {"type": TYPE, "data": dockerconfigjson(VAULT_PASSWORD)}
         playground.apply(vault, "Secret", "theirs", theirs)
         for account in ("default", "puller"):
             eventually(
@@ -162,6 +163,10 @@ class Tenant:
                 *(f"--serviceaccount={subject['namespace']}:{subject['name']}", f"--namespace={namespace}"),
             )
             eventually(lambda namespace=namespace: self.api.request("GET", path(namespace, "secrets")).status == 200)  # type: ignore[misc]
+            playground.apply(namespace, "ServiceAccount", "puller", {})
+            playground.apply(namespace, "Secret", "mine", {"data": dockerconfigjson(TENANT_PASSWORD), "type": TYPE})
+        eventually(lambda: playground.get(home, "secrets", COPY))
+        playground.await_injection(home)
 
     @property
     def api(self) -> Api:
@@ -215,7 +220,7 @@ class TenantActions(RuleBasedStateMachine):
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": name, "labels": self.labels(kind), "annotations": annotations},
-            "type": "kubernetes.io/dockerconfigjson",
+            "type": TYPE,
             "data": {".dockerconfigjson": b64encode(b"{}").decode()} if empty else dockerconfigjson(TENANT_PASSWORD),
         }
         query = f"?fieldManager={manager}&force=true"
