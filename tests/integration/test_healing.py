@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
+from tests.integration.hostile.impostor import Impostor
 from tests.integration.site.playground import COPY, Playground, eventually, names, pod
 from tests.integration.site.stuck import (
     RUNNING,
@@ -62,3 +65,48 @@ def test_pods_that_were_created_too_early_come_back_with_the_reference_and_other
 
 def _not_healed(events: list[tuple[str, str]]) -> list[str]:
     return [message for reason, message in events if reason == "PodNotHealed"]
+
+
+def test_the_limit_of_a_minute_outlives_its_leader(playground: Callable[..., Playground]) -> None:
+    site = playground(healing={"enabled": True, "perMinute": 5})
+    site.set_source("first")
+    permit_evictions(site, reserved=0)
+    site.start()
+    namespace = site.namespace(selected=False)
+    create_replica_set(site, namespace, "web", 12)
+    before = get_stuck(site, namespace)
+    site.opt(namespace, "enabled")
+    eventually(lambda: evictions(site, "sync")["evicted"], lambda seen: seen == 5)
+    site.installation.processes["sync"].kill()
+
+    second = site.installation.start_sync(name="sync-2")
+    second.wait_ready()
+
+    # It counts what is stored as evicted now, so none is left for it.
+    eventually(lambda: evictions(site, "sync-2"), lambda seen: seen["used"] == 5 and seen["pods"]["healing-due"] > 0)
+    assert evictions(site, "sync-2")["evicted"] == 0
+    assert len(before.keys() - pods_of(site, namespace).keys()) == 5
+
+
+def evictions(site: Playground, process: str) -> dict[str, Any]:
+    """Return the state of healing in a process."""
+    found: dict[str, Any] = json.loads(site.installation.processes[process].get("/status")[1])["evictions"]
+    return found
+
+
+def test_the_guard_lets_only_sync_evict_exactly_one_pod_where_a_pull_secret_applies(healing: Playground) -> None:
+    selected, other = healing.namespace(selected=True), healing.namespace(selected=False)
+    uid = healing.create(selected, "pods", pod("web"))["metadata"]["uid"]
+    healing.create(other, "pods", pod("web"))
+    thief = Impostor.of(healing, "sync")
+    exact = {"preconditions": {"uid": uid, "resourceVersion": "1"}}
+
+    def evict(namespace: str, options: Mapping[str, Any]) -> str:
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web", "namespace": namespace}}
+        path = f"/api/v1/namespaces/{namespace}/pods/web/eviction"
+        return thief.api.request("POST", path, {**body, "deleteOptions": options}).text
+
+    assert "only in a namespace that a pull secret applies to" in evict(other, exact)
+    assert "names the UID and the resourceVersion" in evict(selected, {"preconditions": {"uid": uid}})
+    assert "with the time to end that it has itself" in evict(selected, {**exact, "gracePeriodSeconds": 0})
+    assert "Conflict" in evict(selected, exact)  # the guard lets it pass
