@@ -29,7 +29,6 @@ from tests.integration.test_cleanup import cleanup
 
 UPDATE = ["UPDATE"]
 WRITES = ["CREATE", "UPDATE"]
-TENANT_TOOL = "tenant"
 
 
 @pytest.fixture

@@ -86,10 +86,6 @@ def _owns(entry: dict[str, Any]) -> bool:
     return "f:imagePullSecrets" in entry["fieldsV1"]
 
 
-def after_the_backfill(tenant: Tenant) -> None:
-    tenant.opt("enabled")
-
-
 def after_the_opt_out(tenant: Tenant) -> None:
     tenant.opt("enabled")
     tenant.await_references("mine", COPY)

@@ -27,7 +27,7 @@ from webhook.report.explain.commands import rename_command
 
 Maker = Callable[..., Playground]
 
-MANY = 5000
+MANY = 1000
 PASSWORD = "marker-hunter2"  # noqa: S105 (invented)
 in_a_browser = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="A browser is needed: `make e2e-setup` installs chromium and chromium-driver."
@@ -106,7 +106,7 @@ def release(sync: PullSecrets) -> tuple[str, str]:
 
 
 @in_a_browser
-def test_five_thousand_namespaces_in_a_browser(control_plane: binaries.Binaries, tmp_path: Path) -> None:  # noqa: ARG001
+def test_a_thousand_namespaces_in_a_browser(control_plane: binaries.Binaries, tmp_path: Path) -> None:  # noqa: ARG001
     names = [f"team-{number:04}" for number in range(MANY)]
     with Cluster.start() as cluster, Playground.make(cluster) as ours:
         ours.set_source("first")
@@ -120,12 +120,12 @@ def test_five_thousand_namespaces_in_a_browser(control_plane: binaries.Binaries,
         with browsing(tmp_path) as browser:
             browser.resize(1280, 1400)
             browser.open(f"http://127.0.0.1:{sync.metrics_port}/")
-            browser.type("input[name=q]", "team-49")
+            browser.type("input[name=q]", "team-09")
             browser.follow("button")
             assert "1 to 100 of 100 found" in " ".join(browser.text("caption"))
             browser.open(f"http://127.0.0.1:{sync.metrics_port}/?state=current")
             browser.follow("nav[aria-label^=Pages] a")
-            assert "101 to 200 of 5,000 found" in " ".join(browser.text("caption"))
+            assert "101 to 200 of 1,000 found" in " ".join(browser.text("caption"))
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from tests.integration.site.ward import HEALTHY, Ward, copy_path
 
 Maker = Callable[..., Playground]
 
-MANY = 60
+MANY = 30
 PAGE = b"<html><head><title>404 Not Found</title></head><body><center><h1>404 Not Found</h1></center></body></html>"
 PAGE_SECONDS = 12.0
 AFTER_A_PAGE_SECONDS = 10.0
@@ -168,14 +168,16 @@ def deletions(request: Request) -> bool:
     return request.method == "DELETE"
 
 
-@pytest.mark.parametrize("chosen", [deletions, not_the_lease, everything])
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "chosen"),
     [
-        pytest.param(Answer(404, PAGE, "text/html"), id="404-page"),
-        pytest.param(Answer(200, PAGE, "text/html"), id="200-page"),
-        pytest.param(Answer(404), id="404-empty"),
-        pytest.param(Answer(200, b"{}"), id="200-json"),
+        # Each answer to deletions alone, where a 404 counts as done; what else it is an answer to matters little.
+        pytest.param(Answer(404, PAGE, "text/html"), deletions, id="404-page"),
+        pytest.param(Answer(200, PAGE, "text/html"), deletions, id="200-page"),
+        pytest.param(Answer(404), deletions, id="404-empty"),
+        pytest.param(Answer(200, b"{}"), deletions, id="200-json"),
+        pytest.param(Answer(404, PAGE, "text/html"), not_the_lease, id="404-page-but-for-the-lease"),
+        pytest.param(Answer(200, b"{}"), everything, id="200-json-to-everything"),
     ],
 )
 def test_a_page_in_place_of_an_answer_leaves_no_copy_behind(
