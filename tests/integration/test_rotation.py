@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,6 +84,9 @@ def test_the_stage_outlives_its_leader(rotating: RotatingSite, stage: str) -> No
     assert rotating.password(late) == OLD
     assert rotating.passwords() == ({GOOD if stage == "canary" else OLD}, {OLD})
     assert rotating.rollout()["id"] == before["id"]
+    outcomes = json.loads(of_release(rotating.site, "check", "-o", "json").out)["checks"]
+    (outcome,) = {each["result"] for each in outcomes if each["code"] == "PSW037"}
+    assert outcome == {"held": "finding", "aborted": "note", "canary": "ok"}[stage]
 
 
 def test_a_leader_that_is_killed_while_it_rolls_out_is_followed_by_one_that_ends_it(rotating: RotatingSite) -> None:

@@ -173,6 +173,13 @@ CODES: Mapping[str, Code] = {
         "the configuration then names a Secret that does not exist any more.",
         "Set `generatorOptions.disableNameSuffixHash: true` in the kustomization, and name the source without a hash.",
     ),
+    "PSW037": Code(
+        "no rotation held",
+        "A rotation is held: the sources have a content that the namespaces do not get. A rotation that a person has "
+        "aborted is a note.",
+        "Look at it with `pullsecrets rotate`, which prints the next command: correct the source or the right at the "
+        "registry, or promote the rotation.",
+    ),
     "PSW040": Code(
         "sources there",
         "A source does not exist in the release namespace. No new copies are made of its pull secret, and existing "

@@ -20,6 +20,7 @@ from webhook.kube.wire import PartialObjectMetadata
 from webhook.report.explain.commands import conflict_command, create_source, expiry_command, retire_command
 from webhook.report.explain.obstacle import nearest, standing_reports
 from webhook.report.preview.row import Effect, PreviewReason
+from webhook.report.rollout import describe_rollout, hold_sentence
 from webhook.rules.actions import FindingReason
 from webhook.rules.brake import confirm_command
 from webhook.rules.credential import SourceReason
@@ -30,6 +31,7 @@ from webhook.rules.names import without_hash
 from webhook.rules.namespace_tokens import hash_for_copies
 from webhook.rules.ownership import labels_for
 from webhook.rules.renewing import ISSUED_BY_LABEL
+from webhook.rules.rollout import Stage
 from webhook.rules.state_document import STATE_SUFFIX, decode_document
 from webhook.rules.text import some
 from webhook.sync.state_keeper import problem_of, remedy_of
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from webhook.rules.configuration import Configuration
     from webhook.rules.expiry import Expiry
     from webhook.rules.objects import Namespace
+    from webhook.rules.state_document import StoredRollout
 
 
 def _look_at_configuration(context: Context) -> Iterator[Outcome]:
@@ -284,6 +287,15 @@ ENTRIES = Check(("PSW043",), _look_at_entries)
 EXPIRY = Check(("PSW045", "PSW046", "PSW047", "PSW048"), _look_at_expiry)
 
 
+def _stopped(name: str, stored: StoredRollout) -> Iterator[Outcome]:
+    """Yield a rotation that does not go on: one that is held, or that a person has aborted."""
+    rollout, command = stored.rollout, f"kubectl pullsecrets rotate {name}"
+    if rollout.stage is Stage.HELD:
+        yield finding("PSW037", f"the rotation of {name} is held: {hold_sentence(rollout)}", command)
+    elif rollout.stage is Stage.ABORTED:
+        yield note("PSW037", f"the rotation of {name} was aborted: {describe_rollout(rollout, stored.progress)}")
+
+
 def _look_at_state(context: Context) -> Iterator[Outcome]:
     installed = context.installed
     name, where = f"{installed.fullname}{STATE_SUFFIX}", installed.release.namespace
@@ -307,6 +319,8 @@ def _look_at_state(context: Context) -> Iterator[Outcome]:
     for entry in installed.configuration.pull_secrets:
         expected, kept = sources.expected(entry), stored.last_good.get(entry.name)
         rollout = stored.rollouts.get(entry.name) if entry.rollout is not None else None
+        if rollout is not None:
+            yield from _stopped(entry.name, rollout)
         needed = expected.hash if rollout is None else rollout.rollout.base
         same = kept is not None and kept.source_names == entry.sources
         same = same and kept is not None and hash_for_copies(entry, kept.payload) == needed
@@ -316,4 +330,4 @@ def _look_at_state(context: Context) -> Iterator[Outcome]:
         yield finding("PSW044", f"Secret {where}/{name} lacks the content of {_few(lacking)}")
 
 
-STORED_STATE = Check(("PSW035", "PSW044"), _look_at_state)
+STORED_STATE = Check(("PSW035", "PSW037", "PSW044"), _look_at_state)
