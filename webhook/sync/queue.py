@@ -8,7 +8,9 @@ work left over after its turn comes after those that have just changed. Such nam
 a tenant with much work does not delay another's new namespace. Names that failed last time, or whose writes hang, are
 troubled. Together they hold at most half of the workers, and they come after a rotation. A name that is not yet
 troubled can still take all workers when its writes hang for the first time. So :meth:`WorkQueue.overdue` returns the
-workers to take away from a hanging write while others wait.
+workers to take away from a hanging write while others wait. On a busy machine this also takes a worker from a healthy
+name now and then, which is then troubled by chance. So names that hung once have a lane before those that hung again,
+and a troubled name also gives its worker to another one, after a patience that grows each time.
 
 Source: k8s.io/client-go/util/workqueue (queue.go, delaying_queue.go, default_rate_limiters.go).
 """
@@ -51,16 +53,19 @@ class Lane(IntEnum):
     """The work that is left over after one turn of a name."""
     RETRY = 4
     """Names that are troubled, whatever added them."""
+    HUNG = 5
+    """Troubled names whose writes hung more than once."""
 
 
 LANES = tuple(Lane)
 """The lanes in their order. To iterate over an enumeration is slow, and each name that is taken needs it."""
 
-SHARES = (8, 8, 4, 1, 1)
+SHARES = (8, 8, 4, 1, 1, 1)
 """Names that each lane may hand out in one round while other lanes have names too."""
 
 FIRST_HALF_SHARE = Lane.REST
-"""From this lane on, each holds at most half of the workers, so that a name that has just changed finds one."""
+"""From this lane on, names hold at most half of the workers, so that a name that has just changed finds one. The two
+lanes of troubled names have one half together."""
 
 STARVED_SECONDS = 5.0
 """A troubled name that has waited this long takes part in the rounds even while a rotation is under way."""
@@ -87,6 +92,10 @@ MASS_MEMORY_SECONDS = 10.0
 RECENT_WRITES = 64
 """Writes whose median is the usual time of a write: four times as many as there are workers by default."""
 
+TROUBLED_FACTOR = 3
+"""Multiple of that patience for a troubled name while others of them wait, for each time that it hung. A healthy name
+needs the first one at most; a webhook that answers after ten seconds is waited for at the third or fourth."""
+
 SLOW_MEMORY_SECONDS = 600.0
 """Seconds that a name counts as troubled after one of its writes hung, if none has been quick since."""
 
@@ -99,10 +108,12 @@ class _Turn:
     moved_at: float
     thread: int
     lane: Lane
+    hangs: int
+    """Number of its writes that hung before."""
 
     @property
     def troubled(self) -> bool:
-        return self.lane is Lane.RETRY
+        return self.lane >= Lane.RETRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +156,7 @@ class WorkQueue:
         # names the oldest and the newest alternate.
         self._newest_turns = cycle((False, True))
         self._slow: dict[str, float] = {}
+        self._hangs: dict[str, int] = {}
         self._recent: deque[float] = deque(maxlen=RECENT_WRITES)
         self._median_write = self._processor_delay = 0.0
         self._interrupted = 0
@@ -217,7 +229,7 @@ class WorkQueue:
         A name with work left over stays behind its turn, however often it changes: other changed names come first.
         """
         if self._is_troubled(name, now):
-            return Lane.RETRY
+            return Lane.HUNG if self._hangs.get(name, 0) > 1 else Lane.RETRY
         return Lane.REST if lane is Lane.CHANGED and name in self._unfinished else lane
 
     def retry(self, name: str, at_least: float = 0.0, cap: float = RETRY_CAP, *, own: bool = True) -> float:
@@ -259,7 +271,7 @@ class WorkQueue:
             if not turn.troubled and duration > self._mass_hang_seconds(now):
                 self._interrupted = 0  # the patience has become too short for writes that succeed
             if duration < self._hang_seconds():
-                self._slow.pop(name, None)
+                self._forget_hangs(name)
             else:
                 self._slow[name] = now
             if not turn.troubled:
@@ -285,27 +297,48 @@ class WorkQueue:
         with self._condition:
             now = self._clock()
             self._processor_delay = max(processor_delay, PROCESSOR_DELAY_MEMORY * self._processor_delay)
-            waiting = [lane for lane in self._lanes[: Lane.RETRY] if lane]
-            if not waiting or now - min(next(iter(lane.values())) for lane in waiting) < MASS_HANG_SECONDS:
-                return []
             turns = sorted(self._in_progress.items(), key=lambda item: item[1].moved_at)
-            mass_hang_seconds = self._mass_hang_seconds(now)
-            hanging = sum(now - turn.moved_at >= mass_hang_seconds for _, turn in turns)
-            hang_seconds = mass_hang_seconds if hanging >= self._half_share else self._hang_seconds()
-            # If only left-over work waits, and for its own half of the workers, no other turn blocks it.
-            any_turn = any(self._lanes[: Lane.REST]) or self._has_workers(Lane.REST, now)
-            hanging_turns = [
-                (name, turn.thread)
-                for name, turn in turns
-                if not turn.troubled and now - turn.moved_at >= hang_seconds and (any_turn or turn.lane is Lane.REST)
-            ]
-            return hanging_turns[: sum(map(len, waiting))]
+            return self._hanging(turns, now) + self._hanging_troubled(turns, now)
+
+    def _hanging(self, turns: list[tuple[str, _Turn]], now: float) -> list[tuple[str, int]]:
+        """Return the hanging turns of names that are not troubled yet, if other such names wait."""
+        waiting = [lane for lane in self._lanes[: Lane.RETRY] if lane]
+        if not _has_waited(waiting, now):
+            return []
+        mass_hang_seconds = self._mass_hang_seconds(now)
+        hanging = sum(now - turn.moved_at >= mass_hang_seconds for _, turn in turns)
+        hang_seconds = mass_hang_seconds if hanging >= self._half_share else self._hang_seconds()
+        # If only left-over work waits, and for its own half of the workers, no other turn blocks it.
+        any_turn = any(self._lanes[: Lane.REST]) or self._has_workers(Lane.REST, now)
+        hanging_turns = [
+            (name, turn.thread)
+            for name, turn in turns
+            if not turn.troubled and now - turn.moved_at >= hang_seconds and (any_turn or turn.lane is Lane.REST)
+        ]
+        return hanging_turns[: sum(map(len, waiting))]
+
+    def _hanging_troubled(self, turns: list[tuple[str, _Turn]], now: float) -> list[tuple[str, int]]:
+        """Return the hanging turns of troubled names whose patience is over, if other troubled names wait."""
+        waiting = [lane for lane in self._lanes[Lane.RETRY :] if lane]
+        if not _has_waited(waiting, now):
+            return []
+        patience = self._hang_seconds()
+        hanging_turns = [
+            (name, turn.thread)
+            for name, turn in turns
+            if turn.troubled and now - turn.moved_at >= patience * TROUBLED_FACTOR ** max(1, turn.hangs)
+        ]
+        return hanging_turns[: sum(map(len, waiting))]
 
     def interrupted(self, name: str) -> None:
         """Note that a write of this name hung and was interrupted."""
         with self._condition:
             now = self._clock()
             self._slow[name] = now
+            self._hangs[name] = self._hangs.get(name, 0) + 1
+            turn = self._in_progress.get(name)
+            if turn is not None and turn.troubled:
+                return  # the patience with others stays as it is
             self._interrupted = 1 if self._is_interruption_old(now) else self._interrupted + 1
             self._interrupted_at = now
 
@@ -330,8 +363,12 @@ class WorkQueue:
 
     def _is_troubled(self, name: str, now: float) -> bool:
         if name in self._slow and now - self._slow[name] >= SLOW_MEMORY_SECONDS:
-            del self._slow[name]
+            self._forget_hangs(name)
         return name in self._own_failures or name in self._slow
+
+    def _forget_hangs(self, name: str) -> None:
+        self._slow.pop(name, None)
+        self._hangs.pop(name, None)
 
     def get(self) -> str | None:
         """Wait for a name and take it; None if the queue is closed. Each must be given back by :meth:`done`."""
@@ -342,9 +379,9 @@ class WorkQueue:
                 lane = self._next_lane(now)
                 if lane is not None:
                     self._remaining_shares[lane] -= 1
-                    name, since = self._lanes[lane].popitem(last=lane is Lane.RETRY and next(self._newest_turns))
+                    name, since = self._lanes[lane].popitem(last=lane >= Lane.RETRY and next(self._newest_turns))
                     self._unfinished.discard(name)
-                    self._in_progress[name] = _Turn(now, now, threading.get_ident(), lane)
+                    self._in_progress[name] = _Turn(now, now, threading.get_ident(), lane, self._hangs.get(name, 0))
                     self._waited(now - since)
                     return name
                 self._condition.wait(self._until_next())
@@ -365,7 +402,8 @@ class WorkQueue:
         """Return True if a lane may take one more worker."""
         if lane < FIRST_HALF_SHARE:
             return True
-        if sum(turn.lane is lane for turn in self._in_progress.values()) >= self._half_share:
+        lanes = (Lane.RETRY, Lane.HUNG) if lane >= Lane.RETRY else (lane,)
+        if sum(turn.lane in lanes for turn in self._in_progress.values()) >= self._half_share:
             return False
         if lane is Lane.REST or not self._lanes[Lane.ALL]:
             return True
@@ -433,3 +471,8 @@ class WorkQueue:
 
     def _until_next(self) -> float | None:
         return max(0.0, self._heap[0][0] - self._clock()) if self._heap else None
+
+
+def _has_waited(lanes: list[OrderedDict[str, float]], now: float) -> bool:
+    """Return True if the first name of a lane has waited so long that a hanging write may be in its way."""
+    return any(now - next(iter(lane.values())) >= MASS_HANG_SECONDS for lane in lanes)

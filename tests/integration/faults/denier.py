@@ -8,8 +8,10 @@ apply.
 from __future__ import annotations
 
 import json
+import select
 import ssl
 import threading
+import time
 from base64 import b64encode
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +31,7 @@ ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 CORE = {"apiGroups": [""], "apiVersions": ["v1"]}
 WRITES = ["CREATE", "UPDATE", "DELETE"]
 
+POLL_SECONDS = 0.2
 REASONS = {403: "Forbidden", 404: "NotFound", 409: "Conflict", 422: "Invalid", 429: "TooManyRequests"}
 PAGE = b"<html><body><h1>503 Service Unavailable</h1></body></html>"
 USELESS_PATCH = [{"op": "replace", "path": "/spec/nowhere", "value": 1}]
@@ -56,14 +59,8 @@ class Denier:
 
     @property
     def waiting(self) -> int:
-        """How many reviews wait for a slow answer now, those that nobody waits for any more included."""
+        """How many reviews wait for a slow answer now."""
         return len(self._server.waiting)
-
-    @property
-    def most_waiting(self) -> int:
-        """The most of them at a time since this was read last."""
-        most, self._server.most_waiting = self._server.most_waiting, self.waiting
-        return most
 
     @contextmanager
     def registered(  # noqa: PLR0913 - what the configuration of a webhook may say
@@ -152,18 +149,8 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, *arguments: Any) -> None:  # noqa: ANN401 (as its base has it)
         super().__init__(*arguments)
         self.over = threading.Event()
-        self.called = self.most_waiting = 0
+        self.called = 0
         self.waiting: set[int] = set()
-
-    @contextmanager
-    def slow_answer(self) -> Iterator[None]:
-        """Count a review that waits for its answer, until just before the answer is sent."""
-        self.waiting.add(threading.get_ident())
-        self.most_waiting = max(self.most_waiting, len(self.waiting))
-        try:
-            yield
-        finally:
-            self.waiting.discard(threading.get_ident())
 
     def handle_error(self, _request: object, _client_address: object) -> None:
         """The API server ends connections as it likes, also in the middle of an answer that comes too late."""
@@ -184,8 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
             case ["deny", code, *retry]:
                 self._review(review, allowed=False, status=_denial(int(code), *map(int, retry)))
             case ["slow", seconds]:
-                with self.server.slow_answer():
-                    self.server.over.wait(float(seconds))
+                self._hang(float(seconds))
                 self._review(review, allowed=True)
             case ["patch"]:
                 patch = b64encode(json.dumps(USELESS_PATCH).encode()).decode()
@@ -194,6 +180,15 @@ class _Handler(BaseHTTPRequestHandler):
                 self._give(int(code), PAGE, "text/html")
             case _:
                 self._give(200, PAGE, "text/html")
+
+    def _hang(self, seconds: float) -> None:
+        """Wait so long, or until the API server waits no more, because its own client has gone."""
+        waiting, ends = self.server.waiting, time.monotonic() + seconds
+        waiting.add(threading.get_ident())
+        while time.monotonic() < ends and not self.server.over.is_set():
+            if select.select([self.connection], [], [], POLL_SECONDS)[0]:
+                break
+        waiting.discard(threading.get_ident())
 
     def _review(self, review: dict[str, Any], **response: Any) -> None:  # noqa: ANN401 (any JSON)
         whole = {**review, "request": None, "response": {"uid": review["request"]["uid"], **response}}

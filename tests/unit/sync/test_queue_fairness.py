@@ -13,6 +13,7 @@ from webhook.sync.queue import (
     SHARES,
     SLOW_MEMORY_SECONDS,
     STARVED_SECONDS,
+    TROUBLED_FACTOR,
     Lane,
     WorkQueue,
 )
@@ -371,3 +372,56 @@ def test_a_name_interrupted_by_chance_does_not_wait_behind_a_hundred_that_hang(q
 
     assert "healthy" in order[:2]
     assert order[::2] == hanging[: len(order[::2])], "the oldest have every second turn"
+
+
+def hang_again(queue: WorkQueue, name: str, times: int) -> None:
+    """Have the writes of a name hang so often."""
+    for _ in range(times):
+        queue.add(name)
+        assert take(queue, 1) == [name]
+        queue.interrupted(name)
+        queue.done(name)
+
+
+def test_a_name_that_hung_by_chance_goes_before_those_that_hang_again_and_again(queue: WorkQueue) -> None:
+    hanging = [f"hangs-{number:03}" for number in range(WORKERS)]
+    for name in hanging:
+        hang_again(queue, name, 2)
+    hang_again(queue, "healthy", 1)
+    queue.add(*hanging)
+    queue.add("healthy")
+
+    assert "healthy" in take(queue, 2)
+
+
+def test_names_that_hang_hold_at_most_half_of_the_workers_however_often_they_hung(queue: WorkQueue) -> None:
+    hanging = [f"hangs-{number}" for number in range(WORKERS)]
+    for number, name in enumerate(hanging):
+        hang_again(queue, name, 1 + number % 2)
+    queue.add(*hanging)
+
+    assert set(take(queue, WORKERS // 2)) <= set(hanging)
+    queue.add("new")
+    assert queue.get() == "new"
+
+
+def test_a_troubled_name_gives_its_worker_to_another_one_and_is_more_patient_each_time(
+    queue: WorkQueue, clock: Clock
+) -> None:
+    for times in (1, 2):
+        hang_again(queue, "hanging", 1)
+        queue.add("hanging")
+        assert take(queue, 1) == ["hanging"]
+        clock.now += 60.0
+        assert queue.overdue() == [], "no other troubled name waits"
+        queue.restart("hanging")
+        fail(queue, "failed")
+        queue.add("failed")
+        clock.now += HANG_SECONDS * TROUBLED_FACTOR**times * 0.9
+        assert queue.overdue() == []
+        clock.now += HANG_SECONDS * TROUBLED_FACTOR**times * 0.2
+        assert [name for name, _ in queue.overdue()] == ["hanging"]
+        queue.done("hanging")
+        assert take(queue, 1) == ["failed"]
+        queue.forget("failed")
+        queue.done("failed")
