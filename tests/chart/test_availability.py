@@ -53,3 +53,20 @@ def test_no_spread_can_be_chosen(component: str) -> None:
 )
 def test_a_budget_never_guards_a_single_replica(values: dict[str, Any], found: dict[str, Any]) -> None:
     assert budgets(render(values)) == found
+
+
+def test_the_writes_of_sync_have_seats_of_their_own_where_that_is_chosen_and_its_lease_does_not_wait_there() -> None:
+    assert not render().of_kind("FlowSchema")
+    rendered = render({"sync": {"flowControl": {"enabled": True, "shares": 7}, "workers": 64}})
+    level, flow = rendered.one("PriorityLevelConfiguration", "-sync"), rendered.one("FlowSchema", "-sync")
+
+    assert flow["spec"]["priorityLevelConfiguration"]["name"] == level["metadata"]["name"]
+    assert level["spec"]["limited"]["nominalConcurrencyShares"] == 7
+    assert level["spec"]["limited"]["limitResponse"]["queuing"]["queueLengthLimit"] >= 64, "a place for each worker"
+    (rule,) = flow["spec"]["rules"]
+    account = rendered.one("Deployment", "-sync")["spec"]["template"]["spec"]["serviceAccountName"]
+    assert rule["subjects"][0]["serviceAccount"]["name"] == account
+    assert {resource for part in rule["resourceRules"] for resource in part["resources"]} == {
+        "secrets",
+        "serviceaccounts",
+    }

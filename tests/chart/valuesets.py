@@ -95,7 +95,7 @@ EVERYTHING: Mapping[str, Any] = {
             {"name": "not-by-the-kubelet", "expression": "!('system:nodes' in request.userInfo.groups)"}
         ],
     },
-    "sync": {**_PODS, "replicas": 3},
+    "sync": {**_PODS, "replicas": 3, "flowControl": {"enabled": True}},
     "networkPolicy": {
         "enabled": True,
         "metricsFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],

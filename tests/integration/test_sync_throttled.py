@@ -132,3 +132,20 @@ def test_a_loop_that_is_refused_waits_and_goes_on_when_it_is_not(refusing: Playg
 
     for namespace in namespaces:
         ours.await_selected(namespace, "first")
+
+
+def test_the_chart_gives_the_writes_of_sync_seats_of_their_own(playground: Maker) -> None:
+    ours = playground(sync={"flowControl": {"enabled": True, "shares": 1}})
+    name = f"{ours.installation.fullname}-sync"
+
+    def dispatched() -> float:
+        found = series(ours.cluster.metrics())
+        flow = f'flow_schema="{name}",priority_level="{name}"'
+        return found.get(f"apiserver_flowcontrol_dispatched_requests_total{{{flow}}}", 0.0)
+
+    ours.start_sync("first")
+    # The API server learns of the flow by a watch: until then, writes come by the flow of all ServiceAccounts.
+    eventually(lambda: (ours.namespace(selected=True), dispatched())[1])
+    namespaces = [ours.namespace(selected=True) for _ in range(WORKERS)]
+    for namespace in namespaces:
+        ours.await_selected(namespace, "first")
