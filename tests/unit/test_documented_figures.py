@@ -17,7 +17,8 @@ from webhook.ops.attention import MOST_ITEMS
 from webhook.ops.page import MOST_ENTRIES, PER_PAGE, RELOAD_SECONDS
 from webhook.registries.login import LOGIN_SECONDS
 from webhook.rules.dockerconfig import LARGEST_COPY
-from webhook.serve.endpoint import HEAVY_BODY, LARGEST_BODY, MAX_HELD_BYTES, SMALL_BODY
+from webhook.serve.endpoint import LARGEST_BODY, MAX_HELD_BYTES, SMALL_BODY
+from webhook.serve.review import HEAVY_BODY
 from webhook.sync import certificates, queue, status
 from webhook.sync import controller as loop
 from webhook.sync import planner as grace
@@ -43,7 +44,7 @@ RELIST_HOURS = (
         ("injection.md", f"A replica holds at most {MAX_HELD_BYTES // MIB} MiB of bodies"),
         ("injection.md", f"Reviews of up to {SMALL_BODY // KIB} KiB that come in one piece"),
         ("injection.md", f"It serves at most {ADMISSION.connections:,} connections"),
-        ("serving.md", f"than {HEAVY_BODY // KIB} KiB is worked out in another thread"),
+        ("serving.md", f"than {HEAVY_BODY // KIB} KiB is decoded by another process"),
         ("metrics.md", f"at most {MAX_HELD_BYTES // MIB} MiB, beyond which requests get 429"),
         ("metrics.md", f"full](serving.md#when-a-port-is-full): {ADMISSION.connections:,} connections"),
         ("metrics.md", f"took more than {CLIENT.handshake:g} seconds"),

@@ -19,7 +19,7 @@ from webhook.http.reply import JSON, Refusal, Reply
 from webhook.http.stream import ReadBuffers, TlsStream
 from webhook.ops.listener import SWEEP_TICKS, Listener
 from webhook.serve.malloc import MemoryTrimmer
-from webhook.serve.review import BadReview
+from webhook.serve.review import HEAVY_BODY, BadReview
 
 if TYPE_CHECKING:
     import socket
@@ -56,9 +56,6 @@ SMALL_BODY = 64 * 1024
 """In bytes. Larger bodies must leave the last quarter to these, so that a flood of large bodies does not block them.
 Most reviews are a tenth of this size.
 """
-
-HEAVY_BODY = 256 * 1024
-"""In bytes. Up to this size an answer takes less than a millisecond; larger bodies do not block the event loop."""
 
 _TOO_LARGE = f"the body is larger than {LARGEST_BODY} bytes"
 _TOO_MUCH = "too many requests are being read"

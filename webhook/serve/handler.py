@@ -15,7 +15,7 @@ from webhook.rules.configuration import Reason
 from webhook.rules.gates import Decision, decide
 from webhook.rules.objects import Subject
 from webhook.rules.patch import POD_PATH, SERVICE_ACCOUNT_PATH
-from webhook.serve.review import AdmissionRequest, GroupVersionKind, RequestHead, parse, render
+from webhook.serve.review import HEAVY_BODY, AdmissionRequest, GroupVersionKind, RequestHead, parse, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,19 +58,24 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Handler:
-    """Answers admission reviews. ``namespace_of(name)`` returns None for an unknown namespace."""
+    """Answers admission reviews. ``namespace_of(name)`` returns None for an unknown namespace.
+
+    ``parse_heavy`` does the same as review.parse for bodies above HEAVY_BODY.
+    """
 
     def __init__(
         self,
         configuration: Callable[[], Configuration],
         namespace_of: Callable[[str], Namespace | None],
+        parse_heavy: Callable[[bytes], RequestHead] = parse,
     ) -> None:
         self._configuration = configuration
         self._namespace_of = namespace_of
+        self._parse_heavy = parse_heavy
 
     def handle(self, body: bytes) -> Answer:
         """Return the answer to the review in ``body``. Raises BadReview when it is not a review."""
-        request = parse(body)
+        request = parse(body) if len(body) <= HEAVY_BODY else self._parse_heavy(body)
         try:
             return self._answer(request)
         except Exception:

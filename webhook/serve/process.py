@@ -30,6 +30,7 @@ from webhook.rules.scope import scope_of
 from webhook.rules.timing import TokenBucket
 from webhook.serve import malloc as memory
 from webhook.serve.certificate import CertificateLoader
+from webhook.serve.decoder import DecoderProcess
 from webhook.serve.endpoint import AdmissionApp, AdmissionListener, MutateEndpoint
 from webhook.serve.handler import Handler
 from webhook.serve.namespaces import ClusterWatches, NamespaceCache, WatchState
@@ -188,7 +189,7 @@ class _Process:
         )
         self._namespaces = NamespaceCache()
         self._namespace_scope: CacheScope | None = None
-        handler = Handler(lambda: self._configuration, self._namespaces.get)
+        handler = Handler(lambda: self._configuration, self._namespaces.get, DecoderProcess().parse)
         counters = PortCounters()
         self._metrics = AdmissionMetrics(counters)
         self._metrics.configuration_accepted()

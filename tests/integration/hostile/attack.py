@@ -35,10 +35,30 @@ REVIEW = (
 )
 
 
+LARGEST = 7 * MIB
+
+
 def worst_case() -> bytes:
-    """A review of nearly 7 MiB that takes a decoder as long as can be."""
-    start, end = HEAD + b'"object":[', b"[]]}}"
-    return start + b"[]," * ((7 * MIB - len(start) - len(end)) // 3) + end
+    """Return the review of nearly 7 MiB that takes a decoder as long as can be without being an object."""
+    return worst_cases()["a list as the object"]
+
+
+def worst_cases() -> dict[str, bytes]:
+    """Return reviews of nearly 7 MiB that take long to decode, each for another reason."""
+    many = REVIEW.removesuffix(b"{}}}}")
+    containers = b'{"image":"a"},' * 99_000
+    return {
+        "a list as the object": _filled(HEAD + b'"object":[', b"[],", b"[]]}}"),
+        "too many containers": _filled(many + b'{"containers":[', b'{"a":[[],[],[],[],[],[],[]]},', b"{}]}}}}"),
+        "many containers and a large status": _filled(
+            many + b'{"containers":[' + containers + b'{}]},"status":[', b"[],", b"0]}}}"
+        ),
+        "numbers beside one that looks out of range": _filled(many + b'{},"status":[', b"1,", b'"0e0000,"]}}}'),
+    }
+
+
+def _filled(start: bytes, item: bytes, end: bytes) -> bytes:
+    return start + item * ((LARGEST - len(start) - len(end)) // len(item)) + end
 
 
 @dataclass(frozen=True)

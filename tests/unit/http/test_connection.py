@@ -12,7 +12,7 @@ from tests.unit.http.connection import Connection, Wire, connected, limits
 from webhook.http.counters import PortCounters
 from webhook.http.limits import ADMISSION, KIB
 from webhook.http.port import Port
-from webhook.serve.endpoint import HEAVY_BODY
+from webhook.serve.review import HEAVY_BODY
 
 REQUEST = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 OTHER = b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n"
