@@ -12,7 +12,7 @@ COG := $(RUN)/cog -I . -p "import cog; from tools import tables" --verbosity=1
 PAGES := CONTRIBUTING.md charts/pull-secret-webhook/README.md docs/*.md
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit coverage installed check fix docs audit fuzz bench bench-admission bench-sync bench-renewing bench-page screenshots image e2e e2e-setup package cluster clean
+.PHONY: help run test unit coverage installed check fix docs audit fuzz bench bench-admission bench-sync bench-start bench-renewing bench-page screenshots image e2e e2e-setup package cluster clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -81,6 +81,10 @@ bench-admission: $(READY) ## measure reviews and Pods per second, CPU and memory
 bench-sync: $(READY) ## measure sync with NAMESPACES=500, or several numbers separated by commas, beside the same writes by client-go; needs Go
 	$(RUN)/python -m compileall -q webhook certs  # as an image has them
 	$(RUN)/python -m tests.bench.sync
+
+bench-start: $(READY) ## measure the CPU time of commands from start to end
+	$(RUN)/python -m compileall -q webhook certs  # as an image has them
+	$(RUN)/python -m tests.bench.start
 
 bench-renewing: $(READY) ## measure memory and CPU of sync for ten sources that renew themselves
 	$(RUN)/python -m compileall -q webhook certs  # as an image has them

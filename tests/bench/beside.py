@@ -121,7 +121,7 @@ def _sending(port: int, streams: int) -> Iterator[list[Synchronized[int]]]:
     for process in processes:
         process.start()
     try:
-        until(lambda: all(each.value for each in answered), "an answer to each stream")
+        until(lambda: not answered or any(each.value for each in answered), "an answer to a stream")
         yield answered
     finally:
         for process in processes:

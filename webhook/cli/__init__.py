@@ -18,23 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from webhook.cli.check import check
-from webhook.cli.cleanup import cleanup
-from webhook.cli.completion import PROGRAM, answers_a_shell, completion, pretend_shell
-from webhook.cli.coverage import coverage
-from webhook.cli.explain import explain
-from webhook.cli.export import export
-from webhook.cli.help import Command, Group, help_of
-from webhook.cli.plan import plan
+from webhook.cli.commands import TopLevel
+from webhook.cli.completion import PROGRAM, answers_a_shell, pretend_shell
 from webhook.cli.printing import tell
-from webhook.cli.renew import renew
-from webhook.cli.revoke import revoke
-from webhook.cli.rotate import rotate
-from webhook.cli.serve import serve
-from webhook.cli.sync import sync
-from webhook.cli.test import run_test
-from webhook.cli.usage import usage
-from webhook.cli.version import print_version, version
+from webhook.cli.version import print_version
 from webhook.errors import ConfigurationInvalid, PullSecretsError
 from webhook.rules.text import escaped_lines
 
@@ -49,7 +36,7 @@ NO_FILES = 4
 
 app = typer.Typer(
     name="pullsecrets",
-    cls=Group,
+    cls=TopLevel,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -57,22 +44,6 @@ app = typer.Typer(
     "A flag overrides its environment variable.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(cls=Command, short_help="Answer the API server's admission reviews over HTTPS.")(serve)
-app.command(cls=Command, short_help="Keep copies, ServiceAccounts and the certificate up to date.")(sync)
-app.command(cls=Command, short_help="Show changes to a cluster or to manifests, with reasons.")(plan)
-app.command(name="test", cls=Command, short_help="Compare a plan with expectations, in a pipeline.")(run_test)
-app.command(cls=Command, short_help="Explain why an object gets its pull secrets or not.")(explain)
-app.command(cls=Command, short_help="Check an installation.")(check)
-app.command(cls=Command, short_help="List running workloads that would fail on a fresh node.")(coverage)
-app.command(cls=Command, short_help="List the workloads that use a credential.")(usage)
-app.command(cls=Command, short_help="Predict the pulls that fail without a credential.")(revoke)
-app.command(cls=Command, short_help="Write equivalent policies for the API server.")(export)
-app.command(cls=Command, short_help="Have sync renew a credential now.")(renew)
-app.command(cls=Command, short_help="Follow, promote or abort the rotation of a pull secret.")(rotate)
-app.command(cls=Command, short_help="Remove everything that the release has created.")(cleanup)
-app.command(cls=Command, short_help="Print a completion script for a shell.")(completion)
-app.command(cls=Command, short_help="Print the version.")(version)
-app.command(name="help", cls=Command, short_help="Print the help of a command.")(help_of)
 
 
 @app.callback()

@@ -87,8 +87,6 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     pullsecrets check --registries                   also test credentials at registries
     pullsecrets check --image ghcr.io/org/app:1      also test that nodes can pull an image
     """  # noqa: D301 - \b is for the help text
-    from webhook.inspect.checks.run import check as look  # noqa: PLC0415 - --help is quick without what checks
-
     if values and not pre:
         raise UsageError("--values is for --pre: an installation has its configuration in the cluster")
     seconds = parse_duration(timeout, "--timeout").total_seconds() if wait else 0.0
@@ -96,6 +94,8 @@ def check(  # noqa: PLR0913 - one parameter is one flag
         if pre:
             report = _before(reader, release, release_namespace, values or ())
         else:
+            from webhook.inspect.checks.run import check as look  # noqa: PLC0415 - --help is quick without what checks
+
             asked = _asked(registry_ca_file, _references(images or []), logs_in=registries)
             report = _awaited(lambda: look(reader, wanted(None, release_namespace, release), asked), seconds)
     with standard_output() as file:

@@ -14,7 +14,7 @@ from webhook.cli.lifetimes import parse_duration
 from webhook.cli.printing import standard_output, tell
 from webhook.cli.render import Form, render
 from webhook.errors import UsageError
-from webhook.ops.logs import LogLevel, configure
+from webhook.ops.log_format import LogLevel
 
 if TYPE_CHECKING:
     from webhook.report.removals import Removals
@@ -79,6 +79,7 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
     if not release_namespace:
         raise UsageError("the release namespace is not known outside a Pod: give it with --release-namespace")
     seconds = parse_duration(timeout, "--timeout").total_seconds()
+    from webhook.ops.logs import configure  # noqa: PLC0415 - as above; before any other import of structlog
     from webhook.rules.ownership import Release  # noqa: PLC0415 - as above
     from webhook.sync.cleanup import Settings, run  # noqa: PLC0415 - --help is quick without it
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from webhook.errors import UsageError
-from webhook.ops.logs import LogFormat, LogLevel
+from webhook.ops.log_format import LogFormat, LogLevel
 
 ENVIRONMENT_PREFIX = "PULLSECRETS_"
 

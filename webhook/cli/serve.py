@@ -11,7 +11,7 @@ import typer
 
 from webhook.cli import options
 from webhook.errors import UsageError
-from webhook.ops.logs import LogLevel, configure
+from webhook.ops.log_format import LogLevel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,6 +96,7 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
     pullsecrets serve --config configuration.yaml --tls-cert-file tls.crt --tls-private-key-file tls.key
     pullsecrets serve --config configuration.yaml --namespace pull-secrets --tls-secret pull-secrets/psw-tls
     """  # noqa: D301 - \b is for the help text
+    from webhook.ops.logs import configure  # noqa: PLC0415 - as above; before any other import of structlog
     from webhook.serve.process import ServeOptions, run  # noqa: PLC0415 - --help is quick without the server
 
     serve_options = ServeOptions(

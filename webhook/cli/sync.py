@@ -12,7 +12,7 @@ import typer
 from webhook.cli import options
 from webhook.cli.lifetimes import parse_duration, parse_lifetimes
 from webhook.errors import UsageError
-from webhook.ops.logs import LogLevel, configure
+from webhook.ops.log_format import LogLevel
 from webhook.rules.names import problem_of_subdomain
 
 if TYPE_CHECKING:
@@ -185,6 +185,7 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
         raise UsageError("the release namespace is not known outside a Pod: give it with --namespace")
     certificates = _certificates(tls_secret, ca_secret, webhook_configuration, tuple(tls_san or ()))
     lifetimes = parse_lifetimes(ca_lifetime, tls_lifetime, ca_settle)
+    from webhook.ops.logs import configure  # noqa: PLC0415 - as above; before any other import of structlog
     from webhook.rules.ownership import Release  # noqa: PLC0415 - as above
     from webhook.sync.process import run  # noqa: PLC0415 - --help is quick without it
     from webhook.sync.settings import Settings  # noqa: PLC0415 - as above

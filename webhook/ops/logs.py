@@ -10,9 +10,9 @@ import io
 import json
 import logging
 import sys
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from webhook.ops.log_format import LogFormat
 from webhook.rules.text import ascii_json, escaped, escaped_lines
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     import structlog
     from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+    from webhook.ops.log_format import LogLevel
 else:
     # structlog uses rich, if it is installed, for tracebacks that show local variables. Our tracebacks never do, and
     # the import costs a sixth of a second and 10 MiB. So rich is hidden during this one import. `plan` draws its table
@@ -30,22 +32,6 @@ else:
 
     if _rich is None:
         del _modules["rich"]
-
-
-class LogFormat(StrEnum):
-    """The format of a line."""
-
-    JSON = "json"
-    TEXT = "text"
-
-
-class LogLevel(StrEnum):
-    """The lowest level that is logged."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 REDACTED = "[redacted]"

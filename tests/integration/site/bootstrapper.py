@@ -15,7 +15,8 @@ from pathlib import Path
 
 from webhook.kube.connect import connect
 from webhook.kube.events import EventRecorder
-from webhook.ops.logs import LogFormat, LogLevel, configure
+from webhook.ops.log_format import LogFormat, LogLevel
+from webhook.ops.logs import configure
 from webhook.ops.sync_metrics import SyncMetrics
 from webhook.sync.certificates import CertificateKeeper
 from webhook.sync.settings import CertificateNames

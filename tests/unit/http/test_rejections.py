@@ -6,7 +6,8 @@ import pytest
 
 from webhook.http.counters import PortCounters
 from webhook.http.rejections import BAD_REQUEST, Rejections
-from webhook.ops.logs import LogFormat, LogLevel, configure
+from webhook.ops.log_format import LogFormat, LogLevel
+from webhook.ops.logs import configure
 
 
 def test_rejections_are_counted_and_logged_once_a_second(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,8 @@ import pytest
 import structlog
 
 from tests.strangenames import HOSTILE, obeyed
-from webhook.ops.logs import LogFormat, LogLevel, configure
+from webhook.ops.log_format import LogFormat, LogLevel
+from webhook.ops.logs import configure
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,8 @@ from webhook.errors import SourceInvalid
 from webhook.http.counters import PortCounters
 from webhook.kube.client import Client
 from webhook.kube.events import EventRecorder
-from webhook.ops.logs import LogFormat, LogLevel, configure
+from webhook.ops.log_format import LogFormat, LogLevel
+from webhook.ops.logs import configure
 from webhook.ops.metrics import AdmissionMetrics
 from webhook.ops.sync_metrics import SyncMetrics
 from webhook.report.preview.row import PreviewReason

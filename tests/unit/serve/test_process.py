@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from webhook.ops.logs import LogFormat, LogLevel, configure
+from webhook.ops.log_format import LogFormat, LogLevel
+from webhook.ops.logs import configure
 from webhook.rules.configuration import Reason
 from webhook.serve.handler import Answer
 from webhook.serve.process import LINES_BURST, LINES_PER_SECOND, DecisionLog
