@@ -26,6 +26,8 @@ class Took:
     """What one run took, and the last line that it printed."""
 
     seconds: float
+    cpu_seconds: float
+    """Of the command itself, without the API server."""
     peak_mib: float
     summary: str
 
@@ -43,7 +45,7 @@ def run(kubeconfig: Path, release: str, *arguments: str) -> Took:
     seconds = time.monotonic() - started
     if process.returncode not in (0, 1, 4):
         raise SystemExit(printed)
-    return Took(seconds, usage.ru_maxrss / _KIB_IN_MIB, printed.splitlines()[-1])
+    return Took(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / _KIB_IN_MIB, printed.splitlines()[-1])
 
 
 def main() -> None:
@@ -66,7 +68,10 @@ def main() -> None:
 
 def show(what: str, took: Took) -> None:
     """Print one line."""
-    print(f"{what}: {took.seconds:.1f} s, {took.peak_mib:.0f} MiB; {took.summary}", flush=True)
+    print(
+        f"{what}: {took.seconds:.1f} s ({took.cpu_seconds:.1f} s of CPU), {took.peak_mib:.0f} MiB; {took.summary}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

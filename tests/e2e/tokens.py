@@ -81,6 +81,10 @@ class TokenService:
         self.logins.append(Login(int(number), float(expires), now, now < float(expires)))
         return now < float(expires)
 
+    def grant(self, user: str, password: str, scopes: list[str]) -> str | None:
+        """Return a token of the registry for a credential; None if the credential is refused."""
+        return self.bearer(password, scopes) if self.log_in(user, password) else None
+
     def bearer(self, password: str, scopes: list[str]) -> str:
         """Return a token for those of the scopes, such as ``repository:team/app:pull``, that a credential has."""
         access = [
@@ -127,8 +131,35 @@ class _Handler(JsonHandler):
         self._exchange(user, password, scopes, "access_token")
 
     def _exchange(self, user: str, password: str, scopes: list[str], field: str) -> None:
-        if self.server.tokens.log_in(user, password):
-            answer = {field: self.server.tokens.bearer(password, scopes), "expires_in": _BEARER_SECONDS}
-            self.answer(HTTPStatus.OK, answer)
-        else:
+        token = self.server.tokens.grant(user, password, scopes)
+        if token is None:
             self.answer(HTTPStatus.UNAUTHORIZED, {"details": "the credential is unknown or has expired"})
+        else:
+            self.answer(HTTPStatus.OK, {field: token, "expires_in": _BEARER_SECONDS})
+
+
+class Accounts(TokenService):
+    """Lets accounts in, each to repositories with one of its prefixes, and everyone to the public ones.
+
+    As at Docker Hub, somebody without a credential gets a token, and somebody with a wrong one does not.
+    """
+
+    def __init__(self, host: str, address: str, port: int, pair: Pair, public: str) -> None:
+        self._accounts: dict[tuple[str, str], str] = {}
+        self._public = public
+        super().__init__(host, address, port, pair, 0)
+
+    def add(self, user: str, password: str, prefix: str = "") -> None:
+        """Let an account in."""
+        self._accounts[user, password] = prefix
+
+    def remove(self, user: str, password: str) -> None:
+        """Refuse an account from now on."""
+        del self._accounts[user, password]
+
+    def grant(self, user: str, password: str, scopes: list[str]) -> str | None:
+        """Return a token for the repositories that the account may pull."""
+        if user and (user, password) not in self._accounts:
+            return None
+        prefixes = (self._public, *([self._accounts[user, password]] if user else []))
+        return self.bearer(password, [scope for scope in scopes if scope.split(":")[1].startswith(prefixes)])

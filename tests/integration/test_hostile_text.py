@@ -30,12 +30,18 @@ COMMANDS = {
     "check": ("check", "-o"),
     "plan": ("plan", "-A", "-o"),
     "coverage": ("coverage", "-n", "{team}", "-o"),
+    "usage": ("usage", "-n", "{team}", "-o"),
+    "usage of a Secret": ("usage", HOSTILE, "-n", "{team}", "-o"),
+    "revoke": ("revoke", SOURCE, "--dry-run", "-n", "{team}", "-o"),
 }
 FORMS = {
     "explain": ("table", "json", "yaml"),
     "check": ("table", "json", "junit"),
     "plan": ("table", "json", "yaml"),
     "coverage": ("table", "json", "html"),
+    "usage": ("table", "json", "html"),
+    "usage of a Secret": ("wide", "json", "html"),
+    "revoke": ("table", "json", "html"),
 }
 
 
@@ -45,7 +51,13 @@ def attacked(playground: Callable[..., Playground]) -> tuple[Playground, str]:
     ours = playground()
     team = ours.namespace(selected=True)
     ours.create(
-        team, "pods", pod("web", image=f"registry.example.com/{HOSTILE}:1", imagePullSecrets=[{"name": HOSTILE}])
+        team,
+        "pods",
+        pod(
+            "web",
+            image=f"registry.example.com/{HOSTILE}:1",
+            imagePullSecrets=[{"name": HOSTILE}, {"name": ".."}, {"name": "../../../pods"}],
+        ),
     )
     account = {"metadata": {"name": "api", "annotations": {"note": HOSTILE}}, "imagePullSecrets": [{"name": HOSTILE}]}
     ours.create(team, "serviceaccounts", {"apiVersion": "v1", "kind": "ServiceAccount", **account})

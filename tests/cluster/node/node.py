@@ -79,6 +79,12 @@ class Node:
         """Give the node an image that it need not pull."""
         self._ctr("images", "import", str(archive))
 
+    def remove_images(self, registry: str) -> None:
+        """Forget the images of a registry, as a fresh node has none. Their layers have no name of their own."""
+        names = [name for name in self._ctr("images", "list", "--quiet").split() if name.startswith(registry)]
+        if names:
+            self._ctr("images", "remove", "--sync", *names)
+
     def process_id(self, container: str) -> int:
         """Return the process id of a container's first process; the container as a Pod's status names it."""
         name = container.removeprefix("containerd://")

@@ -99,6 +99,8 @@ def _kubelet(settings: Settings, resolver: Path) -> dict[str, Any]:
         "evictionHard": {"memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%"},
         "imageGCHighThresholdPercent": 100,
         "serializeImagePulls": False,
+        # Otherwise pulls of many Pods fail because of the kubelet, and not because of a registry.
+        "registryPullQPS": 0,
         # Mounted ConfigMaps follow within seconds instead of a minute.
         "syncFrequency": "5s",
         "fileCheckFrequency": "0s",
