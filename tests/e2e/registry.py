@@ -107,10 +107,7 @@ class TokenRegistry:
         self._authority = node.cluster.ca_file
         pair = node.cluster.issue_serving(program_name, NAME)
         self.tokens = TokenService(NAME, sandbox.ADDRESS, port + 1, pair, lifetime)
-        configuration = _write_configuration(directory, port, pair, _token_auth(self.tokens, self._authority))
-        node.settings.trust_registry(self.host, self._authority)
-        program = node.cluster.keeper.start(program_name, ["docker-registry", "serve", str(configuration)])
-        program.wait_ready(lambda: _status(port, self._authority) is not None, _SECONDS)
+        _start(node, directory, port, pair, _token_auth(self.tokens, self._authority))
 
     def push(self, archive: Path, image: str) -> None:
         """Put an image into the registry, named without the registry's host."""

@@ -225,8 +225,9 @@ def _pulled(pod: dict[str, Any]) -> Iterator[tuple[Pull, bool]]:
     by_name = {container["name"]: container["image"] for container in pod["spec"]["containers"]}
     for status in pod["status"].get("containerStatuses", []):
         pull = (namespace, f"{labels['kind']}/{labels['workload']}", by_name[status["name"]])
+        # The kubelet has no reason of its own for a Secret that it cannot decode: that is the message, too.
         waiting = status["state"].get("waiting", {})
         if "running" in status["state"]:
             yield pull, True
-        elif "ImagePull" in waiting.get("reason", "") and any(text in waiting.get("message", "") for text in FINAL):
+        elif any(text in waiting.get("message", "") for text in FINAL):
             yield pull, False
