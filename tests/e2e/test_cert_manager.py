@@ -122,7 +122,9 @@ def renew(site: Site, release: Release, what: str = "webhook") -> None:
     }
     certificate = ("certificate", f"{release.fullname}-{what}", "-n", release.namespace)
     conditions: list[dict[str, Any]] = site.get(*certificate)["status"]["conditions"]
-    patch = json.dumps({"status": {"conditions": [*conditions, condition]}})
+    # One of this type is there, if cert-manager has failed once: it reads a key that it has not stored yet.
+    others = [each for each in conditions if each["type"] != condition["type"]]
+    patch = json.dumps({"status": {"conditions": [*others, condition]}})
     site.kubectl("patch", *certificate, "--subresource=status", "--type=merge", f"--patch={patch}")
 
 
