@@ -74,6 +74,15 @@ class Scene:
         found = [image.removesuffix(":1").partition("/") for image in self.images]
         return [repository for registry, _, repository in found if registry == host]
 
+    @property
+    def revoked_at(self) -> set[str]:
+        """The registries of the first source, at which its credential is revoked.
+
+        At another registry, the same user name and password is the login of another account.
+        """
+        source = next(iter(self.sources.values()))
+        return {key.partition("/")[0] for key in source["auths"]}
+
     def password(self, account: str) -> str:
         """Return the password of one of its accounts."""
         return f"{account}-of-{self.name}"

@@ -67,11 +67,14 @@ class Registries:
             self.accounts.accounts.add(scene.user("narrow"), scene.password("narrow"), f"{scene.name}/{ALLOWED}")
 
     def revoke(self, scenes: Sequence[Scene]) -> None:
-        """Refuse the first account of each scene from now on."""
-        for scene in scenes:
+        """Refuse the credential of the first source of each scene from now on, at the registries of that source."""
+        of_users = [scene for scene in scenes if HOST in scene.revoked_at]
+        for scene in of_users:
             self.users.keep_out(scene.user("main"))
-            self.accounts.accounts.remove(scene.user("main"), scene.password("main"))
         for scene in scenes:
+            if ACCOUNT_REGISTRY_HOST in scene.revoked_at:
+                self.accounts.accounts.remove(scene.user("main"), scene.password("main"))
+        for scene in of_users:
             login = f"{scene.user('main')}:{scene.password('main')}".encode()
             self.users.wait_closed_to(f"Basic {base64.b64encode(login).decode()}")
 
