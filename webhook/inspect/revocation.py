@@ -10,9 +10,10 @@ from webhook.inspect.secrets import read_state
 from webhook.inspect.usage import read_source_credentials
 from webhook.registries.login import Access, Login
 from webhook.report.revocation import PullAnswer, Question
-from webhook.rules.dockerconfig import read_document, read_payload
+from webhook.rules.dockerconfig import read_document
 from webhook.rules.go_json import JsonObject, decode
 from webhook.rules.rollout import Stage
+from webhook.rules.state_document import credentials_of
 from webhook.rules.text import listed
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def previous_content(reader: Reader, installed: Installed, name: str) -> Mapping
             for source in entry.sources
             for credential in (read_source_credentials(reader, installed, source) or {}).values()
         ]
-        previous = read_payload(replaced_content.payload)
+        previous = credentials_of(replaced_content)
         replaced = {key: credential for key, credential in previous.items() if credential not in kept}
         if replaced:
             return replaced

@@ -56,15 +56,14 @@ def list_objects(
     collection: Collection,
     decode: Callable[[bytes], ObjectList[W]],
     convert: Callable[[W], V],
-    fields: str = "",
 ) -> tuple[list[V], str]:
     """Return every object of a collection, and the resourceVersion of the collection.
 
     The read is consistent. ``convert`` reduces each object to the part that is kept, page by page. So discarded parts
-    (the content of a Secret) are never held for a whole list. ``fields`` is a field selector.
+    (the content of a Secret) are never held for a whole list.
     """
     objects: list[V] = []
-    query = {"limit": str(FIRST_PAGE_LIMIT), **({"fieldSelector": fields} if fields else collection.selector)}
+    query = {"limit": str(FIRST_PAGE_LIMIT), **collection.selector}
     while True:
         metadata, limit = _list_page(client, collection, query, decode, lambda obj: objects.append(convert(obj)))
         if not metadata.continue_:

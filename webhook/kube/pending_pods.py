@@ -17,9 +17,10 @@ import msgspec
 from webhook.errors import ApiUnavailable
 from webhook.kube.objects import NO_LABELS, read_reference_list
 from webhook.rules.gates import MIRROR_ANNOTATION
-from webhook.rules.healing import PULL_FAILURES, PodOwner, PulledPod
+from webhook.rules.healing import PodOwner, PulledPod
 from webhook.rules.images import LONGEST_REFERENCE
 from webhook.rules.objects import Subject
+from webhook.rules.pulls import PULL_FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -126,7 +126,7 @@ def each_pod(client: Client, namespace: str | None, use: Callable[[PullingPod], 
         if (pod := obj.pulling()) is not None:
             use(pod)
 
-    list_objects(client, Collection(PODS, namespace), _decode_pods, take, NOT_ENDED)
+    list_objects(client, Collection(PODS, namespace, fields=NOT_ENDED), _decode_pods, take)
 
 
 class _TimedWriter(Writer, frozen=True, gc=False):

@@ -31,10 +31,6 @@ if TYPE_CHECKING:
     from webhook.rules.configuration import Configuration
     from webhook.rules.objects import Namespace
 
-PULL_FAILURES = frozenset({"ErrImagePull", "ImagePullBackOff"})
-"""Reasons of a waiting container that a credential may change. A missing image has them, too: a registry may hide with
-"not found" that a credential is needed."""
-
 RECREATING = frozenset(
     {("apps", "ReplicaSet"), ("apps", "StatefulSet"), ("apps", "DaemonSet"), ("", "ReplicationController")}
 )
@@ -420,8 +416,3 @@ def in_turn(due: Mapping[str, Sequence[DuePod]], last: Mapping[str, float], most
     longest = max(map(len, due.values()), default=0)
     turns = (due[name][turn] for turn in range(longest) for name in order if turn < len(due[name]))
     return list(islice(turns, most))
-
-
-def recreate_command(namespace: str, name: str) -> str:
-    """Return the command that recreates a Pod without a controller, so that it passes the webhook."""
-    return f"kubectl get pod {name} --namespace {namespace} --output yaml | kubectl replace --force --filename -"

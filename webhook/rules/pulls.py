@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from webhook.rules.credential import Credential
 
 PULL_FAILURES = frozenset({"ErrImagePull", "ImagePullBackOff"})
-"""The reasons with which a container waits after a failed pull."""
+"""The reasons with which a container waits after a failed pull. They do not tell whether a credential is the cause: a
+registry may hide with "not found" that one is needed."""
 
 LONGEST_MESSAGE = 8192
 """Characters of a message that are read; a node cuts none off."""

@@ -2,8 +2,9 @@
 
 The Secret has one key for each pull secret. Its value is the last good content, with the time and the source versions
 that it was made of. A key that begins with an underscore is not the name of a pull secret: ``_configuration`` has the
-configuration that is in force, ``_held`` the removals that :mod:`webhook.rules.brake` holds, and ``_rollouts`` the
-rotations of :mod:`webhook.rules.rollout`. Each value is a JSON document with its own format version.
+configuration that is in force, ``_held`` the removals that :mod:`webhook.rules.brake` holds, ``_rollouts`` the
+rotations of :mod:`webhook.rules.rollout`, and ``_healing`` the evictions of :mod:`webhook.rules.healing_state`. Each
+value is a JSON document with its own format version.
 
 While a pull secret with a rollout is rotated, its last good content is the one that the rollout can return to.
 """
@@ -21,13 +22,14 @@ from webhook.errors import SourceInvalid
 from webhook.rules.brake import PastRemoval  # noqa: TC001 - msgspec evaluates the annotation
 from webhook.rules.configuration import Configuration  # noqa: TC001 - msgspec evaluates the annotation
 from webhook.rules.credential import decode_base64
-from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, parse_source, render
+from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, parse_source, read_payload, render
 from webhook.rules.rollout import Progress, Rollout
 from webhook.rules.versions import SourceVersion, decode_sources, is_older, newer_sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from webhook.rules.credential import Credential
     from webhook.rules.objects import Copy
 
 _Shape = TypeVar("_Shape")
@@ -47,6 +49,7 @@ LARGEST_CONFIGURATION = 500_000
 CONFIGURATION_KEY = "_configuration"
 HELD_KEY = "_held"
 ROLLOUTS_KEY = "_rollouts"
+HEALING_KEY = "_healing"
 
 LARGEST_ROLLOUTS = 400_000
 """In bytes. Contents that do not fit are not stored, so they are unknown after a restart."""
@@ -94,6 +97,11 @@ class LastGood:
         if newer_sources(self.sources, made_from):
             return True
         return any(is_older(copy.resource_version, source.resource_version) for source in self.sources)
+
+
+def credentials_of(content: LastGood | None) -> Mapping[str, Credential]:
+    """Return the credentials in a content, by key; none if there is no content."""
+    return {} if content is None else read_payload(content.payload)
 
 
 class AcceptedConfiguration(msgspec.Struct, frozen=True):

@@ -13,13 +13,14 @@ import structlog
 from webhook.errors import ApiError, Forbidden, Refused
 from webhook.kube.events import Notice, Reference
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
+from webhook.report.explain.commands import recreate_command
 from webhook.report.reasons import advice
 from webhook.report.rollout import request_command, rollout_notice
 from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.backfill import MAX_REFERENCES
 from webhook.rules.brake import confirm_command
 from webhook.rules.expiry import ExpiryReason
-from webhook.rules.healing import HealingReason, recreate_command
+from webhook.rules.healing import HealingReason
 from webhook.rules.renewing import format_time
 from webhook.rules.text import listed, some
 from webhook.sync.selections import CALM_SECONDS, FLIPS, PAUSE_SECONDS
@@ -398,7 +399,7 @@ class EventReporter:
         log.warning("pod not healed", namespace=pod.namespace, pod=pod.name, reason=reason.value)
         todo = advice(reason)
         if reason is HealingReason.BARE:
-            todo = f"recreate it with: {recreate_command(pod.namespace, pod.name)}"
+            todo = f"recreate it with: {recreate_command(pod.namespace, '', pod.name)}"
         about = Reference("v1", "Pod", pod.namespace, pod.name, pod.uid)
         if reason is HealingReason.STOPPED and pod.owner is not None:
             about = _owner_reference(pod.namespace, pod.owner)

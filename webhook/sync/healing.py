@@ -34,6 +34,7 @@ from webhook.rules.healing import (
 )
 from webhook.rules.healing_state import EvictionBudget, decode_healing, encode_healing, kept_records
 from webhook.rules.ownership import Ownership, ownership_of
+from webhook.rules.state_document import HEALING_KEY
 from webhook.rules.timing import TokenBucket
 from webhook.sync.status_index import Result, result_of
 from webhook.sync.table import Table
@@ -52,9 +53,6 @@ if TYPE_CHECKING:
     from webhook.sync.write_gate import WriteGate
 
 log = structlog.get_logger(__name__)
-
-HEALING_KEY = "_healing"
-"""The key of the state Secret."""
 
 LOOK_SECONDS = 1.0
 """Seconds between two looks at the Pods."""

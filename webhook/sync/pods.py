@@ -10,8 +10,9 @@ import structlog
 
 from webhook.errors import ApiError, NotFound
 from webhook.kube.pods import each_pod, written_at
-from webhook.rules.dockerconfig import content_hash, read_payload
+from webhook.rules.dockerconfig import content_hash
 from webhook.rules.pulls import PulledImages, PullingPod, changed_images, refused_pulls
+from webhook.rules.state_document import credentials_of
 from webhook.sync.rollout_tests import PodsSeen
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ class CanaryPods:
 
     def __call__(self, entry: PullSecret, base: LastGood | None, proposed: LastGood) -> PodsSeen:
         """Return the pulls with the proposed content that a registry refuses."""
-        before = {} if base is None else read_payload(base.payload)
-        is_changed = changed_images(before, read_payload(proposed.payload))
+        is_changed = changed_images(credentials_of(base), credentials_of(proposed))
         refused: list[PullFailure] = []
         watched, forbidden, is_partial = 0, [], False
         for namespace in self._namespaces(entry.name, content_hash(proposed.payload)):
@@ -98,8 +98,7 @@ class PodImages:
         known, images = self._known.get(entry.name, ("", []))
         if known == content:
             return images
-        before = {} if base is None else read_payload(base.payload)
-        found = PulledImages(entry.name, changed_images(before, read_payload(proposed.payload)))
+        found = PulledImages(entry.name, changed_images(credentials_of(base), credentials_of(proposed)))
         each_pod(self._client, None, found.add)
         images = found.most_used(MOST_KEPT)
         self._known[entry.name] = content, images

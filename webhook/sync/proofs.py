@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 from webhook.errors import ApiError
 from webhook.files.rollout import MOST_IMAGES
 from webhook.registries.login import Login, LoginResult
-from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, parse_source
 from webhook.rules.images import image_name
 from webhook.rules.pulls import changed_images
 from webhook.rules.rollout import Outcome
+from webhook.rules.state_document import credentials_of
 from webhook.sync.rollout_tests import ProofResult
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class RegistryProof:
         """
         if entry.rollout is None or entry.rollout.prove is None:
             return ProofResult(Outcome.PROVED)
-        before, after = {} if base is None else _credentials(base), _credentials(proposed)
+        before, after = credentials_of(base), credentials_of(proposed)
         tests = list(self._tests(entry.rollout.prove, before, after))
         if entry.rollout.prove.images_from_pods and self._images_of_pods is not None:
             images = partial(self._images_of_pods, entry, base, proposed)
@@ -127,7 +126,3 @@ class RegistryProof:
             return result
         why = f"{image}: the registry shows it to the previous credential, and answers 404 to the new one"
         return LoginResult(Login.REFUSED, why)
-
-
-def _credentials(content: LastGood) -> Mapping[str, Credential]:
-    return parse_source("", COPY_TYPE, {COPY_KEY: b64encode(content.payload).decode()}, {})

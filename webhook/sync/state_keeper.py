@@ -26,10 +26,9 @@ from webhook.kube.resources import SECRETS
 from webhook.report.explain.commands import rename_command
 from webhook.rules.brake import CONFIRM_ANNOTATION
 from webhook.rules.ownership import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, is_a_copy
-from webhook.rules.state_document import STATE_TYPE, StateDocument, decode_document, described, update
+from webhook.rules.state_document import HEALING_KEY, STATE_TYPE, StateDocument, decode_document, described, update
 from webhook.rules.timing import BASE_SECONDS, delay
 from webhook.sync.configuration import HELD_SECONDS
-from webhook.sync.healing import HEALING_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
