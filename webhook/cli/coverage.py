@@ -4,15 +4,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from webhook.cli import options
 from webhook.cli.cluster import reading, usual_namespace, wanted
-from webhook.cli.printing import standard_output, tell
-from webhook.cli.render import Form, render, render_wide, write_names
+from webhook.cli.render import ObjectForm, print_objects
 from webhook.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,19 +20,6 @@ EXIT_EXPOSED = 1
 
 _KINDS = {"exposed": "bad", "unknown": "mind", "covered": "good"}
 """The class of each result in a page, with failures first."""
-
-
-class Output(StrEnum):
-    """The formats of ``--output``."""
-
-    TABLE = "table"
-    WIDE = "wide"
-    """A table that also has the references of the Pods."""
-    NAME = "name"
-    """The names of the workloads that would fail."""
-    JSON = "json"
-    YAML = "yaml"
-    HTML = "html"
 
 
 def coverage(  # noqa: PLR0913 - one parameter is one flag
@@ -48,14 +33,14 @@ def coverage(  # noqa: PLR0913 - one parameter is one flag
     release: options.ReleaseName = "",
     release_namespace: options.ReleaseNamespace = "",
     output: Annotated[
-        Output,
+        ObjectForm,
         typer.Option(
             "--output",
             "-o",
             envvar="PULLSECRETS_OUTPUT",
             help="The output format; wide adds the Pods' references, name lists the workloads that would fail.",
         ),
-    ] = Output.TABLE,
+    ] = ObjectForm.TABLE,
 ) -> None:
     """List running workloads that could not pull images on a fresh node; exit 0: none, 1: some, 2: an error.
 
@@ -74,16 +59,7 @@ def coverage(  # noqa: PLR0913 - one parameter is one flag
     with progress() as seen, reading(kubeconfig, context, seen) as reader:
         installed = find_release(reader, wanted(config, release_namespace, release, where))
         found = read_coverage(reader, installed, where, selector)
-    with standard_output() as file:
-        if output is Output.HTML:
-            file.write(html_page(found))
-        elif output is Output.WIDE:
-            render_wide(found, file)
-        elif output is Output.NAME:
-            write_names(found.titles(), file)
-        else:
-            render(found, Form(output), file)
-    tell(found.summary())
+    print_objects(found, output, lambda: html_page(found))
     if found.exposed:
         raise typer.Exit(EXIT_EXPOSED)
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from webhook.cli.printing import standard_output, tell
 from webhook.cli.target import kubectl_name
 from webhook.report.protocol import RESULT, Line
 from webhook.rules.text import ascii_json, escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import TextIO
 
     from webhook.report.protocol import ObjectReport, Report
@@ -33,6 +34,33 @@ class Form(StrEnum):
     TABLE = "table"
     JSON = "json"
     YAML = "yaml"
+
+
+class ObjectForm(StrEnum):
+    """The formats of ``--output`` of a report about objects that people share as a page."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    """A table with more columns."""
+    NAME = "name"
+    """The names of the objects that need attention."""
+    JSON = "json"
+    YAML = "yaml"
+    HTML = "html"
+
+
+def print_objects(report: ObjectReport, form: ObjectForm, page: Callable[[], str]) -> None:
+    """Print a report, and its summary to standard error; ``page()`` returns it as HTML."""
+    with standard_output() as file:
+        if form is ObjectForm.HTML:
+            file.write(page())
+        elif form is ObjectForm.WIDE:
+            render_wide(report, file)
+        elif form is ObjectForm.NAME:
+            write_names(report.titles(), file)
+        else:
+            render(report, Form(form), file)
+    tell(report.summary())
 
 
 def render(report: Report, form: Form, file: TextIO) -> None:

@@ -10,7 +10,9 @@ import typer
 
 from webhook.cli import options
 from webhook.cli.cluster import reading, registries_with, wanted
-from webhook.cli.usage import OneNamespace, Output, write_report
+from webhook.cli.render import ObjectForm, print_objects
+from webhook.cli.report_page import report_page
+from webhook.cli.usage import OneNamespace, refuse_both
 from webhook.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,14 +52,14 @@ def revoke(  # noqa: PLR0913 - one parameter is one flag
     release: options.ReleaseName = "",
     release_namespace: options.ReleaseNamespace = "",
     output: Annotated[
-        Output,
+        ObjectForm,
         typer.Option(
             "--output",
             "-o",
             envvar="PULLSECRETS_OUTPUT",
             help="The output format; wide adds the other credentials, name lists the workloads that would fail.",
         ),
-    ] = Output.TABLE,
+    ] = ObjectForm.TABLE,
 ) -> None:
     """Predict the pulls that fail without a credential; exit 0: none, 1: some, 2: an error, 4: undecided.
 
@@ -72,8 +74,7 @@ def revoke(  # noqa: PLR0913 - one parameter is one flag
             "pullsecrets never changes a registry: add --dry-run to see which pulls would fail, and revoke the "
             "credential at its registry"
         )
-    if namespace and selector:
-        raise UsageError("-n selects one namespace, -l selects several: give one of them")
+    refuse_both(namespace, selector)
     if previous and from_file:
         raise UsageError("--previous and --from-file are both a credential: give one of them")
     if registry_ca_file is not None and not ask_registry:
@@ -86,7 +87,7 @@ def revoke(  # noqa: PLR0913 - one parameter is one flag
         installed = find_release(reader, wanted(None, release_namespace, release, namespace))
         revoked = _revoked(reader, installed, source, from_file, previous=previous)
         found = _predict(reader, installed, revoked, registries, (namespace, selector))
-    write_report(found, output, f"Without the credential of {source}")
+    print_objects(found, output, lambda: report_page(f"Without the credential of {source}", found))
     if found.fails:
         raise typer.Exit(EXIT_FAILS)
     if found.is_undecided:

@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from webhook.cli import options
 from webhook.cli.cluster import reading, wanted
-from webhook.cli.printing import standard_output, tell
-from webhook.cli.render import Form, render, render_wide, write_names
+from webhook.cli.render import ObjectForm, print_objects
 from webhook.cli.report_page import report_page
 from webhook.errors import UsageError
 
@@ -19,19 +17,6 @@ if TYPE_CHECKING:
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
     from webhook.report.protocol import ObjectReport
-
-
-class Output(StrEnum):
-    """The formats of ``--output``."""
-
-    TABLE = "table"
-    WIDE = "wide"
-    """A table with more columns."""
-    NAME = "name"
-    """The names of the workloads."""
-    JSON = "json"
-    YAML = "yaml"
-    HTML = "html"
 
 
 OneNamespace = Annotated[
@@ -61,14 +46,14 @@ def usage(  # noqa: PLR0913 - one parameter is one flag
     release: options.ReleaseName = "",
     release_namespace: options.ReleaseNamespace = "",
     output: Annotated[
-        Output,
+        ObjectForm,
         typer.Option(
             "--output",
             "-o",
             envvar="PULLSECRETS_OUTPUT",
             help="The output format; wide adds credentials or workloads, name lists the workloads.",
         ),
-    ] = Output.TABLE,
+    ] = ObjectForm.TABLE,
 ) -> None:
     """List the workloads that use a credential; exit 0: done, 2: an error.
 
@@ -78,8 +63,7 @@ def usage(  # noqa: PLR0913 - one parameter is one flag
     pullsecrets usage harbor -n team-a
     pullsecrets usage --anonymous          images of Docker Hub that are pulled without a credential
     """  # noqa: D301 - \b is for the help text
-    if namespace and selector:
-        raise UsageError("-n selects one namespace, -l selects several: give one of them")
+    refuse_both(namespace, selector)
     if name and anonymous:
         raise UsageError(f"--anonymous is about images without a credential: leave out {name}")
     from webhook.cli.progress import progress  # noqa: PLC0415 - --help is quick without what looks
@@ -88,7 +72,14 @@ def usage(  # noqa: PLR0913 - one parameter is one flag
     with progress() as seen, reading(kubeconfig, context, seen) as reader:
         installed = find_release(reader, wanted(None, release_namespace, release, namespace))
         found = _report(reader, installed, name, namespace, selector, anonymous=anonymous)
-    write_report(found, output, "Images without a credential" if anonymous else "Usage of credentials")
+    title = "Images without a credential" if anonymous else "Usage of credentials"
+    print_objects(found, output, lambda: report_page(title, found))
+
+
+def refuse_both(namespace: str, selector: str) -> None:
+    """Raise UsageError if both -n and -l are given."""
+    if namespace and selector:
+        raise UsageError("-n selects one namespace, -l selects several: give one of them")
 
 
 def _report(
@@ -113,17 +104,3 @@ def _report(
             f"Secret with this name; the release has {known}. Next: kubectl pullsecrets usage"
         )
     return usage_of(name, groups, owners, configuration)
-
-
-def write_report(report: ObjectReport, output: Output, title: str) -> None:
-    """Print a report in the requested format, and its summary to standard error."""
-    with standard_output() as file:
-        if output is Output.HTML:
-            file.write(report_page(title, report))
-        elif output is Output.WIDE:
-            render_wide(report, file)
-        elif output is Output.NAME:
-            write_names(report.titles(), file)
-        else:
-            render(report, Form(output), file)
-    tell(report.summary())

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
-from webhook.report.protocol import RESULT, Line, Severity
-from webhook.report.usage import SHOWN, Keyrings
+from webhook.report.protocol import Severity
+from webhook.report.usage import SHOWN, ImageReport, ImageResult, Keyrings
 from webhook.rules.keyring import SecretState, is_same_login
 from webhook.rules.registry_key import read_key
 from webhook.rules.text import counted, listed, some
@@ -76,66 +76,25 @@ class Revoked:
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """The expected result for one image of one workload, and a sentence."""
+class Prediction(ImageResult):
+    """The expected result for one image of one workload; ``tried`` has the other credentials."""
 
-    namespace: str
-    workload: str
-    image: str
-    severity: Severity
-    why: str
-    tried: tuple[str, ...] = ()
-    """The other credentials that the kubelet tries, in its order."""
+    words = REVOKE_RESULTS
     is_public: bool | None = None
     """True if the image can be pulled when no Secret covers it; None if the registry was not asked."""
-    pods: int = field(default=0, compare=False)
-
-    @property
-    def result(self) -> str:
-        """The result in a word."""
-        return REVOKE_RESULTS[self.severity]
-
-    def line(self) -> Line:
-        """Return the line for a table."""
-        cells = (self.namespace, self.workload, f"{self.pods}", self.result, self.image, self.why)
-        return Line(cells, self.severity.value)
-
-    def wide_line(self) -> Line:
-        """Return the line for a table that has the other credentials, too."""
-        cells, colour = self.line()
-        return Line((*cells, ", then ".join(self.tried) or "<none>"), colour)
 
 
 @dataclass(frozen=True, slots=True)
-class Revocation:
+class Revocation(ImageReport[Prediction]):
     """The predictions for all images for which the kubelet tries a credential."""
 
-    name: str
-    predictions: tuple[Prediction, ...]
+    credentials = "OTHERS"
     is_asked: bool
     """True if the registries were asked."""
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The headings of the table."""
-        return ("NAMESPACE", "WORKLOAD", "PODS", RESULT, "IMAGE", "WHY")
-
-    def lines(self) -> list[Line]:
-        """Return the lines of the table."""
-        return [each.line() for each in self.predictions]
-
-    @property
-    def wide_columns(self) -> tuple[str, ...]:
-        """The headings of the wider table."""
-        return (*self.columns, "OTHERS")
-
-    def wide_lines(self) -> list[Line]:
-        """Return the lines of the wider table."""
-        return [each.wide_line() for each in self.predictions]
-
     def titles(self) -> list[str]:
         """Return the workloads that would fail."""
-        return list(dict.fromkeys(each.workload for each in self._in(Severity.FAULT)))
+        return list(dict.fromkeys(each.workload for each in self.having(Severity.FAULT)))
 
     def document(self) -> dict[str, object]:
         """Return everything for programs."""
@@ -143,27 +102,17 @@ class Revocation:
             "name": self.name,
             "askedRegistries": self.is_asked,
             "images": [
-                {
-                    "namespace": each.namespace,
-                    "workload": each.workload,
-                    "pods": each.pods,
-                    "image": each.image,
-                    "result": each.result,
-                    "why": each.why,
-                    "others": list(each.tried),
-                    "public": each.is_public,
-                }
-                for each in self.predictions
+                {**each.document(), "others": list(each.tried), "public": each.is_public} for each in self.images
             ],
-            "summary": {word: len(self._in(severity)) for severity, word in REVOKE_RESULTS.items()},
+            "summary": self.numbers(REVOKE_RESULTS),
         }
 
     def summary(self) -> str:
         """Return the result as one line."""
-        everything = _workloads(self.predictions)
+        everything = _workloads(self.images)
         if not everything:
             return f"no running workload is pulled with {self.name}"
-        fails, unknown = _workloads(self._in(Severity.FAULT)), self._in(Severity.UNKNOWN)
+        fails, unknown = _workloads(self.having(Severity.FAULT)), self.having(Severity.UNKNOWN)
         asks = "" if self.is_asked else ": --ask-registry tests the other credentials"
         more = f"; {counted(len(unknown), 'image')} unknown{asks}" if unknown else ""
         return (
@@ -173,15 +122,12 @@ class Revocation:
     @property
     def fails(self) -> bool:
         """True if a pull would fail."""
-        return bool(self._in(Severity.FAULT))
+        return bool(self.having(Severity.FAULT))
 
     @property
     def is_undecided(self) -> bool:
         """True if the result of a pull is unknown."""
-        return bool(self._in(Severity.UNKNOWN))
-
-    def _in(self, severity: Severity) -> list[Prediction]:
-        return [each for each in self.predictions if each.severity is severity]
+        return bool(self.having(Severity.UNKNOWN))
 
 
 def _workloads(predictions: Iterable[Prediction]) -> set[tuple[str, str]]:
@@ -236,7 +182,8 @@ class _Case:
         severity, why = self._judge() if is_certain else (Severity.UNKNOWN, self._unread("may have the credential"))
         tried = tuple(f"{self.owners.origin(offer)} ({offer.key})" for offer in self.others)
         is_public = None if self.answers is None else self._access() is PullAnswer.PUBLIC
-        return Prediction(self.group.namespace, self.group.workload, self.image, severity, why, tried, is_public)
+        where = (self.group.namespace, self.group.workload, self.image)
+        return Prediction(*where, severity, why, tried, is_public=is_public)
 
     def _judge(self) -> tuple[Severity, str]:
         malformed = self.group.in_state(SecretState.MALFORMED)

@@ -7,8 +7,8 @@ image, so a workload can use several: the first one, and the others if that is r
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
 
 from webhook.report.protocol import RESULT, Line, Severity
 from webhook.rules.keyring import SecretState, offers
@@ -112,22 +112,25 @@ class Keyrings:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
-    """One image of one workload for which the kubelet tries a credential, and a sentence."""
+class ImageResult:
+    """The result for one image of one workload, and a sentence."""
+
+    words: ClassVar[Mapping[Severity, str]]
+    """The results in words, by severity."""
 
     namespace: str
     workload: str
     image: str
     severity: Severity
     why: str
-    tried: tuple[str, ...]
-    """All credentials that the kubelet tries for the image, in its order."""
+    tried: tuple[str, ...] = ()
+    """Credentials that the kubelet tries for the image, in its order."""
     pods: int = field(default=0, compare=False)
 
     @property
     def result(self) -> str:
         """The result in a word."""
-        return USE_RESULTS[self.severity]
+        return self.words[self.severity]
 
     def line(self) -> Line:
         """Return the line for a table."""
@@ -135,17 +138,41 @@ class Use:
         return Line(cells, self.severity.value)
 
     def wide_line(self) -> Line:
-        """Return the line for a table that has all credentials that are tried, too."""
+        """Return the line for a table that has the credentials, too."""
         cells, colour = self.line()
         return Line((*cells, ", then ".join(self.tried) or "<none>"), colour)
 
+    def document(self) -> dict[str, object]:
+        """Return everything about the image for programs, without the credentials."""
+        return {
+            "namespace": self.namespace,
+            "workload": self.workload,
+            "pods": self.pods,
+            "image": self.image,
+            "result": self.result,
+            "why": self.why,
+        }
+
+
+class Use(ImageResult):
+    """One image of one workload for which the kubelet tries a credential; ``tried`` has all of them."""
+
+    __slots__ = ()
+    words = USE_RESULTS
+
+
+I = TypeVar("I", bound=ImageResult)  # noqa: E741 - an image
+
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """The uses of what a person calls ``name``: a source, a pull secret, or a Secret of namespaces."""
+class ImageReport(Generic[I]):
+    """The results for all images for which the kubelet tries what a person calls ``name``."""
+
+    credentials: ClassVar[str]
+    """The heading of the column with the credentials that are tried."""
 
     name: str
-    uses: tuple[Use, ...]
+    images: tuple[I, ...]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -154,52 +181,53 @@ class Usage:
 
     def lines(self) -> list[Line]:
         """Return the lines of the table."""
-        return [use.line() for use in self.uses]
+        return [each.line() for each in self.images]
 
     @property
     def wide_columns(self) -> tuple[str, ...]:
         """The headings of the wider table."""
-        return (*self.columns, "TRIED")
+        return (*self.columns, self.credentials)
 
     def wide_lines(self) -> list[Line]:
         """Return the lines of the wider table."""
-        return [use.wide_line() for use in self.uses]
+        return [each.wide_line() for each in self.images]
+
+    def numbers(self, words: Mapping[Severity, str]) -> dict[str, object]:
+        """Return the number of images with each result, by its word."""
+        return {word: len(self.having(severity)) for severity, word in words.items()}
+
+    def having(self, severity: Severity) -> list[I]:
+        """Return the images with a result."""
+        return [each for each in self.images if each.severity is severity]
+
+
+class Usage(ImageReport[Use]):
+    """The uses of a source, of a pull secret, or of a Secret of namespaces."""
+
+    __slots__ = ()
+    credentials = "TRIED"
 
     def titles(self) -> list[str]:
         """Return the workloads that use it."""
-        return list(dict.fromkeys(use.workload for use in self.uses))
+        return list(dict.fromkeys(use.workload for use in self.images))
 
     def document(self) -> dict[str, object]:
         """Return everything for programs."""
         return {
             "name": self.name,
-            "uses": [
-                {
-                    "namespace": use.namespace,
-                    "workload": use.workload,
-                    "pods": use.pods,
-                    "image": use.image,
-                    "result": use.result,
-                    "why": use.why,
-                    "tried": list(use.tried),
-                }
-                for use in self.uses
-            ],
-            "summary": {word: self._number(severity) for severity, word in USE_RESULTS.items()},
+            "uses": [{**use.document(), "tried": list(use.tried)} for use in self.images],
+            "summary": self.numbers(USE_RESULTS),
         }
 
     def summary(self) -> str:
         """Return the result as one line."""
-        workloads = {(use.namespace, use.workload) for use in self.uses if use.severity is not Severity.UNKNOWN}
+        workloads = {(use.namespace, use.workload) for use in self.images if use.severity is not Severity.UNKNOWN}
         namespaces = {namespace for namespace, _ in workloads}
-        unknown = self._number(Severity.UNKNOWN)
+        unknown = len(self.having(Severity.UNKNOWN))
         more = f"; {counted(unknown, 'image')} unknown" if unknown else ""
         where = f" in {counted(len(namespaces), 'namespace')}" if namespaces else ""
         verb = "uses" if len(workloads) == 1 else "use"
         return f"{counted(len(workloads), 'workload')}{where} {verb} {self.name}{more}"
-
-    def _number(self, severity: Severity) -> int:
-        return sum(use.severity is severity for use in self.uses)
 
 
 def usage_of(name: str, groups: Iterable[PodGroup], owners: Owners, configuration: Configuration) -> Usage:
@@ -212,12 +240,8 @@ def usage_of(name: str, groups: Iterable[PodGroup], owners: Owners, configuratio
             use = _use(name, group, image, keyrings.offers(group.secrets, image), owners, {name, *copies})
             if use is not None:
                 pods[use] += group.pods
-    uses = [_counted(use, number) for use, number in pods.items()]
+    uses = [replace(use, pods=number) for use, number in pods.items()]
     return Usage(name, tuple(sorted(uses, key=lambda use: (use.namespace, use.workload, use.image))))
-
-
-def _counted(use: Use, pods: int) -> Use:
-    return Use(use.namespace, use.workload, use.image, use.severity, use.why, use.tried, pods)
 
 
 def _use(

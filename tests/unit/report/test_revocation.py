@@ -54,7 +54,7 @@ def predicted(
     ],
 )
 def test_without_the_registries_a_pull_fails_or_is_unknown(secrets: list[ReferencedSecret], expected: str) -> None:
-    found = predicted(*secrets).predictions
+    found = predicted(*secrets).images
     assert [f"{each.result} {each.why}" for each in found] == ([expected] if expected else [])
 
 
@@ -78,13 +78,13 @@ def test_without_the_registries_a_pull_fails_or_is_unknown(secrets: list[Referen
 def test_with_the_registries_the_answers_decide(
     secrets: list[ReferencedSecret], others: PullAnswer, without: PullAnswer, expected: tuple[str, bool]
 ) -> None:
-    (found,) = predicted(*secrets, others=others, without=without).predictions
+    (found,) = predicted(*secrets, others=others, without=without).images
     assert (found.result, found.is_public) == expected
 
 
 def test_images_of_another_registry_are_not_mentioned_and_not_asked_about() -> None:
     found = predicted(COPY, UNREAD, image="q.io/app")
-    assert found.predictions == ()
+    assert found.images == ()
     assert found.summary() == "no running workload is pulled with harbor"
     assert questions([PodGroup("a", "Pod/x", ("q.io/app",), (COPY,))], REVOKED) == []
 
@@ -101,7 +101,7 @@ def test_failures_come_first_and_the_sentence_counts_workloads() -> None:
         PodGroup("b", "Deployment/web", (IMAGE,), (COPY,), 2),
     ]
     found = predict(groups, REVOKED, OWNERS)
-    assert [(each.namespace, each.image, each.result, each.pods) for each in found.predictions] == [
+    assert [(each.namespace, each.image, each.result, each.pods) for each in found.images] == [
         ("a", "r.io/x", "fails", 3),
         ("b", IMAGE, "fails", 2),
         ("a", IMAGE, "unknown", 3),

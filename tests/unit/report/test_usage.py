@@ -50,14 +50,14 @@ def group(*secrets: ReferencedSecret, images: tuple[str, ...] = ("r.io/team/app"
 def test_each_image_is_judged_by_all_secrets_of_its_pods(
     name: str, secrets: list[ReferencedSecret], image: str, expected: str
 ) -> None:
-    found = usage_of(name, [group(*secrets, images=(image,))], OWNERS, CONFIGURATION).uses
+    found = usage_of(name, [group(*secrets, images=(image,))], OWNERS, CONFIGURATION).images
     assert [use.pods for use in found] == ([2] if expected else [])
     assert not expected or f"{found[0].result} {found[0].why}".startswith(expected)
 
 
 def test_pods_of_one_workload_with_the_same_result_are_one_line_and_the_sentence_counts_workloads() -> None:
     found = usage_of("harbor", [group(OURS, pods=3), group(OURS, ABSENT), group(UNREAD)], OWNERS, CONFIGURATION)
-    assert [(use.pods, use.result) for use in found.uses] == [(5, "used"), (2, "unknown")]
+    assert [(use.pods, use.result) for use in found.images] == [(5, "used"), (2, "unknown")]
     assert found.summary() == "1 workload in 1 namespace uses harbor; 1 image unknown"
     assert usage_of("harbor", [], OWNERS, CONFIGURATION).summary() == "0 workloads use harbor"
 
@@ -66,7 +66,7 @@ def test_the_source_of_a_key_is_unknown_if_two_sources_cannot_be_read() -> None:
     owners = owners_of(CONFIGURATION, {})
     assert owners == Owners({}, {"more": "spare"})
     found = usage_of("ours", [group(OURS)], owners, CONFIGURATION)
-    assert found.uses[0].tried == ("a source of ours (r.io)",)
+    assert found.images[0].tried == ("a source of ours (r.io)",)
 
 
 def test_every_configured_source_has_a_line_and_a_pod_counts_once() -> None:
