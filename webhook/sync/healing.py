@@ -11,15 +11,12 @@ import threading
 import time
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 
 from webhook.errors import ApiError, Conflict, NotFound, Refused, Throttled
-from webhook.kube.pending_pods import PENDING, PodObject, to_pulled_pod
-from webhook.kube.reflector import Reflector
-from webhook.kube.resources import PODS, Collection
 from webhook.ops.sync_status import HealingStatus, WatchStatus
 from webhook.report.coverage import registries_in
 from webhook.rules.gates import decide_namespace, selected_pull_secrets
@@ -36,8 +33,8 @@ from webhook.rules.healing_state import EvictionBudget, decode_healing, encode_h
 from webhook.rules.ownership import Ownership, ownership_of
 from webhook.rules.state_document import HEALING_KEY
 from webhook.rules.timing import TokenBucket
+from webhook.sync.pod_watch import PodWatch
 from webhook.sync.status_index import Result, result_of
-from webhook.sync.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,6 +47,7 @@ if TYPE_CHECKING:
     from webhook.sync.events import EventReporter
     from webhook.sync.source import Content
     from webhook.sync.sources import SourceStore
+    from webhook.sync.table import Table
     from webhook.sync.write_gate import WriteGate
 
 log = structlog.get_logger(__name__)
@@ -77,24 +75,8 @@ REPORTS_PER_SECOND, REPORT_BURST = 1.0, 30.0
 """Events about Pods that healing cannot help. The others follow later."""
 
 
-class _Watch(NamedTuple):
-    """The watch of Pods, the table that it fills, and the parts of the configuration that its decoder used."""
-
-    reflector: Reflector[Any, PulledPod]
-    table: Table[PulledPod]
-    scope: tuple[str, tuple[str, ...]]
-
-
-class _PodTable(Table[PulledPod]):
-    """Pods; ``arrived(pod)`` is called for each one that the watch reports."""
-
-    def __init__(self, arrived: Callable[[PulledPod], None]) -> None:
-        super().__init__(same=lambda *_: True, changed=lambda _: None)
-        self._arrived = arrived
-
-    def upsert(self, obj: PulledPod) -> None:
-        super().upsert(obj)
-        self._arrived(obj)
+MAX_CONTENTS = 1000
+"""Contents of pull secrets whose registries are remembered."""
 
 
 class Healing:
@@ -128,7 +110,7 @@ class Healing:
         self._stored = threading.Condition()
         self._configuration: Configuration | None = None
         self._leading = False
-        self._watch: _Watch | None = None
+        self._watch = PodWatch(client, self._arrive, reporter.watch_broke)
         self._is_loaded = False
         self._value: bytes | None = None
         self._confirmed: bytes | None = None
@@ -203,11 +185,7 @@ class Healing:
 
     def watches(self) -> tuple[WatchStatus, ...]:
         """Return the status of the watch of Pods; empty while healing is off."""
-        watch = self._watch
-        if watch is None:
-            return ()
-        reflector = watch.reflector
-        return (WatchStatus(str(reflector.collection), reflector.has_synced, reflector.is_connected),)
+        return self._watch.statuses()
 
     def status(self) -> HealingStatus | None:
         """Return the state of healing; None while it is off."""
@@ -232,7 +210,7 @@ class Healing:
             self._wake.wait(pause)
             self._wake.clear()
             began = self._monotonic()
-            is_active = not stopping.is_set() and self._watch is not None
+            is_active = not stopping.is_set() and self._watch.is_open
             if is_active and self._is_loaded and is_leading():
                 self.look(stopping)
             pause = max(LOOK_SECONDS, SHARE * (self._monotonic() - began)) if is_active else None
@@ -247,41 +225,25 @@ class Healing:
     def look(self, stopping: threading.Event) -> None:
         """Judge all Pods once, evict those that are due and allowed, and report the others."""
         with self._lock:
-            watch, configuration = self._watch, self._configuration
-            if watch is None or configuration is None or not watch.reflector.has_synced or not self._caches.has_synced:
+            pods, configuration = self._watch.pods, self._configuration
+            if pods is None or configuration is None or not self._caches.has_synced:
                 return
             now = self._monotonic()
             self._refused = {uid: end for uid, end in self._refused.items() if end > now}
-            judged = self._judge_all(configuration, watch.table)
+            judged = self._judge_all(configuration, pods)
             settled = self._settle(judged, now)
             self._forget(judged)
             self._report(settled, judged)
             due = self._due(settled, judged, now)
             self._refresh_value()
         if due:
-            self._heal(due, configuration.healing.per_minute, watch.table, stopping)
+            self._heal(due, configuration.healing.per_minute, pods, stopping)
 
     def _follow(self) -> None:
-        """Watch Pods while that is needed, and list them again if the configuration reads other parts of them."""
-        configuration, watch = self._configuration, self._watch
-        scope = None
-        if configuration is not None and configuration.healing.enabled and self._leading:
-            scope = (configuration.opt_in.label, configuration.secret_names)
-        if watch is not None and watch.scope != scope:
-            watch.reflector.stop()
-            self._watch = None
-        if scope is not None and configuration is not None and self._watch is None:
-            table = _PodTable(self._arrive)
-            reflector: Reflector[Any, PulledPod] = Reflector(
-                self._client,
-                Collection(PODS, fields=PENDING),
-                PodObject,
-                partial(to_pulled_pod, configuration=configuration),
-                table,
-                on_restart=self._reporter.watch_broke,
-            )
-            self._watch = _Watch(reflector, table, scope)
-            reflector.start()
+        """Watch Pods while that is needed."""
+        configuration = self._configuration
+        is_needed = configuration is not None and configuration.healing.enabled and self._leading
+        self._watch.follow(configuration if is_needed else None)
 
     def _judge_all(self, configuration: Configuration, table: Table[PulledPod]) -> dict[str, Judged]:
         readable = self._caches.known_part(self._caches.readable_part(configuration))
@@ -440,7 +402,7 @@ class Healing:
         made: list[DuePod] = []
         for due in batch:
             with self._gate.turn(stopping) as attempt:
-                if stopping.is_set() or self._watch is None or not self._gate.may_write():
+                if stopping.is_set() or not self._watch.is_open or not self._gate.may_write():
                     return made
                 error = self._evict(due)
                 if error is None or (error.status and not error.is_general):
@@ -483,10 +445,6 @@ class Healing:
             self._value = value
             if self.stored_soon is not None:
                 self.stored_soon()
-
-
-MAX_CONTENTS = 1000
-"""Contents of pull secrets whose registries are remembered."""
 
 
 def _is_in_place(copy: Copy, content: Content, namespace: Namespace) -> bool:
