@@ -179,7 +179,7 @@ def path(namespace: str, resource: str, name: str = "") -> str:
 
 
 class TenantActions(RuleBasedStateMachine):
-    """What the tenant does, in any order, while the platform selects the namespaces or not."""
+    """Actions of a tenant in any order, while the platform selects the namespaces or not."""
 
     estate: Estate
 

@@ -31,7 +31,7 @@ class Screen:
 
     @property
     def text(self) -> str:
-        """What is shown now."""
+        """The text that is shown now."""
         return "\n".join(self._lines).rstrip()
 
     def feed(self, text: str) -> None:
@@ -84,5 +84,5 @@ def _output(arguments: Sequence[str | Path], folder: Path, environment: Mapping[
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
-    except OSError:  # Linux says so when nobody has the other end open any more
+    except OSError:  # Linux reports this when no process has the other end open
         return b""

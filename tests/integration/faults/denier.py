@@ -59,7 +59,7 @@ class Denier:
 
     @property
     def waiting(self) -> int:
-        """How many reviews wait for a slow answer now."""
+        """The number of reviews that wait for a slow answer now."""
         return len(self._server.waiting)
 
     @contextmanager

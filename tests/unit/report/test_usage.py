@@ -1,4 +1,4 @@
-"""Who uses a credential, as lines: the rules for one image, and the sums."""
+"""The uses of a credential as lines: the rules for one image, and the sums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a copy has its configured labels and annotations."""
+"""Copies with their configured labels and annotations, and copies without."""
 
 from __future__ import annotations
 
