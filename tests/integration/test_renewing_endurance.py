@@ -24,7 +24,7 @@ import pytest
 from tests.cluster import binaries, programs
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import PullSecrets
-from tests.exposition import series
+from tests.integration.rotations.leaders import leads
 from tests.integration.site.background import Background
 from tests.integration.site.playground import Playground, eventually
 from tests.providers.folder import NAME, plugin_folder
@@ -147,14 +147,6 @@ def behave(folder: Path, behaviour: str) -> None:
 
 def secret(ours: Playground, number: int) -> str:
     return f"{ours.installation.fullname}-issued-fake-{number}"
-
-
-def leads(process: PullSecrets) -> bool:
-    try:
-        found = series(process.metrics())
-    except OSError:
-        return False
-    return any(name.startswith("leader_election_master_status") and value for name, value in found.items())
 
 
 @pytest.fixture(scope="module")
