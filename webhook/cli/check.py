@@ -139,7 +139,7 @@ def _references(images: list[str]) -> tuple[str, ...]:
 
 def _asked(ca_file: Path | None, images: tuple[str, ...], *, logs_in: bool) -> tuple[Check, ...]:
     """Return the checks at registries that were requested."""
-    from webhook.inspect.checks.processes import logins, pulls  # noqa: PLC0415 - as above
+    from webhook.inspect.checks.sources import logins, pulls  # noqa: PLC0415 - as above
 
     if not logs_in and not images:
         return ()

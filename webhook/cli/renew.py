@@ -27,7 +27,7 @@ def renew(
     pullsecrets renew ecr --release psw --release-namespace pull-secrets
     """  # noqa: D301 - \b is for the help text
     from webhook.inspect.release import find_release  # noqa: PLC0415 - --help is quick without it
-    from webhook.inspect.renewal import request_renewal  # noqa: PLC0415 - as above
+    from webhook.inspect.rotation import request_renewal  # noqa: PLC0415 - as above
     from webhook.rules.text import listed  # noqa: PLC0415 - as above
 
     with reading(kubeconfig, context) as reader:

@@ -1,11 +1,12 @@
-"""Read the rotation of a pull secret, and request its promotion or its end, with the rights of the caller.
+"""Request a renewal of a source, or the promotion or the end of a rotation, with the rights of the caller.
 
-The stage is read from the Secret in which sync keeps its state. A request is an annotation on a source. So a person
-needs the right to read the one Secret and to change the other.
+A request is an annotation on a source. The stage of a rotation is read from the Secret in which sync keeps its state.
+So a person needs the right to change the one Secret, and for a rotation to read the other.
 """
 
 from __future__ import annotations
 
+import secrets
 from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from webhook.inspect.secrets import read_sources, read_state
 from webhook.kube.resources import SECRETS
 from webhook.report.rollout import hold_sentence
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, parse_source
+from webhook.rules.renewing import RENEW, format_time
 from webhook.rules.rollout import REQUEST_ANNOTATION, Stage, Verb, encode_request, request
 from webhook.rules.state_document import STATE_SUFFIX
 from webhook.rules.text import listed
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
+    from webhook.kube.client import Client
     from webhook.rules.configuration import PullSecret
     from webhook.rules.state_document import StoredRollout
 
@@ -95,3 +98,19 @@ def _why_not(stored: StoredRollout) -> str:
     if rollout.stage in (Stage.SETTLED, Stage.COMPLETE):
         return "no rotation is under way"
     return f"its stage is {rollout.stage}"
+
+
+def request_renewal(client: Client, namespace: str, secret: str) -> None:
+    """Write the request. Raises UsageError if the Secret does not exist, or if the caller lacks the right to it."""
+    # Random, so that two requests in one second are two.
+    request = f"{format_time(datetime.now(UTC))}-{secrets.token_hex(4)}"
+    patch = {"metadata": {"annotations": {RENEW: request}}}
+    try:
+        client.merge_patch(SECRETS, secret, patch, namespace, field_manager="pullsecrets-renew")
+    except NotFound:
+        raise UsageError(
+            f"Secret {namespace}/{secret} does not exist, so its first credential has not been issued yet: look at the "
+            f"Events with kubectl -n {namespace} get events --field-selector involvedObject.name={secret}"
+        ) from None
+    except ApiError as error:
+        raise UsageError(f"the renewal was not requested: {error}") from None

@@ -18,9 +18,9 @@ from webhook.rules.state_document import StateDocument
 from webhook.sync.caches import Caches
 from webhook.sync.configuration import Brake
 from webhook.sync.contention import Contention
+from webhook.sync.credential_watch import ExpiryWatch
 from webhook.sync.events import EventReporter
 from webhook.sync.executor import Budget, Executor
-from webhook.sync.expiry_watch import ExpiryWatch
 from webhook.sync.failures import PROBE_SECONDS, FailureGroups
 from webhook.sync.healing import Healing
 from webhook.sync.issued_secrets import IssuedSecrets
@@ -30,11 +30,10 @@ from webhook.sync.planner import CopyRate, PlanFilters, Planner
 from webhook.sync.pods import CanaryPods, PodImages
 from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue
 from webhook.sync.renewal import Renewer
-from webhook.sync.rollout_reach import RolloutReach
 from webhook.sync.rollouts import Rollouts
 from webhook.sync.sources import SourceReads, SourceStore
 from webhook.sync.state_keeper import StateKeeper
-from webhook.sync.status_index import Result, Resync, Rotations, StatusIndex, result_of
+from webhook.sync.status_index import Result, Resync, RolloutReach, Rotations, StatusIndex, result_of
 from webhook.sync.writes import LeadershipLost, Unfinished, Writes
 
 if TYPE_CHECKING:
@@ -48,8 +47,8 @@ if TYPE_CHECKING:
     from webhook.rules.configuration import Configuration
     from webhook.rules.ownership import Release
     from webhook.rules.rollout import Progress, Rollout
+    from webhook.sync.credential_watch import LoginTester
     from webhook.sync.failures import Attempt
-    from webhook.sync.logins import LoginTester
     from webhook.sync.rollout_tests import Prove
     from webhook.sync.source import Source
     from webhook.sync.write_gate import WriteGate

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from webhook.rules.rollout import Rollout
     from webhook.sync.configuration import HeldConfiguration
     from webhook.sync.contention import ContendedObject
-    from webhook.sync.logins import RefusedLogin
+    from webhook.sync.credential_watch import RefusedLogin
     from webhook.sync.source import Source
 
 log = structlog.get_logger(__name__)

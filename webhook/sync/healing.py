@@ -33,7 +33,7 @@ from webhook.rules.healing_state import EvictionBudget, decode_healing, encode_h
 from webhook.rules.ownership import Ownership, ownership_of
 from webhook.rules.state_document import HEALING_KEY
 from webhook.rules.timing import TokenBucket
-from webhook.sync.pod_watch import PodWatch
+from webhook.sync.pods import PodWatch
 from webhook.sync.status_index import Result, result_of
 
 if TYPE_CHECKING:

@@ -1,25 +1,35 @@
-"""Read the Pods that pull with a pull secret: those of the canary that cannot, and images for a proof."""
+"""Read Pods for sync: a watch of those that have not begun to run, for healing, and single reads for a rotation.
+
+A rotation reads the Pods of its canary that cannot pull, and the images of all Pods for a proof.
+"""
 
 from __future__ import annotations
 
 from base64 import b64encode
+from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import structlog
 
 from webhook.errors import ApiError, NotFound
+from webhook.kube.pending_pods import PENDING, PodObject, to_pulled_pod
 from webhook.kube.pods import each_pod, written_at
+from webhook.kube.reflector import Reflector
+from webhook.kube.resources import PODS, Collection
+from webhook.ops.sync_status import WatchStatus
 from webhook.rules.dockerconfig import content_hash
+from webhook.rules.healing import PulledPod
 from webhook.rules.pulls import PulledImages, PullingPod, changed_images, refused_pulls
 from webhook.rules.state_document import credentials_of
 from webhook.sync.rollout_tests import PodsSeen
+from webhook.sync.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from webhook.kube.client import Client
-    from webhook.rules.configuration import PullSecret
+    from webhook.rules.configuration import Configuration, PullSecret
     from webhook.rules.pulls import PullFailure
     from webhook.rules.state_document import LastGood
 
@@ -103,3 +113,74 @@ class PodImages:
         images = found.most_used(MOST_KEPT)
         self._known[entry.name] = content, images
         return images
+
+
+class _Open(NamedTuple):
+    """An open watch, the table that it fills, and the parts of the configuration that its decoder uses."""
+
+    reflector: Reflector[Any, PulledPod]
+    table: Table[PulledPod]
+    scope: tuple[str, tuple[str, ...]]
+
+
+class _PodTable(Table[PulledPod]):
+    """Pods; ``arrived(pod)`` is called for each one that the watch reports."""
+
+    def __init__(self, arrived: Callable[[PulledPod], None]) -> None:
+        super().__init__(same=lambda *_: True, changed=lambda _: None)
+        self._arrived = arrived
+
+    def upsert(self, obj: PulledPod) -> None:
+        super().upsert(obj)
+        self._arrived(obj)
+
+
+class PodWatch:
+    """The Pods in the phase Pending. Only one thread at a time may call :meth:`follow`."""
+
+    def __init__(
+        self, client: Client, arrived: Callable[[PulledPod], None], on_restart: Callable[[Collection, str], None]
+    ) -> None:
+        self._client = client
+        self._arrived = arrived
+        self._on_restart = on_restart
+        self._open: _Open | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """True while Pods are watched."""
+        return self._open is not None
+
+    @property
+    def pods(self) -> Table[PulledPod] | None:
+        """The Pods; None until they have been listed."""
+        current = self._open
+        return current.table if current is not None and current.reflector.has_synced else None
+
+    def follow(self, configuration: Configuration | None) -> None:
+        """Watch Pods, and list them again if the configuration reads other parts of them; None ends the watch."""
+        scope = None if configuration is None else (configuration.opt_in.label, configuration.secret_names)
+        if self._open is not None and self._open.scope != scope:
+            self._open.reflector.stop()
+            self._open = None
+        if configuration is None or scope is None or self._open is not None:
+            return
+        table = _PodTable(self._arrived)
+        reflector: Reflector[Any, PulledPod] = Reflector(
+            self._client,
+            Collection(PODS, fields=PENDING),
+            PodObject,
+            partial(to_pulled_pod, configuration=configuration),
+            table,
+            on_restart=self._on_restart,
+        )
+        self._open = _Open(reflector, table, scope)
+        reflector.start()
+
+    def statuses(self) -> tuple[WatchStatus, ...]:
+        """Return the status of the watch; empty while there is none."""
+        current = self._open
+        if current is None:
+            return ()
+        reflector = current.reflector
+        return (WatchStatus(str(reflector.collection), reflector.has_synced, reflector.is_connected),)

@@ -26,10 +26,13 @@ from webhook.ops.sync_metrics import SyncMetrics
 from webhook.ops.sync_status import LeaderStatus
 from webhook.ops.threads import Threads
 from webhook.ops.waiting import Waiting
+from webhook.registries.login import Registries
 from webhook.rules.brake import confirm_command
 from webhook.sync.configuration import ConfigurationCheck
 from webhook.sync.controller import SyncController
+from webhook.sync.credential_watch import LoginTester
 from webhook.sync.provider_process import deny_core_dumps
+from webhook.sync.rollout_tests import RegistryProof
 from webhook.sync.status import EXAMPLES, controller_status, page_data
 from webhook.sync.write_gate import RateLimit, WriteGate
 
@@ -43,7 +46,6 @@ if TYPE_CHECKING:
     from webhook.rules.configuration import Configuration, PullSecret
     from webhook.rules.state_document import LastGood
     from webhook.sync.certificates import CertificateKeeper
-    from webhook.sync.logins import LoginTester
     from webhook.sync.rollout_tests import ProofResult
     from webhook.sync.settings import CertificateNames, Settings
 
@@ -329,9 +331,6 @@ class _Process:
         return [cause for cause in awaited if cause]
 
     def _prove(self, entry: PullSecret, base: LastGood | None, proposed: LastGood) -> ProofResult:
-        from webhook.registries.login import Registries  # noqa: PLC0415 - only where somebody wants it
-        from webhook.sync.proofs import RegistryProof  # noqa: PLC0415 - as above
-
         return RegistryProof(Registries(), self._controller.images_of_pods)(entry, base, proposed)
 
     def _watch_health(self, waiting: Waiting) -> None:
@@ -348,8 +347,5 @@ class _Process:
 
 
 def _make_logins() -> LoginTester:
-    from webhook.registries.login import Registries  # noqa: PLC0415 - only where somebody wants it
-    from webhook.sync.logins import LoginTester  # noqa: PLC0415 - as above
-
     registries = Registries()
     return LoginTester(registries.log_in)

@@ -15,7 +15,7 @@ from webhook.rules.credential import Credential
 from webhook.rules.dockerconfig import render
 from webhook.rules.rollout import Outcome
 from webhook.rules.state_document import LastGood
-from webhook.sync.proofs import RegistryProof
+from webhook.sync.rollout_tests import RegistryProof
 
 OLD = Credential("robot", "of-last-year")
 

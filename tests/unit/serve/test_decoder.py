@@ -11,7 +11,7 @@ import pytest
 import structlog.testing
 
 from tests.integration.hostile.attack import HEAD, REVIEW
-from webhook.serve import decoding
+from webhook.serve import decoder as frames
 from webhook.serve.decoder import DecoderProcess
 from webhook.serve.review import BadReview, RequestHead, parse
 
@@ -47,9 +47,7 @@ def decoder() -> Iterator[DecoderProcess]:
 
 
 def children() -> list[int]:
-    listed = subprocess.run(
-        ["pgrep", "-P", str(os.getpid()), "-f", decoding.__name__], capture_output=True, check=False
-    )
+    listed = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", frames.__name__], capture_output=True, check=False)
     return [int(pid) for pid in listed.stdout.split()]
 
 
@@ -95,7 +93,7 @@ def test_without_the_other_process_bodies_are_decoded_here(
 
 @pytest.mark.parametrize("idle_seconds", ["0.01", "60"])
 def test_the_process_ends_when_it_is_idle_or_its_input_ends(idle_seconds: str) -> None:
-    command = [sys.executable, "-c", f"from webhook.serve.decoding import main; main({idle_seconds})"]
+    command = [sys.executable, "-c", f"from webhook.serve.decoder import main; main({idle_seconds})"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         if idle_seconds == "60":
             process.communicate()
@@ -104,8 +102,8 @@ def test_the_process_ends_when_it_is_idle_or_its_input_ends(idle_seconds: str) -
 
 def test_a_frame_that_ends_too_early_is_not_read() -> None:
     stream = BytesIO()
-    decoding.write_frame(stream, b"body")
+    frames.write_frame(stream, b"body")
     whole = stream.getvalue()
-    assert decoding.read_frame(BytesIO(whole)) == b"body"
-    assert [decoding.read_frame(BytesIO(whole[:end])) for end in range(len(whole))] == [None] * len(whole)
-    assert decoding.outcome_of(REVIEW) == decoding.Outcome(request=parse(REVIEW))  # type: ignore[arg-type]
+    assert frames.read_frame(BytesIO(whole)) == b"body"
+    assert [frames.read_frame(BytesIO(whole[:end])) for end in range(len(whole))] == [None] * len(whole)
+    assert frames.outcome_of(REVIEW) == frames.Outcome(request=parse(REVIEW))  # type: ignore[arg-type]

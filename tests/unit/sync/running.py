@@ -24,7 +24,7 @@ from webhook.ops.sync_metrics import SyncMetrics
 from webhook.rules.configuration import Configuration
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.sync.controller import SyncController
-from webhook.sync.logins import LoginTester
+from webhook.sync.credential_watch import LoginTester
 from webhook.sync.rollout_tests import Prove
 from webhook.sync.write_gate import WriteGate
 

@@ -18,7 +18,7 @@ from webhook.ops.sync_status import LeaderStatus
 from webhook.rules.credential import Credential
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, Credentials
 from webhook.rules.expiry import EXPIRES_ANNOTATION, Expiries, Expiry, ExpiryReason, Origin
-from webhook.sync.expiry_watch import LONGEST_WAIT, SHORTEST_WAIT, ExpiryWatch
+from webhook.sync.credential_watch import LONGEST_WAIT, SHORTEST_WAIT, ExpiryWatch
 from webhook.sync.source import Source, absent_source
 from webhook.sync.status import controller_status
 

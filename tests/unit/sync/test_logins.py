@@ -13,7 +13,7 @@ from webhook.ops.sync_status import LeaderStatus
 from webhook.registries.login import Login, LoginResult
 from webhook.rules.credential import Credential, SourceReason
 from webhook.rules.dockerconfig import Credentials
-from webhook.sync.logins import LoginTester, RefusedLogin
+from webhook.sync.credential_watch import LoginTester, RefusedLogin
 from webhook.sync.source import Source, absent_source
 from webhook.sync.status import controller_status
 

@@ -1,8 +1,7 @@
-"""Check the processes of the release, and on request the logins of the sources at their registries."""
+"""Check the processes of the release: their leader, their replicas and their versions."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,22 +9,15 @@ import msgspec
 
 from webhook import __version__
 from webhook.errors import Forbidden
-from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
+from webhook.inspect.checks.result import Check, Context, Outcome, finding, note
 from webhook.inspect.obstacles import read_holder
 from webhook.kube.resources import Resource
 from webhook.kube.wire import ObjectMeta, decoder
-from webhook.registries.login import Login
 from webhook.report.explain.obstacle import SKEW
-from webhook.rules.dockerconfig import merge
-from webhook.rules.registry_key import covering_keys
-from webhook.rules.text import some
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from webhook.registries.login import LoginResult, Registries
-    from webhook.rules.configuration import PullSecret
-    from webhook.rules.dockerconfig import Credentials
 
 DEPLOYMENTS = Resource("/apis/apps/v1", "Deployment", "deployments")
 _VERSION_LABEL = "app.kubernetes.io/version"
@@ -120,82 +112,3 @@ def clock_skew(server: str, now: datetime) -> Iterator[Outcome]:
 
 
 PROCESSES = Check(("PSW060", "PSW061", "PSW062"), _look)
-
-
-CODE = "PSW042"
-PULL_CODE = "PSW057"
-ON_REQUEST = frozenset({CODE, PULL_CODE})
-"""Codes of checks that send credentials to registries."""
-
-LOGINS_AT_ONCE = 8
-
-SHOWN = 3
-"""Pull secrets that one sentence names."""
-
-
-def logins(registries: Registries) -> Check:
-    """Return the check that logs in."""
-
-    def look(context: Context) -> Iterator[Outcome]:
-        sources = context.sources()
-        tried = [
-            (name, key, credential)
-            for name in context.installed.configuration.source_names
-            for key, credential in sorted((sources.credentials(name) or {}).items())
-        ]
-        with ThreadPoolExecutor(LOGINS_AT_ONCE, "login") as pool:
-            results = pool.map(lambda each: registries.log_in(each[1], each[2]), tried)
-            for (name, key, _), result in zip(tried, results, strict=True):
-                yield from _outcome(name, key, result)
-
-    return Check((CODE,), look)
-
-
-def _outcome(source: str, key: str, result: LoginResult) -> Iterator[Outcome]:
-    about = f"the credential of source {source} for {key}: {result.why}"
-    if result.login is Login.REFUSED:
-        yield finding(CODE, about)
-    elif result.login is Login.UNKNOWN:
-        yield unknown(CODE, about)
-
-
-def pulls(registries: Registries, images: Sequence[str]) -> Check:
-    """Return the check that tests each image with the credentials of each pull secret that covers it."""
-
-    def look(context: Context) -> Iterator[Outcome]:
-        contents = {entry.name: _content(context, entry) for entry in context.installed.configuration.pull_secrets}
-        for image in images:
-            tried = [(name, content) for name, content in contents.items() if covering_keys(content, image)]
-            if not tried:
-                yield _uncovered(context, image)
-            for name, content in tried:
-                yield from _pull_outcome(name, registries.pull(image, content))
-
-    return Check((PULL_CODE,), look)
-
-
-def _content(context: Context, entry: PullSecret) -> Credentials:
-    """Return the credentials of a pull secret, as far as its sources can be read."""
-    read = [(name, context.sources().credentials(name)) for name in entry.sources]
-    return merge([(name, found) for name, found in read if found is not None]).credentials
-
-
-def _uncovered(context: Context, image: str) -> Outcome:
-    """Return the outcome for an image that no known credential covers."""
-    entries, sources = context.installed.configuration.pull_secrets, context.sources()
-    unknown_ones = [
-        entry.name
-        for entry in entries
-        if entry.tokens or any(sources.credentials(name) is None for name in entry.sources)
-    ]
-    if unknown_ones:
-        return unknown(PULL_CODE, f"{image}: not all credentials of {some(unknown_ones, SHOWN)} can be read here")
-    return finding(PULL_CODE, f"no pull secret has a credential for {image}")
-
-
-def _pull_outcome(secret: str, result: LoginResult) -> Iterator[Outcome]:
-    detail = f"with pull secret {secret}: {result.why}"
-    if result.login is Login.REFUSED:
-        yield finding(PULL_CODE, detail)
-    elif result.login is Login.UNKNOWN:
-        yield unknown(PULL_CODE, detail)

@@ -1,34 +1,42 @@
-"""Check that sources that renew themselves do so in time.
+"""Check the sources: that those that renew themselves do so in time, and on request that they log in and pull.
 
-The Secret of such a source names the time of its last credential, and sync writes an Event about each failure. So this
-needs no answer of a process. Events are kept for an hour, and sync tries again every few minutes.
+The Secret of a source that renews itself names the time of its last credential, and sync writes an Event about each
+failure. So this needs no answer of a process. Events are kept for an hour, and sync tries again every few minutes.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from webhook.inspect.checks.result import Check, Context, Outcome, finding
+from webhook.inspect.checks.result import Check, Context, Outcome, finding, unknown
 from webhook.inspect.obstacles import Event
 from webhook.kube.events import COMPONENT
 from webhook.kube.objects import decode_secret
 from webhook.kube.resources import EVENTS, SECRETS, Collection
+from webhook.registries.login import Login
 from webhook.report.explain.commands import source_command
 from webhook.rules.credential import SourceReason
+from webhook.rules.dockerconfig import merge
 from webhook.rules.expiry import describe
+from webhook.rules.registry_key import covering_keys
 from webhook.rules.renewal_schedule import RENEWAL_SHARE
 from webhook.rules.renewing import NOT_ISSUED, IssuedState, issued_state
+from webhook.rules.text import some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from webhook.registries.login import LoginResult, Registries
+    from webhook.rules.configuration import PullSecret
+    from webhook.rules.dockerconfig import Credentials
     from webhook.rules.renewing import RenewingSource
 
-CODE = "PSW049"
+RENEWAL_CODE = "PSW049"
 
 NOT_RENEWED = "CredentialNotRenewed"
 """The reason of the Event about a failure."""
@@ -64,13 +72,13 @@ def _judge(
     if current:
         since, last = min(each.since for each in current), max(current, key=lambda each: each.last)
         first = f"the first failure that is known was at {since:%Y-%m-%d %H:%M:%S} UTC"
-        yield finding(CODE, f"{last.message}; {first}", _next(context, source, state))
+        yield finding(RENEWAL_CODE, f"{last.message}; {first}", _next(context, source, state))
     elif (due := _overdue_since(state, context.now)) is not None and state.expires_at is not None:
         kept = f"the credential {describe(state.expires_at, context.now)}"
         detail = f'source "{source.name}": a renewal was due at {due:%Y-%m-%d %H:%M:%S} UTC, and {kept}'
         namespace, fullname = context.installed.release.namespace, context.installed.fullname
         log = f"kubectl -n {shlex.quote(namespace)} logs deployment/{shlex.quote(fullname)}-sync --all-pods --tail=100"
-        yield finding(CODE, detail, log)
+        yield finding(RENEWAL_CODE, detail, log)
 
 
 def _overdue_since(state: IssuedState, now: datetime) -> datetime | None:
@@ -103,4 +111,83 @@ def _failures(context: Context) -> Mapping[str, Sequence[_Failure]]:
     return found
 
 
-RENEWING = Check((CODE,), _look)
+RENEWING = Check((RENEWAL_CODE,), _look)
+
+
+LOGIN_CODE = "PSW042"
+PULL_CODE = "PSW057"
+ON_REQUEST = frozenset({LOGIN_CODE, PULL_CODE})
+"""Codes of checks that send credentials to registries."""
+
+LOGINS_AT_ONCE = 8
+
+SHOWN = 3
+"""Pull secrets that one sentence names."""
+
+
+def logins(registries: Registries) -> Check:
+    """Return the check that logs in."""
+
+    def look(context: Context) -> Iterator[Outcome]:
+        sources = context.sources()
+        tried = [
+            (name, key, credential)
+            for name in context.installed.configuration.source_names
+            for key, credential in sorted((sources.credentials(name) or {}).items())
+        ]
+        with ThreadPoolExecutor(LOGINS_AT_ONCE, "login") as pool:
+            results = pool.map(lambda each: registries.log_in(each[1], each[2]), tried)
+            for (name, key, _), result in zip(tried, results, strict=True):
+                yield from _outcome(name, key, result)
+
+    return Check((LOGIN_CODE,), look)
+
+
+def _outcome(source: str, key: str, result: LoginResult) -> Iterator[Outcome]:
+    about = f"the credential of source {source} for {key}: {result.why}"
+    if result.login is Login.REFUSED:
+        yield finding(LOGIN_CODE, about)
+    elif result.login is Login.UNKNOWN:
+        yield unknown(LOGIN_CODE, about)
+
+
+def pulls(registries: Registries, images: Sequence[str]) -> Check:
+    """Return the check that tests each image with the credentials of each pull secret that covers it."""
+
+    def look(context: Context) -> Iterator[Outcome]:
+        contents = {entry.name: _content(context, entry) for entry in context.installed.configuration.pull_secrets}
+        for image in images:
+            tried = [(name, content) for name, content in contents.items() if covering_keys(content, image)]
+            if not tried:
+                yield _uncovered(context, image)
+            for name, content in tried:
+                yield from _pull_outcome(name, registries.pull(image, content))
+
+    return Check((PULL_CODE,), look)
+
+
+def _content(context: Context, entry: PullSecret) -> Credentials:
+    """Return the credentials of a pull secret, as far as its sources can be read."""
+    read = [(name, context.sources().credentials(name)) for name in entry.sources]
+    return merge([(name, found) for name, found in read if found is not None]).credentials
+
+
+def _uncovered(context: Context, image: str) -> Outcome:
+    """Return the outcome for an image that no known credential covers."""
+    entries, sources = context.installed.configuration.pull_secrets, context.sources()
+    unknown_ones = [
+        entry.name
+        for entry in entries
+        if entry.tokens or any(sources.credentials(name) is None for name in entry.sources)
+    ]
+    if unknown_ones:
+        return unknown(PULL_CODE, f"{image}: not all credentials of {some(unknown_ones, SHOWN)} can be read here")
+    return finding(PULL_CODE, f"no pull secret has a credential for {image}")
+
+
+def _pull_outcome(secret: str, result: LoginResult) -> Iterator[Outcome]:
+    detail = f"with pull secret {secret}: {result.why}"
+    if result.login is Login.REFUSED:
+        yield finding(PULL_CODE, detail)
+    elif result.login is Login.UNKNOWN:
+        yield unknown(PULL_CODE, detail)
