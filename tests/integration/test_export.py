@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -24,6 +23,7 @@ from tests.integration.policies.worlds import (
     random_world,
     references,
 )
+from tests.integration.site.playground import own_label
 from webhook.rules.configuration import Reason
 from webhook.rules.images import parse_registry
 
@@ -42,7 +42,7 @@ def build(cluster: Cluster) -> Iterator[Callable[..., Site]]:
 
         def make(world: World, label: str = "") -> Site:
             # A label of its own: policies that are deleted may be in force for a moment more.
-            site = Site.build(cluster, world, label or f"{uuid.uuid4().hex[:8]}.example.com/inject")
+            site = Site.build(cluster, world, label or own_label())
             built.callback(site.remove)
             return site
 
@@ -151,7 +151,7 @@ def test_excluded_namespaces_and_the_release_namespace_are_left_alone(
 def test_random_configurations_decide_as_the_core_does_at_every_gate(
     build: Callable[..., Site], tmp_path: Path
 ) -> None:
-    labels = {seed: f"w{seed}.example.com/inject" for seed in SEEDS}
+    labels = {seed: own_label() for seed in SEEDS}
     worlds = {label: random_world(Random(seed), label) for seed, label in labels.items()}  # noqa: S311 (repeatable)
     sites = [build(world, label) for label, world in worlds.items()]
     decisions = [verdict.decision for verdict in agreed(tmp_path, *sites) if verdict.decision]

@@ -11,13 +11,13 @@ import pytest
 from tests.cluster.cluster import Cluster
 from tests.cluster.install import Installation, install
 from tests.integration.site.commands import Ran, run
-from tests.integration.site.playground import eventually
+from tests.integration.site.playground import eventually, own_label
 
 RELEASE = "pull-secret-webhook"
 VIEWER = "viewer-of-team-a"
 SOURCE, COPY = "harbor", "registry-credentials"
-LABEL = "readers.example.com/inject"
-"""A label of its own: `check` reports namespaces of other tests whose labels look like the default one."""
+LABEL = own_label()
+"""`check` reports namespaces of other tests whose labels look like the default one."""
 VALUES = {
     "optIn": {"label": LABEL},
     "pullSecrets": [{"name": COPY, "sources": [SOURCE]}],

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -31,8 +32,14 @@ QUIET_PER_SECOND = 3.0
 TRYING_PER_SECOND = 10.0
 """Requests while something answers: each of ten watches every 1 to 2 s, the lease, and the work that gets through."""
 
-REPEATING_PER_SECOND = 8.0
-"""Requests beyond those that the same work takes without a fault, while some answers arrive and others are cut."""
+REPEATING_PER_SECOND = 6.0
+"""Requests beyond those that the same work takes without a fault, while some answers arrive and others are cut.
+
+Watches are judged one by one: what other tests do in this cluster travels over them as well, until they are cut.
+"""
+
+FIRST_REOPENINGS = 4
+"""A watch that breaks is opened again after 0.1, 0.2, 0.4 and 0.8 s at the earliest, and then once a second."""
 
 WORKING_PER_SECOND = 20.0
 """Requests where the fault is over within the block: all that there was to do, and every watch opened once."""
@@ -54,10 +61,16 @@ def remote(site: Playground) -> Iterator[Remote]:
 
 
 @contextmanager
-def got_over(site: Playground, remote: Remote, per_second: float, work: float = 0.0) -> Iterator[Estate]:
+def got_over(
+    site: Playground,
+    remote: Remote,
+    per_second: float,
+    work: float = 0.0,
+    apart: Callable[[Request], bool] = lambda _: False,
+) -> Iterator[Estate]:
     """Let a fault come and go within the block; then all must be right in time, and the process have kept calm.
 
-    ``work`` requests are made in any case, and do not count.
+    ``work`` requests are made in any case, and do not count. The caller judges those that are ``apart``.
     """
     with Estate(site) as estate:
         requests = remote.attempts()
@@ -65,7 +78,8 @@ def got_over(site: Playground, remote: Remote, per_second: float, work: float = 
         yield estate
         ended = time.monotonic()
         seconds = ended - begun
-        load = max((remote.attempts() - requests) / seconds, remote.proxy.load(begun, ended)) - work / seconds
+        load = max((remote.attempts() - requests) / seconds, remote.proxy.load(begun, ended))
+        load -= (work + sum(apart(request) and request.at < ended for request in remote.proxy.since(begun))) / seconds
         print(f"{load:.1f} requests a second during {ended - begun:.1f} s of the fault")
         seconds = estate.await_right(ended, CONVERGED_SECONDS)
         print(f"right {seconds:.2f} s after its end")
@@ -87,6 +101,10 @@ def requests_without_a_fault(site: Playground, remote: Remote) -> float:
         happen(estate, 0.0)
         estate.await_right()
         return remote.attempts() - before
+
+
+def opens_a_watch(request: Request) -> bool:
+    return "watch=true" in request.target
 
 
 def test_nobody_listens(site: Playground, remote: Remote) -> None:
@@ -126,8 +144,13 @@ def test_answers_are_slow(site: Playground, remote: Remote) -> None:
 
 def test_connections_break_in_the_middle_of_an_answer(site: Playground, remote: Remote) -> None:
     work = max(requests_without_a_fault(site, remote) for _ in range(3))
-    with got_over(site, remote, REPEATING_PER_SECOND, work) as estate, remote.proxy.cutting(after=3000):
+    calm = got_over(site, remote, REPEATING_PER_SECOND, work, apart=opens_a_watch)
+    with calm as estate, remote.proxy.cutting(after=3000):
+        begun = time.monotonic()
         happen(estate, SHORT_FAULT_SECONDS)
+        requests, seconds = remote.proxy.since(begun), time.monotonic() - begun
+    opened = Counter(request.target.partition("?")[0] for request in requests if opens_a_watch(request))
+    assert max(opened.values()) <= FIRST_REOPENINGS + seconds, opened
 
 
 @pytest.mark.parametrize(
