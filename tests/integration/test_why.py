@@ -38,6 +38,9 @@ from tests.integration.site.playground import (
 )
 
 COLUMNS, LINES = 80, 12
+_ERASED = re.compile(r"(?:[^\n]*\n)?[^\n]*\x1b\[1A\x1b\[2K|[^\n]*\x1b\[2K")
+"""What a terminal does not show any more: a line that is erased, and the line above where the cursor goes up first."""
+_CONTROL = re.compile(r"\x1b\[[?0-9]*[A-Za-z]")
 TYPE = "kubernetes.io/dockerconfigjson"
 NEXT = re.compile(r"(?:kubectl|helm|pullsecrets) [a-z-]+|--context|--kubeconfig")
 """The beginning of a command to paste, or the flag that is missing."""
@@ -87,6 +90,8 @@ def test_every_situation_has_a_test() -> None:
 
 
 def lines_at(text: str, columns: int = COLUMNS) -> int:
+    """Return how many lines of a terminal a text has in the end, when a progress bar has been erased."""
+    text = _CONTROL.sub("", _ERASED.sub("", text))
     return sum(max(1, math.ceil(len(line) / columns)) for line in text.splitlines())
 
 

@@ -69,7 +69,8 @@ def detail(process: PullSecrets, check: str) -> str:
 
 def own_label() -> str:
     """Return an opt-in label that looks like a typing error of no other test's label: `check` reports those."""
-    return f"{uuid.uuid4().hex[:20]}.test/inject"
+    unique = uuid.uuid4().hex[:20]
+    return f"{unique}.test/inject-{unique}"
 
 
 @dataclass(slots=True)
