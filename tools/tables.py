@@ -40,8 +40,7 @@ from webhook.report.coverage import RESULTS as COVERAGE_RESULTS
 from webhook.report.preview.row import Effect, PreviewReason
 from webhook.report.reasons import CATALOG, WRITE_RESULTS
 from webhook.report.revocation import REVOKE_RESULTS
-from webhook.report.usage import USE_RESULTS
-from webhook.report.usage_totals import ANONYMOUS_RESULTS, TOTAL_RESULTS
+from webhook.report.usage import ANONYMOUS_RESULTS, TOTAL_RESULTS, USE_RESULTS
 from webhook.rules.actions import FindingReason
 from webhook.rules.configuration import Reason
 from webhook.rules.copy_status import CopyState

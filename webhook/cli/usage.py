@@ -86,8 +86,11 @@ def _report(
     reader: Reader, installed: Installed, name: str, namespace: str, selector: str, *, anonymous: bool
 ) -> ObjectReport:
     from webhook.inspect.usage import read_owners, read_pod_groups  # noqa: PLC0415 - as above
-    from webhook.report.usage import usage_of  # noqa: PLC0415 - as above
-    from webhook.report.usage_totals import anonymous_totals, credential_totals  # noqa: PLC0415 - as above
+    from webhook.report.usage import (  # noqa: PLC0415 - as above
+        anonymous_totals,
+        credential_totals,
+        usage_of,
+    )
     from webhook.rules.text import listed  # noqa: PLC0415 - as above
 
     groups = read_pod_groups(reader, installed, namespace, selector)

@@ -16,8 +16,9 @@ import msgspec
 from webhook.errors import Forbidden, UsageError
 from webhook.inspect.namespaces import list_namespaces, opt_in_labels, read_namespace
 from webhook.inspect.secrets import each_copy, read_copy, read_sources, read_state
-from webhook.inspect.workloads import RUNNING, owned_metadata
+from webhook.inspect.workloads import RUNNING
 from webhook.kube.objects import ScopedDecoder
+from webhook.kube.pods import decode_pod
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.wire import PartialObjectMetadata, decoder
 from webhook.report.preview.cluster import ORIGIN, Forecaster
@@ -275,7 +276,7 @@ class _Forecast:
             subject = _decode_pod(each).as_pod(name) if name in wanted else None
             row = None if subject is None else forecaster.of_pod(subject, self._namespaces[name])
             if row is not None and row.effect is Effect.RECREATE:
-                row = replace(row, owner=owned_metadata(each).workload)
+                row = replace(row, owner=decode_pod(each).metadata.workload)
             if row is not None and self._has_row(row):
                 found[name].append(row)
             else:

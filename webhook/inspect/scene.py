@@ -20,8 +20,9 @@ from webhook.inspect.obstacles import read_writer
 from webhook.inspect.reader import lacking
 from webhook.inspect.release import DEPLOYMENTS
 from webhook.inspect.secrets import read_copy, read_facts, read_sources
-from webhook.inspect.workloads import RUNNING, owned_metadata
+from webhook.inspect.workloads import RUNNING
 from webhook.kube.objects import ScopedDecoder
+from webhook.kube.pods import decode_pod
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection, Resource
 from webhook.kube.webhook_configuration import LabelSelector
 from webhook.kube.wire import ObjectMeta, PartialObjectMetadata, decoder
@@ -325,7 +326,7 @@ def _subject(kind: str, name: str, namespace: str, content: bytes | msgspec.Raw)
 
 def _owner(content: bytes | msgspec.Raw) -> str:
     """Return the workload of a Pod as kubectl writes it; empty without one."""
-    kind, _, name = owned_metadata(content).workload.partition("/")
+    kind, _, name = decode_pod(content).metadata.workload.partition("/")
     return "" if kind == "Pod" else f"{kind.lower()}/{name}"
 
 

@@ -19,11 +19,12 @@ import msgspec
 from webhook.errors import Forbidden, SourceInvalid, UsageError
 from webhook.inspect.namespaces import find_namespace, list_namespaces, refuse_absent
 from webhook.inspect.reader import lacking
-from webhook.inspect.workloads import RUNNING, OwnedMetadata
+from webhook.inspect.workloads import RUNNING
 from webhook.kube.objects import SecretObject, decode_secret, to_copy
+from webhook.kube.pods import PodObject
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
-from webhook.report.usage import PodGroup, owners_of
+from webhook.report.pod_groups import PodGroup, owners_of
 from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import COPY_KEY, LEGACY_KEY, parse_source
 from webhook.rules.gates import DEFAULT_SERVICE_ACCOUNT, MIRROR_ANNOTATION, decide
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
-    from webhook.report.usage import Owners
+    from webhook.report.pod_groups import Owners
     from webhook.rules.dockerconfig import Credentials
     from webhook.rules.objects import Namespace
 
@@ -49,59 +50,6 @@ READS_AT_ONCE = 8
 
 KNATIVE_SERVICE = "serving.knative.dev/service"
 """The label of the Pods of a Knative Service, which is four owners away."""
-
-_NEVER = "Never"
-"""The pull policy of images that the kubelet does not pull."""
-
-
-class _Container(msgspec.Struct, rename="camel", gc=False):
-    image: str | None = None
-    image_pull_policy: str | None = None
-
-    def pulled(self) -> str:
-        """Return the image; empty if it is not pulled."""
-        return "" if self.image_pull_policy == _NEVER else self.image or ""
-
-
-class _ImageVolume(msgspec.Struct, rename="camel", gc=False):
-    reference: str | None = None
-    pull_policy: str | None = None
-
-    def pulled(self) -> str:
-        return "" if self.pull_policy == _NEVER else self.reference or ""
-
-
-class _Volume(msgspec.Struct, gc=False):
-    image: _ImageVolume | None = None
-
-
-class _Spec(msgspec.Struct, rename="camel", gc=False):
-    service_account_name: str | None = None
-    image_pull_secrets: list[LocalObjectReference | None] | None = None
-    containers: list[_Container] | None = None
-    init_containers: list[_Container] | None = None
-    ephemeral_containers: list[_Container] | None = None
-    volumes: list[_Volume] | None = None
-
-    def images(self, *, is_replaced: bool) -> tuple[str, ...]:
-        """Return the images that the kubelet pulls; a new Pod has no ephemeral containers."""
-        lists = (self.init_containers, self.containers, None if is_replaced else self.ephemeral_containers)
-        found = [container.pulled() for containers in lists for container in containers or ()]
-        found += [volume.image.pulled() for volume in self.volumes or () if volume.image is not None]
-        return tuple(filter(None, dict.fromkeys(found)))
-
-
-class _Annotations(msgspec.Struct, gc=False):
-    mirror: str | None = msgspec.field(name=MIRROR_ANNOTATION, default=None)
-
-
-class _Metadata(OwnedMetadata, frozen=True, rename="camel"):
-    annotations: _Annotations | None = None
-
-
-class _Pod(msgspec.Struct, gc=False):
-    metadata: _Metadata
-    spec: _Spec
 
 
 class _Account(msgspec.Struct, rename="camel", gc=False):
@@ -183,7 +131,7 @@ def _namespaces(reader: Reader, installed: Installed, namespace: str, selector: 
 def _count(reader: Reader, namespace: str, wanted: set[str] | None, label: str) -> Counter[_Alike]:
     found: Counter[_Alike] = Counter()
     try:
-        for pod in reader.each(Collection(PODS, namespace or None), _Pod, RUNNING):
+        for pod in reader.each(Collection(PODS, namespace or None), PodObject, RUNNING):
             if wanted is None or pod.metadata.namespace in wanted:
                 found[_alike(pod, label)] += 1
     except Forbidden:
@@ -191,18 +139,19 @@ def _count(reader: Reader, namespace: str, wanted: set[str] | None, label: str) 
     return found
 
 
-def _alike(pod: _Pod, label: str) -> _Alike:
+def _alike(pod: PodObject, label: str) -> _Alike:
     metadata, spec = pod.metadata, pod.spec
+    is_replaced = metadata.controller is not None
     service = (metadata.labels or {}).get(KNATIVE_SERVICE)
     return _Alike(
         namespace=metadata.namespace,
         workload=f"Service.serving.knative.dev/{service}" if service else metadata.workload,
-        images=spec.images(is_replaced=metadata.is_controlled),
-        references=references_of(spec.image_pull_secrets).names,
+        images=spec.pulled_images(is_replaced=is_replaced),
+        references=spec.references,
         account=spec.service_account_name or DEFAULT_SERVICE_ACCOUNT,
         label=(metadata.labels or {}).get(label),
-        mirror=None if metadata.annotations is None else metadata.annotations.mirror,
-        is_replaced=metadata.is_controlled,
+        mirror=metadata.mirror,
+        is_replaced=is_replaced,
     )
 
 

@@ -2,100 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime  # msgspec evaluates the annotation
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from webhook.errors import Forbidden, UsageError
 from webhook.inspect.namespaces import list_namespaces, refuse_absent
 from webhook.inspect.reader import lacking
 from webhook.inspect.secrets import read_sources
 from webhook.kube.objects import decode_secret
+from webhook.kube.pods import NOT_ENDED, PodObject
 from webhook.kube.resources import PODS, SECRETS, Collection
-from webhook.kube.wire import decoder
 from webhook.report.coverage import Coverage, Workload, exposures, registries_for, registries_of
 from webhook.rules.names import problem_of_subdomain
-from webhook.rules.subject import AdmittedObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
 
-RUNNING = {"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}
-"""Pods that may still pull an image."""
-
-TEMPLATE_HASH = "pod-template-hash"
-"""The label that links ReplicaSets to their Deployment; its value is the last part of their names."""
-
-
-LONGEST_JOB_SECONDS = 7 * 24 * 3600.0
-"""A Job of a CronJob has the scheduled minute at the end of its name; its Pods begin within this time.
-
-Source: k8s.io/kubernetes v1.37, pkg/controller/cronjob/utils.go (getJobName).
-"""
-
-
-class _Owner(msgspec.Struct, frozen=True):
-    kind: str
-    name: str
-    controller: bool = False
-
-
-class OwnedMetadata(msgspec.Struct, frozen=True, rename="camel"):
-    """The metadata of a Pod, with its owners."""
-
-    name: str
-    namespace: str
-    labels: dict[str, str] | None = None
-    owner_references: tuple[_Owner, ...] = ()
-    creation_timestamp: datetime | None = None
-
-    @property
-    def is_controlled(self) -> bool:
-        """True if a controller replaces the Pod, such as a ReplicaSet."""
-        return any(owner.controller for owner in self.owner_references)
-
-    @property
-    def workload(self) -> str:
-        """The Pod's Deployment or other controller, such as ``Deployment/api``; the Pod itself without one.
-
-        Only the direct owner is named in a Pod. The names of ReplicaSets and Jobs show the owner of these.
-        """
-        owner = next((each for each in self.owner_references if each.controller), None)
-        if owner is None:
-            return f"Pod/{self.name}"
-        template = (self.labels or {}).get(TEMPLATE_HASH, "")
-        if owner.kind == "ReplicaSet" and template and owner.name.endswith(f"-{template}"):
-            return f"Deployment/{owner.name.removesuffix(f'-{template}')}"
-        if owner.kind == "Job" and (cron_job := self._cron_job(owner.name)):
-            return f"CronJob/{cron_job}"
-        return f"{owner.kind}/{owner.name}"
-
-    def _cron_job(self, job: str) -> str:
-        """Return the CronJob whose name a Job has; empty if its number is not the minute of a schedule."""
-        name, _, minute = job.rpartition("-")
-        if not (name and minute.isascii() and minute.isdigit() and self.creation_timestamp):
-            return ""
-        age = self.creation_timestamp.timestamp() - int(minute[:12]) * 60
-        return name if 0 <= age <= LONGEST_JOB_SECONDS else ""
-
-
-class _Owned(msgspec.Struct, frozen=True):
-    metadata: OwnedMetadata
-
-
-_decode: Callable[[bytes | msgspec.Raw], _Owned] = decoder(_Owned)
-
-
-def owned_metadata(pod: bytes | msgspec.Raw) -> OwnedMetadata:
-    """Return the metadata of a Pod in JSON."""
-    return _decode(pod).metadata
-
-
-_decode_spec: Callable[[bytes | msgspec.Raw], AdmittedObject] = decoder(AdmittedObject)
+RUNNING = {"fieldSelector": NOT_ENDED}
 
 
 def read_coverage(reader: Reader, installed: Installed, namespace: str, selector: str) -> Coverage:
@@ -119,12 +43,10 @@ def _workloads(reader: Reader, installed: Installed, namespace: str, selector: s
     wanted = None if named is None else {each.name for each in named}
     found: dict[Workload, None] = {}
     try:
-        for each in reader.each(Collection(PODS, namespace or None), msgspec.Raw, RUNNING):
-            metadata = owned_metadata(each)
-            subject = _decode_spec(each).as_pod(metadata.namespace)
-            if subject is not None and (wanted is None or metadata.namespace in wanted):
-                images = tuple(dict.fromkeys(subject.images))
-                found[Workload(metadata.namespace, metadata.workload, images, subject.references.names)] = None
+        for pod in reader.each(Collection(PODS, namespace or None), PodObject, RUNNING):
+            metadata, spec = pod.metadata, pod.spec
+            if wanted is None or metadata.namespace in wanted:
+                found[Workload(metadata.namespace, metadata.workload, spec.images(), spec.references)] = None
     except Forbidden:
         raise UsageError(f"{lacking('list', 'pods', namespace)}: ask for it, or name a namespace with -n") from None
     if namespace and not found:

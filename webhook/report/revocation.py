@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
+from webhook.report.pod_groups import Keyrings
 from webhook.report.protocol import Severity
-from webhook.report.usage import SHOWN, ImageReport, ImageResult, Keyrings
+from webhook.report.usage import SHOWN, ImageReport, ImageResult
 from webhook.rules.keyring import SecretState, is_same_login
 from webhook.rules.registry_key import read_key
 from webhook.rules.text import counted, listed, some
@@ -24,7 +25,7 @@ from webhook.rules.text import counted, listed, some
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from webhook.report.usage import Owners, PodGroup
+    from webhook.report.pod_groups import Owners, PodGroup
     from webhook.rules.credential import Credential
     from webhook.rules.keyring import Offer
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import structlog
 
 from webhook.errors import ApiError, NotFound
-from webhook.kube.pending_pods import PENDING, PodObject, to_pulled_pod
-from webhook.kube.pods import each_pod, written_at
+from webhook.kube.pods import PENDING, PodObject, each_pod, to_pulled_pod, written_at
 from webhook.kube.reflector import Reflector
 from webhook.kube.resources import PODS, Collection
 from webhook.ops.sync_status import WatchStatus

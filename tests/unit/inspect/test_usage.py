@@ -16,7 +16,7 @@ from webhook.inspect.release import Wanted, find_release
 from webhook.inspect.usage import FEW, read_pod_groups
 from webhook.kube.client import Client
 from webhook.kube.listing import PAGE_LIMIT
-from webhook.report.usage import PodGroup
+from webhook.report.pod_groups import PodGroup
 from webhook.rules.keyring import SecretState
 
 REGISTRY = "registry.example.com"

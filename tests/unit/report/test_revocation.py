@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from webhook.report.pod_groups import PodGroup, owners_of
 from webhook.report.revocation import PullAnswer, Question, Revocation, Revoked, predict, questions
-from webhook.report.usage import PodGroup, owners_of
 from webhook.rules.configuration import Configuration, PullSecret
 from webhook.rules.credential import Credential
 from webhook.rules.dockerconfig import Credentials

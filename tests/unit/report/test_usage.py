@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from webhook.report.usage import Owners, PodGroup, owners_of, usage_of
-from webhook.report.usage_totals import anonymous_totals, credential_totals
+from webhook.report.pod_groups import Owners, PodGroup, owners_of
+from webhook.report.usage import anonymous_totals, credential_totals, usage_of
 from webhook.rules.configuration import Configuration, PullSecret
 from webhook.rules.credential import Credential
 from webhook.rules.dockerconfig import Credentials

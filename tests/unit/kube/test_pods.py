@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from webhook.kube.pending_pods import MAX_IMAGES, PodObject, to_pulled_pod
+from webhook.kube.pods import MAX_IMAGES, PodObject, to_pulled_pod
 from webhook.kube.wire import decoder
 from webhook.rules.configuration import Configuration, PullSecret
 from webhook.rules.healing import PodOwner, PulledPod
