@@ -25,7 +25,7 @@ def reading(
     kubeconfig: Path | None, context: str, seen: Callable[[int, int], None] = lambda *_: None
 ) -> Iterator[Reader]:
     """Read from a cluster while the context lasts; report unreadable parts at its end."""
-    import webhook.ops.logs  # noqa: PLC0415, F401 - it imports structlog without rich, so it must be the first to do so
+    import webhook.ops.logs  # noqa: PLC0415, F401 - before any other import of structlog
     from webhook.inspect.reader import Reader  # noqa: PLC0415 - as above
     from webhook.kube.connect import connect  # noqa: PLC0415 - --help is quick without it
 

@@ -131,3 +131,17 @@ def _renderers(log_format: LogFormat) -> list[Processor]:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_ascii_json, sort_keys=True)]
     console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_plain_traceback)
     return [escape_text, console]
+
+
+# The commands that never call configure() have their result on standard output, which is where structlog writes by
+# default. Each of them imports this module before it connects to a cluster.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        redact,
+        escape_text,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=_plain_traceback),
+    ],
+    logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+)

@@ -38,6 +38,19 @@ def test_connecting_with_a_plain_kubeconfig_needs_no_more(kubeconfig: Path) -> N
     assert not imported_by(program, str(kubeconfig)) & (LATER | NEVER)
 
 
+def test_a_command_that_reads_a_cluster_keeps_its_log_out_of_its_result(kubeconfig: Path) -> None:
+    program = (
+        "import sys, pathlib\nfrom webhook.cli.cluster import reading\n"
+        "with reading(pathlib.Path(sys.argv[1]), ''):\n"
+        "    from webhook.kube.connectivity import log\n"
+        "    log.warning('away', password='opensesame')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(kubeconfig)], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert "away" in done.stderr
+    assert "opensesame" not in done.stderr
+
+
 def test_what_is_imported_later_draws_in_nothing_that_is_never_needed() -> None:
     later = "webhook.ops.app, webhook.ops.listener, webhook.sync.certificates"
     found = imported_by(f"import webhook.ops.logs, webhook.sync.process, {later}")
