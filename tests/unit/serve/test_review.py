@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import tracemalloc
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ from webhook.rules.gates import MAX_IMAGES, decide
 from webhook.rules.objects import Subject
 from webhook.rules.references import References
 from webhook.rules.subject import MAX_ENTRIES
+from webhook.serve import review as review_module
 from webhook.serve.handler import Handler
 from webhook.serve.review import LONGEST_UID, AdmissionRequest, BadReview, check_strictly, parse, render
 
@@ -209,6 +211,20 @@ def test_a_damaged_document_is_judged_like_one_that_is_read(value: object, data:
     )
     damaged = b"[%b]" % bytes(document)  # a number alone is no review, and not looked at so closely
     assert judged_right(damaged) == is_right(damaged)
+
+
+def test_only_a_number_that_may_be_out_of_range_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+
+    class Number:
+        def match(self, text: bytes, position: int) -> re.Match[bytes] | None:
+            looked.append(position)
+            return number.match(text, position)
+
+    number = review_module._NUMBER
+    monkeypatch.setattr(review_module, "_NUMBER", Number())
+    check_strictly(b"[" + b"1," * 200_000 + b'1e300,"' + b"1e300," * 100_000 + b'"]')
+    assert len(looked) == 1
 
 
 MIB = 1024 * 1024
