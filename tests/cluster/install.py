@@ -188,7 +188,8 @@ class Installation:
         return data
 
     def _apply(self, items: Iterable[dict[str, Any]]) -> None:
-        options = ["--server-side", "--force-conflicts", "--field-manager=helm"]
+        # The API server validates: kubectl would read the whole schema of it first.
+        options = ["--server-side", "--force-conflicts", "--field-manager=helm", "--validate=false"]
         self.cluster.kubectl("apply", *options, "-f", "-", input=_list(items))
 
     def _delete(self, items: Iterable[dict[str, Any]]) -> None:

@@ -22,6 +22,7 @@ from tests.cluster import keeper
 from tests.cluster.errors import ClusterFailed
 
 POLL_SECONDS = 0.02
+LONGEST_POLL_SECONDS = 0.1
 LOG_TAIL_LINES = 15
 STOP_SECONDS = 45.0
 """How long a program may take to end after SIGTERM before it is killed."""
@@ -29,11 +30,12 @@ STOP_SECONDS = 45.0
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     """Ask again and again until the condition holds; return whether it did within that many seconds."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > seconds:
             return False
-        time.sleep(POLL_SECONDS)
+        time.sleep(min(max(POLL_SECONDS, waited / 10), LONGEST_POLL_SECONDS))
     return True
 
 

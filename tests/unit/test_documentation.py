@@ -37,7 +37,7 @@ def test_every_make_target_in_the_documentation_exists() -> None:
     assert named <= targets
 
 
-def test_the_map_of_rules_names_what_the_files_define() -> None:
+def test_the_maps_of_the_code_name_what_the_files_define() -> None:
     section = (ROOT / "CONTRIBUTING.md").read_text().partition("### Map of rules")[2].partition("\n## ")[0]
     for row in section.splitlines():
         for part in row.split(";"):

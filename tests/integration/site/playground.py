@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.01
+LONGEST_POLL_SECONDS = 0.1
+"""After a wait of a second. Looking a hundred times a second would take more CPU than much of what is tested."""
 
 REGISTRY = "registry.example.com"
 COPY = "registry-credentials"
@@ -36,14 +38,15 @@ def dockerconfigjson(password: str, registry: str = REGISTRY) -> dict[str, Any]:
 
 def eventually(look: Callable[[], T], holds: Callable[[T], bool] = bool, seconds: float = DEADLINE_SECONDS) -> T:
     """Look until what is seen ``holds``, and return it; the last sight is in the failure."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while True:
         seen = look()
         if holds(seen):
             return seen
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > seconds:
             raise AssertionError(f"not seen within {seconds:.0f} s; last: {seen!r}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(min(max(POLL_SECONDS, waited / 10), LONGEST_POLL_SECONDS))
 
 
 def until_right(wrong: Callable[[], Iterable[str]], since: float, within: float) -> float:
