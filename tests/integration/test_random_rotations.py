@@ -56,7 +56,7 @@ def make_site(playground: Playground, folder: Path) -> Site:
     others = [playground.namespace(selected=True) for _ in range(3)]
     leaders = Leaders(playground, folder / "ca.crt")
     history, figures = History(playground, {*canary}), Figures(leaders)
-    return Site(playground, history, leaders, figures, folder / "tls.pem", canary, others, f"{prefix}-*")
+    return Site(playground, history, leaders, figures, folder / "tls.pem", canary, others)
 
 
 def run(lane: Lane, kinds: list[Kind]) -> None:

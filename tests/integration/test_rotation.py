@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import uuid
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.integration.site.commands import of_release
-from tests.integration.site.playground import COPY, Playground, dockerconfigjson, eventually, pod
-from tests.integration.site.rotating import GOOD, OLD, WRONG, RotatingSite
+from tests.integration.site.commands import Ran, of_release
+from tests.integration.site.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually, pod
+from tests.integration.site.rotating import FORBIDDEN, GOOD, NOT_FOUND, OLD, WRONG, RotatingSite
 from tests.unit.registries.registry import authorization_of
 
 
@@ -127,9 +129,6 @@ def test_a_registry_that_refuses_during_the_soak_gets_the_canary_its_password_ba
     rotating.await_passwords(OLD, OLD)
 
 
-FORBIDDEN = "unexpected status from HEAD request to https://registry/v2/team/app/manifests/1: 403 Forbidden"
-
-
 def watching(rotating: RotatingSite) -> str:
     """Watch the Pods of the canary, of which one namespace is named in full; return that."""
     watched, other = rotating.canary
@@ -148,8 +147,15 @@ def test_a_pod_of_the_canary_that_is_refused_a_pull_holds_the_rotation(rotating:
     shown = of_release(rotating.site, "rotate", COPY)
     assert "the Pods in 1 canary namespace are watched" in shown.out
     assert f"the right to list Pods is missing in {other}, so the Pods there are not watched" in shown.out
+    for namespace, clauses in {
+        watched: ["the namespace is in the canary", "the copy has the new content", "the registries are not asked"],
+        rotating.others[0]: ["waits for the end", "the copy has the previous content"],
+    }.items():
+        found = explained(rotating, namespace)
+        assert (found["result"], found["reason"]) == ("note", "rotation-under-way")
+        assert [clause for clause in clauses if clause not in found["why"]] == [], found
     # The same number of looks, or more, passes before the hold: these do not count.
-    rotating.failing_pod(watched, "absent", "failed to resolve reference: not found")
+    rotating.failing_pod(watched, "absent", NOT_FOUND)
     rotating.failing_pod(other, "another", FORBIDDEN)
 
     image = rotating.failing_pod(watched, "refused", FORBIDDEN)
@@ -160,12 +166,102 @@ def test_a_pod_of_the_canary_that_is_refused_a_pull_holds_the_rotation(rotating:
     rotating.await_passwords(OLD, OLD)
     message = eventually(rotating.events, lambda seen: "RotationHeld" in seen)["RotationHeld"]
     assert held["detail"] in message
-    told = of_release(rotating.site, "rotate", COPY)
-    assert (told.code, held["detail"] in told.out, "--promote" in told.err) == (1, True, True), told
+    # A rotation that is held already is not waited for.
+    for flags in ((), ("--wait",)):
+        told = of_release(rotating.site, "rotate", COPY, *flags)
+        assert (told.code, held["detail"] in told.out, "--promote" in told.err) == (1, True, True), told
+        assert f"Next: kubectl -n {watched} describe pod refused, then correct the source" in told.err
+    assert f"kubectl -n {watched} describe pod refused" in message
+    assert explained(rotating, watched)["next"] == f"kubectl -n {watched} describe pod refused"
     # A person decides that the Pod fails for another cause: it is tried again, and the Pod does not count.
     rotating.ask("promote")
     rotating.await_passwords(GOOD, OLD)
     assert rotating.await_stage("canary")["ignores_pods"]
+
+
+def explained(rotating: RotatingSite, namespace: str, kubeconfig: Path | None = None, *options: str) -> dict[str, str]:
+    """Return the step of ``explain`` about the rotation, for a namespace and for a ServiceAccount in it."""
+    steps = []
+    for target in (f"ns/{namespace}", "sa/default"):
+        ran = of_release(
+            rotating.site, "explain", target, "-n", namespace, "-o", "json", *options, kubeconfig=kubeconfig
+        )
+        assert ran.code == 0, ran
+        found = json.loads(ran.out)["steps"]
+        steps.append(next(step for step in found if step["gate"] == "rotation"))
+    assert steps[0] == steps[1]
+    step: dict[str, str] = steps[0]
+    return step
+
+
+def person(rotating: RotatingSite, rights: dict[str, list[tuple[str, str, str]]]) -> Path:
+    """Return the kubeconfig of a person who has rights in some namespaces: verb, resource, and name or all of them."""
+    user, group = f"person-{uuid.uuid4().hex[:8]}", "rbac.authorization.k8s.io"
+    items: list[dict[str, Any]] = []
+    for namespace, given in rights.items():
+        rules = [
+            {"apiGroups": [""], "verbs": [verb], "resources": [resource], "resourceNames": [name] if name else []}
+            for verb, resource, name in given
+        ]
+        metadata, api = {"name": user, "namespace": namespace}, f"{group}/v1"
+        items.append({"apiVersion": api, "kind": "Role", "metadata": metadata, "rules": rules})
+        reference = {"apiGroup": group, "kind": "Role", "name": user}
+        subjects = [{"apiGroup": group, "kind": "User", "name": user}]
+        binding = {"apiVersion": api, "kind": "RoleBinding", "metadata": metadata}
+        items.append({**binding, "roleRef": reference, "subjects": subjects})
+    document = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    rotating.site.cluster.kubectl("apply", "-f", "-", input=document)
+    return rotating.site.cluster.kubeconfig_with_client_certificate(user)
+
+
+def test_a_person_needs_the_documented_rights_and_no_others(rotating: RotatingSite, tmp_path: Path) -> None:
+    site = rotating.site
+    where, state = site.installation.namespace, ("get", "secrets", site.installation.state_secret)
+    get, patch = ("get", "secrets", SOURCE), ("patch", "secrets", SOURCE)
+    team = {rotating.others[0]: [("get", "namespaces", ""), ("get", "serviceaccounts", "")]}
+    people = {
+        "nothing": person(rotating, team),
+        "events": person(rotating, {**team, where: [("list", "events", "")]}),
+        "stage": person(rotating, {**team, where: [state]}),
+        "promote": person(rotating, {where: [state, patch]}),
+        "replace": person(rotating, {where: [state, get, patch]}),
+    }
+
+    def run_as(name: str, *flags: str) -> Ran:
+        options = (COPY, f"--release-namespace={where}", *flags)
+        return of_release(site, "rotate", *options, kubeconfig=people[name])
+
+    file = tmp_path / "config.json"
+    file.write_bytes(b64decode(dockerconfigjson(OLD, rotating.registry.key)[".dockerconfigjson"]))
+    rotating.start()
+    rotating.await_passwords(OLD, OLD)
+    rotating.rotate(GOOD)
+    rotating.await_passwords(GOOD, OLD)
+    before = rotating.await_stage("canary")
+
+    lacking = f"you lack the right to get secrets/{site.installation.state_secret} in namespace {where}"
+    for flags in ((), ("--wait",), ("--promote",), (f"--from-file={file}",)):
+        ran = run_as("nothing", *flags)
+        assert (ran.code, lacking in ran.err) == (2, True), ran
+    assert run_as("stage").code == 0
+    refused = run_as("stage", "--abort"), run_as("promote", f"--from-file={file}")
+    assert [ran.code for ran in refused] == [2, 2], refused
+    assert "was not changed" in refused[0].err
+    assert f"you lack the right to get secrets/{SOURCE} in namespace {where}" in refused[1].err
+    assert rotating.await_stage("canary")["id"] == before["id"]
+
+    options = (f"--release-namespace={where}",)
+    step = explained(rotating, rotating.others[0], people["nothing"], *options)
+    assert (step["result"], lacking in step["why"]) == ("unknown", True), step
+    step = explained(rotating, rotating.others[0], people["events"], *options)
+    assert (step["result"], "Event RotationInCanary" in step["why"]) == ("note", True), step
+    step = explained(rotating, rotating.others[0], people["stage"], *options)
+    assert (step["result"], "waits for the end" in step["why"]) == ("note", True), step
+
+    assert run_as("promote", "--abort").code == 1
+    rotating.await_stage("aborted")
+    assert run_as("replace", f"--from-file={file}").code == 0
+    assert rotating.await_stage("settled")["id"] != before["id"]
 
 
 def test_images_of_pods_are_proved(rotating: RotatingSite) -> None:

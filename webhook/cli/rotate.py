@@ -58,7 +58,7 @@ def rotate(  # noqa: PLR0913 - one parameter is one flag
         str, typer.Option("--source", metavar="NAME", help="The source for --from-file, if there are several.")
     ] = "",
     wait: Annotated[
-        bool, typer.Option("--wait", help="Follow the rotation until it is complete, held or aborted.")
+        bool, typer.Option("--wait", help="Follow the rotation until it is complete, held or aborted, which it may be already.")
     ] = False,
     timeout: Annotated[str, typer.Option("--timeout", metavar="DURATION", help="The time limit of --wait.")] = "1h",
     context: options.Context = "",
@@ -84,7 +84,7 @@ def rotate(  # noqa: PLR0913 - one parameter is one flag
         rotation = _rotation(reader, installed, name)
         before = rotation.read()
         _act(rotation, before, promote=promote, abort=abort, file=from_file, source=source)
-        follows = wait or from_file is not None
+        follows = (wait or from_file is not None) and not rotation.lacking
         acted_on = before.rollout.id if before is not None and (promote or abort) else ""
         with standard_output() as output:
             last, line, is_in_time = before, "", True
@@ -128,9 +128,15 @@ def _act(
 
 
 def _unknown(rotation: Rotation) -> str:
+    if rotation.lacking:
+        namespace, _, name = rotation.state_secret.partition("/")
+        return (
+            f"the stage of {rotation.entry.name} is unknown, because {rotation.lacking}: ask for it. "
+            f"Next: kubectl auth can-i get secrets/{name} -n {namespace}"
+        )
     return (
-        f"the stage of {rotation.entry.name} is unknown: Secret {rotation.state_secret} does not have it, or you lack "
-        "the right to read it. Look at sync with kubectl pullsecrets check"
+        f"the stage of {rotation.entry.name} is unknown, because sync has not stored it in Secret "
+        f"{rotation.state_secret} yet. Next: kubectl pullsecrets check"
     )
 
 
@@ -176,7 +182,8 @@ def _line(stored: StoredRollout) -> str:
 
 def _conclude(rotation: Rotation, stored: StoredRollout | None, shown: str, output: TextIO) -> int:
     """Print the last state, if it is not shown yet, and the next command; return the exit code."""
-    from webhook.rules.rollout import HoldReason, Stage  # noqa: PLC0415 - as above
+    from webhook.report.rollout import next_steps  # noqa: PLC0415 - as above
+    from webhook.rules.rollout import Stage  # noqa: PLC0415 - as above
 
     if stored is None:
         tell(_unknown(rotation))
@@ -185,18 +192,9 @@ def _conclude(rotation: Rotation, stored: StoredRollout | None, shown: str, outp
         tell("sync has not seen the present content of the sources yet: run this again with --wait")
     if (line := _line(stored)) != shown:
         output.write(f"{rotation.entry.name} is {line}\n")
-    command, stage = f"kubectl pullsecrets rotate {rotation.entry.name}", stored.rollout.stage
-    if stage is Stage.ABORTED or (stage is Stage.HELD and stored.rollout.reason is not HoldReason.REFUSED):
-        tell(f"Next: correct the source, or {command} --promote")
-    elif stage is Stage.HELD:
-        tell("Next: correct the source; the rotation goes on when its registry accepts it")
-    elif stage is Stage.COMPLETE and stored.kept is not None:
-        tell(
-            f"Next: kubectl pullsecrets revoke {rotation.entry.name} --dry-run --previous, then revoke the previous one"
-        )
-    elif stage is Stage.CANARY:
-        tell(f"Next: {command} --wait, --promote or --abort")
-    return EXIT_STOPPED if stage in (Stage.HELD, Stage.ABORTED) else 0
+    if todo := next_steps(rotation.entry.name, stored):
+        tell(f"Next: {todo}")
+    return EXIT_STOPPED if stored.rollout.stage in (Stage.HELD, Stage.ABORTED) else 0
 
 
 class _Display:

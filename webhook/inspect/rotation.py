@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from webhook.errors import ApiError, NotFound, SourceInvalid, UsageError
+from webhook.inspect.reader import lacking
 from webhook.inspect.secrets import read_sources, read_state
 from webhook.kube.resources import SECRETS
 from webhook.report.rollout import hold_sentence
@@ -46,6 +47,22 @@ class Rotation:
         """Return the stored rollout; None while sync has not stored one, or if the right to read it is missing."""
         return read_state(self.reader, self.installed).rollouts.get(self.entry.name)
 
+    @property
+    def lacking(self) -> str:
+        """The sentence about the missing right to read the stage; empty if it was not missing so far."""
+        namespace, _, name = self.state_secret.partition("/")
+        return self._lacks(name, namespace)
+
+    @property
+    def lacking_source(self) -> str:
+        """The sentence about the missing right to read a source; empty if all can be read."""
+        unseen = read_sources(self.reader, self.installed, datetime.now(UTC)).expected(self.entry).unseen
+        return next((self._lacks(name, self.installed.release.namespace) for name in unseen), "")
+
+    def _lacks(self, name: str, namespace: str) -> str:
+        sentence = lacking("get", f"{SECRETS.plural}/{name}", namespace)
+        return sentence if sentence in self.reader.missing else ""
+
     def is_behind(self, stored: StoredRollout) -> bool:
         """Return True if sync has not stored the content that the sources have now. False if that is unknown."""
         expected = read_sources(self.reader, self.installed, datetime.now(UTC)).expected(self.entry).hash
@@ -60,7 +77,10 @@ class Rotation:
         self._write(self.entry.sources[0], patch)
 
     def replace_source(self, content: bytes, source: str = "") -> None:
-        """Replace the content of a source by a Docker configuration. Raises UsageError if that is impossible."""
+        """Replace the content of a source by a Docker configuration.
+
+        Raises UsageError if that is impossible, or if the rotation could not be followed.
+        """
         if source and source not in self.entry.sources:
             raise UsageError(f"{self.entry.name} has no source {source}: it has {listed(self.entry.sources)}")
         if not source and len(self.entry.sources) > 1:
@@ -71,6 +91,8 @@ class Rotation:
             parse_source(name, COPY_TYPE, {COPY_KEY: encoded}, {})
         except SourceInvalid as error:
             raise UsageError(f"the file cannot be used: {error}") from None
+        if lacks := self.lacking or self.lacking_source:
+            raise UsageError(f"{lacks}, so the rotation could not be followed, and the source is unchanged: ask for it")
         self._write(name, {"type": COPY_TYPE, "data": {COPY_KEY: encoded}})
 
     @property

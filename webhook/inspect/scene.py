@@ -16,7 +16,7 @@ import msgspec
 
 from webhook.errors import Forbidden, SourceInvalid, UsageError
 from webhook.inspect.namespaces import read_namespace
-from webhook.inspect.obstacles import read_writer
+from webhook.inspect.obstacles import read_reports, read_writer
 from webhook.inspect.reader import lacking
 from webhook.inspect.release import DEPLOYMENTS
 from webhook.inspect.secrets import read_copy, read_facts, read_sources
@@ -39,6 +39,7 @@ from webhook.report.explain.explanation import (
 )
 from webhook.report.explain.images import known_expiries
 from webhook.report.explain.registration import Reach, Registration
+from webhook.report.explain.rotation import RotationEvents, latest_events
 from webhook.report.preview.cluster import ORIGIN
 from webhook.report.preview.copies import hashes_for
 from webhook.report.preview.manifest import Manifest
@@ -50,6 +51,7 @@ from webhook.rules.objects import Copy, NamespaceState
 from webhook.rules.ownership import Ownership, is_a_copy, is_labelled, ownership_of
 from webhook.rules.plan import plan_namespace
 from webhook.rules.scope import scope_of
+from webhook.rules.state_document import STATE_SUFFIX
 from webhook.rules.subject import AdmittedObject
 from webhook.rules.text import counted
 
@@ -197,6 +199,7 @@ class Background:
     """For each source that does not exist, the namespaces with a Secret of its name."""
     wrong: Mapping[str, SecretFacts]
     """Facts about the sources of a wrong type."""
+    rotations: RotationEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,7 +398,17 @@ def read_background(reader: Reader, installed: Installed) -> Background:
         registration_of(reader, installed),
         _elsewhere(reader, installed, sources),
         {name: read_facts(reader, name, installed.release.namespace) for name in wrong},
+        _rotation_events(reader, installed, sources),
     )
+
+
+def _rotation_events(reader: Reader, installed: Installed, sources: Sources) -> RotationEvents:
+    """Return the Events about rotations, if there are some and their stages must not be read."""
+    if sources.is_state_read or all(entry.rollout is None for entry in installed.configuration.pull_secrets):
+        return RotationEvents()
+    namespace = installed.release.namespace
+    lacks = lacking("get", f"secrets/{installed.fullname}{STATE_SUFFIX}", namespace)
+    return RotationEvents(lacks, latest_events(read_reports(reader, namespace)))
 
 
 def _scene(reader: Reader, installed: Installed, namespace: Namespace, accounts: tuple[ServiceAccount, ...]) -> Scene:
@@ -440,6 +453,7 @@ def scene_in(
         expiries=copies.expiries | _of_sources(known_expiries(expected), copies.expiries, configuration),
         elsewhere=background.elsewhere,
         secrets={**background.wrong, **{name: read_facts(reader, name, namespace.name) for name in foreign}},
+        rotations=background.rotations,
         release=installed.release.name,
         fullname=installed.fullname,
     )

@@ -59,7 +59,7 @@ def read_sources(reader: Reader, installed: Installed, now: datetime) -> Sources
     if not any(entry.rollout is not None or sources.expected(entry).problem for entry in pull_secrets):
         return sources
     state = read_state(reader, installed)
-    return replace(sources, last_good=state.last_good, rollouts=state.rollouts)
+    return replace(sources, last_good=state.last_good, rollouts=state.rollouts, is_state_read=state.is_read)
 
 
 def _issued_because(installed: Installed, renewing: RenewingSource, source: Source, now: datetime) -> str:
@@ -98,10 +98,10 @@ def _hashed(
 
 def read_state(reader: Reader, installed: Installed) -> StateDocument:
     """Return the stored state of the controller; empty if there is none, or if it must not be read."""
-    content, _ = reader.optional(SECRETS, f"{installed.fullname}{STATE_SUFFIX}", installed.release.namespace)
+    content, known = reader.optional(SECRETS, f"{installed.fullname}{STATE_SUFFIX}", installed.release.namespace)
     secret = decode_secret(content) if content is not None else None
     if secret is None or not is_a_copy(secret.metadata.labels or {}):
-        return StateDocument()
+        return StateDocument(is_read=known)
     return decode_document(secret.data or {})
 
 

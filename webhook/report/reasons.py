@@ -230,6 +230,19 @@ CATALOG: Mapping[str, ReasonText] = {
         "you lack the right to read the Secrets of the copy's name, so it is not known whether the copy is there",
         "have somebody with the right look, or be given `get` and `list` on that name",
     ),
+    "rotation-under-way": ReasonText(
+        "a rotation with a rollout is under way, so some namespaces have the new content and others the previous one",
+        "nothing, or follow it: `kubectl pullsecrets rotate NAME --wait`",
+    ),
+    "rotation-aborted": ReasonText(
+        "a person has aborted the rotation, so every namespace has the previous content, and the sources the new one",
+        "put the previous or a corrected content into the source, or begin again with "
+        "`kubectl pullsecrets rotate NAME --promote`",
+    ),
+    "rotation-not-seen": ReasonText(
+        "you lack the right to read the stage of the rotation, so it is unknown which content the namespace must have",
+        "have somebody with the right look with `kubectl pullsecrets rotate NAME`",
+    ),
     "pod-without-reference": ReasonText(
         "the Pod runs without a reference that is due: it was created before the namespace opted in, or while no "
         "replica of the webhook answered",

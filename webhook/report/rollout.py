@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from webhook.rules.rollout import REQUEST_ANNOTATION, HoldReason, Rollout, Stage, Verb, encode_request
+from webhook.rules.rollout import REQUEST_ANNOTATION, HoldReason, Outcome, Rollout, Stage, Verb, encode_request
 from webhook.rules.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from webhook.rules.configuration import RolloutSettings
     from webhook.rules.pulls import PullFailure
     from webhook.rules.rollout import Progress
+    from webhook.rules.state_document import StoredRollout
 
 
 class RolloutNotice(NamedTuple):
@@ -20,6 +23,26 @@ class RolloutNotice(NamedTuple):
     event: str
     message: str
     is_warning: bool
+
+
+class RotationEvent(NamedTuple):
+    """An Event about a rotation: its pull secret, its sentence, and True if the rotation is over."""
+
+    secret: str
+    sentence: str
+    is_over: bool
+
+
+_ABOUT = re.compile(r'pull secret "([^"]+)": ')
+_OVER = ("RotationComplete", "RotationReverted", "CredentialUnused")
+
+
+def rotation_event(event: str, message: str) -> RotationEvent | None:
+    """Return what an Event reports about a rotation; None if it is about something else."""
+    about = _ABOUT.match(message)
+    if about is None or not (event.startswith("Rotation") or event in _OVER):
+        return None
+    return RotationEvent(about[1], message[about.end() :], event in _OVER)
 
 
 _HELD = {
@@ -36,6 +59,60 @@ def request_command(namespace: str, source: str, verb: Verb, rollout_id: str) ->
         f"kubectl --namespace {namespace} annotate --overwrite secret {source} "
         f"{REQUEST_ANNOTATION}={encode_request(verb, rollout_id)}"
     )
+
+
+def next_steps(name: str, stored: StoredRollout) -> str:
+    """Return what a person can do about the rotation of a pull secret, with commands; empty if there is nothing."""
+    command, rollout = f"kubectl pullsecrets rotate {name}", stored.rollout
+    match rollout.stage:
+        case Stage.PROPOSED | Stage.PROVED | Stage.ROLLING_OUT:
+            return f"{command} --wait or --abort"
+        case Stage.CANARY:
+            return f"{command} --wait, --promote or --abort"
+        case Stage.HELD:
+            return _after_hold(command, rollout)
+        case Stage.ABORTED:
+            return f"correct the source, or begin again with {command} --promote"
+        case Stage.COMPLETE if stored.kept is not None:
+            return f"kubectl pullsecrets revoke {name} --dry-run --previous, then revoke the previous one"
+        case _:
+            return ""
+
+
+def _after_hold(command: str, rollout: Rollout) -> str:
+    match rollout.reason:
+        case HoldReason.UNPROVED:
+            return f"wait for the registry, or go on without its answer: {command} --promote"
+        case HoldReason.CANARY_EMPTY:
+            return f"correct rollout.canary.namespaces or label a namespace, or go on without it: {command} --promote"
+        case HoldReason.PODS_REFUSED:
+            look = f"{look_at_pod(rollout)}, then " if rollout.pod else ""
+            return f"{look}correct the source, or {command} --promote"
+        case _:
+            return "correct the source; the rotation goes on when its registry accepts it"
+
+
+def look_at_pod(rollout: Rollout) -> str:
+    """Return the command that shows the Pod that holds a rollout; empty if none does."""
+    namespace, _, pod = rollout.pod.partition("/")
+    return f"kubectl -n {namespace} describe pod {pod}" if pod else ""
+
+
+def proof_sentence(rollout: Rollout, settings: RolloutSettings) -> str:
+    """Return what the registries answered about the new content; empty if it is the reason of a hold."""
+    if rollout.reason in (HoldReason.REFUSED, HoldReason.UNPROVED):
+        return ""
+    accepted = f"the registries accepted it at {rollout.proved_at:%Y-%m-%d %H:%M:%S} UTC" if rollout.proved_at else ""
+    if rollout.proof is Outcome.UNKNOWN:
+        now = f"it is unknown whether they accept it now: {rollout.detail}"
+        return f"{accepted}; {now}" if accepted else now.replace("they accept it now", "the registries accept it")
+    if accepted:
+        return accepted
+    if settings.prove is None:
+        return "the registries are not asked, because it has no rollout.prove"
+    if rollout.stage is Stage.PROPOSED:
+        return "the registries have not answered yet"
+    return "the registries have not accepted it so far"
 
 
 def describe_rollout(rollout: Rollout, progress: Progress) -> str:
@@ -112,7 +189,8 @@ def rollout_notice(
         if after.reason in (HoldReason.REFUSED, HoldReason.CANARY_EMPTY):
             todo = "it goes on by itself when that is corrected"
         else:
-            todo = f"correct the source, or go on with: {command(Verb.PROMOTE)}"
+            look = f"look at the Pod with {look_at_pod(after)}; " if after.pod else ""
+            todo = f"{look}correct the source, or go on with: {command(Verb.PROMOTE)}"
         given = "Every namespace has the previous content"
         if before is not None and before.stage is Stage.CANARY:
             given = "The canary namespaces get the previous content back"

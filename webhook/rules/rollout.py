@@ -114,6 +114,8 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     """Observed seconds of the soak, or since completion."""
     proof: Outcome | None = None
     """The last outcome in this stage."""
+    proved_at: datetime | None = None
+    """The last time when the registries accepted this content; None before that, and after they refused it."""
     is_promoted: bool = False
     """True if a person has promoted it without a proof."""
     ignores_pods: bool = False
@@ -121,6 +123,8 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: HoldReason | None = None
     detail: str = ""
     """A sentence about the reason."""
+    pod: str = ""
+    """Namespace and name of the first Pod of the canary that holds it; empty for other reasons."""
     canary: tuple[str, ...] = ()
     """The patterns that the soak is observed for."""
     unused_since: datetime | None = None
@@ -198,7 +202,9 @@ def prove(rollout: Rollout, outcome: Outcome, detail: str, now: datetime) -> Rol
     if not rollout.needs_proof:
         return rollout
     if outcome is Outcome.REFUSED:
-        return _hold(rollout, HoldReason.REFUSED, detail, now)
+        return replace(_hold(rollout, HoldReason.REFUSED, detail, now), proved_at=None)
+    if outcome is Outcome.PROVED:
+        rollout = replace(rollout, proved_at=now)
     if outcome is Outcome.PROVED and rollout.stage is not Stage.CANARY:
         return _enter(rollout, Stage.PROVED, now)
     if rollout.stage is Stage.HELD:
@@ -206,13 +212,13 @@ def prove(rollout: Rollout, outcome: Outcome, detail: str, now: datetime) -> Rol
     return replace(rollout, proof=outcome, detail="" if outcome is Outcome.PROVED else detail)
 
 
-def refuse_pods(rollout: Rollout, detail: str, now: datetime) -> Rollout:
-    """Return the state after a registry has refused a pull to a Pod of the canary. ``detail`` names the Pod.
+def refuse_pods(rollout: Rollout, detail: str, now: datetime, pod: str = "") -> Rollout:
+    """Return the state after a registry has refused a pull to a Pod of the canary: ``pod`` is its namespace/name.
 
     The Pod may recover with the previous content, and fail again with the new one. So only a person, or another
     content, ends this hold.
     """
-    return _hold(rollout, HoldReason.PODS_REFUSED, detail, now) if rollout.needs_pods else rollout
+    return replace(_hold(rollout, HoldReason.PODS_REFUSED, detail, now), pod=pod) if rollout.needs_pods else rollout
 
 
 def advance(rollout: Rollout, seconds: float, progress: Progress, settings: RolloutSettings, now: datetime) -> Rollout:
@@ -347,7 +353,7 @@ def _promote(rollout: Rollout, now: datetime) -> Rollout:
 
 
 def _enter(rollout: Rollout, stage: Stage, now: datetime) -> Rollout:
-    return replace(rollout, stage=stage, since=now, elapsed=0.0, proof=None, reason=None, detail="")
+    return replace(rollout, stage=stage, since=now, elapsed=0.0, proof=None, reason=None, detail="", pod="")
 
 
 def _hold(rollout: Rollout, reason: HoldReason, detail: str, now: datetime) -> Rollout:

@@ -145,6 +145,8 @@ class StateDocument:
     rollouts: Mapping[str, StoredRollout] = field(default_factory=dict)
     other: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """The stored values of the keys that begin with an underscore."""
+    is_read: bool = True
+    """False if it must not be read, so that all of it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

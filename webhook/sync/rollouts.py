@@ -309,7 +309,9 @@ class Rollouts:
         if (seen := self._tests.pods(entry.name, state)) is None:
             return state, replace(progress, is_blind=True)
         if seen.refused:
-            state = rules.refuse_pods(state, refused_sentence(seen.refused), self._clock())
+            first = seen.refused[0]
+            pod = f"{first.namespace}/{first.pod}"
+            state = rules.refuse_pods(state, refused_sentence(seen.refused), self._clock(), pod)
         unwatched = seen.forbidden[:MOST_UNWATCHED]
         return state, replace(progress, watched=seen.watched, unwatched=unwatched, is_blind=seen.is_partial)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.integration.rotations.lane import Lane
+from tests.integration.rotations.lane import REPOSITORIES, Lane
 from tests.unit.registries.registry import Registry, authorization_of
-from webhook.rules.rollout import Outcome, Stage, Verb
+from webhook.rules.rollout import HoldReason, Outcome, Stage, Verb
 
 
 def good(lane: Lane) -> None:
@@ -23,8 +23,8 @@ def wrong(lane: Lane) -> None:
 
 
 def denied(lane: Lane) -> None:
-    """The credential logs in, and lacks the right to one of three repositories."""
-    _refused(lane, lane.make("denied", denied=lane.random.randrange(3)))
+    """The credential logs in, and lacks the right to one repository, which is named or only that of a Pod."""
+    _refused(lane, lane.make("denied", denied=lane.random.randrange(len(REPOSITORIES))))
 
 
 def _refused(lane: Lane, content: str) -> None:
@@ -130,6 +130,33 @@ def revoke(lane: Lane) -> None:
     lane.measure_return(refused_at, before)
 
 
+def refused_pod(lane: Lane) -> None:
+    """A Pod of the canary is refused a pull; a person may find another cause, and promote it."""
+    before = lane.track.view.base if lane.track.view else ""
+    content = lane.make("good")
+    lane.rotate(content, Outcome.PROVED)
+    lane.until_stage(Stage.CANARY)
+    lane.until("the canary has it", lambda: set(lane.site.canary) <= lane.holders(content))
+    lane.site.history.bad[content] = True
+    namespace, name, refused_at = lane.refuse_a_pod()
+    lane.until("the Pod holds it", lambda: _is_held_by_a_pod(lane, content))
+    lane.measure("held after a Pod is refused", refused_at, lane.track.views[-1][0])
+    lane.until_end()
+    lane.measure_return(lane.track.views[-1][0], before)
+    if lane.random.random() < 0.5:
+        del lane.site.history.bad[content]
+        lane.ask(Verb.PROMOTE)
+        lane.until_stage(Stage.CANARY)
+        lane.ask(Verb.PROMOTE)
+        lane.until_end()
+    lane.site.playground.delete(namespace, "pods", name)
+
+
+def _is_held_by_a_pod(lane: Lane, content: str) -> bool:
+    view = lane.track.view
+    return view is not None and (view.reason, view.proposed) == (HoldReason.PODS_REFUSED, content)
+
+
 def _await_random_point(lane: Lane, content: str) -> None:
     """Return when the rotation to a content has come to a random point, or has ended before."""
     site, ends = lane.site, lane.plan.ends()
@@ -151,5 +178,5 @@ def _await_random_point(lane: Lane, content: str) -> None:
 QUICK = (good, wrong, denied, down, slow, killed, second, abort)
 """Those of a pull secret with a short soak."""
 
-PATIENT = (promote, revoke)
+PATIENT = (promote, revoke, refused_pod)
 """Those of a pull secret with a soak that lasts longer than the rotation."""

@@ -16,8 +16,9 @@ from typing import Any
 from tests.integration.rotations.history import History, Track
 from tests.integration.rotations.leaders import Leaders
 from tests.integration.rotations.plan import Plan, View
-from tests.integration.site.playground import Playground
-from tests.unit.registries.registry import USER, Registry, authorization_of
+from tests.integration.site.playground import Playground, pod
+from tests.integration.site.rotating import FORBIDDEN, NOT_FOUND, create_failing_pod
+from tests.unit.registries.registry import USER, Behaviour, Registry, authorization_of
 from webhook.rules.configuration import ProofSettings, RolloutSettings
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, parse_source, render
 from webhook.rules.rollout import REQUEST_ANNOTATION, Outcome, Stage, Verb
@@ -25,8 +26,14 @@ from webhook.rules.rollout import REQUEST_ANNOTATION, Outcome, Stage, Verb
 SECONDS = 180.0
 """Enough for a step on a busy machine."""
 
-REPOSITORIES = ((0, "team/app"), (0, "team/base"), (1, "team/app"))
-"""The number of the registry, and the repository: those that every node pulls from."""
+NAMED = ((0, "team/app"), (0, "team/base"), (1, "team/app"))
+"""The number of the registry, and the repository: those that the configuration names."""
+
+REPOSITORIES = (*NAMED, (1, "team/of-pods"))
+"""The same and one that only a Pod pulls: those that every node pulls from."""
+
+GONE = "team/gone"
+"""A repository that only a Pod names, and that no registry has."""
 
 
 class Figures:
@@ -62,7 +69,6 @@ class Site:
     certificate: Path
     canary: list[str]
     others: list[str]
-    pattern: str
     failed: threading.Event = field(default_factory=threading.Event)
 
 
@@ -72,11 +78,14 @@ class Lane:
     def __init__(self, site: Site, number: int, seed: str, *, soak: float, overlap: float) -> None:
         self.name, self.source = f"pull-{number}", f"source-{number}"
         self.random = random.Random(f"{seed} {number}")  # noqa: S311 (to be repeatable)
-        self.registries = [Registry(site.certificate) for _ in range(2)]
+        manifests = frozenset(f"/v2/{repository}/manifests/1" for _, repository in REPOSITORIES)
+        self.registries = [Registry(site.certificate, behaviour=Behaviour(manifests=manifests)) for _ in range(2)]
         self.site = site
-        images = tuple(f"{self.registries[where].key}/{repository}:1" for where, repository in REPOSITORIES)
-        proof = ProofSettings(pull=images)
-        self.settings = RolloutSettings(proof, (site.pattern,), soak, max_per_second=2, overlap=overlap)
+        images = tuple(self.image(where, repository) for where, repository in NAMED)
+        proof = ProofSettings(pull=images, images_from_pods=True)
+        self.settings = RolloutSettings(
+            proof, tuple(site.canary), soak, max_per_second=2, overlap=overlap, watch_pods=True
+        )
         self.track = site.history.tracks[self.name] = Track()
         self.rights: dict[str, frozenset[str]] = {}
         self.count = 0
@@ -84,6 +93,7 @@ class Lane:
         self.content = self.make("first")
         self.plan = Plan(self.settings, self.content)
         self.put(self.content)
+        self._create_pods()
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -91,12 +101,32 @@ class Lane:
         settings = self.settings
         assert settings.prove is not None
         rollout = {
-            "prove": {"pull": list(settings.prove.pull)},
-            "canary": {"namespaces": list(settings.canary), "soak": f"{settings.soak:g}s"},
+            "prove": {"pull": list(settings.prove.pull), "imagesFromPods": settings.prove.images_from_pods},
+            "canary": {
+                "namespaces": list(settings.canary),
+                "soak": f"{settings.soak:g}s",
+                "watchPods": settings.watch_pods,
+            },
             "maxPerSecond": settings.max_per_second,
             "overlap": f"{settings.overlap:g}s",
         }
         return {"name": self.name, "sources": [{"secretName": self.source}], "rollout": rollout}
+
+    def image(self, registry: int, repository: str) -> str:
+        """Return the image of a repository of one of the registries."""
+        return f"{self.registries[registry].key}/{repository}:1"
+
+    def _create_pods(self) -> None:
+        """Create a Pod that pulls an image, and two in the canary that fail to pull for causes before any rotation."""
+        playground, references = self.site.playground, [{"name": self.name}]
+        pulling = pod(f"{self.name}-pulls", self.image(*REPOSITORIES[-1]), imagePullSecrets=references)
+        playground.create(self.site.others[0], "pods", pulling)
+        for name, message in (("gone", NOT_FOUND), ("refused", FORBIDDEN)):
+            image = self.image(0, GONE if name == "gone" else NAMED[0][1])
+            # The one that is refused began to fail long before any copy was written.
+            seconds = 5.0 if name == "gone" else -86400.0
+            namespace = self.site.canary[0]
+            create_failing_pod(playground, namespace, f"{self.name}-{name}", image, self.name, message, seconds)
 
     def make(self, kind: str, *, denied: int | None = None, wrong: int | None = None) -> str:
         """Return a new content: one registry may refuse it, or deny one repository."""
@@ -120,7 +150,7 @@ class Lane:
             case 0:
                 return self.make("wrong", wrong=self.random.randrange(2)), Outcome.REFUSED
             case 1:
-                return self.make("denied", denied=self.random.randrange(3)), Outcome.REFUSED
+                return self.make("denied", denied=self.random.randrange(len(REPOSITORIES))), Outcome.REFUSED
             case _:
                 return self.make("good"), Outcome.PROVED
 
@@ -146,6 +176,15 @@ class Lane:
         asked_at = time.monotonic()
         self.site.playground.patch(self.site.playground.installation.namespace, "secrets", self.source, body)
         return asked_at
+
+    def refuse_a_pod(self) -> tuple[str, str, float]:
+        """Have a Pod of the canary be refused a pull with the present content; return its place, and when."""
+        namespace, name = self.random.choice(self.site.canary), f"{self.name}-{self.count}"
+        self.plan.refuse_pods()
+        refused_at = time.monotonic()
+        image = self.image(*self.random.choice(REPOSITORIES))
+        create_failing_pod(self.site.playground, namespace, name, image, self.name, FORBIDDEN)
+        return namespace, name, refused_at
 
     def until(self, what: str, holds: Callable[[], bool]) -> None:
         """Wait until something was seen."""

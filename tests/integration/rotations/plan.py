@@ -56,6 +56,10 @@ class Plan:
         """Request something for the rotation that is under way."""
         self._act(lambda state: rules.request(state, verb, "", _NOW))
 
+    def refuse_pods(self) -> None:
+        """Have a registry refuse a pull to a Pod of the canary."""
+        self._act(lambda state: rules.refuse_pods(state, "", _NOW))
+
     def ends(self) -> frozenset[View]:
         """Return the states in which the rotation can end."""
         reached = self._reach(self._states, self._final)

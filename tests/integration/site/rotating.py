@@ -21,6 +21,29 @@ GOOD, OLD, WRONG = PASSWORD, "old", "wrong"
 
 ROLLOUTS_KEY = "_rollouts"
 
+FORBIDDEN = "unexpected status from HEAD request to https://registry/v2/team/app/manifests/1: 403 Forbidden"
+NOT_FOUND = "failed to resolve reference: not found"
+"""What nodes report of a registry that refuses a pull, and of a tag that does not exist."""
+
+
+def create_failing_pod(
+    site: Playground, namespace: str, name: str, image: str, pull_secret: str, message: str, seconds: float = 5.0
+) -> None:
+    """Create a Pod that pulls with a pull secret, and report a failure as its node would.
+
+    Its node accepts it so many seconds from now: no kubelet is there, and the copy was written before.
+    """
+    site.create(namespace, "pods", pod(name, image, imagePullSecrets=[{"name": pull_secret}]))
+    waiting = {"reason": "ErrImagePull", "message": message}
+    container = {"name": "app", "image": image, "imageID": "", "ready": False, "restartCount": 0}
+    accepted = datetime.now(UTC) + timedelta(seconds=seconds)
+    status = {
+        "phase": "Pending",
+        "startTime": f"{accepted:%Y-%m-%dT%H:%M:%SZ}",
+        "containerStatuses": [{**container, "state": {"waiting": waiting}}],
+    }
+    site.patch(namespace, "pods", f"{name}/status", {"status": status})
+
 
 @dataclass
 class RotatingSite:
@@ -85,21 +108,9 @@ class RotatingSite:
         eventually(self.passwords, lambda seen: seen == ({canary}, {others}))
 
     def failing_pod(self, namespace: str, name: str, message: str, seconds: float = 5.0) -> str:
-        """Create a Pod that pulls with the copy, and report a failure as its node would; return its image.
-
-        Its node accepts it so many seconds from now: no kubelet is there, and the copy was written before.
-        """
+        """Create a Pod that pulls with the copy and fails, as :func:`create_failing_pod` does; return its image."""
         image = f"{self.registry.key}/team/{name}:1"
-        self.site.create(namespace, "pods", pod(name, image, imagePullSecrets=[{"name": COPY}]))
-        waiting = {"reason": "ErrImagePull", "message": message}
-        container = {"name": "app", "image": image, "imageID": "", "ready": False, "restartCount": 0}
-        accepted = datetime.now(UTC) + timedelta(seconds=seconds)
-        status = {
-            "phase": "Pending",
-            "startTime": f"{accepted:%Y-%m-%dT%H:%M:%SZ}",
-            "containerStatuses": [{**container, "state": {"waiting": waiting}}],
-        }
-        self.site.patch(namespace, "pods", f"{name}/status", {"status": status})
+        create_failing_pod(self.site, namespace, name, image, COPY, message, seconds)
         return image
 
     def progress(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.json import encode
@@ -13,15 +14,26 @@ from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.fake_apiserver.storage import Target
 from tests.unit.polling import until
 from tests.unit.sync.running import Running, reasons
-from tests.unit.sync.world import CONFIGURATION, RELEASE, copy_in, edit_copy, password_in, put_namespace, put_source
+from tests.unit.sync.world import (
+    CONFIGURATION,
+    RELEASE,
+    copy_in,
+    edit_copy,
+    password_in,
+    put_account,
+    put_namespace,
+    put_source,
+)
 from tests.unit.sync.world import secret_path as path_of
 from webhook.kube.client import Client
 from webhook.ops.sync_status import LeaderStatus
 from webhook.rules.configuration import Configuration, ProofSettings, PullSecret, RolloutSettings
 from webhook.rules.copy_status import CopyState
-from webhook.rules.rollout import REQUEST_ANNOTATION, Outcome, Stage
-from webhook.rules.state_document import LastGood, decode_document
+from webhook.rules.rollout import PRIORITY_LABEL, REQUEST_ANNOTATION, Outcome, Progress, Rollout, Stage
+from webhook.rules.state_document import LastGood, StateDocument, decode_document
+from webhook.rules.versions import SourceVersion
 from webhook.sync.rollout_tests import ProofResult, Prove
+from webhook.sync.rollouts import Rollouts
 from webhook.sync.status import controller_status
 
 STATE = "psw-state"
@@ -285,6 +297,78 @@ def test_copies_change_at_the_configured_rate(api: FakeApiServer, start: Start) 
     until(lambda: state_is(running, Stage.COMPLETE))
 
 
+def test_namespaces_that_enforce_references_come_first_then_those_with_a_priority(
+    api: FakeApiServer, start: Start
+) -> None:
+    names = ["b", "c", "d", "e"]
+    for name in names:
+        put_namespace(api, name)
+    put_account(api, "e", enforces=True)
+    for name, priority in (("c", "9"), ("d", "20"), ("b", "high")):
+        labels = {"metadata": {"labels": {PRIORITY_LABEL: priority}}}
+        api.storage.merge_patch(Target.parse(f"/api/v1/namespaces/{name}"), labels, "kubectl")
+    running = start(RolloutSettings(max_per_second=5))
+    until(lambda: everywhere(api, "first") and all(has(api, name, "first") for name in names))
+    until(lambda: state_is(running, Stage.SETTLED))
+    put_source(api, "second")
+    until(lambda: everywhere(api, "second") and all(has(api, name, "second") for name in names))
+    written = {name: int((copy_in(api, name) or {})["metadata"]["resourceVersion"]) for name in (*names, "a")}
+    assert sorted(written, key=lambda name: written[name]) == ["e", "d", "c", "a", "b"]
+
+
+def test_a_namespace_that_opts_out_while_it_waits_for_its_turn_does_not_keep_the_rotation_from_its_end(
+    api: FakeApiServer, start: Start
+) -> None:
+    put_namespace(api, "b")
+    running = start(RolloutSettings(max_per_second=1))
+    until(lambda: everywhere(api, "first") and has(api, "b", "first"))
+    put_source(api, "second")
+    until(lambda: has(api, "a", "second"))
+    put_namespace(api, "staging-a", "no")
+    until(lambda: copy_in(api, "staging-a") is None and has(api, "b", "second"))
+    until(lambda: state_is(running, Stage.COMPLETE))
+
+
+@pytest.mark.parametrize("stage", [Stage.CANARY, Stage.HELD, Stage.ABORTED, Stage.COMPLETE])
+def test_a_source_that_is_deleted_in_any_stage_changes_no_copy_and_the_stage_goes_on(
+    api: FakeApiServer, start: Start, stage: Stage
+) -> None:
+    registry = FakeRegistry(Outcome.REFUSED if stage is Stage.HELD else Outcome.PROVED)
+    running = start(PROVED, registry.prove)
+    until(lambda: everywhere(api, "first") and state_is(running, Stage.SETTLED))
+    put_source(api, "second")
+    if stage is not Stage.HELD:
+        until(lambda: has(api, "staging-a", "second") and state_is(running, Stage.CANARY))
+    if stage in (Stage.ABORTED, Stage.COMPLETE):
+        ask(api, running, "abort" if stage is Stage.ABORTED else "promote")
+    until(lambda: state_is(running, stage))
+    running.settle()
+    before = {name: password_in(copy_in(api, name)) for name in ("a", "staging-a")}
+    api.remove(path_of(RELEASE.namespace, "harbor"))
+    until(running.loop.sources.missing)
+    put_namespace(api, "b")
+    until(lambda: has(api, "b", "second" if stage is Stage.COMPLETE else "first"))
+    assert {name: password_in(copy_in(api, name)) for name in before} == before
+    put_source(api, "second")
+    until(lambda: not running.loop.sources.missing())
+    running.settle()
+    assert state_is(running, stage)
+
+
+def test_a_retired_pull_secret_that_comes_back_begins_with_what_its_sources_have(
+    api: FakeApiServer, start: Start
+) -> None:
+    running = start()
+    rotate(api, running)
+    running.loop.reconfigure(replace(configured(None), pull_secrets=(), retired=("pull",)))
+    until(lambda: copy_in(api, "a") is None and copy_in(api, "staging-a") is None)
+    running.loop.reconfigure(configured(FOREVER))
+    until(lambda: everywhere(api, "second") and state_is(running, Stage.SETTLED))
+    put_source(api, "third")
+    until(lambda: has(api, "staging-a", "third"))
+    assert has(api, "a", "second")
+
+
 class FakeRegistry:
     """A registry that answers as the test says, and counts how often it was asked."""
 
@@ -393,6 +477,48 @@ def test_a_proof_that_fails_with_a_defect_holds_the_rotation(api: FakeApiServer,
     put_source(api, "second")
     until(lambda: "RotationHeld" in reasons(api))
     assert everywhere(api, "first")
+
+
+class Everywhere:
+    """Surroundings in which every copy has the proposed content."""
+
+    is_leading = True
+
+    def rollout_progress(self, _name: str, _rollout: Rollout) -> Progress:
+        return Progress(canary=1, canary_reached=1, total=2)
+
+    def rollout_moved(self, _name: str, _before: Rollout | None, _after: Rollout) -> None:
+        """Report nothing."""
+
+    def rollouts_to_store(self) -> None:
+        """Store nothing."""
+
+
+@pytest.mark.parametrize("days", [400, -400])
+def test_a_clock_that_jumps_neither_ends_nor_prolongs_a_soak_and_an_overlap(days: int) -> None:
+    now, seconds = [datetime(2026, 1, 1, tzinfo=UTC)], [0.0]
+    rollouts = Rollouts(clock=lambda: now[0], monotonic=lambda: seconds[0])
+    rollouts.configure(configured(RolloutSettings(canary=("staging-*",), soak=60.0, overlap=600.0)))
+    rollouts.load(StateDocument())
+    contents = [LastGood(payload, (SourceVersion("harbor", "u", "1"),), now[0]) for payload in (b"first", b"second")]
+
+    def advance(by: float) -> Rollout:
+        seconds[0] += by
+        rollouts.advance(Everywhere())
+        state = rollouts.state("pull")
+        assert state is not None
+        return state
+
+    for content in contents:
+        rollouts.observe("pull", content)
+    assert advance(0.0).stage is Stage.CANARY
+    now[0] += timedelta(days=days)
+    assert advance(59.0).stage is Stage.CANARY
+    assert advance(1.0).stage is Stage.ROLLING_OUT
+    assert advance(0.0).stage is Stage.COMPLETE
+    now[0] -= timedelta(days=2 * days)
+    assert advance(599.0).previous
+    assert not advance(1.0).previous
 
 
 def test_no_hash_of_a_content_is_in_the_status(api: FakeApiServer, start: Start) -> None:

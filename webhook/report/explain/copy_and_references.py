@@ -16,7 +16,7 @@ from webhook.rules.actions import FindingReason
 from webhook.rules.backfill import subject_of
 from webhook.rules.configuration import Reason
 from webhook.rules.gates import decide
-from webhook.rules.text import listed, some
+from webhook.rules.text import counted, listed, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -99,9 +99,21 @@ def copy_step(
         why = f"the copy has its content; {METADATA_DIFFERS}"
         return writer.due("copy", why, PreviewReason.COPY_DUE, pull_secret, targets)
     step = _copy_step(row, pull_secret, writer, world.expected[pull_secret], exists=exists)
+    if step.advice == advice(PreviewReason.COPY_DUE) and row.effect is Effect.UPDATE:
+        return _in_turn(step, world.expected[pull_secret].turn_in(namespace))
     if step.reason == FindingReason.COPY_CONFLICT and exists:
         return _about_conflict(step, namespace, secrets.get(pull_secret, NO_FACTS))
     return _about_source(step, world, pull_secret, elsewhere, secrets) if step.reason in _SOURCE_FAULTS else step
+
+
+def _in_turn(step: Step, rate: int) -> Step:
+    """Return the step about a due copy that nothing keeps from being written; ``rate`` is the limit of a rotation."""
+    if not rate:
+        return step
+    why = f"{step.why}; it waits for its turn, because sync changes at most {counted(rate, 'copy', 'copies')} a second"
+    return replace(
+        step, severity=Severity.NOTE, why=why, command=f"kubectl pullsecrets rotate {step.pull_secret} --wait"
+    )
 
 
 def _about_conflict(step: Step, namespace: str, facts: SecretFacts) -> Step:

@@ -22,6 +22,7 @@ from webhook.report.explain.images import (
 )
 from webhook.report.explain.obstacle import UNKNOWN_WRITER, Writer
 from webhook.report.explain.registration import registration_steps, selection_steps
+from webhook.report.explain.rotation import RotationEvents, rotation_step
 from webhook.report.explain.step import Explanation, Step
 from webhook.report.preview.deciding import decide_in
 from webhook.report.preview.objects import is_subject, read_subject
@@ -121,6 +122,7 @@ class Scene:
     """For each source that does not exist, the namespaces with a Secret of its name."""
     secrets: Mapping[str, SecretFacts] = field(default_factory=dict)
     """Facts about sources that cannot be copied, and about foreign Secrets in the place of copies, by name."""
+    rotations: RotationEvents = field(default_factory=RotationEvents)
     release: str = ""
     fullname: str = ""
 
@@ -241,6 +243,7 @@ def _pull_secret_steps(scene: Scene, case: Case, decision: Decision, *, is_templ
         yield reference_step(subject, entry.name, reason, step, scene.writer, exists=exists)
         if step is not None:
             yield step
+        yield from _rotation(scene, subject.namespace, entry)
         if entry.name in scene.registries:
             referenced[entry.name] = scene.registries[entry.name]
         if subject.kind != "Pod":
@@ -266,6 +269,10 @@ def _copy(scene: Scene, namespace: str, pull_secret: str) -> Step | None:
     )
 
 
+def _rotation(scene: Scene, namespace: str, entry: PullSecret) -> tuple[Step, ...]:
+    return _known(rotation_step(scene.world, namespace, entry, scene.rotations)) if scene.exists else ()
+
+
 def _namespace_steps(scene: Scene, name: str) -> Iterator[Step]:
     world = scene.world
     state = world.states[name]
@@ -281,6 +288,7 @@ def _namespace_steps(scene: Scene, name: str) -> Iterator[Step]:
             continue
         step = _copy(scene, name, entry.name)
         yield from _known(step)
+        yield from _rotation(scene, name, entry)
         yield from _account_steps(scene, name, entry.name, step)
         yield from _known(pull_secret_expiry_step(world, entry.name, scene.expiries, scene.now))
 

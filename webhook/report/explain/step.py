@@ -27,6 +27,7 @@ _NAMES = {
 COPY_GATE = "copy"
 IMAGES_GATE = "images"
 EXPIRY_GATE = "expiry"
+ROTATION_GATE = "rotation"
 
 LOOK_UP = "pullsecrets explain reason/"
 """The beginning of the next command where there is no better one."""
@@ -54,6 +55,11 @@ class Step:
     """The next command to paste; empty for a gate that is passed."""
     follows: bool = False
     """True if another step of the explanation is its cause."""
+
+    @property
+    def is_stage_unseen(self) -> bool:
+        """True if it is only unknown in which stage a rotation is."""
+        return self.gate == ROTATION_GATE and self.severity is Severity.UNKNOWN
 
     @property
     def result(self) -> str:
@@ -115,11 +121,14 @@ class Explanation:
 
     @property
     def verdict(self) -> Step:
-        """The step that decides: the stop, one that is unknown, a note, or else that everything is in place."""
+        """The step that decides: the stop, one that is unknown, a note, or else that everything is in place.
+
+        An object gets what is due in every stage of a rotation, so a stage that is unknown does not decide.
+        """
         if self.stop is not None:
             return self.stop
         for severity in (Severity.UNKNOWN, Severity.NOTE):
-            found = [step for step in self.steps if step.severity is severity]
+            found = [step for step in self.steps if step.severity is severity and not step.is_stage_unseen]
             decisive = [step for step in found if step.pull_secret or step.reason == "namespace-unknown"]
             if decisive:
                 return decisive[0]

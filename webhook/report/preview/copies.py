@@ -41,6 +41,8 @@ def _hash(expected: Expected, copy: Copy | None, namespace: str) -> str | None:
         return HASH_OF_UNSEEN
     if expected.unseen:
         return copy.content_hash if copy is not None else HASH_OF_UNSEEN
+    if expected.is_stage_unread:
+        return copy.content_hash if copy is not None else HASH_OF_UNSEEN
     if expected.last_good is not None:
         return expected.last_good_hash if expected.last_good.is_due(copy, expected.last_good_hash) else None
     return expected.hash_in(namespace)
@@ -109,7 +111,8 @@ def _outcome(
         return Effect.PROBLEM, finding, why
     write = next((write for write in plan.copies if write.name == entry.name), None)
     if write is None:
-        effect, reason = Effect.NONE, PreviewReason.COPY_CURRENT
+        is_current = copy is None or not expected.may_differ(copy)
+        effect, reason = Effect.NONE, PreviewReason.COPY_CURRENT if is_current else PreviewReason.ROTATION_NOT_SEEN
     else:
         effect = Effect.UPDATE if write.updates or write.replaces else Effect.CREATE
         reason = PreviewReason.COPY_DUE
@@ -122,12 +125,14 @@ def _outcome(
     if expected.last_good is not None:
         return effect, reason, f"made of {last_good_copy(expected.last_good)}, because {expected.problem}"
     again = "again, because its type or immutability forbids an update, " if write and write.replaces else ""
-    origin = f"made {again}{_origin(entry, expected, state.namespace.name)}"
+    origin = f"made {again}{_origin(entry, expected, state.namespace.name, copy)}"
     return effect, reason, f"{origin}; {METADATA_DIFFERS}" if write and write.only_metadata else origin
 
 
-def _origin(entry: PullSecret, expected: Expected, namespace: str) -> str:
+def _origin(entry: PullSecret, expected: Expected, namespace: str, copy: Copy | None) -> str:
     """Return what a copy is made from, while its sources can be used."""
+    if expected.may_differ(copy):
+        return _at_unread_stage(copy)
     if expected.stored is not None and expected.hash_in(namespace) != expected.hash:
         return f"of the content before the rotation, {_stage(expected.stored)}"
     return f"from {entry.made_from}{f'; {expected.note}' if expected.note else ''}"
@@ -137,6 +142,12 @@ def _stage(stored: StoredRollout) -> str:
     """Return the stage of a rotation that has not reached a namespace."""
     told = describe_rollout(stored.rollout, stored.progress)
     return f"which is {stored.rollout.stage}{f' ({told})' if told else ''}"
+
+
+def _at_unread_stage(copy: Copy | None) -> str:
+    if copy is None:
+        return "of the content of its stage, which was not read"
+    return "of another content than its sources have now; whether that is due depends on its stage, which was not read"
 
 
 def _left_alone(expected: Expected) -> tuple[Effect, str, str]:

@@ -101,6 +101,18 @@ class Expected:
     """The rollout of the pull secret; None if it has none."""
     stored: StoredRollout | None = None
     """The rollout that the controller has stored; None if there is none, or if it is unknown."""
+    is_stage_unread: bool = False
+    """True if it has a rollout that must not be read, so that a copy may rightly have another content."""
+
+    def may_differ(self, copy: Copy | None) -> bool:
+        """Return whether a copy has, or will have, another content than the sources, because its stage is unread."""
+        return self.is_stage_unread and (copy is None or copy.content_hash != self.hash)
+
+    def turn_in(self, namespace: str) -> int:
+        """Return the copies a second that a rotation changes, if the one in a namespace waits for that; else 0."""
+        if self.stored is None or self.stages is None or not self.stored.rollout.is_rationed:
+            return 0
+        return 0 if self.stages.is_canary(namespace) else self.stages.max_per_second
 
     def hash_in(self, namespace: str) -> str | None:
         """Return the hash of the content that the copy in a namespace must have now."""
@@ -123,6 +135,8 @@ class Sources:
     """The sources for which sync is going to issue a credential now, each with the cause."""
     rollouts: Mapping[str, StoredRollout] = field(default_factory=dict)
     """The rollouts that it has stored, by pull secret."""
+    is_state_read: bool = True
+    """False if what the controller has stored must not be read."""
 
     def credentials(self, name: str) -> Credentials | None:
         """Return the credentials of a source; None when it is missing or invalid."""
@@ -152,6 +166,7 @@ class Sources:
             expiries=merged.credentials.expiries,
             stages=entry.rollout,
             stored=self.rollouts.get(entry.name),
+            is_stage_unread=entry.rollout is not None and not self.is_state_read,
         )
 
     def _refused(self, entry: PullSecret, problem: str) -> Expected:

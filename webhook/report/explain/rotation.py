@@ -1,0 +1,183 @@
+"""Describe the step about the rotation of a pull secret: the content that a namespace has, and the content it is due.
+
+The stage is in the Secret in which the controller keeps its state. That has credentials, so most people lack the right
+to read it. Then the last Event about the rotation in the release namespace counts, and otherwise the missing right is
+named: a stage that is guessed from the content of a copy could be wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from webhook.report.explain.step import ROTATION_GATE, Step
+from webhook.report.preview.row import PreviewReason
+from webhook.report.protocol import Severity
+from webhook.report.reasons import advice
+from webhook.report.rollout import (
+    hold_sentence,
+    look_at_pod,
+    proof_sentence,
+    rotation_event,
+    unused_sentence,
+)
+from webhook.rules.ownership import Ownership
+from webhook.rules.rollout import HoldReason, Rollout, Stage, propose
+from webhook.rules.text import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from webhook.report.explain.obstacle import Report
+    from webhook.report.preview.world import World
+    from webhook.rules.configuration import PullSecret, RolloutSettings
+    from webhook.rules.rollout import Progress
+
+_HELD_CHOICES = {
+    HoldReason.REFUSED: "correct the source",
+    HoldReason.UNPROVED: "wait for the registry, or go on with --promote",
+    HoldReason.CANARY_EMPTY: "correct rollout.canary.namespaces, or go on with --promote",
+    HoldReason.PODS_REFUSED: "correct the source, or go on with --promote",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RotationEvents:
+    """The Events about rotations, read where the stored stages must not be read."""
+
+    lacking: str = ""
+    """The sentence about the missing right; empty if the stages were read."""
+    latest: Mapping[str, Report] = field(default_factory=dict)
+    """The last Event about the rotation of each pull secret."""
+
+
+def latest_events(reports: Iterable[Report]) -> dict[str, Report]:
+    """Return the last of some Events about the rotation of each pull secret."""
+    found = {}
+    for report in sorted(reports, key=lambda each: (each.at, each.version)):
+        if (event := rotation_event(report.reason, report.message)) is not None:
+            found[event.secret] = report
+    return found
+
+
+def rotation_step(world: World, namespace: str, entry: PullSecret, events: RotationEvents) -> Step | None:
+    """Return the step about the rotation of a pull secret; None if it has no rollout, or if no stage is stored yet."""
+    if entry.rollout is None or namespace not in world.states:
+        return None
+    if events.lacking:
+        return _unread(entry, entry.rollout, namespace, events)
+    stored = world.sources.rollouts.get(entry.name)
+    if stored is None:
+        return None
+    rollout, content = stored.rollout, _content(world, namespace, entry, entry.rollout, stored.rollout)
+    if rollout.stage is Stage.SETTLED and not _is_behind(world, entry, rollout):
+        return _step(entry, Severity.OK, f"no rotation is under way: {content}")
+    if rollout.stage is Stage.COMPLETE and not _is_behind(world, entry, rollout):
+        told = "; ".join(filter(None, (content, unused_sentence(rollout))))
+        return _step(entry, Severity.OK, f"the rotation is complete: {told}")
+    parts = [
+        content,
+        _progress(rollout, stored.progress),
+        proof_sentence(rollout, entry.rollout),
+        _behind(world, entry, rollout),
+        _choices(rollout),
+    ]
+    why = f"{_position(rollout, entry.rollout, namespace)}: {'; '.join(filter(None, parts))}"
+    command = look_at_pod(rollout) or f"kubectl pullsecrets rotate {entry.name}"
+    return _step(entry, Severity.NOTE, why, _reason(rollout), command)
+
+
+def _step(entry: PullSecret, severity: Severity, why: str, reason: str = "", command: str = "") -> Step:
+    todo = advice(reason) if reason else ""
+    return Step(ROTATION_GATE, severity, why, reason, todo, entry.name, command=command)
+
+
+def _reason(rollout: Rollout) -> str:
+    if rollout.reason is not None:
+        return rollout.reason
+    aborted = rollout.stage is Stage.ABORTED
+    return PreviewReason.ROTATION_ABORTED if aborted else PreviewReason.ROTATION_UNDER_WAY
+
+
+def _unread(entry: PullSecret, settings: RolloutSettings, namespace: str, events: RotationEvents) -> Step:
+    """Return the step for a person who lacks the right to read the stage."""
+    place = "is in its canary" if settings.is_canary(namespace) else "is not in its canary"
+    command, event = f"kubectl pullsecrets rotate {entry.name}", events.latest.get(entry.name)
+    if event is None:
+        why = f"{events.lacking}, so the stage of its rotation is unknown; the namespace {place}"
+        return _step(entry, Severity.UNKNOWN, why, PreviewReason.ROTATION_NOT_SEEN, command)
+    told = rotation_event(event.reason, event.message)
+    sentence, is_over = (event.message, False) if told is None else (told.sentence, told.is_over)
+    why = f"sync reported at {event.at:%Y-%m-%d %H:%M:%S} UTC (Event {event.reason}): {sentence}; the namespace {place}"
+    if is_over:
+        return _step(entry, Severity.OK, why)
+    return _step(entry, Severity.NOTE, why, PreviewReason.ROTATION_UNDER_WAY, command)
+
+
+def _position(rollout: Rollout, settings: RolloutSettings, namespace: str) -> str:
+    """Return the stage, and the place of a namespace in it."""
+    match rollout.stage:
+        case Stage.HELD:
+            return f"the rotation is held, because {hold_sentence(rollout)}"
+        case Stage.ABORTED:
+            return "a person has aborted the rotation"
+        case Stage.CANARY if settings.is_canary(namespace):
+            return "a rotation is in the stage canary, and the namespace is in the canary"
+        case Stage.CANARY:
+            return "a rotation is in the stage canary, and the namespace waits for the end of that"
+        case _:
+            return f"a rotation is in the stage {rollout.stage}"
+
+
+def _content(world: World, namespace: str, entry: PullSecret, settings: RolloutSettings, rollout: Rollout) -> str:
+    """Return the content that a copy has, and the one that it must have."""
+    new, previous = rollout.proposed or rollout.base, rollout.base if rollout.proposed else rollout.previous
+    names = {previous: "the previous content", new: "the new content"}
+    due = names[rollout.target(in_canary=settings.is_canary(namespace))]
+    state = world.states[namespace]
+    copy = state.copies.get(entry.name)
+    if entry.name in world.unseen_copies:
+        return f"the namespace must have {due}, and the copy was not read"
+    if copy is None:
+        return f"there is no copy, which would have {due}"
+    if state.ownership(copy) is Ownership.FOREIGN:
+        return f"a Secret that is not ours is in the place of the copy, which would have {due}"
+    held = names.get(copy.content_hash, "another content")
+    return f"the copy has {held}" if held == due else f"the copy has {held}, and {due} is due"
+
+
+def _progress(rollout: Rollout, progress: Progress) -> str:
+    if rollout.stage is Stage.CANARY:
+        of = counted(progress.canary, "canary namespace has", "canary namespaces have")
+        return f"{progress.canary_reached} of {of} the new content, for {rollout.elapsed:.0f} s of the soak"
+    if rollout.stage is Stage.ROLLING_OUT:
+        of = counted(progress.total, "copy has", "copies have")
+        return f"{progress.total - progress.remaining:,} of {of} the new content"
+    return ""
+
+
+def _is_behind(world: World, entry: PullSecret, rollout: Rollout) -> bool:
+    """Return whether the sources have another content than the stored stage is about."""
+    found = world.expected[entry.name].hash
+    return found is not None and propose(rollout, found, rollout.id, rollout.since) is not rollout
+
+
+def _behind(world: World, entry: PullSecret, rollout: Rollout) -> str:
+    if world.expected[entry.name].problem:
+        return "the rotation waits until its sources can be copied again"
+    return "the sources have another content, which sync has not noted yet" if _is_behind(world, entry, rollout) else ""
+
+
+def _choices(rollout: Rollout) -> str:
+    """Return the flags of ``rotate`` that the stage allows."""
+    if rollout.reason is not None:
+        return _HELD_CHOICES[rollout.reason]
+    match rollout.stage:
+        case Stage.CANARY:
+            return "--promote ends the soak, and --abort gives the previous content back"
+        case Stage.PROPOSED | Stage.PROVED | Stage.ROLLING_OUT:
+            return "--abort gives the previous content back"
+        case Stage.ABORTED:
+            return "correct the source, or begin again with --promote"
+        case _:
+            return ""
