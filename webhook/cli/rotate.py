@@ -58,7 +58,8 @@ def rotate(  # noqa: PLR0913 - one parameter is one flag
         str, typer.Option("--source", metavar="NAME", help="The source for --from-file, if there are several.")
     ] = "",
     wait: Annotated[
-        bool, typer.Option("--wait", help="Follow the rotation until it is complete, held or aborted, which it may be already.")
+        bool,
+        typer.Option("--wait", help="Follow the rotation until it is complete, held or aborted; it may be so already."),
     ] = False,
     timeout: Annotated[str, typer.Option("--timeout", metavar="DURATION", help="The time limit of --wait.")] = "1h",
     context: options.Context = "",
@@ -182,8 +183,9 @@ def _line(stored: StoredRollout) -> str:
 
 def _conclude(rotation: Rotation, stored: StoredRollout | None, shown: str, output: TextIO) -> int:
     """Print the last state, if it is not shown yet, and the next command; return the exit code."""
-    from webhook.report.rollout import next_steps  # noqa: PLC0415 - as above
+    from webhook.report.rollout import next_steps, proof_sentence  # noqa: PLC0415 - as above
     from webhook.rules.rollout import Stage  # noqa: PLC0415 - as above
+    from webhook.rules.text import escaped  # noqa: PLC0415 - as above
 
     if stored is None:
         tell(_unknown(rotation))
@@ -192,6 +194,9 @@ def _conclude(rotation: Rotation, stored: StoredRollout | None, shown: str, outp
         tell("sync has not seen the present content of the sources yet: run this again with --wait")
     if (line := _line(stored)) != shown:
         output.write(f"{rotation.entry.name} is {line}\n")
+    settings = rotation.entry.rollout
+    if settings is not None and stored.rollout.is_under_way and (proof := proof_sentence(stored.rollout, settings)):
+        output.write(f"{escaped(proof)}\n")
     if todo := next_steps(rotation.entry.name, stored):
         tell(f"Next: {todo}")
     return EXIT_STOPPED if stored.rollout.stage in (Stage.HELD, Stage.ABORTED) else 0

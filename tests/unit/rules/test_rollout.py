@@ -273,7 +273,7 @@ class RotationModel(RuleBasedStateMachine):
     @rule()
     def refuse_a_pod(self) -> None:
         before = self.state
-        self.change(rules.refuse_pods(self.state, "a Pod", NOW))
+        self.change(rules.refuse_pods(self.state, "a Pod", NOW, "staging-a/web"))
         if before.stage is Stage.CANARY and not before.ignores_pods:
             assert self.state.reason is HoldReason.PODS_REFUSED
 
@@ -345,6 +345,13 @@ class RotationModel(RuleBasedStateMachine):
     @invariant()
     def a_hold_has_a_reason(self) -> None:
         assert (self.state.stage is Stage.HELD) == (self.state.reason is not None)
+        assert bool(self.state.pod) == (self.state.reason is HoldReason.PODS_REFUSED)
+
+    @invariant()
+    def a_content_that_was_accepted_is_not_one_that_is_refused(self) -> None:
+        assert not (self.state.proved_at and self.state.reason is HoldReason.REFUSED)
+        assert self.state.proved_at or self.state.proof is not Outcome.PROVED
+        assert not (self.state.proved_at and self.state.stage is Stage.SETTLED)
 
     @invariant()
     def every_state_can_be_brought_to_an_end(self) -> None:
