@@ -102,17 +102,18 @@ def proof_sentence(rollout: Rollout, settings: RolloutSettings) -> str:
     """Return what the registries answered about the new content; empty if it is the reason of a hold."""
     if rollout.reason in (HoldReason.REFUSED, HoldReason.UNPROVED):
         return ""
-    accepted = f"the registries accepted it at {rollout.proved_at:%Y-%m-%d %H:%M:%S} UTC" if rollout.proved_at else ""
+    time = rollout.proved_at
+    accepted = "" if time is None else f"the registries accepted the new content at {time:%Y-%m-%d %H:%M:%S} UTC"
     if rollout.proof is Outcome.UNKNOWN:
-        now = f"it is unknown whether they accept it now: {rollout.detail}"
-        return f"{accepted}; {now}" if accepted else now.replace("they accept it now", "the registries accept it")
+        unknown = f"it is unknown whether the registries accept the new content now: {rollout.detail}"
+        return "; ".join(filter(None, (accepted, unknown)))
     if accepted:
         return accepted
     if settings.prove is None:
         return "the registries are not asked, because it has no rollout.prove"
     if rollout.stage is Stage.PROPOSED:
         return "the registries have not answered yet"
-    return "the registries have not accepted it so far"
+    return "the registries have not accepted the new content so far"
 
 
 def describe_rollout(rollout: Rollout, progress: Progress) -> str:

@@ -76,15 +76,15 @@ def rotation_step(world: World, namespace: str, entry: PullSecret, events: Rotat
         told = "; ".join(filter(None, (content, unused_sentence(rollout))))
         return _step(entry, Severity.OK, f"the rotation is complete: {told}")
     parts = [
+        _position(rollout, entry.rollout, namespace),
         content,
         _progress(rollout, stored.progress),
         proof_sentence(rollout, entry.rollout),
         _behind(world, entry, rollout),
         _choices(rollout),
     ]
-    why = f"{_position(rollout, entry.rollout, namespace)}: {'; '.join(filter(None, parts))}"
     command = look_at_pod(rollout) or f"kubectl pullsecrets rotate {entry.name}"
-    return _step(entry, Severity.NOTE, why, _reason(rollout), command)
+    return _step(entry, Severity.NOTE, "; ".join(filter(None, parts)), _reason(rollout), command)
 
 
 def _step(entry: PullSecret, severity: Severity, why: str, reason: str = "", command: str = "") -> Step:

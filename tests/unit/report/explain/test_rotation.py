@@ -113,7 +113,7 @@ def step_of(rollout: Rollout, namespace: str, content: str | None, source: str =
         (refused(), CANARY, "old", Severity.NOTE, "rollout-refused", ["the previous", "registry.example.com refuses"]),
         (refused(), CANARY, "new", Severity.NOTE, "rollout-refused", ["new content, and the previous content is due"]),
         (unproved(), OTHER, "old", Severity.NOTE, "rollout-unproved", ["no answer", "--promote"]),
-        (stopped_by_a_pod(), OTHER, "old", Severity.NOTE, "rollout-pods-refused", ["Pod staging-a", "accepted it at"]),
+        (stopped_by_a_pod(), OTHER, "old", Severity.NOTE, "rollout-pods-refused", ["Pod staging-a", "accepted the"]),
         (aborted(), OTHER, "old", Severity.NOTE, "rotation-aborted", ["the previous content", "--promote"]),
         (complete(), OTHER, "new", Severity.OK, "", ["the copy has the new content", "when the overlap is over"]),
         (rules.first("new", "a", NOW), OTHER, "new", Severity.OK, "", ["no rotation is under way"]),
@@ -131,13 +131,15 @@ def test_each_stage_is_reported_with_the_content_of_the_copy(
 def test_the_last_answer_of_the_registries_is_reported_in_every_stage() -> None:
     later = NOW + timedelta(minutes=5)
     asked_again = rules.prove(canary(), Outcome.PROVED, "", later)
-    assert "the registries accepted it at 2026-11-28 10:05:00 UTC" in step_of(asked_again, OTHER, "old").why
+    assert (
+        "the registries accepted the new content at 2026-11-28 10:05:00 UTC" in step_of(asked_again, OTHER, "old").why
+    )
     down = rules.prove(asked_again, Outcome.UNKNOWN, "no answer", later)
-    assert "accepted it at 2026-11-28 10:05:00 UTC; it is unknown whether" in step_of(down, OTHER, "old").why
+    assert "at 2026-11-28 10:05:00 UTC; it is unknown whether" in step_of(down, OTHER, "old").why
     assert refused().proved_at is None
     promoted = rules.advance(rules.request(unproved(), Verb.PROMOTE, "c", NOW), 0.0, PROGRESS, SETTINGS, NOW)
     assert (promoted.stage, promoted.proved_at) == (Stage.CANARY, None)
-    assert "the registries have not accepted it so far" in step_of(promoted, OTHER, "old").why
+    assert "have not accepted the new content so far" in step_of(promoted, OTHER, "old").why
 
 
 def test_the_pod_that_holds_a_rotation_is_the_next_thing_to_look_at() -> None:
