@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from webhook.report.explain.step import ROTATION_GATE, Step
+from webhook.report.explain.step import Step
 from webhook.report.preview.row import PreviewReason
 from webhook.report.protocol import Severity
 from webhook.report.reasons import advice
@@ -88,8 +88,9 @@ def rotation_step(world: World, namespace: str, entry: PullSecret, events: Rotat
 
 
 def _step(entry: PullSecret, severity: Severity, why: str, reason: str = "", command: str = "") -> Step:
+    gate = "rotation"
     todo = advice(reason) if reason else ""
-    return Step(ROTATION_GATE, severity, why, reason, todo, entry.name, command=command)
+    return Step(gate, severity, why, reason, todo, entry.name, command=command)
 
 
 def _reason(rollout: Rollout) -> str:
