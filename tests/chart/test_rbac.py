@@ -9,6 +9,7 @@ import pytest
 from tests.chart.rendered import FULLNAME, NAMESPACE, READERS, SAMPLE, render
 from tests.cluster.helm import HelmFailed
 
+POLICY = "ValidatingAdmissionPolicy"
 SYNC = {"namespaces", "serviceaccounts", "events"}
 """The kinds that sync and cleanup may also write without a name."""
 WITHOUT_CREDENTIALS = {
@@ -76,6 +77,25 @@ def test_the_webhook_does_not_read_namespaces_when_no_pull_secret_selects_any(se
     given = {} if selector is None else {"namespaceSelector": selector}
     rendered = render({"pullSecrets": [{"name": "x", "sources": [{"secretName": "y"}], **given}]})
     assert rendered.rights("webhook") == [(NAMESPACE, core("secrets", READ, [f"{FULLNAME}-tls"]))]
+
+
+def test_no_identity_has_a_right_on_a_secret_of_the_tenants() -> None:
+    entries = [{"name": "own", "tenantOwned": True}, {"name": "x", "sources": [{"secretName": "y"}]}]
+    rendered = render({"pullSecrets": entries})
+    granted = [rule.get("resourceNames", ()) for grant in rendered.grants() for rule in grant.rules]
+    assert "own" not in {name for names in granted for name in names}
+    alone = render({"pullSecrets": entries[:1]})
+    assert alone.rights("sync") == render({"pullSecrets": [], "retired": []}).rights("sync")
+    # Its references come and go, and the API server calls the webhook about them. It is not a copy.
+    policies = {item["metadata"]["name"].removeprefix(FULLNAME): item for item in rendered.of_kind(POLICY)}
+    (ours,) = [each for each in policies["-serviceaccounts"]["spec"]["variables"] if each["name"] == "ours"]
+    assert ours["expression"] == '{"own":"","x":""}'
+    names = 'request.name in ["x"]'
+    assert any(names in each["expression"] for each in policies["-secrets"]["spec"]["validations"])
+    hooks = rendered.one("MutatingWebhookConfiguration")["webhooks"]
+    assert all('["own","x"]' in str(hook["matchConditions"]) for hook in hooks)
+    # Copies from before are removed by their retired name.
+    assert "own" in str(render({"pullSecrets": entries, "retired": ["own"]}).rights("sync"))
 
 
 def test_a_selector_by_expressions_alone_lets_the_webhook_read_namespaces() -> None:

@@ -119,6 +119,24 @@ def test_opt_in_and_out(site: Site, release: Release, reader: Reader, team: str)
     assert "to create" in done(reader.types(plan_everywhere), code=1)
 
 
+def test_a_team_brings_its_own_credential(site: Site, release: Release, reader: Reader, team: str) -> None:
+    plan, create, explain = blocks("howto/own-credential.md")
+    before = release.values["pullSecrets"]
+    owned = [*before, {"name": "team-registry", "tenantOwned": True}]
+    site.kubectl("label", "namespace", team, f"{OPT_IN}=enabled")
+    release.wait_settled(team)
+    (reader.folder / "values.yaml").write_text(json.dumps(release.values | {"pullSecrets": owned}))
+    assert "team-registry" in done(reader.types(plan), code=1)
+
+    with contextlib.ExitStack() as back:
+        back.callback(release.upgrade, pullSecrets=before)
+        release.upgrade(pullSecrets=owned)
+        site.wait(lambda: site.references(team) == [COPY, "team-registry"], f"both references on default of {team}")
+        assert "tenant-secret-absent" in done(reader.types(explain))
+        done(reader.types(create))
+        assert "everything is in place" in done(reader.types(explain))
+
+
 def test_several_registries(site: Site, release: Release, reader: Reader, team: str) -> None:
     site.kubectl("label", "namespace", team, f"{OPT_IN}=enabled")
     release.wait_settled(team)

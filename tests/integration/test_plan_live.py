@@ -181,7 +181,7 @@ def test_a_changed_configuration_against_the_running_one(idle: Playground, tmp_p
     ran = of_release(idle, "plan", "-n", team, "--config", str(changed))
     assert ran.code == 1
     assert "Secret/another" in ran.out
-    assert f"warning: {COPY}: removed from pullSecrets but not in retired, so their copies would stay\n" in ran.err
+    assert f"warning: {COPY}: no sources in pullSecrets and not in retired, so their copies would stay\n" in ran.err
 
 
 def test_a_source_that_was_never_there_is_two_rows_however_many_namespaces_wait_for_it(ours: Playground) -> None:

@@ -43,7 +43,7 @@ Json = dict[str, Any]
 STEPS = int(os.environ.get("TENANT_STEPS", "60"))
 STEPS_PER_EXAMPLE = 20
 
-GOLD, GOLD_SOURCE = "gold-credentials", "gold"
+GOLD, GOLD_SOURCE, OWN = "gold-credentials", "gold", "team-registry"
 LIMITED = {"secretName": GOLD_SOURCE, "namespaces": ["vault-*"]}
 TOKEN = {
     "name": "tenant",
@@ -56,14 +56,16 @@ TOKEN = {
 PULL_SECRETS = [
     {"name": COPY, "sources": [SOURCE, {"serviceAccountToken": TOKEN}]},
     {"name": GOLD, "sources": [LIMITED], "namespaceSelector": {"matchLabels": {"team": "gold"}}},
+    {"name": OWN, "tenantOwned": True},
 ]
-SHARED_PASSWORD, GOLD_PASSWORD, VAULT_PASSWORD, TENANT_PASSWORD = "shared-1", "gold-2", "vault-3", "tenant-4"
+# Annotations can have the name of the vault, which is vault- and a random number: no password is a part of it.
+SHARED_PASSWORD, GOLD_PASSWORD, VAULT_PASSWORD, TENANT_PASSWORD = "shared-1", "gold-2", "unguessed-3", "tenant-4"
 OF_OTHERS = (GOLD_PASSWORD, VAULT_PASSWORD)
 
 TYPE = "kubernetes.io/dockerconfigjson"
-SECRETS = (COPY, GOLD, GOLD_SOURCE, SOURCE, "mine")
+SECRETS = (COPY, GOLD, GOLD_SOURCE, SOURCE, OWN, "mine")
 ACCOUNTS = ("default", "app", "puller")
-WRITTEN_BY_TENANT = (COPY, SOURCE, "mine")
+WRITTEN_BY_TENANT = (COPY, SOURCE, OWN, "mine")
 """The references that the tenant writes; no list may have another name."""
 
 JWT = re.compile(r"eyJ[\w-]+\.([\w-]+)\.[\w-]+")
@@ -82,7 +84,7 @@ class Estate:
     def vault_state(self) -> Json:
         """Return the Secrets and references of the vault, and the sources; renewed tokens are left out."""
         release = self.playground.installation.namespace
-        found = [self.playground.get(self.vault, "secrets", name) for name in (GOLD, "theirs")]
+        found = [self.playground.get(self.vault, "secrets", name) for name in (GOLD, "theirs", OWN)]
         found += [self.playground.get(release, "secrets", name) for name in (SOURCE, GOLD_SOURCE)]
         secrets = [(secret or {}).get("data") for secret in found]
         return {"secrets": secrets, "references": {name: self.references(name) for name in ("default", "puller")}}
@@ -102,11 +104,12 @@ def estate(cluster: Cluster) -> Iterator[Estate]:
         cluster.create_namespace(vault, {playground.label: "enabled", "team": "gold"})
         playground.apply(vault, "ServiceAccount", "puller", {})
         theirs = {"type": TYPE, "data": dockerconfigjson(VAULT_PASSWORD)}
-        playground.apply(vault, "Secret", "theirs", theirs)
+        for name in ("theirs", OWN):
+            playground.apply(vault, "Secret", name, theirs)
         for account in ("default", "puller"):
             eventually(
                 lambda account=account: playground.references(vault, account),  # type: ignore[misc]
-                lambda seen: sorted(seen or []) == sorted([COPY, GOLD]),
+                lambda seen: sorted(seen or []) == sorted([COPY, GOLD, OWN]),
             )
         eventually(lambda: playground.get(vault, "secrets", COPY))
         playground.await_injection(vault)
@@ -301,7 +304,8 @@ class TenantActions(RuleBasedStateMachine):
         release = self.estate.playground.installation.namespace
         for namespace in (self.estate.vault, release):
             assert api.request("GET", path(namespace, "secrets")).status in (401, 403)
-            assert api.request("GET", path(namespace, "secrets", GOLD)).status in (401, 403)
+            for name in (GOLD, OWN):
+                assert api.request("GET", path(namespace, "secrets", name)).status in (401, 403)
 
     def request(self, method: str, where: str, body: object = None, content_type: str = "application/json") -> Answer:
         """Send a request as the tenant; it may be refused, but never because a process of ours failed."""

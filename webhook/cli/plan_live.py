@@ -65,7 +65,7 @@ def of_cluster(
     if held:
         tell(f"warning: {held}")
     if names := forgotten(installed.running, installed.configuration):
-        tell(f"warning: {', '.join(names)}: removed from pullSecrets but not in retired, so their copies would stay")
+        tell(f"warning: {', '.join(names)}: no sources in pullSecrets and not in retired, so their copies would stay")
     return result
 
 

@@ -107,6 +107,10 @@ def _rotation(reader: Reader, installed: Installed, name: str) -> Rotation:
     if name not in entries:
         known = f"it has {listed(sorted(entries))}" if entries else "it has none"
         raise UsageError(f"release {installed.release.name} has no pull secret {name}: {known}")
+    if entries[name].tenant_owned:
+        raise UsageError(
+            f"Secret {name} belongs to each namespace, so its owners rotate it. Next: kubectl pullsecrets usage {name}"
+        )
     if entries[name].rollout is None:
         raise UsageError(
             f"pull secret {name} has no rollout, so its content reaches all namespaces immediately: look at them with "

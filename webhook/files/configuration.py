@@ -67,7 +67,10 @@ _PULL_SECRET_FIELDS = (
     "registries",
     "rollout",
     "copies",
+    "tenantOwned",
 )
+_OF_COPIES = ("sources", "rollout", "copies")
+"""The fields that a Secret of the tenants must not have, because it is never written."""
 _SOURCE_FIELDS = ("secretName", "namespaces", *KINDS)
 _NAME_PATTERN = re.compile(r"[a-z0-9.*?\[\]!-]+")
 
@@ -120,7 +123,7 @@ def _configuration(document: Node) -> Configuration:
         opt_in=opt_in,
         excluded_namespaces=frozenset(name for name in excluded if not is_pattern(name)),
         excluded_patterns=tuple(filter(is_pattern, excluded)),
-        retired=_retired(fields["retired"], {entry.name for entry in pull_secrets}, renewing),
+        retired=_retired(fields["retired"], {entry.name for entry in pull_secrets if not entry.tenant_owned}, renewing),
         credential_providers=tuple(each for each in renewing.all() if isinstance(each, CredentialProvider)),
         service_account_tokens=tuple(each for each in renewing.all() if isinstance(each, ServiceAccountToken)),
         healing=_healing(fields["healing"]),
@@ -172,6 +175,7 @@ def _opt_in(node: Node) -> OptIn:
 
 def _pull_secret(fields: Mapping[str, Node], renewing: _RenewingSources) -> PullSecret:
     pods = choice(fields["pods"], PodPolicy, PodPolicy.ALWAYS)
+    tenant_owned = _is_tenant_owned(fields)
     sources = _named_sources(fields["sources"]).mappings(_SOURCE_FIELDS)
     tokens: list[NamespaceToken] = []
     names: list[Node] = []
@@ -189,7 +193,7 @@ def _pull_secret(fields: Mapping[str, Node], renewing: _RenewingSources) -> Pull
             tokens.append(token)
     return PullSecret(
         name=checked(fields["name"], problem_of_subdomain),
-        sources=_sources(fields["sources"], names),
+        sources=() if tenant_owned else _sources(fields["sources"], names),
         tokens=tuple(tokens),
         namespace_selector=_selector(fields["namespaceSelector"]),
         service_accounts=_name_filter(fields["serviceAccounts"]),
@@ -198,7 +202,16 @@ def _pull_secret(fields: Mapping[str, Node], renewing: _RenewingSources) -> Pull
         limits=tuple(_limit(source["namespaces"]) for source in sources if not source["namespaces"].absent),
         rollout=read_rollout(fields["rollout"]),
         copies=_copies(fields["copies"]),
+        tenant_owned=tenant_owned,
     )
+
+
+def _is_tenant_owned(fields: Mapping[str, Node]) -> bool:
+    tenant_owned = fields["tenantOwned"].boolean(default=False)
+    for name in _OF_COPIES if tenant_owned else ():
+        if not fields[name].absent:
+            fields[name].report("is not allowed with tenantOwned: true, because the Secret belongs to each namespace")
+    return tenant_owned
 
 
 class _RenewingSources:
@@ -254,7 +267,10 @@ def _limit(node: Node) -> tuple[str, ...]:
 
 def _sources(node: Node, names: Sequence[Node]) -> tuple[str, ...]:
     if node.value in (None, []):
-        node.report("is required: name at least one Secret of the release namespace")
+        node.report(
+            "is required: name at least one Secret of the release namespace, or write tenantOwned: true for a Secret "
+            "that each namespace has of its own"
+        )
     report_repeats(names)
     return tuple(checked(name, problem_of_subdomain) for name in names)
 

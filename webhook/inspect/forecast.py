@@ -83,7 +83,7 @@ class WhatIf:
 
 
 def forgotten(running: Configuration | None, chosen: Configuration) -> list[str]:
-    """Return the names that the chosen configuration lacks without having retired them: their copies would stay."""
+    """Return the names without sources in the chosen configuration that are not retired: their copies would stay."""
     return [] if running is None else sorted(set(running.secret_names) - set(chosen.secret_names))
 
 
@@ -158,7 +158,7 @@ class _Forecast:
         sources = reading.result()
         configuration = self._installed.configuration
         expected_of = sources.expected_soon if self._issues else sources.expected
-        expected = {entry.name: expected_of(entry) for entry in configuration.pull_secrets}
+        expected = {entry.name: expected_of(entry) for entry in configuration.copied}
         forecaster = Forecaster(configuration, expected, self._unseen)
         selected = {
             name

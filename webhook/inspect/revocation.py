@@ -52,6 +52,11 @@ def source_named(installed: Installed, name: str) -> str:
     entry, secret = entries_named(installed, name)[0], _renewing(installed).get(name, name)
     if secret in installed.configuration.source_names:
         return secret
+    if entry.tenant_owned:
+        raise UsageError(
+            f"Secret {name} belongs to each namespace, so its owners revoke what is in it. "
+            f"Next: kubectl pullsecrets usage {name}"
+        )
     if len(entry.sources) == 1:
         return entry.sources[0]
     if entry.sources:

@@ -255,7 +255,7 @@ def explain_content(
 def explain_secret(reader: Reader, installed: Installed, name: str, namespace: str) -> Explanation:
     """Return what a Secret is to the release: a source, a copy, the copy of a dropped name, or nothing."""
     configuration, release = installed.configuration, installed.release
-    if name in configuration.secret_names and namespace != release.namespace:
+    if name in configuration.reference_names and namespace != release.namespace:
         return explain_live(reader, installed, "Namespace", namespace, namespace)
     content, _ = reader.optional(SECRETS, name, namespace)
     labels = {} if content is None else _decode_metadata(content).metadata.labels or {}
@@ -412,8 +412,8 @@ def _rotation_events(reader: Reader, installed: Installed, sources: Sources) -> 
 
 
 def _scene(reader: Reader, installed: Installed, namespace: Namespace, accounts: tuple[ServiceAccount, ...]) -> Scene:
-    names = installed.configuration.secret_names
-    reads = {name: read_copy(reader, installed.release, name, namespace.name) for name in names}
+    names, tenants = installed.configuration.reference_names, installed.configuration.tenant_names
+    reads = {name: read_copy(reader, installed.release, name, namespace.name, tenant=name in tenants) for name in names}
     return scene_in(reader, installed, read_background(reader, installed), namespace, reads, accounts)
 
 
@@ -427,8 +427,9 @@ def scene_in(
 ) -> Scene:
     """Return the input for explanations in one namespace; ``reads`` has the Secret of each configured name."""
     configuration, sources = installed.configuration, background.sources
-    expected = {entry.name: sources.expected(entry) for entry in configuration.pull_secrets}
-    copies = _copies(namespace, reads)
+    expected = {entry.name: sources.expected(entry) for entry in configuration.copied}
+    copies = _copies(namespace, {name: reads[name] for name in configuration.secret_names})
+    tenants = {name: reads[name].of_tenant for name in configuration.tenant_names}
     state = NamespaceState(
         namespace, copies.found, accounts, _token_accounts(reader, configuration.token_accounts, namespace.name)
     )
@@ -449,7 +450,12 @@ def scene_in(
         datetime.now(UTC),
         exists=True,
         registration=background.registration,
-        registries=registries_for(configuration, sources) | copies.registries,
+        registries={
+            **registries_for(configuration, sources),
+            **copies.registries,
+            **{name: secret.registries for name, secret in tenants.items() if secret.helps},
+        },
+        tenants=tenants,
         expiries=copies.expiries | _of_sources(known_expiries(expected), copies.expiries, configuration),
         elsewhere=background.elsewhere,
         secrets={**background.wrong, **{name: read_facts(reader, name, namespace.name) for name in foreign}},

@@ -12,12 +12,14 @@ from webhook.kube.objects import SecretObject, decode_secret, to_copy
 from webhook.kube.resources import SECRETS, Collection
 from webhook.kube.wire import PartialObjectMetadata, decoder
 from webhook.report.coverage import registries_of
-from webhook.report.explain.commands import NO_FACTS, SecretFacts
+from webhook.report.explain.commands import NO_FACTS, SecretFacts, create_source, source_command
+from webhook.report.explain.tenant_secret import TenantSecret
 from webhook.report.preview.row import PreviewReason
 from webhook.report.preview.secrets import Sources, with_hash
 from webhook.rules.credential import SourceReason
-from webhook.rules.dockerconfig import COPY_TYPE, parse_source
+from webhook.rules.dockerconfig import COPY_TYPE, LEGACY_TYPE, parse_source
 from webhook.rules.expiry import NO_EXPIRIES, Expiries
+from webhook.rules.keyring import NO_CREDENTIALS, SecretState
 from webhook.rules.ownership import Writer, is_a_copy
 from webhook.rules.renewal_schedule import next_renewal
 from webhook.rules.renewing import settings_digest
@@ -55,7 +57,7 @@ def read_sources(reader: Reader, installed: Installed, now: datetime) -> Sources
                 read[name] = outcome
     read |= _hashed(reader, read, installed.release.namespace)
     sources = Sources(read, issuing=issuing)
-    pull_secrets = installed.configuration.pull_secrets
+    pull_secrets = installed.configuration.copied
     if not any(entry.rollout is not None or sources.expected(entry).problem for entry in pull_secrets):
         return sources
     state = read_state(reader, installed)
@@ -109,43 +111,54 @@ class CopyRead(NamedTuple):
     """The Secret with a copy's name in a namespace, if there is one, and what is in it.
 
     Registries and expiries are left out if the Secret lacks the labels of the release, because its content is not read
-    then. ``known`` is False if it could not be read.
+    then. ``known`` is False if it could not be read. ``tenant`` is the same Secret as nodes read it, if it belongs to
+    the namespace.
     """
 
     copy: Copy | None
     registries: frozenset[str] = frozenset()
     expiries: Expiries = NO_EXPIRIES
     known: bool = True
+    tenant: TenantSecret | None = None
+
+    @property
+    def of_tenant(self) -> TenantSecret:
+        """Return it as a Secret that belongs to the namespace, also if it does not exist or was not read."""
+        return self.tenant or TenantSecret(SecretState.ABSENT if self.known else SecretState.UNREAD)
 
 
-def read_copy(reader: Reader, release: Release, name: str, namespace: str) -> CopyRead:
-    """Return the Secret with a copy's name in a namespace.
+def read_copy(reader: Reader, release: Release, name: str, namespace: str, *, tenant: bool = False) -> CopyRead:
+    """Return the Secret with a copy's name in a namespace, or with that of a Secret that the namespace owns.
 
     The request is a list of that one name: users with the right to list it across namespaces need no right in each.
     """
     try:
         for found in reader.each(Collection(SECRETS, namespace, name), SecretObject):
-            return _read(found, release)
+            return _read(found, release, tenant=tenant)
     except Forbidden:
         content, known = reader.optional(SECRETS, name, namespace)
         if content is None:
             return CopyRead(None, known=known)
-        return _read(decode_secret(content), release)
+        return _read(decode_secret(content), release, tenant=tenant)
     return CopyRead(None)
 
 
-def list_copies(reader: Reader, release: Release, name: str) -> dict[str, CopyRead] | None:
+def list_copies(reader: Reader, release: Release, name: str, *, tenant: bool = False) -> dict[str, CopyRead] | None:
     """Return the Secrets with a copy's name by namespace; None if they must not be listed, which is reported."""
     try:
-        found = [_read(each, release) for each in reader.each(Collection(SECRETS, None, name), SecretObject)]
+        found = [
+            _read(each, release, tenant=tenant) for each in reader.each(Collection(SECRETS, None, name), SecretObject)
+        ]
     except Forbidden:
         reader.lacks("list", f"{SECRETS.plural} named {name} across namespaces")
         return None
     return {read.copy.namespace: read for read in found if read.copy is not None}
 
 
-def _read(found: SecretObject, release: Release) -> CopyRead:
+def _read(found: SecretObject, release: Release, *, tenant: bool) -> CopyRead:
     copy, data = to_copy(found, release), found.data or {}
+    if tenant:
+        return CopyRead(copy, tenant=_of_tenant(found, copy))
     if copy.mark is None:
         return CopyRead(copy)
     try:
@@ -153,6 +166,38 @@ def _read(found: SecretObject, release: Release) -> CopyRead:
     except SourceInvalid:
         expiries = NO_EXPIRIES
     return CopyRead(copy, registries_of(data), expiries)
+
+
+def _of_tenant(found: SecretObject, copy: Copy) -> TenantSecret:
+    """Return a Secret that belongs to its namespace, as the nodes read it."""
+    state, credentials = as_kubelet(found)
+    if state is SecretState.READ and credentials:
+        return TenantSecret(state, frozenset(map(str, credentials)), is_copy=copy.mark is not None)
+    problem = "it has no credential that nodes can use"
+    if state is SecretState.MALFORMED:
+        problem = "the kubelet cannot decode it, so it pulls no image of a Pod that references it"
+    elif found.type not in (COPY_TYPE, LEGACY_TYPE):
+        problem = f"nodes ignore it, because its type is {found.type[:80]!r}"
+    command = create_source(copy.namespace, copy.name, exists=True)
+    if copy.replaceable_only:
+        command = source_command(copy.namespace, copy.name, SourceReason.TYPE_UNSUPPORTED, ())
+    return TenantSecret(state, problem=problem, command=command)
+
+
+def as_kubelet(secret: SecretObject) -> tuple[SecretState, Credentials]:
+    """Return the credentials of a Secret as the kubelet reads it."""
+    try:
+        found = parse_source(secret.metadata.name, secret.type, secret.data or {}, {})
+    except SourceInvalid as error:
+        is_malformed = error.reason in _MALFORMED
+        return SecretState.MALFORMED if is_malformed else SecretState.READ, NO_CREDENTIALS
+    if any(note.reason in _MALFORMED for note in found.left_out.first):
+        return SecretState.MALFORMED, NO_CREDENTIALS
+    return SecretState.READ, found
+
+
+_MALFORMED = frozenset({SourceReason.JSON_INVALID, SourceReason.ENTRY_INVALID})
+"""One such Secret makes the kubelet fail every pull of the Pod. It ignores Secrets of other types, and other keys."""
 
 
 class _Owner(msgspec.Struct, frozen=True, rename="camel"):

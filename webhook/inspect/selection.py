@@ -189,7 +189,7 @@ class _Explainer:
                 self._installed,
                 self._background,
                 self._namespaces[name],
-                {secret: self._copy(secret, name) for secret in self._installed.configuration.secret_names},
+                {secret: self._copy(secret, name) for secret in self._installed.configuration.reference_names},
                 accounts or (),
             )
             self._scenes[name] = replace(scene, accounts_seen=accounts is not None)
@@ -197,14 +197,16 @@ class _Explainer:
 
     def _copy(self, secret: str, namespace: str) -> CopyRead:
         if self._is_few:
-            return read_copy(self._reader, self._installed.release, secret, namespace)
+            tenant = secret in self._installed.configuration.tenant_names
+            return read_copy(self._reader, self._installed.release, secret, namespace, tenant=tenant)
         found = self._copies[secret]
         return CopyRead(None, known=False) if found is None else found.get(namespace, CopyRead(None))
 
     @cached_property
     def _copies(self) -> Mapping[str, Mapping[str, CopyRead] | None]:
-        names = self._installed.configuration.secret_names
-        return {name: list_copies(self._reader, self._installed.release, name) for name in names}
+        names, tenants = self._installed.configuration.reference_names, self._installed.configuration.tenant_names
+        release = self._installed.release
+        return {name: list_copies(self._reader, release, name, tenant=name in tenants) for name in names}
 
     def _writer(self, namespace: str, scene: Scene) -> Writer:
         if namespace not in self._writers:

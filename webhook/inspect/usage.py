@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from webhook.errors import Forbidden, SourceInvalid, UsageError
+from webhook.errors import Forbidden, UsageError
 from webhook.inspect.namespaces import find_namespace, list_namespaces, refuse_absent
 from webhook.inspect.reader import lacking
+from webhook.inspect.secrets import as_kubelet
 from webhook.inspect.workloads import RUNNING
 from webhook.kube.objects import SecretObject, decode_secret, to_copy
 from webhook.kube.pods import PodObject
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
 from webhook.report.pod_groups import PodGroup, owners_of
-from webhook.rules.credential import SourceReason
-from webhook.rules.dockerconfig import COPY_KEY, LEGACY_KEY, parse_source
+from webhook.rules.dockerconfig import COPY_KEY, LEGACY_KEY
 from webhook.rules.gates import DEFAULT_SERVICE_ACCOUNT, MIRROR_ANNOTATION, decide
-from webhook.rules.keyring import NO_CREDENTIALS, ReferencedSecret, SecretState
+from webhook.rules.keyring import ReferencedSecret, SecretState
 from webhook.rules.names import problem_of_subdomain
 from webhook.rules.objects import Subject
 from webhook.rules.references import LocalObjectReference, References, references_of
@@ -233,25 +233,9 @@ class _Secrets:
         content = "\0".join((secret.type, data.get(COPY_KEY, ""), data.get(LEGACY_KEY, "")))
         key = (name, sha256(content.encode()).digest(), pull_secret)
         if key not in self._shared:
-            state, credentials = _read(secret)
+            state, credentials = as_kubelet(secret)
             self._shared[key] = ReferencedSecret(name, state, credentials, pull_secret)
         return self._shared[key]
-
-
-def _read(secret: SecretObject) -> tuple[SecretState, Credentials]:
-    """Return the credentials of a Secret as the kubelet reads it."""
-    try:
-        found = parse_source(secret.metadata.name, secret.type, secret.data or {}, {})
-    except SourceInvalid as error:
-        is_malformed = error.reason in _MALFORMED
-        return SecretState.MALFORMED if is_malformed else SecretState.READ, NO_CREDENTIALS
-    if any(note.reason in _MALFORMED for note in found.left_out.first):
-        return SecretState.MALFORMED, NO_CREDENTIALS
-    return SecretState.READ, found
-
-
-_MALFORMED = frozenset({SourceReason.JSON_INVALID, SourceReason.ENTRY_INVALID})
-"""One such Secret makes the kubelet fail every pull of the Pod. It ignores Secrets of other types, and other keys."""
 
 
 def read_owners(reader: Reader, installed: Installed) -> Owners:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from webhook.ops.html import Verdict
-from webhook.ops.page_data import NOT_LOOKED_AT
+from webhook.ops.page_data import NOT_LOOKED_AT, REFERENCES_ONLY
 from webhook.report.explain.commands import create_source, expiry_command, rename_command, source_command
 from webhook.report.reasons import CATALOG, WRITE_RESULTS, advice
 from webhook.rules.actions import Finding, FindingReason
@@ -144,16 +144,19 @@ def _progress(data: PageData) -> Verdict:
         return Verdict(Kind.MIND, "No pull secret is configured", "Add one to pullSecrets in the values of the chart.")
     if unchecked:
         return Verdict(Kind.MIND, f"Checking {counted(unchecked, 'namespace')}", _current(status))
+    selected = sum(bool(each.copies) or each.state == REFERENCES_ONLY for each in data.namespaces)
+    others = counted(len(data.namespaces) - selected, "other is", "others are")
+    detail = f"{counted(selected, 'namespace is', 'namespaces are')} selected, {others} not."
+    if not total and selected:
+        return Verdict(Kind.GOOD, "No namespace needs a copy", detail)
     if not total and data.everywhere:
         return Verdict(Kind.MIND, "No namespace is selected", f"All are excluded, or opt out with {data.opt_in}.")
     if not total:
         return Verdict(Kind.MIND, "No namespace has opted in", f"To opt in, label a namespace with {data.opt_in}.")
     if current < total:
         return Verdict(Kind.MIND, f"Writing {counted(total - current, 'copy', 'copies')}", _current(status))
-    selected = sum(bool(namespace.copies) for namespace in data.namespaces)
-    others = counted(len(data.namespaces) - selected, "other is", "others are")
     text = "The only copy is current" if total == 1 else f"All {total:,} copies are current"
-    return Verdict(Kind.GOOD, text, f"{counted(selected, 'namespace is', 'namespaces are')} selected, {others} not.")
+    return Verdict(Kind.GOOD, text, detail)
 
 
 def _process(data: PageData) -> Iterator[Item]:

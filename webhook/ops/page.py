@@ -28,7 +28,7 @@ from webhook.ops.attention import (
 )
 from webhook.ops.html import SCRIPT, STYLE, stack
 from webhook.ops.html import render as render_template
-from webhook.ops.page_data import NOT_LOOKED_AT, NOT_SELECTED, PageQuery
+from webhook.ops.page_data import NOT_LOOKED_AT, NOT_SELECTED, REFERENCES_ONLY, PageQuery
 from webhook.report.reasons import CATALOG, WRITE_RESULTS
 from webhook.rules.copy_status import CopyState
 from webhook.rules.expiry import describe
@@ -82,6 +82,7 @@ _STATE_KINDS = {
     NOT_LOOKED_AT: Kind.MIND,
     CopyState.KEPT: Kind.MIND,
     CopyState.CURRENT: Kind.GOOD,
+    REFERENCES_ONLY: Kind.GOOD,
     NOT_SELECTED: "",
 }
 """The class of each state of a namespace, the worst first."""

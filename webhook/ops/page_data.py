@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 NOT_SELECTED = "not selected"
 """The state of a namespace that has no copies and needs none."""
 
+REFERENCES_ONLY = "references only"
+"""The state of a selected namespace whose pull secrets all belong to it, so that it gets no copy."""
+
 NOT_LOOKED_AT = "not checked yet"
 """The state of a selected namespace before the controller has checked it, or while another process leads."""
 

@@ -188,7 +188,7 @@ def _of_secrets(status: SyncStatus) -> Iterator[Metric]:
         "Copies by state, reported by the leader; 0 on a standby.",
         labels=["pull_secret", "state"],
     )
-    for secret in status.pull_secrets:
+    for secret in [each for each in status.pull_secrets if not each.tenant_owned]:
         if not secret.retired:
             ready.add_metric([secret.name], secret.ready)
         for state, number in secret.copies.items():

@@ -172,6 +172,8 @@ class PullSecretStatus(msgspec.Struct, frozen=True, rename="camel"):
     """None if it has no rollout, or if this process does not lead."""
     tokens: TokensStatus | None = None
     """None if its copies have no tokens of their namespaces."""
+    tenant_owned: bool = False
+    """True if the Secret belongs to each namespace, so that there are no copies."""
 
 
 class HealingStatus(msgspec.Struct, frozen=True, rename="camel"):

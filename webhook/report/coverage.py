@@ -59,8 +59,8 @@ def uncovered(images: Collection[str], registries: Collection[str]) -> tuple[str
 
 def registries_for(configuration: Configuration, sources: Sources) -> dict[str, frozenset[str]]:
     """Return the registries of each pull secret whose sources are all known and valid."""
-    known = {entry.name: [sources.credentials(name) for name in entry.sources] for entry in configuration.pull_secrets}
-    tokens = {entry.name: [token.registry for token in entry.tokens] for entry in configuration.pull_secrets}
+    known = {entry.name: [sources.credentials(name) for name in entry.sources] for entry in configuration.copied}
+    tokens = {entry.name: [token.registry for token in entry.tokens] for entry in configuration.copied}
     return {
         name: frozenset((*(key for keys in found if keys for key in keys), *tokens[name]))
         for name, found in known.items()

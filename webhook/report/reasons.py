@@ -243,6 +243,21 @@ CATALOG: Mapping[str, ReasonText] = {
         "you lack the right to read the stage of the rotation, so it is unknown which content the namespace must have",
         "have somebody with the right look with `kubectl pullsecrets rotate NAME`",
     ),
+    "tenant-secret-absent": ReasonText(
+        "a Secret that belongs to the namespace (`tenantOwned`) does not exist; nodes and Knative ignore "
+        "references to it",
+        "nothing, if the namespace needs no credential of its own; otherwise create it with the command of `explain`",
+    ),
+    "tenant-secret-unusable": ReasonText(
+        "nodes get no credential from a Secret that belongs to the namespace (`tenantOwned`): its type or its content "
+        "is wrong; if they cannot decode it, they pull no image of a Pod that references it",
+        "ask the owner of the namespace to create it again: `kubectl create secret docker-registry`",
+    ),
+    "tenant-secret-not-seen": ReasonText(
+        "you lack the right to read a Secret that belongs to the namespace (`tenantOwned`), so it is not known whether "
+        "it exists",
+        "have the owner of the namespace look, or be given `get` on that name",
+    ),
     "pod-without-reference": ReasonText(
         "the Pod runs without a reference that is due: it was created before the namespace opted in, or while no "
         "replica of the webhook answered",

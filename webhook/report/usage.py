@@ -351,7 +351,7 @@ _NO_CREDENTIAL = Origin("", "")
 
 def credential_totals(groups: Iterable[PodGroup], owners: Owners, configuration: Configuration) -> Totals:
     """Return the numbers for each credential: of pull secrets, then of Secrets of namespaces, then without one."""
-    names, keyrings = {entry.name for entry in configuration.pull_secrets}, Keyrings()
+    names, keyrings = {entry.name for entry in configuration.copied}, Keyrings()
 
     def origins(group: PodGroup, image: str) -> Iterable[tuple[Origin, bool]]:
         tried, unread = keyrings.offers(group.secrets, image), group.in_state(SecretState.UNREAD)

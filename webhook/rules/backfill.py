@@ -100,7 +100,7 @@ def needs_plan(account: ServiceAccount, namespace: Namespace, configuration: Con
         return True
     selected = {entry.name for entry in selected_pull_secrets(configuration, namespace)}
     undue = set(account.references.names) - selected
-    return hand_back_need(account, selected) is not None or not undue.isdisjoint(configuration.secret_names)
+    return hand_back_need(account, selected) is not None or not undue.isdisjoint(configuration.reference_names)
 
 
 def hand_back_need(account: ServiceAccount, due: Collection[str]) -> HandBackNeed | None:

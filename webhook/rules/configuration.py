@@ -205,6 +205,8 @@ class PullSecret:
     """None if a valid content reaches all namespaces immediately."""
     copies: CopyMetadata = NO_METADATA
     """The labels and annotations of its copies."""
+    tenant_owned: bool = False
+    """True if the Secret belongs to each namespace: it is referenced there, and never read, written or deleted."""
 
     @property
     def made_from(self) -> str:
@@ -256,6 +258,16 @@ class Configuration:
         return replace(self, pull_secrets=pull_secrets, retired=retired)
 
     @property
+    def copied(self) -> tuple[PullSecret, ...]:
+        """Return the pull secrets that have copies: all but those that belong to the namespaces."""
+        return tuple([entry for entry in self.pull_secrets if not entry.tenant_owned])
+
+    @property
+    def tenant_names(self) -> tuple[str, ...]:
+        """Return the names of the Secrets that belong to the namespaces."""
+        return tuple([entry.name for entry in self.pull_secrets if entry.tenant_owned])
+
+    @property
     def source_names(self) -> tuple[str, ...]:
         """Return the names of all sources, each once, in the order of the document."""
         return tuple(dict.fromkeys(source for entry in self.pull_secrets for source in entry.sources))
@@ -278,4 +290,9 @@ class Configuration:
     @property
     def secret_names(self) -> tuple[str, ...]:
         """Return the current and earlier names of copies: configured first, then retired."""
-        return (*(entry.name for entry in self.pull_secrets), *self.retired)
+        return (*(entry.name for entry in self.copied), *self.retired)
+
+    @property
+    def reference_names(self) -> tuple[str, ...]:
+        """Return the names of all references that are added or removed: those of copies, and of tenants' Secrets."""
+        return tuple(dict.fromkeys((*self.secret_names, *self.tenant_names)))

@@ -78,7 +78,7 @@ def copy_statuses(
 
     ``hashes`` and ``now`` are needed only for copies with tokens of their namespace.
     """
-    entries = selected_pull_secrets(configuration, state.namespace)
+    entries = [entry for entry in selected_pull_secrets(configuration, state.namespace) if not entry.tenant_owned]
     selected = [entry.name for entry in entries]
     for entry in entries:
         status = _copy_status(entry, state.copies.get(entry.name), state, hashes.get(entry.name))

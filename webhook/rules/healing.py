@@ -207,8 +207,8 @@ GATES: tuple[HealingGate, ...] = (
         HealingReason.NOT_DUE,
         Verdict.NONE,
         lambda case: not case.decision.added,
-        lambda case: f"it lacks no reference that is due ({case.decision.reason})",
-        "the Pod would get no further reference if it were created now",
+        lambda case: f"it lacks no reference to a copy ({case.decision.reason})",
+        "the Pod would get no further reference to a copy if it were created now",
         "see the reason of the decision: `pullsecrets explain pod/NAME`",
     ),
     HealingGate(

@@ -21,7 +21,7 @@ from webhook.rules.actions import (
 )
 from webhook.rules.backfill import additions_after_copies, hand_back_need, required_additions, withheld_references
 from webhook.rules.configuration import PullSecret
-from webhook.rules.dangling import dangling_names, names_written_by_us
+from webhook.rules.dangling import dangling_names, is_unwritten, names_written_by_us, undue_tenant_names
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.namespace_tokens import TO_BE_ISSUED, absent_accounts, expected_hash
 from webhook.rules.ownership import Ownership
@@ -56,11 +56,14 @@ def plan_namespace(
     selected = tuple(entry.name for entry in entries)
     copies, findings, usable = _plan_copies(state, entries, hashes, now)
     injected = injected or configuration
-    leaving = leaving_copies(state, configuration, selected)
+    leaving = leaving_copies(state, configuration, [entry.name for entry in entries if not entry.tenant_owned])
     required = tuple(required_additions(state, injected, usable))
     additions = tuple(additions_after_copies(state, configuration, usable))
     absent = dangling_names(state, configuration, lost)
-    removals = tuple(removals_of(state.service_accounts, [copy.name for copy in leaving], absent))
+    tenants = undue_tenant_names(state.namespace, configuration, lost)
+    # A copy from before the pull secret belonged to the tenants leaves, and the references to its name stay due.
+    gone = [copy.name for copy in leaving if copy.name not in selected]
+    removals = tuple(removals_of(state.service_accounts, gone, absent, tenants))
     written = {action.service_account.name for action in (*required, *additions)}
     written.update(action.service_account.name for action in removals)
     due = frozenset(selected if injected == configuration else _selected_names(injected, state.namespace))
@@ -89,6 +92,9 @@ def _plan_copies(
     usable: set[str] = set()
     for entry in selected:
         name = entry.name
+        if entry.tenant_owned:
+            usable.add(name)
+            continue
         copy, content_hash = state.copies.get(name), hashes.get(name)
         if copy is not None and state.is_foreign(copy):
             findings.append(Finding(FindingReason.COPY_CONFLICT, name))
@@ -161,17 +167,19 @@ def leaving_copies(state: NamespaceState, configuration: Configuration, selected
 
 
 def removals_of(
-    accounts: Iterable[ServiceAccount], leaving: Sequence[str], absent: Sequence[str] = ()
+    accounts: Iterable[ServiceAccount], leaving: Sequence[str], absent: Sequence[str] = (), tenants: Sequence[str] = ()
 ) -> Iterable[RemoveReferences]:
     """Yield the references to remove, so that no ServiceAccount names any of ``leaving`` and ``absent``.
 
-    The names in ``leaving`` have a copy of ours, those in ``absent`` have no Secret.
+    The names in ``leaving`` have a copy of ours, those in ``absent`` have no Secret. Those of ``tenants`` belong to the
+    namespaces, and leave only lists that no person has written.
     """
     for account in accounts:
         if account.references is None or account.terminating:
             continue
         without = tuple(name for name in absent if name in account.references.names)
-        names = tuple(name for name in leaving if name in account.references.names)
+        ours = (*leaving, *tenants) if is_unwritten(account) else leaving
+        names = tuple(name for name in ours if name in account.references.names)
         if names or without:
             yield RemoveReferences(account, names + without, without)
 
@@ -203,7 +211,8 @@ def plan_uninstall(state: NamespaceState, configuration: Configuration) -> Names
         entry.name for entry in selected_pull_secrets(with_retired, state.namespace)
     )
     absent = [name for name in configuration.secret_names if name in due and name not in state.copies]
-    removals = tuple(removals_of(state.service_accounts, [copy.name for copy in ours], absent))
+    tenants = [name for name in configuration.tenant_names if name in due and name not in configuration.secret_names]
+    removals = tuple(removals_of(state.service_accounts, [copy.name for copy in ours], absent, tenants))
     written = {action.service_account.name for action in removals}
     return NamespacePlan(
         removals=removals,

@@ -51,7 +51,7 @@ def scope_of(configuration: Configuration) -> CacheScope:
     if any(entry.rollout is not None for entry in configuration.pull_secrets):
         keys.add(PRIORITY_LABEL)
     return CacheScope(
-        names=frozenset(configuration.secret_names),
+        names=frozenset(configuration.reference_names),
         account_labels=frozenset({configuration.opt_in.label}),
         namespace_labels=frozenset({configuration.opt_in.label, *keys}),
         token_accounts=configuration.token_accounts,

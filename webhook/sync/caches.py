@@ -193,7 +193,7 @@ class Caches:
                 [
                     entry
                     for entry in readable.pull_secrets
-                    if self.has_listed(entry.name) and self._sources.has_read(entry.sources)
+                    if entry.tenant_owned or (self.has_listed(entry.name) and self._sources.has_read(entry.sources))
                 ]
             ),
             tuple([name for name in readable.retired if self.has_listed(name)]),

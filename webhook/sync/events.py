@@ -334,7 +334,8 @@ class EventReporter:
         # Without the name, the right to the copies is gone too: only a person can correct this.
         log.warning("pull secrets forgotten: list them under retired to have their copies removed", names=list(names))
         message = (
-            f"{', '.join(names)}: gone from pullSecrets, so the copies stay; list them under retired to remove them"
+            f"{', '.join(names)}: no sources in pullSecrets any more, so the copies stay; list them under retired to "
+            "remove them"
         )
         self._record(_namespace(self._release.namespace), "PullSecretForgotten", message)
 

@@ -133,7 +133,8 @@ class Healing:
     def configure(self, configuration: Configuration) -> None:
         """Put a new configuration into force."""
         with self._lock:
-            self._configuration = configuration
+            # It is unknown whether a Secret of the tenants exists, so an eviction for it may not help.
+            self._configuration = configuration.part(configuration.copied, configuration.retired)
             self._follow()
             if self._is_loaded:
                 self._refresh_value()

@@ -92,7 +92,7 @@ class Planner:
         history.observe(name, state.namespace.uid, selected)
         lost = history.lost(name, lambda: names_written_by_us(state, configuration))
         if lost:
-            history.record_plan(name, still_referenced(state, lost))
+            history.record_plan(name, still_referenced(state, configuration, lost))
         return lost
 
 

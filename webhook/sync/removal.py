@@ -227,7 +227,8 @@ class Removal:
         # left to it.
         if self._reverts.get(state.namespace.name, 0) < MAX_REVERTS:
             return plan
-        return replace(plan, removals=tuple(filter(None, map(_with_copies_only, plan.removals))))
+        others = configuration.tenant_names
+        return replace(plan, removals=tuple(filter(None, (_with_copies_only(each, others) for each in plan.removals))))
 
     def _carry_out(self, namespace: str, plan: NamespacePlan) -> None:
         try:
@@ -288,7 +289,7 @@ def _removables(namespace: str, plan: NamespacePlan, cause: str = "") -> Iterato
         yield Removable(SECRETS.kind, deletion.copy.name, namespace, cause=cause)
 
 
-def _with_copies_only(removal: RemoveReferences) -> RemoveReferences | None:
-    """Return the part of a removal for which a copy of ours exists."""
-    names = tuple(name for name in removal.names if name not in removal.without_copy)
+def _with_copies_only(removal: RemoveReferences, tenants: Sequence[str]) -> RemoveReferences | None:
+    """Return the part of a removal for which a copy of ours exists; those of ``tenants`` are not copies."""
+    names = tuple(name for name in removal.names if name not in removal.without_copy and name not in tenants)
     return replace(removal, names=names, without_copy=()) if names else None

@@ -97,7 +97,7 @@ class SourceStore:
     def configure(self, configuration: Configuration) -> None:
         """Set the pull secrets of a new configuration."""
         with self._lock:
-            self._pull_secrets = configuration.pull_secrets
+            self._pull_secrets = configuration.copied
             self.rollouts.configure(configuration)
             self._issued_names = configuration.issued_names
             self._last_good = {

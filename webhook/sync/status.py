@@ -16,6 +16,7 @@ from webhook import __version__
 from webhook.ops.page_data import (
     NOT_LOOKED_AT,
     NOT_SELECTED,
+    REFERENCES_ONLY,
     CertificateView,
     CopyView,
     EventView,
@@ -56,7 +57,8 @@ if TYPE_CHECKING:
     from webhook.kube.events import EventRecorder, Reference
     from webhook.ops.certificate_metrics import IssuedCertificateMetrics
     from webhook.ops.health import Health
-    from webhook.rules.configuration import PullSecret
+    from webhook.rules.configuration import Configuration, PullSecret
+    from webhook.rules.gates import Decision
     from webhook.rules.ownership import Release
     from webhook.sync.controller import SyncController
     from webhook.sync.queue import QueueState
@@ -144,7 +146,7 @@ def _namespaces(controller: SyncController) -> Iterator[NamespaceView]:
         elif shown:
             state, why = _worst_state(shown, partial(_is_waiting, controller, name))
         else:
-            state, why = _state_without_copies(decide_namespace(namespace, configuration).reason)
+            state, why = _state_without_copies(decide_namespace(namespace, configuration), configuration)
         # A copy in the wrong place is a state of its own.
         others = tuple(each for each in findings.get(name, ()) if each.reason is not FindingReason.COPY_CONFLICT)
         yield NamespaceView(name, state, why, shown, typed, others)
@@ -155,10 +157,11 @@ def _is_waiting(controller: SyncController, namespace: str, pull_secret: str) ->
     return controller.sources.is_waiting(pull_secret, controller.caches.copy(namespace, pull_secret))
 
 
-def _state_without_copies(reason: Reason) -> tuple[str, str]:
-    if reason is Reason.INJECTED:
-        return NOT_LOOKED_AT, PreviewReason.NAMESPACE_SELECTED
-    return NOT_SELECTED, reason
+def _state_without_copies(decision: Decision, configuration: Configuration) -> tuple[str, str]:
+    if decision.reason is not Reason.INJECTED:
+        return NOT_SELECTED, decision.reason
+    has_copies = not set(decision.added).issubset(configuration.tenant_names)
+    return NOT_LOOKED_AT if has_copies else REFERENCES_ONLY, PreviewReason.NAMESPACE_SELECTED
 
 
 def _worst_state(copies: tuple[CopyView, ...], is_waiting: Callable[[str], bool]) -> tuple[str, str]:
@@ -243,21 +246,24 @@ def _pull_secrets(controller: SyncController, hashes: Expected, examples: int) -
     named = _examples(controller, hashes, last_good, counts, examples)
 
     def status(name: str, entry: PullSecret | None) -> PullSecretStatus:
-        copies = {state: counts.get((name, state), 0) for state in CopyState}
+        # Copies from before it belonged to the namespaces are those of the retired name.
+        tenant_owned = entry is not None and entry.tenant_owned
+        copies = {state: 0 if tenant_owned else counts.get((name, state), 0) for state in CopyState}
         return PullSecretStatus(
             name=name,
             retired=entry is None,
-            ready=name in hashes,
+            ready=name in hashes or tenant_owned,
             problem=problems[name].reason if name in problems else "",
             sources=entry.sources if entry else (),
             selected_namespaces=sum(copies.values()) - copies[CopyState.LEAVING],
             copies=copies,
-            not_current=tuple(named.get(name, ())),
+            not_current=() if tenant_owned else tuple(named.get(name, ())),
             last_good=name in last_good,
             content_since="" if (since := controller.sources.since(name)) is None else since.isoformat(),
             rotation_seconds=controller.rotations.seconds(name),
             rollout=_rollout(controller, name),
             tokens=_tokens(controller, name) if entry is not None and entry.tokens else None,
+            tenant_owned=tenant_owned,
         )
 
     return (

@@ -10,7 +10,11 @@ optIn:
 excludedNamespaces: {{ .Values.excludedNamespaces | toJson }}
 {{- $pullSecrets := list }}
 {{- range .Values.pullSecrets }}
+{{- if not .tenantOwned }}
 {{- $pullSecrets = append $pullSecrets (merge (dict "sources" (include "pull-secret-webhook.sources" (dict "root" $ "sources" .sources) | fromJsonArray)) .) }}
+{{- else }}
+{{- $pullSecrets = append $pullSecrets . }}
+{{- end }}
 {{- end }}
 pullSecrets:
   {{- toYaml $pullSecrets | nindent 2 }}
@@ -156,8 +160,15 @@ the list is "[]".
 {{- define "pull-secret-webhook.copyNames" -}}
 {{- include "pull-secret-webhook.validateGrants" . -}}
 {{- $names := list -}}
-{{- range .Values.pullSecrets }}{{ $names = append $names .name }}{{ end -}}
+{{- range .Values.pullSecrets }}{{ if not .tenantOwned }}{{ $names = append $names .name }}{{ end }}{{ end -}}
 {{- concat $names .Values.retired | uniq | toJson -}}
+{{- end -}}
+
+{{/* The names of all references that sync adds and removes, as JSON: those of copies, and of Secrets that belong to the namespaces. */}}
+{{- define "pull-secret-webhook.referenceNames" -}}
+{{- $names := include "pull-secret-webhook.copyNames" . | fromJsonArray -}}
+{{- range .Values.pullSecrets }}{{ $names = append $names .name }}{{ end -}}
+{{- $names | uniq | toJson -}}
 {{- end -}}
 
 {{- define "pull-secret-webhook.sourceNames" -}}

@@ -53,7 +53,8 @@ an empty name in its resourceNames would apply to every listed Secret.
 {{- $path := printf "pullSecrets[%d]" $index -}}
 {{- if not (kindIs "map" .) }}{{ fail (printf "%s: must be a mapping with a name and its sources" $path) }}{{ end -}}
 {{- include "pull-secret-webhook.validateName" (dict "path" (printf "%s.name" $path) "value" .name) -}}
-{{- include "pull-secret-webhook.validateList" (dict "path" (printf "%s.sources" $path) "value" .sources) -}}
+{{- include "pull-secret-webhook.validateTenantOwned" (dict "path" $path "value" .) -}}
+{{- if not .tenantOwned }}{{ include "pull-secret-webhook.validateList" (dict "path" (printf "%s.sources" $path) "value" .sources) }}{{ end -}}
 {{- range $position, $source := .sources -}}
 {{- $path := printf "%s.sources[%d]" $path $position -}}
 {{- if kindIs "string" . -}}
@@ -89,6 +90,18 @@ an empty name in its resourceNames would apply to every listed Secret.
 {{- if or (hasPrefix "rbac.authorization.k8s.io/" $key) (contains "aggregate-to-" $key) -}}
 {{- fail (printf "commonLabels: %q would add the rights of the release to another ClusterRole, such as admin or view; leave it out" $key) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A pull secret has sources, or its Secret belongs to each namespace. The argument is {path, value}. */}}
+{{- define "pull-secret-webhook.validateTenantOwned" -}}
+{{- if not (has (kindOf .value.tenantOwned) (list "invalid" "bool")) }}{{ fail (printf "%s.tenantOwned: must be true or false" .path) }}{{ end -}}
+{{- if .value.tenantOwned -}}
+{{- range list "sources" "rollout" "copies" -}}
+{{- if and (hasKey $.value .) (not (kindIs "invalid" (get $.value .))) }}{{ fail (printf "%s.%s: is not allowed with tenantOwned: true, because the Secret belongs to each namespace; leave it out" $.path .) }}{{ end -}}
+{{- end -}}
+{{- else if kindIs "invalid" .value.sources -}}
+{{- fail (printf "%s.sources: is missing; write a list such as [harbor], or write tenantOwned: true for a Secret that each namespace has of its own" .path) -}}
 {{- end -}}
 {{- end -}}
 
@@ -158,7 +171,7 @@ Checks of a source that renews itself, as far as they become rights or parts of 
 {{- if has .name $seen -}}
 {{- fail (printf "pullSecrets[%d].name: %q is a duplicate; give each pull secret a unique name" $index .name) -}}
 {{- end -}}
-{{- if has .name $.Values.retired -}}
+{{- if and (has .name $.Values.retired) (not .tenantOwned) -}}
 {{- fail (printf "pullSecrets[%d].name: %q is also in retired; remove it from one of the two lists" $index .name) -}}
 {{- end -}}
 {{- $seen = append $seen .name -}}

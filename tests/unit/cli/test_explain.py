@@ -71,8 +71,8 @@ def test_a_workload_is_explained_by_its_pods(explain: Callable[..., Result], tar
     assert (result.code, result.out, result.err) == (
         0,
         (
-            "PASS: Deployment/api in namespace team-a: everything is in place; vendor-credentials does not apply, "
-            "and -v shows why\n"
+            "PASS: Deployment/api in namespace team-a: everything is in place; vendor-credentials and team-registry do "
+            "not apply, and -v shows why\n"
         ),
         "",
     )

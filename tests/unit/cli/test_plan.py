@@ -92,6 +92,7 @@ def test_json_has_each_row_with_the_reason_of_each_pull_secret(plan: Callable[..
         "pullSecrets": [
             {"name": "registry-credentials", "reason": "injected"},
             {"name": "vendor-credentials", "reason": "namespace-not-selected"},
+            {"name": "team-registry", "reason": "namespace-not-selected"},
         ],
         "origin": "standard input, document 2",
         "owner": None,
@@ -315,7 +316,8 @@ def test_wide_has_more_columns_and_name_only_what_would_change(plan: Callable[..
     header, *rows = plan(*files, "-o", "wide").out.splitlines()
     assert header.split()[-3:] == ["OWNER", "PULL", "SECRETS"]
     (api,) = (row for row in rows if "Deployment/api" in row)
-    assert api.endswith("<none>  registry-credentials=injected vendor-credentials=namespace-not-selected")
+    left = " ".join(f"{name}=namespace-not-selected" for name in ("vendor-credentials", "team-registry"))
+    assert api.endswith(f"<none>  registry-credentials=injected {left}")
     names = plan(*files, "-o", "name")
     assert names.out == "secret/registry-credentials\nserviceaccount/api\npod/migrate\ndeployment.apps/api\n"
     assert names.code == 1

@@ -124,7 +124,10 @@ def test_five_errors_are_five_lines_each_with_its_path() -> None:
         '  apiVersion: must be pullsecrets.webhook/v1alpha1, not "pullsecrets.webhook/v1"',
         "  pullSecrets[0].excludes: unknown field",
         '  pullSecrets[0].pods: "Sometimes" is not one of Always, WhenImageMatches, Never',
-        "  pullSecrets[0].sources: is required: name at least one Secret of the release namespace",
+        (
+            "  pullSecrets[0].sources: is required: name at least one Secret of the release namespace, or write "
+            "tenantOwned: true for a Secret that each namespace has of its own"
+        ),
     ]
 
 
@@ -324,6 +327,31 @@ def test_in_the_scope_all_namespaces_of_kubernetes_are_excluded_whatever_the_lis
     everywhere = parse(f"{head}optIn: {{scope: All}}\nexcludedNamespaces: [infra, 'team-?']\n", "x.yaml")
     assert everywhere.excluded_namespaces == {"infra", "kube-system", "kube-public", "kube-node-lease"}
     assert [everywhere.excludes(name) for name in ("kube-system", "team-a", "team-ab")] == [True, True, False]
+
+
+def test_a_secret_of_the_tenants_has_no_sources_and_nothing_else_that_copies_have() -> None:
+    head = f"{HEAD}pullSecrets:\n- name: own\n  tenantOwned: true\n"
+    (entry,) = parse(f"{head}  pods: Never\n  namespaceSelector: {{matchLabels: {{a: b}}}}\n", "x.yaml").pull_secrets
+    assert (entry.tenant_owned, entry.sources, entry.pods) == (True, (), PodPolicy.NEVER)
+    fields = {
+        "sources": "[harbor]",
+        "rollout": "{maxPerSecond: 5}",
+        "copies": "{labels: {a: b}}",
+    }
+    for field, value in fields.items():
+        (problem,) = problems(f"{head}  {field}: {value}\n")
+        assert problem.startswith(f"pullSecrets[0].{field}: is not allowed with tenantOwned: true")
+    (problem,) = problems(f"{HEAD}pullSecrets:\n- name: own\n  tenantOwned: false\n")
+    assert problem.startswith("pullSecrets[0].sources: is required")
+    assert "tenantOwned: true" in problem
+
+
+def test_the_copies_of_a_secret_that_now_belongs_to_the_tenants_can_be_retired() -> None:
+    text = f"{HEAD}pullSecrets:\n- {{name: own, tenantOwned: true}}\nretired: [own]\n"
+    configuration = parse(text, "x.yaml")
+    assert (configuration.secret_names, configuration.reference_names) == (("own",), ("own",))
+    (problem,) = problems(f"{HEAD}{ONE.removeprefix(HEAD)}retired: [registry-credentials]\n")
+    assert "it is either configured or retired" in problem
 
 
 FIELDS = {cells[0].strip("`"): cells for cells in rows(section(DOCS / "configuration.md", "Fields"))}

@@ -27,11 +27,15 @@ from tests.unit.sync.world import (
     put_account,
     put_namespace,
     put_source,
+    references_in,
     secret_path,
 )
 from webhook.kube.client import Client
+from webhook.ops.attention import judge
 from webhook.ops.certificate_metrics import IssuedCertificateMetrics
 from webhook.ops.health import Health
+from webhook.ops.page import render
+from webhook.ops.page_data import PageQuery
 from webhook.ops.sync_status import LeaderStatus, PullSecretStatus, SyncStatus
 from webhook.rules.actions import FindingReason
 from webhook.rules.configuration import PullSecret
@@ -424,3 +428,27 @@ def test_a_status_of_10_000_namespaces_is_quick_and_short(large: Running) -> Non
 
     assert calls < NAMESPACES
     assert len(msgspec.json.encode(status)) < 20_000
+
+
+def test_a_pull_secret_of_the_tenants_has_no_copies_and_nothing_is_waited_for(
+    api: FakeApiServer, running: Running
+) -> None:
+    opt_in(api)
+    put_namespace(api, "b", "disabled")
+    owned = PullSecret("own", (), tenant_owned=True)
+    running.loop.reconfigure(replace(CONFIGURATION, pull_secrets=(owned,), retired=()))
+    until(lambda: references_in(api, "a") == ["mine", "own"])
+    running.settle()
+
+    found = secret(status_of(running), "own")
+    assert (found.tenant_owned, found.ready, found.problem, found.not_current) == (True, True, "", ())
+    assert set(found.copies.values()) == {0}
+    certificates = IssuedCertificateMetrics(CollectorRegistry())
+    page = page_data(running.loop, status_of(running), Health(), running.recorder, certificates)
+    states = {each.name: str(each.state) for each in page.namespaces}
+    assert (states["a"], states["b"]) == ("references only", "not selected")
+    assert judge(page, []).text == "No namespace needs a copy"
+    assert "belongs to each namespace" in render(page, PageQuery())
+    # The API server gets no request for the Secret.
+    assert not [request for request in api.seen() if request.target.name == "own" or "own" in str(request.query)]
+    assert "own" not in str(series(generate_latest(running.metrics.registry).decode()))

@@ -83,7 +83,7 @@ def _dropped(context: Context) -> Iterator[Outcome]:
     for name, number in sorted(dropped.items()):
         copies = "1 copy is" if number == 1 else f"{number:,} copies are"
         retire = retire_command(installed.release.name, installed.release.namespace, retired)
-        yield finding("PSW034", f"{name} is not in the configuration any more, and {copies} left", retire)
+        yield finding("PSW034", f"the configuration makes no copies of {name} any more, and {copies} left", retire)
 
 
 def _issued_before(context: Context) -> Iterator[Outcome]:
@@ -316,7 +316,7 @@ def _look_at_state(context: Context) -> Iterator[Outcome]:
         )
     sources = context.sources()
     lacking = []
-    for entry in installed.configuration.pull_secrets:
+    for entry in installed.configuration.copied:
         expected, kept = sources.expected(entry), stored.last_good.get(entry.name)
         rollout = stored.rollouts.get(entry.name) if entry.rollout is not None else None
         if rollout is not None:

@@ -155,7 +155,7 @@ def pulls(registries: Registries, images: Sequence[str]) -> Check:
     """Return the check that tests each image with the credentials of each pull secret that covers it."""
 
     def look(context: Context) -> Iterator[Outcome]:
-        contents = {entry.name: _content(context, entry) for entry in context.installed.configuration.pull_secrets}
+        contents = {entry.name: _content(context, entry) for entry in context.installed.configuration.copied}
         for image in images:
             tried = [(name, content) for name, content in contents.items() if covering_keys(content, image)]
             if not tried:
@@ -178,7 +178,7 @@ def _uncovered(context: Context, image: str) -> Outcome:
     unknown_ones = [
         entry.name
         for entry in entries
-        if entry.tokens or any(sources.credentials(name) is None for name in entry.sources)
+        if entry.tenant_owned or entry.tokens or any(sources.credentials(name) is None for name in entry.sources)
     ]
     if unknown_ones:
         return unknown(PULL_CODE, f"{image}: not all credentials of {some(unknown_ones, SHOWN)} can be read here")

@@ -24,6 +24,7 @@ from webhook.report.explain.obstacle import UNKNOWN_WRITER, Writer
 from webhook.report.explain.registration import registration_steps, selection_steps
 from webhook.report.explain.rotation import RotationEvents, rotation_step
 from webhook.report.explain.step import Explanation, Step
+from webhook.report.explain.tenant_secret import TenantSecret, tenant_step
 from webhook.report.preview.deciding import decide_in
 from webhook.report.preview.objects import is_subject, read_subject
 from webhook.report.preview.row import PreviewReason
@@ -32,6 +33,7 @@ from webhook.report.protocol import Severity
 from webhook.report.reasons import advice
 from webhook.rules.configuration import Reason
 from webhook.rules.gates import BY_REASON, Case, Decision, decide_namespace, passed
+from webhook.rules.keyring import SecretState
 from webhook.rules.mistyped import mistyped_opt_in
 from webhook.rules.text import counted, listed
 
@@ -120,11 +122,23 @@ class Scene:
     """True if the ServiceAccounts of the namespace were read."""
     elsewhere: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """For each source that does not exist, the namespaces with a Secret of its name."""
+    tenants: Mapping[str, TenantSecret] = field(default_factory=dict)
+    """The Secrets that belong to the namespace, by name; empty if they are not known."""
     secrets: Mapping[str, SecretFacts] = field(default_factory=dict)
     """Facts about sources that cannot be copied, and about foreign Secrets in the place of copies, by name."""
     rotations: RotationEvents = field(default_factory=RotationEvents)
     release: str = ""
     fullname: str = ""
+
+    def is_unread(self, name: str) -> bool:
+        """Return whether this is a Secret that belongs to the namespace, and whose content is not known."""
+        if name not in self.world.configuration.tenant_names:
+            return False
+        return name not in self.tenants or self.tenants[name].state is SecretState.UNREAD
+
+    def has_tenant_secret(self, name: str) -> bool:
+        """Return whether a Secret that belongs to the namespace is known to have a credential."""
+        return name in self.tenants and self.tenants[name].helps
 
     def with_commands(self, place: Place, steps: Iterable[Step]) -> tuple[Step, ...]:
         """Return the steps, with the next command of each that did not pass."""
@@ -158,18 +172,23 @@ def explain_workload(scene: Scene, template: Subject, title: str, pods: Sequence
     owner = f"{title.partition('/')[0].lower()}/{template.name}"
     steps = [*_subject_steps(scene, template, is_template=True)]
     if any(step.reason in _REFERENCED for step in steps):
-        steps.append(_pods_step(scene.world, pods, owner, template.namespace))
+        steps.append(_pods_step(scene, pods, owner, template.namespace))
     place = Place("Pod", template.name, template.namespace, owner)
     return Explanation(template.namespace, title, scene.with_commands(place, steps))
 
 
-def _pods_step(world: World, pods: Sequence[Subject] | None, owner: str, namespace: str) -> Step:
+def _pods_step(scene: Scene, pods: Sequence[Subject] | None, owner: str, namespace: str) -> Step:
     """Return the step about the running Pods of a workload."""
     gate = "running Pods"
     if pods is None:
         return Step(gate, Severity.UNKNOWN, "you lack the right to list them", advice="ask for list on pods")
+    world, tenants = scene.world, scene.world.configuration.tenant_names
     known = world.namespace(namespace)
-    lacking = {pod.name: decide_in(known, pod, world.configuration).added for pod in pods}
+    needed = {pod.name: decide_in(known, pod, world.configuration).added for pod in pods}
+    lacking = {
+        pod: [name for name in added if name not in tenants or scene.has_tenant_secret(name)]
+        for pod, added in needed.items()
+    }
     lacking = {name: added for name, added in lacking.items() if added}
     if not lacking:
         running = f"{counted(len(pods), 'Pod runs', 'Pods run')} with each reference" if pods else "no Pod runs"
@@ -238,9 +257,11 @@ def _pull_secret_steps(scene: Scene, case: Case, decision: Decision, *, is_templ
         reason = dict(decision.gates)[entry.name]
         if reason not in _REFERENCED:
             continue
-        step = _copy(scene, subject.namespace, entry.name)
+        step = _copy(scene, subject.namespace, entry)
         exists = scene.exists and not is_template
-        yield reference_step(subject, entry.name, reason, step, scene.writer, exists=exists)
+        copy = None if entry.tenant_owned else step
+        reference = reference_step(subject, entry.name, reason, copy, scene.writer, exists=exists)
+        yield _about_tenant(scene, reference) if entry.tenant_owned else reference
         if step is not None:
             yield step
         yield from _rotation(scene, subject.namespace, entry)
@@ -249,7 +270,10 @@ def _pull_secret_steps(scene: Scene, case: Case, decision: Decision, *, is_templ
         if subject.kind != "Pod":
             yield from _known(pull_secret_expiry_step(world, entry.name, scene.expiries, scene.now))
     for step in _known(coverage_step(subject, referenced)):
-        yield about_registry(step, world, subject, tuple(referenced))
+        found = about_registry(step, world, subject, tuple(referenced))
+        is_open = any(scene.is_unread(name) for name, reason in decision.gates if reason in _REFERENCED)
+        is_open = is_open and found.severity is Severity.FAULT
+        yield replace(found, severity=Severity.UNKNOWN) if is_open else found
     yield from _known(images_expiry_step(world, subject, referenced, scene.expiries, scene.now))
 
 
@@ -257,11 +281,21 @@ def _known(step: Step | None) -> tuple[Step, ...]:
     return () if step is None else (step,)
 
 
-def _copy(scene: Scene, namespace: str, pull_secret: str) -> Step | None:
+def _about_tenant(scene: Scene, step: Step) -> Step:
+    """Return the step about a Pod's reference to a Secret of its namespace: it matters only if that exists."""
+    if step.reason != PreviewReason.POD_WITHOUT_REFERENCE or scene.has_tenant_secret(step.pull_secret):
+        return step
+    why = f"it does not reference {step.pull_secret}, which makes a difference only if the Secret exists"
+    return Step(step.gate, Severity.OK, why, pull_secret=step.pull_secret)
+
+
+def _copy(scene: Scene, namespace: str, entry: PullSecret) -> Step | None:
+    if entry.tenant_owned:
+        return tenant_step(namespace, entry.name, scene.tenants.get(entry.name))
     return copy_step(
         scene.world,
         namespace,
-        pull_secret,
+        entry.name,
         scene.writer,
         exists=scene.exists,
         elsewhere=scene.elsewhere,
@@ -286,10 +320,10 @@ def _namespace_steps(scene: Scene, name: str) -> Iterator[Step]:
         yield from pull_secret_steps(case, decision, entry)
         if entry.name not in decision.added:
             continue
-        step = _copy(scene, name, entry.name)
+        step = _copy(scene, name, entry)
         yield from _known(step)
         yield from _rotation(scene, name, entry)
-        yield from _account_steps(scene, name, entry.name, step)
+        yield from _account_steps(scene, name, entry.name, None if entry.tenant_owned else step)
         yield from _known(pull_secret_expiry_step(world, entry.name, scene.expiries, scene.now))
 
 

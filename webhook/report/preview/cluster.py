@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from webhook.report.preview.copies import copy_rows, hashes_for
-from webhook.report.preview.deciding import decide_in, sentence
+from webhook.report.preview.deciding import decide_in, removed_sentence, sentence
 from webhook.report.preview.preview import judged
 from webhook.report.preview.row import Effect, PreviewReason, Row
 from webhook.rules.actions import FindingReason
@@ -63,11 +63,14 @@ class Forecaster:
         decision = decide_in(namespace, subject, self.configuration)
         effect, reason = Effect.NONE, str(decision.reason)
         why = sentence(decision.reason, subject, self.configuration, decision)
-        if decision.added:
+        # It is not known whether a Secret that belongs to the namespace exists, so a Pod may not need it.
+        tenants = self.configuration.tenant_names
+        lacking = tuple(name for name in decision.added if name not in tenants)
+        if lacking:
             effect, reason = Effect.RECREATE, PreviewReason.POD_WITHOUT_REFERENCE
-            why = f"it runs without {listed(decision.added)}: recreate it"
+            why = f"it runs without {listed(lacking)}: recreate it"
         title = f"Pod/{subject.name}"
-        return Row(subject.namespace, title, effect, reason, why, decision.added, gates=decision.gates, origin=ORIGIN)
+        return Row(subject.namespace, title, effect, reason, why, lacking, gates=decision.gates, origin=ORIGIN)
 
     def _plan(self, state: NamespaceState) -> NamespacePlan:
         hashes, lost = hashes_for(self._expected, state), names_written_by_us(state, self.configuration)
@@ -82,7 +85,9 @@ class Forecaster:
             # The controller's write passes the webhook, which adds all due references with or without a copy.
             added = (*written, *self._added_at_admission(namespace, subject, written, removed))
         effect, reason, why = (
-            _changed(added, removed) if added or removed else self._unchanged(account, subject, decision, plan)
+            _changed(added, removed, self.configuration)
+            if added or removed
+            else self._unchanged(account, subject, decision, plan)
         )
         return Row(
             namespace=namespace.name,
@@ -130,9 +135,9 @@ def _removed(plan: NamespacePlan, account: ServiceAccount) -> tuple[str, ...]:
     return tuple(name for each in plan.removals if each.service_account is account for name in each.names)
 
 
-def _changed(added: Sequence[str], removed: Sequence[str]) -> tuple[Effect, str, str]:
+def _changed(added: Sequence[str], removed: Sequence[str], configuration: Configuration) -> tuple[Effect, str, str]:
     due = f"{listed(added)} {'is' if len(added) == 1 else 'are'} due here and not yet referenced" if added else ""
-    gone = f"the copy of {listed(removed)} will be deleted" if removed else ""
+    gone = removed_sentence(removed, configuration)
     reason = Reason.INJECTED if added else PreviewReason.COPY_NOT_WANTED
     return Effect.REFERENCES, reason, "; ".join(filter(None, (due, gone)))
 

@@ -60,7 +60,7 @@ def copy_rows(
     For the ``unseen`` names, the existing copies are unknown.
     """
     decision = decide_namespace(state.namespace, configuration)
-    for entry in configuration.pull_secrets:
+    for entry in configuration.copied:
         if entry.name not in decision.added:
             continue
         effect, reason, why = _outcome(entry, state, plan, expected[entry.name])
@@ -70,14 +70,10 @@ def copy_rows(
         yield Row(state.namespace.name, f"Secret/{entry.name}", effect, reason, why)
     for deletion in plan.deletions:
         name = deletion.copy.name
-        why = _why_not(name, configuration, dict(decision.gates))
-        yield Row(
-            state.namespace.name,
-            f"Secret/{name}",
-            Effect.DELETE,
-            PreviewReason.COPY_NOT_WANTED,
-            f"{why}: references to it are removed, then it is deleted",
-        )
+        why = f"{_why_not(name, configuration, dict(decision.gates))}: references to it are removed, then it is deleted"
+        if name in configuration.tenant_names and name in decision.added:
+            why = "the Secret belongs to the namespace now: the copy is deleted, and references to its name stay"
+        yield Row(state.namespace.name, f"Secret/{name}", Effect.DELETE, PreviewReason.COPY_NOT_WANTED, why)
 
 
 def _why_not(name: str, configuration: Configuration, stops: Mapping[str, Reason]) -> str:

@@ -9,6 +9,8 @@ from webhook.rules.gates import BY_REASON, Case, Decision, decide
 from webhook.rules.text import listed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from webhook.rules.configuration import Configuration
     from webhook.rules.objects import Namespace, Subject
 
@@ -32,6 +34,15 @@ def sentence(reason: Reason, subject: Subject, configuration: Configuration, dec
     if reason is Reason.INJECTED:
         return f"{listed(decision.added)} {'is' if len(decision.added) == 1 else 'are'} due here and not yet referenced"
     return stop_sentence(reason, Case(configuration, subject.namespace, None, subject), decision)
+
+
+def removed_sentence(names: Sequence[str], configuration: Configuration) -> str:
+    """Return why references are removed, as a clause; empty for no names."""
+    copies = [name for name in names if name in configuration.secret_names]
+    tenants = [name for name in names if name not in copies]
+    parts = [f"the copy of {listed(copies)} will be deleted"] if copies else []
+    parts += [f"{listed(tenants)} {'is' if len(tenants) == 1 else 'are'} not due any more"] if tenants else []
+    return "; ".join(parts)
 
 
 def stop_sentence(reason: Reason, case: Case, decision: Decision) -> str:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 from webhook.report.explain.commands import RESTARTED_KINDS
 from webhook.report.preview.copies import copy_rows
-from webhook.report.preview.deciding import UNREADABLE, decide_in, selected_sentence, sentence, stop_sentence
+from webhook.report.preview.deciding import (
+    UNREADABLE,
+    decide_in,
+    removed_sentence,
+    selected_sentence,
+    sentence,
+    stop_sentence,
+)
 from webhook.report.preview.objects import has_unknown_kind, is_subject, is_workload, read_namespace, read_subject
 from webhook.report.preview.row import Effect, PreviewReason, Row
 from webhook.report.preview.secrets import source_outcome
@@ -23,7 +30,7 @@ from webhook.rules.configuration import Reason
 from webhook.rules.expiry import ExpiryReason
 from webhook.rules.gates import Case, decide_namespace
 from webhook.rules.patch import POD_PATH, SERVICE_ACCOUNT_PATH, additions, apply, removals
-from webhook.rules.text import counted, listed, some
+from webhook.rules.text import counted, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -272,7 +279,7 @@ def _effect(decision: Decision, removed: tuple[str, ...]) -> Effect:
 
 def _why(subject: Subject, decision: Decision, removed: tuple[str, ...], configuration: Configuration) -> str:
     why = sentence(decision.reason, subject, configuration, decision)
-    return f"{why}; the copy of {listed(removed)} will be deleted" if removed else why
+    return f"{why}; {removed_sentence(removed, configuration)}" if removed else why
 
 
 def _patched(manifest: Manifest, subject: Subject, row: Row) -> Manifest:

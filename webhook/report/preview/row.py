@@ -48,6 +48,9 @@ class PreviewReason(StrEnum):
     ROTATION_UNDER_WAY = "rotation-under-way"
     ROTATION_ABORTED = "rotation-aborted"
     ROTATION_NOT_SEEN = "rotation-not-seen"
+    TENANT_SECRET_ABSENT = "tenant-secret-absent"  # noqa: S105 - a reason id, as the two below
+    TENANT_SECRET_UNUSABLE = "tenant-secret-unusable"  # noqa: S105
+    TENANT_SECRET_NOT_SEEN = "tenant-secret-not-seen"  # noqa: S105
     POD_WITHOUT_REFERENCE = "pod-without-reference"
     REFERENCE_DUE = "reference-due"
     REGISTRY_NOT_COVERED = "registry-not-covered"

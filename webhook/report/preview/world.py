@@ -89,7 +89,7 @@ def survey(
     sources = Sources(
         {each.name: read_source(each) for each in manifests if is_source(each, configuration, release_namespace)}
     )
-    expected = {entry.name: sources.expected(entry) for entry in configuration.pull_secrets}
+    expected = {entry.name: sources.expected(entry) for entry in configuration.copied}
     states = _states(manifests, configuration, release_namespace, namespaces)
     plans = {name: plan_namespace(state, configuration, hashes_for(expected, state)) for name, state in states.items()}
     removals = {(name, each.service_account.name): each.names for name in plans for each in plans[name].removals}
