@@ -124,7 +124,7 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str = ""
     """A sentence about the reason."""
     pod: str = ""
-    """Namespace and name of the first Pod of the canary that holds it; empty for other reasons."""
+    """Namespace and name of the first Pod of the canary that holds it, or is going to; empty for other reasons."""
     canary: tuple[str, ...] = ()
     """The patterns that the soak is observed for."""
     unused_since: datetime | None = None
@@ -209,7 +209,18 @@ def prove(rollout: Rollout, outcome: Outcome, detail: str, now: datetime) -> Rol
         return _enter(rollout, Stage.PROVED, now)
     if rollout.stage is Stage.HELD:
         return replace(rollout, detail=detail) if rollout.reason is HoldReason.UNPROVED else rollout
+    if rollout.pod:
+        return replace(rollout, proof=outcome)
     return replace(rollout, proof=outcome, detail="" if outcome is Outcome.PROVED else detail)
+
+
+def suspect_pod(rollout: Rollout, detail: str, pod: str) -> Rollout:
+    """Return the state in which a refused Pod is noted and still has the content; :func:`refuse_pods` follows.
+
+    The note must be stored before the copies change. Without it, another leader that takes over in between gives the
+    canary the new content again. Then the failure of the Pod is older than its copy, and counts no more.
+    """
+    return replace(rollout, detail=detail, pod=pod) if rollout.needs_pods and not rollout.pod else rollout
 
 
 def refuse_pods(rollout: Rollout, detail: str, now: datetime, pod: str = "") -> Rollout:
@@ -285,6 +296,8 @@ def _soak(rollout: Rollout, seconds: float, progress: Progress, settings: Rollou
         return _hold(rollout, HoldReason.CANARY_EMPTY, "", now)
     if rollout.canary != settings.canary:
         return replace(rollout, canary=settings.canary, elapsed=0.0)
+    if rollout.pod:
+        return rollout if settings.watch_pods else replace(rollout, pod="", detail="")
     # A namespace without the content tests nothing, so its time does not count. Neither do Pods that are not known.
     if progress.canary_reached < progress.canary or (rollout.needs_pods and progress.is_blind):
         return rollout

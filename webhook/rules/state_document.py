@@ -248,6 +248,14 @@ def encode_rollouts(rollouts: Mapping[str, StoredRollout]) -> bytes | None:
     return msgspec.json.encode(_Rollouts(FORMAT_VERSION, entries), order="deterministic")
 
 
+def decode_rollouts(value: bytes | None) -> Mapping[str, StoredRollout]:
+    """Return the rollouts in a stored value; none if it is absent or was not written by this release."""
+    try:
+        return {} if value is None else _decode_rollouts(value)
+    except _Undecodable:
+        return {}
+
+
 def _decode_rollouts(value: bytes) -> Mapping[str, StoredRollout]:
     found = _decode_json(value, _Rollouts).pull_secrets
     return {

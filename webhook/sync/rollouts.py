@@ -10,9 +10,9 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from msgspec import structs
@@ -21,7 +21,7 @@ from webhook.report.rollout import refused_sentence
 from webhook.rules import rollout as rules
 from webhook.rules.dockerconfig import content_hash
 from webhook.rules.rollout import Progress, Rollout, Stage
-from webhook.rules.state_document import ROLLOUTS_KEY, StoredRollout, encode_rollouts
+from webhook.rules.state_document import ROLLOUTS_KEY, StoredRollout, decode_rollouts, encode_rollouts
 from webhook.sync.rollout_tests import RolloutTests
 from webhook.sync.source import Content
 
@@ -47,6 +47,9 @@ STORE_SECONDS = 5.0
 """Seconds by which the stored soak may be behind. After a restart it takes that much longer."""
 
 
+UNSTORED_SECONDS = 2.0
+"""Seconds after which a Pod holds a rollout although that could not be stored."""
+
 MOST_UNWATCHED = 5
 """Names of namespaces that are kept whose Pods must not be read."""
 
@@ -66,6 +69,16 @@ class Surroundings(Protocol):
 
     def rollouts_to_store(self) -> None:
         """Have the states stored soon."""
+
+
+@dataclass
+class _Noted:
+    """A Pod that is going to hold the rollout of a content, since a time of the monotonic clock."""
+
+    content: str
+    pod: str
+    at: float
+    is_stored: bool = False
 
 
 class Rollouts:
@@ -92,6 +105,15 @@ class Rollouts:
         self._progress: dict[str, Progress] = {}
         self._first: dict[str, Rollout] = {}
         self._handled: dict[str, Rollout] = {}
+        self._noted: dict[str, _Noted] = {}
+        self._indexes: tuple[dict[str, Any], ...] = (
+            self._contents,
+            self._usable,
+            self._progress,
+            self._first,
+            self._handled,
+            self._noted,
+        )
         self._tests = RolloutTests(prove, look_at_pods, monotonic, self._wake.set)
         self._is_loaded = False
         self._looked_at = self._stored_at = monotonic()
@@ -118,7 +140,7 @@ class Rollouts:
             }
             self._entries = entries
             self._states = {name: state for name, state in self._states.items() if name in kept}
-            for index in (self._contents, self._usable, self._progress, self._first, self._handled):
+            for index in self._indexes:
                 for name in set(index) - kept:
                     index.pop(name)
             self._tests.keep(kept)
@@ -129,7 +151,7 @@ class Rollouts:
         with self._lock:
             self._is_loaded = False
             self._states = {}
-            for index in (self._contents, self._usable, self._progress, self._first, self._handled):
+            for index in self._indexes:
                 index.clear()
             self._tests.keep(frozenset())
 
@@ -159,6 +181,8 @@ class Rollouts:
                     state = structs.replace(state, previous="")
                 self._states = {**self._states, name: state}
                 self._first[name], self._contents[name] = state, known
+                if state.needs_pods and state.pod:
+                    self._noted[name] = _Noted(state.proposed, state.pod, self._monotonic(), is_stored=True)
         self._wake.set()
 
     def observe(self, name: str, content: LastGood | None, requests: Iterable[str] = ()) -> LastGood | None:
@@ -243,6 +267,20 @@ class Rollouts:
                 )
         return bases, {ROLLOUTS_KEY: encode_rollouts(stored)}
 
+    def confirm(self, value: bytes | None) -> None:
+        """Note that this value of :meth:`to_store` is stored."""
+        with self._lock:
+            if not self._noted:
+                return
+            stored = decode_rollouts(value)
+            for name, noted in self._noted.items():
+                found = stored.get(name)
+                noted.is_stored |= found is not None and (found.rollout.proposed, found.rollout.pod) == (
+                    noted.content,
+                    noted.pod,
+                )
+        self._wake.set()
+
     def run(self, stopping: threading.Event, surroundings: Surroundings) -> None:
         """Advance the rollouts until ``stopping`` is set, and :meth:`wake` is called once more."""
         while not stopping.is_set():
@@ -306,14 +344,26 @@ class Rollouts:
             state = rules.prove(state, proof.outcome, proof.detail, self._clock())
         if entry.rollout is None or not entry.rollout.watch_pods or not state.needs_pods:
             return state, progress
+        if state.pod:
+            return self._held_by_pod(entry.name, state), progress
         if (seen := self._tests.pods(entry.name, state)) is None:
             return state, replace(progress, is_blind=True)
         if seen.refused:
             first = seen.refused[0]
-            pod = f"{first.namespace}/{first.pod}"
-            state = rules.refuse_pods(state, refused_sentence(seen.refused), self._clock(), pod)
+            state = rules.suspect_pod(state, refused_sentence(seen.refused), f"{first.namespace}/{first.pod}")
+            state = self._held_by_pod(entry.name, state)
         unwatched = seen.forbidden[:MOST_UNWATCHED]
         return state, replace(progress, watched=seen.watched, unwatched=unwatched, is_blind=seen.is_partial)
+
+    def _held_by_pod(self, name: str, state: Rollout) -> Rollout:
+        """Hold a rollout because of a Pod, when that is stored; it does not wait long for a store that fails."""
+        noted, now = self._noted.get(name), self._monotonic()
+        if noted is None or (noted.content, noted.pod) != (state.proposed, state.pod):
+            noted = self._noted[name] = _Noted(state.proposed, state.pod, now)
+        if not noted.is_stored and now - noted.at < UNSTORED_SECONDS:
+            return state
+        del self._noted[name]
+        return rules.refuse_pods(state, state.detail, self._clock(), state.pod)
 
     def _announce(self, name: str, surroundings: Surroundings) -> None:
         """Report the first known stage of a pull secret, once."""

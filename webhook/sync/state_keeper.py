@@ -26,7 +26,15 @@ from webhook.kube.resources import SECRETS
 from webhook.report.explain.commands import rename_command
 from webhook.rules.brake import CONFIRM_ANNOTATION
 from webhook.rules.ownership import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, is_a_copy
-from webhook.rules.state_document import HEALING_KEY, STATE_TYPE, StateDocument, decode_document, described, update
+from webhook.rules.state_document import (
+    HEALING_KEY,
+    ROLLOUTS_KEY,
+    STATE_TYPE,
+    StateDocument,
+    decode_document,
+    described,
+    update,
+)
 from webhook.rules.timing import BASE_SECONDS, delay
 from webhook.sync.configuration import HELD_SECONDS
 
@@ -165,6 +173,7 @@ class StateKeeper:
         if due.values and self._may_write():
             self._write(due)
         self._healing.confirm(self._stored.other.get(HEALING_KEY))
+        self._sources.rollouts.confirm(self._stored.other.get(ROLLOUTS_KEY))
         self._report(_too_large(due.left_out) if due.left_out else "")
         self._failures = 0
         return READ_SECONDS

@@ -157,6 +157,17 @@ def test_a_pod_that_is_refused_a_pull_holds_the_rollout_until_a_person_promotes_
     assert not rules.propose(again, "newer", "d", NOW).ignores_pods
 
 
+def test_a_refused_pod_is_noted_before_it_holds_the_rollout() -> None:
+    watching = replace(STEPWISE, watch_pods=True)
+    noted = rules.suspect_pod(rules.prove(canary(), Outcome.PROVED, "", NOW), "Pod staging-a/api", "staging-a/api")
+    assert (noted.stage, noted.target(in_canary=True)) == (Stage.CANARY, "new")
+    assert rules.suspect_pod(noted, "Pod staging-a/web", "staging-a/web") == noted
+    assert rules.advance(noted, 1e6, REACHED, watching, NOW) == noted
+    assert rules.prove(noted, Outcome.PROVED, "", NOW).detail == "Pod staging-a/api"
+    assert rules.advance(noted, 1e6, REACHED, STEPWISE, NOW).pod == ""  # no longer watched
+    assert rules.suspect_pod(refused(), "Pod staging-a/api", "staging-a/api") == refused()
+
+
 def test_pods_matter_only_in_the_canary() -> None:
     for state in (proposed(), proved(), rolling(), complete(), refused()):
         assert rules.refuse_pods(state, "Pod staging-a/api", NOW) == state
@@ -273,7 +284,10 @@ class RotationModel(RuleBasedStateMachine):
     @rule()
     def refuse_a_pod(self) -> None:
         before = self.state
-        self.change(rules.refuse_pods(self.state, "a Pod", NOW, "staging-a/web"))
+        if before.stage is Stage.CANARY and not before.ignores_pods and not before.pod:
+            self.change(rules.suspect_pod(before, "a Pod", "staging-a/web"))
+            return
+        self.change(rules.refuse_pods(before, before.detail, NOW, before.pod))
         if before.stage is Stage.CANARY and not before.ignores_pods:
             assert self.state.reason is HoldReason.PODS_REFUSED
 
@@ -345,7 +359,8 @@ class RotationModel(RuleBasedStateMachine):
     @invariant()
     def a_hold_has_a_reason(self) -> None:
         assert (self.state.stage is Stage.HELD) == (self.state.reason is not None)
-        assert bool(self.state.pod) == (self.state.reason is HoldReason.PODS_REFUSED)
+        if self.state.stage is not Stage.CANARY:
+            assert bool(self.state.pod) == (self.state.reason is HoldReason.PODS_REFUSED)
 
     @invariant()
     def a_content_that_was_accepted_is_not_one_that_is_refused(self) -> None:
@@ -358,6 +373,8 @@ class RotationModel(RuleBasedStateMachine):
         """With registries that accept, Pods that pull and copies that are written, at most one promotion is needed."""
         state, settings = self.state, self.settings
         everywhere = Progress(canary=1, canary_reached=1)
+        if state.pod and state.stage is Stage.CANARY:
+            state = rules.refuse_pods(state, state.detail, NOW, state.pod)
         if state.stage is Stage.ABORTED or state.reason is HoldReason.PODS_REFUSED:
             state = rules.request(state, Verb.PROMOTE, "z", NOW)
         for _ in range(12):

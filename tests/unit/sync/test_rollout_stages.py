@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -29,11 +30,14 @@ from webhook.kube.client import Client
 from webhook.ops.sync_status import LeaderStatus
 from webhook.rules.configuration import Configuration, ProofSettings, PullSecret, RolloutSettings
 from webhook.rules.copy_status import CopyState
-from webhook.rules.rollout import PRIORITY_LABEL, REQUEST_ANNOTATION, Outcome, Progress, Rollout, Stage
-from webhook.rules.state_document import LastGood, StateDocument, decode_document
+from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, content_hash, parse_source, render
+from webhook.rules.pulls import PullFailure
+from webhook.rules.rollout import PRIORITY_LABEL, REQUEST_ANNOTATION, HoldReason, Outcome, Progress, Rollout, Stage
+from webhook.rules.state_document import ROLLOUTS_KEY, LastGood, StateDocument, decode_document, decode_rollouts
 from webhook.rules.versions import SourceVersion
-from webhook.sync.rollout_tests import ProofResult, Prove
-from webhook.sync.rollouts import Rollouts
+from webhook.sync.rollout_tests import PodsSeen, ProofResult, Prove
+from webhook.sync.rollouts import UNSTORED_SECONDS, Rollouts
+from webhook.sync.source import Content
 from webhook.sync.status import controller_status
 
 STATE = "psw-state"
@@ -519,6 +523,53 @@ def test_a_clock_that_jumps_neither_ends_nor_prolongs_a_soak_and_an_overlap(days
     now[0] -= timedelta(days=2 * days)
     assert advance(599.0).previous
     assert not advance(1.0).previous
+
+
+def payload_of(password: str) -> LastGood:
+    credentials = f'{{"auths":{{"registry.example.com":{{"auth":"{b64encode(f"u:{password}".encode()).decode()}"}}}}}}'
+    encoded = b64encode(credentials.encode()).decode()
+    payload = render(parse_source("harbor", COPY_TYPE, {COPY_KEY: encoded}, {}))
+    return LastGood(payload, (SourceVersion("harbor", "u", "1"),), datetime(2026, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("end", ["stored", "not stored", "another leader"])
+def test_a_refused_pod_holds_a_rotation_after_that_is_stored_and_also_if_the_leader_ends_in_between(end: str) -> None:
+    seconds, seen = [0.0], PodsSeen((PullFailure("staging-a", "web", "registry.example.com/a:1"),), 1)
+    settings = replace(FOREVER, watch_pods=True)
+    first, second = payload_of("first"), payload_of("second")
+    current = Content(second.payload, content_hash(second.payload))
+
+    def make(seen: PodsSeen, stored: StateDocument) -> Rollouts:
+        made = Rollouts(None, lambda *_: seen, monotonic=lambda: seconds[0])
+        made.configure(configured(settings))
+        made.load(stored)
+        return made
+
+    def state(rollouts: Rollouts) -> Rollout:
+        rollouts.advance(Everywhere())
+        found = rollouts.state("pull")
+        assert found is not None
+        return found
+
+    rollouts = make(seen, StateDocument())
+    rollouts.observe("pull", first)
+    rollouts.observe("pull", second)
+    until(lambda: state(rollouts).pod == "staging-a/web")
+    # The copies stay until another leader would know the cause.
+    assert state(rollouts).stage is Stage.CANARY
+    assert rollouts.choose("pull", "staging-a", current) == current
+    value = rollouts.to_store()[1][ROLLOUTS_KEY]
+    if end == "stored":
+        rollouts.confirm(value)
+    elif end == "not stored":
+        seconds[0] += UNSTORED_SECONDS
+    else:
+        # It writes the copies again, so it sees no failure that is newer than its copy.
+        rollouts = make(PodsSeen(watched=1), StateDocument({"pull": first}, rollouts=decode_rollouts(value)))
+        rollouts.observe("pull", second)
+    held = state(rollouts)
+    assert (held.stage, held.reason, held.pod) == (Stage.HELD, HoldReason.PODS_REFUSED, "staging-a/web")
+    assert "Pod staging-a/web cannot pull" in held.detail
 
 
 def test_no_hash_of_a_content_is_in_the_status(api: FakeApiServer, start: Start) -> None:
