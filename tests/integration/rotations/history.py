@@ -123,7 +123,8 @@ class History(Background):
             track.written[namespace, content] = time.monotonic()
         is_forbidden = content in self.bad and not (self.bad[content] and namespace in self._canary)
         if is_forbidden or content == UNKNOWN:
-            self.violations.append(f"{content} came to {namespace} as {name}")
+            last = [f"{view.stage} {view.reason or ''}" for _, view in track.views[-5:]]
+            self.violations.append(f"{content} came to {namespace} as {name}, after the stages {last}")
 
     def _note_state(self, secret: dict[str, Any]) -> None:
         stored = json.loads(b64decode(secret["data"].get(ROLLOUTS_KEY, "e30=")))
