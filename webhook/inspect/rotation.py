@@ -19,7 +19,7 @@ from webhook.kube.resources import SECRETS
 from webhook.report.rollout import hold_sentence
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, parse_source
 from webhook.rules.renewing import RENEW, format_time
-from webhook.rules.rollout import REQUEST_ANNOTATION, Stage, Verb, encode_request, request
+from webhook.rules.rollout import REQUEST_ANNOTATION, Stage, Verb, encode_request, is_about, request
 from webhook.rules.state_document import STATE_SUFFIX
 from webhook.rules.text import listed
 
@@ -66,7 +66,7 @@ class Rotation:
     def is_behind(self, stored: StoredRollout) -> bool:
         """Return True if sync has not stored the content that the sources have now. False if that is unknown."""
         expected = read_sources(self.reader, self.installed, datetime.now(UTC)).expected(self.entry).hash
-        return expected is not None and expected not in (stored.rollout.base, stored.rollout.proposed)
+        return expected is not None and not is_about(stored.rollout, expected)
 
     def request(self, verb: Verb, stored: StoredRollout) -> None:
         """Write a request. Raises UsageError if the stage does not allow it, or if the right is missing."""

@@ -197,6 +197,11 @@ def propose(rollout: Rollout, content: str, new_id: str, now: datetime) -> Rollo
     return Rollout(new_id, Stage.PROPOSED, now, base, content)
 
 
+def is_about(rollout: Rollout, content: str) -> bool:
+    """Return whether a state stays as it is while the sources give this content; if not, it is older than they are."""
+    return propose(rollout, content, rollout.id, rollout.since) is rollout
+
+
 def prove(rollout: Rollout, outcome: Outcome, detail: str, now: datetime) -> Rollout:
     """Return the state after a proof of the proposed content has ended. ``detail`` is a sentence about it."""
     if not rollout.needs_proof:

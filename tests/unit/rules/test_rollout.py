@@ -213,6 +213,14 @@ def test_a_source_that_is_put_back_ends_the_rollout_immediately() -> None:
         assert (back.stage, back.target(in_canary=True)) == (Stage.SETTLED, "old")
 
 
+def test_a_state_is_older_than_sources_that_were_put_back_or_changed_again() -> None:
+    aborted = rules.request(canary(), Verb.ABORT, "c", NOW)
+    states = (proposed(), canary(), rolling(), refused(), aborted, complete())
+    assert [rules.is_about(state, "new") for state in states] == [True] * 6
+    assert [rules.is_about(state, "old") for state in states] == [False] * 6
+    assert not rules.is_about(canary(), "newer")
+
+
 def test_a_second_rotation_begins_again_and_keeps_the_base() -> None:
     for state in (proposed(), proved(), canary(), refused()):
         second = rules.propose(state, "newer", "c", NOW)

@@ -22,7 +22,7 @@ from webhook.report.rollout import (
     unused_sentence,
 )
 from webhook.rules.ownership import Ownership
-from webhook.rules.rollout import HoldReason, Rollout, Stage, propose
+from webhook.rules.rollout import HoldReason, Rollout, Stage, is_about
 from webhook.rules.text import counted
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _progress(rollout: Rollout, progress: Progress) -> str:
 def _is_behind(world: World, entry: PullSecret, rollout: Rollout) -> bool:
     """Return whether the sources have another content than the stored stage is about."""
     found = world.expected[entry.name].hash
-    return found is not None and propose(rollout, found, rollout.id, rollout.since) is not rollout
+    return found is not None and not is_about(rollout, found)
 
 
 def _behind(world: World, entry: PullSecret, rollout: Rollout) -> str:
