@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.integration.hostile.memorygroup import MemoryGroup
     from tests.integration.site.serving import Serving
 
-SECONDS = float(os.environ.get("HOSTILE_SECONDS", "60"))
+SECONDS = float(os.environ.get("HOSTILE_SECONDS", "24"))
 EACH_SECONDS = 4.0
 THREADS = 6
 

@@ -13,7 +13,7 @@ from tests.integration.site.playground import Playground, eventually
 
 Maker = Callable[..., Playground]
 
-SECONDS = float(os.environ.get("HOSTILE_SECONDS", "30"))
+SECONDS = float(os.environ.get("HOSTILE_SECONDS", "20"))
 THREADS = 6
 FEWEST_NAMESPACES = 3
 

@@ -1,4 +1,4 @@
-"""The commands for the person on call, run as such a person runs them: a real process, with a kubeconfig of its own."""
+"""The commands for the person on call, run as such a person runs them, with a kubeconfig of its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.cluster.processes import COMMAND, clean_environment
+from tests.integration.site import forked
 from tests.integration.site.playground import Playground
 
 SECONDS = 120
@@ -25,15 +26,7 @@ class Ran(NamedTuple):
 
 def run(kubeconfig: Path, *arguments: str) -> Ran:
     """Run ``pullsecrets`` with these arguments to its end."""
-    done = subprocess.run(
-        [COMMAND, *arguments, f"--kubeconfig={kubeconfig}"],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SECONDS,
-    )
-    return Ran(done.returncode, done.stdout, done.stderr)
+    return Ran(*forked.run([*arguments, f"--kubeconfig={kubeconfig}"], clean_environment(), SECONDS))
 
 
 def of_release(playground: Playground, *arguments: str, kubeconfig: Path | None = None) -> Ran:
