@@ -133,7 +133,7 @@ def test_the_summary_counts_by_pull_secret_and_restarts_the_workloads_of_pods(id
         COPY,
         "  copies: 1 to create",
         "  references: in 1 ServiceAccount to add it",
-        "  Pods: 1 runs without it, until recreated",
+        "  Pods: 1 lacks it, until recreated",
         f"    kubectl -n {team} rollout restart deployment/web",
     ]
     assert table.startswith("NAMESPACE ")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from webhook.errors import Forbidden, UsageError
+from webhook.inspect.healing import pulled_pod, read_records
 from webhook.inspect.namespaces import list_namespaces, opt_in_labels, read_namespace
 from webhook.inspect.secrets import each_copy, read_copy, read_sources, read_state
 from webhook.inspect.workloads import RUNNING
@@ -22,6 +23,7 @@ from webhook.kube.pods import decode_pod
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.wire import PartialObjectMetadata, decoder
 from webhook.report.preview.cluster import ORIGIN, Forecaster
+from webhook.report.preview.healing import HealingForecast, LackingPod
 from webhook.report.preview.preview import Preview
 from webhook.report.preview.row import Effect, PreviewReason, Row
 from webhook.report.preview.secrets import source_outcome
@@ -167,7 +169,7 @@ class _Forecast:
         }
         looking = self._pool.submit(self._pods, forecaster, selected)
         accounts = self._accounts(selected | copies.keys())
-        pods = looking.result()
+        pods = self._healed(looking.result(), expected, sources)
         rows = [*self._source_rows(sources)]
         kept = Counter[str]()
         for name in sorted(self._namespaces):
@@ -269,14 +271,33 @@ class _Forecast:
         names = self._installed.configuration.token_accounts
         return token_accounts(accounts, names) if names and not self._accounts_unseen else None
 
-    def _pods(self, forecaster: Forecaster, wanted: set[str]) -> dict[str, list[Row]]:
-        found: dict[str, list[Row]] = defaultdict(list)
+    def _healed(
+        self, pods: dict[str, list[Row | LackingPod]], expected: Mapping[str, Expected], sources: Sources
+    ) -> dict[str, list[Row]]:
+        """Return the rows of Pods. The stored state of healing is read only if it can change one of them."""
+        configuration, now = self._installed.configuration, self._now.timestamp()
+        lacking = {name: [each for each in rows if isinstance(each, LackingPod)] for name, rows in pods.items()}
+        is_needed = any(each.pod.failing and each.pod.owner for found in lacking.values() for each in found)
+        records = (read_records(self._reader, self._installed) if is_needed else None) or {}
+        healing = HealingForecast.make(configuration, expected, sources, now, records)
+        found: dict[str, list[Row]] = {}
+        for name, rows in pods.items():
+            healed = iter(list(healing.rows(self._namespaces[name], lacking[name])))
+            found[name] = [next(healed) if isinstance(each, LackingPod) else each for each in rows]
+        return found
+
+    def _pods(self, forecaster: Forecaster, wanted: set[str]) -> dict[str, list[Row | LackingPod]]:
+        configuration = self._installed.configuration
+        found: dict[str, list[Row | LackingPod]] = defaultdict(list)
         for each in self._each(PODS, msgspec.Raw, wanted, RUNNING):
             name = _decode_metadata(each).metadata.namespace
             subject = _decode_pod(each).as_pod(name) if name in wanted else None
             row = None if subject is None else forecaster.of_pod(subject, self._namespaces[name])
             if row is not None and row.effect is Effect.RECREATE:
                 row = replace(row, owner=decode_pod(each).metadata.workload)
+                if configuration.healing.enabled:
+                    found[name].append(LackingPod(pulled_pod(each, configuration), row))
+                    continue
             if row is not None and self._has_row(row):
                 found[name].append(row)
             else:

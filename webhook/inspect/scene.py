@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from webhook.errors import Forbidden, SourceInvalid, UsageError
+from webhook.inspect.healing import pulled_pod, read_view
 from webhook.inspect.namespaces import read_namespace
 from webhook.inspect.obstacles import read_reports, read_writer
 from webhook.inspect.reader import lacking
@@ -40,6 +41,7 @@ from webhook.report.explain.explanation import (
 from webhook.report.explain.images import known_expiries
 from webhook.report.explain.registration import Reach, Registration
 from webhook.report.explain.rotation import RotationEvents, latest_events
+from webhook.report.explain.step import HEALING_GATE
 from webhook.report.preview.cluster import ORIGIN
 from webhook.report.preview.copies import hashes_for
 from webhook.report.preview.manifest import Manifest
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from webhook.inspect.secrets import CopyRead
     from webhook.kube.webhook_configuration import ClientConfig, ServiceReference
     from webhook.report.explain.commands import SecretFacts
+    from webhook.report.explain.healing import HealingView
     from webhook.report.explain.obstacle import Target, Writer
     from webhook.report.explain.step import Explanation
     from webhook.report.preview.secrets import Sources
@@ -226,7 +229,9 @@ def explain_live(reader: Reader, installed: Installed, kind: str, name: str, nam
         return _with_writer(reader, installed, scene, name, lambda scene: explain_namespace(scene, name))
     found = read_namespace(reader, namespace)
     content = _content(reader, kind, name, namespace)
-    explain = explain_content(kind, name, namespace, content, partial(_pods, reader, namespace))
+    explain = explain_content(
+        kind, name, namespace, content, partial(_pods, reader, namespace), installed.configuration
+    )
     scene = replace(_scene(reader, installed, found, ()), accounts_seen=False)
     return _with_writer(reader, installed, scene, namespace, explain)
 
@@ -237,6 +242,7 @@ def explain_content(
     namespace: str,
     content: bytes | msgspec.Raw,
     pods_of: Callable[[object], Sequence[Subject] | None],
+    configuration: Configuration,
 ) -> Callable[[Scene], Explanation]:
     """Return the function that explains an object, given as JSON; it keeps only the fields that decide.
 
@@ -248,8 +254,10 @@ def explain_content(
     if kind in WORKLOADS:
         pods = pods_of(msgspec.json.decode(content)["spec"].get("selector"))
         return lambda scene: explain_workload(scene, subject, f"{kind}/{name}", pods)
-    owner = _owner(content) if kind == "Pod" else ""
-    return lambda scene: explain_subject(scene, subject, owner)
+    if kind != "Pod":
+        return lambda scene: explain_subject(scene, subject)
+    owner, pulled = _owner(content), pulled_pod(content, configuration)
+    return lambda scene: explain_subject(scene, subject, owner, pulled)
 
 
 def explain_secret(reader: Reader, installed: Installed, name: str, namespace: str) -> Explanation:
@@ -270,17 +278,27 @@ def _with_writer(
     reader: Reader, installed: Installed, scene: Scene, namespace: str, explain: Callable[[Scene], Explanation]
 ) -> Explanation:
     is_right = partial(is_as_due, scene, namespace)
-    return explain_with_writer(scene, explain, lambda: read_writer(reader, installed, namespace, is_right))
+    return explain_with_writer(
+        scene,
+        explain,
+        lambda: read_writer(reader, installed, namespace, is_right),
+        lambda: read_view(reader, installed, namespace),
+    )
 
 
 def explain_with_writer(
-    scene: Scene, explain: Callable[[Scene], Explanation], read: Callable[[], Writer]
+    scene: Scene,
+    explain: Callable[[Scene], Explanation],
+    read: Callable[[], Writer],
+    read_healing: Callable[[], HealingView],
 ) -> Explanation:
-    """Explain a scene. The state of the controller is read only if the controller still has something to write."""
+    """Explain a scene. The state of the controller is read only if the controller still has something to do."""
     found = explain(scene)
-    if not any(step.awaits_sync for step in found.steps):
+    awaiting = {step.gate for step in found.steps if step.awaits_sync}
+    if not awaiting:
         return found
-    return explain(replace(scene, writer=read()))
+    healing = read_healing() if HEALING_GATE in awaiting else scene.healing
+    return explain(replace(scene, writer=read(), healing=healing))
 
 
 def is_as_due(scene: Scene, namespace: str, target: Target) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,6 +16,7 @@ import msgspec
 
 from webhook.errors import ApiError, Forbidden, UsageError
 from webhook.inspect.forecast import FEW
+from webhook.inspect.healing import read_pending, read_records, refused_evictions
 from webhook.inspect.namespaces import read_namespace, refuse_wrong_selector
 from webhook.inspect.obstacles import read_reports, read_writer_of_all, with_reports
 from webhook.inspect.reader import lacking
@@ -34,6 +36,7 @@ from webhook.kube.objects import to_namespace
 from webhook.kube.resources import NAMESPACES, PODS, Collection
 from webhook.kube.wire import PartialObjectMetadata, decoder
 from webhook.report.explain.explanation import explain_namespace
+from webhook.report.explain.healing import HealingView
 from webhook.report.explain.selected import selected
 from webhook.rules.subject import AdmittedObject
 
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from webhook.report.explain.obstacle import Report, Writer
     from webhook.report.explain.selected import Selected
     from webhook.report.explain.step import Explanation
+    from webhook.rules.healing import OwnerRecord
     from webhook.rules.objects import Namespace, Subject
 
 _T = TypeVar("_T")
@@ -79,7 +83,7 @@ def explain_selection(reader: Reader, installed: Installed, selection: Selection
         # The namespaces come first, so that one that does not exist is an error.
         one = selection.namespace
         namespaces = {one: read_namespace(reader, one)} if one else _namespaces(reader)
-        questions = [each for each in _questions(reader, selection) if each[0] in namespaces]
+        questions = [each for each in _questions(reader, installed, selection) if each[0] in namespaces]
     if selection.selector and not questions:
         resource = NAMESPACES if selection.kind == "Namespace" else EXPLAINED[selection.kind]
         where = f" -n {selection.namespace}" if selection.namespace else " -A" if resource is not NAMESPACES else ""
@@ -117,7 +121,7 @@ def _namespaces(reader: Reader, selector: str = "") -> dict[str, Namespace]:
     return {namespace.name: namespace for namespace in found}
 
 
-def _questions(reader: Reader, selection: Selection) -> list[_Question]:
+def _questions(reader: Reader, installed: Installed, selection: Selection) -> list[_Question]:
     kind = selection.kind
     query = RUNNING if kind == "Pod" else {}
     pods = _RunningPods(reader, selection.namespace)
@@ -126,7 +130,9 @@ def _questions(reader: Reader, selection: Selection) -> list[_Question]:
     for content in objects:
         metadata = _decode_metadata(content).metadata
         namespace = metadata.namespace
-        explain = explain_content(kind, metadata.name, namespace, content, partial(pods.of, namespace))
+        explain = explain_content(
+            kind, metadata.name, namespace, content, partial(pods.of, namespace), installed.configuration
+        )
         questions.append((namespace, explain))
     return questions
 
@@ -176,10 +182,13 @@ class _Explainer:
         self._is_few = len(namespaces) <= FEW
         self._scenes: dict[str, Scene] = {}
         self._writers: dict[str, Writer] = {}
+        self._healing_views: dict[str, HealingView] = {}
 
     def explain(self, namespace: str, question: Callable[[Scene], Explanation]) -> Explanation:
         scene = self._scene(namespace)
-        return explain_with_writer(scene, question, lambda: self._writer(namespace, scene))
+        return explain_with_writer(
+            scene, question, lambda: self._writer(namespace, scene), lambda: self._healing_view(namespace)
+        )
 
     def _scene(self, name: str) -> Scene:
         if name not in self._scenes:
@@ -214,6 +223,20 @@ class _Explainer:
             reports = self._reports[namespace] if not self._is_few else read_reports(self._reader, namespace)
             self._writers[namespace] = with_reports(self._reader, self._writer_of_all, reports, is_right)
         return self._writers[namespace]
+
+    def _healing_view(self, namespace: str) -> HealingView:
+        if namespace not in self._healing_views:
+            reports = read_reports(self._reader, namespace) if self._is_few else self._reports[namespace]
+            self._healing_views[namespace] = HealingView(
+                read_pending(self._reader, self._installed.configuration, namespace),
+                self._records,
+                refused_evictions(reports, datetime.now(UTC)),
+            )
+        return self._healing_views[namespace]
+
+    @cached_property
+    def _records(self) -> Mapping[str, OwnerRecord] | None:
+        return read_records(self._reader, self._installed)
 
     @cached_property
     def _writer_of_all(self) -> Writer:

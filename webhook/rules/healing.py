@@ -22,6 +22,7 @@ import msgspec
 
 from webhook.rules.gates import Decision, decide
 from webhook.rules.objects import Subject  # noqa: TC001 - msgspec evaluates the annotation
+from webhook.rules.ownership import Ownership, ownership_of
 from webhook.rules.registry_key import read_key
 from webhook.rules.text import listed
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from webhook.rules.configuration import Configuration
-    from webhook.rules.objects import Namespace
+    from webhook.rules.objects import Copy, Namespace
 
 RECREATING = frozenset(
     {("apps", "ReplicaSet"), ("apps", "StatefulSet"), ("apps", "DaemonSet"), ("", "ReplicationController")}
@@ -275,7 +276,7 @@ GATES: tuple[HealingGate, ...] = (
         HealingReason.TRIAL,
         Verdict.WAIT,
         lambda case: not case.is_tried,
-        lambda case: f"a Pod of {_owner_words(case)} was evicted, and its replacement is awaited",
+        lambda case: f"another Pod of {_owner_words(case)} is first, and its replacement must have the reference",
         "another Pod of the same owner was evicted first, and its replacement must have the reference",
         "nothing",
     ),
@@ -294,6 +295,13 @@ DUE_TEXTS = ("the Pod is evicted as soon as the limit per minute allows it", "no
 """The meaning and the advice of :attr:`HealingReason.DUE`."""
 
 
+def is_in_place(copy: Copy, namespace: Namespace, content_hash: str, *, has_tokens: bool) -> bool:
+    """Return whether a copy is ours and has its content, or with ``has_tokens`` tokens of its namespace."""
+    if copy.terminating or ownership_of(copy.mark, namespace.uid) is not Ownership.OURS:
+        return False
+    return bool(copy.issued.issued_for) if has_tokens else copy.content_hash == content_hash
+
+
 def judge(case: PodCase) -> HealingGate | None:
     """Return the first condition that a Pod does not meet; None if it is to be evicted."""
     return next((gate for gate in GATES if gate.stops(case)), None)
@@ -309,6 +317,13 @@ class HealingInput:
     """By the UID of the owner."""
     refused: Collection[str] = ()
     """The UIDs of Pods that the API server has refused to evict a moment ago."""
+
+
+class JudgedPod(NamedTuple):
+    """A Pod, and the first condition that it does not meet; None if it is to be evicted."""
+
+    case: PodCase
+    gate: HealingGate | None
 
 
 class ReportedPod(NamedTuple):
@@ -330,6 +345,8 @@ class DuePod(NamedTuple):
 class Judged:
     """The result of one look at the Pods of a namespace."""
 
+    pods: list[JudgedPod] = field(default_factory=list)
+    """Each Pod, in the order of creation."""
     due: list[DuePod] = field(default_factory=list)
     reported: list[ReportedPod] = field(default_factory=list)
     counts: Counter[HealingReason] = field(default_factory=Counter)
@@ -367,6 +384,7 @@ def judge_namespace(
             is_tried = is_tried and given.now - record.evicted_at >= TRIAL_SECONDS
         case = PodCase(pod, decision, registries, record, is_tried, pod.uid in given.refused)
         gate = judge(case)
+        judged.pods.append(JudgedPod(case, gate))
         judged.counts[HealingReason.DUE if gate is None else gate.reason] += 1
         if gate is None or gate.reason in _CANDIDATES or gate.verdict is Verdict.REPORT:
             judged.candidates.add(pod.uid)

@@ -27,10 +27,10 @@ from webhook.rules.healing import (
     PulledPod,
     Trial,
     in_turn,
+    is_in_place,
     judge_namespace,
 )
 from webhook.rules.healing_state import EvictionBudget, decode_healing, encode_healing, kept_records
-from webhook.rules.ownership import Ownership, ownership_of
 from webhook.rules.state_document import HEALING_KEY
 from webhook.rules.timing import TokenBucket
 from webhook.sync.pods import PodWatch
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from webhook.kube.client import Client
     from webhook.rules.configuration import Configuration
     from webhook.rules.healing import DuePod, Judged, ReportedPod
-    from webhook.rules.objects import Copy, Namespace
+    from webhook.rules.objects import Namespace
     from webhook.sync.caches import Caches
     from webhook.sync.events import EventReporter
     from webhook.sync.source import Content
@@ -275,7 +275,9 @@ class Healing:
         found = {}
         for entry in entries:
             content, copy = contents.get(entry.name), self._caches.copy(namespace.name, entry.name)
-            if content is not None and copy is not None and _is_in_place(copy, content, namespace):
+            if content is None or copy is None:
+                continue
+            if is_in_place(copy, namespace, content.hash, has_tokens=bool(content.tokens)):
                 found[entry.name] = self._registries_of(entry.name, content)
         return found
 
@@ -446,13 +448,6 @@ class Healing:
             self._value = value
             if self.stored_soon is not None:
                 self.stored_soon()
-
-
-def _is_in_place(copy: Copy, content: Content, namespace: Namespace) -> bool:
-    """Return whether a copy is ours and has its content, or tokens of its namespace."""
-    if copy.terminating or ownership_of(copy.mark, namespace.uid) is not Ownership.OURS:
-        return False
-    return bool(copy.issued.issued_for) if content.tokens else copy.content_hash == content.hash
 
 
 def _has_owner(pod: PulledPod, uid: str) -> bool:

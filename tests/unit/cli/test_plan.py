@@ -104,6 +104,7 @@ def test_json_has_each_row_with_the_reason_of_each_pull_secret(plan: Callable[..
         "changes": 2,
         "undecided": 0,
         "podsToRecreate": 0,
+        "podsToEvict": 0,
         "problems": 0,
         "notLookedAt": 0,
     }

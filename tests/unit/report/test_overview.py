@@ -48,7 +48,7 @@ def test_copies_references_and_pods_are_counted_by_pull_secret() -> None:
         NAME,
         "copies: 2 to create, 1 to delete",
         "references: in 1 ServiceAccount to add it, in 1 ServiceAccount to remove it",
-        "Pods: 5 run without it, until recreated",
+        "Pods: 5 lack it, until recreated",
         "kubectl -n a rollout restart deployment/api statefulset/db",
         "kubectl -n b delete pod migrate-x",
         "Pod shell has no controller: create again from the manifest, in namespace b",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from webhook.report.coverage import registries_for
 from webhook.report.explain.commands import Place, SecretFacts, recreate_command, select_command
 from webhook.report.explain.copy_and_references import account_steps, copy_step, reference_step
+from webhook.report.explain.healing import NOT_READ, HealingScene, HealingView
 from webhook.report.explain.images import (
     about_registry,
     coverage_step,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from webhook.report.preview.world import World
     from webhook.rules.configuration import Configuration, PullSecret
     from webhook.rules.expiry import Expiries
+    from webhook.rules.healing import PulledPod
     from webhook.rules.objects import Namespace, Subject
 
 _REFERENCED = (Reason.ALREADY_PRESENT, Reason.INJECTED)
@@ -118,6 +120,7 @@ class Scene:
     expiries: Mapping[str, Expiries] = field(default_factory=dict)
     """The known times of expiry of each pull secret."""
     writer: Writer = UNKNOWN_WRITER
+    healing: HealingView = NOT_READ
     accounts_seen: bool = True
     """True if the ServiceAccounts of the namespace were read."""
     elsewhere: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -156,12 +159,20 @@ class Scene:
         )
 
 
-def explain_subject(scene: Scene, subject: Subject, owner: str = "") -> Explanation:
-    """Return each gate for a Pod or a ServiceAccount; ``owner`` is the workload of a Pod: ``deployment/api``."""
+def explain_subject(scene: Scene, subject: Subject, owner: str = "", pulled: PulledPod | None = None) -> Explanation:
+    """Return each gate for a Pod or a ServiceAccount; ``owner`` is the workload of a Pod: ``deployment/api``.
+
+    ``pulled`` is a Pod that exists, as healing reads it.
+    """
     name = subject.name or f"{subject.generate_name}*"
     place = Place(subject.kind, subject.name, subject.namespace, owner)
-    steps = scene.with_commands(place, _subject_steps(scene, subject))
-    return Explanation(subject.namespace, f"{subject.kind}/{name}", steps)
+    steps = [*_subject_steps(scene, subject)]
+    # Healing has no part in an object that is not due anything as a whole: a step before has the reason.
+    if pulled is not None and not any(step.severity is Severity.SKIPPED and not step.pull_secret for step in steps):
+        healing = HealingScene(scene.world, pulled, owner, scene.registries, scene.healing, scene.writer, scene.now)
+        steps += _known(healing.step())
+    steps = [*scene.with_commands(place, steps)]
+    return Explanation(subject.namespace, f"{subject.kind}/{name}", tuple(steps))
 
 
 def explain_workload(scene: Scene, template: Subject, title: str, pods: Sequence[Subject] | None) -> Explanation:

@@ -28,6 +28,7 @@ COPY_GATE = "copy"
 IMAGES_GATE = "images"
 EXPIRY_GATE = "expiry"
 ROTATION_GATE = "rotation"
+HEALING_GATE = "healing"
 
 LOOK_UP = "pullsecrets explain reason/"
 """The beginning of the next command where there is no better one."""

@@ -68,7 +68,7 @@ class Forecaster:
         lacking = tuple(name for name in decision.added if name not in tenants)
         if lacking:
             effect, reason = Effect.RECREATE, PreviewReason.POD_WITHOUT_REFERENCE
-            why = f"it runs without {listed(lacking)}: recreate it"
+            why = f"it lacks the reference to {listed(lacking)}: recreate it"
         title = f"Pod/{subject.name}"
         return Row(subject.namespace, title, effect, reason, why, lacking, gates=decision.gates, origin=ORIGIN)
 

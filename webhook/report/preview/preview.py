@@ -130,6 +130,7 @@ class Preview:
                 "changes": sum(row.effect.is_change for row in self.rows),
                 "undecided": self._count(Effect.UNDECIDED),
                 "podsToRecreate": self._count(Effect.RECREATE),
+                "podsToEvict": self._count(Effect.EVICT),
                 "problems": self._count(Effect.PROBLEM),
                 "notLookedAt": self.not_looked_at,
             },
@@ -142,6 +143,8 @@ class Preview:
         objects = [row for row in self.rows if not row.is_copy]
         changes = sum(row.effect.is_change for row in objects)
         parts = [f"{changes:,} of {counted(len(objects) + self.unlisted, 'object')} would change"]
+        if evicted := self._count(Effect.EVICT):
+            parts[0] += f" ({counted(evicted, 'Pod')} evicted by healing)"
         if written := self._count(Effect.CREATE, Effect.UPDATE):
             parts.append(f"{counted(written, 'copy', 'copies')} would be written")
         if deleted := self._count(Effect.DELETE):
@@ -327,9 +330,11 @@ def _of_pull_secret(name: str, rows: Sequence[Row], *, verbose: bool) -> Iterato
     if parts:
         yield Paragraph(", ".join(parts), "references:", indent=2)
     if pods := [row for row in rows if row.effect is Effect.RECREATE]:
-        run = "1 runs" if len(pods) == 1 else f"{len(pods):,} run"
-        yield Paragraph(f"{run} without it, until recreated", "Pods:", indent=2)
+        lack = "1 lacks" if len(pods) == 1 else f"{len(pods):,} lack"
+        yield Paragraph(f"{lack} it, until recreated", "Pods:", indent=2)
         yield from _recreated(pods, verbose=verbose)
+    if evicted := effects[Effect.EVICT]:
+        yield Paragraph(f"{counted(evicted, 'Pod')} to evict, to be recreated with it", "healing:", indent=2)
 
 
 def _accounts(number: int) -> str:

@@ -22,12 +22,14 @@ class Effect(StrEnum):
     UNDECIDED = "undecided"
     """The result depends on an object that is not in the manifests, or that you lack the right to read."""
     RECREATE = "recreate"
-    """A Pod runs without a due reference and would have to be recreated."""
+    """A Pod lacks a due reference and would have to be recreated."""
+    EVICT = "evict"
+    """A Pod lacks a due reference, and healing would evict it."""
 
     @property
     def is_change(self) -> bool:
-        """Return whether the object would be written."""
-        return self in (Effect.REFERENCES, Effect.CREATE, Effect.UPDATE, Effect.DELETE)
+        """Return whether the object would be written, or evicted."""
+        return self in (Effect.REFERENCES, Effect.CREATE, Effect.UPDATE, Effect.DELETE, Effect.EVICT)
 
 
 class PreviewReason(StrEnum):
@@ -68,6 +70,7 @@ RESULTS = {
     Effect.PROBLEM: "!",
     Effect.UNDECIDED: "?",
     Effect.RECREATE: "(recreate)",
+    Effect.EVICT: "- evicted",
 }
 """The result of each effect in a table; that of references has their names."""
 
@@ -80,6 +83,7 @@ _COLOURS = {
     Effect.PROBLEM: Severity.FAULT.value,
     Effect.UNDECIDED: Severity.UNKNOWN.value,
     Effect.RECREATE: Severity.UNKNOWN.value,
+    Effect.EVICT: "yellow",
 }
 
 
@@ -89,7 +93,7 @@ class Row:
 
     ``added`` and ``removed`` are names that its imagePullSecrets would gain and lose. ``gates`` has the reason for each
     pull secret. ``origin`` is empty for a copy, which has no manifest; for other objects in a cluster it is
-    ``cluster``. ``title`` is kind and name. ``owner`` is the workload of a Pod to recreate, or the Pod itself.
+    ``cluster``. ``title`` is kind and name. ``owner`` is the workload of a Pod that lacks a reference, or the Pod.
     """
 
     namespace: str

@@ -1,0 +1,147 @@
+"""The step about healing: whether sync evicts a Pod that lacks a reference, and when, or why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from webhook.report.explain.commands import recreate_command
+from webhook.report.explain.step import HEALING_GATE, Step
+from webhook.report.preview.copies import hashes_for
+from webhook.report.protocol import Severity
+from webhook.report.reasons import advice
+from webhook.rules.gates import decide, selected_pull_secrets
+from webhook.rules.healing import HealingInput, HealingReason, Verdict, is_in_place, judge_namespace
+from webhook.rules.text import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from webhook.report.explain.obstacle import Writer
+    from webhook.report.preview.world import World
+    from webhook.rules.healing import JudgedPod, OwnerRecord, PulledPod
+    from webhook.rules.objects import Namespace
+
+_OF_SYNC = (HealingReason.DUE, HealingReason.TRIAL, HealingReason.REFUSED)
+"""The next step is one of sync."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealingView:
+    """The state of healing in a namespace; a part that must not be read is None."""
+
+    pods: Sequence[PulledPod] | None = None
+    """The Pods that have not begun."""
+    records: Mapping[str, OwnerRecord] | None = None
+    """The owners of which Pods were evicted, by UID."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """The messages about evictions that the API server has just refused, by Pod."""
+
+    @property
+    def lacking(self) -> str:
+        """The rights that are missing, as a clause; empty if all was read."""
+        parts = (("list Pods in the namespace", self.pods), ("read the state of sync", self.records))
+        return " and to ".join(right for right, read in parts if read is None)
+
+
+NOT_READ = HealingView()
+
+
+@dataclass(frozen=True, slots=True)
+class HealingScene:
+    """The input of the step: the Pod with its workload, the state of its namespace, and that of the controller."""
+
+    world: World
+    pod: PulledPod
+    owner: str
+    """The workload, as kubectl writes it: ``deployment/api``; empty without one."""
+    registries: Mapping[str, Collection[str]]
+    view: HealingView
+    writer: Writer
+    now: datetime
+
+    def step(self) -> Step | None:
+        """Return the step; None if healing is off and the Pod lacks no reference."""
+        namespace, configuration = self.world.namespace(self.pod.namespace), self.world.configuration
+        if namespace is None:
+            return None
+        missing = decide(self.pod.subject, configuration, namespace).added
+        if not configuration.healing.enabled:
+            why = "healing is off (healing.enabled), so it stays as it is until it is recreated"
+            return _step(Severity.NOTE, why, command=self._recreate()) if missing else None
+        unseen = [name for name in missing if name in self.world.unseen_copies]
+        if unseen:
+            why = f"you lack the right to read the copy of {listed(unseen)}, so it is not known if healing evicts it"
+            return _step(Severity.UNKNOWN, why, advice="ask for get on the Secret")
+        return self._judged(self._judge(namespace))
+
+    def _judge(self, namespace: Namespace) -> JudgedPod:
+        others = [each for each in self.view.pods or () if each.uid != self.pod.uid]
+        refused = (self.pod.uid,) if self.pod.name in self.view.refused else ()
+        given = HealingInput(self.world.configuration, self.now.timestamp(), self.view.records or {}, refused)
+        judged = judge_namespace(namespace, [*others, self.pod], self._in_place(namespace), given)
+        return next(each for each in judged.pods if each.case.pod is self.pod)
+
+    def _in_place(self, namespace: Namespace) -> dict[str, Collection[str]]:
+        """Return the registries of each copy that is as it must be, by pull secret."""
+        state = self.world.states[namespace.name]
+        hashes, found = hashes_for(self.world.expected, state), {}
+        for entry in selected_pull_secrets(self.world.configuration, namespace):
+            copy, content = state.copies.get(entry.name), hashes.get(entry.name)
+            if copy is None or content is None:
+                continue
+            if is_in_place(copy, namespace, content, has_tokens=bool(entry.tokens)):
+                found[entry.name] = self.registries.get(entry.name, ())
+        return found
+
+    def _judged(self, judged: JudgedPod) -> Step:
+        gate = judged.gate
+        if gate is not None and gate.reason is HealingReason.NOT_DUE:
+            return _step(Severity.OK, f"healing does not evict it, because {gate.stopped(judged.case)}")
+        reason = HealingReason.DUE if gate is None else gate.reason
+        if reason in _OF_SYNC and (open_question := self._open_question()) is not None:
+            return replace(open_question, reason=reason)
+        if gate is None:
+            return _step(Severity.NOTE, self._when(), reason, advice(reason), awaits_sync=True)
+        verb = "does not evict it yet" if gate.verdict is Verdict.WAIT else "does not evict it"
+        why = f"healing {verb}, because {gate.stopped(judged.case)}"
+        if reason is HealingReason.REFUSED:
+            why = f"{why}: {self.view.refused[self.pod.name]}"
+        command = self._recreate() if gate.verdict is Verdict.REPORT and reason is not HealingReason.STOPPED else ""
+        command = "pullsecrets check" if reason is HealingReason.STOPPED else command
+        is_of_sync = reason in _OF_SYNC
+        return _step(Severity.NOTE, why, reason, advice(reason), command=command, awaits_sync=is_of_sync)
+
+    def _open_question(self) -> Step | None:
+        """Return the step if it is not known that sync does the next step; None if it is."""
+        if self.writer.obstacle is not None:
+            why = f"healing is due to evict it, but sync does not: {self.writer.obstacle.why}"
+            return _step(Severity.NOTE, why, advice=self.writer.obstacle.advice, awaits_sync=True)
+        if not self.writer.known:
+            why = "you lack the right to read the Lease of sync, so it is not known if healing evicts it"
+            return _step(Severity.UNKNOWN, why, advice="pullsecrets check", awaits_sync=True)
+        if lacking := self.view.lacking:
+            why = (
+                "all conditions that can be read are met; you lack the right to "
+                f"{lacking}, so it is not known if healing evicts it now"
+            )
+            return _step(Severity.UNKNOWN, why, advice="ask for the right", awaits_sync=True)
+        return None
+
+    def _when(self) -> str:
+        owner, limit = self.pod.owner, self.world.configuration.healing.per_minute
+        recreates = "its controller" if owner is None else f"{owner.kind} {owner.name}"
+        return (
+            f"healing evicts it, and {recreates} recreates it with the reference: after 5 seconds in this state, as "
+            f"soon as fewer than {limit} Pods were evicted in the last minute"
+        )
+
+    def _recreate(self) -> str:
+        return recreate_command(self.pod.namespace, self.owner, self.pod.name)
+
+
+def _step(
+    severity: Severity, why: str, reason: str = "", advice: str = "", *, command: str = "", awaits_sync: bool = False
+) -> Step:
+    return Step(HEALING_GATE, severity, why, reason, advice, command=command, awaits_sync=awaits_sync)
