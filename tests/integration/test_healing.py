@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.integration.faults.denier import denying_policy
 from tests.integration.hostile.impostor import Impostor
+from tests.integration.site.commands import of_release
 from tests.integration.site.playground import COPY, Playground, eventually, names, pod
 from tests.integration.site.stuck import (
     RUNNING,
@@ -19,6 +21,8 @@ from tests.integration.site.stuck import (
     set_state,
     template,
 )
+from webhook.errors import Refused
+from webhook.kube.connect import connect
 
 HEALING = {"healing": {"enabled": True, "perMinute": 600}}
 
@@ -110,3 +114,47 @@ def test_the_guard_lets_only_sync_evict_exactly_one_pod_where_a_pull_secret_appl
     assert "names the UID and the resourceVersion" in evict(selected, {"preconditions": {"uid": uid}})
     assert "with the time to end that it has itself" in evict(selected, {**exact, "gracePeriodSeconds": 0})
     assert "Conflict" in evict(selected, exact)  # the guard lets it pass
+
+
+def test_a_refused_eviction_is_reported_and_made_when_it_is_allowed(healing: Playground) -> None:
+    namespace = healing.namespace(selected=False, labels={"evictions": healing.installation.release})
+    create_replica_set(healing, namespace, "web", 1)
+    (name,) = get_stuck(healing, namespace)
+    labels = {"evictions": healing.installation.release}
+    with denying_policy(
+        healing.cluster.api, f"{healing.installation.release}-no-evictions", labels, of="pods/eviction"
+    ):
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace}}
+        path = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction?dryRun=All"
+        eventually(lambda: healing.cluster.api.request("POST", path, eviction).text, lambda text: "never" in text)
+        healing.opt(namespace, "enabled")
+        told = eventually(lambda: dict(healing.events(namespace)), lambda seen: "EvictionRefused" in seen)
+        assert "denied request" in told["EvictionRefused"]
+        ran = of_release(healing, "explain", f"pod/{name}", "-n", namespace, "-o", "json")
+        (step,) = [each for each in json.loads(ran.out)["steps"] if each["gate"] == "healing"]
+        assert step["reason"] == "healing-eviction-refused"
+        assert "denied request" in step["why"]
+        assert name in pods_of(healing, namespace)
+
+    eventually(lambda: references(healing, namespace), lambda seen: seen == [True])
+
+
+def test_a_budget_that_forbids_an_eviction_is_a_refusal_of_one_pod(healing: Playground) -> None:
+    namespace, throttled = healing.namespace(selected=True), list[float]()
+    made = healing.create(namespace, "pods", {**pod("web"), "metadata": {"name": "web", "labels": {"app": "stuck"}}})
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    version = healing.patch(namespace, "pods", "web/status", {"status": ready})["metadata"]["resourceVersion"]
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "stuck"}}}
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "all"}, "spec": spec}
+    budgets = f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
+    healing.cluster.api.call("POST", budgets, budget)
+    eventually(lambda: healing.cluster.api.call("GET", f"{budgets}/all")["status"].get("currentHealthy") == 1)
+    client = connect(healing.installation.sync_kubeconfig, on_throttled=throttled.append)
+
+    with pytest.raises(Refused, match="disruption budget") as refused:
+        client.evict(namespace, "web", uid=made["metadata"]["uid"], resource_version=version)
+
+    assert refused.value.status == 429
+    assert not refused.value.is_general
+    assert throttled == []  # sync does not pause its other writes
+    assert healing.get(namespace, "pods", "web") is not None

@@ -98,7 +98,9 @@ def gates_of_explain() -> Iterator[str]:
             match node:
                 case ast.Call(func=ast.Name(id="Step" | "_step"), args=[ast.Constant(value=str(name)), *_]):
                     yield name
-                case ast.Assign(targets=[ast.Name(id="gate")], value=ast.Constant(value=str(name))):
+                case ast.Assign(targets=[ast.Name(id=variable)], value=ast.Constant(value=str(name))) if (
+                    variable == "gate" or variable.endswith("_GATE")
+                ):
                     yield name
 
 

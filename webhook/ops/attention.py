@@ -19,6 +19,7 @@ from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.copy_status import CopyState
 from webhook.rules.credential import SourceReason
 from webhook.rules.expiry import ExpiryReason, describe
+from webhook.rules.healing import HealingReason
 from webhook.rules.text import counted, listed
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def find_attention(data: PageData) -> list[Item]:
         *_removals(data),
         *_namespaces(data),
         *_contended(data.status),
+        *_healing(data.status),
         *_certificates(data),
     ]
     return sorted(found, key=lambda item: item.kind is not Kind.BAD)
@@ -343,6 +345,26 @@ def _contended(status: SyncStatus) -> Iterator[Item]:
     command = f"kubectl -n {first.namespace} get {first.kind.lower()} {first.name} -o yaml --show-managed-fields"
     names = tuple(dict.fromkeys(each.namespace for each in status.contended))
     yield Item(Kind.MIND, f"{first.kind} {first.name} in {first.namespace}", told, command, namespaces=names)
+
+
+def _healing(status: SyncStatus) -> Iterator[Item]:
+    """Yield what keeps the leader from evictions, and the owners at which healing has stopped."""
+    evictions = status.evictions
+    if evictions is None or not status.leader.leading:
+        return
+    if evictions.message:
+        command = f"kubectl -n {status.release_namespace} get events"
+        yield Item(Kind.BAD, "Healing", sentence(evictions.message), command)
+    if evictions.stopped:
+        first = evictions.stopped[0]
+        number = counted(evictions.stopped_owners, "controller")
+        told = (
+            f"Pods of {number} are not evicted any more, because a Pod that was recreated lacks the reference, too. "
+            f"The first is {first.owner} in namespace {first.namespace}."
+        )
+        command = f"kubectl pullsecrets explain {first.owner.lower()} -n {first.namespace}"
+        names = tuple(dict.fromkeys(each.namespace for each in evictions.stopped))
+        yield Item(Kind.MIND, "Healing", told, command, HealingReason.STOPPED, names)
 
 
 def _certificates(data: PageData) -> Iterator[Item]:

@@ -32,13 +32,14 @@ from webhook.ops.page_data import NOT_LOOKED_AT, NOT_SELECTED, REFERENCES_ONLY, 
 from webhook.report.reasons import CATALOG, WRITE_RESULTS
 from webhook.rules.copy_status import CopyState
 from webhook.rules.expiry import describe
+from webhook.rules.healing import AWAITING, HealingReason
 from webhook.rules.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from webhook.ops.page_data import EventView, NamespaceView, PageData
-    from webhook.ops.sync_status import PullSecretStatus, RolloutStatus, SyncStatus
+    from webhook.ops.sync_status import HealingStatus, PullSecretStatus, RolloutStatus, SyncStatus
 
 
 def _hash_source(text: str) -> str:
@@ -296,6 +297,22 @@ def _controller(status: SyncStatus) -> Iterator[tuple[Kind, str, str]]:
     yield (kind, "Queue", f"{queue.waiting:,} waiting, {queue.working:,} in progress{retried}")
     if leader.leading:
         yield (Kind.GOOD, "Last full check", _ago_seconds(status.last_full_pass_seconds))
+        yield from _healing(status.evictions)
+
+
+def _healing(evictions: HealingStatus | None) -> Iterator[tuple[Kind, str, str]]:
+    """Yield the facts about healing; none while it is off."""
+    if evictions is None:
+        return
+    due = evictions.pods.get(HealingReason.DUE, 0)
+    later = sum(evictions.pods.get(reason, 0) for reason in AWAITING)
+    told = (
+        f"{counted(due, 'Pod')} to evict now, {later:,} later; {evictions.used:,} of {evictions.per_minute:,} "
+        f"evictions of the last minute used; {evictions.evicted:,} evicted since this process started"
+    )
+    stopped = f"; stopped at {counted(evictions.stopped_owners, 'controller')}" if evictions.stopped_owners else ""
+    kind = Kind.MIND if evictions.message or stopped else Kind.GOOD
+    yield (kind, "Healing", f"{told}{stopped}")
 
 
 def _ago_seconds(seconds: float) -> str:

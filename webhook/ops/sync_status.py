@@ -176,6 +176,14 @@ class PullSecretStatus(msgspec.Struct, frozen=True, rename="camel"):
     """True if the Secret belongs to each namespace, so that there are no copies."""
 
 
+class StoppedOwner(msgspec.Struct, frozen=True, rename="camel"):
+    """A controller of Pods at which healing has stopped."""
+
+    namespace: str
+    owner: str
+    """Kind and name."""
+
+
 class HealingStatus(msgspec.Struct, frozen=True, rename="camel"):
     """The state of healing on the leader."""
 
@@ -191,6 +199,10 @@ class HealingStatus(msgspec.Struct, frozen=True, rename="camel"):
     """Time for which Pods are due and none was evicted; 0 if none is due."""
     message: str = ""
     """The cause if nothing can be evicted; empty without one."""
+    stopped_owners: int = 0
+    """Number of the controllers at which healing has stopped."""
+    stopped: tuple[StoppedOwner, ...] = ()
+    """Some of them."""
 
 
 class FailingStatus(msgspec.Struct, frozen=True, rename="camel"):

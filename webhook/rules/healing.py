@@ -130,6 +130,8 @@ class OwnerRecord(msgspec.Struct, frozen=True):
     evicted_at: float
     """Unix time of the last eviction."""
     trial: Trial = Trial.AWAITED
+    owner: str = ""
+    """Kind and name, such as ``ReplicaSet/web``."""
 
     def is_about(self, names: Collection[str]) -> bool:
         """Return whether it is about one of these references."""
@@ -290,6 +292,9 @@ GATES: tuple[HealingGate, ...] = (
     ),
 )
 """In the order of the decision; a Pod that passes all is evicted."""
+
+AWAITING = tuple(gate.reason for gate in GATES if gate.verdict is Verdict.WAIT)
+"""The reasons of Pods that may be evicted later."""
 
 DUE_TEXTS = ("the Pod is evicted as soon as the limit per minute allows it", "nothing")
 """The meaning and the advice of :attr:`HealingReason.DUE`."""

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from webhook.errors import ApiError, Conflict, NotFound, Refused, Throttled
-from webhook.ops.sync_status import HealingStatus, WatchStatus
+from webhook.ops.sync_status import HealingStatus, StoppedOwner, WatchStatus
 from webhook.report.coverage import registries_in
 from webhook.rules.gates import decide_namespace, selected_pull_secrets
 from webhook.rules.healing import (
@@ -74,6 +74,9 @@ REFUSED_SECONDS = 30.0
 REPORTS_PER_SECOND, REPORT_BURST = 1.0, 30.0
 """Events about Pods that healing cannot help. The others follow later."""
 
+
+MOST_STOPPED = 20
+"""Owners at which healing has stopped that ``/status`` names; all are counted."""
 
 MAX_CONTENTS = 1000
 """Contents of pull secrets whose registries are remembered."""
@@ -195,6 +198,9 @@ class Healing:
             return None
         with self._lock:
             since = self._stalled_since
+            stopped = sorted(
+                (record.namespace, record.owner) for record in self._records.values() if record.trial is Trial.REFUTED
+            )
             return HealingStatus(
                 per_minute=configuration.healing.per_minute,
                 used=self._budget.used if self._is_loaded else 0,
@@ -202,6 +208,8 @@ class Healing:
                 pods={str(reason): self._counts[reason] for reason in HealingReason},
                 stalled_seconds=0.0 if since is None else max(0.0, self._monotonic() - since),
                 message=self._problem,
+                stopped_owners=len(stopped),
+                stopped=tuple(StoppedOwner(*each) for each in stopped[:MOST_STOPPED]),
             )
 
     def run(self, stopping: threading.Event, is_leading: Callable[[], bool]) -> None:
@@ -381,7 +389,8 @@ class Healing:
                 continue
             siblings = [each for each in table.of_namespace(pod.namespace).values() if _has_owner(each, uid)]
             newest = max(each.created for each in (pod, *siblings))
-            self._records[uid] = OwnerRecord(pod.namespace, names, newest, now)
+            owner = f"{pod.owner.kind}/{pod.owner.name}"
+            self._records[uid] = OwnerRecord(pod.namespace, names, newest, now, owner=owner)
 
     def _await_stored(self, value: bytes | None) -> bool:
         """Have the reservation stored; False if that takes too long."""

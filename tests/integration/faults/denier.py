@@ -113,16 +113,16 @@ class Denier:
 
 @contextmanager
 def denying_policy(
-    api: Api, name: str, namespaces: Mapping[str, str], reason: str = "", allowed: str = "false"
+    api: Api, name: str, namespaces: Mapping[str, str], reason: str = "", allowed: str = "false", of: str = "secrets"
 ) -> Iterator[None]:
-    """Have a ValidatingAdmissionPolicy deny every write of a Secret in the namespaces with these labels.
+    """Have a ValidatingAdmissionPolicy deny every write ``of`` a kind in the namespaces with these labels.
 
     Those that meet the CEL expression ``allowed`` are not denied.
     """
     policy = {
         "failurePolicy": "Fail",
         "matchConstraints": {
-            "resourceRules": [{**CORE, "resources": ["secrets"], "operations": WRITES}],
+            "resourceRules": [{**CORE, "resources": [of], "operations": WRITES}],
             "namespaceSelector": {"matchLabels": dict(namespaces)},
         },
         "validations": [{"expression": allowed, "message": "never", **({"reason": reason} if reason else {})}],

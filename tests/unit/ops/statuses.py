@@ -17,6 +17,7 @@ from webhook.ops.sync_status import (
     QueueStatus,
     RolloutStatus,
     SourceStatus,
+    StoppedOwner,
     SyncStatus,
     TokensStatus,
     UnreconciledStatus,
@@ -90,7 +91,15 @@ STATUS = SyncStatus(
     held_removals=60,
     held_configuration="0123456789ab",
     problems={"source-absent": 1, "copy-conflict": 4},
-    evictions=HealingStatus(per_minute=20, used=3, evicted=7, pods={"healing-due": 2}, stalled_seconds=9.0),
+    evictions=HealingStatus(
+        per_minute=20,
+        used=3,
+        evicted=7,
+        pods={"healing-due": 2, "healing-trial": 4},
+        stalled_seconds=9.0,
+        stopped_owners=1,
+        stopped=(StoppedOwner("team-a", "ReplicaSet/web"),),
+    ),
 )
 
 

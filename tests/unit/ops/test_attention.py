@@ -22,7 +22,14 @@ from webhook.ops.page_data import (
     PageData,
     PageQuery,
 )
-from webhook.ops.sync_status import ExpiryStatus, LeaderStatus, SourceStatus, WatchStatus
+from webhook.ops.sync_status import (
+    ExpiryStatus,
+    HealingStatus,
+    LeaderStatus,
+    SourceStatus,
+    StoppedOwner,
+    WatchStatus,
+)
 from webhook.report.explain.commands import rename_command
 from webhook.report.reasons import CATALOG, WRITE_RESULTS
 from webhook.rules.actions import Finding, FindingReason
@@ -56,6 +63,7 @@ def healthy(number: int = 3) -> PageData:
         contended=(),
         paused_seconds=0.0,
         held_removals=0,
+        evictions=HealingStatus(per_minute=20, used=0, evicted=0, pods={}),
     )
     others = [NamespaceView("kube-system", NOT_SELECTED, "namespace-excluded")]
     return replace(DATA, status=calm, namespaces=[*selected(number), *others], events=[])
@@ -191,6 +199,26 @@ def test_sources_that_make_no_copy_together_are_told_of_the_pull_secret() -> Non
     (item,) = find_attention(with_status(healthy(), pull_secrets=(pull,)))
     assert item.title == "Pull secret registry"
     assert "1 MiB" in item.sentence
+
+
+STOPPED = HealingStatus(20, 0, 3, {}, stopped_owners=25, stopped=(StoppedOwner("team-a", "ReplicaSet/web"),))
+CANNOT = HealingStatus(20, 0, 3, {}, message="nothing is evicted, because there is no Secret for the state")
+
+
+@pytest.mark.parametrize(
+    ("evictions", "kind", "words"),
+    [
+        (STOPPED, Kind.MIND, "Pods of 25 controllers are not evicted any more"),
+        (CANNOT, Kind.BAD, "Nothing is evicted, because"),
+    ],
+)
+def test_healing_that_stops_is_a_finding_of_the_leader_alone(evictions: HealingStatus, kind: Kind, words: str) -> None:
+    data = with_status(healthy(), evictions=evictions)
+    (item,) = find_attention(data)
+    assert item.kind is kind
+    assert item.sentence.startswith(words)
+    assert find_attention(with_status(data, evictions=None)) == []
+    assert find_attention(with_status(data, leader=LeaderStatus(leading=False, lease="psw-sync", holder="psw_1"))) == []
 
 
 def worst_case(number: int) -> PageData:

@@ -125,7 +125,7 @@ def test_everything_that_matters_is_in_words() -> None:
     words = page().words
     for expected in (
         "cluster prod-eu release psw-system/psw",
-        "2 namespaces and 4 other findings need attention",
+        "3 namespaces and 4 other findings need attention",
         "1 of 15 copies are current.",
         "Problem Source ghcr It does not exist.",
         "kubectl -n psw-system create secret docker-registry ghcr",
@@ -150,6 +150,8 @@ def test_everything_that_matters_is_in_words() -> None:
         "team-b conflicting copy-conflict registry: conflicting",
         "kube-system not selected namespace-excluded –",
         "1 to 3 of 3 namespaces, problems first",
+        "kubectl pullsecrets explain replicaset/web -n team-a",
+        "Healing Warning 2 Pods to evict now, 4 later; 3 of 20 evictions of the last minute used; 7 evicted since",
         "CopyConflict 1 Event, the last just now Namespace team-b : it is in the way",
     ):
         assert expected in words, expected

@@ -12,10 +12,12 @@ from webhook.inspect.checks.codes import BEFORE
 from webhook.inspect.checks.result import Checkup, Outcome, finding, note, unknown
 from webhook.inspect.checks.rights import (
     BINDINGS,
+    EVICTIONS_GUARD,
     GUARDS,
     OPT_IN_GUARD,
     POLICIES,
     REHEARSED_POD,
+    TOKENS_GUARD,
     WEBHOOKS_GUARD,
     decode_access_review,
 )
@@ -149,7 +151,8 @@ def _namespace(reader: Reader, namespace: str) -> Iterator[Outcome]:
 
 
 def _names(reader: Reader, release: str, namespace: str, fullname: str, version: tuple[int, ...]) -> Iterator[Outcome]:
-    guards = (*GUARDS, WEBHOOKS_GUARD, OPT_IN_GUARD) if version >= WITH_POLICIES else ()
+    optional = (WEBHOOKS_GUARD, TOKENS_GUARD, EVICTIONS_GUARD, OPT_IN_GUARD)
+    guards = (*GUARDS, *optional) if version >= WITH_POLICIES else ()
     for resource, name in (
         (MUTATING_WEBHOOK_CONFIGURATIONS, fullname),
         (CLUSTER_ROLES, f"{fullname}-sync"),

@@ -332,6 +332,13 @@ CODES: Mapping[str, Code] = {
         "Follow the other findings. If there is none, check that the API server reaches the webhook. Look for "
         "network policies, proxies and firewalls between control plane and nodes.",
     ),
+    "PSW072": Code(
+        "healing goes on",
+        "Healing has evicted a Pod, and the Pod that replaced it lacks the reference as well. So no other Pod of this "
+        "controller is evicted.",
+        "Find out why the webhook did not add the reference: follow the other findings first. Then recreate the Pods "
+        "of the controller, for example with `kubectl rollout restart`.",
+    ),
     "PSW080": Code(
         "policies guard the identities",
         "A ValidatingAdmissionPolicy that limits the identities to their tasks is gone, is not enforced, or allows "

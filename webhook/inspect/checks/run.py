@@ -11,6 +11,7 @@ from webhook.errors import ApiError, ConfigurationAbsent, ConfigurationInvalid, 
 from webhook.inspect.checks.certificate import CERTIFICATE, REGISTRATION
 from webhook.inspect.checks.codes import AFTER
 from webhook.inspect.checks.configuration import CONFIGURATION, COPIES, ENTRIES, EXPIRY, STORED_STATE
+from webhook.inspect.checks.healing import HEALING
 from webhook.inspect.checks.processes import PROCESSES
 from webhook.inspect.checks.result import Check, Checkup, Context, Outcome, finding, unknown
 from webhook.inspect.checks.rights import GUARDED, REHEARSAL, RIGHTS
@@ -38,6 +39,7 @@ CHECKS: tuple[Check, ...] = (
     COPIES,
     PROCESSES,
     REHEARSAL,
+    HEALING,
     GUARDED,
 )
 CONFIGURATION_CODE = "PSW030"
