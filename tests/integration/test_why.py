@@ -239,7 +239,14 @@ def test_pods_that_are_older_than_the_label(shared: Playground) -> None:
     shared.opt(name, "enabled")
     shared.await_selected(name, FIRST_PASSWORD)
     restart = f"Next: kubectl -n {name} rollout restart deployment/api"
-    why(shared, "explain", "deploy/api", "-n", name, says=("STOP pod-without-reference", "3 Pods run without", restart))
+    why(
+        shared,
+        "explain",
+        "deploy/api",
+        "-n",
+        name,
+        says=("STOP pod-without-reference", "3 Pods lack the reference", restart),
+    )
     why(shared, "explain", "pod", owned[0], "-n", name, says=("pod-without-reference", restart))
     why(shared, "explain", "pod", "bare", "-n", name, says=("pod-without-reference", "kubectl replace --force"))
 

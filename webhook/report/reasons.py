@@ -259,7 +259,7 @@ CATALOG: Mapping[str, ReasonText] = {
         "have the owner of the namespace look, or be given `get` on that name",
     ),
     "pod-without-reference": ReasonText(
-        "the Pod runs without a reference that is due: it was created before the namespace opted in, or while no "
+        "the Pod lacks a reference that is due: it was created before the namespace opted in, or while no "
         "replica of the webhook answered",
         "recreate it, for example with `kubectl rollout restart`: the references of an existing Pod cannot be changed",
     ),

@@ -279,7 +279,7 @@ GATES: tuple[HealingGate, ...] = (
         Verdict.WAIT,
         lambda case: not case.is_tried,
         lambda case: f"another Pod of {_owner_words(case)} is first, and its replacement must have the reference",
-        "another Pod of the same owner was evicted first, and its replacement must have the reference",
+        "another Pod of the same owner is evicted first, and its replacement must have the reference",
         "nothing",
     ),
     HealingGate(

@@ -202,10 +202,10 @@ def _pods_step(scene: Scene, pods: Sequence[Subject] | None, owner: str, namespa
     }
     lacking = {name: added for name, added in lacking.items() if added}
     if not lacking:
-        running = f"{counted(len(pods), 'Pod runs', 'Pods run')} with each reference" if pods else "no Pod runs"
+        running = f"{counted(len(pods), 'Pod has', 'Pods have')} each reference" if pods else "no Pod runs"
         return Step(gate, Severity.OK, running)
     names = listed(sorted({name for added in lacking.values() for name in added}))
-    why = f"{counted(len(lacking), 'Pod runs', 'Pods run')} without the reference to {names}"
+    why = f"{counted(len(lacking), 'Pod lacks', 'Pods lack')} the reference to {names}"
     missing = PreviewReason.POD_WITHOUT_REFERENCE
     command = recreate_command(namespace, owner, min(lacking))
     return Step(gate, Severity.FAULT, why, missing, advice(missing), command=command)

@@ -77,4 +77,4 @@ class HealingForecast:
         if gate.reason is HealingReason.TRIAL:
             why = f"{cannot}: healing evicts it later; {gate.stopped(judged.case)}"
             return replace(row, effect=Effect.EVICT, reason=gate.reason, why=why)
-        return row if gate.verdict is Verdict.NONE else replace(row, reason=gate.reason, why=why)
+        return replace(row, reason=row.reason if gate.verdict is Verdict.NONE else gate.reason, why=why)
