@@ -19,7 +19,7 @@ from tests.integration.site.stuck import IMAGE, permit_evictions, pods_of
 RUNS = int(os.environ.get("HEALING_RUNS", "2"))
 PODS = int(os.environ.get("HEALING_PODS", "60")) // RUNS
 SEED = int(os.environ.get("HEALING_SEED", "1"))
-PER_MINUTE = max(5, RUNS * PODS // 160)
+PER_MINUTE = max(5, RUNS * PODS // 400)
 """Few enough that the limit is reached in a long run."""
 
 LEADER_DIES = 0.1
