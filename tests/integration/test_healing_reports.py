@@ -65,12 +65,13 @@ def stuck(cluster: Cluster) -> Iterator[Stuck]:
     with ExitStack() as stack:
         site = stack.enter_context(Playground.make(cluster, healing={"enabled": True, "perMinute": 7}))
         sync = site.start_sync(FIRST_PASSWORD)
-        namespace = site.namespace(selected=True)
-        site.await_selected(namespace, FIRST_PASSWORD)
+        made = Stuck(site, site.namespace(selected=False))
+        create(made)
+        site.opt(made.namespace, "enabled")
+        site.await_selected(made.namespace, FIRST_PASSWORD)
         assert sync.stop() == 0
         lead(site, "test")
-        made = Stuck(site, namespace)
-        fill(made)
+        get_stuck(made)
         yield made
 
 
@@ -82,8 +83,8 @@ def lead(site: Playground, identity: str | None) -> None:
     site.cluster.api.call("PATCH", path, {"spec": spec}, "application/merge-patch+json")
 
 
-def fill(stuck: Stuck) -> None:
-    """Create Pods; no webhook runs, so none gets its reference."""
+def create(stuck: Stuck) -> None:
+    """Create Pods in a namespace that has not opted in."""
     site, namespace = stuck.site, stuck.namespace
     create_replica_set(site, namespace, "web", 2)
     create_replica_set(site, namespace, "tried", 1)
@@ -91,6 +92,11 @@ def fill(stuck: Stuck) -> None:
     for name in ("bare", "begun"):
         site.create(namespace, "pods", pod(name))
     site.create(namespace, "pods", pod("referenced", imagePullSecrets=[{"name": COPY}]))
+
+
+def get_stuck(stuck: Stuck) -> None:
+    """Have each Pod fail to pull but one, which runs."""
+    site, namespace = stuck.site, stuck.namespace
     for each in pods_of(site, namespace).values():
         is_running = each["metadata"]["name"] == "begun"
         set_state(site, each, *((RUNNING, "Running") if is_running else (WAITING, "Pending")))

@@ -22,7 +22,7 @@ CHART = "pull-secret-webhook"
 LONGEST_FULLNAME = 55
 """Characters to which the chart shortens a name."""
 
-KEYS = ("optIn", "excludedNamespaces", "pullSecrets", "retired")
+KEYS = ("optIn", "excludedNamespaces", "healing", "pullSecrets", "retired")
 """The values that the chart writes into the configuration document."""
 
 

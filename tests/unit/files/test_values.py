@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from webhook.files.values import load_values
+from webhook.rules.configuration import HealingSettings
 
 RENEWING = """
 pullSecrets:
@@ -39,3 +40,13 @@ def test_without_a_release_its_name_is_that_of_the_chart(tmp_path: Path) -> None
     values.write_text(RENEWING)
 
     assert load_values([values]).configuration().issued_names == {"pull-secret-webhook-issued-ecr"}
+
+
+def test_each_part_of_the_document_is_read_from_the_values(tmp_path: Path) -> None:
+    values = tmp_path / "values.yaml"
+    values.write_text(f"{RENEWING}healing: {{enabled: true, perMinute: 7}}\nretired: [old]\nexcludedNamespaces: [a]\n")
+
+    read = load_values([values]).configuration()
+
+    assert read.healing == HealingSettings(enabled=True, per_minute=7)
+    assert (read.retired, read.excludes("a")) == (("old",), True)

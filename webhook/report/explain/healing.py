@@ -69,7 +69,9 @@ class HealingScene:
         missing = decide(self.pod.subject, configuration, namespace).added
         if not configuration.healing.enabled:
             why = "healing is off (healing.enabled), so it stays as it is until it is recreated"
-            return _step(Severity.NOTE, why, command=self._recreate()) if missing else None
+            # The step about the reference has the same command, and is the verdict.
+            step = replace(_step(Severity.NOTE, why, command=self._recreate()), follows=True)
+            return step if missing else None
         unseen = [name for name in missing if name in self.world.unseen_copies]
         if unseen:
             why = f"you lack the right to read the copy of {listed(unseen)}, so it is not known if healing evicts it"
