@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 from webhook.errors import Forbidden
 from webhook.inspect.obstacles import read_reports
 from webhook.inspect.secrets import read_state
-from webhook.kube.pending_pods import PENDING, PodObject, to_pulled_pod
+from webhook.kube.pods import PENDING, PodObject, decode_pod, to_pulled_pod
 from webhook.kube.resources import PODS, Collection
-from webhook.kube.wire import decoder
 from webhook.report.explain.healing import HealingView
 from webhook.rules.healing_state import decode_healing
 from webhook.rules.state_document import HEALING_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     import msgspec
 
@@ -33,12 +32,10 @@ EVICTION_REFUSED = "EvictionRefused"
 RECENT = timedelta(minutes=2)
 """Age of such an Event that still counts. A refused eviction is tried again every 30 seconds."""
 
-_decode: Callable[[bytes | msgspec.Raw], PodObject] = decoder(PodObject)
-
 
 def pulled_pod(content: bytes | msgspec.Raw, configuration: Configuration) -> PulledPod:
     """Return the part of a Pod that healing reads, from JSON."""
-    return to_pulled_pod(_decode(content), configuration)
+    return to_pulled_pod(decode_pod(content), configuration)
 
 
 def read_view(reader: Reader, installed: Installed, namespace: str) -> HealingView:

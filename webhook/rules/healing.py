@@ -300,6 +300,14 @@ DUE_TEXTS = ("the Pod is evicted as soon as the limit per minute allows it", "no
 """The meaning and the advice of :attr:`HealingReason.DUE`."""
 
 
+def healed_part(configuration: Configuration) -> Configuration:
+    """Return the part of a configuration that healing is about.
+
+    It is unknown whether a Secret of the tenants exists, so an eviction for it may not help.
+    """
+    return configuration.part(configuration.copied, configuration.retired)
+
+
 def is_in_place(copy: Copy, namespace: Namespace, content_hash: str, *, has_tokens: bool) -> bool:
     """Return whether a copy is ours and has its content, or with ``has_tokens`` tokens of its namespace."""
     if copy.terminating or ownership_of(copy.mark, namespace.uid) is not Ownership.OURS:

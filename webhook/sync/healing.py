@@ -26,6 +26,7 @@ from webhook.rules.healing import (
     OwnerRecord,
     PulledPod,
     Trial,
+    healed_part,
     in_turn,
     is_in_place,
     judge_namespace,
@@ -136,8 +137,7 @@ class Healing:
     def configure(self, configuration: Configuration) -> None:
         """Put a new configuration into force."""
         with self._lock:
-            # It is unknown whether a Secret of the tenants exists, so an eviction for it may not help.
-            self._configuration = configuration.part(configuration.copied, configuration.retired)
+            self._configuration = healed_part(configuration)
             self._follow()
             if self._is_loaded:
                 self._refresh_value()

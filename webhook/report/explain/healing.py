@@ -11,7 +11,7 @@ from webhook.report.preview.copies import hashes_for
 from webhook.report.protocol import Severity
 from webhook.report.reasons import advice
 from webhook.rules.gates import decide, selected_pull_secrets
-from webhook.rules.healing import HealingInput, HealingReason, Verdict, is_in_place, judge_namespace
+from webhook.rules.healing import HealingInput, HealingReason, Verdict, healed_part, is_in_place, judge_namespace
 from webhook.rules.text import listed
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class HealingScene:
 
     def step(self) -> Step | None:
         """Return the step; None if healing is off and the Pod lacks no reference."""
-        namespace, configuration = self.world.namespace(self.pod.namespace), self.world.configuration
+        namespace, configuration = self.world.namespace(self.pod.namespace), healed_part(self.world.configuration)
         if namespace is None:
             return None
         missing = decide(self.pod.subject, configuration, namespace).added
@@ -81,7 +81,9 @@ class HealingScene:
     def _judge(self, namespace: Namespace) -> JudgedPod:
         others = [each for each in self.view.pods or () if each.uid != self.pod.uid]
         refused = (self.pod.uid,) if self.pod.name in self.view.refused else ()
-        given = HealingInput(self.world.configuration, self.now.timestamp(), self.view.records or {}, refused)
+        given = HealingInput(
+            healed_part(self.world.configuration), self.now.timestamp(), self.view.records or {}, refused
+        )
         judged = judge_namespace(namespace, [*others, self.pod], self._in_place(namespace), given)
         return next(each for each in judged.pods if each.case.pod is self.pod)
 
@@ -89,7 +91,7 @@ class HealingScene:
         """Return the registries of each copy that is as it must be, by pull secret."""
         state = self.world.states[namespace.name]
         hashes, found = hashes_for(self.world.expected, state), {}
-        for entry in selected_pull_secrets(self.world.configuration, namespace):
+        for entry in selected_pull_secrets(healed_part(self.world.configuration), namespace):
             copy, content = state.copies.get(entry.name), hashes.get(entry.name)
             if copy is None or content is None:
                 continue

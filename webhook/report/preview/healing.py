@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from webhook.report.coverage import registries_for, registries_in
 from webhook.report.preview.row import Effect
-from webhook.rules.healing import HealingInput, HealingReason, Verdict, judge_namespace
+from webhook.rules.healing import HealingInput, HealingReason, Verdict, healed_part, judge_namespace
 from webhook.rules.text import listed
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class HealingForecast:
         }
         known = registries_for(configuration, sources)
         unseen = [name for name, content in expected.items() if content.unseen]
-        return cls(HealingInput(configuration, now, records), {**known, **kept}, unseen)
+        return cls(HealingInput(healed_part(configuration), now, records), {**known, **kept}, unseen)
 
     def rows(self, namespace: Namespace, lacking: Sequence[LackingPod]) -> Iterator[Row]:
         """Yield the rows of the Pods of a namespace that lack a reference, in their order."""
