@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from webhook.report.explain.obstacle import Writer
     from webhook.report.preview.world import World
+    from webhook.rules.configuration import Configuration
     from webhook.rules.healing import JudgedPod, OwnerRecord, PulledPod
     from webhook.rules.objects import Namespace
 
@@ -63,7 +64,7 @@ class HealingScene:
 
     def step(self) -> Step | None:
         """Return the step; None if healing is off and the Pod lacks no reference."""
-        namespace, configuration = self.world.namespace(self.pod.namespace), healed_part(self.world.configuration)
+        namespace, configuration = self.world.namespace(self.pod.namespace), self._configuration
         if namespace is None:
             return None
         missing = decide(self.pod.subject, configuration, namespace).added
@@ -78,12 +79,14 @@ class HealingScene:
             return _step(Severity.UNKNOWN, why, advice="ask for get on the Secret")
         return self._judged(self._judge(namespace))
 
+    @property
+    def _configuration(self) -> Configuration:
+        return healed_part(self.world.configuration)
+
     def _judge(self, namespace: Namespace) -> JudgedPod:
         others = [each for each in self.view.pods or () if each.uid != self.pod.uid]
         refused = (self.pod.uid,) if self.pod.name in self.view.refused else ()
-        given = HealingInput(
-            healed_part(self.world.configuration), self.now.timestamp(), self.view.records or {}, refused
-        )
+        given = HealingInput(self._configuration, self.now.timestamp(), self.view.records or {}, refused)
         judged = judge_namespace(namespace, [*others, self.pod], self._in_place(namespace), given)
         return next(each for each in judged.pods if each.case.pod is self.pod)
 
@@ -91,7 +94,7 @@ class HealingScene:
         """Return the registries of each copy that is as it must be, by pull secret."""
         state = self.world.states[namespace.name]
         hashes, found = hashes_for(self.world.expected, state), {}
-        for entry in selected_pull_secrets(healed_part(self.world.configuration), namespace):
+        for entry in selected_pull_secrets(self._configuration, namespace):
             copy, content = state.copies.get(entry.name), hashes.get(entry.name)
             if copy is None or content is None:
                 continue
@@ -134,7 +137,7 @@ class HealingScene:
         return None
 
     def _when(self) -> str:
-        owner, limit = self.pod.owner, self.world.configuration.healing.per_minute
+        owner, limit = self.pod.owner, self._configuration.healing.per_minute
         recreates = "its controller" if owner is None else f"{owner.kind} {owner.name}"
         return (
             f"healing evicts it, and {recreates} recreates it with the reference: after 5 seconds in this state, as "
