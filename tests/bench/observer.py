@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -98,17 +99,23 @@ class Seen:
             return goal.latest
 
 
+NEW_ACCOUNT = "builder"
+"""The name of the ServiceAccounts that are created during a rotation, one in a namespace."""
+
+
 class Observer:
-    """Watches the copies of one name, and the ``default`` ServiceAccounts, as cluster-admin."""
+    """Watches the copies of one name, and the ServiceAccounts ``default`` and :data:`NEW_ACCOUNT`, as cluster-admin."""
 
     def __init__(self, kubeconfig: Path, copy_name: str) -> None:
         client = connect(kubeconfig)
         self.copies = Seen()
         self.references = Seen()
-        self._reflectors = (
+        self.new_references = Seen()
+        self._reflectors: tuple[Reflector[Any, Any], ...] = (
             Reflector(client, Collection(SECRETS, name=copy_name), SecretObject, _copy, self.copies),
-            Reflector(
-                client, Collection(SERVICE_ACCOUNTS, name="default"), ServiceAccountObject, _references, self.references
+            *(
+                Reflector(client, Collection(SERVICE_ACCOUNTS, name=name), ServiceAccountObject, _references, seen)
+                for name, seen in (("default", self.references), (NEW_ACCOUNT, self.new_references))
             ),
         )
         for reflector in self._reflectors:

@@ -3,7 +3,8 @@
 For each number of namespaces (NAMESPACES=500,2000,10000), on a cluster of its own: from the start of the process to the
 last copy and the last reference, and from the change of the source to the last copy, by turns with the floor
 (:mod:`tests.bench.floor`), which makes the same writes (ROUNDS=3); from the creation of a labelled namespace, and from
-the label on one that was there, to its copy; 20,000 events; and once more from the start, when only the copies are
+the label on one that was there, to its copy; the same for a new namespace and a new ServiceAccount while a rotation is
+under way; 20,000 events; and once more from the start, when only the copies are
 missing. For each of them CPU time, memory, and what was asked of the API server by its own audit log.
 """
 
@@ -13,6 +14,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,19 +22,23 @@ from tests.bench import floor
 from tests.bench.filling import Filling
 from tests.bench.floor import Floor
 from tests.bench.kubelet import Kubelet
-from tests.bench.observer import Observer
+from tests.bench.observer import NEW_ACCOUNT, Observer
 from tests.bench.process import peak_mib, resident_mib, seconds_of_cpu
 from tests.bench.requests import Requests
 from tests.bench.table import show
 from tests.cluster import programs
 from tests.cluster.cluster import Cluster
 from tests.integration.site.playground import COPY, SOURCE, Playground, dockerconfigjson
+from webhook.kube.resources import SERVICE_ACCOUNTS
 
 RESULTS = Path(__file__).parent / "results"
 NEW_NAMESPACES = 500
 """So many, one after the other, that their 99th percentile is not decided by one of them."""
 
 LABELLED = 50
+CROWDED = 100
+"""New namespaces, and new ServiceAccounts, that arrive during rotations, one at a time."""
+
 EVENTS = 20_000
 """An hour's worth of a large cluster, sent as quickly as the API server takes them."""
 
@@ -74,6 +80,10 @@ class Result:
     """What the API server took to read one object between them, sorted: how busy it and the machine were."""
     label_ms: list[float]
     """The same for namespaces that were there before."""
+    crowded_namespace_ms: list[float]
+    """From the creation of a labelled namespace to its copy, while a rotation walks through the others; sorted."""
+    crowded_account_ms: list[float]
+    """The same from the creation of a ServiceAccount to its reference."""
     events: Phase
     events_sent: int
     peak_mib: float
@@ -126,6 +136,7 @@ class Bench:
         self.start()
         created = self.repeat(self.create, NEW_NAMESPACES)
         labelled = self.repeat(self.label, LABELLED)
+        crowded = self.crowd()
         events = self.stir()
         peak = peak_mib(self._pid)
         referenced = self.start_again()
@@ -141,6 +152,8 @@ class Bench:
             new_namespace_ms=created,
             probe_ms=sorted(self._probes),
             label_ms=labelled,
+            crowded_namespace_ms=crowded[0],
+            crowded_account_ms=crowded[1],
             events=events,
             events_sent=EVENTS,
             peak_mib=round(peak, 1),
@@ -207,7 +220,7 @@ class Bench:
 
     def repeat(self, once: Callable[[int], float], number: int) -> list[float]:
         """Do something many times, one after the other; return the sorted milliseconds."""
-        measured = sorted(round(once(each) * 1000, 1) for each in range(number))
+        measured = sorted(_milliseconds([once(each) for each in range(number)]))
         self._requests.since()
         return measured
 
@@ -229,6 +242,26 @@ class Bench:
         started = time.perf_counter()
         self._filling.label(name, {self._playground.label: "enabled"})
         return self._observer.copies.wait([name], bool) - started
+
+    def crowd(self) -> tuple[list[float], list[float]]:
+        """Create namespaces and ServiceAccounts by turns while a rotation is under way; return sorted milliseconds."""
+        waits: tuple[list[float], list[float]] = ([], [])
+        number = min(CROWDED, len(self.names))
+        while len(waits[1]) < number:
+            with ThreadPoolExecutor(1) as other:
+                rotation = other.submit(self.rotate)
+                while not rotation.done() and len(waits[1]) < number:
+                    waits[0].append(self.create(NEW_NAMESPACES + len(waits[0])))
+                    if not rotation.done():
+                        waits[1].append(self.refer(self.names[len(waits[1])]))
+                rotation.result()
+        return sorted(_milliseconds(waits[0])), sorted(_milliseconds(waits[1]))
+
+    def refer(self, namespace: str) -> float:
+        """From the creation of a ServiceAccount to its reference."""
+        started = time.perf_counter()
+        self._filling.make([(SERVICE_ACCOUNTS, {"metadata": {"name": NEW_ACCOUNT}}, namespace)])
+        return self._observer.new_references.wait([namespace], lambda names: COPY in names) - started
 
     def stir(self) -> Phase:
         """Thousands of changes that need nothing, and one that does, which shows that all others have been seen."""
@@ -271,6 +304,10 @@ class Bench:
             rss_mib=round(resident_mib(writer), 1),
             requests=self._requests.since(),
         )
+
+
+def _milliseconds(seconds: list[float]) -> list[float]:
+    return [round(each * 1000, 1) for each in seconds]
 
 
 if __name__ == "__main__":

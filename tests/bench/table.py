@@ -46,6 +46,8 @@ def _rows() -> Iterable[tuple[str, Value]]:
     yield "new namespace to its copy, median, p99", lambda result: _spread(result.new_namespace_ms)
     yield "  the API server's answer to a probe beside it", lambda result: _spread(result.probe_ms)
     yield "label to copy, median, p99", lambda result: _spread(result.label_ms)
+    yield "during a rotation: new namespace to its copy", lambda result: _spread(result.crowded_namespace_ms)
+    yield "during a rotation: new ServiceAccount to its reference", lambda result: _spread(result.crowded_account_ms)
     yield from _phase("events in namespaces and ServiceAccounts", lambda result: result.events)
     yield "  events", lambda result: f"{result.events_sent:,}"
     yield "most memory at any time", lambda result: f"{result.peak_mib} MiB"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from copy import copy
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
@@ -21,8 +22,9 @@ from urllib3.exceptions import HTTPError
 from webhook import __version__
 from webhook.errors import ApiUnavailable, Forbidden, Interrupted, ResponseTooLarge, Throttled
 from webhook.kube.access import audiences_of
-from webhook.kube.connections import RequestFenced, RequestInterrupted, fenced, use_once
+from webhook.kube.connections import RequestFenced, RequestInterrupted, pool_of, use_once
 from webhook.kube.resources import PODS
+from webhook.kube.response import encode_fields
 from webhook.kube.status import JSON_PATCH, error_from_response, not_from_api_server
 from webhook.kube.stream import Stream, unavailable
 from webhook.kube.wire import decode_identity
@@ -31,12 +33,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import TypeAlias
 
-    from urllib3 import BaseHTTPResponse, HTTPConnectionPool
+    from urllib3 import BaseHTTPResponse
 
     from webhook.errors import ApiError
     from webhook.kube.access import Access
+    from webhook.kube.connections import Pool
     from webhook.kube.connectivity import Connectivity
     from webhook.kube.resources import Resource
+    from webhook.kube.response import Response
     from webhook.kube.rights import MissingRights
 
     Observer: TypeAlias = Callable[[str, int, float], None]
@@ -69,9 +73,7 @@ class Client:
         self.connectivity = connectivity
         self._access = access
         connectivity.follow(access.pool)
-        # The pool of this one host: to look it up by the whole URL costs a tenth of each request.
-        self._pool = access.pool.connection_from_url(access.host)
-        self._watches = access.pool.connection_from_url(access.host, pool_kwargs=WATCH_POOL)
+        self._open_pools()
         # A proxy without a tunnel needs the whole URL.
         forwarded = self._pool.proxy is not None and self._pool.scheme == "http"
         self._base = access.host if forwarded else urlsplit(access.host).path
@@ -80,6 +82,7 @@ class Client:
         self._request_timeout = request_timeout
         self._rights = rights
         self._may_write: Callable[[], bool] | None = None
+        self._encoded_fields: dict[str, tuple[str, bytes]] = {}
 
     def fenced(self, may_write: Callable[[], bool]) -> Client:
         """Return a client on the same connections that calls ``may_write()`` right before it sends a write.
@@ -113,8 +116,12 @@ class Client:
     def reconnect(self) -> None:
         """Close every pooled connection, so that the next request opens a new one."""
         self.close()
-        self._pool = self._access.pool.connection_from_url(self._access.host)
-        self._watches = self._access.pool.connection_from_url(self._access.host, pool_kwargs=WATCH_POOL)
+        self._open_pools()
+
+    def _open_pools(self) -> None:
+        # The pool of this one host: to look it up by the whole URL costs a tenth of each request.
+        self._pool = pool_of(self._access.pool, self._access.host)
+        self._watches = pool_of(self._access.pool, self._access.host, WATCH_POOL)
 
     def get(self, resource: Resource, name: str, namespace: str | None = None) -> bytes:
         """Return one object as JSON."""
@@ -226,18 +233,21 @@ class Client:
             ResponseTooLarge: the body has more bytes than that; the rest of it was not read.
             ApiError: one of its subclasses, for every other outcome.
         """
-        headers = self._headers(content_type)
+        target = self._target(path, query)
         payload = None if body is None else msgspec.json.encode(body)
-        deadline = urllib3.Timeout(connect=CONNECT_TIMEOUT, total=self._request_timeout)
         started = time.monotonic()
         status = 0
         error: ApiError | None = None
         try:
-            options = {"body": payload, "headers": headers, "timeout": deadline, "preload_content": max_bytes is None}
-            with fenced(None if method == "GET" else self._may_write):
-                response = self._send(self._pool, method, path, query, **options)
+            response: Response | BaseHTTPResponse
+            if max_bytes is None:
+                response = self._exchange(method, target, payload, content_type)
+                data = response.data
+            else:
+                deadline = urllib3.Timeout(connect=CONNECT_TIMEOUT, total=self._request_timeout)
+                response = self._open(self._pool, method, target, deadline)
+                data = _read(method, path, response, max_bytes)
             status = response.status
-            data = response.data if max_bytes is None else _read(method, path, response, max_bytes)
             error = _error_in(method, path, response, data, content_type)
         except ResponseTooLarge as failure:
             error = failure
@@ -263,12 +273,10 @@ class Client:
             ApiError: the server did not begin to stream.
         """
         deadline = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=self._request_timeout)
-        headers = self._headers("")
         started = time.monotonic()
         status, error = 0, None
         try:
-            options = {"headers": headers, "timeout": deadline, "preload_content": False}
-            response = self._send(self._watches, "GET", path, query, **options)
+            response = self._open(self._watches, "GET", self._target(path, query), deadline)
             status = response.status
             use_once(response.connection)
             data = b"" if status == 200 else response.data  # noqa: PLR2004
@@ -286,22 +294,53 @@ class Client:
             # Not release_conn: unread data on the connection belongs to this watch.
             response.close()
 
-    def _send(
-        self,
-        pool: HTTPConnectionPool,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        **options: Any,  # noqa: ANN401 (urllib3's own)
-    ) -> BaseHTTPResponse:
-        target = f"{self._base}{path}?{urlencode(query)}" if query else f"{self._base}{path}"
-        return pool.urlopen(method, target, retries=False, redirect=False, assert_same_host=False, **options)
+    def _exchange(self, method: str, target: str, body: bytes | None, content_type: str) -> Response:
+        return self._pool.exchange(
+            method,
+            target,
+            self._fields(content_type),
+            body,
+            connect_timeout=CONNECT_TIMEOUT,
+            timeout=self._request_timeout,
+            may_send=None if method == "GET" else self._may_write,
+        )
 
-    def _headers(self, content_type: str) -> dict[str, str]:
+    def _open(self, pool: Pool, method: str, target: str, timeout: urllib3.Timeout) -> BaseHTTPResponse:
+        """Send a request whose response is read in parts."""
+        return pool.urlopen(
+            method,
+            target,
+            headers=self._headers("", self._authorization()),
+            timeout=timeout,
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+        )
+
+    def _target(self, path: str, query: Mapping[str, str] | None) -> str:
+        return f"{self._base}{path}?{_encode_query(tuple(query.items()))}" if query else f"{self._base}{path}"
+
+    def _fields(self, content_type: str) -> bytes:
+        """Return the header fields of a request as they are sent, encoded once for each token."""
+        authorization = self._authorization()
+        known = self._encoded_fields.get(content_type)
+        if known is None or known[0] != authorization:
+            pool = self._pool
+            headers = {
+                "Host": pool.host_header,
+                "Accept-Encoding": "identity",
+                **self._headers(content_type, authorization),
+            }
+            if pool.proxy is not None and pool.scheme == "http":
+                headers |= pool.proxy_headers
+            known = self._encoded_fields[content_type] = authorization, encode_fields(headers)
+        return known[1]
+
+    def _headers(self, content_type: str, authorization: str) -> dict[str, str]:
         headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
         if content_type:
             headers["Content-Type"] = content_type
-        authorization = self._authorization()
         if authorization:
             headers["Authorization"] = authorization
         return headers
@@ -335,8 +374,14 @@ class Client:
             self._on_throttled(error.retry_after)
 
 
+@lru_cache(maxsize=256)
+def _encode_query(query: tuple[tuple[str, str], ...]) -> str:
+    """Return a query as it is sent; most requests have one of a few."""
+    return urlencode(query)
+
+
 def _error_in(
-    method: str, path: str, response: BaseHTTPResponse, data: bytes, content_type: str = ""
+    method: str, path: str, response: Response | BaseHTTPResponse, data: bytes, content_type: str = ""
 ) -> ApiError | None:
     """Return the error of a response; None for one that the API server sends after it has done as requested."""
     if not 200 <= response.status < 300:  # noqa: PLR2004

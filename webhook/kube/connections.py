@@ -5,11 +5,8 @@ TCP keeps a connection forever if its peer disappears silently. The kernel probe
 answers the kernel but has lost the API server. So any thread can break a connection here, even while another thread
 waits on it.
 
-Short responses are read as a whole, with a parser in C. urllib3 reads a response through the standard library's parser
-of emails. For the short responses to our writes that takes a third of the CPU time of a write. The pool, TLS, timeouts
-and errors stay those of urllib3.
-
-Sources: RFC 9112, sections 6.3 (the length of a message) and 9.6 (the end of a connection).
+A request whose response is read as a whole goes through :meth:`Pool.exchange`, and a watch through urllib3, both over
+the same connections. Addresses, proxies and TLS are those of urllib3 in both cases.
 """
 
 from __future__ import annotations
@@ -18,20 +15,26 @@ import socket
 import threading
 import time
 import weakref
-from contextlib import contextmanager
+from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
-from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
-from typing import TYPE_CHECKING, Any, ClassVar
+from http.client import HTTPException
+from queue import Empty, Full
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPConnection, HTTPSConnection, port_by_scheme
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
+from urllib3.util.ssl_match_hostname import CertificateError
+
+from webhook.kube.response import Response, encode_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable
 
     from urllib3 import HTTPResponse, PoolManager
+
+R = TypeVar("R", "HTTPResponse", Response)
 
 KEEPALIVE_IDLE = 5
 KEEPALIVE_INTERVAL = 2
@@ -52,22 +55,6 @@ class RequestFenced(HTTPError):
     """A request must not be sent any more."""
 
 
-_sending = threading.local()
-
-
-@contextmanager
-def fenced(may_send: Callable[[], bool] | None) -> Iterator[None]:
-    """Make the requests of this thread call ``may_send()`` when their connection is open, just before they are sent.
-
-    To connect takes milliseconds, and longer if the process is suspended in the meantime.
-    """
-    _sending.may = may_send
-    try:
-        yield
-    finally:
-        _sending.may = None
-
-
 class Connections:
     """Every open connection of the pools that it follows; safe for any number of threads."""
 
@@ -86,10 +73,10 @@ class Connections:
         class Secure(_TrackedConnection, HTTPSConnection):
             connections = self
 
-        class PlainPool(HTTPConnectionPool):
+        class PlainPool(Pool):
             ConnectionCls = Plain
 
-        class SecurePool(HTTPSConnectionPool):
+        class SecurePool(Pool, HTTPSConnectionPool):
             ConnectionCls = Secure
 
         pool.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
@@ -134,6 +121,89 @@ class Connections:
         return sum(connection.break_if_silent(since, sent_before) for connection in present)
 
 
+class _Idle:
+    """The idle connections of a pool, the one that was used last first.
+
+    It is the part of a queue that urllib3 uses, without its locks: each operation on a list is atomic.
+    """
+
+    def __init__(self, maxsize: int) -> None:
+        self._maxsize = maxsize
+        self._connections: list[object] = []
+
+    def get(self, **_options: object) -> object:
+        """Return a connection; Empty if there is none."""
+        try:
+            return self._connections.pop()
+        except IndexError:
+            raise Empty from None
+
+    def put(self, connection: object, **_options: object) -> None:
+        """Keep a connection, or raise Full. urllib3 also puts None, for a connection that can be opened."""
+        if len(self._connections) >= self._maxsize:
+            raise Full
+        if connection is not None:
+            self._connections.append(connection)
+
+
+class Pool(HTTPConnectionPool):
+    """The connections to one host, as urllib3 has them, and a short way for requests that are read as a whole."""
+
+    QueueCls = _Idle  # type: ignore[assignment] # the part of a queue that is used
+
+    @property
+    def host_header(self) -> str:
+        """The host, and the port if it is not that of the scheme."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port in (None, port_by_scheme[self.scheme]) else f"{host}:{self.port}"
+
+    def exchange(
+        self,
+        method: str,
+        target: str,
+        fields: bytes,
+        body: bytes | None,
+        *,
+        connect_timeout: float,
+        timeout: float,
+        may_send: Callable[[], bool] | None = None,
+    ) -> Response:
+        """Send one request, once, and return its response; ``fields`` are its header fields as they are sent.
+
+        ``connect_timeout`` bounds the seconds until there is a connection, and ``timeout`` the silence in the request.
+        ``may_send()`` is called when the connection is open, right before the request is sent: to connect takes
+        milliseconds, and longer if the process is suspended in the meantime.
+
+        Raises:
+            HTTPError: there is no response, or a part of it; includes RequestInterrupted and RequestFenced.
+            OSError: the connection broke.
+        """
+        request = encode_request(method, target, fields, body)
+        connection = cast("_TrackedConnection", self._get_conn())
+        try:
+            if connection.is_closed:
+                connection.timeout = connect_timeout
+                self._connect(connection)
+            response = connection.exchange(request, timeout, may_send)
+        except TimeoutError:
+            connection.close()
+            raise ReadTimeoutError(self, target, "no answer") from None
+        except (HTTPException, CertificateError) as error:
+            connection.close()
+            raise ProtocolError(type(error).__name__) from None
+        except BaseException:
+            connection.close()
+            raise
+        self._put_conn(connection)
+        return response
+
+    def _connect(self, connection: HTTPConnection) -> None:
+        if self.proxy is not None and self.scheme == "https":
+            self._prepare_proxy(connection)
+        else:
+            connection.connect()
+
+
 class _TrackedConnection(HTTPConnection):
     connections: ClassVar[Connections]
 
@@ -142,13 +212,13 @@ class _TrackedConnection(HTTPConnection):
     sent_at = 0.0
     received_at = 0.0
     no_reuse = False
-    reads_whole = False
 
     @property
     def is_connected(self) -> bool:
-        """True if the next request may use this connection."""
-        is_fresh = self.connections.clock() - self.received_at <= IDLE_SECONDS
-        return is_fresh and not self.no_reuse and super().is_connected
+        """True if the next request may use this connection: it is open, fresh, and nothing has arrived on it."""
+        if self.sock is None or self.no_reuse or self.connections.clock() - self.received_at > IDLE_SECONDS:
+            return False
+        return super().is_connected
 
     def connect(self) -> None:
         super().connect()
@@ -159,32 +229,34 @@ class _TrackedConnection(HTTPConnection):
         self.connections.add(self)
 
     def request(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 (as its base has it)
-        if self.sock is None:
-            self.connect()
-        may_send: Callable[[], bool] | None = getattr(_sending, "may", None)
-        if may_send is not None and not may_send():
-            raise RequestFenced
         self.sent_at = self.connections.clock()
-        # A watch is read while it arrives, and a proxy has headers of its own: both are left to urllib3.
-        self.reads_whole = bool(options.get("preload_content")) and self.proxy is None
-        if self.reads_whole:
-            self.sock.settimeout(self.timeout)
-            method, target = arguments
-            self.sock.sendall(encode_request(method, target, self.host_header, options["headers"], options["body"]))
-        else:
-            super().request(*arguments, **options)
-
-    @property
-    def host_header(self) -> str:
-        """The host, and the port if it is not that of the scheme."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == self.default_port else f"{host}:{self.port}"
+        super().request(*arguments, **options)
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override] # as its base has it
+        return self._await(super().getresponse)
+
+    def exchange(self, request: bytes, timeout: float, may_send: Callable[[], bool] | None) -> Response:
+        """Send a request, and return its response; after ``timeout`` seconds of silence, raise TimeoutError."""
+        if may_send is not None and not may_send():
+            raise RequestFenced
+        sock = self.sock
+        self.sent_at = self.connections.clock()
+        if sock.gettimeout() != timeout:
+            sock.settimeout(timeout)  # a system call
+        # A server may answer before it closes a connection that it has not read to the end.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            sock.sendall(request)
+        response = self._await(partial(Response().receive, sock))
+        if not response.is_reusable:
+            self.close()
+        return response
+
+    def _await(self, receive: Callable[[], R]) -> R:
+        """Return the response that ``receive()`` reads; RequestInterrupted if another thread breaks the connection."""
         self.interrupted = False
         self.connections.start_waiting(self)
         try:
-            response: Any = self._receive() if self.reads_whole else super().getresponse()
+            response = receive()
         except Exception:
             if self.interrupted:
                 raise RequestInterrupted from None
@@ -195,14 +267,6 @@ class _TrackedConnection(HTTPConnection):
         # A load balancer chooses an API server for each connection. If that one cannot reach etcd, the next request
         # must be able to reach another one.
         self.no_reuse = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        return response  # type: ignore[no-any-return] # in both cases what urlopen and the client read
-
-    def _receive(self) -> Response:
-        response = Response()
-        self.sock.settimeout(self.timeout)
-        response.receive(self.sock)
-        if not response.is_reusable:
-            self.close()
         return response
 
     def note_received(self) -> None:
@@ -229,6 +293,11 @@ class _TrackedConnection(HTTPConnection):
         return True
 
 
+def pool_of(manager: PoolManager, url: str, options: dict[str, Any] | None = None) -> Pool:
+    """Return the pool for a host of a manager that :meth:`Connections.follow` has prepared."""
+    return cast("Pool", manager.connection_from_url(url, pool_kwargs=options))
+
+
 def note_received(connection: object) -> None:
     """Note that data has arrived; connections of other kinds keep no record."""
     if isinstance(connection, _TrackedConnection):
@@ -252,135 +321,3 @@ def _keep_alive(sock: socket.socket) -> None:
         option = next((getattr(socket, name) for name in names if hasattr(socket, name)), None)
         if option is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-RECEIVE_BYTES = 65_536
-HEADERS_LIMIT = 100
-"""Headers in one response, as in ``http.client``."""
-
-
-class Headers(dict[str, str]):
-    """The headers of one response; names in any case are equal, and a repeated one has its values joined."""
-
-    def add(self, name: str, value: str) -> None:
-        """Add one header.
-
-        Raises:
-            HTTPException: there are too many.
-        """
-        if len(self) >= HEADERS_LIMIT:
-            raise HTTPException(f"more than {HEADERS_LIMIT} headers")
-        name = name.lower()
-        self[name] = f"{self[name]}, {value}" if name in self else value
-
-    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override] # names are text here
-        """Return the value of a header."""
-        return super().get(name.lower(), default)
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and super().__contains__(name.lower())
-
-
-class Response:
-    """One response: the attributes that :meth:`urllib3.HTTPConnectionPool.urlopen` and the client read.
-
-    The other methods are called by the parser.
-    """
-
-    version_string = "HTTP/1.1"
-    length_remaining = 0
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers = Headers()
-        self.data = b""
-        self.is_complete = False
-        self.is_reusable = False
-        """True if the connection can carry another request: the server keeps it, and nothing follows the response."""
-        self._parser: HttpResponseParser | None = None
-        self._parts: list[bytes] = []
-        self._has_more = False
-
-    def on_message_begin(self) -> None:
-        """Begin with a response; one before it was informational (1xx), or this one belongs to no request."""
-        self._has_more = self.is_complete
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header or trailer."""
-        if not self.is_complete:
-            self.headers.add(name.decode("latin-1"), value.decode("latin-1"))
-
-    def on_headers_complete(self) -> None:
-        """Take the status."""
-        if not self.is_complete and self._parser is not None:
-            self.status = self._parser.get_status_code()
-
-    def on_body(self, data: bytes) -> None:
-        """Take a part of the body."""
-        if not self.is_complete:
-            self._parts.append(data)
-
-    def on_message_complete(self) -> None:
-        """End the response; after an informational one, the real one follows."""
-        if self.is_complete or self._parser is None:
-            return
-        if self.status >= 200:  # noqa: PLR2004
-            self.is_complete = True
-            self.is_reusable = self._parser.should_keep_alive()
-        else:
-            self.status = 0
-            self.headers.clear()
-
-    def receive(self, sock: socket.socket) -> None:
-        """Read this response from a connection.
-
-        Raises:
-            HTTPException: it is not HTTP/1.1, or it ends too early.
-            OSError: the connection broke, or was silent for the timeout of the socket.
-        """
-        parser = self._parser = HttpResponseParser(self)
-        try:
-            while not self.is_complete:
-                data = sock.recv(RECEIVE_BYTES)
-                if not data:
-                    self._end_with_connection()
-                    break
-                parser.feed_data(data)
-        except HttpParserError as error:
-            raise _cause(error) or BadStatusLine(type(error).__name__) from None
-        except HttpParserUpgrade:
-            raise BadStatusLine("another protocol than HTTP") from None
-        finally:
-            self._parser = None  # it refers to this object, too
-        self.is_reusable = self.is_reusable and not self._has_more
-        self.data = b"".join(self._parts)
-        self._parts.clear()
-
-    def _end_with_connection(self) -> None:
-        """Take the end of the connection as the end of a body without a length."""
-        if not self.status:
-            raise RemoteDisconnected("the server closed the connection without a response")
-        if "content-length" in self.headers or "transfer-encoding" in self.headers:
-            raise IncompleteRead(b"")
-        self.is_complete = True
-
-
-def _cause(error: HttpParserError) -> HTTPException | None:
-    """Return the exception that one of the methods of a response has raised within the parser."""
-    return error.__context__ if isinstance(error.__context__, HTTPException) else None
-
-
-def encode_request(method: str, target: str, host: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    """Return a request as bytes. The target is escaped already, and the values of headers are checked.
-
-    Raises:
-        ValueError: a text would break the line that it belongs to.
-    """
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Accept-Encoding: identity"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    if body is not None:
-        lines.append(f"Content-Length: {len(body)}")
-    head = "\r\n".join(lines)
-    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1:
-        raise ValueError("a line break in the head of a request")
-    return f"{head}\r\n\r\n".encode("latin-1") + (body or b"")

@@ -98,6 +98,8 @@ class Connectivity:
 
     def wait_up(self, stopping: threading.Event, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Wait for the end of an outage, if there is one, or until ``stopping`` is set."""
+        if self.is_up:
+            return
         while not (self._up.wait(POLL_SECONDS) or stopping.is_set() or self._stopping.is_set()):
             meanwhile()
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from webhook.ops.certificate_metrics import IssuedCertificateMetrics
+from webhook.ops.counts import Counts, Durations
 from webhook.ops.metrics import ProcessMetrics
 from webhook.rules.rollout import Stage
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 QUEUE = "namespaces"
 """The name of the only work queue, in the label ``name`` of its metrics."""
 
+_OF_THE_QUEUE = (QUEUE,)
+
 _WORK_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0)
 _WAIT_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0)
 _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0)
@@ -34,44 +37,48 @@ class SyncMetrics(ProcessMetrics):
     def __init__(self) -> None:
         super().__init__()
         self.certificates = IssuedCertificateMetrics(self.registry)
-        self._requests = Counter(
+        self._requests = Counts(
             "rest_client_requests",
             "Requests to the API server, by method and status code; code 0 means that no answer came.",
             ("method", "code"),
-            registry=self.registry,
+            self.registry,
         )
-        self._request_seconds = Histogram(
+        self._request_seconds = Durations(
             "rest_client_request_duration_seconds",
             "Duration of requests to the API server; for a watch, until it began.",
             ("verb",),
-            buckets=_REQUEST_BUCKETS,
-            registry=self.registry,
+            _REQUEST_BUCKETS,
+            self.registry,
         )
-        self._paced = Histogram(
+        self._paced = Durations(
             "rest_client_rate_limiter_duration_seconds",
             "Delay of writes before they were sent, because of the rate limit or a 429.",
-            buckets=_WAIT_BUCKETS,
-            registry=self.registry,
+            (),
+            _WAIT_BUCKETS,
+            self.registry,
+            initial=[()],
         )
-        self._wait = Histogram(
+        self._wait = Durations(
             "workqueue_queue_duration_seconds",
             "Time that namespaces waited for a worker.",
             ("name",),
-            buckets=_WAIT_BUCKETS,
-            registry=self.registry,
-        ).labels(QUEUE)
-        self._work = Histogram(
+            _WAIT_BUCKETS,
+            self.registry,
+            initial=[_OF_THE_QUEUE],
+        )
+        self._work = Durations(
             "workqueue_work_duration_seconds",
             "Time to reconcile one namespace.",
             ("name",),
-            buckets=_WORK_BUCKETS,
-            registry=self.registry,
-        ).labels(QUEUE)
-        self._writes = Counter(
+            _WORK_BUCKETS,
+            self.registry,
+            initial=[_OF_THE_QUEUE],
+        )
+        self._writes = Counts(
             "pullsecrets_sync_writes",
             "Writes of copies and ServiceAccounts, by action and result.",
             ("action", "result"),
-            registry=self.registry,
+            self.registry,
         )
         self._renewals = Counter(
             "pullsecrets_sync_renewals",
@@ -85,11 +92,11 @@ class SyncMetrics(ProcessMetrics):
             ("result",),
             registry=self.registry,
         )
-        self._judged = Counter(
+        self._judged = Counts(
             "pullsecrets_sync_judged_service_accounts",
             "ServiceAccounts compared with the configuration: one that changed, or all of a namespace that is planned.",
             ("cause",),
-            registry=self.registry,
+            self.registry,
         )
         self._watch_restarts = Counter(
             "pullsecrets_sync_watch_restarts",
@@ -104,24 +111,24 @@ class SyncMetrics(ProcessMetrics):
 
     def requested(self, method: str, status: int, seconds: float) -> None:
         """Count a request to the API server."""
-        self._requests.labels(method, str(status)).inc()
-        self._request_seconds.labels(method).observe(seconds)
+        self._requests.add((method, str(status)))
+        self._request_seconds.observe((method,), seconds)
 
     def paced(self, seconds: float) -> None:
         """Count the delay of a write."""
-        self._paced.observe(seconds)
+        self._paced.observe((), seconds)
 
     def waited(self, seconds: float) -> None:
         """Count the time that a namespace waited for a worker."""
-        self._wait.observe(seconds)
+        self._wait.observe(_OF_THE_QUEUE, seconds)
 
     def worked(self, seconds: float) -> None:
         """Count the time that a worker spent on a namespace."""
-        self._work.observe(seconds)
+        self._work.observe(_OF_THE_QUEUE, seconds)
 
     def wrote(self, action: str, result: str) -> None:
         """Count a write."""
-        self._writes.labels(action, result).inc()
+        self._writes.add((action, result))
 
     def renewed(self, source: str, result: str) -> None:
         """Count an attempt to renew the credential of a source."""
@@ -133,7 +140,7 @@ class SyncMetrics(ProcessMetrics):
 
     def judged(self, cause: str, number: int) -> None:
         """Count ServiceAccounts that were compared with the configuration."""
-        self._judged.labels(cause).inc(number)
+        self._judged.add((cause,), number)
 
     def watch_restarted(self, resource: str, cause: str) -> None:
         """Count a broken watch."""

@@ -55,7 +55,7 @@ def additions_after_copies(
 ) -> Iterator[AddReferences]:
     """Yield the references to add after the copies are written; ``usable`` names have a copy then."""
     for account in state.service_accounts:
-        if not account.enforces:
+        if not account.enforces and not _has_all(account, usable):
             yield from _add(account, _missing(account, configuration, state.namespace), usable)
 
 
@@ -115,6 +115,12 @@ def subject_of(account: ServiceAccount, namespace: Namespace) -> Subject:
     """Return a ServiceAccount of a namespace as decisions read it; an unreadable list counts as absent."""
     references = References() if account.references is None else account.references
     return Subject("ServiceAccount", account.name, namespace.name, account.labels, {}, references)
+
+
+def _has_all(account: ServiceAccount, usable: Collection[str]) -> bool:
+    """Return whether a ServiceAccount references all of these names already, so that no decision is needed."""
+    references = account.references
+    return references is not None and all(name in references.names for name in usable)
 
 
 def _add(account: ServiceAccount, missing: tuple[str, ...], allowed: Collection[str]) -> Iterator[AddReferences]:

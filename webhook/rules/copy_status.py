@@ -13,7 +13,7 @@ from webhook.rules.namespace_tokens import is_sealed
 from webhook.rules.plan import leaving_copies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from webhook.rules.configuration import Configuration, PullSecret
@@ -73,12 +73,16 @@ def copy_statuses(
     configuration: Configuration,
     hashes: Mapping[str, str | None] = NO_HASHES,
     now: datetime | None = None,
+    entries: Sequence[PullSecret] | None = None,
 ) -> Iterator[CopyStatus]:
     """Yield the state of each copy that a namespace should have, then of each that should be deleted.
 
-    ``hashes`` and ``now`` are needed only for copies with tokens of their namespace.
+    ``hashes`` and ``now`` are needed only for copies with tokens of their namespace. ``entries`` are the pull secrets
+    that select the namespace, if they are known already.
     """
-    entries = [entry for entry in selected_pull_secrets(configuration, state.namespace) if not entry.tenant_owned]
+    if entries is None:
+        entries = selected_pull_secrets(configuration, state.namespace)
+    entries = [entry for entry in entries if not entry.tenant_owned]
     selected = [entry.name for entry in entries]
     for entry in entries:
         status = _copy_status(entry, state.copies.get(entry.name), state, hashes.get(entry.name))

@@ -432,8 +432,9 @@ def decide_namespace(namespace: Namespace, configuration: Configuration) -> Deci
 def selected_pull_secrets(configuration: Configuration, namespace: Namespace) -> tuple[PullSecret, ...]:
     """Return the pull secrets that apply to a namespace; :func:`decide_namespace` also returns the reasons."""
     case = Case(configuration, namespace.name, namespace)
-    if any(gate.stops(case) for gate in case.walk.object_gates):
-        return ()
+    for gate in case.walk.object_gates:
+        if gate.stops(case):
+            return ()
     return tuple([entry for entry in configuration.pull_secrets if _reason(case, entry) is Reason.INJECTED])
 
 

@@ -85,7 +85,11 @@ def copy_labels(release: str, release_namespace: str, namespace_uid: str) -> dic
 
 def is_labelled(labels: Mapping[str, str], release: str, release_namespace: str) -> bool:
     """Return whether an object carries the labels of exactly this release. That alone does not make it ours."""
-    return all(labels.get(key) == value for key, value in labels_for(release, release_namespace).items())
+    return (
+        labels.get(RELEASE_LABEL) == release
+        and labels.get(RELEASE_NAMESPACE_LABEL) == release_namespace
+        and labels.get(MANAGED_BY_LABEL) == MANAGED_BY
+    )
 
 
 def mark_of(labels: Mapping[str, str], writers: Iterable[Writer], release: str, release_namespace: str) -> Mark | None:

@@ -41,6 +41,7 @@ def plan_namespace(
     injected: Configuration | None = None,
     lost: Collection[str] = (),
     now: datetime | None = None,
+    entries: Sequence[PullSecret] | None = None,
 ) -> NamespacePlan:
     """Return the writes that bring a namespace in line with the configuration.
 
@@ -48,12 +49,14 @@ def plan_namespace(
     are missing or invalid: then existing copies stay unchanged (fail static), and new ones are not made.
     ``configuration`` may be the part of ``injected`` that can be decided already; ``injected`` is in force at
     admission. ``lost`` are the names for which the namespace was selected before; references to them are removed even
-    without a copy. With ``now``, tokens of the namespace that are due for renewal are renewed.
+    without a copy. With ``now``, tokens of the namespace that are due for renewal are renewed. ``entries`` are the pull
+    secrets of ``configuration`` that select the namespace, if they are known already.
     """
     if state.namespace.terminating:
         return EMPTY
-    entries = selected_pull_secrets(configuration, state.namespace)
-    selected = tuple(entry.name for entry in entries)
+    if entries is None:
+        entries = selected_pull_secrets(configuration, state.namespace)
+    selected = tuple([entry.name for entry in entries])
     copies, findings, usable = _plan_copies(state, entries, hashes, now)
     injected = injected or configuration
     leaving = leaving_copies(state, configuration, [entry.name for entry in entries if not entry.tenant_owned])

@@ -7,7 +7,8 @@ the release namespace. RBAC grants exactly that, and no other Secret is ever rea
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from dataclasses import fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from webhook.kube.objects import ScopedDecoder, SecretObject, to_copy
@@ -17,7 +18,7 @@ from webhook.ops.sync_status import WatchStatus
 from webhook.rules.backfill import needs_plan, too_many
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.namespace_tokens import token_accounts
-from webhook.rules.objects import NamespaceState
+from webhook.rules.objects import Copy, NamespaceState
 from webhook.rules.ownership import Ownership, ownership_of
 from webhook.rules.scope import CacheScope, part_within, scope_of
 from webhook.sync.selections import SelectionHistory
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from webhook.kube.client import Client
     from webhook.rules.configuration import Configuration
-    from webhook.rules.objects import Copy, Namespace, ServiceAccount
+    from webhook.rules.objects import Namespace, ServiceAccount
     from webhook.rules.ownership import Release
     from webhook.sync.sources import SourceStore
 
@@ -80,6 +81,8 @@ class Caches:
             _same_service_account, self._service_account_changed, self._service_account_matters
         )
         self._configuration: Configuration | None = None
+        self._readable: tuple[Configuration, list[CacheScope], Configuration] | None = None
+        self._wholly_known: Configuration | None = None
         self._decoder = ScopedDecoder(CacheScope())
         self._scoped: dict[Collection, _ScopedTable] = {}
         self._copies: dict[str, Table[Copy]] = {}
@@ -94,6 +97,7 @@ class Caches:
         """
         with self._lock:
             self._configuration = configuration
+            self._wholly_known = None
             scope = scope_of(configuration)
             self._reflect_scoped(scope if accepted is None else scope.with_labels_of(scope_of(accepted)))
             needed = {self._copy_collection(name) for name in configuration.secret_names}
@@ -139,20 +143,20 @@ class Caches:
         if table is None:
             return
         for namespace in table.namespaces():
-            copy, known = table.of_namespace(namespace).get(name), self.namespaces.get(namespace)
+            copy, known = table.get(namespace, name), self.namespaces.get(namespace)
             if copy is not None and known is not None and ownership_of(copy.mark, known.uid) is Ownership.OURS:
                 yield namespace
 
     def copy(self, namespace: str, name: str) -> Copy | None:
         """Return the Secret with a copy's name in a namespace, whether it is ours or not."""
         table = self._copies.get(name)
-        return None if table is None else table.of_namespace(namespace).get(name)
+        return None if table is None else table.get(namespace, name)
 
     def state_of(self, namespace: Namespace) -> NamespaceState:
         """Return the cached state of a namespace, for a plan."""
         copies = {}
         for name, table in self._copies.items():
-            copy = table.of_namespace(namespace.name).get(name)
+            copy = table.get(namespace.name, name)
             if copy is not None:
                 copies[name] = copy
         accounts = self.service_accounts.of_namespace(namespace.name)
@@ -179,16 +183,25 @@ class Caches:
 
         After a configuration change, the lists that are now being read will add these parts.
         """
-        for table in self._scoped.values():
-            configuration = part_within(configuration, table.scope)
-        return configuration
+        scopes = [table.scope for table in self._scoped.values()]
+        before = self._readable
+        # The same for all plans and events until the configuration, or what is cached, changes.
+        if before is not None and before[0] is configuration and before[1] == scopes:
+            return before[2]
+        part = configuration
+        for scope in scopes:
+            part = part_within(part, scope)
+        self._readable = (configuration, scopes, part)
+        return part
 
     def known_part(self, readable: Configuration) -> Configuration:
         """Return the part of a :meth:`readable_part` whose pull secrets can be judged already.
 
         A name whose Secrets have not been listed (a missing right, a new watch) must delay only itself.
         """
-        return readable.part(
+        if readable is self._wholly_known:
+            return readable
+        part = readable.part(
             tuple(
                 [
                     entry
@@ -198,6 +211,9 @@ class Caches:
             ),
             tuple([name for name in readable.retired if self.has_listed(name)]),
         )
+        if part is readable:
+            self._wholly_known = readable  # until the next configuration: what has been read stays known
+        return part
 
     def has_listed(self, name: str) -> bool:
         """Return True if the Secrets of a copy's name have been listed."""
@@ -380,4 +396,7 @@ def _plan_relevant_part(account: ServiceAccount) -> tuple[object, ...]:
 
 
 def _same_copy(old: Copy, new: Copy) -> bool:
-    return replace(old, resource_version=new.resource_version) == new
+    return _ALL_BUT_VERSION(old) == _ALL_BUT_VERSION(new)
+
+
+_ALL_BUT_VERSION = attrgetter(*(field.name for field in fields(Copy) if field.name != "resource_version"))

@@ -397,7 +397,8 @@ class SyncController:
 
     def _run_worker(self) -> None:
         while True:
-            self._leading.wait()
+            if not self._leading.is_set():
+                self._leading.wait()
             name = self.queue.get()
             if name is None or self._stopping.is_set():
                 return

@@ -13,14 +13,14 @@ from __future__ import annotations
 import random
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from webhook.rules.timing import delay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from typing import Self
 
     from webhook.errors import ApiError
 
@@ -30,11 +30,21 @@ CAP_SECONDS = 2.0
 
 
 class Attempt:
-    """One attempt of a worker; ``is_probe`` is true if it is the only one for now."""
+    """One attempt of a worker, from its creation to the end of its context.
+
+    ``is_probe`` is true if it is the only one for now. If the worker does not report an outcome, the next one tries.
+    """
 
     def __init__(self, breaker: Breaker, *, is_probe: bool) -> None:
         self._breaker = breaker
         self.is_probe = is_probe
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.is_probe:
+            self._breaker.ended(self)
 
     def failed(self) -> None:
         """Note a failure that has a general cause, not one in the request."""
@@ -55,19 +65,11 @@ class Breaker:
         self._probe: Attempt | None = None
         self._closing = False
 
-    @contextmanager
-    def attempt(self) -> Iterator[Attempt]:
-        """Wait until this worker may continue. If it does not report an outcome, the next worker tries."""
-        attempt = self._wait()
-        try:
-            yield attempt
-        finally:
-            with self._condition:
-                if self._probe is attempt:
-                    self._probe = None
-                    self._condition.notify_all()
-
-    def _wait(self) -> Attempt:
+    def attempt(self) -> Attempt:
+        """Wait until this worker may continue, and return its attempt."""
+        # Without the lock, because nearly always the last write has succeeded.
+        if not self._failures:
+            return Attempt(self, is_probe=False)
         with self._condition:
             while self._failures and not self._closing:
                 remaining = self._next_attempt_at - time.monotonic()
@@ -76,6 +78,13 @@ class Breaker:
                     return self._probe
                 self._condition.wait(None if self._probe is not None else remaining)
         return Attempt(self, is_probe=False)
+
+    def ended(self, attempt: Attempt) -> None:
+        """Note the end of an attempt, with any outcome."""
+        with self._condition:
+            if self._probe is attempt:
+                self._probe = None
+                self._condition.notify_all()
 
     def failed(self, attempt: Attempt) -> None:
         """Note a failure; those that were already on their way at the first failure prove nothing new."""
@@ -91,6 +100,8 @@ class Breaker:
 
     def succeeded(self) -> None:
         """Admit all workers."""
+        if not self._failures:
+            return
         with self._condition:
             if self._failures:
                 self._failures = 0

@@ -65,12 +65,14 @@ class Planner:
         state = self._caches.state_of(namespace)
         readable = self._caches.readable_part(configuration)
         known = self._caches.known_part(readable)
+        entries = selected_pull_secrets(known, namespace)
         # The whole configuration: a name that becomes judgeable at a start is not a change of the namespace.
-        selected = frozenset(entry.name for entry in selected_pull_secrets(configuration, namespace))
+        all_entries = entries if known is configuration else selected_pull_secrets(configuration, namespace)
+        selected = frozenset([entry.name for entry in all_entries])
         lost = self._lost_names(state, configuration, selected)
         now = self._now()
-        plan = plan_namespace(state, known, hashes, readable, lost, now)
-        statuses = tuple(copy_statuses(state, known, hashes, now))
+        plan = plan_namespace(state, known, hashes, readable, lost, now, entries)
+        statuses = tuple(copy_statuses(state, known, hashes, now, entries))
         return PlannedNamespace(state, plan, statuses, selected, now, self._next_renewal(state, now))
 
     def _next_renewal(self, state: NamespaceState, now: datetime) -> float:
@@ -116,6 +118,8 @@ class RemovalDelay:
 
     def filter(self, namespace: str, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
         """Return the part of a plan to do now, and the seconds until the next check; 0 for none."""
+        if not plan.removals and namespace not in self._since:
+            return plan, 0.0
         leaving = [removal.service_account for removal in plan.removals if removal.service_account.enforces]
         # Popped and built again, so that an account that no longer loses a reference starts from zero the next time.
         before = self._since.pop(namespace, {})
@@ -151,6 +155,8 @@ class HandBackRateLimit:
 
     def filter(self, namespace: str, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
         """Return the plan without the writes that must wait, and the seconds until the next check; 0 for none."""
+        if not plan.hand_backs and namespace not in self._due:
+            return plan, 0.0  # without the lock: nearly all plans
         with self._lock:
             if not plan.hand_backs:
                 self._due.pop(namespace, None)
@@ -190,6 +196,8 @@ class RenewalRateLimit:
         """Return the plan without the renewals that must wait, and the seconds until the next check; 0 for none."""
         namespace = planned.state.namespace.name
         waiting = [action.name for action in plan.copies if self._may_wait(action, planned.now)]
+        if not waiting and namespace not in self._due:
+            return plan, 0.0  # without the lock: nearly all plans
         with self._lock:
             if not waiting:
                 self._due.pop(namespace, None)

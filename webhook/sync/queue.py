@@ -21,6 +21,7 @@ import heapq
 import random
 import threading
 import time
+from bisect import bisect_left, insort
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from enum import IntEnum
@@ -157,14 +158,17 @@ class WorkQueue:
         self._newest_turns = cycle((False, True))
         self._slow: dict[str, float] = {}
         self._hangs: dict[str, int] = {}
-        self._recent: deque[float] = deque(maxlen=RECENT_WRITES)
+        self._recent: deque[float] = deque()
+        self._sorted: list[float] = []
+        """The same, sorted."""
         self._median_write = self._processor_delay = 0.0
         self._interrupted = 0
         self._interrupted_at = float("-inf")
         self._waited = waited
         self._worked = worked
         self._clock = clock
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
         # First in, first out, each name in one lane and once. A plain dict keeps the order too, but its search for the
         # first entry passes all those that have been taken.
         self._lanes: tuple[OrderedDict[str, float], ...] = tuple(OrderedDict() for _ in Lane)
@@ -193,12 +197,12 @@ class WorkQueue:
 
     def add_later(self, name: str, seconds: float) -> None:
         """Add a name to the queue after at most so many seconds."""
-        with self._condition:
+        with self._lock:
             self._schedule(name, self._clock() + seconds)
 
     def _add(self, names: Iterable[str], lane: Lane) -> None:
         now = self._clock()
-        with self._condition:
+        with self._lock:
             before = self._waiting()
             for name in names:
                 self._enqueue(name, now, lane)
@@ -237,7 +241,7 @@ class WorkQueue:
 
         ``own`` is False for a failure with a general cause: it does not make the name troubled.
         """
-        with self._condition:
+        with self._lock:
             if own:
                 self._own_failures.add(name)
             failures = self._failures.get(name, 0) + 1
@@ -259,13 +263,13 @@ class WorkQueue:
 
     def forget(self, name: str) -> None:
         """Reset the failures of a name."""
-        with self._condition:
+        with self._lock:
             self._failures.pop(name, None)
             self._own_failures.discard(name)
 
     def progress(self, name: str) -> None:
         """Note that a write of a name in progress has just succeeded."""
-        with self._condition:
+        with self._lock:
             turn, now = self._in_progress[name], self._clock()
             duration, turn.moved_at = now - turn.moved_at, now
             if not turn.troubled and duration > self._mass_hang_seconds(now):
@@ -275,18 +279,24 @@ class WorkQueue:
             else:
                 self._slow[name] = now
             if not turn.troubled:
-                # The median: a few writes that a webhook delays must not make the API server look slow.
-                self._recent.append(duration)
-                self._median_write = sorted(self._recent)[len(self._recent) // 2]
+                self._remember_duration(duration)
+
+    def _remember_duration(self, duration: float) -> None:
+        """Update the median: a few writes that a webhook delays must not make the API server look slow."""
+        self._recent.append(duration)
+        insort(self._sorted, duration)
+        if len(self._recent) > RECENT_WRITES:
+            del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
+        self._median_write = self._sorted[len(self._sorted) // 2]
 
     def restart(self, name: str) -> None:
         """Note that a name in progress begins with its first write only now."""
-        with self._condition:
+        with self._lock:
             self._in_progress[name].moved_at = self._clock()
 
     def needs_worker(self, name: str) -> bool:
         """Return True if the worker of a name is needed: the name was added again, or another changed name waits."""
-        with self._condition:
+        with self._lock:
             return name in self._readded or any(self._lanes[: Lane.ALL])
 
     def overdue(self, processor_delay: float = 0.0) -> list[tuple[str, int]]:
@@ -294,7 +304,7 @@ class WorkQueue:
 
         ``processor_delay`` is by how many seconds the thread that calls this was woken too late.
         """
-        with self._condition:
+        with self._lock:
             now = self._clock()
             self._processor_delay = max(processor_delay, PROCESSOR_DELAY_MEMORY * self._processor_delay)
             turns = sorted(self._in_progress.items(), key=lambda item: item[1].moved_at)
@@ -332,7 +342,7 @@ class WorkQueue:
 
     def interrupted(self, name: str) -> None:
         """Note that a write of this name hung and was interrupted."""
-        with self._condition:
+        with self._lock:
             now = self._clock()
             self._slow[name] = now
             self._hangs[name] = self._hangs.get(name, 0) + 1
@@ -372,7 +382,7 @@ class WorkQueue:
 
     def get(self) -> str | None:
         """Wait for a name and take it; None if the queue is closed. Each must be given back by :meth:`done`."""
-        with self._condition:
+        with self._lock:
             while not self._closed:
                 self._move_due_names()
                 now = self._clock()
@@ -389,14 +399,15 @@ class WorkQueue:
 
     def _next_lane(self, now: float) -> Lane | None:
         """Return the first lane that may hand out a name and has not used up its share; None if there is none."""
-        ready = [lane for lane in LANES if self._lanes[lane] and self._has_workers(lane, now)]
-        if not ready:
-            return None
-        for lane in ready:
-            if self._remaining_shares[lane] > 0:
-                return lane
-        self._remaining_shares = list(SHARES)
-        return ready[0]
+        first: Lane | None = None
+        for lane in LANES:
+            if self._lanes[lane] and self._has_workers(lane, now):
+                if self._remaining_shares[lane] > 0:
+                    return lane
+                first = lane if first is None else first
+        if first is not None:
+            self._remaining_shares = list(SHARES)
+        return first
 
     def _has_workers(self, lane: Lane, now: float) -> bool:
         """Return True if a lane may take one more worker."""
@@ -411,7 +422,7 @@ class WorkQueue:
 
     def done(self, name: str) -> None:
         """Give a name back; if it was added in the meantime, it waits again."""
-        with self._condition:
+        with self._lock:
             now = self._clock()
             turn = self._in_progress.pop(name)
             self._worked(now - turn.since)
@@ -427,23 +438,23 @@ class WorkQueue:
 
     def close(self) -> None:
         """Wake every waiting worker with None; no name is handed out any more."""
-        with self._condition:
+        with self._lock:
             self._closed = True
             self._condition.notify_all()
 
     def __len__(self) -> int:
-        with self._condition:
+        with self._lock:
             return self._waiting()
 
     @property
     def is_idle(self) -> bool:
         """True if no name waits or is handled; names that back off do not count."""
-        with self._condition:
+        with self._lock:
             return not self._in_progress and not any(self._lanes)
 
     def state(self) -> QueueState:
         """Return the current state of the queue."""
-        with self._condition:
+        with self._lock:
             now = self._clock()
             working = [now - turn.since for turn in self._in_progress.values()]
             oldest = min(self._due_since.items(), key=itemgetter(1), default=None)

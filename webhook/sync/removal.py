@@ -88,7 +88,7 @@ class ClusterSnapshot:
     def state_of(self, name: str) -> NamespaceState:
         """Return the cached state of a listed namespace, including our own writes."""
         namespace = self._namespaces[name]
-        cached = {secret: table.of_namespace(namespace.name).get(secret) for secret, table in self._copies.items()}
+        cached = {secret: table.get(namespace.name, secret) for secret, table in self._copies.items()}
         copies = {secret: copy for secret, copy in cached.items() if copy is not None}
         accounts = self.service_accounts.of_namespace(namespace.name)
         return NamespaceState(namespace, copies, tuple(accounts.values()))

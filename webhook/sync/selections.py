@@ -149,7 +149,9 @@ class FlapDamping:
         now = self._clock()
         with self._lock:
             selected = self._shared.setdefault(selected, selected)
-            selection = self._selections.setdefault(namespace, _Selection(selected))
+            selection = self._selections.get(namespace)
+            if selection is None:
+                selection = self._selections[namespace] = _Selection(selected)
             if selected != selection.names:
                 calm = now - selection.flipped_at >= CALM_SECONDS
                 selection.flips = 1 if calm else selection.flips + 1

@@ -189,7 +189,8 @@ class StatusIndex:
             self._shared.clear()
         # Most namespaces have the same statuses, so 10,000 of them share a few tuples.
         self._records[namespace] = self._shared.setdefault(copy_statuses, copy_statuses)
-        self._counts.update(copy_statuses)
+        for status in copy_statuses:
+            self._counts[status] += 1
 
 
 def _with_failure(status: CopyStatus, failed: Mapping[str, Result]) -> CopyStatus:

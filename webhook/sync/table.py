@@ -53,6 +53,11 @@ class Table(Generic[R]):
         with self._lock:
             return dict(self._rows.get(namespace, ()))
 
+    def get(self, namespace: str, name: str) -> R | None:
+        """Return one object; None if it does not exist."""
+        with self._lock:
+            return self._get(namespace, name)
+
     def namespaces(self) -> list[str]:
         """Return the namespaces that hold at least one object."""
         with self._lock:

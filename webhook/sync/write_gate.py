@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -20,7 +19,7 @@ from webhook.sync.failures import Breaker
 from webhook.sync.selections import FlapDamping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from webhook.kube.client import Client
     from webhook.kube.connectivity import Connectivity
@@ -60,13 +59,14 @@ class WriteGate:
         """Return a client that checks leadership right before it sends a write."""
         return client.fenced(self.leads)
 
-    @contextmanager
-    def turn(self, stopping: threading.Event) -> Iterator[Attempt]:
-        """Wait until a worker may begin with a namespace; it reports to the attempt how its writes ended."""
+    def turn(self, stopping: threading.Event) -> Attempt:
+        """Wait until a worker may begin with a namespace; it reports to the attempt how its writes ended.
+
+        The attempt is a context that ends with the turn.
+        """
         # First the outage: a worker that waits there must not hold the only attempt that the breaker admits.
         self._connectivity.wait_up(stopping)
-        with self.breaker.attempt() as attempt:
-            yield attempt
+        return self.breaker.attempt()
 
     def close(self) -> None:
         """Wake all that wait, because the process ends."""

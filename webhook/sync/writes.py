@@ -331,7 +331,7 @@ class Writes:
         table = self._caches.copies(name)
         if table is None:
             return False
-        cached = table.of_namespace(namespace).get(name)
+        cached = table.get(namespace, name)
         try:
             current = decode_secret(self._client.get(SECRETS, name, namespace))
         except NotFound:

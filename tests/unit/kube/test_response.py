@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.kube.connections import HEADERS_LIMIT, Response, encode_request
+from webhook.kube.response import HEADERS_LIMIT, Response, encode_fields, encode_request
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -134,21 +134,20 @@ def test_headers_are_found_in_any_case(receive: Callable[..., Response]) -> None
 
 
 def test_a_request_says_how_long_its_body_is() -> None:
-    headers = {"Accept": "application/json"}
+    fields = encode_fields({"Host": "api:6443", "Accept": "application/json"})
 
-    assert encode_request("PATCH", "/api/v1/x?a=b", "api:6443", headers, b"{}").split(b"\r\n") == [
+    assert encode_request("PATCH", "/api/v1/x?a=b", fields, b"{}").split(b"\r\n") == [
         b"PATCH /api/v1/x?a=b HTTP/1.1",
         b"Host: api:6443",
-        b"Accept-Encoding: identity",
         b"Accept: application/json",
         b"Content-Length: 2",
         b"",
         b"{}",
     ]
-    assert b"Content-Length" not in encode_request("GET", "/", "api", {}, None)
+    assert b"Content-Length" not in encode_request("GET", "/", b"", None)
 
 
 @pytest.mark.parametrize(("target", "value"), [("/a\r\nX: 1", "1"), ("/a\n", "1"), ("/", "1\r\nX: 1"), ("/\r", "1")])
 def test_no_text_can_add_a_line_to_a_request(target: str, value: str) -> None:
     with pytest.raises(ValueError, match="line break"):
-        encode_request("GET", target, "api", {"X-Any": value}, None)
+        encode_request("GET", target, encode_fields({"X-Any": value}), None)
