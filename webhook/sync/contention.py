@@ -150,6 +150,8 @@ class Contention:
             self._drop(
                 namespace, [key for key in self._records(namespace) if key[0] == _REFERENCES and key[1] not in existing]
             )
+            if plan.is_empty:
+                return plan, 0.0  # as after each of our own writes
             accounts = self._backoffs(namespace, _REFERENCES, _accounts(plan), now)
             copies = self._backoffs(namespace, _COPY, (action.name for action in plan.copies), now)
         waits = [*accounts.values(), *copies.values()]
