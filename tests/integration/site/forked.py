@@ -1,4 +1,4 @@
-"""Run ``pullsecrets`` in forks of one process that has loaded it: its start takes two thirds of a command's CPU.
+"""Run ``pullsecrets`` in forks of one process that has loaded it, which saves the CPU of its imports.
 
 A fork has the arguments, environment, files and exit code of a process of its own. Tests of the start itself, of a
 terminal, of signals and of memory use the installed command.
