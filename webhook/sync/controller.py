@@ -364,7 +364,7 @@ class SyncController:
             self.queue.add(*filter(entry.rollout.is_canary, self.caches.namespaces.names()))
             if after.stage is Stage.ROLLING_OUT:
                 outdated = self._rollout_reach.outdated(self.configuration, name, after.proposed)
-                self._copy_rate.book(name, outdated)
+                self._copy_rate.book(name, after.proposed, outdated)
                 self.queue.add_all(outdated)
         self.enqueue_all()
 

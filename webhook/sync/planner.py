@@ -18,6 +18,7 @@ from webhook.rules.dangling import names_written_by_us, still_referenced
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.namespace_tokens import is_urgent, renewal_time
 from webhook.rules.plan import plan_namespace
+from webhook.sync.rollouts import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -219,6 +220,10 @@ class RenewalRateLimit:
         return copy is not None and copy.issued.expires_at is not None and not is_urgent(copy.issued, now)
 
 
+UNBOOKED_SECONDS = 5.0
+"""Seconds for which a namespace waits if the turns of a rollout are not booked yet. All are queued when they are."""
+
+
 class CopyRate:
     """Spreads the changed copies of a rotation that is rolled out over time; see ``maxPerSecond``.
 
@@ -231,8 +236,10 @@ class CopyRate:
         self._lock = threading.Lock()
         self._booked: dict[str, _Bookings] = {}
 
-    def book(self, name: str, namespaces: Iterable[str]) -> None:
-        """Book the turns of the namespaces of a rotation, the most important one first."""
+    def book(self, name: str, content: str, namespaces: Iterable[str]) -> None:
+        """Book the turns of the namespaces to which a content is rolled out now, the most important one first."""
+        with self._lock:
+            self._booked[name] = _Bookings(Turns(content, is_rolling_out=True), self._clock())
         for namespace in namespaces:
             self._seconds(name, namespace)
 
@@ -248,13 +255,15 @@ class CopyRate:
 
     def _seconds(self, name: str, namespace: str) -> float:
         """Return the seconds until the copy in a namespace may change."""
-        content, rate = self._rollouts.is_rationed(name, namespace)
+        turns, rate = self._rollouts.is_rationed(name, namespace)
         if not rate:
             return 0.0
         with self._lock:
             now, booked = self._clock(), self._booked.get(name)
-            if booked is None or booked.content != content:
-                booked = self._booked[name] = _Bookings(content, now)
+            if booked is None or booked.turns != turns:
+                if turns.is_rolling_out:
+                    return UNBOOKED_SECONDS
+                booked = self._booked[name] = _Bookings(turns, now)
             # As with a leaky bucket, each namespace books its turn in advance.
             if namespace not in booked.due:
                 booked.due[namespace] = max(booked.free_at, now)
@@ -266,7 +275,7 @@ class CopyRate:
 class _Bookings:
     """The turns of the namespaces in one rotation."""
 
-    content: str
+    turns: Turns
     free_at: float
     due: dict[str, float] = field(default_factory=dict)
 

@@ -12,7 +12,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import structlog
 from msgspec import structs
@@ -79,6 +79,13 @@ class _Noted:
     pod: str
     at: float
     is_stored: bool = False
+
+
+class Turns(NamedTuple):
+    """The part of a rollout in which namespaces take turns: before its content is rolled out, or while it is."""
+
+    content: str = ""
+    is_rolling_out: bool = False
 
 
 class Rollouts:
@@ -239,12 +246,13 @@ class Rollouts:
         """Return the copies that were last observed."""
         return self._progress.get(name, Progress())
 
-    def is_rationed(self, name: str, namespace: str) -> tuple[str, int]:
-        """Return the id of a rollout whose copies change at a limited rate, and the rate; rate 0 for no limit."""
+    def is_rationed(self, name: str, namespace: str) -> tuple[Turns, int]:
+        """Return the turns of a rollout whose copies change at a limited rate, and the rate; 0 for no limit."""
         state, entry = self._states.get(name), self._entries.get(name)
         if state is None or entry is None or entry.rollout is None or not state.is_rationed:
-            return "", 0
-        return state.proposed, 0 if entry.rollout.is_canary(namespace) else entry.rollout.max_per_second
+            return Turns(), 0
+        turns = Turns(state.proposed, is_rolling_out=state.stage is Stage.ROLLING_OUT)
+        return turns, 0 if entry.rollout.is_canary(namespace) else entry.rollout.max_per_second
 
     def to_store(self) -> tuple[Mapping[str, LastGood], Mapping[str, bytes | None]]:
         """Return the bases by pull secret, and the value with the states, both of one moment.
