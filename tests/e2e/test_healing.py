@@ -74,7 +74,7 @@ def pods(site: Site, namespace: str, *names: str) -> list[dict[str, Any]]:
 
 
 def has_budget(site: Site, release: Release) -> bool:
-    """Whether no eviction of the last minute counts: a new installation assumes that there were as many as allowed."""
+    """Return whether no eviction of the last minute counts. A new installation assumes as many as are allowed."""
     name = f"{release.fullname}-state"
     if not site.exists("secret", name, "-n", release.namespace):
         return False

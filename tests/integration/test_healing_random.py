@@ -45,7 +45,7 @@ STATES: tuple[tuple[bool, dict[str, Any]], ...] = (
     (False, {"app": {"state": CREATING}, "before": {"state": RUNNING}, "proxy": {"state": PULLING}}),
     (False, {"app": {"state": RUNNING}, "proxy": {"state": RUNNING}, **READY}),
 )
-"""Whether a Pod fails to pull and nothing of it has begun, and the states of its containers with fields of its status.
+"""True if a Pod fails to pull and nothing of it has begun; then its containers, and fields of its status.
 
 ``before`` is an init container, and ``proxy`` a sidecar.
 """
@@ -57,7 +57,7 @@ TEMPLATES: tuple[tuple[bool, Callable[[Playground], dict[str, Any]]], ...] = (
     (False, lambda _: {"references": [COPY]}),
     (False, lambda site: {"labels": {site.label: "disabled"}}),
 )
-"""Whether a Pod lacks a reference that would help it, and its differences from the others."""
+"""True if a Pod lacks a reference that would help it; then its differences from the others."""
 
 RECREATING: tuple[tuple[str, dict[str, Any]], ...] = (
     ("ReplicaSet", {}),

@@ -135,7 +135,7 @@ def test_the_commands_and_the_status_say_nothing_of_a_missing_copy(site: Playgro
 
 
 def step(site: Playground, team: str) -> dict[str, Any]:
-    """Return what explain tells of the Secret."""
+    """Return the step of explain about the Secret."""
     steps: list[dict[str, Any]] = explained(site, f"ns/{team}", team)["steps"]
     (found,) = [each for each in steps if each["gate"] == "Secret"]
     return found

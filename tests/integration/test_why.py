@@ -39,7 +39,7 @@ from tests.integration.site.playground import (
 
 COLUMNS, LINES = 80, 12
 _ERASED = re.compile(r"(?:[^\n]*\n)?[^\n]*\x1b\[1A\x1b\[2K|[^\n]*\x1b\[2K")
-"""What a terminal does not show any more: a line that is erased, and the line above where the cursor goes up first."""
+"""The text that a terminal has removed: a line that is erased, and the line above where the cursor goes up first."""
 _CONTROL = re.compile(r"\x1b\[[?0-9]*[A-Za-z]")
 TYPE = "kubernetes.io/dockerconfigjson"
 NEXT = re.compile(r"(?:kubectl|helm|pullsecrets) [a-z-]+|--context|--kubeconfig")

@@ -124,12 +124,10 @@ def describe_rollout(rollout: Rollout, progress: Progress) -> str:
         case Stage.PROVED:
             return "the registries accept the new content"
         case Stage.CANARY:
-            of = counted(progress.canary, "canary namespace has", "canary namespaces have")
-            told = f"{progress.canary_reached} of {of} the new content, for {rollout.elapsed:.0f} s of the soak"
-            return "; ".join(filter(None, (told, pods_sentence(rollout, progress), rollout.detail)))
+            told = reach_sentence(rollout, progress), pods_sentence(rollout, progress), rollout.detail
+            return "; ".join(filter(None, told))
         case Stage.ROLLING_OUT:
-            of = counted(progress.total, "copy has", "copies have")
-            return f"{progress.total - progress.remaining:,} of {of} the new content"
+            return reach_sentence(rollout, progress)
         case Stage.COMPLETE:
             return unused_sentence(rollout)
         case Stage.HELD:
@@ -138,6 +136,17 @@ def describe_rollout(rollout: Rollout, progress: Progress) -> str:
             return _returned(progress)
         case _:
             return ""
+
+
+def reach_sentence(rollout: Rollout, progress: Progress) -> str:
+    """Return how many copies have the new content, as a clause; empty in stages that write no copies."""
+    if rollout.stage is Stage.CANARY:
+        of = counted(progress.canary, "canary namespace has", "canary namespaces have")
+        return f"{progress.canary_reached} of {of} the new content, for {rollout.elapsed:.0f} s of the soak"
+    if rollout.stage is Stage.ROLLING_OUT:
+        of = counted(progress.total, "copy has", "copies have")
+        return f"{progress.total - progress.remaining:,} of {of} the new content"
+    return ""
 
 
 def pods_sentence(rollout: Rollout, progress: Progress) -> str:

@@ -39,6 +39,10 @@ RECREATING = frozenset(
 
 JOB = ("batch", "Job")
 
+SETTLE_SECONDS = 5.0
+"""Seconds for which a Pod must be due. The API servers and the webhook learn of labels by watches of their own, and a
+Pod that is recreated before that would lack the reference again."""
+
 TRIAL_SECONDS = 60.0
 """Seconds after which the next Pod of an owner is evicted although the replacement of the first one was not seen. A
 replacement without the reference fails to pull, so it is seen."""

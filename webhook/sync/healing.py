@@ -21,6 +21,7 @@ from webhook.ops.sync_status import HealingStatus, StoppedOwner, WatchStatus
 from webhook.report.coverage import registries_in
 from webhook.rules.gates import decide_namespace, selected_pull_secrets
 from webhook.rules.healing import (
+    SETTLE_SECONDS,
     HealingInput,
     HealingReason,
     OwnerRecord,
@@ -58,10 +59,6 @@ LOOK_SECONDS = 1.0
 
 SHARE = 20
 """A look takes at most one part in so many of a core: with thousands of Pods, looks are less frequent."""
-
-SETTLE_SECONDS = 5.0
-"""Seconds for which a Pod must be due. The API servers and the webhook learn of labels by watches of their own, and a
-Pod that is recreated before that would lack the reference again."""
 
 CONFIRM_SECONDS = 10.0
 """Seconds to wait until reserved evictions are stored; then the next look tries again."""

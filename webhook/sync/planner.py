@@ -255,7 +255,7 @@ class CopyRate:
 
     def _seconds(self, name: str, namespace: str) -> float:
         """Return the seconds until the copy in a namespace may change."""
-        turns, rate = self._rollouts.is_rationed(name, namespace)
+        turns, rate = self._rollouts.turns(name, namespace)
         if not rate:
             return 0.0
         with self._lock:

@@ -246,7 +246,7 @@ class Rollouts:
         """Return the copies that were last observed."""
         return self._progress.get(name, Progress())
 
-    def is_rationed(self, name: str, namespace: str) -> tuple[Turns, int]:
+    def turns(self, name: str, namespace: str) -> tuple[Turns, int]:
         """Return the turns of a rollout whose copies change at a limited rate, and the rate; 0 for no limit."""
         state, entry = self._states.get(name), self._entries.get(name)
         if state is None or entry is None or entry.rollout is None or not state.is_rationed:

@@ -105,9 +105,7 @@ def abort(lane: Lane) -> None:
 
 def promote(lane: Lane) -> None:
     """A person ends a long soak."""
-    content = lane.make("good")
-    lane.rotate(content, Outcome.PROVED)
-    lane.until_stage(Stage.CANARY)
+    _, content = _soak(lane)
     lane.ask(Verb.PROMOTE)
     lane.until_end()
     lane.measure_verdict(content)
@@ -115,10 +113,7 @@ def promote(lane: Lane) -> None:
 
 def revoke(lane: Lane) -> None:
     """A registry refuses, during a long soak, a credential that it has accepted."""
-    before = lane.track.view.base if lane.track.view else ""
-    content = lane.make("good")
-    lane.rotate(content, Outcome.PROVED)
-    lane.until_stage(Stage.CANARY)
+    before, content = _soak(lane)
     lane.until("the canary has it", lambda: set(lane.site.canary) <= lane.holders(content))
     lane.site.history.bad[content] = True
     behaviour = lane.random.choice(lane.registries).behaviour
@@ -132,10 +127,7 @@ def revoke(lane: Lane) -> None:
 
 def refused_pod(lane: Lane) -> None:
     """A Pod of the canary is refused a pull; a person may find another cause, and promote it."""
-    before = lane.track.view.base if lane.track.view else ""
-    content = lane.make("good")
-    lane.rotate(content, Outcome.PROVED)
-    lane.until_stage(Stage.CANARY)
+    before, content = _soak(lane)
     lane.until("the canary has it", lambda: set(lane.site.canary) <= lane.holders(content))
     lane.site.history.bad[content] = True
     namespace, name, refused_at = lane.refuse_a_pod()
@@ -150,6 +142,15 @@ def refused_pod(lane: Lane) -> None:
         lane.ask(Verb.PROMOTE)
         lane.until_end()
     lane.site.playground.delete(namespace, "pods", name)
+
+
+def _soak(lane: Lane) -> tuple[str, str]:
+    """Rotate to a good content, until its soak begins; return the content before, and the new one."""
+    before = lane.track.view.base if lane.track.view else ""
+    content = lane.make("good")
+    lane.rotate(content, Outcome.PROVED)
+    lane.until_stage(Stage.CANARY)
+    return before, content
 
 
 def _is_held_by_a_pod(lane: Lane, content: str) -> bool:

@@ -23,7 +23,7 @@ ROLLOUTS_KEY = "_rollouts"
 
 FORBIDDEN = "unexpected status from HEAD request to https://registry/v2/team/app/manifests/1: 403 Forbidden"
 NOT_FOUND = "failed to resolve reference: not found"
-"""What nodes report of a registry that refuses a pull, and of a tag that does not exist."""
+"""The messages of nodes about a registry that refuses a pull, and about a tag that does not exist."""
 
 
 def create_failing_pod(

@@ -11,7 +11,15 @@ from webhook.report.preview.copies import hashes_for
 from webhook.report.protocol import Severity
 from webhook.report.reasons import advice
 from webhook.rules.gates import decide, selected_pull_secrets
-from webhook.rules.healing import HealingInput, HealingReason, Verdict, healed_part, is_in_place, judge_namespace
+from webhook.rules.healing import (
+    SETTLE_SECONDS,
+    HealingInput,
+    HealingReason,
+    Verdict,
+    healed_part,
+    is_in_place,
+    judge_namespace,
+)
 from webhook.rules.text import listed
 
 if TYPE_CHECKING:
@@ -140,8 +148,8 @@ class HealingScene:
         owner, limit = self.pod.owner, self._configuration.healing.per_minute
         recreates = "its controller" if owner is None else f"{owner.kind} {owner.name}"
         return (
-            f"healing evicts it, and {recreates} recreates it with the reference: after 5 seconds in this state, as "
-            f"soon as fewer than {limit} Pods were evicted in the last minute"
+            f"healing evicts it, and {recreates} recreates it with the reference: after {SETTLE_SECONDS:.0f} seconds "
+            f"in this state, as soon as fewer than {limit} Pods were evicted in the last minute"
         )
 
     def _recreate(self) -> str:

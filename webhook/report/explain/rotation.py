@@ -18,12 +18,12 @@ from webhook.report.rollout import (
     hold_sentence,
     look_at_pod,
     proof_sentence,
+    reach_sentence,
     rotation_event,
     unused_sentence,
 )
 from webhook.rules.ownership import Ownership
 from webhook.rules.rollout import HoldReason, Rollout, Stage, is_about
-from webhook.rules.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from webhook.report.explain.obstacle import Report
     from webhook.report.preview.world import World
     from webhook.rules.configuration import PullSecret, RolloutSettings
-    from webhook.rules.rollout import Progress
 
 _HELD_CHOICES = {
     HoldReason.REFUSED: "correct the source",
@@ -78,7 +77,7 @@ def rotation_step(world: World, namespace: str, entry: PullSecret, events: Rotat
     parts = [
         _position(rollout, entry.rollout, namespace),
         content,
-        _progress(rollout, stored.progress),
+        reach_sentence(rollout, stored.progress),
         proof_sentence(rollout, entry.rollout),
         _behind(world, entry, rollout),
         _choices(rollout),
@@ -145,16 +144,6 @@ def _content(world: World, namespace: str, entry: PullSecret, settings: RolloutS
         return f"a Secret that is not ours is in the place of the copy, which would have {due}"
     held = names.get(copy.content_hash, "another content")
     return f"the copy has {held}" if held == due else f"the copy has {held}, and {due} is due"
-
-
-def _progress(rollout: Rollout, progress: Progress) -> str:
-    if rollout.stage is Stage.CANARY:
-        of = counted(progress.canary, "canary namespace has", "canary namespaces have")
-        return f"{progress.canary_reached} of {of} the new content, for {rollout.elapsed:.0f} s of the soak"
-    if rollout.stage is Stage.ROLLING_OUT:
-        of = counted(progress.total, "copy has", "copies have")
-        return f"{progress.total - progress.remaining:,} of {of} the new content"
-    return ""
 
 
 def _is_behind(world: World, entry: PullSecret, rollout: Rollout) -> bool:

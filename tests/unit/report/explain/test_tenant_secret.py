@@ -1,4 +1,4 @@
-"""What is told of a Secret that belongs to its namespace, in each of its states."""
+"""The step about a Secret that belongs to its namespace, in each of its states."""
 
 from __future__ import annotations
 
