@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.faults.denier import denying_policy
 from tests.integration.hostile.impostor import Impostor
-from tests.integration.policies.guarding import refused, stored
+from tests.integration.policies.guarding import await_guard, refused, stored
 from tests.integration.site.commands import of_release
 from tests.integration.site.playground import COPY, SOURCE, Playground, eventually
 from webhook.rules.copy_metadata import KEYS_ANNOTATION
@@ -110,6 +110,7 @@ def test_plan_and_explain_tell_of_a_copy_that_lacks_them(site: Playground) -> No
 def test_the_guard_allows_the_configured_values_and_no_others(site: Playground) -> None:
     tenant = site.namespace(selected=True)
     await_metadata(site, tenant, LABELS, ANNOTATIONS)
+    await_guard(site)
     thief = Impostor.of(site, "sync")
     ours = thief.copy_labels(tenant)
     stored(thief.apply_secret(tenant, metadata={"labels": {**ours, **LABELS}, "annotations": ANNOTATIONS}))

@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.api import Answer, Api
 from tests.cluster.cluster import Cluster
 from tests.integration.hostile.impostor import APPLY, JSON_PATCH, MERGE, Impostor
-from tests.integration.policies.guarding import refused, stored, warnings_about
+from tests.integration.policies.guarding import await_guard, refused, stored, warnings_about
 from tests.integration.site.playground import (
     COPY,
     SOURCE,
@@ -52,8 +52,7 @@ def guarded(cluster: Cluster) -> Iterator[Playground]:
         playground.installation.set_configuration(optIn=declining)
         namespace = playground.namespace(selected=False)
         sync = Impostor.of(playground, "sync")
-        eventually(lambda: sync.apply_secret(namespace, query="&dryRun=All").status == 403)
-        eventually(lambda: sync.reference(namespace, COPY, query="?dryRun=All").status == 403)
+        await_guard(playground)
         eventually(lambda: lease(sync, 10**6, "&dryRun=All").status == 403)
         eventually(lambda: event(sync, namespace, source={"component": "x"}, query="?dryRun=All").status == 403)
         stored(lease(sync, 15))

@@ -12,6 +12,7 @@ from tests.cluster.cluster import Cluster
 from tests.integration.conftest import FIRST_PASSWORD
 from tests.integration.hostile.forbidden import ADMISSION, OTHER, for_everybody, of_cleanup, of_sync, of_webhook
 from tests.integration.hostile.impostor import MERGE, Impostor
+from tests.integration.policies.guarding import await_guard
 from tests.integration.site.playground import COPY, NO_READERS, SOURCE, Playground, eventually
 
 COMPONENTS = ("webhook", "sync", "cleanup")
@@ -30,6 +31,7 @@ def estate(cluster: Cluster) -> Iterator[tuple[Playground, str]]:
         playground.set_source(FIRST_PASSWORD)
         playground.start()
         playground.await_selected(tenant, FIRST_PASSWORD)
+        await_guard(playground)
         yield playground, tenant
         playground.delete("kube-system", "secrets", OTHER)
 

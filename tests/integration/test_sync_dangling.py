@@ -111,6 +111,7 @@ def test_a_copy_that_was_deleted_while_the_namespace_opted_out_leaves_no_referen
     for kind in ACCOUNTS:
         create_account(ours, tenant, kind)
     eventually(lambda: all({COPY, OLD} <= set(references(ours, tenant)[name]) for name in ("default", *ACCOUNTS)))
+    ours.await_selected(tenant, "first")  # the webhook sets references before the copy is there
     sync.program.signal(signal.SIGSTOP)
     try:
         ours.delete(tenant, "secrets", COPY)

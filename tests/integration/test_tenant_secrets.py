@@ -13,7 +13,7 @@ import pytest
 from tests.cluster.cluster import Cluster
 from tests.exposition import series
 from tests.integration.hostile.impostor import Impostor
-from tests.integration.policies.guarding import refused
+from tests.integration.policies.guarding import await_guard, refused
 from tests.integration.site.commands import of_release
 from tests.integration.site.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually, names, pod
 from tests.integration.site.playground import service_account as account
@@ -81,6 +81,7 @@ def test_its_owner_makes_changes_and_deletes_it_and_sync_never_touches_it(site: 
 
 def test_sync_has_no_right_on_it_and_with_one_the_guard_refuses_it(site: Playground, team: str) -> None:
     put_own(site, team)
+    await_guard(site)
     sync = Impostor.of(site, "sync")
     base = f"/api/v1/namespaces/{team}/secrets"
     everywhere = f"/api/v1/secrets?fieldSelector=metadata.name={OWN}"

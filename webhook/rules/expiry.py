@@ -162,8 +162,11 @@ NO_EXPIRIES = Expiries()
 def describe(expires_at: datetime, now: datetime) -> str:
     """Return the end of a sentence: ``expires in 3 days (2026-12-01 10:00 UTC)``, ``expired 2 hours ago (…)``."""
     left = expires_at - now
-    told = f"expires in {_span(left)}" if left > timedelta() else f"expired {_span(-left)} ago"
-    return f"{told if abs(left) >= _SECOND else 'expires now'} ({expires_at:%Y-%m-%d %H:%M} UTC)"
+    if left > timedelta():
+        told = f"expires in {_span(left)}" if left >= _SECOND else "expires now"
+    else:
+        told = f"expired {_span(-left)} ago" if -left >= _SECOND else "expired just now"
+    return f"{told} ({expires_at:%Y-%m-%d %H:%M} UTC)"
 
 
 def earliest(expiries: Iterable[Expiry]) -> Expiry | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tests.cluster.api import Answer
+from tests.integration.hostile.impostor import MERGE, Impostor
 from tests.integration.site.playground import Playground, eventually
 
-POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+POLICIES = f"{ADMISSION}/validatingadmissionpolicies"
 
 
 def refused(answer: Answer, because: str) -> None:
@@ -16,6 +18,21 @@ def refused(answer: Answer, because: str) -> None:
     message = answer.json()["message"]
     assert "ValidatingAdmissionPolicy" in message
     assert because in message
+
+
+def await_guard(playground: Playground) -> None:
+    """Wait until the API server enforces the policies about what every sync writes: it learns of them by watches.
+
+    Until then it stores what they refuse. Those of Leases, Events, tokens and evictions are awaited by their own tests.
+    """
+    namespace = playground.namespace(selected=False)
+    thief = Impostor.of(playground, "sync")
+    account = {"secrets": [{"name": "x"}]}
+    webhooks = f"{ADMISSION}/mutatingwebhookconfigurations/{playground.installation.webhook_configuration}"
+    label = {"metadata": {"labels": {"x": "y"}}}
+    eventually(lambda: thief.apply_secret(namespace, query="&dryRun=All").status == 403)
+    eventually(lambda: thief.patch_account(namespace, account, query="?dryRun=All").status == 403)
+    eventually(lambda: thief.api.request("PATCH", f"{webhooks}?dryRun=All", label, MERGE).status == 403)
 
 
 def stored(answer: Answer) -> dict[str, Any]:

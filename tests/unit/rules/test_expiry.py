@@ -276,7 +276,9 @@ def test_the_next_change_is_the_next_time_at_which_the_reason_changes() -> None:
         (NOW - timedelta(hours=47), "expires in 47 hours (2026-11-28 10:00 UTC)"),
         (NOW - timedelta(minutes=119), "expires in 119 minutes (2026-11-28 10:00 UTC)"),
         (NOW - timedelta(seconds=1), "expires in 1 second (2026-11-28 10:00 UTC)"),
-        (NOW, "expires now (2026-11-28 10:00 UTC)"),
+        (NOW - timedelta(milliseconds=1), "expires now (2026-11-28 10:00 UTC)"),
+        (NOW, "expired just now (2026-11-28 10:00 UTC)"),
+        (NOW + timedelta(seconds=1), "expired 1 second ago (2026-11-28 10:00 UTC)"),
         (NOW + timedelta(hours=2), "expired 2 hours ago (2026-11-28 10:00 UTC)"),
     ],
 )

@@ -77,7 +77,7 @@ def test_each_state_is_reported_once_when_it_begins() -> None:
     assert watched.check(10 * DAY) == [
         ("credential-expires-very-soon", "harbor", GHCR, "expires in 3 days (2026-12-18 10:00 UTC)")
     ]
-    assert watched.check(3 * DAY) == [("credential-expired", "harbor", GHCR, "expires now (2026-12-18 10:00 UTC)")]
+    assert watched.check(3 * DAY) == [("credential-expired", "harbor", GHCR, "expired just now (2026-12-18 10:00 UTC)")]
     assert watched.check(DAY) == []
 
 
