@@ -7,8 +7,10 @@ to write them itself.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,6 +146,7 @@ def test_after_an_opt_out_the_list_is_the_tenants_alone(ours: Playground, manage
     tenant.apply("mine")
     tenant.apply("mine", "more")
     tenant.await_references("mine", "more")
+    tenant.await_alone()
     assert tenant.owners() == [manager]
     # Only an owner's apply takes a list away.
     tenant.apply(listed=False)
@@ -259,11 +262,25 @@ def patches_of(ours: Playground, namespace: str) -> list[bool]:
     ]
 
 
+@contextmanager
+def suspended(ours: Playground) -> Iterator[None]:
+    """Suspend the controller, which keeps its Lease when that is short."""
+    program = ours.installation.processes["sync"].program
+    program.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        program.signal(signal.SIGCONT)
+
+
 def test_where_the_webhook_answers_a_backfill_is_one_request_and_an_opt_out_two(shared: Playground) -> None:
     tenant = Tenant(shared, shared.namespace(selected=False))
     default = Tenant(shared, tenant.namespace, "default")
     tenant.apply("mine")
-    tenant.opt("enabled")
+    with suspended(shared):
+        # Otherwise the controller may hear of the opt-in before the webhook is called for the namespace.
+        tenant.opt("enabled")
+        shared.await_injection(tenant.namespace)
     tenant.await_references("mine", COPY)
     default.await_references(COPY)
     default.await_handed_back()

@@ -134,11 +134,15 @@ def staged(control_plane: binaries.Binaries) -> Iterator[Stage]:  # noqa: ARG001
         yield made
 
 
+def words_of(page: str) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
 def test_what_needs_attention_comes_with_a_sentence_a_command_and_an_explanation(staged: Stage) -> None:
-    text = staged.sync.get("/")[1].replace("<wbr>", "")
-    words = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
+    headline = "3 namespaces and 2 other findings need attention"
+    text = eventually(lambda: staged.sync.get("/")[1].replace("<wbr>", ""), lambda seen: headline in words_of(seen))
+    words = words_of(text)
     for expected in (
-        "3 namespaces and 2 other findings need attention",
         f"cluster {stage.CLUSTER_NAME}",
         " ".join(rename_command(CONFLICT, COPY).split()),
         f"kubectl -n {DENIED} get events --field-selector source=pull-secret-webhook",

@@ -44,6 +44,7 @@ def test_its_pods_can_be_created_although_there_is_no_source_yet(without_source:
     ours.opt(namespace, "enabled")
 
     eventually(lambda: ours.references(namespace, ACCOUNT), lambda seen: seen == [COPY])
+    ours.await_injection(namespace)
     _, created = eventually(lambda: create_pod(ours, namespace), lambda answer: answer[0] == 201)
 
     assert names(created["spec"]) == [COPY]

@@ -118,7 +118,7 @@ def test_copies_that_hang_in_150_namespaces_delay_no_healthy_one(playground: Mak
 
     path = f"/slow/{HANG_SECONDS}"
     with denier.registered("hanging.example.com", path, {estate.mark: "yes"}, timeout=WEBHOOK_SECONDS):
-        eventually(lambda: hangs(ours, estate.sick[0], denier))
+        eventually(lambda: denier.is_called_in(estate.sick[0]))
         log = Log(sync, estate.sick)
         # None of them is known to hang yet.
         estate.serves_a_rotation()
@@ -150,17 +150,3 @@ def test_service_accounts_that_hang_in_16_namespaces_delay_no_healthy_one(playgr
         # All workers were with them, so at least one of them gave its worker away.
         assert INTERRUPTED in [end for _, end in log.ends()]
         assert estate.has_copies(estate.sick)
-
-
-def hangs(ours: Playground, namespace: str, denier: Denier) -> bool:
-    """Write a Secret that is not ours in a namespace, and return whether the webhook is called by now."""
-    called = denier.called
-    try:
-        ours.cluster.api.request(
-            "POST",
-            f"/api/v1/namespaces/{namespace}/secrets?dryRun=All&timeout=1s",
-            {"apiVersion": "v1", "kind": "Secret", "metadata": {"generateName": "probe-"}},
-        )
-    except OSError:
-        return denier.called > called
-    return denier.called > called

@@ -18,6 +18,7 @@ from tests.exposition import series
 from tests.integration.faults.denier import Denier
 from tests.integration.faults.faultlink import Answer, Request
 from tests.integration.faults.remote import remote_sync
+from tests.integration.hostile.impostor import Impostor
 from tests.integration.site.playground import COPY, Playground, eventually
 from tests.integration.site.ward import HEALTHY, Ward, copy_path
 
@@ -124,6 +125,9 @@ def test_when_rights_come_back_all_namespaces_are_tried(ours: Playground) -> Non
     api = ours.cluster.api
     kept = api.call("GET", binding)
     api.call("DELETE", binding)
+    # Otherwise some of them get their copies: the API server learns of rights by watches.
+    thief = Impostor.of(ours, "sync")
+    eventually(lambda: "cannot patch resource" in thief.apply_secret(ward.sick[0], query="&dryRun=All").text)
     begun = time.monotonic()
     ward.fall_ill()
     eventually(lambda: time.monotonic() - begun > 20.0)
@@ -147,6 +151,7 @@ def test_slow_webhooks_cut_neither_watches_nor_other_writes(cluster: Cluster, ou
         denier(cluster, ours) as webhook,
         webhook.registered(f"{ours.installation.release}.example.com", "/slow/25", ward.selector, timeout=30),
     ):
+        eventually(lambda: webhook.is_called_in(ward.sick[0]))
         before, called = restarts(sync), webhook.called
         ward.fall_ill()
         # A write is given up after 15 s; by then each has been tried a second time.

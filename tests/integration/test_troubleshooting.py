@@ -65,6 +65,7 @@ def _foreign(site: Playground, namespace: str) -> None:
 def _other_registry(site: Playground, namespace: str) -> None:
     site.opt(namespace, "enabled")
     site.await_selected(namespace, FIRST_PASSWORD)
+    site.await_reference_of_pods(namespace)
     site.create(namespace, "pods", pod("web", image="quay.io/team/app:1"))
 
 

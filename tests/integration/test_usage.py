@@ -51,6 +51,7 @@ def tenant(shared: Playground) -> Iterator[str]:
     """A namespace with the copy, and a Secret of its own for a part of the registry."""
     name = shared.namespace(selected=True)
     shared.await_selected(name, FIRST_PASSWORD)
+    shared.await_injection(name)
     own = {"type": "kubernetes.io/dockerconfigjson", "data": dockerconfigjson("own", f"{REGISTRY}/team")}
     shared.apply(name, "Secret", "own", own)
     references = [{"name": "gone"}, {"name": "own"}]

@@ -32,6 +32,11 @@ def logged(process: PullSecrets, message: str) -> list[dict[str, Any]]:
     return [line for line in lines if line["event"] == message]
 
 
+def waits(process: PullSecrets, kind: str, item: str = "") -> list[dict[str, Any]]:
+    """Return the lines of the log about waiting for something of this kind; others may be about a slow start."""
+    return [line for line in logged(process, "waiting") if kind in line and item in line[kind]]
+
+
 @dataclass(frozen=True)
 class Rule:
     """Verbs on a resource in the ClusterRole of a component, or with ``namespace`` and ``name`` in its Role."""
@@ -87,11 +92,14 @@ def test_sync_names_a_right_that_it_lacks_once_and_goes_on_when_it_is_granted(ou
     with taken(ours, NAMESPACES):
         sync = ours.installation.start_sync("--log-format=json")
         eventually(lambda: detail(sync, "rights"), lambda line: "watch namespaces" in line)
-        assert detail(sync, "caches") == "[-]caches failed: not read yet: namespaces"
+        expected = "[-]caches failed: not read yet: namespaces"
+        eventually(lambda: detail(sync, "caches"), lambda line: line == expected)
         eventually(lambda: forbidden_watches(sync, "namespaces"), lambda count: count >= RETRIES)
-        lines = eventually(lambda: [each for each in logged(sync, "waiting") if "rights" in each])
-        assert len(lines) <= 2  # with list and watch, or first with one of them
-        assert all("watch namespaces" in line["rights"] and line["lists"] == "namespaces" for line in lines)
+        lines = eventually(lambda: waits(sync, "rights"))
+        # On a slow machine, other lists may be missing at first; the same is not logged again.
+        told = [(line["rights"], line["lists"]) for line in lines]
+        assert len(told) == len(set(told))
+        assert all("watch namespaces" in rights and "namespaces" in lists for rights, lists in told)
         assert logged(sync, "watch interrupted") == []
     sync.wait_ready()
     eventually(lambda: detail(sync, "rights"), lambda line: line == "[+]rights ok")
@@ -119,7 +127,7 @@ def test_sync_names_a_right_that_it_loses_later(ours: Playground) -> None:
         namespace = ours.namespace(selected=True)
         expected = f'the right to patch serviceaccounts "default" in {namespace}'
         eventually(lambda: detail(sync, "rights"), lambda line: line == f"[+]rights ok: {expected}")
-        assert eventually(lambda: logged(sync, "waiting"))[-1]["rights"] == expected
+        assert eventually(lambda: waits(sync, "rights", "serviceaccounts"))[-1]["rights"] == expected
         assert sync.ready
     ours.await_selected(namespace, "first")
     eventually(lambda: detail(sync, "rights"), lambda line: line == "[+]rights ok")
@@ -130,8 +138,8 @@ def test_sync_names_a_source_that_does_not_exist(ours: Playground) -> None:
     sync.wait_ready()
     expected = f"Secret {ours.installation.namespace}/{SOURCE}"
     eventually(lambda: detail(sync, "sources"), lambda line: line == f"[+]sources ok: {expected}")
-    (line,) = eventually(lambda: logged(sync, "waiting"))
-    assert line["sources"] == expected
+    lines = eventually(lambda: waits(sync, "sources"))
+    assert {line["sources"] for line in lines} == {expected}
     ours.set_source("first")
     eventually(lambda: detail(sync, "sources"), lambda line: line == "[+]sources ok")
 
@@ -145,7 +153,7 @@ def test_sync_names_a_lease_that_it_cannot_hold(ours: Playground) -> None:
         eventually(lambda: detail(sync, "lease"), lambda line: f"Lease {lease} that can be read and written" in line)
         right = f'the right to get leases "{name}" in {namespace}'
         assert right in eventually(lambda: detail(sync, "rights"), lambda line: "leases" in line)
-        eventually(lambda: [line for line in logged(sync, "waiting") if right in line.get("rights", "")])
+        eventually(lambda: waits(sync, "rights", right))
         assert logged(sync, "lease not renewed") == []
     ours.await_selected(ours.namespace(selected=True), "first")
     eventually(lambda: detail(sync, "lease"), lambda line: line == "[+]lease ok")
@@ -161,7 +169,7 @@ def test_serve_names_the_right_without_which_it_knows_no_namespace(playground: M
         serve = ours.installation.start_serve("--log-format=json")
         eventually(lambda: detail(serve, "rights"), lambda line: "watch namespaces" in line)
         assert detail(serve, "namespaces") == "[-]namespaces failed: waiting for the list of namespaces"
-        lines = eventually(lambda: [each for each in logged(serve, "waiting") if "rights" in each])
+        lines = eventually(lambda: waits(serve, "rights"))
         assert len(lines) <= 2  # with list and watch, or first with one of them
         assert all(
             "watch namespaces" in line["rights"] and line["namespaces"] == "the list of namespaces" for line in lines
@@ -182,7 +190,7 @@ def test_both_roles_name_a_configuration_file_that_is_gone(ours: Playground) -> 
     installation.configuration.publish({})
     for process in processes:
         eventually(partial(detail, process, "configuration"), lambda line: f"[+]configuration ok: {expected}" in line)
-        assert expected in eventually(partial(logged, process, "waiting"))[-1]["configuration"]
+        assert expected in eventually(partial(waits, process, "configuration"))[-1]["configuration"]
     installation.configuration.publish(document)
     for process in processes:
         eventually(partial(detail, process, "configuration"), lambda line: line == "[+]configuration ok")

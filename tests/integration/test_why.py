@@ -144,6 +144,8 @@ def team(shared: Playground) -> str:
     """A selected namespace in which everything is as it should be."""
     name = shared.namespace(selected=True)
     shared.await_selected(name, FIRST_PASSWORD)
+    shared.await_injection(name)
+    shared.await_reference_of_pods(name)
     return name
 
 
@@ -395,6 +397,7 @@ def test_a_typing_error_in_the_registry_of_a_source(playground: Callable[..., Pl
     ours.installation.start_sync().wait_ready()
     team = ours.namespace(selected=True)
     eventually(lambda: ours.references(team) == [COPY])
+    ours.await_reference_of_pods(team)
     ours.create(team, "pods", pod("web"))
     says = (
         "STOP registry-not-covered",

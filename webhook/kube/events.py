@@ -91,7 +91,7 @@ class EventRecorder:
         self._client = client
         self._pace = pace
         self._clock = clock
-        self._queue: queue.Queue[Notice | None] = queue.Queue(QUEUE_LIMIT)
+        self._queue: queue.Queue[tuple[datetime, Notice] | None] = queue.Queue(QUEUE_LIMIT)
         self._written: dict[Notice, _WrittenEvent] = {}
         self._recent: deque[tuple[datetime, Notice]] = deque(maxlen=RECENT_LIMIT)
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
@@ -113,58 +113,60 @@ class EventRecorder:
         return list(self._recent)
 
     def record(self, notice: Notice) -> None:
-        """Queue a notice to be written."""
-        self._recent.appendleft((datetime.now(UTC), notice))
+        """Queue a notice to be written, with the present time, because writes may wait."""
+        occurred = (datetime.now(UTC), notice)
+        self._recent.appendleft(occurred)
         try:
-            self._queue.put_nowait(notice)
+            self._queue.put_nowait(occurred)
         except queue.Full:
             log.warning("event dropped", reason=notice.reason, about=notice.regarding.name)
 
     def _run(self) -> None:
-        while (notice := self._queue.get()) is not None:
+        while (occurred := self._queue.get()) is not None:
+            at, notice = occurred
             try:
-                self._write(notice)
+                self._write(notice, _timestamp(at))
             except ApiError as error:
                 log.info("event not written", reason=notice.reason, about=notice.regarding.name, cause=str(error))
             except Exception:
                 # The thread must outlive a defect in one Event.
                 log.exception("event failed", reason=notice.reason)
 
-    def _write(self, notice: Notice) -> None:
+    def _write(self, notice: Notice, timestamp: str) -> None:
         now = self._clock()
         written = self._written.get(notice)
         if written is None:
-            self._create(notice, now)
+            self._create(notice, timestamp, now)
             return
         written.count += 1
         if now - written.written_at < REPEAT_SECONDS:
             return
         written.written_at = now
         try:
-            self._increment(notice, written)
+            self._increment(notice, timestamp, written)
         except (NotFound, Forbidden, Invalid):
             # The API server keeps Events for an hour, and another object may have the name by now.
-            self._create(notice, now)
+            self._create(notice, timestamp, now)
 
-    def _create(self, notice: Notice, now: float) -> None:
+    def _create(self, notice: Notice, timestamp: str, now: float) -> None:
         written = _WrittenEvent(f"{notice.regarding.name[:200]}.{secrets.token_hex(8)}", 1, now)
         self._pace()
-        self._client.create(EVENTS, _event(notice, written.name), notice.regarding.namespace)
+        self._client.create(EVENTS, _event(notice, timestamp, written.name), notice.regarding.namespace)
         # Only a written Event is counted up later. After a failure, the same notice creates an Event the next time.
         self._written.pop(notice, None)
         while len(self._written) >= MEMORY_LIMIT:
             del self._written[next(iter(self._written))]
         self._written[notice] = written
 
-    def _increment(self, notice: Notice, written: _WrittenEvent) -> None:
-        body = {"count": written.count, "lastTimestamp": _now()}
+    def _increment(self, notice: Notice, timestamp: str, written: _WrittenEvent) -> None:
+        body = {"count": written.count, "lastTimestamp": timestamp}
         namespace = notice.regarding.namespace
         self._pace()
         self._client.merge_patch(EVENTS, written.name, body, namespace, field_manager=COMPONENT)
 
 
-def _event(notice: Notice, name: str) -> dict[str, Any]:
-    regarding, now = notice.regarding, _now()
+def _event(notice: Notice, timestamp: str, name: str) -> dict[str, Any]:
+    regarding = notice.regarding
     return {
         "metadata": {"name": name, "namespace": regarding.namespace},
         "involvedObject": {
@@ -178,13 +180,13 @@ def _event(notice: Notice, name: str) -> dict[str, Any]:
         "message": escaped(notice.message)[:1024],
         "type": notice.type,
         "count": 1,
-        "firstTimestamp": now,
-        "lastTimestamp": now,
+        "firstTimestamp": timestamp,
+        "lastTimestamp": timestamp,
         "source": {"component": COMPONENT},
         "reportingComponent": COMPONENT,
         "reportingInstance": "",
     }
 
 
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _timestamp(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")

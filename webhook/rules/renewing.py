@@ -198,3 +198,10 @@ def _time(text: str) -> datetime | None:
 def format_time(time: datetime) -> str:
     """Return a time as an annotation has it: UTC, in whole seconds."""
     return time.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+
+
+def describe_previous(expires_at: datetime | None, now: datetime) -> str:
+    """Return the part of a sentence about the credential that stays when a renewal fails."""
+    if expires_at is None:
+        return "there is none yet"
+    return f"the previous one {'expires' if expires_at > now else 'expired'} at {format_time(expires_at)}"

@@ -100,15 +100,16 @@ class WatchState:
     def opened(self) -> None:
         if self._lost_at is not None:
             log.info("namespaces are watched again", after=round(self.stale_seconds, 1))
-            self._lost_at = None
             self._check.note = ""
+            self._lost_at = None
 
     def lost(self, cause: str) -> None:
         """Record that the watch broke or could not be opened."""
         if self._lost_at is None:
-            self._lost_at = self._clock()
-            self._check.note = "the watch is down, labels are as last known"
             log.warning("namespaces are not watched", cause=cause, effect="their labels are as last known")
+            self._check.note = "the watch is down, labels are as last known"
+            # Last, so that the metric does not show a loss that the log and the check do not explain.
+            self._lost_at = self._clock()
 
 
 STOP_SECONDS = 20.0

@@ -271,9 +271,9 @@ class _Process:
 
     def on_invalid_configuration(self, error: UsageError) -> None:
         """Keep the configuration in force, and report the problem of the new one."""
-        self._metrics.configuration_refused()
-        self._configuration_problem = str(error)
         log.warning("configuration refused", cause=str(error))
+        self._configuration_problem = str(error)
+        self._metrics.configuration_refused()
 
     def report_waiting(self, stop: threading.Event) -> None:
         """Start to report missing inputs; the certificate has its own report."""

@@ -6,6 +6,7 @@ Only the leader writes Events; a new leader reports the problems of the sources 
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,13 +22,12 @@ from webhook.rules.backfill import MAX_REFERENCES
 from webhook.rules.brake import confirm_command
 from webhook.rules.expiry import ExpiryReason
 from webhook.rules.healing import HealingReason
-from webhook.rules.renewing import format_time
+from webhook.rules.renewing import describe_previous, format_time
 from webhook.rules.text import listed, some
 from webhook.sync.selections import CALM_SECONDS, FLIPS, PAUSE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
     from typing import Literal
 
     from webhook.errors import CredentialsNotIssued, SourceInvalid
@@ -281,7 +281,7 @@ class EventReporter:
     def not_renewed(self, source: RenewingSource, error: CredentialsNotIssued, expires_at: datetime | None) -> None:
         """Record that the credential of a source could not be renewed; the previous one stays."""
         self._not_renewed.add(source.secret)
-        kept = "there is none yet" if expires_at is None else f"the previous one expires at {format_time(expires_at)}"
+        kept = describe_previous(expires_at, datetime.now(UTC))
         message = f'source "{source.name}": no credential was issued, and {kept}: {error} ({error.reason})'
         self._record(self._secret(source.secret), "CredentialNotRenewed", message)
 

@@ -279,9 +279,10 @@ class _Process:
 
     def _accept_configuration(self, configuration: Configuration) -> None:
         log.info("configuration accepted", pull_secrets=[entry.name for entry in configuration.pull_secrets])
-        self._metrics.configuration_accepted()
-        self._configuration_problem = ""
         self._controller.reconfigure(configuration)
+        self._configuration_problem = ""
+        # Last, so that the metric does not count a configuration that is not in force yet.
+        self._metrics.configuration_accepted()
 
     def _refuse_configuration(self, error: UsageError) -> None:
         log.error("configuration refused", cause=str(error))

@@ -13,7 +13,7 @@ import ssl
 import threading
 import time
 from base64 import b64encode
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,17 @@ class Denier:
     def waiting(self) -> int:
         """The number of reviews that wait for a slow answer now."""
         return len(self._server.waiting)
+
+    def is_called_in(self, namespace: str) -> bool:
+        """Write a Secret in a namespace, and return whether the webhook is called by now.
+
+        The API server learns of webhooks by watches.
+        """
+        called, path = self.called, f"/api/v1/namespaces/{namespace}/secrets?dryRun=All&timeout=1s"
+        body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"generateName": "probe-"}}
+        with suppress(OSError):  # a slow webhook takes longer
+            self._cluster.api.request("POST", path, body)
+        return self.called > called
 
     @contextmanager
     def registered(  # noqa: PLR0913 - what the configuration of a webhook may say

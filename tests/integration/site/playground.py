@@ -204,6 +204,13 @@ class Playground:
             lambda: names(self.create(namespace, "serviceaccounts", probe, "?dryRun=All")), lambda seen: COPY in seen
         )
 
+    def await_reference_of_pods(self, namespace: str) -> None:
+        """Wait until a new Pod gets the reference of its ServiceAccount: the API server learns of it by a watch."""
+        probe = pod(f"probe-{uuid.uuid4().hex[:8]}")
+        eventually(
+            lambda: names(self.create(namespace, "pods", probe, "?dryRun=All")["spec"]), lambda seen: COPY in seen
+        )
+
     def forbid_secrets(self, namespace: str, quota: str = "no-secrets") -> None:
         """Have a ResourceQuota refuse every new Secret in a namespace, from when this returns."""
         self.apply(namespace, "ResourceQuota", quota, {"spec": {"hard": {"secrets": "0"}}})

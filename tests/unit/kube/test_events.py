@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -174,6 +175,22 @@ def test_the_end_waits_no_longer_than_it_was_told_to(api: FakeApiServer, client:
     assert recorder._thread.is_alive()  # it still waits for the answer
     hanging.lift()
     recorder._thread.join()
+
+
+def test_the_times_of_an_event_are_those_of_its_notice_however_late_it_is_written(
+    api: FakeApiServer, client: Client
+) -> None:
+    """Otherwise a failure that is over is later than the success after it, and reports show it as the last."""
+    before = datetime.now(UTC).replace(microsecond=0)
+    recorder = EventRecorder(client, pace=lambda: until(lambda: datetime.now(UTC) > after + timedelta(seconds=1)))
+    recorder.record(NOTICE)
+    after = datetime.now(UTC)
+    recorder.start()
+    recorder.stop(30.0)
+
+    event = stored(api) or {}
+    assert event["firstTimestamp"] == event["lastTimestamp"]
+    assert before <= datetime.fromisoformat(event["lastTimestamp"]) <= after
 
 
 def test_what_is_remembered_is_bounded(

@@ -25,6 +25,7 @@ from webhook.rules.renewing import (
     RenewingSource,
     ServiceAccountToken,
     TokenForProvider,
+    describe_previous,
     format_time,
     issued_state,
     settings_digest,
@@ -64,6 +65,18 @@ def test_some_causes_renew_it_immediately(state: IssuedState | None, cause: str)
 
     assert due.time <= NOW
     assert cause in due.cause
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "told"),
+    [
+        (None, "there is none yet"),
+        (NOW + timedelta(seconds=1), "the previous one expires at 2026-05-01T12:00:01Z"),
+        (NOW, "the previous one expired at 2026-05-01T12:00:00Z"),
+    ],
+)
+def test_a_failure_reports_whether_the_previous_credential_has_expired(expires_at: datetime | None, told: str) -> None:
+    assert describe_previous(expires_at, NOW) == told
 
 
 def test_a_fulfilled_request_is_not_fulfilled_again() -> None:

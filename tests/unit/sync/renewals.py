@@ -6,10 +6,11 @@ from pathlib import Path
 
 from tests.providers.folder import NAME
 from tests.unit.fake_apiserver.server import FakeApiServer
+from tests.unit.fake_apiserver.storage import Target
 from tests.unit.sync.running import Running
 from tests.unit.sync.world import RELEASE, copy_in, password_in, secret_path
 from webhook.rules.configuration import Configuration, PullSecret
-from webhook.rules.renewing import CredentialProvider
+from webhook.rules.renewing import RENEW, CredentialProvider
 
 SECRET = "psw-issued-fake"  # noqa: S105 - a name
 ISSUED = secret_path(RELEASE.namespace, SECRET)
@@ -41,7 +42,13 @@ def number(api: FakeApiServer, namespace: str = "a") -> int:
 
 
 def behave(folder: Path, behaviour: str) -> None:
-    (folder / "behaviour").write_text(behaviour)
+    (folder / "next").write_text(behaviour)
+    (folder / "next").rename(folder / "behaviour")  # never read in half
+
+
+def request(api: FakeApiServer, text: str) -> None:
+    """Request a renewal, as a person does."""
+    api.storage.merge_patch(Target.parse(ISSUED), {"metadata": {"annotations": {RENEW: text}}}, "kubectl-annotate")
 
 
 def counted(running: Running) -> dict[str, float]:

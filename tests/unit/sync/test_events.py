@@ -98,7 +98,7 @@ def test_what_is_denied_again_and_again_is_one_event(api: FakeApiServer) -> None
         api.inject(Answer(403, status.encode()), "apply", plural="secrets")
     opt_in(api)
 
-    until(lambda: is_right(api))
+    until(lambda: is_right(api) and "CopyDenied" in reasons(api))
     told = {event["metadata"]["name"] for event in events(api) if event["reason"] == "CopyDenied"}
     assert len(told) == 1
 

@@ -142,8 +142,9 @@ def test_no_descriptor_and_no_process_is_left_behind(folder: Path) -> None:
         except CredentialsNotIssued:
             continue
 
-    assert descriptors() == before
-    assert not processes(folder / NAME)
+    # Threads of other tests may still close theirs; what is left behind stays.
+    until(lambda: set(descriptors()) <= set(before))
+    until(lambda: not processes(folder / NAME))
 
 
 def test_the_environment_has_the_configured_variables_and_those_that_are_inherited() -> None:
