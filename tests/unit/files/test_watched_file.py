@@ -9,12 +9,12 @@ from queue import Empty, SimpleQueue
 
 import pytest
 
+from tests.unit.polling import DEADLINE
 from webhook.errors import ConfigurationInvalid, UsageError
 from webhook.files.watched_file import ConfigurationFile
 from webhook.rules.configuration import Configuration
 
 HEAD = "apiVersion: pullsecrets.webhook/v1alpha1\nkind: Configuration\n"
-DEADLINE = 5.0
 INTERVAL = 0.005
 
 

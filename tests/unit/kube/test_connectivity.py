@@ -95,7 +95,10 @@ def test_an_outage_begins_with_a_request_that_gets_no_answer_and_ends_with_one_t
     until(lambda: connectivity.is_up)
 
 
-def test_a_single_failure_is_over_with_the_first_question(connectivity: Connectivity, server: Server) -> None:
+def test_a_single_failure_is_over_with_the_first_question(
+    connectivity: Connectivity, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.kube.connectivity.PROBE_SECONDS", 60.0)  # a slow answer is not waited for
     server.error = None
 
     lose(connectivity)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,6 +27,8 @@ from webhook.kube.lease import (
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/system/leases/sync"
 TIMING = Timing(duration=15.0, renew_deadline=10.0, retry_period=2.0)
 QUICK = Timing(duration=1.0, renew_deadline=0.3, retry_period=0.02)
+LASTING = Timing(duration=3600.0, renew_deadline=1800.0, retry_period=0.02)
+"""No pause of a busy machine ends a term."""
 
 
 class Candidate:
@@ -321,7 +322,7 @@ def test_of_fifty_who_create_the_lease_at_once_one_leads(api: FakeApiServer, cli
         # All of them have read that there is no lease.
         assert candidate.election._read() is None
         candidate.election._read = lambda: None  # type: ignore[method-assign]
-        start.wait(10.0)
+        start.wait(60.0)
         try:
             candidate.attempt()
         except Conflict as conflict:
@@ -340,10 +341,9 @@ def test_of_fifty_who_create_the_lease_at_once_one_leads(api: FakeApiServer, cli
 
 def test_a_leader_that_stops_gives_the_lease_away(api: FakeApiServer, candidates: Candidates) -> None:
     """The other one gets it although its term would last for an hour."""
-    long = replace(QUICK, duration=3600.0)
-    leader = candidates("one", long)
+    leader = candidates("one", LASTING)
     until(lambda: leader.changes == [True])
-    other = candidates("two", long)
+    other = candidates("two", LASTING)
     until(lambda: other.election.holder == "one")
 
     leader.election.stop()
@@ -355,9 +355,9 @@ def test_a_leader_that_stops_gives_the_lease_away(api: FakeApiServer, candidates
 
 
 def test_one_who_only_stood_by_gives_nothing_away(api: FakeApiServer, candidates: Candidates) -> None:
-    leader = candidates("one")
+    leader = candidates("one", LASTING)
     until(lambda: leader.leads)
-    other = candidates("two")
+    other = candidates("two", LASTING)
     until(lambda: other.election.holder == "one")
 
     other.election.stop()
@@ -368,13 +368,15 @@ def test_one_who_only_stood_by_gives_nothing_away(api: FakeApiServer, candidates
 
 def test_losing_the_api_server_is_announced_and_so_is_its_return(api: FakeApiServer, candidates: Candidates) -> None:
     leader = candidates("one")
-    until(lambda: leader.changes == [True])
+    until(lambda: leader.changes[-1:] == [True])
 
     outage = api.inject(Answer(503), times=None)
-    until(lambda: leader.changes == [True, False])
+    until(lambda: leader.changes[-1:] == [False])
     outage.lift()
 
-    until(lambda: leader.changes == [True, False, True])
+    until(lambda: leader.changes[-1] and len(leader.changes) >= 3)
+    # On a busy machine a term may also end by a renewal that is late; each change is announced once.
+    assert leader.changes == [number % 2 == 0 for number in range(len(leader.changes))]
 
 
 def test_a_renewal_that_hangs_ends_the_leadership_in_time(
@@ -436,13 +438,13 @@ def test_during_an_outage_the_lease_is_not_asked_for_and_its_loss_is_announced_i
     until(lambda: leader.leads)
     outage = api.inject(Answer(503), times=None)
 
-    until(lambda: leader.changes == [True, False])
+    until(lambda: leader.changes[-1:] == [False])
 
     assert outage.met == 1
     assert asked
     outage.lift()
     client.connectivity.note(None, time.monotonic())
-    until(lambda: leader.changes == [True, False, True])
+    until(lambda: leader.changes[-1] and len(leader.changes) >= 3)
     client.connectivity.stop()
 
 

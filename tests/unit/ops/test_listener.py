@@ -65,12 +65,15 @@ def test_what_serves_a_port_is_not_made_before_somebody_connects() -> None:
 
 
 def test_a_port_that_nobody_asked_ends_without_being_made() -> None:
-    made, before = threading.Event(), set(threading.enumerate())
+    def of_ours() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "nobody asks"]
+
+    made = threading.Event()
     bound = bind("127.0.0.1", 0, "--metrics-port")
-    with bound, in_background(lambda: Recorded(made), "ops", listening=bound):
-        assert set(threading.enumerate()) - before
+    with bound, in_background(lambda: Recorded(made), "nobody asks", listening=bound):
+        assert of_ours()
     assert not made.is_set()
-    assert not set(threading.enumerate()) - before  # not one that was given up after a grace period
+    assert not of_ours()  # not one that was given up after a grace period
 
 
 def test_a_stop_while_the_server_is_being_made_ends_it_too() -> None:
