@@ -115,6 +115,15 @@ class Site:
         found = self.get(kind, name, "-n", namespace)
         return [entry["name"] for entry in found.get("spec", found).get("imagePullSecrets", [])]
 
+    def wait_ready(self, namespace: str, *pods: str) -> None:
+        """Wait until these Pods, or all Pods of a namespace, are ready; a failure shows what became of them."""
+        chosen = pods or ("--all",)
+        command = ["wait", "--for=condition=ready", "pods", *chosen, "-n", namespace, f"--timeout={SECONDS:g}s"]
+        try:
+            self.kubectl(*command)
+        except CommandFailed as error:
+            raise AssertionError(f"{error}\n{self.kubectl('describe', 'pods', *pods, '-n', namespace)}") from None
+
     def wait(self, condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
         """Wait until the condition holds; the failure names what was waited for, and shows the Pods."""
         if not wait_until(condition, seconds):

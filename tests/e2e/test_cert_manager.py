@@ -103,7 +103,7 @@ def test_a_pod_pulls_by_way_of_its_certificate(site: Site, release: Release, ten
     # With a list of its own: a Pod without one gets its ServiceAccount's before any webhook is asked.
     web = pod("web", site.private_image, imagePullSecrets=[{"name": THEIRS}])
     site.apply(web | {"metadata": {"name": "web", "namespace": tenant}})
-    site.kubectl("wait", "--for=condition=ready", "pod/web", "-n", tenant, "--timeout=90s")
+    site.wait_ready(tenant, "web")
     assert site.references(tenant, "pod", "web") == [THEIRS, COPY]
     (authority,) = chain_of(base64.b64decode(site.get(*secret_of(release))["data"]["ca.crt"]))
     assert all(authority in bundle for bundle in trusted(site, release))

@@ -96,7 +96,7 @@ def stuck(site: Site, release: Release) -> str:
     image = site.private_image
     manifests = [*owners(image), bare("alone", image), bare("runs", image, OWN)]
     site.apply(*(each | {"metadata": {**each["metadata"], "namespace": namespace}} for each in manifests))
-    site.kubectl("wait", "--for=condition=ready", "pod/runs", "-n", namespace, "--timeout=90s")
+    site.wait_ready(namespace, "runs")
 
     def turned_away() -> list[bool]:
         return [is_turned_away(each) for each in (*pods(site, namespace), *pods(site, namespace, "alone"))]
@@ -132,5 +132,5 @@ def test_the_command_that_is_reported_for_a_bare_pod_has_it_run(site: Site, stuc
 
     site.run(message[message.index("kubectl ") :])
 
-    site.kubectl("wait", "--for=condition=ready", "pod/alone", "-n", stuck, "--timeout=90s")
+    site.wait_ready(stuck, "alone")
     assert COPY in site.references(stuck, "pod", "alone")

@@ -69,4 +69,4 @@ def _pulls_with_the_key(site: Site, tenant: str) -> None:
     for part in ("containers", "initContainers"):
         manifest["spec"][part][0]["imagePullPolicy"] = "Always"
     site.apply(manifest | {"metadata": {"name": "web", "namespace": tenant}})
-    site.kubectl("wait", "--for=condition=ready", "pod/web", "-n", tenant, "--timeout=90s")
+    site.wait_ready(tenant, "web")

@@ -59,7 +59,7 @@ def test_the_guard_lets_our_work_pass_beside_a_labelling_policy(site: Site) -> N
     assert _label_of(site, tenant, "secret", COPY) == "platform"
     assert _label_of(site, tenant, "serviceaccount", "default") == "platform"
     site.apply(pod("web", site.private_image) | {"metadata": {"name": "web", "namespace": tenant}})
-    site.kubectl("wait", "--for=condition=ready", "pod/web", "-n", tenant, "--timeout=90s")
+    site.wait_ready(tenant, "web")
 
     site.set_source(release.namespace, "rotated")
     site.wait(lambda: "rotated" in _content(site, tenant), "the copy follows its source")

@@ -69,7 +69,7 @@ def test_a_bare_pod_and_its_ephemeral_container_pull(site: Site, tenant: str) ->
     overrides = {"apiVersion": "v1", "spec": {"containers": [container(site.private_image, "bare")]}}
     image, patch = f"--image={site.private_image}", f"--overrides={json.dumps(overrides)}"
     site.kubectl("run", "bare", image, patch, "-n", tenant)
-    site.kubectl("wait", "--for=condition=ready", "pod/bare", "-n", tenant, "--timeout=90s")
+    site.wait_ready(tenant, "bare")
     debugger = container(site.private_image, "debugger") | {"imagePullPolicy": "Always"}
     body = json.dumps({"spec": {"ephemeralContainers": [debugger]}})
     site.kubectl("patch", "pod", "bare", "-n", tenant, "--subresource=ephemeralcontainers", f"--patch={body}")
@@ -97,7 +97,7 @@ def test_a_rotated_credential_pulls(site: Site, local: Local, release: Release, 
     for part in ("containers", "initContainers"):
         always["spec"][part][0]["imagePullPolicy"] = "Always"
     site.apply(always | {"metadata": {"name": "fresh", "namespace": tenant}})
-    site.kubectl("wait", "--for=condition=ready", "pod/fresh", "-n", tenant, "--timeout=90s")
+    site.wait_ready(tenant, "fresh")
 
 
 def test_opting_out_takes_everything_away_and_leaves_running_pods_alone(site: Site, tenant: str) -> None:

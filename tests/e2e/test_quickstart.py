@@ -43,6 +43,6 @@ def test_six_commands_from_nothing_to_an_injected_pod(shell: Site) -> None:
     shell.run(label)
     shell.wait(lambda: shell.exists("secret", "registry-credentials", "-n", "default"), "the copy")
     shell.run(run)
-    shell.kubectl("wait", "--for=condition=ready", "pod/web", "--timeout=90s")
+    shell.wait_ready("default", "web")
     assert shell.references("default", "pod", "web") == ["registry-credentials"]
     shell.kubectl("delete", "pod", "web", "--grace-period=1")

@@ -85,7 +85,7 @@ def start_pods(site: Site, registry: TokenRegistry, namespace: str, prefix: str)
 
 def await_pods(site: Site, namespace: str) -> None:
     """Wait until every Pod of a namespace runs, and none has been restarted or has failed to pull."""
-    site.kubectl("wait", "--for=condition=ready", "pods", "--all", "-n", namespace, "--timeout=90s")
+    site.wait_ready(namespace)
     pods = site.get("pods", "-n", namespace)["items"]
     assert [pod["status"]["containerStatuses"][0]["restartCount"] for pod in pods] == [0] * len(pods)
     assert failures(site, namespace) == []

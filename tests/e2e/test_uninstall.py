@@ -19,7 +19,7 @@ def test_uninstall_leaves_nothing_of_ours_and_running_pods_alone(site: Site) -> 
     release.install()
     release.wait_settled(tenant)
     site.apply(pod("web", site.private_image) | {"metadata": {"name": "web", "namespace": tenant}})
-    site.kubectl("wait", "--for=condition=ready", "pod/web", "-n", tenant, "--timeout=90s")
+    site.wait_ready(tenant, "web")
     release.uninstall()
     await_left(site, before, {f"Pod/{tenant}/web"}, release.namespace, tenant)
     assert leases(site, release.namespace) == ""

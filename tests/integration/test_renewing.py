@@ -18,7 +18,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.processes import COMMAND, PullSecrets, clean_environment
 from tests.exposition import series
 from tests.integration.hostile.impostor import Impostor
-from tests.integration.policies.guarding import enforced, refused, stored, warnings_about
+from tests.integration.policies.guarding import is_refused, refused, stored, warnings_about
 from tests.integration.site.background import Background
 from tests.integration.site.commands import of_release
 from tests.integration.site.playground import COPY, REGISTRY, SOURCE, Playground, eventually
@@ -310,8 +310,8 @@ def guarded(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         add_account(ours)
         add_account(ours, "other")
         thief = Impostor.of(ours, "sync")
-        eventually(lambda: enforced(request(thief, "puller", [])))
-        eventually(lambda: enforced(apply_issued(thief, "&dryRun=All", labels={})))
+        eventually(lambda: request(thief, "puller", []), is_refused)
+        eventually(lambda: apply_issued(thief, "&dryRun=All", labels={}), is_refused)
         yield ours
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.cluster.api import Answer
 from tests.integration.hostile.impostor import MERGE, Impostor
-from tests.integration.policies.guarding import enforced, refused, stored
+from tests.integration.policies.guarding import is_refused, refused, stored
 from tests.integration.site.playground import COPY, SOURCE, Playground, eventually
 from tests.integration.test_cleanup import cleanup
 from webhook.report.explain.commands import rename_command
@@ -212,7 +212,7 @@ def test_a_stolen_token_puts_nothing_else_into_the_state(site: Playground, body:
     site.installation.start_sync()
     await_kept(site, "good")
     thief = Impostor.of(site, "sync")
-    eventually(lambda: enforced(write_state(thief, body, "&dryRun=All")))
+    eventually(lambda: write_state(thief, body, "&dryRun=All"), is_refused)
     refused(write_state(thief, body), "")
     stored(write_state(thief, {"data": {COPY: "eA=="}}))
 
@@ -220,7 +220,7 @@ def test_a_stolen_token_puts_nothing_else_into_the_state(site: Playground, body:
 def test_a_stolen_token_creates_the_state_of_no_other_type_and_writes_over_nothing_else(site: Playground) -> None:
     where, name = site.installation.namespace, site.installation.state_secret
     thief = Impostor.of(site, "sync")
-    eventually(lambda: enforced(thief.apply_secret(where, name, query="&dryRun=All")))
+    eventually(lambda: thief.apply_secret(where, name, query="&dryRun=All"), is_refused)
     labels = {"app.kubernetes.io/managed-by": "pull-secret-webhook"}
     refused(thief.apply_secret(where, name, type="kubernetes.io/basic-auth", data={"username": "eA=="}), "Opaque")
     site.apply(where, "Secret", name, {"type": "Opaque", "stringData": {"theirs": "x"}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from tests.cluster.api import Answer
@@ -20,9 +21,9 @@ def refused(answer: Answer, because: str) -> None:
     assert because in message
 
 
-def enforced(answer: Answer) -> bool:
-    """Return whether a policy has refused: without a right, RBAC refuses with the same status, before any policy."""
-    return answer.status == 403 and "ValidatingAdmissionPolicy" in answer.text
+def is_refused(answer: Answer) -> bool:
+    """Return True if a policy refused. A right that the API server does not know of yet is answered with 403 as well."""
+    return answer.status == HTTPStatus.FORBIDDEN and "ValidatingAdmissionPolicy" in answer.text
 
 
 def await_guard(playground: Playground) -> None:
@@ -31,13 +32,14 @@ def await_guard(playground: Playground) -> None:
     Until then it stores what they refuse. Those of Leases, Events, tokens and evictions are awaited by their own tests.
     """
     namespace = playground.namespace(selected=False)
-    thief = Impostor.of(playground, "sync")
+    thief, cleanup = (Impostor.of(playground, component) for component in ("sync", "cleanup"))
     account = {"secrets": [{"name": "x"}]}
     webhooks = f"{ADMISSION}/mutatingwebhookconfigurations/{playground.installation.webhook_configuration}"
     label = {"metadata": {"labels": {"x": "y"}}}
-    eventually(lambda: enforced(thief.apply_secret(namespace, query="&dryRun=All")))
-    eventually(lambda: enforced(thief.patch_account(namespace, account, query="?dryRun=All")))
-    eventually(lambda: enforced(thief.api.request("PATCH", f"{webhooks}?dryRun=All", label, MERGE)))
+    eventually(lambda: thief.apply_secret(namespace, query="&dryRun=All"), is_refused)
+    eventually(lambda: thief.patch_account(namespace, account, query="?dryRun=All"), is_refused)
+    eventually(lambda: cleanup.patch_account(namespace, account, query="?dryRun=All"), is_refused)
+    eventually(lambda: thief.api.request("PATCH", f"{webhooks}?dryRun=All", label, MERGE), is_refused)
 
 
 def stored(answer: Answer) -> dict[str, Any]:
