@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -81,15 +81,23 @@ def test_a_bare_pod_and_its_ephemeral_container_pull(site: Site, tenant: str) ->
     site.wait(debugging, "the ephemeral container runs")
 
 
-def test_a_rotated_credential_pulls(site: Site, local: Local, release: Release, tenant: str) -> None:
-    before = site.get("secret", COPY, "-n", tenant)
+@pytest.fixture
+def rotated(site: Site, local: Local) -> Iterator[str]:
+    """A password that the registry lets in instead of the one before, which it lets in again for later scenarios."""
     local.registry.set_password("second-password")
     local.registry.wait_open_to(_basic(site.user, "second-password"))
-    site.set_source(release.namespace, "second-password")
+    yield "second-password"
+    local.registry.set_password(site.password)
+    local.registry.wait_open_to(_basic(site.user, site.password))
+
+
+def test_a_rotated_credential_pulls(site: Site, release: Release, tenant: str, rotated: str) -> None:
+    before = site.get("secret", COPY, "-n", tenant)
+    site.set_source(release.namespace, rotated)
 
     def follows() -> bool:
         copy = site.get("secret", COPY, "-n", tenant)
-        return "second-password" in base64.b64decode(copy["data"][".dockerconfigjson"]).decode()
+        return rotated in base64.b64decode(copy["data"][".dockerconfigjson"]).decode()
 
     site.wait(follows, "the copy follows its source")
     assert site.get("secret", COPY, "-n", tenant)["metadata"]["uid"] == before["metadata"]["uid"]

@@ -22,7 +22,7 @@ def refused(answer: Answer, because: str) -> None:
 
 
 def is_refused(answer: Answer) -> bool:
-    """Return True if a policy refused. A right that the API server does not know of yet is answered with 403 as well."""
+    """Return True if a policy refused. A right that the API server does not know of yet is answered with 403, too."""
     return answer.status == HTTPStatus.FORBIDDEN and "ValidatingAdmissionPolicy" in answer.text
 
 
