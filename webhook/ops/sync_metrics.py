@@ -9,8 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from webhook.ops.certificate_metrics import IssuedCertificateMetrics
-from webhook.ops.counts import Counts, Durations
-from webhook.ops.metrics import ProcessMetrics
+from webhook.ops.metrics import Counts, Durations, ProcessMetrics
 from webhook.rules.rollout import Stage
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 
-from webhook.ops.counts import Counts, Durations
+from webhook.ops.metrics import Counts, Durations
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 

@@ -1,31 +1,33 @@
-"""Check the configuration, the labels that people set because of it, and the copies and references that it requires.
+"""Check the configuration, the labels for it, the copies and references that it requires, and the stored state of sync.
 
 A write that the controller still has to make is a finding.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter, defaultdict
 from functools import partial
 from typing import TYPE_CHECKING
 
 from webhook.errors import Forbidden
 from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
+from webhook.inspect.healing import read_records
 from webhook.inspect.namespaces import opt_in_labels
 from webhook.inspect.obstacles import is_written_since, read_reports
 from webhook.inspect.secrets import read_facts, read_state
 from webhook.kube.objects import decode_secret, to_namespace
 from webhook.kube.resources import NAMESPACES, SECRETS, Collection
 from webhook.kube.wire import PartialObjectMetadata
-from webhook.report.explain.commands import conflict_command, create_source, expiry_command, retire_command
+from webhook.report.explain.commands import conflict_command, create_source, retire_command
 from webhook.report.explain.obstacle import nearest, standing_reports
 from webhook.report.preview.row import Effect, PreviewReason
 from webhook.report.rollout import describe_rollout, hold_sentence
 from webhook.rules.actions import FindingReason
 from webhook.rules.brake import confirm_command
 from webhook.rules.credential import SourceReason
-from webhook.rules.expiry import ExpiryReason
 from webhook.rules.gates import selected_pull_secrets
+from webhook.rules.healing import Trial
 from webhook.rules.mistyped import mistyped_opt_in
 from webhook.rules.names import without_hash
 from webhook.rules.namespace_tokens import hash_for_copies
@@ -33,7 +35,7 @@ from webhook.rules.ownership import labels_for
 from webhook.rules.renewing import ISSUED_BY_LABEL
 from webhook.rules.rollout import Stage
 from webhook.rules.state_document import STATE_SUFFIX, decode_document
-from webhook.rules.text import some
+from webhook.rules.text import listed
 from webhook.sync.state_keeper import problem_of, remedy_of
 
 if TYPE_CHECKING:
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from webhook.report.explain.obstacle import Report, Target
     from webhook.report.preview.row import Row
     from webhook.rules.configuration import Configuration
-    from webhook.rules.expiry import Expiry
     from webhook.rules.objects import Namespace
     from webhook.rules.state_document import StoredRollout
 
@@ -199,39 +200,6 @@ def _of_source(row: Row) -> Outcome:
     return finding("PSW040", f"{row.why} ({row.reason})", create_source(row.namespace, name, "REGISTRY"))
 
 
-def _look_at_entries(context: Context) -> Iterator[Outcome]:
-    sources = context.sources()
-    for name in context.installed.configuration.source_names:
-        credentials = sources.credentials(name)
-        if credentials is None or not credentials.remark:
-            continue
-        detail = f'source Secret "{name}": {credentials.remark}'
-        yield finding("PSW043", detail) if credentials.left_out else note("PSW043", detail)
-
-
-def _look_at_expiry(context: Context) -> Iterator[Outcome]:
-    sources, where = context.sources(), context.installed.release.namespace
-    for name in context.installed.configuration.source_names:
-        credentials = sources.credentials(name)
-        if credentials is None:
-            continue
-        if problem := credentials.expiries.remark:
-            yield finding("PSW048", f'source Secret "{name}": {problem}', f"kubectl -n {where} describe secret {name}")
-        found: dict[ExpiryReason, list[tuple[str, Expiry]]] = defaultdict(list)
-        for registry, expiry in credentials.expiries.by_registry.items():
-            if (reason := expiry.reason(context.now)) is not None:
-                found[reason].append((registry, expiry))
-        for reason, expiring in found.items():
-            registries, (first, expiry) = some([registry for registry, _ in expiring], SHOWN), expiring[0]
-            detail = f'source Secret "{name}": the credential for {registries} {expiry.describe(context.now)}'
-            renews = name in context.installed.configuration.issued_names
-            command = expiry_command(where, name, first, renews=renews)
-            if reason is ExpiryReason.SOON:
-                yield note("PSW047", detail)
-            else:
-                yield finding("PSW045" if reason is ExpiryReason.EXPIRED else "PSW046", detail, command)
-
-
 def _code(row: Row) -> str:
     if row.removed or row.effect is Effect.DELETE:
         return "PSW054"
@@ -282,10 +250,6 @@ COPIES = Check(
     ("PSW040", "PSW041", "PSW050", "PSW051", "PSW052", "PSW053", "PSW054", "PSW055", "PSW056"), _look_at_copies
 )
 
-ENTRIES = Check(("PSW043",), _look_at_entries)
-
-EXPIRY = Check(("PSW045", "PSW046", "PSW047", "PSW048"), _look_at_expiry)
-
 
 def _stopped(name: str, stored: StoredRollout) -> Iterator[Outcome]:
     """Yield a rotation that does not go on: one that is held, or that a person has aborted."""
@@ -331,3 +295,25 @@ def _look_at_state(context: Context) -> Iterator[Outcome]:
 
 
 STORED_STATE = Check(("PSW035", "PSW037", "PSW044"), _look_at_state)
+
+
+def _look_at_healing(context: Context) -> Iterator[Outcome]:
+    installed = context.installed
+    if not installed.configuration.healing.enabled:
+        return
+    records = read_records(context.reader, installed)
+    if records is None:
+        right = f"get secrets/{installed.fullname}{STATE_SUFFIX} in namespace {installed.release.namespace}"
+        yield unknown("PSW072", f"you lack the right to {right}", right)
+        return
+    for record in sorted(records.values(), key=lambda each: (each.namespace, each.owner)):
+        if record.trial is Trial.REFUTED:
+            detail = (
+                f"healing evicts no further Pod of {record.owner} in namespace {record.namespace}: the Pod that "
+                f"replaced an evicted one lacks {listed(record.names)}, too"
+            )
+            where = shlex.quote(record.namespace)
+            yield finding("PSW072", detail, f"pullsecrets explain {shlex.quote(record.owner.lower())} -n {where}")
+
+
+HEALING = Check(("PSW072",), _look_at_healing)

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from webhook.errors import ApiError, ConfigurationAbsent, ConfigurationInvalid, Forbidden, UsageError
 from webhook.inspect.checks.certificate import CERTIFICATE, REGISTRATION
 from webhook.inspect.checks.codes import AFTER
-from webhook.inspect.checks.configuration import CONFIGURATION, COPIES, ENTRIES, EXPIRY, STORED_STATE
-from webhook.inspect.checks.healing import HEALING
+from webhook.inspect.checks.configuration import CONFIGURATION, COPIES, HEALING, STORED_STATE
 from webhook.inspect.checks.processes import PROCESSES
 from webhook.inspect.checks.result import Check, Checkup, Context, Outcome, finding, unknown
 from webhook.inspect.checks.rights import GUARDED, REHEARSAL, RIGHTS
-from webhook.inspect.checks.sources import ON_REQUEST, RENEWING
+from webhook.inspect.checks.sources import ENTRIES, EXPIRY, ON_REQUEST, RENEWING
 from webhook.inspect.forecast import Scope, forecast
 from webhook.inspect.release import find_release
 from webhook.inspect.secrets import read_sources

@@ -1,4 +1,4 @@
-"""Check the sources: that those that renew themselves do so in time, and on request that they log in and pull.
+"""Check the sources: their entries, expiry and renewal, and on request their logins and pulls at registries.
 
 The Secret of a source that renews itself names the time of its last credential, and sync writes an Event about each
 failure. So this needs no answer of a process. Events are kept for an hour, and sync tries again every few minutes.
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from webhook.inspect.checks.result import Check, Context, Outcome, finding, unknown
+from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
 from webhook.inspect.obstacles import Event
 from webhook.kube.events import COMPONENT
 from webhook.kube.objects import decode_secret
 from webhook.kube.resources import EVENTS, SECRETS, Collection
 from webhook.registries.login import Login
-from webhook.report.explain.commands import source_command
+from webhook.report.explain.commands import expiry_command, source_command
 from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import merge
-from webhook.rules.expiry import describe
+from webhook.rules.expiry import ExpiryReason, describe
 from webhook.rules.registry_key import covering_keys
 from webhook.rules.renewal_schedule import RENEWAL_SHARE
 from webhook.rules.renewing import NOT_ISSUED, IssuedState, issued_state
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from webhook.registries.login import LoginResult, Registries
     from webhook.rules.configuration import PullSecret
     from webhook.rules.dockerconfig import Credentials
+    from webhook.rules.expiry import Expiry
     from webhook.rules.renewing import RenewingSource
 
 RENEWAL_CODE = "PSW049"
@@ -112,6 +113,48 @@ def _failures(context: Context) -> Mapping[str, Sequence[_Failure]]:
 
 
 RENEWING = Check((RENEWAL_CODE,), _look)
+
+
+REGISTRIES_SHOWN = 5
+"""Registries with the same problem that one finding names."""
+
+
+def _look_at_entries(context: Context) -> Iterator[Outcome]:
+    sources = context.sources()
+    for name in context.installed.configuration.source_names:
+        credentials = sources.credentials(name)
+        if credentials is None or not credentials.remark:
+            continue
+        detail = f'source Secret "{name}": {credentials.remark}'
+        yield finding("PSW043", detail) if credentials.left_out else note("PSW043", detail)
+
+
+def _look_at_expiry(context: Context) -> Iterator[Outcome]:
+    sources, where = context.sources(), context.installed.release.namespace
+    for name in context.installed.configuration.source_names:
+        credentials = sources.credentials(name)
+        if credentials is None:
+            continue
+        if problem := credentials.expiries.remark:
+            yield finding("PSW048", f'source Secret "{name}": {problem}', f"kubectl -n {where} describe secret {name}")
+        found: dict[ExpiryReason, list[tuple[str, Expiry]]] = defaultdict(list)
+        for registry, expiry in credentials.expiries.by_registry.items():
+            if (reason := expiry.reason(context.now)) is not None:
+                found[reason].append((registry, expiry))
+        for reason, expiring in found.items():
+            registries, (first, expiry) = some([registry for registry, _ in expiring], REGISTRIES_SHOWN), expiring[0]
+            detail = f'source Secret "{name}": the credential for {registries} {expiry.describe(context.now)}'
+            renews = name in context.installed.configuration.issued_names
+            command = expiry_command(where, name, first, renews=renews)
+            if reason is ExpiryReason.SOON:
+                yield note("PSW047", detail)
+            else:
+                yield finding("PSW045" if reason is ExpiryReason.EXPIRED else "PSW046", detail, command)
+
+
+ENTRIES = Check(("PSW043",), _look_at_entries)
+
+EXPIRY = Check(("PSW045", "PSW046", "PSW047", "PSW048"), _look_at_expiry)
 
 
 LOGIN_CODE = "PSW042"
