@@ -13,7 +13,7 @@ from webhook.kube.resources import SECRETS, Collection
 from webhook.kube.wire import PartialObjectMetadata, decoder
 from webhook.report.coverage import registries_of
 from webhook.report.explain.commands import NO_FACTS, SecretFacts, create_source, source_command
-from webhook.report.explain.tenant_secret import TenantSecret
+from webhook.report.explain.secret_and_references import TenantSecret
 from webhook.report.preview.row import PreviewReason
 from webhook.report.preview.secrets import Sources, with_hash
 from webhook.rules.credential import SourceReason

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from webhook.report.coverage import registries_for
 from webhook.report.explain.commands import Place, SecretFacts, recreate_command, select_command
-from webhook.report.explain.copy_and_references import account_steps, copy_step, reference_step
 from webhook.report.explain.healing import NOT_READ, HealingScene, HealingView
 from webhook.report.explain.images import (
     about_registry,
@@ -24,8 +23,14 @@ from webhook.report.explain.images import (
 from webhook.report.explain.obstacle import UNKNOWN_WRITER, Writer
 from webhook.report.explain.registration import registration_steps, selection_steps
 from webhook.report.explain.rotation import RotationEvents, rotation_step
+from webhook.report.explain.secret_and_references import (
+    TenantSecret,
+    account_steps,
+    copy_step,
+    reference_step,
+    tenant_step,
+)
 from webhook.report.explain.step import Explanation, Step
-from webhook.report.explain.tenant_secret import TenantSecret, tenant_step
 from webhook.report.preview.deciding import decide_in
 from webhook.report.preview.objects import is_subject, read_subject
 from webhook.report.preview.row import PreviewReason

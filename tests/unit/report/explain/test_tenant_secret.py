@@ -9,8 +9,8 @@ import pytest
 
 from tests.unit.report.explain.test_explanation import ENABLED, NOW, account, copy, pod, stopped
 from webhook.report.explain.explanation import Scene, explain_namespace, explain_subject
+from webhook.report.explain.secret_and_references import TenantSecret, tenant_step
 from webhook.report.explain.step import Explanation, Step
-from webhook.report.explain.tenant_secret import TenantSecret, tenant_step
 from webhook.report.preview.cluster import Forecaster
 from webhook.report.preview.copies import hashes_for
 from webhook.report.preview.row import Effect

@@ -1,12 +1,13 @@
-"""Steps about what the controller writes: the copy of a pull secret, and the references to it."""
+"""Steps about the Secret of a pull secret in a namespace, a copy or the namespace's own, and the references to it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import shlex
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from webhook.errors import SourceInvalid
-from webhook.report.explain.commands import NO_FACTS, SecretFacts, conflict_command, source_command
+from webhook.report.explain.commands import NO_FACTS, SecretFacts, conflict_command, create_source, source_command
 from webhook.report.explain.step import Step
 from webhook.report.preview.copies import METADATA_DIFFERS, copy_rows, last_good_copy
 from webhook.report.preview.row import Effect, PreviewReason
@@ -16,6 +17,7 @@ from webhook.rules.actions import FindingReason
 from webhook.rules.backfill import subject_of
 from webhook.rules.configuration import Reason
 from webhook.rules.gates import decide
+from webhook.rules.keyring import SecretState
 from webhook.rules.text import counted, listed, some
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 _SOURCE_FAULTS = (FindingReason.SOURCE_UNAVAILABLE, PreviewReason.COPY_KEPT, PreviewReason.COPY_OUTDATED)
 
 _NAMES_SHOWN = 5
+_REGISTRIES_SHOWN = 5
 _WITHHELD = {
     FindingReason.REFERENCE_REQUIRED: 'ServiceAccount "{}" enforces its references and must not be given {}',
     FindingReason.REFERENCES_TOO_MANY: 'ServiceAccount "{}" has too many references to be given {}',
@@ -219,3 +222,49 @@ def account_steps(
     holding = sum(reason is Reason.ALREADY_PRESENT for reason in reasons.values())
     why = "each that is included references it" if holding else "the namespace has none that is included"
     return [Step(gate, Severity.OK, why, pull_secret=pull_secret)]
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSecret:
+    """A Secret of a namespace as its nodes read it; nothing of its content but the registries."""
+
+    state: SecretState
+    registries: frozenset[str] = frozenset()
+    problem: str = ""
+    """A clause that says why nodes get no credential from it."""
+    command: str = ""
+    """The command that solves the problem."""
+    is_copy: bool = False
+    """True for a copy from the time when the pull secret had sources."""
+
+    @property
+    def helps(self) -> bool:
+        """Return whether nodes get a credential from it."""
+        return bool(self.registries)
+
+
+def tenant_step(namespace: str, name: str, secret: TenantSecret | None) -> Step:
+    """Return the step about the Secret of a namespace; None without a cluster."""
+    step = Step("Secret", Severity.OK, f"Secret {name} belongs to the namespace, and sync never reads it")
+    step = replace(step, pull_secret=name)
+    if secret is None:
+        return step
+    if secret.state is SecretState.UNREAD:
+        command = f"kubectl auth can-i get secrets/{shlex.quote(name)} -n {shlex.quote(namespace)}"
+        why = "you lack the right to get it, so it is not known whether it exists"
+        return _with_reason(step, Severity.UNKNOWN, why, PreviewReason.TENANT_SECRET_NOT_SEEN, command)
+    if secret.state is SecretState.ABSENT:
+        why = "it does not exist, so references to it have no effect"
+        return _with_reason(step, Severity.NOTE, why, PreviewReason.TENANT_SECRET_ABSENT, create_source(namespace, name))
+    if secret.problem:
+        reason = PreviewReason.TENANT_SECRET_UNUSABLE
+        return _with_reason(step, Severity.FAULT, secret.problem, reason, secret.command)
+    origin = " as a copy from before, which is not updated" if secret.is_copy else ""
+    registries = some(sorted(secret.registries), _REGISTRIES_SHOWN)
+    return replace(step, why=f"{step.why}; it exists{origin}, with credentials for {registries}")
+
+
+def _with_reason(step: Step, severity: Severity, why: str, reason: PreviewReason, command: str) -> Step:
+    return replace(
+        step, severity=severity, why=f"{step.why}; {why}", reason=reason, advice=advice(reason), command=command
+    )
