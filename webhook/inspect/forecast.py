@@ -22,8 +22,8 @@ from webhook.kube.objects import ScopedDecoder
 from webhook.kube.pods import decode_pod
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.wire import PartialObjectMetadata, decoder
+from webhook.report.healing import HealingForecast, LackingPod
 from webhook.report.preview.cluster import ORIGIN, Forecaster
-from webhook.report.preview.healing import HealingForecast, LackingPod
 from webhook.report.preview.preview import Preview
 from webhook.report.preview.row import Effect, PreviewReason, Row
 from webhook.report.preview.secrets import source_outcome

@@ -11,7 +11,7 @@ from webhook.inspect.obstacles import read_reports
 from webhook.inspect.secrets import read_state
 from webhook.kube.pods import PENDING, PodObject, decode_pod, to_pulled_pod
 from webhook.kube.resources import PODS, Collection
-from webhook.report.explain.healing import HealingView
+from webhook.report.healing import HealingView
 from webhook.rules.healing_state import decode_healing
 from webhook.rules.state_document import HEALING_KEY
 

@@ -65,9 +65,9 @@ if TYPE_CHECKING:
     from webhook.inspect.secrets import CopyRead
     from webhook.kube.webhook_configuration import ClientConfig, ServiceReference
     from webhook.report.explain.commands import SecretFacts
-    from webhook.report.explain.healing import HealingView
     from webhook.report.explain.obstacle import Target, Writer
     from webhook.report.explain.step import Explanation
+    from webhook.report.healing import HealingView
     from webhook.report.preview.secrets import Sources
     from webhook.rules.configuration import Configuration
     from webhook.rules.expiry import Expiries

@@ -36,8 +36,8 @@ from webhook.kube.objects import to_namespace
 from webhook.kube.resources import NAMESPACES, PODS, Collection
 from webhook.kube.wire import PartialObjectMetadata, decoder
 from webhook.report.explain.explanation import explain_namespace
-from webhook.report.explain.healing import HealingView
 from webhook.report.explain.selected import selected
+from webhook.report.healing import HealingView
 from webhook.rules.subject import AdmittedObject
 
 if TYPE_CHECKING:

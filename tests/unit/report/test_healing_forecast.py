@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.rules.test_healing import CONFIGURATION, IMAGE, RECORD, SELECTED, pod
-from webhook.report.preview.healing import HealingForecast, LackingPod
+from webhook.report.healing import HealingForecast, LackingPod
 from webhook.report.preview.row import Effect, PreviewReason, Row
 from webhook.rules.healing import HealingInput, OwnerRecord, PulledPod, Trial
 

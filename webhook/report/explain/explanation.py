@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from webhook.report.coverage import registries_for
 from webhook.report.explain.commands import Place, SecretFacts, recreate_command, select_command
-from webhook.report.explain.healing import NOT_READ, HealingScene, HealingView
 from webhook.report.explain.images import (
     about_registry,
     coverage_step,
@@ -31,6 +30,7 @@ from webhook.report.explain.secret_and_references import (
     tenant_step,
 )
 from webhook.report.explain.step import Explanation, Step
+from webhook.report.healing import NOT_READ, HealingScene, HealingView
 from webhook.report.preview.deciding import decide_in
 from webhook.report.preview.objects import is_subject, read_subject
 from webhook.report.preview.row import PreviewReason

@@ -255,7 +255,9 @@ def tenant_step(namespace: str, name: str, secret: TenantSecret | None) -> Step:
         return _with_reason(step, Severity.UNKNOWN, why, PreviewReason.TENANT_SECRET_NOT_SEEN, command)
     if secret.state is SecretState.ABSENT:
         why = "it does not exist, so references to it have no effect"
-        return _with_reason(step, Severity.NOTE, why, PreviewReason.TENANT_SECRET_ABSENT, create_source(namespace, name))
+        return _with_reason(
+            step, Severity.NOTE, why, PreviewReason.TENANT_SECRET_ABSENT, create_source(namespace, name)
+        )
     if secret.problem:
         reason = PreviewReason.TENANT_SECRET_UNUSABLE
         return _with_reason(step, Severity.FAULT, secret.problem, reason, secret.command)
