@@ -24,8 +24,7 @@ from webhook.sync.executor import Budget, Executor
 from webhook.sync.failures import PROBE_SECONDS, FailureGroups
 from webhook.sync.healing import Healing
 from webhook.sync.issued_secrets import IssuedSecrets
-from webhook.sync.issuer import Issuer
-from webhook.sync.namespace_tokens import NamespaceTokens
+from webhook.sync.issuer import Issuer, NamespaceTokens
 from webhook.sync.planner import CopyRate, PlanFilters, Planner
 from webhook.sync.pods import CanaryPods, PodImages
 from webhook.sync.queue import OUTAGE_RETRY_CAP, RETRY_CAP, Lane, WorkQueue

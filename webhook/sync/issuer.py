@@ -1,7 +1,10 @@
-"""Issue the credential of one renewing source: run its provider, or request a token of its ServiceAccount.
+"""Issue credentials: those of renewing sources, and the tokens in the copies of single namespaces.
 
-Nothing here writes to the cluster, except that the API server issues tokens. Everything that fails raises
-CredentialsNotIssued, with a stable reason and a sentence without content of a credential.
+A source runs its provider, or requests a token of its ServiceAccount. The copy of a namespace holds a token of that
+namespace's own ServiceAccount, which only the API server and the copy ever hold.
+
+Nothing here writes to the cluster, except that the API server issues tokens. Failures have a stable reason and a
+sentence without content of a credential.
 """
 
 from __future__ import annotations
@@ -9,13 +12,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from webhook.errors import ApiError, Conflict, CredentialsNotIssued, Interrupted
+from webhook.errors import ApiError, Conflict, CredentialsNotIssued, Interrupted, Invalid, SourceInvalid
 from webhook.kube.service_account_token import request_token
+from webhook.rules.dockerconfig import content_hash, merge, read_payload, render
+from webhook.rules.expiry import EXPIRES_ANNOTATION, ISSUED_ANNOTATION
+from webhook.rules.namespace_tokens import seal
 from webhook.rules.provider_protocol import Collected, decode_answer, encode_request, issue, issued
 from webhook.rules.renewal_schedule import attempt_seconds
-from webhook.rules.renewing import SHORTEST_TOKEN, CredentialProvider, IssueReason
+from webhook.rules.renewing import ISSUED_FOR, SHORTEST_TOKEN, CredentialProvider, IssueReason, format_time
 from webhook.sync.provider_process import Limits, Run, environment, run
 
 if TYPE_CHECKING:
@@ -25,7 +32,8 @@ if TYPE_CHECKING:
 
     from webhook.kube.client import Client
     from webhook.kube.service_account_token import ServiceAccountJwt
-    from webhook.rules.renewing import IssuedCredential, RenewingSource, ServiceAccountToken
+    from webhook.rules.renewing import IssuedCredential, NamespaceToken, RenewingSource, ServiceAccountToken
+    from webhook.sync.source import Content
 
 
 def _now() -> datetime:
@@ -55,8 +63,7 @@ class Issuer:
     def _token(self, source: ServiceAccountToken) -> IssuedCredential:
         now = self.clock()
         jwt = self._request(source.service_account, source.audience, source.lifetime)
-        auths = {source.registry: {"username": source.username, "password": jwt.token}}
-        return issue(auths, now, (jwt.expires_at - now).total_seconds())
+        return _token_credential(source, jwt, now)
 
     def _provider(self, source: CredentialProvider, expires_at: datetime | None) -> IssuedCredential:
         if self.folder is None:
@@ -90,8 +97,76 @@ class Issuer:
         except Interrupted as error:
             raise Conflict(str(error)) from None  # this process does not lead any more
         except ApiError as error:
-            message = (
-                f"the API server issues no token of ServiceAccount {self.namespace}/{service_account} for the audience "
-                f'"{audience}": {error}'
-            )
+            message = f"{_not_issued(self.namespace, service_account, audience)}: {error}"
             raise CredentialsNotIssued(IssueReason.TOKEN_REFUSED, message) from None
+
+
+class NamespaceTokens:
+    """Issues the tokens of copies. ``counted(source, result)`` is called for each.
+
+    The worker that writes a copy requests its tokens just before. So the order of namespaces, the backoff after a
+    failure, and the check for leadership are those of every write.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        counted: Callable[[str, str], None],
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self._client = client
+        self._counted = counted
+        self._clock = clock
+
+    def complete(self, namespace: str, content: Content) -> Content:
+        """Return the content of the copy in a namespace, with new tokens. Raises ApiError if one was not issued."""
+        if not content.tokens:
+            return content
+        now = self._clock().replace(microsecond=0)
+        tokens = [(token, self._issue(namespace, token)) for token in content.tokens]
+        try:
+            credentials = [_token_credential(token, jwt, now) for token, jwt in tokens]
+            own = [
+                (token.name, read_payload(each.payload)) for (token, _), each in zip(tokens, credentials, strict=True)
+            ]
+            payload = render(merge([*own, ("the other sources", read_payload(content.payload))]).credentials)
+        except (CredentialsNotIssued, SourceInvalid) as error:
+            raise Invalid(str(error), status=HTTPStatus.UNPROCESSABLE_ENTITY) from None
+        # Annotations have whole seconds, and the seal covers what they say.
+        expires = min(each.expires_at for each in credentials).replace(microsecond=0)
+        found = content_hash(payload)
+        sealed = seal(content.hash, [jwt.account_uid for _, jwt in tokens], found, now, expires)
+        annotations = {
+            ISSUED_ANNOTATION: format_time(now),
+            EXPIRES_ANNOTATION: format_time(expires),
+            ISSUED_FOR: sealed,
+        }
+        return replace(content, payload=payload, hash=found, annotations=annotations)
+
+    def _issue(self, namespace: str, token: NamespaceToken) -> ServiceAccountJwt:
+        try:
+            jwt = request_token(self._client, namespace, token.service_account, token.audience, token.lifetime)
+        except CredentialsNotIssued as error:
+            self._counted(token.name, error.reason)
+            # The worker of the namespace handles it like any other refusal: the copy is not written.
+            raise Invalid(str(error), status=HTTPStatus.UNPROCESSABLE_ENTITY) from None
+        except ApiError as error:
+            self._counted(token.name, IssueReason.TOKEN_REFUSED)
+            error.add_context(_not_issued(namespace, token.service_account, token.audience))
+            raise
+        self._counted(token.name, "renewed")
+        return jwt
+
+
+def _token_credential(
+    token: ServiceAccountToken | NamespaceToken, jwt: ServiceAccountJwt, now: datetime
+) -> IssuedCredential:
+    """Return the credential that has a token as its password."""
+    auths = {token.registry: {"username": token.username, "password": jwt.token}}
+    return issue(auths, now, (jwt.expires_at - now).total_seconds())
+
+
+def _not_issued(namespace: str, service_account: str, audience: str) -> str:
+    return (
+        f'the API server issues no token of ServiceAccount {namespace}/{service_account} for the audience "{audience}"'
+    )

@@ -49,7 +49,7 @@ class Content:
     """The content of every copy of one pull secret; the payload is never shown.
 
     With ``tokens`` it is incomplete, and its hash is that of :func:`hash_for_copies`: see
-    :mod:`webhook.sync.namespace_tokens`.
+    :class:`webhook.sync.issuer.NamespaceTokens`.
     """
 
     payload: bytes = field(repr=False)
