@@ -1,8 +1,9 @@
-"""Cache one collection by namespace and name, filled by a reflector and by the responses to our own writes."""
+"""Cache a collection, or one object, filled by a reflector and by the responses to our own writes."""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from webhook.rules.versions import is_older
@@ -10,6 +11,7 @@ from webhook.rules.versions import is_older
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from webhook.kube.wire import Object
     from webhook.rules.objects import Namespace
 
 
@@ -187,3 +189,50 @@ class NamespaceTable:
         """Remove a namespace that is gone; no work is left in it."""
         self._namespaces.pop(obj.name, None)
         self._removed(obj.name)
+
+
+W = TypeVar("W", bound="Object")
+
+
+@dataclass(frozen=True, slots=True)
+class Observed(Generic[W]):
+    """The one object with a name, or None, as it was seen at one moment."""
+
+    value: W | None = None
+    generation: int = 0
+    """Number of changes that the watch had reported until then."""
+
+
+class ObjectCache(Generic[W]):
+    """The last observed state of one object, from a watch or the response to a write; it wakes waiting threads."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._lock = threading.Lock()
+        self.observed: Observed[W] = Observed()
+
+    def replace(self, objects: Iterable[W], _version: str) -> None:
+        self._set(next(iter(objects), None))
+
+    def upsert(self, obj: W) -> None:
+        self._set(obj)
+
+    def remove(self, obj: W) -> None:
+        # A watch may lag behind our own writes: the deleted object need not be the current one.
+        present = self.observed.value
+        self._set(present if present is not None and present.metadata.uid != obj.metadata.uid else None)
+
+    def store_response(self, obj: W | None, before: Observed[W]) -> None:
+        """Store the response to a write that was decided at ``before``, unless the watch has reported a change since.
+
+        In that case the response may be older: its object may have been changed or deleted again, and a watch never
+        repeats a report. If the response is newer, the watch will still report it.
+        """
+        with self._lock:
+            if self.observed.generation == before.generation:
+                self.observed = Observed(obj, before.generation)
+
+    def _set(self, value: W | None) -> None:
+        with self._lock:
+            self.observed = Observed(value, self.observed.generation + 1)
+        self._wake()

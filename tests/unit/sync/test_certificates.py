@@ -27,9 +27,9 @@ from webhook.kube.objects import SecretObject
 from webhook.kube.wire import WrittenMeta
 from webhook.ops.sync_metrics import SyncMetrics
 from webhook.sync import certificates
-from webhook.sync.certificate_store import CertificateStore, ObjectCache
-from webhook.sync.certificates import CertificateKeeper
+from webhook.sync.certificates import CertificateKeeper, CertificateStore
 from webhook.sync.settings import CertificateNames
+from webhook.sync.table import ObjectCache
 
 NAMES = CertificateNames("psw-tls", "psw-ca", "psw", ("psw-webhook.psw-system.svc",))
 LEAF, AUTHORITY = secret_path(RELEASE.namespace, "psw-tls"), secret_path(RELEASE.namespace, "psw-ca")
