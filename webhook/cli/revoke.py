@@ -95,24 +95,24 @@ def revoke(  # noqa: PLR0913 - one parameter is one flag
 
 
 def _revoked(reader: Reader, installed: Installed, name: str, file: Path | None, *, previous: bool) -> Revoked:
-    from webhook.inspect import revocation  # noqa: PLC0415 - as above
+    from webhook.inspect import credentials  # noqa: PLC0415 - as above
     from webhook.report.revocation import Revoked  # noqa: PLC0415 - as above
 
-    revocation.entries_named(installed, name)
+    credentials.entries_named(installed, name)
     if file is not None:
-        content = revocation.file_content(options.read_small(file), file)
+        content = credentials.file_content(options.read_small(file), file)
         return Revoked(f"the credential in {file}", content)
     if previous:
-        return Revoked(f"the previous credential of {name}", revocation.previous_content(reader, installed, name))
-    source = revocation.source_named(installed, name)
-    return Revoked(f"the credential of {name}", revocation.present_content(reader, installed, source))
+        return Revoked(f"the previous credential of {name}", credentials.previous_content(reader, installed, name))
+    source = credentials.source_named(installed, name)
+    return Revoked(f"the credential of {name}", credentials.present_content(reader, installed, source))
 
 
 def _predict(
     reader: Reader, installed: Installed, revoked: Revoked, registries: Registries | None, where: tuple[str, str]
 ) -> Revocation:
-    from webhook.inspect.revocation import ask  # noqa: PLC0415 - as above
-    from webhook.inspect.usage import read_owners, read_pod_groups  # noqa: PLC0415 - as above
+    from webhook.inspect.credentials import ask, read_owners  # noqa: PLC0415 - as above
+    from webhook.inspect.usage import read_pod_groups  # noqa: PLC0415 - as above
     from webhook.report.revocation import predict, questions  # noqa: PLC0415 - as above
 
     groups = read_pod_groups(reader, installed, *where)

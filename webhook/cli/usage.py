@@ -85,7 +85,8 @@ def refuse_both(namespace: str, selector: str) -> None:
 def _report(
     reader: Reader, installed: Installed, name: str, namespace: str, selector: str, *, anonymous: bool
 ) -> ObjectReport:
-    from webhook.inspect.usage import read_owners, read_pod_groups  # noqa: PLC0415 - as above
+    from webhook.inspect.credentials import read_owners  # noqa: PLC0415 - as above
+    from webhook.inspect.usage import read_pod_groups  # noqa: PLC0415 - as above
     from webhook.report.usage import (  # noqa: PLC0415 - as above
         anonymous_totals,
         credential_totals,

@@ -25,22 +25,19 @@ from webhook.kube.objects import SecretObject, decode_secret, to_copy
 from webhook.kube.pods import PodObject
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.wire import ObjectMeta  # noqa: TC001 - msgspec evaluates the annotation
-from webhook.report.pod_groups import PodGroup, owners_of
+from webhook.report.pod_groups import PodGroup
 from webhook.rules.dockerconfig import COPY_KEY, LEGACY_KEY
 from webhook.rules.gates import DEFAULT_SERVICE_ACCOUNT, MIRROR_ANNOTATION, decide
 from webhook.rules.keyring import ReferencedSecret, SecretState
 from webhook.rules.names import problem_of_subdomain
 from webhook.rules.objects import Subject
 from webhook.rules.references import LocalObjectReference, References, references_of
-from webhook.sync.source import read_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
-    from webhook.report.pod_groups import Owners
-    from webhook.rules.dockerconfig import Credentials
     from webhook.rules.objects import Namespace
 
 FEW = 8
@@ -236,19 +233,3 @@ class _Secrets:
             state, credentials = as_kubelet(secret)
             self._shared[key] = ReferencedSecret(name, state, credentials, pull_secret)
         return self._shared[key]
-
-
-def read_owners(reader: Reader, installed: Installed) -> Owners:
-    """Return the source of each key of the pull secrets, as far as the caller may read the sources."""
-    sources = {
-        name: credentials
-        for name in installed.configuration.source_names
-        if (credentials := read_source_credentials(reader, installed, name)) is not None
-    }
-    return owners_of(installed.configuration, sources)
-
-
-def read_source_credentials(reader: Reader, installed: Installed, name: str) -> Credentials | None:
-    """Return the credentials of a source; None if it does not exist, cannot be used, or must not be read."""
-    content, _ = reader.optional(SECRETS, name, installed.release.namespace)
-    return None if content is None else read_source(decode_secret(content)).credentials

@@ -12,9 +12,9 @@ from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.inspect.test_release import DOCUMENT, put_release
 from tests.unit.inspect.test_usage import put_secret
 from webhook.errors import UsageError
+from webhook.inspect.credentials import file_content, present_content, previous_content, source_named
 from webhook.inspect.reader import Reader
 from webhook.inspect.release import Installed, Wanted, find_release
-from webhook.inspect.revocation import file_content, present_content, previous_content, source_named
 from webhook.kube.client import Client
 from webhook.rules.credential import Credential
 from webhook.rules.dockerconfig import render

@@ -1,4 +1,7 @@
-"""Find the credential that is to be revoked, and ask registries about the others, with the rights of the caller."""
+"""Read the credentials of sources with the rights of the caller: present ones, replaced ones, and those in a file.
+
+``ask`` tests at registries which of them still pull an image.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,17 @@ from typing import TYPE_CHECKING
 
 from webhook.errors import SourceInvalid, UsageError
 from webhook.inspect.secrets import read_state
-from webhook.inspect.usage import read_source_credentials
+from webhook.kube.objects import decode_secret
+from webhook.kube.resources import SECRETS
 from webhook.registries.login import Access, Login
+from webhook.report.pod_groups import owners_of
 from webhook.report.revocation import PullAnswer, Question
 from webhook.rules.dockerconfig import read_document
 from webhook.rules.go_json import JsonObject, decode
 from webhook.rules.rollout import Stage
 from webhook.rules.state_document import credentials_of
 from webhook.rules.text import listed
+from webhook.sync.source import read_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,8 +28,10 @@ if TYPE_CHECKING:
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
     from webhook.registries.login import Registries
+    from webhook.report.pod_groups import Owners
     from webhook.rules.configuration import PullSecret
     from webhook.rules.credential import Credential
+    from webhook.rules.dockerconfig import Credentials
 
 QUESTIONS_AT_ONCE = 8
 
@@ -64,6 +72,22 @@ def source_named(installed: Installed, name: str) -> str:
     raise UsageError(
         f"pull secret {name} has only tokens of each namespace: revoke the ServiceAccounts at the registry"
     )
+
+
+def read_owners(reader: Reader, installed: Installed) -> Owners:
+    """Return the source of each key of the pull secrets, as far as the caller may read the sources."""
+    sources = {
+        name: credentials
+        for name in installed.configuration.source_names
+        if (credentials := read_source_credentials(reader, installed, name)) is not None
+    }
+    return owners_of(installed.configuration, sources)
+
+
+def read_source_credentials(reader: Reader, installed: Installed, name: str) -> Credentials | None:
+    """Return the credentials of a source; None if it does not exist, cannot be used, or must not be read."""
+    content, _ = reader.optional(SECRETS, name, installed.release.namespace)
+    return None if content is None else read_source(decode_secret(content)).credentials
 
 
 def present_content(reader: Reader, installed: Installed, source: str) -> Mapping[str, Credential]:
