@@ -16,7 +16,7 @@ from webhook.ops.log_format import LogLevel
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from webhook.serve.client_auth import ClientAuth
+    from webhook.serve.endpoint import ClientAuth
     from webhook.serve.process import CertificateSource
 
 
@@ -125,7 +125,7 @@ _VERSIONS = {
 def _callers(authorities: Path | None, names: Iterable[str]) -> ClientAuth | None:
     """Return the accepted clients, or None for all. Raises UsageError for names without an authority to verify them."""
     from certs.files import WatchedFiles  # noqa: PLC0415 - as above
-    from webhook.serve.client_auth import ClientAuth  # noqa: PLC0415 - as above
+    from webhook.serve.endpoint import ClientAuth  # noqa: PLC0415 - as above
 
     allowed = frozenset(names)
     if authorities is None:

@@ -1,14 +1,17 @@
 """Answer requests to ``/mutate``: HTTP around the handler, with the application and the port around it.
 
+Clients of the port are authorized by their certificates: the TLS handshake verifies a certificate, and
+:class:`ClientAuth` checks the names in it.
+
 The port's protocol calls the endpoint directly for each POST, see webhook/http/port.py. For all other methods it is an
 ASGI application ahead of FastAPI's router.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from fastapi import FastAPI
@@ -24,17 +27,17 @@ from webhook.serve.review import HEAVY_BODY, BadReview
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from fastapi import Request
     from starlette.types import Receive, Scope, Send
 
+    from certs.files import WatchedFiles
     from webhook.http.connection import Connection
     from webhook.http.counters import PortCounters
     from webhook.http.limits import Deadlines
     from webhook.http.message import Head
     from webhook.http.reply import Header
-    from webhook.serve.client_auth import ClientAuth
     from webhook.serve.handler import Answer
 
 log = structlog.get_logger(__name__)
@@ -238,6 +241,37 @@ class AdmissionApp(FastAPI):
 
 async def _not_found(_request: Request, _error: Exception) -> PlainTextResponse:
     return PlainTextResponse("not found\n", status_code=404, headers={"connection": "close"})
+
+
+_NAME_KINDS = frozenset({"DNS", "URI", "IP Address", "email"})
+"""Kinds of names in a subjectAltName, in the terms of the ssl module."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAuth:
+    """The authorities of client certificates, in a file, and the names of the accepted clients.
+
+    Without names, all clients with a certificate of these authorities are accepted.
+    """
+
+    authorities: WatchedFiles
+    names: frozenset[str]
+
+    def accepts(self, certificate: Mapping[str, Any]) -> bool:
+        """Return whether a verified certificate, in the form of ``ssl.getpeercert``, belongs to an accepted client."""
+        return not self.names or not self.names.isdisjoint(names_of(certificate))
+
+    def rejected_names(self, certificate: Mapping[str, Any]) -> list[str] | None:
+        """Return the names in the certificate of a client that is not accepted; None for an accepted client."""
+        return None if self.accepts(certificate) else names_of(certificate)
+
+
+def names_of(certificate: Mapping[str, Any]) -> list[str]:
+    """Return the common names and the alternative names of a certificate in the form of ``ssl.getpeercert``."""
+    # A client certificate of an API server may have only a common name, as those have that kubeadm issues.
+    subject = [pair for attributes in certificate.get("subject", ()) for pair in attributes]
+    common = [value for key, value in subject if key == "commonName"]
+    return [*common, *(value for kind, value in certificate.get("subjectAltName", ()) if kind in _NAME_KINDS)]
 
 
 class AdmissionListener(Listener):

@@ -31,7 +31,7 @@ from webhook.rules.timing import TokenBucket
 from webhook.serve import malloc as memory
 from webhook.serve.certificate import CertificateLoader
 from webhook.serve.decoder import DecoderProcess
-from webhook.serve.endpoint import AdmissionApp, AdmissionListener, MutateEndpoint
+from webhook.serve.endpoint import AdmissionApp, AdmissionListener, ClientAuth, MutateEndpoint
 from webhook.serve.handler import Handler
 from webhook.serve.namespaces import ClusterWatches, NamespaceCache, WatchState
 
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from webhook.errors import CertificateInvalid
     from webhook.rules.configuration import Configuration
     from webhook.rules.scope import CacheScope
-    from webhook.serve.client_auth import ClientAuth
     from webhook.serve.handler import Answer
 
 LINES_PER_SECOND = 5

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from certs.files import WatchedFiles
-from webhook.serve.client_auth import ClientAuth, names_of
+from webhook.serve.endpoint import ClientAuth, names_of
 
 CERTIFICATE: dict[str, Any] = {
     "subject": ((("organizationName", "Example"),), (("commonName", "kube-apiserver"),)),
