@@ -12,14 +12,12 @@ from __future__ import annotations
 import os
 import ssl
 import time
-from base64 import urlsafe_b64decode
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import getproxies
 
-import msgspec
 import urllib3
 
 if TYPE_CHECKING:
@@ -135,48 +133,3 @@ def in_cluster(folder: Path = SERVICE_ACCOUNT) -> Access | None:
 def goes_through_a_proxy() -> bool:
     """Return True if the environment names a proxy."""
     return bool(getproxies().keys() - {"no"})
-
-
-class _Account(msgspec.Struct, frozen=True):
-    uid: str = ""
-
-
-class _Kubernetes(msgspec.Struct, frozen=True):
-    serviceaccount: _Account = _Account()
-
-
-class Claims(msgspec.Struct, frozen=True):
-    """The claims of a ServiceAccount token that are read. Source: KEP-1205; RFC 7519, section 4.1.3 (aud)."""
-
-    aud: str | list[str] = []
-    kubernetes: _Kubernetes = msgspec.field(name="kubernetes.io", default=_Kubernetes())
-
-    @property
-    def audiences(self) -> frozenset[str]:
-        """Return the audiences."""
-        return frozenset([self.aud] if isinstance(self.aud, str) else self.aud)
-
-    @property
-    def account_uid(self) -> str:
-        """Return the UID of the ServiceAccount; empty for another token."""
-        return self.kubernetes.serviceaccount.uid
-
-
-_claims_decoder = msgspec.json.Decoder(Claims)
-_JWT_PARTS = 3
-
-
-def claims_of(token: str) -> Claims:
-    """Return the claims in a JWT, whose signature is not checked; none for other text."""
-    parts = token.split(".")
-    if len(parts) != _JWT_PARTS:
-        return Claims()
-    try:
-        return _claims_decoder.decode(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (ValueError, msgspec.MsgspecError, RecursionError):
-        return Claims()
-
-
-def audiences_of(token: str) -> frozenset[str]:
-    """Return the audiences in a JWT, whose signature is not checked; empty for other text."""
-    return claims_of(token).audiences

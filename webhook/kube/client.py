@@ -21,10 +21,10 @@ from urllib3.exceptions import HTTPError
 
 from webhook import __version__
 from webhook.errors import ApiUnavailable, Forbidden, Interrupted, ResponseTooLarge, Throttled
-from webhook.kube.access import audiences_of
 from webhook.kube.connections import RequestFenced, RequestInterrupted, pool_of, use_once
-from webhook.kube.resources import PODS
+from webhook.kube.resources import PODS, SERVICE_ACCOUNTS
 from webhook.kube.response import encode_fields
+from webhook.kube.service_account_token import audiences_of, decode_token, token_request
 from webhook.kube.status import JSON_PATCH, error_from_response, not_from_api_server
 from webhook.kube.stream import Stream, unavailable
 from webhook.kube.wire import decode_identity
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from webhook.kube.resources import Resource
     from webhook.kube.response import Response
     from webhook.kube.rights import MissingRights
+    from webhook.kube.service_account_token import ServiceAccountJwt
 
     Observer: TypeAlias = Callable[[str, int, float], None]
 
@@ -97,15 +98,6 @@ class Client:
     def host(self) -> str:
         """The URL of the API server."""
         return self._access.host
-
-    @property
-    def token_audiences(self) -> frozenset[str]:
-        """The audiences of this client's own token, each of which is one of the API server; empty without a JWT.
-
-        Raises:
-            ApiError: the credentials cannot be read.
-        """
-        return audiences_of(self._authorization().removeprefix("Bearer "))
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -205,6 +197,22 @@ class Client:
             "deleteOptions": {"preconditions": {"uid": uid, "resourceVersion": resource_version}},
         }
         self.request("POST", f"{PODS.path(namespace, name)}/eviction", body=body, content_type="application/json")
+
+    def request_token(self, namespace: str, name: str, audience: str, seconds: float) -> ServiceAccountJwt:
+        """Return a token of a ServiceAccount for one audience, valid for about so many seconds.
+
+        Raises:
+            CredentialsNotIssued: the audience is one of the API server.
+            ApiError: the API server did not issue it.
+        """
+        # Each audience of this client's own token is one of the API server.
+        own = audiences_of(self._authorization().removeprefix("Bearer "))
+        path = f"{SERVICE_ACCOUNTS.path(namespace, name)}/token"
+        body = token_request(audience, seconds, own)
+        token = decode_token(self.request("POST", path, body=body, content_type="application/json"), audience, own)
+        if token is None:
+            raise ApiUnavailable(f"POST {path}: the answer is not a token for this audience", status=HTTPStatus.OK)
+        return token
 
     def delete_unseen(self, resource: Resource, name: str) -> None:
         """Delete a cluster-wide object by its name alone, for callers that lack the right to read it."""

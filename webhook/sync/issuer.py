@@ -16,7 +16,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from webhook.errors import ApiError, Conflict, CredentialsNotIssued, Interrupted, Invalid, SourceInvalid
-from webhook.kube.service_account_token import request_token
 from webhook.rules.dockerconfig import content_hash, merge, read_payload, render
 from webhook.rules.expiry import EXPIRES_ANNOTATION, ISSUED_ANNOTATION
 from webhook.rules.namespace_tokens import seal
@@ -93,7 +92,7 @@ class Issuer:
 
     def _request(self, service_account: str, audience: str, seconds: float) -> ServiceAccountJwt:
         try:
-            return request_token(self.client, self.namespace, service_account, audience, seconds)
+            return self.client.request_token(self.namespace, service_account, audience, seconds)
         except Interrupted as error:
             raise Conflict(str(error)) from None  # this process does not lead any more
         except ApiError as error:
@@ -145,7 +144,7 @@ class NamespaceTokens:
 
     def _issue(self, namespace: str, token: NamespaceToken) -> ServiceAccountJwt:
         try:
-            jwt = request_token(self._client, namespace, token.service_account, token.audience, token.lifetime)
+            jwt = self._client.request_token(namespace, token.service_account, token.audience, token.lifetime)
         except CredentialsNotIssued as error:
             self._counted(token.name, error.reason)
             # The worker of the namespace handles it like any other refusal: the copy is not written.

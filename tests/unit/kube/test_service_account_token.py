@@ -9,9 +9,8 @@ import yaml
 
 from tests.unit.fake_apiserver.server import FakeApiServer
 from webhook.errors import CredentialsNotIssued
-from webhook.kube.access import audiences_of
 from webhook.kube.connect import connect
-from webhook.kube.service_account_token import request_token
+from webhook.kube.service_account_token import audiences_of
 from webhook.rules.renewing import IssueReason
 
 
@@ -46,7 +45,7 @@ def test_no_token_is_requested_for_an_audience_of_the_api_server(
     own.write_text(yaml.safe_dump(document))
 
     with pytest.raises(CredentialsNotIssued) as refused:
-        request_token(connect(own), "psw-system", "puller", "https://api.internal", 600)
+        connect(own).request_token("psw-system", "puller", "https://api.internal", 600)
 
     assert refused.value.reason == IssueReason.TOKEN_AUDIENCE
     assert api.seen("create") == []
