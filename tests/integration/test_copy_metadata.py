@@ -92,7 +92,7 @@ def test_a_changed_configuration_reaches_all_copies_in_place(site: Playground) -
     assert await_metadata(site, by_both, {**changed[0], "team": "platform"}, changed[1]) == before[by_both]
     site.installation.set_configuration(pullSecrets=pull_secrets({}, {}))
     assert await_metadata(site, by_us, {}, {}) == before[by_us]
-    assert KEYS_ANNOTATION not in metadata(site, by_us)["annotations"]
+    eventually(lambda: KEYS_ANNOTATION not in metadata(site, by_us)["annotations"])
     assert site.password_in_copy(by_us) == "second"
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from tests.integration.conftest import FIRST_PASSWORD
 from tests.integration.site.commands import of_release
-from tests.integration.site.playground import COPY, REGISTRY, Playground, dockerconfigjson, pod
+from tests.integration.site.playground import COPY, REGISTRY, Playground, dockerconfigjson, eventually, pod
+from tests.integration.site.stuck import pods_of
 
 
 def covered(playground: Playground, *flags: str) -> tuple[int, dict[tuple[str, str], str]]:
@@ -29,6 +30,7 @@ def team(shared: Playground) -> Iterator[str]:
     shared.create(name, "pods", pod("early"))
     shared.opt(name, "enabled")
     shared.await_selected(name, FIRST_PASSWORD)
+    shared.await_injection(name)
     yield name
     shared.cluster.delete_namespace(name)
 
@@ -49,6 +51,7 @@ def test_a_pod_that_is_older_than_the_label_would_fail_on_a_fresh_node(shared: P
 def test_the_pods_of_a_deployment_are_one_workload(shared: Playground) -> None:
     namespace = shared.namespace(selected=True)
     shared.await_selected(namespace, FIRST_PASSWORD)
+    shared.await_injection(namespace)
     template = {
         "metadata": {"labels": {"app": "shop"}},
         "spec": {
@@ -59,9 +62,7 @@ def test_the_pods_of_a_deployment_are_one_workload(shared: Playground) -> None:
     spec = {"replicas": 3, "selector": {"matchLabels": {"app": "shop"}}, "template": template}
     shared.apply(namespace, "Deployment", "shop", {"apiVersion": "apps/v1", "spec": spec})
     expected = {("Deployment/shop", f"{REGISTRY}/shop"): "covered", ("Deployment/shop", "busybox"): "unknown"}
-    shared.cluster.kubectl(
-        "wait", "pod", "-n", namespace, "-l", "app=shop", "--for=jsonpath={.status.phase}=Pending", "--timeout=60s"
-    )
+    eventually(lambda: pods_of(shared, namespace), lambda seen: len(seen) == 3)
     assert covered(shared, "-l", f"kubernetes.io/metadata.name={namespace}") == (0, expected)
 
 

@@ -21,6 +21,7 @@ from tests.integration.site.playground import (
     pod,
     service_account,
 )
+from tests.integration.site.rights import await_right
 from tests.integration.test_waiting import NAMESPACES, taken
 
 
@@ -42,6 +43,7 @@ def team(shared: Playground) -> str:
     """A selected namespace in which everything is as it should be."""
     name = shared.namespace(selected=True)
     shared.await_selected(name, FIRST_PASSWORD)
+    shared.await_injection(name)
     return name
 
 
@@ -128,6 +130,7 @@ def test_all_objects_of_a_kind_are_explained_and_the_one_without_its_reference_c
     shared.create(namespace, "pods", old)
     shared.opt(namespace, "enabled")
     shared.await_selected(namespace, FIRST_PASSWORD)
+    shared.await_injection(namespace)
     new = pod("new")
     new["metadata"]["labels"] = {"app": "api"}
     shared.create(namespace, "pods", new)
@@ -189,6 +192,8 @@ def tenant(cluster: Cluster, shared: Playground, team: str) -> Path:
     shared.cluster.kubectl(
         "apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
     )
+    await_right(cluster, user, "get", "namespaces", namespace=team, name=team)
+    await_right(cluster, user, "list", "pods", namespace=team)
     return cluster.kubeconfig_with_client_certificate(user)
 
 

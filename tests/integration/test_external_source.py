@@ -14,6 +14,7 @@ import yaml
 
 from tests.cluster.processes import clean_environment
 from tests.integration.site.playground import Playground, eventually
+from tests.integration.site.rights import await_right
 from tests.unit.documented import DOCS, blocks
 
 ACCOUNT = "ecr-renewal"
@@ -38,6 +39,8 @@ class Job:
         objects = manifests(namespace)
         document = "\n---\n".join(json.dumps(each) for each in objects)
         ours.cluster.kubectl("apply", "--server-side", "--filename=-", input=document)
+        user = f"system:serviceaccount:{namespace}:{ACCOUNT}"
+        await_right(ours.cluster, user, "patch", "secrets", namespace=namespace, name="ecr")
         (cron_job,) = (each for each in objects if each["kind"] == "CronJob")
         (self.container,) = cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
         (folder / "aws").write_text(AWS)

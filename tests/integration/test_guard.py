@@ -17,7 +17,7 @@ import pytest
 from tests.cluster.api import Answer
 from tests.cluster.cluster import Cluster
 from tests.integration.hostile.impostor import JSON_PATCH, MERGE, Impostor
-from tests.integration.policies.guarding import POLICIES, await_guard, refused, stored, warnings_about
+from tests.integration.policies.guarding import POLICIES, await_guard, is_refused, refused, stored, warnings_about
 from tests.integration.policies.judge import export
 from tests.integration.policies.static import StaticCluster
 from tests.integration.site.playground import COPY, Playground, eventually, service_account
@@ -321,5 +321,5 @@ def test_without_any_name_the_expressions_still_hold(cluster: Cluster) -> None:
         assert warnings_about(empty, "secrets") == warnings_about(empty, "serviceaccounts") == []
         thief = Impostor.of(empty, "sync")
         change = {"metadata": {"labels": {"x": "y"}}}
-        eventually(lambda: thief.patch_account(namespace, change, query="?dryRun=All").status == 403)
+        eventually(lambda: thief.patch_account(namespace, change, query="?dryRun=All"), is_refused)
         refused(thief.reference(namespace, COPY), "only of configured and retired")

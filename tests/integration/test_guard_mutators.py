@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.cluster import Cluster
 from tests.integration.conftest import FIRST_PASSWORD
 from tests.integration.hostile.impostor import JSON_PATCH, Impostor
-from tests.integration.policies.guarding import refused, stored
+from tests.integration.policies.guarding import await_guard, refused, stored
 from tests.integration.policies.mutators import (
     ANNOTATION,
     APPEND,
@@ -102,6 +102,7 @@ def test_what_a_thief_adds_beside_them_is_still_refused(mutated: Playground) -> 
     tenant = namespace(mutated)
     mutated.opt(tenant, "enabled")
     mutated.await_selected(tenant, FIRST_PASSWORD)
+    await_guard(mutated)
     thief = Impostor.of(mutated, "sync")
     for change in ({"labels": {"x": "y"}}, {"annotations": {"eks.amazonaws.com/role-arn": "x"}}):
         for account in ACCOUNTS:
@@ -138,6 +139,7 @@ def test_the_value_that_lets_a_changed_label_pass_is_named_and_works(
     tenant = ours.namespace(selected=False, labels={MUTATED: ours.installation.release})
     labelled = {"name": "default", "namespace": tenant, "labels": {LABEL: "mine"}}
     ours.apply(tenant, "ServiceAccount", "default", {"metadata": labelled})
+    await_guard(ours)  # else sync is let through before the API server knows the guard, and no denial comes
     with mutating(cluster, ours.installation.release, "serviceaccounts", UPDATE, applied(STAMP)):
         ours.opt(tenant, "enabled")
         told = eventually(lambda: dict(ours.events(tenant)), lambda seen: "CopyDenied" in seen)

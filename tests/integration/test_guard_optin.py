@@ -35,6 +35,8 @@ def reserving(cluster: Cluster) -> Iterator[Playground]:
         editor = cluster.api_as("tenant", namespace)
         body = {"metadata": {"name": "x", "labels": {playground.label: "enabled"}}}
         eventually(lambda: "opt-in" in editor.request("POST", "/api/v1/namespaces?dryRun=All", body).text)
+        opting = cluster.api_as("platform", namespace)
+        eventually(lambda: opting.request("POST", "/api/v1/namespaces?dryRun=All", body).status == 201)
         yield playground
         for person in ("tenant", "platform"):
             name = f"{playground.installation.release}-{person}"

@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.api import Answer, Api
 from tests.cluster.cluster import Cluster
 from tests.integration.hostile.impostor import APPLY, JSON_PATCH, MERGE, Impostor
-from tests.integration.policies.guarding import await_guard, refused, stored, warnings_about
+from tests.integration.policies.guarding import await_guard, is_refused, refused, stored, warnings_about
 from tests.integration.site.playground import (
     COPY,
     SOURCE,
@@ -53,8 +53,10 @@ def guarded(cluster: Cluster) -> Iterator[Playground]:
         namespace = playground.namespace(selected=False)
         sync = Impostor.of(playground, "sync")
         await_guard(playground)
-        eventually(lambda: lease(sync, 10**6, "&dryRun=All").status == 403)
-        eventually(lambda: event(sync, namespace, source={"component": "x"}, query="?dryRun=All").status == 403)
+        for component in ("sync", "cleanup"):
+            thief = Impostor.of(playground, component)
+            eventually(lambda thief=thief: lease(thief, 10**6, "&dryRun=All"), is_refused)  # type: ignore[misc]
+        eventually(lambda: event(sync, namespace, source={"component": "x"}, query="?dryRun=All"), is_refused)
         stored(lease(sync, 15))
         yield playground
 

@@ -16,7 +16,8 @@ import pytest
 from tests.cluster.cluster import Cluster
 from tests.integration.conftest import FIRST_PASSWORD
 from tests.integration.site.commands import of_release
-from tests.integration.site.playground import COPY, Playground, pod
+from tests.integration.site.playground import COPY, Playground, eventually, pod
+from tests.integration.site.rights import await_right
 from tests.integration.site.stuck import RUNNING, WAITING, create_replica_set, pods_of, set_state
 from webhook.rules.healing import OwnerRecord, Trial
 from webhook.rules.healing_state import encode_healing
@@ -69,6 +70,7 @@ def stuck(cluster: Cluster) -> Iterator[Stuck]:
         create(made)
         site.opt(made.namespace, "enabled")
         site.await_selected(made.namespace, FIRST_PASSWORD)
+        eventually(lambda: site.get(site.installation.namespace, "secrets", site.installation.state_secret))
         assert sync.stop() == 0
         lead(site, "test")
         get_stuck(made)
@@ -179,6 +181,7 @@ def test_a_missing_right_and_an_absent_leader_are_named(stuck: Stuck, cluster: C
     cluster.kubectl(
         "create", "rolebinding", "viewer", "--clusterrole=view", f"--user={viewer}", f"--namespace={stuck.namespace}"
     )
+    await_right(cluster, viewer, "get", "pods", namespace=stuck.namespace)
     step = stuck.explained(first, cluster.kubeconfig_with_client_certificate(viewer))
     assert step["result"] == "unknown"
     assert "you lack the right to read" in step["why"]

@@ -21,6 +21,7 @@ def test_copies_of_a_source_that_is_deleted_are_kept_everywhere(ours: Playground
     for team in teams:
         ours.await_selected(team, "first")
     eventually(lambda: copies(status(sync)), lambda seen: seen == {"current": 2})
+    await_kept(ours, "first")  # what the commands read
 
     ours.delete(ours.installation.namespace, "secrets", SOURCE)
 
@@ -56,6 +57,7 @@ def test_a_copy_that_is_not_the_last_good_content_is_outdated_and_one_that_never
     sync = ours.start_sync("first")
     kept, outdated = ours.namespace(selected=True), ours.namespace(selected=True)
     eventually(lambda: copies(status(sync)), lambda seen: seen == {"current": 2})
+    await_kept(ours, "first")  # what the commands read
 
     ours.delete(ours.installation.namespace, "secrets", SOURCE)
     eventually(lambda: copies(status(sync)), lambda seen: seen == {"kept": 2})

@@ -14,7 +14,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.processes import PullSecrets
 from tests.exposition import series
 from tests.integration.hostile.impostor import Impostor
-from tests.integration.policies.guarding import refused, stored, warnings_about
+from tests.integration.policies.guarding import is_refused, refused, stored, warnings_about
 from tests.integration.site.commands import of_release
 from tests.integration.site.playground import COPY, REGISTRY, SOURCE, Playground, eventually
 from tests.providers import tenant_registry
@@ -108,9 +108,9 @@ def test_a_namespace_without_the_account_is_told_so_and_the_others_go_on(
 ) -> None:
     ours = playground(**VALUES)
     ours.set_source("shared")
-    sync = ours.installation.start_sync()
     lacking, right = ours.namespace(selected=True), ours.namespace(selected=True)
-    add_account(ours, right)
+    add_account(ours, right)  # before sync can see the namespace without it
+    sync = ours.installation.start_sync()
 
     eventually(lambda: token(ours, right))
     told = eventually(lambda: dict(ours.events(lacking)), lambda seen: "TokenAccountAbsent" in seen)
@@ -212,7 +212,7 @@ def guarded(cluster: Cluster) -> Iterator[tuple[Playground, str]]:
         add_account(ours, tenant)
         ours.apply(tenant, "ServiceAccount", "other", {})
         thief = Impostor.of(ours, "sync")
-        eventually(lambda: request(thief, tenant, []).status == 403)
+        eventually(lambda: request(thief, tenant, []), is_refused)
         yield ours, tenant
 
 

@@ -13,6 +13,7 @@ from tests.cluster.cluster import Cluster
 from tests.integration.day.disorder import FIRST, SECOND, Disorder, settle
 from tests.integration.site.commands import of_release
 from tests.integration.site.playground import COPY, SOURCE, Playground, eventually, pod
+from tests.integration.site.rights import await_right
 from tests.providers.folder import NAME, plugin_folder
 from webhook.report.preview.preview import FEW_ROWS
 
@@ -212,6 +213,7 @@ def test_rights_that_are_missing_are_named_and_the_rest_is_told(idle: Playground
     items = [{"apiVersion": "rbac.authorization.k8s.io/v1", **each} for each in (role, binding)]
     idle.cluster.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
     kubeconfig = cluster.kubeconfig_with_client_certificate(user)
+    await_right(cluster, user, "list", "namespaces")
     installation = idle.installation
     given = (f"--release-namespace={installation.namespace}", f"--config={installation.configuration_file}")
     ran = of_release(idle, "plan", "-A", "-o", "json", *given, kubeconfig=kubeconfig)

@@ -12,6 +12,8 @@ from typing import Any
 from tests.cluster.cluster import Cluster
 from tests.integration.site.playground import eventually
 
+_DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
 TEXT: Mapping[str, Any] = {"type": "string", "minLength": 1}
 
 
@@ -55,3 +57,11 @@ def define(cluster: Cluster, definitions: Sequence[Mapping[str, Any]]) -> None:
     for known in definitions:
         path = f"/apis/{known['spec']['group']}/v1/{known['spec']['names']['plural']}"
         eventually(lambda path=path: cluster.api.answers(path))  # type: ignore[misc]
+        eventually(lambda known=known: _is_discovered(cluster, known["spec"]))  # type: ignore[misc]
+
+
+def _is_discovered(cluster: Cluster, spec: Mapping[str, Any]) -> bool:
+    """Return True if kubectl and Helm find the kind: the list of all kinds has it a moment after it is served."""
+    groups = cluster.api.request("GET", "/apis", headers={"Accept": _DISCOVERY}).json()["items"]
+    versions = (each for group in groups if group["metadata"]["name"] == spec["group"] for each in group["versions"])
+    return any(spec["names"]["plural"] == each["resource"] for version in versions for each in version["resources"])

@@ -126,6 +126,7 @@ class Answers:
         other = Asked("PATCH", f"{COLLECTION}/other?fieldManager=test&force=true&dryRun=All", secret("other"))
         yield "quota", self._once_denied("exceeded quota", other)
         self._api.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/resourcequotas/small")
+        eventually(lambda: self._ask(other)["status"] == http.HTTPStatus.CREATED)
         token = self._cluster.api_as("default", NAMESPACE)
         yield "a right is missing", self._ask(Asked(body=secret()), token)
         stranger = Api(self._cluster.url, self._cluster.ca_file, None, "not a token")
