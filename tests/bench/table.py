@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import statistics
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
+    from tests.bench.large import LargePhase, LargeResult
     from tests.bench.sync import Phase, Result
 
     Value = Callable[[Result], str]
+    LargeValue = Callable[[LargeResult], str]
+
+R = TypeVar("R", "Result", "LargeResult")
 
 PERCENT = 99
 
 
 def show(results: list[Result]) -> None:
     """Print the results."""
+    _print(results, _rows())
+
+
+def show_large(results: list[LargeResult]) -> None:
+    """Print the results of large numbers of namespaces."""
+    _print(results, _large_rows())
+
+
+def _print(results: Sequence[R], rows: Iterable[tuple[str, Callable[[R], str]]]) -> None:
     table = Table("sync", *(f"{result.namespaces:,} namespaces" for result in results), box=None, pad_edge=False)
-    for text, value in _rows():
+    for text, value in rows:
         table.add_row(text, *(value(result) for result in results))
     Console(highlight=False, width=200).print(table)
 
@@ -78,3 +91,45 @@ def _spread(values: list[float]) -> str:
 
 def _requests(counted: dict[str, int]) -> str:
     return "\n".join(f"{number:,} {key}" for key, number in counted.items())
+
+
+def _large_rows() -> Iterable[tuple[str, LargeValue]]:
+    yield "namespaces put into etcd", lambda result: f"{result.fill_seconds} s"
+    yield from _large_phase("cold start to the last copy and reference", lambda result: result.start)
+    yield from _large_phase("rotation to the last copy", lambda result: result.rotation)
+    yield from _large_phase("rotation with sync.flowControl, 1 share", lambda result: result.shared_rotation)
+    yield "response time of other clients alone, median, p99", lambda result: _spread(result.alone_ms)
+    yield "new namespace to its copy, median, p99", lambda result: _spread(result.new_namespace_ms)
+    yield "most memory of sync at any time", lambda result: f"{result.peak_mib} MiB"
+    yield "warnings and errors in the log of sync", lambda result: str(result.log_problems)
+    yield "API server: seconds, CPU seconds, bytes of one", _readings
+    yield (
+        "memory of the API server, of etcd at the end",
+        lambda result: "{} MiB, {} MiB".format(*result.server_mib),
+    )
+    yield "files of the cluster", lambda result: f"{result.files_mib} MiB"
+    yield "load average after each step", lambda result: ", ".join(map(str, result.load))
+
+
+def _large_phase(text: str, value: Callable[[LargeResult], LargePhase | None]) -> Iterable[tuple[str, LargeValue]]:
+    def row(cell: Callable[[LargePhase, int], str]) -> LargeValue:
+        def show(result: LargeResult) -> str:
+            phase = value(result)
+            return "no time was left" if phase is None else cell(phase, result.namespaces)
+
+        return show
+
+    yield text, row(lambda each, _: f"{each.phase.seconds} s")
+    yield "  each namespace", row(lambda each, number: f"{each.phase.seconds / number * 1000:.2f} ms")
+    yield "  CPU time of sync, of the API server", row(lambda each, _: _seconds_of_cpu(each.phase))
+    yield "  memory (RSS) at the end", row(lambda each, _: f"{each.phase.rss_mib} MiB")
+    yield "  requests", row(lambda each, _: _requests(each.phase.requests))
+    yield "  puts into etcd", row(lambda each, _: f"{each.written.puts:,}")
+    yield "  bytes of their keys and values", row(lambda each, _: f"{each.written.put_bytes:,}")
+    yield "  bytes in etcd's log", row(lambda each, _: f"{each.written.log_bytes:,}")
+    yield "  response time of other clients, median, p99", row(lambda each, _: _spread(each.others_ms))
+
+
+def _readings(result: LargeResult) -> str:
+    readings = result.readings.items()
+    return "\n".join(f"{text}: {one.seconds} s, {one.cpu_seconds} s, {one.size:,}" for text, one in readings)

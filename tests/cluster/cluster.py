@@ -48,13 +48,19 @@ _KUBECTL_SECONDS = 120
 class Cluster:
     """A running control plane; made by `start`, ended by `stop` or by leaving the ``with`` block."""
 
-    def __init__(self, found: Binaries, keeper: Keeper, node_address: str | None = None) -> None:
+    def __init__(
+        self,
+        found: Binaries,
+        keeper: Keeper,
+        node_address: str | None = None,
+        controllers: tuple[str, ...] = programs.CONTROLLERS,
+    ) -> None:
         self.keeper = keeper
         self.directory = keeper.directory
         self._binaries = found
         self._programs: dict[str, Program] = {}
         self._pki = pki.create(self.directory, programs.SERVICE_IP)
-        self._layout = programs.Layout(self.directory, self._pki, free_port(), free_port(), node_address)
+        self._layout = programs.Layout(self.directory, self._pki, free_port(), free_port(), controllers, node_address)
         self.url = self._layout.api_url
         self.ca_file = self._pki.ca
         self.api = Api(self.url, self.ca_file, self._pki.admin)
@@ -62,24 +68,25 @@ class Cluster:
         self.kubeconfig = self._client_kubeconfig("admin", self._pki.admin)
 
     @classmethod
-    def start(cls, node_address: str | None = None) -> Cluster:
+    def start(cls, node_address: str | None = None, *, controllers: tuple[str, ...] = programs.CONTROLLERS) -> Cluster:
         """Find or build the programs, start them, and return when Pods and ServiceAccounts can be created.
 
-        With the address of a node in a network namespace of its own, Pods can be run too: see `tests.cluster.node`.
+        ``controllers`` are those of the controller manager; with a node it runs all. With the address of a node in a
+        network namespace of its own, Pods can be run too: see `tests.cluster.node`.
         """
         found = binaries.find(binaries.PROGRAMS if node_address else binaries.CONTROL_PLANE)
         for _ in range(_PORT_ATTEMPTS - 1):
             try:
-                return cls._start(found, node_address)
+                return cls._start(found, node_address, controllers)
             except PortTaken:
                 continue
-        return cls._start(found, node_address)
+        return cls._start(found, node_address, controllers)
 
     @classmethod
-    def _start(cls, found: Binaries, node_address: str | None) -> Cluster:
+    def _start(cls, found: Binaries, node_address: str | None, controllers: tuple[str, ...]) -> Cluster:
         keeper = Keeper()
         try:
-            cluster = cls(found, keeper, node_address)
+            cluster = cls(found, keeper, node_address, controllers)
             for name in (programs.ETCD, programs.API_SERVER):
                 cluster.start_program(name)
             cluster.wait_ready()

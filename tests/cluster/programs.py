@@ -24,6 +24,9 @@ SERVICE_RANGE = "10.96.0.0/16"
 SERVICE_IP = "10.96.0.1"
 """The address of the `kubernetes` Service: the first of the range."""
 
+ETCD_BYTES = 8 * 2**30
+"""The most that etcd stores: its authors advise against more. By default it refuses writes from 2 GiB on."""
+
 CONTROLLERS = (
     "clusterrole-aggregation-controller",
     "cronjob-controller",
@@ -68,6 +71,7 @@ class Layout:
     pki: Pki
     etcd_port: int
     api_port: int
+    controllers: tuple[str, ...] = CONTROLLERS
     node_address: str | None = None
     """The address by which Pods reach the API server, where there is a node to run them."""
 
@@ -99,6 +103,7 @@ def etcd(layout: Layout) -> list[str]:
         f"--listen-peer-urls=https://{LOOPBACK}:0",
         "--log-level=warn",
         "--unsafe-no-fsync",
+        f"--quota-backend-bytes={ETCD_BYTES}",
         "--client-cert-auth",
         f"--trusted-ca-file={ca}",
         f"--cert-file={pair.certificate}",
@@ -161,8 +166,8 @@ def _for_a_node(pki: Pki, address: str) -> list[str]:
 
 
 def controller_manager(layout: Layout, kubeconfig: Path) -> list[str]:
-    """Return the flags of a controller manager that serves nothing; without a node only the controllers named above."""
-    controllers = ("*",) if layout.node_address else CONTROLLERS
+    """Return the flags of a controller manager that serves nothing; without a node only some controllers."""
+    controllers = ("*",) if layout.node_address else layout.controllers
     return [
         f"--kubeconfig={kubeconfig}",
         "--leader-elect=false",
