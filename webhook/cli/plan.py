@@ -13,7 +13,7 @@ from webhook.cli import options
 from webhook.cli.cluster import chosen_configuration
 from webhook.cli.paragraphs import write_paragraphs
 from webhook.cli.printing import standard_output, tell
-from webhook.cli.render import Form, render, render_wide, write_names
+from webhook.cli.render import Form, render, render_wide, write_document, write_names
 from webhook.errors import UsageError
 from webhook.report.protocol import Paragraph
 from webhook.rules.text import counted
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from webhook.cli.files import Asked as AskedOfFiles
     from webhook.report.preview.manifest import Manifest
     from webhook.report.preview.preview import Preview
+    from webhook.report.rotation_forecast import RotationForecast
 
 EXIT_CHANGES = 1
 EXIT_PROBLEM = 2
@@ -61,6 +62,12 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
         list[str] | None,
         typer.Option("--unlabel", metavar="ns/NAME", help="Assume that this namespace opts out; repeatable."),
     ] = None,
+    rotate: Annotated[
+        str,
+        typer.Option(
+            "--rotate", metavar="NAME", help="Assume a new content of this pull secret: predict bytes and duration."
+        ),
+    ] = "",
     assume_label: options.AssumedLabels = None,
     context: options.Context = "",
     release: options.ReleaseName = "",
@@ -85,10 +92,18 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
     pullsecrets plan -A --config new.yaml            show the effect of a changed configuration
     pullsecrets plan -A --values values.yaml         show the effect of changed values of the chart
     pullsecrets plan --label ns/team-a               show the effect of the label
+    pullsecrets plan --rotate registry-credentials   show the size and the duration of a rotation
     pullsecrets plan -f manifests/ --config configuration.yaml
     pullsecrets plan -f - -n my-app                  read the output of helm template from a pipe
     """  # noqa: D301 - \b is for the help text
     configuration = chosen_configuration(config, values)
+    if rotate:
+        if any((filename, namespace, selector, label, unlabel, assume_label)):
+            raise UsageError("--rotate is about all copies of a pull secret: give no files, namespaces or labels")
+        from webhook.cli.plan_live import rotation_of  # noqa: PLC0415 - --help is quick without what decides
+
+        _show_rotation(rotation_of(rotate, configuration, kubeconfig, context, release_namespace, release), output)
+        return
     if filename:
         if any((all_namespaces, selector, label, unlabel)):
             raise UsageError("-f reads files; -A, -l, --label and --unlabel need a cluster: give one or the other")
@@ -110,6 +125,20 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
     _show(result, output, verbose=verbose)
     if code := _exit_code(result, of_files=bool(filename)):
         raise typer.Exit(code)
+
+
+def _show_rotation(result: RotationForecast, output: Output) -> None:
+    """Print the prediction; without copies there is nothing to change."""
+    if output not in (Output.TABLE, Output.JSON, Output.YAML):
+        raise UsageError(f"--rotate has no objects for -o {output}: give -o json, -o yaml or no --output")
+    with standard_output() as file:
+        if output is Output.TABLE:
+            write_paragraphs(result.paragraphs(), file)
+        else:
+            write_document(result.document(), Form(output), file)
+    tell(result.summary())
+    if result.has_changes:
+        raise typer.Exit(EXIT_CHANGES)
 
 
 def _exit_code(result: Preview, *, of_files: bool) -> int:

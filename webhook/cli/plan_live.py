@@ -13,6 +13,7 @@ from webhook.cli.target import parse_target
 from webhook.errors import UsageError
 from webhook.inspect.forecast import Scope, WhatIf, forecast, forgotten, held_warning
 from webhook.inspect.release import find_release
+from webhook.inspect.rotation_forecast import forecast_rotation
 from webhook.report.preview.cluster import summarized
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from webhook.files.values import ChartValues
     from webhook.report.preview.preview import Preview
+    from webhook.report.rotation_forecast import RotationForecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,20 @@ def of_cluster(
     if names := forgotten(installed.running, installed.configuration):
         tell(f"warning: {', '.join(names)}: no sources in pullSecrets and not in retired, so their copies would stay")
     return result
+
+
+def rotation_of(
+    name: str,
+    config: Path | ChartValues | None,
+    kubeconfig: Path | None,
+    context: str,
+    release_namespace: str,
+    release: str,
+) -> RotationForecast:
+    """Return the prediction for a rotation of a pull secret."""
+    with progress() as seen, reading(kubeconfig, context, seen) as reader:
+        installed = find_release(reader, wanted(config, release_namespace, release))
+        return forecast_rotation(reader, installed, name)
 
 
 def _namespaces(targets: Iterable[str], flag: str) -> frozenset[str]:

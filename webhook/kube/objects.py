@@ -334,7 +334,7 @@ class SecretObject(msgspec.Struct, frozen=True):
         return b64decode((self.data or {}).get(key, ""))
 
 
-decode_secret: Callable[[bytes], SecretObject] = decoder(SecretObject)
+decode_secret: Callable[[bytes | msgspec.Raw], SecretObject] = decoder(SecretObject)
 
 
 def to_copy(obj: SecretObject, release: Release) -> Copy:
