@@ -97,6 +97,8 @@ def _large_rows() -> Iterable[tuple[str, LargeValue]]:
     yield "namespaces put into etcd", lambda result: f"{result.fill_seconds} s"
     yield from _large_phase("cold start to the last copy and reference", lambda result: result.start)
     yield from _large_phase("rotation to the last copy", lambda result: result.rotation)
+    yield from _large_phase("second rotation to the last copy", lambda result: result.second_rotation)
+    yield "  plan --rotate beside it: bytes, duration", _prediction
     yield from _large_phase("rotation with sync.flowControl, 1 share", lambda result: result.shared_rotation)
     yield "response time of other clients alone, median, p99", lambda result: _spread(result.alone_ms)
     yield "new namespace to its copy, median, p99", lambda result: _spread(result.new_namespace_ms)
@@ -109,6 +111,19 @@ def _large_rows() -> Iterable[tuple[str, LargeValue]]:
     )
     yield "files of the cluster", lambda result: f"{result.files_mib} MiB"
     yield "load average after each step", lambda result: ", ".join(map(str, result.load))
+
+
+def _prediction(result: LargeResult) -> str:
+    """Return what was predicted, and its ratio to what then happened."""
+    predicted, second = result.predicted, result.second_rotation
+    size = f"{predicted.etcd_bytes:,}"
+    seconds = "not known" if predicted.seconds is None else f"{predicted.seconds} s"
+    if second is None:
+        return f"{size}, {seconds}"
+    size += f" ({predicted.etcd_bytes / second.written.put_bytes:.2f} x)"
+    if predicted.seconds is not None:
+        seconds += f" ({predicted.seconds / second.phase.seconds:.2f} x)"
+    return f"{size}, {seconds}"
 
 
 def _large_phase(text: str, value: Callable[[LargeResult], LargePhase | None]) -> Iterable[tuple[str, LargeValue]]:
