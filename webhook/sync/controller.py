@@ -463,24 +463,29 @@ class SyncController:
     def _reconcile(self, name: str) -> bool:
         """Bring a namespace up to date; return True if a write was needed."""
         budget = Budget(lambda: self.queue.progress(name), lambda: self.queue.needs_worker(name))
-        for attempt in range(1, CONFLICT_ATTEMPTS + 1):
-            # Read again for each attempt: after a conflict the caches have newer objects, and a source may have changed
-            # as well.
+        wrote, conflicts = False, 0
+        while True:
+            self.queue.absorb(name)
+            # Read again for each plan: after a conflict the caches have newer objects, and a source may have changed as
+            # well.
             contents, hashes = self.sources.usable_contents(name, partial(self.caches.copy, name))
             plan = self._plan(name, hashes)
             if plan.is_empty:
-                return attempt > 1
+                return wrote or conflicts > 0
+            if wrote:
+                self.queue.add(name)  # somebody else changed something meanwhile: the turn of this name is over
+                return True
             try:
                 self._executor.carry_out(name, plan, contents, budget)
             except Unfinished:
                 self.queue.add(name, lane=Lane.REST)
                 return True
             except Conflict:
-                if attempt == CONFLICT_ATTEMPTS:
+                conflicts += 1
+                if conflicts == CONFLICT_ATTEMPTS:
                     raise
             else:
-                break
-        return True
+                wrote = True  # planned once more, immediately: usually nothing is left, and the status is known
 
     def _plan(self, name: str, hashes: Mapping[str, str | None]) -> NamespacePlan:
         """Return the writes of a namespace for now; record what was found, and when to look again."""

@@ -214,7 +214,6 @@ class WorkQueue:
         if lane is Lane.REST:
             self._unfinished.add(name)
         if name in self._in_progress:
-            self._added += name not in self._readded
             since, before = self._readded.get(name, (now, lane))
             self._readded[name] = (since, min(before, lane))
             return
@@ -293,6 +292,11 @@ class WorkQueue:
         """Note that a name in progress begins with its first write only now."""
         with self._lock:
             self._in_progress[name].moved_at = self._clock()
+
+    def absorb(self, name: str) -> None:
+        """Note that a name in progress is about to be planned: it need not wait again for what changed until now."""
+        with self._lock:
+            self._readded.pop(name, None)
 
     def needs_worker(self, name: str) -> bool:
         """Return True if the worker of a name is needed: the name was added again, or another changed name waits."""
@@ -430,6 +434,7 @@ class WorkQueue:
                 self._due_since.pop(name, None)
             if name in self._readded:
                 since, lane = self._readded.pop(name)
+                self._added += 1
                 self._due_since.setdefault(name, since)
                 self._lanes[self._lane_of(name, lane, now)].setdefault(name, now)
                 self._condition.notify()

@@ -363,6 +363,22 @@ def test_every_namespace_is_looked_at_now_and_then_without_a_cause(
     running.stop()
 
 
+def test_a_write_of_our_own_costs_its_namespace_no_second_turn(api: FakeApiServer, running: Running) -> None:
+    names = [f"n{number}" for number in range(20)]
+    for name in names:
+        opt_in(api, name)
+    until(lambda: all(is_right(api, name) for name in names))
+    running.settle()
+    known = len(running.loop.caches.namespaces.names())
+    turns = running.loop.queue.state().added
+
+    put_source(api, "second")
+
+    until(lambda: all(is_right(api, name, "second") for name in names))
+    running.settle()
+    assert running.loop.queue.state().added == turns + known
+
+
 def test_a_service_account_that_needs_nothing_costs_no_plan_of_its_namespace(
     api: FakeApiServer, running: Running
 ) -> None:

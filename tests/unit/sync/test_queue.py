@@ -47,6 +47,23 @@ def test_a_name_added_while_it_is_handled_waits_until_it_is_given_back(queue: Wo
     assert queue.is_idle
 
 
+def test_a_name_that_is_planned_again_by_its_worker_does_not_wait_for_what_that_plan_sees(queue: WorkQueue) -> None:
+    queue.add("a")
+    assert queue.get() == "a"
+    queue.add("a")
+    queue.absorb("a")
+    queue.done("a")
+    assert queue.is_idle
+    assert queue.state().added == 1
+
+    queue.add("a")
+    assert queue.get() == "a"
+    queue.absorb("a")
+    queue.add("a")
+    queue.done("a")
+    assert take_all(queue) == ["a"]
+
+
 def test_a_name_that_failed_comes_back_after_its_pause(queue: WorkQueue, clock: Clock) -> None:
     pause = queue.retry("a")
     assert RETRY_BASE / 2 <= pause <= RETRY_BASE
