@@ -60,7 +60,11 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
     workers: Annotated[
         int,
         typer.Option(
-            "--workers", envvar="PULLSECRETS_WORKERS", min=1, max=64, help="Namespaces that are reconciled in parallel."
+            "--workers",
+            envvar="PULLSECRETS_WORKERS",
+            min=1,
+            max=64,
+            help="Maximum number of namespaces that are reconciled in parallel.",
         ),
     ] = 16,
     writes_per_second: Annotated[

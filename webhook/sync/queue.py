@@ -5,7 +5,8 @@ twice. Failures back off for each name separately.
 
 Workers are shared fairly. Each lane has a share of them, so that no lane waits for another to become empty. A name with
 work left over after its turn comes after those that have just changed. Such names hold at most half of the workers, so
-a tenant with much work does not delay another's new namespace. Names that failed last time, or whose writes hang, are
+a tenant with much work does not delay another's new namespace. Mass work holds only as many workers as the API server
+can keep busy: see :mod:`webhook.sync.concurrency`. Names that failed last time, or whose writes hang, are
 troubled. Together they hold at most half of the workers, and they come after a rotation. A name that is not yet
 troubled can still take all workers when its writes hang for the first time. So :meth:`WorkQueue.overdue` returns the
 workers to take away from a hanging write while others wait. On a busy machine this also takes a worker from a healthy
@@ -30,6 +31,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from webhook.rules.timing import delay
+from webhook.sync.concurrency import ConcurrencyLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -151,6 +153,7 @@ class WorkQueue:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._half_share = 8
+        self._mass = ConcurrencyLimit(2 * self._half_share, clock)
         self._remaining_shares = list(SHARES)
         # A write that the machine or the API server delayed by chance is interrupted like one that hangs. If all
         # waited in line, a healthy namespace would wait for minutes behind a hundred that hang. So among troubled
@@ -186,6 +189,7 @@ class WorkQueue:
     def set_workers(self, workers: int) -> None:
         """Set the number of workers."""
         self._half_share = max(1, workers // 2)
+        self._mass = ConcurrencyLimit(workers, self._clock)
 
     def add(self, *names: str, lane: Lane = Lane.CHANGED) -> None:
         """Add names to the queue; a waiting name keeps its place, or is moved up to a faster lane."""
@@ -279,6 +283,8 @@ class WorkQueue:
                 self._slow[name] = now
             if not turn.troubled:
                 self._remember_duration(duration)
+            if turn.lane is Lane.ALL and self._lanes[Lane.ALL]:
+                self._mass.observe(duration)
 
     def _remember_duration(self, duration: float) -> None:
         """Update the median: a few writes that a webhook delays must not make the API server look slow."""
@@ -311,6 +317,9 @@ class WorkQueue:
         with self._lock:
             now = self._clock()
             self._processor_delay = max(processor_delay, PROCESSOR_DELAY_MEMORY * self._processor_delay)
+            if self._lanes[Lane.ALL]:
+                # The limit may have grown, and a write that hangs does not count any more.
+                self._condition.notify(max(0, self._mass.limit - self._moving(Lane.ALL, now)))
             turns = sorted(self._in_progress.items(), key=lambda item: item[1].moved_at)
             return self._hanging(turns, now) + self._hanging_troubled(turns, now)
 
@@ -415,14 +424,21 @@ class WorkQueue:
 
     def _has_workers(self, lane: Lane, now: float) -> bool:
         """Return True if a lane may take one more worker."""
-        if lane < FIRST_HALF_SHARE:
+        if lane < Lane.ALL:
             return True
+        if lane is Lane.ALL:
+            return self._moving(lane, now) < self._mass.limit
         lanes = (Lane.RETRY, Lane.HUNG) if lane >= Lane.RETRY else (lane,)
         if sum(turn.lane in lanes for turn in self._in_progress.values()) >= self._half_share:
             return False
         if lane is Lane.REST or not self._lanes[Lane.ALL]:
             return True
         return now - next(iter(self._lanes[lane].values())) >= STARVED_SECONDS
+
+    def _moving(self, lane: Lane, now: float) -> int:
+        """Return the number of names of a lane in progress whose writes do not hang: those that hang are no load."""
+        patience = self._mass_hang_seconds(now)
+        return sum(turn.lane is lane and now - turn.moved_at < patience for turn in self._in_progress.values())
 
     def done(self, name: str) -> None:
         """Give a name back; if it was added in the meantime, it waits again."""

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from tests.unit.clock import Clock
 from tests.unit.sync.queues import take_all
+from webhook.sync.concurrency import FIRST_LIMIT
 from webhook.sync.queue import (
     HANG_SECONDS,
     MASS_HANG_SECONDS,
@@ -35,6 +36,17 @@ def fail(queue: WorkQueue, *names: str) -> None:
         assert queue.get() == name
         queue.retry(name, at_least=3600.0)
         queue.done(name)
+
+
+def serve(queue: WorkQueue, number: int) -> list[str]:
+    """Take that many names one after the other, and give each back."""
+    served = []
+    for _ in range(number):
+        name = queue.get()
+        assert name is not None
+        queue.done(name)
+        served.append(name)
+    return served
 
 
 def take(queue: WorkQueue, number: int) -> list[str | None]:
@@ -126,9 +138,25 @@ def test_a_retry_comes_after_a_rotation_until_it_has_waited_long(queue: WorkQueu
     queue.add("failed")
     queue.add_all([f"rotated-{number}" for number in range(40)])
 
-    assert "failed" not in take(queue, 20)
+    assert "failed" not in serve(queue, 20)
     clock.now += STARVED_SECONDS
-    assert "failed" in take(queue, SHARES[Lane.ALL] + 1)
+    assert "failed" in serve(queue, SHARES[Lane.ALL] + 1)
+
+
+def test_mass_work_leaves_workers_idle_that_the_api_server_could_not_keep_busy(clock: Clock) -> None:
+    queue = WorkQueue(clock=clock)
+    queue.set_workers(16)
+    queue.add_all([f"rotated-{number}" for number in range(200)])
+    taken = take(queue, FIRST_LIMIT)
+    assert set(taken) <= {f"rotated-{number}" for number in range(200)}
+
+    # Another one would wait; what has changed does not.
+    queue.add("new")
+    assert queue.get() == "new"
+
+    # A write that hangs does not count.
+    clock.now += 2 * MASS_HANG_SECONDS
+    assert str(queue.get()).startswith("rotated-")
 
 
 def test_a_failure_that_is_not_its_own_makes_no_name_wait(queue: WorkQueue, clock: Clock) -> None:
