@@ -59,7 +59,7 @@ def kubeconfig(api: FakeApiServer, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(kubeconfig: Path) -> Iterator[Client]:
-    """A client of `api`; a request may take a second."""
-    client = connect(kubeconfig, request_timeout=1.0)
+    """A client of `api`; a request may take ten seconds, because it may on a machine that is busy with other things."""
+    client = connect(kubeconfig, request_timeout=10.0)
     yield client
     client.close()

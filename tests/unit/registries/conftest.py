@@ -42,4 +42,4 @@ def registry(trusted: tuple[Path, Path]) -> Iterator[Registry]:
 
 @pytest.fixture
 def ours(trusted: tuple[Path, Path]) -> Registries:
-    return Registries(trusted[0], seconds=3.0)
+    return Registries(trusted[0], seconds=30.0)

@@ -197,7 +197,7 @@ def test_a_realm_is_read_or_is_none(realm: str) -> None:
 
 
 def test_an_authority_that_is_not_trusted_gets_no_credential(registry: Registry) -> None:
-    found = Registries(seconds=3.0).log_in(registry.key, GOOD)
+    found = Registries(seconds=30.0).log_in(registry.key, GOOD)
     assert found.login is Login.UNKNOWN
     assert "cannot be verified" in found.why
     assert registry.behaviour.seen == []
@@ -207,7 +207,7 @@ def test_the_authorities_of_the_environment_are_trusted(
     registry: Registry, trusted: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted[0]))
-    assert Registries(seconds=3.0).log_in(registry.key, GOOD).login is Login.ACCEPTED
+    assert Registries(seconds=30.0).log_in(registry.key, GOOD).login is Login.ACCEPTED
 
 
 def test_a_name_that_stands_for_many_registries_is_unknown(ours: Registries) -> None:
