@@ -76,10 +76,12 @@ class Release:
         return namespace
 
     def wait_settled(self, namespace: str) -> None:
-        """Wait for the copy and the reference on the ServiceAccount that each namespace has."""
+        """Wait for the copy, the reference on the ServiceAccount that each namespace has, and that of new Pods."""
         site = self.site
         site.wait(lambda: site.exists("secret", COPY, "-n", namespace), f"the copy in {namespace}")
         site.wait(lambda: COPY in site.references(namespace), f"the reference on default of {namespace}")
+        # The API server learns of ServiceAccounts and webhooks by watches.
+        site.wait(lambda: COPY in site.references_of_new_pods(namespace), f"the reference of new Pods in {namespace}")
 
     def _helm(self, command: str, values: Mapping[str, Any]) -> None:
         repository, _, tag = self.site.image.rpartition(":")

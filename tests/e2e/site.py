@@ -20,6 +20,8 @@ from tests.cluster import helm
 from tests.cluster.node.node import Node
 from tests.cluster.supervise import wait_until
 from tests.e2e.registry import Registry
+from tests.e2e.workloads import pod
+from webhook.rules.ownership import FIELD_MANAGER
 
 OPT_IN = "pullsecrets.webhook/inject"
 COPY = "registry-credentials"
@@ -114,6 +116,27 @@ class Site:
         """Return the names in an object's ``imagePullSecrets``."""
         found = self.get(kind, name, "-n", namespace)
         return [entry["name"] for entry in found.get("spec", found).get("imagePullSecrets", [])]
+
+    def references_of_new_pods(self, namespace: str) -> list[str]:
+        """Return the names in the ``imagePullSecrets`` of a Pod that is created; nothing is stored."""
+        probe = pod("probe", self.private_image) | {"metadata": {"name": "probe", "namespace": namespace}}
+        created = self.kubectl("create", "--dry-run=server", "--output=json", "-f", "-", stdin=json.dumps(probe))
+        return [entry["name"] for entry in json.loads(created)["spec"].get("imagePullSecrets", [])]
+
+    def has_references(self, namespace: str, account: str, *names: str) -> bool:
+        """Return whether a ServiceAccount has exactly these references, and nobody but its tenant owns the list.
+
+        After an addition that the webhook did not see, the list is owned by this project for a moment. A server-side
+        apply of the tenant would meet a conflict then.
+        """
+        found = self.get("serviceaccount", account, "-n", namespace, "--show-managed-fields")
+        owners = [
+            entry["manager"]
+            for entry in found["metadata"].get("managedFields", [])
+            if "f:imagePullSecrets" in entry["fieldsV1"]
+        ]
+        is_ours = any(owner.startswith(FIELD_MANAGER) for owner in owners)
+        return [entry["name"] for entry in found.get("imagePullSecrets", [])] == list(names) and not is_ours
 
     def wait_ready(self, namespace: str, *pods: str) -> None:
         """Wait until these Pods, or all Pods of a namespace, are ready; a failure shows what became of them."""

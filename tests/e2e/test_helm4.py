@@ -55,7 +55,7 @@ def test_helm_4_meets_no_conflict(site: Site, helm_four: Callable[..., None]) ->
     release.install()
 
     def wait_for(namespace: str, *names: str) -> None:
-        site.wait(lambda: site.references(namespace, name=ACCOUNT) == list(names), f"{namespace} references {names}")
+        site.wait(lambda: site.has_references(namespace, ACCOUNT, *names), f"{namespace} references {names}")
 
     def label(value: str) -> None:
         for namespace in (with_list, without):

@@ -22,7 +22,7 @@ def test_a_tenants_server_side_apply_meets_no_conflict(site: Site) -> None:
         site.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(body))
 
     def wait_for(*names: str) -> None:
-        site.wait(lambda: site.references(tenant, name=ACCOUNT) == list(names), f"{ACCOUNT} references {names}")
+        site.wait(lambda: site.has_references(tenant, ACCOUNT, *names), f"{ACCOUNT} references {names}")
 
     apply("mine")
     site.kubectl("label", "namespace", tenant, f"{OPT_IN}=enabled")

@@ -400,7 +400,7 @@ def test_what_a_webhook_takes_away_in_the_same_request_is_undone_too(
 def test_a_copy_that_is_edited_again_and_again_is_put_right_a_moment_later(
     api: FakeApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(contention._POLICIES, "Secret", BackoffPolicy(COPIES.reverts, 0.4))
+    monkeypatch.setitem(contention._POLICIES, "Secret", BackoffPolicy(COPIES.reverts, 1.0))
     opt_in(api)
     until(lambda: is_right(api))
     for _ in range(COPIES.reverts + 3):
@@ -408,6 +408,6 @@ def test_a_copy_that_is_edited_again_and_again_is_put_right_a_moment_later(
         until(lambda: is_right(api))
 
     at = [one.at for one in api.seen("apply", plural="secrets")]
-    assert at[COPIES.reverts] - at[0] < 0.4 * COPIES.reverts
-    assert all(later - earlier >= 0.4 for earlier, later in pairwise(at[COPIES.reverts :]))
+    assert at[COPIES.reverts] - at[0] < 1.0 * COPIES.reverts
+    assert all(later - earlier >= 1.0 for earlier, later in pairwise(at[COPIES.reverts :]))
     until(lambda: "CopyChangedRepeatedly" in reasons(api))
