@@ -6,8 +6,8 @@ twice. Failures back off for each name separately.
 Workers are shared fairly. Each lane has a share of them, so that no lane waits for another to become empty. A name with
 work left over after its turn comes after those that have just changed. Such names hold at most half of the workers, so
 a tenant with much work does not delay another's new namespace. Mass work holds only as many workers as the API server
-can keep busy: see :mod:`webhook.sync.concurrency`. Names that failed last time, or whose writes hang, are
-troubled. Together they hold at most half of the workers, and they come after a rotation. A name that is not yet
+can keep busy: see :class:`webhook.sync.write_gate.ConcurrencyLimit`. Names that failed last time, or whose writes hang,
+are troubled. Together they hold at most half of the workers, and they come after a rotation. A name that is not yet
 troubled can still take all workers when its writes hang for the first time. So :meth:`WorkQueue.overdue` returns the
 workers to take away from a hanging write while others wait. On a busy machine this also takes a worker from a healthy
 name now and then, which is then troubled by chance. So names that hung once have a lane before those that hung again,
@@ -31,7 +31,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from webhook.rules.timing import delay
-from webhook.sync.concurrency import ConcurrencyLimit
+from webhook.sync.write_gate import ConcurrencyLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.clock import Clock
-from webhook.sync.concurrency import FIRST_LIMIT, PROBE_SECONDS, ConcurrencyLimit
+from webhook.sync.write_gate import FIRST_LIMIT, PROBE_SECONDS, ConcurrencyLimit
 
 MOST = 16
 

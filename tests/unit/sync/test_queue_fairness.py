@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from tests.unit.clock import Clock
 from tests.unit.sync.queues import take_all
-from webhook.sync.concurrency import FIRST_LIMIT
 from webhook.sync.queue import (
     HANG_SECONDS,
     MASS_HANG_SECONDS,
@@ -18,6 +17,7 @@ from webhook.sync.queue import (
     Lane,
     WorkQueue,
 )
+from webhook.sync.write_gate import FIRST_LIMIT
 
 WORKERS = 4
 
