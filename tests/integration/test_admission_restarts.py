@@ -116,6 +116,7 @@ def no_admission_lost(playground: Playground) -> Iterator[SteadyCreates]:
     """Create Pods all the while; at the end each must have been patched, and no call given up."""
     namespace = playground.namespace(selected=True)
     playground.await_selected(namespace, "first")
+    playground.await_injection(namespace)
     cluster = playground.cluster
     opened, called = failed_open(cluster), calls(cluster)
     with SteadyCreates(cluster, namespace) as creates:

@@ -180,7 +180,7 @@ def test_authorities_are_read_again_and_bad_ones_change_nothing(tmp_path: Path) 
         assert answered() == {"first": False, "other": True}
         authorities_file(tmp_path, CLIENTS)
         until(lambda: answered() == {"first": True, "other": False}, "the first alone")
-        assert process.metric("pullsecrets_client_ca_last_reload_successful") == 1
+        until(lambda: process.metric("pullsecrets_client_ca_last_reload_successful") == 1, "the success")
 
 
 def s_client(process: Serving, *arguments: str, say: bytes = b"") -> subprocess.CompletedProcess[bytes]:

@@ -19,7 +19,7 @@ from tests.cluster.programs import LOOPBACK
 from tests.cluster.supervise import Program, wait_until
 from tests.integration.site.creates import failed_open
 from tests.integration.site.handshakes import ca_bundle, shake
-from tests.integration.site.playground import COPY, Playground, eventually, names, pod
+from tests.integration.site.playground import COPY, Playground, names, pod
 
 PROCESSES = int(os.environ.get("BOOTSTRAPS", "10"))
 START_SECONDS = 240.0
@@ -92,10 +92,9 @@ def assert_trusted(playground: Playground, bundle: bytes) -> None:
     installation.start_sync().wait_ready()
     namespace = playground.namespace(selected=True)
     playground.await_selected(namespace, "first")
+    playground.await_injection(namespace)
     opened = failed_open(cluster)
-    created = eventually(
-        lambda: playground.create(namespace, "pods", pod("a", imagePullSecrets=[{"name": "theirs"}]), "?dryRun=All")
-    )
+    created = playground.create(namespace, "pods", pod("a", imagePullSecrets=[{"name": "theirs"}]), "?dryRun=All")
     assert names(created["spec"]) == ["theirs", COPY]
     assert failed_open(cluster) == opened
 

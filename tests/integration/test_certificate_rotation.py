@@ -120,6 +120,7 @@ def no_handshake_lost(world: Rotating) -> Iterator[Handshakes]:
     playground, cluster = world.playground, world.cluster
     namespace = playground.namespace(selected=True)
     playground.await_selected(namespace, "first")
+    playground.await_injection(namespace)
     opened, called, failed = failed_open(cluster), calls(cluster), world.failed_handshakes()
     accepted, refused = world.balancer.accepted, rejected(cluster)
     log = cluster.log(programs.API_SERVER)

@@ -18,6 +18,7 @@ from tests.integration.faults.checks import ALSO, FAULTS, no_copy
 from tests.integration.site.commands import of_release, run
 from tests.integration.site.patient import Patient
 from tests.integration.site.playground import COPY, SOURCE, Playground, dockerconfigjson, eventually
+from tests.integration.site.rights import await_right
 from tests.unit.registries.registry import PASSWORD, Registry
 
 
@@ -42,7 +43,7 @@ def patient(installed: Patient) -> Iterator[Patient]:
 
 
 def test_nothing_is_found_on_a_healthy_installation(patient: Patient) -> None:
-    assert patient.check() == {}
+    eventually(patient.check, lambda found: found == {})  # the API server learns of webhooks by watches
 
 
 def test_a_running_sync_is_in_order_too(patient: Patient) -> None:
@@ -165,6 +166,7 @@ def test_what_may_not_be_looked_at_keeps_no_other_check_from_looking(patient: Pa
     listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
     patient.ours.cluster.kubectl("apply", "-f", "-", input=listed)
     kubeconfig = patient.ours.cluster.kubeconfig_with_client_certificate("looker-on")
+    await_right(patient.ours.cluster, "looker-on", "list", "namespaces")
     ran = run(kubeconfig, "check", f"--release={patient.installation.release}", "-o", "json")
 
     results = {each["code"]: each["result"] for each in json.loads(ran.out)["checks"]}

@@ -200,10 +200,11 @@ def test_a_wrong_namespace_or_release_ends_with_an_error_and_no_change(installed
     flags = (f"--release={nobodys}", f"--webhook-configuration={nobodys}", admin)
     for unknown in (cleanup(installed, *flags, "--dry-run"), cleanup(installed, *flags)):
         assert (unknown.returncode, "nothing shows that release" in unknown.stderr) == (2, True), unknown.stderr
+    own = installed.installation
+    eventually(lambda: installed.get(own.namespace, "secrets", own.state_secret))  # sync stores it beside its copies
     listed = cleanup(installed, "--dry-run")
     assert listed.returncode == 0
     rows = [line.split() for line in listed.stdout.splitlines()]
-    own = installed.installation
     assert [f"MutatingWebhookConfiguration/{own.webhook_configuration}", "REMOVE"] in rows
     assert [tenant, f"Secret/{COPY}", "REMOVE"] in rows
     for name in ("state", "tls", "ca"):

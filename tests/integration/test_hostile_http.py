@@ -93,7 +93,7 @@ def test_a_port_full_of_silent_sessions_has_room_for_the_api_server(server: Serv
             stack.enter_context(at.session())
         for _ in range(200):
             stack.enter_context(at.plain(metrics=True))
-        assert server.metric("pullsecrets_admission_connections") == 2500
+        until(lambda: server.metric("pullsecrets_admission_connections") == 2500, "all connections")
         with server.connected() as connection:
             for _ in range(20):
                 stack.enter_context(at.session())
