@@ -44,6 +44,7 @@ def flood(port: int, serve: PullSecrets) -> Iterator[None]:
             left -= size
         eventually(lambda: metric(serve, "in_flight_bytes"), lambda held: held == MAX_HELD_BY_LARGE - ROOM_LEFT)
         yield
+    eventually(lambda: metric(serve, "in_flight_bytes") == 0)
 
 
 def metric(serve: PullSecrets, name: str) -> float:

@@ -35,7 +35,7 @@ def start(playground: Playground, folder: Path) -> list[Program]:
     return [
         playground.cluster.keeper.start(
             f"{installation.release}-bootstrap-{number}",
-            [*command, str(folder / f"started-{number}"), str(folder / "go")],
+            [*command, str(folder / f"started-{number}"), str(folder / "go"), str(PROCESSES)],
             clean_environment(),
         )
         for number in range(PROCESSES)
@@ -66,8 +66,6 @@ def test_of_many_processes_that_bootstrap_at_once_exactly_one_authority_comes(cl
         written = [secret(playground, name) for name in (installation.ca_secret, installation.tls_secret)]
         bundle = ca_bundle(cluster.api, installation.webhook_configuration)
 
-        # Whoever is late finds all done, and has nothing to say of it.
-        assert wait_until(lambda: len(list(tmp_path.glob("*.looked"))) == PROCESSES, SETTLED_SECONDS)
         for program in programs:
             assert program.stop() == 0
         assert [secret(playground, name) for name in (installation.ca_secret, installation.tls_secret)] == written
@@ -77,7 +75,7 @@ def test_of_many_processes_that_bootstrap_at_once_exactly_one_authority_comes(cl
         print(f"{PROCESSES} processes: { {event: said.count(event) for event in sorted(set(said))} }")
         for event in ("authority issued", "ca bundle written", "serving certificate issued"):
             assert said.count(event) == 1
-        assert said.count("certificate not written") >= 1
+        assert said.count("certificate not written") >= PROCESSES - 1
         assert written[0]["tls.crt"] == written[1]["ca.crt"]
         assert len(parse(bundle).certificates) == 1
         assert_trusted(playground, bundle)

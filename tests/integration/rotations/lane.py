@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.ports import free_port
 from tests.integration.rotations.history import History, Track
 from tests.integration.rotations.leaders import Leaders
 from tests.integration.rotations.plan import Plan, View
@@ -79,7 +80,9 @@ class Lane:
         self.name, self.source = f"pull-{number}", f"source-{number}"
         self.random = random.Random(f"{seed} {number}")  # noqa: S311 (to be repeatable)
         manifests = frozenset(f"/v2/{repository}/manifests/1" for _, repository in REPOSITORIES)
-        self.registries = [Registry(site.certificate, behaviour=Behaviour(manifests=manifests)) for _ in range(2)]
+        # Ports that no connection of this machine gets while a registry is down.
+        behaviours = (Behaviour(manifests=manifests) for _ in range(2))
+        self.registries = [Registry(site.certificate, free_port(), behaviour) for behaviour in behaviours]
         self.site = site
         images = tuple(self.image(where, repository) for where, repository in NAMED)
         proof = ProofSettings(pull=images, images_from_pods=True)

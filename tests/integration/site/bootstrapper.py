@@ -1,8 +1,8 @@
 """One of many processes that want to issue the certificate at the same moment: the keeper alone, with no lease.
 
-``python -m tests.integration.site.bootstrapper KUBECONFIG NAMESPACE FULLNAME NAME STARTED GO`` reads what is there,
-creates the file STARTED, begins to write when the file GO appears, and creates the file STARTED.looked when it has
-looked what there is to write. It says what it wrote at the end, by a SIGTERM.
+``python -m tests.integration.site.bootstrapper KUBECONFIG NAMESPACE FULLNAME NAME STARTED GO COUNT`` reads what is
+there, creates the file STARTED, begins when the file GO appears, creates the file STARTED.looked when it has seen what
+there is to write, and writes when COUNT of them have looked. It says what it wrote at the end, by a SIGTERM.
 """
 
 from __future__ import annotations
@@ -24,17 +24,19 @@ from webhook.sync.settings import CertificateNames
 POLL_SECONDS = 0.005
 
 
-def main(kubeconfig: str, namespace: str, fullname: str, name: str, started: str, go: str) -> None:
+def main(kubeconfig: str, namespace: str, fullname: str, name: str, started: str, go: str, count: str) -> None:
     configure(LogFormat.JSON, LogLevel.INFO)
     ending = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
     client = connect(Path(kubeconfig))
 
     def may_write() -> bool:  # asked at each look
-        allowed = Path(go).exists()
-        if allowed:
-            Path(f"{started}.looked").touch()
-        return allowed
+        if not Path(go).exists():
+            return False
+        Path(f"{started}.looked").touch()
+        while len(list(Path(started).parent.glob("*.looked"))) < int(count):
+            time.sleep(POLL_SECONDS)
+        return True
 
     keeper = CertificateKeeper(
         client,

@@ -24,7 +24,11 @@ class FakeApiServer:
         self.pages: dict[str, list[Object]] = {}
         self._faults = Faults()
         self._listener: _Listener | None = None
-        self._port = 0
+        # Bound, and never listening: while nothing listens, no connection of this machine gets the port as its own.
+        self._place = socket.socket()
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._place.bind(("127.0.0.1", 0))
+        self._port: int = self._place.getsockname()[1]
         self.come_back()
 
     @property
@@ -89,17 +93,17 @@ class FakeApiServer:
     def come_back(self) -> None:
         """Listen again, on the same port and with the same objects."""
         self._listener = _Listener(self, self._port)
-        self._port = self._listener.server_address[1]
 
     def close(self) -> None:
         """End; what went wrong in this program itself comes to light here."""
         self.go_away()
+        self._place.close()
         if self.defects:
             raise self.defects[0]
 
 
 class _Listener(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
+    allow_reuse_address = allow_reuse_port = True
     request_queue_size = 128
 
     def __init__(self, fake: FakeApiServer, port: int) -> None:
