@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OWNER = "pull-secret-webhook"
-"""The organization in the subject of our authorities; a bundle uses it to tell them from foreign ones."""
+"""The organization in the subject of our authorities; a bundle uses it to distinguish them from foreign ones."""
 
 BACKDATED = timedelta(minutes=5)
 """Certificates start this much earlier, because the clock of an API server may be behind ours."""

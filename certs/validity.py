@@ -143,7 +143,7 @@ def is_our_authority(certificate: x509.Certificate) -> bool:
 
 
 def check_time(certificate: x509.Certificate, now: datetime) -> None:
-    """Return if ``certificate`` is valid at ``now``. Raises CertificateInvalid if it is not yet or no longer valid."""
+    """Raise CertificateInvalid if ``certificate`` is not valid yet, or not any more, at ``now``."""
     if now < certificate.not_valid_before_utc:
         raise CertificateInvalid(f"the certificate is not valid before {certificate.not_valid_before_utc.isoformat()}")
     if now > certificate.not_valid_after_utc:

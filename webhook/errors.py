@@ -114,7 +114,7 @@ class ApiError(PullSecretsError):
         super().__init__(message)
 
     def add_context(self, text: str) -> None:
-        """Put a text in front of the message, which tells for what the request was made."""
+        """Put a text with the purpose of the request in front of the message."""
         self.args = (f"{text}: {self}",)
 
     @property

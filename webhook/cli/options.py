@@ -237,6 +237,6 @@ AssumedLabels = Annotated[
     typer.Option(
         "--assume-label",
         metavar="KEY=VALUE",
-        help="A label for namespaces that the files of -f lack; replaces labels from a cluster; repeatable.",
+        help="A label of namespaces that are not in the files of -f; replaces labels from a cluster; repeatable.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Implement ``pullsecrets renew``: have the leader of sync renew a source now."""
+"""Implement ``pullsecrets renew``: request that the leader of sync renews a source now."""
 # ruff: noqa: TC001 - typer evaluates the annotations
 
 from __future__ import annotations

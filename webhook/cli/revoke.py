@@ -33,12 +33,14 @@ def revoke(  # noqa: PLR0913 - one parameter is one flag
         bool, typer.Option("--dry-run", help="Required: only predict, because this command changes no registry.")
     ] = False,
     previous: Annotated[
-        bool, typer.Option("--previous", help="The credential that the last rotation in stages has replaced.")
+        bool, typer.Option("--previous", help="Use the credential that the last rotation in stages has replaced.")
     ] = False,
     from_file: Annotated[
         Path | None,
         typer.Option(
-            "--from-file", metavar="FILE", help="The credential in this Docker configuration instead of the source's."
+            "--from-file",
+            metavar="FILE",
+            help="Use the credential in this Docker configuration instead of that of the source.",
         ),
     ] = None,
     ask_registry: Annotated[

@@ -45,9 +45,9 @@ def rotate(  # noqa: PLR0913 - one parameter is one flag
     kubeconfig: options.OfCluster = None,
     *,
     promote: Annotated[
-        bool, typer.Option("--promote", help="End the soak, go on after a hold, or begin again after an abort.")
+        bool, typer.Option("--promote", help="End the soak, continue after a hold, or begin again after an abort.")
     ] = False,
-    abort: Annotated[bool, typer.Option("--abort", help="Give every namespace the previous content back.")] = False,
+    abort: Annotated[bool, typer.Option("--abort", help="Restore the previous content in every namespace.")] = False,
     from_file: Annotated[
         Path | None,
         typer.Option(
@@ -59,7 +59,9 @@ def rotate(  # noqa: PLR0913 - one parameter is one flag
     ] = "",
     wait: Annotated[
         bool,
-        typer.Option("--wait", help="Follow the rotation until it is complete, held or aborted; it may be so already."),
+        typer.Option(
+            "--wait", help="Follow the rotation until it is complete, held or aborted; exit if it already is."
+        ),
     ] = False,
     timeout: Annotated[str, typer.Option("--timeout", metavar="DURATION", help="The time limit of --wait.")] = "1h",
     context: options.Context = "",
@@ -72,7 +74,7 @@ def rotate(  # noqa: PLR0913 - one parameter is one flag
     pullsecrets rotate registry-credentials               its stage
     pullsecrets rotate registry-credentials --wait        follow it
     pullsecrets rotate registry-credentials --promote     do not wait for the end of the soak
-    pullsecrets rotate registry-credentials --abort       take the new content back
+    pullsecrets rotate registry-credentials --abort       restore the previous content
     pullsecrets rotate registry-credentials --from-file config.json
     """  # noqa: D301 - \b is for the help text
     if promote and abort:
@@ -93,7 +95,7 @@ def rotate(  # noqa: PLR0913 - one parameter is one flag
                 last, line, is_in_time = _follow(rotation, output, acted_on, seconds, to_the_end=follows)
             code = _conclude(rotation, last, line, output)
             if not is_in_time:
-                tell(f"the time limit of {timeout} is over, and the rotation goes on")
+                tell(f"the time limit of {timeout} is over, and the rotation continues")
                 code = EXIT_UNKNOWN
     if code:
         raise typer.Exit(code)

@@ -18,7 +18,7 @@ LONGEST_OVERLAP = 30 * 86400.0
 """In seconds."""
 
 MOST_IMAGES = 32
-"""A registry that does not answer takes 10 s for each, and eight are asked together."""
+"""A registry that does not answer takes 10 s for each, and eight are tested together."""
 
 HIGHEST_RATE = 1000
 """Copies a second. It is more than one process reaches."""

@@ -29,7 +29,7 @@ def read_namespace(reader: Reader, name: str) -> Namespace:
         content = reader.one(NAMESPACES, name)
     except Forbidden:
         raise UsageError(
-            f"{lacking('get', f'namespace {name}')}, and its labels decide: ask for it. "
+            f"{lacking('get', f'namespace {name}')}, and its labels decide: ask for the right. "
             f"Next: kubectl auth can-i get namespaces/{name}"
         ) from None
     if content is None:

@@ -125,7 +125,7 @@ def is_written_since(reader: Reader, report: Report) -> bool:
     last = max((datetime.fromisoformat(writer.time or "") for writer in ours), default=None)
     if last is None or last != report.at:
         return last is not None and last > report.at
-    # Both times are in whole seconds. In the same second, the revisions of etcd tell which came first, unless Events
+    # Both times are in whole seconds. In the same second, the revisions of etcd show which came first, unless Events
     # are in an etcd of their own.
     return _number(metadata.resource_version) > report.version
 

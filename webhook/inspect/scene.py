@@ -499,7 +499,7 @@ def _token_accounts(reader: Reader, names: frozenset[str], namespace: str) -> Ma
 def _of_sources(
     expected: Mapping[str, Expiries], in_copies: Mapping[str, Expiries], configuration: Configuration
 ) -> dict[str, Expiries]:
-    """Return the expiries that sources tell, except of pull secrets whose tokens only the copy has."""
+    """Return the expiries that sources contain, except of pull secrets whose tokens only the copy has."""
     issued = {entry.name for entry in configuration.pull_secrets if entry.tokens and entry.name in in_copies}
     return {name: expiries for name, expiries in expected.items() if name not in issued}
 

@@ -48,7 +48,7 @@ POLL_SECONDS = 0.1
 
 
 class Connectivity:
-    """Receives the outcome of every request of the clients that share it. It only records them before :meth:`start`."""
+    """Receives the outcome of every request of the clients that share it. Until :meth:`start`, it only records them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -257,7 +257,7 @@ _decode_pods = list_decoder(PodObject)
 
 
 def to_pulling_pod(obj: PodObject) -> PullingPod | None:
-    """Return the fields that tell about pulls; None for a Pod that is being deleted."""
+    """Return the fields that show pulls; None for a Pod that is being deleted."""
     metadata, status, created = obj.metadata, obj.status, obj.metadata.created
     if metadata.deletion_timestamp is not None or created is None:
         return None

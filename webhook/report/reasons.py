@@ -43,8 +43,8 @@ CATALOG: Mapping[str, ReasonText] = {
         "nothing",
     ),
     "object-unreadable": ReasonText(
-        "a field that decides is absent or has a wrong type, so there is no telling what it asks for",
-        "correct the object; the API server refuses most of these anyway",
+        "a field that the decision needs is absent or has a wrong type",
+        "correct the object; the API server refuses most of these itself",
     ),
     **{gate.reason.value: ReasonText(gate.meaning, gate.advice) for gate in GATES},
     "injected": ReasonText(
@@ -132,12 +132,12 @@ CATALOG: Mapping[str, ReasonText] = {
     ),
     "rollout-refused": ReasonText(
         "a registry refuses the new content of a pull secret, so no namespace gets it",
-        "correct the source: the rotation goes on when the registry accepts it, and ends when the source has the "
+        "correct the source: the rotation continues when the registry accepts it, and ends when the source has the "
         "previous content again",
     ),
     "rollout-unproved": ReasonText(
         "a registry did not answer, so it is unknown whether it accepts the new content; no namespace gets it",
-        "wait for the registry, or go on without the proof: promote the rotation",
+        "wait for the registry, or continue without the proof: promote the rotation",
     ),
     "rollout-canary-empty": ReasonText(
         "no selected namespace matches the patterns of the canary, so the new content would not be tried",
@@ -228,7 +228,7 @@ CATALOG: Mapping[str, ReasonText] = {
     ),
     "copy-not-seen": ReasonText(
         "you lack the right to read the Secrets of the copy's name, so it is not known whether the copy is there",
-        "have somebody with the right look, or be given `get` and `list` on that name",
+        "ask somebody who has the right, or ask for `get` and `list` on that name",
     ),
     "rotation-under-way": ReasonText(
         "a rotation with a rollout is under way, so some namespaces have the new content and others the previous one",
@@ -241,7 +241,7 @@ CATALOG: Mapping[str, ReasonText] = {
     ),
     "rotation-not-seen": ReasonText(
         "you lack the right to read the stage of the rotation, so it is unknown which content the namespace must have",
-        "have somebody with the right look with `kubectl pullsecrets rotate NAME`",
+        "ask somebody who has the right to run `kubectl pullsecrets rotate NAME`",
     ),
     "tenant-secret-absent": ReasonText(
         "a Secret that belongs to the namespace (`tenantOwned`) does not exist; nodes and Knative ignore "
@@ -256,7 +256,7 @@ CATALOG: Mapping[str, ReasonText] = {
     "tenant-secret-not-seen": ReasonText(
         "you lack the right to read a Secret that belongs to the namespace (`tenantOwned`), so it is not known whether "
         "it exists",
-        "have the owner of the namespace look, or be given `get` on that name",
+        "ask the owner of the namespace, or ask for `get` on that name",
     ),
     "pod-without-reference": ReasonText(
         "the Pod lacks a reference that is due: it was created before the namespace opted in, or while no "
@@ -272,7 +272,7 @@ CATALOG: Mapping[str, ReasonText] = {
         "add the registry to a source; nothing, if the image can be pulled without a credential",
     ),
     "webhook-not-registered": ReasonText(
-        "no MutatingWebhookConfiguration of the release asks about this kind of object",
+        "no MutatingWebhookConfiguration of the release has a webhook for this kind of object",
         "install the chart again, and see who removed it",
     ),
     "webhook-not-asked": ReasonText(
@@ -285,8 +285,8 @@ CATALOG: Mapping[str, ReasonText] = {
         "look at the Pods of the webhook and their logs",
     ),
     "webhook-not-seen": ReasonText(
-        "whether a replica of the webhook can answer cannot be told from here, or with your rights",
-        "`pullsecrets check` asks the API server itself, by a dry run",
+        "from here, or with your rights, it cannot be seen if a replica of the webhook can answer",
+        "run `pullsecrets check`: it makes the API server call the webhook, by a dry run",
     ),
     **{gate.reason.value: ReasonText(gate.meaning, gate.advice) for gate in HEALING_GATES},
     HealingReason.DUE.value: ReasonText(*DUE_TEXTS),

@@ -82,14 +82,16 @@ def next_steps(name: str, stored: StoredRollout) -> str:
 def _after_hold(command: str, rollout: Rollout) -> str:
     match rollout.reason:
         case HoldReason.UNPROVED:
-            return f"wait for the registry, or go on without its answer: {command} --promote"
+            return f"wait for the registry, or continue without its answer: {command} --promote"
         case HoldReason.CANARY_EMPTY:
-            return f"correct rollout.canary.namespaces or label a namespace, or go on without it: {command} --promote"
+            return (
+                f"correct rollout.canary.namespaces or label a namespace, or continue without it: {command} --promote"
+            )
         case HoldReason.PODS_REFUSED:
             look = f"{look_at_pod(rollout)}, then " if rollout.pod else ""
             return f"{look}correct the source, or {command} --promote"
         case _:
-            return "correct the source; the rotation goes on when its registry accepts it"
+            return "correct the source; the rotation continues when its registry accepts it"
 
 
 def look_at_pod(rollout: Rollout) -> str:
@@ -197,10 +199,10 @@ def rollout_notice(
     about = f'pull secret "{secret}"'
     if after.stage is Stage.HELD:
         if after.reason in (HoldReason.REFUSED, HoldReason.CANARY_EMPTY):
-            todo = "it goes on by itself when that is corrected"
+            todo = "it continues by itself when that is corrected"
         else:
             look = f"look at the Pod with {look_at_pod(after)}; " if after.pod else ""
-            todo = f"{look}correct the source, or go on with: {command(Verb.PROMOTE)}"
+            todo = f"{look}correct the source, or continue with: {command(Verb.PROMOTE)}"
         given = "Every namespace has the previous content"
         if before is not None and before.stage is Stage.CANARY:
             given = "The canary namespaces get the previous content back"

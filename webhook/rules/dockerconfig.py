@@ -192,7 +192,7 @@ def read_document(document: JsonObject, *, legacy: bool, where: str) -> Credenti
 
 
 def read_payload(payload: bytes) -> Credentials:
-    """Return the credentials in what :func:`render` has returned."""
+    """Return the credentials in a payload that :func:`render` has made."""
     document = decode(payload)
     if not isinstance(document, JsonObject) or not any(document.named("auths")):
         return Credentials({})

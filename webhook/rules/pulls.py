@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from webhook.rules.credential import Credential
 
 PULL_FAILURES = frozenset({"ErrImagePull", "ImagePullBackOff"})
-"""The reasons with which a container waits after a failed pull. They do not tell whether a credential is the cause: a
+"""The reasons with which a container waits after a failed pull. They do not show whether a credential is the cause: a
 registry may hide with "not found" that one is needed."""
 
 LONGEST_MESSAGE = 8192
@@ -59,7 +59,7 @@ class WaitingContainer:
 
 @dataclass(frozen=True, slots=True)
 class PullingPod:
-    """The fields of a Pod that tell about its pulls."""
+    """The fields of a Pod that show its pulls."""
 
     namespace: str
     name: str

@@ -1,4 +1,4 @@
-"""Have large reviews decoded by another process, so that small ones do not wait.
+"""Decode large reviews in another process, so that small ones do not wait.
 
 A thread is not enough: a decoder keeps the interpreter for tens of milliseconds, and the event loop needs it several
 times for one small review. The other process returns only the fields of a decision, which are few. The decision stays

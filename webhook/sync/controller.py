@@ -368,7 +368,7 @@ class SyncController:
         self.enqueue_all()
 
     def rollouts_to_store(self) -> None:
-        """Have the states of the rollouts stored."""
+        """Request that the states of the rollouts are stored."""
         if self._state is not None:
             self._state.changed()
 

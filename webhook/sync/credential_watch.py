@@ -76,7 +76,7 @@ class LoginTester:
         return replace(source, credentials=None, problem=problem)
 
     def remember(self, source: Source, judged: Source) -> None:
-        """Remember the credentials of a source that are copied from now on, or that they are held."""
+        """Remember the credentials of a source that are copied from now on, or that its new content is held."""
         if judged.credentials is not None:
             self._copied[source.name] = judged.credentials
         if judged.credentials is source.credentials:

@@ -195,7 +195,7 @@ class EventReporter:
             return
         reported, self._paused, self._pause_reported = self._pause_reported, "", False
         if reported:
-            self._record(_namespace(self._release.namespace), "WritesResumed", "writes go on", "Normal")
+            self._record(_namespace(self._release.namespace), "WritesResumed", "writes continue", "Normal")
 
     def selection_flapping(self, namespace: str) -> None:
         """Record that a namespace opts in and out repeatedly, so that it is followed less often."""

@@ -83,7 +83,7 @@ MAX_CONTENTS = 1000
 class Healing:
     """Watches Pods and evicts those that are due; every method may be called from any thread.
 
-    ``stored_soon()`` has the state stored. ``is_leading()`` is True once this process has begun to write.
+    ``stored_soon()`` requests that the state is stored. ``is_leading()`` is True once this process has begun to write.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Healing:
         self._stalled_since: float | None = None
         self._problem = ""
         self.stored_soon: Callable[[], None] | None = None
-        """Has the state stored; None without a Secret for it. Then nothing is evicted."""
+        """Requests that the state is stored; None without a Secret for it. Then nothing is evicted."""
 
     def configure(self, configuration: Configuration) -> None:
         """Put a new configuration into force."""
@@ -390,7 +390,7 @@ class Healing:
             self._records[uid] = OwnerRecord(pod.namespace, names, newest, now, owner=owner)
 
     def _await_stored(self, value: bytes | None) -> bool:
-        """Have the reservation stored; False if that takes too long."""
+        """Wait until the reservation is stored; False if that takes too long."""
         if self.stored_soon is None:
             self._problem = "nothing is evicted, because there is no Secret for the state: set --state-secret"
             return False

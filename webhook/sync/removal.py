@@ -208,7 +208,7 @@ class Removal:
         with ThreadPoolExecutor(WORKERS) as pool:
             for number, _ in enumerate(pool.map(self._carry_out, plans, plans.values()), start=1):
                 if number % PROGRESS_EVERY == 0:
-                    log.info("pass goes on", namespaces=len(plans), done=number)
+                    log.info("pass continues", namespaces=len(plans), done=number)
         return plans
 
     def _plans(self) -> dict[str, NamespacePlan]:

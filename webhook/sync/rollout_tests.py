@@ -1,7 +1,7 @@
-"""Test the content of each rollout while it is tried: ask its registries, and look at the Pods of the canary.
+"""Test the content of each rollout while it is tried: at its registries, and by the Pods of the canary.
 
 Each test runs in a thread of its own, because a registry can take a minute, and is repeated while its outcome matters.
-A proof asks the registries with each credential that has changed: it logs in, and pulls.
+A proof logs in to the registries with each credential that has changed, and pulls.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class ProofResult(NamedTuple):
 
 
 class Prove(Protocol):
-    """Asks the registries about a content."""
+    """Tests a content at its registries."""
 
     def __call__(self, entry: PullSecret, base: LastGood | None, proposed: LastGood) -> ProofResult:
         """Return the outcome of a proof. It may take a minute."""
@@ -222,7 +222,7 @@ class ImagesOfPods(Protocol):
 
 
 class RegistryProof:
-    """Asks the registries; safe from any thread."""
+    """Tests contents at registries; safe from any thread."""
 
     def __init__(self, registries: Tester, images_of_pods: ImagesOfPods | None = None) -> None:
         self._registries = registries

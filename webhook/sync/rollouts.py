@@ -68,7 +68,7 @@ class Surroundings(Protocol):
         """React to another stage, or to another content of it."""
 
     def rollouts_to_store(self) -> None:
-        """Have the states stored soon."""
+        """Request that the states are stored soon."""
 
 
 @dataclass

@@ -15,15 +15,15 @@ from webhook.inspect.checks.result import Checkup, Outcome, finding, note, unkno
 from webhook.report.protocol import Severity
 
 COMMAND = "kubectl -n pull-secrets create secret docker-registry harbor --docker-server=REGISTRY --docker-username=USER"
-FOREIGN = "registry-credentials was not made by this release, and is in the copy's place"
+FOREIGN = "registry-credentials was not made by this release, and has the name of a copy"
 FOUND = (
     note("PSW032", "no namespace is selected for vendor"),
     finding("PSW040", 'source Secret "harbor" does not exist in namespace pull-secrets (source-absent)', COMMAND),
     finding(
-        "PSW052", "the Secret team-a/registry-credentials was not made by this release, and is in the copy's place"
+        "PSW052", "the Secret team-a/registry-credentials was not made by this release, and has the name of a copy"
     ),
     finding(
-        "PSW052", "the Secret team-b/registry-credentials was not made by this release, and is in the copy's place"
+        "PSW052", "the Secret team-b/registry-credentials was not made by this release, and has the name of a copy"
     ),
     unknown("PSW070", "a Pod cannot be created in namespace team-a"),
 )

@@ -104,7 +104,7 @@ def _used(context: Context, chain: list[Certificate]) -> Iterator[Outcome]:
 
 def _trust(name: str, trusted: bool | None) -> Iterator[Outcome]:
     if trusted is None:
-        yield unknown("PSW015", f"the keys in the chain behind the caBundle of {name} cannot be judged from here")
+        yield unknown("PSW015", f"the keys in the chain behind the caBundle of {name} cannot be verified from here")
     elif not trusted:
         yield finding("PSW015", f"the caBundle of {name} does not trust the serving certificate")
 
@@ -161,10 +161,10 @@ def _rules(webhook: Webhook) -> Iterator[Outcome]:
     asked = {(each, operation) for rule in webhook.rules for each in rule.resources for operation in rule.operations}
     missing = sorted(operation for operation in wanted if (resource, operation) not in asked)
     if missing:
-        yield finding("PSW011", f"{webhook.name} is not asked about {' and '.join(missing)} of {resource}")
+        yield finding("PSW011", f"{webhook.name} is not called for {' and '.join(missing)} of {resource}")
     others = sorted(f"{operation} of {each}" for each, operation in asked - {(resource, each) for each in wanted})
     if others:
-        yield finding("PSW011", f"{webhook.name} is also asked about {' and '.join(others)}")
+        yield finding("PSW011", f"{webhook.name} is also called for {' and '.join(others)}")
 
 
 def _selectors(webhook: Webhook, configuration: Configuration) -> Iterator[Outcome]:
@@ -212,7 +212,7 @@ def _policies(webhook: Webhook, configuration: WebhookConfiguration) -> Iterator
 
 def _conditions(webhook: Webhook, configuration: Configuration) -> Iterator[Outcome]:
     if not webhook.match_conditions:
-        yield note("PSW014", f"{webhook.name} has no match condition: the API server asks about every object")
+        yield note("PSW014", f"{webhook.name} has no match condition: the API server calls it for every object")
         return
     of_pods = OPERATIONS[webhook.name][0] == "pods"
     if configuration.excluded_patterns and all(each.name != EXCLUDED for each in webhook.match_conditions):

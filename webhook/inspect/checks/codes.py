@@ -333,7 +333,7 @@ CODES: Mapping[str, Code] = {
         "network policies, proxies and firewalls between control plane and nodes.",
     ),
     "PSW072": Code(
-        "healing goes on",
+        "healing continues",
         "Healing has evicted a Pod, and the Pod that replaced it lacks the reference as well. So no other Pod of this "
         "controller is evicted.",
         "Find out why the webhook did not add the reference: follow the other findings first. Then recreate the Pods "

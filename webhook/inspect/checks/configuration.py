@@ -128,11 +128,11 @@ SHOWN = 5
 _SOURCES = frozenset({*map(str, SourceReason), PreviewReason.SOURCE_NAME_HASHED.value})
 _SENTENCES = {
     "PSW050": "the copy {0} is not there",
-    "PSW051": "the copy {0} does not hold what its sources have now, or had last",
-    "PSW052": "the Secret {0} was not made by this release, and is in the copy's place",
+    "PSW051": "the copy {0} has neither the present content of its sources nor the last good one",
+    "PSW052": "the Secret {0} was not made by this release, and has the name of a copy",
     "PSW053": "the ServiceAccount {0} lacks a reference that is due",
-    "PSW054": "{0} should have been taken away, or a reference in it",
-    "PSW055": "the ServiceAccount {0} enforces its references and must not be given one that its Pods get",
+    "PSW054": "{0}, or a reference in it, has not been removed yet",
+    "PSW055": "the ServiceAccount {0} enforces its references, is labelled disabled, and lacks one that its Pods get",
     "PSW056": "the copy {0} holds a token of a ServiceAccount of its namespace, which does not exist",
 }
 

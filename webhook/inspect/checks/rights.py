@@ -84,9 +84,7 @@ def _look_at_guards(context: Context) -> Iterator[Outcome]:
         policies = {each.metadata.name: each for each in context.reader.each(Collection(POLICIES), Policy)}
         bindings = [each.spec for each in context.reader.each(Collection(BINDINGS), Binding)]
     except NotFound:
-        yield note(
-            "PSW080", "this API server has no ValidatingAdmissionPolicies: nothing holds the identities but RBAC"
-        )
+        yield note("PSW080", "this API server has no ValidatingAdmissionPolicies: only RBAC limits the identities")
         return
     wanted = {f"{context.installed.fullname}-{guard}" for guard in _guards(context, bindings)}
     there = wanted & policies.keys()
@@ -253,7 +251,7 @@ def _rehearse(context: Context) -> Iterator[Outcome]:
     namespace = _selected(context)
     if namespace is None:
         for code in ("PSW070", "PSW071"):
-            yield note(code, "no namespace is selected: there is none to try it in")
+            yield note(code, "no namespace is selected, so it was not tried")
         return
     account = _account()
     subject = Subject("ServiceAccount", NAME, namespace.name, {}, {}, References())

@@ -198,7 +198,7 @@ def certificate_command(mode: str, namespace: str, name: str, release: str) -> s
 
 
 def retire_command(release: str, namespace: str, names: Sequence[str]) -> str:
-    """Return the command that has the copies of dropped names removed; CHART is what the release was installed from."""
+    """Return the command that makes sync remove the copies of dropped names; CHART is the chart of the release."""
     retired = shlex.quote(f"retired={json.dumps(names)}")
     where = f"{shlex.quote(release)} CHART -n {shlex.quote(namespace)}"
     return f"helm upgrade {where} --reuse-values --set-json {retired}"

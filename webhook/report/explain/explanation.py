@@ -226,7 +226,7 @@ def explain_namespace(scene: Scene, namespace: str) -> Explanation:
 def explain_other(kind: str, name: str, namespace: str) -> Explanation:
     """Return why objects of another kind are not changed."""
     reason = Reason.RESOURCE_IGNORED
-    why = f"the webhook is asked about Pods and ServiceAccounts, not about {kind}"
+    why = f"the webhook is called for Pods and ServiceAccounts, not for {kind}"
     todo = "explain one of its Pods, or its ServiceAccount"
     command = f"pullsecrets explain sa/default -n {shlex.quote(namespace)}"
     step = Step("kind", Severity.SKIPPED, why, reason, todo, command=command)
@@ -346,7 +346,7 @@ def _namespace_steps(scene: Scene, name: str) -> Iterator[Step]:
 def _account_steps(scene: Scene, namespace: str, pull_secret: str, copy: Step | None) -> Iterable[Step]:
     if not scene.accounts_seen:
         why = "you lack the right to list them, so it is not known which of them lack it"
-        todo = "have somebody with the right look, or be given list on serviceaccounts"
+        todo = "ask somebody who has the right, or ask for list on serviceaccounts"
         return [Step("ServiceAccounts", Severity.UNKNOWN, why, advice=todo, pull_secret=pull_secret)]
     world = scene.world
     state, plan = world.states[namespace], world.plans[namespace]

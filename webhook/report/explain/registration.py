@@ -73,10 +73,10 @@ def registration_steps(registration: Registration, kind: str) -> Iterator[Step]:
     """Yield steps about the API server's calls of the webhook for a kind of object, and about their answers."""
     hook = registration.hook_for(kind)
     if hook is None:
-        why = f"no webhook of MutatingWebhookConfiguration {registration.name} asks about new {RESOURCES[kind]}"
+        why = f"no webhook of MutatingWebhookConfiguration {registration.name} is called for new {RESOURCES[kind]}"
         yield _step("webhook registered", Severity.FAULT, why, PreviewReason.WEBHOOK_NOT_REGISTERED)
         return
-    why = f"{hook.name} of MutatingWebhookConfiguration {registration.name} asks about new {RESOURCES[kind]}"
+    why = f"{hook.name} of MutatingWebhookConfiguration {registration.name} is called for new {RESOURCES[kind]}"
     yield Step("webhook registered", Severity.OK, why)
     yield _reached(registration.reach, hook)
 

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 _HELD_CHOICES = {
     HoldReason.REFUSED: "correct the source",
-    HoldReason.UNPROVED: "wait for the registry, or go on with --promote",
-    HoldReason.CANARY_EMPTY: "correct rollout.canary.namespaces, or go on with --promote",
-    HoldReason.PODS_REFUSED: "correct the source, or go on with --promote",
+    HoldReason.UNPROVED: "wait for the registry, or continue with --promote",
+    HoldReason.CANARY_EMPTY: "correct rollout.canary.namespaces, or continue with --promote",
+    HoldReason.PODS_REFUSED: "correct the source, or continue with --promote",
 }
 
 

@@ -36,8 +36,8 @@ _SOURCE_FAULTS = (FindingReason.SOURCE_UNAVAILABLE, PreviewReason.COPY_KEPT, Pre
 _NAMES_SHOWN = 5
 _REGISTRIES_SHOWN = 5
 _WITHHELD = {
-    FindingReason.REFERENCE_REQUIRED: 'ServiceAccount "{}" enforces its references and must not be given {}',
-    FindingReason.REFERENCES_TOO_MANY: 'ServiceAccount "{}" has too many references to be given {}',
+    FindingReason.REFERENCE_REQUIRED: 'ServiceAccount "{}" enforces its references and must not get {}',
+    FindingReason.REFERENCES_TOO_MANY: 'ServiceAccount "{}" has too many references to get {}',
 }
 
 
@@ -65,7 +65,7 @@ def _reference_due(
     gate: str, why: str, pull_secret: str, copy: Step | None, writer: Writer, accounts: Iterable[str]
 ) -> Step:
     if copy is not None and copy.severity is Severity.FAULT and copy.reason != PreviewReason.COPY_DUE:
-        todo = "sync adds it when there is a copy; the gate copy tells what is in the way of that"
+        todo = "sync adds it when there is a copy; the gate copy shows why there is none"
         why = f"{why}, and there is no copy to reference"
         return Step(gate, Severity.FAULT, why, PreviewReason.REFERENCE_DUE, todo, pull_secret, follows=True)
     # The copy comes first, so an obstacle to the copy is an obstacle to the reference.
@@ -210,7 +210,7 @@ def account_steps(
     if lacking:
         return [
             *steps,
-            Step(gate, Severity.OK, f"{some(lacking, _NAMES_SHOWN)} would be given it", pull_secret=pull_secret),
+            Step(gate, Severity.OK, f"{some(lacking, _NAMES_SHOWN)} would get it", pull_secret=pull_secret),
         ]
     unreadable = [account.name for account in state.service_accounts if account.references is None]
     if unreadable:
