@@ -228,7 +228,7 @@ def guard_remarks() -> Iterator[str]:
     """Yield the remarks about guard policies in static manifests."""
     yield "They have the names of this release and its pull secrets: export them again after each change of its values."
     yield (
-        "They deny what they deny until the file is gone, also while the release is being upgraded. Replace the file"
+        "They deny requests until the file is removed, also while the release is being upgraded. Replace the file"
         " before a release gets another pull secret, and after it loses one."
     )
 

@@ -127,7 +127,7 @@ CATALOG: Mapping[str, ReasonText] = {
     ),
     "credential-expiry-unreadable": ReasonText(
         "an annotation or a token names a time of expiry that is not a time or cannot be right; the credential is "
-        "copied all the same",
+        "copied nevertheless",
         "write the annotation as `2026-12-01T10:00:00Z`, or issue a token with a usable time",
     ),
     "rollout-refused": ReasonText(
@@ -160,7 +160,7 @@ CATALOG: Mapping[str, ReasonText] = {
     "reference-required": ReasonText(
         "a ServiceAccount enforces its references, is labelled `disabled`, and lacks one that its Pods get at "
         "admission: the API server refuses these Pods",
-        "take the label away, or exclude the ServiceAccount by `serviceAccounts.exclude`",
+        "remove the label, or exclude the ServiceAccount by `serviceAccounts.exclude`",
     ),
     "references-too-many": ReasonText(
         "a ServiceAccount has more than 5,000 references: `sync` adds none to a list of that length",
@@ -185,8 +185,8 @@ CATALOG: Mapping[str, ReasonText] = {
         "nothing",
     ),
     "source-not-seen": ReasonText(
-        "a source is not among the files, so what the copy would hold was not looked at",
-        "add the source to the files and name its namespace with `--release-namespace`, or leave it at that",
+        "a source is not among the files, so the content of the copy is not known",
+        "add the source to the files and name its namespace with `--release-namespace`, or ignore this row",
     ),
     "credential-due": ReasonText(
         "the source renews itself, and sync issues a new credential of it now; copies follow when it has",

@@ -308,7 +308,7 @@ class EventReporter:
     def expiry_unreadable(self, source: str, problem: str) -> None:
         """Record times of expiry that cannot be used; the credentials are copied all the same."""
         log.warning("expiry unreadable", source=source, reason=ExpiryReason.UNREADABLE.value, cause=problem)
-        message = f'source Secret "{source}": {problem}; the credential is copied all the same'
+        message = f'source Secret "{source}": {problem}; the credential is copied nevertheless'
         about = Reference("v1", "Secret", self._release.namespace, source)
         self._record(about, "CredentialExpiryUnreadable", message)
 
@@ -349,7 +349,7 @@ class EventReporter:
         copies, total, command = held.removals.copies, held.removals.total, self._confirm_command(secret, held.digest)
         log.warning("removals held", copies=copies, total=total, configuration=held.digest, confirm=command)
         message = (
-            f"the configuration would remove {copies} of {total} copies, so it removes nothing: correct it (is optIn, "
+            f"the configuration would remove {copies} of {total} copies, so no copy is removed: correct it (is optIn, "
             f"excludedNamespaces or a namespaceSelector mistyped?), or confirm the removals: {command}"
         )
         self._record(about, "RemovalHeld", message)

@@ -180,7 +180,7 @@ def test_sources_are_checked_in_the_release_namespace(plan: Callable[..., Result
     result = plan("-f", "-", "--release-namespace", "pull-secrets", stdin=f"{SOURCE}---\n{NAMESPACE}")
 
     assert [re.split(" {2,}", line) for line in result.out.splitlines()[1:]] == [
-        ["pull-secrets", "Secret/harbor", "=", "source-valid", "it holds what can be copied, for h.example"],
+        ["pull-secrets", "Secret/harbor", "=", "source-valid", "it has credentials that can be copied, for h.example"],
         ["team-a", "Namespace/team-a", "=", "namespace-selected", "opted in; gets registry-credentials"],
         [
             *("team-a", "Secret/registry-credentials", "+ copy"),

@@ -244,7 +244,7 @@ def explain_dropped(name: str, namespace: str, release: str, command: str) -> Ex
 def explain_unreadable(kind: str, name: str, namespace: str) -> Explanation:
     """Return why a Pod or ServiceAccount that cannot be read is not changed."""
     reason = Reason.OBJECT_UNREADABLE
-    why = "a field that decides is absent or has a wrong type"
+    why = "a field that the decision needs is absent or has a wrong type"
     return Explanation(namespace, f"{kind}/{name}", (Step("readable", Severity.FAULT, why, reason, advice(reason)),))
 
 

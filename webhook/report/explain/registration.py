@@ -89,7 +89,7 @@ def selection_steps(registration: Registration, subject: Subject, namespace: Nam
     if hook.selects(namespace, subject.labels):
         yield Step("webhook asked", Severity.OK, f"the selectors of {hook.name} match")
     else:
-        why = f"the selectors of {hook.name} do not match the labels, so the API server does not ask"
+        why = f"the selectors of {hook.name} do not match the labels, so the API server does not call it"
         yield _step("webhook asked", Severity.FAULT, why, PreviewReason.WEBHOOK_NOT_ASKED)
 
 

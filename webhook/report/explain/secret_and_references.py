@@ -261,7 +261,7 @@ def tenant_step(namespace: str, name: str, secret: TenantSecret | None) -> Step:
     if secret.problem:
         reason = PreviewReason.TENANT_SECRET_UNUSABLE
         return _with_reason(step, Severity.FAULT, secret.problem, reason, secret.command)
-    origin = " as a copy from before, which is not updated" if secret.is_copy else ""
+    origin = " as an older copy, which is not updated" if secret.is_copy else ""
     registries = some(sorted(secret.registries), _REGISTRIES_SHOWN)
     return replace(step, why=f"{step.why}; it exists{origin}, with credentials for {registries}")
 

@@ -199,7 +199,7 @@ def source_outcome(name: str, source: Credentials | SourceInvalid, now: datetime
         return Effect.PROBLEM if reason is ExpiryReason.EXPIRED else Effect.NONE, reason, why
     if problem:
         return Effect.NONE, ExpiryReason.UNREADABLE, f'source Secret "{name}": {problem}'
-    why = f"it holds what can be copied, for {listed(sorted(source))}"
+    why = f"it has credentials that can be copied, for {listed(sorted(source))}"
     if without_hash(name) is not None:
         why = f'source Secret "{name}": its name ends with a hash, and changes when its content does'
         return Effect.NONE, PreviewReason.SOURCE_NAME_HASHED, why

@@ -61,7 +61,7 @@ def step(explanation: Explanation, gate: str) -> Step:
             TenantSecret(SecretState.READ, REGISTRIES, is_copy=True),
             Severity.OK,
             "",
-            "it exists as a copy from before, which is not updated",
+            "it exists as an older copy, which is not updated",
             "",
         ),
         (

@@ -355,8 +355,8 @@ def test_valid_sources_are_reported_and_make_the_copy_due() -> None:
     result = checked(secret("harbor"), secret("ghcr"), namespace_of())
 
     assert [(row.title, row.effect, row.reason, row.why) for row in result.rows] == [
-        ("Secret/harbor", "none", "source-valid", "it holds what can be copied, for harbor.example"),
-        ("Secret/ghcr", "none", "source-valid", "it holds what can be copied, for ghcr.example"),
+        ("Secret/harbor", "none", "source-valid", "it has credentials that can be copied, for harbor.example"),
+        ("Secret/ghcr", "none", "source-valid", "it has credentials that can be copied, for ghcr.example"),
         ("Namespace/team-a", "none", "namespace-selected", "opted in; gets registry-credentials"),
         ("Secret/registry-credentials", "create", "copy-due", "made from harbor and ghcr"),
     ]
