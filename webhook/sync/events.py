@@ -306,7 +306,7 @@ class EventReporter:
         self._record(about, "CredentialExpiryResolved", message, "Normal")
 
     def expiry_unreadable(self, source: str, problem: str) -> None:
-        """Record times of expiry that cannot be used; the credentials are copied all the same."""
+        """Record times of expiry that cannot be used; the credentials are copied nevertheless."""
         log.warning("expiry unreadable", source=source, reason=ExpiryReason.UNREADABLE.value, cause=problem)
         message = f'source Secret "{source}": {problem}; the credential is copied nevertheless'
         about = Reference("v1", "Secret", self._release.namespace, source)

@@ -94,7 +94,7 @@ class Executor:
         Raises:
             LeadershipLost: before the first write that this process must not make any more.
             Unfinished: there is more to write, and the budget is spent.
-            ApiError: the first failure. Independent writes were made all the same, unless a second write in a row
+            ApiError: the first failure. Independent writes were made nevertheless, unless a second write in a row
                 failed in the same way. Then the rest would fail too.
         """
         failures = _Failures(budget)

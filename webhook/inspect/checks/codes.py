@@ -235,7 +235,7 @@ CODES: Mapping[str, Code] = {
     "PSW048": Code(
         "times of expiry readable",
         "An annotation of a source, or a token in it, names a time of expiry that is not a time or cannot be right. "
-        "The credential is copied all the same, and its expiry is not known.",
+        "The credential is copied nevertheless, and its expiry is not known.",
         "Write the annotation as RFC 3339 requires: `2026-12-01T10:00:00Z`. expiry.md lists the places that are read.",
     ),
     "PSW049": Code(

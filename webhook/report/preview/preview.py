@@ -50,7 +50,7 @@ MOST_COMMANDS = 10
 
 _NAMES = 5
 _NOTES = frozenset({*map(str, ExpiryReason), PreviewReason.SOURCE_NAME_HASHED.value})
-"""Reasons of rows about sources that can be copied, and that somebody has to look at all the same."""
+"""Reasons of rows about sources that can be copied, and that somebody has to look at nevertheless."""
 
 _COPIES = {Effect.CREATE: "to create", Effect.UPDATE: "to update", Effect.DELETE: "to delete"}
 
