@@ -116,6 +116,9 @@ NO_LABELS: Mapping[str, str] = MappingProxyType({})
 """One for all objects without labels. Names are interned for the same reason: many objects share them."""
 
 
+SHARED_LABELS = 1000
+"""Different labels that are kept for sharing."""
+
 LARGEST_LABELS = 32 * 1024
 """Bytes of a Namespace's labels that are searched for typing errors."""
 
@@ -217,6 +220,7 @@ class ScopedDecoder:
             "ServiceAccountObject", self._account_keys, references, base=_ServiceAccountMetadata
         )
         self._decode_service_account = decoder(self.service_account)
+        self._shared: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
 
     def to_namespace(self, obj: Any) -> Namespace:  # noqa: ANN401 (a shape made at run time has no better type)
         """Return the part of a Namespace that decisions read."""
@@ -237,7 +241,7 @@ class ScopedDecoder:
         size = len(memoryview(raw))
         if size <= len(b"null"):
             return NO_LABELS
-        labels = _labels(self._decode_labels(raw), self._namespace_keys)
+        labels = self._labels(self._decode_labels(raw), self._namespace_keys)
         opt_in = self.scope.opt_in
         if opt_in.label in labels or size > LARGEST_LABELS or f'"{opt_in.deciding_value}"'.encode() not in bytes(raw):
             return labels
@@ -259,13 +263,25 @@ class ScopedDecoder:
             namespace=intern(metadata.namespace),
             name=intern(metadata.name),
             resource_version=metadata.resource_version,
-            labels=_labels(metadata.labels, self._account_keys),
+            labels=self._labels(metadata.labels, self._account_keys),
             references=references,
             terminating=metadata.deletion_timestamp is not None,
             enforces=enforces_references({ENFORCE_ANNOTATION: (metadata.annotations or _NO_ANNOTATIONS).enforce or ""}),
             ownership=list_ownership(metadata.managed_fields),
             uid=metadata.uid if metadata.name in self.scope.token_accounts else "",
         )
+
+    def _labels(self, labels: Any, keys: Iterable[tuple[str, str]]) -> Mapping[str, str]:  # noqa: ANN401 (as above)
+        """Return the labels with these keys; most objects have equal ones, and share them."""
+        if labels is None:
+            return NO_LABELS
+        items = tuple([(key, value) for field, key in keys if (value := getattr(labels, field)) is not None])
+        if not items:
+            return NO_LABELS
+        if len(self._shared) >= SHARED_LABELS:
+            self._shared.clear()
+        # Two reflectors may be here at the same time: then one of two equal values is kept.
+        return self._shared.setdefault(items, MappingProxyType(dict(items)))
 
     def read_service_account(self, data: bytes) -> ServiceAccount:
         """Return the same from the JSON of one ServiceAccount."""
@@ -303,13 +319,6 @@ def _object(
 def _labels_shape(label_keys: Iterable[tuple[str, str]]) -> Any:  # noqa: ANN401 (as above)
     label_fields = [(field, str | None, msgspec.field(name=key, default=None)) for field, key in label_keys]
     return msgspec.defstruct("Labels", label_fields, frozen=True)
-
-
-def _labels(labels: Any, keys: Iterable[tuple[str, str]]) -> Mapping[str, str]:  # noqa: ANN401 (as above)
-    if labels is None:
-        return NO_LABELS
-    present = {key: value for field, key in keys if (value := getattr(labels, field)) is not None}
-    return present or NO_LABELS
 
 
 TLS_TYPE = "kubernetes.io/tls"
