@@ -11,9 +11,8 @@ from webhook.cli.printing import tell
 from webhook.cli.progress import progress
 from webhook.cli.target import parse_target
 from webhook.errors import UsageError
-from webhook.inspect.forecast import Scope, WhatIf, forecast, forgotten, held_warning
+from webhook.inspect.forecast import Scope, WhatIf, forecast, forecast_rotation, forgotten, held_warning
 from webhook.inspect.release import find_release
-from webhook.inspect.rotation_forecast import forecast_rotation
 from webhook.report.preview.cluster import summarized
 
 if TYPE_CHECKING:

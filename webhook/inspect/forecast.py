@@ -1,4 +1,4 @@
-"""Read a cluster once, and predict the actions of the controller and the webhook in it.
+"""Read a cluster once, and predict the actions of the controller and the webhook in it, or a rotation.
 
 A namespace that is not selected and has no copy of ours is only counted. So ten thousand namespaces fit into the memory
 of a small tool. Labels and configurations can be assumed.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -16,38 +17,41 @@ import msgspec
 from webhook.errors import Forbidden, UsageError
 from webhook.inspect.healing import pulled_pod, read_records
 from webhook.inspect.namespaces import list_namespaces, opt_in_labels, read_namespace
+from webhook.inspect.reader import lacking
 from webhook.inspect.secrets import each_copy, read_copy, read_sources, read_state
 from webhook.inspect.workloads import RUNNING
-from webhook.kube.objects import ScopedDecoder
+from webhook.kube.objects import ScopedDecoder, decode_secret, to_copy
 from webhook.kube.pods import decode_pod
 from webhook.kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS, Collection
+from webhook.kube.storage import decode_stored
 from webhook.kube.wire import PartialObjectMetadata, decoder
 from webhook.report.healing import HealingForecast, LackingPod
 from webhook.report.preview.cluster import ORIGIN, Forecaster
 from webhook.report.preview.preview import Preview
 from webhook.report.preview.row import Effect, PreviewReason, Row
 from webhook.report.preview.secrets import source_outcome
+from webhook.report.rotation_forecast import RotationForecast, measured_pace
 from webhook.rules.actions import FindingReason
 from webhook.rules.brake import Removals, confirm_command, digest, lost_by_change
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.mistyped import mistyped_opt_in
 from webhook.rules.namespace_tokens import token_accounts
 from webhook.rules.objects import Copy, NamespaceState, ServiceAccount
-from webhook.rules.ownership import Ownership
+from webhook.rules.ownership import Ownership, ownership_of
 from webhook.rules.scope import scope_of
 from webhook.rules.state_document import STATE_SUFFIX
 from webhook.rules.subject import AdmittedObject
+from webhook.rules.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
     from webhook.kube.resources import Resource
     from webhook.report.preview.secrets import Expected, Sources
     from webhook.rules.brake import PastRemoval
-    from webhook.rules.configuration import Configuration, OptIn
+    from webhook.rules.configuration import Configuration, OptIn, PullSecret
     from webhook.rules.objects import Namespace
 
 
@@ -348,3 +352,69 @@ def _warning(installed: Installed, removals: Removals, name: str, verb: str) -> 
         f"{removals.copies} of {removals.total} copies go by this configuration, so their removals {verb} held "
         f"and they stay; if they are meant, confirm them: {command}"
     )
+
+
+@dataclass
+class _ChangedCopies:
+    """The sums over the copies that a rotation changes."""
+
+    copies: int = 0
+    canary: int = 0
+    stored_bytes: int = 0
+    times: list[datetime] = field(default_factory=list)
+    """When those outside the canary were last changed."""
+
+
+def forecast_rotation(reader: Reader, installed: Installed, name: str) -> RotationForecast:
+    """Return the prediction for a pull secret; UsageError if there is no such one, or if a right is missing."""
+    entry = _rotated_entry(installed, name)
+    configuration = installed.configuration
+    namespaces = {
+        namespace.name: namespace
+        for namespace in list_namespaces(reader, configuration, running=installed.running)
+        if not namespace.terminating and entry in selected_pull_secrets(configuration, namespace)
+    }
+    changed = _ChangedCopies()
+    try:
+        for data in reader.each(Collection(SECRETS, None, name), msgspec.Raw):
+            _add_copy(changed, data, installed, entry, namespaces)
+    except Forbidden:
+        what = f"{SECRETS.plural} named {name} across namespaces"
+        next_command = f"kubectl auth can-i list secrets/{name} -A"
+        raise UsageError(f"{lacking('list', what)}: ask for it. Next: {next_command}") from None
+    return RotationForecast(
+        name, changed.copies, changed.canary, changed.stored_bytes, entry.rollout, measured_pace(changed.times)
+    )
+
+
+def _add_copy(
+    changed: _ChangedCopies,
+    data: msgspec.Raw,
+    installed: Installed,
+    entry: PullSecret,
+    namespaces: Mapping[str, Namespace],
+) -> None:
+    """Add a Secret with the name to the sums, if it is a copy that sync would change."""
+    copy = to_copy(decode_secret(data), installed.release)
+    namespace = namespaces.get(copy.namespace)
+    if namespace is None or copy.terminating or ownership_of(copy.mark, namespace.uid) is Ownership.FOREIGN:
+        return
+    stored = decode_stored(data)
+    changed.copies += 1
+    changed.stored_bytes += stored.after_update().stored_bytes()
+    if entry.rollout is not None and entry.rollout.is_canary(copy.namespace):
+        changed.canary += 1
+    elif time := stored.changed_at:
+        changed.times.append(datetime.fromisoformat(time))
+
+
+def _rotated_entry(installed: Installed, name: str) -> PullSecret:
+    entries = {entry.name: entry for entry in installed.configuration.pull_secrets}
+    if name not in entries:
+        known = f"it has {listed(sorted(entries))}" if entries else "it has none"
+        raise UsageError(f"release {installed.release.name} has no pull secret {name}: {known}")
+    if entries[name].tenant_owned:
+        raise UsageError(
+            f"Secret {name} belongs to each namespace, so its owners rotate it. Next: kubectl pullsecrets usage {name}"
+        )
+    return entries[name]
