@@ -160,7 +160,7 @@ def test_names_that_fall_due_together_do_not_wait_for_one_worker() -> None:
     def work() -> None:
         name = queue.get()
         # Each waits for the other: with one worker alone neither would go on.
-        both.wait(5.0)
+        both.wait(30.0)
         met.append(name)
 
     workers = [threading.Thread(target=work) for _ in range(2)]
@@ -169,7 +169,7 @@ def test_names_that_fall_due_together_do_not_wait_for_one_worker() -> None:
     queue.retry("a")
     queue.retry("b")
     for worker in workers:
-        worker.join(6.0)
+        worker.join(31.0)
 
     assert sorted(map(str, met)) == ["a", "b"]
 
