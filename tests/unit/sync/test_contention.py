@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.unit.clock import Clock
 from tests.unit.fake_apiserver.server import FakeApiServer
-from tests.unit.fake_apiserver.storage import Object
+from tests.unit.fake_apiserver.storage import Object, Target
 from tests.unit.polling import until
 from tests.unit.sync.running import Running, is_right, opt_in, reasons
 from tests.unit.sync.world import (
@@ -383,10 +383,10 @@ def test_it_is_put_back_once_in_a_while_all_the_same(api: FakeApiServer, monkeyp
 def test_what_a_webhook_takes_away_in_the_same_request_is_undone_too(
     api: FakeApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without_ours(*arguments: Any) -> Object:  # noqa: ANN401 (the storage's own)
-        stored: Object = store(*arguments)
-        kept = [entry for entry in stored.get("imagePullSecrets", ()) if entry["name"] != "pull"]
-        return {**stored, "imagePullSecrets": kept}
+    def without_ours(target: Target, operations: list[dict[str, Any]], *more: Any) -> Object:  # noqa: ANN401
+        kept = [each for each in operations if not each["path"].startswith("/imagePullSecrets")]
+        stored: Object = store(target, kept, *more)
+        return stored
 
     store = api.storage.json_patch
     monkeypatch.setattr(api.storage, "json_patch", without_ours)
