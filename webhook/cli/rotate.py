@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import Installed
     from webhook.inspect.rotation import Rotation
-    from webhook.rules.configuration import PullSecret
     from webhook.rules.state_document import StoredRollout
 
 EXIT_STOPPED = 1
@@ -102,23 +101,15 @@ def rotate(  # noqa: PLR0913 - one parameter is one flag
 
 
 def _rotation(reader: Reader, installed: Installed, name: str) -> Rotation:
-    from webhook.inspect.rotation import Rotation  # noqa: PLC0415 - as above
-    from webhook.rules.text import listed  # noqa: PLC0415 - as above
+    from webhook.inspect.rotation import Rotation, entry_to_rotate  # noqa: PLC0415 - as above
 
-    entries: dict[str, PullSecret] = {entry.name: entry for entry in installed.configuration.pull_secrets}
-    if name not in entries:
-        known = f"it has {listed(sorted(entries))}" if entries else "it has none"
-        raise UsageError(f"release {installed.release.name} has no pull secret {name}: {known}")
-    if entries[name].tenant_owned:
-        raise UsageError(
-            f"Secret {name} belongs to each namespace, so its owners rotate it. Next: kubectl pullsecrets usage {name}"
-        )
-    if entries[name].rollout is None:
+    entry = entry_to_rotate(installed, name)
+    if entry.rollout is None:
         raise UsageError(
             f"pull secret {name} has no rollout, so its content reaches all namespaces immediately: look at them with "
             "kubectl pullsecrets check --wait"
         )
-    return Rotation(reader, installed, entries[name])
+    return Rotation(reader, installed, entry)
 
 
 def _act(

@@ -18,6 +18,7 @@ from webhook.errors import Forbidden, UsageError
 from webhook.inspect.healing import pulled_pod, read_records
 from webhook.inspect.namespaces import list_namespaces, opt_in_labels, read_namespace
 from webhook.inspect.reader import lacking
+from webhook.inspect.rotation import entry_to_rotate
 from webhook.inspect.secrets import each_copy, read_copy, read_sources, read_state
 from webhook.inspect.workloads import RUNNING
 from webhook.kube.objects import ScopedDecoder, decode_secret, to_copy
@@ -41,7 +42,6 @@ from webhook.rules.ownership import Ownership, ownership_of
 from webhook.rules.scope import scope_of
 from webhook.rules.state_document import STATE_SUFFIX
 from webhook.rules.subject import AdmittedObject
-from webhook.rules.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -367,7 +367,7 @@ class _ChangedCopies:
 
 def forecast_rotation(reader: Reader, installed: Installed, name: str) -> RotationForecast:
     """Return the prediction for a pull secret; UsageError if there is no such one, or if a right is missing."""
-    entry = _rotated_entry(installed, name)
+    entry = entry_to_rotate(installed, name)
     configuration = installed.configuration
     namespaces = {
         namespace.name: namespace
@@ -406,15 +406,3 @@ def _add_copy(
         changed.canary += 1
     elif time := stored.changed_at:
         changed.times.append(datetime.fromisoformat(time))
-
-
-def _rotated_entry(installed: Installed, name: str) -> PullSecret:
-    entries = {entry.name: entry for entry in installed.configuration.pull_secrets}
-    if name not in entries:
-        known = f"it has {listed(sorted(entries))}" if entries else "it has none"
-        raise UsageError(f"release {installed.release.name} has no pull secret {name}: {known}")
-    if entries[name].tenant_owned:
-        raise UsageError(
-            f"Secret {name} belongs to each namespace, so its owners rotate it. Next: kubectl pullsecrets usage {name}"
-        )
-    return entries[name]

@@ -35,6 +35,19 @@ if TYPE_CHECKING:
 FIELD_MANAGER = "pullsecrets-rotate"
 
 
+def entry_to_rotate(installed: Installed, name: str) -> PullSecret:
+    """Return a pull secret of a release; UsageError if there is no such one, or if it belongs to the namespaces."""
+    entries = {entry.name: entry for entry in installed.configuration.pull_secrets}
+    if name not in entries:
+        known = f"it has {listed(sorted(entries))}" if entries else "it has none"
+        raise UsageError(f"release {installed.release.name} has no pull secret {name}: {known}")
+    if entries[name].tenant_owned:
+        raise UsageError(
+            f"Secret {name} belongs to each namespace, so its owners rotate it. Next: kubectl pullsecrets usage {name}"
+        )
+    return entries[name]
+
+
 @dataclass(frozen=True, slots=True)
 class Rotation:
     """The rotation of one pull secret of a release in a cluster."""

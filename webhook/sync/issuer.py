@@ -9,7 +9,6 @@ sentence without content of a credential.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -19,10 +18,10 @@ from webhook.errors import ApiError, Conflict, CredentialsNotIssued, Interrupted
 from webhook.rules.dockerconfig import content_hash, merge, read_payload, render
 from webhook.rules.expiry import EXPIRES_ANNOTATION, ISSUED_ANNOTATION
 from webhook.rules.namespace_tokens import seal
-from webhook.rules.provider_protocol import Collected, decode_answer, encode_request, issue, issued
+from webhook.rules.provider_protocol import Collected, issue, issued
 from webhook.rules.renewal_schedule import attempt_seconds
 from webhook.rules.renewing import ISSUED_FOR, SHORTEST_TOKEN, CredentialProvider, IssueReason, format_time
-from webhook.sync.provider_process import Limits, Run, environment, run
+from webhook.sync.provider_process import Limits, call_provider
 
 if TYPE_CHECKING:
     import threading
@@ -75,20 +74,16 @@ class Issuer:
         for image in source.images:
             if not collected.covers(image):
                 seconds = attempt_seconds(expires_at, self.clock(), self.limits.seconds)
-                output = self._run(self.folder, source, image, replace(self.limits, seconds=seconds))
-                collected.add(image, decode_answer(output), source.images)
+                limits, token = replace(self.limits, seconds=seconds), self._provider_token(source)
+                answer = call_provider(self.folder, source, image, token, limits, self.stopping)
+                collected.add(image, answer, source.images)
         return issued(collected, now)
 
-    def _run(self, folder: Path, source: CredentialProvider, image: str, limits: Limits) -> bytes:
-        token = ""
-        annotations: tuple[tuple[str, str], ...] = ()
-        if source.token is not None:
-            # A token of its own for each run, as short as possible: a provider uses it once.
-            token = self._request(source.token.service_account, source.token.audience, SHORTEST_TOKEN).token
-            annotations = source.token.annotations
-        env = environment(source.env, source.inherit_env, os.environ)
-        request = encode_request(image, token, annotations)
-        return run(Run(folder / source.command, source.args, env, request, (token,)), limits, self.stopping)
+    def _provider_token(self, source: CredentialProvider) -> str:
+        """Return a token for one run, as short as possible, because a provider uses it once; empty if it needs none."""
+        if source.token is None:
+            return ""
+        return self._request(source.token.service_account, source.token.audience, SHORTEST_TOKEN).token
 
     def _request(self, service_account: str, audience: str, seconds: float) -> ServiceAccountJwt:
         try:

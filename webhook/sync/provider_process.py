@@ -23,12 +23,16 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, NoReturn
 
 from webhook.errors import CredentialsNotIssued
+from webhook.rules.provider_protocol import decode_answer, encode_request
 from webhook.rules.renewing import IssueReason
 from webhook.rules.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from webhook.rules.provider_protocol import ProviderAnswer
+    from webhook.rules.renewing import CredentialProvider
 
 DEADLINE_SECONDS = 60.0
 """Seconds that one run may take, as for the kubelet."""
@@ -80,6 +84,19 @@ def deny_core_dumps() -> None:
     """
     with suppress(ValueError, OSError):  # a lower hard limit is already in force
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+
+
+def call_provider(
+    folder: Path, source: CredentialProvider, image: str, token: str, limits: Limits, stopping: threading.Event
+) -> ProviderAnswer:
+    """Return the answer of a source's provider about one image; ``token`` is empty for a source without one.
+
+    Raises:
+        CredentialsNotIssued: as :func:`run`, or the output is not an answer.
+    """
+    env = environment(source.env, source.inherit_env, os.environ)
+    request = encode_request(image, token, () if source.token is None else source.token.annotations)
+    return decode_answer(run(Run(folder / source.command, source.args, env, request, (token,)), limits, stopping))
 
 
 def run(request: Run, limits: Limits | None = None, stopping: threading.Event | None = None) -> bytes:
