@@ -19,7 +19,7 @@ from webhook.registries.login import LOGIN_SECONDS
 from webhook.rules.dockerconfig import LARGEST_COPY
 from webhook.serve.endpoint import LARGEST_BODY, MAX_HELD_BYTES, SMALL_BODY
 from webhook.serve.review import HEAVY_BODY
-from webhook.sync import certificates, queue, status
+from webhook.sync import certificates, queue, status, write_gate
 from webhook.sync import controller as loop
 from webhook.sync import planner as grace
 
@@ -55,6 +55,8 @@ RELIST_HOURS = (
         ("architecture.md", f"up to {WORDS[loop.CONFLICT_ATTEMPTS]} times without delay"),
         ("sync.md", f"Every {loop.RESYNC_SECONDS / 60:g} minutes all namespaces are checked"),
         ("sync.md", f"its references stay for {WORDS[int(grace.GRACE_SECONDS / 60)]} minutes"),
+        ("resilience.md", f"begin with {write_gate.FIRST_LIMIT} writes at a time"),
+        ("resilience.md", f"Every {write_gate.PROBE_SECONDS:g} s they begin with {write_gate.FIRST_LIMIT} again"),
         ("resilience.md", f"waits: {queue.RETRY_BASE:g} s, doubling, at most {queue.RETRY_CAP:g} s"),
         ("resilience.md", f"again after {reflector.BACKOFF_BASE:g} s, doubling, at most {reflector.BACKOFF_CAP:g} s"),
         ("resilience.md", f"after {KEEPALIVE_IDLE} s, then every {KEEPALIVE_INTERVAL} s"),
