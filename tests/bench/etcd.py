@@ -1,4 +1,4 @@
-"""What etcd was given, by its own metrics; and namespaces by the hundred thousand, where the API server has them."""
+"""Read from etcd's own metrics what it was given, and put namespaces by the hundred thousand directly into it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What etcd was given from one moment to another."""
+    """The puts that etcd was given between two moments."""
 
     puts: int
     put_bytes: int

@@ -58,7 +58,7 @@ ABSENT = "not-there"
 
 @dataclass(frozen=True, slots=True)
 class LargePhase:
-    """A phase, what sync had etcd write for it, and what the requests of the other clients took meanwhile."""
+    """A phase, the writes of etcd for it, and the response times of the other clients meanwhile."""
 
     phase: Phase
     written: Written
@@ -67,7 +67,7 @@ class LargePhase:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one kind of read costs the API server: seconds and CPU seconds of one of them, on average."""
+    """The cost of one kind of read for the API server: seconds and CPU seconds of one of them, on average."""
 
     seconds: float
     cpu_seconds: float
@@ -77,7 +77,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What ``plan --rotate`` predicted."""
+    """The prediction of ``plan --rotate``."""
 
     etcd_bytes: int
     seconds: float | None
@@ -92,7 +92,7 @@ class LargeResult:
     """The load average of the machine, with that of the bench, at the end of each phase."""
     fill_seconds: float
     alone_ms: list[float]
-    """What the requests of the other clients take before sync starts."""
+    """The response times of the other clients before sync starts."""
     start: LargePhase
     rotation: LargePhase
     predicted: Prediction
@@ -108,7 +108,7 @@ class LargeResult:
     server_mib: list[float]
     """Memory of the API server and of etcd at the end."""
     files_mib: float
-    """What all files of the cluster take on disk at the end."""
+    """The size of all files of the cluster on disk at the end."""
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from webhook.kube.wire import ObjectMeta
 
 DEADLINE_SECONDS = 600.0
 SECONDS_EACH = 0.03
-"""What each namespace adds to the deadline: ten times what it takes on a quiet machine."""
+"""Seconds that each namespace adds to the deadline: ten times as many as it takes on a quiet machine."""
 
 SYNC_SECONDS = 60.0
 

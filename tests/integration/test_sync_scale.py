@@ -36,7 +36,7 @@ def namespaces(installed: Playground) -> list[str]:
 
 
 class Counted:
-    """What sync has asked since the last question."""
+    """The requests of sync, counted from one call of :meth:`since` to the next."""
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests

@@ -21,6 +21,7 @@ import structlog
 
 from webhook.errors import ApiError, Forbidden, Invalid, NotFound
 from webhook.kube.resources import EVENTS
+from webhook.rules.renewing import format_time
 from webhook.rules.text import escaped
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class EventRecorder:
         while (occurred := self._queue.get()) is not None:
             at, notice = occurred
             try:
-                self._write(notice, _timestamp(at))
+                self._write(notice, format_time(at))
             except ApiError as error:
                 log.info("event not written", reason=notice.reason, about=notice.regarding.name, cause=str(error))
             except Exception:
@@ -186,7 +187,3 @@ def _event(notice: Notice, timestamp: str, name: str) -> dict[str, Any]:
         "reportingComponent": COMPONENT,
         "reportingInstance": "",
     }
-
-
-def _timestamp(at: datetime) -> str:
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -278,6 +278,8 @@ class ScopedDecoder:
         items = tuple([(key, value) for field, key in keys if (value := getattr(labels, field)) is not None])
         if not items:
             return NO_LABELS
+        if (shared := self._shared.get(items)) is not None:
+            return shared
         if len(self._shared) >= SHARED_LABELS:
             self._shared.clear()
         # Two reflectors may be here at the same time: then one of two equal values is kept.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from webhook.rules.renewing import format_time
 from webhook.rules.rollout import REQUEST_ANNOTATION, HoldReason, Outcome, Rollout, Stage, Verb, encode_request
 from webhook.rules.text import counted
 
@@ -220,7 +221,7 @@ def unused_sentence(rollout: Rollout) -> str:
     """Return the advice to revoke the previous credential; empty while copies may be given it back."""
     if rollout.unused_since is None or rollout.stage is not Stage.COMPLETE:
         return ""
-    since = f"{rollout.unused_since:%Y-%m-%dT%H:%M:%SZ}"
+    since = format_time(rollout.unused_since)
     if rollout.previous:
         return f"no copy has the previous content since {since}; revoke its credential when the overlap is over"
     return f"no copy has the previous content since {since}, and the overlap is over: revoke the previous credential"

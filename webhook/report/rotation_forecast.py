@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from webhook.report.protocol import Paragraph
+from webhook.rules.renewing import format_time
 from webhook.rules.text import counted
 
 if TYPE_CHECKING:
@@ -92,24 +93,37 @@ class RotationForecast:
     @property
     def soak(self) -> float:
         """The seconds for which only the canary namespaces have the new content."""
-        return self.settings.soak if self.settings is not None and self.settings.canary else 0.0
+        return self.settings.soak if self.settings is not None and self._has_canary else 0.0
+
+    @property
+    def _has_canary(self) -> bool:
+        return self.settings is not None and bool(self.settings.canary)
+
+    @property
+    def _rate(self) -> int:
+        """The configured ``maxPerSecond``; 0 without a limit."""
+        return self.settings.max_per_second if self.settings is not None else 0
+
+    @property
+    def _intervals(self) -> int:
+        """The number of times from one copy outside the canary to the next."""
+        return max(0, self.copies - self.canary - 1)
 
     @property
     def limited_seconds(self) -> float:
         """The seconds that the other copies take because of ``maxPerSecond``; 0 without a limit."""
-        rate = self.settings.max_per_second if self.settings is not None else 0
-        return max(0, self.copies - self.canary - 1) / rate if rate else 0.0
+        return self._intervals / self._rate if self._rate else 0.0
 
     @property
     def paced_seconds(self) -> float:
         """The seconds that they take at the pace of the last rotation; 0 if that was not measured."""
         pace = self.pace
-        return max(0, self.copies - self.canary - 1) / pace.per_second if pace and pace.is_measurable else 0.0
+        return self._intervals / pace.per_second if pace and pace.is_measurable else 0.0
 
     @property
     def is_held(self) -> bool:
         """True if no copy is in a canary namespace, although the pull secret has a canary."""
-        return self.settings is not None and bool(self.settings.canary) and not self.canary
+        return self._has_canary and not self.canary
 
     @property
     def seconds(self) -> float | None:
@@ -117,7 +131,7 @@ class RotationForecast:
         if self.is_held:
             return None
         spread = max(self.limited_seconds, self.paced_seconds)
-        return self.soak + spread if spread or self.copies - self.canary <= 1 else None
+        return self.soak + spread if spread or not self._intervals else None
 
     def document(self) -> dict[str, object]:
         """Return everything for programs."""
@@ -135,7 +149,7 @@ class RotationForecast:
                 "copies": pace.copies,
                 "seconds": pace.seconds,
                 "copiesPerSecond": round(pace.per_second, 2),
-                "endedAt": f"{pace.last:%Y-%m-%dT%H:%M:%SZ}",
+                "endedAt": format_time(pace.last),
             },
         }
 
@@ -145,7 +159,7 @@ class RotationForecast:
         if not self.copies:
             yield Paragraph("a rotation changes none, because no selected namespace has one", "copies:", indent=2)
             return
-        where = f", {self.canary:,} of them in canary namespaces" if self.settings and self.settings.canary else ""
+        where = f", {self.canary:,} of them in canary namespaces" if self._has_canary else ""
         yield Paragraph(f"{self.copies:,} to change{where}", "copies:", indent=2)
         yield Paragraph(
             f"{size_text(self.stored_bytes)}, if the new content is as long as the present one", "etcd:", indent=2
@@ -164,17 +178,17 @@ class RotationForecast:
             yield "the rotation is held until a selected namespace matches the patterns of its canary"
             return
         yield self._unknown() if seconds is None else f"{duration_text(seconds)}{self._basis()}"
-        if settings is not None and settings.canary:
+        if self._has_canary:
             soak = f"the soak of {duration_text(self.soak)}"
             yield f"that includes {soak}" if seconds is not None else f"{soak} comes first"
         if settings is not None and settings.prove is not None:
             yield "the registries are asked before that, for as long as they take to answer"
 
     def _basis(self) -> str:
-        rate = self.settings.max_per_second if self.settings is not None else 0
+        rate = self._rate
         if self.paced_seconds > self.limited_seconds and self.pace is not None:
             limit = f", of which maxPerSecond allows {rate:,}" if rate else ""
-            return f", if it is as fast as the last one ({_rate(self.pace)}{limit})"
+            return f", if it is as fast as the last one ({_pace_text(self.pace)}{limit})"
         return f", at {rate:,} copies a second (maxPerSecond)" if self.limited_seconds else ""
 
     def _unknown(self) -> str:
@@ -188,7 +202,7 @@ class RotationForecast:
         return f"not known, because {why}; follow the next one with kubectl pullsecrets check --wait"
 
 
-def _rate(pace: Pace) -> str:
+def _pace_text(pace: Pace) -> str:
     ended = f"{pace.last:%Y-%m-%d %H:%M:%S} UTC"
     return f"{pace.copies:,} copies in {duration_text(pace.seconds)} until {ended}"
 

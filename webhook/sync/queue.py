@@ -36,6 +36,9 @@ from webhook.sync.write_gate import ConcurrencyLimit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+WORKERS = 16
+"""Number of workers until another one is set."""
+
 RETRY_BASE = 0.25
 """Seconds before the first retry of a name: most failures are conflicts, which are over a moment later."""
 
@@ -152,8 +155,6 @@ class WorkQueue:
         worked: Callable[[float], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._half_share = 8
-        self._mass = ConcurrencyLimit(2 * self._half_share, clock)
         self._remaining_shares = list(SHARES)
         # A write that the machine or the API server delayed by chance is interrupted like one that hangs. If all
         # waited in line, a healthy namespace would wait for minutes behind a hundred that hang. So among troubled
@@ -170,6 +171,7 @@ class WorkQueue:
         self._waited = waited
         self._worked = worked
         self._clock = clock
+        self.set_workers(WORKERS)
         self._lock = threading.Lock()
         self._condition = threading.Condition(self._lock)
         # First in, first out, each name in one lane and once. A plain dict keeps the order too, but its search for the
