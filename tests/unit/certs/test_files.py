@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 
-from certs.files import LARGEST_FILE, CertificateFiles
+from certs.files import LARGEST_FILE, READS, CertificateFiles
+from certs.files import _content as read_content
 from webhook.errors import CertificateInvalid
 
 DEADLINE = 5.0
@@ -89,24 +91,37 @@ def test_a_file_without_an_end_is_not_read_to_it(mounted: Path) -> None:
     assert len(files(mounted).read()[1]) == LARGEST_FILE
 
 
-def test_a_pair_is_never_of_two_swaps(mounted: Path) -> None:
-    stop = threading.Event()
+@pytest.fixture
+def swaps_during_reads(mounted: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Call it with a number: that many times, a swap happens after a certificate is read and before its key is."""
+    generations = count(1)
+    left = 0
 
-    def keep_swapping() -> None:
-        generation = 0
-        while not stop.wait(0.0005):
-            generation += 1
-            swap(mounted, str(generation))
+    def read_then_swap(path: Path) -> bytes:
+        nonlocal left
+        content = read_content(path)
+        if path.name == "tls.crt" and left:
+            left -= 1
+            swap(mounted, str(next(generations)))
+        return content
 
-    swapping = threading.Thread(target=keep_swapping)
-    swapping.start()
-    try:
-        for _ in range(500):
-            certificate, key = files(mounted).read()
-            assert certificate.split()[1] == key.split()[1]
-    finally:
-        stop.set()
-        swapping.join(DEADLINE)
+    def set_left(number: int) -> None:
+        nonlocal left
+        left = number
+
+    monkeypatch.setattr("certs.files._content", read_then_swap)
+    return set_left
+
+
+def test_a_pair_is_never_of_two_swaps(mounted: Path, swaps_during_reads: Callable[[int], None]) -> None:
+    swaps_during_reads(READS - 1)
+    assert files(mounted).read() == (f"certificate {READS - 1}".encode(), f"key {READS - 1}".encode())
+
+
+def test_files_that_never_stop_changing_are_named(mounted: Path, swaps_during_reads: Callable[[int], None]) -> None:
+    swaps_during_reads(READS)
+    with pytest.raises(CertificateInvalid, match=f"{mounted}/tls.crt and {mounted}/tls.key change faster than"):
+        files(mounted).read()
 
 
 def test_a_swap_is_served(mounted: Path) -> None:
