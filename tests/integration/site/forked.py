@@ -6,6 +6,7 @@ terminal, of signals and of memory use the installed command.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import select
@@ -67,6 +68,7 @@ def _connect() -> socket.socket:
 def _process() -> tuple[subprocess.Popen[bytes], bytes]:
     """Start the process, which ends with this one; also return the address at which it listens."""
     process = subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    atexit.register(process.communicate)
     assert process.stdout is not None
     return process, b"\0" + process.stdout.readline().strip()
 
