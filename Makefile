@@ -1,5 +1,7 @@
 # Every target prepares what it needs. UV may name a uv of your own; else one is taken from PATH, else from PyPI.
 UV := $(or $(shell command -v uv 2>/dev/null),.venv/bin/uv)
+# An installed product has compiled modules. Without them, each process that a test or a benchmark starts compiles its own.
+export PYTHONDONTWRITEBYTECODE :=
 PYTHON ?= python3
 RUN := .venv/bin
 WORKERS ?= 2

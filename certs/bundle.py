@@ -7,9 +7,9 @@ authority.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.validity import certificates_in, chain_of, is_our_authority
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(msgspec.Struct, frozen=True):
     """Unique certificates in order, and the number of unreadable blocks, which are left out."""
 
     certificates: tuple[x509.Certificate, ...]

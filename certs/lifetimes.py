@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Lifetimes:
+
+class Lifetimes(msgspec.Struct, frozen=True):
     """Lifetimes of issued certificates, and the settling time of a new authority before a leaf relies on it.
 
     Settling is needed because each API server learns of a changed ``caBundle`` from its own watch, at its own time.

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
+import msgspec
+
 from certs.authority import Authority, Leaf, issue_authority, issue_leaf
 from certs.bundle import Bundle, parse, updated
 from certs.lifetimes import Lifetimes
@@ -51,31 +53,27 @@ class CertificateState:
     published_since: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing:
+class Nothing(msgspec.Struct, frozen=True):
     """All certificates are fine; call again at ``until``, or when something changes."""
 
     until: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class StoreAuthority:
+class StoreAuthority(msgspec.Struct, frozen=True):
     """Store a new authority in its Secret; ``cause`` is the reason."""
 
     authority: Authority
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
-class PublishBundle:
+class PublishBundle(msgspec.Struct, frozen=True):
     """Write ``pem`` into every ``caBundle``; ``unparsable`` counts the unreadable blocks that are dropped."""
 
     pem: bytes
     unparsable: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoreLeaf:
+class StoreLeaf(msgspec.Struct, frozen=True):
     """Store a new leaf, with its authority as ``ca.crt``; ``cause`` is the reason."""
 
     leaf: Leaf

@@ -29,8 +29,7 @@ request body. Exceptions of third-party packages are caught in the one module th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,8 +43,7 @@ class UsageError(PullSecretsError):
     """A request that cannot be done: a wrong flag value, a missing file, a port in use."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Problem(NamedTuple):
     """A problem in a document: its path, such as ``pullSecrets[1].sources[0].secretName``, and a sentence."""
 
     path: str

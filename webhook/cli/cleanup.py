@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
 from webhook.cli import options
 from webhook.cli.lifetimes import parse_duration

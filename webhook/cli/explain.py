@@ -6,11 +6,11 @@ The first line is the verdict, its reason and the next command. The gates that n
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
 from webhook.cli import options
 from webhook.cli.cluster import reading, usual_namespace, wanted

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from webhook.cli.cluster import reading, usual_namespace
 from webhook.cli.printing import standard_output, tell
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
     from webhook.report.explain.selected import Selected
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """The kind and the flags that choose its objects."""
 
     kind: str

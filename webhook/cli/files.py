@@ -5,8 +5,9 @@ The labels of a namespace that the files lack come from ``--assume-label``, or e
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.cli.cluster import load, reading, wanted
 from webhook.cli.printing import tell
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
 _ADVICE = "add its Namespace to the files, or give its labels with --assume-label KEY=VALUE"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """The flags that locate the configuration and the labels of namespaces."""
 
     config: Path | ChartValues | None
@@ -48,13 +48,12 @@ class Asked:
         return self.kubeconfig is not None or bool(self.context)
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True):
     """The context that decides about the manifests."""
 
     configuration: Configuration
     release_namespace: str
-    namespaces: Mapping[str, Namespace] = field(default_factory=dict)
+    namespaces: Mapping[str, Namespace] = msgspec.field(default_factory=dict)
 
 
 def surroundings(manifests: Sequence[Manifest], asked: Asked) -> Surroundings:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.cli.cluster import reading, usual_namespace, wanted
 from webhook.cli.printing import tell
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
     from webhook.report.rotation_forecast import RotationForecast
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """The flags for the namespaces to read and for assumptions."""
 
     namespace: str

@@ -6,9 +6,10 @@ Cells contain names and messages from users. Each cell is escaped here, and neve
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.cli.printing import standard_output, tell
 from webhook.cli.target import kubectl_name
@@ -102,8 +103,7 @@ def _write_table(columns: tuple[str, ...], found: Iterable[Line], file: TextIO) 
         table.write_lines(file)
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
+class _Table(msgspec.Struct, frozen=True):
     columns: tuple[str, ...]
     lines: Sequence[Line]
 

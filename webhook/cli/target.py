@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.errors import UsageError
 
@@ -37,8 +38,7 @@ _GROUPS: Mapping[str, str] = {
 """The API groups of the kinds; the others are in the core group, which has no name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """A kind and a name. An unknown kind stays as it was typed."""
 
     kind: str

@@ -6,8 +6,9 @@ Reading continues after a problem, with a placeholder for the wrong value, so th
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from webhook.errors import ConfigurationInvalid, Problem
 from webhook.files.node import Node, checked, checked_items, choice, report_repeats

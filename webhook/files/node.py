@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from webhook.errors import Problem
 from webhook.files.yaml import Unquoted, Value, child_path, quoted
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """A value, its path in the document, and the list for its problems. A null counts as absent."""
 
     value: Value

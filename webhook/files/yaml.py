@@ -20,10 +20,10 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 
+import msgspec
 import yaml
 
 from webhook.errors import Problem, UsageError
@@ -83,8 +83,7 @@ class DocumentError(ValueError):
         super().__init__(message)
 
 
-@dataclass(frozen=True, slots=True)
-class Unquoted:
+class Unquoted(msgspec.Struct, frozen=True):
     """A scalar that YAML does not read as text: ``text`` as written, ``kind`` in YAML's terms (``a boolean``)."""
 
     text: str

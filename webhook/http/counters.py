@@ -5,11 +5,10 @@ On the hot path, a count costs one addition to an attribute. Metrics read the nu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 
-@dataclass(slots=True)
-class PortCounters:
+class PortCounters(msgspec.Struct):
     """The numbers of one port; only its event loop writes them."""
 
     requests: int = 0
@@ -32,5 +31,5 @@ class PortCounters:
     buffered_bytes: int = 0
     """Bytes of incomplete heads, and of requests that wait for the answer to the previous one."""
 
-    rejected: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, int] = msgspec.field(default_factory=dict)
     """Requests and connections that were ended because of the client, by cause."""

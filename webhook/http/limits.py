@@ -7,7 +7,8 @@ arrives. docs/serving.md lists all of them.
 from __future__ import annotations
 
 import resource
-from dataclasses import dataclass
+
+import msgspec
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -15,8 +16,7 @@ RESERVED_FILES = 100
 """File descriptors that are reserved for files other than connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deadlines:
+class Deadlines(msgspec.Struct, frozen=True):
     """Seconds that a client has for each part of a request."""
 
     handshake: float = 10.0
@@ -35,8 +35,7 @@ class Deadlines:
     """For the client to read its last answer, and to close its side."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, eq=False):
     """The limits of one port. Objects hash by identity, which is fast."""
 
     connections: int

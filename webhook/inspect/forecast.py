@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from webhook.errors import Forbidden, UsageError
 from webhook.inspect.healing import pulled_pod, read_records
@@ -55,8 +55,7 @@ if TYPE_CHECKING:
     from webhook.rules.objects import Namespace
 
 
-@dataclass(frozen=True, slots=True)
-class WhatIf:
+class WhatIf(msgspec.Struct, frozen=True):
     """The namespaces that would opt in, and those that would opt out."""
 
     opted_in: frozenset[str] = frozenset()
@@ -105,13 +104,12 @@ _decode_metadata: Callable[[bytes | msgspec.Raw], PartialObjectMetadata] = decod
 _decode_pod: Callable[[bytes | msgspec.Raw], AdmittedObject] = decoder(AdmittedObject)
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(msgspec.Struct, frozen=True):
     """The namespaces to read: one, or all that a label selector selects; and the assumed opt-ins and opt-outs."""
 
     namespace: str = ""
     selector: str = ""
-    what_if: WhatIf = field(default_factory=WhatIf)
+    what_if: WhatIf = msgspec.field(default_factory=WhatIf)
 
     def lists_all_of(self, namespace: str) -> bool:
         """Return True if the user named this very namespace, so that unchanged objects have a row too."""
@@ -354,14 +352,13 @@ def _warning(installed: Installed, removals: Removals, name: str, verb: str) -> 
     )
 
 
-@dataclass
-class _ChangedCopies:
+class _ChangedCopies(msgspec.Struct):
     """The sums over the copies that a rotation changes."""
 
     copies: int = 0
     canary: int = 0
     stored_bytes: int = 0
-    times: list[datetime] = field(default_factory=list)
+    times: list[datetime] = msgspec.field(default_factory=list)
     """When those outside the canary were last changed."""
 
 

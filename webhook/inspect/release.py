@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from webhook.errors import ConfigurationAbsent, ConfigurationInvalid, Forbidden, UsageError
 from webhook.files.configuration import parse
 from webhook.kube.resources import (
@@ -49,8 +51,7 @@ _FLAGS = "name it with --release and --release-namespace"
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """The user's description of the release; omitted parts are empty."""
 
     namespace: str = ""

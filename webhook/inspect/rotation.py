@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import secrets
 from base64 import b64encode
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.errors import ApiError, NotFound, SourceInvalid, UsageError
 from webhook.inspect.reader import lacking
@@ -48,8 +49,7 @@ def entry_to_rotate(installed: Installed, name: str) -> PullSecret:
     return entries[name]
 
 
-@dataclass(frozen=True, slots=True)
-class Rotation:
+class Rotation(msgspec.Struct, frozen=True):
     """The rotation of one pull secret of a release in a cluster."""
 
     reader: Reader

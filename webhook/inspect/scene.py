@@ -6,13 +6,13 @@ import ipaddress
 import socket
 import ssl
 from base64 import b64decode
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
 from webhook.errors import Forbidden, SourceInvalid, UsageError
 from webhook.inspect.healing import pulled_pod, read_view
@@ -192,8 +192,7 @@ EXPLAINED = {"Pod": PODS, "ServiceAccount": SERVICE_ACCOUNTS, **WORKLOADS}
 """The kinds in namespaces that are explained."""
 
 
-@dataclass(frozen=True, slots=True)
-class Background:
+class Background(msgspec.Struct, frozen=True):
     """The input that all explanations of a release share."""
 
     sources: Sources
@@ -205,8 +204,7 @@ class Background:
     rotations: RotationEvents
 
 
-@dataclass(frozen=True, slots=True)
-class _Copies:
+class _Copies(msgspec.Struct, frozen=True):
     """The Secrets with copies' names in one namespace, the registries in ours, and the names that must not be read."""
 
     found: dict[str, Copy]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from webhook.errors import Forbidden, SourceInvalid
 from webhook.kube.objects import SecretObject, decode_secret, to_copy

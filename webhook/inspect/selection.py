@@ -7,12 +7,12 @@ controller's state. In more than a few namespaces, the copies and Events come fr
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from webhook.errors import ApiError, Forbidden, UsageError
 from webhook.inspect.forecast import FEW
@@ -61,8 +61,7 @@ _decode_metadata: Callable[[bytes | msgspec.Raw], PartialObjectMetadata] = decod
 _decode_pod: Callable[[bytes | msgspec.Raw], AdmittedObject] = decoder(AdmittedObject)
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """The objects to explain: a kind, in one namespace or with an empty one in all, perhaps with labels."""
 
     kind: str

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import getproxies
 
+import msgspec
 import urllib3
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ class Access:
     authorization: Callable[[], str] = field(default=str, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
+class Tls(msgspec.Struct, frozen=True):
     """TLS settings of a connection: file names, except for ``ca_data``, which is PEM text."""
 
     ca_file: str | None = None

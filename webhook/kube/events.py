@@ -13,10 +13,10 @@ import secrets
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import structlog
 
 from webhook.errors import ApiError, Forbidden, Invalid, NotFound
@@ -47,8 +47,7 @@ RECENT_LIMIT = 50
 """Notices that are kept for display."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True):
     """The object that an Event is about.
 
     The reference to a Namespace is in that namespace, so that its users see the Event.
@@ -61,8 +60,7 @@ class Reference:
     uid: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True):
     """One notice about one object: a CamelCase reason and a sentence."""
 
     regarding: Reference
@@ -71,8 +69,7 @@ class Notice:
     type: Literal["Normal", "Warning"] = "Warning"
 
 
-@dataclass(slots=True)
-class _WrittenEvent:
+class _WrittenEvent(msgspec.Struct):
     name: str
     """Name of the Event object. It is random, so that no user of the namespace can have taken it before."""
     count: int

@@ -16,7 +16,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -45,13 +44,15 @@ def boot_time() -> float:
     return time.clock_gettime(clock)
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(msgspec.Struct, frozen=True):
     """The durations of an election in seconds; duration > renew deadline > retry period."""
 
     duration: float = 15.0
     renew_deadline: float = 10.0
     retry_period: float = 2.0
+
+
+DEFAULT_TIMING = Timing()
 
 
 class LeaseSpec(msgspec.Struct, frozen=True, rename="camel"):
@@ -104,7 +105,7 @@ class LeaseElection:
         identity: str,
         on_change: Callable[[bool], None],
         *,
-        timing: Timing = Timing(),
+        timing: Timing = DEFAULT_TIMING,
         clock: Callable[[], float] = boot_time,
         candidacy: Candidacy | None = None,
     ) -> None:

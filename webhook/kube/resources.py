@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import quote
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+
+class Resource(msgspec.Struct, frozen=True):
     """A kind of object at the API server; ``prefix`` is ``/api/v1`` or ``/apis/<group>/<version>``."""
 
     prefix: str
@@ -30,8 +30,7 @@ class Resource:
         return "/".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Collection:
+class Collection(msgspec.Struct, frozen=True):
     """A set of objects to reflect: a resource in one namespace or in all, optionally one name or a field selector."""
 
     resource: Resource

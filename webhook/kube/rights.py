@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+import msgspec
 
 from webhook.errors import Forbidden
 from webhook.rules.text import counted
@@ -43,8 +44,7 @@ _NAME_SELECTOR = "metadata.name="
 _UNAUTHORIZED = 401
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Right:
+class Right(msgspec.Struct, frozen=True, order=True):
     """One verb on one resource; an empty ``namespace`` or ``name`` stands for all."""
 
     resource: str

@@ -15,7 +15,6 @@ pkg/admission/plugin/policy (the words of webhooks and policies); pkg/server/fil
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -91,8 +90,7 @@ class Status(msgspec.Struct, frozen=True):
 _decode = msgspec.json.Decoder(Status, strict=False).decode
 
 
-@dataclass(frozen=True, slots=True)
-class _RequestedObject:
+class _RequestedObject(msgspec.Struct, frozen=True):
     """The object that a path is about: resource, name and namespace, each empty where the path has none."""
 
     plural: str

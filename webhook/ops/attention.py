@@ -6,10 +6,11 @@ short as one about ten. States that the controller changes within seconds are no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.ops.html import Verdict
 from webhook.ops.page_data import NOT_LOOKED_AT, REFERENCES_ONLY
@@ -54,8 +55,7 @@ TRANSIENT_RESULTS = frozenset({"conflict", "throttled", "unavailable", "not-foun
 """Results of writes that a retry usually changes, without a person."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(msgspec.Struct, frozen=True):
     """One finding: its title, a sentence, the next command, and the reason id that the documentation explains."""
 
     kind: Kind

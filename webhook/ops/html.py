@@ -7,11 +7,11 @@ first. Import this module only where a page is rendered: processes start without
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
+import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
@@ -39,8 +39,7 @@ BAR_WIDTH, NARROWEST = 1000, 12
 """The width of a stacked bar, and of its narrowest segment: one copy of 10,000 must be visible."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(msgspec.Struct, frozen=True):
     """A part of a stacked bar: the things in one state, with the class of that state."""
 
     state: str
@@ -50,8 +49,7 @@ class Segment:
     width: float
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """The band on top of a page: its class, one line, a sentence about it, and the next command."""
 
     kind: str

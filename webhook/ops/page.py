@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
+
+import msgspec
 
 from webhook.ops.attention import (
     KIND_WORDS,
@@ -185,8 +186,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}…"
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(msgspec.Struct, frozen=True):
     """One page of the namespaces that were searched for, with links to the pages before and after it."""
 
     caption: str
@@ -196,8 +196,7 @@ class _Found:
     links: Sequence[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Chip:
+class _Chip(msgspec.Struct, frozen=True):
     """A link to the namespaces in one state, with their number; ``state`` is empty for all."""
 
     state: str
@@ -256,8 +255,7 @@ def _severity(namespace: NamespaceView) -> tuple[int, str]:
     return order, namespace.name
 
 
-@dataclass(frozen=True, slots=True)
-class _EventGroup:
+class _EventGroup(msgspec.Struct, frozen=True):
     """The Events with one reason, the latest first."""
 
     reason: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,8 +24,7 @@ NOT_LOOKED_AT = "not checked yet"
 """The state of a selected namespace before the controller has checked it, or while another process leads."""
 
 
-@dataclass(frozen=True, slots=True)
-class CopyView:
+class CopyView(msgspec.Struct, frozen=True):
     """One copy of a namespace."""
 
     secret: str
@@ -50,8 +48,7 @@ class NamespaceView(msgspec.Struct, frozen=True):
     """Objects in it that a person must change."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventView:
+class EventView(msgspec.Struct, frozen=True):
     """An Event that was sent, and its time."""
 
     at: datetime
@@ -62,16 +59,14 @@ class EventView:
     namespace: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateView:
+class CertificateView(msgspec.Struct, frozen=True):
     """Expiry times of the certificates in the Secrets; None if sync does not issue them, or has not yet."""
 
     expiry: datetime | None
     authority_expiry: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class PageData:
+class PageData(msgspec.Struct, frozen=True):
     """All data of the page, at one moment."""
 
     now: datetime
@@ -93,8 +88,7 @@ class PageData:
     """The port of the page in the Pod; 0 outside a cluster."""
 
 
-@dataclass(frozen=True, slots=True)
-class PageQuery:
+class PageQuery(msgspec.Struct, frozen=True):
     """The query of a URL: a part of a name, a state, the page of the result, and whether the page reloads itself."""
 
     text: str = ""

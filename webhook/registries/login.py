@@ -12,9 +12,10 @@ Source: containerd 2, core/remotes/docker/resolver.go (Resolve).
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.registries.exchange import Exchange
 from webhook.registries.token_flow import (
@@ -60,8 +61,7 @@ class Login(StrEnum):
     """The host does not answer, is not a registry, or does not have the image."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoginResult:
+class LoginResult(msgspec.Struct, frozen=True):
     """The result of a test, and a sentence about it without any part of a credential."""
 
     login: Login
@@ -82,8 +82,7 @@ class Access(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class AccessResult:
+class AccessResult(msgspec.Struct, frozen=True):
     """The result of a pull without a credential, and a sentence about it; empty if it is possible."""
 
     access: Access

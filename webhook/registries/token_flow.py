@@ -14,7 +14,6 @@ Sources: RFC 9110, 11.6.1 (WWW-Authenticate); https://distribution.github.io/dis
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, urlencode, urljoin, urlsplit
@@ -46,12 +45,11 @@ _HTTPS_URL = re.compile(r"https://([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9
 """A URL of a host, without a user, in characters that every terminal and every parser reads alike."""
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(msgspec.Struct, frozen=True):
     """A scheme and its parameters; the scheme and the names of the parameters are in lower case."""
 
     scheme: str
-    parameters: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def parse_challenges(headers: Iterable[str]) -> list[Challenge]:

@@ -76,8 +76,7 @@ result is unknown if no credential for the registry is known, or if a Secret is 
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
+class Workload(msgspec.Struct, frozen=True):
     """The owner of a Pod, or the Pod itself, with the images and references of its Pods."""
 
     namespace: str
@@ -114,8 +113,7 @@ class ImageExposure:
         return Line((*cells, ", ".join(self.references) or "<none>"), colour)
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
+class Coverage(msgspec.Struct, frozen=True):
     """The images of all workloads."""
 
     images: tuple[ImageExposure, ...]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.report.coverage import RESULTS as COVERED
 from webhook.report.preview.row import Effect
@@ -37,8 +38,7 @@ _WORST_LAST = (Severity.OK, Severity.UNKNOWN, Severity.FAULT)
 _NAMES = {Severity.OK: "passed", Severity.FAULT: "failed"}
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(msgspec.Struct, frozen=True):
     """The expected result for one object; None for parts that do not matter.
 
     ``injected`` and ``removed`` are all names that its imagePullSecrets gain and lose. ``reasons`` has the expected
@@ -56,8 +56,7 @@ class Expectation:
     coverage: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True):
     """One expected value of one object, and the value that was found."""
 
     namespace: str
@@ -73,8 +72,7 @@ class Comparison:
         return Severity.OK if self.expected == self.found else Severity.FAULT
 
 
-@dataclass(frozen=True, slots=True)
-class Comparisons:
+class Comparisons(msgspec.Struct, frozen=True):
     """All comparisons, in the order of the expectations."""
 
     comparisons: tuple[Comparison, ...]

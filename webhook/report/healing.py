@@ -6,8 +6,10 @@ namespace that lack a reference, with the copies as they will be.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from webhook.report.coverage import registries_for, registries_in
 from webhook.report.explain.commands import recreate_command
@@ -44,15 +46,14 @@ _OF_SYNC = (HealingReason.DUE, HealingReason.TRIAL, HealingReason.REFUSED)
 """The next step is one of sync."""
 
 
-@dataclass(frozen=True, slots=True)
-class HealingView:
+class HealingView(msgspec.Struct, frozen=True):
     """The state of healing in a namespace; a part that must not be read is None."""
 
     pods: Sequence[PulledPod] | None = None
     """The Pods that have not begun."""
     records: Mapping[str, OwnerRecord] | None = None
     """The owners of which Pods were evicted, by UID."""
-    refused: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = msgspec.field(default_factory=dict)
     """The messages about evictions that the API server has just refused, by Pod."""
 
     @property
@@ -65,8 +66,7 @@ class HealingView:
 NOT_READ = HealingView()
 
 
-@dataclass(frozen=True, slots=True)
-class HealingScene:
+class HealingScene(msgspec.Struct, frozen=True):
     """The input of the step: the Pod with its workload, the state of its namespace, and that of the controller."""
 
     world: World
@@ -177,13 +177,12 @@ class LackingPod(NamedTuple):
     row: Row
 
 
-@dataclass(frozen=True, slots=True)
-class HealingForecast:
+class HealingForecast(msgspec.Struct, frozen=True):
     """Forecasts what healing does; ``registries`` are those of the copies as they will be."""
 
     given: HealingInput
     registries: Mapping[str, Collection[str]]
-    unseen: Collection[str] = field(default=())
+    unseen: Collection[str] = msgspec.field(default=())
     """The pull secrets with a source that must not be read."""
 
     @classmethod

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from webhook.rules.keyring import SecretState, offers
 from webhook.rules.registry_key import DOCKER_HUB_KEY, HUB_DOMAIN, read_key
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from webhook.rules.keyring import Offer, ReferencedSecret
 
 
-@dataclass(frozen=True, slots=True)
-class PodGroup:
+class PodGroup(msgspec.Struct, frozen=True):
     """The Pods of one workload that pull the same images with the same Secrets, which are in their order."""
 
     namespace: str
@@ -50,12 +50,11 @@ class Origin(NamedTuple):
         return name in (self.pull_secret, self.source)
 
 
-@dataclass(frozen=True, slots=True)
-class Owners:
+class Owners(msgspec.Struct, frozen=True):
     """The source of each key of a pull secret. The first source that names a registry wins."""
 
-    by_key: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    others: Mapping[str, str] = field(default_factory=dict)
+    by_key: Mapping[tuple[str, str], str] = msgspec.field(default_factory=dict)
+    others: Mapping[str, str] = msgspec.field(default_factory=dict)
     """The source of all other keys of a pull secret: the only one whose keys are not known."""
 
     def origin(self, offer: Offer) -> Origin:

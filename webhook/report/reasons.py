@@ -6,8 +6,9 @@ id.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.rules.gates import GATES
 from webhook.rules.healing import DUE_TEXTS, HealingReason
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class ReasonText:
+class ReasonText(msgspec.Struct, frozen=True):
     """The meaning of a reason id, and advice; both begin in lower case, names are in backticks."""
 
     meaning: str

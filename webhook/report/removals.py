@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.report.protocol import RESULT, Line, Severity
 from webhook.rules.text import counted
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@dataclass(frozen=True, slots=True)
-class Removable:
+class Removable(msgspec.Struct, frozen=True):
     """An object, or a part of it, that a cleanup removes; ``cause`` is why it was not removed."""
 
     kind: str
@@ -33,8 +33,7 @@ class Removable:
         return ": ".join(filter(None, (f"{self.kind} {path}".rstrip(), self.part, self.cause)))
 
 
-@dataclass(frozen=True, slots=True)
-class Removals:
+class Removals(msgspec.Struct, frozen=True):
     """The objects to remove, with ``is_planned``, else those that are left."""
 
     objects: Sequence[Removable] = ()

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from webhook.report.pod_groups import Keyrings
 from webhook.report.protocol import Severity
 from webhook.report.usage import SHOWN, ImageReport, ImageResult
@@ -85,8 +87,7 @@ class Prediction(ImageResult):
     """True if the image can be pulled when no Secret covers it; None if the registry was not asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Revocation(ImageReport[Prediction]):
+class Revocation(ImageReport[Prediction], frozen=True):
     """The predictions for all images for which the kubelet tries a credential."""
 
     credentials = "OTHERS"
@@ -167,8 +168,7 @@ def predict(
     return Revocation(revoked.name, tuple(predictions), answers is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(msgspec.Struct, frozen=True):
     """One image of one group, with the credentials that remain, and the Secrets that could not be read."""
 
     group: PodGroup

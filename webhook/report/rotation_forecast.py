@@ -7,8 +7,9 @@ there is no duration.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.report.protocol import Paragraph
 from webhook.rules.renewing import format_time
@@ -31,8 +32,7 @@ _MINUTE = 60
 _HOUR = 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(msgspec.Struct, frozen=True):
     """The last rotation that reached most of the copies: their number, and the times of the first and the last."""
 
     copies: int
@@ -71,8 +71,7 @@ def measured_pace(changed: Iterable[datetime]) -> Pace | None:
     return Pace(len(large[-1]), large[-1][0], large[-1][-1]) if large else None
 
 
-@dataclass(frozen=True, slots=True)
-class RotationForecast:
+class RotationForecast(msgspec.Struct, frozen=True):
     """A rotation to a content that is as long as the present one."""
 
     secret: str

@@ -14,6 +14,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
 
+import msgspec
+
 from webhook.report.pod_groups import Keyrings, Origin
 from webhook.report.protocol import RESULT, Line, Severity
 from webhook.rules.images import DOCKER_HUB, image_name
@@ -87,8 +89,7 @@ class Use(ImageResult):
 I = TypeVar("I", bound=ImageResult)  # noqa: E741 - an image
 
 
-@dataclass(frozen=True, slots=True)
-class ImageReport(Generic[I]):
+class ImageReport(msgspec.Struct, Generic[I], frozen=True):
     """The results for all images for which the kubelet tries what a person calls ``name``."""
 
     credentials: ClassVar[str]
@@ -124,10 +125,9 @@ class ImageReport(Generic[I]):
         return [each for each in self.images if each.severity is severity]
 
 
-class Usage(ImageReport[Use]):
+class Usage(ImageReport[Use], frozen=True):
     """The uses of a source, of a pull secret, or of a Secret of namespaces."""
 
-    __slots__ = ()
     credentials = "TRIED"
 
     def titles(self) -> list[str]:
@@ -275,8 +275,7 @@ def tallied(groups: Iterable[PodGroup], headings: Callable[[PodGroup, str], Iter
     return {heading: tally.where() for heading, tally in found.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
+class Total(msgspec.Struct, frozen=True):
     """One line: what it is about, its result, and its Pods."""
 
     about: tuple[str, ...]
@@ -294,8 +293,7 @@ class Total:
         return Line((*cells, self.where.text()), colour)
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(msgspec.Struct, frozen=True):
     """Lines with the numbers of namespaces, workloads and Pods.
 
     ``fields`` are what the lines are about: the name of each field in a document, with its heading.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from webhook.rules.copy_metadata import NO_METADATA
 
@@ -16,8 +18,7 @@ if TYPE_CHECKING:
     from webhook.rules.objects import Copy, ServiceAccount
 
 
-@dataclass(frozen=True, slots=True)
-class ApplyCopy:
+class ApplyCopy(msgspec.Struct, frozen=True):
     """Write the copy ``name``: over the Secret of ours that it ``updates``, or as a new one.
 
     ``replaces`` is a Secret of ours that must be deleted first, because no update can correct it.
@@ -32,16 +33,14 @@ class ApplyCopy:
     """True if they are all that it lacks."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddReferences:
+class AddReferences(msgspec.Struct, frozen=True):
     """Add ``names`` to a ServiceAccount's imagePullSecrets."""
 
     service_account: ServiceAccount
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveReferences:
+class RemoveReferences(msgspec.Struct, frozen=True):
     """Remove every entry that names one of ``names`` from a ServiceAccount's imagePullSecrets."""
 
     service_account: ServiceAccount
@@ -50,16 +49,14 @@ class RemoveReferences:
     """The names without a known Secret: before the write, the API server has to confirm that it does not exist."""
 
 
-@dataclass(frozen=True, slots=True)
-class HandBack:
+class HandBack(msgspec.Struct, frozen=True):
     """Leave the list of a ServiceAccount with its owners: see :mod:`webhook.rules.managed_fields`."""
 
     service_account: ServiceAccount
     need: HandBackNeed
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteCopy:
+class DeleteCopy(msgspec.Struct, frozen=True):
     """Delete exactly this Secret of ours."""
 
     copy: Copy
@@ -76,8 +73,7 @@ class FindingReason(StrEnum):
     TOKEN_ACCOUNT_ABSENT = "token-account-absent"  # noqa: S105 - a reason id
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """An object that the plan leaves as it is, and why: a copy, or a ServiceAccount's reference to it."""
 
     reason: FindingReason
@@ -86,8 +82,7 @@ class Finding:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NamespacePlan:
+class NamespacePlan(msgspec.Struct, frozen=True):
     """The writes for one namespace, in the order in which they are made.
 
     Copies come before the references to them, and in removals references before the copies. So a ServiceAccount never

@@ -11,8 +11,9 @@ Source: k8s.io/kubernetes, plugin/pkg/admission/serviceaccount/admission.go (lim
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from webhook.rules.actions import AddReferences, Finding, FindingReason
 from webhook.rules.configuration import OPT_OUT_VALUE, PodPolicy

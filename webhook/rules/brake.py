@@ -8,7 +8,6 @@ cause pass: a retired pull secret, the label of a namespace, an uninstallation.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -44,8 +43,7 @@ class PastRemoval(msgspec.Struct, frozen=True):
     copies: int
 
 
-@dataclass(frozen=True, slots=True)
-class Removals:
+class Removals(msgspec.Struct, frozen=True):
     """The number of copies that a change would remove, and the number of all copies."""
 
     copies: int

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from webhook.rules.copy_metadata import NO_METADATA, CopyMetadata
 from webhook.rules.labels import EVERYTHING, Selector
@@ -81,8 +84,7 @@ class Scope(StrEnum):
     """All but those with the value ``disabled`` of that label."""
 
 
-@dataclass(frozen=True, slots=True)
-class OptIn:
+class OptIn(msgspec.Struct, frozen=True):
     """The label with which a namespace opts in, or out of the scope ``All``."""
 
     label: str = DEFAULT_OPT_IN_LABEL
@@ -111,8 +113,7 @@ class OptIn:
         return (labels.get(self.label) == self.deciding_value) is not self.is_everywhere
 
 
-@dataclass(frozen=True, slots=True)
-class NameFilter:
+class NameFilter(msgspec.Struct, frozen=True):
     """Shell-style patterns of names: included by one of ``include`` and by none of ``exclude``."""
 
     include: tuple[str, ...] = ("*",)
@@ -133,8 +134,7 @@ class WhenUnknown(StrEnum):
     CONTINUE = "Continue"
 
 
-@dataclass(frozen=True, slots=True)
-class ProofSettings:
+class ProofSettings(msgspec.Struct, frozen=True):
     """The proof of a new content at its registries, with each credential that has changed."""
 
     when_unknown: WhenUnknown = WhenUnknown.HOLD
@@ -146,8 +146,7 @@ class ProofSettings:
     """True if images of the Pods that run are among them."""
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutSettings:
+class RolloutSettings(msgspec.Struct, frozen=True):
     """The stages in which a new content of a pull secret reaches the namespaces (``rollout``)."""
 
     prove: ProofSettings | None = None
@@ -178,8 +177,7 @@ class RolloutSettings:
         return _matches_any(namespace, self.canary)
 
 
-@dataclass(frozen=True, slots=True)
-class HealingSettings:
+class HealingSettings(msgspec.Struct, frozen=True):
     """The eviction of Pods that fail to pull without a due reference (``healing``); off by default."""
 
     enabled: bool = False
@@ -187,8 +185,7 @@ class HealingSettings:
     """Evictions in any minute, in the whole cluster."""
 
 
-@dataclass(frozen=True, slots=True)
-class PullSecret:
+class PullSecret(msgspec.Struct, frozen=True):
     """One entry of ``pullSecrets``: a name, its sources, and its scope."""
 
     name: str
@@ -219,8 +216,7 @@ class PullSecret:
         return not self.limits or all(_matches_any(namespace, patterns) for patterns in self.limits)
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(msgspec.Struct, frozen=True, dict=True):
     """A validated configuration document; immutable, so that one decision reads one snapshot."""
 
     pull_secrets: tuple[PullSecret, ...]
@@ -233,13 +229,11 @@ class Configuration:
     service_account_tokens: tuple[ServiceAccountToken, ...] = ()
     """The sources that renew themselves, each once. ``PullSecret.sources`` has the names of their Secrets."""
     healing: HealingSettings = HealingSettings()
-    needs_namespace_labels: bool = field(init=False, repr=False, compare=False)
-    """True if admission decisions need more of the namespace than the API server has matched."""
 
-    def __post_init__(self) -> None:
-        # Computed once, because each review reads it.
-        needed = self.opt_in.may_decline or any(entry.namespace_selector != EVERYTHING for entry in self.pull_secrets)
-        object.__setattr__(self, "needs_namespace_labels", needed)
+    @cached_property  # each review reads it
+    def needs_namespace_labels(self) -> bool:
+        """True if admission decisions need more of the namespace than the API server has matched."""
+        return self.opt_in.may_decline or any(entry.namespace_selector != EVERYTHING for entry in self.pull_secrets)
 
     def excludes(self, namespace: str) -> bool:
         """Return whether a namespace with this name is never changed."""

@@ -8,10 +8,11 @@ known. Labels and annotations of other writers are not compared.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import lru_cache
 from sys import intern
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.rules.ownership import MANAGED_BY_LABEL
 
@@ -34,8 +35,7 @@ LONGEST_KEYS = 2 * MOST_KEYS * 320
 """Characters of the annotation that are read. A tenant can write a longer one, which no release does."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMetadata:
+class StoredMetadata(msgspec.Struct, frozen=True):
     """The configured keys that a copy names, and a digest of the values that these keys have in it."""
 
     keys: str = ""
@@ -45,8 +45,7 @@ class StoredMetadata:
 NOTHING_STORED = StoredMetadata()
 
 
-@dataclass(frozen=True, slots=True)
-class CopyMetadata:
+class CopyMetadata(msgspec.Struct, frozen=True):
     """The configured labels and annotations of the copies of one pull secret, sorted by key."""
 
     labels: tuple[tuple[str, str], ...] = ()

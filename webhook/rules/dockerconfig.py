@@ -16,8 +16,9 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NoReturn
+
+import msgspec
 
 from webhook.errors import SourceInvalid
 from webhook.rules.credential import Credential, EntryNote, SourceReason, Unusable, decode_base64, read_entry, shown
@@ -45,8 +46,7 @@ NO_ANNOTATIONS: Mapping[str, str] = {}
 _KEYS = {COPY_TYPE: COPY_KEY, LEGACY_TYPE: LEGACY_KEY}
 
 
-@dataclass(frozen=True, slots=True)
-class Clash:
+class Clash(msgspec.Struct, frozen=True):
     """A registry that is named more than once: ``winner`` is the source, or the spelling in it, that is used."""
 
     registry: str
@@ -54,8 +54,7 @@ class Clash:
     losers: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Notes:
+class Notes(msgspec.Struct, frozen=True):
     """Remarks about entries of a source: the first notes, and the number of all."""
 
     first: tuple[EntryNote, ...] = ()
@@ -71,6 +70,9 @@ class Notes:
         return shown_notes + (f"; and {others} more" if others else "")
 
 
+NO_NOTES = Notes()
+
+
 class Credentials(Mapping[str, Credential]):
     """Credentials by registry key in its canonical spelling; immutable, and the repr shows only the keys.
 
@@ -84,8 +86,8 @@ class Credentials(Mapping[str, Credential]):
         self,
         entries: Mapping[str, Credential],
         clashes: Sequence[Clash] = (),
-        left_out: Notes = Notes(),
-        warnings: Notes = Notes(),
+        left_out: Notes = NO_NOTES,
+        warnings: Notes = NO_NOTES,
         expiries: Expiries = NO_EXPIRIES,
     ) -> None:
         self._entries = dict(entries)
@@ -117,8 +119,7 @@ class Credentials(Mapping[str, Credential]):
         return f"Credentials({', '.join(sorted(self._entries))})"
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+class Merged(msgspec.Struct, frozen=True):
     """The credentials of all sources of one pull secret, and the registries that were named more than once."""
 
     credentials: Credentials

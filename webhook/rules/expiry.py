@@ -20,10 +20,11 @@ from __future__ import annotations
 import json
 import re
 from base64 import urlsafe_b64decode
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NoReturn
+
+import msgspec
 
 from webhook.rules.text import counted
 
@@ -95,8 +96,7 @@ class WrongTime(Exception):
     """A time that cannot be used: the end of a sentence about it, which does not quote it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expiry:
+class Expiry(msgspec.Struct, frozen=True):
     """When a credential expires, which place names the time, and when it was issued if that is known."""
 
     expires_at: datetime
@@ -134,14 +134,13 @@ class Expiry:
         return describe(self.expires_at, now)
 
 
-@dataclass(frozen=True, slots=True)
-class Expiries:
+class Expiries(msgspec.Struct, frozen=True):
     """The known times of expiry by registry, of one source or of several together; and problems as clauses.
 
     Those of one source are sorted, the earliest first.
     """
 
-    by_registry: Mapping[str, Expiry] = field(default_factory=dict)
+    by_registry: Mapping[str, Expiry] = msgspec.field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
     @property

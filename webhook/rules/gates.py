@@ -10,7 +10,6 @@ pull secrets stop at different gates, the reason of the object is the last of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -103,8 +102,7 @@ def _always(_case: Case) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(msgspec.Struct, frozen=True):
     """One condition of a decision."""
 
     reason: Reason

@@ -13,7 +13,6 @@ pkg/registry/core/pod/storage/eviction.go (the eviction API).
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -142,8 +141,7 @@ class OwnerRecord(msgspec.Struct, frozen=True):
         return not set(self.names).isdisjoint(names)
 
 
-@dataclass(frozen=True, slots=True)
-class PodCase:
+class PodCase(msgspec.Struct, frozen=True):
     """The input of the conditions for one Pod."""
 
     pod: PulledPod
@@ -175,8 +173,7 @@ class PodCase:
         return ("", "") if owner is None else (owner.group, owner.kind)
 
 
-@dataclass(frozen=True, slots=True)
-class HealingGate:
+class HealingGate(msgspec.Struct, frozen=True):
     """One condition of an eviction, with the texts about it."""
 
     reason: HealingReason
@@ -324,13 +321,12 @@ def judge(case: PodCase) -> HealingGate | None:
     return next((gate for gate in GATES if gate.stops(case)), None)
 
 
-@dataclass(frozen=True, slots=True)
-class HealingInput:
+class HealingInput(msgspec.Struct, frozen=True):
     """The state of a cluster, as far as healing depends on it; ``now`` is in Unix seconds."""
 
     configuration: Configuration
     now: float
-    records: Mapping[str, OwnerRecord] = field(default_factory=dict)
+    records: Mapping[str, OwnerRecord] = msgspec.field(default_factory=dict)
     """By the UID of the owner."""
     refused: Collection[str] = ()
     """The UIDs of Pods that the API server has refused to evict a moment ago."""
@@ -358,20 +354,19 @@ class DuePod(NamedTuple):
     names: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class Judged:
+class Judged(msgspec.Struct):
     """The result of one look at the Pods of a namespace."""
 
-    pods: list[JudgedPod] = field(default_factory=list)
+    pods: list[JudgedPod] = msgspec.field(default_factory=list)
     """Each Pod, in the order of creation."""
-    due: list[DuePod] = field(default_factory=list)
-    reported: list[ReportedPod] = field(default_factory=list)
-    counts: Counter[HealingReason] = field(default_factory=Counter)
-    trials: dict[str, Trial] = field(default_factory=dict)
+    due: list[DuePod] = msgspec.field(default_factory=list)
+    reported: list[ReportedPod] = msgspec.field(default_factory=list)
+    counts: Counter[HealingReason] = msgspec.field(default_factory=Counter)
+    trials: dict[str, Trial] = msgspec.field(default_factory=dict)
     """New outcomes of trials, by the UID of the owner."""
-    candidates: set[str] = field(default_factory=set)
+    candidates: set[str] = msgspec.field(default_factory=set)
     """The UIDs of Pods that are due, reported, or wait only for the trial of their owner or after a refusal."""
-    lacking: set[str] = field(default_factory=set)
+    lacking: set[str] = msgspec.field(default_factory=set)
     """The UIDs of owners that have a Pod without a due reference."""
 
 

@@ -14,9 +14,10 @@ and an IPv6 host without a port are taken literally.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -55,8 +56,7 @@ _REGISTRY = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ImageReference:
+class ImageReference(msgspec.Struct, frozen=True):
     """A parsed image reference; ``tag`` and ``digest`` are empty if the reference has none.
 
     ``domain`` is empty if the host is invalid in the grammar of references but valid as the first component of a path:
@@ -74,8 +74,7 @@ class ImageReference:
         return f"{self.domain}/{self.path}" if self.domain else self.path
 
 
-@dataclass(frozen=True, slots=True)
-class Registry:
+class Registry(msgspec.Struct, frozen=True):
     """A registry in credentials and ``registries``: a host that may have wildcards, a port, a path."""
 
     host: str

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from webhook.rules.dockerconfig import Credentials
 from webhook.rules.registry_key import covering_keys, read_key
 
@@ -38,13 +40,12 @@ class SecretState(Enum):
     """The kubelet cannot decode it, so it pulls no image of the Pod."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ReferencedSecret:
+class ReferencedSecret(msgspec.Struct, frozen=True, eq=False):
     """A Secret that Pods reference. Equal ones are shared, so they are compared by identity."""
 
     name: str
     state: SecretState = SecretState.READ
-    credentials: Credentials = field(default_factory=lambda: NO_CREDENTIALS)
+    credentials: Credentials = msgspec.field(default_factory=lambda: NO_CREDENTIALS)
     copy_of: str = ""
     """The pull secret that it is a copy of; empty for a Secret of the namespace."""
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from msgspec.structs import asdict
 
 from webhook.rules.dockerconfig import content_hash
 from webhook.rules.renewal_schedule import next_renewal

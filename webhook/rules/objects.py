@@ -6,7 +6,6 @@ A :class:`Namespace` and a :class:`Subject` (a Pod or a ServiceAccount) are enou
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -25,12 +24,11 @@ if TYPE_CHECKING:
     from webhook.rules.ownership import Mark
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(msgspec.Struct, frozen=True):
     """The fields of a namespace that a decision reads."""
 
     name: str
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     terminating: bool = False
     declined: frozenset[str] = frozenset()
     """The pull secrets that it declines; used only if the configuration lets namespaces decline."""
@@ -63,8 +61,7 @@ class Subject(msgspec.Struct, frozen=True):
     """Only for people: it identifies the Pod, because most Pods do not have a name yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(msgspec.Struct, frozen=True):
     """A Secret that has the name of a copy; ``mark`` is None when it lacks the labels of this release."""
 
     namespace: str
@@ -92,8 +89,7 @@ class Copy:
         return self.immutable or self.type != COPY_TYPE
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceAccount:
+class ServiceAccount(msgspec.Struct, frozen=True):
     """The fields of a ServiceAccount that the plan reads; ``references`` is None when the list is unreadable."""
 
     namespace: str
@@ -109,12 +105,11 @@ class ServiceAccount:
     """Only of those that tokens are issued of: see :mod:`webhook.rules.namespace_tokens`."""
 
 
-@dataclass(frozen=True, slots=True)
-class NamespaceState:
+class NamespaceState(msgspec.Struct, frozen=True):
     """The state of one namespace: itself, the Secrets that have a copy's name, and its ServiceAccounts."""
 
     namespace: Namespace
-    copies: Mapping[str, Copy] = field(default_factory=dict)
+    copies: Mapping[str, Copy] = msgspec.field(default_factory=dict)
     service_accounts: Sequence[ServiceAccount] = ()
     token_accounts: Mapping[str, str] | None = None
     """The UIDs by name of the ServiceAccounts that tokens are issued of; None if they are not known."""

@@ -10,7 +10,6 @@ The names of the labels are part of the chart's ValidatingAdmissionPolicies. Cha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -30,8 +29,7 @@ FIELD_MANAGER = "pull-secret-webhook"
 """The field manager of every write except creations, which add a suffix: see :mod:`webhook.sync.writes`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(msgspec.Struct, frozen=True):
     """A Helm release, by its name and namespace."""
 
     name: str
@@ -59,8 +57,7 @@ class Ownership(Enum):
     """Any other Secret. It is never changed or deleted, and the references to it stay."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """The rest of the proof in a Secret with the labels of this release."""
 
     namespace_uid: str = ""

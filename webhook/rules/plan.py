@@ -6,8 +6,9 @@ the state that it was made from, the plan of the new state is empty.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from webhook.rules.actions import (
     EMPTY,

@@ -17,8 +17,9 @@ core/remotes/docker/{authorizer,resolver}.go; containers/image v5, docker/{docke
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from webhook.rules.images import image_name
 from webhook.rules.registry_key import covering_keys
@@ -46,8 +47,7 @@ _REFUSAL = re.compile(
 """The words of containerd and CRI-O about a refusal. No image reference matches: it has no space."""
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingContainer:
+class WaitingContainer(msgspec.Struct, frozen=True):
     """A container that waits: its image as the Pod names it, and what the node reports."""
 
     image: str
@@ -57,8 +57,7 @@ class WaitingContainer:
     """The time when it last ran, if it did."""
 
 
-@dataclass(frozen=True, slots=True)
-class PullingPod:
+class PullingPod(msgspec.Struct, frozen=True):
     """The fields of a Pod that show its pulls."""
 
     namespace: str

@@ -13,11 +13,12 @@ v0.22, pkg/authn/kubernetes/keychain.go; Go 1.26, net/url (parse, parseHost, une
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
+
+import msgspec
 
 from webhook.rules.images import IPV6, LONGEST_PATH, LONGEST_REFERENCE, PATH_COMPONENT, host_pattern, image_name
 
@@ -49,8 +50,7 @@ class UnusableKey(ValueError):
     """Images cannot match the key. The message continues the sentence ``registry "…"``, and never quotes the key."""
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryKey:
+class RegistryKey(msgspec.Struct, frozen=True):
     """A key of ``auths`` as the readers index it: a host with optional wildcards and port, and an optional path."""
 
     host: str

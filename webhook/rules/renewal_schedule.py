@@ -7,9 +7,10 @@ the issued Secret, in wall-clock time. So a standby that takes over, and a resta
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.rules.timing import delay
 
@@ -38,8 +39,7 @@ SHORTEST_ATTEMPT = 2.0
 """Seconds that one attempt may take at least, however little time is left."""
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(msgspec.Struct, frozen=True):
     """The time of the next renewal, and its cause in a few words."""
 
     time: datetime

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
+import msgspec
+
 from webhook.rules.expiry import EXPIRES_ANNOTATION, ISSUED_ANNOTATION, WrongTime, parse_time
 
 if TYPE_CHECKING:
@@ -71,8 +73,7 @@ class IssueReason(StrEnum):
     SECRET_NOT_WRITTEN = "secret-not-written"  # noqa: S105 - a reason id
 
 
-@dataclass(frozen=True, slots=True)
-class TokenForProvider:
+class TokenForProvider(msgspec.Struct, frozen=True):
     """A ServiceAccount token for a provider, with the annotations that the provider gets beside it."""
 
     audience: str
@@ -111,8 +112,7 @@ class ServiceAccountToken:
     """Seconds that are requested. The API server may shorten it."""
 
 
-@dataclass(frozen=True, slots=True)
-class NamespaceToken:
+class NamespaceToken(msgspec.Struct, frozen=True):
     """A token of the ServiceAccount with this name in each namespace, as the password in the copy of that namespace."""
 
     name: str
@@ -145,8 +145,7 @@ class IssuedCredential:
     """Sentences about parts of the answer that are not used."""
 
 
-@dataclass(frozen=True, slots=True)
-class IssuedState:
+class IssuedState(msgspec.Struct, frozen=True):
     """The annotations and the label of a Secret that has the name of a renewing source."""
 
     issued_by: str = ""

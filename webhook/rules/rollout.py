@@ -15,7 +15,6 @@ a machine that sleeps, neither shortens nor ends a soak.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003 - msgspec evaluates the annotation
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -157,8 +156,7 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.base
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True):
     """The copies that were observed, as far as a stage depends on them."""
 
     canary: int = 0

@@ -121,8 +121,7 @@ class HeldRemovals(msgspec.Struct, frozen=True):
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRollout:
+class StoredRollout(msgspec.Struct, frozen=True):
     """The rollout of a pull secret, the copies that it has reached, and the content that it needs beside the base.
 
     That is the previous content while a complete rollout can be aborted. While a content is rolled out, it is the
@@ -130,7 +129,7 @@ class StoredRollout:
     """
 
     rollout: Rollout
-    progress: Progress = field(default_factory=Progress)
+    progress: Progress = msgspec.field(default_factory=Progress)
     kept: LastGood | None = None
 
 

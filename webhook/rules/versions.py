@@ -10,7 +10,6 @@ Source: KEP-5504 (resourceVersions of one resource are decimal numbers that grow
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -38,8 +37,7 @@ _MOST_DIGITS = 20
 """Of a resourceVersion, an unsigned 64-bit number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(msgspec.Struct, frozen=True):
     """One version of the ConfigMap: its UID and resourceVersion, and the digest of its document."""
 
     uid: str
@@ -100,8 +98,7 @@ def newer_sources(versions: Iterable[SourceVersion], known: Iterable[SourceVersi
     return tuple(version for version, ours in pairs if is_older(ours, version.resource_version))
 
 
-@dataclass(frozen=True, slots=True)
-class Confirmation:
+class Confirmation(msgspec.Struct, frozen=True):
     """A read of a source by name returned ``version``, while a copy named the ``newer`` resourceVersion.
 
     So etcd was restored, or the annotation of the copy was edited. The read wins.

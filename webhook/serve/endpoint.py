@@ -9,13 +9,14 @@ ASGI application ahead of FastAPI's router.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 import structlog
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
+from msgspec.structs import replace
 
 from webhook.http.limits import ADMISSION, max_connections
 from webhook.http.reply import JSON, Refusal, Reply
@@ -247,8 +248,7 @@ _NAME_KINDS = frozenset({"DNS", "URI", "IP Address", "email"})
 """Kinds of names in a subjectAltName, in the terms of the ssl module."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClientAuth:
+class ClientAuth(msgspec.Struct, frozen=True):
     """The authorities of client certificates, in a file, and the names of the accepted clients.
 
     Without names, all clients with a certificate of these authorities are accepted.

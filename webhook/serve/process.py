@@ -8,9 +8,9 @@ import logging
 import signal
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 import uvloop
 
@@ -101,8 +101,7 @@ def _log_fields(answer: Answer) -> dict[str, str]:
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateSecret:
+class CertificateSecret(msgspec.Struct, frozen=True):
     """The Secret that contains the serving certificate; it is watched by name."""
 
     namespace: str
@@ -112,8 +111,7 @@ class CertificateSecret:
 CertificateSource = CertificateFiles | CertificateSecret
 
 
-@dataclass(frozen=True, slots=True)
-class ServeOptions:
+class ServeOptions(msgspec.Struct, frozen=True):
     """The flags of ``serve``."""
 
     config: Path

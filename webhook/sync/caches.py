@@ -7,7 +7,6 @@ the release namespace. RBAC grants exactly that, and no other Secret is ever rea
 from __future__ import annotations
 
 import threading
-from dataclasses import fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -399,4 +398,4 @@ def _same_copy(old: Copy, new: Copy) -> bool:
     return _ALL_BUT_VERSION(old) == _ALL_BUT_VERSION(new)
 
 
-_ALL_BUT_VERSION = attrgetter(*(field.name for field in fields(Copy) if field.name != "resource_version"))
+_ALL_BUT_VERSION = attrgetter(*(name for name in Copy.__struct_fields__ if name != "resource_version"))

@@ -11,10 +11,11 @@ import random
 import threading
 import uuid
 from base64 import b64decode, b64encode
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 import structlog
 
 from certs.bundle import described, expired, parse
@@ -256,8 +257,7 @@ def _expiry(certificate_pem: bytes) -> datetime | None:
 _ABSENT = SecretObject(WrittenMeta())
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """All three objects at the time of a decision. A step is written only if they are unchanged."""
 
     authority: Observed[SecretObject]

@@ -15,11 +15,12 @@ import signal
 import socket
 import threading
 import uuid
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 import structlog
+from msgspec.structs import replace
 
 from webhook.errors import ApiError, Forbidden, NotFound, UsageError
 from webhook.files.watched_file import ConfigurationFile
@@ -67,8 +68,7 @@ PAUSE_CAP = 5.0
 _UNKNOWN_OBJECTS = Removable("Cluster", part="its objects are not known")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """The flags of the command line."""
 
     config: Path

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 
 from webhook.errors import ApiError, Forbidden, NotFound
@@ -55,8 +55,7 @@ HELD_SECONDS = 5.0
 """Seconds between two judgements of a held configuration, and two checks for its confirmation."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeldConfiguration:
+class HeldConfiguration(msgspec.Struct, frozen=True):
     """A configuration that is held: its digest, and the removals that it would cause."""
 
     digest: str

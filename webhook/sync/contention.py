@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
 
@@ -26,8 +27,7 @@ count.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class BackoffPolicy:
+class BackoffPolicy(msgspec.Struct, frozen=True):
     """The number of reverts in a row that are answered immediately; after them, one write in ``interval`` seconds."""
 
     reverts: int
@@ -41,8 +41,7 @@ COPIES = BackoffPolicy(5, 3.0)
 """For a copy: more often, because existing Pods pull with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class WriteRecord:
+class WriteRecord(msgspec.Struct, frozen=True):
     """The last content written to one object, its time, and the number of reverts in a row before it."""
 
     content: frozenset[str]
@@ -85,8 +84,7 @@ _REFERENCES, _COPY = SERVICE_ACCOUNTS.kind, SECRETS.kind
 _POLICIES = {_REFERENCES: REFERENCES, _COPY: COPIES}
 
 
-@dataclass(frozen=True, slots=True)
-class ContendedObject:
+class ContendedObject(msgspec.Struct, frozen=True):
     """An object that is reverted repeatedly; ``content`` are the references, or the hash of the content."""
 
     kind: str

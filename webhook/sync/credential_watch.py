@@ -11,11 +11,12 @@ until the next time at which a credential of any source changes its state, and r
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 import structlog
+from msgspec.structs import replace
 
 from webhook.errors import SourceInvalid
 from webhook.registries.login import Login
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedLogin:
+class RefusedLogin(msgspec.Struct, frozen=True):
     """A credential that its registry refuses, and a sentence about it."""
 
     source: str

@@ -13,8 +13,9 @@ from __future__ import annotations
 import random
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from webhook.rules.timing import delay
 
@@ -120,9 +121,8 @@ PROBE_SECONDS = 5.0
 _Kind: TypeAlias = tuple[str, int, str, str]
 
 
-@dataclass(slots=True)
-class _Group:
-    names: set[str] = field(default_factory=set)
+class _Group(msgspec.Struct):
+    names: set[str] = msgspec.field(default_factory=set)
     probe: str | None = None
     """The name that is tried for all of them."""
 

@@ -9,10 +9,12 @@ sentence without content of a credential.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.errors import ApiError, Conflict, CredentialsNotIssued, Interrupted, Invalid, SourceInvalid
 from webhook.rules.dockerconfig import content_hash, merge, read_payload, render
@@ -38,15 +40,14 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Issuer:
+class Issuer(msgspec.Struct, frozen=True):
     """Issues credentials in the release ``namespace``; ``folder`` has the providers, or is None if there is none."""
 
     client: Client
     namespace: str
     folder: Path | None
     stopping: threading.Event
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = msgspec.field(default_factory=Limits)
     clock: Callable[[], datetime] = _now
 
     def issue(self, source: RenewingSource, expires_at: datetime | None = None) -> IssuedCredential:
@@ -74,7 +75,7 @@ class Issuer:
         for image in source.images:
             if not collected.covers(image):
                 seconds = attempt_seconds(expires_at, self.clock(), self.limits.seconds)
-                limits, token = replace(self.limits, seconds=seconds), self._provider_token(source)
+                limits, token = msgspec.structs.replace(self.limits, seconds=seconds), self._provider_token(source)
                 answer = call_provider(self.folder, source, image, token, limits, self.stopping)
                 collected.add(image, answer, source.images)
         return issued(collected, now)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from webhook.rules.actions import EMPTY
 from webhook.rules.copy_status import copy_statuses
@@ -271,17 +274,15 @@ class CopyRate:
             return booked.due[namespace] - now
 
 
-@dataclass(slots=True)
-class _Bookings:
+class _Bookings(msgspec.Struct):
     """The turns of the namespaces in one rotation."""
 
     turns: Turns
     free_at: float
-    due: dict[str, float] = field(default_factory=dict)
+    due: dict[str, float] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class FilteredPlan:
+class FilteredPlan(msgspec.Struct, frozen=True):
     """The writes of a plan for now."""
 
     plan: NamespacePlan

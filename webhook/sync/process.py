@@ -6,11 +6,11 @@ import signal
 import socket
 import threading
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
 from msgspec.json import encode
+from msgspec.structs import replace
 
 from webhook.errors import ApiError, Forbidden, UsageError
 from webhook.files.watched_file import POLL_SECONDS, ConfigurationFile

@@ -22,6 +22,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, NoReturn
 
+import msgspec
+
 from webhook.errors import CredentialsNotIssued
 from webhook.rules.provider_protocol import decode_answer, encode_request
 from webhook.rules.renewing import IssueReason
@@ -57,8 +59,7 @@ _TOKEN_LIKE = re.compile(
 """Text that may be a credential: long words of letters of both cases and digits, and words after a telling name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """The bounds of one run: seconds, and bytes of each output."""
 
     seconds: float = DEADLINE_SECONDS

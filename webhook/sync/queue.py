@@ -24,11 +24,12 @@ import threading
 import time
 from bisect import bisect_left, insort
 from collections import OrderedDict, deque
-from dataclasses import dataclass
 from enum import IntEnum
 from itertools import cycle
 from operator import itemgetter
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.rules.timing import delay
 from webhook.sync.write_gate import ConcurrencyLimit
@@ -106,8 +107,7 @@ SLOW_MEMORY_SECONDS = 600.0
 """Seconds that a name counts as troubled after one of its writes hung, if none has been quick since."""
 
 
-@dataclass(slots=True)
-class _Turn:
+class _Turn(msgspec.Struct):
     """One name with one worker; ``moved_at`` is when its last write ended."""
 
     since: float
@@ -122,8 +122,7 @@ class _Turn:
         return self.lane >= Lane.RETRY
 
 
-@dataclass(frozen=True, slots=True)
-class QueueState:
+class QueueState(msgspec.Struct, frozen=True):
     """The state of a queue at one moment. Times are in seconds. Names that back off do not count as waiting."""
 
     waiting: int

@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from msgspec.structs import replace
 
 from webhook.errors import ApiError
 from webhook.kube.listing import list_decoder, list_objects

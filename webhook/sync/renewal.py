@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 import structlog
 
 from webhook.errors import ApiError, Conflict, CredentialsNotIssued
@@ -63,8 +64,7 @@ class RenewalReporter(Protocol):
         """Report a failure; the credential that is kept expires at this time."""
 
 
-@dataclass(frozen=True, slots=True)
-class RenewalState:
+class RenewalState(msgspec.Struct, frozen=True):
     """The renewals of one source: the next one, and the last failure if the last attempt failed."""
 
     name: str

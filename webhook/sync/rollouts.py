@@ -10,12 +10,13 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import msgspec
 import structlog
 from msgspec import structs
+from msgspec.structs import replace
 
 from webhook.report.rollout import refused_sentence
 from webhook.rules import rollout as rules
@@ -71,8 +72,7 @@ class Surroundings(Protocol):
         """Request that the states are stored soon."""
 
 
-@dataclass
-class _Noted:
+class _Noted(msgspec.Struct):
     """A Pod that is going to hold the rollout of a content, since a time of the monotonic clock."""
 
     content: str

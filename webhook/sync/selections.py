@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.rules.actions import NamespacePlan
 
@@ -35,8 +36,7 @@ TAKEOVER_SECONDS = 600.0
 reference since."""
 
 
-@dataclass(slots=True)
-class _Record:
+class _Record(msgspec.Struct):
     """The selection of one namespace, and its losses."""
 
     uid: str
@@ -124,8 +124,7 @@ PAUSE_SECONDS = 5.0
 small namespace is correct a second after its last change, and a large one does not take the workers of the others."""
 
 
-@dataclass(slots=True)
-class _Selection:
+class _Selection(msgspec.Struct):
     """The selection of one namespace, and the number of its recent changes."""
 
     names: frozenset[str]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from webhook.rules.ownership import Release
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateNames:
+class CertificateNames(msgspec.Struct, frozen=True):
     """The Secrets of the release's serving certificate, and its DNS names."""
 
     leaf_secret: str
@@ -22,8 +22,7 @@ class CertificateNames:
     sans: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """The flags of ``pullsecrets sync``, each checked and with its default filled in."""
 
     config: Path

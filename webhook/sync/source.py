@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from webhook.errors import SourceInvalid
 from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import Credentials, merge, parse_source, render
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
     from webhook.rules.renewing import NamespaceToken
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """The state of a source Secret: its credentials, or why it has none that may be copied."""
 
     name: str

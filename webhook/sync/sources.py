@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 import structlog
 
 from webhook.errors import Conflict, NotFound, SourceInvalid
@@ -378,20 +379,19 @@ class SourceStore:
         self._last_good[entry.name] = replace(now, time=since)
 
 
-@dataclass(frozen=True, slots=True)
-class _Contents:
+class _Contents(msgspec.Struct, frozen=True):
     """The result of the sources, by pull secret: its content, or why it has none.
 
     ``refusals`` concern several sources together.
     """
 
-    contents: dict[str, Content] = field(default_factory=dict)
-    hashes: dict[str, str] = field(default_factory=dict)
-    last_good: dict[str, Content] = field(default_factory=dict)
-    stored: dict[str, LastGood] = field(default_factory=dict)
+    contents: dict[str, Content] = msgspec.field(default_factory=dict)
+    hashes: dict[str, str] = msgspec.field(default_factory=dict)
+    last_good: dict[str, Content] = msgspec.field(default_factory=dict)
+    stored: dict[str, LastGood] = msgspec.field(default_factory=dict)
     """The same as ``last_good``, with the versions of its sources."""
-    problems: dict[str, SourceInvalid] = field(default_factory=dict)
-    refusals: dict[str, SourceInvalid] = field(default_factory=dict)
+    problems: dict[str, SourceInvalid] = msgspec.field(default_factory=dict)
+    refusals: dict[str, SourceInvalid] = msgspec.field(default_factory=dict)
 
     def is_due(self, name: str, copy: Copy | None) -> bool:
         """Return True if a copy must have the last good content of a pull secret that has one."""

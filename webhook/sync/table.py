@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+import msgspec
 
 from webhook.rules.versions import is_older
 
@@ -194,8 +195,7 @@ class NamespaceTable:
 W = TypeVar("W", bound="Object")
 
 
-@dataclass(frozen=True, slots=True)
-class Observed(Generic[W]):
+class Observed(msgspec.Struct, Generic[W], frozen=True):
     """The one object with a name, or None, as it was seen at one moment."""
 
     value: W | None = None

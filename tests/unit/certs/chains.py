@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -66,8 +67,8 @@ class Case:
     def changed(self, position: int, **changes: Any) -> Case:  # noqa: ANN401 - as replace() takes them
         """Return the case with one certificate made otherwise."""
         made = list(self.certificates)
-        made[position] = replace(made[position], **changes)
-        return replace(self, certificates=tuple(made))
+        made[position] = dataclasses.replace(made[position], **changes)
+        return dataclasses.replace(self, certificates=tuple(made))
 
 
 @lru_cache

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from webhook.http import connection
 from webhook.http.counters import PortCounters
@@ -99,4 +100,4 @@ def connected(port: Port, wire: Wire, peer: str = "192.0.2.1") -> connection.Con
 
 def limits(**bounds: int) -> Limits:
     """Return the limits of the admission port with some others."""
-    return replace(ADMISSION, **bounds)  # type: ignore[arg-type]
+    return replace(ADMISSION, **bounds)

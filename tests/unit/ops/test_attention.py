@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 from tests.unit.ops.statuses import PULL, STATUS, status
 from tests.unit.ops.test_page import DATA, NAMESPACES, NOW

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -12,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 from tests.unit.ops.statuses import PULL, STATUS, status
 from webhook.ops.html import ICON, SCRIPT, STYLE

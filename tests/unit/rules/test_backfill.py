@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 from types import FrameType
 
 import pytest
 from msgspec.json import encode
+from msgspec.structs import replace
 
 from webhook.kube.objects import read_reference_list
 from webhook.rules.actions import AddReferences, ApplyCopy, Finding, FindingReason
@@ -146,7 +146,7 @@ def test_one_that_is_disabled_is_not_reported_when_its_pods_are_not_refused() ->
 
 @pytest.mark.parametrize("change", [{"terminating": True}, {"references": None}])
 def test_one_that_ends_or_cannot_be_read_is_left_alone(change: dict[str, object]) -> None:
-    account = replace(enforcing(), **change)  # type: ignore[arg-type]
+    account = replace(enforcing(), **change)
 
     assert plan_namespace(state(account), ONE, HASHES).required == ()
 

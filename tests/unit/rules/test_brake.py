@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from webhook.rules.actions import DeleteCopy, NamespacePlan, RemoveReferences
 from webhook.rules.brake import PastRemoval, Removals, confirm_command, digest, lost_by_change, max_removals, recent

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from webhook.rules.configuration import Configuration, PullSecret
 from webhook.rules.copy_status import CopyState, CopyStatus, copy_statuses
@@ -49,7 +48,7 @@ def test_a_copy_is_kept_only_if_it_holds_the_last_good_content() -> None:
     ],
 )
 def test_whatever_else_is_there_is_not_current(change: dict[str, object], state: CopyState) -> None:
-    assert states(replace(COPY, **change)) == {"one": state}  # type: ignore[arg-type]
+    assert states(replace(COPY, **change)) == {"one": state}
 
 
 def test_what_is_not_there_is_missing() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
@@ -10,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from webhook.report.reasons import CATALOG
 from webhook.rules.configuration import Configuration, NameFilter, OptIn, PodPolicy, PullSecret, Reason, Scope

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from webhook.rules.actions import ApplyCopy, Finding, FindingReason
 from webhook.rules.configuration import Configuration, PullSecret

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import jsonpatch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from webhook.rules.actions import (
     EMPTY,
@@ -229,8 +228,7 @@ references = st.one_of(
     st.just(References()),
     st.lists(st.sampled_from([*NAMES, "mine", ""]), max_size=5).map(lambda names: References(True, tuple(names))),
 )
-accounts = st.builds(
-    ServiceAccount,
+accounts = st.tuples(
     st.just("team-a"),
     st.sampled_from(["default", "builder", "c"]),
     st.just("9"),
@@ -238,21 +236,19 @@ accounts = st.builds(
     references,
     st.booleans(),
     st.booleans(),
-)
-namespaces = st.builds(
-    Namespace,
+).map(lambda fields: ServiceAccount(*fields))
+namespaces = st.tuples(
     st.sampled_from(["team-a", "kube-system"]),
     st.fixed_dictionaries({}, optional={LABEL: st.sampled_from(["enabled", "no"]), "tier": st.just("gold")}),
     st.booleans(),
-)
-states = st.builds(
-    NamespaceState,
+).map(lambda fields: Namespace(*fields))
+states = st.tuples(
     namespaces,
     st.dictionaries(st.sampled_from(NAMES), copies, max_size=3).map(
         lambda found: {name: replace(copy, name=name) for name, copy in found.items()}
     ),
     st.lists(accounts, max_size=3, unique_by=lambda account: account.name).map(tuple),
-)
+).map(lambda fields: NamespaceState(*fields))
 contents = st.fixed_dictionaries({}, optional=dict.fromkeys(("one", "two"), st.sampled_from(["sha256:1", None])))
 
 

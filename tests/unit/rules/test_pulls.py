@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from webhook.rules.credential import Credential
 from webhook.rules.pulls import (
@@ -34,7 +34,7 @@ def after(seconds: float) -> datetime:
 
 
 def waiting(**changes: object) -> PullingPod:
-    return replace(POD, waiting=(replace(REFUSED, **changes),))  # type: ignore[arg-type]
+    return replace(POD, waiting=(replace(REFUSED, **changes),))
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from webhook.rules.expiry import EXPIRES_ANNOTATION, ISSUED_ANNOTATION
 from webhook.rules.renewal_schedule import (
@@ -143,22 +144,22 @@ def test_every_setting_is_part_of_the_digest() -> None:
     provider = CredentialProvider("ecr", "psw-issued-ecr", "ecr-credential-provider", ("a.example.com",))
     token = ServiceAccountToken("zot", "psw-issued-zot", "zot.example.com", "jwt", "zot", "puller")
     changed: list[RenewingSource] = [
-        replace(provider, command="other"),
-        replace(provider, images=("b.example.com",)),
-        replace(provider, args=("a",)),
-        replace(provider, env=(("A", "1"),)),
-        replace(provider, inherit_env=("A",)),
-        replace(provider, default_lifetime=60.0),
-        replace(provider, token=TokenForProvider("sts", "puller")),
-        replace(provider, token=TokenForProvider("sts", "puller", (("a", "1"),))),
-        replace(token, registry="other.example.com"),
-        replace(token, username="u"),
-        replace(token, audience="other"),
-        replace(token, service_account="other"),
-        replace(token, lifetime=600.0),
+        dataclasses.replace(provider, command="other"),
+        dataclasses.replace(provider, images=("b.example.com",)),
+        dataclasses.replace(provider, args=("a",)),
+        dataclasses.replace(provider, env=(("A", "1"),)),
+        dataclasses.replace(provider, inherit_env=("A",)),
+        dataclasses.replace(provider, default_lifetime=60.0),
+        dataclasses.replace(provider, token=TokenForProvider("sts", "puller")),
+        dataclasses.replace(provider, token=TokenForProvider("sts", "puller", (("a", "1"),))),
+        dataclasses.replace(token, registry="other.example.com"),
+        dataclasses.replace(token, username="u"),
+        dataclasses.replace(token, audience="other"),
+        dataclasses.replace(token, service_account="other"),
+        dataclasses.replace(token, lifetime=600.0),
     ]
 
     digests = [settings_digest(source) for source in [provider, token, *changed]]
 
     assert len(set(digests)) == len(digests)
-    assert settings_digest(replace(provider)) == digests[0]
+    assert settings_digest(dataclasses.replace(provider)) == digests[0]

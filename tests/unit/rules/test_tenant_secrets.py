@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from webhook.rules.actions import AddReferences, DeleteCopy, RemoveReferences
 from webhook.rules.backfill import needs_plan

@@ -3,11 +3,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import structlog.testing
+from msgspec.structs import replace
 
 from webhook.rules.configuration import Configuration, OptIn, PullSecret, Reason
 from webhook.rules.labels import Operator, Requirement, Selector

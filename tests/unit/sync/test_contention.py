@@ -4,13 +4,13 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.unit.clock import Clock
 from tests.unit.fake_apiserver.server import FakeApiServer

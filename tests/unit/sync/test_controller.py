@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from itertools import groupby
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.fake_apiserver.faults import Answer, Hang, Lines
 from tests.unit.fake_apiserver.server import FakeApiServer

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.clock import Clock
 from tests.unit.fake_apiserver.server import FakeApiServer

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.providers.folder import plugin_folder
 from tests.unit.fake_apiserver.server import FakeApiServer
@@ -177,7 +178,9 @@ def test_changed_settings_renew_it_immediately(
     before = configuration(tmp_path)
     (provider,) = before.credential_providers
 
-    running.loop.reconfigure(replace(before, credential_providers=(replace(provider, inherit_env=("AWS_REGION",)),)))
+    running.loop.reconfigure(
+        replace(before, credential_providers=(dataclasses.replace(provider, inherit_env=("AWS_REGION",)),))
+    )
 
     until(lambda: number(api) == 2)
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import threading
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import replace
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.sync.world import docker_config
 from webhook.errors import SourceInvalid

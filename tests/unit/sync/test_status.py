@@ -4,12 +4,12 @@ import re
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from types import FrameType
 from typing import TypeVar
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.exposition import series

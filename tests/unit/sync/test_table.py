@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from webhook.rules.objects import Copy, Namespace
 from webhook.rules.ownership import Mark

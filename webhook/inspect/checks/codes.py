@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +26,7 @@ GROUPS: Mapping[str, str] = {
 """The groups of the codes, by prefix, in the order in which they are printed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(msgspec.Struct, frozen=True):
     """The subject of a check, the meaning of a finding, and advice; names are in backticks."""
 
     title: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.inspect.checks.codes import CODES, GROUPS, group_of, link
 from webhook.report.protocol import RESULT, Line, Paragraph, Severity
@@ -26,8 +27,7 @@ RESULTS = {Severity.OK: "ok", Severity.FAULT: "FAIL", Severity.NOTE: "note", Sev
 _NAMES = {Severity.OK: "ok", Severity.FAULT: "finding", Severity.NOTE: "note", Severity.UNKNOWN: "unknown"}
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """One result of one check; a check that finds several faults has several.
 
     ``command`` shows more about this very object, or corrects it; empty if the advice of the code is enough.
@@ -51,8 +51,7 @@ class Outcome:
         return CODES[self.code].advice.replace("`", "")
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """The input of checks, and its time.
 
     ``forecast()`` returns the writes that sync still has to make, and ``sources()`` the sources; each is read once.
@@ -65,16 +64,14 @@ class Context:
     sources: Callable[[], Sources]
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """A check that may cover several codes; a code without a result is in order."""
 
     codes: tuple[str, ...]
     look: Callable[[Context], Iterator[Outcome]]
 
 
-@dataclass(frozen=True, slots=True)
-class Checkup:
+class Checkup(msgspec.Struct, frozen=True):
     """The outcomes of all checks, in the order of the codes."""
 
     outcomes: tuple[Outcome, ...]

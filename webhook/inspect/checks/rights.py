@@ -6,7 +6,6 @@ take the same way as real ones, through the API server and the webhook.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -133,8 +132,7 @@ class AccessReview(msgspec.Struct, frozen=True):
 decode_access_review: Callable[[bytes], AccessReview] = decoder(AccessReview)
 
 
-@dataclass(frozen=True, slots=True)
-class Right:
+class Right(msgspec.Struct, frozen=True):
     """A right on one kind of object; an empty ``namespace`` means all, an empty ``name`` any."""
 
     verbs: tuple[str, ...]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import shlex
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
 from webhook.inspect.obstacles import Event
@@ -47,8 +48,7 @@ OVERDUE_LEAST = timedelta(minutes=1)
 """A renewal is overdue after this share of the lifetime, and at least so long after the time when it was due."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
+class _Failure(msgspec.Struct, frozen=True):
     """Failures with the same message, from the first to the last."""
 
     since: datetime

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.report.explain.step import LOOK_UP
 from webhook.report.preview.row import PreviewReason
@@ -52,8 +53,7 @@ RESTARTED_KINDS = ("deployment", "statefulset", "daemonset")
 """The kinds that ``kubectl rollout restart`` knows."""
 
 
-@dataclass(frozen=True, slots=True)
-class SecretFacts:
+class SecretFacts(msgspec.Struct, frozen=True):
     """The facts about a Secret that decide what to do about it; nothing of its content."""
 
     controller: str = ""
@@ -74,8 +74,7 @@ class SecretFacts:
 NO_FACTS = SecretFacts()
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """The names that a command about one object needs; those of the release are empty without a cluster."""
 
     kind: str

@@ -7,8 +7,10 @@ Objects in manifests are explained as if they were created now.
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from webhook.report.coverage import registries_for
 from webhook.report.explain.commands import Place, SecretFacts, recreate_command, select_command
@@ -108,8 +110,7 @@ def _about_labels(case: Case, why: str, command: str) -> tuple[str, str]:
     return why, command
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(msgspec.Struct, frozen=True):
     """The input of an explanation.
 
     ``exists`` is True if objects are judged as they are in a cluster, and False if as created now from a file.
@@ -121,20 +122,20 @@ class Scene:
     now: datetime
     exists: bool = False
     registration: Registration | None = None
-    registries: Mapping[str, Collection[str]] = field(default_factory=dict)
-    expiries: Mapping[str, Expiries] = field(default_factory=dict)
+    registries: Mapping[str, Collection[str]] = msgspec.field(default_factory=dict)
+    expiries: Mapping[str, Expiries] = msgspec.field(default_factory=dict)
     """The known times of expiry of each pull secret."""
     writer: Writer = UNKNOWN_WRITER
     healing: HealingView = NOT_READ
     accounts_seen: bool = True
     """True if the ServiceAccounts of the namespace were read."""
-    elsewhere: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    elsewhere: Mapping[str, Sequence[str]] = msgspec.field(default_factory=dict)
     """For each source that does not exist, the namespaces with a Secret of its name."""
-    tenants: Mapping[str, TenantSecret] = field(default_factory=dict)
+    tenants: Mapping[str, TenantSecret] = msgspec.field(default_factory=dict)
     """The Secrets that belong to the namespace, by name; empty if they are not known."""
-    secrets: Mapping[str, SecretFacts] = field(default_factory=dict)
+    secrets: Mapping[str, SecretFacts] = msgspec.field(default_factory=dict)
     """Facts about sources that cannot be copied, and about foreign Secrets in the place of copies, by name."""
-    rotations: RotationEvents = field(default_factory=RotationEvents)
+    rotations: RotationEvents = msgspec.field(default_factory=RotationEvents)
     release: str = ""
     fullname: str = ""
 

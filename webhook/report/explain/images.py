@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from webhook.report.coverage import uncovered
 from webhook.report.explain.commands import create_source, expiry_command
@@ -33,8 +35,7 @@ _UNCOVERED_SHOWN = 3
 _REGISTRIES_SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Expiring:
+class Expiring(msgspec.Struct, frozen=True):
     """A credential of a pull secret that expires."""
 
     pull_secret: str

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from webhook.report.explain.step import Step
 from webhook.report.protocol import Severity
@@ -48,8 +49,7 @@ Target: TypeAlias = tuple[str, str]
 """Kind and name of an object in a namespace."""
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
+class Obstacle(msgspec.Struct, frozen=True):
     """An obstacle to the controller's writes as a clause, and what to do about it.
 
     ``is_cause`` is False for a report about another object of the namespace. Its cause may be the same.
@@ -60,8 +60,7 @@ class Obstacle:
     is_cause: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """An Event that the controller wrote about a namespace, or about the object ``kind/name`` in it."""
 
     namespace: str
@@ -111,8 +110,7 @@ class Report:
         return Obstacle(f"sync reports about {self.kind} {self.name}: {found.why}", found.advice, is_cause=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(msgspec.Struct, frozen=True):
     """The Lease by which one replica of sync leads; ``renewed`` is None if no replica holds it."""
 
     namespace: str
@@ -133,8 +131,7 @@ class Holder:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(msgspec.Struct, frozen=True):
     """The state of the controller in one namespace; ``known`` is False if the Lease was not read.
 
     ``obstacle`` blocks every write; ``reports`` are about single objects, or about the namespace.

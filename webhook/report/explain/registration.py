@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from webhook.report.explain.step import Step
 from webhook.report.preview.row import PreviewReason
@@ -29,8 +31,7 @@ _EFFECTS: Mapping[str, str] = {
 """The effect of each failurePolicy while no replica answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(msgspec.Struct, frozen=True):
     """One entry of a MutatingWebhookConfiguration; ``asks`` holds pairs of resource and operation."""
 
     name: str
@@ -47,8 +48,7 @@ class Hook:
         return self.namespace_selector.matches(of_namespace) and self.object_selector.matches(labels)
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(msgspec.Struct, frozen=True):
     """True if a replica can answer, None if that cannot be determined; a sentence about it, and the next command."""
 
     answers: bool | None
@@ -56,8 +56,7 @@ class Reach:
     command: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(msgspec.Struct, frozen=True):
     """The MutatingWebhookConfiguration of the release, by its name; without any hook if it does not exist."""
 
     name: str

@@ -7,8 +7,9 @@ named: a stage that is guessed from the content of a copy could be wrong.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.report.explain.step import Step
 from webhook.report.preview.row import PreviewReason
@@ -40,13 +41,12 @@ _HELD_CHOICES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RotationEvents:
+class RotationEvents(msgspec.Struct, frozen=True):
     """The Events about rotations, read where the stored stages must not be read."""
 
     lacking: str = ""
     """The sentence about the missing right; empty if the stages were read."""
-    latest: Mapping[str, Report] = field(default_factory=dict)
+    latest: Mapping[str, Report] = msgspec.field(default_factory=dict)
     """The last Event about the rotation of each pull secret."""
 
 

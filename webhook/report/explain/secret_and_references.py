@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from webhook.errors import SourceInvalid
 from webhook.report.explain.commands import NO_FACTS, SecretFacts, conflict_command, create_source, source_command
@@ -224,8 +226,7 @@ def account_steps(
     return [Step(gate, Severity.OK, why, pull_secret=pull_secret)]
 
 
-@dataclass(frozen=True, slots=True)
-class TenantSecret:
+class TenantSecret(msgspec.Struct, frozen=True):
     """A Secret of a namespace as its nodes read it; nothing of its content but the registries."""
 
     state: SecretState

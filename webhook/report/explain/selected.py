@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.report.explain.step import RESULTS
 from webhook.report.protocol import Severity
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 _ORDER = (Severity.FAULT, Severity.UNKNOWN, Severity.NOTE, Severity.SKIPPED, Severity.OK)
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
+class Selected(msgspec.Struct, frozen=True):
     """The explanations of objects of one kind, those that need attention first."""
 
     kind: str

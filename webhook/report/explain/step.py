@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from webhook.report.protocol import RESULT, Line, Severity
 from webhook.rules.text import some
@@ -37,8 +37,7 @@ NAMES_SHOWN = 3
 """Pull secrets that do not apply and are named in the verdict."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One gate: the object's result there, a sentence about the cause, and advice if it did not pass.
 
     ``pull_secret`` is empty for a step about the object as a whole; ``reason`` is empty if a gate is simply open.
@@ -93,8 +92,7 @@ class Step:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True):
     """The steps of one object, in the order of the gates; each pull secret's follow those of the whole."""
 
     namespace: str

@@ -10,6 +10,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from webhook.report.explain.commands import RESTARTED_KINDS
 from webhook.report.preview.copies import copy_rows
 from webhook.report.preview.deciding import (
@@ -166,8 +168,7 @@ class Preview:
 _ONE = "The namespace is as it should be."
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
+class _Outcome(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...]
     patched: Manifest
 

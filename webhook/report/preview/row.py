@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from webhook.report.protocol import Line, Severity
 
@@ -87,8 +88,7 @@ _COLOURS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """The effect on one object, with a stable reason id and a sentence that explains it.
 
     ``added`` and ``removed`` are names that its imagePullSecrets would gain and lose. ``gates`` has the reason for each

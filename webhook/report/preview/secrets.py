@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -77,8 +76,7 @@ class _Secret(msgspec.Struct, rename="camel"):
         return {key: value or "" for key, value in (self.data or {}).items()} | encoded
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(msgspec.Struct, frozen=True):
     """The required content of a pull secret's copies, as far as the manifests define it.
 
     ``hash`` is None while a ``problem`` prevents copying, and also while the ``unseen`` sources are missing in the
@@ -124,16 +122,15 @@ class Expected:
         return rollout.target(in_canary=self.stages.is_canary(namespace))
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
+class Sources(msgspec.Struct, frozen=True):
     """The sources among the manifests by name: their credentials, or the reason why they cannot be copied."""
 
-    read: Mapping[str, Credentials | SourceInvalid] = field(default_factory=dict)
-    last_good: Mapping[str, LastGood] = field(default_factory=dict)
+    read: Mapping[str, Credentials | SourceInvalid] = msgspec.field(default_factory=dict)
+    last_good: Mapping[str, LastGood] = msgspec.field(default_factory=dict)
     """The last good contents that the controller has stored, by pull secret."""
-    issuing: Mapping[str, str] = field(default_factory=dict)
+    issuing: Mapping[str, str] = msgspec.field(default_factory=dict)
     """The sources for which sync is going to issue a credential now, each with the cause."""
-    rollouts: Mapping[str, StoredRollout] = field(default_factory=dict)
+    rollouts: Mapping[str, StoredRollout] = msgspec.field(default_factory=dict)
     """The rollouts that it has stored, by pull secret."""
     is_state_read: bool = True
     """False if what the controller has stored must not be read."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from webhook.report.preview.copies import hashes_for
 from webhook.report.preview.deciding import decide_in
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 NO_NAMESPACES: Mapping[str, Namespace] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(msgspec.Struct, frozen=True):
     """The known parts of the cluster; of repeated objects, the last one counts."""
 
     configuration: Configuration
@@ -37,7 +37,7 @@ class World:
     expected: Mapping[str, Expected]
     sources: Sources
     removals: Mapping[tuple[str, str], tuple[str, ...]]
-    hashed: Mapping[str, str] = field(default_factory=dict)
+    hashed: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Secrets of the release namespace with the name of an unseen source and a hash, and that source."""
     unseen_copies: frozenset[str] = frozenset()
     """Names for which the existing copies are unknown."""

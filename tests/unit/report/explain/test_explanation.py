@@ -3,13 +3,13 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from webhook.report.explain.explanation import Scene, explain_manifest, explain_namespace, explain_subject
 from webhook.report.explain.registration import Hook, Reach, Registration

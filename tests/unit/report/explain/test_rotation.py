@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from webhook.report.explain.explanation import Scene, explain_namespace, explain_subject
 from webhook.report.explain.obstacle import Report, Writer

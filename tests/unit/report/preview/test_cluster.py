@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from webhook.report.preview.cluster import ORIGIN, Forecaster, summarized
 from webhook.report.preview.preview import Preview

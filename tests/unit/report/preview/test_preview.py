@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from webhook.files.configuration import parse
 from webhook.report.preview.manifest import Manifest
