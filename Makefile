@@ -78,6 +78,7 @@ bench-admission: $(READY) ## measure reviews and Pods per second, CPU and memory
 	$(RUN)/python -m tests.bench.creates
 	$(RUN)/python -m tests.bench.flood
 	$(RUN)/python -m tests.bench.beside
+	$(RUN)/python -m tests.bench.replicas
 	$(RUN)/python -m tests.bench.footprint
 
 bench-sync: $(READY) ## measure sync with NAMESPACES=500, or several numbers separated by commas, beside the same writes by client-go; needs Go

@@ -8,7 +8,7 @@ import os
 import shutil
 import ssl
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -102,17 +102,23 @@ def build(folders: Mapping[str, str] = _FOLDERS) -> dict[str, Path]:
 
 def start(name: str, keeper: Keeper, files: Certificate, binaries: dict[str, Path], core: int | None) -> Contestant:
     """Start one webhook, on one core if given, and wait until it answers."""
-    port = free_port()
-    tls = [f"--tls-cert-file={files.certificate}", f"--tls-private-key-file={files.key}"]
+    port, pinned = free_port(), () if core is None else (shutil.which("taskset") or "taskset", "-c", str(core))
     if name == OURS:
-        configuration = files.certificate.with_name("configuration.yaml")
-        configuration.write_text(CONFIGURATION)
-        argv = [str(COMMAND), "serve", f"--config={configuration}", "--namespace=bench-release", "--log-level=info"]
-        argv += [f"--bind-address={LOOPBACK}", f"--secure-port={port}", f"--metrics-port={free_port()}", *tls]
-    else:
-        argv = [str(binaries[name]), f"--address={LOOPBACK}:{port}", *tls]
-    if core is not None:
-        argv = [shutil.which("taskset") or "taskset", "-c", str(core), *argv]
+        return serve(name, keeper, files, (*pinned, str(COMMAND)), port)
+    return _start(name, keeper, files, [*pinned, str(binaries[name]), f"--address={LOOPBACK}:{port}"], port)
+
+
+def serve(name: str, keeper: Keeper, files: Certificate, command: Sequence[str], port: int) -> Contestant:
+    """Start ``serve`` by a command that gets the flags, and wait until it answers."""
+    configuration = files.certificate.with_name("configuration.yaml")
+    configuration.write_text(CONFIGURATION)
+    flags = [f"--config={configuration}", "--namespace=bench-release", "--log-level=info"]
+    flags += [f"--bind-address={LOOPBACK}", f"--secure-port={port}", f"--metrics-port={free_port()}"]
+    return _start(name, keeper, files, [*command, "serve", *flags], port)
+
+
+def _start(name: str, keeper: Keeper, files: Certificate, argv: list[str], port: int) -> Contestant:
+    argv += [f"--tls-cert-file={files.certificate}", f"--tls-private-key-file={files.key}"]
     program = keeper.start(name.replace(" ", "-").replace(",", ""), argv, clean_environment())
     program.wait_ready(answers(port, files.authority), READY_SECONDS)
     return Contestant(name, program, port)

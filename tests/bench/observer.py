@@ -81,6 +81,11 @@ class Seen:
         with self._changed:
             return self._values.get(namespace, ("", 0.0))[0]
 
+    def earliest(self, namespaces: Iterable[str]) -> float:
+        """Return when the first of these namespaces changed to what it has now."""
+        with self._changed:
+            return min(self._values[namespace][1] for namespace in namespaces)
+
     def wait(self, namespaces: Iterable[str], wanted: Callable[[str], bool]) -> float:
         """Wait until what is in each of these namespaces is ``wanted``; return when the last of them became so.
 

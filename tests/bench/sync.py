@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -75,6 +76,9 @@ class Result:
     floor_cold_start: Phase
     """The same writes by the floor."""
     floor_rotation: Phase
+    first_copy_seconds: float
+    """From the start of the process to the first copy; the median of the rounds, as in the next one."""
+    floor_first_copy_seconds: float
     rounds: list[list[float]]
     """Seconds of these four in each round."""
     new_namespace_ms: list[float]
@@ -134,6 +138,8 @@ class Bench:
         self._servers = [cluster.pid(name) for name in (programs.API_SERVER, programs.ETCD)]
         self._probes: list[float] = []
         self._contents = 0
+        self._first_copies: list[float] = []
+        self._floor_first_copies: list[float] = []
         self.names = [f"bench-{number:05}" for number in range(size)]
 
     def run(self, rounds: int) -> Result:
@@ -158,6 +164,8 @@ class Bench:
             rotation=medians[1],
             floor_cold_start=medians[2],
             floor_rotation=medians[3],
+            first_copy_seconds=_median(self._first_copies),
+            floor_first_copy_seconds=_median(self._floor_first_copies),
             rounds=[[phase.seconds for phase in phases] for phases in compared],
             new_namespace_ms=created,
             probe_ms=sorted(self._probes),
@@ -172,7 +180,9 @@ class Bench:
 
     def compare(self) -> tuple[Phase, Phase, Phase, Phase]:
         """Start and rotate with sync, and then with the floor; each begins without copies and references."""
+        started = time.perf_counter()
         cold_start = self.start()
+        self._first_copies.append(self._observer.copies.earliest(self.names) - started)
         content = self._save("first")
         rotation = self.rotate()
         rotated = self._save("second")
@@ -197,6 +207,7 @@ class Bench:
         before, started = self._cpu_before(), time.perf_counter()
         with Floor(floor.build(), self._installation.sync_kubeconfig, selector, WORKERS, content) as process:
             cold_start = self._phase(self._complete(self.names) - started, before, process.pid)
+            self._floor_first_copies.append(self._observer.copies.earliest(self.names) - started)
             process.wait()
             before, started = self._cpu_before(process.pid), time.perf_counter()
             previous = self._observer.copies.value(self.names[0])
@@ -314,6 +325,10 @@ class Bench:
             rss_mib=round(resident_mib(writer), 1),
             requests=self._requests.since(),
         )
+
+
+def _median(seconds: list[float]) -> float:
+    return round(statistics.median(seconds), 2)
 
 
 def _milliseconds(seconds: list[float]) -> list[float]:

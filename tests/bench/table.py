@@ -46,6 +46,7 @@ def percentile(values: list[float], percent: int) -> float:
 
 def _rows() -> Iterable[tuple[str, Value]]:
     yield from _phase("cold start to the last copy and reference", lambda result: result.cold_start)
+    yield "  to the first copy; the floor", _first_copies
     yield "  each namespace", lambda result: _each(result, result.cold_start)
     yield "  floor: the same writes by client-go", lambda result: f"{result.floor_cold_start.seconds} s"
     yield "  ratio to the floor", lambda result: _ratio(result.cold_start, result.floor_cold_start)
@@ -71,6 +72,10 @@ def _phase(text: str, phase: Callable[[Result], Phase]) -> Iterable[tuple[str, V
     yield "  CPU time of sync, of the API server", lambda result: _seconds_of_cpu(phase(result))
     yield "  memory (RSS) at the end", lambda result: f"{phase(result).rss_mib} MiB"
     yield "  requests", lambda result: _requests(phase(result).requests)
+
+
+def _first_copies(result: Result) -> str:
+    return f"{result.first_copy_seconds} s; {result.floor_first_copy_seconds} s"
 
 
 def _seconds_of_cpu(phase: Phase) -> str:
