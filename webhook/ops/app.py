@@ -1,5 +1,7 @@
 """Define the application of the plain-HTTP port, which both roles serve to operators and the kubelet.
 
+It uses Starlette, on which FastAPI is built: sync would spend a third of its start on the import of FastAPI.
+
 Requests for an unknown host are refused. A web page whose name leads to this port (DNS rebinding) could read the
 answers otherwise, because the browser treats them as the page's own. Such requests carry the name of the page as Host.
 Probes and Prometheus use the IP address of the Pod, and people use localhost or the name of a Service.
@@ -11,15 +13,18 @@ import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from webhook.rules.text import ascii_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from webhook.ops.health import Health
@@ -81,54 +86,54 @@ def ops_app(
     page: Callable[[], PageData] | None = None,
     alive: Health | None = None,
     allowed_hosts: Iterable[str] = (),
-) -> FastAPI:
+) -> Starlette:
     """Return an application with ``/livez``, ``/readyz`` and ``/metrics``, and optionally ``/status`` and a page.
 
     ``/livez`` is 200 while the process can answer and the checks of ``alive`` pass. ``/livez`` and ``/readyz`` return
     200 or 503, with a line for each check on failure; ``/readyz`` also with ``?verbose``. ``status()`` returns a JSON
     document; ``page()`` returns the data for people at ``/``, whose reasons ``/reasons`` explains.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.add_middleware(KnownHosts, names=tuple(allowed_hosts))
 
-    @app.get("/livez")
-    async def livez() -> PlainTextResponse:
+    async def livez(_request: Request) -> Response:
         if alive is not None and not alive.ready:
             return PlainTextResponse(alive.report(), status_code=503)
         return PlainTextResponse("ok\n")
 
-    @app.get("/readyz")
-    async def readyz(request: Request) -> PlainTextResponse:
+    async def readyz(request: Request) -> Response:
         if not health.ready:
             return PlainTextResponse(health.report(), status_code=503)
-        # Do not declare a parameter: FastAPI would load all of pydantic.v1 for it, 4 MiB.
         verbose = "verbose" in request.query_params
         return PlainTextResponse(health.report() if verbose else "ok\n")
 
-    @app.get("/metrics")
-    async def metrics() -> Response:
+    async def metrics(_request: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
+    routes = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
     if status is not None:
-
-        @app.get("/status")
-        def state() -> Response:
-            return Response(ascii_json(status().decode()), media_type="application/json")
-
+        routes.append(Route("/status", _status(status)))
     if page is not None:
-        _add_page(app, page)
+        routes += _pages(page)
+    app = Starlette(routes=routes, middleware=[Middleware(KnownHosts, names=tuple(allowed_hosts))])
+    app.router.redirect_slashes = False
     return app
 
 
-def _add_page(app: FastAPI, page: Callable[[], PageData]) -> None:
-    @app.get("/")
-    def look(request: Request) -> HTMLResponse:
+# These are not coroutines: Starlette calls them in a thread, because they take longer than the other requests can wait.
+
+
+def _status(status: Callable[[], bytes]) -> Callable[[Request], Response]:
+    return lambda _request: Response(ascii_json(status().decode()), media_type="application/json")
+
+
+def _pages(page: Callable[[], PageData]) -> list[Route]:
+    def look(request: Request) -> Response:
         from webhook.ops.page import HEADERS, parse_query, render  # noqa: PLC0415 - loads Jinja2, which few need
 
         return HTMLResponse(render(page(), parse_query(request.query_params)), headers=HEADERS)
 
-    @app.get("/reasons")
-    def explain() -> HTMLResponse:
+    def explain(_request: Request) -> Response:
         from webhook.ops.page import HEADERS, render_reasons  # noqa: PLC0415 - as above
 
         return HTMLResponse(render_reasons(), headers=HEADERS)
+
+    return [Route("/", look), Route("/reasons", explain)]

@@ -183,7 +183,7 @@ class _Process:
         self._stop()
 
     def ops(self, bound: socket.socket) -> Listener:
-        """Return the server of the plain-HTTP port. FastAPI and uvicorn are imported here, on first use."""
+        """Return the server of the plain-HTTP port. Starlette and uvicorn are imported here, on first use."""
         from webhook.ops.app import ops_app  # noqa: PLC0415 - see above
         from webhook.ops.listener import Listener  # noqa: PLC0415 - see above
 

@@ -12,10 +12,10 @@ import pytest
 
 from webhook import __version__
 
-LATER = {"cryptography", "fastapi", "uvicorn", "starlette"}
+LATER = {"cryptography", "uvicorn", "starlette"}
 """Imported beside the first lists: by the thread of the plain-HTTP port, and for the certificate."""
 
-NEVER = {"kubernetes", "rich", "pygments", "requests", "oauthlib", "google", "websocket"}
+NEVER = {"fastapi", "kubernetes", "rich", "pygments", "requests", "oauthlib", "google", "websocket"}
 """Not at all where a Pod's own ServiceAccount, or a plain kubeconfig, is enough."""
 
 
