@@ -24,6 +24,7 @@ import json
 import os
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -103,8 +104,8 @@ class LargeResult:
     new_namespace_ms: list[float]
     readings: dict[str, Reading]
     peak_mib: float
-    log_problems: int
-    """Lines of sync's log of the levels warning and error."""
+    log_problems: dict[str, int]
+    """Number of lines of sync's log of the levels warning and error, by their message."""
     server_mib: list[float]
     """Memory of the API server and of etcd at the end."""
     files_mib: float
@@ -265,9 +266,11 @@ def _spread(values: list[float]) -> list[float]:
     return [percentile(values, 50), percentile(values, PERCENT)]
 
 
-def _problems(log: Path) -> int:
+def _problems(log: Path) -> dict[str, int]:
     with log.open() as lines:
-        return sum('"level": "error"' in line or '"level": "warning"' in line for line in lines)
+        return Counter(
+            json.loads(line)["event"] for line in lines if '"level": "error"' in line or '"level": "warning"' in line
+        )
 
 
 def _size(directory: Path) -> int:

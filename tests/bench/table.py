@@ -108,7 +108,7 @@ def _large_rows() -> Iterable[tuple[str, LargeValue]]:
     yield "response time of other clients alone, median, p99", lambda result: _spread(result.alone_ms)
     yield "new namespace to its copy, median, p99", lambda result: _spread(result.new_namespace_ms)
     yield "most memory of sync at any time", lambda result: f"{result.peak_mib} MiB"
-    yield "warnings and errors in the log of sync", lambda result: str(result.log_problems)
+    yield "warnings and errors in the log of sync", lambda result: _requests(result.log_problems) or "none"
     yield "API server: seconds, CPU seconds, bytes of one", _readings
     yield (
         "memory of the API server, of etcd at the end",

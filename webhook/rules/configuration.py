@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from webhook.rules.copy_metadata import NO_METADATA, CopyMetadata
 from webhook.rules.labels import EVERYTHING, Selector
@@ -216,7 +215,7 @@ class PullSecret(msgspec.Struct, frozen=True):
         return not self.limits or all(_matches_any(namespace, patterns) for patterns in self.limits)
 
 
-class Configuration(msgspec.Struct, frozen=True, dict=True):
+class Configuration(msgspec.Struct, frozen=True):
     """A validated configuration document; immutable, so that one decision reads one snapshot."""
 
     pull_secrets: tuple[PullSecret, ...]
@@ -229,11 +228,14 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
     service_account_tokens: tuple[ServiceAccountToken, ...] = ()
     """The sources that renew themselves, each once. ``PullSecret.sources`` has the names of their Secrets."""
     healing: HealingSettings = HealingSettings()
+    needs_namespace_labels: bool = False
+    """True if admission decisions need more of the namespace than the API server has matched. It is always computed,
+    and a field because the stored state of earlier versions has it."""
 
-    @cached_property  # each review reads it
-    def needs_namespace_labels(self) -> bool:
-        """True if admission decisions need more of the namespace than the API server has matched."""
-        return self.opt_in.may_decline or any(entry.namespace_selector != EVERYTHING for entry in self.pull_secrets)
+    def __post_init__(self) -> None:
+        # Computed once, because each review reads it.
+        needed = self.opt_in.may_decline or any(entry.namespace_selector != EVERYTHING for entry in self.pull_secrets)
+        force_setattr(self, "needs_namespace_labels", needed)
 
     def excludes(self, namespace: str) -> bool:
         """Return whether a namespace with this name is never changed."""

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
 
 from webhook.rules.actions import DeleteCopy, NamespacePlan, RemoveReferences
-from webhook.rules.brake import PastRemoval, Removals, confirm_command, digest, lost_by_change, max_removals, recent
+from webhook.rules.brake import (
+    PastRemoval,
+    Removals,
+    confirm_command,
+    digest,
+    encode_configuration,
+    lost_by_change,
+    max_removals,
+    recent,
+)
 from webhook.rules.configuration import Configuration, OptIn, PullSecret
 from webhook.rules.labels import Operator, Requirement, Selector
 from webhook.rules.objects import Copy, Namespace, ServiceAccount
@@ -101,3 +111,18 @@ def test_what_is_kept_of_a_plan_is_the_copy_and_the_references_to_it() -> None:
     assert [deletion.copy.name for deletion in kept.deletions] == ["two"]
     assert plan.without_removals_of({"one", "two"}).is_empty
     assert plan.without_removals_of(frozenset()) is plan
+
+
+def test_the_stored_configuration_has_the_fields_that_earlier_versions_require() -> None:
+    """They refuse a document without one of them, for example after a downgrade."""
+    assert set(json.loads(encode_configuration(ACCEPTED))) >= {
+        "pull_secrets",
+        "opt_in",
+        "excluded_namespaces",
+        "excluded_patterns",
+        "retired",
+        "credential_providers",
+        "service_account_tokens",
+        "healing",
+        "needs_namespace_labels",
+    }
