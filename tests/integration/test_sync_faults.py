@@ -103,6 +103,10 @@ def requests_without_a_fault(site: Playground, remote: Remote) -> float:
         return remote.attempts() - before
 
 
+def renews_the_lease(request: Request) -> bool:
+    return request.writes and "/leases/" in request.target
+
+
 def opens_a_watch(request: Request) -> bool:
     return "watch=true" in request.target
 
@@ -126,8 +130,9 @@ def test_what_was_established_dies_in_silence_and_what_is_new_works(site: Playgr
     """As when an address moves to another machine, which knows nothing of the connections to it.
 
     No process is told, so the fault lasts until it is found out: by a renewal of the Lease, every 2 s, that is not
-    answered for 2.5 s.
+    answered for 2.5 s. After the fault before this one, the connection for that may not be there yet.
     """
+    eventually(lambda: remote.proxy.carries(renews_the_lease))
     with got_over(site, remote, WORKING_PER_SECOND) as estate, remote.proxy.silent(new=False):
         happen(estate, seconds=5.0)
 

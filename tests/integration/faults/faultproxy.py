@@ -93,11 +93,18 @@ class FaultProxy:
             for link in held if resumes else ():
                 self._thread.soon(link.resume)
 
+    def carries(self, chosen: Chooses) -> bool:
+        """Return whether there is an established connection whose last request is chosen."""
+        return bool(self._carrying(chosen))
+
     def mute(self, chosen: Chooses) -> None:
         """Established connections whose last request is chosen are half-open from now on; new ones work."""
-        for link in list(self._links.values()):
-            if link.last_request is not None and chosen(link.last_request):
-                self._thread.soon(link.hold)
+        for link in self._carrying(chosen):
+            self._thread.soon(link.hold)
+
+    def _carrying(self, chosen: Chooses) -> list[Link]:
+        links = list(self._links.values())
+        return [link for link in links if link.last_request is not None and chosen(link.last_request)]
 
     @contextmanager
     def slow(self, seconds: float) -> Iterator[None]:
