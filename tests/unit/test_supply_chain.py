@@ -41,7 +41,9 @@ def repository() -> list[Path]:
     )
     if listed.returncode == 0:
         return [ROOT / name for name in listed.stdout.decode().split("\0") if name]
-    kept = (path for path in ROOT.rglob("*") if not {".venv", ".git", ".hypothesis"}.intersection(path.parts))
+    kept = (
+        path for path in ROOT.rglob("*") if not {".venv", ".git", ".hypothesis", "__pycache__"}.intersection(path.parts)
+    )
     return [path for path in kept if path.is_file()]
 
 
