@@ -8,7 +8,6 @@ with the streams alternate with rounds without them, so that a busy machine show
 from __future__ import annotations
 
 import contextlib
-import json
 import multiprocessing
 import socket
 import ssl
@@ -25,6 +24,7 @@ from rich.table import Table
 
 from tests.bench.process import peak_mib
 from tests.bench.reviews import pod_review
+from tests.bench.saved import save
 from tests.integration.hostile.attack import worst_cases
 from tests.integration.site.serving import LOOPBACK, exchange, post, serving, until
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from tests.integration.site.serving import Serving
 
-RESULTS = Path(__file__).parent / "results"
 STREAMS = 4
 ROUNDS = 3
 SECONDS = 8.0
@@ -60,8 +59,7 @@ class Round:
 def main() -> None:
     """Measure, print a table, and write ``results/beside.json``."""
     rounds = measure()
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "beside.json").write_text(json.dumps([asdict(each) for each in rounds], indent=2) + "\n")
+    save("beside", [asdict(each) for each in rounds])
     table = Table(
         "streams of large bodies", "reviews", "p50 ms", "p99 ms", "longest ms", "large/s", "peak MiB", box=None
     )

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from certs.authority import issue_authority, issue_leaf
+from tests.bench import wrk
 from tests.cluster.binaries import cache_root
 from tests.cluster.ports import free_port
 from tests.cluster.processes import COMMAND, clean_environment
@@ -59,6 +60,11 @@ class Contestant:
     @property
     def url(self) -> str:
         return f"https://{LOOPBACK}:{self.port}"
+
+    def request(self, body: bytes) -> wrk.Request:
+        """Return the request with a review that the API server would send."""
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        return wrk.Request(self.url, "/mutate?timeout=5s", body, headers)
 
 
 def certificate(folder: Path) -> Certificate:

@@ -14,18 +14,17 @@ import statistics
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from tests.bench import contestants, wrk
+from tests.bench.saved import save
 from tests.cluster import helm
 from tests.cluster.cluster import Cluster
 from tests.cluster.supervise import wait_until
 
-RESULTS = Path(__file__).parent / "results"
 ROUNDS = 3
 SECONDS = int(os.environ.get("SECONDS_EACH", "4"))
 CONNECTIONS = 8
@@ -55,8 +54,7 @@ class Row:
 def main() -> None:
     """Measure, print a table, and write ``results/creates.json``."""
     rows = measure()
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "creates.json").write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    save("creates", [asdict(row) for row in rows])
     show(rows)
 
 

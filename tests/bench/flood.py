@@ -6,7 +6,6 @@ that take a decoder as long as can be, all at once, on the cores that the webhoo
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 import time
@@ -16,10 +15,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.saved import save
 from tests.integration.hostile.attack import MIB, Attack, Strength, resident, review_times
 from tests.integration.site.serving import serving, until
 
-RESULTS = Path(__file__).parent / "results"
 STRENGTH = Strength(plain=1000, tls=1000, slow=200, streams=1)
 SECONDS = 8.0
 AFTERWARDS_SECONDS = 2.0
@@ -42,8 +41,7 @@ class Result:
 def main() -> None:
     """Measure, print a table, and write ``results/flood.json``."""
     result = measure()
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "flood.json").write_text(json.dumps(asdict(result), indent=2) + "\n")
+    save("flood", asdict(result))
     table = Table("a flood", "", box=None, pad_edge=False)
     for name, value in asdict(result).items():
         table.add_row(name, str(value))

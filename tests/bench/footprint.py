@@ -6,7 +6,6 @@ on a real API server.
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from rich.table import Table
 from tests.bench import contestants, wrk
 from tests.bench.process import peak_mib, resident_mib, seconds_of_cpu
 from tests.bench.reviews import pod_review
+from tests.bench.saved import save
 from tests.cluster import processes
 from tests.cluster.cluster import Cluster
 from tests.cluster.ports import free_port
@@ -28,7 +28,6 @@ from tests.cluster.programs import LOOPBACK
 from tests.cluster.supervise import Keeper
 from tests.integration.site.playground import COPY, SOURCE, Playground
 
-RESULTS = Path(__file__).parent / "results"
 STARTS = 5
 REVIEWS = 100_000
 SIZES = (7_000, 7_000, 7_000, 60_000)
@@ -58,8 +57,7 @@ class Row:
 def main() -> None:
     """Measure, print a table, and write ``results/footprint.json``."""
     rows = measure()
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "footprint.json").write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    save("footprint", [asdict(row) for row in rows])
     show(rows)
 
 

@@ -33,7 +33,8 @@ from urllib.parse import quote
 from tests.bench.etcd import Etcd, Written
 from tests.bench.neighbours import Neighbours
 from tests.bench.process import peak_mib, resident_mib, seconds_of_cpu
-from tests.bench.sync import RESULTS, Bench, Phase
+from tests.bench.saved import save
+from tests.bench.sync import Bench, Phase
 from tests.bench.table import PERCENT, percentile, show_large
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import COMMAND, clean_environment
@@ -124,9 +125,7 @@ def measure(size: int) -> LargeResult:
     seconds = float(os.environ.get("SECONDS", str(SECONDS)))
     with Cluster.start(controllers=CONTROLLERS) as cluster, Playground.make(cluster) as playground:
         result = LargeBench(playground, size, seconds).measure()
-    RESULTS.mkdir(exist_ok=True)
-    file: Path = RESULTS / f"large-{size}.json"
-    file.write_text(json.dumps(asdict(result), indent=2) + "\n")
+    save(f"large-{size}", asdict(result))
     return result
 
 

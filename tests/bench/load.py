@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 from dataclasses import asdict, dataclass
@@ -14,9 +13,9 @@ from rich.table import Table
 from tests.bench import contestants, wrk
 from tests.bench.process import resident_mib, seconds_of_cpu
 from tests.bench.reviews import pod_review
+from tests.bench.saved import save
 from tests.cluster.supervise import Keeper
 
-RESULTS = Path(__file__).parent / "results"
 SIZES = (7_000, 60_000)
 CONNECTIONS = (1, 16, 64)
 ROUNDS = 3
@@ -42,8 +41,7 @@ class Row:
 def main() -> None:
     """Measure, print a table with ratios, and write ``results/load.json``."""
     rows = measure()
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "load.json").write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    save("load", [asdict(row) for row in rows])
     show(rows)
 
 
@@ -87,9 +85,7 @@ def _compare(running: list[contestants.Contestant], body: bytes, connections: in
 
 
 def _send(contestant: contestants.Contestant, body: bytes, connections: int, seconds: int, scratch: Path) -> wrk.Load:
-    headers = {"Content-Type": "application/json", "Accept": "application/json"}
-    request = wrk.Request(contestant.url, "/mutate?timeout=5s", body, headers)
-    return wrk.run(request, connections, seconds, CLIENT_CORE, scratch)
+    return wrk.run(contestant.request(body), connections, seconds, CLIENT_CORE, scratch)
 
 
 def show(rows: list[Row]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -12,7 +11,8 @@ mpl.use("Agg")  # no screen is needed
 
 from matplotlib import pyplot as plt
 
-RESULTS = Path(__file__).parent / "results"
+from tests.bench.saved import RESULTS
+
 INCHES = (8.0, 4.0)
 MEMORY_BOUND_MIB = 150
 

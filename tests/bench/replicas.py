@@ -7,7 +7,6 @@ the one port or each to a replica of its own. All of them share the cores of the
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +19,11 @@ from rich.table import Table
 from tests.bench import contestants, wrk
 from tests.bench.process import resident_mib, seconds_of_cpu
 from tests.bench.reviews import pod_review
+from tests.bench.saved import save
 from tests.cluster.ports import free_port
 from tests.cluster.processes import COMMAND
 from tests.cluster.supervise import Keeper
 
-RESULTS = Path(__file__).parent / "results"
 REVIEW_BYTES = 7_000
 CONNECTIONS = (16, 64)
 ROUNDS = 3
@@ -53,8 +52,7 @@ class Row:
 def main() -> None:
     """Measure, print a table, and write ``results/replicas.json``."""
     rows = measure()
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "replicas.json").write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    save("replicas", [asdict(row) for row in rows])
     table = Table("processes", "connections", "requests/s", "p99 ms", "CPU s/1000", "RSS MiB", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(f"{value}" for value in asdict(row).values()))
@@ -101,13 +99,12 @@ def _send(
     processes: list[contestants.Contestant], connections: int, seconds: int, scratch: Path
 ) -> tuple[float, float, float]:
     """Return the reviews a second of all generators, the worst of their 99th percentiles, and CPU time for 1,000."""
-    headers = {"Content-Type": "application/json", "Accept": "application/json"}
     body = pod_review(REVIEW_BYTES)
     before = sum(seconds_of_cpu(each.program.pid) for each in processes)
     with ThreadPoolExecutor(GENERATORS) as generators:
         sent = []
         for number in range(GENERATORS):
-            request = wrk.Request(processes[number % len(processes)].url, "/mutate?timeout=5s", body, headers)
+            request = processes[number % len(processes)].request(body)
             folder = scratch / f"generator-{number}"
             folder.mkdir(exist_ok=True)
             sent.append(generators.submit(wrk.run, request, connections // GENERATORS, seconds, None, folder))

@@ -5,7 +5,6 @@ A wall time would measure the machine. ``python -c pass`` is what Python itself 
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess
@@ -16,9 +15,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.saved import save
 from tests.cluster.processes import COMMAND
 
-RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).parents[2]
 ROUNDS = 15
 FILES = ["-f", "examples/team-a.yaml", "--config", "examples/configuration.yaml"]
@@ -45,8 +44,7 @@ class Row:
 def main() -> None:
     """Measure, print a table, and write ``results/start.json``."""
     rows = measure()
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "start.json").write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    save("start", [asdict(row) for row in rows])
     table = Table("command", "CPU ms, median", "least", box=None, pad_edge=False)
     for row in rows:
         table.add_row(row.command, f"{row.median_ms:.0f}", f"{row.least_ms:.0f}")

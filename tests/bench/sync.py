@@ -12,7 +12,6 @@ More than :data:`LARGEST` namespaces are measured by :mod:`tests.bench.large`, w
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import time
@@ -28,13 +27,13 @@ from tests.bench.kubelet import Kubelet
 from tests.bench.observer import NEW_ACCOUNT, Observer
 from tests.bench.process import peak_mib, resident_mib, seconds_of_cpu
 from tests.bench.requests import Requests
+from tests.bench.saved import save
 from tests.bench.table import show, show_large
 from tests.cluster import programs
 from tests.cluster.cluster import Cluster
 from tests.integration.site.playground import COPY, SOURCE, Playground, dockerconfigjson
 from webhook.kube.resources import SERVICE_ACCOUNTS
 
-RESULTS = Path(__file__).parent / "results"
 LARGEST = 20_000
 NEW_NAMESPACES = 500
 """So many, one after the other, that their 99th percentile is not decided by one of them."""
@@ -77,7 +76,7 @@ class Result:
     """The same writes by the floor."""
     floor_rotation: Phase
     first_copy_seconds: float
-    """From the start of the process to the first copy; the median of the rounds, as in the next one."""
+    """From the start of the process to the first copy; the median of all starts, as in the next one."""
     floor_first_copy_seconds: float
     rounds: list[list[float]]
     """Seconds of these four in each round."""
@@ -113,12 +112,10 @@ def main() -> None:
 def _compare(sizes: list[int], rounds: int) -> None:
     floor.build()  # not after minutes: without Go there is an error
     results = []
-    file = RESULTS / "sync.json"
-    RESULTS.mkdir(exist_ok=True)
     for size in sizes:
         with Cluster.start() as cluster, Playground.make(cluster) as playground:
             results.append(Bench(playground, size).run(rounds))
-        file.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
+        file = save("sync", [asdict(result) for result in results])
     show(results)
     print(f"written to {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}")
 
@@ -180,9 +177,7 @@ class Bench:
 
     def compare(self) -> tuple[Phase, Phase, Phase, Phase]:
         """Start and rotate with sync, and then with the floor; each begins without copies and references."""
-        started = time.perf_counter()
         cold_start = self.start()
-        self._first_copies.append(self._observer.copies.earliest(self.names) - started)
         content = self._save("first")
         rotation = self.rotate()
         rotated = self._save("second")
@@ -228,7 +223,9 @@ class Bench:
         before, started = self._cpu_before(), time.perf_counter()
         self._sync = self._installation.start_sync(*FLAGS)
         self._kubelet.probe(self._sync)
-        return self._phase(self._complete(self.names) - started, before, self._pid)
+        complete = self._complete(self.names)
+        self._first_copies.append(self._observer.copies.earliest(self.names) - started)
+        return self._phase(complete - started, before, self._pid)
 
     def rotate(self) -> Phase:
         """From the change of the source to the last copy."""

@@ -182,7 +182,7 @@ class HealingForecast(msgspec.Struct, frozen=True):
 
     given: HealingInput
     registries: Mapping[str, Collection[str]]
-    unseen: Collection[str] = msgspec.field(default=())
+    unseen: Collection[str] = ()
     """The pull secrets with a source that must not be read."""
 
     @classmethod
