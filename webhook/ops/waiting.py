@@ -66,7 +66,8 @@ class Waiting:
             self._logged = set()
             log.info("waiting is over")
         elif lasting and (lasting - self._logged or now - self._logged_at >= REMIND_SECONDS):
-            self._logged, self._logged_at = lasting, now
+            # The line names all items, so one that is younger than a second needs no second line when it lasts.
+            self._logged, self._logged_at = items, now
             log.warning(
                 "waiting", **{kind: _named(items_of_kind) for kind, items_of_kind in awaited.items() if items_of_kind}
             )

@@ -60,6 +60,23 @@ def test_what_is_awaited_is_named_at_once_and_then_each_minute(situation: Situat
     assert [line["event"] for line in situation.after(2 * REMIND_SECONDS)] == ["waiting is over"]
 
 
+def test_what_a_line_has_named_is_not_named_again_when_it_lasts(situation: Situation) -> None:
+    situation.sources = [SECRET]
+    situation.after(LOG_AFTER_SECONDS)
+    situation.sources = [SECRET, "Secret release/quay"]
+    (line,) = situation.after(REMIND_SECONDS)
+    assert line["sources"] == f"{SECRET}; Secret release/quay"
+
+
+def test_what_comes_back_is_named_again(situation: Situation) -> None:
+    situation.sources = [SECRET]
+    assert len(situation.after(LOG_AFTER_SECONDS + 1)) == 1
+    situation.sources = ["Secret release/quay"]
+    assert len(situation.after(LOG_AFTER_SECONDS + 1)) == 1
+    situation.sources = [SECRET]
+    assert len(situation.after(LOG_AFTER_SECONDS + 1)) == 1
+
+
 def test_of_many_a_few_are_named_and_all_are_counted(situation: Situation) -> None:
     situation.sources = [str(number) for number in range(MAX_NAMED + 5)]
     (line,) = situation.after(LOG_AFTER_SECONDS + 1)
