@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.unit.fake_apiserver.server import FakeApiServer
+from tests.unit.polling import until
 from tests.unit.sync.hands import Hands
 from tests.unit.sync.running import Running
 from tests.unit.sync.world import RELEASE, put_account, put_namespace, put_source
@@ -34,6 +35,8 @@ def running(api: FakeApiServer, client: Client, short_pauses: None) -> Iterator[
     put_source(api, "first")
     running = Running(client)
     running.start()
+    # Else a source that the test removes may be missed first, and then be read from an older list.
+    until(lambda: running.loop.sources.source("harbor"))
     yield running
     running.stop()
 
