@@ -159,6 +159,7 @@ class SyncController:
         self._filters = PlanFilters(self.contention, gate.damping, self.brake, self._copy_rate)
         self._source_reads = SourceReads(client, release.namespace, self.sources)
         self._stopping = threading.Event()
+        self._started = threading.Event()
         self.renewer = Renewer(
             Issuer(client, release.namespace, providers, self._stopping),
             IssuedSecrets(client, release, gate.may_write),
@@ -201,6 +202,7 @@ class SyncController:
             self.threads.start(partial(self._state.run, self._stopping), "state")
         self.threads.start(partial(self.sources.rollouts.run, self._stopping, self), "rollouts")
         self.threads.start(partial(self.healing.run, self._stopping, lambda: self.is_leading), "healing")
+        self._started.set()
 
     def stop(self, timeout: float) -> None:
         """Let the workers finish their current write, and end, within ``timeout`` seconds."""
@@ -243,7 +245,7 @@ class SyncController:
             self._configure_caches()
 
     def set_leading(self, leading: bool) -> None:
-        """Start to write, or stop. The election calls this."""
+        """Start to write, or stop. The election calls this, also before :meth:`start`."""
         self.reporter.set_leading(leading)
         if not leading:
             self._lead_state(leading=False)
@@ -257,6 +259,7 @@ class SyncController:
 
     def _take_over(self, term: int) -> None:
         """Verify the caches, then begin to write: a watch of a standby may be behind without a sign of it."""
+        self._started.wait()
         self.caches.renew()
         for name in self.configuration.source_names:
             while not self._read_source(name) and self._term == term:

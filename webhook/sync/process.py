@@ -169,14 +169,15 @@ class _Process:
         # Outages are watched from before the first list, so that the lists pause with everything else.
         self._connectivity.start(self._make_probe())
         self._recorder.start()
+        # Before the caches: who leads before they are read need not read them again to take over.
+        if self._election is not None:
+            self._election.start()
         self._controller.start(self._settings.workers)
         self._threads.start(self._watch_configuration, "configuration")
         if self._logins is not None:
             self._threads.start(lambda: self._test_logins(self._logins), "logins")
         if self._election is None:
             self._set_leading(leading=True)
-        else:
-            self._election.start()
         if self._settings.certificates is not None:
             self._certificates = self._start_certificates(self._settings.certificates)
         self._watch_health(self._make_waiting())
