@@ -58,8 +58,14 @@ def test_what_it_may_do_is_what_it_was(estate: tuple[Playground, str], component
     namespace = installation.namespace if where == "release" else tenant
     identity = f"system:serviceaccount:{installation.namespace}:{installation.fullname}-{component}"
     everybody = may(playground, namespace, "system:serviceaccount:somewhere:somebody")
-    own = {line.replace(installation.fullname, "FULLNAME") for line in may(playground, namespace, identity) - everybody}
-    assert sorted(own) == sorted((SNAPSHOTS / f"can-i-{component}-{where}.txt").read_text().splitlines())
+
+    def own() -> list[str]:
+        found = may(playground, namespace, identity) - everybody
+        return sorted(line.replace(installation.fullname, "FULLNAME") for line in found)
+
+    # The API server learns of each kind of role and of binding by a watch.
+    expected = sorted((SNAPSHOTS / f"can-i-{component}-{where}.txt").read_text().splitlines())
+    eventually(own, lambda seen: seen == expected)
 
 
 def may(playground: Playground, namespace: str, user: str) -> set[str]:

@@ -123,7 +123,7 @@ def test_copies_that_hang_in_150_namespaces_delay_no_healthy_one(playground: Mak
         # None of them is known to hang yet.
         estate.serves_a_rotation()
         estate.serves_new_namespaces()
-        eventually(log.all_known)
+        eventually(log.all_known, seconds=PATIENCE_SECONDS)
         # Those that hung while others waited gave their workers to them; the last ones had no others beside them.
         assert log.waited_out() < len(estate.sick) / 3
         # Now all of them are.
@@ -141,6 +141,9 @@ def test_service_accounts_that_hang_in_16_namespaces_delay_no_healthy_one(playgr
     where, path = {estate.mark: "yes"}, f"/slow/{HANG_SECONDS}"
     resources = ["serviceaccounts"]
     with denier.registered("hanging.example.com", path, where, resources=resources, timeout=WEBHOOK_SECONDS):
+        # What is written before the API server knows of the webhook does not hang.
+        eventually(lambda: denier.is_called_in(estate.sick[0], "serviceaccounts"))
+        eventually(lambda: not denier.waiting)
         log = Log(sync, estate.sick)
         for namespace in estate.sick:
             ours.opt(namespace, "enabled")
@@ -149,4 +152,4 @@ def test_service_accounts_that_hang_in_16_namespaces_delay_no_healthy_one(playgr
         estate.serves_a_rotation()
         # All workers were with them, so at least one of them gave its worker away.
         assert INTERRUPTED in [end for _, end in log.ends()]
-        assert estate.has_copies(estate.sick)
+        eventually(lambda: estate.has_copies(estate.sick))

@@ -62,13 +62,13 @@ class Denier:
         """The number of reviews that wait for a slow answer now."""
         return len(self._server.waiting)
 
-    def is_called_in(self, namespace: str) -> bool:
-        """Write a Secret in a namespace, and return whether the webhook is called by now.
+    def is_called_in(self, namespace: str, resource: str = "secrets") -> bool:
+        """Write a Secret or the like in a namespace, and return whether the webhook is called by now.
 
         The API server learns of webhooks by watches.
         """
-        called, path = self.called, f"/api/v1/namespaces/{namespace}/secrets?dryRun=All&timeout=1s"
-        body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"generateName": "probe-"}}
+        called, path = self.called, f"/api/v1/namespaces/{namespace}/{resource}?dryRun=All&timeout=1s"
+        body = {"metadata": {"generateName": "probe-"}}
         with suppress(OSError):  # a slow webhook takes longer
             self._cluster.api.request("POST", path, body)
         return self.called > called
