@@ -132,7 +132,9 @@ def test_a_replica_that_is_ready_stays_so_when_its_configuration_comes_to_need_n
         server.files.configure(SELECTING)
         until(lambda: server.metric(STALE) > 0, "the attempt to watch")
         assert (server.plain("/readyz").status, detail(server)) == (200, DOWN)
-        assert (reason(server, "of-b"), reason(server, "of-b", "serviceaccounts")) == ("injected", "namespace-unknown")
+        # The watch begins a moment before the configuration is in force.
+        until(lambda: reason(server, "of-b", "serviceaccounts") == "namespace-unknown", "the new configuration")
+        assert reason(server, "of-b") == "injected"
         api.come_back()
         until(lambda: reason(server, "of-b") == "namespace-not-selected", "the labels")
         until(lambda: (server.metric(STALE), detail(server)) == (0, UP), "the watch")
@@ -145,4 +147,5 @@ def test_so_it_does_without_any_way_to_a_cluster(tmp_path: Path) -> None:
         assert (server.plain("/readyz").status, detail(server)) == (200, DOWN)
         (line,) = server.files.logged("namespaces are not watched")
         assert "--kubeconfig" in str(line["cause"])
-        assert (reason(server, "of-b"), reason(server, "of-b", "serviceaccounts")) == ("injected", "namespace-unknown")
+        until(lambda: reason(server, "of-b", "serviceaccounts") == "namespace-unknown", "the new configuration")
+        assert reason(server, "of-b") == "injected"
