@@ -237,7 +237,7 @@ def invalid_configuration(patient: Patient) -> None:
 
 
 def nobody_leads(patient: Patient) -> None:
-    patient.hold_lease(renewed=datetime.now(UTC) - timedelta(minutes=10))
+    patient.hold_lease(renewed=datetime.now(UTC) - timedelta(hours=2))
 
 
 def leader_of_the_future(patient: Patient) -> None:

@@ -48,9 +48,9 @@ class Patient:
         return f"{ADMISSION}/mutatingwebhookconfigurations/{self.name}"
 
     def hold_lease(self, *, renewed: datetime | None = None) -> None:
-        """Say in the Lease that somebody leads, as sync would."""
+        """Say in the Lease that somebody leads, as sync would, for longer than any test takes."""
         when = (renewed or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        spec = {"holderIdentity": "test", "leaseDurationSeconds": 60, "renewTime": when}
+        spec = {"holderIdentity": "test", "leaseDurationSeconds": 3600, "renewTime": when}
         path = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases/{self.installation.lease}"
         self.api.call("PATCH", path, {"spec": spec}, MERGE)
 
