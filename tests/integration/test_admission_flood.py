@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.hostile.attack import MIB, REVIEW, Attack, Strength, resident, review_times
-from tests.integration.site.serving import serving, until
+from tests.integration.site.serving import Serving, serving, until
 
 SECONDS = 5.0
 MOST_MEMORY = 256 * MIB
@@ -24,9 +24,20 @@ MOST_TIMES_LONGER = 1000
 """Than without the flood, which on idle cores is less than those seconds: it counts where others keep them busy."""
 
 
+FEWEST = 200
+"""Reviews: of so many, the one that a busy machine holds up is not among all but one in a hundred."""
+
+
 def all_but_one_in_a_hundred(times: list[float]) -> float:
     """Return the time within which so many were answered."""
     return statistics.quantiles(times, n=100)[98]
+
+
+def came(server: Serving) -> float:
+    """Return how many connections are open, or have ended because their handshake did not come within 10 s."""
+    # In this order: what ends in between is in neither number, and not in both.
+    ended = server.metric("pullsecrets_admission_tls_handshake_failures_total")
+    return ended + server.metric("pullsecrets_admission_connections")
 
 
 @pytest.mark.parametrize(
@@ -37,12 +48,12 @@ def all_but_one_in_a_hundred(times: list[float]) -> float:
 def test_a_flood_leaves_real_reviews_and_the_health_port_in_service(tmp_path: Path, strength: Strength) -> None:
     with serving(tmp_path) as server:
         before = resident(server)
-        alone = all_but_one_in_a_hundred(review_times(server, SECONDS / 5))
+        alone = all_but_one_in_a_hundred(review_times(server, SECONDS / 5, FEWEST))
         with Attack(server, strength) as attack:
-            connections = strength.plain + strength.tls  # those without a handshake end after 10 s
-            until(lambda: server.metric("pullsecrets_admission_connections") > connections, "all connections")
+            connections = strength.plain + strength.tls
+            until(lambda: came(server) > connections, "all connections")
             until(lambda: attack.floods > 0, "the flood")
-            times = review_times(server, SECONDS)
+            times = review_times(server, SECONDS, FEWEST)
             assert server.plain("/readyz").status == 200
             assert resident(server) < MOST_MEMORY
         assert all_but_one_in_a_hundred(times) < max(LONGEST_WAIT, MOST_TIMES_LONGER * alone)

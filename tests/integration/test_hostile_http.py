@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.hostile import mixture as hostile
 from tests.integration.hostile.attack import MIB, REVIEW, review_times
-from tests.integration.site.serving import exchange, post, serving, until
+from tests.integration.site.serving import DEADLINE, exchange, post, serving, until
 from webhook.http.limits import raise_file_limit
 
 if TYPE_CHECKING:
@@ -90,13 +90,13 @@ def test_a_port_full_of_silent_sessions_has_room_for_the_api_server(server: Serv
     at = hostile.target(server)
     with contextlib.ExitStack() as stack:
         for _ in range(2500):
-            stack.enter_context(at.session())
+            stack.enter_context(at.session(DEADLINE))  # unlike in an attack, none may be missing
         for _ in range(200):
-            stack.enter_context(at.plain(metrics=True))
+            stack.enter_context(at.plain(metrics=True, patience=DEADLINE))
         until(lambda: server.metric("pullsecrets_admission_connections") == 2500, "all connections")
         with server.connected() as connection:
             for _ in range(20):
-                stack.enter_context(at.session())
+                stack.enter_context(at.session(DEADLINE))
                 assert exchange(connection, post(REVIEW)).status == 200
         assert server.metric("pullsecrets_admission_connections_refused_total") == 0
         is_well(server, group)

@@ -35,15 +35,15 @@ class Target:
     admission: int | None = None
 
     @contextlib.contextmanager
-    def plain(self, *, metrics: bool = False) -> Iterator[socket.socket]:
+    def plain(self, *, metrics: bool = False, patience: float = PATIENCE) -> Iterator[socket.socket]:
         port = self.metrics if metrics or self.admission is None else self.admission
-        with socket.create_connection((LOOPBACK, port), timeout=PATIENCE) as connection:
+        with socket.create_connection((LOOPBACK, port), timeout=patience) as connection:
             yield connection
 
     @contextlib.contextmanager
-    def session(self) -> Iterator[socket.socket]:
+    def session(self, patience: float = PATIENCE) -> Iterator[socket.socket]:
         """Connect to the admission port within TLS; to the metrics port where it is the only one."""
-        with self.plain() as raw:
+        with self.plain(patience=patience) as raw:
             if self.admission is None:
                 yield raw
             else:
