@@ -15,7 +15,7 @@ from tests.integration.day.day import Day
 from tests.integration.day.oracle import Oracle
 from tests.integration.day.tenants import GOLD, pull_secrets
 from tests.integration.site.estate import CONVERGED_SECONDS
-from tests.integration.site.playground import COPY, Playground, eventually
+from tests.integration.site.playground import COPY, Playground, eventually, until_right
 from webhook.files.watched_file import ConfigurationFile
 from webhook.kube.connect import connect
 from webhook.kube.objects import ScopedDecoder, SecretObject, to_copy, to_namespace
@@ -78,13 +78,7 @@ def test_a_day_of_life_ends_as_planned(cluster: Cluster) -> None:
         day.end()
         ended = time.monotonic()
         oracle = Oracle(ours, day.world)
-        while True:
-            # By when a look begins: on a busy machine the look itself takes long.
-            seconds = time.monotonic() - ended
-            wrong = list(oracle.wrong())
-            if not wrong:
-                break
-            assert seconds <= CONVERGED_SECONDS, (SEED, wrong)
+        seconds = until_right(oracle.wrong, ended, CONVERGED_SECONDS)
         print(f"right {seconds:.1f} s after the end, {len(day.world.tenants)} namespaces")
         # The last writes change no list: they hand its ownership back.
         eventually(lambda: {name: plan for name, plan in plans(ours) if not plan.is_empty}, lambda left: not left)
