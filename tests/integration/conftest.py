@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.integration.hostile.memorygroup import group
-from tests.integration.site.playground import Playground
+from tests.integration.site.playground import PATIENT_API_SERVER, Playground
 
 __all__ = ["group"]
 
@@ -20,7 +20,7 @@ FIRST_PASSWORD = "first"  # noqa: S105 (invented)
 @pytest.fixture(scope="module")
 def shared(cluster: Cluster) -> Iterator[Playground]:
     """An installation with running processes and a valid source, for the tests of one module that leave it as it is."""
-    with Playground.make(cluster) as playground:
+    with Playground.make(cluster, webhook=PATIENT_API_SERVER) as playground:
         playground.set_source(FIRST_PASSWORD)
         playground.start()
         yield playground

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.integration.site.playground import COPY, Playground, eventually, names, pod
+from tests.integration.site.playground import COPY, PATIENT_API_SERVER, Playground, eventually, names, pod
 
 THEIRS = [{"name": "theirs"}]
 
@@ -14,7 +14,8 @@ THEIRS = [{"name": "theirs"}]
 def test_a_pod_whose_name_is_still_to_be_generated_is_named_by_its_beginning(
     playground: Callable[..., Playground],
 ) -> None:
-    owner = playground()
+    # An answer that comes too late is logged as well, and the next Pod once more.
+    owner = playground(webhook=PATIENT_API_SERVER)
     sync = owner.installation.start_sync()
     serve = owner.installation.start_serve("--log-format=json")
     sync.wait_ready()

@@ -16,6 +16,7 @@ from tests.cluster.programs import LOOPBACK
 from tests.integration.conftest import FIRST_PASSWORD
 from tests.integration.site.playground import (
     COPY,
+    PATIENT_API_SERVER,
     REGISTRY,
     SOURCE,
     Playground,
@@ -45,7 +46,7 @@ def attacked(cluster: Cluster) -> Iterator[Playground]:
             "registries": ["ghcr.io/our-org", "*.corp.example.com", "docker.io/our-org"],
         },
     ]
-    with Playground.make(cluster, pullSecrets=entries) as playground:
+    with Playground.make(cluster, pullSecrets=entries, webhook=PATIENT_API_SERVER) as playground:
         playground.set_source(FIRST_PASSWORD)
         playground.start()
         yield playground

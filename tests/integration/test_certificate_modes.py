@@ -21,7 +21,7 @@ from tests.integration.neighbours import certmanager
 from tests.integration.site.commands import of_release
 from tests.integration.site.creates import failed_open
 from tests.integration.site.handshakes import ca_bundle
-from tests.integration.site.playground import COPY, NO_READERS, Playground, eventually, names, pod
+from tests.integration.site.playground import COPY, NO_READERS, PATIENT_API_SERVER, Playground, eventually, names, pod
 from tests.strangers import client_certificate, foreign_authority
 
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
@@ -164,7 +164,7 @@ def test_the_api_server_is_answered_once_it_has_a_certificate(tmp_path: Path) ->
     authority = foreign_authority()
     clients = tmp_path / "client-ca.crt"
     clients.write_bytes(authority.certificate_pem)
-    with Cluster.start() as cluster, Playground.make(cluster) as world:
+    with Cluster.start() as cluster, Playground.make(cluster, webhook=PATIENT_API_SERVER) as world:
         world.set_source("first")
         sync = world.installation.start_sync()
         guarded = (f"--client-ca-file={clients}", "--client-allowed-name=kube-apiserver")
@@ -174,8 +174,12 @@ def test_the_api_server_is_answered_once_it_has_a_certificate(tmp_path: Path) ->
         namespace = world.namespace(selected=True)
         world.await_selected(namespace, "first")
         opened = failed_open(cluster)
-        assert create(world, namespace) == [THEIRS]
-        assert failed_open(cluster) > opened
+
+        def is_turned_away() -> bool:
+            assert create(world, namespace) == [THEIRS]
+            return failed_open(cluster) > opened
+
+        eventually(is_turned_away)  # the API server learns of the webhook by a watch
 
         host = f"{LOOPBACK}:{world.installation.webhook_port}"
         cluster.stop_program(programs.API_SERVER)
