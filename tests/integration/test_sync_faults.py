@@ -18,7 +18,8 @@ from tests.cluster.cluster import Cluster
 from tests.integration.faults.faultlink import Answer, Request
 from tests.integration.faults.remote import Remote, remote_sync
 from tests.integration.site.estate import CONVERGED_SECONDS, Estate, new_password
-from tests.integration.site.playground import SOURCE, Playground, eventually
+from tests.integration.site.playground import COPY, SOURCE, Playground, eventually
+from webhook.rules.state_document import decode_document
 
 FAULT_SECONDS = float(os.environ.get("FAULT_SECONDS", "12"))
 """By default more than the 10 s after which a leader that cannot renew its Lease gives up."""
@@ -60,6 +61,35 @@ def remote(site: Playground) -> Iterator[Remote]:
         yield remote
 
 
+class Struck:
+    """Namespaces that a fault is about, and the requests of the process while it lasts."""
+
+    def __init__(self, estate: Estate, remote: Remote) -> None:
+        self._estate = estate
+        self._remote = remote
+        self._begun = time.monotonic()
+        self._before = remote.attempts()
+        self._attempts, self._ended = self._before, self._begun
+
+    def happen(self, seconds: float = FAULT_SECONDS) -> None:
+        """Let everything happen, and so many seconds go by; what was asked until then is the load of the fault.
+
+        It is counted while the fault lasts: as soon as it is over, the process does all that there is to do.
+        """
+        happen(self._estate, seconds)
+        self._attempts, self._ended = self._remote.attempts(), time.monotonic()
+
+    def load(self, work: float, apart: Callable[[Request], bool]) -> float:
+        """Return how many requests a second it made, without ``work`` in all, and without those that are ``apart``."""
+        proxy, begun, ended = self._remote.proxy, self._begun, self._ended
+        seconds = ended - begun
+        assert seconds > 0, "nothing has happened"
+        load = max((self._attempts - self._before) / seconds, proxy.load(begun, ended))
+        load -= (work + sum(apart(request) and request.at < ended for request in proxy.since(begun))) / seconds
+        print(f"{load:.1f} requests a second during {seconds:.1f} s of the fault")
+        return load
+
+
 @contextmanager
 def got_over(
     site: Playground,
@@ -67,27 +97,23 @@ def got_over(
     per_second: float,
     work: float = 0.0,
     apart: Callable[[Request], bool] = lambda _: False,
-) -> Iterator[Estate]:
+) -> Iterator[Struck]:
     """Let a fault come and go within the block; then all must be right in time, and the process have kept calm.
 
     ``work`` requests are made in any case, and do not count. The caller judges those that are ``apart``.
     """
     with Estate(site) as estate:
-        requests = remote.attempts()
-        begun = time.monotonic()
-        yield estate
+        struck = Struck(estate, remote)
+        yield struck
         ended = time.monotonic()
-        seconds = ended - begun
-        load = max((remote.attempts() - requests) / seconds, remote.proxy.load(begun, ended))
-        load -= (work + sum(apart(request) and request.at < ended for request in remote.proxy.since(begun))) / seconds
-        print(f"{load:.1f} requests a second during {ended - begun:.1f} s of the fault")
+        load = struck.load(work, apart)
         seconds = estate.await_right(ended, CONVERGED_SECONDS)
         print(f"right {seconds:.2f} s after its end")
     assert remote.alive
     assert load <= per_second
 
 
-def happen(estate: Estate, seconds: float = FAULT_SECONDS) -> None:
+def happen(estate: Estate, seconds: float) -> None:
     """Let everything happen, and so many seconds go by."""
     begun = time.monotonic()
     estate.disturb(new_password())
@@ -112,18 +138,18 @@ def opens_a_watch(request: Request) -> bool:
 
 
 def test_nobody_listens(site: Playground, remote: Remote) -> None:
-    with got_over(site, remote, QUIET_PER_SECOND) as estate, remote.proxy.refusing():
-        happen(estate)
+    with got_over(site, remote, QUIET_PER_SECOND) as struck, remote.proxy.refusing():
+        struck.happen()
 
 
 def test_connections_are_half_open_and_stay_dead(site: Playground, remote: Remote) -> None:
-    with got_over(site, remote, QUIET_PER_SECOND) as estate, remote.proxy.silent():
-        happen(estate)
+    with got_over(site, remote, QUIET_PER_SECOND) as struck, remote.proxy.silent():
+        struck.happen()
 
 
 def test_connections_are_half_open_and_go_on_afterwards(site: Playground, remote: Remote) -> None:
-    with got_over(site, remote, QUIET_PER_SECOND) as estate, remote.proxy.silent(resumes=True):
-        happen(estate, FAULT_SECONDS / 2)
+    with got_over(site, remote, QUIET_PER_SECOND) as struck, remote.proxy.silent(resumes=True):
+        struck.happen(FAULT_SECONDS / 2)
 
 
 def test_what_was_established_dies_in_silence_and_what_is_new_works(site: Playground, remote: Remote) -> None:
@@ -133,26 +159,26 @@ def test_what_was_established_dies_in_silence_and_what_is_new_works(site: Playgr
     answered for 2.5 s. After the fault before this one, the connection for that may not be there yet.
     """
     eventually(lambda: remote.proxy.carries(renews_the_lease))
-    with got_over(site, remote, WORKING_PER_SECOND) as estate, remote.proxy.silent(new=False):
-        happen(estate, seconds=5.0)
+    with got_over(site, remote, WORKING_PER_SECOND) as struck, remote.proxy.silent(new=False):
+        struck.happen(seconds=5.0)
 
 
 def test_a_short_silence_is_got_over_as_well(site: Playground, remote: Remote) -> None:
-    with got_over(site, remote, TRYING_PER_SECOND) as estate, remote.proxy.silent():
-        happen(estate, seconds=2.0)
+    with got_over(site, remote, TRYING_PER_SECOND) as struck, remote.proxy.silent():
+        struck.happen(seconds=2.0)
 
 
 def test_answers_are_slow(site: Playground, remote: Remote) -> None:
-    with got_over(site, remote, TRYING_PER_SECOND) as estate, remote.proxy.slow(1.5):
-        happen(estate, SHORT_FAULT_SECONDS)
+    with got_over(site, remote, TRYING_PER_SECOND) as struck, remote.proxy.slow(1.5):
+        struck.happen(SHORT_FAULT_SECONDS)
 
 
 def test_connections_break_in_the_middle_of_an_answer(site: Playground, remote: Remote) -> None:
     work = max(requests_without_a_fault(site, remote) for _ in range(3))
     calm = got_over(site, remote, REPEATING_PER_SECOND, work, apart=opens_a_watch)
-    with calm as estate, remote.proxy.cutting(after=3000):
+    with calm as struck, remote.proxy.cutting(after=3000):
         begun = time.monotonic()
-        happen(estate, SHORT_FAULT_SECONDS)
+        struck.happen(SHORT_FAULT_SECONDS)
         requests, seconds = remote.proxy.since(begun), time.monotonic() - begun
     opened = Counter(request.target.partition("?")[0] for request in requests if opens_a_watch(request))
     assert max(opened.values()) <= FIRST_REOPENINGS + seconds, opened
@@ -169,9 +195,9 @@ def test_connections_break_in_the_middle_of_an_answer(site: Playground, remote: 
     ],
 )
 def test_everything_gets_the_same_answer(site: Playground, remote: Remote, answer: Answer, per_second: float) -> None:
-    with got_over(site, remote, per_second) as estate, remote.proxy.answering(answer):
+    with got_over(site, remote, per_second) as struck, remote.proxy.answering(answer):
         remote.proxy.reset()
-        happen(estate, SHORT_FAULT_SECONDS)
+        struck.happen(SHORT_FAULT_SECONDS)
 
 
 def writes_of_secrets(request: Request) -> bool:
@@ -187,10 +213,10 @@ def writes_of_secrets(request: Request) -> bool:
 )
 def test_only_writes_fail(site: Playground, remote: Remote, answer: Answer) -> None:
     with (
-        got_over(site, remote, TRYING_PER_SECOND) as estate,
+        got_over(site, remote, TRYING_PER_SECOND) as struck,
         remote.proxy.answering(answer, writes_of_secrets),
     ):
-        happen(estate, SHORT_FAULT_SECONDS)
+        struck.happen(SHORT_FAULT_SECONDS)
 
 
 # Without a fault: what others do to what is ours.
@@ -204,10 +230,18 @@ def test_what_others_do_is_put_right(site: Playground, remote: Remote) -> None:
     assert remote.alive
 
 
+def is_stored(site: Playground, password: str) -> bool:
+    """Return whether the last good content that is stored has this password."""
+    secret = site.get(site.installation.namespace, "secrets", site.installation.state_secret)
+    found = decode_document((secret or {}).get("data") or {}).last_good.get(COPY)
+    return found is not None and password.encode() in found.payload
+
+
 def test_a_source_that_is_deleted_touches_no_copy_and_the_next_credential_reaches_all(
     site: Playground, remote: Remote
 ) -> None:
     with Estate(site) as estate:
+        eventually(lambda: is_stored(site, estate.password))  # that is a write of its own, after those of the copies
         before = estate.versions()
         deleted = time.monotonic()
         site.delete(site.installation.namespace, "secrets", SOURCE)

@@ -49,6 +49,11 @@ class Estate:
         for namespace in (self._theirs, *self._expected, *self._left):
             self._playground.cluster.delete_namespace(namespace)
 
+    @property
+    def password(self) -> str:
+        """The password that each copy must hold."""
+        return self._password
+
     def disturb(self, password: str) -> None:
         """Do to each namespace what it is named for, have one leave and another come, and rotate the source."""
         ours = self._playground
