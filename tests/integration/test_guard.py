@@ -21,6 +21,7 @@ from tests.integration.policies.guarding import POLICIES, await_guard, is_refuse
 from tests.integration.policies.judge import export
 from tests.integration.policies.static import StaticCluster
 from tests.integration.site.playground import COPY, Playground, eventually, service_account
+from tests.integration.site.rights import await_right
 
 OLD = "old-credentials"
 
@@ -176,6 +177,10 @@ def test_a_secret_of_somebody_else_is_neither_changed_nor_deleted(
 
 def test_the_certificate_is_kept_and_nothing_else_under_its_name(sync: Impostor, guarded: Playground) -> None:
     namespace, name = guarded.installation.namespace, guarded.installation.tls_secret
+    # Rights within one namespace, which the API server learns of by watches of their own.
+    for verb, component, secret in (("patch", "sync", name), ("delete", "cleanup", guarded.installation.ca_secret)):
+        user = f"system:serviceaccount:{namespace}:{guarded.installation.fullname}-{component}"
+        await_right(guarded.cluster, user, verb, "secrets", namespace=namespace, name=secret)
     pair = {"tls.crt": "", "tls.key": ""}
     refused(sync.apply_secret(namespace, name), "the certificate of type kubernetes.io/tls")
     stored(sync.apply_secret(namespace, name, type="kubernetes.io/tls", data=pair))

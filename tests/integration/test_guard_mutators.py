@@ -25,6 +25,7 @@ from tests.integration.policies.mutators import (
     patched,
 )
 from tests.integration.site.playground import COPY, Playground, eventually, names, service_account
+from tests.integration.site.rights import await_right
 from tests.integration.test_cleanup import cleanup
 
 UPDATE = ["UPDATE"]
@@ -123,6 +124,10 @@ def test_thousands_of_labels_beside_a_policy_that_adds_one_stop_no_removal(
     removed = [{"op": "remove", "path": "/imagePullSecrets/0"}]
     with mutating(cluster, installed.installation.release, "serviceaccounts", UPDATE, applied(STAMP)):
         for component in ("sync", "cleanup"):
+            account = f"{installed.installation.namespace}:{installed.installation.fullname}-{component}"
+            await_right(
+                cluster, f"system:serviceaccount:{account}", "patch", "serviceaccounts", namespace=tenant, name="large"
+            )
             thief = Impostor.of(installed, component)
             after = stored(thief.api.request("PATCH", path, removed, JSON_PATCH))
             assert stamped(after)

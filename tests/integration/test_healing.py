@@ -91,8 +91,10 @@ def test_the_limit_of_a_minute_outlives_its_leader(playground: Callable[..., Pla
     second.wait_ready()
 
     # It counts what is stored as evicted now, so none is left for it.
-    eventually(lambda: evictions(site, "sync-2"), lambda seen: seen["used"] == 5 and seen["pods"]["healing-due"] > 0)
-    assert evictions(site, "sync-2")["evicted"] == 0
+    adopted = eventually(
+        lambda: evictions(site, "sync-2"), lambda seen: seen["used"] == 5 and seen["pods"]["healing-due"] > 0
+    )
+    assert adopted["evicted"] == 0
     assert len(before.keys() - pods_of(site, namespace).keys()) == 5
 
 

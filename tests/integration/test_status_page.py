@@ -61,13 +61,15 @@ def small(cluster: Cluster) -> Iterator[tuple[PullSecrets, list[str], str]]:
         foreign = ours.namespace(selected=False)
         ours.apply(foreign, "Secret", COPY, {"stringData": {"theirs": "value"}})
         ours.opt(foreign, "enabled")
+        eventually(lambda: sync.get("/")[1], lambda text: "CopyConflict" in text)
         settle(sync)
         yield sync, names, foreign
 
 
 def test_the_page_shows_each_namespace_and_no_content(small: tuple[PullSecrets, list[str], str]) -> None:
     sync, names, foreign = small
-    _, text = eventually(lambda: sync.get("/"), lambda seen: "CopyConflict" in seen[1])
+    _, text = sync.get("/")
+    assert "CopyConflict" in text
     assert all(name in text for name in (*names, foreign))
     assert PASSWORD not in text
     status, told = headers(sync, "/?q=x")
@@ -113,7 +115,7 @@ def test_a_thousand_namespaces_in_a_browser(control_plane: binaries.Binaries, tm
         Filling(cluster.kubeconfig).create(names, {ours.label: "enabled"})
         sync = ours.installation.start_sync()
         sync.wait_ready()
-        settle(sync, seconds=300)
+        eventually(lambda: sync.get("/?state=current")[1], lambda text: "of 1,000 found" in words_of(text), seconds=300)
         status, text = sync.get("/")
         assert status == 200
         assert len(text) < 100_000

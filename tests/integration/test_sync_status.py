@@ -49,7 +49,12 @@ def test_the_state_of_a_cluster_where_not_all_is_well(playground: Maker) -> None
         ours.opt(namespace, "enabled")
 
     expected = {"current": 1, "conflicting": 1, "failing": 1}
-    document = eventually(lambda: status(sync), lambda seen: copies(seen) == expected and seen["failing"])
+    document = eventually(
+        lambda: status(sync),
+        lambda seen: (
+            copies(seen) == expected and seen["failing"] and all(each["connected"] for each in seen["watches"])
+        ),
+    )
     assert copies(document, OTHER) == {"missing": 3}
     eventually(lambda: exported_copies(sync), lambda seen: seen == expected)
     assert exported_copies(sync, OTHER) == {"missing": 3}

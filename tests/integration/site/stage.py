@@ -72,6 +72,8 @@ def staged() -> Iterator[Stage]:
             sync.wait_ready()
             for team in TEAMS:
                 cluster.create_namespace(team, {LABEL: "enabled"})
+            for team in TEAMS:  # sync has nothing to do before it has learnt of them, either
+                ours.await_selected(team, PASSWORD)
             settle(sync)
             ours.set_source(f"{PASSWORD}-rotated")
             eventually(lambda: sync.get("/")[1], lambda text: "reached all copies in" in text)
