@@ -89,7 +89,7 @@ def test_everything_listens_on_loopback_only(cluster: Cluster) -> None:
 
 
 def test_etcd_answers_the_api_server_and_no_client_of_the_cluster(cluster: Cluster) -> None:
-    assert cluster.etcd.answers("/version")
+    eventually(lambda: cluster.etcd.answers("/version"))
     admin = Pair(cluster.directory / "admin.crt", cluster.directory / "admin.key")
     stranger = Api(cluster.etcd.url, cluster.directory / "etcd-ca.crt", admin)
     # An alert, a reset, or the end of the connection: by how far each side is with the handshake.
@@ -103,7 +103,7 @@ def test_clusters_started_at_the_same_time_do_not_disturb_each_other(own_cluster
     with first, second:
         assert len({own_cluster.url, first.url, second.url}) == 3
         first.create_namespace("only-here")
-        assert first.api.answers("/api/v1/namespaces/only-here")
+        eventually(lambda: first.api.answers("/api/v1/namespaces/only-here"))
         assert not second.api.answers("/api/v1/namespaces/only-here")
         assert not own_cluster.api.answers("/api/v1/namespaces/only-here")
     assert not first.directory.exists()
@@ -119,7 +119,7 @@ def test_a_port_that_somebody_else_takes_first_is_replaced(program: str, monkeyp
         ports = itertools.chain(first, iter(free_port, None))
         monkeypatch.setattr(module, "free_port", lambda: next(ports))
         with Cluster.start() as cluster:
-            assert cluster.api.answers("/readyz")
+            eventually(lambda: cluster.api.answers("/readyz"))
 
 
 def test_a_restarted_api_server_still_knows_everything(own_cluster: Cluster) -> None:
