@@ -151,4 +151,9 @@ def test_the_value_that_lets_a_changed_label_pass_is_named_and_works(
         assert f"label {LABEL}" in told["CopyDenied"]
         assert "guard.othersMayAdd" in told["CopyDenied"]
         ours.installation.set_configuration(guard={"othersMayAdd": ["policy.example.com/*"]})
+        thief = Impostor.of(ours, "sync")
+        eventually(lambda: thief.reference(tenant, COPY, query="?dryRun=All").status == 200)
+        # Of the policy sync is not told: it tries again up to two minutes later, or when the namespace changes.
+        for value in (None, "enabled"):
+            ours.opt(tenant, value)
         ours.await_selected(tenant, FIRST_PASSWORD)
