@@ -84,6 +84,12 @@ class SteadyCreates:
         """Wait until so many have come back as they should, or one has not."""
         wait_until(lambda: bool(self.failures) or self.patched >= patched, timeout_seconds)
 
+    def go_on(self, more: int) -> None:
+        """Wait until so many more have come back as they should, or one has not, which ``failures`` tells."""
+        enough = self.patched + more
+        self.go_on_until(enough)
+        assert self.failures or self.patched >= enough, f"{self.patched} Pods, not {enough}"
+
     def __enter__(self) -> Self:
         self.started = time.monotonic()
         for thread in self._threads:

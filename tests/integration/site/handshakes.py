@@ -50,6 +50,8 @@ class Handshakes:
         self.failures: list[str] = []
         self.seen: dict[int, set[bytes]] = {port: set() for port in ports}
         self.made = 0
+        self.left_out = 0
+        """Handshakes that failed and say nothing."""
 
     def _run(self) -> None:
         while not self._ending.wait(0.02):
@@ -60,6 +62,8 @@ class Handshakes:
                 except (OSError, ssl.SSLError) as error:
                     if time.monotonic() - read_at < self._settle:
                         self.failures.append(f"port {port}: {error}")
+                    else:
+                        self.left_out += 1
                 else:
                     self.made += 1
                     self.seen[port].add(shown)
