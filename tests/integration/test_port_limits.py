@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -19,6 +19,8 @@ from webhook.ops.metrics import AdmissionMetrics
 from webhook.serve.endpoint import LARGEST_BODY, MAX_HELD_BY_LARGE, MAX_HELD_BYTES, SMALL_BODY, MutateEndpoint
 
 LARGE = SMALL_BODY + 1
+LENIENT = Deadlines(handshake=PATIENCE, header=PATIENCE, body=PATIENCE)
+"""For a client that stands still for a while: it must not be ended before it has come to the point."""
 
 
 @dataclass
@@ -32,14 +34,21 @@ class Port:
         """Send pieces and return all that comes until the server ends the connection."""
         received = b""
         with connected(self.number) as connection:
-            for piece in pieces:
-                connection.sendall(piece)
-            try:
+            # A client that is slow on a busy machine may still be sending when it has its answer and is cut off.
+            with suppress(ConnectionError, ssl.SSLEOFError):
+                for piece in pieces:
+                    connection.sendall(piece)
+            with suppress(ConnectionResetError, ssl.SSLEOFError):
                 while more := connection.recv(65536):
                     received += more
-            except (ConnectionResetError, ssl.SSLEOFError):
-                pass
         return received
+
+    def answers(self) -> bool:
+        """Return whether a client gets its answer; one that is slower than the deadlines does not."""
+        try:
+            return self.ask(head(2, "Connection: close") + b"{}").endswith(b"{}")
+        except (ConnectionError, ssl.SSLError):
+            return False
 
 
 @contextmanager
@@ -55,7 +64,7 @@ def head(length: int, *headers: str, path: str = "/mutate") -> bytes:
 
 
 def test_bytes_are_held_while_a_body_comes_and_given_back_after_it() -> None:
-    with port() as admission, connected(admission.number) as connection:
+    with port(LENIENT) as admission, connected(admission.number) as connection:
         connection.sendall(head(10, "Connection: close") + b"12345")
         until(lambda: admission.counters.held_bytes == 5)
         connection.sendall(b"67890")
@@ -65,7 +74,7 @@ def test_bytes_are_held_while_a_body_comes_and_given_back_after_it() -> None:
 
 @pytest.mark.parametrize("headers", [(), ("Expect: 100-continue",)], ids=["the service", "the application"])
 def test_bytes_are_given_back_when_the_client_goes_away(headers: tuple[str, ...]) -> None:
-    with port() as admission:
+    with port(LENIENT) as admission:
         with connected(admission.number) as connection:
             connection.sendall(head(10, *headers) + b"12345")
             until(lambda: admission.counters.held_bytes == 5)
@@ -121,7 +130,7 @@ def test_a_refused_client_that_goes_on_sending_gets_its_answer_and_is_cut_off(pa
 
 
 def test_connections_beyond_the_limit_are_closed_at_once_and_counted_while_all_are_in_use() -> None:
-    with port(capacity=2) as admission:
+    with port(LENIENT, capacity=2) as admission:
         with connected(admission.number) as one, connected(admission.number) as other:
             for connection in (one, other):
                 connection.sendall(head(2) + b"{}")
@@ -138,7 +147,7 @@ def test_connections_beyond_the_limit_are_closed_at_once_and_counted_while_all_a
 
 
 def test_the_oldest_connection_that_never_had_an_accepted_request_makes_room() -> None:
-    with port(capacity=2) as admission, connected(admission.number) as known:
+    with port(LENIENT, capacity=2) as admission, connected(admission.number) as known:
         known.sendall(head(2) + b"{}")
         assert known.recv(1000).endswith(b"{}")
         with connected(admission.number) as silent:
@@ -156,7 +165,7 @@ def test_handshakes_that_fail_are_counted_and_hold_no_place() -> None:
                 other.sendall(words)
                 until(lambda count=number: admission.counters.failed_handshakes == count)  # type: ignore[misc]
         until(lambda: admission.counters.connections == 0)
-        assert admission.ask(head(2, "Connection: close") + b"{}").endswith(b"{}")
+        until(admission.answers)  # its own handshake has as little time
 
 
 def test_the_numbers_are_exported() -> None:
