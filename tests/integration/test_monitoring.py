@@ -73,6 +73,7 @@ def watched(cluster: Cluster) -> Iterator[Watched]:
         ]
         namespace = world.namespace(selected=True)
         world.await_selected(namespace, "first")
+        world.await_injection(namespace)
         with Prometheus(cluster, targets, rules) as prometheus:
             eventually(lambda: prometheus.query("sum(up) == 4"))
             world.create(namespace, "pods", pod("web", imagePullSecrets=[{"name": "theirs"}]))

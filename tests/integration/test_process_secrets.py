@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.ports import free_port
 from tests.cluster.processes import COMMAND, clean_environment
 from tests.integration.site.playground import Playground, eventually
 from tests.integration.test_namespace_tokens import VALUES, add_account, token
@@ -73,7 +74,9 @@ def test_a_process_of_sync_that_is_aborted_leaves_no_core(
     add_account(ours, namespace)
     # As a container with a generous runtime starts it.
     script = f'ulimit -c unlimited; cd {tmp_path}; exec "$@"'
-    command = ["sh", "-c", script, "sh", str(COMMAND), *ours.installation.sync_command()]
+    # Whoever else runs sync on this machine may have its usual port.
+    flags = ("--bind-address=127.0.0.1", f"--metrics-port={free_port()}")
+    command = ["sh", "-c", script, "sh", str(COMMAND), *ours.installation.sync_command(), *flags]
     with subprocess.Popen(
         command, env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as sync:

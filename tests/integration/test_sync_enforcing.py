@@ -59,7 +59,9 @@ def test_without_the_reference_the_api_server_refuses_them(playground: Maker) ->
     serve = ours.installation.start_serve()
     serve.wait_ready()
     namespace = ours.namespace(selected=True)
-    eventually(lambda: names(ours.create(namespace, "pods", pod("first", **WITH_A_LIST))["spec"]), lambda s: COPY in s)
+    # By dry run: a Pod that has been created without the reference cannot be created a second time.
+    first = pod("first", **WITH_A_LIST)
+    eventually(lambda: names(ours.create(namespace, "pods", first, "?dryRun=All")["spec"]), lambda seen: COPY in seen)
     account = enforcing()
     account["metadata"]["labels"] = {ours.label: "disabled"}
     ours.create(namespace, "serviceaccounts", account)

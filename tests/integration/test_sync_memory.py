@@ -44,7 +44,7 @@ def test_large_service_accounts_of_a_tenant_do_not_kill_sync(ours: Playground, g
     ours.opt(tenant, "enabled")
 
     ours.await_selected(ours.namespace(selected=True), "first")
-    eventually(lambda: dict(ours.events(tenant)), lambda told: "TooManyReferences" in told)
+    eventually(lambda: dict(ours.events(tenant)), lambda told: "TooManyReferences" in told, PATIENCE_SECONDS)
     last = f"labels-{WITH_LABELS - 1}"
     eventually(lambda: ours.references(tenant, last), lambda seen: seen is not None and COPY in seen, PATIENCE_SECONDS)
     assert peak_mib(sync.program.pid) < MOST_MIB

@@ -109,30 +109,34 @@ def percentile(seconds: Sequence[float], share: float) -> float:
     return sorted(seconds)[math.ceil(len(seconds) * share) - 1]
 
 
-def test_namespaces_that_flip_their_label_delay_no_new_one(ours: Playground) -> None:
-    ours.start_sync("first")
-    newcomers = Newcomers(ours)
+def test_namespaces_that_flip_their_label_delay_no_new_one(playground: Maker) -> None:
+    # The other one is not attacked: how long it takes at the same moment is the measure of a busy machine.
+    ours, beside = playground(), playground()
+    for site in (ours, beside):
+        site.start_sync("first")
+    newcomers, others = Newcomers(ours), Newcomers(beside)
     attackers = [f"{ours.installation.release}-flip-{number}" for number in range(FLIPPING)]
     Filling(ours.cluster.kubeconfig).create(attackers, {ours.label: "disabled"})
     create_accounts(ours, itertools.product(attackers, map("app-{}".format, range(ACCOUNTS))))
     control = newcomers.wait()
 
-    with flipping(ours, attackers) as rounds:
-        attacked = newcomers.wait()
-        assert rounds[0], "the attack did not begin"
+    with flipping(ours, attackers) as rounds, ThreadPoolExecutor(2) as both:
+        eventually(lambda: rounds[0])
+        attacked, spared = both.map(Newcomers.wait, (newcomers, others))
 
     print(
         f"{NEW_NAMESPACES} new namespaces beside {rounds[0]} rounds of flips: 99th percentile {attacked.copy:.3f} s, "
         f"of the first request alone {attacked.request:.3f} s; median {attacked.median:.3f} s. "
+        f"Beside them: {spared.copy:.3f} s. "
         f"Without flips: {control.copy:.3f} s, {control.request:.3f} s, {control.median:.3f} s"
     )
-    # On a machine that is busy with other things, the API server is the measure of what is slow.
-    assert attacked.copy <= max(DELAY_SECONDS, TIMES * control.copy, TIMES * attacked.request)
+    # On a machine that is busy with other things, the API server is the measure of what is slow, too.
+    assert attacked.copy <= max(DELAY_SECONDS, TIMES * max(control.copy, spared.copy, attacked.request))
 
 
-def stir(event: Callable[[int], object]) -> float:
-    """Make events at their rate, given their numbers, and return the seconds that it took."""
-    pace, started = threading.Event(), time.monotonic()
+def stir(event: Callable[[int], object]) -> None:
+    """Make events at their rate, given their numbers."""
+    pace = threading.Event()
 
     def paced(number: int) -> None:
         pace.wait(CREATORS / EVENTS_PER_SECOND)
@@ -141,7 +145,6 @@ def stir(event: Callable[[int], object]) -> float:
     with ThreadPoolExecutor(CREATORS) as writers:
         for _ in writers.map(paced, range(EVENTS)):
             pass
-    return time.monotonic() - started
 
 
 class Crowd:
@@ -199,9 +202,11 @@ def test_an_event_of_one_of_1500_service_accounts_does_not_have_all_judged(ours:
     print(f"{harmless} ServiceAccounts judged for {EVENTS} events in a namespace of {MANY_ACCOUNTS}")
     assert 0 < harmless <= JUDGED_PER_EVENT * EVENTS + PLANS * (MANY_ACCOUNTS + EVENTS)
 
-    before = crowd.judged()
-    seconds = stir(crowd.enforce)
+    before, begun = crowd.judged(), time.monotonic()
+    stir(crowd.enforce)
     decisive = crowd.judged() - before
+    # Sync goes on judging at its rate until it has seen the last event.
+    seconds = time.monotonic() - begun
     print(f"{decisive} judged for {EVENTS} events in {seconds:.1f} s that each need a plan of the namespace")
     allowed = JUDGED_PER_EVENT * EVENTS + PLANS * (MANY_ACCOUNTS + EVENTS) + 1.5 * JUDGED_PER_SECOND * seconds
     assert decisive <= allowed < EVENTS * MANY_ACCOUNTS

@@ -111,7 +111,9 @@ def estate(cluster: Cluster) -> Iterator[Estate]:
                 lambda account=account: playground.references(vault, account),  # type: ignore[misc]
                 lambda seen: sorted(seen or []) == sorted([COPY, GOLD, OWN]),
             )
-        eventually(lambda: playground.get(vault, "secrets", COPY))
+        # The webhook gives the references before there are copies.
+        for name in (COPY, GOLD):
+            eventually(lambda name=name: playground.get(vault, "secrets", name))  # type: ignore[misc]
         playground.await_injection(vault)
         yield Estate(playground, vault)
         cluster.delete_namespace(vault)
