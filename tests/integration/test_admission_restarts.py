@@ -57,9 +57,11 @@ class Replicas:
         self._running[port] = replica
         return port
 
-    def terminate(self, port: int) -> None:
+    def terminate(self, port: int, after: float | None = None) -> None:
         """Begin to end a replica, as the kubelet does: at the same moment as its endpoint is being taken away."""
         replica = self._running.pop(port)
+        # In this order: if this thread stands still in between, the balancer does not learn of it later than it may.
+        self.tell(after)
         replica.program.signal(signal.SIGTERM)
         self._leaving.append(replica)
 
@@ -84,13 +86,11 @@ class Replicas:
         for port in self.ports():
             self.start()
             self.terminate(port)
-            self.tell()
             creates.go_on(LEAST_PODS)
 
     def restart_one(self, creates: SteadyCreates) -> None:
         """End one of two, and start another only when it is gone."""
-        self.terminate(self.ports()[0])
-        self.tell(LATEST_SECONDS)
+        self.terminate(self.ports()[0], LATEST_SECONDS)
         creates.go_on(LEAST_PODS)
         self.await_leaving()
         self.start()

@@ -83,7 +83,9 @@ def test_what_is_predicted_is_what_then_happens(playground: Maker, seed: int) ->
         namespace, _, _ = name.partition("/")
         account = after.accounts[f"{namespace}/{body['spec']['serviceAccountName']}"]
         listed = [entry["name"] for entry in body["spec"].get("imagePullSecrets", [])]
-        assert set(disorder.anew(name)) == {*(listed or account), *missing.get(name, ())}, name
+        expected = {*(listed or account), *missing.get(name, ())}
+        # The API server gives a Pod the list of its ServiceAccount, of which it learns by a watch.
+        eventually(lambda name=name: set(disorder.anew(name)), lambda seen, expected=expected: seen == expected)  # type: ignore[misc]
     assert sync.stop() == 0
     planned(ours, "-A", code=0)
 

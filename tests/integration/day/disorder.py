@@ -119,11 +119,13 @@ class Disorder:
         return Seen(secrets, accounts)
 
     def anew(self, name: str) -> list[str]:
-        """Create a Pod anew under another name, and return what it references."""
+        """Create a Pod anew under another name, by dry run, and return what it references."""
         namespace, _, _ = name.partition("/")
         original = self.pods[name]
         metadata = {**original["metadata"], "name": f"{original['metadata']['name']}-anew"}
-        return names(self.playground.create(namespace, "pods", {**original, "metadata": metadata})["spec"])
+        return names(
+            self.playground.create(namespace, "pods", {**original, "metadata": metadata}, "?dryRun=All")["spec"]
+        )
 
     def _disturb_secrets(self, namespace: str) -> None:
         ours = self.playground
