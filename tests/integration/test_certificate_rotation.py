@@ -52,8 +52,10 @@ AUTHORITIES = max(1, int(SECONDS / AUTHORITY_SECONDS * 0.7))
 RENEWED_SECONDS = 180.0
 """How long to wait for the next of them."""
 
-SHORT_LIVED_LAG = 0.6 if IS_LONG else 6.0
-"""Seconds. To a certificate of 4 s, or 40 s, what 90 s are to one of 10 minutes, the shortest that the chart takes."""
+SHORT_LIVED_LAG = 0.6
+"""Seconds. To a certificate of 4 s what 90 s are to one of 10 minutes, the shortest that the chart takes. A process
+takes a connection that is late by more than two seconds for broken, so the short run has no longer one.
+"""
 
 LONG_LIVED_LAG_SHARE = 0.75
 """Of the run: 90 s in the long run of 120 s, so there it is not scaled at all."""
