@@ -18,7 +18,7 @@ from tests.integration.faults.faultlink import Answer
 from tests.integration.faults.latelink import LateLink
 from tests.integration.faults.remote import remote_sync
 from tests.integration.site.estate import Estate, new_password
-from tests.integration.site.playground import COPY, Playground, eventually
+from tests.integration.site.playground import COPY, Playground, eventually, until_right
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.integration.faults.faultlink import Request
 
 RIGHT_SECONDS = 30.0
-"""From the beginning of the fault, which lasts: everything must be right by then."""
+"""From the last disturbance, while the fault lasts: everything must be right by then."""
 
 GARBAGE = Answer(200, b'{"type":"MODIFIED","object":{"metadata":{"name":\n')
 ERROR_EVENT = Answer(200, b'{"type":"ERROR","object":{"kind":"Status","code":500,"message":"cannot be decoded"}}\n')
@@ -56,8 +56,8 @@ def test_a_watch_history_that_cannot_be_decoded(site: Playground, answer: Answer
     """The watches deliver no change while the fault lasts, so lists must find it."""
     with remote_sync(site, "sync") as remote, Estate(site) as estate, remote.proxy.answering(answer, watches):
         remote.proxy.reset()
-        begun = time.monotonic()
         estate.disturb(new_password())
+        begun = time.monotonic()
         seconds = estate.await_right(begun, RIGHT_SECONDS)
         print(f"right after {seconds:.1f} s, {remote.proxy.load(begun, time.monotonic()):.1f} requests a second")
         assert remote.alive
@@ -66,10 +66,9 @@ def test_a_watch_history_that_cannot_be_decoded(site: Playground, answer: Answer
 def test_a_watch_that_swallows_what_comes(site: Playground) -> None:
     """The watches fall silent one by one; everything else works, and no request fails that could tell."""
     with remote_sync(site, "sync", "--no-leader-elect") as remote, Estate(site) as estate:
-        begun = time.monotonic()
         with remote.proxy.silent(new=False):
             estate.disturb(new_password())
-            seconds = estate.await_right(begun, RIGHT_SECONDS)
+            seconds = estate.await_right(time.monotonic(), RIGHT_SECONDS)
         print(f"right after {seconds:.1f} s")
         assert remote.alive
 
@@ -93,9 +92,8 @@ def test_an_api_server_that_is_cut_off_from_etcd_and_goes_on_serving_watches(
         with Estate(site) as estate:
             balancer.tell([own_cluster.api_port])
             to_etcd.hold()
-            begun = time.monotonic()
             estate.disturb(new_password())
-            seconds = estate.await_right(begun, RIGHT_SECONDS)
+            seconds = estate.await_right(time.monotonic(), RIGHT_SECONDS)
             print(f"right after {seconds:.1f} s")
         assert sync.program.exit_code is None
         sync.kill()
@@ -109,14 +107,16 @@ def test_a_copy_that_is_deleted_before_the_answer_to_its_write_arrives_is_writte
         witness = site.namespace(selected=True)
         site.await_selected(witness, password)
         name = f"{site.installation.release}-late"
-        with remote.proxy.answering_late(lambda request: request.writes and f"/{name}/secrets/" in request.target):
+        writes_it = f"/{name}/secrets/"
+        with remote.proxy.answering_late(lambda request: request.writes and writes_it in request.target) as withheld:
             Filling(site.cluster.kubeconfig).create([name], {site.label: "enabled"})
             eventually(lambda: site.get(name, "secrets", COPY))
             site.delete(name, "secrets", COPY)
             # Sync has received a later event of the same watch, so it has received the deletion of the copy too.
             site.delete(witness, "secrets", COPY)
             eventually(lambda: site.get(witness, "secrets", COPY))
-            assert site.get(name, "secrets", COPY) is None
+            # Sync waits for the answer. On a slow machine it may have given that up, and have asked once more.
+            assert site.get(name, "secrets", COPY) is None or len(withheld.requests) > 1
 
         site.await_selected(name, password)
         assert remote.alive
@@ -148,10 +148,12 @@ def test_an_etcd_that_is_put_back_to_an_older_copy(site: Playground, own_cluster
         own_cluster.restore_etcd(saved)
         back = time.monotonic()
 
-        for namespace in (kept, left, unseen, late):
-            site.await_selected(namespace, before)
-        print(f"right {time.monotonic() - back:.1f} s after its return")
-        assert time.monotonic() - back <= RIGHT_SECONDS
+        def wrong() -> Iterator[str]:
+            for namespace in (kept, left, unseen, late):
+                if site.password_in_copy(namespace) != before or COPY not in (site.references(namespace) or ()):
+                    yield namespace
+
+        print(f"right {until_right(wrong, back, RIGHT_SECONDS):.1f} s after its return")
         # And it goes on: with versions that sync has seen before, of other objects.
         final = new_password()
         site.set_source(final)

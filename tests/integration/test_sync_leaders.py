@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -19,11 +20,9 @@ from tests.integration.faults.remote import Remote, remote_sync
 from tests.integration.site.estate import Estate, new_password
 from tests.integration.site.playground import COPY, SOURCE, Playground, detail, eventually
 
-KILLED_SECONDS = 17.0
-"""From SIGKILL to the next one's first write: the 15 s of the Lease, and what its last renewal was noticed too late."""
-
-TERMINATED_SECONDS = 3.0
-"""The same after SIGTERM, which gives the Lease away."""
+LEASE_SECONDS = 15.0
+LOOK_SECONDS = 1.0
+"""How long a Lease is respected that is not renewed, and how often at least a standby looks at it meanwhile."""
 
 WORKERS = 4
 
@@ -55,8 +54,34 @@ def leader_and_standby(site: Playground, *flags_of_standby: str) -> Iterator[tup
 
 
 def first_write(remote: Remote, since: float) -> float:
-    """Return how long after a moment a process has begun to write, when it has."""
-    return eventually(lambda: remote.writes(since))[0].at - since
+    """Return when a process has begun to write since a moment."""
+    return eventually(lambda: remote.writes(since))[0].at
+
+
+def looks(remote: Remote) -> list[float]:
+    """Return when a process has looked at the Lease."""
+    return [request.at for request in remote.proxy.since(0) if of_the_lease(request) and not request.writes]
+
+
+def looks_until_taken(remote: Remote, since: float) -> list[float]:
+    """Return when a standby has looked at the Lease, from a moment until it took it; it began to write soon then.
+
+    On an idle machine it looks once a second. How many looks it needs is the same on a busy one.
+    """
+    begun = first_write(remote, since)
+    taken, *renewed = [request.at for request in remote.renewals(since) if request.at <= begun]
+    assert len(renewed) <= 1, "it has renewed the Lease again and again before its first write"
+    *before, last = [look for look in looks(remote) if look <= taken]
+    assert min(later - look for look, later in itertools.pairwise(before)) <= LOOK_SECONDS
+    return [look for look in (*before, last) if look >= since]
+
+
+def assert_taken_when_expired(old: Remote, new: Remote) -> None:
+    """See that a standby has taken the Lease at the first look at which it had expired."""
+    made = looks_until_taken(new, old.renewals(0)[-1].at)
+    # The second look after the last renewal shows it at the latest, and the Lease counts from when that is answered.
+    answered = made[:3][-1]
+    assert [look - answered for look in made[:-1] if look > answered + LEASE_SECONDS] == []
 
 
 def of_copies(request: Request) -> bool:
@@ -105,27 +130,29 @@ def await_standing_by(remote: Remote, since: float) -> None:
     eventually(remote.process.metrics, lambda text: "pullsecrets_sync_watches_down 0.0" in text)
 
 
-def test_when_the_leader_is_killed_the_other_takes_over_within_17_seconds(site: Playground) -> None:
+def test_when_the_leader_is_killed_the_other_takes_over_as_soon_as_the_lease_has_expired(site: Playground) -> None:
     with leader_and_standby(site) as (leader, standby), Estate(site) as estate:
         assert standby.writes() == []
         killed = time.monotonic()
         leader.process.kill()
         estate.disturb(new_password())
-        took = first_write(standby, killed)
-        print(f"first write {took:.1f} s after SIGKILL")
-        assert took <= KILLED_SECONDS
+        print(f"first write {first_write(standby, killed) - killed:.1f} s after SIGKILL")
+        assert_taken_when_expired(leader, standby)
         estate.await_right()
 
 
-def test_when_the_leader_is_ended_the_other_takes_over_within_3_seconds(site: Playground) -> None:
+def test_when_the_leader_is_ended_the_other_takes_over_at_its_next_look(site: Playground) -> None:
     with leader_and_standby(site) as (leader, standby), Estate(site) as estate:
+        eventually(lambda: len(looks(standby)) >= LOOKS)
         estate.disturb(new_password())
         ended = time.monotonic()
         leader.process.program.signal(signal.SIGTERM)
         estate.disturb(new_password())
-        took = first_write(standby, ended)
-        print(f"first write {took:.1f} s after SIGTERM")
-        assert took <= TERMINATED_SECONDS
+        print(f"first write {first_write(standby, ended) - ended:.1f} s after SIGTERM")
+        *renewed, given_away = leader.renewals(ended)
+        assert len(renewed) <= 1, "it has renewed the Lease again and again before it gave it away"
+        # One look may be on its way while the Lease is given away.
+        assert len(looks_until_taken(standby, given_away.at)) <= 2
         estate.await_right()
         assert leader.process.program.wait() == 0
         assert leader.writes()[-1].at < standby.writes()[0].at
@@ -146,7 +173,8 @@ def test_a_standby_whose_source_watch_was_silent_never_writes_the_old_credential
             estate.lose_a_copy()
             estate.await_right()
             changed = {name for name, version in estate.versions().items() if before.get(name) != version}
-        assert len([request for request in standby.writes(ended) if of_copies(request)]) == 1
+        # A write that gets no answer in time is made again.
+        assert len({request.target.partition("?")[0] for request in standby.writes(ended) if of_copies(request)}) == 1
         assert len(changed) == 1
 
 
@@ -175,8 +203,8 @@ def test_a_standby_whose_watches_are_silent_does_no_wrong_write(site: Playground
         return "watch=true" in request.target and request.target.partition("?")[0] in silent
 
     with leader_and_standby(site) as (leader, standby), Estate(site) as estate:
-        standby.proxy.mute(watches_it)
         with standby.proxy.withholding(watches_it):
+            standby.proxy.mute(watches_it)  # in the block, so that no watch begins in between
             estate.leave()
             estate.await_right()
             before, ended = estate.versions(), time.monotonic()
@@ -233,7 +261,7 @@ def test_a_leader_that_was_suspended_past_its_lease_writes_nothing_when_it_resum
             # One creation, the other writes are updates. Each worker has been at one at least: those that hang are
             # taken back while others wait, and reach the API server late all the same.
             estate.lose_a_copy()
-            eventually(lambda: len(withheld.requests) == 1)
+            eventually(lambda: withheld.requests)
             estate.disturb(new_password())
             eventually(lambda: len(withheld.requests) >= WORKERS)
             old.process.program.signal(signal.SIGSTOP)
@@ -242,7 +270,9 @@ def test_a_leader_that_was_suspended_past_its_lease_writes_nothing_when_it_resum
             estate.await_right()
             before = estate.versions()
             released = datetime.now(UTC)
-        eventually(lambda: audited(site, released), lambda codes: len(codes) >= len(withheld.requests))
+        sent = len(withheld.requests) - len(withheld.lost)
+        assert sent > 0
+        eventually(lambda: audited(site, released), lambda codes: len(codes) >= sent)
         resumed = time.monotonic()
         # For a moment nobody tells it that it has been deposed: its own clock must.
         with old.proxy.withholding(of_the_lease):
@@ -255,7 +285,7 @@ def test_a_leader_that_was_suspended_past_its_lease_writes_nothing_when_it_resum
         await_standing_by(old, resumed)
         # A conflict, the guard's refusal, or given up because the process had taken the request back.
         given_up = (403, 504)
-        late = audited(site, released)[: len(withheld.requests)]
+        late = audited(site, released)[:sent]
         assert [code for code in late if code not in REFUSED + given_up] == []
         assert estate.versions() == before
         assert old.writes(resumed) == []
@@ -268,8 +298,8 @@ def test_a_leader_that_is_cut_off_stops_before_the_other_begins(site: Playground
         with old.proxy.silent(resumes=True):
             cut_off = time.monotonic()
             estate.disturb(new_password())
-            took = first_write(new, cut_off)
-            print(f"first write {took:.1f} s after the other was cut off")
+            print(f"first write {first_write(new, cut_off) - cut_off:.1f} s after the other was cut off")
+            assert_taken_when_expired(old, new)
             estate.await_right()
             before = estate.versions()
             healed_at, healed = datetime.now(UTC), time.monotonic()
@@ -280,4 +310,3 @@ def test_a_leader_that_is_cut_off_stops_before_the_other_begins(site: Playground
         estate.await_right()
         assert old.writes(healed) == []
         assert old.renewals(healed) == []
-        assert took <= KILLED_SECONDS

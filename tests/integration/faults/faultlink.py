@@ -55,9 +55,13 @@ Chooses: TypeAlias = Callable[[Request], bool]
 
 @dataclass(slots=True)
 class Withheld:
-    """Requests that have come in and are not passed on yet."""
+    """Requests that have come in and are not passed on yet; ``lost`` are those whose connection has ended meanwhile.
+
+    The API server ends one on which no request comes for half a minute.
+    """
 
     requests: list[Request] = field(default_factory=list)
+    lost: list[Request] = field(default_factory=list)
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -80,7 +84,11 @@ class Traffic:
         for withheld, chosen in tuple(self.withheld):
             if chosen(request):
                 withheld.requests.append(request)
-                await withheld.released.wait()
+                try:
+                    await withheld.released.wait()
+                except asyncio.CancelledError:
+                    withheld.lost.append(request)
+                    raise
 
     def keeps_back_the_answer(self, request: Request) -> Withheld | None:
         """Return for how long the answer to a request is to be withheld, if it is."""
