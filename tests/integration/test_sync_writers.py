@@ -21,6 +21,9 @@ MAX_ENTRIES = 12
 ROUNDS_EACH = 100
 """In one namespace: one that opts in and out more often than a few times is damped."""
 
+MOST_TIMES = 5
+"""So many times the rounds, if the two writers have hardly met."""
+
 FLIP_SECONDS = 0.02
 """Between two changes of what sync is to do with the list."""
 
@@ -117,12 +120,24 @@ def test_no_entry_is_lost_and_none_is_there_twice(site: Playground) -> None:
     sync = site.installation.start_sync("--no-leader-elect")
     sync.wait_ready()
     begun = time.monotonic()
-    others = [meet(site, ROUNDS_EACH, seed) for seed in range(ROUNDS // ROUNDS_EACH)]
+    others: list[OtherWriter] = []
+
+    def meetings() -> tuple[float, float, int]:
+        """Return the writes and the conflicts of sync, and how often the list was found with its entry or without."""
+        written = counted(sync, r'pullsecrets_sync_writes_total\{action="references (?:added|removed)",result="ok"\}')
+        conflicts = counted(sync, r'rest_client_requests_total\{code="(?:409|422)",method="PATCH"\}')
+        return written, conflicts, min(sum(other.ours_seen[there] for other in others) for there in (False, True))
+
+    def have_met() -> bool:
+        written, conflicts, seen = meetings()
+        return written >= ROUNDS / 50 and conflicts > 0 and seen >= ROUNDS / 50
+
+    wanted = ROUNDS // ROUNDS_EACH
+    # Where one of the two gets less of a busy machine, they have hardly met, and go on.
+    while len(others) < wanted or (len(others) < MOST_TIMES * wanted and not have_met()):
+        others.append(meet(site, ROUNDS_EACH, seed=len(others)))
     seconds = time.monotonic() - begun
-    written = counted(sync, r'pullsecrets_sync_writes_total\{action="references (?:added|removed)",result="ok"\}')
-    conflicts = counted(sync, r'rest_client_requests_total\{code="(?:409|422)",method="PATCH"\}')
-    print(f"{ROUNDS} rounds in {seconds:.1f} s beside {written:.0f} writes and {conflicts:.0f} conflicts of sync")
-    # Else the two have hardly met.
-    assert written >= ROUNDS / 50
-    assert conflicts > 0
-    assert min(sum(other.ours_seen[there] for other in others) for there in (False, True)) >= ROUNDS / 50
+    written, conflicts, _ = meetings()
+    rounds = len(others) * ROUNDS_EACH
+    print(f"{rounds} rounds in {seconds:.1f} s beside {written:.0f} writes and {conflicts:.0f} conflicts of sync")
+    assert have_met(), meetings()
