@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -66,11 +67,11 @@ def test_a_process_whose_source_watch_is_silent_does_not_put_the_old_password_ba
     with remote_sync(site, "behind", "--no-leader-elect") as behind:
         namespace = site.namespace(selected=True)
         site.await_selected(namespace, before)
-        behind.proxy.mute(follows_the_source)
-        with (
-            behind.proxy.withholding(follows_the_source),
-            remote_sync(site, "ahead", "--no-leader-elect") as ahead,
-        ):
+        with contextlib.ExitStack() as stack:
+            # A watch that begins just now is withheld, and those that have begun are silent.
+            stack.enter_context(behind.proxy.withholding(follows_the_source))
+            behind.proxy.mute(follows_the_source)
+            ahead = stack.enter_context(remote_sync(site, "ahead", "--no-leader-elect"))
             begun = time.monotonic()
             site.set_source(after)
             site.await_selected(namespace, after)
