@@ -13,6 +13,7 @@ import pytest
 from tests.cluster.processes import PullSecrets
 from tests.integration.site.playground import COPY, SOURCE, Playground, eventually, names, service_account
 from tests.integration.test_cleanup import cleanup
+from tests.integration.test_sync_status import copies, status
 
 OLD = "old-credentials"
 ACCOUNTS = ("plain", "tracked", "mixed")
@@ -94,10 +95,12 @@ def test_an_opt_out_takes_references_along_that_never_had_a_copy(ours: Playgroun
     await_none_left(ours, tenant)
 
 
-def test_a_secret_of_somebody_else_keeps_the_references_to_it(ours: Playground) -> None:
+def test_a_secret_of_somebody_else_keeps_the_references_to_it(ours: Playground, sync: PullSecrets) -> None:
     tenant = ours.namespace(selected=True)
     await_waiting(ours, tenant)
     ours.apply(tenant, "Secret", OLD, {"type": "Opaque"})
+    # The watch of Secrets may be behind that of namespaces.
+    eventually(lambda: copies(status(sync), OLD), lambda seen: seen == {"conflicting": 1})
     ours.opt(tenant, None)
     eventually(lambda: references(ours, tenant), lambda seen: all(COPY not in listed for listed in seen.values()))
     assert {name: OLD in references(ours, tenant)[name] for name in ACCOUNTS} == dict.fromkeys(ACCOUNTS, True)
