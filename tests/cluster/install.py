@@ -6,21 +6,24 @@ with tokens of the chart's own ServiceAccounts, never as cluster-admin: the righ
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tests.cluster import helm, processes
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import READY_SECONDS, Cluster
+from tests.cluster.errors import ClusterFailed
 from tests.cluster.mounted import MountedConfigMap
 from tests.cluster.ports import free_port
 from tests.cluster.processes import PullSecrets
 from tests.cluster.programs import LOOPBACK
+from tests.cluster.supervise import wait_until
 
 RELEASE = "psw"
 NAMESPACE = "pull-secret-webhook"
+MANAGER = "helm"
 CONFIGURATION_KEY = "config.yaml"
 _HOOK = "helm.sh/hook"
 
@@ -35,14 +38,13 @@ class Installation:
         self.webhook_port = free_port()
         self._values = dict(values)
         self._processes: dict[str, PullSecrets] = {}
-        self._objects = [*self.render(), *self._hook_rights()]
-        self._apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, *self._objects])
+        self._runs_hooks = False
+        self._objects = self._render_all()
+        self.cluster.apply([self._own_namespace, *self._objects], MANAGER)
         self.fullname: str = self._only("MutatingWebhookConfiguration")["metadata"]["name"]
         self.configuration = MountedConfigMap(cluster.directory / f"{release}-configuration", self._document())
         self.webhook_kubeconfig = cluster.kubeconfig_for(f"{self.fullname}-webhook", namespace)
         self.sync_kubeconfig = cluster.kubeconfig_for(f"{self.fullname}-sync", namespace)
-        self.check_kubeconfig = cluster.kubeconfig_for(f"{self.fullname}-check", namespace)
-        self.cleanup_kubeconfig = cluster.kubeconfig_for(f"{self.fullname}-cleanup", namespace)
 
     @property
     def processes(self) -> Mapping[str, PullSecrets]:
@@ -73,6 +75,28 @@ class Installation:
     @property
     def lease(self) -> str:
         return f"{self.fullname}-sync"
+
+    @cached_property
+    def check_kubeconfig(self) -> Path:
+        """A kubeconfig of the identity of ``helm test``."""
+        self.allow_hooks()
+        return self.cluster.kubeconfig_for(f"{self.fullname}-check", self.namespace)
+
+    @cached_property
+    def cleanup_kubeconfig(self) -> Path:
+        """A kubeconfig of the identity of the pre-delete hook."""
+        self.allow_hooks()
+        return self.cluster.kubeconfig_for(f"{self.fullname}-cleanup", self.namespace)
+
+    def allow_hooks(self) -> None:
+        """Make what Helm makes for the cleanup's Job and the check's Pod while they run; it stays to the end."""
+        if not self._runs_hooks:
+            self._runs_hooks = True
+            rights = self._hook_rights()
+            self._objects += rights
+            self.cluster.apply(rights, MANAGER)
+            if not wait_until(lambda: all(map(self._has_first_right, rights)), READY_SECONDS):
+                raise ClusterFailed("the API server does not know the rights of the hooks yet")
 
     def serve_command(self) -> list[str]:
         """Return the arguments of ``pullsecrets`` for the webhook, all but its plain port."""
@@ -128,10 +152,10 @@ class Installation:
     def set_configuration(self, **values: Any) -> None:  # noqa: ANN401 (Helm values are any JSON)
         """Upgrade the release to these values on top of those it has, and swap the mounted document."""
         self._values |= values
-        before, self._objects = self._objects, [*self.render(), *self._hook_rights()]
-        self._apply(self._objects)
+        before, self._objects = self._objects, self._render_all()
+        self.cluster.apply(self._objects, MANAGER)
         kept = {_identity(item) for item in self._objects}
-        self._delete(item for item in before if _identity(item) not in kept)
+        self.cluster.delete(item for item in before if _identity(item) not in kept)
         self.configuration.publish(self._document())
 
     def uninstall(self) -> None:
@@ -139,7 +163,7 @@ class Installation:
         for process in self._processes.values():
             process.kill()
         self.delete_objects()
-        self._delete([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}])
+        self.cluster.delete([self._own_namespace])
 
     def delete_objects(self) -> None:
         """Delete what was installed, as Helm does after its pre-delete hook; the processes go on.
@@ -147,7 +171,7 @@ class Installation:
         Helm deletes in the reverse order of an installation: rights go before the ServiceAccounts that have them. So no
         process can create again what the garbage collector deletes with its owner.
         """
-        self._delete(reversed(self._objects))
+        self.cluster.delete(reversed(self._objects))
 
     def _start(self, name: str, arguments: list[str], environment: Mapping[str, str] | None = None) -> PullSecrets:
         started = processes.start(self.cluster.keeper, f"{self.release}-{name}", arguments, environment)
@@ -165,8 +189,24 @@ class Installation:
         rendered = helm.template(self.release, self.namespace, values)
         return [item for item in rendered if _HOOK not in item["metadata"].get("annotations", {})]
 
+    def _render_all(self) -> list[dict[str, Any]]:
+        return [*self.render(), *(self._hook_rights() if self._runs_hooks else ())]
+
+    @property
+    def _own_namespace(self) -> dict[str, Any]:
+        return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
+
+    def _has_first_right(self, role: dict[str, Any]) -> bool:
+        """Return whether the first rule of a role is in force for the account of its name; True if it is no role."""
+        if not role.get("rules"):
+            return True
+        rule, metadata = role["rules"][0], role["metadata"]
+        asked = {"group": rule["apiGroups"][0], "namespace": metadata.get("namespace", "")}
+        asked["name"] = rule.get("resourceNames", [""])[0]
+        user = f"system:serviceaccount:{self.namespace}:{metadata['name']}"
+        return self.cluster.may(user, rule["verbs"][0], rule["resources"][0], **asked)
+
     def _hook_rights(self) -> list[dict[str, Any]]:
-        """Return what Helm makes for the cleanup's Job and the check's Pod while they run; here for the whole test."""
         rendered = helm.template(self.release, self.namespace, {**self._values, "deployments": {"enabled": True}})
         hooks = [
             item
@@ -187,16 +227,6 @@ class Installation:
         data: dict[str, str] = self._only("ConfigMap")["data"]
         return data
 
-    def _apply(self, items: Iterable[dict[str, Any]]) -> None:
-        # The API server validates: kubectl would read the whole schema of it first.
-        options = ["--server-side", "--force-conflicts", "--field-manager=helm", "--validate=false"]
-        self.cluster.kubectl("apply", *options, "-f", "-", input=_list(items))
-
-    def _delete(self, items: Iterable[dict[str, Any]]) -> None:
-        if found := list(items):
-            options = ["--ignore-not-found", "--wait=false"]
-            self.cluster.kubectl("delete", *options, "-f", "-", input=_list(found))
-
     def __enter__(self) -> Self:
         return self
 
@@ -209,10 +239,6 @@ def install(
 ) -> Installation:
     """Install the chart; no process runs yet."""
     return Installation(cluster, release, namespace, values or {})
-
-
-def _list(items: Iterable[dict[str, Any]]) -> str:
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(items)})
 
 
 def _identity(item: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -41,9 +41,11 @@ CONTROLLERS = (
     "root-ca-certificate-publisher-controller",
     "serviceaccount-controller",
     "statefulset-controller",
-    "validatingadmissionpolicy-status-controller",
 )
 """What makes Pods and ServiceAccounts, what admits them, and what takes a namespace away: the rest only takes time."""
+
+TYPE_CHECKER = "validatingadmissionpolicy-status-controller"
+"""What checks the types in policies. For those of an installation it takes as much CPU as the API server."""
 
 _BODIES_WITHOUT_CREDENTIALS = [{"group": "", "resources": ["pods", "serviceaccounts", "namespaces"]}]
 _CONTROL_PLANE = ["system:apiserver", "system:kube-controller-manager"]

@@ -117,18 +117,17 @@ def test_thousands_of_labels_beside_a_policy_that_adds_one_stop_no_removal(
     cluster: Cluster, installed: Playground, kind: str
 ) -> None:
     tenant = installed.namespace(selected=False, labels={MUTATED: installed.installation.release})
-    account = service_account("large", imagePullSecrets=[{"name": COPY}])
-    account["metadata"][kind] = {f"key-{number}": "" for number in range(4000)}
-    installed.create(tenant, "serviceaccounts", account)
+    large = service_account("large", imagePullSecrets=[{"name": COPY}])
+    large["metadata"][kind] = {f"key-{number}": "" for number in range(4000)}
+    installed.create(tenant, "serviceaccounts", large)
     path = f"/api/v1/namespaces/{tenant}/serviceaccounts/large?dryRun=All"
     removed = [{"op": "remove", "path": "/imagePullSecrets/0"}]
     with mutating(cluster, installed.installation.release, "serviceaccounts", UPDATE, applied(STAMP)):
         for component in ("sync", "cleanup"):
-            account = f"{installed.installation.namespace}:{installed.installation.fullname}-{component}"
-            await_right(
-                cluster, f"system:serviceaccount:{account}", "patch", "serviceaccounts", namespace=tenant, name="large"
-            )
             thief = Impostor.of(installed, component)
+            account = f"{installed.installation.namespace}:{installed.installation.fullname}-{component}"
+            user = f"system:serviceaccount:{account}"
+            await_right(cluster, user, "patch", "serviceaccounts", namespace=tenant, name="large")
             after = stored(thief.api.request("PATCH", path, removed, JSON_PATCH))
             assert stamped(after)
             assert not names(after)

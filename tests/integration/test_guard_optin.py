@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.api import Answer
 from tests.cluster.cluster import Cluster
-from tests.integration.policies.guarding import refused, stored, warnings_about
+from tests.integration.policies.guarding import refused, stored
 from tests.integration.site.playground import Playground, eventually
 
 
@@ -130,7 +130,3 @@ def test_a_namespace_with_the_label_can_still_be_deleted(reserving: Playground, 
     namespace = reserving.namespace(selected=True)
     cluster.delete_namespace(namespace)
     eventually(lambda: cluster.api.request("GET", f"/api/v1/namespaces/{namespace}").status == 404)
-
-
-def test_the_api_server_finds_nothing_wrong_with_that_expression(reserving: Playground) -> None:
-    assert warnings_about(reserving, "opt-in") == []

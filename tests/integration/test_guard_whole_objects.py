@@ -12,7 +12,7 @@ from tests.cluster import programs
 from tests.cluster.api import Answer, Api
 from tests.cluster.cluster import Cluster
 from tests.integration.hostile.impostor import APPLY, JSON_PATCH, MERGE, Impostor
-from tests.integration.policies.guarding import await_guard, is_refused, refused, stored, warnings_about
+from tests.integration.policies.guarding import await_guard, is_refused, refused, stored
 from tests.integration.site.playground import (
     COPY,
     SOURCE,
@@ -490,15 +490,6 @@ def test_the_lease_is_taken_for_a_bounded_time(guarded: Playground, component: s
     stored(lease(thief, 15, annotations={"pullsecrets.webhook/revision": "x"}))
     for metadata in METADATA:
         refused(lease(thief, 15, **metadata), "the Lease")
-
-
-def test_every_expression_is_sound_to_the_api_server(guarded: Playground) -> None:
-    assert {policy: warnings_about(guarded, policy) for policy in ("events", "leases", "webhooks", "secrets")} == {
-        "events": [],
-        "leases": [],
-        "webhooks": [],
-        "secrets": [],
-    }
 
 
 def test_a_long_list_costs_the_conditions_of_the_webhook_little(guarded: Playground) -> None:

@@ -14,7 +14,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.processes import PullSecrets
 from tests.exposition import series
 from tests.integration.hostile.impostor import Impostor
-from tests.integration.policies.guarding import is_refused, refused, stored, warnings_about
+from tests.integration.policies.guarding import is_refused, refused, stored
 from tests.integration.site.commands import of_release
 from tests.integration.site.playground import COPY, REGISTRY, SOURCE, Playground, eventually
 from tests.providers import tenant_registry
@@ -227,10 +227,6 @@ def request(
     named = {} if audiences is None else {"audiences": audiences}
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {**named, **spec}}
     return thief.api.request("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token{query}", body)
-
-
-def test_the_api_server_finds_no_fault_with_the_policy(guarded: tuple[Playground, str]) -> None:
-    assert warnings_about(guarded[0], "tokens") == []
 
 
 @pytest.mark.parametrize("query", ["", "?dryRun=All"])

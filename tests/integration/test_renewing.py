@@ -18,7 +18,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.processes import COMMAND, PullSecrets, clean_environment
 from tests.exposition import series
 from tests.integration.hostile.impostor import Impostor
-from tests.integration.policies.guarding import is_refused, refused, stored, warnings_about
+from tests.integration.policies.guarding import is_refused, refused, stored
 from tests.integration.site.background import Background
 from tests.integration.site.commands import of_release
 from tests.integration.site.playground import COPY, REGISTRY, SOURCE, Playground, eventually
@@ -342,11 +342,6 @@ def apply_issued(thief: Impostor, query: str = "", name: str = "fake", **metadat
     changed = {"labels": {ISSUED_BY_LABEL: installation.release}, **metadata}
     secret = f"{installation.fullname}-issued-{name}"
     return thief.apply_secret(installation.namespace, secret, query=query, metadata=changed)
-
-
-def test_the_api_server_finds_no_fault_with_the_policy_about_tokens(guarded: Playground) -> None:
-    assert warnings_about(guarded, "tokens") == []
-    assert warnings_about(guarded, "secrets") == []
 
 
 def test_a_stolen_token_of_sync_mints_the_configured_token_and_no_other(guarded: Playground, thief: Impostor) -> None:

@@ -26,6 +26,8 @@ class Impostor:
     def of(cls, playground: Playground, component: str) -> Impostor:
         """Steal a token: ``webhook``, ``sync`` or ``cleanup``."""
         installation = playground.installation
+        if component == "cleanup":
+            installation.allow_hooks()
         name = f"{installation.fullname}-{component}"
         return cls(playground.cluster.api_as(name, installation.namespace), playground)
 

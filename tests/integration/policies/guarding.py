@@ -10,7 +10,6 @@ from tests.integration.hostile.impostor import MERGE, Impostor
 from tests.integration.site.playground import Playground, eventually
 
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
-POLICIES = f"{ADMISSION}/validatingadmissionpolicies"
 
 
 def refused(answer: Answer, because: str) -> None:
@@ -45,14 +44,3 @@ def await_guard(playground: Playground) -> None:
 def stored(answer: Answer) -> dict[str, Any]:
     assert answer.status in (200, 201), answer.text
     return answer.json()
-
-
-def warnings_about(playground: Playground, policy: str) -> list[Any]:
-    """Return what the API server's own type checker says about the expressions of a policy."""
-    path = f"{POLICIES}/{playground.installation.fullname}-{policy}"
-    status: dict[str, Any] = eventually(
-        lambda: playground.cluster.api.call("GET", path).get("status", {}),
-        lambda seen: seen.get("observedGeneration", 0) >= 1,
-    )
-    found: list[Any] = status.get("typeChecking", {}).get("expressionWarnings", [])
-    return found

@@ -131,9 +131,7 @@ class Playground:
     def apply(self, namespace: str, kind: str, name: str, body: Mapping[str, Any]) -> None:
         """Write an object as another tool than ours would."""
         whole = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}, **body}
-        self.cluster.kubectl(
-            "apply", "--server-side", "--force-conflicts", "--field-manager=test", "-f", "-", input=json.dumps(whole)
-        )
+        self.cluster.apply([whole], "test")
 
     def namespace(self, *, selected: bool, labels: Mapping[str, str] | None = None) -> str:
         """Create a namespace, opted in or not, and wait for its default ServiceAccount."""
