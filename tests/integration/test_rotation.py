@@ -340,6 +340,6 @@ def test_a_person_replaces_the_source_and_follows_promotes_and_aborts(rotating: 
     rotating.await_passwords(GOOD, OLD)
     rotating.await_stage("canary")
     promoted = of_release(site, "rotate", COPY, "--promote", "--wait")
-    assert (promoted.code, "revoke its credential when the overlap is over" in promoted.out) == (0, True), promoted
+    assert (promoted.code, "when the overlap is over, revoke each credential" in promoted.out) == (0, True), promoted
     assert rotating.passwords() == ({GOOD}, {GOOD})
     assert GOOD not in followed.out + promoted.out + promoted.err

@@ -235,7 +235,7 @@ CATALOG: Mapping[str, ReasonText] = {
         "nothing, or follow it: `kubectl pullsecrets rotate NAME --wait`",
     ),
     "rotation-aborted": ReasonText(
-        "a person has aborted the rotation, so every namespace has the previous content, and the sources the new one",
+        "a person has aborted the rotation, so no namespace is to have the new content, and the sources the new one",
         "put the previous or a corrected content into the source, or begin again with "
         "`kubectl pullsecrets rotate NAME --promote`",
     ),

@@ -75,7 +75,8 @@ def next_steps(name: str, stored: StoredRollout) -> str:
         case Stage.ABORTED:
             return f"correct the source, or begin again with {command} --promote"
         case Stage.COMPLETE if stored.kept is not None:
-            return f"kubectl pullsecrets revoke {name} --dry-run --previous, then revoke the previous one"
+            list_command = f"kubectl pullsecrets revoke {name} --dry-run --previous"
+            return f"{list_command}; when the overlap is over, revoke what it lists"
         case _:
             return ""
 
@@ -123,7 +124,7 @@ def describe_rollout(rollout: Rollout, progress: Progress) -> str:
     """Return a sentence about the stage, without its name and the final period; empty if no rotation is under way."""
     match rollout.stage:
         case Stage.PROPOSED:
-            return "every namespace keeps the previous content until the registries have accepted the new one"
+            return "every namespace is to have the previous content for now"
         case Stage.PROVED:
             return "the registries accept the new content"
         case Stage.CANARY:
@@ -201,10 +202,12 @@ def rollout_notice(
     if after.stage is Stage.HELD:
         if after.reason in (HoldReason.REFUSED, HoldReason.CANARY_EMPTY):
             todo = "it continues by itself when that is corrected"
+        elif after.reason is HoldReason.UNPROVED:
+            todo = f"it continues by itself when they answer; to continue without an answer: {command(Verb.PROMOTE)}"
         else:
             look = f"look at the Pod with {look_at_pod(after)}; " if after.pod else ""
             todo = f"{look}correct the source, or continue with: {command(Verb.PROMOTE)}"
-        given = "Every namespace has the previous content"
+        given = "No namespace is to have the new content"
         if before is not None and before.stage is Stage.CANARY:
             given = "The canary namespaces get the previous content back"
         why = f"{hold_sentence(after)}. {given}; {todo}"
@@ -218,13 +221,14 @@ def rollout_notice(
 
 
 def unused_sentence(rollout: Rollout) -> str:
-    """Return the advice to revoke the previous credential; empty while copies may be given it back."""
+    """Return the advice to revoke what the rotation has replaced; empty while copies may be given it back."""
     if rollout.unused_since is None or rollout.stage is not Stage.COMPLETE:
         return ""
-    since = format_time(rollout.unused_since)
+    # A copy that is being removed, or whose removal is held, may still have it.
+    unused, since = "no copy in a selected namespace has the previous content", format_time(rollout.unused_since)
     if rollout.previous:
-        return f"no copy has the previous content since {since}; revoke its credential when the overlap is over"
-    return f"no copy has the previous content since {since}, and the overlap is over: revoke the previous credential"
+        return f"{unused} since {since}; when the overlap is over, revoke each credential that only that content had"
+    return f"{unused} since {since}, and the overlap is over: revoke each credential that only that content had"
 
 
 def _progress_notice(
@@ -232,7 +236,7 @@ def _progress_notice(
 ) -> RolloutNotice | None:
     match after.stage:
         case Stage.PROPOSED if after.proposed != before.proposed:
-            text = "RotationProposed", "the sources have a new content; every namespace keeps the previous one for now"
+            text = "RotationProposed", f"the sources have a new content; {_kept_meanwhile(before)}"
         case Stage.PROVED:
             text = "RotationProved", "the registries accept the new content"
         case Stage.CANARY if before.stage is not Stage.CANARY:
@@ -250,3 +254,14 @@ def _progress_notice(
         case _:
             return None
     return RolloutNotice(text[0], f"{about}: {text[1]}", is_warning=False)
+
+
+def _kept_meanwhile(before: Rollout) -> str:
+    """Return what the namespaces have while a content is proved that came in a stage of another one."""
+    match before.stage:
+        case Stage.ROLLING_OUT:
+            return "every namespace gets the one that was being rolled out for now"
+        case Stage.CANARY:
+            return "the canary namespaces get the previous one back for now"
+        case _:
+            return "every namespace keeps the previous one for now"

@@ -188,6 +188,9 @@ class Rollouts:
                     state = structs.replace(state, previous="")
                 self._states = {**self._states, name: state}
                 self._first[name], self._contents[name] = state, known
+                if found is not None:
+                    # A source that cannot be used ends the looks, but the copies that have the new content keep it.
+                    self._progress[name] = found.progress
                 if state.needs_pods and state.pod:
                     self._noted[name] = _Noted(state.proposed, state.pod, self._monotonic(), is_stored=True)
         self._wake.set()

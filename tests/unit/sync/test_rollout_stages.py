@@ -34,7 +34,14 @@ from webhook.rules.copy_status import CopyState
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, content_hash, parse_source, render
 from webhook.rules.pulls import PullFailure
 from webhook.rules.rollout import PRIORITY_LABEL, REQUEST_ANNOTATION, HoldReason, Outcome, Progress, Rollout, Stage
-from webhook.rules.state_document import ROLLOUTS_KEY, LastGood, StateDocument, decode_document, decode_rollouts
+from webhook.rules.state_document import (
+    ROLLOUTS_KEY,
+    LastGood,
+    StateDocument,
+    StoredRollout,
+    decode_document,
+    decode_rollouts,
+)
 from webhook.rules.versions import SourceVersion
 from webhook.sync.rollout_tests import PodsSeen, ProofResult, Prove
 from webhook.sync.rollouts import UNSTORED_SECONDS, Rollouts
@@ -219,6 +226,20 @@ def test_a_content_on_its_way_outlives_its_leader_and_its_source(api: FakeApiSer
 
     until(lambda: "RotationHeld" in reasons(api))
     until(lambda: everywhere(api, "second") and all(has(api, name, "second") for name in between))
+
+
+def test_a_new_leader_knows_the_copies_of_a_rotation_whose_source_is_missing() -> None:
+    first, second = payload_of("first"), payload_of("second")
+    progress = Progress(canary=1, canary_reached=1, remaining=1, total=2)
+    hashes = content_hash(first.payload), content_hash(second.payload)
+    canary = Rollout("id", Stage.CANARY, datetime(2026, 1, 1, tzinfo=UTC), *hashes)
+    rollouts = Rollouts()
+    rollouts.configure(configured(FOREVER))
+    rollouts.load(StateDocument({"pull": first}, rollouts={"pull": StoredRollout(canary, progress)}))
+    rollouts.observe("pull", None)
+    rollouts.advance(Everywhere())
+    assert rollouts.progress("pull") == progress
+    assert decode_rollouts(rollouts.to_store()[1][ROLLOUTS_KEY])["pull"].progress == progress
 
 
 def test_a_source_that_is_put_back_is_followed_immediately(api: FakeApiServer, start: Start) -> None:
