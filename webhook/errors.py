@@ -79,10 +79,14 @@ class SourceInvalid(PullSecretsError):
 
 
 class CredentialsNotIssued(PullSecretsError):
-    """A renewing source did not issue a credential. ``reason`` is a stable id; the message contains no credential."""
+    """The credential of a renewing source was not renewed. ``reason`` is a stable id; the message has no credential.
 
-    def __init__(self, reason: str, message: str) -> None:
+    ``deleted`` is True if the Secret of the previous credential was deleted in the attempt.
+    """
+
+    def __init__(self, reason: str, message: str, *, deleted: bool = False) -> None:
         self.reason = reason
+        self.deleted = deleted
         super().__init__(message)
 
 

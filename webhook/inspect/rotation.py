@@ -144,7 +144,7 @@ def request_renewal(client: Client, namespace: str, secret: str) -> None:
         client.merge_patch(SECRETS, secret, patch, namespace, field_manager="pullsecrets-renew")
     except NotFound:
         raise UsageError(
-            f"Secret {namespace}/{secret} does not exist, so its first credential has not been issued yet: look at the "
+            f"Secret {namespace}/{secret} does not exist: sync issues it, or reports why it cannot. Look at the "
             f"Events with kubectl -n {namespace} get events --field-selector involvedObject.name={secret}"
         ) from None
     except ApiError as error:

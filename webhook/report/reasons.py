@@ -56,7 +56,7 @@ CATALOG: Mapping[str, ReasonText] = {
         "create it there: `kubectl create secret docker-registry`",
     ),
     "source-not-issued": ReasonText(
-        "the source renews itself, and its credential has not been issued yet",
+        "the source renews itself, and the Secret of its credential does not exist",
         "look at the Events of its Secret and at the log of sync, which name the reason",
     ),
     "source-terminating": ReasonText(

@@ -168,6 +168,11 @@ def describe(expires_at: datetime, now: datetime) -> str:
     return f"{told} ({expires_at:%Y-%m-%d %H:%M} UTC)"
 
 
+def named_first(registries: str, *, differ: bool) -> str:
+    """Return the subject of such a sentence: the credential for some registries, or the first if their times differ."""
+    return f"the first of the credentials for {registries}" if differ else f"the credential for {registries}"
+
+
 def earliest(expiries: Iterable[Expiry]) -> Expiry | None:
     """Return the one that expires first; None if there is none."""
     return min(expiries, key=lambda expiry: expiry.expires_at, default=None)

@@ -201,6 +201,6 @@ def format_time(time: datetime) -> str:
 
 def describe_previous(expires_at: datetime | None, now: datetime) -> str:
     """Return the part of a sentence about the credential that stays when a renewal fails."""
-    if expires_at is None:
-        return "there is none yet"
+    if expires_at is None:  # somebody has removed the annotation
+        return "it is not known when the one in its Secret expires"
     return f"the previous one {'expires' if expires_at > now else 'expired'} at {format_time(expires_at)}"

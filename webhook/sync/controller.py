@@ -115,7 +115,7 @@ class SyncController:
             rollouts=Rollouts(prove, CanaryPods(client, self._in_canary)),
         )
         self.images_of_pods = PodImages(client)
-        self.expiry = ExpiryWatch(self.sources.sources, reporter)
+        self.expiry = ExpiryWatch(self.sources.sources, reporter, renews=self.sources.renews)
         if logins is not None:
             logins.on_refused = reporter.login_refused
         self.caches = Caches(
@@ -272,6 +272,8 @@ class SyncController:
         if self._term != term or self._stopping.is_set():
             return
         self.status_index.clear()
+        if self.logins is not None:
+            self.logins.forget()
         self._failure_groups.clear()
         self.resync.restart()
         self.rotations.forget()

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from webhook.errors import SourceInvalid
 from webhook.registries.login import Login
 from webhook.rules.credential import SourceReason
+from webhook.rules.expiry import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -89,6 +90,11 @@ class LoginTester:
         with self._lock:
             return sorted(login.registry for login in self._refused.values() if login.source == source)
 
+    def forget(self) -> None:
+        """Forget the refusals, because another process may have tested since."""
+        with self._lock:
+            self._refused = {}
+
     def held(self) -> list[Source]:
         """Return the sources that were held; the registry may accept them by now."""
         return list(self._held.values())
@@ -131,10 +137,21 @@ SHORTEST_WAIT = 0.05
 """Seconds. A sleep can end a little before the wall clock reaches the time."""
 
 
+class Expiring(msgspec.Struct, frozen=True):
+    """The state that some credentials of one source share, and the end of a sentence about the first that expires."""
+
+    reason: ExpiryReason
+    text: str
+    differ: bool = False
+    """True if the others expire at other times."""
+    renews: bool = False
+    """True if sync renews the source."""
+
+
 class ExpiryReporter(Protocol):
     """Reports to people."""
 
-    def credentials_expire(self, source: str, registries: Sequence[str], reason: ExpiryReason, text: str) -> None:
+    def credentials_expire(self, source: str, registries: Sequence[str], expiring: Expiring) -> None:
         """Report that the credentials of a source for these registries expire or have expired."""
 
     def credentials_renewed(self, source: str, registries: Sequence[str]) -> None:
@@ -145,15 +162,20 @@ class ExpiryReporter(Protocol):
 
 
 class ExpiryWatch:
-    """Follows the times of expiry of all sources; ``now()`` is the wall clock."""
+    """Follows the times of expiry of all sources; ``now()`` is the wall clock.
+
+    ``renews(source)`` is True for a source that sync renews.
+    """
 
     def __init__(
         self,
         sources: Callable[[], Iterable[Source]],
         reporter: ExpiryReporter,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        renews: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.now = now
+        self._renews = renews
         self._sources = sources
         self._reporter = reporter
         self._wake = threading.Event()
@@ -205,8 +227,7 @@ class ExpiryWatch:
         now: datetime,
     ) -> None:
         """Report the credentials of one source whose state has changed, those with the same state together."""
-        found: dict[ExpiryReason, list[str]] = {}
-        texts: dict[ExpiryReason, str] = {}
+        found: dict[ExpiryReason, dict[str, datetime]] = {}
         renewed = {registry for name, registry in before if name == source}
         for registry, expiry in expiries:
             reason = expiry.reason(now)
@@ -215,9 +236,10 @@ class ExpiryWatch:
             renewed.discard(registry)
             self._reported[source, registry] = reason
             if before.get((source, registry)) is not reason:
-                found.setdefault(reason, []).append(registry)
-                texts.setdefault(reason, expiry.describe(now))
-        for reason, registries in found.items():
-            self._reporter.credentials_expire(source, registries, reason, texts[reason])
+                found.setdefault(reason, {})[registry] = expiry.expires_at
+        for reason, times in found.items():
+            text, differ = describe(min(times.values()), now), len(set(times.values())) > 1
+            expiring = Expiring(reason, text, differ, renews=self._renews(source))
+            self._reporter.credentials_expire(source, list(times), expiring)
         if renewed:
             self._reporter.credentials_renewed(source, sorted(renewed))

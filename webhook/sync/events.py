@@ -6,7 +6,6 @@ Only the leader writes Events; a new leader reports the problems of the sources 
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
@@ -20,9 +19,9 @@ from webhook.report.rollout import request_command, rollout_notice
 from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.backfill import MAX_REFERENCES
 from webhook.rules.brake import confirm_command
-from webhook.rules.expiry import ExpiryReason
+from webhook.rules.expiry import ExpiryReason, named_first
 from webhook.rules.healing import HealingReason
-from webhook.rules.renewing import describe_previous, format_time
+from webhook.rules.renewing import format_time
 from webhook.rules.text import listed, some
 from webhook.sync.selections import CALM_SECONDS, FLIPS, PAUSE_SECONDS
 
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from webhook.rules.rollout import Rollout
     from webhook.sync.configuration import HeldConfiguration
     from webhook.sync.contention import ContendedObject
-    from webhook.sync.credential_watch import RefusedLogin
+    from webhook.sync.credential_watch import Expiring, RefusedLogin
     from webhook.sync.source import Source
 
 log = structlog.get_logger(__name__)
@@ -237,7 +236,7 @@ class EventReporter:
             self._source_entries(about, source)
             if source.name in self._refused:
                 self._refused.discard(source.name)
-                message = f'source Secret "{source.name}" can be used again: copies follow it'
+                message = f'source Secret "{source.name}" can be used again'
                 self._record(about, "SourceRecovered", message, "Normal")
             return
         self._refused.add(source.name)
@@ -266,7 +265,7 @@ class EventReporter:
         """Record that a registry refuses the credential of a source; no copy is removed because of that."""
         log.warning("login refused", source=refused.source, registry=refused.registry, cause=refused.why)
         about = Reference("v1", "Secret", self._release.namespace, refused.source)
-        message = f'source Secret "{refused.source}": {refused.why}; copies stay as they are'
+        message = f'source Secret "{refused.source}": {refused.why}; no copy is removed because of that'
         self._record(about, "CredentialRefused", message)
 
     def renewed(self, source: RenewingSource, credential: IssuedCredential) -> None:
@@ -278,22 +277,24 @@ class EventReporter:
             message = f'source "{source.name}": its credential was renewed, until {format_time(credential.expires_at)}'
             self._record(self._secret(source.secret), "CredentialRenewed", message, "Normal")
 
-    def not_renewed(self, source: RenewingSource, error: CredentialsNotIssued, expires_at: datetime | None) -> None:
-        """Record that the credential of a source could not be renewed; the previous one stays."""
+    def not_renewed(self, source: RenewingSource, error: CredentialsNotIssued, kept: str) -> None:
+        """Record that the credential of a source could not be renewed."""
         self._not_renewed.add(source.secret)
-        kept = describe_previous(expires_at, datetime.now(UTC))
-        message = f'source "{source.name}": no credential was issued, and {kept}: {error} ({error.reason})'
+        message = f'source "{source.name}": its credential was not renewed, and {kept}: {error} ({error.reason})'
         self._record(self._secret(source.secret), "CredentialNotRenewed", message)
 
     def _secret(self, name: str) -> Reference:
         return Reference("v1", "Secret", self._release.namespace, name)
 
-    def credentials_expire(self, source: str, registries: Sequence[str], reason: ExpiryReason, text: str) -> None:
+    def credentials_expire(self, source: str, registries: Sequence[str], expiring: Expiring) -> None:
         """Log that credentials of a source expire soon, or have expired; record it if that is urgent."""
+        reason = expiring.reason
         log.warning("credential expires", source=source, registries=list(registries[:_SHOWN]), reason=reason.value)
         if reason is ExpiryReason.SOON:
             return
-        message = f'source Secret "{source}": the credential for {some(registries, _SHOWN)} {text}: it must be renewed'
+        which = named_first(some(registries, _SHOWN), differ=expiring.differ)
+        todo = "sync should have renewed it" if expiring.renews else "it must be renewed"
+        message = f'source Secret "{source}": {which} {expiring.text}: {todo}'
         event = "CredentialExpired" if reason is ExpiryReason.EXPIRED else "CredentialExpiresSoon"
         self._record(Reference("v1", "Secret", self._release.namespace, source), event, message)
 
@@ -349,8 +350,8 @@ class EventReporter:
         copies, total, command = held.removals.copies, held.removals.total, self._confirm_command(secret, held.digest)
         log.warning("removals held", copies=copies, total=total, configuration=held.digest, confirm=command)
         message = (
-            f"the configuration would remove {copies} of {total} copies, so no copy is removed: correct it (is optIn, "
-            f"excludedNamespaces or a namespaceSelector mistyped?), or confirm the removals: {command}"
+            f"the configuration would remove {copies} of {total} copies, so none of these is removed: correct it (is "
+            f"optIn, excludedNamespaces or a namespaceSelector mistyped?), or confirm the removals: {command}"
         )
         self._record(about, "RemovalHeld", message)
 
@@ -370,11 +371,14 @@ class EventReporter:
             self._record(_namespace(where), notice.event, notice.message, kind)
 
     def state_unreadable(self, secret: str, problem: str) -> None:
-        """Record that the stored state, or a part of it, cannot be used; it is written again."""
+        """Record that parts of the stored state cannot be used; they are replaced.
+
+        Somebody may have changed them, or a newer version of this program has written them.
+        """
         log.warning("state unreadable", secret=secret, cause=problem)
         message = (
-            f'Secret "{secret}", which keeps the last good contents, was changed by somebody: {problem}. This is '
-            f"ignored, and written again from the sources"
+            f'Secret "{secret}", which keeps the last good contents, has parts that this version cannot read: '
+            f"{problem}. They are replaced by what sync knows now; a part that it does not know is removed"
         )
         self._record(_namespace(self._release.namespace), "StateUnreadable", message)
 

@@ -333,7 +333,8 @@ class Healing:
         due = {name: [each for each in found.due if each.pod.uid in settled] for name, found in judged.items()}
         due = {name: pods for name, pods in due.items() if pods}
         if not due:
-            self._stalled_since = None
+            # A problem that kept evictions back is about Pods that were due.
+            self._stalled_since, self._problem = None, ""
         elif self._stalled_since is None:
             self._stalled_since = now
         return due
@@ -398,8 +399,10 @@ class Healing:
         deadline = self._monotonic() + CONFIRM_SECONDS
         with self._stored:
             while value is None or self._confirmed != value:
+                if not self._leading:
+                    return False
                 remaining = deadline - self._monotonic()
-                if remaining <= 0 or not self._leading:
+                if remaining <= 0:
                     self._problem = "nothing is evicted, because the number of evictions cannot be stored"
                     return False
                 self._stored.wait(min(remaining, 1.0))

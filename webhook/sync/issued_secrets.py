@@ -94,7 +94,13 @@ class IssuedSecrets:
             uid=observed.uid,
             resource_version=observed.resource_version,
         )
-        return self._create(body)
+        try:
+            return self._create(body)
+        except (Conflict, Interrupted):
+            raise
+        except ApiError as error:
+            message = f'Secret "{source.secret}" was deleted to be replaced, and cannot be created again: {error}'
+            raise CredentialsNotIssued(IssueReason.SECRET_NOT_WRITTEN, message, deleted=True) from None
 
     def _create(self, body: dict[str, Any]) -> bytes:
         # As for a copy: RBAC can limit only server-side apply to a name. Without force and with a unique field manager,

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -21,7 +21,7 @@ from webhook.errors import ApiError, Conflict, CredentialsNotIssued
 from webhook.kube.objects import decode_secret
 from webhook.rules.credential import SourceReason
 from webhook.rules.renewal_schedule import Due, next_renewal, retry_seconds
-from webhook.rules.renewing import settings_digest
+from webhook.rules.renewing import describe_previous, settings_digest
 from webhook.sync.source import read_source
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class RenewalReporter(Protocol):
     def renewed(self, source: RenewingSource, credential: IssuedCredential) -> None:
         """Report a new credential."""
 
-    def not_renewed(self, source: RenewingSource, error: CredentialsNotIssued, expires_at: datetime | None) -> None:
-        """Report a failure; the credential that is kept expires at this time."""
+    def not_renewed(self, source: RenewingSource, error: CredentialsNotIssued, kept: str) -> None:
+        """Report a failure; ``kept`` is the part of a sentence about the credential in the Secret."""
 
 
 class RenewalState(msgspec.Struct, frozen=True):
@@ -132,8 +132,8 @@ class Renewer:
         """Start to renew, or stop."""
         with self._lock:
             self._leading = leading
-            if leading:
-                self._progress.clear()  # another process may have written since
+            # Another process writes from now on, or may have written since: the failures of a term end with it.
+            self._progress.clear()
         self._wake.set()
 
     def changed(self) -> None:
@@ -166,8 +166,7 @@ class Renewer:
                 if progress.running or observed is None:
                     continue
                 due = self._due(source, observed, progress)
-                waits = 0.0 if self._is_requested_again(observed, progress) else progress.retry_at - time.monotonic()
-                left = max((due.time - self._clock()).total_seconds(), waits)
+                left = max((due.time - self._clock()).total_seconds(), self._pause_left(observed, progress))
                 if left > 0:
                     pause = min(pause, left)
                 elif free > 0:
@@ -175,6 +174,10 @@ class Renewer:
                     progress.running = True
                     self._start(source, observed, progress, due.cause)
         return pause
+
+    def _pause_left(self, observed: Source, progress: _Progress) -> float:
+        """Return the seconds until the end of the pause after a failure; it is over if that is not positive."""
+        return 0.0 if self._is_requested_again(observed, progress) else progress.retry_at - time.monotonic()
 
     @staticmethod
     def _is_requested_again(observed: Source, progress: _Progress) -> bool:
@@ -234,7 +237,15 @@ class Renewer:
         log.warning(
             "credential not renewed", source=source.name, reason=error.reason, cause=str(error), retry_in=seconds
         )
-        self._reporter.not_renewed(source, error, observed.issued.expires_at)
+        self._reporter.not_renewed(source, error, self._describe_kept(observed, error))
+
+    def _describe_kept(self, observed: Source, error: CredentialsNotIssued) -> str:
+        """Return the part of a sentence about the credential that is in the Secret after a failure."""
+        if error.deleted or not observed.uid:
+            return "its Secret does not exist"
+        if observed.problem is not None:
+            return "the one in its Secret cannot be used"
+        return describe_previous(observed.issued.expires_at, self._clock())
 
     def _wait(self, progress: _Progress, observed: Source) -> None:
         issued = observed.issued
@@ -253,7 +264,11 @@ class Renewer:
     def _state(self, source: RenewingSource) -> RenewalState:
         progress = self._progress.get(source.secret, _Progress())
         observed = self._sources.source(source.secret)
-        next_at = None if observed is None else self._due(source, observed, progress).time
+        next_at = None
+        if observed is not None:
+            next_at = self._due(source, observed, progress).time
+            if (pause := self._pause_left(observed, progress)) > 0:
+                next_at = max(next_at, self._clock() + timedelta(seconds=pause))
         error = progress.error
         return RenewalState(
             source.name,

@@ -92,7 +92,7 @@ def absent_source(name: str, *, renews: bool = False) -> Source:
     """Return the state of a source Secret that does not exist; sync issues that of a source that renews itself."""
     reason = SourceReason.NOT_ISSUED if renews else SourceReason.ABSENT
     if renews:
-        message = f'source Secret "{name}" has not been issued yet: sync issues it, and reports why it does not'
+        message = f'source Secret "{name}" does not exist: sync issues it, or reports why it cannot'
     else:
         message = f'source Secret "{name}" does not exist in the release namespace: create it'
     return Source(name, problem=SourceInvalid(reason, message))

@@ -130,7 +130,11 @@ class SourceStore:
 
     def absent(self, name: str) -> Source:
         """Return the state of a source whose Secret does not exist."""
-        return absent_source(name, renews=name in self._issued_names)
+        return absent_source(name, renews=self.renews(name))
+
+    def renews(self, name: str) -> bool:
+        """Return True if sync itself renews the credential of a source."""
+        return name in self._issued_names
 
     def arrivals(self, name: str) -> int:
         """Return how many states of a source have arrived, for :meth:`observe_read`."""

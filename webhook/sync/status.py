@@ -184,10 +184,12 @@ def controller_status(
 ) -> SyncStatus:
     """Return the state of the controller, with up to so many ``examples`` in each list that grows with the cluster."""
     hashes = controller.sources.hashes()
-    queue, failing = controller.queue.state(), controller.status_index.failing()
-    contended = controller.contention.contended()
+    # The findings of a process from its time as the leader are outdated once it is not.
+    leading, queue = controller.leading_for is not None, controller.queue.state()
+    failing = controller.status_index.failing() if leading else {}
+    contended = controller.contention.contended() if leading else []
     pull_secrets = _pull_secrets(controller, hashes, examples)
-    held = controller.brake.held if controller.brake is not None and controller.leading_for is not None else None
+    held = controller.brake.held if controller.brake is not None and leading else None
     renewals = controller.renewer.states()
     sources = tuple(
         _with_renewal(_source(controller, name), renewals.get(name)) for name in controller.configuration.source_names
@@ -202,7 +204,7 @@ def controller_status(
         watches=(*controller.caches.watches(), *controller.healing.watches()),
         queue=_queue(queue),
         oldest_unreconciled=_oldest(queue, controller.leading_for),
-        last_full_pass_seconds=0.0 if controller.leading_for is None else controller.resync.seconds_since,
+        last_full_pass_seconds=controller.resync.seconds_since if leading else 0.0,
         failing_namespaces=len(failing),
         failing=tuple(FailingStatus(namespace, reason) for namespace, reason in islice(failing.items(), examples)),
         contended_objects=dict(Counter(item.kind for item in contended)),
@@ -340,7 +342,8 @@ def _source(controller: SyncController, name: str) -> SourceStatus:
     if source.problem is not None:
         problem = source.problem
         return SourceStatus(name, valid=False, reason=problem.reason, message=str(problem), created=source.created)
-    refused = tuple(controller.logins.refused(name)) if controller.logins is not None else ()
+    leads = controller.leading_for is not None  # only the leader tests logins
+    refused = tuple(controller.logins.refused(name)) if controller.logins is not None and leads else ()
     if source.credentials is None:
         return SourceStatus(name, valid=True, refused_by=refused, created=source.created)
     expiries = source.credentials.expiries

@@ -30,6 +30,7 @@ from webhook.rules.healing import HealingReason
 from webhook.rules.rollout import HoldReason, Rollout, Stage
 from webhook.serve.handler import Answer
 from webhook.serve.process import DecisionLog
+from webhook.sync.credential_watch import Expiring
 from webhook.sync.events import EventReporter
 from webhook.sync.source import Source
 
@@ -82,7 +83,7 @@ def test_what_is_wrong_with_sources_and_copies_is_in_the_log_of_the_loop(
         else:
             reporter.source_changed(Source("harbor", problem=problem))
     for expiry in set(ExpiryReason) - {ExpiryReason.UNREADABLE}:
-        reporter.credentials_expire("harbor", ["registry.example.com"], expiry, "expires soon")
+        reporter.credentials_expire("harbor", ["registry.example.com"], Expiring(expiry, "expires soon"))
     reporter.expiry_unreadable("harbor", "it is not a time")
     for held in HoldReason:
         rollout = Rollout("id", Stage.HELD, datetime.now(UTC), "old", "new", reason=held)

@@ -71,7 +71,7 @@ def test_some_causes_renew_it_immediately(state: IssuedState | None, cause: str)
 @pytest.mark.parametrize(
     ("expires_at", "told"),
     [
-        (None, "there is none yet"),
+        (None, "it is not known when the one in its Secret expires"),
         (NOW + timedelta(seconds=1), "the previous one expires at 2026-05-01T12:00:01Z"),
         (NOW, "the previous one expired at 2026-05-01T12:00:00Z"),
     ],

@@ -18,8 +18,14 @@ from tests.unit.sync.world import (
     secret_path,
 )
 from webhook.kube.client import Client
+from webhook.kube.events import EventRecorder
+from webhook.rules.brake import Removals
 from webhook.rules.configuration import PullSecret
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
+from webhook.rules.expiry import ExpiryReason
+from webhook.sync.configuration import HeldConfiguration
+from webhook.sync.credential_watch import Expiring
+from webhook.sync.events import EventReporter
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -37,6 +43,7 @@ def test_a_source_that_can_be_used_again_is_good_news(api: FakeApiServer) -> Non
     until(lambda: "SourceRecovered" in reasons(api))
     (told,) = (event for event in events(api) if event["reason"] == "SourceRecovered")
     assert (told["type"], told["involvedObject"]["name"]) == ("Normal", "harbor")
+    assert told["message"] == 'source Secret "harbor" can be used again', "another source may still be missing"
 
 
 @pytest.mark.usefixtures("running")
@@ -175,3 +182,62 @@ def about(api: FakeApiServer, reason: str) -> set[tuple[str, str]]:
         for event in events(api)
         if event["reason"] == reason
     }
+
+
+@pytest.fixture
+def recorder(client: Client) -> EventRecorder:
+    return EventRecorder(client)
+
+
+@pytest.fixture
+def reporter(recorder: EventRecorder) -> EventReporter:
+    reporter = EventReporter(recorder, RELEASE)
+    reporter.set_leading(True)
+    return reporter
+
+
+def message(recorder: EventRecorder) -> str:
+    ((_, notice),) = recorder.recent()
+    return notice.message
+
+
+@pytest.mark.parametrize(
+    ("expiring", "told"),
+    [
+        (
+            Expiring(ExpiryReason.EXPIRED, "expired now"),
+            "the credential for a.io and b.io expired now: it must be renewed",
+        ),
+        (
+            Expiring(ExpiryReason.EXPIRED, "expired now", differ=True),
+            "the first of the credentials for a.io and b.io expired now: it must be renewed",
+        ),
+        (
+            Expiring(ExpiryReason.VERY_SOON, "expires now", renews=True),
+            "the credential for a.io and b.io expires now: sync should have renewed it",
+        ),
+    ],
+)
+def test_an_expiry_names_the_first_and_who_has_to_renew_it(
+    reporter: EventReporter, recorder: EventRecorder, expiring: Expiring, told: str
+) -> None:
+    reporter.credentials_expire("harbor", ["a.io", "b.io"], expiring)
+
+    assert message(recorder) == f'source Secret "harbor": {told}'
+
+
+def test_a_state_that_cannot_be_read_is_not_blamed_on_somebody(
+    reporter: EventReporter, recorder: EventRecorder
+) -> None:
+    reporter.state_unreadable("psw-state", "pull: it has another format")
+
+    told = message(recorder)
+    assert "has parts that this version cannot read: pull: it has another format. They are replaced by what" in told
+    assert "a part that it does not know is removed" in told
+    assert "somebody" not in told
+
+
+def test_a_held_configuration_holds_only_its_own_removals(reporter: EventReporter, recorder: EventRecorder) -> None:
+    reporter.removal_held("psw-state", HeldConfiguration("digest", Removals(40, 50)))
+
+    assert "would remove 40 of 50 copies, so none of these is removed: " in message(recorder)

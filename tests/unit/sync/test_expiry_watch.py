@@ -17,8 +17,8 @@ from tests.unit.sync.world import RELEASE, docker_config, secret_path
 from webhook.ops.sync_status import LeaderStatus
 from webhook.rules.credential import Credential
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, Credentials
-from webhook.rules.expiry import EXPIRES_ANNOTATION, Expiries, Expiry, ExpiryReason, Origin
-from webhook.sync.credential_watch import LONGEST_WAIT, SHORTEST_WAIT, ExpiryWatch
+from webhook.rules.expiry import EXPIRES_ANNOTATION, Expiries, Expiry, Origin
+from webhook.sync.credential_watch import LONGEST_WAIT, SHORTEST_WAIT, Expiring, ExpiryWatch
 from webhook.sync.source import Source, absent_source
 from webhook.sync.status import controller_status
 
@@ -33,8 +33,9 @@ class Reports:
     def __init__(self) -> None:
         self.made: list[tuple[str, ...]] = []
 
-    def credentials_expire(self, source: str, registries: Sequence[str], reason: ExpiryReason, text: str) -> None:
-        self.made.append((reason, source, *registries, text))
+    def credentials_expire(self, source: str, registries: Sequence[str], expiring: Expiring) -> None:
+        flags = [name for name in ("differ", "renews") if getattr(expiring, name)]
+        self.made.append((expiring.reason, source, *registries, expiring.text, *flags))
 
     def credentials_renewed(self, source: str, registries: Sequence[str]) -> None:
         self.made.append(("renewed", source, *registries))
@@ -84,9 +85,23 @@ def test_each_state_is_reported_once_when_it_begins() -> None:
 def test_credentials_of_one_source_in_the_same_state_are_one_report() -> None:
     watched = Watched(source(ghcr=DAY, quay=2 * DAY))
     (made,) = watched.check()
-    assert made == ("credential-expires-very-soon", "harbor", GHCR, QUAY, "expires in 24 hours (2026-11-29 10:00 UTC)")
+    text = "expires in 24 hours (2026-11-29 10:00 UTC)"
+    assert made == ("credential-expires-very-soon", "harbor", GHCR, QUAY, text, "differ")
     assert [made[:3] for made in watched.check(DAY)] == [("credential-expired", "harbor", GHCR)]
     assert [made[:3] for made in watched.check(DAY)] == [("credential-expired", "harbor", QUAY)]
+
+
+def test_a_report_of_credentials_with_one_time_does_not_name_a_first_one() -> None:
+    watched = Watched(source(ghcr=DAY, quay=DAY))
+    (made,) = watched.check()
+    assert made[2:] == (GHCR, QUAY, "expires in 24 hours (2026-11-29 10:00 UTC)")
+
+
+def test_a_report_says_whether_sync_renews_the_source() -> None:
+    reports = Reports()
+    sources = [source(ghcr=DAY), source(name="issued", ghcr=DAY)]
+    ExpiryWatch(lambda: sources, reports, lambda: NOW, renews=lambda name: name == "issued").check()
+    assert [made[-1] == "renews" for made in reports.made] == [False, True]
 
 
 def test_a_renewal_is_reported_once() -> None:

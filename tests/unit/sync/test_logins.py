@@ -177,5 +177,23 @@ def test_a_credential_that_is_refused_later_is_told_and_stays(
     until(lambda: "CredentialRefused" in reasons(api))
     status = controller_status(trying.loop, RELEASE, LeaderStatus(leading=True), 0.0)
     assert status.sources[0].refused_by == (KEY,)
+    (told,) = (event for event in events(api) if event["reason"] == "CredentialRefused")
+    assert told["message"].endswith("; no copy is removed because of that")
     assert api.read(secret_path("a")) is not None
     assert password_in(copy_in(api, "a")) == "first"
+
+
+def test_the_refusals_of_a_term_end_with_it(trying: Running, registry: Registry) -> None:
+    registry.accepted.clear()
+    assert trying.loop.logins is not None
+    trying.loop.logins.test_all(trying.loop.sources.sources(), lambda: True)
+
+    trying.leads = False
+    trying.loop.set_leading(False)
+    status = controller_status(trying.loop, RELEASE, LeaderStatus(leading=False), 0.0)
+    assert status.sources[0].refused_by == ()
+
+    trying.leads = True
+    trying.loop.set_leading(True)
+    until(lambda: trying.loop.leading_for is not None)
+    assert trying.loop.logins.refused("harbor") == []

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.providers.folder import plugin_folder
+from tests.unit.fake_apiserver.faults import Answer
 from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.fake_apiserver.storage import Target
 from tests.unit.polling import until
@@ -84,7 +85,7 @@ def test_a_failure_keeps_the_credential_and_is_reported_until_it_is_renewed(
     assert api.read(ISSUED) == kept
     until(lambda: "CredentialNotRenewed" in reasons(api))
     (event,) = [event for event in events(api) if event["reason"] == "CredentialNotRenewed"][:1]
-    assert "the previous one expires at" in event["message"]
+    assert 'source "fake": its credential was not renewed, and the previous one expires at' in event["message"]
     assert event["involvedObject"]["name"] == SECRET
     state = running.loop.renewer.states()[SECRET]
     assert (state.reason, state.failures >= 2) == ("provider-failed", True)
@@ -93,6 +94,86 @@ def test_a_failure_keeps_the_credential_and_is_reported_until_it_is_renewed(
     until(lambda: number(api) >= 2)
     until(lambda: "CredentialRenewed" in reasons(api))
     assert running.loop.renewer.states()[SECRET].failures == 0
+
+
+def told(api: FakeApiServer) -> list[str]:
+    return [event["message"] for event in events(api) if event["reason"] == "CredentialNotRenewed"]
+
+
+def test_the_failures_of_a_term_end_with_it(api: FakeApiServer, start: Callable[..., Running], tmp_path: Path) -> None:
+    running = start()
+    until(lambda: number(api) == 1)
+    behave(tmp_path, "fail")
+    request(api, "now")
+    until(lambda: running.loop.renewer.states()[SECRET].failures)
+
+    running.leads = False
+    running.loop.set_leading(False)
+
+    state = running.loop.renewer.states()[SECRET]
+    assert (state.failures, state.reason, state.message) == (0, "", "")
+
+
+def test_after_a_failure_the_next_renewal_is_the_next_attempt(
+    api: FakeApiServer, start: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.sync.renewal.retry_seconds", lambda *_: 3600.0)
+    running = start()
+    until(lambda: number(api) == 1)
+    behave(tmp_path, "fail")
+    request(api, "now")
+    until(lambda: running.loop.renewer.states()[SECRET].failures)
+
+    next_at = running.loop.renewer.states()[SECRET].next_at
+
+    assert next_at is not None
+    assert 3500 < next_at.timestamp() - time.time() < 3700
+
+
+def test_a_failure_without_a_secret_promises_no_previous_credential(
+    api: FakeApiServer, start: Callable[..., Running], tmp_path: Path
+) -> None:
+    behave(tmp_path, "fail")
+    start()
+
+    until(lambda: told(api))
+    assert "its credential was not renewed, and its Secret does not exist: " in told(api)[0]
+
+
+def test_a_failure_with_an_edited_secret_promises_no_previous_credential(
+    api: FakeApiServer, start: Callable[..., Running], tmp_path: Path
+) -> None:
+    start()
+    until(lambda: number(api) == 1)
+    behave(tmp_path, "fail")
+
+    api.storage.merge_patch(Target.parse(ISSUED), {"data": {COPY_KEY: b64encode(b"{").decode()}}, "editor")
+
+    until(lambda: told(api))
+    assert "its credential was not renewed, and the one in its Secret cannot be used: " in told(api)[0]
+
+
+@pytest.mark.parametrize("secret_type", [COPY_TYPE, "Opaque"], ids=["immutable", "another type"])
+def test_a_secret_that_was_deleted_and_cannot_be_created_is_not_the_previous_one(
+    api: FakeApiServer, start: Callable[..., Running], secret_type: str
+) -> None:
+    annotations = {EXPIRES_ANNOTATION: "2100-01-01T00:00:00Z"}
+    metadata = {"labels": {ISSUED_BY_LABEL: RELEASE.name}, "annotations": annotations}
+    data = {COPY_KEY: docker_config("old")}
+    api.put(ISSUED, {"type": secret_type, "data": data, "immutable": True, "metadata": metadata})
+    if secret_type == COPY_TYPE:
+        api.inject(Answer(422), "apply", plural="secrets", name=SECRET)  # the first one finds it immutable
+    api.inject(Answer(403), "apply", plural="secrets", name=SECRET)
+
+    start()
+
+    until(lambda: told(api))
+    expected = (
+        f'and its Secret does not exist: Secret "{SECRET}" was deleted to be replaced, and cannot be created again'
+    )
+    assert expected in told(api)[0]
+    assert "(secret-not-written)" in told(api)[0]
+    until(lambda: number(api) == 2)
 
 
 def test_a_deleted_secret_is_issued_again(api: FakeApiServer, start: Callable[..., Running]) -> None:

@@ -315,6 +315,20 @@ def test_who_stands_by_knows_of_no_copies_and_takes_no_blame(api: FakeApiServer,
     running.stop()
 
 
+def test_the_failures_of_a_term_end_with_it(busy: Running) -> None:
+    account = busy.loop.contention
+    for _ in range(REFERENCES.reverts + 1):
+        account.wrote_references("a", "default", ["pull"])
+    assert status_of(busy).contended
+
+    busy.leads = False
+    busy.loop.set_leading(leading=False)
+
+    status = status_of(busy)
+    assert (status.failing_namespaces, status.failing) == (0, ())
+    assert (status.contended_objects, status.contended) == ({}, ())
+
+
 def test_what_a_person_must_act_on_is_counted_by_every_reason_id(busy: Running) -> None:
     problems = status_of(busy).problems
     assert list(problems) == [*SourceReason, *ExpiryReason, *HoldReason, *FindingReason]

@@ -274,8 +274,8 @@ def _look_at_state(context: Context) -> Iterator[Outcome]:
         held, command = stored.held, confirm_command(where, name, stored.held.digest)
         yield finding(
             "PSW035",
-            f"the configuration would remove {held.copies} of {held.total} copies, so no copy is removed: correct "
-            "it, or confirm the removals",
+            f"the configuration would remove {held.copies} of {held.total} copies, so none of these is removed: "
+            "correct it, or confirm the removals",
             command,
         )
     sources = context.sources()

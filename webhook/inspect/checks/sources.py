@@ -23,7 +23,7 @@ from webhook.registries.login import Login
 from webhook.report.explain.commands import expiry_command, source_command
 from webhook.rules.credential import SourceReason
 from webhook.rules.dockerconfig import merge
-from webhook.rules.expiry import ExpiryReason, describe
+from webhook.rules.expiry import ExpiryReason, describe, named_first
 from webhook.rules.registry_key import covering_keys
 from webhook.rules.renewal_schedule import RENEWAL_SHARE
 from webhook.rules.renewing import NOT_ISSUED, IssuedState, issued_state
@@ -143,7 +143,8 @@ def _look_at_expiry(context: Context) -> Iterator[Outcome]:
                 found[reason].append((registry, expiry))
         for reason, expiring in found.items():
             registries, (first, expiry) = some([registry for registry, _ in expiring], REGISTRIES_SHOWN), expiring[0]
-            detail = f'source Secret "{name}": the credential for {registries} {expiry.describe(context.now)}'
+            which = named_first(registries, differ=len({each.expires_at for _, each in expiring}) > 1)
+            detail = f'source Secret "{name}": {which} {expiry.describe(context.now)}'
             renews = name in context.installed.configuration.issued_names
             command = expiry_command(where, name, first, renews=renews)
             if reason is ExpiryReason.SOON:

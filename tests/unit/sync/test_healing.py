@@ -1,0 +1,45 @@
+"""What healing says about itself; the evictions are tested with an API server."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from tests.unit.sync.running import Running
+from tests.unit.sync.world import CONFIGURATION
+from webhook.kube.client import Client
+from webhook.rules.configuration import HealingSettings
+from webhook.sync.healing import Healing
+
+
+@pytest.fixture
+def healing(client: Client, monkeypatch: pytest.MonkeyPatch) -> Healing:
+    """The healing of a leader whose Secret for the state is never written."""
+    monkeypatch.setattr("webhook.sync.healing.CONFIRM_SECONDS", 0.0)
+    healing = Running(client, state_secret="psw-state").loop.healing  # noqa: S106 - a name
+    healing.configure(replace(CONFIGURATION, healing=HealingSettings(enabled=True)))
+    healing._leading = True
+    return healing
+
+
+def message(healing: Healing) -> str:
+    status = healing.status()
+    assert status is not None
+    return status.message
+
+
+def test_a_number_that_cannot_be_stored_is_a_problem_while_pods_are_due(healing: Healing) -> None:
+    assert not healing._await_stored(b"1")
+    assert message(healing) == "nothing is evicted, because the number of evictions cannot be stored"
+
+    healing._due(frozenset(), {}, 0.0)
+
+    assert message(healing) == ""
+
+
+def test_a_number_that_was_not_stored_because_the_lease_is_lost_is_no_problem(healing: Healing) -> None:
+    healing._leading = False
+
+    assert not healing._await_stored(b"1")
+
+    assert message(healing) == ""
