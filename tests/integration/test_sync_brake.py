@@ -86,11 +86,11 @@ def test_a_typing_error_in_the_label_removes_nothing_is_reported_and_its_correct
 ) -> None:
     site, namespaces = crowd
     planned = plan_of_typo(site, tmp_path)
-    assert f"{NAMESPACES} of {NAMESPACES} copies go by this configuration, so their removals would be held" in planned
+    assert f"would remove {NAMESPACES} of {NAMESPACES} copies, so the removal would be held" in planned
     typo(site)
 
     message = await_held(site)
-    assert f"confirm them: {message.rpartition('confirm the removals: ')[2]} " in planned
+    assert f"confirm it: {message.rpartition('confirm the removals: ')[2]} " in planned
     await_full_pass(site)
 
     assert in_order(site, namespaces)

@@ -31,12 +31,18 @@ def reading(
 
     client = connect(kubeconfig, context or None)
     reader = Reader(client, seen)
+    error_text = ""
     try:
         yield reader
+    except UsageError as error:
+        error_text = str(error)
+        raise
     finally:
         client.close()
-    for sentence in reader.missing:
-        tell(f"warning: {sentence}; checks and results that need it were skipped")
+        # A missing right is often the cause of the error. It is said once.
+        for sentence in reader.missing:
+            if sentence not in error_text:
+                tell(f"warning: {sentence}; checks and results that need it were skipped")
 
 
 def wanted(config: Path | ChartValues | None, release_namespace: str, release: str, namespace: str = "") -> Wanted:

@@ -62,7 +62,7 @@ def rotate(  # noqa: PLR0913 - one parameter is one flag
             "--wait", help="Follow the rotation until it is complete, held or aborted; exit if it already is."
         ),
     ] = False,
-    timeout: Annotated[str, typer.Option("--timeout", metavar="DURATION", help="The time limit of --wait.")] = "1h",
+    timeout: Annotated[str, typer.Option("--timeout", metavar="DURATION", help="The time limit for following.")] = "1h",
     context: options.Context = "",
     release: options.ReleaseName = "",
     release_namespace: options.ReleaseNamespace = "",
@@ -92,9 +92,9 @@ def rotate(  # noqa: PLR0913 - one parameter is one flag
             last, line, is_in_time = before, "", True
             if follows or acted_on:
                 last, line, is_in_time = _follow(rotation, output, acted_on, seconds, to_the_end=follows)
-            code = _conclude(rotation, last, line, output)
+            code = _conclude(rotation, last, line, output, follows=follows)
             if not is_in_time:
-                tell(f"the time limit of {timeout} is over, and the rotation continues")
+                tell(f"the time limit of {timeout} is over; look again: kubectl pullsecrets rotate {name}")
                 code = EXIT_UNKNOWN
     if code:
         raise typer.Exit(code)
@@ -178,8 +178,11 @@ def _line(stored: StoredRollout) -> str:
     return escaped(f"{stored.rollout.stage}: {told}" if told else stored.rollout.stage)
 
 
-def _conclude(rotation: Rotation, stored: StoredRollout | None, shown: str, output: TextIO) -> int:
-    """Print the last state, if it is not shown yet, and the next command; return the exit code."""
+def _conclude(rotation: Rotation, stored: StoredRollout | None, shown: str, output: TextIO, *, follows: bool) -> int:
+    """Print the last state, if it is not shown yet, and the next command; return the exit code.
+
+    ``follows`` is True if the rotation was followed, so that following it is no advice.
+    """
     from webhook.report.rollout import next_steps, proof_sentence  # noqa: PLC0415 - as above
     from webhook.rules.rollout import Stage  # noqa: PLC0415 - as above
     from webhook.rules.text import escaped  # noqa: PLC0415 - as above
@@ -188,7 +191,13 @@ def _conclude(rotation: Rotation, stored: StoredRollout | None, shown: str, outp
         tell(_unknown(rotation))
         return EXIT_UNKNOWN
     if rotation.is_behind(stored):
-        tell("sync has not seen the present content of the sources yet: run this again with --wait")
+        advice = (
+            "" if follows else f", and kubectl pullsecrets rotate {rotation.entry.name} --wait follows the rotation"
+        )
+        tell(
+            "sync has not seen the present content of the sources yet: kubectl pullsecrets check shows whether sync "
+            f"has a leader{advice}"
+        )
     if (line := _line(stored)) != shown:
         output.write(f"{rotation.entry.name} is {line}\n")
     settings = rotation.entry.rollout
@@ -214,8 +223,8 @@ class _Display:
         """Show a state; ``with_line`` is False if the bar alone shows it."""
         if self._bar is not None and self._task is not None:
             progress = stored.progress
-            reached, total = progress.total - progress.remaining, max(1, progress.total)
-            self._bar.update(self._task, description=_described(stored), completed=reached, total=total)
+            reached, total = progress.total - progress.remaining, progress.total
+            self._bar.update(self._task, description=_described(stored), completed=reached, total=max(1, total))
             self._bar.start()
         line = _line(stored)
         if with_line and line != self.line and self._is_due(stored):
@@ -239,11 +248,13 @@ class _Display:
 
 
 def _described(stored: StoredRollout) -> str:
-    """Return the words before the numbers of the bar."""
+    """Return the words of the bar."""
     from webhook.rules.rollout import Stage  # noqa: PLC0415 - as above
+    from webhook.rules.text import counted  # noqa: PLC0415 - as above
 
-    rollout = stored.rollout
-    return f"canary for {rollout.elapsed:.0f} s" if rollout.stage is Stage.CANARY else str(rollout.stage)
+    rollout, progress = stored.rollout, stored.progress
+    stage = f"canary for {rollout.elapsed:.0f} s" if rollout.stage is Stage.CANARY else str(rollout.stage)
+    return f"{stage}: {progress.total - progress.remaining:,} of {counted(progress.total, 'copy', 'copies')}"
 
 
 @contextmanager
@@ -255,8 +266,7 @@ def _following(output: TextIO) -> Iterator[_Display]:
     from rich.console import Console  # noqa: PLC0415 - only for a terminal
     from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 - as above
 
-    numbers = TextColumn("{task.description}: {task.completed:,} of {task.total:,} copies")
-    bar = Progress(numbers, BarColumn(), console=Console(stderr=True), transient=True)
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), console=Console(stderr=True), transient=True)
     try:
         yield _Display(output, bar)
     finally:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from webhook.errors import SourceInvalid, UsageError
+from webhook.inspect.reader import lacking
 from webhook.inspect.secrets import read_state
 from webhook.kube.objects import decode_secret
 from webhook.kube.resources import SECRETS
@@ -18,7 +19,7 @@ from webhook.report.revocation import PullAnswer, Question
 from webhook.rules.dockerconfig import read_document
 from webhook.rules.go_json import JsonObject, decode
 from webhook.rules.rollout import Stage
-from webhook.rules.state_document import credentials_of
+from webhook.rules.state_document import STATE_SUFFIX, credentials_of
 from webhook.rules.text import listed
 from webhook.sync.source import read_source
 
@@ -103,23 +104,40 @@ def present_content(reader: Reader, installed: Installed, source: str) -> Mappin
 
 
 def previous_content(reader: Reader, installed: Installed, name: str) -> Mapping[str, Credential]:
-    """Return what the last rotation has replaced. Raises UsageError if it is not kept."""
+    """Return what the last rotation has replaced.
+
+    Raises UsageError if it is not kept, if it has replaced nothing, or if a Secret that decides it cannot be read.
+    """
     state = read_state(reader, installed)
+    if not state.is_read:
+        namespace, secret = installed.release.namespace, f"{installed.fullname}{STATE_SUFFIX}"
+        lacks = lacking("get", f"{SECRETS.plural}/{secret}", namespace)
+        raise UsageError(
+            f"the previous credential of {name} is unknown, because {lacks}: ask for it, or give the credential with "
+            f"--from-file. Next: kubectl auth can-i get secrets/{secret} -n {namespace}"
+        )
+    unchanged = []
     for entry in entries_named(installed, name):
         stored = state.rollouts.get(entry.name)
         is_complete = stored is not None and stored.rollout.stage is Stage.COMPLETE
         replaced_content = stored.kept if stored is not None and is_complete else state.last_good.get(entry.name)
         if stored is None or replaced_content is None:
             continue
+        # A source that is unknown may have any of the previous credentials, and then they must not be revoked.
         kept = [
-            credential
-            for source in entry.sources
-            for credential in (read_source_credentials(reader, installed, source) or {}).values()
+            credential for source in entry.sources for credential in present_content(reader, installed, source).values()
         ]
         previous = credentials_of(replaced_content)
         replaced = {key: credential for key, credential in previous.items() if credential not in kept}
         if replaced:
             return replaced
+        if is_complete or stored.rollout.is_under_way:
+            unchanged.append(entry.name)
+    if unchanged:
+        raise UsageError(
+            f"the last rotation of {listed(unchanged)} has replaced no credential: give the one to revoke with "
+            "--from-file"
+        )
     raise UsageError(
         f"the previous credential of {name} is not known: it is kept during a rotation in stages, until its overlap "
         "is over. Give it with --from-file"

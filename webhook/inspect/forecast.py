@@ -42,6 +42,7 @@ from webhook.rules.ownership import Ownership, ownership_of
 from webhook.rules.scope import scope_of
 from webhook.rules.state_document import STATE_SUFFIX
 from webhook.rules.subject import AdmittedObject
+from webhook.rules.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -334,7 +335,7 @@ def held_warning(reader: Reader, installed: Installed, preview: Preview) -> str:
     state, configuration = read_state(reader, installed), installed.configuration
     name, past = digest(configuration), state.accepted.past if state.accepted is not None else ()
     if state.held is not None and state.held.digest == name:
-        return _warning(installed, Removals(state.held.copies, state.held.total), name, "are")
+        return _warning(installed, Removals(state.held.copies, state.held.total), name, "is")
     accepted = state.accepted.configuration if state.accepted is not None else installed.running
     lost = sum(len(lost_by_change(accepted, configuration, namespace) & names) for namespace, names in preview.copies)
     return _would_be_held(installed, Removals(lost, sum(len(names) for _, names in preview.copies)), past, name)
@@ -346,9 +347,10 @@ def _would_be_held(installed: Installed, removals: Removals, past: tuple[PastRem
 
 def _warning(installed: Installed, removals: Removals, name: str, verb: str) -> str:
     command = confirm_command(installed.release.namespace, f"{installed.fullname}{STATE_SUFFIX}", name)
+    total = counted(removals.total, "copy", "copies")
     return (
-        f"{removals.copies} of {removals.total} copies go by this configuration, so their removals {verb} held "
-        f"and they stay; if they are meant, confirm them: {command}"
+        f"this configuration would remove {removals.copies:,} of {total}, so the removal {verb} held and nothing is "
+        f"removed; if it is meant, confirm it: {command}"
     )
 
 

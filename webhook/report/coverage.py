@@ -164,7 +164,7 @@ class Coverage(msgspec.Struct, frozen=True):
         everything = {(each.namespace, each.workload) for each in self.images}
         unknown = sum(each.severity is Severity.UNKNOWN for each in self.images)
         more = f"; {counted(unknown, 'image')} without a known credential" if unknown else ""
-        return f"{len(exposed)} of {len(everything)} workloads would fail on a fresh node{more}"
+        return f"{len(exposed)} of {counted(len(everything), 'workload')} would fail on a fresh node{more}"
 
     @property
     def exposed(self) -> list[ImageExposure]:

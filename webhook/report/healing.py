@@ -157,11 +157,16 @@ class HealingScene(msgspec.Struct, frozen=True):
         recreates = "its controller" if owner is None else f"{owner.kind} {owner.name}"
         return (
             f"healing evicts it, and {recreates} recreates it with the reference: after {SETTLE_SECONDS:.0f} seconds "
-            f"in this state, as soon as fewer than {limit} Pods were evicted in the last minute"
+            f"in this state, as soon as {few_evicted(limit)} in the last minute"
         )
 
     def _recreate(self) -> str:
         return recreate_command(self.pod.namespace, self.owner, self.pod.name)
+
+
+def few_evicted(limit: int) -> str:
+    """Return the clause that fewer Pods were evicted than are allowed."""
+    return f"fewer than {limit:,} Pods were evicted" if limit > 1 else "no Pod was evicted"
 
 
 def _step(

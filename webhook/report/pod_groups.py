@@ -51,35 +51,45 @@ class Origin(NamedTuple):
 
 
 class Owners(msgspec.Struct, frozen=True):
-    """The source of each key of a pull secret. The first source that names a registry wins."""
+    """The sources that can have given each key of a pull secret. The first source that names a registry wins."""
 
-    by_key: Mapping[tuple[str, str], str] = msgspec.field(default_factory=dict)
-    others: Mapping[str, str] = msgspec.field(default_factory=dict)
-    """The source of all other keys of a pull secret: the only one whose keys are not known."""
+    by_key: Mapping[tuple[str, str], tuple[str, ...]] = msgspec.field(default_factory=dict)
+    others: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    """The same for all other keys of a pull secret; an empty name is a source or a content that it had before."""
+
+    def candidates(self, offer: Offer) -> tuple[str, ...]:
+        """Return the sources of which one has given a credential in a copy; none for another Secret."""
+        pull_secret = offer.secret.copy_of
+        return self.by_key.get((pull_secret, offer.key)) or self.others.get(pull_secret, ())
 
     def origin(self, offer: Offer) -> Origin:
         """Return the origin of a credential in a Secret of a namespace."""
-        pull_secret = offer.secret.copy_of
+        pull_secret, candidates = offer.secret.copy_of, self.candidates(offer)
         if not pull_secret:
             return Origin("", offer.secret.name)
-        return Origin(pull_secret, self.by_key.get((pull_secret, offer.key)) or self.others.get(pull_secret, ""))
+        return Origin(pull_secret, candidates[0] if len(candidates) == 1 else "")
 
 
 def owners_of(configuration: Configuration, sources: Mapping[str, Credentials]) -> Owners:
-    """Return the owner of each key, given the credentials of the sources that are known."""
-    by_key: dict[tuple[str, str], str] = {}
-    others: dict[str, str] = {}
+    """Return the owner of each key, given the credentials of the sources that are known.
+
+    A source that is not known can have every key, unless a source before it has the key.
+    """
+    by_key: dict[tuple[str, str], tuple[str, ...]] = {}
+    others: dict[str, tuple[str, ...]] = {}
     for entry in configuration.pull_secrets:
+        unknown: tuple[str, ...] = ()
         for source in entry.sources:
+            if source not in sources:
+                unknown = (*unknown, source)
             for key in sources.get(source, ()):
-                by_key.setdefault((entry.name, key), source)
+                by_key.setdefault((entry.name, key), (*unknown, source))
         for token in entry.tokens:
-            by_key.setdefault((entry.name, str(read_key(token.registry))), f"token of {token.service_account}")
+            named = f"token of {token.service_account}"
+            by_key.setdefault((entry.name, str(read_key(token.registry))), (*unknown, named))
         if (hub := by_key.get((entry.name, HUB_DOMAIN))) is not None:
             by_key.setdefault((entry.name, DOCKER_HUB_KEY), hub)  # a copy has this spelling
-        unknown = [source for source in entry.sources if source not in sources]
-        if len(unknown) == 1:
-            others[entry.name] = unknown[0]
+        others[entry.name] = unknown or (*entry.sources, "")
     return Owners(by_key, others)
 
 

@@ -196,7 +196,9 @@ class _Case(msgspec.Struct, frozen=True):
 
     def _judge_unasked(self) -> tuple[Severity, str]:
         if self.others:
-            return Severity.UNKNOWN, f"{self._names(self.others)} also covers it, and was not tested"
+            names, is_one = self._names(self.others), len({*map(self.owners.origin, self.others)}) == 1
+            verbs = ("covers", "was") if is_one else ("cover", "were")
+            return Severity.UNKNOWN, f"{names} also {verbs[0]} it, and {verbs[1]} not tested"
         if self.unread:
             return Severity.UNKNOWN, self._unread("may also cover it")
         return Severity.FAULT, "no other Secret of the Pods covers it"
@@ -210,7 +212,8 @@ class _Case(msgspec.Struct, frozen=True):
         if self._access() is PullAnswer.ACCEPTED:
             return Severity.OK, "the registry does not require a login for it"
         if unknown:
-            return Severity.UNKNOWN, f"{self._names(unknown)} also covers it, and the registry did not answer"
+            covers = "covers" if len({*map(self.owners.origin, unknown)}) == 1 else "cover"
+            return Severity.UNKNOWN, f"{self._names(unknown)} also {covers} it, and the registry did not answer"
         if self.unread:
             return Severity.UNKNOWN, self._unread("may also cover it")
         why = (
@@ -230,4 +233,5 @@ class _Case(msgspec.Struct, frozen=True):
         return some(list(dict.fromkeys(names)), SHOWN)
 
     def _unread(self, clause: str) -> str:
-        return f"Secret {listed(self.unread)} {clause}, and cannot be read with your rights"
+        secrets = "Secret" if len(self.unread) == 1 else "Secrets"
+        return f"{secrets} {listed(self.unread)} {clause}, and cannot be read with your rights"

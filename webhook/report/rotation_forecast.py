@@ -188,7 +188,7 @@ class RotationForecast(msgspec.Struct, frozen=True):
         if self.paced_seconds > self.limited_seconds and self.pace is not None:
             limit = f", of which maxPerSecond allows {rate:,}" if rate else ""
             return f", if it is as fast as the last one ({_pace_text(self.pace)}{limit})"
-        return f", at {rate:,} copies a second (maxPerSecond)" if self.limited_seconds else ""
+        return f", at {counted(rate, 'copy', 'copies')} a second (maxPerSecond)" if self.limited_seconds else ""
 
     def _unknown(self) -> str:
         if self.pace is None:
@@ -203,7 +203,7 @@ class RotationForecast(msgspec.Struct, frozen=True):
 
 def _pace_text(pace: Pace) -> str:
     ended = f"{pace.last:%Y-%m-%d %H:%M:%S} UTC"
-    return f"{pace.copies:,} copies in {duration_text(pace.seconds)} until {ended}"
+    return f"{counted(pace.copies, 'copy', 'copies')} in {duration_text(pace.seconds)} until {ended}"
 
 
 def size_text(size: int) -> str:

@@ -150,6 +150,8 @@ class Usage(ImageReport[Use], frozen=True):
         more = f"; {counted(unknown, 'image')} unknown" if unknown else ""
         where = f" in {counted(len(namespaces), 'namespace')}" if namespaces else ""
         verb = "uses" if len(workloads) == 1 else "use"
+        if unknown and not workloads:
+            verb = "are known to use"
         return f"{counted(len(workloads), 'workload')}{where} {verb} {self.name}{more}"
 
 
@@ -174,8 +176,13 @@ def _use(
     texts = tuple(f"{origin} ({offer.key})" for origin, offer in zip(origins, tried, strict=True))
     positions = [position for position, origin in enumerate(origins) if origin.is_of(name)]
     unread = [secret for secret in group.in_state(SecretState.UNREAD) if secret in copies]
+    possible = [offer for offer in tried if name in owners.candidates(offer)]
     if positions:
         severity, why = _judge(positions[0], origins, tried)
+    elif possible:
+        pull_secret, key = possible[0].secret.copy_of, possible[0].key
+        why = f"it is not known which source of {pull_secret} the credential for {key} is from"
+        severity = Severity.UNKNOWN
     elif unread:
         severity, why = Severity.UNKNOWN, f"Secret {unread[0]} cannot be read with your rights"
     else:
@@ -350,9 +357,11 @@ _NO_CREDENTIAL = Origin("", "")
 def credential_totals(groups: Iterable[PodGroup], owners: Owners, configuration: Configuration) -> Totals:
     """Return the numbers for each credential: of pull secrets, then of Secrets of namespaces, then without one."""
     names, keyrings = {entry.name for entry in configuration.copied}, Keyrings()
+    possible: set[Origin] = set()
 
     def origins(group: PodGroup, image: str) -> Iterable[tuple[Origin, bool]]:
         tried, unread = keyrings.offers(group.secrets, image), group.in_state(SecretState.UNREAD)
+        possible.update(Origin(offer.secret.copy_of, each) for offer in tried for each in owners.candidates(offer))
         yield from ((owners.origin(offer), True) for offer in tried)
         yield from ((Origin(name, "") if name in names else Origin("", name), False) for name in unread)
         if not tried and not unread:
@@ -362,19 +371,21 @@ def credential_totals(groups: Iterable[PodGroup], owners: Owners, configuration:
     unread = {origin for origin, known in found if not known}
     configured = [Origin(entry.name, source) for entry in configuration.pull_secrets for source in entry.sources]
     used = sorted((origin for origin, known in found if known), key=lambda each: (not any(each), not each[0], each))
-    totals = [_total(each, found.get((each, True), NOWHERE), unread) for each in dict.fromkeys((*configured, *used))]
+    possible |= {each for each in configured if each._replace(source="") in unread}
+    totals = [_total(each, found.get((each, True), NOWHERE), possible) for each in dict.fromkeys((*configured, *used))]
     totals += [_line(each, Severity.UNKNOWN, found[each, False]) for each in sorted(unread)]
-    number = len([each for each in used if any(each)])
+    named = {each.pull_secret for each in used if each.source}
+    unnamed = {each.pull_secret for each in used if each.pull_secret and not each.source}
+    number = len([each for each in used if each.source]) + len(unnamed - named)
     more = f"; {counted(len(unread), 'name')} of Secrets that cannot be read with your rights" if unread else ""
-    sentence = f"Pods use {counted(number, 'credential')}{more}"
+    sentence = f"Pods use {'at least ' if unnamed else ''}{counted(number, 'credential')}{more}"
     return Totals("credentials", {"pullSecret": "PULL SECRET", "credential": "CREDENTIAL"}, tuple(totals), sentence)
 
 
-def _total(origin: Origin, where: Where, unread: Collection[Origin]) -> Total:
+def _total(origin: Origin, where: Where, possible: Collection[Origin]) -> Total:
     if where.pods:
         return _line(origin, Severity.OK, where)
-    is_open = origin._replace(source="") in unread
-    return _line(origin, Severity.UNKNOWN if is_open else Severity.SKIPPED, where)
+    return _line(origin, Severity.UNKNOWN if origin in possible else Severity.SKIPPED, where)
 
 
 def _line(origin: Origin, severity: Severity, where: Where) -> Total:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.unit.fake_apiserver.faults import Answer
 from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.inspect.test_release import DOCUMENT, put_release
 from tests.unit.inspect.test_usage import put_secret
@@ -19,7 +20,7 @@ from webhook.kube.client import Client
 from webhook.rules.credential import Credential
 from webhook.rules.dockerconfig import render
 from webhook.rules.ownership import MANAGED_BY, MANAGED_BY_LABEL
-from webhook.rules.rollout import Rollout, Stage
+from webhook.rules.rollout import Progress, Rollout, Stage
 from webhook.rules.state_document import ROLLOUTS_KEY, LastGood, StoredRollout, encode, encode_rollouts
 from webhook.rules.versions import SourceVersion
 
@@ -66,19 +67,66 @@ def test_an_ambiguous_or_unknown_name_is_an_error(api: FakeApiServer, client: Cl
 @pytest.mark.parametrize("stage", [Stage.COMPLETE, Stage.CANARY])
 def test_the_previous_credential_is_kept_with_the_rotation(api: FakeApiServer, client: Client, stage: Stage) -> None:
     reader, release = installed(api, client)
+    put_rotation(api, stage=stage)
+    assert dict(previous_content(reader, release, "harbor")) == {"r.io": Credential("robot", "old")}
+
+
+def put_rotation(
+    api: FakeApiServer, name: str = "registry", before: str = "old", stage: Stage = Stage.COMPLETE
+) -> None:
+    """Store the rotation of a pull secret from one password to the new one."""
     contents = {
         password: LastGood(render({"r.io": Credential("robot", password)}), (SourceVersion("harbor", "u", "1"),), NOW)
-        for password in ("old", "new")
+        for password in (before, "new")
     }
     is_complete = stage is Stage.COMPLETE
-    kept, base = (contents["old"], contents["new"]) if is_complete else (contents["new"], contents["old"])
-    rollouts = encode_rollouts({"registry": StoredRollout(Rollout("id", stage, NOW, base="x"), kept=kept)})
+    kept, base = (contents[before], contents["new"]) if is_complete else (contents["new"], contents[before])
+    proposed = "y" if stage is Stage.CANARY else ""
+    rollout = Rollout("id", stage, NOW, base="x", proposed=proposed)
+    rollouts = encode_rollouts({name: StoredRollout(rollout, Progress(total=1, remaining=1), kept)})
     assert rollouts is not None
-    values = {"registry": encode(base), ROLLOUTS_KEY: rollouts}
+    values = {name: encode(base), ROLLOUTS_KEY: rollouts}
     data = {key: b64encode(value).decode() for key, value in values.items()}
     labels = {MANAGED_BY_LABEL: MANAGED_BY}
     api.put("/api/v1/namespaces/pull-secrets/secrets/psw-state", {"metadata": {"labels": labels}, "data": data})
-    assert dict(previous_content(reader, release, "harbor")) == {"r.io": Credential("robot", "old")}
+
+
+@pytest.mark.parametrize("quay", ["forbidden", "absent", "malformed"])
+def test_nothing_counts_as_replaced_while_a_source_is_unknown(api: FakeApiServer, client: Client, quay: str) -> None:
+    reader, release = installed(api, client)
+    put_rotation(api, "double")
+    if quay != "absent":
+        put_secret(api, "pull-secrets", "quay", "[" if quay == "malformed" else document("old"))
+    if quay == "forbidden":
+        api.inject(Answer(403), "get", plural="secrets", name="quay")
+    with pytest.raises(UsageError, match=r"^Secret pull-secrets/quay has no usable content, or you lack the right to"):
+        previous_content(reader, release, "double")
+
+
+def test_a_missing_right_to_read_the_state_is_named(api: FakeApiServer, client: Client) -> None:
+    reader, release = installed(api, client)
+    put_rotation(api)
+    api.inject(Answer(403), "get", plural="secrets", name="psw-state")
+    lacks = "you lack the right to get secrets/psw-state in namespace pull-secrets: ask for it"
+    with pytest.raises(UsageError, match=rf"^the previous credential of harbor is unknown, because {lacks}"):
+        previous_content(reader, release, "harbor")
+
+
+@pytest.mark.parametrize("stage", [Stage.COMPLETE, Stage.CANARY])
+def test_a_rotation_that_only_added_an_entry_has_replaced_none(
+    api: FakeApiServer, client: Client, stage: Stage
+) -> None:
+    reader, release = installed(api, client)
+    put_rotation(api, before="new", stage=stage)
+    with pytest.raises(UsageError, match=r"^the last rotation of registry has replaced no credential: "):
+        previous_content(reader, release, "harbor")
+
+
+def test_a_pull_secret_without_a_rotation_is_not_said_to_have_had_one(api: FakeApiServer, client: Client) -> None:
+    reader, release = installed(api, client)
+    put_rotation(api, before="new", stage=Stage.SETTLED)
+    with pytest.raises(UsageError, match=r"^the previous credential of harbor is not known: "):
+        previous_content(reader, release, "harbor")
 
 
 def test_without_a_rotation_the_previous_credential_is_not_known(api: FakeApiServer, client: Client) -> None:

@@ -99,6 +99,18 @@ def test_an_expectation_is_compared_with_the_worst_image(images: tuple[str, ...]
     assert comparison.why
 
 
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        ({"api": ("nginx",)}, "0 of 1 workload would fail on a fresh node; 1 image without a known credential"),
+        ({"api": ("nginx",), "db": ()}, "0 of 1 workload would fail"),
+        ({"api": ("nginx",), "db": ("redis",)}, "0 of 2 workloads would fail"),
+    ],
+)
+def test_the_sentence_counts_workloads(images: dict[str, tuple[str, ...]], expected: str) -> None:
+    assert workloads(**images).summary().startswith(expected)
+
+
 def test_pods_that_differ_only_in_references_are_one_line_and_the_wide_table_has_those() -> None:
     image = ("registry.example.com/app",)
     pods = [Workload("team-a", "Pod/web", image, references) for references in ((), ("none", "of-them"))]

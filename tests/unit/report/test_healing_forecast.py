@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.rules.test_healing import CONFIGURATION, IMAGE, RECORD, SELECTED, pod
-from webhook.report.healing import HealingForecast, LackingPod
+from webhook.report.healing import HealingForecast, LackingPod, few_evicted
 from webhook.report.preview.row import Effect, PreviewReason, Row
 from webhook.rules.healing import HealingInput, OwnerRecord, PulledPod, Trial
 
@@ -42,6 +42,10 @@ def test_a_row_has_the_next_step_of_healing(
     assert (row.effect, row.reason) == expected
     assert words in row.why
     assert (f"it cannot pull {IMAGE}" in row.why) is (row.why != "it lacks it")
+
+
+def test_a_limit_of_one_is_no_plural() -> None:
+    assert [few_evicted(limit) for limit in (1, 7)] == ["no Pod was evicted", "fewer than 7 Pods were evicted"]
 
 
 def test_the_other_pods_of_an_owner_are_evicted_later_and_rows_keep_their_order() -> None:

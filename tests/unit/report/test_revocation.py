@@ -19,7 +19,9 @@ COPY = ReferencedSecret("ours", credentials=Credentials({"r.io": OLD}), copy_of=
 ROTATED = ReferencedSecret("ours", credentials=Credentials({"r.io": OTHER}), copy_of="ours")
 SAME = ReferencedSecret("same", credentials=Credentials({"r.io/team": OLD}))
 THEIRS = ReferencedSecret("regcred", credentials=Credentials({"r.io/team": OTHER}))
+FURTHER = ReferencedSecret("further", credentials=Credentials({"r.io/team": OTHER}))
 UNREAD = ReferencedSecret("hidden", SecretState.UNREAD)
+VEILED = ReferencedSecret("veiled", SecretState.UNREAD)
 ABSENT = ReferencedSecret("gone", SecretState.ABSENT)
 BROKEN = ReferencedSecret("broken", SecretState.MALFORMED)
 IMAGE = "r.io/team/app:1"
@@ -45,6 +47,17 @@ def predicted(
         ([COPY, ABSENT], "fails no other Secret of the Pods covers it"),
         ([COPY, BROKEN], "fails it fails already: the kubelet cannot decode Secret broken"),
         ([COPY, THEIRS], "unknown Secret regcred of the namespace also covers it, and was not tested"),
+        (
+            [COPY, THEIRS, FURTHER],
+            (
+                "unknown Secret regcred of the namespace and Secret further of the namespace also cover it, "
+                "and were not tested"
+            ),
+        ),
+        (
+            [COPY, UNREAD, VEILED],
+            "unknown Secrets hidden and veiled may also cover it, and cannot be read with your rights",
+        ),
         ([COPY, UNREAD], "unknown Secret hidden may also cover it, and cannot be read with your rights"),
         ([UNREAD], "unknown Secret hidden may have the credential, and cannot be read with your rights"),
         ([SAME], "fails no other Secret of the Pods covers it"),

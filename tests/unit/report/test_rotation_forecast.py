@@ -43,6 +43,7 @@ CANARY = RolloutSettings(canary=("staging-*",), soak=300.0)
         (None, QUICK, 0, "None: not known, because the last rotation changed 1,000 copies in less than 5 s"),
         (None, TEN_A_SECOND, 0, "100.0: 1 min 40 s, if it is as fast as the last one (1,001 copies in 1 min 40 s"),
         (RolloutSettings(max_per_second=5), None, 0, "200.0: 3 min 20 s, at 5 copies a second (maxPerSecond)"),
+        (RolloutSettings(max_per_second=1), None, 0, "1000.0: 16 min 40 s, at 1 copy a second (maxPerSecond)"),
         (RolloutSettings(max_per_second=5), TEN_A_SECOND, 0, "200.0: 3 min 20 s, at 5 copies a second"),
         (RolloutSettings(max_per_second=50), TEN_A_SECOND, 0, "100.0: 1 min 40 s, if it is as fast as the last one"),
         (CANARY, None, 0, "None: the rotation is held until a selected namespace matches"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webhook.report.pod_groups import Owners, PodGroup, owners_of
+from webhook.report.pod_groups import PodGroup, owners_of
 from webhook.report.usage import anonymous_totals, credential_totals, usage_of
 from webhook.rules.configuration import Configuration, PullSecret
 from webhook.rules.credential import Credential
@@ -64,9 +64,42 @@ def test_pods_of_one_workload_with_the_same_result_are_one_line_and_the_sentence
 
 def test_the_source_of_a_key_is_unknown_if_two_sources_cannot_be_read() -> None:
     owners = owners_of(CONFIGURATION, {})
-    assert owners == Owners({}, {"more": "spare"})
     found = usage_of("ours", [group(OURS)], owners, CONFIGURATION)
     assert found.images[0].tried == ("a source of ours (r.io)",)
+    assert found.images[0].result == "used"
+    assert usage_of("spare", [group(MORE, images=("q.io/app",))], owners, CONFIGURATION).images[0].result == "used"
+
+
+READABLE = {
+    "neither": {},
+    "the second, which has the key": {"hub": Credentials({"r.io": LOGIN})},
+    "both, which lack the key": {"harbor": Credentials({"s.io": LOGIN}), "hub": Credentials({"t.io": LOGIN})},
+}
+
+
+@pytest.mark.parametrize("readable", READABLE)
+def test_a_source_that_may_have_given_a_credential_is_never_called_unused(readable: str) -> None:
+    owners = owners_of(CONFIGURATION, READABLE[readable])
+    for name in ("harbor", "hub"):
+        found = usage_of(name, [group(OURS)], owners, CONFIGURATION)
+        why = "it is not known which source of ours the credential for r.io is from"
+        assert [(use.result, use.why, use.pods) for use in found.images] == [("unknown", why, 2)]
+        assert found.summary() == f"0 workloads are known to use {name}; 1 image unknown"
+    totals = credential_totals([group(OURS)], owners, CONFIGURATION)
+    assert [line.cells for line in totals.lines()] == [
+        ("ours", "harbor", "unknown", "0", "0", "0"),
+        ("ours", "hub", "unknown", "0", "0", "0"),
+        ("more", "spare", "unused", "0", "0", "0"),
+        ("ours", "<unknown>", "used", "1", "1", "2"),
+    ]
+    assert totals.summary() == "Pods use at least 1 credential"
+
+
+def test_a_source_that_is_known_not_to_have_given_a_credential_is_unused() -> None:
+    owners = owners_of(CONFIGURATION, {"harbor": Credentials({"r.io": LOGIN})})  # the first one wins
+    totals = credential_totals([group(OURS)], owners, CONFIGURATION)
+    assert [line.cells[:3] for line in totals.lines()][:2] == [("ours", "harbor", "used"), ("ours", "hub", "unused")]
+    assert usage_of("hub", [group(OURS)], owners, CONFIGURATION).images == ()
 
 
 def test_every_configured_source_has_a_line_and_a_pod_counts_once() -> None:
