@@ -285,10 +285,10 @@ def test_nothing_that_a_tenant_writes_reaches_a_provider(playground: Callable[..
     marked = ours.namespace(selected=True, labels={f"{mark}/args": mark, f"{mark}/image": mark})
     annotations = {RENEW: mark, f"{mark}/args": f'["--{mark}"]', "kubernetes.io/description": mark}
     for name in (mark, "default"):
-        ours.apply(marked, "ServiceAccount", name, {"metadata": {"name": name, "annotations": annotations}})
+        ours.apply(marked, "ServiceAccount", name, {"metadata": {"annotations": annotations}})
     eventually(lambda: ours.password_in_copy(marked))
-    ours.apply(marked, "Secret", COPY, {"metadata": {"name": COPY, "annotations": annotations}})
-    ours.apply(marked, "Secret", mark, {"metadata": {"name": mark, "labels": {ISSUED_BY_LABEL: mark}}})
+    ours.apply(marked, "Secret", COPY, {"metadata": {"annotations": annotations}})
+    ours.apply(marked, "Secret", mark, {"metadata": {"labels": {ISSUED_BY_LABEL: mark}}})
     name = (issued(ours) or {})["metadata"]["name"]
     ours.patch(ours.installation.namespace, "secrets", name, {"metadata": {"annotations": {RENEW: "now"}}})
     eventually(lambda: number(ours.password_in_copy(marked)) == 2)

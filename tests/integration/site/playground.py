@@ -130,8 +130,8 @@ class Playground:
 
     def apply(self, namespace: str, kind: str, name: str, body: Mapping[str, Any]) -> None:
         """Write an object as another tool than ours would."""
-        whole = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}, **body}
-        self.cluster.apply([whole], "test")
+        metadata = {**body.get("metadata", {}), "name": name, "namespace": namespace}
+        self.cluster.apply([{"apiVersion": "v1", "kind": kind, **body, "metadata": metadata}], "test")
 
     def namespace(self, *, selected: bool, labels: Mapping[str, str] | None = None) -> str:
         """Create a namespace, opted in or not, and wait for its default ServiceAccount."""
