@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from certs.authority import OWNER
+from certs.lifetimes import Validity
 from certs.verify import is_for_servers, is_trusted
 from webhook.errors import CertificateInvalid
 
@@ -78,6 +79,12 @@ def certificates_in(text: bytes) -> tuple[list[x509.Certificate], int]:
 def not_after(certificate_pem: bytes) -> datetime:
     """Return when the certificate expires."""
     return chain_of(certificate_pem)[0].not_valid_after_utc
+
+
+def validity_of(certificate_pem: bytes) -> Validity:
+    """Return the validity period of the certificate. Raises CertificateInvalid if it is not readable PEM."""
+    leaf = chain_of(certificate_pem)[0]
+    return Validity(leaf.not_valid_before_utc, leaf.not_valid_after_utc)
 
 
 def renew_at(certificate_pem: bytes, jitter: float = 0.0) -> datetime:

@@ -18,6 +18,7 @@ SELECTING = f"{PLAIN}    namespaceSelector: {{matchLabels: {{team: a}}}}\n"
 KINDS = {"pods": "Pod", "serviceaccounts": "ServiceAccount"}
 
 STALE = "pullsecrets_namespaces_stale_seconds"
+UNKNOWN = "[+]namespaces ok: no namespace is known yet"
 DOWN = "[+]namespaces ok: the watch is down, labels are as last known"
 UP = "[+]namespaces ok"
 
@@ -131,7 +132,7 @@ def test_a_replica_that_is_ready_stays_so_when_its_configuration_comes_to_need_n
         assert detail(server) == ""
         server.files.configure(SELECTING)
         until(lambda: server.metric(STALE) > 0, "the attempt to watch")
-        assert (server.plain("/readyz").status, detail(server)) == (200, DOWN)
+        assert (server.plain("/readyz").status, detail(server)) == (200, UNKNOWN)
         # The watch begins a moment before the configuration is in force.
         until(lambda: reason(server, "of-b", "serviceaccounts") == "namespace-unknown", "the new configuration")
         assert reason(server, "of-b") == "injected"
@@ -144,7 +145,7 @@ def test_so_it_does_without_any_way_to_a_cluster(tmp_path: Path) -> None:
     with serving(tmp_path, environment={"HOME": str(tmp_path)}) as server:
         server.files.configure(SELECTING)
         until(lambda: server.metric(STALE) > 0, "the attempt to watch")
-        assert (server.plain("/readyz").status, detail(server)) == (200, DOWN)
+        assert (server.plain("/readyz").status, detail(server)) == (200, UNKNOWN)
         (line,) = server.files.logged("namespaces are not watched")
         assert "--kubeconfig" in str(line["cause"])
         until(lambda: reason(server, "of-b", "serviceaccounts") == "namespace-unknown", "the new configuration")

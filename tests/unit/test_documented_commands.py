@@ -97,3 +97,17 @@ def test_every_command_in_a_block_of_a_page_has_the_flags_that_it_requires() -> 
         required = [flag for flag in commands()[name].params if flag.required and flag.opts[0].startswith("-")]
         missing = [flag.opts[0] for flag in required if not any(f"{opt} " in rest for opt in flag.opts)]
         assert (rest, missing) == (rest, [])
+
+
+SHOWN = re.compile(r"get [\"']?secrets?\b(?:[^|>\n]*?)(?:-o|--output)[ =]?(?:yaml|json)\b(?![^\n]*[|>]).*")
+"""A command that prints a whole Secret to the screen."""
+
+
+def test_no_command_that_is_advised_prints_a_secret_to_the_screen() -> None:
+    texts = [path for folder in ("webhook", "certs", "docs", "charts") for path in (PRODUCT / folder).rglob("*")]
+    assert SHOWN.search("kubectl -n a get secret b -o yaml --show-managed-fields")
+    assert not SHOWN.search("kubectl -n a get secret b -o yaml | sed s/b/c/")
+    assert not SHOWN.search("kubectl -n a get secret b -o jsonpath='{.metadata.managedFields}'")
+    suffixes = {".py", ".md", ".yaml", ".tpl", ".txt", ".json"}
+    found = [path.name for path in texts if path.suffix in suffixes and SHOWN.search(path.read_text())]
+    assert found == []

@@ -126,6 +126,8 @@ class LeaseElection:
         self._notified = False
         self.problem = ""
         """The cause of the last failure to read or renew the Lease; empty after a success."""
+        self.unread = "no answer of the API server yet"
+        """Why it is not known what is in the Lease; empty while the last attempt to read or write it has succeeded."""
 
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"lease {name}", daemon=True)
@@ -226,13 +228,20 @@ class LeaseElection:
         now = self._clock()
         written = self._create(self._spec(None)) if lease is None else self._update(lease, self._spec(lease))
         self._observe(written)
+        self.unread = ""
         self._leading_until = now + self._timing.renew_deadline
 
     def _read(self) -> Lease | None:
+        lease = None
         try:
-            return decode_lease(self._client.get(LEASES, self._name, self._namespace))
+            lease = decode_lease(self._client.get(LEASES, self._name, self._namespace))
         except NotFound:
-            return None
+            pass
+        except ApiError as error:
+            self.unread = str(error)
+            raise
+        self.unread = ""
+        return lease
 
     def _observe(self, lease: Lease | None) -> None:
         """Note by our own clock when the record last changed. Expiry counts from there, not from the timestamps."""

@@ -17,6 +17,7 @@ from webhook.ops.page_data import NOT_LOOKED_AT, REFERENCES_ONLY
 from webhook.report.explain.commands import create_source, expiry_command, rename_command, source_command
 from webhook.report.reasons import CATALOG, WRITE_RESULTS, advice
 from webhook.rules.actions import Finding, FindingReason
+from webhook.rules.configuration import Reason
 from webhook.rules.copy_status import CopyState
 from webhook.rules.credential import SourceReason
 from webhook.rules.expiry import ExpiryReason, describe
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+    from certs.lifetimes import Validity
     from webhook.ops.page_data import NamespaceView, PageData
-    from webhook.ops.sync_status import SourceStatus, SyncStatus
+    from webhook.ops.sync_status import LeaderStatus, SourceStatus, SyncStatus
 
 
 class Kind(StrEnum):
@@ -45,14 +47,17 @@ KIND_WORDS = {Kind.BAD: "Problem", Kind.MIND: "Warning", Kind.GOOD: "OK"}
 WAITING_SECONDS = 60.0
 """Seconds after which a waiting namespace is a finding: a write takes milliseconds."""
 
-SHORT_LIVED = timedelta(days=7)
-"""Remaining lifetime below which a certificate should have been renewed: a third of 30 days is more than that."""
-
 MOST_ITEMS = 15
 """Items on one page; the others are counted."""
 
+OPTED_IN_ONLY = frozenset({Reason.NAMESPACE_NOT_SELECTED, Reason.SOURCE_NOT_FOR_NAMESPACE, Reason.NAMESPACE_DECLINES})
+"""Reasons of namespaces that have opted in, and to which no pull secret applies."""
+
 TRANSIENT_RESULTS = frozenset({"conflict", "throttled", "unavailable", "not-found", "undone"})
 """Results of writes that a retry usually changes, without a person."""
+
+REFUSALS = frozenset({"denied", "invalid"})
+"""Results of writes that the Event ``CopyDenied`` reports, with the answer of the API server."""
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -96,16 +101,22 @@ def find_attention(data: PageData) -> list[Item]:
 def judge(data: PageData, items: Sequence[Item]) -> Verdict:
     """Return the verdict on the release."""
     leader = data.status.leader
-    if not leader.leading and not leader.holder:
+    if _has_no_leader(leader):
         detail = "Copies and references are not updated until a replica of sync holds the Lease."
         return Verdict(Kind.BAD, "No leader", detail)
+    if not (leader.leading or leader.taking_over or leader.holder):
+        return Verdict(Kind.BAD, "This replica does not know who leads", f"It cannot read the Lease {leader.lease}.")
     if data.unready:
         return Verdict(Kind.BAD, "This replica is not ready", "The cause is listed below.")
     if items and (leader.leading or any(item.kind is Kind.BAD for item in items)):
         kind = Kind.BAD if any(item.kind is Kind.BAD for item in items) else Kind.MIND
-        return Verdict(kind, _needing(items), _current(data.status) if leader.leading else _standby(data))
+        return Verdict(kind, _needing(items), _current(data.status) if leader.leading else _idle(leader))
+    if leader.taking_over:
+        return Verdict(Kind.MIND, "This replica is taking over", _idle(leader))
+    if _has_lapsed(leader):
+        return Verdict(Kind.MIND, "This replica does not lead any more", _idle(leader))
     if not leader.leading:
-        return Verdict(Kind.MIND, "This replica is a standby", _standby(data), _to_leader(data))
+        return Verdict(Kind.MIND, "This replica is a standby", _idle(leader), _to_leader(data))
     return _progress(data)
 
 
@@ -119,8 +130,24 @@ def _needing(items: Sequence[Item]) -> str:
     return f"{listed(parts)} {'needs' if len(names) + len(others) == 1 else 'need'} attention"
 
 
-def _standby(data: PageData) -> str:
-    return f"A standby does not track copies. The leader is {data.status.leader.holder}."
+def _has_no_leader(leader: LeaderStatus) -> bool:
+    """Return True if the Lease was read and has no holder: without an answer, another replica may lead."""
+    return not (leader.leading or leader.taking_over or leader.holder or leader.problem)
+
+
+def _has_lapsed(leader: LeaderStatus) -> bool:
+    """Return True if the Lease names this replica, and its term is over, because it could not renew it or stops."""
+    return not (leader.leading or leader.taking_over) and leader.holder == leader.identity != ""
+
+
+def _idle(leader: LeaderStatus) -> str:
+    """Return why this replica does not track copies; the Lease only tells who led when it was read."""
+    if leader.taking_over:
+        return "It reads its sources and lists before it writes."
+    if _has_lapsed(leader):
+        return "Its term has ended, and another leader is not known."
+    names = "last named" if leader.problem else "names"
+    return f"A standby does not track copies. The Lease {names} {leader.holder} as the leader."
 
 
 def _to_leader(data: PageData) -> str:
@@ -151,14 +178,27 @@ def _progress(data: PageData) -> Verdict:
     detail = f"{counted(selected, 'namespace is', 'namespaces are')} selected, {others} not."
     if not total and selected:
         return Verdict(Kind.GOOD, "No namespace needs a copy", detail)
-    if not total and data.everywhere:
-        return Verdict(Kind.MIND, "No namespace is selected", f"All are excluded, or opt out with {data.opt_in}.")
     if not total:
-        return Verdict(Kind.MIND, "No namespace has opted in", f"To opt in, label a namespace with {data.opt_in}.")
+        return _none_selected(data)
     if current < total:
         return Verdict(Kind.MIND, f"Writing {counted(total - current, 'copy', 'copies')}", _current(status))
     text = "The only copy is current" if total == 1 else f"All {total:,} copies are current"
     return Verdict(Kind.GOOD, text, detail)
+
+
+def _none_selected(data: PageData) -> Verdict:
+    """Return the verdict while no pull secret goes to any namespace."""
+    willing = next((each for each in data.namespaces if each.reason in OPTED_IN_ONLY), None)
+    if willing is not None:
+        which = "any namespace" if data.everywhere else "a namespace that has opted in"
+        detail = f"For example, {willing.name}: {_plain(CATALOG[willing.reason].meaning)}."
+        command = f"kubectl pullsecrets explain ns/{willing.name}"
+        return Verdict(Kind.MIND, f"No pull secret applies to {which}", detail, command)
+    if data.everywhere:
+        detail = f"All are excluded, are being deleted, or opt out with {data.opt_in}."
+    else:
+        detail = f"To opt in, label a namespace with {data.opt_in}."
+    return Verdict(Kind.MIND, "No namespace is selected", detail)
 
 
 def _process(data: PageData) -> Iterator[Item]:
@@ -168,12 +208,16 @@ def _process(data: PageData) -> Iterator[Item]:
         failed = [line for line in data.unready.splitlines() if line.startswith("[-]")]
         told = "; ".join(line.removeprefix("[-]") for line in failed) or data.unready
         yield Item(Kind.BAD, "This replica", sentence(f"it is not ready: {told}"), f"{place} get pods")
-    if not leader.leading and not leader.holder:
+    if _has_no_leader(leader):
         told = f"No replica of sync holds the Lease {leader.lease}."
         yield Item(Kind.BAD, "The leader election", told, f"{place} get lease {leader.lease}")
+    elif leader.problem and not (leader.leading or leader.taking_over):
+        told = f"This replica cannot read the Lease {leader.lease}, so it does not know who leads: {leader.problem}"
+        yield Item(Kind.BAD, "The leader election", sentence(told), f"{place} get lease {leader.lease}")
     down = [watch.of for watch in status.watches if not watch.connected]
     if down:
-        told = f"{counted(len(down), 'watch is', 'watches are')} not open: {listed(down)}. They are reopened regularly."
+        reopened = "It is reopened" if len(down) == 1 else "They are reopened"
+        told = f"{counted(len(down), 'watch is', 'watches are')} not open: {listed(down)}. {reopened} regularly."
         yield Item(Kind.BAD, "The watches", told, "kubectl get --raw /readyz")
     if status.paused_seconds:
         told = f"The API server throttles this client, so writes pause for {_seconds(status.paused_seconds)}."
@@ -304,8 +348,9 @@ def _conflicting(title: str, names: Sequence[str], secret: str) -> Item:
 
 
 def _failing(data: PageData, title: str, names: Sequence[str], result: str) -> Item:
-    """Return the item for failed writes, with the message of the Event of the first namespace if that is known."""
-    event = next((event for event in data.events if event.is_warning and event.namespace == names[0]), None)
+    """Return the item for failed writes; if they are refused, with the answer that an Event about the first one has."""
+    about = (event for event in data.events if event.reason == "CopyDenied" and event.namespace == names[0])
+    event = next(about, None) if result in REFUSALS else None
     example = "" if len(names) == 1 else f"In {names[0]}: "
     meaning = WRITE_RESULTS[result].meaning if result in WRITE_RESULTS else result
     told = f"{example}{event.message}" if event is not None else f"the last write failed: {_plain(meaning)}"
@@ -342,7 +387,9 @@ def _contended(status: SyncStatus) -> Iterator[Item]:
     if first is None:
         yield Item(Kind.MIND, "Another writer", told)
         return
-    command = f"kubectl -n {first.namespace} get {first.kind.lower()} {first.name} -o yaml --show-managed-fields"
+    # Not the whole object: a Secret would be shown with its credential.
+    shown = "-o jsonpath='{.metadata.managedFields}'"
+    command = f"kubectl -n {first.namespace} get {first.kind.lower()} {first.name} {shown}"
     names = tuple(dict.fromkeys(each.namespace for each in status.contended))
     yield Item(Kind.MIND, f"{first.kind} {first.name} in {first.namespace}", told, command, namespaces=names)
 
@@ -368,21 +415,21 @@ def _healing(status: SyncStatus) -> Iterator[Item]:
 
 
 def _certificates(data: PageData) -> Iterator[Item]:
-    for title, expiry in (
-        ("The serving certificate", data.certificate.expiry),
-        ("The certificate authority", data.certificate.authority_expiry),
+    for title, validity in (
+        ("The serving certificate", data.certificate.serving),
+        ("The certificate authority", data.certificate.authority),
     ):
-        if expiry is not None and expiry - data.now < SHORT_LIVED:
-            left = remaining(expiry, data.now)
+        if validity is not None and (kind := certificate_kind(validity, data.now)) is not Kind.GOOD:
+            left = remaining(validity.end, data.now)
             command = f"kubectl -n {data.status.release_namespace} get events"
-            yield Item(certificate_kind(expiry, data.now), title, f"It should have been renewed: {left}.", command)
+            yield Item(kind, title, f"It should have been renewed: {left}.", command)
 
 
-def certificate_kind(expiry: datetime, now: datetime) -> Kind:
+def certificate_kind(validity: Validity, now: datetime) -> Kind:
     """Return the urgency of a certificate."""
-    if expiry <= now:
+    if validity.end <= now:
         return Kind.BAD
-    return Kind.MIND if expiry - now < SHORT_LIVED else Kind.GOOD
+    return Kind.MIND if validity.is_overdue(now) else Kind.GOOD
 
 
 def remaining(expiry: datetime, now: datetime) -> str:

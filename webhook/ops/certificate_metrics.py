@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
+    from certs.lifetimes import Validity
+
 EXPIRY = "pullsecrets_certificate_expiry_timestamp_seconds"
 AUTHORITY_EXPIRY = "pullsecrets_certificate_authority_expiry_timestamp_seconds"
 LAST_ROTATION = "pullsecrets_certificate_last_rotation_timestamp_seconds"
@@ -78,8 +80,8 @@ class IssuedCertificateMetrics:
     """Certificates that sync issues and publishes; all zero if another tool issues them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.expiry: datetime | None = None
-        self.authority_expiry: datetime | None = None
+        self.serving: Validity | None = None
+        self.authority: Validity | None = None
         self._expiry = Gauge(
             EXPIRY, "Expiry time of the serving certificate in its Secret, in Unix seconds.", registry=registry
         )
@@ -115,11 +117,11 @@ class IssuedCertificateMetrics:
             registry=registry,
         )
 
-    def holds(self, expiry: datetime | None, authority_expiry: datetime | None) -> None:
-        """Set the expiry times of the certificates in the two Secrets."""
-        self.expiry, self.authority_expiry = expiry, authority_expiry
-        self._expiry.set(expiry.timestamp() if expiry else 0)
-        self._authority_expiry.set(authority_expiry.timestamp() if authority_expiry else 0)
+    def holds(self, serving: Validity | None, authority: Validity | None) -> None:
+        """Set the validity of the certificates in the two Secrets."""
+        self.serving, self.authority = serving, authority
+        self._expiry.set(serving.end.timestamp() if serving else 0)
+        self._authority_expiry.set(authority.end.timestamp() if authority else 0)
 
     def publishes(self, *, own: int, foreign: int, expired: int) -> None:
         """Set the numbers of certificates in the bundle."""

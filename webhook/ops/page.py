@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from webhook.ops.page_data import EventView, NamespaceView, PageData
-    from webhook.ops.sync_status import HealingStatus, PullSecretStatus, RolloutStatus, SyncStatus
+    from webhook.ops.sync_status import HealingStatus, LeaderStatus, PullSecretStatus, RolloutStatus, SyncStatus
 
 
 def _hash_source(text: str) -> str:
@@ -131,6 +131,7 @@ def render(data: PageData, query: PageQuery) -> str:
         event_groups=_group(data.events),
         certificates=list(_certificates(data)),
         controller=list(_controller(status)),
+        leader=_leader(status.leader)[1],
         count=counted,
         time_of=datetime.fromisoformat,
         ago=lambda time: _ago(time, data.now),
@@ -271,29 +272,39 @@ def _group(events: Sequence[EventView]) -> Sequence[_EventGroup]:
 
 
 def _certificates(data: PageData) -> Iterator[tuple[Kind, str, str]]:
-    for title, expiry in (
-        ("Serving certificate", data.certificate.expiry),
-        ("Certificate authority", data.certificate.authority_expiry),
+    for title, validity in (
+        ("Serving certificate", data.certificate.serving),
+        ("Certificate authority", data.certificate.authority),
     ):
-        if expiry is not None:
-            told = f"{remaining(expiry, data.now)}, until {expiry:%Y-%m-%d %H:%M} UTC"
-            yield (certificate_kind(expiry, data.now), title, told)
+        if validity is not None:
+            told = f"{remaining(validity.end, data.now)}, until {validity.end:%Y-%m-%d %H:%M} UTC"
+            yield (certificate_kind(validity, data.now), title, told)
+
+
+def _leader(leader: LeaderStatus) -> tuple[Kind, str]:
+    """Return the leader, as far as this process knows it."""
+    if leader.leading:
+        return Kind.GOOD, "this process"
+    if leader.taking_over:
+        return Kind.MIND, "this process, as soon as it has read its sources and lists"
+    if leader.holder == leader.identity != "":
+        return Kind.BAD, "unknown since the term of this process ended"
+    if leader.holder:
+        return Kind.MIND, f"{leader.holder}, when the Lease was last read" if leader.problem else leader.holder
+    return Kind.BAD, "unknown" if leader.problem else "none"
 
 
 def _controller(status: SyncStatus) -> Iterator[tuple[Kind, str, str]]:
     """Yield the facts about the process: each with its kind, its term and its text."""
-    leader = status.leader
-    if leader.leading:
-        yield (Kind.GOOD, "Leader", "this process")
-    else:
-        yield (Kind.MIND if leader.holder else Kind.BAD, "Leader", leader.holder or "none")
+    kind, told = _leader(status.leader)
+    yield (kind, "Leader", told)
     kind = Kind.BAD if status.watches_down else Kind.GOOD
     yield (kind, "Watches", f"{len(status.watches) - status.watches_down} of {len(status.watches)} open")
     queue = status.queue
     retried = f", {queue.backing_off:,} retried later" if queue.backing_off else ""
     kind = Kind.MIND if queue.backing_off else Kind.GOOD
     yield (kind, "Queue", f"{queue.waiting:,} waiting, {queue.working:,} in progress{retried}")
-    if leader.leading:
+    if status.leader.leading:
         yield (Kind.GOOD, "Last full check", _ago_seconds(status.last_full_pass_seconds))
         yield from _healing(status.evictions)
 

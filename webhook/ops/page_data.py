@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from certs.lifetimes import Validity
     from webhook.ops.sync_status import SyncStatus
     from webhook.rules.actions import Finding
     from webhook.rules.copy_status import CopyState
@@ -60,10 +61,10 @@ class EventView(msgspec.Struct, frozen=True):
 
 
 class CertificateView(msgspec.Struct, frozen=True):
-    """Expiry times of the certificates in the Secrets; None if sync does not issue them, or has not yet."""
+    """Validity of the certificates in the Secrets; None if sync does not issue them, or has not yet."""
 
-    expiry: datetime | None
-    authority_expiry: datetime | None
+    serving: Validity | None
+    authority: Validity | None
 
 
 class PageData(msgspec.Struct, frozen=True):

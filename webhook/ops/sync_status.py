@@ -25,6 +25,11 @@ class LeaderStatus(msgspec.Struct, frozen=True, rename="camel"):
     """Name of the Lease; empty without an election."""
     identity: str = ""
     holder: str = ""
+    """The last known holder; empty if there was none, and if the Lease was never read."""
+    taking_over: bool = False
+    """True if this process may lead and does not write yet, because it reads its sources and lists first."""
+    problem: str = ""
+    """Why this process cannot know the holder now."""
 
 
 class WatchStatus(msgspec.Struct, frozen=True, rename="camel"):

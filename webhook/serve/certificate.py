@@ -37,23 +37,30 @@ class CertificateLoader:
     def __init__(self, serving: ServingCertificate, check: Check, metrics: AdmissionMetrics) -> None:
         self._serving = serving
         self._metrics = metrics.certificate
-        self._awaited = ""
+        self._secret, self._refused = "", ""
         # The check polls, because a certificate also expires when no event happens.
         check.follows(self._problem)
 
-    def wait_for(self, awaited: str, stop: threading.Event, seconds: float = REMIND_SECONDS) -> None:
-        """Report the source of the first certificate while it is missing.
+    def wait_for(self, secret: str, stop: threading.Event, seconds: float = REMIND_SECONDS) -> None:
+        """Report the Secret of the first certificate, ``NAMESPACE/NAME``, while no pair of it is served.
 
         The check reports it immediately, the log after a second and then each minute. Returns when a certificate is
         loaded, or when ``stop`` is set.
         """
-        self._awaited = awaited
+        self._secret = secret
         # An existing Secret is read within this time, so that a usual start logs nothing.
         self._loaded_within(POLL_SECONDS, stop)
         while not (self._serving.loaded or stop.is_set()):
-            log.warning("waiting for the certificate", awaited=awaited)
+            log.warning("waiting for the certificate", awaited=self._awaited)
             if self._loaded_within(seconds, stop):
                 return
+
+    @property
+    def _awaited(self) -> str:
+        """The Secret with its content; a better content if the last one was refused."""
+        if self._refused:
+            return f"a usable pair in Secret {self._secret}: {self._refused}"
+        return f"Secret {self._secret} with {CERTIFICATE_KEY} and {PRIVATE_KEY_KEY}"
 
     def _loaded_within(self, seconds: float, stop: threading.Event) -> bool:
         end = time.monotonic() + seconds
@@ -64,7 +71,7 @@ class CertificateLoader:
 
     def _problem(self) -> str | None:
         problem = self._serving.problem(datetime.now(UTC))
-        if problem is None or self._serving.loaded or not self._awaited:
+        if problem is None or self._serving.loaded or not self._secret:
             return problem
         return f"{problem}: waiting for {self._awaited}"
 
@@ -82,6 +89,7 @@ class CertificateLoader:
 
     def report_refused(self, error: CertificateInvalid) -> None:
         """Report why a certificate is not loaded."""
+        self._refused = str(error)
         self._metrics.refused()
         log.warning("certificate refused", cause=str(error), old_one_stays=self._serving.loaded)
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
+UNKNOWN = "no namespace is known yet"
+
+
 class NamespaceCache:
     """A reflector's handler that caches namespaces.
 
@@ -86,30 +89,35 @@ class WatchState:
 
     def tolerate(self) -> None:
         """Make the check pass although namespaces are not known yet."""
-        self._check.note = "no namespace is known yet"
+        self._remark()
         self._check.passes()
 
     def synced(self) -> None:
         """Record that all namespaces are known."""
         self._synced = True
-        # The watch may be down although the list was read, and then its remark must stay.
-        if self._lost_at is None:
-            self._check.note = ""
+        self._remark(is_lost=self._lost_at is not None)
         self._check.passes()
 
     def opened(self) -> None:
         if self._lost_at is not None:
             log.info("namespaces are watched again", after=round(self.stale_seconds, 1))
-            self._check.note = ""
+            self._remark()
             self._lost_at = None
 
     def lost(self, cause: str) -> None:
         """Record that the watch broke or could not be opened."""
         if self._lost_at is None:
-            log.warning("namespaces are not watched", cause=cause, effect="their labels are as last known")
-            self._check.note = "the watch is down, labels are as last known"
+            effect = "their labels are as last known" if self._synced else UNKNOWN
+            log.warning("namespaces are not watched", cause=cause, effect=effect)
+            self._remark(is_lost=True)
             # Last, so that the metric does not show a loss that the log and the check do not explain.
             self._lost_at = self._clock()
+
+    def _remark(self, *, is_lost: bool = False) -> None:
+        if not self._synced:
+            self._check.note = UNKNOWN
+        else:
+            self._check.note = "the watch is down, labels are as last known" if is_lost else ""
 
 
 STOP_SECONDS = 20.0

@@ -216,9 +216,9 @@ class _Process:
         source = self._options.certificate
         if isinstance(source, CertificateSecret):
             self.watches.watch_certificate(source.namespace, source.name, loader)
-            awaited = f"Secret {source.namespace}/{source.name} with tls.crt and tls.key"
+            secret = f"{source.namespace}/{source.name}"
             threading.Thread(
-                target=loader.wait_for, args=(awaited, stop), name="certificate awaited", daemon=True
+                target=loader.wait_for, args=(secret, stop), name="certificate awaited", daemon=True
             ).start()
         else:
             _watch_files(source, loader.load, loader.report_refused, stop)

@@ -29,7 +29,7 @@ from certs.rotation import (
     is_published,
     next_step,
 )
-from certs.validity import not_after
+from certs.validity import validity_of
 from webhook.errors import ApiError, CertificateInvalid, Conflict, NotFound, Refused
 from webhook.kube.events import Notice, Reference
 from webhook.kube.objects import (
@@ -45,12 +45,14 @@ from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, Col
 from webhook.kube.webhook_configuration import WebhookConfiguration, decode_webhook_configuration
 from webhook.kube.wire import WrittenMeta
 from webhook.rules.ownership import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL
+from webhook.rules.text import counted
 from webhook.rules.timing import delay
 from webhook.sync.table import ObjectCache, Observed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from certs.lifetimes import Validity
     from certs.rotation import Step
     from webhook.kube.client import Client
     from webhook.kube.events import EventRecorder
@@ -209,7 +211,7 @@ class _Reporter:
 
     def report_state(self, state: CertificateState, now: datetime, *, sends_events: bool) -> None:
         """Report the current state, and, if ``sends_events`` is set, the foreign authorities that have expired."""
-        self._metrics.holds(_expiry(state.leaf), _expiry(state.authority))
+        self._metrics.holds(_validity(state.leaf), _validity(state.authority))
         bundle = parse(b"\n".join(state.ca_bundles))
         expired_foreign = expired(bundle.foreign, now)
         self._metrics.publishes(
@@ -232,9 +234,10 @@ class _Reporter:
             return
         self._metrics.left_out(blocks)
         log.warning("ca bundle unreadable", left_out=blocks)
-        self._record_event(
-            "BundleUnreadable", f"the caBundle held {blocks} entries that are no certificate: they have been left out"
+        held = counted(
+            blocks, "entry that is not a certificate: it has", "entries that are not certificates: they have"
         )
+        self._record_event("BundleUnreadable", f"the caBundle held {held} been left out")
 
     def not_written(self, error: ApiError, retry_in: float) -> None:
         """Report that a write failed."""
@@ -247,9 +250,9 @@ class _Reporter:
         self._recorder.record(Notice(self._regarding, reason, message))
 
 
-def _expiry(certificate_pem: bytes) -> datetime | None:
+def _validity(certificate_pem: bytes) -> Validity | None:
     try:
-        return not_after(certificate_pem)
+        return validity_of(certificate_pem)
     except CertificateInvalid:
         return None
 

@@ -23,7 +23,6 @@ from webhook.kube.rights import MissingRights
 from webhook.ops.background import bind, in_background
 from webhook.ops.health import Health
 from webhook.ops.sync_metrics import SyncMetrics
-from webhook.ops.sync_status import LeaderStatus
 from webhook.ops.threads import Threads
 from webhook.ops.waiting import Waiting
 from webhook.registries.login import Registries
@@ -33,7 +32,7 @@ from webhook.sync.controller import SyncController
 from webhook.sync.credential_watch import LoginTester
 from webhook.sync.provider_process import deny_core_dumps
 from webhook.sync.rollout_tests import RegistryProof
-from webhook.sync.status import EXAMPLES, controller_status, page_data
+from webhook.sync.status import EXAMPLES, controller_status, leader_status, page_data
 from webhook.sync.write_gate import RateLimit, WriteGate
 
 if TYPE_CHECKING:
@@ -152,13 +151,7 @@ class _Process:
 
     def status(self, examples: int = EXAMPLES) -> SyncStatus:
         """Return the status of this process, with up to so many examples in each list that grows with the cluster."""
-        election = self._election
-        leader = LeaderStatus(
-            leading=self._controller.leading_for is not None,
-            lease=self._settings.lease_name or "",
-            identity=election.identity if election else "",
-            holder=election.holder if election else "",
-        )
+        leader = leader_status(self._controller, self._settings.lease_name or "", self._election)
         return controller_status(
             self._controller, self._settings.release, leader, self._gate.rate_limit.paused_seconds, examples
         )

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from webhook.kube.events import EventRecorder, Reference
+    from webhook.kube.lease import LeaseElection
     from webhook.ops.certificate_metrics import IssuedCertificateMetrics
     from webhook.ops.health import Health
     from webhook.rules.configuration import Configuration, PullSecret
@@ -113,7 +114,7 @@ def page_data(
             )
             for at, notice in recorder.recent()
         ],
-        certificate=CertificateView(certificates.expiry, certificates.authority_expiry),
+        certificate=CertificateView(certificates.serving, certificates.authority),
         opt_in=opt_in.deciding_label,
         everywhere=opt_in.is_everywhere,
     )
@@ -173,6 +174,16 @@ def _worst_state(copies: tuple[CopyView, ...], is_waiting: Callable[[str], bool]
     if worst in _WAITING and all(is_waiting(copy.secret) for copy in of_worst):
         return worst, _WAITING[worst]
     return worst, _REASONS.get(worst) or of_worst[0].reason
+
+
+def leader_status(controller: SyncController, lease: str, election: LeaseElection | None) -> LeaderStatus:
+    """Return the state of the election; without one, this process leads as soon as it has taken over."""
+    leading = controller.leading_for is not None
+    if election is None:
+        return LeaderStatus(leading, taking_over=not leading)
+    return LeaderStatus(
+        leading, lease, election.identity, election.holder, not leading and election.is_leading(), election.unread
+    )
 
 
 EXAMPLES = 20

@@ -11,7 +11,7 @@ from tests.unit.clock import Clock
 from tests.unit.fake_apiserver.faults import Answer, Hang
 from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
-from webhook.errors import ApiUnavailable, Conflict
+from webhook.errors import ApiError, ApiUnavailable, Conflict
 from webhook.kube.client import Client
 from webhook.kube.lease import (
     ATTEMPTS,
@@ -104,6 +104,26 @@ def test_the_first_to_come_creates_the_lease_and_leads(api: FakeApiServer, clien
     assert second.election.holder == "one"
     found = spec(api)
     assert (found["holderIdentity"], found["leaseDurationSeconds"], found["leaseTransitions"]) == ("one", 15, 0)
+
+
+def test_a_holder_is_known_while_the_lease_can_be_read(api: FakeApiServer, client: Client, clock: Clock) -> None:
+    candidate = Candidate(client, "one", clock)
+    assert candidate.election.unread == "no answer of the API server yet"
+
+    for answer in (Answer(403), Answer(500)):
+        api.inject(answer, "get")
+        with pytest.raises(ApiError):
+            candidate.attempt()
+        assert str(answer.status) in candidate.election.unread
+
+    refused = api.inject(Answer(403), "apply", times=None)
+    with pytest.raises(ApiError):
+        candidate.attempt()
+    assert candidate.election.unread == ""
+
+    refused.lift()
+    assert candidate.attempt()
+    assert candidate.election.unread == ""
 
 
 def test_a_leader_renews_without_a_transition(api: FakeApiServer, leader: Candidate, clock: Clock) -> None:

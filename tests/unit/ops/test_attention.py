@@ -8,6 +8,7 @@ import pytest
 from msgspec import structs
 from msgspec.structs import replace
 
+from certs.lifetimes import Validity
 from tests.unit.ops.statuses import PULL, STATUS, status
 from tests.unit.ops.test_page import DATA, NAMESPACES, NOW
 from webhook.ops.attention import Kind, find_attention, judge
@@ -23,6 +24,7 @@ from webhook.ops.page_data import (
     PageQuery,
 )
 from webhook.ops.sync_status import (
+    ContendedStatus,
     ExpiryStatus,
     HealingStatus,
     LeaderStatus,
@@ -95,6 +97,89 @@ def test_without_a_leader_nobody_writes() -> None:
     assert [item.command for item in find_attention(data)] == ["kubectl -n psw-system get lease psw-sync"]
 
 
+def test_a_lease_that_cannot_be_read_says_nothing_of_who_leads() -> None:
+    leader = LeaderStatus(leading=False, lease="psw-sync", identity="me", problem="403 Forbidden")
+    data = with_status(healthy(), leader=leader)
+    assert verdict(data)[:2] == (Kind.BAD, "This replica does not know who leads")
+    (item,) = find_attention(data)
+    assert item.sentence == (
+        "This replica cannot read the Lease psw-sync, so it does not know who leads: 403 Forbidden."
+    )
+
+    known = with_status(data, leader=structs.replace(leader, holder="you_1"))
+    (item,) = find_attention(known)
+    assert "it does not know who leads" in item.sentence
+    assert verdict(known)[2] == "A standby does not track copies. The Lease last named you_1 as the leader."
+
+
+@pytest.mark.parametrize("lease", ["psw-sync", ""])
+def test_who_takes_over_is_no_standby(lease: str) -> None:
+    name = "me_1" if lease else ""
+    leader = LeaderStatus(leading=False, lease=lease, identity=name, holder=name, taking_over=True)
+    data = replace(with_status(healthy(), leader=leader), port=9090)
+    assert find_attention(data) == []
+    found = judge(data, [])
+    assert (found.kind, found.text, found.command) == (Kind.MIND, "This replica is taking over", "")
+    assert found.detail == "It reads its sources and lists before it writes."
+    unusable = with_status(data, sources=(SourceStatus("harbor", valid=False, message="cause"),))
+    assert verdict(unusable)[2] == found.detail
+
+
+def test_who_has_led_does_not_name_itself_as_the_leader() -> None:
+    leader = LeaderStatus(leading=False, lease="psw-sync", identity="me_1", holder="me_1")
+    found = judge(replace(with_status(healthy(), leader=leader), port=9090), [])
+    assert (found.text, found.command) == ("This replica does not lead any more", "")
+    assert found.detail == "Its term has ended, and another leader is not known."
+
+
+@pytest.mark.parametrize(
+    ("reason", "example"),
+    [
+        ("namespace-not-selected", "no namespaceSelector matches"),
+        ("source-not-for-namespace", "a source of the pull secret is limited"),
+        ("namespace-declines", "the namespace declines the pull secret"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("everywhere", "text"),
+    [
+        (False, "No pull secret applies to a namespace that has opted in"),
+        (True, "No pull secret applies to any namespace"),
+    ],
+)
+def test_a_namespace_that_has_opted_in_and_gets_nothing_is_named(
+    reason: str, example: str, text: str, *, everywhere: bool
+) -> None:
+    pull = structs.replace(healthy().status.pull_secrets[0], copies=copies(), selected_namespaces=0)
+    views = [NamespaceView("a", NOT_SELECTED, "namespace-not-opted-in"), NamespaceView("b", NOT_SELECTED, reason)]
+    data = replace(with_status(healthy(), pull_secrets=(pull,)), namespaces=views, everywhere=everywhere)
+    found = judge(data, find_attention(data))
+    assert (found.kind, found.text, found.command) == (Kind.MIND, text, "kubectl pullsecrets explain ns/b")
+    assert found.detail.startswith(f"For example, b: {example}")
+
+
+def test_where_all_namespaces_are_meant_and_none_is_selected_the_causes_are_named() -> None:
+    pull = structs.replace(healthy().status.pull_secrets[0], copies=copies(), selected_namespaces=0)
+    views = [NamespaceView("a", NOT_SELECTED, "namespace-terminating")]
+    data = replace(with_status(healthy(), pull_secrets=(pull,)), namespaces=views, everywhere=True)
+    assert verdict(data)[1:] == (
+        "No namespace is selected",
+        f"All are excluded, are being deleted, or opt out with {data.opt_in}.",
+    )
+
+
+def test_watches_that_are_not_open_are_counted() -> None:
+    watches = tuple(WatchStatus(name, synced=True, connected=False) for name in ("pods", "secrets"))
+    (item,) = find_attention(with_status(healthy(), watches=watches))
+    assert item.sentence == "2 watches are not open: pods and secrets. They are reopened regularly."
+
+
+def test_the_command_about_another_writer_does_not_print_a_credential() -> None:
+    contended = (ContendedStatus("Secret", "a", "registry", 60.0),)
+    (item,) = find_attention(with_status(healthy(), contended_objects={"Secret": 1}, contended=contended))
+    assert item.command == "kubectl -n a get secret registry -o jsonpath='{.metadata.managedFields}'"
+
+
 @pytest.mark.parametrize(
     ("holder", "port", "command"),
     [
@@ -115,7 +200,7 @@ def test_a_standby_names_the_page_of_the_leader(holder: str, port: int, command:
     [
         ({"copies": copies(current=2, stale=1)}, None, "Writing 1 copy"),
         ({"copies": copies(missing=3)}, None, "Writing 3 copies"),
-        ({"copies": copies(), "selected_namespaces": 0}, [], "No namespace has opted in"),
+        ({"copies": copies(), "selected_namespaces": 0}, [], "No namespace is selected"),
         ({"retired": True}, None, "No pull secret is configured"),
         (
             {"copies": copies(), "selected_namespaces": 0},
@@ -161,6 +246,16 @@ def test_the_event_of_a_namespace_is_the_sentence() -> None:
     event = EventView(NOW, "CopyDenied", "Secret x", "exceeded quota: none", is_warning=True, namespace="team-00000")
     (item,) = find_attention(replace(healthy(), namespaces=[failing], events=[event]))
     assert item.sentence == "Exceeded quota: none."
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"), [("denied", "PodNotHealed"), ("invalid", "SelectionFlapping"), ("unavailable", "CopyDenied")]
+)
+def test_an_event_about_something_else_is_not_taken_for_the_cause(result: str, reason: str) -> None:
+    failing = structs.replace(selected(1)[0], state=CopyState.FAILING, reason=result)
+    event = EventView(NOW, reason, "Secret x", "of something else", is_warning=True, namespace="team-00000")
+    (item,) = find_attention(replace(healthy(), namespaces=[failing], events=[event]))
+    assert item.sentence.startswith("The last write failed: ")
 
 
 @pytest.mark.parametrize(
@@ -246,7 +341,7 @@ def worst_case(number: int) -> PageData:
         status=structs.replace(STATUS, pull_secrets=pulls, sources=sources),
         namespaces=several,
         events=events,
-        certificate=CertificateView(NOW, NOW),
+        certificate=CertificateView(Validity(NOW, NOW), Validity(NOW, NOW)),
     )
 
 

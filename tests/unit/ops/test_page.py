@@ -13,6 +13,7 @@ import pytest
 from msgspec import structs
 from msgspec.structs import replace
 
+from certs.lifetimes import Validity
 from tests.unit.ops.statuses import PULL, STATUS, status
 from webhook.ops.html import ICON, SCRIPT, STYLE
 from webhook.ops.page import CONTENT_SECURITY_POLICY, PER_PAGE, parse_query, render
@@ -44,7 +45,10 @@ DATA = PageData(
     unready="",
     namespaces=NAMESPACES,
     events=[EventView(NOW, "CopyConflict", "Namespace team-b", "it is in the way", is_warning=True)],
-    certificate=CertificateView(NOW + timedelta(days=20, hours=1), NOW + timedelta(days=300)),
+    certificate=CertificateView(
+        Validity(NOW - timedelta(days=10), NOW + timedelta(days=20, hours=1)),
+        Validity(NOW - timedelta(days=65), NOW + timedelta(days=300)),
+    ),
     cluster="prod-eu",
     opt_in="pullsecrets.webhook/inject=enabled",
     confirm_command="kubectl annotate secret psw-state confirm=0123456789ab",
@@ -130,13 +134,13 @@ def test_everything_that_matters_is_in_words() -> None:
         "Problem Source ghcr It does not exist.",
         "kubectl -n psw-system create secret docker-registry ghcr",
         "About source-absent",
-        "Problem The watches 1 watch is not open: secrets named registry.",
+        "Problem The watches 1 watch is not open: secrets named registry. It is reopened regularly.",
         "Problem Namespace team-b Secret registry was not made by this release",
         " ".join(rename_command("team-b", "registry").split()),
         "would remove 60 copies, so it is held",
         "kubectl annotate secret psw-state confirm=0123456789ab",
         "Another writer keeps changing 1 object back",
-        "kubectl -n a get serviceaccount default -o yaml --show-managed-fields",
+        "kubectl -n a get serviceaccount default -o jsonpath='{.metadata.managedFields}'",
         "1 current 2 stale 3 kept 4 missing 5 conflicting 6 failing 7 leaving",
         "Content first seen 2 h ago; the rotation reached all copies in 4.2 s.",
         "Stage of the rotation since 2025-12-31 23:00 UTC: canary.",
@@ -207,9 +211,29 @@ def test_whatever_a_name_is_it_is_text(where: str) -> None:
 def test_who_stands_by_says_whose_page_to_look_at() -> None:
     data = replace(DATA, status=status(leader=LeaderStatus(leading=False, holder="psw-sync-1")), events=[])
     words = page(data).words
-    assert "This process is a standby and does not track copies; the leader does. Leader: psw-sync-1." in words
+    assert "This process does not track copies; only a leader does. Leader: psw-sync-1." in words
     assert "Leader Warning psw-sync-1" in words
     assert "This process has not sent Events" in words
+
+
+@pytest.mark.parametrize(
+    ("leader", "told"),
+    [
+        (LeaderStatus(leading=False, taking_over=True), "Warning this process, as soon as it has read its sources"),
+        (LeaderStatus(leading=False, lease="psw-sync", identity="me"), "Problem none"),
+        (LeaderStatus(leading=False, lease="psw-sync", identity="me", problem="403"), "Problem unknown"),
+        (
+            LeaderStatus(leading=False, lease="psw-sync", identity="me", holder="you", problem="403"),
+            "Warning you, when the Lease was last read",
+        ),
+        (
+            LeaderStatus(leading=False, lease="psw-sync", identity="me", holder="me"),
+            "Problem unknown since the term of this process ended",
+        ),
+    ],
+)
+def test_the_leader_is_told_as_far_as_it_is_known(leader: LeaderStatus, told: str) -> None:
+    assert f"Leader {told}" in page(replace(DATA, status=status(leader=leader))).words
 
 
 @pytest.mark.parametrize(
@@ -219,13 +243,27 @@ def test_who_stands_by_says_whose_page_to_look_at() -> None:
         (timedelta(minutes=5), "Warning 5 min left", True),
         (timedelta(hours=30), "Warning 1 day left", True),
         (timedelta(hours=3, minutes=2), "Warning 3 h 2 min left", True),
-        (timedelta(days=8), "OK 8 days left", False),
+        (timedelta(days=7, hours=12), "OK 7 days left", False),
     ],
 )
 def test_the_clock_of_the_certificate(left: timedelta, expected: str, *, is_told: bool) -> None:
-    data = replace(DATA, certificate=CertificateView(NOW + left, None))
+    validity = Validity(NOW + left - timedelta(days=30), NOW + left)
+    data = replace(DATA, certificate=CertificateView(validity, None))
     assert f"Serving certificate {expected}" in page(data).words
     assert ("The serving certificate It should have been renewed" in page(data).words) is is_told
+
+
+@pytest.mark.parametrize(
+    ("left", "expected", "is_told"),
+    [(timedelta(minutes=3), "OK 3 min left", False), (timedelta(minutes=2), "Warning 2 min left", True)],
+)
+def test_a_short_certificate_is_overdue_in_its_own_last_quarter(
+    left: timedelta, expected: str, *, is_told: bool
+) -> None:
+    validity = Validity(NOW + left - timedelta(minutes=10), NOW + left)
+    words = page(replace(DATA, certificate=CertificateView(None, validity))).words
+    assert f"Certificate authority {expected}" in words
+    assert ("The certificate authority It should have been renewed" in words) is is_told
 
 
 def test_without_a_certificate_of_its_own_it_says_so() -> None:

@@ -22,6 +22,7 @@ from webhook.serve.certificate import CertificateLoader, TlsSecretHandler
 DAY = timedelta(days=1)
 AUTHORITY = issue_authority(datetime.now(UTC), DAY)
 LEAF = issue_leaf(AUTHORITY, ["localhost"], datetime.now(UTC), DAY)
+OTHER_KEY = base64.b64encode(AUTHORITY.private_key_pem).decode()
 GOOD = {
     "tls.crt": base64.b64encode(LEAF.certificate_pem).decode(),
     "tls.key": base64.b64encode(LEAF.private_key_pem).decode(),
@@ -144,7 +145,7 @@ def test_authorities_of_callers_are_in_force_until_better_ones_come() -> None:
 def test_what_holds_the_first_certificate_is_named_until_it_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     replica, stop, lines = Replica(), threading.Event(), []
     awaited = "Secret release/tls with tls.crt and tls.key"
-    thread = threading.Thread(target=replica.loader.wait_for, args=(awaited, stop, 0.01))
+    thread = threading.Thread(target=replica.loader.wait_for, args=("release/tls", stop, 0.01))
     thread.start()
     try:
         until(lambda: awaited in replica.health.report())
@@ -154,6 +155,11 @@ def test_what_holds_the_first_certificate_is_named_until_it_is_there(capsys: pyt
             return sum(awaited in line for line in lines)
 
         until(lambda: told() >= 2)
+        replica.handler.upsert(secret({**GOOD, "tls.key": OTHER_KEY}))
+        awaited = "a usable pair in Secret release/tls: the private key is not the key of the certificate"
+        until(lambda: told() >= 1)
+        assert f"no usable certificate yet: waiting for {awaited}" in replica.health.report()
+        assert "with tls.crt and tls.key" not in replica.health.report()
         replica.handler.upsert(secret(GOOD))
         until(lambda: not thread.is_alive())
         assert awaited not in replica.health.report()

@@ -30,6 +30,7 @@ def test_a_watch_that_is_down_is_seen_in_the_detail_of_a_check_that_passes() -> 
     check = Check("namespaces")
     check.passes()
     state = WatchState(check, lambda: now[0])
+    state.synced()
     assert (state.stale_seconds, check.line) == (0, "[+]namespaces ok")
     for _ in range(3):
         state.lost("ApiUnavailable")
@@ -46,6 +47,21 @@ def test_a_check_that_has_not_passed_yet_stays_so_when_the_watch_opens() -> None
     state.lost("Forbidden")
     state.opened()
     assert check.line == "[-]namespaces failed: starting"
+
+
+def test_a_watch_that_fails_before_the_first_list_keeps_no_labels(capsys: pytest.CaptureFixture[str]) -> None:
+    check = Check("namespaces")
+    state = WatchState(check)
+    state.tolerate()
+    state.lost("Forbidden")
+    assert check.line == "[+]namespaces ok: no namespace is known yet"
+    told = capsys.readouterr().out
+    assert "no namespace is known yet" in told
+    assert "as last known" not in told
+    state.synced()
+    assert check.line == "[+]namespaces ok: the watch is down, labels are as last known"
+    state.opened()
+    assert check.line == "[+]namespaces ok"
 
 
 def test_a_check_that_is_tolerated_passes_before_anything_is_known() -> None:

@@ -188,7 +188,15 @@ def test_what_is_no_certificate_is_left_out_and_told_of(kept: Kept, foreign: byt
     kept.put_bundle(foreign[:100] + b"\n" + foreign)
     until(lambda: kept.serves() and foreign in parse(kept.bundles()[0]) and not parse(kept.bundles()[0]).unparsable)
     until(lambda: any("BundleUnreadable" in event for event in kept.events()))
+    assert any("held 2 entries that are not certificates: they have been left out" in each for each in kept.events())
     until(lambda: kept.value("ca_bundle_unreadable_total") == 2)  # in each of the two webhooks
+
+
+def test_a_single_block_that_is_left_out_is_told_of_in_the_singular(client: Client) -> None:
+    recorder = EventRecorder(client)
+    certificates._Reporter(recorder, SyncMetrics().certificates, RELEASE.namespace).left_out(1)
+    ((_, notice),) = recorder.recent()
+    assert notice.message == "the caBundle held 1 entry that is not a certificate: it has been left out"
 
 
 def test_a_write_that_is_refused_is_told_of_and_tried_again(kept: Kept, api: FakeApiServer) -> None:

@@ -31,6 +31,7 @@ from tests.unit.sync.world import (
     secret_path,
 )
 from webhook.kube.client import Client
+from webhook.kube.lease import LeaseElection
 from webhook.ops.attention import judge
 from webhook.ops.certificate_metrics import IssuedCertificateMetrics
 from webhook.ops.health import Health
@@ -45,7 +46,7 @@ from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.rules.expiry import ExpiryReason
 from webhook.rules.rollout import HoldReason
 from webhook.sync.contention import REFERENCES
-from webhook.sync.status import EXAMPLES, controller_status, page_data
+from webhook.sync.status import EXAMPLES, controller_status, leader_status, page_data
 from webhook.sync.status_index import Result
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
@@ -183,6 +184,25 @@ def test_no_hash_of_a_content_is_shown_that_could_confirm_a_guess(busy: Running)
     for content in busy.loop.sources.contents().values():
         assert content.hash not in shown
     assert re.search("[0-9a-f]{32}", shown) is None
+
+
+def test_who_may_lead_and_does_not_write_yet_takes_over(running: Running, client: Client) -> None:
+    loop = running.loop
+    election = LeaseElection(client, RELEASE.namespace, "psw-sync", "me", lambda _: None)
+    until(lambda: loop.is_leading)
+    unread = election.unread
+    assert leader_status(loop, "psw-sync", election) == LeaderStatus(
+        leading=True, lease="psw-sync", identity="me", problem=unread
+    )
+    assert not leader_status(loop, "", None).taking_over
+
+    loop.set_leading(False)
+    found = leader_status(loop, "psw-sync", election)
+    assert (found.leading, found.taking_over, found.holder, found.problem) == (False, False, "", unread)
+    election._try_once()
+    found = leader_status(loop, "psw-sync", election)
+    assert (found.leading, found.taking_over, found.holder, found.problem) == (False, True, "me", "")
+    assert leader_status(loop, "", None) == LeaderStatus(leading=False, taking_over=True)
 
 
 def test_the_metrics_tell_the_same(busy: Running) -> None:

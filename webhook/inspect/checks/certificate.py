@@ -52,7 +52,9 @@ def _look_at_certificate(context: Context) -> Iterator[Outcome]:
         check_key(chain[0], key)
         check_purpose(chain[0])
     except CertificateInvalid as error:
-        command = f"kubectl -n {installed.release.namespace} get secret {name} -o yaml --show-managed-fields"
+        command = (
+            f"kubectl -n {installed.release.namespace} get secret {name} -o jsonpath='{{.metadata.managedFields}}'"
+        )
         yield finding("PSW020", f"Secret {installed.release.namespace}/{name}: {error}", command)
         return
     yield from _age("PSW021", "the serving certificate", chain[0], context.now)

@@ -209,8 +209,8 @@ def source_command(
     """Return the command that makes a source usable; ``elsewhere`` are namespaces with a Secret of its name."""
     if reason == SourceReason.ABSENT and elsewhere:
         move = f"{_WITHOUT_IDENTITY};s/namespace: {elsewhere[0]}$/namespace: {namespace}/"
-        copied = f"kubectl -n {shlex.quote(elsewhere[0])} get secret {shlex.quote(name)} -o yaml"
-        return f"{copied} | sed {shlex.quote(move)} | kubectl apply -f -"
+        found = f"kubectl -n {shlex.quote(elsewhere[0])} get secret {shlex.quote(name)}"
+        return f"{found} -o yaml | sed {shlex.quote(move)} | kubectl apply -f -"
     if reason == PreviewReason.SOURCE_NAME_HASHED:
         return f"pullsecrets explain reason/{reason}"
     if reason == SourceReason.NOT_ISSUED:
