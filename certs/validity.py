@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from certs.authority import OWNER
-from certs.lifetimes import Validity
 from certs.verify import is_for_servers, is_trusted
 from webhook.errors import CertificateInvalid
+from webhook.rules.expiry import Validity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from certs.lifetimes import Validity
     from webhook.ops.page_data import NamespaceView, PageData
     from webhook.ops.sync_status import LeaderStatus, SourceStatus, SyncStatus
+    from webhook.rules.expiry import Validity
 
 
 class Kind(StrEnum):

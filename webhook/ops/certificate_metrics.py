@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-    from certs.lifetimes import Validity
+    from webhook.rules.expiry import Validity
 
 EXPIRY = "pullsecrets_certificate_expiry_timestamp_seconds"
 AUTHORITY_EXPIRY = "pullsecrets_certificate_authority_expiry_timestamp_seconds"

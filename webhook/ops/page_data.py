@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from certs.lifetimes import Validity
     from webhook.ops.sync_status import SyncStatus
     from webhook.rules.actions import Finding
     from webhook.rules.copy_status import CopyState
+    from webhook.rules.expiry import Validity
 
 NOT_SELECTED = "not selected"
 """The state of a namespace that has no copies and needs none."""

@@ -316,3 +316,18 @@ def _span(time: timedelta) -> str:
         if seconds >= 2 * size:
             return counted(seconds // size, unit)
     return counted(seconds, "second")
+
+
+OVERDUE_SHARE = 0.25
+"""The share of the lifetime with which a certificate is overdue: it is renewed with a third left. The alerts agree."""
+
+
+class Validity(msgspec.Struct, frozen=True):
+    """The validity period of a certificate."""
+
+    begin: datetime
+    end: datetime
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Return True if it should have been renewed before ``now``."""
+        return self.end - now < (self.end - self.begin) * OVERDUE_SHARE

@@ -52,11 +52,11 @@ from webhook.sync.table import ObjectCache, Observed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from certs.lifetimes import Validity
     from certs.rotation import Step
     from webhook.kube.client import Client
     from webhook.kube.events import EventRecorder
     from webhook.ops.certificate_metrics import IssuedCertificateMetrics
+    from webhook.rules.expiry import Validity
     from webhook.sync.settings import CertificateNames
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,6 @@ import pytest
 from msgspec import structs
 from msgspec.structs import replace
 
-from certs.lifetimes import Validity
 from tests.unit.ops.statuses import PULL, STATUS, status
 from tests.unit.ops.test_page import DATA, NAMESPACES, NOW
 from webhook.ops.attention import Kind, find_attention, judge
@@ -37,7 +36,7 @@ from webhook.report.reasons import CATALOG, WRITE_RESULTS
 from webhook.rules.actions import Finding, FindingReason
 from webhook.rules.copy_status import CopyState
 from webhook.rules.credential import SourceReason
-from webhook.rules.expiry import ExpiryReason
+from webhook.rules.expiry import ExpiryReason, Validity
 from webhook.sync.status_index import Result
 
 SIZES = (10, 2_000, 10_000)

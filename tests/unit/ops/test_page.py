@@ -13,7 +13,6 @@ import pytest
 from msgspec import structs
 from msgspec.structs import replace
 
-from certs.lifetimes import Validity
 from tests.unit.ops.statuses import PULL, STATUS, status
 from webhook.ops.html import ICON, SCRIPT, STYLE
 from webhook.ops.page import CONTENT_SECURITY_POLICY, PER_PAGE, parse_query, render
@@ -29,6 +28,7 @@ from webhook.ops.page_data import (
 from webhook.ops.sync_status import LeaderStatus
 from webhook.report.explain.commands import rename_command
 from webhook.rules.copy_status import CopyState
+from webhook.rules.expiry import Validity
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EVIL = '<script>alert("x")</script>'
