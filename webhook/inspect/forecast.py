@@ -153,7 +153,7 @@ class _Forecast:
         self._pool = pool
         self._now = now
         self._unseen: set[str] = set()
-        self._accounts_unseen = False
+        self._accounts_unseen: list[str] = []
         self._unlisted = 0
         self._unlisted_pods = 0  # counted in a thread of its own
 
@@ -192,6 +192,8 @@ class _Forecast:
             copies=self._ours(copies),
             namespaces=len(self._namespaces),
             suspects=self._suspects(),
+            unseen_copies=tuple(sorted(self._unseen)),
+            unseen_accounts=tuple(self._accounts_unseen),
         )
 
     def _ours(self, copies: Mapping[str, Mapping[str, Copy]]) -> tuple[tuple[Namespace, frozenset[str]], ...]:
@@ -314,7 +316,8 @@ class _Forecast:
             try:
                 yield from self._reader.each(Collection(resource, namespace), shape, query)
             except Forbidden:
-                self._accounts_unseen |= resource is SERVICE_ACCOUNTS
+                if resource is SERVICE_ACCOUNTS:
+                    self._accounts_unseen.append(namespace or "")
                 self._reader.lacks("list", f"{resource.plural}{'' if namespace else ' across namespaces'}", namespace)
 
     def _source_rows(self, sources: Sources) -> Iterator[Row]:

@@ -6,6 +6,7 @@ import ipaddress
 import socket
 import ssl
 from base64 import b64decode
+from collections import Counter
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -87,17 +88,18 @@ class _Endpoint(msgspec.Struct, frozen=True):
     conditions: _Conditions = _Conditions()
 
 
-class EndpointSlice(msgspec.Struct, frozen=True):
-    """A discovery/v1 EndpointSlice."""
+class EndpointSlice(msgspec.Struct, frozen=True, rename="camel"):
+    """A discovery/v1 EndpointSlice, with the addresses of one family."""
 
     metadata: ObjectMeta
+    address_type: str = ""
     endpoints: tuple[_Endpoint, ...] | None = None
 
 
 def registration_of(reader: Reader, installed: Installed) -> Registration | None:
     """Return the requests for which the API server calls the webhook; None without the right to read that."""
     if installed.webhook is None:
-        gone = Registration(installed.release.name, (), Reach(answers=None, why=""))
+        gone = Registration(installed.fullname, (), Reach(answers=None, why=""))
         return gone if installed.may_list_webhooks else None
     configuration = installed.webhook
     hooks = tuple(each.hook() for each in configuration.webhooks)
@@ -138,8 +140,11 @@ def _of_service(reader: Reader, service: ServiceReference) -> Reach:
             answers=None,
             why=f"{lacking('list', 'endpointslices', service.namespace)}, so the replicas of {where} are not known",
         )
-    ready = sum(endpoint.conditions.ready is not False for each in slices for endpoint in each.endpoints or ())
-    if ready:
+    # A replica with two addresses is in the slices of both families.
+    by_family = Counter[str]()
+    for each in slices:
+        by_family[each.address_type] += sum(one.conditions.ready is not False for one in each.endpoints or ())
+    if ready := max(by_family.values(), default=0):
         return Reach(answers=True, why=f"{where} leads to {counted(ready, 'ready replica')}")
     return Reach(answers=False, why=f"{where} leads to no ready replica")
 

@@ -172,7 +172,7 @@ CATALOG: Mapping[str, ReasonText] = {
         "ask the owner of the finalizer; if the owner is gone, remove the finalizer from the Secret",
     ),
     "token-account-absent": ReasonText(
-        "a copy holds a token of a ServiceAccount of its namespace, and the namespace has none of that name: the copy "
+        "a copy needs a token of a ServiceAccount of its namespace, and the namespace has none of that name: the copy "
         "is not made, or keeps its content",
         "create the ServiceAccount in the namespace, or let the namespace opt out",
     ),

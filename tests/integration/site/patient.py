@@ -65,7 +65,6 @@ class Patient:
             if each["result"] == "finding":
                 found.setdefault(each["code"], []).append(each["detail"])
         assert ran.code == bool(found)
-        assert not [each for each in checks if each["result"] == "unknown"], checks
         return found
 
     def afterwards(self, restore: Callable[[], object]) -> None:

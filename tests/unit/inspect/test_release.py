@@ -10,7 +10,7 @@ from tests.unit.fake_apiserver.faults import Answer
 from tests.unit.fake_apiserver.server import FakeApiServer
 from webhook.errors import ConfigurationAbsent, UsageError
 from webhook.inspect.reader import Reader
-from webhook.inspect.release import Wanted, find_release
+from webhook.inspect.release import CHART, Wanted, find_release
 from webhook.inspect.scene import registration_of
 from webhook.kube.client import Client
 from webhook.rules.configuration import Configuration, PullSecret
@@ -130,6 +130,17 @@ def test_a_release_that_has_lost_its_webhook_is_found_by_its_configuration(api: 
     assert registration.hooks == ()
 
 
+def test_the_lost_webhook_has_the_name_of_the_objects_and_not_of_the_release(
+    api: FakeApiServer, client: Client
+) -> None:
+    metadata = {"labels": {INSTANCE: "psw", "app.kubernetes.io/name": CHART}}
+    path = f"/api/v1/namespaces/pull-secrets/configmaps/psw-{CHART}"
+    api.put(path, {"metadata": metadata, "data": {"config.yaml": DOCUMENT}})
+    registration = registration_of(Reader(client), find_release(Reader(client), Wanted()))
+    assert registration is not None
+    assert registration.name == f"psw-{CHART}"
+
+
 def refuse(api: FakeApiServer, *plurals: str) -> None:
     """Take away the right to list each of these kinds in all namespaces, and to get the cluster-wide ones."""
     for plural in plurals:
@@ -212,6 +223,19 @@ def test_a_service_reaches_the_replicas_that_are_ready(
         answers,
         f"Service pull-secrets/psw-webhook {why}",
     )
+
+
+def test_a_replica_with_two_addresses_is_one(api: FakeApiServer, client: Client) -> None:
+    put_release(api, "psw", "pull-secrets")
+    labels = {"labels": {"kubernetes.io/service-name": "psw-webhook"}}
+    place = "/apis/discovery.k8s.io/v1/namespaces/pull-secrets/endpointslices"
+    for family in ("IPv4", "IPv6"):
+        body: dict[str, Any] = {"metadata": labels, "addressType": family, "endpoints": [{}, {}]}
+        api.put(f"{place}/psw-{family.lower()}", body)
+    reader = Reader(client)
+    registration = registration_of(reader, find_release(reader, Wanted()))
+    assert registration is not None
+    assert registration.reach.why == "Service pull-secrets/psw-webhook leads to 2 ready replicas"
 
 
 def test_replicas_that_may_not_be_seen_are_not_said_to_be_away(api: FakeApiServer, client: Client) -> None:

@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 from certs.validity import certificates_in, chain_of, check_key, check_purpose, covers
 from certs.verify import is_trusted
-from webhook.errors import CertificateInvalid
-from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
+from webhook.errors import CertificateInvalid, Forbidden
+from webhook.inspect.checks.result import Check, Context, Outcome, finding, lacking, note, unknown
 from webhook.kube.objects import AUTHORITY_KEY, CERTIFICATE_KEY, PRIVATE_KEY_KEY, decode_secret
-from webhook.kube.resources import SECRETS
+from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS
+from webhook.kube.webhook_configuration import decode_webhook_configuration
 from webhook.report.explain.commands import certificate_command
 from webhook.report.explain.registration import NAME_LABEL
 from webhook.report.policy_export import EXCLUDED
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 RENEWED_SHARE = 0.8
 """Share of the lifetime. A certificate is renewed after two thirds, so an older one was not renewed."""
 
+_OF_REGISTERED = ("PSW015", "PSW022", "PSW023")
+"""The codes that compare the certificate with what the API server calls."""
+
 _HTTPS = 443
 _HANDSHAKE_SECONDS = 3.0
 
@@ -46,6 +50,7 @@ def _look_at_certificate(context: Context) -> Iterator[Outcome]:
         mode = installed.webhook.certificates_mode if installed.webhook is not None else ""
         command = certificate_command(mode, installed.release.namespace, name, installed.release.name)
         yield finding("PSW020", f"Secret {installed.release.namespace}/{name} {absent}", command)
+        yield from _without_certificate(f"{installed.release.namespace}/{name}")
         return
     try:
         chain = chain_of(certificate)
@@ -56,10 +61,17 @@ def _look_at_certificate(context: Context) -> Iterator[Outcome]:
             f"kubectl -n {installed.release.namespace} get secret {name} -o jsonpath='{{.metadata.managedFields}}'"
         )
         yield finding("PSW020", f"Secret {installed.release.namespace}/{name}: {error}", command)
+        yield from _without_certificate(f"{installed.release.namespace}/{name}")
         return
     yield from _age("PSW021", "the serving certificate", chain[0], context.now)
     yield from _authority(authority, context.now)
     yield from _used(context, chain)
+
+
+def _without_certificate(secret: str) -> Iterator[Outcome]:
+    for code in CERTIFICATE.codes:
+        if code != "PSW020":
+            yield unknown(code, f"Secret {secret} has no certificate that can be checked (PSW020)")
 
 
 def _age(code: str, what: str, certificate: Certificate, now: datetime) -> Iterator[Outcome]:
@@ -82,11 +94,21 @@ def _authority(authority: bytes, now: datetime) -> Iterator[Outcome]:
 
 
 def _used(context: Context, chain: list[Certificate]) -> Iterator[Outcome]:
-    webhook = context.installed.webhook
-    for each in webhook.webhooks if webhook else ():
+    fullname = context.installed.fullname
+    try:
+        webhook = _registered(context)
+    except Forbidden:
+        kind = f"{MUTATING_WEBHOOK_CONFIGURATIONS.plural}.admissionregistration.k8s.io"
+        yield from lacking(_OF_REGISTERED, f"get {kind}/{fullname}")
+        return
+    if webhook is None or not webhook.is_ours:
+        for code in _OF_REGISTERED:
+            yield unknown(code, f"the API server calls no webhook of MutatingWebhookConfiguration {fullname} (PSW010)")
+        return
+    for each in webhook.webhooks:
         client = each.client_config
         bundle = b64decode(client.ca_bundle)
-        if not bundle and webhook and webhook.certificates_mode == "provided":
+        if not bundle and webhook.certificates_mode == "provided":
             yield note("PSW015", f"{each.name} has no caBundle: the API server's system must trust the certificate")
         elif not bundle:
             yield finding("PSW015", f"{each.name} has no caBundle")
@@ -95,13 +117,23 @@ def _used(context: Context, chain: list[Certificate]) -> Iterator[Outcome]:
             leaf = chain[0]
             at = min(max(context.now, leaf.not_valid_before_utc), leaf.not_valid_after_utc)
             yield from _trust(each.name, is_trusted(chain, certificates_in(bundle)[0], at))
-    if webhook and webhook.webhooks:
-        client = webhook.webhooks[0].client_config
-        name = _called(client)
-        if not covers(chain[0], name):
-            yield finding("PSW022", f"the API server calls {name}, and the serving certificate is not for that name")
-        if client.url:
-            yield from _served(client.url, chain[0])
+    client = webhook.webhooks[0].client_config
+    name = _called(client)
+    if not covers(chain[0], name):
+        yield finding("PSW022", f"the API server calls {name}, and the serving certificate is not for that name")
+    if client.url:
+        yield from _served(client.url, chain[0])
+
+
+def _registered(context: Context) -> WebhookConfiguration | None:
+    """Return the MutatingWebhookConfiguration of the release, None if it does not exist; Forbidden if that is unknown.
+
+    The release may have been found without it: the right to list is missing, or it has lost its webhooks.
+    """
+    if context.installed.webhook is not None:
+        return context.installed.webhook
+    content = context.reader.one(MUTATING_WEBHOOK_CONFIGURATIONS, context.installed.fullname)
+    return None if content is None else decode_webhook_configuration(content)
 
 
 def _trust(name: str, trusted: bool | None) -> Iterator[Outcome]:
@@ -142,20 +174,25 @@ _CONDITION = "a-reference-is-missing"
 
 
 def _look_at_registration(context: Context) -> Iterator[Outcome]:
-    installed = context.installed
-    if installed.webhook is None:
-        yield finding("PSW010", f"there is no MutatingWebhookConfiguration {installed.fullname}")
+    installed, registered = context.installed, _registered(context)
+    if registered is None:
+        yield from _unregistered(f"there is no MutatingWebhookConfiguration {installed.fullname}")
         return
-    webhooks = {each.name: each for each in installed.webhook.webhooks}
+    webhooks = {each.name: each for each in registered.webhooks}
     for name in OPERATIONS:
         if name not in webhooks:
-            yield finding("PSW010", f"MutatingWebhookConfiguration {installed.fullname} has no webhook {name}")
+            yield from _unregistered(f"MutatingWebhookConfiguration {installed.fullname} has no webhook {name}")
             continue
         webhook = webhooks[name]
         yield from _rules(webhook)
         yield from _selectors(webhook, installed.configuration)
-        yield from _policies(webhook, installed.webhook)
+        yield from _policies(webhook, registered)
         yield from _conditions(webhook, installed.configuration)
+
+
+def _unregistered(why: str) -> Iterator[Outcome]:
+    for code in REGISTRATION.codes:
+        yield finding(code, why) if code == "PSW010" else unknown(code, f"{why} (PSW010)")
 
 
 def _rules(webhook: Webhook) -> Iterator[Outcome]:

@@ -162,10 +162,13 @@ CODES: Mapping[str, Code] = {
     ),
     "PSW035": Code(
         "no mass removal held",
-        "A change of the configuration would remove more copies than allowed in one step. Sync holds it: no copy and "
-        "no reference is removed because of it.",
+        "A change of the configuration would remove more copies than allowed in one step. Sync holds these removals: "
+        "none of these copies, and no reference to them, is removed. Copies of retired names, and of namespaces that "
+        "opt out, are still removed.",
         "Correct the configuration. A typing error in `optIn`, `excludedNamespaces` or a `namespaceSelector` is the "
-        "usual cause. If the removals are intended, confirm them with the command in the finding.",
+        "usual cause. If the removals are intended, confirm them with the command in the finding. "
+        "There is no command while the removals are those of an earlier configuration: check that `sync` has a leader "
+        "(PSW060).",
     ),
     "PSW036": Code(
         "names of sources stay",
@@ -182,8 +185,8 @@ CODES: Mapping[str, Code] = {
     ),
     "PSW040": Code(
         "sources there",
-        "A source does not exist in the release namespace. No new copies are made of its pull secret, and existing "
-        "ones stay unchanged.",
+        "A source does not exist in the release namespace. New copies get the last good content, and there are none "
+        "if it was never stored; copies with it stay unchanged.",
         "Create it: `kubectl create secret docker-registry`.",
     ),
     "PSW041": Code(
@@ -253,9 +256,9 @@ CODES: Mapping[str, Code] = {
     ),
     "PSW051": Code(
         "copies current",
-        "A copy does not have the current content of its sources. While a source is unusable, copies that keep the "
-        "last good content are a note, one for each pull secret. The source itself is the finding. A copy with "
-        "another content then is a finding.",
+        "A copy does not have the content, or the labels and annotations, that are due. While a source is unusable, "
+        "copies that keep the last good content are a note, one for each pull secret. The source itself is the "
+        "finding. A copy with another content then is a finding.",
         "Check that `sync` has a leader (PSW060) and its rights (PSW001). Read the Events of the namespace: a quota "
         "or a policy may reject the write.",
     ),
@@ -286,7 +289,7 @@ CODES: Mapping[str, Code] = {
     ),
     "PSW056": Code(
         "ServiceAccounts of tokens exist",
-        "A copy holds a token of a ServiceAccount of its namespace (`perNamespace`), and the namespace has none of "
+        "A copy needs a token of a ServiceAccount of its namespace (`perNamespace`), and the namespace has none of "
         "that name. The copy is not made, or keeps its content.",
         "Create the ServiceAccount in the namespace, or let the namespace opt out: see renewing.md.",
     ),
@@ -304,18 +307,22 @@ CODES: Mapping[str, Code] = {
     ),
     "PSW061": Code(
         "replicas ready",
-        "Fewer replicas are ready than the Deployment specifies.",
-        "`kubectl describe` the Pods, and read `/readyz?verbose` of one of them.",
+        "Fewer replicas are ready than the Deployment specifies, or one of the two Deployments does not exist. It is a "
+        "note if neither exists: with `deployments.enabled: false`, the processes run elsewhere.",
+        "`kubectl describe` the Pods, and read `/readyz?verbose` of one of them. If the Deployment does not exist, "
+        "upgrade the release.",
     ),
     "PSW062": Code(
         "versions agree",
-        "The two Deployments run different images; or, as a note, the versions of the chart and this command differ.",
+        "The two Deployments run different images. It is a note if the versions of the chart and this command differ, "
+        "or if a Deployment does not exist.",
         "Upgrade the release; use the command of its version.",
     ),
     "PSW063": Code(
         "clocks agree",
         "The clock of the API server, or of the leader, differs by more than five seconds from the clock of the "
-        "machine that runs this command. The validity of Leases and certificates depends on clocks.",
+        "machine that runs this command. The validity of Leases and certificates depends on clocks. The clock of the "
+        "API server is read from the answer to a dry run (PSW070, PSW071).",
         "Set the wrong clock.",
     ),
     "PSW070": Code(

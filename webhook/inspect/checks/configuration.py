@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from webhook.errors import Forbidden
-from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
+from webhook.inspect.checks.result import Check, Context, Outcome, finding, lacking, note, unknown
+from webhook.inspect.checks.sources import unread_sources
 from webhook.inspect.healing import read_records
 from webhook.inspect.namespaces import opt_in_labels
 from webhook.inspect.obstacles import is_written_since, read_reports
@@ -21,10 +22,11 @@ from webhook.kube.resources import NAMESPACES, SECRETS, Collection
 from webhook.kube.wire import PartialObjectMetadata
 from webhook.report.explain.commands import conflict_command, create_source, retire_command
 from webhook.report.explain.obstacle import nearest, standing_reports
+from webhook.report.preview.copies import METADATA_DIFFERS
 from webhook.report.preview.row import Effect, PreviewReason
 from webhook.report.rollout import describe_rollout, hold_sentence
 from webhook.rules.actions import FindingReason
-from webhook.rules.brake import confirm_command
+from webhook.rules.brake import confirm_command, digest
 from webhook.rules.credential import SourceReason
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.healing import Trial
@@ -35,18 +37,19 @@ from webhook.rules.ownership import labels_for
 from webhook.rules.renewing import ISSUED_BY_LABEL
 from webhook.rules.rollout import Stage
 from webhook.rules.state_document import STATE_SUFFIX, decode_document
-from webhook.rules.text import listed
+from webhook.rules.text import listed, some
 from webhook.sync.state_keeper import problem_of, remedy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from webhook.inspect.reader import Reader
+    from webhook.inspect.release import Installed
     from webhook.report.explain.obstacle import Report, Target
     from webhook.report.preview.row import Row
     from webhook.rules.configuration import Configuration
     from webhook.rules.objects import Namespace
-    from webhook.rules.state_document import StoredRollout
+    from webhook.rules.state_document import HeldRemovals, StoredRollout
 
 
 def _look_at_configuration(context: Context) -> Iterator[Outcome]:
@@ -128,12 +131,12 @@ SHOWN = 5
 _SOURCES = frozenset({*map(str, SourceReason), PreviewReason.SOURCE_NAME_HASHED.value})
 _SENTENCES = {
     "PSW050": "the copy {0} is not there",
-    "PSW051": "the copy {0} has neither the present content of its sources nor the last good one",
+    "PSW051": "the copy {0} is not as it must be now",
     "PSW052": "the Secret {0} was not made by this release, and has the name of a copy",
     "PSW053": "the ServiceAccount {0} lacks a reference that is due",
     "PSW054": "{0}, or a reference in it, has not been removed yet",
     "PSW055": "the ServiceAccount {0} enforces its references, is labelled disabled, and lacks one that its Pods get",
-    "PSW056": "the copy {0} holds a token of a ServiceAccount of its namespace, which does not exist",
+    "PSW056": "the copy {0} needs a token of a ServiceAccount of its namespace, which does not exist",
 }
 
 
@@ -171,25 +174,47 @@ def _target(row: Row) -> Target:
 
 
 def _look_at_copies(context: Context) -> Iterator[Outcome]:
+    yield from _unseen(context)
     found: dict[str, list[Row]] = defaultdict(list)
     for row in context.forecast().rows:
         if row.reason in _SOURCES and row.effect is Effect.PROBLEM:
             yield _of_source(row)
         elif row.reason == PreviewReason.COPY_KEPT:
             yield note("PSW051", f"{row.title.partition('/')[2]}: {row.why}")
-        elif row.reason == PreviewReason.COPY_NOT_SEEN:
-            found["?"].append(row)
         elif code := _code(row):
             found[code].append(row)
     causes = _Causes(context, [row for rows in found.values() for row in rows])
     for code, rows in sorted(found.items()):
-        if code == "?":
-            yield unknown("PSW050", f"Secrets cannot be read: {_few([_named(row) for row in rows])}")
-        elif code == "PSW054" and read_state(context.reader, context.installed).held is not None:
+        if code == "PSW054" and _holds_removals(context):
             removals = "1 removal is" if len(rows) == 1 else f"{len(rows)} removals are"
             yield note(code, f"{removals} due; those that the configuration alone causes are held (PSW035)")
         else:
             yield from _findings(context.reader, code, rows, causes)
+
+
+def _unseen(context: Context) -> Iterator[Outcome]:
+    """Yield what is not known about copies and references, because a right is missing."""
+    yield from unread_sources(context, "PSW040", "PSW041", "PSW051")
+    if not context.sources().is_state_read:
+        yield from lacking(("PSW051",), _right_to_state(context))  # it has the content that is due in a rotation
+    if names := context.forecast().unseen_copies:
+        right = f"list secrets named {some(names, SHOWN)} across namespaces"
+        yield from lacking(("PSW050", "PSW051", "PSW052", "PSW054", "PSW056"), right)
+    if places := context.forecast().unseen_accounts:
+        namespaces = f"in {'namespace' if len(places) == 1 else 'namespaces'} {some(places, SHOWN)}"
+        right = f"list serviceaccounts {namespaces if all(places) else 'across namespaces'}"
+        tokens = ("PSW056",) if context.installed.configuration.token_accounts else ()
+        yield from lacking(("PSW053", "PSW054", "PSW055", *tokens), right)
+
+
+def _right_to_state(context: Context) -> str:
+    return f"get secrets/{context.installed.fullname}{STATE_SUFFIX} in namespace {context.installed.release.namespace}"
+
+
+def _holds_removals(context: Context) -> bool:
+    """Return whether sync holds removals of the present configuration."""
+    held = read_state(context.reader, context.installed).held
+    return held is not None and held.digest == digest(context.installed.configuration)
 
 
 def _of_source(row: Row) -> Outcome:
@@ -222,9 +247,18 @@ def _findings(reader: Reader, code: str, rows: list[Row], causes: _Causes) -> It
     """Yield the first findings, each with the controller's report about it or its namespace."""
     for row in rows[:SHOWN]:
         cause = causes.of(row) if row.effect.is_change else ""
-        yield finding(code, f"{_SENTENCES[code].format(_named(row))}{cause}", _command(reader, code, row))
+        yield finding(code, f"{_SENTENCES[code].format(_named(row))}{cause}{_due(row)}", _command(reader, code, row))
     if len(rows) > SHOWN:
         yield finding(code, f"and {len(rows) - SHOWN} more")
+
+
+def _due(row: Row) -> str:
+    """Return why a copy is not right. It may wait for sync, or for its turn in a rotation."""
+    if row.reason == PreviewReason.COPY_OUTDATED:
+        return f"; {row.why}"
+    if row.effect is not Effect.UPDATE or row.reason == PreviewReason.SOURCE_NOT_SEEN:
+        return ""
+    return f"; {METADATA_DIFFERS}" if row.why.endswith(METADATA_DIFFERS) else f"; it must be {row.why}"
 
 
 def _command(reader: Reader, code: str, row: Row) -> str:
@@ -260,6 +294,22 @@ def _stopped(name: str, stored: StoredRollout) -> Iterator[Outcome]:
         yield note("PSW037", f"the rotation of {name} was aborted: {describe_rollout(rollout, stored.progress)}")
 
 
+def _held(installed: Installed, held: HeldRemovals) -> Outcome:
+    """Return the finding about held removals; its command confirms those of the present configuration only."""
+    if held.digest != digest(installed.configuration):
+        return finding(
+            "PSW035",
+            f"sync holds the removals of an earlier configuration, {held.copies} of {held.total} copies, and has not "
+            "stored what it decides about the present one",
+        )
+    return finding(
+        "PSW035",
+        f"the configuration would remove {held.copies} of {held.total} copies, so none of these is removed: correct "
+        "it, or confirm the removals",
+        confirm_command(installed.release.namespace, f"{installed.fullname}{STATE_SUFFIX}", held.digest),
+    )
+
+
 def _look_at_state(context: Context) -> Iterator[Outcome]:
     installed = context.installed
     name, where = f"{installed.fullname}{STATE_SUFFIX}", installed.release.namespace
@@ -268,17 +318,14 @@ def _look_at_state(context: Context) -> Iterator[Outcome]:
     if secret is not None and (problem := problem_of(secret)):
         command = remedy_of(secret)
         yield finding("PSW044", f"Secret {where}/{name}: {problem}", command)
+        for code in ("PSW035", "PSW037"):
+            yield unknown(code, f"Secret {where}/{name} has no state of sync (PSW044)")
         return
     stored = decode_document(secret.data or {} if secret is not None else {})
     if stored.held is not None:
-        held, command = stored.held, confirm_command(where, name, stored.held.digest)
-        yield finding(
-            "PSW035",
-            f"the configuration would remove {held.copies} of {held.total} copies, so none of these is removed: "
-            "correct it, or confirm the removals",
-            command,
-        )
+        yield _held(installed, stored.held)
     sources = context.sources()
+    yield from unread_sources(context, "PSW044")
     lacking = []
     for entry in installed.configuration.copied:
         expected, kept = sources.expected(entry), stored.last_good.get(entry.name)
@@ -303,8 +350,7 @@ def _look_at_healing(context: Context) -> Iterator[Outcome]:
         return
     records = read_records(context.reader, installed)
     if records is None:
-        right = f"get secrets/{installed.fullname}{STATE_SUFFIX} in namespace {installed.release.namespace}"
-        yield unknown("PSW072", f"you lack the right to {right}", right)
+        yield from lacking(("PSW072",), _right_to_state(context))
         return
     for record in sorted(records.values(), key=lambda each: (each.namespace, each.owner)):
         if record.trial is Trial.REFUTED:

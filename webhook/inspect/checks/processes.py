@@ -14,6 +14,7 @@ from webhook.inspect.obstacles import read_holder
 from webhook.kube.resources import Resource
 from webhook.kube.wire import ObjectMeta, decoder
 from webhook.report.explain.obstacle import SKEW
+from webhook.rules.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 DEPLOYMENTS = Resource("/apis/apps/v1", "Deployment", "deployments")
 _VERSION_LABEL = "app.kubernetes.io/version"
+_ROLES = ("webhook", "sync")
 
 
 class _Container(msgspec.Struct, frozen=True):
@@ -59,6 +61,13 @@ _decode_deployment: Callable[[bytes], Deployment] = decoder(Deployment)
 def _look(context: Context) -> Iterator[Outcome]:
     yield from _leader(context)
     found = list(_deployments(context))
+    names = {f"{context.installed.fullname}-{role}" for role in _ROLES}
+    if absent := sorted(names - {each.metadata.name for each in found}):
+        subject = f"Deployment {absent[0]} does" if found else f"Deployments {listed(absent)} do"
+        # The chart makes both or none: with deployments.enabled off, the processes run elsewhere.
+        absence = finding if found else note
+        yield absence("PSW061", f"{subject} not exist, so no replicas were counted")
+        yield note("PSW062", f"{subject} not exist, so no images were compared")
     for each in found:
         if each.status.ready_replicas < each.spec.replicas:
             ready = f"{each.status.ready_replicas} of {each.spec.replicas}"
@@ -85,7 +94,7 @@ def _leader(context: Context) -> Iterator[Outcome]:
 
 def _deployments(context: Context) -> Iterator[Deployment]:
     installed = context.installed
-    for role in ("webhook", "sync"):
+    for role in _ROLES:
         content = context.reader.one(DEPLOYMENTS, f"{installed.fullname}-{role}", installed.release.namespace)
         if content is not None:
             yield _decode_deployment(content)

@@ -12,7 +12,7 @@ from webhook.report.protocol import RESULT, Line, Paragraph, Severity
 from webhook.rules.text import counted, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from webhook.inspect.reader import Reader
@@ -220,3 +220,9 @@ def note(code: str, detail: str) -> Outcome:
 def unknown(code: str, detail: str, lacks: str = "") -> Outcome:
     """Return that a check was not possible, perhaps because a right is missing."""
     return Outcome(code, Severity.UNKNOWN, detail, lacks=lacks)
+
+
+def lacking(codes: Iterable[str], right: str) -> Iterator[Outcome]:
+    """Yield that checks were not possible without a right, such as ``list namespaces``."""
+    for code in codes:
+        yield unknown(code, f"you lack the right to {right}", right)

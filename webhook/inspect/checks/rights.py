@@ -22,6 +22,7 @@ from webhook.kube.wire import (
     decoder,
 )
 from webhook.report.preview.deciding import decide_in
+from webhook.report.protocol import Severity
 from webhook.rules.configuration import PodPolicy
 from webhook.rules.gates import selected_pull_secrets
 from webhook.rules.objects import Subject
@@ -232,6 +233,9 @@ WEBHOOK_FAILED = 500
 """Status code of the API server if a webhook with failurePolicy Fail does not answer."""
 
 
+_CLOCK = "the clock of the API server was not compared, because"
+
+
 class _Created(msgspec.Struct, frozen=True, rename="camel"):
     creation_timestamp: str = ""
 
@@ -250,13 +254,22 @@ def _rehearse(context: Context) -> Iterator[Outcome]:
     if namespace is None:
         for code in ("PSW070", "PSW071"):
             yield note(code, "no namespace is selected, so it was not tried")
+        yield note("PSW063", f"{_CLOCK} no namespace is selected for a dry run")
         return
+    skews: list[list[Outcome]] = []
     account = _account()
     subject = Subject("ServiceAccount", NAME, namespace.name, {}, {}, References())
-    yield from _try(context, "PSW071", SERVICE_ACCOUNTS, account, subject, namespace)
+    outcomes = [*_try(context, "PSW071", SERVICE_ACCOUNTS, account, subject, namespace, skews)]
     image = _image(configuration, namespace)
     subject = Subject("Pod", NAME, namespace.name, {}, {}, References(), images=(image,))
-    yield from _try(context, "PSW070", PODS, _pod(image), subject, namespace)
+    outcomes += _try(context, "PSW070", PODS, _pod(image), subject, namespace, skews)
+    yield from outcomes
+    if skews:
+        yield from skews[0]
+    elif all(each.severity is Severity.NOTE for each in outcomes):
+        yield note("PSW063", f"{_CLOCK} there is nothing to try by a dry run (PSW070, PSW071)")
+    else:
+        yield unknown("PSW063", f"{_CLOCK} no dry run succeeded (PSW070, PSW071)")
 
 
 def _selected(context: Context) -> Namespace | None:
@@ -272,8 +285,15 @@ def _selected(context: Context) -> Namespace | None:
 
 
 def _try(
-    context: Context, code: str, resource: Resource, body: dict[str, Any], subject: Subject, namespace: Namespace
+    context: Context,
+    code: str,
+    resource: Resource,
+    body: dict[str, Any],
+    subject: Subject,
+    namespace: Namespace,
+    skews: list[list[Outcome]],
 ) -> Iterator[Outcome]:
+    """Yield whether a new object gets its references; ``skews`` receives what the answer tells about the clocks."""
     expected = decide_in(namespace, subject, context.installed.configuration).added
     if not expected:
         yield note(code, f"nothing is due to a new {resource.kind} in namespace {namespace.name}")
@@ -287,12 +307,12 @@ def _try(
         refused = finding if error.status == WEBHOOK_FAILED else unknown
         yield refused(code, f"a {resource.kind} is refused in namespace {namespace.name}: {error}")
         return
+    skews.append([*clock_skew(_decode_stored(stored).metadata.creation_timestamp, datetime.now(UTC))])
     found = _decode_created(stored)
     seen = found.as_pod(namespace.name) if resource is PODS else found.as_service_account(namespace.name)
     missing = [name for name in expected if seen is None or name not in seen.references.names]
     if missing:
         yield finding(code, f"a new {resource.kind} in namespace {namespace.name} lacks {', '.join(missing)}")
-    yield from clock_skew(_decode_stored(stored).metadata.creation_timestamp, datetime.now(UTC))
 
 
 def _dry_run(context: Context, resource: Resource, namespace: str, body: dict[str, Any]) -> bytes:

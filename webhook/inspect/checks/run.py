@@ -12,7 +12,7 @@ from webhook.inspect.checks.certificate import CERTIFICATE, REGISTRATION
 from webhook.inspect.checks.codes import AFTER
 from webhook.inspect.checks.configuration import CONFIGURATION, COPIES, HEALING, STORED_STATE
 from webhook.inspect.checks.processes import PROCESSES
-from webhook.inspect.checks.result import Check, Checkup, Context, Outcome, finding, unknown
+from webhook.inspect.checks.result import Check, Checkup, Context, Outcome, finding, lacking, unknown
 from webhook.inspect.checks.rights import GUARDED, REHEARSAL, RIGHTS
 from webhook.inspect.checks.sources import ENTRIES, EXPIRY, ON_REQUEST, RENEWING
 from webhook.inspect.forecast import Scope, forecast
@@ -81,8 +81,7 @@ def _looked(each: Check, context: Context) -> Iterator[Outcome]:
         yield from each.look(context)
     except (ApiError, UsageError) as error:
         right = missing_right(error)
-        for code in each.codes:
-            yield unknown(code, f"you lack the right to {right}" if right else str(error), right)
+        yield from lacking(each.codes, right) if right else (unknown(code, str(error)) for code in each.codes)
 
 
 _FORBIDDEN = re.compile(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
+from webhook.inspect.checks.result import Check, Context, Outcome, finding, lacking, note, unknown
 from webhook.inspect.obstacles import Event
 from webhook.kube.events import COMPONENT
 from webhook.kube.objects import decode_secret
@@ -118,9 +118,21 @@ RENEWING = Check((RENEWAL_CODE,), _look)
 REGISTRIES_SHOWN = 5
 """Registries with the same problem that one finding names."""
 
+SHOWN = 3
+"""Pull secrets, or Secrets, that one sentence names."""
+
+
+def unread_sources(context: Context, *codes: str) -> Iterator[Outcome]:
+    """Yield that these checks were not possible for the sources that must not be read, all of them in one right."""
+    read = context.sources().read
+    names = [f"secrets/{name}" for name in context.installed.configuration.source_names if name not in read]
+    if names:
+        yield from lacking(codes, f"get {some(names, SHOWN)} in namespace {context.installed.release.namespace}")
+
 
 def _look_at_entries(context: Context) -> Iterator[Outcome]:
     sources = context.sources()
+    yield from unread_sources(context, *ENTRIES.codes)
     for name in context.installed.configuration.source_names:
         credentials = sources.credentials(name)
         if credentials is None or not credentials.remark:
@@ -131,6 +143,7 @@ def _look_at_entries(context: Context) -> Iterator[Outcome]:
 
 def _look_at_expiry(context: Context) -> Iterator[Outcome]:
     sources, where = context.sources(), context.installed.release.namespace
+    yield from unread_sources(context, *EXPIRY.codes)
     for name in context.installed.configuration.source_names:
         credentials = sources.credentials(name)
         if credentials is None:
@@ -165,15 +178,13 @@ ON_REQUEST = frozenset({LOGIN_CODE, PULL_CODE})
 
 LOGINS_AT_ONCE = 8
 
-SHOWN = 3
-"""Pull secrets that one sentence names."""
-
 
 def logins(registries: Registries) -> Check:
     """Return the check that logs in."""
 
     def look(context: Context) -> Iterator[Outcome]:
         sources = context.sources()
+        yield from unread_sources(context, LOGIN_CODE)
         tried = [
             (name, key, credential)
             for name in context.installed.configuration.source_names

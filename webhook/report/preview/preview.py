@@ -77,6 +77,10 @@ class Preview:
     """Those of them with a label that is probably meant to be the opt-in label."""
     is_complete: bool = True
     """False if a part of the cluster was not read, because a right is missing."""
+    unseen_copies: tuple[str, ...] = ()
+    """The names whose Secrets must not be listed, so that their copies are unknown."""
+    unseen_accounts: tuple[str, ...] = ()
+    """The namespaces whose ServiceAccounts must not be listed; an empty name stands for all namespaces."""
 
     @property
     def has_changes(self) -> bool:
