@@ -283,7 +283,7 @@ def test_one_deployment_that_is_not_there_is_a_finding_and_none_is_a_note(api: F
 
 
 def test_a_renewal_of_a_secret_that_is_gone_says_only_that(client: Client) -> None:
-    message = "Secret pull-secrets/psw-issued-ecr does not exist: sync issues it, or reports why it cannot. Look at the Events"
+    message = "Secret pull-secrets/psw-issued-ecr does not exist: sync issues it, or reports why it cannot. Look at"
     with pytest.raises(UsageError, match=re.escape(message)):
         request_renewal(client, "pull-secrets", "psw-issued-ecr")
 
