@@ -48,6 +48,7 @@ def test_a_label_brings_the_copy_and_the_references(api: FakeApiServer) -> None:
     assert copy_in(api, RELEASE.namespace) is None
 
 
+@pytest.mark.usefixtures("no_hangs")
 def test_what_was_there_before_the_start_is_taken_care_of_with_no_write_too_many(
     api: FakeApiServer, client: Client
 ) -> None:

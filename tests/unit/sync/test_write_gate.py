@@ -208,13 +208,6 @@ def writes(api: FakeApiServer) -> int:
     return len(api.seen(*WRITES))
 
 
-@pytest.fixture
-def no_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No write counts as hanging: on a machine that stands still, one would be interrupted and paid for again."""
-    monkeypatch.setattr("webhook.sync.queue.HANG_SECONDS", 3600.0)
-    monkeypatch.setattr("webhook.sync.queue.MASS_HANG_SECONDS", 3600.0)
-
-
 @pytest.mark.usefixtures("no_hangs")
 def test_the_rate_is_one_for_all_workers(api: FakeApiServer, kubeconfig: Path, many: list[str]) -> None:
     def done() -> bool:
