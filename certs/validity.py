@@ -78,7 +78,7 @@ def certificates_in(text: bytes) -> tuple[list[x509.Certificate], int]:
 
 def not_after(certificate_pem: bytes) -> datetime:
     """Return when the certificate expires."""
-    return chain_of(certificate_pem)[0].not_valid_after_utc
+    return validity_of(certificate_pem).end
 
 
 def validity_of(certificate_pem: bytes) -> Validity:

@@ -180,9 +180,10 @@ class Cluster:
                 connection.request("DELETE", path)
                 _expect(connection.getresponse(), f"DELETE {path}", 200, 202, 404)
 
-    def may(self, user: str, verb: str, resource: str, **more: str) -> bool:
-        """Return whether a user has a right now; ``more`` are its ``group``, ``namespace`` and ``name``."""
-        body = {"spec": {"user": user, "resourceAttributes": {"verb": verb, "resource": resource, **more}}}
+    def may(self, user: str, verb: str, resource: str, groups: Sequence[str] = (), **more: str) -> bool:
+        """Return whether a user in these groups has a right now, with its ``group``, ``namespace`` and ``name``."""
+        asked = {"verb": verb, "resource": resource, **more}
+        body = {"spec": {"user": user, "groups": list(groups), "resourceAttributes": asked}}
         review = self.api.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body)
         return bool(review["status"]["allowed"])
 

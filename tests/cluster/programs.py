@@ -45,7 +45,7 @@ CONTROLLERS = (
 """What makes Pods and ServiceAccounts, what admits them, and what takes a namespace away: the rest only takes time."""
 
 TYPE_CHECKER = "validatingadmissionpolicy-status-controller"
-"""What checks the types in policies. For those of an installation it takes as much CPU as the API server."""
+"""The controller that checks the types in policies. For one installation it takes as much CPU as the API server."""
 
 _BODIES_WITHOUT_CREDENTIALS = [{"group": "", "resources": ["pods", "serviceaccounts", "namespaces"]}]
 _CONTROL_PLANE = ["system:apiserver", "system:kube-controller-manager"]

@@ -29,7 +29,7 @@ SETTLED_SECONDS = 60.0
 
 WRITTEN = {"authority issued", "ca bundle written", "serving certificate issued"}
 TRIED = {"authority issued", "certificate not written"}
-"""What is said of the three writes, and what each process says of its try to be the first."""
+"""Events of the three writes, and those of each process after its attempt to write first."""
 
 
 def start(playground: Playground, folder: Path) -> list[Program]:

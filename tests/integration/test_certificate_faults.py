@@ -185,7 +185,7 @@ def assert_admits(shared: Playground, namespace: str, opened: int) -> None:
 def await_configurations(shared: Playground, namespace: str) -> None:
     """Wait until the API server goes by the webhooks as they are now: it learns of them in order, the last from here.
 
-    A Pod that gets its reference is no proof of it: the API server may still have the bundle of before the fault.
+    A Pod with its reference does not prove it: the API server may still have the bundle from before the fault.
     """
     name = f"sentinel-{uuid.uuid4().hex[:8]}"
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE"]}

@@ -83,7 +83,7 @@ def test_a_source_whose_name_changes_with_its_content_is_noted(patient: Patient)
 
 
 def test_junit_and_the_table_say_the_same(patient: Patient) -> None:
-    # What the test before it has put back is known to the API server a moment later.
+    # The API server learns a moment later of what the previous test has restored.
     eventually(patient.check, lambda found: found == {})
     no_copy(patient)
     given = (f"--release-namespace={patient.namespace}",)

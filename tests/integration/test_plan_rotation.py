@@ -93,7 +93,7 @@ def test_a_rotation_takes_the_time_that_its_rate_allows_and_the_next_one_as_long
     ours.installation.set_configuration(pullSecrets=pull_secrets())
     measured = predicted(ours)
     taken = (max(times) - min(times)).total_seconds()
-    if taken < SHORTEST_SECONDS:  # a machine that stood still has written several copies at once, when it went on
+    if taken < SHORTEST_SECONDS:  # after a standstill, several copies are written at once
         assert (measured["seconds"], measured["lastRotation"]) == (None, None)
     else:
         assert measured["seconds"] == pytest.approx(taken, rel=TOLERANCE)

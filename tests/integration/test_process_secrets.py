@@ -74,7 +74,7 @@ def test_a_process_of_sync_that_is_aborted_leaves_no_core(
     add_account(ours, namespace)
     # As a container with a generous runtime starts it.
     script = f'ulimit -c unlimited; cd {tmp_path}; exec "$@"'
-    # Whoever else runs sync on this machine may have its usual port.
+    # Another sync on this machine may have the usual port.
     flags = ("--bind-address=127.0.0.1", f"--metrics-port={free_port()}")
     command = ["sh", "-c", script, "sh", str(COMMAND), *ours.installation.sync_command(), *flags]
     with subprocess.Popen(

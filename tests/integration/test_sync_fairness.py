@@ -141,7 +141,7 @@ def test_service_accounts_that_hang_in_16_namespaces_delay_no_healthy_one(playgr
     where, path = {estate.mark: "yes"}, f"/slow/{HANG_SECONDS}"
     resources = ["serviceaccounts"]
     with denier.registered("hanging.example.com", path, where, resources=resources, timeout=WEBHOOK_SECONDS):
-        # What is written before the API server knows of the webhook does not hang.
+        # A write does not hang before the API server knows of the webhook.
         eventually(lambda: denier.is_called_in(estate.sick[0], "serviceaccounts"))
         eventually(lambda: not denier.waiting)
         log = Log(sync, estate.sick)

@@ -119,7 +119,7 @@ class Disorder:
         return Seen(secrets, accounts)
 
     def anew(self, name: str) -> list[str]:
-        """Create a Pod anew under another name, by dry run, and return what it references."""
+        """Create a Pod again under another name, by dry run, and return its references."""
         namespace, _, _ = name.partition("/")
         original = self.pods[name]
         metadata = {**original["metadata"], "name": f"{original['metadata']['name']}-anew"}

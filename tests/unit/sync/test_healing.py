@@ -1,4 +1,4 @@
-"""What healing says about itself; the evictions are tested with an API server."""
+"""The problem that healing reports; integration tests cover the evictions."""
 
 from __future__ import annotations
 

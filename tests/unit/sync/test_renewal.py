@@ -100,12 +100,18 @@ def told(api: FakeApiServer) -> list[str]:
     return [event["message"] for event in events(api) if event["reason"] == "CredentialNotRenewed"]
 
 
-def test_the_failures_of_a_term_end_with_it(api: FakeApiServer, start: Callable[..., Running], tmp_path: Path) -> None:
+def failed(api: FakeApiServer, start: Callable[..., Running], tmp_path: Path) -> Running:
+    """Return a loop that has issued a credential, and has failed to renew it on the request ``first``."""
     running = start()
     until(lambda: number(api) == 1)
     behave(tmp_path, "fail")
-    request(api, "now")
+    request(api, "first")
     until(lambda: running.loop.renewer.states()[SECRET].failures)
+    return running
+
+
+def test_the_failures_of_a_term_end_with_it(api: FakeApiServer, start: Callable[..., Running], tmp_path: Path) -> None:
+    running = failed(api, start, tmp_path)
 
     running.leads = False
     running.loop.set_leading(False)
@@ -118,11 +124,7 @@ def test_after_a_failure_the_next_renewal_is_the_next_attempt(
     api: FakeApiServer, start: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("webhook.sync.renewal.retry_seconds", lambda *_: 3600.0)
-    running = start()
-    until(lambda: number(api) == 1)
-    behave(tmp_path, "fail")
-    request(api, "now")
-    until(lambda: running.loop.renewer.states()[SECRET].failures)
+    running = failed(api, start, tmp_path)
 
     next_at = running.loop.renewer.states()[SECRET].next_at
 
@@ -238,10 +240,7 @@ def test_a_new_request_does_not_wait_for_the_pause_after_a_failure(
     api: FakeApiServer, start: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("webhook.sync.renewal.retry_seconds", lambda *_: 3600.0)
-    running = start()
-    until(lambda: number(api) == 1)
-    behave(tmp_path, "fail")
-    request(api, "first")
+    running = failed(api, start, tmp_path)
     until(lambda: counted(running).get("provider-failed", 0) == 1)
     behave(tmp_path, "answer")
 
