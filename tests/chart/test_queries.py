@@ -87,6 +87,25 @@ def test_every_query_of_the_dashboard_is_valid(tmp_path: Path) -> None:
     promtool.run("check", "rules", promtool.written(tmp_path / "dashboard.yaml", document))
 
 
+@promtool.needed
+def test_the_names_in_the_queue_of_a_standby_do_not_wait(tmp_path: Path) -> None:
+    panel = next(panel for panel in PANELS if panel.title == "Namespaces")
+    target = 'cluster="",namespace="pull-secrets"'
+    series = {
+        f'workqueue_depth{{{target},pod="one",name="namespaces"}}': "3",
+        f'workqueue_depth{{{target},pod="two",name="namespaces"}}': "500",
+        f'leader_election_master_status{{{target},pod="one",name="psw-sync"}}': "1",
+        f'leader_election_master_status{{{target},pod="two",name="psw-sync"}}': "0",
+    }
+    query = panel.queries["waiting"].replace("$cluster", "").replace("$namespace", "pull-secrets")
+    sample = {"labels": "{}", "value": 3}
+    test = {
+        "input_series": [{"series": name, "values": value} for name, value in series.items()],
+        "promql_expr_test": [{"expr": query, "eval_time": "0m", "exp_samples": [sample]}],
+    }
+    promtool.run("test", "rules", promtool.written(tmp_path / "test.yaml", {"rule_files": [], "tests": [test]}))
+
+
 def test_the_dashboard_in_the_chart_is_the_one_that_is_written_here() -> None:
     assert dashboard.text() == dashboard.FILE.read_text(), "run `make fix`"
 

@@ -13,6 +13,9 @@ WEBHOOKS = f'{CLUSTER},name=~"(pods|serviceaccounts)[.]pullsecrets[.]webhook"'
 RED_FROM_1 = [{"color": "green", "value": None}, {"color": "red", "value": 1}]
 RED_BELOW_1 = [{"color": "red", "value": None}, {"color": "green", "value": 1}]
 
+LEADING = f'leader_election_master_status{{{OURS},name=~".+-sync"}} == 1'
+"""The Pod that leads: a standby keeps names in its queue, too, and they wait for nothing."""
+
 OPEN_ROWS = ("Overview", "Copies")
 """The rows that are open at first; the others open by a click."""
 
@@ -102,7 +105,7 @@ ROWS: Mapping[str, list[Panel]] = {
         Panel(
             "Namespaces",
             {
-                "waiting": f'sum(workqueue_depth{{{OURS},name="namespaces"}})',
+                "waiting": f'sum(workqueue_depth{{{OURS},name="namespaces"}} and on (pod) {LEADING})',
                 "failing": f"sum(pullsecrets_sync_failing_namespaces{{{OURS}}})",
             },
             about="Namespaces that wait for a worker, and those whose last write failed.",
