@@ -164,6 +164,7 @@ class WorkQueue:
         self._recent: deque[float] = deque()
         self._sorted: list[float] = []
         """The same, sorted."""
+        # Without a write yet, the patience is the minimum: a median of 0 adds nothing to it.
         self._median_write = self._processor_delay = 0.0
         self._interrupted = 0
         self._interrupted_at = float("-inf")
@@ -189,6 +190,7 @@ class WorkQueue:
 
     def set_workers(self, workers: int) -> None:
         """Set the number of workers."""
+        # No lock: __init__() calls this before there is one, and the controller before it starts a worker.
         self._half_share = max(1, workers // 2)
         self._mass = ConcurrencyLimit(workers, self._clock)
 
@@ -219,6 +221,7 @@ class WorkQueue:
         if lane is Lane.REST:
             self._unfinished.add(name)
         if name in self._in_progress:
+            # Kept aside, not in a lane: a second worker would write to the same namespace at the same time.
             since, before = self._readded.get(name, (now, lane))
             self._readded[name] = (since, min(before, lane))
             return
@@ -252,6 +255,7 @@ class WorkQueue:
             self._failures[name] = failures
             self._retried += 1
             self._due_since.setdefault(name, self._clock())
+            # With jitter: names that one fault has failed together must not return together.
             pause = delay(failures, random.random(), base=RETRY_BASE, cap=cap)  # noqa: S311 (jitter)
             seconds = max(at_least, pause)
             self._schedule(name, self._clock() + seconds)
@@ -282,8 +286,11 @@ class WorkQueue:
                 self._forget_hangs(name)
             else:
                 self._slow[name] = now
+            # A troubled name is slow for a reason of its own, which must not make the API server look slow.
             if not turn.troubled:
                 self._remember_duration(duration)
+            # Only while more of them wait: otherwise fewer writes than the limit are under way, and their time proves
+            # nothing about it.
             if turn.lane is Lane.ALL and self._lanes[Lane.ALL]:
                 self._mass.observe(duration)
 
@@ -321,6 +328,7 @@ class WorkQueue:
             if self._lanes[Lane.ALL]:
                 # The limit may have grown, and a write that hangs does not count any more.
                 self._condition.notify(max(0, self._mass.limit - self._moving(Lane.ALL, now)))
+            # The longest first, because only as many are interrupted as names wait.
             turns = sorted(self._in_progress.items(), key=lambda item: item[1].moved_at)
             return self._hanging(turns, now) + self._hanging_troubled(turns, now)
 
@@ -360,6 +368,7 @@ class WorkQueue:
             now = self._clock()
             self._slow[name] = now
             self._hangs[name] = self._hangs.get(name, 0) + 1
+            # overdue() has released the lock since, so the worker may have given the name back.
             turn = self._in_progress.get(name)
             if turn is not None and turn.troubled:
                 return  # the patience with others stays as it is
@@ -413,6 +422,7 @@ class WorkQueue:
 
     def _next_lane(self, now: float) -> Lane | None:
         """Return the first lane that may hand out a name and has not used up its share; None if there is none."""
+        # Shares, and no strict order: a steady stream of changes would keep a rotation waiting for as long as it lasts.
         first: Lane | None = None
         for lane in LANES:
             if self._lanes[lane] and self._has_workers(lane, now):
@@ -429,6 +439,7 @@ class WorkQueue:
             return True
         if lane is Lane.ALL:
             return self._moving(lane, now) < self._mass.limit
+        # Half of the workers together: with a half for each lane, names that hang could hold all of them.
         lanes = (Lane.RETRY, Lane.HUNG) if lane >= Lane.RETRY else (lane,)
         if sum(turn.lane in lanes for turn in self._in_progress.values()) >= self._half_share:
             return False
@@ -447,12 +458,14 @@ class WorkQueue:
             now = self._clock()
             turn = self._in_progress.pop(name)
             self._worked(now - turn.since)
+            # A failing name stays due during its backoff, so that the status shows since when its work has been open.
             if name not in self._failures:
                 self._due_since.pop(name, None)
             if name in self._readded:
                 since, lane = self._readded.pop(name)
                 self._added += 1
                 self._due_since.setdefault(name, since)
+                # It waits for a worker from now on, but its work has been due since it was added.
                 self._lanes[self._lane_of(name, lane, now)].setdefault(name, now)
                 self._condition.notify()
             if turn.lane >= FIRST_HALF_SHARE:
@@ -500,6 +513,8 @@ class WorkQueue:
             due, name = heapq.heappop(self._heap)
             if self._due.get(name) == due:  # otherwise superseded by an earlier one
                 del self._due[name]
+                # Own failures lead to the lanes of troubled names anyway. After an outage all names are due, which is
+                # mass work: as changed names they would take every worker.
                 self._enqueue(name, now, Lane.ALL if name in self._failures else Lane.CHANGED)
 
     def _until_next(self) -> float | None:
@@ -508,4 +523,5 @@ class WorkQueue:
 
 def _has_waited(lanes: list[OrderedDict[str, float]], now: float) -> bool:
     """Return True if the first name of a lane has waited so long that a hanging write may be in its way."""
+    # The first of a lane has waited longest, apart from names that were moved up into it.
     return any(now - next(iter(lane.values())) >= MASS_HANG_SECONDS for lane in lanes)

@@ -113,6 +113,7 @@ class RateLimit:
         began = self._clock()
         with self._lock:
             seconds = max(self._bucket.reserve(), self._paused_until - began)
+        # Without the lock: the token is reserved, so the others can reserve theirs and wait beside this one.
         while seconds > 0 and not self._sleep(seconds):
             seconds = self.paused_seconds  # a pause that began in the meantime counts too
         self._waited(self._clock() - began)
@@ -122,6 +123,7 @@ class RateLimit:
         """Admit no writes for so many seconds, as the API server has requested."""
         with self._lock:
             now = self._clock()
+            # One line for each pause, not one for each worker that got the 429.
             begins = self._paused_until <= now
             # A shorter Retry-After that arrives later must not end a longer pause.
             self._paused_until = max(self._paused_until, now + seconds)
@@ -194,6 +196,7 @@ class ConcurrencyLimit:
             return
         usual = median(self._durations)
         self._unhindered = min(self._unhindered, usual)
+        # Vegas compares the time of a write with the least one: the excess was spent waiting behind other writes.
         waiting = self.limit * (1 - self._unhindered / usual) if usual else 0.0
         if waiting < FEW_WAIT:
             # Quickly, while nothing waits at all: a large API server takes all.
