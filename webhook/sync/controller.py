@@ -99,6 +99,7 @@ class SyncController:
         providers: Path | None = None,
         prove: Prove | None = None,
     ) -> None:
+        # Before any part below gets the client, so that each of their writes is fenced.
         client = gate.fenced(client)
         self.configuration = configuration
         self.reporter = EventReporter(recorder, release)
@@ -188,6 +189,7 @@ class SyncController:
     def start(self, workers: int) -> None:
         """Start to watch, and start ``workers`` threads that wait for leadership."""
         self.queue.set_workers(workers)
+        # The sources before the caches: the store discards what the watch of a source delivers before it is configured.
         self.sources.configure(self.configuration)
         self.renewer.configure(self.configuration)
         self.caches.configure(self.configuration)
@@ -202,6 +204,7 @@ class SyncController:
             self.threads.start(partial(self._state.run, self._stopping), "state")
         self.threads.start(partial(self.sources.rollouts.run, self._stopping, self), "rollouts")
         self.threads.start(partial(self.healing.run, self._stopping, lambda: self.is_leading), "healing")
+        # Last: a process that was elected earlier takes over only now, when its watches exist.
         self._started.set()
 
     def stop(self, timeout: float) -> None:
@@ -214,6 +217,7 @@ class SyncController:
         self.expiry.changed()
         self.sources.rollouts.wake()
         self.healing.wake()
+        # The gate first: a worker ends its turn before its next write, and not after its whole plan.
         self._gate.close()
         self.queue.close()
         self.threads.join(timeout)
@@ -228,6 +232,8 @@ class SyncController:
             self.reporter.pull_secrets_forgotten(with_copies)
         with self._configuring:
             if self.brake is not None:
+                # First: a worker that plans with the new configuration must already find it unjudged.
+                # Otherwise it would make removals that are to be held.
                 self.brake.configure(configuration)
             self.configuration = configuration
             self.sources.configure(configuration)
@@ -249,6 +255,7 @@ class SyncController:
         self.reporter.set_leading(leading)
         if not leading:
             self._lead_state(leading=False)
+        # A takeover that is still under way compares its term, and ends.
         self._term += 1
         if leading:
             # Not in the election's thread, which has to renew the Lease.
@@ -260,17 +267,20 @@ class SyncController:
     def _take_over(self, term: int) -> None:
         """Verify the caches, then begin to write: a watch of a standby may be behind without a sign of it."""
         self._started.wait()
+        # Begun first, so that the watches reopen while the sources are read.
         self.caches.renew()
         for name in self.configuration.source_names:
             while not self._read_source(name) and self._term == term:
                 if self._stopping.wait(SOURCE_RETRY_SECONDS):
                     return
+        # After the sources, which carry the times of the last issue: with an outdated one it would issue again.
         self.renewer.set_leading(self._term == term)
         # After the sources: a rollout must not begin with a content that a standby's watch has missed the end of.
         self._lead_state(leading=self._term == term)
         self._await_renewal(term)
         if self._term != term or self._stopping.is_set():
             return
+        # Results of an earlier term of this process: other leaders have written since.
         self.status_index.clear()
         if self.logins is not None:
             self.logins.forget()
@@ -303,6 +313,7 @@ class SyncController:
         """Wait for the list of namespaces, and up to :data:`RENEWAL_SECONDS` for the other watches."""
         begun = time.monotonic()
         while self._term == term and (behind := self.caches.not_renewed()):
+            # The list of namespaces has no limit: with an older one, a namespace that opted out could get a copy again.
             if time.monotonic() - begun >= RENEWAL_SECONDS and Collection(NAMESPACES) not in behind:
                 log.info("watches not reopened yet", collections=[str(collection) for collection in behind])
                 return
@@ -314,6 +325,7 @@ class SyncController:
         try:
             return self._source_reads.read(name)
         except Forbidden as error:
+            # Only a person can grant the right: the takeover must not wait for that.
             log.warning("source not read", source=name, cause=str(error))
             return True
         except ApiError as error:
@@ -330,6 +342,7 @@ class SyncController:
         names = self.caches.namespaces.names()
         # Also those that were deleted while no watch was open, so that their state is forgotten.
         names += self.status_index.namespaces().difference(names)
+        # Before they are queued: the pass would wait for a name that a worker has checked already.
         self.resync.begin(names)
         # The API server refuses Pods of a ServiceAccount that enforces its references until the references are there.
         self.queue.add(*filter(self.caches.enforces_references, names), lane=Lane.URGENT)
@@ -365,9 +378,11 @@ class SyncController:
         entry = next((entry for entry in self.configuration.pull_secrets if entry.name == name), None)
         if entry is not None and entry.rollout is not None:
             self.reporter.rollout_moved(entry, before, after)
+            # As changed names: the canary must not wait behind the pass over all namespaces below.
             self.queue.add(*filter(entry.rollout.is_canary, self.caches.namespaces.names()))
             if after.stage is Stage.ROLLING_OUT:
                 outdated = self._rollout_reach.outdated(self.configuration, name, after.proposed)
+                # Before they are queued: a worker would book a turn in the order of the queue, without the priorities.
                 self._copy_rate.book(name, after.proposed, outdated)
                 self.queue.add_all(outdated)
         self.enqueue_all()
@@ -392,6 +407,7 @@ class SyncController:
         """Interrupt writes that hang while other namespaces wait for a worker."""
         slept_at = time.monotonic()
         while not self._stopping.wait(FAIRNESS_SECONDS):
+            # This thread was woken late, and so are those that write: on a busy machine a slow write need not hang.
             processor_delay = max(0.0, time.monotonic() - slept_at - FAIRNESS_SECONDS)
             for name, thread in self.queue.overdue(processor_delay):
                 if self._connectivity.interrupt(thread):
@@ -408,6 +424,7 @@ class SyncController:
                 return
             try:
                 with self._gate.turn(self._stopping) as attempt:
+                    # The turn may have waited for the end of an outage, which is not the time of a write.
                     self.queue.restart(name)
                     self._handle(name, attempt)
             except BaseException:
@@ -450,6 +467,7 @@ class SyncController:
             return
         self.reporter.namespace_done(name)
         self.status_index.namespace_done(name)
+        # Before done(), which drops the age of a name only if it does not fail any more.
         self.queue.forget(name)
         self._bring_forward(name, wrote=wrote)
 
@@ -470,6 +488,7 @@ class SyncController:
         budget = Budget(lambda: self.queue.progress(name), lambda: self.queue.needs_worker(name))
         wrote, conflicts = False, 0
         while True:
+            # Before the caches are read: a change from here on may be missing in this plan, and needs another one.
             self.queue.absorb(name)
             # Read again for each plan: after a conflict the caches have newer objects, and a source may have changed as
             # well.

@@ -103,6 +103,7 @@ class Executor:
         except _RepeatedFailure:
             failures.raise_first()
         except Unfinished:
+            # A failure counts more than the spent budget: the name has to back off, and is planned again then.
             failures.raise_first()
             raise
         failures.raise_first()
@@ -121,6 +122,7 @@ class Executor:
         for addition in plan.additions:
             self._add_references(failures, addition, without_copy)
         still_referenced: set[str] = set()
+        # Read now, and not from the caches: a person may have created a Secret that no watch has reported yet.
         possibly_existing = self._possibly_existing(failures, namespace, plan)
         for removal in plan.removals:
             # A reference stays if it is not proven that its Secret is gone: it may be the reference of a person to a
@@ -164,6 +166,7 @@ class Executor:
             self._try(failures, self._writes.add_references, addition, names)
 
     def _try(self, failures: _Failures, write: Callable[..., None], *arguments: Any) -> bool:  # noqa: ANN401
+        # LeadershipLost and Unfinished are not ApiErrors: they pass through, and end the whole plan.
         failures.check_before_write()
         try:
             write(*arguments)
@@ -193,6 +196,7 @@ class _Failures:
             raise Unfinished
 
     def add(self, error: ApiError) -> None:
+        # Only failures in a row: after a success between them, each may concern its own object alone.
         self._similar = self._similar + 1 if self._similar and _is_similar(self.last, error) else 1
         self._errors.append(error)
 
@@ -209,4 +213,5 @@ class _Failures:
 
 
 def _is_similar(one: ApiError, other: ApiError) -> bool:
+    # Without the message: it names the object, and for a quota its present usage.
     return (type(one), one.status, one.reason) == (type(other), other.status, other.reason)
