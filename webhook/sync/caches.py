@@ -73,6 +73,8 @@ class Caches:
         self._refreshed = refreshed
         self._on_restart = on_restart
         self._judged = judged
+        # Held while a configuration is put into force. Plans and the status read without it, so what they iterate over
+        # is replaced or copied as a whole.
         self._lock = threading.Lock()
         self.selections = SelectionHistory()
         self.namespaces = NamespaceTable(self._namespace_changed, self.selections.forget)
@@ -205,6 +207,7 @@ class Caches:
                 [
                     entry
                     for entry in readable.pull_secrets
+                    # Secrets of tenants are not watched, so no list of them is awaited.
                     if entry.tenant_owned or (self.has_listed(entry.name) and self._sources.has_read(entry.sources))
                 ]
             ),
@@ -248,6 +251,7 @@ class Caches:
         pairs = [
             (collection, self._reflectors.get(collection))
             for collection in self._renewing
+            # Only sources are watched within a namespace, and a new leader reads each of them by name.
             if collection.namespace is None
         ]
         return [
@@ -279,6 +283,7 @@ class Caches:
 
     def _observe_selection(self, name: str) -> None:
         namespace, configuration = self.namespaces.get(name), self._configuration
+        # A namespace that is being deleted takes its references with it: nothing in it is lost.
         if namespace is None or configuration is None or namespace.terminating:
             return
         # The whole configuration: a selection that the caches cannot judge yet is not lost.
@@ -301,15 +306,19 @@ class Caches:
         """Judge one ServiceAccount that has changed or is gone, before its whole namespace is planned."""
         namespace, configuration = self.namespaces.get(account.namespace), self._configuration
         self._judged("changed", 1)
+        # Two watches: the ServiceAccount may come before its namespace, or go after it. A ServiceAccount with a UID is
+        # one that tokens are issued of: another UID makes the copy due.
         if namespace is None or configuration is None or account.uid:
             return True
         return needs_plan(account, namespace, self.readable_part(configuration))
 
     def _reflect_scoped(self, scope: CacheScope) -> None:
         """Watch namespaces and ServiceAccounts, and list them again if the configuration needs more of them."""
+        # A smaller scope keeps the larger caches: to list the cluster again costs more than the surplus labels.
         if self._decoder.scope.covers(scope) and self._scoped:
             return
         decoder = self._decoder = ScopedDecoder(scope)
+        # Joined before the new ones start: both fill the same tables, and an old row lacks labels of the new scope.
         _stop_all([self._reflectors.pop(collection) for collection in self._scoped])
         for collection, shape, convert, table in (
             (Collection(NAMESPACES), decoder.namespace, decoder.to_namespace, self.namespaces),
@@ -345,10 +354,12 @@ class _ScopedTable:
     def __init__(self, table: Any, scope: CacheScope, before: _ScopedTable | None) -> None:  # noqa: ANN401
         self._table = table
         self._wanted = scope
+        # Until the new list arrives, the rows and their scope are the previous ones, and plans continue with these.
         self.filled: bool = before is not None and before.filled
         self.scope: CacheScope = before.scope if before is not None else scope
 
     def replace(self, objects: Iterable[Any], resource_version: str) -> None:
+        # The rows first: with the new scope before them, a label that was not read would look like one that is not set.
         self._table.replace(objects, resource_version)
         self.scope, self.filled = self._wanted, True
 
@@ -367,6 +378,7 @@ class _SourceWatch:
         self._sources = sources
 
     def replace(self, objects: Iterable[Source], _version: str) -> None:
+        # A list of one name has one object or none; none is the proof that the source does not exist.
         self._sources.observe(next(iter(objects), None) or self._sources.absent(self._name))
 
     def upsert(self, obj: Source) -> None:
@@ -380,6 +392,7 @@ def _stop_all(reflectors: Sequence[Reflector[Any, Any]]) -> None:
     for reflector in reflectors:
         reflector.stop()
     for reflector in reflectors:
+        # After all have been signalled, so that they end at the same time.
         reflector.join(STOP_SECONDS)
 
 
@@ -398,4 +411,5 @@ def _same_copy(old: Copy, new: Copy) -> bool:
     return _ALL_BUT_VERSION(old) == _ALL_BUT_VERSION(new)
 
 
+# The version grows with each write of any field, also of those that no plan reads.
 _ALL_BUT_VERSION = attrgetter(*(name for name in Copy.__struct_fields__ if name != "resource_version"))

@@ -83,6 +83,8 @@ class Table(Generic[R]):
         with self._lock:
             # One assignment under the lock, so that readers see the whole old list or the whole new one.
             before, self._rows, self._watched_version = self._rows, rows, resource_version
+        # A row from a response that is newer than the list is lost here. But the watch continues at the version of the
+        # list, so it reports that object again.
         for namespace in before.keys() | rows.keys():
             if not self._equal(before.get(namespace, {}), rows.get(namespace, {})):
                 self._changed(namespace)
@@ -104,9 +106,11 @@ class Table(Generic[R]):
             if watched:
                 self._watched_version = obj.resource_version
             cached = self._get(obj.namespace, obj.name)
+            # Of two versions of one collection, the lower number is the older one (KEP-5504), whichever arrives first.
             if is_older(obj.resource_version, self._watched_version if cached is None else cached.resource_version):
                 return
             self._rows.setdefault(obj.namespace, {})[obj.name] = obj
+        # Without the lock from here on: the callbacks read this table, and the lock is not reentrant.
         if cached is not None and self._same(cached, obj):
             return
         # Plans and reports for the previous object must be taken back.
@@ -118,6 +122,7 @@ class Table(Generic[R]):
         with self._lock:
             self._watched_version = obj.resource_version
             cached = self._get(obj.namespace, obj.name)
+            # A DELETED event has the version of the deletion (k8s.io/apiserver, pkg/storage/etcd3/watcher.go).
             if cached is None or is_older(obj.resource_version, cached.resource_version):
                 return
             self._delete(cached)
@@ -134,6 +139,7 @@ class Table(Generic[R]):
             return
         with self._lock:
             cached = self._get(before.namespace, before.name)
+            # No callback: the worker whose request found the end of the object plans its namespace again anyway.
             if cached is not None and cached.resource_version == before.resource_version:
                 self._delete(cached)
 
@@ -143,6 +149,7 @@ class Table(Generic[R]):
     def _delete(self, obj: R) -> None:
         row = self._rows[obj.namespace]
         del row[obj.name]
+        # An empty row would stay for each namespace that ever had an object.
         if not row:
             del self._rows[obj.namespace]
 
@@ -160,6 +167,7 @@ class NamespaceTable:
     def __init__(self, changed: Callable[[str], None], removed: Callable[[str], None] = lambda _: None) -> None:
         self._changed = changed
         self._removed = removed
+        # Without a lock: one reflector writes, and each access of a reader is a single operation on a dict.
         self._namespaces: dict[str, Namespace] = {}
 
     def get(self, name: str) -> Namespace | None:
@@ -172,6 +180,7 @@ class NamespaceTable:
 
     def replace(self, objects: Iterable[Namespace], _version: str = "") -> None:
         """Replace all namespaces with these."""
+        # Replaced before the callbacks, because they read the table.
         before, self._namespaces = self._namespaces, {obj.name: obj for obj in objects}
         for name, obj in self._namespaces.items():
             if before.get(name) != obj:
@@ -181,6 +190,7 @@ class NamespaceTable:
 
     def upsert(self, obj: Namespace) -> None:
         """Add a namespace that is new, or update one that has changed."""
+        # Versions are not compared: this process writes no Namespace, so no response can be ahead of the watch.
         cached = self._namespaces.get(obj.name)
         self._namespaces[obj.name] = obj
         if cached != obj:
@@ -235,4 +245,5 @@ class ObjectCache(Generic[W]):
     def _set(self, value: W | None) -> None:
         with self._lock:
             self.observed = Observed(value, self.observed.generation + 1)
+        # Afterwards: a thread that wakes before would find the old state, and sleep again.
         self._wake()
