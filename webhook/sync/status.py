@@ -133,6 +133,7 @@ def _namespaces(controller: SyncController) -> Iterator[NamespaceView]:
     failing = controller.status_index.failing() if leading else {}
     findings = controller.reporter.findings() if leading else {}
     configuration = controller.configuration
+    # Most namespaces have equal copies, so only the different ones are turned into views.
     views = {found: tuple(CopyView(*copy) for copy in found) for found in {(), *copies.values()}}
     for name in sorted(controller.caches.namespaces.names()):
         namespace = controller.caches.namespaces.get(name)
@@ -256,6 +257,7 @@ def _pull_secrets(controller: SyncController, hashes: Expected, examples: int) -
     configuration, problems = controller.configuration, controller.sources.problems()
     last_good = controller.sources.last_good_hashes()
     counts = controller.status_index.counts(hashes, last_good) if controller.leading_for is not None else {}
+    # By the hashes of the counts: an example that is counted but not there would be searched in all namespaces.
     named = _examples(controller, hashes, last_good, counts, examples)
 
     def status(name: str, entry: PullSecret | None) -> PullSecretStatus:

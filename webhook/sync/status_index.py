@@ -49,6 +49,7 @@ class Result(StrEnum):
     ERROR = "error"
 
 
+# The first match counts, so a class comes before its bases: WriteReverted is a Conflict, and Invalid is Refused.
 _RESULTS = (
     (WriteReverted, Result.UNDONE),
     (Conflict, Result.CONFLICT),
@@ -89,6 +90,7 @@ class StatusIndex:
         with self._lock:
             statuses = tuple(copy_statuses)
             if namespace in self._failed:
+                # Until its retry, each plan finds the copy missing or stale. That must not hide the failure.
                 failed = {name: result for name, result in self._failed.pop(namespace).items() if name in due}
                 if failed:
                     self._failed[namespace] = failed
@@ -121,6 +123,7 @@ class StatusIndex:
     def namespaces(self) -> set[str]:
         """Return the namespaces that have a record."""
         with self._lock:
+            # A namespace without copies has no record, but a write of its references may fail.
             return {*self._records, *self._failing}
 
     def failing(self) -> dict[str, Result]:
@@ -142,6 +145,7 @@ class StatusIndex:
         A pull secret that has no content now may have a ``last_good`` one.
         """
         with self._lock:
+            # Copied under the lock and judged without it, so that a scrape does not hold up the workers.
             counted = list(self._counts.items())
         counts: Counter[tuple[str, CopyState]] = Counter()
         for status, number in counted:
@@ -181,10 +185,12 @@ class StatusIndex:
             return
         for status in self._records.pop(namespace, ()):
             self._counts[status] -= 1
+            # Otherwise each rotation would leave an entry for the previous hash.
             if not self._counts[status]:
                 del self._counts[status]
         if not copy_statuses:
             return
+        # Only the sharing begins again: the records keep their tuples.
         if len(self._shared) >= SHARED_LIMIT:
             self._shared.clear()
         # Most namespaces have the same statuses, so 10,000 of them share a few tuples.
@@ -271,7 +277,9 @@ class Rotations:
                     continue
                 self._hashes[name] = content_hash
                 self._seconds.pop(name, None)
+                # A rotation that a newer content overtakes has no duration: its copies were never all current.
                 self._begun.pop(name, None)
+                # The first content that a process sees is not a rotation: the copies may have had it for days.
                 if known is not None and measured:
                     self._begun[name] = self._clock()
 
@@ -284,6 +292,7 @@ class Rotations:
     @property
     def under_way(self) -> bool:
         """True if there is a rotation to observe."""
+        # Without the lock, because each turn of a worker reads it.
         return bool(self._begun)
 
     def observe(self, counts: Mapping[tuple[str, CopyState], int]) -> None:
@@ -311,9 +320,11 @@ class RolloutReach:
         """Return the copies that have the proposed content of a pull secret."""
         entry = next((entry for entry in configuration.pull_secrets if entry.name == name), None)
         if entry is None or not self._is_listed(name):
+            # An unread copy counts as not reached: otherwise a new leader could end a rollout with empty caches.
             return Progress(remaining=1)
         content = rollout.proposed or rollout.base
         reached, total = self._status_index.reach(name, content)
+        # Only in the stages that it decides, because the search for it passes all namespaces.
         needs_canary = rollout.stage in _BEFORE_ROLLING_OUT or rollout.reason is HoldReason.CANARY_EMPTY
         canary = list(self._canary(configuration, entry)) if needs_canary else []
         remaining = total - reached
@@ -338,6 +349,7 @@ class RolloutReach:
         caches = self._caches
         found = [
             copy.namespace
+            # A missing copy needs no turn: it is written without delay, because Pods cannot pull without it.
             for copy in (self._copies(configuration, name) if self._is_listed(name) else ())
             if copy is not None and copy.content_hash != content
         ]
@@ -368,6 +380,7 @@ class RolloutReach:
         if all(entry.name != name for entry in selected_pull_secrets(configuration, namespace)):
             return
         copy = self._caches.copy(namespace.name, name)
+        # A rollout that waited for a Secret of somebody else would never end.
         if copy is None or ownership_of(copy.mark, namespace.uid) is not Ownership.FOREIGN:
             yield copy
 
