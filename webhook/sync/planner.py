@@ -75,6 +75,7 @@ class Planner:
         selected = frozenset([entry.name for entry in all_entries])
         lost = self._lost_names(state, configuration, selected)
         now = self._now()
+        # One time for all: a token that comes due between two readings would be in no plan, and not be waited for.
         plan = plan_namespace(state, known, hashes, readable, lost, now, entries)
         statuses = tuple(copy_statuses(state, known, hashes, now, entries))
         return PlannedNamespace(state, plan, statuses, selected, now, self._next_renewal(state, now))
@@ -84,6 +85,7 @@ class Planner:
         if state.token_accounts is None:
             return 0.0
         issued = [copy for copy in state.copies.values() if copy.issued.expires_at is not None]
+        # Also the expiry: it changes the state of the copy, and no watch reports it.
         times = [time for copy in issued for time in (renewal_time(copy, now), copy.issued.expires_at) if time]
         return min([(time - now).total_seconds() for time in times if time > now], default=0.0)
 
@@ -176,6 +178,7 @@ class HandBackRateLimit:
                     start = max(start, now + SETTLE_SECONDS)
                 due = self._due[namespace] = start
             if due <= now:
+                # The turn is over with the plan, also if its writes fail: their retry books another one.
                 del self._due[namespace]
                 return plan, 0.0
             return replace(plan, hand_backs=()), due - now
@@ -220,6 +223,7 @@ class RenewalRateLimit:
 
     def _may_wait(self, action: ApplyCopy, now: datetime) -> bool:
         copy = action.updates
+        # A copy that is missing, or has no valid token, is written now: Pods cannot pull without it.
         return copy is not None and copy.issued.expires_at is not None and not is_urgent(copy.issued, now)
 
 
@@ -264,6 +268,7 @@ class CopyRate:
         with self._lock:
             now, booked = self._clock(), self._booked.get(name)
             if booked is None or booked.turns != turns:
+                # book() follows in a moment, by priority. A turn that is taken here would ignore the priorities.
                 if turns.is_rolling_out:
                     return UNBOOKED_SECONDS
                 booked = self._booked[name] = _Bookings(turns, now)
@@ -322,8 +327,10 @@ class PlanFilters:
         plan, damped = self._damping.filter(name, planned.selected, plan)
         rationed = 0.0
         if self._copy_rate is not None:
+            # Last: a copy that another filter holds back must not book a turn of the rollout.
             plan, rationed = self._copy_rate.filter(name, plan)
         waits = (contended, leaving, rate_limited, renewed_later, damped, planned.renewal_after, rationed)
+        # 0 stands for no wait, so it must not become the minimum.
         requeue_after = min(filter(None, waits), default=0.0)
         return FilteredPlan(plan, requeue_after, flapping=damped > 0)
 
@@ -331,4 +338,5 @@ class PlanFilters:
         """Forget a namespace that is gone."""
         self._contention.forget(name)
         self._damping.forget(name)
+        # An empty plan removes its entry.
         self._removal_delay.filter(name, EMPTY)

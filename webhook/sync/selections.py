@@ -64,6 +64,7 @@ class SelectionHistory:
         """Note the pull secrets that select a namespace now."""
         names = frozenset(selected)
         with self._lock:
+            # Most namespaces have the same selection, and share one set.
             names = self._shared.setdefault(names, names)
             record = self._records.get(namespace)
             # Another UID is another namespace with the same name: it has lost nothing.
@@ -87,6 +88,7 @@ class SelectionHistory:
                 record.examined = True
                 if marked := frozenset(evidence()) - record.selected:
                     record.lost |= marked
+                    # The evidence is read by a plan, so this loss ends only when no reference is left.
                     record.lost_at, record.planned = self._clock(), True
             if record.lost and self._is_expired(record):
                 record.lost = frozenset()
@@ -107,7 +109,9 @@ class SelectionHistory:
     def _is_expired(self, record: _Record) -> bool:
         age = self._clock() - record.lost_at
         if record.planned:
+            # A replica of the webhook may still have an older label or configuration, and add the reference again.
             return record.is_clean and age >= SETTLED_SECONDS
+        # Not planned here: this process was a standby, and the leader has followed up the loss.
         return age >= TAKEOVER_SECONDS
 
 
@@ -150,11 +154,13 @@ class FlapDamping:
             selected = self._shared.setdefault(selected, selected)
             selection = self._selections.get(namespace)
             if selection is None:
+                # The first selection that this process sees is not a change.
                 selection = self._selections[namespace] = _Selection(selected)
             if selected != selection.names:
                 calm = now - selection.flipped_at >= CALM_SECONDS
                 selection.flips = 1 if calm else selection.flips + 1
                 selection.names, selection.flipped_at = selected, now
+            # An empty plan needs no turn, and must not begin a pause for the next change.
             if selection.flips <= FLIPS or now - selection.flipped_at >= CALM_SECONDS or plan.is_empty:
                 return plan, 0.0
             wait = selection.acts_at - now
@@ -162,6 +168,7 @@ class FlapDamping:
                 pause = plan.number_of_writes * SECONDS_PER_WRITE
                 selection.acts_at = now + min(max(pause, LEAST_PAUSE_SECONDS), PAUSE_SECONDS)
                 return plan, 0.0
+        # Copies that exist follow a rotation nevertheless: Pods would pull with the previous credential.
         updates = tuple(action for action in plan.copies if action.updates is not None)
         return NamespacePlan(copies=updates, findings=plan.findings, namespace_uid=plan.namespace_uid), wait
 
