@@ -57,6 +57,7 @@ def record_write(before: WriteRecord | None, content: frozenset[str], now: float
     """
     if before is None or now - before.written_at >= CALM_SECONDS:
         return WriteRecord(content, now)
+    # Content that is written for the first time, as in a rotation, was not missing because somebody reverted it.
     reverts = before.reverts + (not content.isdisjoint(before.content))
     return WriteRecord(before.content | content if accumulates else content, now, reverts)
 
@@ -128,6 +129,7 @@ class Contention:
         """Return the objects that are held back now."""
         now = self._clock()
         with self._lock:
+            # The status reads this regularly. With few objects there is no other moment to forget those that are calm.
             self._prune(now)
             return [
                 ContendedObject(kind, namespace, name, record.content)
@@ -187,6 +189,7 @@ class Contention:
             self._reverts += record.reverts > (before.reverts if before else 0)
             self._store(namespace, key, record)
         if is_contended(record, now, _POLICIES[key[0]]):
+            # Without the lock, because the callback logs and queues an Event.
             self._on_contended(ContendedObject(key[0], namespace, key[1], record.content))
 
     def _backoffs(self, namespace: str, kind: str, names: Iterable[str], now: float) -> dict[str, float]:
@@ -198,6 +201,7 @@ class Contention:
         return self._written.get(namespace, {})
 
     def _store(self, namespace: str, key: tuple[str, str], record: WriteRecord) -> None:
+        # Dropped first, so that an object whose write has just been reverted no longer takes the place of a fresh one.
         self._drop(namespace, [key])
         if not record.reverts:
             if self._fresh >= FRESH_LIMIT and record.written_at - self._pruned_at >= PRUNE_SECONDS:
@@ -213,11 +217,13 @@ class Contention:
         for key in keys:
             record = records.pop(key, None)
             self._fresh -= record is not None and not record.reverts
+        # filter() looks without the lock for the namespace: an empty entry would send each of its plans into the lock.
         if not records:
             self._written.pop(namespace, None)
 
     def _prune(self, now: float) -> None:
         self._pruned_at = now
+        # Contents of earlier rotations, of which no copy has a record any more, must not stay forever.
         self._shared.clear()
         for namespace, records in list(self._written.items()):
             self._drop(namespace, [key for key, record in records.items() if now - record.written_at >= CALM_SECONDS])

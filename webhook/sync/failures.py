@@ -77,12 +77,14 @@ class Breaker:
                 if self._probe is None and remaining <= 0:
                     self._probe = Attempt(self, is_probe=True)
                     return self._probe
+                # The end of a probe wakes all that wait, so they need no time limit while there is one.
                 self._condition.wait(None if self._probe is not None else remaining)
         return Attempt(self, is_probe=False)
 
     def ended(self, attempt: Attempt) -> None:
         """Note the end of an attempt, with any outcome."""
         with self._condition:
+            # A probe without an outcome (no write was due) leaves the time of the next one as it is: it may begin now.
             if self._probe is attempt:
                 self._probe = None
                 self._condition.notify_all()
@@ -111,6 +113,7 @@ class Breaker:
     def close(self) -> None:
         """Admit all workers, because the process ends."""
         with self._condition:
+            # The workers pass and find the gate closed, so their plans end without a write.
             self._closing = True
             self._condition.notify_all()
 
@@ -139,6 +142,7 @@ class FailureGroups:
 
     def failed(self, name: str, error: ApiError) -> bool:
         """Note the failure of a name; return True if this name is to be tried often for its group."""
+        # Without the message, which names the object. With the policy: when one allows a write, another may still deny.
         kind = (type(error).__name__, error.status, error.reason, error.denied_by)
         with self._lock:
             if self._kinds.get(name) != kind:
@@ -161,6 +165,7 @@ class FailureGroups:
                 # A name that fails and succeeds in turn must not have all the others tried each time.
                 self._remove(name)
                 return []
+            # It outlives the group, because names that fail again in the same way form a new one.
             self._forward_at[kind] = now
             others = self._groups.pop(kind).names - {name}
             for member in (name, *others):
