@@ -60,6 +60,8 @@ class EventReporter:
     def __init__(self, recorder: EventRecorder, release: Release) -> None:
         self._recorder = recorder
         self._release = release
+        # Guards the findings, which the status reads while workers replace them. The entries of _denied need no lock,
+        # because one worker at a time handles a namespace.
         self._lock = threading.Lock()
         self._leading = False
         self._refused: set[str] = set()
@@ -83,6 +85,7 @@ class EventReporter:
             before = self._findings.pop(namespace, frozenset())
             if now:
                 self._findings[namespace] = now
+        # Without the lock, because each report queues an Event.
         for finding in now - before:
             if finding.reason is FindingReason.COPY_CONFLICT:
                 self._conflict(namespace, finding)
@@ -192,6 +195,7 @@ class EventReporter:
         """Note that the API server carries out writes."""
         if not self._paused:
             return
+        # A pause with only one failure was not reported, so its end is not reported either.
         reported, self._paused, self._pause_reported = self._pause_reported, "", False
         if reported:
             self._record(_namespace(self._release.namespace), "WritesResumed", "writes continue", "Normal")
@@ -239,6 +243,7 @@ class EventReporter:
                 message = f'source Secret "{source.name}" can be used again'
                 self._record(about, "SourceRecovered", message, "Normal")
             return
+        # Also by a standby: if it leads when the source can be used again, it must report the recovery.
         self._refused.add(source.name)
         log.warning(
             "source refused",
@@ -247,6 +252,7 @@ class EventReporter:
             finding=FindingReason.SOURCE_UNAVAILABLE.value,
             cause=str(source.problem),
         )
+        # A Secret that does not exist has no UID.
         reason = "SourceInvalid" if source.uid else "SourceMissing"
         self._record(about, reason, f"{source.problem}; {_LAST_GOOD}")
 
@@ -364,6 +370,7 @@ class EventReporter:
             log.info("rotation moved", pull_secret=entry.name, stage=after.stage.value)
         else:
             log.warning("rotation held", pull_secret=entry.name, reason=after.reason.value, cause=after.detail)
+        # A person may put the request on any of its sources; the command names the first.
         where, source = self._release.namespace, entry.sources[0]
         notice = rollout_notice(entry.name, before, after, lambda verb: request_command(where, source, verb, after.id))
         if notice is not None:
@@ -406,6 +413,7 @@ class EventReporter:
         if reason is HealingReason.BARE:
             todo = f"recreate it with: {recreate_command(pod.namespace, '', pod.name)}"
         about = Reference("v1", "Pod", pod.namespace, pod.name, pod.uid)
+        # Healing has stopped for all Pods of this owner, and each new Pod would have an Event of its own.
         if reason is HealingReason.STOPPED and pod.owner is not None:
             about = _owner_reference(pod.namespace, pod.owner)
         message = f'Pod "{pod.name}" cannot pull {pod.failing[0]}, and is not evicted, because {reported.fact}: {todo}'
@@ -415,6 +423,7 @@ class EventReporter:
         """Record that the API server refuses to evict a Pod; it is tried again."""
         pod = due.pod
         about = Reference("v1", "Pod", pod.namespace, pod.name, pod.uid)
+        # Without the request in front of it: the Event is about the Pod already.
         cause = str(error).partition(": ")[2]
         self._record(about, "EvictionRefused", f'Pod "{pod.name}" is not evicted now: {cause}')
 

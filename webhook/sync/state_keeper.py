@@ -104,6 +104,8 @@ class StateKeeper:
         self._sources.forget_rollouts()
         self._healing.set_leading(leading)
         if leading:
+            # It then counts as not loaded, so that _load() reads the Secret again. The thread may have slept while this
+            # process was a standby, and still have what was stored before.
             self._brake.forget()
             self.changed()
 
@@ -157,6 +159,7 @@ class StateKeeper:
         self._brake.load(self._stored.accepted, (annotations or {}).get(CONFIRM_ANNOTATION, ""))
         self._healing.load(self._stored.other.get(HEALING_KEY))
         if not self._brake.is_settled():
+            # Both configurations are judged by the caches, which keep only the labels that they were configured for.
             self._cache_accepted()
         return max_age
 
@@ -172,6 +175,7 @@ class StateKeeper:
         due = update(self._stored, contents, {**self._brake.values(), **rollouts, **self._healing.values()})
         if due.values and self._may_write():
             self._write(due)
+        # What the API server has, and not what was to be written: evictions, and Pods that hold a rollout, wait for it.
         self._healing.confirm(self._stored.other.get(HEALING_KEY))
         self._sources.rollouts.confirm(self._stored.other.get(ROLLOUTS_KEY))
         self._report(_too_large(due.left_out) if due.left_out else "")
@@ -188,12 +192,14 @@ class StateKeeper:
             return StateDocument()
         document = decode_document(self._present.data or {})
         problem = described(sorted(document.problems)[:3], document.problems)
+        # Once, although the Secret is read again every few minutes.
         if problem and problem != self._unreadable:
             self._reporter.state_unreadable(self._name, problem)
         self._unreadable = problem
         return document
 
     def _write(self, due: StateUpdate) -> None:
+        # null removes a key in a merge patch (RFC 7386). A creation has none of these.
         data = {key: None if value is None else b64encode(value).decode() for key, value in due.values.items()}
         present = self._present
         stored = self._create(data) if present is None else self._update(present, data)

@@ -47,6 +47,7 @@ class WebhookReach:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        # Without a lock, although all workers share it: a race costs one patch that the webhook does not answer.
         self._not_before = 0.0
 
     @property
@@ -137,6 +138,7 @@ class Writes:
         namespace, namespace_uid = where
         updates = action.updates
         if (before := updates or action.replaces) is not None:
+            # Before any write: a Secret that is replaced is deleted first, and only its versions show who is behind.
             self._verify(before, content)
         if action.replaces is not None:
             self._delete(action.replaces, "copy replaced")
