@@ -371,7 +371,7 @@ class _ScopedTable:
 
 
 class _SourceWatch:
-    """Passes the states of one source to the book; absence is a state too."""
+    """Passes the states of one source to the store; absence is a state too."""
 
     def __init__(self, name: str, sources: SourceStore) -> None:
         self._name = name

@@ -450,7 +450,7 @@ class SyncController:
             self.reporter.write_refused(name, error)
             self.status_index.namespace_failed(name, result_of(error))
             # A failure with a response is the namespace's own, and so is a write that was interrupted because it hung.
-            # Otherwise the API server was away.
+            # Otherwise the API server was away, or this process found a conflict itself.
             own = not error.is_general and (bool(error.status) or isinstance(error, Interrupted))
             seconds = self.queue.retry(name, error.retry_after or 0.0, self._retry_cap(name, error), own=own)
             log.warning("namespace failed", namespace=name, cause=str(error), retry_in=round(seconds, 2))

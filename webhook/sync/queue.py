@@ -320,7 +320,7 @@ class WorkQueue:
     def overdue(self, processor_delay: float = 0.0) -> list[tuple[str, int]]:
         """Return names whose writes hang while others wait, with the threads that handle them; the longest first.
 
-        ``processor_delay`` is by how many seconds the thread that calls this was woken too late.
+        ``processor_delay`` is the number of seconds by which the thread that calls this was woken too late.
         """
         with self._lock:
             now = self._clock()

@@ -1,11 +1,11 @@
-"""Answer whether this process may write now: one gate for all of its writes.
+"""Decide whether this process may write now: one gate for all of its writes.
 
 A worker passes :meth:`WriteGate.turn` before it begins with a namespace. There it waits until the API server can be
 reached, and until the circuit breaker admits it. Every write passes :meth:`WriteGate.may_write`: the Lease is ours, the
 rate limit admits the write, and the Lease is still ours. A client from :meth:`WriteGate.fenced` checks the Lease a last
 time right before it sends. A namespace that opts in and out repeatedly is slowed down by :attr:`WriteGate.damping`.
 
-:class:`ConcurrencyLimit` tells the queue how many workers mass work may hold.
+:class:`ConcurrencyLimit` limits the workers of the queue that mass work may hold.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ log = structlog.get_logger(__name__)
 class WriteGate:
     """The conditions for writes of one process, for all of its threads.
 
-    Without an election this process is the only one that writes. ``waited(seconds)`` is called for each write with the
-    delay of the rate limit.
+    Without an election this process is the only one that writes.
     """
 
     def __init__(self, connectivity: Connectivity, rate_limit: RateLimit | None = None) -> None:
@@ -46,7 +45,7 @@ class WriteGate:
         self._is_leading: Callable[[], bool] | None = None
 
     def set_election(self, is_leading: Callable[[], bool]) -> None:
-        """Take the answer of an election: ``is_leading()`` is True while the Lease is ours."""
+        """Depend on an election: ``is_leading()`` is True while the Lease is ours."""
         self._is_leading = is_leading
 
     def leads(self) -> bool:
@@ -128,7 +127,7 @@ class RateLimit:
             # A shorter Retry-After that arrives later must not end a longer pause.
             self._paused_until = max(self._paused_until, now + seconds)
         if begins and seconds > 0:
-            log.warning("writes paused", seconds=seconds, cause="the API server asks to come back later (429)")
+            log.warning("writes paused", seconds=seconds, cause="the API server has too many requests (429)")
 
     @property
     def paused_seconds(self) -> float:
