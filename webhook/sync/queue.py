@@ -325,6 +325,10 @@ class WorkQueue:
         with self._lock:
             now = self._clock()
             self._processor_delay = max(processor_delay, PROCESSOR_DELAY_MEMORY * self._processor_delay)
+            # Otherwise only workers move the names that are due, and all may hang: then no name would seem to wait.
+            before = self._waiting()
+            self._move_due_names()
+            self._condition.notify(self._waiting() - before)
             if self._lanes[Lane.ALL]:
                 # The limit may have grown, and a write that hangs does not count any more.
                 self._condition.notify(max(0, self._mass.limit - self._moving(Lane.ALL, now)))
@@ -389,10 +393,9 @@ class WorkQueue:
         each time as many writes were interrupted as there are workers.
         """
         rounds = 0 if self._is_interruption_old(now) else self._interrupted // (2 * self._half_share)
-        return (
-            max(MASS_HANG_SECONDS, MASS_HANG_FACTOR * self._median_write / 2.0**rounds)
-            + PROCESSOR_DELAY_FACTOR * self._processor_delay
-        )
+        # Not divided by 2.0**rounds, which overflows after 1024 rounds: the threads that need the result would die.
+        patience = max(MASS_HANG_SECONDS, MASS_HANG_FACTOR * self._median_write * 0.5**rounds)
+        return patience + PROCESSOR_DELAY_FACTOR * self._processor_delay
 
     def _is_troubled(self, name: str, now: float) -> bool:
         if name in self._slow and now - self._slow[name] >= SLOW_MEMORY_SECONDS:

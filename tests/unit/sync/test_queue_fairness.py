@@ -257,6 +257,29 @@ def test_the_more_writes_were_interrupted_the_less_patience_there_is(queue: Work
     assert hang(queue, clock, 1.9) == 0
 
 
+def test_any_number_of_interruptions_is_no_error(queue: WorkQueue, clock: Clock) -> None:
+    queue.set_workers(1)
+    queue.add("hangs")
+    assert queue.get() == "hangs"
+    queue.add("waiting")
+    clock.now += HANG_SECONDS
+    for number in range(3000):
+        queue.interrupted(f"hung-{number}")
+
+    assert [name for name, _ in queue.overdue()] == ["hangs"]
+
+
+def test_a_name_that_is_due_while_all_workers_hang_gets_one(queue: WorkQueue, clock: Clock) -> None:
+    queue.add("a", "b", "c", "d")
+    take(queue, WORKERS)
+    queue.add_later("due", HANG_SECONDS)
+    clock.now += HANG_SECONDS
+    assert queue.overdue() == []
+    clock.now += HANG_SECONDS
+
+    assert [name for name, _ in queue.overdue()] == ["a"]
+
+
 def test_interruptions_are_forgotten(queue: WorkQueue, clock: Clock) -> None:
     write(queue, clock, 0.5)
     queue.add_all([f"hangs-{number}" for number in range(10 * WORKERS)])
