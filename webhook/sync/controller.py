@@ -183,7 +183,7 @@ class SyncController:
         self._leading = threading.Event()
         self._leading_since = 0.0
         self._term = 0
-        self._failure_groups = FailureGroups()
+        self._failure_groups = FailureGroups(probe=lambda name: self.queue.add_later(name, PROBE_SECONDS))
         self.threads = Threads(self._stopping)
 
     def start(self, workers: int) -> None:
@@ -477,11 +477,11 @@ class SyncController:
         return PROBE_SECONDS if self._failure_groups.failed(name, error) else RETRY_CAP
 
     def _bring_forward(self, name: str, *, wrote: bool) -> None:
-        """After a write, bring forward the names that failed for the same cause; otherwise have another one tried."""
+        """After a write, bring forward the names that failed for the same cause."""
         if wrote:
             self.queue.add_all(self._failure_groups.succeeded(name))
-        elif (instead := self._failure_groups.forget(name)) is not None:
-            self.queue.add_later(instead, PROBE_SECONDS)
+        else:
+            self._failure_groups.forget(name)
 
     def _reconcile(self, name: str) -> bool:
         """Bring a namespace up to date; return True if a write was needed."""

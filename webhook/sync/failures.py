@@ -131,10 +131,16 @@ class _Group(msgspec.Struct):
 
 
 class FailureGroups:
-    """Every name is in at most one group: that of its last failure. Every method may be called from any thread."""
+    """Every name is in at most one group: that of its last failure. Every method may be called from any thread.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    ``probe(name)`` is called when a name takes the place of the one that was tried for its group.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, probe: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._clock = clock
+        self._probe = probe
         self._lock = threading.Lock()
         self._groups: dict[_Kind, _Group] = {}
         self._kinds: dict[str, _Kind] = {}
@@ -172,10 +178,10 @@ class FailureGroups:
                 del self._kinds[member]
             return sorted(others)
 
-    def forget(self, name: str) -> str | None:
-        """Remove a name from its group without a success; return the name to try for the group instead."""
+    def forget(self, name: str) -> None:
+        """Remove a name from its group without a success."""
         with self._lock:
-            return self._remove(name)
+            self._remove(name)
 
     def clear(self) -> None:
         """Forget every failure."""
@@ -183,17 +189,15 @@ class FailureGroups:
             self._groups.clear()
             self._kinds.clear()
 
-    def _remove(self, name: str) -> str | None:
+    def _remove(self, name: str) -> None:
         kind = self._kinds.pop(name, None)
         if kind is None:
-            return None
+            return
         group = self._groups[kind]
         group.names.discard(name)
         if not group.names:
             del self._groups[kind]
-            return None
-        if group.probe != name:
-            return None
-        # Any other name will do: all of them failed for the same cause.
-        group.probe = next(iter(group.names))
-        return group.probe
+        elif group.probe == name:
+            # Any other name will do: all of them failed for the same cause. Its backoff may have two minutes to go.
+            group.probe = next(iter(group.names))
+            self._probe(group.probe)

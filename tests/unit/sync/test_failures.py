@@ -169,18 +169,33 @@ def test_a_name_is_in_the_group_of_its_last_failure() -> None:
 
 
 def test_when_the_one_that_is_tried_leaves_another_takes_its_place() -> None:
-    groups = FailureGroups()
+    tried: list[str] = []
+    groups = FailureGroups(probe=tried.append)
     for name in ("a", "b"):
         groups.failed(name, POLICY)
 
-    assert groups.forget("a") == "b"
-    assert groups.forget("b") is None
-    assert groups.forget("never seen") is None
+    for name in ("a", "b", "never seen"):
+        groups.forget(name)
+
+    assert tried == ["b"]
+
+
+def test_when_the_one_that_is_tried_fails_in_another_way_another_takes_its_place() -> None:
+    tried: list[str] = []
+    groups = FailureGroups(probe=tried.append)
+    for name in ("a", "b"):
+        groups.failed(name, POLICY)
+
+    groups.failed("a", RIGHT)
+
+    assert tried == ["b"]
+    assert groups.failed("b", POLICY)
 
 
 def test_one_that_fails_and_succeeds_in_turn_does_not_have_all_others_tried_each_time() -> None:
     clock = Clock()
-    groups = FailureGroups(clock)
+    tried: list[str] = []
+    groups = FailureGroups(clock, tried.append)
     for name in ("a", "b"):
         groups.failed(name, POLICY)
     assert groups.succeeded("a") == ["b"]
@@ -188,6 +203,7 @@ def test_one_that_fails_and_succeeds_in_turn_does_not_have_all_others_tried_each
         groups.failed(name, POLICY)
 
     assert groups.succeeded("a") == []
+    assert tried == ["b"]
 
     groups.failed("a", POLICY)
     clock.now += PROBE_SECONDS
