@@ -181,7 +181,7 @@ class SyncController:
         self._executor = Executor(writes, self._copy_failed, NamespaceTokens(client, metrics.renewed).complete)
         self._connectivity, self._gate = client.connectivity, gate
         self._leading = threading.Event()
-        self._leading_since = 0.0
+        self._leading_since: float | None = None
         self._term = 0
         self._failure_groups = FailureGroups(probe=lambda name: self.queue.add_later(name, PROBE_SECONDS))
         self.threads = Threads(self._stopping)
@@ -262,6 +262,7 @@ class SyncController:
             threading.Thread(target=self._take_over, args=(self._term,), name="takeover", daemon=True).start()
         else:
             self._leading.clear()
+            self._leading_since = None
             self.renewer.set_leading(False)
 
     def _take_over(self, term: int) -> None:
@@ -291,6 +292,7 @@ class SyncController:
         self._leading.set()
         if self._term != term:
             self._leading.clear()  # deposed in between
+            self._leading_since = None
             self.renewer.set_leading(False)
             self._lead_state(leading=False)
         # Events are written only by the leader, so this process has not reported the problems that it already knows.
@@ -335,7 +337,9 @@ class SyncController:
     @property
     def leading_for(self) -> float | None:
         """Seconds since this process became the leader; None if it is not."""
-        return time.monotonic() - self._leading_since if self._leading.is_set() else None
+        # Not by the event, which stop() sets so that the workers of a standby end.
+        since = self._leading_since
+        return None if since is None else time.monotonic() - since
 
     def enqueue_all(self) -> None:
         """Queue every namespace; first those that may refuse Pods until they are planned."""
@@ -364,7 +368,7 @@ class SyncController:
     @property
     def is_leading(self) -> bool:
         """True if this process has begun to write."""
-        return self._leading.is_set()
+        return self._leading_since is not None
 
     def rollout_progress(self, name: str, rollout: Rollout) -> Progress:
         """Return the copies of a pull secret that its rollout has reached."""
@@ -444,7 +448,7 @@ class SyncController:
                 self.reporter.writes_resumed()
         except LeadershipLost:
             # The current leader has the name in its own queue. If this process leads again, it must not be lost here.
-            self.queue.retry(name)
+            self.queue.retry(name, own=False)
             return
         except ApiError as error:
             self.reporter.write_refused(name, error)

@@ -254,6 +254,16 @@ def test_who_stands_by_writes_nothing_and_begins_at_once(api: FakeApiServer, cli
     running.stop()
 
 
+def test_a_standby_that_ends_does_not_report_that_it_leads(client: Client) -> None:
+    running = Running(client)
+    running.start(leading=False)
+
+    running.stop()
+
+    assert running.loop.leading_for is None
+    assert not running.loop.is_leading
+
+
 def test_who_takes_over_with_a_silent_watch_of_namespaces_does_not_put_back_what_has_left(
     api: FakeApiServer, client: Client
 ) -> None:
@@ -284,6 +294,7 @@ def test_a_leader_that_has_lost_its_lease_writes_nothing_and_loses_no_work(
     opt_in(api)
     until(lambda: len(running.loop.queue._failures))
     assert writes(api) == 0
+    assert not running.loop.queue._own_failures
 
     running.leads = True
 
