@@ -185,6 +185,9 @@ class Contention:
         now = self._clock()
         with self._lock:
             before = self._records(namespace).get(key)
+            # With tokens, each copy has a content of its own, and another one after each renewal.
+            if len(self._shared) >= FRESH_LIMIT:
+                self._shared.clear()
             record = record_write(before, self._shared.setdefault(content, content), now, accumulates=accumulates)
             self._reverts += record.reverts > (before.reverts if before else 0)
             self._store(namespace, key, record)

@@ -315,8 +315,6 @@ class PlanFilters:
         """Return the writes for now."""
         state, plan = planned.state, planned.plan
         name = state.namespace.name
-        if state.namespace.terminating:
-            self._contention.forget(name)
         if self._brake is not None:
             # The brake comes first: what it withholds must not use up the rates of the filters after it.
             plan = self._brake.filter(state, plan)
@@ -332,6 +330,9 @@ class PlanFilters:
         waits = (contended, leaving, rate_limited, renewed_later, damped, planned.renewal_after, rationed)
         # 0 stands for no wait, so it must not become the minimum.
         requeue_after = min(filter(None, waits), default=0.0)
+        if state.namespace.terminating:
+            # At the end, because the filters have just remembered it. Its deletion does not queue it again.
+            self.forget(name)
         return FilteredPlan(plan, requeue_after, flapping=damped > 0)
 
     def forget(self, name: str) -> None:

@@ -218,6 +218,16 @@ def test_a_cold_start_does_not_fill_the_memory(fight: Fight, monkeypatch: pytest
     assert list(fight.contention._written) == ["b"]
 
 
+def test_contents_of_which_no_two_are_equal_do_not_fill_the_memory(
+    fight: Fight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FRESH_LIMIT", 100)
+    for number in range(1000):
+        fight.contention.wrote_copy("a", "pull", f"sha256:{number}")
+
+    assert len(fight.contention._shared) <= 100
+
+
 def test_of_what_is_fought_over_everything_is_remembered(fight: Fight, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FRESH_LIMIT", 100)
     names = [f"a-{number}" for number in range(1000)]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from msgspec.structs import replace
 
@@ -11,19 +13,22 @@ from tests.unit.sync.world import CONFIGURATION
 from webhook.kube.client import Client
 from webhook.rules.actions import DeleteCopy, HandBack, NamespacePlan, RemoveReferences
 from webhook.rules.managed_fields import HandBackNeed, ListOwnership
-from webhook.rules.objects import Copy, ServiceAccount
+from webhook.rules.objects import Copy, Namespace, NamespaceState, ServiceAccount
 from webhook.rules.ownership import Mark
 from webhook.rules.references import References
+from webhook.sync.contention import Contention
 from webhook.sync.planner import (
     GRACE_SECONDS,
     HAND_BACK_BURST,
     HAND_BACKS_PER_SECOND,
     SETTLE_SECONDS,
     HandBackRateLimit,
+    PlanFilters,
     PlannedNamespace,
     Planner,
     RemovalDelay,
 )
+from webhook.sync.selections import FlapDamping
 
 
 def test_a_plan_has_no_effect(opted_in: FakeApiServer, client: Client) -> None:
@@ -144,6 +149,20 @@ def test_what_is_wanted_again_and_then_goes_again_has_its_time_again(grace: Remo
     assert list(grace._since) == ["a"]
     grace.filter("a", NamespacePlan())
     assert grace._since == {}
+
+
+def test_a_namespace_that_is_being_deleted_is_not_remembered() -> None:
+    damping = FlapDamping()
+    filters = PlanFilters(Contention(), damping, None)
+
+    def look(*, terminating: bool) -> None:
+        state = NamespaceState(Namespace("a", terminating=terminating), {}, ())
+        filters.filter(PlannedNamespace(state, NamespacePlan(), (), frozenset(), datetime.now(UTC)))
+
+    look(terminating=False)
+    assert list(damping._selections) == ["a"]
+    look(terminating=True)
+    assert damping._selections == {}
 
 
 def test_the_webhook_s_configuration_has_come_by_then() -> None:
