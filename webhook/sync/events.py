@@ -218,18 +218,21 @@ class EventReporter:
         """Record that our write is reverted repeatedly."""
         kind, name, pause = contended.kind, contended.name, contended.pause
         log.warning("write undone", namespace=contended.namespace, kind=kind, object=name, pause=pause)
-        how_often = f"it is put right once in {pause:.0f} s at most"
+        how_often = f"it is repaired once in {pause:.0f} s at most"
         if kind == SERVICE_ACCOUNTS.kind:
             content = ", ".join(sorted(contended.content))
             message = (
                 f'somebody keeps taking {content} out of the imagePullSecrets of ServiceAccount "{name}": {how_often}. '
-                f"Its managedFields say who; if it is meant, exclude the ServiceAccount by serviceAccounts.exclude"
+                "Its managedFields name the writer; if this is intended, exclude the ServiceAccount by "
+                "serviceAccounts.exclude"
             )
             self._record(
                 _reference(contended.namespace, SERVICE_ACCOUNTS.plural, name), "ReferenceRemovedRepeatedly", message
             )
         else:
-            message = f'somebody keeps changing or deleting Secret "{name}": {how_often}. Its managedFields may say who'
+            message = (
+                f'somebody keeps changing or deleting Secret "{name}": {how_often}. Its managedFields may name them'
+            )
             self._record(_reference(contended.namespace, SECRETS.plural, name), "CopyChangedRepeatedly", message)
 
     def source_changed(self, source: Source) -> None:
