@@ -265,11 +265,6 @@ class Caches:
         with self._lock:
             return [str(collection) for collection, reflector in self._reflectors.items() if not reflector.has_synced]
 
-    def disconnected(self) -> list[str]:
-        """Return the collections that are not being watched at this moment."""
-        with self._lock:
-            return [str(collection) for collection, reflector in self._reflectors.items() if not reflector.is_connected]
-
     def watches(self) -> tuple[WatchStatus, ...]:
         """Return the status of each watch. It takes no lock, because a configuration change holds it for seconds."""
         return tuple(

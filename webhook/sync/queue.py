@@ -484,12 +484,6 @@ class WorkQueue:
         with self._lock:
             return self._waiting()
 
-    @property
-    def is_idle(self) -> bool:
-        """True if no name waits or is handled; names that back off do not count."""
-        with self._lock:
-            return not self._in_progress and not any(self._lanes)
-
     def state(self) -> QueueState:
         """Return the current state of the queue."""
         with self._lock:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.fake_apiserver.storage import Object
 from tests.unit.polling import until
+from tests.unit.sync.queues import is_idle
 from tests.unit.sync.world import (
     CONFIGURATION,
     RELEASE,
@@ -75,7 +76,7 @@ class Running:
 
     def settle(self) -> None:
         """Wait until all is known and nothing is left to be done."""
-        until(lambda: not self.loop.caches.unsynced() and self.loop.queue.is_idle)
+        until(lambda: not self.loop.caches.unsynced() and is_idle(self.loop.queue))
 
 
 def opt_in(api: FakeApiServer, name: str = "a") -> None:

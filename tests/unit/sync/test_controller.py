@@ -305,7 +305,7 @@ def test_after_an_outage_all_is_as_it_should_be(api: FakeApiServer, running: Run
     opt_in(api)
     until(lambda: is_right(api))
     api.go_away()
-    until(lambda: len(running.loop.caches.disconnected()) == 4)
+    until(lambda: not any(watch.connected for watch in running.loop.caches.watches()))
     put_source(api, "second")
     put_account(api, "a", "mine")
     api.come_back()
