@@ -175,7 +175,7 @@ class StateKeeper:
         due = update(self._stored, contents, {**self._brake.values(), **rollouts, **self._healing.values()})
         if due.values and self._may_write():
             self._write(due)
-        # What the API server has, and not what was to be written: evictions, and Pods that hold a rollout, wait for it.
+        # The value that is stored, not the one that was due: evictions, and Pods that hold a rollout, wait for it.
         self._healing.confirm(self._stored.other.get(HEALING_KEY))
         self._sources.rollouts.confirm(self._stored.other.get(ROLLOUTS_KEY))
         self._report(_too_large(due.left_out) if due.left_out else "")
