@@ -64,6 +64,7 @@ class IssuedSecrets:
             Conflict: the Secret has changed since, or this process does not lead any more.
             CredentialsNotIssued: the API server refuses the write.
         """
+        # Checked after the issue: a provider may have run for a minute, and the Lease may be lost since.
         if not self._may_write():
             raise Conflict("this process does not lead any more")
         try:
@@ -80,9 +81,13 @@ class IssuedSecrets:
             return self._create(body)
         replaced = observed.problem is not None and observed.problem.reason == SourceReason.TYPE_UNSUPPORTED
         if not replaced:
+            # Without them, server-side apply would replace a newer credential, or create a Secret that was deleted
+            # meanwhile.
             present = {"uid": observed.uid, "resourceVersion": observed.resource_version}
             try:
                 whole = body | {"metadata": body["metadata"] | present}
+                # With force, because the Secret has our label: another field manager that has edited it must not stop
+                # the renewals.
                 return self._client.apply(SECRETS, whole, field_manager=FIELD_MANAGER, force=True)
             except Invalid:
                 log.info("issued secret replaced", secret=source.secret, cause="it is immutable")
@@ -113,6 +118,7 @@ class IssuedSecrets:
             EXPIRES_ANNOTATION: format_time(credential.expires_at),
             ISSUED_FOR: settings_digest(source),
         }
+        # In the same write as the credential, so that a request counts as fulfilled exactly when it is.
         if observed.issued.renew:
             annotations[RENEWED] = observed.issued.renew
         metadata = {

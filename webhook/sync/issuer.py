@@ -74,6 +74,7 @@ class Issuer(msgspec.Struct, frozen=True):
         now, collected = self.clock(), Collected(source.default_lifetime)
         for image in source.images:
             if not collected.covers(image):
+                # For each image again, because the calls before have used a part of the time that is left.
                 seconds = attempt_seconds(expires_at, self.clock(), self.limits.seconds)
                 limits, token = msgspec.structs.replace(self.limits, seconds=seconds), self._provider_token(source)
                 answer = call_provider(self.folder, source, image, token, limits, self.stopping)
@@ -124,10 +125,13 @@ class NamespaceTokens:
             own = [
                 (token.name, read_payload(each.payload)) for (token, _), each in zip(tokens, credentials, strict=True)
             ]
+            # The tokens come first, because the first source that names a registry wins.
             payload = render(merge([*own, ("the other sources", read_payload(content.payload))]).credentials)
         except (CredentialsNotIssued, SourceInvalid) as error:
+            # With 422 it is a failure of this namespace alone, so the writes in others continue.
             raise Invalid(str(error), status=HTTPStatus.UNPROCESSABLE_ENTITY) from None
         # Annotations have whole seconds, and the seal covers what they say.
+        # The copy is made as a whole, so the first of its tokens that expires decides.
         expires = min(each.expires_at for each in credentials).replace(microsecond=0)
         found = content_hash(payload)
         sealed = seal(content.hash, [jwt.account_uid for _, jwt in tokens], found, now, expires)
@@ -147,6 +151,7 @@ class NamespaceTokens:
             raise Invalid(str(error), status=HTTPStatus.UNPROCESSABLE_ENTITY) from None
         except ApiError as error:
             self._counted(token.name, IssueReason.TOKEN_REFUSED)
+            # The class of the error stays: by it the worker distinguishes a refusal, an outage and a lost Lease.
             error.add_context(_not_issued(namespace, token.service_account, token.audience))
             raise
         self._counted(token.name, "renewed")
@@ -157,6 +162,7 @@ def _token_credential(
     token: ServiceAccountToken | NamespaceToken, jwt: ServiceAccountJwt, now: datetime
 ) -> IssuedCredential:
     """Return the credential that has a token as its password."""
+    # The lifetime below is the one that was granted, because the API server can shorten the requested one.
     auths = {token.registry: {"username": token.username, "password": jwt.token}}
     return issue(auths, now, (jwt.expires_at - now).total_seconds())
 

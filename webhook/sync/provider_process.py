@@ -137,6 +137,7 @@ def _start(request: Run) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # The selector watches the descriptors, and does not see data that a buffer has already read.
             bufsize=0,
             close_fds=True,
             start_new_session=True,
@@ -164,6 +165,8 @@ class _Child:
     def communicate(self) -> None:
         """Write the input and read the outputs, until the process ends. Raises CredentialsNotIssued at a limit."""
         deadline = time.monotonic() + self._limits.seconds
+        # It becomes readable when the process ends, so that one select waits for the pipes and for the end:
+        # pidfd_open(2).
         ended = os.pidfd_open(self._process.pid)
         try:
             with selectors.DefaultSelector() as selector:

@@ -124,6 +124,8 @@ class Renewer:
         with self._lock:
             before = {source.secret: source for source in self._renewing}
             self._renewing = configuration.renewing
+            # A source that is as before keeps its progress: a change of others must not end the pause after its
+            # failure.
             kept = {source.secret for source in self._renewing if before.get(source.secret) == source}
             self._progress = {name: progress for name, progress in self._progress.items() if name in kept}
         self._wake.set()
@@ -150,6 +152,7 @@ class Renewer:
         pause: float | None = 0.0
         while not stopping.is_set():
             self._wake.wait(pause)
+            # Cleared before the look, so that a change during the look causes another one.
             self._wake.clear()
             pause = POLL_SECONDS if stopping.is_set() else self._start_due()
 
@@ -163,13 +166,16 @@ class Renewer:
             for source in self._renewing:
                 progress = self._progress.setdefault(source.secret, _Progress())
                 observed = self._sources.source(source.secret)
+                # Without a first read of its Secret, a credential that is still valid would be issued again.
                 if progress.running or observed is None:
                     continue
                 due = self._due(source, observed, progress)
+                # The due time is of the wall clock, as the annotations have it. The pause is monotonic: a jump of the
+                # clock does not end it.
                 left = max((due.time - self._clock()).total_seconds(), self._pause_left(observed, progress))
                 if left > 0:
                     pause = min(pause, left)
-                elif free > 0:
+                elif free > 0:  # otherwise the end of another renewal wakes this loop
                     free -= 1
                     progress.running = True
                     self._start(source, observed, progress, due.cause)
@@ -187,6 +193,7 @@ class Renewer:
         now = self._clock()
         if observed.problem is not None and observed.problem.reason in _UNUSABLE:
             return Due(now, "its Secret cannot be used")
+        # Known only in this term: a new leader takes the content that it finds for the one that was issued.
         stored = progress.stored
         if stored is not None and observed.credentials not in (None, stored.credentials):
             return Due(now, "its Secret was changed by somebody")
@@ -201,6 +208,7 @@ class Renewer:
                     progress.running = False
                 self._wake.set()
 
+        # A daemon, because a request for a token may still wait for its answer when the process ends.
         threading.Thread(target=renew, name=f"renewal {source.name}", daemon=True).start()
 
     def _renew(self, source: RenewingSource, observed: Source, progress: _Progress, cause: str) -> None:
@@ -209,6 +217,7 @@ class Renewer:
             credential = self._issuer.issue(source, observed.issued.expires_at)
             stored = read_source(decode_secret(self._secrets.store(source, credential, observed)))
         except Conflict as error:
+            # The issuer has not failed. The read shows the Secret as it is now, perhaps before the watch does.
             log.info("renewal decided again", source=source.name, cause=str(error))
             self._read_again(source.secret)
             progress.retry_at = time.monotonic() + CONFLICT_SECONDS
@@ -218,6 +227,7 @@ class Renewer:
         except Exception:
             log.exception("renewal failed", source=source.name)
             self._counted(source.name, "error")
+            # A defect waits like a failure. Otherwise this loop would start the renewal again immediately.
             self._wait(progress, observed)
         else:
             progress.stored, progress.failures, progress.retry_at, progress.error = stored, 0, 0.0, None
@@ -241,6 +251,7 @@ class Renewer:
 
     def _describe_kept(self, observed: Source, error: CredentialsNotIssued) -> str:
         """Return the part of a sentence about the credential that is in the Secret after a failure."""
+        # ``observed`` is the state before this attempt, which may have deleted the Secret.
         if error.deleted or not observed.uid:
             return "its Secret does not exist"
         if observed.problem is not None:
