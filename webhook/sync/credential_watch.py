@@ -57,6 +57,7 @@ class LoginTester:
         self._log_in = log_in
         self.on_refused = on_refused
         self._lock = threading.Lock()
+        # Only remember() writes these two, and the store calls it under a lock.
         self._copied: dict[str, Credentials] = {}
         self._held: dict[str, Source] = {}
         self._refused: dict[tuple[str, str], RefusedLogin] = {}
@@ -65,6 +66,7 @@ class LoginTester:
         """Return a changed source, with a problem in place of credentials that must not be copied."""
         if source.credentials is None:
             return source
+        # The content that is in the copies. A version that was held back does not count.
         before = self._copied.get(source.name)
         registry = None if before is None else self._newly_refused(source.credentials, before)
         if registry is None:
@@ -97,6 +99,7 @@ class LoginTester:
 
     def held(self) -> list[Source]:
         """Return the sources that were held; the registry may accept them by now."""
+        # A copy of the values, because a watch can bring another version meanwhile.
         return list(self._held.values())
 
     def test_all(self, sources: Iterable[Source], may_continue: Callable[[], bool]) -> None:
@@ -104,6 +107,8 @@ class LoginTester:
         refused_now: dict[tuple[str, str], RefusedLogin] = {}
         for source in sources:
             for key, credential in (source.credentials or {}).items():
+                # A round that is cut short replaces nothing: refusals that it did not reach would be reported again
+                # later.
                 if not may_continue():
                     return
                 result = self._log_in(key, credential)
@@ -120,8 +125,11 @@ class LoginTester:
         """Return a registry that refuses the new credential and accepts the previous one; None if there is none."""
         for key, credential in credentials.items():
             previous = before.get(key)
+            # A registry that is new, or whose credential is the same, loses nothing by the change.
             if previous is None or previous == credential:
                 continue
+            # A registry that refuses the previous one, too, has other trouble: nodes gain nothing if the new one is
+            # held back.
             if (
                 self._log_in(key, credential).login is Login.REFUSED
                 and self._log_in(key, previous).login is Login.ACCEPTED
@@ -196,6 +204,7 @@ class ExpiryWatch:
     def run(self, stopping: threading.Event) -> None:
         """Check at each change, until ``stopping`` is set and :meth:`changed` is called once more."""
         while not stopping.is_set():
+            # The event is cleared before the next check, so that a change during the check causes another one.
             self._wake.wait(self.check())
             self._wake.clear()
 
@@ -204,9 +213,11 @@ class ExpiryWatch:
         now = self.now()
         changes: list[datetime] = []
         with self._lock:
+            # Under the lock to the end: a report_again() in the middle would be lost for the sources that follow.
             before, self._reported = self._reported, {}
             unreadable, self._unreadable = self._unreadable, {}
             for source in self._sources():
+                # Such a source is reported by its problem, and its times are not known.
                 if source.credentials is None:
                     continue
                 expiries = source.credentials.expiries
@@ -228,6 +239,7 @@ class ExpiryWatch:
     ) -> None:
         """Report the credentials of one source whose state has changed, those with the same state together."""
         found: dict[ExpiryReason, dict[str, datetime]] = {}
+        # A registry that the source has lost stays in here: the warning about it is over, too.
         renewed = {registry for name, registry in before if name == source}
         for registry, expiry in expiries:
             reason = expiry.reason(now)

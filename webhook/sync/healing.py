@@ -108,6 +108,7 @@ class Healing:
         self._monotonic = monotonic
         self._lock = threading.RLock()
         self._wake = threading.Event()
+        # Not the lock above: while healing waits here, the thread of the state calls values(), which takes that lock.
         self._stored = threading.Condition()
         self._configuration: Configuration | None = None
         self._leading = False
@@ -143,6 +144,7 @@ class Healing:
     def set_leading(self, leading: bool) -> None:
         """Begin to watch and evict, or end it; the stored state has to be read again."""
         with self._lock:
+            # Another leader may have evicted since. Its numbers and its trials are in the stored state.
             self._leading, self._is_loaded = leading, False
             self._value = self._confirmed = None
             for index in (
@@ -242,6 +244,8 @@ class Healing:
             self._report(settled, judged)
             due = self._due(settled, judged, now)
             self._refresh_value()
+        # Without the lock: it waits for the store and the API server, and the thread of the state calls values()
+        # meanwhile.
         if due:
             self._heal(due, configuration.healing.per_minute, pods, stopping)
 
@@ -252,10 +256,12 @@ class Healing:
         self._watch.follow(configuration if is_needed else None)
 
     def _judge_all(self, configuration: Configuration, table: Table[PulledPod]) -> dict[str, Judged]:
+        # A pull secret whose labels or copies are not cached yet is left out, because its Pods cannot be judged yet.
         readable = self._caches.known_part(self._caches.readable_part(configuration))
         given = HealingInput(readable, self._clock(), self._records, self._refused)
         arrived, self._arrived = self._arrived, {}
         found: dict[str, Judged] = {}
+        # A namespace without a pending Pod counts, too: a Pod that has begun to run can show the outcome of a trial.
         for name in {*table.namespaces(), *arrived}:
             namespace = self._caches.namespaces.get(name)
             if namespace is not None and not readable.excludes(name):
@@ -266,6 +272,7 @@ class Healing:
 
     def _arrive(self, pod: PulledPod) -> None:
         """Keep a Pod that may show the outcome of a trial, because it may begin to run before the next look."""
+        # The thread of the watch calls this. The evicted Pod and its siblings are not newer than the record.
         record = None if pod.owner is None else self._records.get(pod.owner.uid)
         if record is not None and record.trial is Trial.AWAITED and pod.created > record.newest:
             with self._lock:
@@ -287,6 +294,7 @@ class Healing:
         return found
 
     def _registries_of(self, name: str, content: Content) -> frozenset[str]:
+        # Each look needs the registries for each namespace, so each content is parsed only once.
         key = (name, content.hash)
         if key not in self._registries:
             if len(self._registries) >= MAX_CONTENTS:
@@ -297,6 +305,7 @@ class Healing:
 
     def _settle(self, judged: Mapping[str, Judged], now: float) -> frozenset[str]:
         """Return the UIDs of the Pods that have been due, or to be reported, for long enough."""
+        # A Pod that is not a candidate in one look begins again.
         self._seen = {uid: self._seen.get(uid, now) for each in judged.values() for uid in each.candidates}
         return frozenset(uid for uid, since in self._seen.items() if now - since >= SETTLE_SECONDS)
 
@@ -323,8 +332,10 @@ class Healing:
             self._counts.update(each.counts)
         reported = [reported for each in judged.values() for reported in each.reported if reported.pod.uid in settled]
         keys = {_report_key(each): each for each in reported}
+        # A Pod that was fine in between is reported again.
         self._told = {key: reason for key, reason in self._told.items() if key in keys}
         for key, report in keys.items():
+            # A report without a token is not noted, so that a later look makes it.
             if self._told.get(key) is not report.gate.reason and self._reports.take():
                 self._told[key] = report.gate.reason
                 self._reporter.healing_needs_person(report)
@@ -352,6 +363,7 @@ class Healing:
             batch = wanted[:number]
             if not batch:
                 return
+            # The records are stored with the number, so that another leader knows the trials that have begun.
             before = dict(self._records)
             self._remember(batch, table)
             self._refresh_value()
@@ -385,6 +397,7 @@ class Healing:
             if before is not None and before.is_about(names):
                 self._records[uid] = msgspec.structs.replace(before, evicted_at=now)
                 continue
+            # Pods that exist already were not created after the eviction, so they show nothing about the trial.
             siblings = [each for each in table.of_namespace(pod.namespace).values() if _has_owner(each, uid)]
             newest = max(each.created for each in (pod, *siblings))
             owner = f"{pod.owner.kind}/{pod.owner.name}"
@@ -405,6 +418,7 @@ class Healing:
                 if remaining <= 0:
                     self._problem = "nothing is evicted, because the number of evictions cannot be stored"
                     return False
+                # In short waits, because the loss of the Lease does not notify this condition.
                 self._stored.wait(min(remaining, 1.0))
         self._problem = ""
         return True
@@ -413,16 +427,21 @@ class Healing:
         """Evict Pods one by one; return those that were evicted, or may have been."""
         made: list[DuePod] = []
         for due in batch:
+            # A turn for each eviction, because an outage can begin in the middle of a batch.
             with self._gate.turn(stopping) as attempt:
+                # The watch closes with the loss of the Lease, and when healing is switched off. Then the batch is not
+                # due any more.
                 if stopping.is_set() or not self._watch.is_open or not self._gate.may_write():
                     return made
                 error = self._evict(due)
+                # A refusal is an answer, too, and shows that the API server works.
                 if error is None or (error.status and not error.is_general):
                     attempt.succeeded()
                 elif error.is_general:
                     attempt.failed()
             if _may_have_been_made(error):
                 made.append(due)
+            # The rest would fail in the same way. The next look judges these Pods again.
             if error is not None and (error.is_general or not error.status):
                 return made
         return made
