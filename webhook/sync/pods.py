@@ -63,6 +63,7 @@ class CanaryPods:
                 refused += self._refused(entry.name, namespace, proposed, is_changed)
                 watched += 1
             except ApiError as error:
+                # A missing right lasts, so it does not hold up the soak. After any other failure the look is repeated.
                 if error.status == HTTPStatus.FORBIDDEN:
                     forbidden.append(namespace)
                 else:
@@ -76,6 +77,7 @@ class CanaryPods:
         suspects: list[PullingPod] = []
 
         def keep(pod: PullingPod) -> None:
+            # Only suspects are kept, because a tenant chooses the number of Pods.
             if refused_pulls(pod, name, is_changed):
                 suspects.append(pod)
 
@@ -83,9 +85,11 @@ class CanaryPods:
         if not suspects:
             return []
         try:
+            # Read only for suspects: while all Pods are fine, a look is one list for each namespace.
             since = written_at(self._client, name, namespace, b64encode(proposed.payload).decode())
         except NotFound:
             return []
+        # It has another content by now, so the failure shows nothing about this one.
         if since is None:
             return []
         return [failure for pod in suspects for failure in refused_pulls(pod, name, is_changed, since)]
@@ -107,6 +111,7 @@ class PodImages:
         known, images = self._known.get(entry.name, ("", []))
         if known == content:
             return images
+        # The Pods of a whole cluster are a large list, so they are not read for each proof.
         found = PulledImages(entry.name, changed_images(credentials_of(base), credentials_of(proposed)))
         each_pod(self._client, None, found.add)
         images = found.most_used(MOST_KEPT)
@@ -126,6 +131,7 @@ class _PodTable(Table[PulledPod]):
     """Pods; ``arrived(pod)`` is called for each one that the watch reports."""
 
     def __init__(self, arrived: Callable[[PulledPod], None]) -> None:
+        # Looks read this table at their own pace, so changes are not reported.
         super().__init__(same=lambda *_: True, changed=lambda _: None)
         self._arrived = arrived
 
@@ -153,17 +159,20 @@ class PodWatch:
     @property
     def pods(self) -> Table[PulledPod] | None:
         """The Pods; None until they have been listed."""
+        # Read once, because follow() may replace it meanwhile.
         current = self._open
         return current.table if current is not None and current.reflector.has_synced else None
 
     def follow(self, configuration: Configuration | None) -> None:
         """Watch Pods, and list them again if the configuration reads other parts of them; None ends the watch."""
+        # The decoder keeps only what this part of the configuration names, so another part needs a new list.
         scope = None if configuration is None else (configuration.opt_in.label, configuration.secret_names)
         if self._open is not None and self._open.scope != scope:
             self._open.reflector.stop()
             self._open = None
         if configuration is None or scope is None or self._open is not None:
             return
+        # A table of its own: the previous reflector may fill the old one until its thread ends.
         table = _PodTable(self._arrived)
         reflector: Reflector[Any, PulledPod] = Reflector(
             self._client,

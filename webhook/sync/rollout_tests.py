@@ -89,6 +89,7 @@ class RolloutTests:
         self._look_at_pods = look_at_pods
         self._monotonic = monotonic
         self._ended = ended
+        # Rollouts calls each method under its lock, so these have none of their own.
         self._proofs: dict[str, _Test[ProofResult]] = {}
         self._looks: dict[str, _Test[PodsSeen]] = {}
 
@@ -120,10 +121,13 @@ class RolloutTests:
     def _start_proof(self, entry: PullSecret, state: Rollout, base: LastGood | None, proposed: LastGood) -> None:
         proof, now = self._proofs.get(entry.name), self._monotonic()
         if self._prove is None or entry.rollout is None or entry.rollout.prove is None or not state.needs_proof:
+            # A proof that still runs cannot be interrupted, so its result is dropped with it.
             self._proofs.pop(entry.name, None)
             return
+        # A result that was not taken yet must not be replaced by another proof.
         if proof is not None and (proof.is_running or proof.has_result):
             return
+        # A soak does not end while the outcome is unknown, so a short one does not wait 30 s for the next proof.
         pause = min(PROOF_SECONDS, max(1.0, entry.rollout.soak / 3))
         # A new content, and the start and the canary of one that was held, need an outcome of their own.
         if (
@@ -146,6 +150,7 @@ class RolloutTests:
         if look is not None and (look.is_running or (is_same and now - look.began < LOOK_SECONDS)):
             return
         run, failed = partial(self._look_at_pods, entry, base, proposed), PodsSeen(is_partial=True)
+        # The previous look counts until this one ends. Otherwise the seconds of each look would not count for the soak.
         last = look.last if is_same and look is not None else None
         self._looks[entry.name] = _Test(f"pods {entry.name}", run, failed, state, now, self._ended, last)
 
@@ -193,6 +198,7 @@ class _Test(Generic[T]):
         except Exception:
             log.exception("test of a rotation failed", test=self._thread.name)
             result = failed
+        # Before the call below, which wakes the thread that takes it.
         self._result = self.last = result
         self._ended()
 
@@ -240,6 +246,7 @@ class RegistryProof:
         if entry.rollout.prove.images_from_pods and self._images_of_pods is not None:
             images = partial(self._images_of_pods, entry, base, proposed)
             tests += self._tests_of_pods(entry.rollout.prove.pull, images, before, after)
+        # A defect in one test is raised here again, and makes the outcome of the proof unknown.
         with ThreadPoolExecutor(TESTS_AT_ONCE, f"proof {entry.name}") as pool:
             results = list(pool.map(lambda test: test(), tests))
         for login, outcome in ((Login.REFUSED, Outcome.REFUSED), (Login.UNKNOWN, Outcome.UNKNOWN)):
@@ -252,6 +259,7 @@ class RegistryProof:
     ) -> Iterator[Callable[[], LoginResult]]:
         if settings.login:
             for key, credential in after.items():
+                # Nodes have an unchanged credential already, so a refusal of it says nothing about this rotation.
                 if before.get(key) != credential:
                     yield partial(self._registries.log_in, key, credential)
         is_changed = changed_images(before, after)
@@ -271,8 +279,10 @@ class RegistryProof:
             images = read()
         except ApiError as error:
             unknown = LoginResult(Login.UNKNOWN, f"the images of the Pods that run are unknown: {error}")
+            # A result like the others, so that a refusal among them still decides.
             yield lambda: unknown
             return
+        # The test of a named image is stricter, so it is enough.
         besides = {image_name(image) for image in named}
         others = [image for image in images if image_name(image) not in besides]
         for image in others[: MOST_IMAGES - len(named)]:
@@ -288,6 +298,7 @@ class RegistryProof:
         result = self._registries.pull(image, after)
         if not before or (result.login is not Login.REFUSED and not result.is_missing):
             return result
+        # Only a comparison shows the cause: images of Pods may be wrong, and the credential may be right.
         now = self._registries.pull(image, before)
         if now.login is Login.ACCEPTED:
             why = f"{image}, which Pods pull: the registry shows it to the previous credential, and not to the new one"

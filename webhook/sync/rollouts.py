@@ -103,9 +103,11 @@ class Rollouts:
         self._clock = clock
         self._monotonic = monotonic
         self._new_id = new_id
+        # SourceStore calls this class under its own lock. So no callback to other parts is made under this one.
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._entries: dict[str, PullSecret] = {}
+        # Replaced and never changed in place, because readers iterate over it without the lock.
         self._states: Mapping[str, Rollout] = {}
         self._contents: dict[str, dict[str, LastGood]] = {}
         self._usable: dict[str, bool] = {}
@@ -170,20 +172,24 @@ class Rollouts:
         with self._lock:
             if self._is_loaded:
                 return
+            # A soak does not count the seconds before this process led.
             self._is_loaded, self._looked_at = True, self._monotonic()
             now = self._clock()
             for name, entry in self._entries.items():
                 base, found = stored.last_good.get(name), stored.rollouts.get(name)
+                # A state of other sources is not continued: the pull secret begins with its first content.
                 if base is not None and base.source_names != entry.sources:
                     continue
                 if found is None and base is None:
                     continue
                 known = {} if base is None else {content_hash(base.payload): base}
                 state = None if found is None else found.rollout
+                # The stored content wins over a state that names another base: only a known content can be returned to.
                 if state is None or (known and state.base not in known):
                     state = rules.first(next(iter(known)), self._new_id(), now)
                 if found is not None and found.kept is not None:
                     known[content_hash(found.kept.payload)] = found.kept
+                # Without that content, the completed rollout cannot be aborted any more.
                 if state.previous not in known:
                     state = structs.replace(state, previous="")
                 self._states = {**self._states, name: state}
@@ -191,6 +197,7 @@ class Rollouts:
                 if found is not None:
                     # A source that cannot be used ends the looks, but the copies that have the new content keep it.
                     self._progress[name] = found.progress
+                # The refused Pod is stored already, so the hold follows with the next look.
                 if state.needs_pods and state.pod:
                     self._noted[name] = _Noted(state.proposed, state.pod, self._monotonic(), is_stored=True)
         self._wake.set()
@@ -214,6 +221,7 @@ class Rollouts:
                 after = rules.first(identity, self._new_id(), now)
             else:
                 after = rules.propose(before, identity, self._new_id(), now)
+            # Compared with the id after the change: a request about an earlier content must not promote this one.
             for text in requests:
                 if (verb := rules.decode_request(text, after.id)) is not None:
                     after = rules.request(after, verb, self._new_id(), now)
@@ -255,6 +263,7 @@ class Rollouts:
         if state is None or entry is None or entry.rollout is None or not state.is_rationed:
             return Turns(), 0
         turns = Turns(state.proposed, is_rolling_out=state.stage is Stage.ROLLING_OUT)
+        # The canary gets the content without a limit, because the soak counts only when all of it has the content.
         return turns, 0 if entry.rollout.is_canary(namespace) else entry.rollout.max_per_second
 
     def to_store(self) -> tuple[Mapping[str, LastGood], Mapping[str, bytes | None]]:
@@ -283,6 +292,7 @@ class Rollouts:
         with self._lock:
             if not self._noted:
                 return
+            # Read from the stored value, because the state may have changed since it was passed to the store.
             stored = decode_rollouts(value)
             for name, noted in self._noted.items():
                 found = stored.get(name)
@@ -329,6 +339,7 @@ class Rollouts:
         # Without a content of the sources there is nothing to roll out. An overlap goes on.
         if before is None or not (self._usable.get(name) or before.stage is Stage.COMPLETE):
             return
+        # Without the lock, because it looks at all namespaces.
         progress = surroundings.rollout_progress(name, before)
         with self._lock:
             state, entry = self._states.get(name), self._entries.get(name)
@@ -355,6 +366,7 @@ class Rollouts:
             state = rules.prove(state, proof.outcome, proof.detail, self._clock())
         if entry.rollout is None or not entry.rollout.watch_pods or not state.needs_pods:
             return state, progress
+        # The note is being stored. A look that does not show the Pod any more does not take it back.
         if state.pod:
             return self._held_by_pod(entry.name, state), progress
         if (seen := self._tests.pods(entry.name, state)) is None:
@@ -391,6 +403,7 @@ class Rollouts:
             return
         self._first.setdefault(name, state)
         self._states = {**self._states, name: state}
+        # Other contents are credentials that no copy gets any more, so they are not kept.
         needed = {state.base, state.proposed, state.previous}
         self._contents[name] = {each: kept for each, kept in self._contents[name].items() if each in needed}
         self._wake.set()
