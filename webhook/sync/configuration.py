@@ -80,6 +80,7 @@ class Brake:
         self._on_judged = on_judged
         self._on_held = on_held
         self._clock = clock
+        # The thread of the file calls configure(), that of the state load() and judge(), and each worker filter().
         self._lock = threading.Lock()
         self._proposed = configuration
         self._accepted: Configuration | None = None
@@ -123,6 +124,7 @@ class Brake:
     def load(self, stored: AcceptedConfiguration | None, confirmed: str) -> None:
         """Take the stored configuration as the one in force, and the digest that a person has confirmed."""
         with self._lock:
+            # Each read brings it, because a person confirms while the configuration is held.
             self._confirmed = confirmed
             if self._is_loaded:
                 return
@@ -139,6 +141,7 @@ class Brake:
         kept = plan.without_removals_of(
             lost_by_change(self._baseline(), self._proposed, state.namespace) - self._released
         )
+        # Noted before the last line looks again: a release after that look queues the namespace.
         if kept is not plan:
             self._has_withheld = True
         # If it was released in the meantime, the namespaces that waited may have been checked again already.
@@ -164,6 +167,7 @@ class Brake:
         if removals.exceeds(past) and self._confirmed != name:
             self._set_held(HeldConfiguration(name, removals))
             return HELD_SECONDS
+        # Removals that a person has confirmed do not count against the next change.
         self._release(proposed, listed, removals, () if self._confirmed == name else past)
         return None if listed == names else HELD_SECONDS
 
@@ -178,6 +182,7 @@ class Brake:
             if removals.copies and self._confirmed != digest(proposed):
                 past = (*past, PastRemoval(self._clock(), removals.copies))
             released_more, self._released, self._past = listed != self._released, listed, past
+            # Names that cannot be listed are judged when they can, so only a part is in force until then.
             if listed.issuperset(proposed.secret_names):
                 self._accepted = proposed
         self._set_held(None)
@@ -195,6 +200,7 @@ class Brake:
             if not self._is_loaded:
                 return {}
         return {
+            # None removes a key from the Secret.
             CONFIGURATION_KEY: None if accepted is None else encode_accepted(accepted, self._past),
             HELD_KEY: None if held is None else encode_held(held.digest, held.removals.copies, held.removals.total),
         }
@@ -296,6 +302,7 @@ class ConfigurationCheck:
         """Return the cause that prevents leading; empty if there is none."""
         try:
             current = self._read()
+        # Such an answer may last, and without a leader no copy would be written.
         except (Forbidden, NotFound) as error:
             self._report("configuration not compared", str(error))
             return ""
@@ -308,6 +315,7 @@ class ConfigurationCheck:
         if current.is_older_than(lease_revision):
             return self._undecided("the API server returned an older version than the previous leader had")
         self._undecided_since = None
+        # Contents are compared, because a mounted file has no resourceVersion.
         if current.digest != self._file.digest:
             awaited = f"a configuration file {self._file.path} that agrees with {self._where}"
             self._report("lease left to others", f"this replica waits for {awaited}")

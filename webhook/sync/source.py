@@ -75,7 +75,9 @@ def read_source(secret: SecretObject) -> Source:
         labels, annotations = metadata.labels or {}, metadata.annotations or {}
         credentials = parse_source(metadata.name, secret.type, secret.data or {}, labels, annotations)
     except SourceInvalid as error:
+        # A problem is a state like any other: it is reported, and the copies stay.
         problem = error
+    # Label and annotations are read in any case: a renewing source whose Secret cannot be used is renewed by them.
     return Source(
         metadata.name,
         metadata.resource_version,
@@ -100,7 +102,9 @@ def absent_source(name: str, *, renews: bool = False) -> Source:
 
 def content_of(entry: PullSecret, sources: Sequence[Source]) -> Content:
     """Return the merged content of usable sources. Raises SourceInvalid when they make no copy together."""
+    # In the order of the configuration: the first source that names a registry wins.
     merged = merge([(source.name, source.credentials) for source in sources if source.credentials is not None])
+    # The form is canonical. So a source that only looks different causes no write of its copies.
     payload = render(merged.credentials)
     versions = tuple(source.version for source in sources)
     return Content(payload, hash_for_copies(entry, payload), merged.clashes, versions, entry.tokens)

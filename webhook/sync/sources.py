@@ -92,6 +92,7 @@ class SourceStore:
         self._sources: dict[str, Source] = {}
         self._pull_secrets: tuple[PullSecret, ...] = ()
         self._issued_names: frozenset[str] = frozenset()
+        # Replaced as a whole, because plans read it without the lock.
         self._current = _Contents()
         self._last_good: dict[str, LastGood] = {}
 
@@ -99,6 +100,7 @@ class SourceStore:
         """Set the pull secrets of a new configuration."""
         with self._lock:
             self._pull_secrets = configuration.copied
+            # Before the build below, which passes the contents to the rollouts.
             self.rollouts.configure(configuration)
             self._issued_names = configuration.issued_names
             self._last_good = {
@@ -155,6 +157,7 @@ class SourceStore:
             if not is_same:
                 if (
                     known is not None
+                    # Arrivals are counted, because an absent Secret has no version to compare.
                     and self._arrivals[source.name] != arrivals_before
                     and not _is_older(known, source)
                 ):
@@ -175,6 +178,7 @@ class SourceStore:
         These sources must be read before the content is written over the copy. A read that has already confirmed the
         version of the content is not repeated.
         """
+        # The same content is not written, so its versions need no proof.
         if not copy.sources or copy.content_hash == content.hash:
             return ()
         newer = newer_sources(decode_sources(copy.sources), content.versions)
@@ -207,6 +211,7 @@ class SourceStore:
             known = self._sources.get(source.name)
             self._sources[source.name] = judged
             before, self._current = self._current, self._build()
+        # Without the lock: the callbacks queue all namespaces, and other sources arrive meanwhile.
         self._report_changes(before)
         if known is None or _reported_state(known) != _reported_state(judged):
             self._on_source_change(judged)
@@ -221,6 +226,7 @@ class SourceStore:
         """Discard what is known of rollouts, because another process may have changed it since."""
         with self._lock:
             self.rollouts.forget()
+            # The stored state brings it again: it is the content that a rollout can return to.
             for name in self.rollouts.names:
                 self._last_good.pop(name, None)
 
@@ -235,9 +241,11 @@ class SourceStore:
                     continue
                 if known is None or content.is_later(known):
                     self._last_good[entry.name] = content
+                # The stored time counts: the content was seen before a restart, or by another leader.
                 elif content.is_same(known):
                     self._last_good[entry.name] = replace(known, time=content.time)
             before, self._current = self._current, self._build()
+        # Copies of rollouts stay as they are until the state is loaded, so their namespaces are due now.
         if before.last_good != self._current.last_good or (self.rollouts.names and not was_loaded):
             self._on_content_change()
 
@@ -265,6 +273,7 @@ class SourceStore:
         if not staged:
             return built.hashes
         expected = {name: self.rollouts.expected(name) for name in staged}
+        # An empty set means that the state of the rollout is not known yet.
         return {name: expected.get(name) or content_hash for name, content_hash in built.hashes.items()}
 
     def since(self, name: str) -> datetime | None:
@@ -290,6 +299,7 @@ class SourceStore:
         :meth:`LastGood.is_due`.
         """
         built, staged = self._current, self.rollouts.names
+        # The usual case, for each plan of each namespace, needs no look at the copies.
         if not built.last_good and not staged:
             return built.contents, built.hashes
         contents = {name: content for name, content in built.last_good.items() if built.is_due(name, copy(name))}
@@ -339,6 +349,7 @@ class SourceStore:
     def _build(self) -> _Contents:
         built = _Contents()
         for entry in self._pull_secrets:
+            # Neither a content nor a problem: its copies are not planned until all of its sources have been read.
             if not self.has_read(entry.sources):
                 continue
             sources = [self._sources[name] for name in entry.sources]
@@ -359,6 +370,7 @@ class SourceStore:
                     self._store_last_good(entry, content)
                 else:
                     self._stage(entry, content, [source.request for source in sources if source.request])
+        # After the loop above, in which a rollout sets its base as the last good content.
         for entry in self._pull_secrets:
             if entry.name in built.problems and (stored := self._last_good.get(entry.name)) is not None:
                 basis = hash_for_copies(entry, stored.payload)
@@ -444,6 +456,7 @@ class SourceReads:
         for source in newer:
             log.info("source read again", source=source.name, namespace=copy.namespace, newer=source.resource_version)
             self.read(source.name, source.resource_version)
+        # One conflict after all reads, so that the next plan knows each of them.
         if newer:
             names = ", ".join(source.name for source in newer)
             raise Conflict(f"Secret {copy.namespace}/{copy.name} was made from newer versions of its sources: {names}")
