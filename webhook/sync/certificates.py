@@ -144,17 +144,20 @@ class CertificateKeeper:
                 pause = max(_delay(failures, error), error.retry_after or 0.0)
                 self._reporter.not_written(error, pause)
             except Exception:
+                # A thread that ends would let the certificate expire.
                 pause = POLL_SECONDS
                 log.exception("certificates failed", retry_in=pause)
 
     def _reconcile(self) -> float:
         """Take the steps that are due; return the seconds until the next check."""
+        # Before the first read an existing authority would seem to be absent, and would be replaced.
         if not self._store.has_synced:
             return RETRY_SECONDS
         while not self._stopping.is_set():
             now = self._clock()
             snapshot = self._store.snapshot()
             state = self._state(snapshot, now)
+            # Metrics are of each replica, and Events of the leader alone.
             self._reporter.report_state(state, now, sends_events=self._may_write())
             step = next_step(state, now, self._lifetimes)
             if isinstance(step, Nothing):
@@ -173,6 +176,7 @@ class CertificateKeeper:
 
     def _published_since(self, state: CertificateState, now: datetime) -> datetime | None:
         """Remember when the present authority was first seen in every caBundle."""
+        # In memory only: after a restart the settling time begins again, which is late but never too early.
         if not is_published(state):
             self._published = None
         elif self._published is None or self._published[0] != state.authority:
@@ -296,6 +300,7 @@ class CertificateStore:
         self._reflectors = self._make_reflectors()
 
     def _make_reflectors(self) -> list[Reflector[Any, Any]]:
+        # RBAC by resourceNames allows a list or watch only with a field selector of that name.
         secrets = ((self._names.authority_secret, self._authority), (self._names.leaf_secret, self._leaf))
         watched: list[Reflector[Any, Any]] = [
             Reflector(self._client, Collection(SECRETS, self._namespace, name), SecretObject, _unchanged, cache)
@@ -338,6 +343,7 @@ class CertificateStore:
                 content = {CERTIFICATE_KEY: authority.certificate_pem, PRIVATE_KEY_KEY: authority.private_key_pem}
                 self._store(self._names.authority_secret, self._authority, decided_on.authority, content)
             case StoreLeaf(leaf):
+                # One write, so that a replica never loads a certificate with the key of another one.
                 content = {
                     CERTIFICATE_KEY: leaf.certificate_pem,
                     PRIVATE_KEY_KEY: leaf.private_key_pem,
@@ -412,6 +418,7 @@ class CertificateStore:
             # one.
             {"op": "test", "path": "/metadata/resourceVersion", "value": present.metadata.resource_version}
         ]
+        # An ``add`` also replaces a value that is there (RFC 6902, section 4.1).
         operations += [
             {"op": "add", "path": f"/webhooks/{position}/clientConfig/caBundle", "value": bundle}
             for position in range(len(present.webhooks))

@@ -111,6 +111,7 @@ def run(settings: Settings) -> Removals:
     configuration = ConfigurationFile(settings.config, settings.release.namespace).load()
     client = connect(settings.kubeconfig, settings.context)
     cleanup = _Cleanup(settings, configuration, client)
+    # The writes in progress are finished, and the rest is reported.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: cleanup.stopping.set())
     log.info("cleanup begun", api_server=client.host, secrets=list(configuration.secret_names))
@@ -126,6 +127,7 @@ class _Cleanup:
         self._settings = settings
         self._configuration = configuration
         self._client = client
+        # This clock continues while the machine sleeps, as the term of the seized Lease does for the replicas.
         self._deadline = boot_time() + settings.timeout
 
     def run(self) -> Removals:
@@ -150,11 +152,13 @@ class _Cleanup:
         log.info("references and copies removed", left=len(remaining), **_log_fields(removal.done))
         for waiting in removal.waiting():
             log.warning("left to the owner of a finalizer", what=str(waiting))
+        # Helm stops then, and the controller that resumes needs its state and its certificate.
         if remaining:
             return Removals(remaining)
         namespace = self._settings.release.namespace
         for secret in (*self._settings.own_secrets, *sorted(self._configuration.issued_names)):
             self._retry(partial(self._delete_own_secret, secret), Removable(SECRETS.kind, secret, namespace))
+        # Last, because the Lease keeps the controller from restoring what is removed.
         if lease is not None:
             removable = Removable(LEASES.kind, self._settings.lease, namespace)
             self._retry(partial(delete_lease, self._client, lease), removable)
@@ -166,6 +170,7 @@ class _Cleanup:
         Raises:
             UsageError: the release was not found.
         """
+        # Objects that look like ours may mean that a flag is wrong. --ignore-not-found must not hide that.
         references = self._retry(removal.preview, _UNKNOWN_OBJECTS)
         if references or not self._settings.ignore_not_found:
             raise UsageError(_unknown_release(self._settings, references))
@@ -196,6 +201,7 @@ class _Cleanup:
     def _stop_injection(self) -> None:
         name = self._settings.webhook_configuration
         try:
+            # Without conditions: verify() has read whose it is, and each version of it has to go.
             self._client.delete_unseen(MUTATING_WEBHOOK_CONFIGURATIONS, name)
         except NotFound:
             log.info("webhook configuration was gone", webhook_configuration=name)
@@ -213,6 +219,7 @@ class _Cleanup:
         seized = self._retry(lambda: _seize(self._client, namespace, name, holder, seconds, owner), removable)
         if seized is None:
             log.info("no lease to take: the namespace is gone or going", namespace=namespace)
+            # A replica may believe that it leads until its term ends, although the Lease is gone.
             self._wait(TERM_SECONDS)
             return None
         lease, term = seized
@@ -292,6 +299,7 @@ def _seize(
     except NotFound:
         return None
     except Forbidden as error:
+        # In such a namespace the API server creates no object. Only the words distinguish that from a missing right.
         if NAMESPACE_TERMINATING in str(error):
             return None
         raise
@@ -351,6 +359,7 @@ def verify(client: Client, target: Target, configuration: Configuration) -> bool
             # The name alone is not enough: two releases in different namespaces may have the same name.
             if is_a_copy(labels) and labels.get(RELEASE_LABEL) == target.release.name:
                 others.add(labels.get(RELEASE_NAMESPACE_LABEL, ""))
+    # A release that has not written a copy yet is known by the ServiceAccount of its controller.
     accounts = _labels(client, Collection(SERVICE_ACCOUNTS, target.release.namespace, target.lease))
     if any(labels.get(INSTANCE_LABEL) == target.release.name for labels in accounts):
         return True
@@ -367,6 +376,7 @@ def _has_registration(client: Client, target: Target) -> bool:
         found = decode_webhook_configuration(client.get(MUTATING_WEBHOOK_CONFIGURATIONS, target.webhook_configuration))
     except NotFound:
         return False
+    # Without a record of Helm or a Service, it can be each namespace that the selector leaves out.
     namespaces = found.release_namespaces()[: 1 if found.tells_namespace else None]
     if found.release != target.release.name or (namespaces and target.release.namespace not in namespaces):
         home = _home(client, target, namespaces)
@@ -386,6 +396,7 @@ def _home(client: Client, target: Target, namespaces: Sequence[str]) -> str:
     for namespace in namespaces:
         try:
             client.get(LEASES, target.lease, namespace)
+        # The chart grants cleanup the Lease of its own release namespace only.
         except (NotFound, Forbidden):
             continue
         return namespace
@@ -397,6 +408,7 @@ def _has_lease(client: Client, target: Target) -> bool:
         lease = decode_lease(client.get(LEASES, target.lease, target.release.namespace))
     except NotFound:
         return False
+    # Only a cleanup writes such a holder, and it has verified the release before.
     if (lease.spec.holder_identity or "").startswith(CLEANUP_HOLDER_PREFIX):
         return True
     raise UsageError(

@@ -69,8 +69,10 @@ def run(settings: Settings) -> None:
     """
     file = ConfigurationFile(settings.config, settings.release.namespace)
     configuration = file.load()
+    # Before the first credential is read.
     deny_core_dumps()
     metrics = SyncMetrics()
+    # First, so that a port in use is an error of the command line, and not of a running process.
     with bind(settings.bind_address, settings.metrics_port, "--metrics-port") as bound:
         connectivity, rights = Connectivity(), MissingRights()
         gate = WriteGate(connectivity, RateLimit(settings.writes_per_second, waited=metrics.paced))
@@ -173,6 +175,7 @@ class _Process:
             self._set_leading(leading=True)
         if self._settings.certificates is not None:
             self._certificates = self._start_certificates(self._settings.certificates)
+        # Python runs signal handlers in the main thread, so this one stays in a loop of short waits.
         self._watch_health(self._make_waiting())
         self._stop()
 
@@ -230,6 +233,7 @@ class _Process:
     def _make_probe(self) -> Callable[[], object]:
         """Return the probe for an API server that does not respond: a read of the Lease, which is needed most."""
         settings = self._settings
+        # Without the shared connectivity, which notes the outcome of each probe itself.
         client = connect(settings.kubeconfig, observer=self._metrics.requested, request_timeout=LEASE_REQUEST_SECONDS)
 
         def probe() -> object:
@@ -243,6 +247,7 @@ class _Process:
     def _make_election(self, settings: Settings) -> LeaseElection | None:
         if settings.lease_name is None:
             return None
+        # A client of its own, because only requests about the Lease have such a short timeout.
         client = connect(
             settings.kubeconfig,
             observer=self._metrics.requested,
@@ -258,6 +263,7 @@ class _Process:
         )
 
     def _set_leading(self, leading: bool) -> None:
+        # The election calls this between two renewals of the Lease, so it must not wait.
         self._controller.set_leading(leading)
         if self._certificates is not None:
             self._certificates.set_leading(leading)
@@ -288,8 +294,10 @@ class _Process:
 
     def _test_logins(self, logins: LoginTester | None) -> None:
         while logins is not None and not self._stopping.wait(self._settings.login_seconds):
+            # Only the leader sends credentials to registries.
             if not self._gate.leads():
                 continue
+            # A registry can accept a credential later, without a new version of the source.
             for source in logins.held():
                 self._controller.sources.rejudge(source)
             logins.test_all(

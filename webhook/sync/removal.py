@@ -66,6 +66,7 @@ class ClusterSnapshot:
         )
         unread = {}
         for name, table in self._copies.items():
+            # The right to one name can be missing alone. The others are removed nevertheless.
             try:
                 table.replace(self._list(Collection(SECRETS, name=name), SecretObject, self._to_copy))
             except ApiError as error:
@@ -169,11 +170,13 @@ class Removal:
                 return []
             wrote = sum(self.done.values()) > before
             refused = bool(errors) and all(error.is_lasting for error in errors)
+            # A write that succeeded is progress, so that the count begins again.
             refused_passes = refused_passes + 1 if refused and not wrote else 0
             if refused_passes == MAX_REFUSED_PASSES:
                 break
             if passes > 1 or errors or not wrote:  # otherwise only check that this was all
                 self._pause(passes, errors)
+        # Without a pass it is not known what is left, so an empty list would be untrue.
         return list(self._remaining()) or [
             Removable("Cluster", part="its objects are not known", cause="there was no time to look")
         ]
@@ -190,6 +193,7 @@ class Removal:
         return [item for namespace, plan in self._plans().items() for item in _removables(namespace, plan)]
 
     def _pause(self, passes: int, errors: Sequence[ApiError]) -> None:
+        # The pauses grow, so that a controller that restores what is removed is not raced.
         retry_after = max((error.retry_after or 0.0 for error in errors), default=0.0)
         self._wait(max(retry_after, delay(passes, random.random(), base=PAUSE_BASE, cap=PAUSE_CAP)))  # noqa: S311 (jitter)
 
@@ -233,6 +237,7 @@ class Removal:
     def _carry_out(self, namespace: str, plan: NamespacePlan) -> None:
         try:
             while self._has_more(namespace, plan):
+                # The snapshot has the responses to our own writes, so the next plan continues after them.
                 plan = self._plan(self._snapshot.state_of(namespace))
         except LeadershipLost:
             return  # no time is left: the rest is reported later
@@ -252,6 +257,7 @@ class Removal:
 
     def _count_write(self, action: str, result: Result) -> None:
         if result is Result.OK:
+            # All workers call this.
             with self._lock:
                 self.done[action] = self.done.get(action, 0) + 1
 
