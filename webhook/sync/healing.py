@@ -217,11 +217,13 @@ class Healing:
         while not stopping.is_set():
             self._wake.wait(pause)
             self._wake.clear()
-            began = self._monotonic()
+            began = time.thread_time()
             is_active = not stopping.is_set() and self._watch.is_open
             if is_active and self._is_loaded and is_leading():
                 self.look(stopping)
-            pause = max(LOOK_SECONDS, SHARE * (self._monotonic() - began)) if is_active else None
+            # CPU time, because a look also waits for the store and the API server. Ten such seconds are no reason to
+            # pause for minutes.
+            pause = max(LOOK_SECONDS, SHARE * (time.thread_time() - began)) if is_active else None
         with self._lock:
             self._leading = False
             self._follow()

@@ -1,6 +1,9 @@
-"""The problem that healing reports; integration tests cover the evictions."""
+"""The problem that healing reports, and its pauses; integration tests cover the evictions."""
 
 from __future__ import annotations
+
+import threading
+import time
 
 import pytest
 from msgspec.structs import replace
@@ -9,7 +12,8 @@ from tests.unit.sync.running import Running
 from tests.unit.sync.world import CONFIGURATION
 from webhook.kube.client import Client
 from webhook.rules.configuration import HealingSettings
-from webhook.sync.healing import Healing
+from webhook.sync.healing import LOOK_SECONDS, Healing
+from webhook.sync.pods import PodWatch
 
 
 @pytest.fixture
@@ -43,3 +47,23 @@ def test_a_number_that_was_not_stored_because_the_lease_is_lost_is_no_problem(he
     assert not healing._await_stored(b"1")
 
     assert message(healing) == ""
+
+
+def test_a_look_that_waits_for_the_api_server_does_not_delay_the_next_one(
+    healing: Healing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopping, pauses = threading.Event(), list[float | None]()
+
+    def wait(pause: float | None) -> None:
+        pauses.append(pause)
+        if len(pauses) > 1:
+            stopping.set()
+
+    monkeypatch.setattr(PodWatch, "is_open", True)
+    monkeypatch.setattr(healing, "_is_loaded", True)
+    monkeypatch.setattr(healing._wake, "wait", wait)
+    monkeypatch.setattr(healing, "look", lambda _: time.sleep(0.1))
+
+    healing.run(stopping, lambda: True)
+
+    assert pauses == [None, LOOK_SECONDS]
