@@ -345,6 +345,9 @@ class Rollouts:
             state, entry = self._states.get(name), self._entries.get(name)
             if state is None or entry is None or entry.rollout is None or state.proposed != before.proposed:
                 return  # it changed meanwhile: the next look is about the new content
+            # A configuration with other sources has begun it again meanwhile, perhaps with no proposed content, too.
+            if name not in self._handled:
+                return
             after, progress = self._tested(entry, state, progress)
             self._is_stored &= self._progress.get(name) == progress
             self._progress[name] = progress

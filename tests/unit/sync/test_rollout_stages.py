@@ -558,6 +558,28 @@ def test_a_clock_that_jumps_neither_ends_nor_prolongs_a_soak_and_an_overlap(days
     assert not advance(1.0).previous
 
 
+def test_a_configuration_with_other_sources_that_arrives_during_a_look_begins_again() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    others = replace(CONFIGURATION, pull_secrets=(PullSecret("pull", ("ghcr",), rollout=FOREVER),))
+    rollouts = Rollouts()
+    rollouts.configure(configured(FOREVER))
+    rollouts.load(StateDocument())
+    rollouts.observe("pull", LastGood(b"first", (SourceVersion("harbor", "u", "1"),), now))
+
+    class Reconfigured(Everywhere):
+        def rollout_progress(self, _name: str, _rollout: Rollout) -> Progress:
+            rollouts.configure(others)
+            rollouts.observe("pull", LastGood(b"second", (SourceVersion("ghcr", "u", "1"),), now))
+            return Progress()
+
+    rollouts.advance(Reconfigured())
+    rollouts.advance(Everywhere())
+
+    state = rollouts.state("pull")
+    assert state is not None
+    assert (state.stage, state.base) == (Stage.SETTLED, content_hash(b"second"))
+
+
 def payload_of(password: str) -> LastGood:
     credentials = f'{{"auths":{{"registry.example.com":{{"auth":"{b64encode(f"u:{password}".encode()).decode()}"}}}}}}'
     encoded = b64encode(credentials.encode()).decode()
