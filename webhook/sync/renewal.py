@@ -118,6 +118,8 @@ class Renewer:
         self._leading = False
         self._renewing: tuple[RenewingSource, ...] = ()
         self._progress: dict[str, _Progress] = {}
+        # Apart from the progress, which ends with a configuration or a term while its provider still runs.
+        self._running = 0
 
     def configure(self, configuration: Configuration) -> None:
         """Set the sources of a new configuration. A source with other settings is renewed immediately."""
@@ -162,7 +164,6 @@ class Renewer:
         with self._lock:
             if not self._leading:
                 return POLL_SECONDS
-            free = MAX_RUNNING - sum(progress.running for progress in self._progress.values())
             for source in self._renewing:
                 progress = self._progress.setdefault(source.secret, _Progress())
                 observed = self._sources.source(source.secret)
@@ -175,9 +176,7 @@ class Renewer:
                 left = max((due.time - self._clock()).total_seconds(), self._pause_left(observed, progress))
                 if left > 0:
                     pause = min(pause, left)
-                elif free > 0:  # otherwise the end of another renewal wakes this loop
-                    free -= 1
-                    progress.running = True
+                elif self._running < MAX_RUNNING:  # otherwise the end of another renewal wakes this loop
                     self._start(source, observed, progress, due.cause)
         return pause
 
@@ -206,10 +205,15 @@ class Renewer:
             finally:
                 with self._lock:
                     progress.running = False
+                    self._running -= 1
                 self._wake.set()
 
         # A daemon, because a request for a token may still wait for its answer when the process ends.
         threading.Thread(target=renew, name=f"renewal {source.name}", daemon=True).start()
+        # After the start: a source whose thread cannot be started would count as running for ever. The thread needs the
+        # lock to undo this, and the caller holds it.
+        progress.running = True
+        self._running += 1
 
     def _renew(self, source: RenewingSource, observed: Source, progress: _Progress, cause: str) -> None:
         try:

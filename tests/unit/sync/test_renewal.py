@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -94,6 +95,45 @@ def test_a_failure_keeps_the_credential_and_is_reported_until_it_is_renewed(
     until(lambda: number(api) >= 2)
     until(lambda: "CredentialRenewed" in reasons(api))
     assert running.loop.renewer.states()[SECRET].failures == 0
+
+
+def test_a_renewal_whose_thread_cannot_be_started_is_tried_again(
+    api: FakeApiServer, start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, refused = threading.Thread.start, list[str]()
+
+    def begin(thread: threading.Thread) -> None:
+        if thread.name == "renewal fake" and not refused:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", begin)
+    start()
+
+    until(lambda: number(api) == 1)
+    assert refused
+
+
+def test_a_renewal_that_a_lost_lease_has_left_running_counts_until_it_ends(
+    api: FakeApiServer, start: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.sync.renewal.MAX_RUNNING", 1)
+    renewer = start().loop.renewer
+    until(lambda: number(api) == 1)
+    behave(tmp_path, "hang")
+    request(api, "now")
+    until(lambda: running_renewals() == 1)
+
+    renewer.set_leading(False)
+    renewer.set_leading(True)
+    renewer._start_due()
+
+    assert running_renewals() == 1
+
+
+def running_renewals() -> int:
+    return sum(thread.name == "renewal fake" for thread in threading.enumerate())
 
 
 def told(api: FakeApiServer) -> list[str]:
