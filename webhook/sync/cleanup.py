@@ -215,7 +215,7 @@ class _Cleanup:
         removable = Removable(LEASES.kind, name, namespace, "until it is seized, sync would restore what is removed")
         owner = self._retry(self._controller_account, removable)
         seconds = round(self._settings.timeout) + HELM_SECONDS
-        holder = f"uninstalling_{socket.gethostname()}_{uuid.uuid4()}"
+        holder = f"{CLEANUP_HOLDER_PREFIX}{socket.gethostname()}_{uuid.uuid4()}"
         seized = self._retry(lambda: _seize(self._client, namespace, name, holder, seconds, owner), removable)
         if seized is None:
             log.info("no lease to take: the namespace is gone or going", namespace=namespace)

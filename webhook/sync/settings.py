@@ -37,7 +37,7 @@ class Settings(msgspec.Struct, frozen=True):
     config_map: str
     """The ConfigMap of the release namespace that the configuration file is mounted from; empty for none."""
     state_secret: str
-    """The Secret of the release namespace that keeps the last good contents."""
+    """The Secret of the release namespace that keeps the state; empty for none."""
     certificates: CertificateNames | None
     """None leaves the certificate and the caBundle to another tool."""
     lifetimes: Lifetimes
