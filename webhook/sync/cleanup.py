@@ -238,6 +238,7 @@ class _Cleanup:
 
     def _delete_own_secret(self, name: str) -> None:
         namespace = self._settings.release.namespace
+        # Read for each attempt, so that the one after a conflict deletes the new version.
         metadata = self._read_own_secret(name)
         if metadata is None:
             return

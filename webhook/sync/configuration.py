@@ -80,7 +80,8 @@ class Brake:
         self._on_judged = on_judged
         self._on_held = on_held
         self._clock = clock
-        # The thread of the file calls configure(), that of the state load() and judge(), and each worker filter().
+        # The thread of the configuration calls configure(), and that of the state load() and judge(). Workers call
+        # filter().
         self._lock = threading.Lock()
         self._proposed = configuration
         self._accepted: Configuration | None = None

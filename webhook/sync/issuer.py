@@ -151,7 +151,7 @@ class NamespaceTokens:
             raise Invalid(str(error), status=HTTPStatus.UNPROCESSABLE_ENTITY) from None
         except ApiError as error:
             self._counted(token.name, IssueReason.TOKEN_REFUSED)
-            # The class of the error stays: by it the worker distinguishes a refusal, an outage and a lost Lease.
+            # The class of the error stays: by it the worker distinguishes a refusal from an outage.
             error.add_context(_not_issued(namespace, token.service_account, token.audience))
             raise
         self._counted(token.name, "renewed")

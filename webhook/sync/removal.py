@@ -176,7 +176,7 @@ class Removal:
                 break
             if passes > 1 or errors or not wrote:  # otherwise only check that this was all
                 self._pause(passes, errors)
-        # Without a pass it is not known what is left, so an empty list would be untrue.
+        # Until a pass has found nothing, it is not known what is left: an empty list would be untrue.
         return list(self._remaining()) or [
             Removable("Cluster", part="its objects are not known", cause="there was no time to look")
         ]
@@ -210,6 +210,7 @@ class Removal:
         plans = self._plans()
         log.info("pass begun", namespaces=len(plans))
         with ThreadPoolExecutor(WORKERS) as pool:
+            # The results are read, because an error that is not one of the API server is raised only here.
             for number, _ in enumerate(pool.map(self._carry_out, plans, plans.values()), start=1):
                 if number % PROGRESS_EVERY == 0:
                     log.info("pass continues", namespaces=len(plans), done=number)

@@ -345,7 +345,7 @@ class Rollouts:
             state, entry = self._states.get(name), self._entries.get(name)
             if state is None or entry is None or entry.rollout is None or state.proposed != before.proposed:
                 return  # it changed meanwhile: the next look is about the new content
-            # A configuration with other sources has begun it again meanwhile, perhaps with no proposed content, too.
+            # With other sources, the rollout has begun again meanwhile, perhaps also without a proposed content.
             if name not in self._handled:
                 return
             after, progress = self._tested(entry, state, progress)
@@ -355,6 +355,7 @@ class Rollouts:
             if after.stage is state.stage:
                 after = rules.advance(after, seconds, progress, entry.rollout, self._clock())
             self._set(name, after)
+            # Noted under the same lock as the state, so that no change is passed on twice.
             handled, self._handled[name] = self._handled[name], after
         if _is_another(handled, after):
             surroundings.rollout_moved(name, handled, after)
