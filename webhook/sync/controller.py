@@ -182,6 +182,8 @@ class SyncController:
         self._connectivity, self._gate = client.connectivity, gate
         self._leading = threading.Event()
         self._leading_since: float | None = None
+        # Held while a term begins to count or ends, so that a takeover cannot undo a loss of the Lease.
+        self._term_lock = threading.Lock()
         self._term = 0
         self._failure_groups = FailureGroups(probe=lambda name: self.queue.add_later(name, PROBE_SECONDS))
         self.threads = Threads(self._stopping)
@@ -253,17 +255,17 @@ class SyncController:
     def set_leading(self, leading: bool) -> None:
         """Start to write, or stop. The election calls this, also before :meth:`start`."""
         self.reporter.set_leading(leading)
-        if not leading:
-            self._lead_state(leading=False)
-        # A takeover that is still under way compares its term, and ends.
-        self._term += 1
-        if leading:
-            # Not in the election's thread, which has to renew the Lease.
-            threading.Thread(target=self._take_over, args=(self._term,), name="takeover", daemon=True).start()
-        else:
+        with self._term_lock:
+            # A takeover that is still under way compares its term, and ends.
+            self._term += 1
+            if leading:
+                # Not in the election's thread, which has to renew the Lease.
+                threading.Thread(target=self._take_over, args=(self._term,), name="takeover", daemon=True).start()
+                return
             self._leading.clear()
             self._leading_since = None
             self.renewer.set_leading(False)
+            self._lead_state(leading=False)
 
     def _take_over(self, term: int) -> None:
         """Verify the caches, then begin to write: a watch of a standby may be behind without a sign of it."""
@@ -274,27 +276,26 @@ class SyncController:
             while not self._read_source(name) and self._term == term:
                 if self._stopping.wait(SOURCE_RETRY_SECONDS):
                     return
-        # After the sources, which carry the times of the last issue: with an outdated one it would issue again.
-        self.renewer.set_leading(self._term == term)
-        # After the sources: a rollout must not begin with a content that a standby's watch has missed the end of.
-        self._lead_state(leading=self._term == term)
+        with self._term_lock:
+            if self._term != term:
+                return
+            # After the sources, which carry the times of the last issue: with an outdated one it would issue again.
+            self.renewer.set_leading(True)
+            # After the sources: a rollout must not begin with a content that a standby's watch has missed the end of.
+            self._lead_state(leading=True)
         self._await_renewal(term)
-        if self._term != term or self._stopping.is_set():
-            return
-        # Results of an earlier term of this process: other leaders have written since.
-        self.status_index.clear()
-        if self.logins is not None:
-            self.logins.forget()
-        self._failure_groups.clear()
-        self.resync.restart()
-        self.rotations.forget()
-        self._leading_since = time.monotonic()
-        self._leading.set()
-        if self._term != term:
-            self._leading.clear()  # deposed in between
-            self._leading_since = None
-            self.renewer.set_leading(False)
-            self._lead_state(leading=False)
+        with self._term_lock:
+            if self._term != term or self._stopping.is_set():
+                return
+            # Results of an earlier term of this process: other leaders have written since.
+            self.status_index.clear()
+            if self.logins is not None:
+                self.logins.forget()
+            self._failure_groups.clear()
+            self.resync.restart()
+            self.rotations.forget()
+            self._leading_since = time.monotonic()
+            self._leading.set()
         # Events are written only by the leader, so this process has not reported the problems that it already knows.
         self.sources.report_again()
         self.expiry.report_again()

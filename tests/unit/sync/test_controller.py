@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import time
 from itertools import groupby
+from threading import Thread
 
 import pytest
 from msgspec.structs import replace
@@ -262,6 +263,32 @@ def test_a_standby_that_ends_does_not_report_that_it_leads(client: Client) -> No
 
     assert running.loop.leading_for is None
     assert not running.loop.is_leading
+
+
+def test_a_lease_that_is_lost_during_the_takeover_ends_all_that_the_takeover_began(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = Running(client)
+    renewer = running.loop.renewer
+    loss = Thread(target=running.loop.set_leading, kwargs={"leading": False})
+    calls: list[bool] = []
+
+    def set_leading(leading: bool) -> None:
+        if leading:
+            loss.start()
+            loss.join(0.2)  # until it is through, or waits for the takeover
+        calls.append(leading)
+        original(leading)
+
+    original = renewer.set_leading
+    monkeypatch.setattr(renewer, "set_leading", set_leading)
+    running.start()
+
+    until(lambda: calls[-1:] == [False])
+    loss.join()
+    assert not running.loop.is_leading
+    assert calls == [True, False]
+    running.stop()
 
 
 def test_who_takes_over_with_a_silent_watch_of_namespaces_does_not_put_back_what_has_left(
