@@ -145,6 +145,10 @@ class _Idle:
         if connection is not None:
             self._connections.append(connection)
 
+    def qsize(self) -> int:
+        """Return the number of idle connections, which urllib3 logs when there is no room for another one."""
+        return len(self._connections)
+
 
 class Pool(HTTPConnectionPool):
     """The connections to one host, as urllib3 has them, and a short way for requests that are read as a whole."""
@@ -283,11 +287,13 @@ class _TrackedConnection(HTTPConnection):
         return self._shut_down()
 
     def _shut_down(self) -> bool:
-        if self.sock is None:
+        # Read once: the thread of the connection may close it at any moment, and then the attribute is None.
+        sock = self.sock
+        if sock is None:
             return False
         try:
             # On the plain socket, not on the TLS layer: its own thread may be using that now.
-            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+            socket.socket.shutdown(_plain(sock), socket.SHUT_RDWR)
         except OSError:
             return False  # its own thread was first
         return True
@@ -310,7 +316,14 @@ def use_once(connection: object) -> None:
         connection.no_reuse = True
 
 
+def _plain(sock: socket.socket) -> socket.socket:
+    # Behind a proxy with https, urllib3 has TLS within TLS: an SSLTransport, which lacks the methods for options.
+    inner: socket.socket = getattr(sock, "socket", sock)
+    return inner
+
+
 def _keep_alive(sock: socket.socket) -> None:
+    sock = _plain(sock)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     # macOS has another name for the first. If a system lacks an option, its own default applies.
     for names, value in (

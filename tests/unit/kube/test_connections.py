@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -13,9 +14,10 @@ from tests.unit.fake_apiserver.faults import Hang, Lines
 from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
 from webhook.errors import ApiUnavailable
+from webhook.kube.access import POOL_SIZE
 from webhook.kube.client import Client
 from webhook.kube.connect import connect
-from webhook.kube.connections import Connections, note_received
+from webhook.kube.connections import Connections, _keep_alive, note_received
 from webhook.kube.connectivity import Connectivity
 from webhook.kube.resources import SERVICE_ACCOUNTS
 
@@ -79,6 +81,30 @@ def test_the_kernel_asks_after_a_silent_connection_every_few_seconds(client: Cli
     options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
     assert [connection.sock.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [5, 2, 3]
     assert connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+class Tunnel:
+    """TLS within TLS as urllib3 has it, behind a proxy with https: it has no methods for options."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+
+
+def test_a_connection_through_a_proxy_with_https_is_probed_too() -> None:
+    with socket.socket() as sock:
+        _keep_alive(cast("socket.socket", Tunnel(sock)))
+
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
+
+
+def test_a_connection_for_which_the_pool_has_no_room_is_closed(client: Client) -> None:
+    pool = client._pool
+    for _ in range(POOL_SIZE + 1):
+        pool._put_conn(pool._new_conn())
+
+    assert pool.pool is not None
+    assert pool.pool.qsize() == POOL_SIZE
+    get(client)
 
 
 def test_a_silent_watch_is_broken_from_another_thread(
