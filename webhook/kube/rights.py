@@ -12,11 +12,11 @@ import re
 import threading
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 import msgspec
 
 from webhook.errors import Forbidden
+from webhook.kube.status import RequestedObject
 from webhook.rules.text import counted
 
 if TYPE_CHECKING:
@@ -128,10 +128,10 @@ def _within(namespaces: list[str]) -> str:
 
 def right_of(method: str, path: str, query: Mapping[str, str] | None, message: str = "") -> Right:
     """Return the right that a request needs; the ``message`` of a 403 names its verb, which can be a second one."""
-    parts = [unquote(part) for part in path.strip("/").split("/")]
-    segments = parts[2 if parts[0] == "api" else 3 :]
-    namespace = segments[1] if segments[:1] == ["namespaces"] and len(segments) > 2 else ""  # noqa: PLR2004
-    resource, name, *_ = [*(segments[2:] if namespace else segments), "", ""]
+    requested = RequestedObject.of_path(path)
+    name = requested.name
+    # RBAC has a subresource as a resource of its own: the right to create ServiceAccounts does not allow their tokens.
+    resource = "/".join(filter(None, (requested.plural, requested.subresource)))
     selector = (query or {}).get("fieldSelector", "")
     named = _VERB.search(message)
     if named is not None:
@@ -140,4 +140,4 @@ def right_of(method: str, path: str, query: Mapping[str, str] | None, message: s
         verb = "get" if name else "list"
     else:
         verb = _VERBS.get(method, method.lower())
-    return Right(resource, name or selector.removeprefix(_NAME_SELECTOR), namespace, verb)
+    return Right(resource, name or selector.removeprefix(_NAME_SELECTOR), requested.namespace, verb)

@@ -90,20 +90,22 @@ class Status(msgspec.Struct, frozen=True):
 _decode = msgspec.json.Decoder(Status, strict=False).decode
 
 
-class _RequestedObject(msgspec.Struct, frozen=True):
-    """The object that a path is about: resource, name and namespace, each empty where the path has none."""
+class RequestedObject(msgspec.Struct, frozen=True):
+    """The object that a path is about: resource, name, namespace, subresource; each is empty if the path has none."""
 
     plural: str
     name: str
     namespace: str
+    subresource: str
 
     @classmethod
-    def of_path(cls, path: str) -> _RequestedObject:
+    def of_path(cls, path: str) -> RequestedObject:
+        """Return the object of a path of the API."""
         parts = [unquote(part) for part in path.strip("/").split("/")]
         rest = parts[2 if parts[0] == "api" else 3 :]
         namespace = rest[1] if rest[:1] == ["namespaces"] and len(rest) > 2 else ""  # noqa: PLR2004
-        plural, name, *_ = [*(rest[2:] if namespace else rest), "", ""]
-        return cls(plural, name, namespace)
+        plural, name, subresource, *_ = [*(rest[2:] if namespace else rest), "", "", ""]
+        return cls(plural, name, namespace, subresource)
 
     def is_proven_absent(self, status: Status) -> bool:
         """True if a Status proves that this object does not exist: it names the object, or its namespace."""
@@ -153,7 +155,7 @@ def error_from_status(
     if kind is ApiUnavailable and code == 404:  # noqa: PLR2004
         message = f"{method} {path}: {code}: the answer is about another object, so it proves nothing about this one"
     error = _error(kind, message, code, status.reason, retry_after, denied.group(0) if denied else "")
-    requested = _RequestedObject.of_path(path)
+    requested = RequestedObject.of_path(path)
     error.plural, error.name = requested.plural, requested.name
     return error
 
@@ -193,7 +195,7 @@ def _kind(path: str, status: Status, code: int, *, is_json_patch: bool) -> type[
         case 401 | 403:
             return Forbidden
         case 404:
-            return NotFound if _RequestedObject.of_path(path).is_proven_absent(status) else ApiUnavailable
+            return NotFound if RequestedObject.of_path(path).is_proven_absent(status) else ApiUnavailable
         case 409:
             return Conflict
         case 410:

@@ -49,6 +49,15 @@ def test_one_more_namespace_is_counted_as_one() -> None:
     assert rights.sentences() == ['the right to patch serviceaccounts "default" in team-a and 1 more namespace']
 
 
+def test_a_right_to_a_subresource_names_it() -> None:
+    rights = MissingRights()
+    refused = forbidden("create", "serviceaccounts/token", 'in the namespace "a"')
+    rights.note("POST", f"{account('a')}/token", None, refused)
+    assert rights.sentences() == ['the right to create serviceaccounts/token "default" in a']
+    rights.note("POST", f"{account('a')}/token", None, None)
+    assert rights.sentences() == []
+
+
 def test_a_request_that_succeeds_proves_its_right_and_no_other() -> None:
     rights = MissingRights()
     rights.note("WATCH", SECRETS, NAMED, forbidden("watch", "secrets"))
