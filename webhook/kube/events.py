@@ -100,11 +100,12 @@ class EventRecorder:
 
     def stop(self, timeout: float) -> None:
         """Write the queued notices, for at most ``timeout`` seconds, and end."""
+        deadline = time.monotonic() + timeout
         try:
             self._queue.put(None, timeout=timeout)
         except queue.Full:
             return
-        self._thread.join(timeout)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def recent(self) -> list[tuple[datetime, Notice]]:
         """Return the recent notices and their times, the latest first."""
@@ -147,7 +148,7 @@ class EventRecorder:
             self._create(notice, timestamp, now)
 
     def _create(self, notice: Notice, timestamp: str, now: float) -> None:
-        written = _WrittenEvent(f"{notice.regarding.name[:200]}.{secrets.token_hex(8)}", 1, now)
+        written = _WrittenEvent(f"{notice.regarding.name[:200].rstrip('.-')}.{secrets.token_hex(8)}", 1, now)
         self._pace()
         self._client.create(EVENTS, _event(notice, timestamp, written.name), notice.regarding.namespace)
         # Only a written Event is counted up later. After a failure, the same notice creates an Event the next time.

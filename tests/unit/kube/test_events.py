@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -177,6 +178,31 @@ def test_the_end_waits_no_longer_than_it_was_told_to(api: FakeApiServer, client:
     recorder._thread.join()
 
 
+def test_the_end_waits_once_for_room_in_the_queue_and_for_the_last_notice(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paced, room, waits = threading.Event(), threading.Event(), list[float]()
+
+    def pace() -> None:
+        paced.set()
+        room.wait(10.0)
+
+    recorder = EventRecorder(client, pace=pace)
+    recorder._queue.maxsize = 1
+    recorder.start()
+    recorder.record(NOTICE)
+    assert paced.wait(10.0)
+    recorder.record(Notice(NAMESPACE, "Other", "waits"))
+    threading.Timer(0.5, room.set).start()
+    with monkeypatch.context() as patched:
+        patched.setattr(recorder._thread, "join", waits.append)
+
+        recorder.stop(10.0)
+
+    assert waits[0] <= 9.5
+    recorder._thread.join(10.0)
+
+
 def test_the_times_of_an_event_are_those_of_its_notice_however_late_it_is_written(
     api: FakeApiServer, client: Client
 ) -> None:
@@ -203,11 +229,14 @@ def test_what_is_remembered_is_bounded(
     assert len(recorder._written) == 3
 
 
-def test_the_name_of_an_event_is_a_valid_name(api: FakeApiServer, recorder: EventRecorder) -> None:
-    notice = Notice(Reference("v1", "Namespace", "a", "n" * 253), "Reason", "long")
+@pytest.mark.parametrize("name", ["n" * 253, f"{'n' * 199}.n", f"{'n' * 199}-n"])
+def test_the_name_of_an_event_is_a_valid_name(api: FakeApiServer, recorder: EventRecorder, name: str) -> None:
+    notice = Notice(Reference("v1", "Namespace", "a", name), "Reason", "long")
     say(api, recorder, notice)
 
-    assert len((stored(api, notice) or {})["metadata"]["name"]) <= 253
+    given = (stored(api, notice) or {})["metadata"]["name"]
+    assert len(given) <= 253
+    assert re.fullmatch(r"n+\.[0-9a-f]{16}", given)
 
 
 def test_a_message_is_no_longer_than_the_api_server_takes(api: FakeApiServer, recorder: EventRecorder) -> None:
