@@ -132,7 +132,9 @@ class Reflector(Generic[W, V]):
         self._wake = threading.Event()
         """Ends the pause between two attempts."""
 
-        self._synced = threading.Event()
+        self.has_synced = False
+        """True if the handler has received everything at least once."""
+
         self._connected = False
         self._stream: Stream | None = None
         self._resource_version = ""
@@ -182,18 +184,9 @@ class Reflector(Generic[W, V]):
         return self._renewed == self._renewals
 
     @property
-    def has_synced(self) -> bool:
-        """True if the handler has received everything at least once."""
-        return self._synced.is_set()
-
-    @property
     def is_connected(self) -> bool:
         """True while a watch is open; otherwise the data of the handler becomes stale."""
         return self._connected
-
-    def wait_synced(self, timeout: float) -> bool:
-        """Wait until :attr:`has_synced`; False if ``timeout`` seconds were not enough."""
-        return self._synced.wait(timeout)
 
     def _run(self) -> None:
         failures = 0
@@ -277,8 +270,8 @@ class Reflector(Generic[W, V]):
         self._resource_version = resource_version
         self._listed_at = time.monotonic()
         self._relist_at = self._listed_at + RELIST_SECONDS + random.random() * RELIST_JITTER_SECONDS  # noqa: S311
-        if not self._synced.is_set():
-            self._synced.set()
+        if not self.has_synced:
+            self.has_synced = True
             if self._on_synced is not None:
                 self._on_synced()
 

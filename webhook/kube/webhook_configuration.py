@@ -25,8 +25,6 @@ class ServiceReference(msgspec.Struct, frozen=True):
 
     namespace: str = ""
     name: str = ""
-    path: str = ""
-    port: int = 443
 
 
 class ClientConfig(msgspec.Struct, frozen=True, rename="camel"):
@@ -60,10 +58,8 @@ class Rule(msgspec.Struct, frozen=True, rename="camel"):
     """One rule: the requests that it covers."""
 
     api_groups: tuple[str, ...] = ()
-    api_versions: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
     operations: tuple[str, ...] = ()
-    scope: str = "*"
 
 
 class MatchCondition(msgspec.Struct, frozen=True):
@@ -83,10 +79,8 @@ class Webhook(msgspec.Struct, frozen=True, rename="camel"):
     object_selector: LabelSelector = LabelSelector()
     match_conditions: tuple[MatchCondition, ...] = ()
     failure_policy: str = ""
-    reinvocation_policy: str = ""
     side_effects: str = ""
     match_policy: str = ""
-    timeout_seconds: int = 10
 
     def hook(self) -> Hook:
         """Return the entry as explanations use it."""

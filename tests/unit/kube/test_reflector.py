@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.fake_apiserver.faults import Answer, Cut, Hang, Lines
 from tests.unit.fake_apiserver.server import FakeApiServer
-from tests.unit.polling import DEADLINE, until
+from tests.unit.polling import until
 from webhook.kube.client import Client
 from webhook.kube.listing import FIRST_PAGE_LIMIT, PAGE_LIMIT
 from webhook.kube.reflector import Reflector
@@ -82,6 +82,9 @@ class Running:
     def names(self) -> set[str]:
         return set(self.seen.objects)
 
+    def wait_synced(self) -> None:
+        until(lambda: self.reflector.has_synced)
+
     def stop(self) -> None:
         self.reflector.stop()
         self.reflector.join(5.0)
@@ -109,7 +112,7 @@ def reflect(client: Client) -> Iterator[Reflect]:
 def running(reflect: Reflect) -> Running:
     """A reflector that knows what is there."""
     running = reflect()
-    assert running.reflector.wait_synced(DEADLINE)
+    running.wait_synced()
     return running
 
 
@@ -149,7 +152,7 @@ def test_what_is_there_and_what_happens_reach_the_handler(
     put(api, "old")
     running = reflect()
 
-    assert running.reflector.wait_synced(DEADLINE)
+    running.wait_synced()
     put(api, "new", a="1")
     put(api, "new", a="2")
     remove(api, "old")
@@ -163,8 +166,7 @@ def test_what_is_there_and_what_happens_reach_the_handler(
 def test_an_empty_collection_is_synced_too(reflect: Reflect) -> None:
     running = reflect()
 
-    assert running.reflector.wait_synced(DEADLINE)
-    assert running.reflector.has_synced
+    running.wait_synced()
     assert running.seen.calls == ["replace"]
 
 
@@ -208,7 +210,7 @@ def test_a_large_collection_is_listed_in_pages(api: FakeApiServer, reflect: Refl
         put(api, f"account-{number}")
     running = reflect()
 
-    running.reflector.wait_synced(DEADLINE)
+    running.wait_synced()
 
     assert len(running.names()) == 2 * PAGE_LIMIT + 1
     assert len(api.seen("list")) == 3
@@ -224,7 +226,7 @@ def test_the_heavier_the_objects_the_fewer_are_in_a_page(
         put(api, f"account-{number}", weight="x" * 900)
     running = reflect()
 
-    assert running.reflector.wait_synced(DEADLINE)
+    running.wait_synced()
 
     limits = [int(request.query["limit"]) for request in api.seen("list")]
     assert limits[0] == FIRST_PAGE_LIMIT
@@ -240,7 +242,7 @@ def test_an_empty_page_in_between_changes_nothing(api: FakeApiServer, reflect: R
     api.pages["further"] = [api.read("/api/v1/namespaces/a/serviceaccounts/one") or {}]
     running = reflect()
 
-    assert running.reflector.wait_synced(DEADLINE)
+    running.wait_synced()
 
     assert [request.query["limit"] for request in api.seen("list")] == [str(FIRST_PAGE_LIMIT), str(PAGE_LIMIT)]
     assert running.names() == {"one"}
@@ -256,7 +258,7 @@ def test_a_page_that_has_expired_begins_the_list_anew(api: FakeApiServer, reflec
     )
     running = reflect()
 
-    assert running.reflector.wait_synced(DEADLINE)
+    running.wait_synced()
 
     assert len(running.names()) == PAGE_LIMIT + 1
     assert running.restarts == ["Gone"]
@@ -287,7 +289,7 @@ def test_a_watch_from_a_revision_that_is_gone_reads_everything_again(
     put(api, "kept")
     put(api, "lost")
     running = reflect()
-    running.reflector.wait_synced(DEADLINE)
+    running.wait_synced()
     api.go_away()
     remove(api, "lost")
     api.storage.compact()
@@ -410,7 +412,7 @@ def test_a_watch_that_fails_once_is_resumed(api: FakeApiServer, running: Running
 def test_a_history_that_makes_no_sense_is_read_again_at_once(api: FakeApiServer, reflect: Reflect, line: bytes) -> None:
     put(api, "gone")
     running = reflect()
-    running.reflector.wait_synced(DEADLINE)
+    running.wait_synced()
     until(lambda: len(api.seen("watch")) == 1)
     api.inject(Lines((line,)), "watch")
     with api.storage.changed:
@@ -461,7 +463,7 @@ def test_a_watch_in_which_nothing_came_is_checked_against_the_version_of_now(
     monkeypatch.setattr("webhook.kube.reflector.WATCH_JITTER_SECONDS", 0)
     put(api, "lost")
     running = reflect()
-    running.reflector.wait_synced(DEADLINE)
+    running.wait_synced()
     with api.storage.changed:
         remove(api, "lost")
         api.storage.history.clear()
@@ -539,7 +541,7 @@ def test_a_server_that_asks_for_a_pause_gets_it(api: FakeApiServer, reflect: Ref
     api.inject(Answer(429, json.dumps(status).encode()))
     running = reflect()
 
-    assert running.reflector.wait_synced(DEADLINE)
+    running.wait_synced()
 
     first, second = api.seen()[:2]
     assert second.at - first.at >= 0.2
