@@ -65,8 +65,8 @@ class WatchedFiles:
     ) -> None:
         """Check the files every ``interval`` seconds until ``stop`` is set, and pass changed contents to ``apply``.
 
-        When reading fails or ``apply`` raises CertificateInvalid, ``on_invalid`` gets the error. The same error is
-        reported only once, until another error occurs or new contents are served.
+        When reading fails or ``apply`` raises CertificateInvalid, ``on_invalid`` gets the error. While the same error
+        lasts, it is reported only once.
         """
         while not stop.wait(interval):
             try:

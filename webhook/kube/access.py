@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 POOL_SIZE = 64
-"""Idle connections that are kept: enough for the watches (one for each name) and the workers, so that none reconnects.
-"""
+"""Idle connections that are kept of requests, and of watches: as many as sync may have workers. Others are closed."""
 
 TOKEN_SECONDS = 60.0
 """Seconds for which a token from a file is cached. The kubelet replaces it long before it expires."""

@@ -1,8 +1,8 @@
 """Send requests to the API server: bytes in, bytes out, exceptions of our own.
 
 Requests go through a urllib3 pool, which never retries; the caller decides whether a write is repeated. A response
-counts only if it is about the object of the request. The page of a proxy does not count, with status 200 as little as
-with 404.
+counts only if it is about the object of the request. The page of a proxy never counts, neither with status 200 nor with
+404.
 """
 
 from __future__ import annotations

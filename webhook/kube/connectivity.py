@@ -208,7 +208,7 @@ class Connectivity:
             self._break_silent(recheck[0])
         if is_probe_due and not self._stopping.is_set():
             # One thread for each probe: on a connection that leads nowhere a probe takes seconds to fail.
-            threading.Thread(target=self._run_probe, name="connectivity question", daemon=True).start()
+            threading.Thread(target=self._run_probe, name="connectivity probe", daemon=True).start()
 
     def _next_check(self) -> float | None:
         with self._lock:
@@ -228,7 +228,7 @@ class Connectivity:
             with self._lock:
                 self._probe_at = max(self._probe_at, self._clock() + (error.retry_after or 0.0))
         except Exception:
-            log.exception("api server could not be asked")
+            log.exception("probe of the api server failed")
         else:
             self._healthy_until = self._clock() + PROBE_SECONDS
             self._mark_up()

@@ -306,7 +306,7 @@ class LeaseElection:
         lease = self._observed
         for _ in range(RELEASE_ATTEMPTS):
             if lease is None or lease.spec.holder_identity != self.identity:
-                log.info("lease taken meanwhile", lease=self._name)
+                log.info("lease not released", lease=self._name, cause="another process has taken or deleted it")
                 return
             spec = lease.spec
             try:
@@ -315,11 +315,11 @@ class LeaseElection:
                 lease = self._read()
             else:
                 return
-        log.info("lease not released", lease=self._name, cause="it was changed again and again")
+        log.info("lease not released", lease=self._name, cause=f"it changed {RELEASE_ATTEMPTS} times in a row")
 
 
 ATTEMPTS = 10
-"""The leader renews every two seconds: to lose against it twice in a row is bad luck, ten times is a defect."""
+"""The leader renews every two seconds: two conflicts in a row are chance, ten are a defect."""
 
 PAUSE_SECONDS = 0.1
 

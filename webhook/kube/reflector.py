@@ -105,7 +105,7 @@ class Reflector(Generic[W, V]):
     cause)`` is called when a watch could not be opened, or ended before its time.
     """
 
-    def __init__(  # noqa: PLR0913 - what is observed, and who is told
+    def __init__(  # noqa: PLR0913 - the collection, and all who follow it
         self,
         client: Client,
         collection: Collection,
