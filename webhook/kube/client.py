@@ -73,6 +73,7 @@ class Client:
     ) -> None:
         self.connectivity = connectivity
         self._access = access
+        # Before the pools are opened, because a pool gets the class of its connections when it is created.
         connectivity.follow(access.pool)
         self._open_pools()
         # A proxy without a tunnel needs the whole URL.
@@ -83,6 +84,7 @@ class Client:
         self._request_timeout = request_timeout
         self._rights = rights
         self._may_write: Callable[[], bool] | None = None
+        # Threads share it without a lock: at worst two of them encode the same fields.
         self._encoded_fields: dict[str, tuple[str, bytes]] = {}
 
     def fenced(self, may_write: Callable[[], bool]) -> Client:
@@ -129,6 +131,7 @@ class Client:
             Conflict: another field manager owns a field and ``force`` is false, or the resourceVersion in ``body`` is
                 not the current one.
         """
+        # The API server refuses a body whose name is not that of the URL (400), so both come from the body.
         metadata = body["metadata"]
         query = {"fieldManager": field_manager, "force": "true" if force else "false"}
         path = resource.path(metadata.get("namespace"), metadata["name"])
@@ -178,6 +181,7 @@ class Client:
         Raises:
             Conflict: the object has changed, or another one has its name now.
         """
+        # The UID protects an object that was created again with the name, and the resourceVersion one that was edited.
         body = {"preconditions": {"uid": uid, "resourceVersion": resource_version}}
         self._request_object(name, "DELETE", resource.path(namespace, name), body=body, content_type="application/json")
 
@@ -196,6 +200,7 @@ class Client:
             "metadata": {"name": name, "namespace": namespace},
             "deleteOptions": {"preconditions": {"uid": uid, "resourceVersion": resource_version}},
         }
+        # The response is a Status that names no Pod (eviction.go), so a name cannot be compared here.
         self.request("POST", f"{PODS.path(namespace, name)}/eviction", body=body, content_type="application/json")
 
     def request_token(self, namespace: str, name: str, audience: str, seconds: float) -> ServiceAccountJwt:
@@ -221,6 +226,7 @@ class Client:
     def _request_object(self, name: str, method: str, path: str, **options: Any) -> bytes:  # noqa: ANN401 (request's own)
         """Send one request about one object and return the response; ApiUnavailable if that is about something else."""
         data = self.request(method, path, **options)
+        # A DELETE is answered with the object or with a Status. Both name the object.
         if decode_identity(data).of != name:
             raise ApiUnavailable(f"{method} {path}: the answer is not about this object", status=HTTPStatus.OK)
         return data
@@ -248,6 +254,8 @@ class Client:
         error: ApiError | None = None
         try:
             response: Response | BaseHTTPResponse
+            # The short way reads a response as a whole, whatever its size. A page of a list needs a limit, so urllib3
+            # reads it in parts.
             if max_bytes is None:
                 response = self._exchange(method, target, payload, content_type)
                 data = response.data
@@ -257,6 +265,7 @@ class Client:
                 data = _read(method, path, response, max_bytes)
             status = response.status
             error = _error_in(method, path, response, data, content_type)
+        # Kept and raised later: the observers must see every request, also one that failed.
         except ResponseTooLarge as failure:
             error = failure
         except RequestFenced:
@@ -286,7 +295,9 @@ class Client:
         try:
             response = self._open(self._watches, "GET", self._target(path, query), deadline)
             status = response.status
+            # First, because a response has no connection any more when its body has been read.
             use_once(response.connection)
+            # The body of a 200 is the watch itself: to read it here would wait for its end.
             data = b"" if status == 200 else response.data  # noqa: PLR2004
             error = _error_in("WATCH", path, response, data)
         except RequestInterrupted:
@@ -310,6 +321,7 @@ class Client:
             body,
             connect_timeout=CONNECT_TIMEOUT,
             timeout=self._request_timeout,
+            # Reads are not fenced: a standby reads as well, and a late read does no harm.
             may_send=None if method == "GET" else self._may_write,
         )
 
@@ -320,8 +332,10 @@ class Client:
             target,
             headers=self._headers("", self._authorization()),
             timeout=timeout,
+            # A redirect would take the token to another host. The caller decides whether a request is repeated.
             retries=False,
             redirect=False,
+            # Through a proxy without a tunnel, the pool is that of the proxy, and the URL names the API server.
             assert_same_host=False,
             preload_content=False,
         )
@@ -337,9 +351,13 @@ class Client:
             pool = self._pool
             headers = {
                 "Host": pool.host_header,
+                # For clients that accept gzip, the API server compresses bodies of 128 KiB or more, and the parser does
+                # not decompress.
                 "Accept-Encoding": "identity",
                 **self._headers(content_type, authorization),
             }
+            # With https, urllib3 sends them in the CONNECT request. The API server must not see the password for the
+            # proxy.
             if pool.proxy is not None and pool.scheme == "http":
                 headers |= pool.proxy_headers
             known = self._encoded_fields[content_type] = authorization, encode_fields(headers)
@@ -394,6 +412,7 @@ def _error_in(
     """Return the error of a response; None for one that the API server sends after it has done as requested."""
     if not 200 <= response.status < 300:  # noqa: PLR2004
         return error_from_response(method, path, response.status, response.headers, data, content_type)
+    # A login page often has status 200, and its type shows that it is not of the API server.
     if not response.headers.get("Content-Type", "application/json").startswith("application/json"):
         return not_from_api_server(method, path, response.status, response.headers)
     return None
@@ -406,6 +425,7 @@ def _read(method: str, path: str, response: BaseHTTPResponse, max_bytes: int) ->
     for part in response.stream(65536, decode_content=False):
         size += len(part)
         if size > max_bytes:
+            # Closed, not released: the unread rest would be taken for the next response on this connection.
             response.close()
             raise ResponseTooLarge(
                 f"{method} {path}: the answer has more than {max_bytes} bytes", status=response.status

@@ -50,6 +50,8 @@ connection is quicker than to find that out."""
 class RequestInterrupted(HTTPError):
     """Another thread has interrupted a request that was waiting for its response."""
 
+    # Not an OSError or an HTTPException: urllib3 wraps these as an aborted connection, which hides the cause.
+
 
 class RequestFenced(HTTPError):
     """A request must not be sent any more."""
@@ -61,12 +63,15 @@ class Connections:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self._lock = threading.Lock()
+        # Weak, because urllib3 discards connections by itself.
         self._open: weakref.WeakSet[_TrackedConnection] = weakref.WeakSet()
+        # By thread, because the queue knows which worker hangs, but not over which connection.
         self._waiting: dict[int, _TrackedConnection] = {}
 
     def follow(self, pool: PoolManager) -> None:
         """Make a pool create connections that are tracked here. Call this before the first request of the pool."""
 
+        # Made here, because urllib3 creates connections by class, without an argument that could name their tracker.
         class Plain(_TrackedConnection, HTTPConnection):
             connections = self
 
@@ -106,6 +111,7 @@ class Connections:
         """Break the connection on which a thread waits for a response; return whether there was one."""
         with self._lock:
             connection = self._waiting.get(thread)
+            # Under the lock: the thread cannot leave its request until it is broken, so its next one is safe.
             return connection is not None and connection.interrupt()
 
     def break_silent(self, since: float, response_seconds: float, except_thread: int | None = None) -> int:
@@ -140,6 +146,7 @@ class _Idle:
 
     def put(self, connection: object, **_options: object) -> None:
         """Keep a connection, or raise Full. urllib3 also puts None, for a connection that can be opened."""
+        # Two threads may pass this check together. One connection too many does no harm.
         if len(self._connections) >= self._maxsize:
             raise Full
         if connection is not None:
@@ -182,9 +189,11 @@ class Pool(HTTPConnectionPool):
             HTTPError: there is no response, or a part of it; includes RequestInterrupted and RequestFenced.
             OSError: the connection broke.
         """
+        # Before a connection is taken, because a request that cannot be encoded would lose it.
         request = encode_request(method, target, fields, body)
         connection = cast("_TrackedConnection", self._get_conn())
         try:
+            # It is closed if it is new, or if urllib3 has found it dropped (is_connected).
             if connection.is_closed:
                 connection.timeout = connect_timeout
                 self._connect(connection)
@@ -195,6 +204,7 @@ class Pool(HTTPConnectionPool):
         except (HTTPException, CertificateError) as error:
             connection.close()
             raise ProtocolError(type(error).__name__) from None
+        # The rest of a response may still arrive, and would be read as that of the next request.
         except BaseException:
             connection.close()
             raise
@@ -229,6 +239,7 @@ class _TrackedConnection(HTTPConnection):
         self.no_reuse = False
         _keep_alive(self.sock)
         self.note_received()
+        # The handshake was data from the peer, so a new connection does not count as silent.
         self.made_at = self.received_at
         self.connections.add(self)
 
@@ -241,6 +252,7 @@ class _TrackedConnection(HTTPConnection):
 
     def exchange(self, request: bytes, timeout: float, may_send: Callable[[], bool] | None) -> Response:
         """Send a request, and return its response; after ``timeout`` seconds of silence, raise TimeoutError."""
+        # The last step before the bytes leave: the process may have been suspended since it checked its Lease.
         if may_send is not None and not may_send():
             raise RequestFenced
         sock = self.sock
@@ -257,6 +269,7 @@ class _TrackedConnection(HTTPConnection):
 
     def _await(self, receive: Callable[[], R]) -> R:
         """Return the response that ``receive()`` reads; RequestInterrupted if another thread breaks the connection."""
+        # In this order: from then on another thread may interrupt, and that must not be overwritten.
         self.interrupted = False
         self.connections.start_waiting(self)
         try:
@@ -277,6 +290,8 @@ class _TrackedConnection(HTTPConnection):
         self.received_at = self.connections.clock()
 
     def break_if_silent(self, since: float, sent_before: float) -> bool:
+        # Without a lock: if both times change meanwhile, a request may be broken that would have been answered. Its
+        # caller repeats it.
         waits = self.sent_at > self.received_at
         if self.sock is None or (self.sent_at >= sent_before if waits else self.received_at >= since):
             return False

@@ -58,10 +58,13 @@ class Connectivity:
         self._down_since: float | None = None
         self._suspect_since: float | None = None
         self._last_suspicion = float("-inf")
+        # The deadline and the thread of the renewal that is under way. When the deadline has passed, _slow_thread is
+        # the thread.
         self._expected: tuple[float, int] | None = None
         self._slow_thread: int | None = None
         self._recheck: tuple[float, float] | None = None
         self._probe_at = 0.0
+        # Probe threads write it without the lock: an assignment is atomic, and an old value costs one more probe.
         self._healthy_until = 0.0
         self._up = threading.Event()
         self._up.set()
@@ -100,6 +103,7 @@ class Connectivity:
         """Wait for the end of an outage, if there is one, or until ``stopping`` is set."""
         if self.is_up:
             return
+        # Polled, because a thread cannot wait for two events at a time.
         while not (self._up.wait(POLL_SECONDS) or stopping.is_set() or self._stopping.is_set()):
             meanwhile()
 
@@ -111,6 +115,7 @@ class Connectivity:
         """
         with self._lock:
             self._expected = self._clock() + RESPONSE_SECONDS, threading.get_ident()
+        # The checking thread may sleep without a limit: it must compute its next check again.
         self._wake.set()
         try:
             yield
@@ -128,10 +133,12 @@ class Connectivity:
             return  # this process interrupted it, which proves nothing about the API server
         if error is None or (error.status and not error.is_general):
             self._mark_up()
+        # Without a probe, an outage might never end, because watches and workers wait for its end.
         elif self._probe is not None:
             self._note_failure(started, silent=error.status == 0, may_be_delayed=may_be_delayed)
 
     def _mark_up(self) -> None:
+        # Without the lock, because nearly every response gets this far.
         if self.is_up:
             return
         with self._lock:
@@ -144,6 +151,8 @@ class Connectivity:
                 suspect_since = None  # the suspicion was about this very response, which was only slow
             if suspect_since is not None:
                 self._recheck = suspect_since, now + RESPONSE_SECONDS
+            # Under the lock, together with _down_since: otherwise an outage that begins in between would be
+            # overwritten.
             self._up.set()
         if suspect_since is not None:
             self._break_silent(suspect_since)
@@ -171,6 +180,7 @@ class Connectivity:
 
     def _mark_down(self, now: float) -> None:
         if self._down_since is None:
+            # The first probe is due now, so the failure of a single request pauses the others for one response only.
             self._down_since = self._probe_at = now
             self._up.clear()
 
@@ -226,9 +236,11 @@ class Connectivity:
         except ApiError as error:
             self.note(error, started)
             with self._lock:
+                # An API server that throttles sends Retry-After, and probes respect it as well.
                 self._probe_at = max(self._probe_at, self._clock() + (error.retry_after or 0.0))
         except Exception:
             log.exception("probe of the api server failed")
         else:
+            # In this order: a request that fails between the two lines must not begin the next outage.
             self._healthy_until = self._clock() + PROBE_SECONDS
             self._mark_up()

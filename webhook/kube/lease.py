@@ -40,6 +40,7 @@ RELEASE_ATTEMPTS = 5
 
 def boot_time() -> float:
     """Return seconds of a clock that never jumps and, on systems that have one, keeps running during suspension."""
+    # CLOCK_MONOTONIC of Linux stops during suspension, so a resumed process would believe in a term that is over.
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime(clock)
 
@@ -122,6 +123,7 @@ class LeaseElection:
 
         self._observed: Lease | None = None
         self._observed_at = 0.0
+        # Writers read it in their threads without a lock, because an assignment is atomic. Only the election writes it.
         self._leading_until = 0.0
         self._notified = False
         self.problem = ""
@@ -192,6 +194,7 @@ class LeaseElection:
         lease = self._observed
         if lease is not None and self.is_leading() and self._renew(lease):
             return
+        # Read before the request: a slow response must not make the Lease look older than it is.
         now = self._clock()
         current = self._read()
         if current is None and self._is_term_of_another(now):
@@ -201,9 +204,11 @@ class LeaseElection:
         self._observe(current)
         lease = self._observed
         if lease is not None and not self._is_free(lease, now):
+            # A leader can lose its Lease before its term ends, because the cleanup job seizes it.
             self._leading_until = 0.0
             self.abstains = False
             return
+        # A leader keeps the Lease with an older file, because the kubelet updates that within two minutes.
         self.abstains = not self.is_leading() and not self._may_lead(lease)
         if self.abstains:
             self._leading_until = 0.0
@@ -245,6 +250,7 @@ class LeaseElection:
 
     def _observe(self, lease: Lease | None) -> None:
         """Note by our own clock when the record last changed. Expiry counts from there, not from the timestamps."""
+        # Only the spec: a label or annotation that somebody edits is not a renewal.
         if lease is None or self._observed is None or lease.spec != self._observed.spec:
             self._observed_at = self._clock()
         self._observed = lease
@@ -262,6 +268,7 @@ class LeaseElection:
 
     def _remaining(self, now: float) -> float:
         """Return the seconds until the Lease expires if it is not renewed."""
+        # The duration in the Lease counts, because the cleanup job holds it for longer than an election does.
         given = self._observed.spec.lease_duration_seconds if self._observed else None
         return self._observed_at + (given or self._timing.duration) - now
 
@@ -282,8 +289,10 @@ class LeaseElection:
         return decode_lease(self._client.apply(LEASES, body, field_manager=self.identity[-128:], force=False))
 
     def _update(self, lease: Lease, spec: LeaseSpec) -> Lease:
+        # Conditional on the version that was read: of two candidates that take an expired Lease, one gets a conflict.
         body = self._body({"resourceVersion": lease.metadata.resource_version}, spec)
         return decode_lease(
+            # The API server refuses names of field managers with more than 128 characters. The unique part is the end.
             self._client.merge_patch(LEASES, self._name, body, self._namespace, field_manager=self.identity[-128:])
         )
 
@@ -295,6 +304,7 @@ class LeaseElection:
     def _release(self) -> None:
         if not self.is_leading():
             return
+        # First: another process may write as soon as the release has arrived.
         self._leading_until = 0.0
         try:
             self._release_if_ours()
@@ -310,6 +320,7 @@ class LeaseElection:
                 return
             spec = lease.spec
             try:
+                # As client-go does: the API server refuses a duration of 0.
                 self._update(lease, LeaseSpec("", 1, spec.acquire_time, spec.renew_time, spec.lease_transitions))
             except Conflict:
                 lease = self._read()
@@ -376,6 +387,7 @@ def _seize_once(
     except NotFound:
         body = _body({"namespace": namespace, "name": name, **owners}, LeaseSpec(holder, seconds, now, now, 0))
         return decode_lease(client.apply(LEASES, body, field_manager=manager, force=False)), 0.0
+    # Also if an earlier run of cleanup holds it: that may have ended before the term of the leader did.
     spec = LeaseSpec(holder, seconds, now, now, (before.spec.lease_transitions or 0) + 1)
     body = _body({"resourceVersion": before.metadata.resource_version, **owners}, spec)
     seized = decode_lease(client.merge_patch(LEASES, name, body, namespace, field_manager=manager))

@@ -63,16 +63,19 @@ def list_objects(
     (the content of a Secret) are never held for a whole list.
     """
     objects: list[V] = []
+    # Without a resourceVersion the API server reads from etcd, or confirms that its cache is current (KEP-2340).
     query = {"limit": str(FIRST_PAGE_LIMIT), **collection.selector}
     while True:
         metadata, limit = _list_page(client, collection, query, decode, lambda obj: objects.append(convert(obj)))
         if not metadata.continue_:
             return objects, metadata.resource_version
+        # The token holds the version of the first page, so all pages are of one moment. The limit may differ.
         query |= {"continue": metadata.continue_, "limit": str(limit)}
 
 
 def current_version(client: Client, collection: Collection) -> str:
     """Return the current resourceVersion of a collection; the read is consistent."""
+    # One object, because the API server takes a limit of 0 as no limit.
     data = read_page(client, collection.path, {"limit": "1", **collection.selector})
     return _version(collection, _decode_head(data).metadata)
 

@@ -157,6 +157,7 @@ class Reflector(Generic[W, V]):
 
     def stop(self) -> None:
         """Signal the thread to end, without waiting; see :meth:`join`."""
+        # The flag first: a reader that wakes must find the reason, or it would report a failure.
         self._stopping.set()
         self._wake.set()
         stream = self._stream
@@ -169,12 +170,14 @@ class Reflector(Generic[W, V]):
 
     def renew(self, *, relist: bool = False) -> None:
         """End the watch and resume it over a new connection, or list again first; see :attr:`is_renewed`."""
+        # The flag before the number: a pass that begins in between would count as renewed without a list.
         self._must_relist = self._must_relist or relist
         self._renewals += 1
         self._wake.set()
         stream = self._stream
         if stream is not None:
             stream.shutdown()
+        # The list or the watch that is being opened began before this call, so its response would not count.
         elif self._thread.ident is not None:
             self._client.connectivity.interrupt(self._thread.ident)
 
@@ -194,6 +197,7 @@ class Reflector(Generic[W, V]):
             started = time.monotonic()
             try:
                 self._list_and_watch()
+                # A watch that ends in its time is followed by the next without a pause.
                 failures = self._failed_watches = 0
             except Exception as error:  # noqa: BLE001
                 # A reflector that ends silently would be the worst outcome: report, list again, continue.
@@ -203,6 +207,7 @@ class Reflector(Generic[W, V]):
                 if self._is_outdated:
                     self._failed_watches = 0  # broken by renew()
                     continue
+                # After a watch that worked for a while, this failure is the first of a series.
                 steady = time.monotonic() - started >= STEADY_SECONDS
                 failures = 1 if steady else failures + 1
                 self._recover(error, failures, has_listed=self._listed_at >= started)
@@ -223,6 +228,7 @@ class Reflector(Generic[W, V]):
             level("watch interrupted", cause=str(error), **where)
         else:
             log.error("watch failed", exc_info=error, **where)
+        # A defect of the handler may have left an object out, and only a list brings it again.
         if isinstance(error, Gone) or not isinstance(error, ApiError) or self._failed_watches >= FAILED_WATCHES:
             self._resource_version = ""
         if self._on_restart is not None:
@@ -231,6 +237,7 @@ class Reflector(Generic[W, V]):
         self._client.connectivity.wait_up(self._stopping)
 
     def _list_and_watch(self) -> None:
+        # In this order: a call of renew() in between ends the next pause, and marks this pass as outdated.
         self._wake.clear()
         self._renewal = self._renewals
         if self._must_relist or (self._listed_at and time.monotonic() >= self._relist_at):
@@ -244,6 +251,7 @@ class Reflector(Generic[W, V]):
 
     def _watch_list(self) -> bool:
         """Stream the initial objects, then the changes; False if the server does not support that."""
+        # An empty resourceVersion requests the current state: the API server first asks etcd how far it is (KEP-3157).
         self._uses_watch_list = False
         query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "resourceVersion": ""}
         self._pending = {}
@@ -256,6 +264,7 @@ class Reflector(Generic[W, V]):
             self._failed_watches = 0
             return False
         finally:
+            # An incomplete set must not reach the handler, because replace() drops all other objects.
             self._pending = None
         return True
 
@@ -266,6 +275,7 @@ class Reflector(Generic[W, V]):
 
     def _replace(self, objects: Iterable[V], resource_version: str) -> None:
         self._handler.replace(objects, resource_version)
+        # After the handler has the objects: a new leader writes when this is true.
         self._renewed = self._renewal
         self._resource_version = resource_version
         self._listed_at = time.monotonic()
@@ -309,6 +319,8 @@ class Reflector(Generic[W, V]):
             try:
                 if self._stopping.is_set() or self._is_outdated:
                     return
+                # A watch from a version counts as renewed when it opens. A WatchList counts only with its last initial
+                # object.
                 if self._pending is None:
                     self._renewed = self._renewal
                 if self._on_connected is not None:
@@ -327,6 +339,7 @@ class Reflector(Generic[W, V]):
             # The same line would come again after a resume; a list contains only the current objects.
             self._resource_version = ""
             raise
+        # Only after the event is handled: an event that cannot be decoded does not prove that the watch works.
         self._failed_watches = 0
 
     def _handle_event(self, event: WatchEvent) -> None:

@@ -23,6 +23,7 @@ class Stream:
         """True if it ended because nothing arrived for too long."""
         self._response = response
         self._path = path
+        # The request had a shorter timeout until the watch began. From now on silence is normal.
         _set_read_timeout(response, inactivity)
 
     def lines(self) -> Iterator[bytes]:
@@ -41,6 +42,8 @@ class Stream:
                 for tail in rest:
                     line = b"".join(parts)
                     parts = [tail]
+                    # An empty line is not an event. The rest after the last line is a truncated one, which a resume
+                    # brings again.
                     if line:
                         yield line
         except (HTTPError, OSError) as error:
