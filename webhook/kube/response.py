@@ -53,6 +53,7 @@ class Headers(Mapping[str, str]):
         values = [value for key, value in self._fields if key.lower() == wanted]
         if not values:
             raise KeyError(name)
+        # RFC 9110, 5.3: repeated fields are one list with commas. Latin-1 decodes every byte, so it never fails.
         return b", ".join(values).decode("latin-1")
 
     def __iter__(self) -> Iterator[str]:
@@ -80,6 +81,7 @@ class Response:
 
     def on_message_begin(self) -> None:
         """Begin with a response; one before it was informational (1xx), or this one belongs to no request."""
+        # A second response belongs to no request. The next request must not get it, so the connection is not reused.
         self._has_more = self.is_complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -89,6 +91,7 @@ class Response:
 
     def on_headers_complete(self) -> None:
         """Take the status."""
+        # Callbacks go on for a second message in the same bytes. It must not change the first one.
         if not self.is_complete and self._parser is not None:
             self.status = self._parser.get_status_code()
 
@@ -105,6 +108,8 @@ class Response:
             self.is_complete = True
             self.is_reusable = self._parser.should_keep_alive()
         else:
+            # RFC 9110, 15.2: an informational response (1xx) comes before the final one, and its fields are not those
+            # of the other.
             self.status = 0
             self.headers.clear()
 
@@ -125,6 +130,7 @@ class Response:
                 parser.feed_data(data)
         except HttpParserError as error:
             raise _cause(error) or BadStatusLine(type(error).__name__) from None
+        # The server switches to another protocol (101), which this client never requests.
         except HttpParserUpgrade:
             raise BadStatusLine("another protocol than HTTP") from None
         finally:
@@ -138,6 +144,7 @@ class Response:
         """Take the end of the connection as the end of a body without a length."""
         if not self.status:
             raise RemoteDisconnected("the server closed the connection without a response")
+        # RFC 9112, 6.3: only a body without both of them ends with the connection. With one of them, it is truncated.
         if "content-length" in self.headers or "transfer-encoding" in self.headers:
             raise IncompleteRead(b"")
         self.is_complete = True
@@ -155,6 +162,7 @@ def encode_fields(fields: Mapping[str, str]) -> bytes:
         ValueError: a text would break the line that it belongs to.
     """
     lines = [f"{name}: {value}" for name, value in fields.items()]
+    # A line break in a token or a name would begin another header field.
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("a line break in the head of a request")
     return "".join(f"{line}\r\n" for line in lines).encode("latin-1")

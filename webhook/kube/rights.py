@@ -66,9 +66,11 @@ class MissingRights:
         """Note the outcome of a request; ``error`` is None for a 2xx response."""
         if error is None:
             self._unauthorized = False
+            # Without the lock, because nearly every request finds it empty.
             if self._missing:
                 self._granted(right_of(method, path, query))
         elif isinstance(error, Forbidden):
+            # Credentials that are not accepted do not reach the authorizer, so no right is known to be missing.
             if error.status == _UNAUTHORIZED:
                 self._unauthorized = True
             elif _BY_AUTHORIZER in str(error):
@@ -81,6 +83,7 @@ class MissingRights:
 
     def _refused(self, right: Right) -> None:
         with self._lock:
+            # Removed first, so that the order of the dictionary is the order of the last attempts.
             self._missing.pop(right, None)
             self._missing[right] = self._clock()
             if len(self._missing) > MAX_RIGHTS:
@@ -89,6 +92,7 @@ class MissingRights:
     def missing(self) -> list[Right]:
         """Return the rights that are missing now."""
         with self._lock:
+            # Here and not in note(), so that a request never searches all of them.
             for right in [known for known, met_at in self._missing.items() if met_at < self._clock() - FORGET_SECONDS]:
                 del self._missing[right]
             return sorted(self._missing)
@@ -133,6 +137,7 @@ def right_of(method: str, path: str, query: Mapping[str, str] | None, message: s
     # RBAC has a subresource as a resource of its own: the right to create ServiceAccounts does not allow their tokens.
     resource = "/".join(filter(None, (requested.plural, requested.subresource)))
     selector = (query or {}).get("fieldSelector", "")
+    # An apply of an absent object needs the right to create, too, and only the message shows which one is missing.
     named = _VERB.search(message)
     if named is not None:
         verb = named[1]

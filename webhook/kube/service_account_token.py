@@ -55,6 +55,7 @@ def token_request(audience: str, seconds: float, own: frozenset[str]) -> dict[st
     Raises:
         CredentialsNotIssued: the audience is one of the API server.
     """
+    # The API server also issues tokens for itself, so the refusal is here.
     _refuse({audience}, own)
     return {
         "apiVersion": "authentication.k8s.io/v1",
@@ -71,8 +72,11 @@ def decode_token(content: bytes, audience: str, own: frozenset[str]) -> ServiceA
         ApiUnavailable: the content is not a response to such a request.
     """
     status = _decode_request(content).status
+    # The signature is not checked, because the API server that signed it has sent it over TLS.
     claims = claims_of(status.token)
+    # Whatever was requested: the token itself shows the audiences for which it is accepted.
     _refuse(claims.audiences, own)
+    # A time without an offset cannot be compared with the present time: Python raises TypeError.
     if audience not in claims.audiences or not claims.account_uid or status.expiration_timestamp.tzinfo is None:
         return None
     return ServiceAccountJwt(status.token, status.expiration_timestamp.astimezone(UTC), claims.account_uid)
@@ -119,6 +123,7 @@ def claims_of(token: str) -> Claims:
     if len(parts) != _JWT_PARTS:
         return Claims()
     try:
+        # RFC 7515, 2: a JWT has base64url without its padding, which Python requires.
         return _claims_decoder.decode(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
     except (ValueError, msgspec.MsgspecError, RecursionError):
         return Claims()

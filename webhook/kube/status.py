@@ -102,6 +102,7 @@ class RequestedObject(msgspec.Struct, frozen=True):
     def of_path(cls, path: str) -> RequestedObject:
         """Return the object of a path of the API."""
         parts = [unquote(part) for part in path.strip("/").split("/")]
+        # A path begins with /api/<version> or with /apis/<group>/<version>.
         rest = parts[2 if parts[0] == "api" else 3 :]
         namespace = rest[1] if rest[:1] == ["namespaces"] and len(rest) > 2 else ""  # noqa: PLR2004
         plural, name, subresource, *_ = [*(rest[2:] if namespace else rest), "", "", ""]
@@ -115,6 +116,7 @@ class RequestedObject(msgspec.Struct, frozen=True):
         if not details.name:
             # The API server names no object if the resource as a whole is not served.
             return not self.name or status.message.endswith(f' "{self.name}" not found')
+        # The objects of a namespace that does not exist do not exist either.
         return (details.kind, details.name) in ((self.plural, self.name), ("namespaces", self.namespace))
 
 
@@ -144,12 +146,14 @@ def error_from_status(
     method: str, path: str, status: Status, code: int, retry_after: float | None = None, content_type: str = ""
 ) -> ApiError:
     """Return the exception for a Status: the body of a response, or an ERROR event of a watch."""
+    # An ERROR event of a watch has no headers, only this field.
     if retry_after is None and status.details is not None and status.details.retry_after > 0:
         retry_after = status.details.retry_after
     message = f"{method} {path}: {code} {status.reason}".rstrip()
     shown = _showable(method, path, code, status.message)
     if shown:
         message = f"{message}: {shown[:MESSAGE_LIMIT]}"
+    # Before the code is judged, because a webhook or policy chooses it freely.
     denied = _ADMISSION.search(status.message)
     kind = AdmissionFailed if denied else _kind(path, status, code, is_json_patch=content_type == JSON_PATCH)
     if kind is ApiUnavailable and code == 404:  # noqa: PLR2004
@@ -165,6 +169,7 @@ def not_from_api_server(
 ) -> ApiError:
     """Return the exception for a response that does not come from the API server; its content is not quoted."""
     given = headers.get("Content-Type", "").partition(";")[0][:_CONTENT_TYPE_LIMIT]
+    # The sender is unknown, and this text is shown in logs, Events and terminals.
     shown = given if given.isascii() and given.isprintable() and given else "no content type"
     message = f"{method} {path}: {code} ({shown}): not an answer of the API server, but perhaps of a proxy before it"
     return _error(ApiUnavailable, message, code, "", retry_after)

@@ -74,6 +74,7 @@ class Identity(msgspec.Struct, frozen=True):
     """The subject of a response: an object, or a Status that names one."""
 
     metadata: ObjectMeta = ObjectMeta()
+    # A Status has the name of its object in details, and metadata without a name.
     details: ObjectMeta | None = None
 
     @property
@@ -103,12 +104,14 @@ class WatchEvent(msgspec.Struct, frozen=True):
     """One line of a watch; the object is decoded when its type is known."""
 
     type: EventType
+    # The objects of BOOKMARK and ERROR have other shapes than those of the collection.
     object: msgspec.Raw
 
 
 class BookmarkMeta(msgspec.Struct, frozen=True, rename="camel"):
     """The metadata of a bookmark."""
 
+    # Required, because a bookmark without it would reset the position of the watch.
     resource_version: str
     annotations: dict[str, str] | None = None
 
@@ -135,6 +138,7 @@ def decoder(shape: Any) -> Callable[[bytes | msgspec.Raw], Any]:  # noqa: ANN401
     def decode_or_unavailable(data: bytes | msgspec.Raw) -> Any:  # noqa: ANN401
         try:
             return decode(data)
+        # RecursionError is for JSON that is nested too deeply. msgspec has no exception of its own for that.
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             message = "the API server's answer is not the requested JSON"
             raise ApiUnavailable(message, status=HTTPStatus.OK) from None
