@@ -72,6 +72,7 @@ class Tls(msgspec.Struct, frozen=True):
         """Return a pool of connections with these settings."""
         return urllib3.PoolManager(
             maxsize=POOL_SIZE,
+            # Always: a kubeconfig that skips the verification is left to the package.
             cert_reqs=ssl.CERT_REQUIRED,
             ca_certs=self.ca_file,
             ca_cert_data=self.ca_data,
@@ -96,6 +97,7 @@ class TokenFile:
         """
         now = self._clock()
         if now - self._read_at >= TOKEN_SECONDS:
+            # Before the read, so that a file that cannot be read is tried once a minute, and by one thread.
             self._read_at = now
             # As client-go does: the API server decides whether the old token is still valid.
             with suppress(OSError, ValueError):
@@ -121,10 +123,12 @@ def in_cluster(folder: Path = SERVICE_ACCOUNT) -> Access | None:
     """
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "")
     authority, token = folder / "ca.crt", folder / "token"
+    # A proxy is left to the package, which also reads no_proxy.
     if not (host and port and authority.is_file() and token.is_file()) or goes_through_a_proxy():
         return None
     tls = Tls(ca_file=str(authority))
     tls.check()
+    # A cluster with IPv6 has a plain address in the variable, and a URL needs brackets around it.
     address = f"[{host}]" if ":" in host else host
     return Access(f"https://{address}:{port}", tls.pool(), TokenFile(token))
 

@@ -48,6 +48,7 @@ def connect(
         )
     access = _simple_access(kubeconfig, context)
     if access is None:
+        # Before the slow import: the package would name the unknown context, but not those that exist.
         _refuse_unknown_context(kubeconfig, context)
         from webhook.kube.kubernetes_config import packaged_access  # noqa: PLC0415 - half a second, and 40 MiB
 
@@ -72,6 +73,7 @@ def _simple_access(kubeconfig: Path | None, context: str | None) -> Access | Non
     try:
         if kubeconfig is not None:
             return plain_access(kubeconfig, context)
+        # A context is an entry of a kubeconfig, so the ServiceAccount of the Pod is not meant.
         return in_cluster() if context is None else None
     except (OSError, ValueError):
         # The code that reads every kubeconfig reports the error in it.

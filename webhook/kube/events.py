@@ -90,6 +90,7 @@ class EventRecorder:
         self._pace = pace
         self._clock = clock
         self._queue: queue.Queue[tuple[datetime, Notice] | None] = queue.Queue(QUEUE_LIMIT)
+        # Only the thread of the recorder uses it, so it needs no lock.
         self._written: dict[Notice, _WrittenEvent] = {}
         self._recent: deque[tuple[datetime, Notice]] = deque(maxlen=RECENT_LIMIT)
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
@@ -102,6 +103,7 @@ class EventRecorder:
         """Write the queued notices, for at most ``timeout`` seconds, and end."""
         deadline = time.monotonic() + timeout
         try:
+            # Behind the last notice, so that the thread ends when it has written all of them.
             self._queue.put(None, timeout=timeout)
         except queue.Full:
             return
@@ -114,6 +116,7 @@ class EventRecorder:
     def record(self, notice: Notice) -> None:
         """Queue a notice to be written, with the present time, because writes may wait."""
         occurred = (datetime.now(UTC), notice)
+        # Before the queue: the status page shows the notice even if it is dropped there.
         self._recent.appendleft(occurred)
         try:
             self._queue.put_nowait(occurred)
@@ -137,9 +140,11 @@ class EventRecorder:
         if written is None:
             self._create(notice, timestamp, now)
             return
+        # Repeats within the minute are counted here, and the next increment writes the sum.
         written.count += 1
         if now - written.written_at < REPEAT_SECONDS:
             return
+        # Before the request: a failed increment is repeated after a minute, not with the next notice.
         written.written_at = now
         try:
             self._increment(notice, timestamp, written)
@@ -148,6 +153,7 @@ class EventRecorder:
             self._create(notice, timestamp, now)
 
     def _create(self, notice: Notice, timestamp: str, now: float) -> None:
+        # The name must be a DNS subdomain of at most 253 characters, so no part of it can be empty or end in a hyphen.
         written = _WrittenEvent(f"{notice.regarding.name[:200].rstrip('.-')}.{secrets.token_hex(8)}", 1, now)
         self._pace()
         self._client.create(EVENTS, _event(notice, timestamp, written.name), notice.regarding.namespace)
@@ -158,6 +164,7 @@ class EventRecorder:
         self._written[notice] = written
 
     def _increment(self, notice: Notice, timestamp: str, written: _WrittenEvent) -> None:
+        # Without a resourceVersion, because only this process increments the Event, and its count is absolute.
         body = {"count": written.count, "lastTimestamp": timestamp}
         namespace = notice.regarding.namespace
         self._pace()
@@ -176,6 +183,7 @@ def _event(notice: Notice, timestamp: str, name: str) -> dict[str, Any]:
             **({"uid": regarding.uid} if regarding.uid else {}),
         },
         "reason": notice.reason,
+        # Cut after it is escaped, because that makes a text longer. The limit is that of a note in events.k8s.io.
         "message": escaped(notice.message)[:1024],
         "type": notice.type,
         "count": 1,

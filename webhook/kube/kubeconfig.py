@@ -22,12 +22,15 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The loader of libyaml, if PyYAML was built with it."""
 
 
+# An unknown field may change how to connect (proxy-url, tls-server-name, insecure-skip-tls-verify). So a file with one
+# is left to the package.
 class _Cluster(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
     server: str
     certificate_authority: str = ""
     certificate_authority_data: str = ""
 
 
+# Exec plugins, OIDC and impersonation are unknown fields here, for the same reason.
 class _User(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
     token: str = ""
     token_file: str = msgspec.field(default="", name="tokenFile")
@@ -43,6 +46,7 @@ class _Context(msgspec.Struct):
 
 class _NamedCluster(msgspec.Struct):
     name: str
+    # Read as a mapping first: clusters and users of other contexts may have any fields.
     cluster: dict[str, Any]
 
 
@@ -90,6 +94,7 @@ def plain_access(path: Path, context: str | None = None) -> Access | None:
     scheme, separator, _ = cluster.server.partition("://")
     if not separator or scheme not in ("http", "https") or goes_through_a_proxy():
         return None
+    # Without TLS the certificates are not needed, so broken ones must not be an error.
     tls = _tls(cluster, user, path.parent) if scheme == "https" else Tls()
     tls.check()
     return Access(cluster.server.rstrip("/"), tls.pool(), _authorization(user, path.parent))
@@ -98,6 +103,7 @@ def plain_access(path: Path, context: str | None = None) -> Access | None:
 def kubeconfig_files(kubeconfig: Path | None) -> list[Path]:
     """Return the files that kubectl would read."""
     named = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    # KUBECONFIG may list several files, which kubectl merges.
     return [kubeconfig] if kubeconfig else named or [Path.home() / ".kube" / "config"]
 
 
@@ -130,6 +136,7 @@ def _documents(paths: Sequence[Path]) -> Iterator[_Contexts]:
 
 def _only(named: list[_N], name: str) -> _N:
     matching = [entry for entry in named if entry.name == name]
+    # The full reader decides what a repeated name means.
     if len(matching) != 1:
         raise LookupError
     return matching[0]
@@ -138,6 +145,7 @@ def _only(named: list[_N], name: str) -> _N:
 def _tls(cluster: _Cluster, user: _User, folder: Path) -> Tls:
     data = b64decode(cluster.certificate_authority_data, validate=True).decode("ascii")
     return Tls(
+        # As in client-go, the data in the kubeconfig wins over the file that it names.
         ca_file=None if data else _file(folder, cluster.certificate_authority),
         ca_data=data or None,
         cert_file=_file(folder, user.client_certificate),

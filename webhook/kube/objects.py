@@ -78,6 +78,7 @@ def read_reference_list(data: msgspec.Raw | bytes, names: Collection[str]) -> Re
     total = length = 0
     for name in _decoded(raw) if len(raw) <= SHORT_LIST_BYTES else _scanned(raw):
         if name in names:
+            # Each ServiceAccount lists the same few names, so they share the text.
             kept.append((length, intern(name)))
             total += 1
         length += 1
@@ -109,6 +110,7 @@ def _scanned(raw: bytes) -> Iterator[str]:
 
 
 def _text(name: bytes) -> str:
+    # Only an escape needs the decoder, and names of Secrets that exist have none.
     return _decode_text(b'"' + name + b'"') if b"\\" in name else name.decode()
 
 
@@ -195,6 +197,7 @@ def metadata_of_others(data: bytes) -> tuple[frozenset[str], frozenset[str]]:
     labels: set[str] = set()
     annotations: set[str] = set()
     for entry in _decode_owned(data).metadata.managed_fields:
+        # A prefix, because each creation of a copy has a field manager with a suffix.
         if not entry.manager.startswith(FIELD_MANAGER):
             labels.update(key.removeprefix("f:") for key in entry.fields_v1.metadata.labels)
             annotations.update(key.removeprefix("f:") for key in entry.fields_v1.metadata.annotations)
@@ -242,6 +245,7 @@ class ScopedDecoder:
         if size <= len(b"null"):
             return NO_LABELS
         labels = self._labels(self._decode_labels(raw), self._namespace_keys)
+        # To decode all labels takes longer than to search their bytes. Only the few with the value in them are decoded.
         opt_in = self.scope.opt_in
         if opt_in.label in labels or size > LARGEST_LABELS or f'"{opt_in.deciding_value}"'.encode() not in bytes(raw):
             return labels
@@ -268,6 +272,7 @@ class ScopedDecoder:
             terminating=metadata.deletion_timestamp is not None,
             enforces=enforces_references({ENFORCE_ANNOTATION: (metadata.annotations or _NO_ANNOTATIONS).enforce or ""}),
             ownership=list_ownership(metadata.managed_fields),
+            # Unlike names, UIDs cannot be shared. So only those that requests for tokens need are kept.
             uid=metadata.uid if metadata.name in self.scope.token_accounts else "",
         )
 
@@ -281,6 +286,7 @@ class ScopedDecoder:
         if (shared := self._shared.get(items)) is not None:
             return shared
         if len(self._shared) >= SHARED_LABELS:
+            # Objects keep the mapping that they have. Only those that come later share new ones.
             self._shared.clear()
         # Two reflectors may be here at the same time: then one of two equal values is kept.
         return self._shared.setdefault(items, MappingProxyType(dict(items)))
@@ -314,6 +320,7 @@ def _object(
     base: type[_Metadata] = _Metadata,
 ) -> Any:  # noqa: ANN401 (as above)
     labels = _labels_shape(label_keys)
+    # None is the default, because the API server leaves out labels that are empty.
     metadata = msgspec.defstruct("Metadata", [("labels", labels | None, None)], bases=(base,), frozen=True)
     return msgspec.defstruct(name, [("metadata", metadata), *fields], frozen=True)
 
@@ -383,6 +390,7 @@ def _issued_of(metadata: WrittenMeta) -> IssuedState:
     annotations = metadata.annotations or {}
     if ISSUED_FOR not in annotations or len(annotations[ISSUED_FOR]) > LONGEST_SEAL:
         return NOT_ISSUED
+    # The other annotations are for sources. A tenant can write them on a copy, at any length.
     state = issued_state({}, annotations)
     return IssuedState(issued_at=state.issued_at, expires_at=state.expires_at, issued_for=state.issued_for)
 

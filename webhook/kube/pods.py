@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from webhook.kube.client import Client
     from webhook.rules.configuration import Configuration
 
+# A field selector can name the phase of a Pod, but not the state of a container.
 PENDING = "status.phase=Pending"
 """Selects Pods that have not begun to run."""
 
@@ -75,6 +76,7 @@ class PodMeta(ObjectMeta, frozen=True, rename="camel"):
     @property
     def created(self) -> datetime | None:
         """The time of creation; None for one that the API server has not stored."""
+        # Since Python 3.11 it reads the Z at the end of the API server's times.
         return datetime.fromisoformat(self.creation_timestamp) if self.creation_timestamp else None
 
     @property
@@ -85,6 +87,7 @@ class PodMeta(ObjectMeta, frozen=True, rename="camel"):
     @property
     def controller(self) -> _Owner | None:
         """The controller that replaces the Pod, such as a ReplicaSet."""
+        # The API server accepts at most one owner with controller: true.
         return next((owner for owner in self.owner_references if owner.controller), None)
 
     @property
@@ -97,6 +100,7 @@ class PodMeta(ObjectMeta, frozen=True, rename="camel"):
         if owner is None:
             return f"Pod/{self.name}"
         template = (self.labels or NO_LABELS).get(TEMPLATE_HASH, "")
+        # A ReplicaSet that was created by hand has no such label, and may have any name.
         if owner.kind == "ReplicaSet" and template and owner.name.endswith(f"-{template}"):
             return f"Deployment/{owner.name.removesuffix(f'-{template}')}"
         if owner.kind == "Job" and (cron_job := self._cron_job(owner.name)):
@@ -107,8 +111,10 @@ class PodMeta(ObjectMeta, frozen=True, rename="camel"):
         """Return the CronJob whose name a Job has; empty if its number is not the minute of a schedule."""
         name, _, minute = job.rpartition("-")
         created = self.created
+        # isdigit alone accepts characters such as ², which int() refuses.
         if not (name and minute.isascii() and minute.isdigit() and created):
             return ""
+        # A tenant can write a name of any length here, and a number of 400 digits is too large for a float.
         age = created.timestamp() - int(minute[:12]) * 60
         return name if 0 <= age <= LONGEST_JOB_SECONDS else ""
 
@@ -213,6 +219,8 @@ class _ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def has_begun(self) -> bool:
+        # A container that has ended waits again before its restart (CrashLoopBackOff), so its present state is not
+        # enough.
         return self.restart_count > 0 or any(
             state.running or state.terminated for state in (self.state, self.last_state)
         )
@@ -259,6 +267,7 @@ _decode_pods = list_decoder(PodObject)
 def to_pulling_pod(obj: PodObject) -> PullingPod | None:
     """Return the fields that show pulls; None for a Pod that is being deleted."""
     metadata, status, created = obj.metadata, obj.status, obj.metadata.created
+    # The kubelet pulls no more images for a Pod that is being deleted.
     if metadata.deletion_timestamp is not None or created is None:
         return None
     images = {container.name: container.image for container in obj.spec.all_containers if container.image}
@@ -266,6 +275,7 @@ def to_pulling_pod(obj: PodObject) -> PullingPod | None:
         namespace=metadata.namespace,
         name=metadata.name,
         created=created,
+        # The kubelet sets startTime when it accepts a Pod, before it pulls the images.
         accepted=datetime.fromisoformat(status.start_time) if status.start_time else None,
         references=obj.spec.references,
         images=tuple(dict.fromkeys(images.values())),
@@ -302,11 +312,13 @@ def to_pulled_pod(obj: PodObject, configuration: Configuration) -> PulledPod:
         references = read_reference_list(spec.image_pull_secrets, configuration.secret_names)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise ApiUnavailable("the API server's answer is not the requested JSON") from None
+    # Only the label that a decision reads: a tenant chooses the number of the others.
     value = (metadata.labels or NO_LABELS).get(label)
     return PulledPod(
         subject=Subject(
             kind="Pod",
             name=metadata.name,
+            # Pods of one owner have equal texts. Interned, they share them.
             namespace=intern(metadata.namespace),
             labels=NO_LABELS if value is None else {label: intern(value)},
             annotations=NO_LABELS if metadata.mirror is None else {MIRROR_ANNOTATION: ""},
@@ -333,11 +345,13 @@ def _owner(metadata: PodMeta) -> PodOwner | None:
 
 
 def _kept(images: Iterator[str]) -> tuple[str, ...]:
+    # Distinct before they are cut, so that a repeated image takes no place of another.
     found = dict.fromkeys(image for image in images if 0 < len(image) <= LONGEST_REFERENCE)
     return tuple(intern(image) for image in islice(found, MAX_IMAGES))
 
 
 def _images(spec: PodSpec) -> Iterator[str]:
+    # Without ephemeral containers, which the replacement of an evicted Pod does not have.
     for container in (*(spec.containers or ()), *(spec.init_containers or ())):
         yield container.image
     for volume in spec.image_volumes.values():
@@ -368,12 +382,14 @@ def _has_run(spec: PodSpec, status: PodStatus) -> bool:
     An init container that has ended does not count, because Kubernetes may repeat it at any time. One that runs does,
     and so does a sidecar (an init container that is always restarted) that has begun.
     """
+    # KEP-753: a sidecar is an init container with restartPolicy Always.
     sidecars = {each.name for each in spec.init_containers or () if each.restart_policy == "Always"}
     inits, ephemeral = status.init_container_statuses or (), status.ephemeral_container_statuses or ()
     return (
         status.phase not in ("", "Pending")
         or any(each.has_begun for each in status.container_statuses or ())
         or any(each.is_running or (each.name in sidecars and each.has_begun) for each in inits)
+        # An ephemeral container that runs is usually a debug session of a person.
         or any(each.is_running for each in ephemeral)
     )
 
@@ -405,5 +421,6 @@ def written_at(client: Client, name: str, namespace: str, content: str) -> datet
     copy = _decode_written(client.get(SECRETS, name, namespace))
     if copy.data.get(COPY_KEY) != content:
         return None
+    # A Secret does not store when its content changed. managedFields has the time of the last apply of each manager.
     times = [writer.time for writer in copy.metadata.managed_fields if writer.time is not None and is_ours(writer)]
     return max(times, default=None)

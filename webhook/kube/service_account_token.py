@@ -83,6 +83,7 @@ def decode_token(content: bytes, audience: str, own: frozenset[str]) -> ServiceA
 
 
 def _refuse(audiences: Collection[str], own: frozenset[str]) -> None:
+    # Sorted, so that the same refusal has the same message each time: Events are counted by it.
     for audience in sorted(own.intersection(audiences)):
         message = f'"{audience}" is an audience of the API server, so a token for it is a credential for the cluster'
         raise CredentialsNotIssued(IssueReason.TOKEN_AUDIENCE, f"{message}: configure another audience")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 KEY_PREFIX = "/registry/secrets/"
 """The API server's default."""
 
+# "k8s" and a zero byte, before each object that is stored as protobuf.
 _MAGIC = 4
 _TIME = 10
 """Bytes of a time of this century, as a field."""
@@ -97,8 +98,11 @@ class StoredSecret(msgspec.Struct, frozen=True):
             _field(1, _size_of_metadata(metadata))
             + _map(2, data)
             + _text(3, self.type)
+            # A pointer in Go: nil is not written.
             + (0 if self.immutable is None else _FLAG)
         )
+        # Empty texts are written, too, because gogo/protobuf writes each field that is not a pointer. So they have a
+        # length of 0 here.
         envelope = _field(1, _text(1, "v1") + _text(2, "Secret")) + _field(2, secret) + _text(3, "") + _text(4, "")
         return key_bytes + _MAGIC + envelope
 
@@ -129,6 +133,7 @@ def _without(fields: Mapping[str, object], path: tuple[str, ...]) -> dict[str, o
 
 
 def _size_of_metadata(metadata: _Metadata) -> int:
+    # Field 4 is selfLink and 6 is resourceVersion. Both are empty in etcd, whose own revision is the resourceVersion.
     texts = {1: metadata.name, 2: metadata.generate_name, 3: metadata.namespace, 4: "", 5: metadata.uid, 6: ""}
     return (
         sum(_text(number, text) for number, text in texts.items())
@@ -142,6 +147,7 @@ def _size_of_metadata(metadata: _Metadata) -> int:
 
 
 def _size_of_entry(entry: ManagedFields) -> int:
+    # FieldsV1 is stored as the bytes of its JSON, in a message of its own.
     fields = _field(1, len(msgspec.json.encode(entry.fields_v1)))
     texts = {1: entry.manager, 2: entry.operation, 3: entry.api_version, 6: entry.fields_type, 8: entry.subresource}
     return sum(_text(number, text) for number, text in texts.items()) + _TIME + _field(7, fields)
@@ -165,4 +171,5 @@ def _field(number: int, length: int) -> int:
 
 
 def _size_of_number(number: int) -> int:
+    # A varint has 7 bits in each byte, and 0 takes one byte as well.
     return max(1, -(-number.bit_length() // _SEVEN_BITS))

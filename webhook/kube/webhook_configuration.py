@@ -84,6 +84,7 @@ class Webhook(msgspec.Struct, frozen=True, rename="camel"):
 
     def hook(self) -> Hook:
         """Return the entry as explanations use it."""
+        # Pods and ServiceAccounts are in the core group, whose name is empty. "*" stands for every group.
         core = [rule for rule in self.rules if {"", "*"} & {*rule.api_groups}]
         asks = {(resource, operation) for rule in core for resource in rule.resources for operation in rule.operations}
         return Hook(
@@ -117,6 +118,7 @@ class WebhookConfiguration(msgspec.Struct, frozen=True):
 
     def managers_of(self, webhook: str, field: str) -> set[str]:
         """Return the managers that last set a field of one of the webhooks, as the API server recorded them."""
+        # The list of webhooks is a map by name for field ownership (listType=map), and this is the key of an entry.
         key = f'k:{{"name":"{webhook}"}}'
         return {
             item.manager
@@ -150,6 +152,7 @@ class WebhookConfiguration(msgspec.Struct, frozen=True):
 
         Helm records it; so does the Service. Otherwise it is one of those that the selector leaves out.
         """
+        # The release namespace is always excluded from injection, so the selector names it, too.
         noted = (self.metadata.annotations or {}).get(HELM_NAMESPACE, "")
         services = [item.client_config.service.namespace for item in self.webhooks if item.client_config.service]
         excluded = [
@@ -157,6 +160,7 @@ class WebhookConfiguration(msgspec.Struct, frozen=True):
             for item in self.webhooks
             for requirement in item.namespace_selector.match_expressions
             if requirement.key == NAME_LABEL and requirement.operator is Operator.NOT_IN
+            # The chart appends the release namespace to the configured ones, so it is the last.
             for value in reversed(requirement.values)
         ]
         return list(dict.fromkeys(filter(None, (noted, *services, *excluded))))
