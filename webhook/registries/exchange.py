@@ -50,6 +50,7 @@ class Exchange:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        # The timer is joined, so that no thread is left, and the loop needs no lock.
         self._timer.cancel()
         self._timer.join()
         for handle in self._handles:
@@ -68,6 +69,7 @@ class Exchange:
             pool = PoolManager(ssl_context=context)
         else:
             pool = ProxyManager(proxy, ssl_context=context)
+        # urllib3 offers no hook for the socket of a connection, only for its class.
         pool.pool_classes_by_scheme = self._pool_classes()
         return pool
 
@@ -75,10 +77,12 @@ class Exchange:
         """Return a socket connected to one of the host's addresses; it is cut at the deadline."""
         try:
             addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        # A label of a host name that is too long for IDNA raises UnicodeError.
         except (OSError, UnicodeError) as error:
             cause = error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
             raise NameResolutionError(host, connection, cause) from None
         for position, (family, kind, protocol, _, address) in enumerate(addresses):
+            # An address that drops packets must leave time for the others of the host.
             share = self.seconds_left / (len(addresses) - position)
             if share <= 0:
                 break
@@ -89,6 +93,7 @@ class Exchange:
             except OSError:
                 sock.close()
                 continue
+            # A timeout of 0 would make the socket non-blocking.
             sock.settimeout(max(self.seconds_left, 0.001))
             self._watch(sock)
             return sock
@@ -119,6 +124,7 @@ class Exchange:
         # TLS moves the socket into another object, but a duplicated handle still reaches the connection.
         with self._lock:
             self._handles.append(sock.dup())
+            # The timer may have fired before this handle was in the list.
             over = self.seconds_left <= 0
         if over:
             self._cut()

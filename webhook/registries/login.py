@@ -44,6 +44,7 @@ LOGIN_SECONDS = 10.0
 DOCKER_HUB_HOST = "registry-1.docker.io"
 """The host on which Docker Hub serves the registry API."""
 
+# As containerd: many registries answer 404 for a manifest of a type that the client does not accept.
 _MANIFESTS = {
     "Accept": "application/vnd.docker.distribution.manifest.v2+json, "
     "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.manifest.v1+json, "
@@ -101,6 +102,7 @@ class Registries:
     def log_in(self, key: str, credential: Credential) -> LoginResult:
         """Return whether the registry that a source's key names accepts a credential."""
         host = read_key(key).host.rstrip(":")
+        # A credential must not be sent to a host that is guessed from a pattern.
         if "*" in host:
             return LoginResult(Login.UNKNOWN, f"{key} stands for many registries, so it cannot be tested")
         if host in DOCKER_HUB_ALIASES:
@@ -127,6 +129,7 @@ class Registries:
                 results.append(self._pull(reference, image, key, credentials.get(key), exchange))
                 if results[-1].login is Login.ACCEPTED:
                     return results[-1]
+        # Unknown before refused: the credential without an answer may be the one that works.
         return next((result for result in results if result.login is Login.UNKNOWN), results[0])
 
     def pull_with(self, image: str, key: str, credential: Credential) -> LoginResult:
@@ -143,6 +146,7 @@ class Registries:
                 return AccessResult(Access.LOGIN, str(refused))
             except Unanswered as problem:
                 return AccessResult(Access.UNKNOWN, str(problem))
+        # 200 after a challenge means that the token service gave an anonymous token.
         if answer.status == OK:
             return AccessResult(Access.PUBLIC if answer.is_challenged else Access.OPEN)
         is_refused = answer.status in (UNAUTHORIZED, FORBIDDEN)
@@ -176,6 +180,7 @@ def _host(reference: ImageReference) -> str:
 
 def _log_in(flow: TokenFlow) -> LoginResult:
     status, is_challenged = flow.request("GET", "/v2/")
+    # A registry that requires no login has not seen the credential, so its 200 does not prove it.
     if not is_challenged and status == OK:
         return LoginResult(Login.UNKNOWN, f"{flow.host} does not require a credential")
     if not is_challenged:

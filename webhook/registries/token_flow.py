@@ -62,6 +62,7 @@ def parse_realm(realm: str) -> SplitResult | None:
     if len(realm) > LONGEST_REALM or _HTTPS_URL.fullmatch(realm) is None:
         return None
     try:
+        # urlsplit reads the port only on access, and raises ValueError above 65535.
         found = urlsplit(realm)
         _ = found.port
     except ValueError:
@@ -73,6 +74,7 @@ def _parse(header: str) -> list[Challenge]:
     found: list[Challenge] = []
     for item in filter(None, map(_ITEM.fullmatch, parse_http_list(header))):
         scheme, name, value = item.groups()
+        # RFC 9110, 11.6.1: commas separate both challenges and parameters, so a parameter belongs to the last scheme.
         if scheme:
             found.append(Challenge(scheme.lower()))
         if name and found:
@@ -144,6 +146,8 @@ class TokenFlow:
         first = self._send(method, url, headers, "", redirects)
         if first.status != UNAUTHORIZED:
             return Answer(first.status, is_challenged=False)
+        # A 401 of the place that the registry redirects to shows nothing about the credential, which was not sent
+        # there.
         if first.host != self.host:
             raise Unanswered(f"{self.host} redirects to {first.host}, which requires another credential")
         by_scheme = {challenge.scheme: challenge for challenge in first.challenges}
@@ -165,11 +169,13 @@ class TokenFlow:
         if realm is None:
             raise Unanswered(f"{self.host} names a token service that is not at an https URL")
         service = [("service", challenge.parameters["service"])] if "service" in challenge.parameters else []
+        # Both scopes, because a registry may name none, or only a part of what a pull needs.
         scopes = dict.fromkeys(filter(None, (challenge.parameters.get("scope", ""), scope)))
         asked = urlencode([*service, *(("scope", each) for each in scopes), ("client_id", CLIENT)])
         query = "&".join(filter(None, (realm.query, asked)))
         url = realm._replace(query=query, fragment="").geturl()
         response = self._send("GET", url, NO_HEADERS, self._basic, 0)
+        # Only these two are about the credential. Other codes, such as 429, may be over a moment later.
         if response.status in (UNAUTHORIZED, FORBIDDEN):
             raise TokenRefused(f"{self.host} refuses it ({response.status} from {realm.netloc})")
         token = _read_token(response.content) if response.status == OK else ""
@@ -207,6 +213,7 @@ class TokenFlow:
         return answer
 
     def _answer(self, pool: PoolManager, method: str, url: str, headers: dict[str, str]) -> _Response:
+        # urllib3 raises ValueError for a timeout of 0 or less.
         timeout = Timeout(total=max(self._exchange.seconds_left, 0.001))
         response = pool.request(
             method,
@@ -216,12 +223,14 @@ class TokenFlow:
             retries=False,
             redirect=False,
             preload_content=False,
+            # A few kilobytes of gzip can become gigabytes.
             decode_content=False,  # do not decompress
         )
         try:
             content, location = response.read(LARGEST_ANSWER), response.headers.get("Location") or ""
             return _Response(response.status, content, _challenges(response), location, urlsplit(url).netloc)
         finally:
+            # Closed and not kept: the peer may still send, and the pool ends with this request.
             response.close()
             if response.connection is not None:
                 response.connection.close()
@@ -254,10 +263,13 @@ def _read_token(content: bytes) -> str:
         found = msgspec.json.decode(content, type=_Token)
     except msgspec.MsgspecError:
         return ""
+    # The specification allows access_token as well, for compatibility with OAuth 2.0.
     token = found.token or found.access_token
+    # The registry chooses this text, and it becomes a header of the next request.
     return token if token.isascii() and token.isprintable() else ""
 
 
 def _reason(error: SSLError) -> str:
+    # urllib3 wraps the exception of ssl, which has the reason as verify_message.
     cause = error.args[0] if error.args else error
     return getattr(cause, "verify_message", "") or type(cause).__name__
