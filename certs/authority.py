@@ -94,9 +94,13 @@ def issue_leaf(authority: Authority, names: Sequence[str], now: datetime, lifeti
         message = "a serving certificate needs at least one name and an authority with an EC key"
         raise ValueError(message)
     key = ec.generate_private_key(ec.SECP256R1())
+    # Without a common name: Go ignores it since 1.15, and names are in subjectAltName.
     subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, OWNER)])
+    # Outside of the validity of its authority a leaf is not trusted, so it must not seem to be valid there.
     not_before = max(now - _backdated(lifetime), issuer.not_valid_before_utc)
     not_after = min(now + lifetime, issuer.not_valid_after_utc)
+    # RFC 5280, 4.2.1.1: it must equal the subject key identifier of the authority, which _builder derives from the same
+    # key.
     issuer_identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
     builder = (
         _builder(subject, issuer.subject, key, not_before, not_after)
@@ -108,6 +112,7 @@ def issue_leaf(authority: Authority, names: Sequence[str], now: datetime, lifeti
         .add_extension(issuer_identifier, critical=False)
     )
     certificate_pem = _pem(builder.sign(issuer_key, hashes.SHA256()))
+    # The authority is stored beside the leaf (ca.crt), so that a wiped caBundle can get it back.
     return Leaf(certificate_pem, _key_pem(key), authority.certificate_pem)
 
 
@@ -133,6 +138,7 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not signs_certificates,
         content_commitment=False,
+        # Only RSA key transport needs it. The key exchange is ECDHE, for which the server signs (RFC 8446, 4.4.2.2).
         key_encipherment=False,
         data_encipherment=False,
         key_agreement=False,
@@ -145,6 +151,7 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 def _general_name(name: str) -> x509.GeneralName:
     try:
+        # Go compares the address of a URL only with IP entries, never with DNS names.
         return x509.IPAddress(ip_address(name))
     except ValueError:
         return x509.DNSName(name)

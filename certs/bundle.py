@@ -48,11 +48,14 @@ class Bundle(msgspec.Struct, frozen=True):
 def parse(text: bytes) -> Bundle:
     """Return the certificates in ``text``; text between the PEM blocks is ignored."""
     certificates, unparsable = certificates_in(text)
+    # A dictionary keeps the order, in which foreign certificates stay where they were put.
     return Bundle(tuple(dict.fromkeys(certificates)), unparsable)
 
 
 def updated(bundle: Bundle, ours: Sequence[bytes], now: datetime) -> Bundle:
     """Return ``bundle`` with ``ours`` (PEM) added and our expired authorities removed."""
+    # Ours are added at the end, and one that is present stays in its place, so that an update without a change causes
+    # no write.
     certificates = dict.fromkeys((*bundle.certificates, *(chain_of(pem)[0] for pem in ours)))
     return Bundle(tuple(certificate for certificate in certificates if not _is_ours_and_expired(certificate, now)))
 
@@ -68,4 +71,5 @@ def expired(certificates: Iterable[x509.Certificate], now: datetime) -> list[x50
 
 
 def _is_ours_and_expired(certificate: x509.Certificate, now: datetime) -> bool:
+    # RFC 5280, 4.1.2.5: a certificate is still valid in its last second.
     return is_our_authority(certificate) and certificate.not_valid_after_utc < now

@@ -39,9 +39,12 @@ class WatchedFiles:
         Raises CertificateInvalid when a file cannot be read.
         """
         for _ in range(READS):
+            # A swap changes the target of the symlink (..data), so equal paths before and after mean that none
+            # happened.
             before = self._resolved()
             try:
                 contents = tuple(map(_content, self.paths))
+            # The kubelet removes the old folder after the swap, so a file may vanish between both.
             except CertificateInvalid:
                 if self._resolved() != before:
                     continue
@@ -53,6 +56,7 @@ class WatchedFiles:
     def load(self, apply: Callable[..., None]) -> None:
         """Read the files and pass their contents to ``apply``. Raises CertificateInvalid when either step fails."""
         contents = self.read()
+        # Before it is applied: content that is refused would be refused again each second.
         self._digest = _digest(contents)
         apply(*contents)
 
@@ -79,6 +83,7 @@ class WatchedFiles:
     def _reload_if_changed(self, apply: Callable[..., None]) -> None:
         contents = self.read()
         digest = _digest(contents)
+        # By content, because a mounted Secret gets a new folder with any change, also of another key.
         if digest != self._digest:
             self._digest = digest
             apply(*contents)
@@ -97,6 +102,7 @@ class CertificateFiles(WatchedFiles):
 
 def _content(path: Path) -> bytes:
     try:
+        # A path may lead to a device without an end, so the read is bounded.
         with path.open("rb") as file:
             return file.read(LARGEST_FILE)
     except OSError as error:

@@ -49,6 +49,7 @@ class ServingCertificate:
         self._current: ssl.SSLContext | None = None
         self._pair: _Pair | None = None
         self._client_authorities = ""
+        # Pair and client authorities are changed by two threads, and each new context needs both.
         self._lock = threading.Lock()
 
     @property
@@ -80,9 +81,12 @@ class ServingCertificate:
         rejected. A pair that is not yet valid is accepted, because it would not be offered again later.
         """
         leaf = chain_of(certificate_pem)[0]
+        # Without a CA bundle and names: replicas do not know what the API server trusts, or by which name it calls.
         check_pair(certificate_pem, key_pem, None, (), max(datetime.now(UTC), leaf.not_valid_before_utc))
+        # With a line break in between, because a key file may end without one.
         pair = _Pair(key_pem + b"\n" + certificate_pem, leaf.not_valid_before_utc, leaf.not_valid_after_utc)
         with self._lock:
+            # First the context, which may be refused. Then the pair, whose times readiness reports.
             self._current = self._context_of(pair, self._client_authorities)
             self._pair = pair
 
@@ -116,6 +120,7 @@ class ServingCertificate:
         raise CertificateInvalid(f"the certificate cannot be served: TLS refuses it ({reason})")
 
     def _select_context(self, handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> int | None:
+        # OpenSSL calls this for each handshake. The name is None for a caller that uses an IP address.
         if self._current is None:
             return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
         handshake.context = self._current
@@ -128,6 +133,7 @@ class ServingCertificate:
         context.set_alpn_protocols(["http/1.1"])
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
         # Resumed connections would skip the certificate check, so session tickets are off.
+        # The option is for TLS 1.2. TLS 1.3 needs num_tickets as well.
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
         if self._verifies_clients:
@@ -148,6 +154,7 @@ class _Pair:
 def _as_file(content: bytes) -> Iterator[str]:
     """Yield a path for OpenSSL, which reads keys only from files: in memory on Linux, else a file of mode 0600."""
     if hasattr(os, "memfd_create"):
+        # In memory, so that a key never reaches a disk, and the root file system may be read-only.
         descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

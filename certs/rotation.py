@@ -87,9 +87,11 @@ def next_step(state: CertificateState, now: datetime, policy: Lifetimes) -> Step
     """Return the next step. Repeating this after each step ends with :class:`Nothing`."""
     if cause := _authority_unusable(state, now):
         return StoreAuthority(issue_authority(now, policy.authority), cause)
+    # Trust before use: a leaf of an authority that is not in the bundle would fail at each API server.
     bundle = _next_bundle(state, now)
     if any(present != bundle.pem() for present in state.ca_bundles):
         return PublishBundle(bundle.pem(), sum(parse(present).unparsable for present in state.ca_bundles))
+    # A caller that has just started sees the authority for the first time, so the whole settling time passes again.
     settled = (state.published_since or now) + policy.settling
     if cause := _leaf_unusable(state, bundle, now):
         # A replica may have a good pair of the previous authority in memory, even if the Secret holds a bad one.
@@ -112,6 +114,7 @@ def is_published(state: CertificateState) -> bool:
 
 
 def _authority_unusable(state: CertificateState, now: datetime) -> str:
+    # A Secret that is absent, or that was emptied, is no error: this is how an installation begins.
     if not state.authority and not state.authority_key:
         return "there is no authority"
     try:
@@ -122,6 +125,7 @@ def _authority_unusable(state: CertificateState, now: datetime) -> str:
 
 
 def _next_bundle(state: CertificateState, now: datetime) -> Bundle:
+    # One bundle for all webhooks, so that a certificate that was added to one of them is in all.
     present = parse(b"\n".join(state.ca_bundles))
     # If a bundle was wiped, it also gets the authority of the current leaf back, which may be an older one.
     serving = [state.leaf_authority] if _is_serving_authority(state) else []
@@ -155,6 +159,7 @@ def _replicas_may_serve_other(state: CertificateState, bundle: Bundle) -> bool:
 def _is_loadable(state: CertificateState) -> bool:
     """Return whether replicas load the pair in the Secret, even if clients do not accept it."""
     try:
+        # At its first moment, because a replica that loaded it then still serves it after it has expired.
         check_pair(state.leaf, state.leaf_key, None, (), chain_of(state.leaf)[0].not_valid_before_utc)
     except CertificateInvalid:
         return False
@@ -164,6 +169,7 @@ def _is_loadable(state: CertificateState) -> bool:
 def _leaf_due(state: CertificateState, now: datetime) -> str:
     if not is_issued_by(chain_of(state.leaf)[0], chain_of(state.authority)[0]):
         return "the authority has changed"
+    # Otherwise a wiped caBundle could not get back the authority of the leaf in service.
     if state.leaf_authority != state.authority:
         return "ca.crt is not the authority of the serving certificate"
     return "the serving certificate is due for renewal" if now >= due_at(state.leaf) else ""

@@ -37,6 +37,7 @@ _SERIAL_BITS = 32
 """The number of bits of the random serial number that the jitter uses."""
 
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
+# Not load_pem_x509_certificates for a whole bundle: one unreadable block would make it refuse all.
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----(?:(?!-----BEGIN ).)*?-----END CERTIFICATE-----", re.DOTALL)
 """A truncated block ends where the next one begins."""
 
@@ -72,6 +73,7 @@ def certificates_in(text: bytes) -> tuple[list[x509.Certificate], int]:
             certificates += chain_of(block)
         except CertificateInvalid:
             continue
+    # Counted by their beginning, because a truncated block has no end.
     blocks = text.count(_BEGIN) or int(bool(text.strip()))
     return certificates, blocks - len(certificates)
 
@@ -151,6 +153,7 @@ def is_our_authority(certificate: x509.Certificate) -> bool:
 
 def check_time(certificate: x509.Certificate, now: datetime) -> None:
     """Raise CertificateInvalid if ``certificate`` is not valid yet, or not any more, at ``now``."""
+    # Both limits are part of the period (RFC 5280, 4.1.2.5).
     if now < certificate.not_valid_before_utc:
         raise CertificateInvalid(f"the certificate is not valid before {certificate.not_valid_before_utc.isoformat()}")
     if now > certificate.not_valid_after_utc:
@@ -165,6 +168,7 @@ def check_purpose(leaf: x509.Certificate) -> None:
 
 def check_key(leaf: x509.Certificate, key_pem: bytes) -> None:
     """Return if the key belongs to the certificate. Raises CertificateInvalid otherwise."""
+    # Public keys are compared, because PEM and PKCS forms of one private key differ.
     if _public_bytes_of_key(key_pem) != leaf.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     ):
@@ -174,6 +178,7 @@ def check_key(leaf: x509.Certificate, key_pem: bytes) -> None:
 def _public_bytes_of_key(key_pem: bytes) -> bytes:
     try:
         key = serialization.load_pem_private_key(key_pem, password=None)
+    # cryptography raises TypeError if a key is encrypted and no password is given.
     except TypeError:
         reason = "the private key is encrypted: store it without a passphrase"
     except (ValueError, UnsupportedAlgorithm):
@@ -190,16 +195,19 @@ def covers(leaf: x509.Certificate, name: str) -> bool:
     try:
         extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
+        # Since 1.15, Go does not accept the common name in place of this extension.
         return False
     try:
         return ip_address(name) in extension.get_values_for_type(x509.IPAddress)
     except ValueError:
+        # As Go: a wildcard stands for exactly one label, the first one.
         covered = {covered.lower() for covered in extension.get_values_for_type(x509.DNSName)}
         return name.lower() in covered or f"*.{name.lower().partition('.')[2]}" in covered
 
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Return whether ``issuer`` signed ``certificate``."""
+    # It compares names and the signature, and not the right to sign: is_trusted does that.
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):

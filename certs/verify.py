@@ -69,6 +69,8 @@ def is_trusted(chain: Sequence[x509.Certificate], trusted: Sequence[x509.Certifi
     try:
         verifier.verify(leaf, [certificate for certificate in intermediates if _is_understood(certificate)])
     except VerificationError:
+        # A chain of keys that cryptography supports is refused for a reason that Go shares. Another one may be accepted
+        # by Go.
         issuers = {certificate.issuer for certificate in chain}
         involved = (*chain, *(anchor for anchor in anchors if anchor.subject in issuers))
         return False if all(map(_can_be_judged, involved)) else None
@@ -107,6 +109,7 @@ def _is_authority(_policy: Policy, _certificate: x509.Certificate, constraints: 
 
 
 def _signs(_policy: Policy, _certificate: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+    # As Go (CheckSignatureFrom): without a key usage, an authority may sign.
     if usage is not None and not usage.key_cert_sign:
         raise ValueError("the key must not sign certificates")
 
@@ -116,5 +119,6 @@ _AUTHORITIES = (
     ExtensionPolicy.permit_all()
     .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _is_authority)
     .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _signs)
+    # Go requires the purpose along the whole chain, and not only in the leaf.
     .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _serves)
 )
