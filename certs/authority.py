@@ -99,8 +99,7 @@ def issue_leaf(authority: Authority, names: Sequence[str], now: datetime, lifeti
     # Outside of the validity of its authority a leaf is not trusted, so it must not seem to be valid there.
     not_before = max(now - _backdated(lifetime), issuer.not_valid_before_utc)
     not_after = min(now + lifetime, issuer.not_valid_after_utc)
-    # RFC 5280, 4.2.1.1: it must equal the subject key identifier of the authority, which _builder derives from the same
-    # key.
+    # RFC 5280, 4.2.1.1: it must equal the subject key identifier, which _builder derives from the same key.
     issuer_identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
     builder = (
         _builder(subject, issuer.subject, key, not_before, not_after)

@@ -54,8 +54,7 @@ def parse(text: bytes) -> Bundle:
 
 def updated(bundle: Bundle, ours: Sequence[bytes], now: datetime) -> Bundle:
     """Return ``bundle`` with ``ours`` (PEM) added and our expired authorities removed."""
-    # Ours are added at the end, and one that is present stays in its place, so that an update without a change causes
-    # no write.
+    # Ours come last, and a present one stays in its place, so that an update without a change causes no write.
     certificates = dict.fromkeys((*bundle.certificates, *(chain_of(pem)[0] for pem in ours)))
     return Bundle(tuple(certificate for certificate in certificates if not _is_ours_and_expired(certificate, now)))
 

@@ -39,8 +39,7 @@ class WatchedFiles:
         Raises CertificateInvalid when a file cannot be read.
         """
         for _ in range(READS):
-            # A swap changes the target of the symlink (..data), so equal paths before and after mean that none
-            # happened.
+            # A swap changes the target of the symlink ..data, so equal paths before and after show that none happened.
             before = self._resolved()
             try:
                 contents = tuple(map(_content, self.paths))

@@ -81,7 +81,8 @@ class ServingCertificate:
         rejected. A pair that is not yet valid is accepted, because it would not be offered again later.
         """
         leaf = chain_of(certificate_pem)[0]
-        # Without a CA bundle and names: replicas do not know what the API server trusts, or by which name it calls.
+        # Without a CA bundle and names, because replicas cannot see what the API server trusts, or by which name it
+        # calls.
         check_pair(certificate_pem, key_pem, None, (), max(datetime.now(UTC), leaf.not_valid_before_utc))
         # With a line break in between, because a key file may end without one.
         pair = _Pair(key_pem + b"\n" + certificate_pem, leaf.not_valid_before_utc, leaf.not_valid_after_utc)

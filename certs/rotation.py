@@ -114,7 +114,7 @@ def is_published(state: CertificateState) -> bool:
 
 
 def _authority_unusable(state: CertificateState, now: datetime) -> str:
-    # A Secret that is absent, or that was emptied, is no error: this is how an installation begins.
+    # A Secret that is absent or was emptied is not an error: an installation begins like that.
     if not state.authority and not state.authority_key:
         return "there is no authority"
     try:

@@ -69,8 +69,7 @@ def is_trusted(chain: Sequence[x509.Certificate], trusted: Sequence[x509.Certifi
     try:
         verifier.verify(leaf, [certificate for certificate in intermediates if _is_understood(certificate)])
     except VerificationError:
-        # A chain of keys that cryptography supports is refused for a reason that Go shares. Another one may be accepted
-        # by Go.
+        # With keys that cryptography supports, Go refuses the chain as well. With others, Go may accept it.
         issuers = {certificate.issuer for certificate in chain}
         involved = (*chain, *(anchor for anchor in anchors if anchor.subject in issuers))
         return False if all(map(_can_be_judged, involved)) else None

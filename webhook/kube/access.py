@@ -97,7 +97,7 @@ class TokenFile:
         """
         now = self._clock()
         if now - self._read_at >= TOKEN_SECONDS:
-            # Before the read, so that a file that cannot be read is tried once a minute, and by one thread.
+            # Before the read, so that a file that cannot be read is tried once a minute, and not with each request.
             self._read_at = now
             # As client-go does: the API server decides whether the old token is still valid.
             with suppress(OSError, ValueError):

@@ -254,8 +254,7 @@ class Client:
         error: ApiError | None = None
         try:
             response: Response | BaseHTTPResponse
-            # The short way reads a response as a whole, whatever its size. A page of a list needs a limit, so urllib3
-            # reads it in parts.
+            # The short way reads a response whole, of any size. A page of a list has a limit, so it is read in parts.
             if max_bytes is None:
                 response = self._exchange(method, target, payload, content_type)
                 data = response.data
@@ -351,13 +350,11 @@ class Client:
             pool = self._pool
             headers = {
                 "Host": pool.host_header,
-                # For clients that accept gzip, the API server compresses bodies of 128 KiB or more, and the parser does
-                # not decompress.
+                # The API server would compress bodies of 128 KiB or more with gzip, and the parser cannot decompress.
                 "Accept-Encoding": "identity",
                 **self._headers(content_type, authorization),
             }
-            # With https, urllib3 sends them in the CONNECT request. The API server must not see the password for the
-            # proxy.
+            # With https, urllib3 sends them in CONNECT. The API server must not see the password of the proxy.
             if pool.proxy is not None and pool.scheme == "http":
                 headers |= pool.proxy_headers
             known = self._encoded_fields[content_type] = authorization, encode_fields(headers)

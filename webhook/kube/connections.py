@@ -65,7 +65,7 @@ class Connections:
         self._lock = threading.Lock()
         # Weak, because urllib3 discards connections by itself.
         self._open: weakref.WeakSet[_TrackedConnection] = weakref.WeakSet()
-        # By thread, because the queue knows which worker hangs, but not over which connection.
+        # By thread, because the queue has the thread of a worker that hangs, but not its connection.
         self._waiting: dict[int, _TrackedConnection] = {}
 
     def follow(self, pool: PoolManager) -> None:
@@ -290,8 +290,7 @@ class _TrackedConnection(HTTPConnection):
         self.received_at = self.connections.clock()
 
     def break_if_silent(self, since: float, sent_before: float) -> bool:
-        # Without a lock: if both times change meanwhile, a request may be broken that would have been answered. Its
-        # caller repeats it.
+        # Without a lock: if both times change meanwhile, a healthy request may be broken, and its caller repeats it.
         waits = self.sent_at > self.received_at
         if self.sock is None or (self.sent_at >= sent_before if waits else self.received_at >= since):
             return False

@@ -58,8 +58,7 @@ class Connectivity:
         self._down_since: float | None = None
         self._suspect_since: float | None = None
         self._last_suspicion = float("-inf")
-        # The deadline and the thread of the renewal that is under way. When the deadline has passed, _slow_thread is
-        # the thread.
+        # The deadline and the thread of the present renewal. After the deadline, _slow_thread is that thread.
         self._expected: tuple[float, int] | None = None
         self._slow_thread: int | None = None
         self._recheck: tuple[float, float] | None = None
@@ -151,8 +150,7 @@ class Connectivity:
                 suspect_since = None  # the suspicion was about this very response, which was only slow
             if suspect_since is not None:
                 self._recheck = suspect_since, now + RESPONSE_SECONDS
-            # Under the lock, together with _down_since: otherwise an outage that begins in between would be
-            # overwritten.
+            # Under the lock with _down_since: an outage that begins in between would be overwritten.
             self._up.set()
         if suspect_since is not None:
             self._break_silent(suspect_since)

@@ -22,8 +22,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The loader of libyaml, if PyYAML was built with it."""
 
 
-# An unknown field may change how to connect (proxy-url, tls-server-name, insecure-skip-tls-verify). So a file with one
-# is left to the package.
+# An unknown field may change the connection, as proxy-url and tls-server-name do. The package reads such a file.
 class _Cluster(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
     server: str
     certificate_authority: str = ""

@@ -219,8 +219,7 @@ class _ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def has_begun(self) -> bool:
-        # A container that has ended waits again before its restart (CrashLoopBackOff), so its present state is not
-        # enough.
+        # A container that has ended waits again before its restart (CrashLoopBackOff), so its state is not enough.
         return self.restart_count > 0 or any(
             state.running or state.terminated for state in (self.state, self.last_state)
         )

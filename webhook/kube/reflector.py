@@ -251,7 +251,7 @@ class Reflector(Generic[W, V]):
 
     def _watch_list(self) -> bool:
         """Stream the initial objects, then the changes; False if the server does not support that."""
-        # An empty resourceVersion requests the current state: the API server first asks etcd how far it is (KEP-3157).
+        # An empty resourceVersion requests the current state, which the API server confirms with etcd (KEP-3157).
         self._uses_watch_list = False
         query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "resourceVersion": ""}
         self._pending = {}
@@ -319,8 +319,7 @@ class Reflector(Generic[W, V]):
             try:
                 if self._stopping.is_set() or self._is_outdated:
                     return
-                # A watch from a version counts as renewed when it opens. A WatchList counts only with its last initial
-                # object.
+                # A watch from a version counts as renewed when it opens, and a WatchList with its last initial object.
                 if self._pending is None:
                     self._renewed = self._renewal
                 if self._on_connected is not None:

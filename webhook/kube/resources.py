@@ -21,8 +21,7 @@ class Resource(msgspec.Struct, frozen=True):
 
     def path(self, namespace: str | None = None, name: str | None = None) -> str:
         """Return the URL path of the collection, or of one object; without a namespace, across all of them."""
-        # Names are quoted, because one with a slash would become another path, and the request one about another
-        # object.
+        # Names are quoted, because a slash in one would make it another path, and the request one about another object.
         parts = [self.prefix]
         if namespace is not None:
             parts += ["namespaces", quote(namespace, safe="")]

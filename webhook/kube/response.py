@@ -108,8 +108,7 @@ class Response:
             self.is_complete = True
             self.is_reusable = self._parser.should_keep_alive()
         else:
-            # RFC 9110, 15.2: an informational response (1xx) comes before the final one, and its fields are not those
-            # of the other.
+            # RFC 9110, 15.2: an informational response (1xx) comes before the final one, which has fields of its own.
             self.status = 0
             self.headers.clear()
 

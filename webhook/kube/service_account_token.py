@@ -74,7 +74,7 @@ def decode_token(content: bytes, audience: str, own: frozenset[str]) -> ServiceA
     status = _decode_request(content).status
     # The signature is not checked, because the API server that signed it has sent it over TLS.
     claims = claims_of(status.token)
-    # Whatever was requested: the token itself shows the audiences for which it is accepted.
+    # The token itself shows the audiences for which it is accepted, whatever was requested.
     _refuse(claims.audiences, own)
     # A time without an offset cannot be compared with the present time: Python raises TypeError.
     if audience not in claims.audiences or not claims.account_uid or status.expiration_timestamp.tzinfo is None:

@@ -101,8 +101,7 @@ class StoredSecret(msgspec.Struct, frozen=True):
             # A pointer in Go: nil is not written.
             + (0 if self.immutable is None else _FLAG)
         )
-        # Empty texts are written, too, because gogo/protobuf writes each field that is not a pointer. So they have a
-        # length of 0 here.
+        # Empty texts are written, too: gogo/protobuf writes each field that is not a pointer.
         envelope = _field(1, _text(1, "v1") + _text(2, "Secret")) + _field(2, secret) + _text(3, "") + _text(4, "")
         return key_bytes + _MAGIC + envelope
 

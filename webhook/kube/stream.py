@@ -42,8 +42,7 @@ class Stream:
                 for tail in rest:
                     line = b"".join(parts)
                     parts = [tail]
-                    # An empty line is not an event. The rest after the last line is a truncated one, which a resume
-                    # brings again.
+                    # An empty line is not an event. A truncated last line is dropped, because a resume brings it again.
                     if line:
                         yield line
         except (HTTPError, OSError) as error:

@@ -146,8 +146,7 @@ class TokenFlow:
         first = self._send(method, url, headers, "", redirects)
         if first.status != UNAUTHORIZED:
             return Answer(first.status, is_challenged=False)
-        # A 401 of the place that the registry redirects to shows nothing about the credential, which was not sent
-        # there.
+        # A 401 of another host is not about the credential, which is not sent there.
         if first.host != self.host:
             raise Unanswered(f"{self.host} redirects to {first.host}, which requires another credential")
         by_scheme = {challenge.scheme: challenge for challenge in first.challenges}
@@ -224,7 +223,7 @@ class TokenFlow:
             redirect=False,
             preload_content=False,
             # A few kilobytes of gzip can become gigabytes.
-            decode_content=False,  # do not decompress
+            decode_content=False,
         )
         try:
             content, location = response.read(LARGEST_ANSWER), response.headers.get("Location") or ""
