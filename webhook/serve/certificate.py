@@ -71,6 +71,7 @@ class CertificateLoader:
 
     def _problem(self) -> str | None:
         problem = self._serving.problem(datetime.now(UTC))
+        # Once a pair was loaded, its problem is that of its validity, and the Secret is not awaited any more.
         if problem is None or self._serving.loaded or not self._secret:
             return problem
         return f"{problem}: waiting for {self._awaited}"
@@ -89,6 +90,7 @@ class CertificateLoader:
 
     def report_refused(self, error: CertificateInvalid) -> None:
         """Report why a certificate is not loaded."""
+        # It is kept for the report: a Secret with an unusable pair must not be reported as missing.
         self._refused = str(error)
         self._metrics.refused()
         log.warning("certificate refused", cause=str(error), old_one_stays=self._serving.loaded)
@@ -99,6 +101,7 @@ class CertificateLoader:
         CertificateInvalid leaves everything unchanged.
         """
         self._serving.trust_clients(authorities_pem)
+        # The latest end counts, because a client needs only one of the authorities.
         ends = [certificate.not_valid_after_utc for certificate in certificates_in(authorities_pem)[0]]
         self._metrics.callers_accepted(max(ends))
         log.info("authorities of callers in use", number=len(ends), not_after=max(ends).isoformat())
@@ -121,6 +124,7 @@ def _pair(secret: SecretObject) -> tuple[bytes, bytes]:
     # A Secret without content has no data at all in the API's JSON.
     data = secret.data or {}
     try:
+        # Without validate, Python skips characters that are not base64, and returns other bytes.
         certificate, key = (
             base64.b64decode(data.get(name, ""), validate=True) for name in (CERTIFICATE_KEY, PRIVATE_KEY_KEY)
         )

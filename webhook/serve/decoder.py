@@ -48,12 +48,15 @@ class DecoderProcess:
 
     def parse(self, body: bytes) -> RequestHead:
         """Return what review.parse returns; raises BadReview like it. Without the process, it is called here."""
+        # One body at a time: two bodies in the pipes could get each other's outcome. The port's worker thread calls
+        # this.
         with self._lock:
             outcome = self._outcome_of(body)
         if outcome is None:
             import structlog  # noqa: PLC0415 - the other process does not log, and saves 9 MiB
 
             structlog.get_logger(__name__).warning("large review decoded in the main process", bytes=len(body))
+            # A slow answer is better than none, after which the API server applies the failure policy.
             return parse(body)
         if outcome.problem is not None:
             raise BadReview(outcome.problem)
@@ -65,6 +68,7 @@ class DecoderProcess:
         """End the process."""
         if self._process is not None:
             self._process.kill()
+            # This closes the pipes and reaps the process, so that it does not stay as a zombie.
             self._process.communicate()
             self._process = None
 
@@ -72,10 +76,12 @@ class DecoderProcess:
         for _ in range(_ATTEMPTS):
             try:
                 answer = self._exchange(body)
+            # Python ignores SIGPIPE, so a write to a process that has ended raises BrokenPipeError.
             except OSError:
                 answer = None
             if answer is not None:
                 return _decode(answer)
+            # A frame may be half written or half read, so the pipes of this process cannot be used again.
             self.stop()
         return None
 
@@ -83,6 +89,7 @@ class DecoderProcess:
         process = self._process = self._process or _start()
         # A process that hangs must not keep this thread forever: the next bodies wait for it.
         timer = threading.Timer(self._timeout, process.kill)
+        # Otherwise the end of this process would wait for the timer.
         timer.daemon = True
         timer.start()
         try:
@@ -95,6 +102,7 @@ class DecoderProcess:
 
 
 def _start() -> subprocess.Popen[bytes]:
+    # Without -P, Python would look for the module in the working directory first.
     command = [sys.executable, "-P", "-m", _MODULE]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own module
 
@@ -152,11 +160,14 @@ def main(idle_seconds: float = _IDLE_SECONDS) -> None:
     """Answer body after body."""
     _prepare()
     bodies, outcomes = sys.stdin.buffer, sys.stdout.buffer
+    # select() sees the pipe and not the reader's buffer. The buffer is empty here, because the next body is only sent
+    # after this outcome.
     while select.select([bodies], [], [], idle_seconds)[0]:
         body = read_frame(bodies)
         if body is None:
             return
         write_frame(outcomes, _encode(outcome_of(body)))
+        # It has up to 7 MiB, and would otherwise stay in memory until the next body.
         del body
 
 

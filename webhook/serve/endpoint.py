@@ -147,7 +147,9 @@ class MutateEndpoint:
     def _reply_to(self, result: Answer | Refusal, seconds: float) -> Reply:
         if isinstance(result, Refusal):
             return self.refuse(result)
+        # Always on the event loop, also for a body that another thread has decoded: metrics and log have no lock.
         self._observer.answered(result, seconds)
+        # It is read last, so that a review that was being decoded when the drain began closes its connection, too.
         return Reply(200, result.body, closes=self.draining)
 
     def _handle_body(self, body: bytes) -> Answer | Refusal:
@@ -187,12 +189,14 @@ def check_length(length: int, counters: PortCounters) -> None:
     """Raise Refusal for a body that is announced too large, or that does not fit into the shared limit."""
     if length > LARGEST_BODY:
         raise Refusal(413, _TOO_LARGE)
+    # An announced length is not reserved. Bodies that outgrow the limit together are stopped by check_body.
     if length > SMALL_BODY and counters.held_bytes + length > MAX_HELD_BY_LARGE:
         raise Refusal(429, _TOO_MUCH, _RETRY_AFTER)
 
 
 def check_body(size: int, counters: PortCounters) -> None:
     """Raise Refusal when the ``size`` bytes received of a body, or the bytes of all bodies, exceed the limit."""
+    # A chunked body announces no length, so its size is checked while it arrives.
     if size > LARGEST_BODY:
         raise Refusal(413, _TOO_LARGE)
     if counters.held_bytes > (MAX_HELD_BYTES if size <= SMALL_BODY else MAX_HELD_BY_LARGE):
@@ -296,7 +300,9 @@ class AdmissionListener(Listener):
             service=app.mutate,
             capacity=capacity or max_connections()[0],
         )
+        # It stays the same object. A new certificate is chosen within it, by the callback in certs/reload.py.
         self._context = context
+        # All connections of the port share them, which webhook/http/stream.py explains.
         self._buffers = ReadBuffers(self._limits)
         self._client_check = None if callers is None else callers.rejected_names
         self._memory = MemoryTrimmer(app.mutate.counters)

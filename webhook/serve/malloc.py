@@ -65,4 +65,5 @@ class MemoryTrimmer:
         # A quarter of the peak means that a flood is over. Otherwise the trim waits, because it makes reviews wait.
         if self._checks >= CHECKS_BETWEEN_TRIMS or (self._peak >= LEAST_TRIM and now < self._peak // 4):
             self._trim()
+            # The next peak counts from here, so that one flood causes one trim.
             self._peak, self._checks = now, 0

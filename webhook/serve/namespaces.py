@@ -48,6 +48,7 @@ class NamespaceCache:
         return self._namespaces.get(name)
 
     def replace(self, objects: Iterable[Namespace], _version: str = "") -> None:
+        # One assignment of a complete dictionary, so that no decision sees a half-filled one.
         self._namespaces = {namespace.name: namespace for namespace in objects}
 
     def upsert(self, obj: Namespace) -> None:
@@ -73,6 +74,7 @@ class WatchState:
     @property
     def stale_seconds(self) -> float:
         """Return the seconds since the watch was lost; 0 while it is open."""
+        # It is read once, because the reflector's thread may reset it between the test and the subtraction.
         lost_at = self._lost_at
         return 0.0 if lost_at is None else self._clock() - lost_at
 
@@ -102,6 +104,7 @@ class WatchState:
         if self._lost_at is not None:
             log.info("namespaces are watched again", after=round(self.stale_seconds, 1))
             self._remark()
+            # Last, because the log line above needs the time since the loss.
             self._lost_at = None
 
     def lost(self, cause: str) -> None:
@@ -157,6 +160,7 @@ class ClusterWatches:
             self._reflectors.remove(before)
             before.stop()
             before.join(STOP_SECONDS)
+            # After the join: the old reflector could still add namespaces with the labels of the old scope.
             cache.replace(())
         self._start(reflector)
 
@@ -175,6 +179,8 @@ class ClusterWatches:
         reflector.start()
 
     def _connect(self) -> Client:
+        # No lock is needed: the main thread connects before it starts the thread of the configuration, and not
+        # afterwards.
         if self._client is None:
             # The import is here because serve does not need the package with certificate files and no
             # namespaceSelector.

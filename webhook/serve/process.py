@@ -131,8 +131,11 @@ class ServeOptions(msgspec.Struct, frozen=True):
 
 def run(options: ServeOptions) -> None:
     """Serve until a signal ends it. Raises UsageError when it cannot start."""
+    # First, because the listeners derive their numbers of connections from the limit.
     raise_file_limit()
+    # Before any thread exists: M_ARENA_MAX has no effect on heaps that a thread already has.
     memory.configure()
+    # Before the ports, so that a process with an unusable configuration never accepts a connection.
     file = ConfigurationFile(options.config, options.namespace)
     process = _Process(options, file.load())
     admission, ops = process.listeners()
@@ -140,6 +143,7 @@ def run(options: ServeOptions) -> None:
     process.load_certificate(stop)
     process.watch_namespaces_if_needed()
     process.report_waiting(stop)
+    # Last of the threads, because its callbacks use the watches and the metrics without a lock.
     threading.Thread(
         target=file.watch,
         args=(process.on_configuration, process.on_invalid_configuration, stop),
@@ -153,6 +157,7 @@ def run(options: ServeOptions) -> None:
     try:
         uvloop.run(serve_until_signalled(admission, ops, process.begin_drain, options.drain_seconds))
     finally:
+        # It wakes the threads that poll. They are daemons, so the process does not wait for their end.
         stop.set()
         process.watches.stop()
 
@@ -186,6 +191,7 @@ class _Process:
         )
         self._namespaces = NamespaceCache()
         self._namespace_scope: CacheScope | None = None
+        # A configuration is replaced by one assignment, and each decision reads it once. So a decision never mixes two.
         handler = Handler(lambda: self._configuration, self._namespaces.get, DecoderProcess().parse)
         counters = PortCounters()
         self._metrics = AdmissionMetrics(counters)
@@ -235,6 +241,7 @@ class _Process:
             self._watch_namespaces(state, scope_of(self._configuration))
 
     def _watch_state(self) -> WatchState:
+        # A new state for each watch, because callbacks of the watch that ends still write to the old one.
         state = WatchState(self._health.check("namespaces"))
         self._namespace_watch = state
         self._metrics.follow_staleness(lambda: state.stale_seconds)
@@ -263,6 +270,7 @@ class _Process:
         state.tolerate()
         try:
             self._watch_namespaces(state, scope)
+        # The scope stays unset, so the next configuration that needs namespaces tries again.
         except UsageError as error:
             state.lost(str(error))
 
@@ -329,6 +337,7 @@ async def serve_until_signalled(
     # review.
     loop.add_signal_handler(signal.SIGTERM, terminate)
     loop.add_signal_handler(signal.SIGINT, interrupt)
+    # If one port fails, the group cancels the other one, and the process ends with the error.
     async with asyncio.TaskGroup() as listeners:
         serving = listeners.create_task(admission.listen())
         listeners.create_task(ops.listen())

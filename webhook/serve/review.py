@@ -52,10 +52,12 @@ _MANY_DIGITS = b"0" * 200
 """With fewer digits and an exponent below 100, a number stays below 1e299, in the range of a double."""
 
 _CLASSES = bytes.maketrans(b"0123456789E]} \t\r\n", b"0000000000e,,,,,,")
+# It is not safe for threads. Only one thread of each process uses it, because others decode larger bodies.
 _parser = simdjson.Parser()
 _SIGN = b"+"
 _BIG_EXPONENT = re.compile(rb"0e0000*,")
 _EXPONENT = re.compile(rb"0e\+?000")
+# Possessive, so that a long run of digits is not tried again from each of its positions.
 _NUMBER = re.compile(rb"[0-9.]++(?:[eE][+-]?[0-9]++)?")
 _DIGITS = b"0123456789."
 
@@ -64,6 +66,7 @@ def check_strictly(body: bytes) -> None:
     """Raise ValueError if ``body`` is not UTF-8, or contains a number out of range."""
     if len(body) <= HEAVY_BODY and _simdjson_accepts(body):
         return
+    # Nearly all bodies are ASCII, and then the slower check is not needed.
     if not body.isascii():
         _check_utf8(body)
     if _has_conspicuous_number(body):
@@ -73,6 +76,7 @@ def check_strictly(body: bytes) -> None:
 def _simdjson_accepts(body: bytes) -> bool:
     try:
         _parser.parse(body)
+    # RuntimeError is its error for an integer of more than 64 bits, which is valid JSON.
     except (ValueError, RuntimeError):
         return False
     return True
@@ -81,6 +85,7 @@ def _simdjson_accepts(body: bytes) -> bool:
 def _check_utf8(body: bytes) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")()
     for start in range(0, len(body), _CHUNK):
+        # The decoder keeps the first bytes of a character that ends in the next chunk.
         decoder.decode(body[start : start + _CHUNK])
     decoder.decode(b"", final=True)
 
@@ -109,7 +114,9 @@ def _without_strings(text: bytes) -> bytes:
     kept, inside = [], False
     for start in range(0, len(text), _CHUNK):
         parts = text[start : start + _CHUNK].split(b'"')
+        # The quotation marks stay, so that the numbers before and after a string do not become one.
         kept.append(b'"'.join(parts[inside::2]))
+        # A string may continue in the next chunk.
         inside ^= len(parts) % 2 == 0
     return b"".join(kept)
 
@@ -148,6 +155,7 @@ class BadReview(PullSecretsError):
     status = 400
 
 
+# Structs of a review contain no cycles. With gc=False, the collector does not track them.
 class GroupVersionKind(msgspec.Struct, gc=False):
     """The kind of the object of a request."""
 
@@ -272,9 +280,11 @@ def _parse_large(body: bytes) -> AdmissionRequest:
 
 class _Response(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     uid: str
+    # An injector never rejects an object, so the type has no other value.
     allowed: Literal[True]
     audit_annotations: dict[str, str]
     patch_type: Literal["JSONPatch"] | None = None
+    # msgspec writes bytes as base64, which is also how encoding/json reads a []byte.
     patch: bytes | None = None
 
 
