@@ -32,8 +32,8 @@ _M_ARENA_MAX = -8  # malloc.h
 def configure() -> None:
     """Make the C library use one heap for all threads, which take turns anyway; glibc only.
 
-    M_MMAP_THRESHOLD stays unset, although it would keep a flood 40 MiB smaller. uvloop reads into a block of 256 KiB
-    each time, and a fresh mapping for each read costs more than the rest of a review.
+    M_MMAP_THRESHOLD stays unset, although it would keep a flood 40 MiB smaller. Unset, it grows with the blocks that
+    are freed (mallopt(3)), so most large blocks come from the heap. A fresh mapping for each one is slow.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

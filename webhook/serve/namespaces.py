@@ -36,8 +36,8 @@ UNKNOWN = "no namespace is known yet"
 class NamespaceCache:
     """A reflector's handler that caches namespaces.
 
-    The reflector's thread writes and the event loop reads. Each write is one operation on a dictionary, which is
-    atomic.
+    The reflector's thread writes. The event loop and the thread for large bodies read. Each write is one operation on
+    a dictionary, which is atomic.
     """
 
     def __init__(self) -> None:
