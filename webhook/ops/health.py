@@ -64,7 +64,8 @@ class Health:
     @property
     def ready(self) -> bool:
         """Return True while all checks pass."""
-        return all(check.problem is None for check in self._checks.values())
+        # A copy, because another thread can add a check during the iteration.
+        return all(check.problem is None for check in tuple(self._checks.values()))
 
     def report(self) -> str:
         """Return one line for each check, and the result."""

@@ -20,6 +20,13 @@ def test_a_check_is_one_check_however_often_it_is_asked_for() -> None:
     assert health.ready
 
 
+def test_a_check_can_be_added_while_readiness_is_read() -> None:
+    health = Health()
+    for name in ("a", "b"):
+        health.check(name).follows(lambda: health.check("c").passes())
+    assert health.ready
+
+
 def test_the_report_has_a_line_for_each_check_in_the_order_they_came() -> None:
     health = Health()
     health.check("b").passes()
