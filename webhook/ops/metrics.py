@@ -11,6 +11,7 @@ from __future__ import annotations
 import platform
 import threading
 from bisect import bisect_left
+from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import (
@@ -102,19 +103,17 @@ class Durations(Collector):
         with self._lock:
             snapshot = {labels: tuple(series) for labels, series in self._series.items()}
         for labels, (*counts, total) in snapshot.items():
-            family.add_metric(labels, self._cumulated(counts), total)
+            family.add_metric(labels, _cumulated(self._bounds, counts), total)
         yield family
 
     def _empty(self) -> list[float]:
         """Return the number of events in each bucket, with the last for all that took longer, and the seconds."""
         return [0.0] * (len(self._bounds) + 2)
 
-    def _cumulated(self, counts: Sequence[float]) -> list[tuple[str, float]]:
-        total, cumulated = 0.0, []
-        for bound, count in zip((*map(floatToGoString, self._bounds), "+Inf"), counts, strict=True):
-            total += count
-            cumulated.append((bound, total))
-        return cumulated
+
+def _cumulated(bounds: Sequence[float], counts: Sequence[float]) -> list[tuple[str, float]]:
+    """Return the number of events up to each bound, as a histogram exports it."""
+    return list(zip((*map(floatToGoString, bounds), "+Inf"), accumulate(map(float, counts)), strict=True))
 
 
 class Answered(Protocol):
@@ -157,16 +156,9 @@ class ReviewCounters(Collector):
         yield HistogramMetricFamily(
             "pullsecrets_admission_duration_seconds",
             "Time from the last byte of an admission review to its answer.",
-            buckets=self._cumulated(),
+            buckets=_cumulated(DURATION_BUCKETS, self._buckets),
             sum_value=self._seconds,
         )
-
-    def _cumulated(self) -> list[tuple[str, float]]:
-        total, cumulated = 0, []
-        for bound, count in zip((*map(str, DURATION_BUCKETS), "+Inf"), self._buckets, strict=True):
-            total += count
-            cumulated.append((bound, float(total)))
-        return cumulated
 
 
 class ProcessMetrics:
