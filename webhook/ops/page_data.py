@@ -82,7 +82,7 @@ class PageData(msgspec.Struct, frozen=True):
     opt_in: str = ""
     """The label that opts a namespace in, or out if ``everywhere`` is True, as kubectl writes it."""
     everywhere: bool = False
-    """The label with which a namespace opts in, ``key=value``."""
+    """True if the scope is ``All``: a namespace is selected unless it opts out."""
     confirm_command: str = ""
     """The command that confirms the held removals."""
     port: int = 0
