@@ -246,6 +246,7 @@ class Connection:
         if END in beginning[: self._port.limits.head_bytes]:
             self._advance(beginning)
         elif beginning and self._buffer(beginning):
+            # Later bytes of the head do not renew it, so a head that arrives byte by byte ends as well.
             self.due = self._port.loop.time() + self._port.limits.deadlines.header
             self._check_head_size()
 

@@ -74,6 +74,7 @@ class Limits(msgspec.Struct, frozen=True, eq=False):
     @property
     def unread_cost(self) -> int:
         """Memory in bytes of a client that does not read its answers; it counts as kept bytes."""
+        # The kernel doubles the size that a socket option sets (socket(7), SO_RCVBUF).
         return self.unread_bytes + 2 * (self.receive_bytes + self.send_bytes)
 
 
@@ -88,6 +89,7 @@ METRICS = Limits(connections=128, applications=4, buffered_bytes=8 * MIB)
 
 def raise_file_limit() -> None:
     """Raise the limit of open files, usually 1024, to the number needed or the highest that the system allows."""
+    # A process may raise its soft limit up to the hard one without any right.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = ADMISSION.connections + METRICS.connections + RESERVED_FILES
     target = needed if hard == resource.RLIM_INFINITY else hard

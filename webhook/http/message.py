@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from webhook.http.limits import Limits
     from webhook.http.reply import Header
 
+# Eight digits count up to 4 GiB, far more than any limit of a body.
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[\t -~\x80-\xff]*)?")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
 _LINE_END = b"\r\n"
@@ -69,6 +70,7 @@ class Chunks:
             position = after
         self._pending = data[position:]
         if not self.complete:
+            # A line without an end counts, too. Otherwise a size or a trailer could have any length.
             self._check_framing(len(self._pending))
 
     def _take_data(self, data: bytes, position: int) -> int:
@@ -133,7 +135,9 @@ MAX_DIGITS = 18
 """Digits of a Content-Length."""
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+# Exactly one space between the parts: parsers that disagree about others allow smuggling (RFC 9112, section 3).
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([!-~]+) HTTP/1\.([01])")
+# A folded line begins with a blank, so it is not a field. RFC 9112, section 5.2, permits 400 for it.
 _FIELD = re.compile(rb"(" + _TOKEN + rb"):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*")
 _HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _ABSOLUTE = re.compile(rb"https?://[^/?#@]+", re.IGNORECASE)
@@ -162,6 +166,7 @@ class Head:
         self.version = version
         self.headers = headers
         path, _, self.query = target.partition(b"?")
+        # Bytes that are not UTF-8 must not raise here: such a path is only unknown.
         self.path = unquote(path.decode("ascii"), errors="surrogateescape")
         named = dict(headers)
         connection = [token.strip().lower() for token in named.get(b"connection", b"").split(b",")]
@@ -183,6 +188,7 @@ def parse(head: bytes, limits: Limits) -> tuple[Head, int]:
     if len(head) > CACHED_BYTES:
         return _with_length(_parse_head(head, limits))
     before = head.find(_LENGTH)
+    # Go's net/http writes the name in this spelling. With another one, the length is part of the cached text.
     if before < 0:
         return _with_length(_parse_cached(head, limits))
     start = before + len(_LENGTH)
@@ -194,6 +200,7 @@ def parse(head: bytes, limits: Limits) -> tuple[Head, int]:
     if not digits.isdigit() or len(digits) > MAX_DIGITS:
         raise _bad("the Content-Length is not a number")
     cached = _parse_cached(head[:before] + head[end:], limits)
+    # The first length was taken out above, so this is a second one, or a chunked body.
     if cached.length is not None:
         raise _bad("the length of the body is given twice")
     return cached, int(digits)
@@ -223,6 +230,7 @@ def _with_length(head: Head) -> tuple[Head, int]:
 
 
 def _parse_head(text: bytes, limits: Limits) -> Head:
+    # Counted before the split, so that a head of many short lines does not make many objects.
     if text.count(b"\r\n") >= limits.headers:
         raise Refusal(431, f"{limits.headers} headers or more")
     first, *lines = text.split(b"\r\n")
@@ -238,6 +246,7 @@ def _parse_head(text: bytes, limits: Limits) -> Head:
     return Head(line[1].decode("ascii"), _origin_form(target), version, headers)
 
 
+# lru_cache keeps no exception, so refused heads do not displace the API server's.
 _parse_cached = lru_cache(maxsize=CACHED_HEADS)(_parse_head)
 
 
@@ -264,6 +273,7 @@ def _origin_form(target: bytes) -> bytes:
     """Return path and query of a request target, without the scheme and authority of an absolute form."""
     if b"#" in target:
         raise _bad("the path has a fragment")
+    # RFC 9112, section 3.2.2: a server must accept the absolute form, too.
     absolute = _ABSOLUTE.match(target)
     rest = target[absolute.end() :] if absolute else target
     if absolute and not rest.startswith(b"/"):

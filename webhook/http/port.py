@@ -47,6 +47,7 @@ class ConnectionTable:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        # A dict keeps the order of arrival, so its first connection is the oldest. A set does not.
         self._new: dict[str, dict[EvictableConnection, None]] = {}
         self._accepted: dict[str, set[EvictableConnection]] = {}
         self._sizes: dict[str, int] = {}
@@ -231,6 +232,7 @@ class Port:
         self.scheduler = FairScheduler(limits.applications)
         self.rejections = Rejections(name, counters)
         self.loop = asyncio.get_running_loop()
+        # The event loop has only weak references to tasks, so this set also keeps them alive.
         self.tasks: set[asyncio.Task[None]] = set()
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="large bodies")
         """One thread, so that only one large body at a time takes the memory for decoding."""
@@ -256,8 +258,10 @@ class Port:
     def count_and_evict(self, connection: PortConnection, size: int) -> bool:
         """Count bytes that wait, and evict others when they are too many; False when this connection must end."""
         self.count(connection, size)
+        # Each round ends one connection and releases its bytes, so the loop ends.
         while not self._has_room:
             evicted = self.table.largest_buffer_owner()
+            # The caller ends its own connection, because it is still within a call of it.
             if evicted is None or evicted is connection:
                 return False
             self.table.leave(evicted)

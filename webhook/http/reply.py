@@ -97,6 +97,7 @@ class Exchange:
         try:
             await app(self._scope, self._receive, self._send)
         except Exception:
+            # Without an answer the connection would stay forever, because it has no deadline while it waits for one.
             log.exception("request not answered", path=self._scope["path"][:100])
             self._answer(_INTERNAL_ERROR)
 
@@ -108,6 +109,7 @@ class Exchange:
         if not self._request_received:
             self._request_received = True
             return {"type": "http.request", "body": b"", "more_body": False}
+        # ASGI: after the body, an application that receives again waits for the end of the client.
         await self._is_over.wait()
         return {"type": "http.disconnect"}
 
@@ -124,6 +126,7 @@ class Exchange:
         rest = tuple(
             (name, value)
             for name, value in self._headers
+            # The reply has these as fields of its own, and a second Content-Length would be ambiguous.
             if name not in (b"content-type", b"content-length", b"connection")
         )
         content_type = named.get(b"content-type", TEXT)
