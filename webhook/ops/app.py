@@ -71,10 +71,12 @@ def is_known_host(host: str, names: frozenset[str] = frozenset()) -> bool:
     match = _HOST.fullmatch(host)
     if match is None:
         return False
+    # A trailing dot makes a name absolute, and browsers send it.
     name = match[1].lower().removesuffix(".")
     try:
         ip_address(name.strip("[]"))
     except ValueError:
+        # A web page needs a name in the public DNS, which has a dot.
         return "." not in name or name in names or _CLUSTER_NAME.fullmatch(name) is not None
     return True
 
@@ -94,6 +96,7 @@ def ops_app(
     document; ``page()`` returns the data for people at ``/``, whose reasons ``/reasons`` explains.
     """
 
+    # Coroutines, so that a probe does not wait for a thread behind slow pages.
     async def livez(_request: Request) -> Response:
         if alive is not None and not alive.ready:
             return PlainTextResponse(alive.report(), status_code=503)
@@ -122,6 +125,7 @@ def ops_app(
 
 
 def _status(status: Callable[[], bytes]) -> Callable[[Request], Response]:
+    # ASCII, because people read it on terminals, and it has names and messages of tenants.
     return lambda _request: Response(ascii_json(status().decode()), media_type="application/json")
 
 

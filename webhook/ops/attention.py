@@ -100,6 +100,7 @@ def find_attention(data: PageData) -> list[Item]:
 
 def judge(data: PageData, items: Sequence[Item]) -> Verdict:
     """Return the verdict on the release."""
+    # The order is that of trust: without a leader, or before this replica is ready, its numbers may be old.
     leader = data.status.leader
     if _has_no_leader(leader):
         detail = "Copies and references are not updated until a replica of sync holds the Lease."
@@ -295,6 +296,7 @@ def _effects(status: SyncStatus, source: SourceStatus) -> Iterator[str]:
 def _pull_secrets(status: SyncStatus) -> Iterator[Item]:
     invalid = {source.name for source in status.sources if source.valid is False}
     for entry in status.pull_secrets:
+        # The item of an invalid source already describes the effect on its pull secrets.
         if entry.problem and not invalid & set(entry.sources):
             meaning = CATALOG[entry.problem].meaning if entry.problem in CATALOG else entry.problem
             yield Item(Kind.BAD, f"Pull secret {entry.name}", sentence(_plain(meaning)), "", entry.problem)
@@ -350,6 +352,7 @@ def _conflicting(title: str, names: Sequence[str], secret: str) -> Item:
 def _failing(data: PageData, title: str, names: Sequence[str], result: str) -> Item:
     """Return the item for failed writes; if they are refused, with the answer that an Event about the first one has."""
     about = (event for event in data.events if event.reason == "CopyDenied" and event.namespace == names[0])
+    # Only an Event has the API server's own sentence, and only those that this process sent are known.
     event = next(about, None) if result in REFUSALS else None
     example = "" if len(names) == 1 else f"In {names[0]}: "
     meaning = WRITE_RESULTS[result].meaning if result in WRITE_RESULTS else result

@@ -54,6 +54,7 @@ def in_background(make: Callable[[], Server], name: str, *, listening: socket.so
         yield
     finally:
         background.stop()
+        # Longer than the server waits for its requests. The thread may use the pair until it has ended.
         thread.join(GRACE_SECONDS + 1)
         background.close()
 
@@ -62,6 +63,7 @@ class _Background:
     def __init__(self, make: Callable[[], Server], listening: socket.socket | None) -> None:
         self._make = make
         self._listening = listening
+        # A selector cannot wait for a threading.Event, so the end of this pair wakes it.
         self._wake, self._wake_receiver = socket.socketpair()
         self._lock = threading.Lock()
         self._stopped = False
@@ -77,6 +79,7 @@ class _Background:
             server.serve_here()
 
     def stop(self) -> None:
+        # The lock orders this with _set_server, so a server that is being made meanwhile is stopped by one of the two.
         with self._lock:
             self._stopped = True
             if self._server is not None:

@@ -21,6 +21,7 @@ class Check:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        # No lock is needed, because each change is one assignment.
         self._problem: str | None = STARTING
         self._read_problem: Callable[[], str | None] | None = None
         self.note = ""

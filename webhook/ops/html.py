@@ -64,6 +64,7 @@ def stack(numbers: Mapping[_State, int], kinds: Mapping[str, str]) -> Sequence[S
     widths = {state: max(NARROWEST, BAR_WIDTH * number / total) for state, number in numbers.items() if number}
     left, segments = 0.0, []
     for state, width in widths.items():
+        # Narrow segments were widened, so all are scaled back to the width of the bar.
         scaled = width * BAR_WIDTH / sum(widths.values())
         segments.append(Segment(state, kinds[state], numbers[state], round(left, 1), round(scaled, 1)))
         left += scaled
@@ -85,6 +86,7 @@ def flow(text: str) -> Markup:
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(_FOLDER),
     autoescape=True,
+    # It is called for each value of an expression, before the value is escaped for HTML.
     finalize=_printable,
     undefined=StrictUndefined,
     trim_blocks=True,

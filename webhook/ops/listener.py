@@ -76,9 +76,11 @@ class Acceptor:
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 connection, address = self._bound.accept()
+            # ConnectionAbortedError: the client left before it was accepted. The loop calls again if others wait.
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
+                # The connection stays in the queue, so without a pause the loop would call this again and again.
                 log.warning("connections cannot be accepted", cause=error.strerror)
                 self._loop.remove_reader(self._bound.fileno())
                 self._pause = self._loop.call_later(_PAUSE_SECONDS, self.start)
@@ -93,6 +95,7 @@ class Acceptor:
             accepted.close()
             return
         accepted.setblocking(False)
+        # Otherwise Nagle's algorithm holds a small answer back until the client acknowledges the previous one.
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(port, (address[0], address[1]))
         stream = self._wrap(connection)
@@ -104,6 +107,7 @@ class Acceptor:
         try:
             await self._loop.connect_accepted_socket(lambda: stream, accepted)
         except OSError:
+            # No transport was made, so no callback reports the end.
             connection.ended()
             accepted.close()
 
@@ -135,6 +139,7 @@ class Listener(uvicorn.Server):
                 app,
                 ws="none",
                 lifespan="off",
+                # uvicorn would replace the handlers that webhook/ops/logs.py sets.
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,
@@ -164,6 +169,7 @@ class Listener(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections; uvicorn's own servers do not bind a socket."""
+        # Not in the constructor, because a port belongs to the event loop that runs now.
         self._port = Port(self.name, self._limits, self._counters, self._app, self._service, self._capacity)
         # uvicorn waits for both sets to become empty before it ends.
         self.server_state.connections = self._port.connections  # type: ignore[assignment]
@@ -182,6 +188,7 @@ class Listener(uvicorn.Server):
         """Close overdue connections, several times a second."""
         if counter % SWEEP_TICKS == 0:
             now = asyncio.get_running_loop().time()
+            # A copy, because the end of a connection removes it from the set.
             for connection in tuple(self._port.connections):
                 if connection.due < now:
                     connection.end_overdue()
@@ -189,8 +196,10 @@ class Listener(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
+        # The wait for connections is over, so an answer that is still computed has no receiver.
         self._port.worker.shutdown(wait=False, cancel_futures=True)
 
+    # uvicorn's handlers would end a port immediately. The process drains first: see serve_until_signalled.
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield

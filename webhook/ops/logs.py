@@ -92,6 +92,7 @@ class _Lines:
         self._handler = handler
 
     def line(self, text: str) -> None:
+        # The lock of the handler: lines of other libraries go through it as well, and must not be mixed with ours.
         self._handler.acquire()
         try:
             self._handler.stream.write(f"{text}\n")

@@ -61,6 +61,7 @@ class Counts(Collector):
     def collect(self) -> Iterable[Metric]:
         family = CounterMetricFamily(self._name, self._text, labels=self._labelnames)
         with self._lock:
+            # Copied under the lock. The formatting takes longer and must not make writers wait.
             numbers = tuple(self._numbers.items())
         for labels, number in numbers:
             family.add_metric(labels, number)
@@ -139,6 +140,7 @@ class ReviewCounters(Collector):
 
     def answered(self, answer: Answered, seconds: float) -> None:
         """Count an answered review."""
+        # No lock is needed: one event loop counts, and also answers the scrapes of this process.
         key = (answer.resource, answer.operation, answer.decision, answer.reason)
         self._requests[key] = self._requests.get(key, 0) + 1
         self._buckets[bisect_left(DURATION_BUCKETS, seconds)] += 1
@@ -209,6 +211,7 @@ class AdmissionMetrics(ProcessMetrics):
             registry=self.registry,
         )
         self.registry.register(_PortCollector(counters))
+        # One collector for both ports: two would export the same family twice, which the text format forbids.
         self._rejected.ports["admission"] = counters
         self._stale = Gauge(
             "pullsecrets_namespaces_stale_seconds",
@@ -239,6 +242,7 @@ class _RejectedCollector(Collector):
             labels=("port", "cause"),
         )
         for port, counters in self.ports.items():
+            # Every cause from the start: rate() of Prometheus misses the first event of a series that is new.
             for cause in CAUSES:
                 rejected.add_metric((port, cause), counters.rejected.get(cause, 0))
         yield rejected

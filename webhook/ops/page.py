@@ -95,6 +95,7 @@ _WORST_FIRST = {state: position for position, state in enumerate(_STATE_KINDS)}
 def parse_query(query: Mapping[str, str]) -> PageQuery:
     """Return the query of a URL; invalid values are ignored."""
     page = query.get("page", "")
+    # isdigit() alone is true for a superscript, which int() refuses.
     number = int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 1  # noqa: PLR2004 - 99,999 pages
     reload = query.get("reload", "") == str(RELOAD_SECONDS)
     return PageQuery(query.get("q", "").strip()[:253], query.get("state", ""), max(1, number), reload)
@@ -220,6 +221,7 @@ def _chips(namespaces: Sequence[NamespaceView], query: PageQuery) -> Sequence[_C
         states[namespace.state] = states.get(namespace.state, 0) + 1
     numbers = {"": sum(states.values())} | {state: number for state, number in states.items() if number}
     if query.state:
+        # The chosen state stays visible without a namespace, so that the filter can be seen.
         numbers.setdefault(query.state, 0)
     return [
         _Chip(
@@ -252,6 +254,7 @@ def _search(namespaces: Sequence[NamespaceView], query: PageQuery) -> _Found:
 
 
 def _severity(namespace: NamespaceView) -> tuple[int, str]:
+    # An unknown state comes first, so that it is noticed.
     order = _WORST_FIRST.get(namespace.state, 0)
     return order, namespace.name
 

@@ -165,6 +165,7 @@ def _of_secrets(status: SyncStatus) -> Iterator[Metric]:
         "pullsecrets_sync_source_valid", "1 if the source exists and is valid, 0 otherwise.", labels=["source"]
     )
     for source in status.sources:
+        # It is None before the first read, and a 0 would mean that the source is invalid.
         if source.valid is not None:
             valid.add_metric([source.name], source.valid)
     refused = GaugeMetricFamily(
@@ -194,6 +195,7 @@ def _of_secrets(status: SyncStatus) -> Iterator[Metric]:
         "Copies by state, reported by the leader; 0 on a standby.",
         labels=["pull_secret", "state"],
     )
+    # A Secret of the tenants is never read, so its state is unknown, and it has no copies.
     for secret in [each for each in status.pull_secrets if not each.tenant_owned]:
         if not secret.retired:
             ready.add_metric([secret.name], secret.ready)

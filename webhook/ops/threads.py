@@ -55,6 +55,7 @@ class Threads:
         now = self._clock()
         dead = [
             f"{name} ({cause})"
+            # A copy, because a thread that dies meanwhile adds its name.
             for name, (at, cause) in sorted(self._died.copy().items())
             if name in self._dead or now - at < REPORT_SECONDS
         ]
@@ -66,9 +67,11 @@ class Threads:
             try:
                 target()
                 cause = "ended by itself"
+            # Also SystemExit: threading ends a thread on it without any report.
             except BaseException as error:
                 cause = type(error).__name__
                 log.exception("thread died", thread=name)
+            # A target that returns because the process stops is not dead.
             if self._stopping.is_set():
                 return
             deaths += 1

@@ -55,13 +55,16 @@ class Waiting:
     def poll(self) -> None:
         """Poll once; the caller runs this about twice a second, from one thread."""
         now = self._clock()
+        # Each reader is called once, so that the check and the log agree.
         awaited = {kind: list(read()) for kind, (read, _) in self._readers.items()}
         for kind, (_, check) in self._readers.items():
             if check is not None:
                 check.note = _named(awaited[kind])
         items = {(kind, item) for kind, items_of_kind in awaited.items() for item in items_of_kind}
+        # An item that was supplied is forgotten, so its time begins again when it is missing again.
         self._since = {item: self._since.get(item, now) for item in items}
         lasting = {item for item, since in self._since.items() if now - since >= LOG_AFTER_SECONDS}
+        # Only after a line about waiting, so that a usual start logs nothing.
         if not items and self._logged:
             self._logged = set()
             log.info("waiting is over")
