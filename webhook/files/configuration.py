@@ -116,6 +116,7 @@ def _configuration(document: Node) -> Configuration:
     entries = fields["pullSecrets"].mappings(_PULL_SECRET_FIELDS)
     renewing = _RenewingSources()
     pull_secrets = tuple(_pull_secret(entry, renewing) for entry in entries)
+    # After all entries were read, because a later entry may name the Secret.
     for entry in entries:
         renewing.report_clash(entry["name"])
     report_repeats(entry["name"] for entry in entries)
@@ -124,6 +125,7 @@ def _configuration(document: Node) -> Configuration:
         opt_in=opt_in,
         excluded_namespaces=frozenset(name for name in excluded if not is_pattern(name)),
         excluded_patterns=tuple(filter(is_pattern, excluded)),
+        # A name that now belongs to the tenants can be retired, which removes the copies from before.
         retired=_retired(fields["retired"], {entry.name for entry in pull_secrets if not entry.tenant_owned}, renewing),
         credential_providers=tuple(each for each in renewing.all() if isinstance(each, CredentialProvider)),
         service_account_tokens=tuple(each for each in renewing.all() if isinstance(each, ServiceAccountToken)),
@@ -186,6 +188,7 @@ def _pull_secret(fields: Mapping[str, Node], renewing: _RenewingSources) -> Pull
                 "stands beside a source that renews itself, and each renewal would be a rotation: give that source a "
                 "pull secret of its own"
             )
+        # A token of each namespace is only in the copies, so it names no Secret of the release.
         if (token := read_namespace_token(source)) is None:
             renewing.read(source)
             names.append(source["secretName"])
@@ -194,12 +197,14 @@ def _pull_secret(fields: Mapping[str, Node], renewing: _RenewingSources) -> Pull
             tokens.append(token)
     return PullSecret(
         name=checked(fields["name"], problem_of_subdomain),
+        # Sources of a Secret of the tenants are reported above, and absent ones are no problem.
         sources=() if tenant_owned else _sources(fields["sources"], names),
         tokens=tuple(tokens),
         namespace_selector=_selector(fields["namespaceSelector"]),
         service_accounts=_name_filter(fields["serviceAccounts"]),
         pods=pods or PodPolicy.ALWAYS,
         registries=_registries(fields["registries"], pods),
+        # A source without the field may go to every namespace, so it is not a limit.
         limits=tuple(_limit(source["namespaces"]) for source in sources if not source["namespaces"].absent),
         rollout=read_rollout(fields["rollout"]),
         copies=_copies(fields["copies"]),
@@ -238,6 +243,7 @@ class _RenewingSources:
 
     def report_token(self, node: Node, token: NamespaceToken) -> None:
         """Report a token of the namespaces whose name is that of another source."""
+        # An empty Secret marks a token: two tokens with the same name clash, too.
         path, other = self._by_name.setdefault(token.name, (node.path, ""))
         if other or (path != node.path and token.name):
             node.report(f"its name {quoted(token.name)} is also at {path}: rename one")
@@ -284,6 +290,7 @@ def _copies(node: Node) -> CopyMetadata:
 
 
 def _metadata(node: Node, problem_of_value: Callable[[str], str | None]) -> tuple[tuple[str, str], ...]:
+    # Sorted, so that another order in the document is the same configuration.
     entries = sorted(node.entries().items())
     for key, item in entries:
         _label_key(key, item)
@@ -300,6 +307,7 @@ def _problem_of_annotation(text: str) -> str | None:
 
 def _selector(node: Node) -> Selector:
     fields = node.fields(("matchLabels", "matchExpressions"))
+    # Sorted for the same reason as in _metadata.
     labels = sorted(fields["matchLabels"].entries().items())
     exact = [Requirement(_label_key(key, value), Operator.IN, (_label_value(value),)) for key, value in labels]
     expressions = fields["matchExpressions"].mappings(("key", "operator", "values"))

@@ -49,6 +49,7 @@ def repeated(manifests: Iterable[Manifest]) -> list[tuple[Manifest, Manifest]]:
     previous: dict[tuple[str, str, str, str], Manifest] = {}
     pairs: list[tuple[Manifest, Manifest]] = []
     for manifest in manifests:
+        # Each creation with a generated name makes another object.
         if manifest.generated:
             continue
         if manifest.identity in previous:
@@ -73,6 +74,7 @@ def _next_command(origin: str, first: int, last: int) -> str:
 
 
 def _texts(filenames: Sequence[str]) -> Iterator[tuple[str, str]]:
+    # A file that is named twice is read once, so that its objects do not count as repeated.
     for filename in dict.fromkeys(filenames):
         if filename == STANDARD_INPUT:
             yield _STREAM, _decoded(_standard_input(), _STREAM)
@@ -94,7 +96,9 @@ def _standard_input() -> bytes:
 
 def _files_below(folder: Path) -> list[Path]:
     files: list[Path] = []
+    # os.walk skips a folder that it cannot read, unless onerror raises.
     for where, folders, names in os.walk(folder, onerror=_refuse_folder):
+        # os.walk descends into the folders that are left in this list, in its order.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         files += [Path(where, name) for name in sorted(names) if name.endswith(SUFFIXES) and not name.startswith(".")]
     if not files:
@@ -128,6 +132,7 @@ def _decoded(content: bytes, origin: str) -> str:
 
 
 def _documents(text: str, origin: str) -> Iterator[Document]:
+    # YAML may begin with a brace, too. So text that is not JSON is then read as YAML.
     if text.lstrip().startswith("{"):
         documents = _json_stream(text)
         if documents is not None:
@@ -156,6 +161,7 @@ def _json_stream(text: str) -> list[Document] | None:
             position = following
     except (ValueError, RecursionError):
         return None
+    # The reader of YAML refuses deep nesting with its line.
     return values if _is_shallow([document.value for document in values]) else None
 
 
@@ -165,6 +171,7 @@ def _after_space(text: str, position: int) -> int:
 
 
 def _is_shallow(values: list[object]) -> bool:
+    # Level by level, because recursion over deep nesting would exhaust the stack.
     level: list[dict[str, object] | list[object]] = [values]
     for _ in range(DEEPEST_NESTING + 1):
         children = (child for value in level for child in (value.values() if isinstance(value, dict) else value))
@@ -192,6 +199,7 @@ def _objects(document: object, origin: str, default_namespace: str) -> Iterator[
     api_version = _identifying(document, "apiVersion", origin)
     items = document.get("items")
     if kind.endswith(_LIST) and isinstance(items, list):
+        # The API server leaves apiVersion and kind out of the items of a typed list, such as PodList.
         defaults = {} if kind == _LIST else {"apiVersion": api_version, "kind": kind.removesuffix(_LIST)}
         for position, item in enumerate(items, start=1):
             named = {**defaults, **item} if isinstance(item, dict) else item

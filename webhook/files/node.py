@@ -88,6 +88,7 @@ class Node(msgspec.Struct, frozen=True):
         match self.value:
             case None:
                 return default
+            # YAML 1.2 reads the other spellings, such as yes and on, as text.
             case Unquoted(text="true" | "false", kind="a boolean"):
                 return self.value.text == "true"
         written = quoted(self.value.text) if isinstance(self.value, Unquoted) else self._kind
@@ -99,6 +100,7 @@ class Node(msgspec.Struct, frozen=True):
         if self.absent:
             return default
         text = self.value.text if isinstance(self.value, Unquoted) else ""
+        # The length is checked before int(), which raises for more than 4,300 digits.
         if text.isascii() and text.isdecimal() and len(text) <= len(str(highest)) and lowest <= int(text) <= highest:
             return int(text)
         written = quoted(self.value.text) if isinstance(self.value, Unquoted) else self._kind
@@ -163,9 +165,11 @@ def duration(node: Node, default: str, shortest: float, longest: float) -> float
     if text is None:
         return shortest
     parts = _DURATION.findall(text)
+    # findall() skips text that does not match, so the parts must make up the whole text.
     if not parts or "".join(map("".join, parts)) != text:
         node.report(f"{quoted(text)} is not a duration: write it like 1h, 90m or 12h")
         return shortest
+    # A number of some hundred digits would become infinite.
     seconds = sum(min(float(number), longest * 1000) * _UNITS[unit] for number, unit in parts)
     if not shortest <= seconds <= longest:
         node.report(f"{quoted(text)} must be at least {shortest:g}s and at most {longest / 86400:g}d")

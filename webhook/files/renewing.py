@@ -43,6 +43,7 @@ _PROVIDER_FIELDS = (
 )
 _TOKEN_FIELDS = ("name", "registry", "username", "audience", "lifetime", "perNamespace", "serviceAccountName")
 
+# Without a slash the plugin folder cannot be left. The first letter excludes options, "." and "..".
 _COMMAND = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST_TEXT = 4096
@@ -65,6 +66,7 @@ def read_namespace_token(fields: Mapping[str, Node]) -> NamespaceToken | None:
 
 def per_namespace(settings: Value) -> bool:
     """Return whether the settings of a source have ``perNamespace: true``."""
+    # The raw value, because the name of a Secret is due or not before the fields are read.
     chosen = settings.get("perNamespace") if isinstance(settings, dict) else None
     return isinstance(chosen, Unquoted) and chosen.text == "true"
 
@@ -157,6 +159,7 @@ def _problem_of_text(text: str) -> str | None:
 
 
 def _problem_of_username(text: str) -> str | None:
+    # Basic authentication ends the user name at the first colon (RFC 7617, section 2).
     if not text or ":" in text or not text.isprintable():
         return "is not a user name: it must have characters, and no colon and no control character"
     return _problem_of_text(text)

@@ -52,8 +52,10 @@ def load_values(paths: Sequence[Path]) -> ChartValues:
     if values.get("pullSecrets") is None:
         problems.append(Problem("pullSecrets", "is required: name at least one pull secret"))
     document: dict[str, Value] = {"apiVersion": API_VERSION, "kind": KIND}
+    # All other values are about the objects of the chart, and are not in the document.
     document |= {key: values[key] for key in KEYS if key in values}
     origin, name = ", ".join(map(str, paths)), values.get("fullnameOverride")
+    # As the chart does in templates/_names.tpl: trunc, then trimSuffix.
     fullname = name[:LONGEST_FULLNAME].removesuffix("-") if isinstance(name, str) else ""
     named = _with_issued_names(document.get("pullSecrets"), fullname or CHART)
     configuration_of({**document, "pullSecrets": named}, origin, problems)
@@ -81,6 +83,7 @@ def _with_issued_name(source: Value, fullname: str) -> Value:
     if kinds and per_namespace(kinds[0]):
         return source
     name = kinds[0].get("name") if kinds else None
+    # The chart builds the same name. With another one, a plan would be about a Secret that does not exist.
     return source | {"secretName": f"{fullname}{ISSUED_INFIX}{name}"} if isinstance(name, str) else source
 
 

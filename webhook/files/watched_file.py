@@ -73,7 +73,9 @@ class ConfigurationFile:
             content = self._read()
         except UsageError as error:
             self._failed_reads += 1
+            # Equal and not greater, so that a missing file is reported only once.
             if self._failed_reads == READS_BEFORE_ABSENT:
+                # So the same content is announced again when the file returns.
                 self._digest, self._current = "", None
                 on_invalid(error)
             return
@@ -82,6 +84,8 @@ class ConfigurationFile:
             return
         self._digest = digest_of(content)
         self._apply(content, on_change, on_invalid)
+        # After the callbacks: sync compares it with the ConfigMap, and must not lead with a configuration not yet in
+        # force.
         self.digest = self._digest
 
     def _apply(
@@ -90,6 +94,7 @@ class ConfigurationFile:
         try:
             configuration = self._parse(content)
         except UsageError as error:
+            # The previous content is announced again when it returns.
             self._current = None
             on_invalid(error)
             return
@@ -100,6 +105,7 @@ class ConfigurationFile:
     def _read(self) -> bytes:
         try:
             with self.path.open("rb") as file:
+                # One byte more than is allowed shows that the file is too large. A device such as /dev/zero has no end.
                 return file.read(LARGEST_DOCUMENT + 1)
         except OSError as error:
             reason = error.strerror or type(error).__name__
@@ -116,6 +122,7 @@ class ConfigurationFile:
 
 def _text(content: bytes) -> str | None:
     try:
+        # Editors on Windows put a byte order mark before the text.
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return None

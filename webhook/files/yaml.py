@@ -45,6 +45,7 @@ DEEPEST_NESTING = 100
 LARGEST_EXPANSION = 1_000_000
 """Values that a manifest may have with its aliases expanded; an API server accepts far fewer."""
 
+# PyYAML can be installed without libyaml, whose parser is much faster.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAGS = "tag:yaml.org,2002:"
 
@@ -99,9 +100,11 @@ def load(text: str, problems: list[Problem]) -> Value:
     Raises DocumentError when the content is unclear: too large, not YAML, not exactly one document, an alias.
     """
     try:
+        # In bytes, as the API server counts. Characters would let a document with other scripts be larger.
         if len(text.encode()) > LARGEST_DOCUMENT:
             message = f"the document is larger than {LARGEST_DOCUMENT} bytes"
             raise DocumentError(message)
+        # First, because the composer recurses, and builds a document before anything in it can be counted.
         _check_events(text)
         node = yaml.compose(text, Loader=_LOADER)
     except (yaml.YAMLError, UnicodeEncodeError) as error:
@@ -273,6 +276,7 @@ class _Document:
         if top is not None and top.key is None and isinstance(top.value, dict):
             self._put_key(top, event.value)
             return
+        # A quoted or block scalar is text, unless it has a tag.
         value = event.value if event.style and not event.tag else self._resolved(event)
         if event.anchor:
             self._anchors[event.anchor] = _Anchored(value, 1)
@@ -288,6 +292,7 @@ class _Document:
 
     def close(self) -> None:
         done = self._stack.pop()
+        # At the end: the keys of the mapping itself win over those of its <<, wherever that is.
         for merged in done.merges:
             done.value = self._merged(done.value, merged)
         if done.anchor:
@@ -300,6 +305,7 @@ class _Document:
             self._refuse("has an alias for a key: write the key out")
         if anchor not in self._anchors:
             self._refuse("has an alias without an anchor before it: quote text that begins with *")
+        # The value is shared, but counts with its whole size: a walk through the document visits it each time.
         self._put(*self._anchors[anchor])
 
     def _put_key(self, top: _Open, key: str) -> None:
@@ -345,6 +351,7 @@ class _Document:
             return None
         if text in _BOOLEANS:
             return _BOOLEANS[text]
+        # go-yaml decides by the first character, too (resolve.go), so other text is never a number.
         if text[0] not in "+-.0123456789":
             return text
         if _NO_JSON.fullmatch(text):
@@ -360,9 +367,11 @@ def _number(text: str) -> object:
         return text
     if _INTEGER.fullmatch(text):
         digits = text.replace("_", "")
+        # Go reads 0777 as octal, and int() of Python refuses it.
         octal = _OLD_OCTAL.fullmatch(digits)
         return int(f"{octal[1]}0o{octal[2]}" if octal else digits, 0)
     number = float(text) if _FLOAT.fullmatch(text) else math.nan
+    # Go's ParseFloat fails for a number out of range, and go-yaml then keeps the text.
     return number if math.isfinite(number) else text
 
 
@@ -376,6 +385,7 @@ _NEVER_PLAIN = re.compile(r"(?:y|yes|n|no|true|false|on|off|null|inf|nan)|.*: .*
 
 class _Dumper(_BASE):  # type: ignore[misc, valid-type]  # one of two, by installation
     def ignore_aliases(self, _data: object) -> bool:
+        # Equal values are written out, because not every reader of YAML accepts aliases.
         return True
 
 
