@@ -66,7 +66,7 @@ def read_namespace_token(fields: Mapping[str, Node]) -> NamespaceToken | None:
 
 def per_namespace(settings: Value) -> bool:
     """Return whether the settings of a source have ``perNamespace: true``."""
-    # The raw value, because the name of a Secret is due or not before the fields are read.
+    # The raw value, because it decides how the other fields are read, and the chart's values have no nodes.
     chosen = settings.get("perNamespace") if isinstance(settings, dict) else None
     return isinstance(chosen, Unquoted) and chosen.text == "true"
 

@@ -56,6 +56,7 @@ def additions_after_copies(
 ) -> Iterator[AddReferences]:
     """Yield the references to add after the copies are written; ``usable`` names have a copy then."""
     for account in state.service_accounts:
+        # ServiceAccounts that enforce their references get them first, by required_additions.
         if not account.enforces and not _has_all(account, usable):
             yield from _add(account, _missing(account, configuration, state.namespace), usable)
 
@@ -84,6 +85,7 @@ def withheld_references(state: NamespaceState, injected: Configuration) -> Itera
                 yield Finding(FindingReason.REFERENCES_TOO_MANY, name, account.name)
         elif account.enforces and account.labels.get(injected.opt_in.label) == OPT_OUT_VALUE:
             injected_names = _injected_into_pods(injected)
+            # Without its labels, because its Pods are decided on without them, and get the reference.
             for name in _missing(replace(account, labels={}), injected, state.namespace):
                 if name in injected_names:
                     yield Finding(FindingReason.REFERENCE_REQUIRED, name, account.name)

@@ -52,6 +52,8 @@ class Removals(msgspec.Struct, frozen=True):
     def exceeds(self, past: Sequence[PastRemoval]) -> bool:
         """Return whether a person has to confirm it, including recent removals by other changes."""
         before = sum(removal.copies for removal in past)
+        # Removed copies are gone from the total, so they are added again. The share is then that of the hour's
+        # beginning.
         return self.copies > 0 and self.copies + before > max_removals(self.total + before)
 
 

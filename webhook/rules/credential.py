@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 from webhook.rules.go_json import DAMAGED, JsonObject
 
+# Without @, which may separate a user name and a password from the host.
 _SHOWABLE = re.compile(
     r"(?=.{1,255}\Z) *(?:(?:https?|HTTPS?|oci|docker)://)?(?:[\w.*-]+|\[[a-fA-F0-9:]+\])(?::\d*)?(?:/[\w./*-]*)? *",
     re.ASCII,
@@ -129,12 +130,14 @@ def shown(key: str, position: int) -> str:
 
 def read_entry(entry: object) -> ReadEntry:
     """Return the credential in an entry of ``auths``. Raises Unusable when readers cannot use it."""
+    # encoding/json decodes null as an empty struct.
     if entry is None:
         entry = JsonObject([])
     if not isinstance(entry, JsonObject):
         raise Unusable(SourceReason.ENTRY_INVALID, "is not a JSON object")
     auth, username, password = (_text(entry, name) for name in ("auth", "username", "password"))
     identity_token, registry_token = (_token(entry, name) for name in ("identitytoken", "registrytoken"))
+    # A non-empty auth replaces username and password, as in UnmarshalJSON of config.go.
     if auth:
         username, password = _decode_auth(auth)
     if not username or not password:
@@ -143,6 +146,7 @@ def read_entry(entry: object) -> ReadEntry:
         raise Unusable(SourceReason.CREDENTIAL_UNUSABLE, "has a control character in its user name: remove it")
     if "\0" in password:
         raise Unusable(SourceReason.CREDENTIAL_UNUSABLE, "has a NUL character in its password: remove it")
+    # Only for these formats: any other password may end with a line break on purpose.
     if password.endswith(("\n", "\r")) and _TOKEN.fullmatch(password.rstrip("\r\n")):
         message = "has a line break at the end of its token: create the Secret again without it, with printf"
         raise Unusable(SourceReason.CREDENTIAL_UNUSABLE, message)
@@ -155,6 +159,7 @@ def _text(entry: JsonObject, name: str) -> str:
     for value in entry.named(name):
         if value is not None and not isinstance(value, str):
             raise Unusable(SourceReason.ENTRY_INVALID, f'has a "{name}" that is not text')
+        # encoding/json skips null, so an earlier value of a repeated field stays.
         found = found if value is None else value
     return found
 
@@ -174,6 +179,7 @@ def _decode_auth(auth: str) -> tuple[str, str]:
         raise Unusable(SourceReason.ENTRY_INVALID, message)
     if ":" not in text:
         raise Unusable(SourceReason.ENTRY_INVALID, _pair_problem(text))
+    # At the first colon, because the kubelet splits there, and passwords may contain more.
     username, _, password = text.partition(":")
     return username, password
 
@@ -195,6 +201,7 @@ def _pair_problem(text: str) -> str:
 
 def _padded(auth: str) -> str:
     """Return ``auth`` as Go's decoder accepts it: line breaks ignored, padding optional."""
+    # Decoders of encoding/base64 skip both.
     text = auth.replace("\r", "").replace("\n", "")
     return text if "=" in text else text + "=" * (-len(text) % 4)
 
@@ -231,6 +238,7 @@ def _warnings(entry: JsonObject, credential: Credential) -> list[str]:
 def decode_base64(text: str) -> bytes | None:
     """Return the bytes of strict, padded base64, or None, because an exception might quote the text."""
     try:
+        # Without validate, Python skips characters that are not base64. Go refuses them.
         return b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return None

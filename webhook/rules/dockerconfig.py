@@ -147,6 +147,7 @@ def parse_source(
     document = _document(data, key, where)
     credentials = read_document(document, legacy=secret_type == LEGACY_TYPE, where=where)
     if not credentials:
+        # A document has at least one entry, so all of them were left out.
         first = credentials.left_out.first[0]
         raise SourceInvalid(first.reason or SourceReason.AUTHS_INVALID, f"{where}: {credentials.left_out}")
     return credentials.expiring(read_expiries(credentials, annotations))
@@ -249,6 +250,7 @@ class _EntryReader:
     def __init__(self, auths: Sequence[tuple[str, object]], helper_registries: Sequence[str]) -> None:
         self._auths = dict(auths)  # the last of equal keys counts, as in Go
         self._occurrences = Counter(key for key, _ in auths)
+        # docker login leaves an empty entry in auths beside its helper. That entry is reported instead.
         self._helper_registries = [key for key in helper_registries if key not in self._auths]
         self._positions = {
             key: position for position, key in enumerate([*self._auths, *self._helper_registries], start=1)
@@ -331,6 +333,7 @@ def merge(sources: Sequence[tuple[str, Credentials]]) -> Merged:
                 entries[registry], named_by[registry] = credential, [name]
                 if (expiry := credentials.expiries.by_registry.get(registry)) is not None:
                     expiries[registry] = expiry
+            # Equal credentials are not a clash, because the order does not change the copy.
             elif entries[registry] != credential:
                 named_by[registry].append(name)
         clashes += [_within(name, clash) for clash in credentials.clashes]
@@ -347,6 +350,7 @@ def render(credentials: Mapping[str, Credential]) -> bytes:
     """Return the canonical ``.dockerconfigjson`` of a copy. Raises SourceInvalid over 1 MiB."""
     auths = {registry: credential.fields() for registry, credential in _for_every_reader(credentials).items()}
     payload = json.dumps({"auths": auths}, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    # Before the write, which the API server would refuse in every namespace.
     if len(payload) > LARGEST_COPY:
         message = (
             f"the merged sources have {len(payload)} bytes, and a Secret can have {LARGEST_COPY}: remove registries"
@@ -365,11 +369,13 @@ def _for_every_reader(credentials: Mapping[str, Credential]) -> Mapping[str, Cre
     domain = credentials.get(HUB_DOMAIN)
     if domain is None:
         return credentials
+    # go-containerregistry looks Docker Hub up as index.docker.io, and the kubelet as docker.io.
     others = [read_key(key) for key in credentials if key not in (HUB_DOMAIN, DOCKER_HUB_KEY)]
     if DOCKER_HUB_KEY not in credentials and any(key.may_cover(HUB_HOST) for key in others):
         return credentials
     spelled = {DOCKER_HUB_KEY: domain} | dict(credentials)
     if spelled[DOCKER_HUB_KEY] == domain and not any(key.may_cover(HUB_DOMAIN) for key in others):
+        # The kubelet falls back to the other spelling, because no key covers an image of docker.io by its name.
         del spelled[HUB_DOMAIN]
     return spelled
 

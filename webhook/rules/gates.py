@@ -87,6 +87,7 @@ class Case:
         """The name of the ServiceAccount that decides about the object."""
         if self.subject.kind == "ServiceAccount":
             return self.subject.name
+        # The ServiceAccount plugin sets the name before webhooks are called. A manifest may lack it.
         return self.subject.service_account or DEFAULT_SERVICE_ACCOUNT
 
     @property
@@ -179,6 +180,7 @@ def _selector_passed(case: Case) -> str:
 
 GATES: tuple[Gate, ...] = (
     Gate(
+        # First, because it holds without any knowledge about the namespace.
         reason=Reason.NAMESPACE_EXCLUDED,
         name="namespace excluded",
         kinds=_EVERYTHING,
@@ -191,6 +193,8 @@ GATES: tuple[Gate, ...] = (
         advice="take it out of `excludedNamespaces`; the release namespace always stays excluded",
     ),
     Gate(
+        # The API server refuses to create objects in such a namespace (plugin NamespaceLifecycle), so a write would
+        # fail.
         reason=Reason.NAMESPACE_TERMINATING,
         name="namespace terminating",
         kinds=_EVERYTHING,
@@ -202,6 +206,8 @@ GATES: tuple[Gate, ...] = (
         advice="nothing",
     ),
     Gate(
+        # Not for an unknown namespace: at admission, the namespaceSelector of the webhook has already compared the
+        # label.
         reason=Reason.NAMESPACE_NOT_OPTED_IN,
         name="opt-in label",
         kinds=_EVERYTHING,
@@ -220,6 +226,7 @@ GATES: tuple[Gate, ...] = (
         command=_label_command,
     ),
     Gate(
+        # The objectSelector of the webhook filters such objects, too. The backfill and plan do not have it.
         reason=Reason.OBJECT_DISABLED,
         name="object label",
         kinds=_OBJECTS,
@@ -230,6 +237,7 @@ GATES: tuple[Gate, ...] = (
         advice="remove that label, if it was not meant",
     ),
     Gate(
+        # The API server tests whether the annotation exists, whatever its value: plugin/pkg/admission/serviceaccount.
         reason=Reason.MIRROR_POD,
         name="mirror Pod",
         kinds=_PODS,
@@ -285,6 +293,7 @@ GATES: tuple[Gate, ...] = (
         cel=lambda entry, _: conditions.selector(entry),
     ),
     Gate(
+        # By names and not by labels, because tenants may be able to change the labels of their namespace.
         reason=Reason.SOURCE_NOT_FOR_NAMESPACE,
         name="source's namespaces",
         kinds=_EVERYTHING,
@@ -298,6 +307,7 @@ GATES: tuple[Gate, ...] = (
         cel=lambda entry, _: conditions.limits(entry),
     ),
     Gate(
+        # This needs annotations of namespaces, and so a right of the webhook. Therefore it is off by default.
         reason=Reason.NAMESPACE_DECLINES,
         name="declined",
         kinds=_EVERYTHING,
@@ -330,6 +340,7 @@ GATES: tuple[Gate, ...] = (
         advice="nothing, or set `pods` to `Always`",
     ),
     Gate(
+        # Also for Pods: a Pod must not get a reference that its ServiceAccount is denied.
         reason=Reason.SERVICE_ACCOUNT_NOT_INCLUDED,
         name="serviceAccounts",
         kinds=_OBJECTS,
@@ -357,6 +368,7 @@ GATES: tuple[Gate, ...] = (
         cel=lambda entry, _: conditions.images(entry),
     ),
     Gate(
+        # Last, so that an object with a reference that is not due gets the reason why it is not due.
         reason=Reason.ALREADY_PRESENT,
         name="reference",
         kinds=_OBJECTS,
@@ -390,6 +402,7 @@ def _walk(kind: Kind, *, known: bool) -> Walk:
     )
 
 
+# Computed once, because each review makes a walk.
 WALKS: Mapping[tuple[Kind, bool], Walk] = {
     (kind, known): _walk(kind, known=known) for kind in _EVERYTHING for known in (True, False)
 }

@@ -46,6 +46,7 @@ def decode(content: bytes) -> object:
     Failure returns None, because an exception of the decoder may contain the content.
     """
     try:
+        # Each invalid byte becomes one surrogate, and later one U+FFFD. Go also writes one for each byte.
         text = content.decode("utf-8", errors="surrogateescape")
         return json.loads(
             text, object_pairs_hook=JsonObject, parse_constant=_refuse, parse_int=_ignore, parse_float=_ignore

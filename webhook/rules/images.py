@@ -95,10 +95,12 @@ def parse(reference: str) -> ImageReference:
     if len(reference) > LONGEST_REFERENCE:
         message = "the image reference is too long"
         raise ValueError(message)
+    # ParseNormalizedNamed refuses it as well, because docker reads 64 hex digits as the ID of an image.
     if _IDENTIFIER.fullmatch(reference):
         message = "a bare image identifier does not name a repository"
         raise ValueError(message)
     domain, remainder = _split_domain(reference)
+    # See ImageReference: the host is then the first component of the path.
     if not _DOMAIN_ONLY.fullmatch(domain):
         domain, remainder = "", f"{domain}/{remainder}"
     name = _NAME.fullmatch(remainder)
@@ -114,6 +116,7 @@ def _split_domain(reference: str) -> tuple[str, str]:
         return DOCKER_HUB, OFFICIAL_IMAGES + reference
     if first == "index.docker.io":
         first = DOCKER_HUB
+    # The conditions of splitDockerDomain (normalize.go): otherwise the first part is a folder on Docker Hub.
     elif first != "localhost" and "." not in first and ":" not in first and first.lower() == first:
         return DOCKER_HUB, reference
     if first == DOCKER_HUB and "/" not in rest:
@@ -145,6 +148,7 @@ def matches(image: str, registries: Sequence[str]) -> bool:
 
 def names_of(images: Iterable[str]) -> list[str]:
     """Return registry and repository of each image, without those that do not parse."""
+    # Before the cache, which would otherwise keep texts of any length.
     names = [image_name(image) for image in images if len(image) <= LONGEST_REFERENCE]
     return [name for name in names if name is not None]
 

@@ -64,6 +64,7 @@ def offers(secrets: Sequence[ReferencedSecret], image: str) -> tuple[Offer, ...]
     keys = dict.fromkeys(key for secret in secrets for key in secret.credentials)
     return tuple(
         Offer(secret, key, secret.credentials[key])
+        # The keys are the outer loop: entries with one key are tried together, in the order of the references.
         for key in covering_keys(keys, image)
         for secret in secrets
         if key in secret.credentials

@@ -47,6 +47,7 @@ PLACEHOLDER = {
 
 
 class _Fields(msgspec.Struct, frozen=True, gc=False):
+    # Raw, because only its presence matters.
     image_pull_secrets: msgspec.Raw | msgspec.UnsetType = msgspec.field(name=LIST_FIELD, default=msgspec.UNSET)
 
 
@@ -128,6 +129,7 @@ def hand_back_needed(ownership: ListOwnership, *, ours: int, entries: int) -> Ha
     """
     if not ours and not ownership.holds:
         return None
+    # If a reference is of somebody else, before-first-apply may stand for a person, who keeps the list.
     need = HandBackNeed(keep=ours > 0, from_stand_in=ownership.stand_in >= 0 and 0 < ours == entries)
     return need if hand_back(ownership, need) else None
 
@@ -139,6 +141,7 @@ def hand_back(
 
     ``restore`` are the owners before our write, each with the position of its entry, -1 if that is gone.
     """
+    # Positions are those before the patch: entries are changed first, then ours is removed, and new ones are appended.
     operations: list[PatchOperation] = []
     if need.from_stand_in:
         operations.append({"op": "remove", "path": f"{PATH}/{ownership.stand_in}/fieldsV1/{LIST_FIELD}"})
@@ -162,6 +165,7 @@ def hand_back(
 
 def _hand_back_ours(ownership: ListOwnership, need: HandBackNeed, *, alone: bool) -> list[PatchOperation]:
     path = f"{PATH}/{ownership.ours}"
+    # The last entry stays as a placeholder, because an object without entries would get before-first-apply.
     if need.keep and alone:
         return [{"op": "add", "path": f"{path}/fieldsV1", "value": PLACEHOLDER_FIELDS}] if ownership.holds else []
     in_use = need.keep and not ownership.holds and not ownership.owners
@@ -169,12 +173,14 @@ def _hand_back_ours(ownership: ListOwnership, need: HandBackNeed, *, alone: bool
 
 
 def _first_entry() -> dict[str, object]:
+    # An absent list has no end to append to.
     return {"path": PATH, "value": [PLACEHOLDER]}
 
 
 def to_restore(owners: Sequence[Owner], entries: Sequence[Entry]) -> list[tuple[int, Owner]]:
     """Return the ``owners`` that no longer own the list of an object with these ``entries``."""
     entries_by_owner = {entry.owner: (position, entry.owns_list) for position, entry in enumerate(entries)}
+    # The entry may have gone, because the API server removes an entry that owns no field any more.
     lost = ((entries_by_owner.get(owner, (-1, False)), owner) for owner in owners)
     return [(position, owner) for (position, owns), owner in lost if not owns]
 

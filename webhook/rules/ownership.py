@@ -110,9 +110,12 @@ def ownership_of(mark: Mark | None, namespace_uid: str) -> Ownership:
     if mark is None:
         return Ownership.FOREIGN
     if mark.namespace_uid == namespace_uid:
+        # Without our manager, a backup tool or a person has created it in this namespace.
         return Ownership.OURS if mark.written else Ownership.RESTORED
+    # A person who copies a copy to another namespace copies its labels as well.
     if not mark.written:
         return Ownership.FOREIGN
+    # Release 0.1 wrote no UID. Another UID with our manager is from a backup, such as one of Velero.
     return Ownership.RESTORED if mark.namespace_uid else Ownership.OURS
 
 
@@ -131,5 +134,6 @@ def is_written_by_us(writers: Iterable[Writer]) -> bool:
 
 def is_ours(writer: Writer) -> bool:
     """Return whether a writer of a Secret is one of our field managers."""
+    # A creation has a suffix for its process, so that a late one of another process is a conflict.
     is_named = writer.manager == FIELD_MANAGER or writer.manager.startswith(f"{FIELD_MANAGER}-")
     return is_named and writer.operation == "Apply"

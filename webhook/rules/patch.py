@@ -37,6 +37,7 @@ def additions(path: str, references: References, names: Sequence[str]) -> list[P
         return []
     if not references.present:
         return [{"op": "add", "path": path, "value": missing}]
+    # "-" is the position after the last entry (RFC 6901, section 4). It fails if the list is absent or null.
     return [{"op": "add", "path": f"{path}/-", "value": entry} for entry in missing]
 
 
@@ -51,6 +52,7 @@ def removals(path: str, references: References, names: Sequence[str]) -> list[Pa
 
 def expect_resource_version(resource_version: str) -> PatchOperation:
     """Return the operation that makes a patch fail if the object has changed since it was read."""
+    # Positions are right only in this version. A failed test refuses the whole patch (RFC 6902, section 5).
     return {"op": "test", "path": "/metadata/resourceVersion", "value": resource_version}
 
 

@@ -80,6 +80,7 @@ class PullFailure(NamedTuple):
 
 def changed_images(before: Mapping[str, Credential], after: Mapping[str, Credential]) -> Callable[[str], bool]:
     """Return the function that returns whether nodes send other credentials for an image after a rotation."""
+    # Compared with their order, because the kubelet tries them in it.
     return lambda image: _covering(before, image) != _covering(after, image)
 
 
@@ -89,6 +90,7 @@ def _covering(credentials: Mapping[str, Credential], image: str) -> list[tuple[s
 
 def is_refusal(message: str) -> bool:
     """Return whether a node reports in this message that a registry refused a pull."""
+    # Bounded, because a registry chooses a part of the message.
     return _REFUSAL.search(message[:LONGEST_MESSAGE]) is not None
 
 
@@ -113,6 +115,7 @@ def refused_pulls(
 
 
 def _earliest(pod: PullingPod, container: WaitingContainer) -> datetime:
+    # The node reports no time of a pull. It cannot have begun before the latest of these.
     return max(filter(None, (pod.created, pod.accepted, container.ended)))
 
 

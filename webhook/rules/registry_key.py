@@ -84,7 +84,10 @@ class RegistryKey(msgspec.Struct, frozen=True):
         if name is None:
             return False
         if self.is_docker_hub:
+            # No expanded name has the host index.docker.io. Lookup uses this key for images of docker.io without any
+            # other match.
             return name.startswith(f"{HUB_DOMAIN}/")
+        # Split again, because URLsMatch parses the indexed key a second time and decodes escapes again.
         return _pattern(self.host, _split(self.host + self.path)[1]).match(name) is not None
 
 
@@ -92,6 +95,7 @@ class RegistryKey(msgspec.Struct, frozen=True):
 def read_key(key: str) -> RegistryKey:
     """Return a key as the readers parse it. Raises UnusableKey when images cannot match it."""
     indexed = _indexed(key)
+    # The readers parse the result again for each image, so a key must be usable after both.
     host, path = _split(indexed.host + indexed.path)
     _check_host(host)
     if not _PATH_PREFIX.fullmatch(path) or len(path) > LONGEST_PATH + 1:
@@ -113,21 +117,25 @@ def covering_keys(keys: Iterable[str], image: str) -> list[str]:
 
 
 def _indexed(key: str) -> RegistryKey:
+    # Add in keyring.go: only these spellings of a scheme are known, and others get https:// in front.
     if key.startswith(_SCHEMES):
         key = key.partition("://")[2]
     host, path = _split(key)
     if path.startswith(_API_VERSIONS):
+        # It keeps the slash after the version, as effectivePath[3:] does in keyring.go.
         path = path[3:]
     return RegistryKey(host, "" if path == "/" else path)
 
 
 def _split(text: str) -> tuple[str, str]:
     """Return host and decoded path of a URL without its scheme, as Go's ``url.Parse`` does."""
+    # The order is that of url.Parse: the fragment, then the query, then the authority up to the first slash.
     text, _, fragment = text.partition("#")
     if _CONTROL.search(text):
         message = "has a control character, perhaps a line break"
         raise UnusableKey(message)
     authority, slash, rest = text.partition("?")[0].partition("/")
+    # parseAuthority in net/url takes the last @.
     userinfo, at, host = authority.rpartition("@")
     if at and not _USERINFO.fullmatch(userinfo):
         message = "has characters before an @ that are not allowed in a URL"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+# Other annotations are skipped without a decoded copy of them. UNSET and null differ, because null is a value.
 class _Annotations(msgspec.Struct, gc=False):
     mirror: str | msgspec.UnsetType | None = msgspec.field(name=MIRROR_ANNOTATION, default=msgspec.UNSET)
 
@@ -33,6 +34,7 @@ class _Container(msgspec.Struct, gc=False):
     image: str | None = None
 
 
+# Image volumes (KEP-4639) are pulled with the same credentials as containers.
 class _ImageVolume(msgspec.Struct, gc=False):
     reference: str | None = None
 
@@ -151,7 +153,9 @@ class LargeObject(msgspec.Struct, rename="camel", gc=False):
         metadata = msgspec.json.decode(self.metadata, type=_LargeMetadata | None) or _LargeMetadata()
         spec = self.spec or _LargePodSpec()
         lists = (spec.containers, spec.init_containers, spec.ephemeral_containers, spec.volumes)
+        # Annotations are not counted, because at most one of them is decoded.
         texts = (metadata.labels, self.image_pull_secrets, spec.image_pull_secrets, *lists)
+        # Entries are separated by commas. Commas elsewhere only make the bound stricter.
         if sum(bytes(text).count(b",") for text in texts) > MAX_ENTRIES:
             raise msgspec.ValidationError("too many entries")
         return AdmittedObject(
@@ -176,6 +180,7 @@ def pod_subject(obj: Mapping[str, object], namespace: str) -> Subject | None:
 
 def service_account_subject(obj: Mapping[str, object], namespace: str) -> Subject | None:
     """Return the Subject of a ServiceAccount in parsed JSON; None when a relevant field has a wrong type."""
+    # A ServiceAccount has no spec, so one with a wrong type must not make it unreadable.
     admitted = _convert({key: value for key, value in obj.items() if key != "spec"})
     return None if admitted is None else admitted.as_service_account(namespace)
 

@@ -56,6 +56,7 @@ class TokenBucket:
     def reserve(self) -> float:
         """Take the next token, even a future one; return the seconds until it is available."""
         self._fill()
+        # It may become negative, so that each later caller waits behind this one.
         self._tokens -= 1
         return max(0.0, -self._tokens / self._rate)
 
