@@ -185,6 +185,7 @@ def read_expiries(credentials: Mapping[str, Credential], annotations: Mapping[st
     for registry, credential in credentials.items():
         read, wrong = _read_tokens(credential)
         problems += [f"registry {registry}: {problem}" for problem in wrong]
+        # A registry refuses a token after its own time, even if an annotation names a later one.
         found = earliest([*annotated, *read])
         if found is not None:
             by_registry[registry] = found
@@ -205,6 +206,7 @@ def _read_annotations(annotations: Mapping[str, str]) -> tuple[list[Expiry], lis
             continue
         if issued is not None and expires <= issued:
             problems.append(f"the annotation {origin} is not later than {issued_by}")
+        # Later annotations are read for their problems, too.
         elif not found:
             found.append(Expiry(expires, origin, issued))
     return found, problems
@@ -227,11 +229,13 @@ def parse_time(text: str) -> datetime:
     if read is None:
         _refuse_text()
     day, minute, second, zone = read.groups()
+    # RFC 3339 allows second 60, and datetime does not.
     second = "59" if second == _LEAP_SECOND else second
     try:
         time = datetime.fromisoformat(f"{day}T{minute}:{second}{'+00:00' if zone in 'Zz' else zone}")
     except ValueError:
         _refuse_text()
+    # Before the conversion to UTC, which overflows in the first and the last year of the calendar.
     if not EARLIEST.year <= time.year < LATEST.year:
         raise WrongTime(f"is a time before {EARLIEST.year} or after {LATEST.year - 1}")
     return time.astimezone(UTC)
@@ -263,6 +267,7 @@ def _read_token(origin: Origin, token: str) -> Iterator[Expiry]:
     if len(token) > LONGEST_TOKEN:
         return
     jwt = _JWT.fullmatch(token)
+    # A JWT begins with "eyJ" as well, so it is tested first.
     if jwt is not None:
         claims = _decode_object(jwt[1])
         expires = _numeric_date(claims.get("exp"))
@@ -272,6 +277,7 @@ def _read_token(origin: Origin, token: str) -> Iterator[Expiry]:
         document = _decode_object(token)
         expires = _numeric_date(document.get("expiration")) if document.get("type") == _ECR_TYPE else None
         if expires is not None:
+            # The document has no time of issue, but the lifetime is fixed.
             yield Expiry(expires, origin, expires - ECR_LIFETIME)
 
 
@@ -291,6 +297,7 @@ def _numeric_date(seconds: object) -> datetime | None:
     """Return a NumericDate of RFC 7519; None if it is absent. Raises WrongTime for anything else."""
     if seconds is None:
         return None
+    # All numbers are floats here (see _decode_object), and a boolean is not one.
     if not isinstance(seconds, float):
         raise WrongTime("is not a number")
     if not EARLIEST.timestamp() <= seconds < LATEST.timestamp():
@@ -302,6 +309,7 @@ def _issued_before(expires: datetime, seconds: object) -> datetime | None:
     """Return the time of issue; None if it is unknown or unusable. Raises WrongTime if it is not before the expiry."""
     try:
         issued = _numeric_date(seconds)
+    # The time of expiry counts without it.
     except WrongTime:
         return None
     if issued is not None and expires <= issued:

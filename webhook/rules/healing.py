@@ -163,6 +163,7 @@ class PodCase(msgspec.Struct, frozen=True):
     @property
     def helped(self) -> bool:
         """Return whether a missing reference has a credential for an image that cannot be pulled."""
+        # The kubelet's own rules: a credential for another repository of the registry does not help.
         keys = [read_key(registry) for name in self.missing for registry in self.registries[name]]
         return any(key.covers(image) for image in self.pod.failing for key in keys)
 
@@ -313,6 +314,7 @@ def is_in_place(copy: Copy, namespace: Namespace, content_hash: str, *, has_toke
     """Return whether a copy is ours and has its content, or with ``has_tokens`` tokens of its namespace."""
     if copy.terminating or ownership_of(copy.mark, namespace.uid) is not Ownership.OURS:
         return False
+    # Contents with tokens differ by namespace, so they have no common hash.
     return bool(copy.issued.issued_for) if has_tokens else copy.content_hash == content_hash
 
 
@@ -383,15 +385,19 @@ def judge_namespace(
     """
     judged = Judged()
     decided = [(pod, decide(pod.subject, given.configuration, namespace)) for pod in pods]
+    # All Pods are seen before one is judged, because the replacement of a Pod can come later in the list.
     for pod, decision in decided:
         _learn(pod, decision, given.records, judged)
     for pod in seen:
         _learn(pod, decide(pod.subject, given.configuration, namespace), given.records, judged)
     tried: set[str] = set()
+    # The oldest Pod of an owner is its trial. The name decides between equal times, so that each leader chooses the
+    # same.
     for pod, decision in sorted(decided, key=lambda pair: (pair[0].created, pair[0].name)):
         record = _record_of(pod, decision, given.records, judged.trials)
         is_proved = record is not None and record.trial is Trial.PROVED
         is_tried = is_proved or pod.owner is None or pod.owner.uid not in tried
+        # The replacement may be on its way. Without a sight of it, the time has to pass.
         if record is not None and record.trial is Trial.AWAITED:
             is_tried = is_tried and given.now - record.evicted_at >= TRIAL_SECONDS
         case = PodCase(pod, decision, registries, record, is_tried, pod.uid in given.refused)
@@ -401,6 +407,7 @@ def judge_namespace(
         if gate is None or gate.reason in _CANDIDATES or gate.verdict is Verdict.REPORT:
             judged.candidates.add(pod.uid)
         if gate is None and pod.owner is not None:
+            # One Pod of an owner in each round, until a replacement has proved that evictions help.
             tried.add(pod.owner.uid)
             judged.due.append(DuePod(pod, case.missing))
         elif gate is not None and gate.verdict is Verdict.REPORT:
@@ -419,10 +426,12 @@ def _learn(pod: PulledPod, decision: Decision, records: Mapping[str, OwnerRecord
     if decision.added:
         judged.lacking.add(uid)
     record = records.get(uid)
+    # Times of creation have whole seconds, so a Pod of the same second may be an old one.
     if record is None or pod.created <= record.newest:
         return
     if record.is_about(decision.added):
         judged.trials[uid] = Trial.REFUTED
+    # A refutation by another Pod wins, in any order: the owner would otherwise be evicted again and again.
     elif record.trial is Trial.AWAITED and uid not in judged.trials and not decision.added:
         judged.trials[uid] = Trial.PROVED
 

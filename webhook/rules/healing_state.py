@@ -49,6 +49,7 @@ def decode_healing(value: bytes | None) -> StoredHealing | None:
         stored = msgspec.json.decode(value, type=StoredHealing)
     except (msgspec.MsgspecError, RecursionError):
         return None
+    # A negative number would raise the limit.
     return stored if stored.version == FORMAT_VERSION and stored.reserved >= 0 else None
 
 
@@ -81,11 +82,13 @@ class EvictionBudget:
 
     def settle(self, made: int) -> None:
         """End the reservation: so many evictions were made, or may have been."""
+        # From now on they count for a minute: a request without an answer may have evicted its Pod.
         self._reserved = 0
         self._add(made)
 
     def wait(self, per_minute: int) -> float:
         """Return the seconds until an eviction is possible; 0 if it is now."""
+        # Reserved evictions have no end yet, so there may be nothing to wait for.
         if self.used < per_minute or not self._past:
             return 0.0
         return max(0.0, min(end for end, _ in self._past) - self._clock())
@@ -100,6 +103,7 @@ def kept_records(records: Mapping[str, OwnerRecord], lacking: frozenset[str], no
     kept = {
         uid: record
         for uid, record in records.items()
+        # The clock of an earlier leader may have been ahead. A time in the future must not keep a record forever.
         if uid in lacking or 0 <= now - record.evicted_at < RECORD_SECONDS
     }
     if len(kept) <= MAX_RECORDS:

@@ -57,12 +57,14 @@ def parse_go_duration(text: str) -> float | None:
     if len(text) > _LONGEST_DURATION_TEXT:
         return None
     unsigned = text[1:] if text[:1] in ("+", "-") else text
+    # Only zero needs no unit.
     if unsigned == "0":
         return 0.0
     parts = _DURATION_PART.findall(unsigned)
     if not parts or "".join(number + unit for number, unit in parts) != unsigned:
         return None
     seconds = sum(float(number) * _SECONDS_OF_UNIT[unit] for number, unit in parts)
+    # ParseDuration refuses what overflows its 64 bits.
     if seconds >= _LARGEST_DURATION:
         return None
     return -seconds if text.startswith("-") else seconds
@@ -121,6 +123,8 @@ def decode_answer(content: bytes) -> ProviderAnswer:
     _check_identity(content)
     try:
         answer = _decoder.decode(content)
+        # A second pass, because msgspec takes the last of repeated fields. Floats, because int() refuses very long
+        # numbers.
         json.loads(content, object_pairs_hook=_without_repeats, parse_int=float)
     except (msgspec.ValidationError, _Repeated):
         _refuse("has unknown, missing or repeated fields, or values of other types, such as no cacheKeyType")
@@ -196,17 +200,20 @@ class Collected:
             CredentialsNotIssued: no entry of the answer can be used for the image.
         """
         usable = False
+        # Positions, because a key that may contain a credential is not shown.
         for position, (key, login) in enumerate((answer.auth or {}).items(), start=1):
             problem = self._problem(key, login, images)
             if problem:
                 self.ignored.append(f"{shown(key, position)} {problem}")
                 continue
             usable = usable or applies_to(read_key(key), image)
+            # The first answer wins, so the order of the images in the configuration decides.
             self.entries.setdefault(key, {"username": login.username, "password": login.password})
         if not usable:
             why = "; ".join(self.ignored[:3]) or "it has no entries"
             message = f"the answer of the provider has no credential for {image}: {why}"
             raise CredentialsNotIssued(IssueReason.PROVIDER_ANSWER_UNUSABLE, message)
+        # One Secret has all entries, so it is renewed before the first of them ends.
         self.lifetime = min(self.lifetime, self.default_lifetime if answer.lifetime is None else answer.lifetime)
         self._keys.setdefault(answer.cache_key_type, set()).add(
             registry_of(image) if answer.cache_key_type is CacheKeyType.REGISTRY else image

@@ -74,6 +74,7 @@ class SourceVersion(msgspec.Struct, frozen=True, rename="camel"):
 def encode_sources(versions: Iterable[SourceVersion]) -> str:
     """Return the value of the annotation, in the order of the sources; empty if it would be too long."""
     text = ",".join(map(str, versions))
+    # A cut text would name wrong versions. Without any, the copy counts as one of unknown sources.
     return text if len(text) <= LONGEST_SOURCES else ""
 
 
@@ -93,6 +94,7 @@ def newer_sources(versions: Iterable[SourceVersion], known: Iterable[SourceVersi
     """
     by_name = {version.name: version.resource_version for version in known}
     pairs = [(version, by_name.get(version.name, "")) for version in versions]
+    # Each side then knows something newer, for example after a restore of etcd.
     if any(is_older(version.resource_version, ours) for version, ours in pairs):
         return ()
     return tuple(version for version, ours in pairs if is_older(ours, version.resource_version))
@@ -116,4 +118,5 @@ def _is_version(parts: list[str]) -> bool:
     if len(parts) != _PARTS or not all(parts):
         return False
     number = parts[2]
+    # A tenant can write the annotation, and int() raises for more than 4,300 digits.
     return number.isascii() and number.isdecimal() and len(number) <= _MOST_DIGITS
