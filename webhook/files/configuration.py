@@ -197,7 +197,7 @@ def _pull_secret(fields: Mapping[str, Node], renewing: _RenewingSources) -> Pull
             tokens.append(token)
     return PullSecret(
         name=checked(fields["name"], problem_of_subdomain),
-        # Sources of a Secret of the tenants are reported above, and absent ones are no problem.
+        # Sources of a Secret of the tenants are reported above, and absent ones are not a problem.
         sources=() if tenant_owned else _sources(fields["sources"], names),
         tokens=tuple(tokens),
         namespace_selector=_selector(fields["namespaceSelector"]),

@@ -1,4 +1,4 @@
-"""Walk through a document that is read strictly: each value knows its path, and problems are collected."""
+"""Walk through a document that is read strictly: each value has its path, and problems are collected."""
 
 from __future__ import annotations
 

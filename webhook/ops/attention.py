@@ -142,7 +142,7 @@ def _has_lapsed(leader: LeaderStatus) -> bool:
 
 
 def _idle(leader: LeaderStatus) -> str:
-    """Return why this replica does not track copies; the Lease only tells who led when it was read."""
+    """Return why this replica does not track copies; the Lease only names the leader of the time when it was read."""
     if leader.taking_over:
         return "It reads its sources and lists before it writes."
     if _has_lapsed(leader):

@@ -5,7 +5,7 @@ A registry does not announce that a credential is about to expire: the next pull
 - an annotation of the source, for all of its credentials: ours, or that of msi-acrpull
   (github.com/Azure/msi-acrpull, internal/controller: ``token.expiry`` and ``token.refresh``);
 - the ``exp`` claim of a password, ``identitytoken`` or ``registrytoken`` that is a JWT (RFC 7519, section 4.1.4). The
-  signature is not checked, because this is no decision about access;
+  signature is not checked, because it does not decide about access;
 - the ``expiration`` in a password of Amazon ECR, which is a JSON document in base64. AWS does not document it.
 
 External Secrets writes no such annotation by itself (external-secrets v1, apis/externalsecrets/v1): a template of an

@@ -129,7 +129,7 @@ def hand_back_needed(ownership: ListOwnership, *, ours: int, entries: int) -> Ha
     """
     if not ours and not ownership.holds:
         return None
-    # If a reference is of somebody else, before-first-apply may stand for a person, who keeps the list.
+    # If one reference is not ours, before-first-apply may stand for a person, who keeps the list.
     need = HandBackNeed(keep=ours > 0, from_stand_in=ownership.stand_in >= 0 and 0 < ours == entries)
     return need if hand_back(ownership, need) else None
 

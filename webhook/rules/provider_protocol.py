@@ -2,7 +2,7 @@
 
 The cloud vendors maintain plugins for this protocol, and the same programs run on nodes. Decoding is as strict as that
 of the kubelet: an unknown or repeated field, another apiVersion or kind, or a missing ``cacheKeyType`` makes the whole
-answer unusable. Beyond the kubelet, an entry for a registry that was not asked for is not used, because a copy reaches
+answer unusable. Beyond the kubelet, an entry for a registry that was not requested is not used, because a copy reaches
 other images than the one of the request.
 
 Source: k8s.io/kubelet v0.37, pkg/apis/credentialprovider/v1/types.go; k8s.io/kubernetes v1.37,

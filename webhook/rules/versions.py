@@ -3,7 +3,7 @@
 The leader notes the revision of its configuration on its Lease. A candidate compares it with the ConfigMap that it
 reads. An older version of the same ConfigMap comes from an API server that is behind.
 
-Each copy names the versions of the sources that it was made from. A process that knows only older versions is behind.
+Each copy names the versions of the sources that it was made from. A process that has only older versions is behind.
 
 Source: KEP-5504 (resourceVersions of one resource are decimal numbers that grow with each write).
 """
@@ -94,7 +94,7 @@ def newer_sources(versions: Iterable[SourceVersion], known: Iterable[SourceVersi
     """
     by_name = {version.name: version.resource_version for version in known}
     pairs = [(version, by_name.get(version.name, "")) for version in versions]
-    # Each side then knows something newer, for example after a restore of etcd.
+    # Each side then has something newer, for example after a restore of etcd.
     if any(is_older(version.resource_version, ours) for version, ours in pairs):
         return ()
     return tuple(version for version, ours in pairs if is_older(ours, version.resource_version))

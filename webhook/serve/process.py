@@ -232,7 +232,7 @@ class _Process:
     def watch_namespaces_if_needed(self) -> None:
         """Watch namespaces if the configuration depends on their labels. Raises UsageError as for the watch.
 
-        At the start, the process is not ready before it knows them. If a later configuration needs them, it stays
+        At the start, the process is not ready before it has listed them. If a later configuration needs them, it stays
         ready. Otherwise all replicas would become unready, because they read the same document.
         """
         if self._configuration.needs_namespace_labels:
